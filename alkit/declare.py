@@ -1,0 +1,148 @@
+"""The written form of a configuration: what a record keeps of pools, learners and strategies.
+
+A frozen dataclass is written as its class and its fields, a class or function as ``module:name``, a
+``functools.partial`` as both. Fields made by :func:`runtime` say where to compute, not what, and are left out.
+Reading a written form back imports only from packages the caller trusts: a record is data, and must not be able to
+name just any function of the machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from alkit.errors import ConfigurationError
+
+Written = Any
+"""What JSON can hold."""
+
+
+def runtime(default: Any = None) -> Any:
+    """A dataclass field that says where or how to compute, not what: no part of an experiment's configuration."""
+    return field(default=default, compare=False, repr=False, metadata={"runtime": True})
+
+
+def written(value: object) -> Written:
+    """Return the written form of `value`: numbers, strings, lists and dictionaries only.
+
+    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}``.
+
+    >>> from functools import partial
+    >>> from alkit.types import LabelSpec
+    >>> written(LabelSpec(("skin", "lesion")))
+    {'is': 'alkit.types:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None}}
+    >>> built(written(LabelSpec(("skin", "lesion")))).classes
+    ('skin', 'lesion')
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [written(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {"items": [[written(key), written(entry)] for key, entry in value.items()]}
+    if isinstance(value, functools.partial):
+        return {
+            "partial": written(value.func),
+            "args": written(value.args),
+            "with": {key: written(entry) for key, entry in value.keywords.items()},
+        }
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
+        return {"is": _name(type(value)), "with": {name: written(getattr(value, name)) for name in kept}}
+    if isinstance(value, type) or callable(value):
+        name = _name(value)
+        return {"opaque": name} if "<" in name else {"named": name}
+    return {"opaque": _name(type(value))}
+
+
+def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
+    """Return the value whose written form is `form`; lists come back as tuples.
+
+    Parameters
+    ----------
+    trusted:
+        Top-level packages that may be imported from.
+
+    Raises
+    ------
+    ConfigurationError
+        The form is opaque, or names something outside the trusted packages or no longer there.
+    """
+    if isinstance(form, list):
+        return tuple(built(entry, trusted) for entry in form)
+    if not isinstance(form, dict):
+        return form
+    if "items" in form:
+        return {built(key, trusted): built(entry, trusted) for key, entry in form["items"]}
+    if "named" in form:
+        return _imported(form["named"], trusted)
+    if "opaque" in form:
+        raise ConfigurationError(f"{form['opaque']} was not declared by a name it could be imported by")
+    arguments = {name: built(entry, trusted) for name, entry in form["with"].items()}
+    if "partial" in form:
+        return functools.partial(built(form["partial"], trusted), *built(form["args"], trusted), **arguments)
+    return _imported(form["is"], trusted)(**arguments)
+
+
+def opaque_parts(form: Written) -> list[str]:
+    """Return the names of what has no written form, anywhere inside `form`."""
+    if isinstance(form, list):
+        return [name for entry in form for name in opaque_parts(entry)]
+    if isinstance(form, dict):
+        if "opaque" in form:
+            return [form["opaque"]]
+        return [name for entry in form.values() for name in opaque_parts(entry)]
+    return []
+
+
+def differences(old: Written, new: Written) -> list[str]:
+    """Say in lines where two written forms differ.
+
+    >>> differences({"with": {"lr": 0.1, "batch": 10}}, {"with": {"lr": 0.2, "batch": 10}})
+    ['lr: recorded 0.1, now 0.2']
+    """
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{path or 'value'}: recorded {before.get(path, 'nothing')!r}, now {after.get(path, 'nothing')!r}"
+        for path in dict.fromkeys([*before, *after])
+        if before.get(path, differences) != after.get(path, differences)
+    ]
+
+
+def _leaves(form: Written, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(form, dict) and form:
+        for key, entry in form.items():
+            plain = key in (
+                "is",
+                "with",
+                "named",
+                "partial",
+            )  # the grammar of written forms: no word for the reader
+            yield from _leaves(entry, path if plain else f"{path}.{key}".lstrip("."))
+    else:
+        yield path, form
+
+
+def _name(thing: Any) -> str:
+    return f"{getattr(thing, '__module__', '?')}:{getattr(thing, '__qualname__', type(thing).__qualname__)}"
+
+
+def _imported(name: str, trusted: Collection[str]) -> Any:
+    module, _, path = name.partition(":")
+    if module.partition(".")[0] not in trusted:
+        raise ConfigurationError(
+            f"{name} is not of a package that records may name", expected=", ".join(sorted(trusted))
+        )
+    try:
+        thing: Any = importlib.import_module(module)
+        for part in path.split("."):
+            thing = getattr(thing, part)
+    except (ImportError, AttributeError) as reason:
+        raise ConfigurationError(f"{name} cannot be found any more ({reason})") from reason
+    return thing

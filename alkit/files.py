@@ -1,0 +1,59 @@
+"""Files that are whole or absent, and the folder of what can be made again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from alkit.errors import StoreError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a crash at any moment leaves the old file or the new one, never a part.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be written, or there is no room.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as reason:
+        raise StoreError(
+            f"cannot write {path} ({reason.strerror})",
+            hint="check that the folder exists, is writable and has room",
+        ) from reason
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is durable only once its folder is; where folders cannot be opened (Windows) there is nothing to do.
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Return the folder for what can be made again: decoded images and pretext weights.
+
+    `given`, or else ``$ALKIT_CACHE``, ``$XDG_CACHE_HOME/alkit``, ``~/.cache/alkit``. Deleting it loses time only.
+    """
+    if given is not None:
+        return Path(given)
+    if own := os.environ.get("ALKIT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alkit"

@@ -1,0 +1,70 @@
+import json
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit.declare import built, differences, opaque_parts, runtime, written
+
+
+@dataclass(frozen=True)
+class Part:
+    rate: float = 0.5
+    inner: object = None
+    device: str = runtime("auto")
+
+
+HERE = {"alkit", "alkit_baselines", __name__.partition(".")[0]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 3, 0.1, "text", (1, ("a", 2.5)), {"a": (1, 2)}, {0: 1, 255: 2}, alkit.UNet, Part(0.1, Part(0.2)),
+        alkit.LabelSpec(("a", "b"), 255), alkit.strategy("random"), alkit.Reconstruction(epochs=3),
+        alkit.SegmentationLearner(epochs=(3, 4), warm_start=alkit.Reconstruction()),
+    ],
+)  # fmt: skip
+def test_what_is_written_can_be_built_again_and_passes_through_json(value):
+    assert built(json.loads(json.dumps(written(value))), HERE) == value
+
+
+def test_a_partial_comes_back_with_its_arguments():
+    again = built(written(partial(alkit.UNet, widths=(2, 4))), HERE)
+    assert (again.func, again.args, again.keywords) == (alkit.UNet, (), {"widths": (2, 4)})
+
+
+def test_runtime_fields_are_not_written_and_do_not_count():
+    assert written(Part(device="cuda")) == written(Part())
+    assert Part(device="cuda") == Part()
+
+
+@pytest.mark.parametrize("value", [lambda: 0, np.zeros(2), Part(inner=lambda: 0), [object()]])
+def test_what_has_no_name_is_opaque_and_cannot_be_built(value):
+    form = written(value)
+    assert opaque_parts(json.loads(json.dumps(form)))
+    with pytest.raises(alkit.ConfigurationError, match="not declared by a name"):
+        built(form, HERE)
+
+
+@pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:eval"])
+def test_a_record_cannot_name_just_any_function(name):
+    with pytest.raises(alkit.ConfigurationError, match="not of a package"):
+        built({"partial": {"named": name}, "args": [], "with": {}}, HERE)
+
+
+def test_a_name_that_is_gone_is_an_error_of_ours():
+    with pytest.raises(alkit.ConfigurationError, match="cannot be found"):
+        built({"is": "alkit.types:NoSuchThing", "with": {}})
+
+
+def test_differences_name_the_field_and_both_values():
+    old, new = written(Part(0.1, alkit.UNet)), written(Part(0.2, alkit.UNet))
+    assert differences(old, new) == ["rate: recorded 0.1, now 0.2"]
+    assert differences(old, old) == []
+    (line,) = differences(written(Part(inner=alkit.UNet)), written(Part(inner=alkit.MaskOracle)))
+    assert "UNet" in line
+    assert "MaskOracle" in line
+    assert differences({"a": None, "b": 1}, {"b": 1}) == ["a: recorded None, now 'nothing'"]
