@@ -1,0 +1,1 @@
+"""Oracles: those who label, and those who only play the part."""
