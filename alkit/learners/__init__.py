@@ -1,0 +1,1 @@
+"""Learners: what turns labels into a predictor."""
