@@ -1,0 +1,1 @@
+"""The strategies of the comparison, one file per method, registered by entry points as anybody's would be."""
