@@ -1,0 +1,51 @@
+"""The command line. Each command has a file; errors come as one line, with ``--debug`` as a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from alkit.cli import demo, run, status, strategies
+from alkit.errors import AlkitError
+
+app = typer.Typer(
+    name="alkit",
+    help="Active learning for people who annotate images: which ones are worth labelling, from the very first.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def common(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+    """Options of every command. ``--debug`` is taken out of the arguments by :func:`main`, wherever it stands."""
+
+
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("strategies")(strategies.strategies)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit with 0 only on success."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"], prog_name="alkit")
+    except KeyboardInterrupt:
+        _fail("stopped; committed rounds are kept, and the same command goes on with them", 130)
+    except Exception as reason:
+        if debug:
+            raise
+        if isinstance(reason, AlkitError):
+            _fail(str(reason))
+        _fail(f"unexpected {type(reason).__name__}: {reason} (this is a bug of alkit; --debug shows where)")
+
+
+def _fail(message: str, code: int = 1) -> None:
+    print(f"alkit: {message}", file=sys.stderr)
+    sys.exit(code)

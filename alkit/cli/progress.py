@@ -1,0 +1,47 @@
+"""A live progress bar out of alkit's progress reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alkit.types import Progress, Report
+
+WORDS = {
+    "read": "reading images",
+    "pretext": "learning from unlabelled images",
+    "features": "describing images",
+    "ask": "choosing images",
+    "tell": "labelling",
+    "fit": "training",
+    "evaluate": "measuring",
+    "round": "rounds",
+}
+
+
+@contextmanager
+def progress_bar(title: str = "") -> Iterator[Report]:
+    """Show one bar for the rounds and one for what goes on at present; nothing is left on the screen afterwards."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        rounds = bars.add_task(title or WORDS["round"], total=None)
+        now = bars.add_task("starting", total=None)
+        stage = ""
+
+        def report(step: Progress) -> None:
+            nonlocal stage
+            if step.stage == "round":
+                bars.update(rounds, completed=step.done, total=step.total)
+                return
+            if step.stage != stage:
+                stage = step.stage
+                bars.reset(now)
+            detail = "".join(f" {name} {value:.3f}" for name, value in step.detail.items())
+            description = WORDS.get(stage, stage) + detail
+            bars.update(now, completed=step.done, total=step.total, description=description[:32])
+
+        yield report

@@ -1,0 +1,707 @@
+"""The active-learning loop: the only place that knows the order of the stages.
+
+pool -> features -> selection -> oracle -> labels -> learner -> evaluation -> record
+
+Each step reads the state from the record, so that it makes no difference whether the steps run in one process, in
+several one after the other, or after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import alkit.plugins
+from alkit.declare import Written, built, differences, written
+from alkit.errors import (
+    ConfigurationError,
+    ConflictError,
+    DataError,
+    LabelError,
+    QueryError,
+    ResumeError,
+    SelectionError,
+    StoreError,
+)
+from alkit.masks import decode_mask, mask_png, resize_mask
+from alkit.pools import check_pool, digest, mask_sizes
+from alkit.protocols import (
+    FeatureExtractor,
+    FittedExtractor,
+    Learner,
+    Oracle,
+    Pool,
+    Predictor,
+    Strategy,
+)
+from alkit.representations import Representations, batches
+from alkit.rng import Stream
+from alkit.store import Recorded, Store
+from alkit.types import (
+    Images,
+    Invalid,
+    LabelSpec,
+    Mask,
+    Predictions,
+    Progress,
+    Query,
+    Report,
+    RoundResult,
+    Selection,
+    Size,
+    Skip,
+    quiet,
+)
+from alkit.view import PoolView
+
+
+@dataclass(frozen=True, eq=False)
+class _LabelledImages:
+    """What the learner is given (see :class:`alkit.protocols.Labelled`)."""
+
+    pool: Pool
+    ids: tuple[str, ...]
+    spec: LabelSpec
+    labels: Mapping[str, Mask]
+    representations: Representations
+
+    def images(self, ids: Sequence[str]) -> Images:
+        return self.pool.read(ids)
+
+    def masks(self, ids: Sequence[str]) -> npt.NDArray[np.uint8]:
+        return np.stack([self.labels[id] for id in ids])
+
+    def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
+        return self.representations.fitted(extractor)
+
+
+class Experiment:
+    """A pool, a learner and a strategy, with a record of all that was asked, answered and learnt.
+
+    Parameters
+    ----------
+    pool:
+        The images that may be labelled.
+    learner:
+        Trains a model on the labels there are.
+    strategy:
+        Decides what to label next.
+    store:
+        The record's file. One that exists is gone on with, if it was made with the same arguments. None keeps the
+        record in a temporary folder, for as long as the experiment lives.
+    seed:
+        All chance comes from it, through named streams (:mod:`alkit.rng`).
+    initial:
+        The strategy of round 0. Default: `strategy` itself where it can start without a model, else ``random``. Its
+        chance depends on the seed alone, so that all that start with ``random`` share their start set.
+    classes:
+        Names of the classes, or a :class:`LabelSpec`. Default: what the oracle says.
+    report:
+        Called with a :class:`Progress` after each step of anything long.
+    wait:
+        Seconds to wait for another process that is working on the same record.
+
+    Raises
+    ------
+    ResumeError
+        The record was made with other arguments; the differences are shown. Device, workers and `wait` may differ.
+    StoreError
+        The record cannot be read or written.
+    DataError
+        The pool is empty or its ids are not unique.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> import alkit
+    >>> images, masks = alkit.synthetic.lesions(12, size=16)
+    >>> pool = alkit.ArrayPool(images)
+    >>> learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    >>> experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), classes=("skin", "lesion"))
+    >>> ids = experiment.ask(3)
+    >>> experiment.tell({id: masks[int(id)] for id in ids})
+    >>> experiment.fit().n_labels
+    3
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        learner: Learner,
+        strategy: Strategy,
+        store: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+        *,
+        initial: Strategy | None = None,
+        classes: LabelSpec | Sequence[str] | None = None,
+        report: Report = quiet,
+        wait: float = 30.0,
+    ) -> None:
+        check_pool(pool)
+        if initial is None:
+            initial = strategy if getattr(strategy, "starts_cold", True) else alkit.plugins.strategy("random")
+        self.pool, self.learner, self.strategy, self.initial = pool, learner, strategy, initial
+        self.seed, self.report = int(seed), report
+        self._stream = Stream(self.seed)
+        self._store = Store(_temporary_for(self) if store is None else store, wait)
+        self._declare(classes)
+        self._representations = Representations(pool, self._stream, self._store, report)
+        self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
+        self._labels: dict[str, tuple[str, Mask]] = {}  # id: the mask's file, the mask at the working size
+        self._truths: dict[int, tuple[Pool, npt.NDArray[np.uint8]]] = {}  # test pools, by identity
+
+    @classmethod
+    def open(
+        cls,
+        store: str | os.PathLike[str],
+        *,
+        pool: Pool | None = None,
+        learner: Learner | None = None,
+        strategy: Strategy | None = None,
+        initial: Strategy | None = None,
+        report: Report = quiet,
+        wait: float = 30.0,
+    ) -> Experiment:
+        """Go on with a record, building from it again whatever is not passed.
+
+        Raises
+        ------
+        StoreError
+            There is no such record.
+        ConfigurationError
+            Something was declared by a value that cannot be written down, such as an array or a lambda, and has to be
+            passed; the message names it.
+        """
+        if not Path(store).is_file():
+            raise StoreError(f"there is no record at {store}", hint="Experiment(..., store=...) makes one")
+        record = Store(store, wait)
+        try:
+            declared = record.fact("declared")
+            if declared is None:
+                raise StoreError(
+                    f"nothing was declared yet in {store}", hint="make it with Experiment(..., store=...)"
+                )
+            given: dict[str, Any] = {
+                "pool": pool,
+                "learner": learner,
+                "strategy": strategy,
+                "initial": initial,
+            }
+            failures: list[str] = []
+            for name in given:
+                if given[name] is None:
+                    try:
+                        given[name] = built(declared[name], alkit.plugins.trusted_packages())
+                    except ConfigurationError as reason:
+                        failures.append(f"{name} ({reason})")
+            if failures:
+                raise ConfigurationError(
+                    f"{store} does not say enough to build: {'; '.join(failures)}",
+                    hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
+                )
+            seed = record.fact("seed")
+        finally:
+            record.close()
+        return cls(**given, store=store, seed=seed, report=report, wait=wait)
+
+    # Asking and telling.
+
+    @property
+    def spec(self) -> LabelSpec | None:
+        """What the labels look like; None while nobody has said."""
+        form = self._store.fact("classes")
+        return None if form is None else built(form)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
+        taken = {query.id for query in self._store.queries()} | set(self._store.answers())
+        return tuple(id for id in self._representations.ids if id not in taken)
+
+    @property
+    def open_ids(self) -> tuple[str, ...]:
+        """Ids that were asked for and have no answer yet, the most wanted first."""
+        return tuple(query.id for query in self._open())
+
+    def ask(self, n: int | None = None) -> tuple[str, ...]:
+        """Choose `n` images to label and return their ids, the most wanted first.
+
+        The query is on disk before this returns. While it is open, asking again returns what is still open.
+
+        Parameters
+        ----------
+        n:
+            How many; None to see what is open.
+
+        Raises
+        ------
+        QueryError
+            A query of another size is open.
+        ConfigurationError
+            `n` is not positive, or more than the candidates left.
+        """
+        with self._store.exclusive():
+            open_queries = self._open()
+            if not open_queries:
+                return () if n is None else self._select(n)
+            size = sum(query.round == open_queries[0].round for query in self._store.queries())
+            if n is not None and n != size:
+                raise QueryError(
+                    f"a query for {size} images is open, with {len(open_queries)} to answer",
+                    got=f"ask({n})",
+                    hint="answer them, or withdraw() first",
+                )
+            return tuple(query.id for query in open_queries)
+
+    def queries(self) -> tuple[Query, ...]:
+        """Return the open queries, with rank, score and what each image stands for."""
+        return tuple(self._open())
+
+    def tell(self, labels: Mapping[str, npt.ArrayLike | Skip], *, revise: bool = False) -> None:
+        """Record answers, in any order and in part: all of this call, or none where one is wrong.
+
+        Parameters
+        ----------
+        labels:
+            By id a mask ``(h, w)`` of class ids, at the image's original size or the working size, or
+            :data:`alkit.SKIP`. The same answer a second time changes nothing.
+        revise:
+            Whether a different answer replaces an earlier one. Earlier ones stay in the record.
+
+        Raises
+        ------
+        DataError
+            An id outside the pool.
+        QueryError
+            An id that was never asked. Answers to a withdrawn query are taken.
+        LabelError
+            A mask of another size or type, or with values outside the classes.
+        ConflictError
+            A different answer, without ``revise=True``.
+        """
+        with self._store.exclusive():
+            spec, known = self._required_spec(), set(self._representations.ids)
+            asked = self._store.ever_asked()
+            answered = self._store.answers()
+            news: dict[str, tuple[str | None, str]] = {}
+            for id, label in labels.items():
+                if id not in known:
+                    raise DataError(f"{id!r} is not an image of the pool")
+                if id not in asked:
+                    raise QueryError(f"{id!r} was never asked", hint="ask() gives the ids to label")
+                if isinstance(label, Skip):
+                    news[id] = (None, label.reason)
+                else:
+                    sizes = mask_sizes(self.pool, [id])[0]
+                    news[id] = (self._store.keep(mask_png(spec.check(label, id=id, sizes=sizes)), ".png"), "")
+                if (old := answered.get(id)) is not None:
+                    if old.mask == news[id][0]:
+                        del news[id]
+                    elif not revise:
+                        raise ConflictError(
+                            f"{id!r} already has another answer",
+                            got="a skip" if isinstance(label, Skip) else "a different mask",
+                            hint="tell(..., revise=True) to replace it",
+                        )
+            self._store.add_answers(news)
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Close the open query; its unanswered images, returned, may be chosen again later."""
+        with self._store.exclusive():
+            ids = self.open_ids
+            self._store.withdraw(ids)
+            return ids
+
+    # Learning.
+
+    @property
+    def history(self) -> tuple[RoundResult, ...]:
+        """The committed rounds."""
+        return tuple(self._store.rounds())
+
+    def fit(self) -> RoundResult:
+        """Train on all labels so far and commit the round. Without new labels, the last round is returned.
+
+        Raises
+        ------
+        QueryError
+            A query is open, or there is no label yet.
+        """
+        with self._store.exclusive():
+            if open_ids := self.open_ids:
+                raise QueryError(
+                    f"{len(open_ids)} images of the open query have no answer yet",
+                    hint="tell() them, or withdraw()",
+                )
+            done, last = self._store.rounds(), self._store.last_model()
+            if last is not None and last[1] == _last_answer(self._store.answers()):
+                return done[-1]
+            return self._commit(len(done), None, None, {})
+
+    def evaluate(self, test: Pool, oracle: Oracle) -> Mapping[str, float]:
+        """Measure the last round's model on `test` and record the figures with the round.
+
+        Raises
+        ------
+        QueryError
+            There is no model yet.
+        DataError
+            `test` shares images with the pool.
+        """
+        with self._store.exclusive():
+            rounds = self._store.rounds()
+            if not rounds:
+                raise QueryError("there is no model to evaluate yet", hint="tell() some labels and fit()")
+            self._check_test(test)
+            begun = time.perf_counter()
+            metrics = self._measure(self._predictor(), test, oracle)
+            seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
+            self._store.measure_round(rounds[-1].round, metrics, seconds)
+            return metrics
+
+    def predict(self, pool: Pool) -> Iterator[Predictions]:
+        """Yield the last model's predictions for the images of any pool, in batches that fit in memory.
+
+        Raises
+        ------
+        QueryError
+            There is no model yet.
+        """
+        predictor = self._predictor()
+        for ids in batches(list(pool.ids), pool):
+            with self._recorded_threads():
+                yield Predictions(tuple(ids), predictor.probabilities(pool.read(ids)))
+
+    # The loop.
+
+    def rounds(
+        self,
+        oracle: Oracle,
+        *,
+        test: Pool | None = None,
+        start: int,
+        batch: int,
+        rounds: int,
+        poll: float = 1.0,
+    ) -> Iterator[RoundResult]:
+        """Run round 0 with `start` labels and `rounds` more with `batch` each, yielding every round's result.
+
+        Rounds that are committed already are yielded from the record; an unfinished one is taken up where it was.
+
+        Parameters
+        ----------
+        oracle:
+            Who labels; also asked for the masks of `test`.
+        test:
+            Images to evaluate each round on; they may not be in the pool.
+        start, batch:
+            Labels of round 0 and of each later round.
+        rounds:
+            Rounds after round 0; the only one of these that may differ when a record is gone on with.
+        poll:
+            Seconds between looks at an oracle that has not answered yet.
+
+        Raises
+        ------
+        ConfigurationError
+            `start` or `batch` is not positive, or the pool has fewer images than start + rounds * batch.
+        ResumeError
+            The record was made with another schedule, test set or oracle.
+        """
+        needed = start + rounds * batch
+        if start < 1 or batch < 1 or rounds < 0 or needed > len(self._representations.ids):
+            raise ConfigurationError(
+                "these rounds cannot be run",
+                got=f"start={start}, batch={batch}, rounds={rounds}: {needed} labels",
+                expected=f"start and batch at least 1, and at most the pool's {len(self._representations.ids)} images",
+                hint="a smaller start, batch or number of rounds",
+            )
+        if test is not None:
+            self._check_test(test)
+        with self._store.exclusive():
+            self._adopt(oracle.spec)
+            schedule = {"start": start, "batch": batch, "test": None if test is None else digest(test)}
+            self._settle("schedule", schedule)
+        return self._rounds(oracle, test, start, batch, rounds, poll)
+
+    def run(
+        self,
+        oracle: Oracle,
+        *,
+        test: Pool | None = None,
+        start: int,
+        batch: int,
+        rounds: int,
+        poll: float = 1.0,
+    ) -> tuple[RoundResult, ...]:
+        """Run :meth:`rounds` to the end and return all results."""
+        return tuple(self.rounds(oracle, test=test, start=start, batch=batch, rounds=rounds, poll=poll))
+
+    def _rounds(
+        self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float
+    ) -> Iterator[RoundResult]:
+        for number in range(rounds + 1):
+            with self._store.exclusive():
+                committed = self._store.rounds()
+                if number < len(committed):
+                    result = committed[number]
+                else:
+                    seconds: dict[str, float] = {}
+                    if not any(query.round == number for query in self._store.queries()):
+                        begun = time.perf_counter()
+                        self._select(start if number == 0 else batch)
+                        seconds["select"] = time.perf_counter() - begun
+                    self._gather(oracle, poll)
+                    result = self._commit(number, test, oracle, seconds)
+            self.report(Progress("round", number + 1, rounds + 1, result.metrics))
+            yield result
+
+    # Steps. Each expects the record's lock to be held.
+
+    def _select(self, n: int) -> tuple[str, ...]:
+        candidates = self.candidates
+        if not 1 <= n <= len(candidates):
+            raise ConfigurationError(
+                "this many images cannot be chosen",
+                got=n,
+                expected=f"1 to {len(candidates)}, the images that are left",
+            )
+        number = len(self._store.rounds())
+        rank = self._store.ranks_used(number)
+        labelled = tuple(id for id, answer in self._store.answers().items() if answer.mask is not None)
+        view = PoolView(candidates, labelled, number, self._representations)
+        strategy = self.initial if number == 0 else self.strategy
+        # A second query of one round, after a withdrawal, draws from a stream of its own.
+        stream = self._stream.child("round", number, "select", *([rank] if rank else []))
+        with self._recorded_threads():
+            selection = strategy.select(view, n, stream.numpy())
+        _check_selection(selection, n, candidates, strategy)
+        sizes = mask_sizes(self.pool, selection.ids)
+        self._store.add_queries(
+            [
+                Query(
+                    id,
+                    number,
+                    rank + position,
+                    sizes[position],
+                    None if selection.scores is None else selection.scores[position],
+                    "" if selection.stands_for is None else selection.stands_for[position],
+                )
+                for position, id in enumerate(selection.ids)
+            ]
+        )
+        self.report(Progress("ask", n, n))
+        return selection.ids
+
+    def _gather(self, oracle: Oracle, poll: float) -> None:
+        total = len(self._open())
+        while open_queries := self._open():
+            oracle.ask(open_queries)
+            wanted = {query.id for query in open_queries}
+            answers = [answer for answer in oracle.poll() if answer.id in wanted]
+            self.tell(
+                {answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)}
+            )
+            self.report(Progress("tell", total - len(self._open()), total))
+            for answer in answers:
+                if isinstance(answer.label, Invalid):
+                    raise LabelError(
+                        f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})"
+                    )
+            if not answers:
+                time.sleep(poll)
+
+    def _commit(
+        self, number: int, test: Pool | None, oracle: Oracle | None, seconds: Mapping[str, float]
+    ) -> RoundResult:
+        begun = time.perf_counter()
+        answers = self._store.answers()
+        labelled = self._labelled(answers)
+        previous = None if number == 0 else self._predictor()
+        rng = self._stream.child("round", number, "fit").numpy()
+        with self._recorded_threads():
+            predictor = self.learner.fit(labelled, rng, previous, self.report)
+        seconds = {**seconds, "fit": time.perf_counter() - begun}
+        metrics: Mapping[str, float] = {}
+        if test is not None and oracle is not None:
+            begun = time.perf_counter()
+            metrics = self._measure(predictor, test, oracle)
+            seconds["evaluate"] = time.perf_counter() - begun
+        ids = tuple(query.id for query in self._store.queries() if query.round == number)
+        result = RoundResult(number, ids, len(labelled.ids), metrics, seconds)
+        dumped = predictor.dumps()
+        self._store.commit_round(result, dumped, _last_answer(answers))
+        self._model = None if (last := self._store.last_model()) is None else (last[0], predictor)
+        return result
+
+    def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle) -> dict[str, float]:
+        from alkit.metrics import dice, summarise  # torch: not for those who only ask and tell
+
+        spec, ids = self._required_spec(), list(test.ids)
+        truth, scores, done = self._truth(test, oracle), [], 0
+        with self._recorded_threads():
+            for some in batches(ids, test):
+                masks = Predictions(tuple(some), predictor.probabilities(test.read(some))).masks
+                scores.append(dice(masks, truth[done : done + len(some)], spec))
+                done += len(some)
+                self.report(Progress("evaluate", done, len(ids)))
+        return summarise(scores, spec)
+
+    def _truth(self, test: Pool, oracle: Oracle) -> npt.NDArray[np.uint8]:
+        """Return the masks of `test`, asked for once and kept in a file that is gone with the process."""
+        if id(test) not in self._truths:
+            self._adopt(oracle.spec)
+            spec, ids = self._required_spec(), list(test.ids)
+            height, width = test.read(ids[:1]).shape[-2:]
+            with tempfile.TemporaryFile() as file:
+                truth = np.memmap(file, np.uint8, "w+", shape=(len(ids), height, width))
+            for begin in range(0, len(ids), 64):
+                some = ids[begin : begin + 64]
+                sizes = dict(zip(some, mask_sizes(test, some), strict=True))
+                oracle.ask([Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)])
+                answers = {answer.id: answer.label for answer in oracle.poll()}
+                for offset, name in enumerate(some):
+                    label = answers.get(name)
+                    if label is None or isinstance(label, Skip | Invalid):
+                        raise LabelError(
+                            f"the test image {name!r} has no mask",
+                            got=label,
+                            hint="leave it out of the test set",
+                        )
+                    mask = spec.check(label, id=name, sizes=sizes[name])
+                    truth[begin + offset] = resize_mask(mask, (height, width), spec)
+            self._truths[id(test)] = (test, truth)
+        return self._truths[id(test)][1]
+
+    # State, read from the record.
+
+    def _open(self) -> list[Query]:
+        answers = self._store.answers()
+        return [query for query in self._store.queries() if query.id not in answers]
+
+    def _predictor(self) -> Predictor:
+        last = self._store.last_model()
+        if last is None:
+            raise QueryError("there is no model yet", hint="tell() some labels and fit()")
+        if self._model is None or self._model[0] != last[0]:
+            self._model = (last[0], self.learner.loads(self._store.content(last[0])))
+        return self._model[1]
+
+    def _labelled(self, answers: Mapping[str, Recorded]) -> _LabelledImages:
+        spec = self._required_spec()
+        files = {id: answer.mask for id, answer in answers.items() if answer.mask is not None}
+        if not files:
+            raise QueryError("there is no label to learn from yet", hint="ask() and tell() some")
+        size: Size = self.pool.read(list(files)[:1]).shape[-2:]
+        for id, file in files.items():
+            if id not in self._labels or self._labels[id][0] != file:
+                mask = decode_mask(self._store.content(file))
+                self._labels[id] = (file, resize_mask(mask, size, spec))
+        labels = {id: self._labels[id][1] for id in files}
+        return _LabelledImages(self.pool, tuple(files), spec, labels, self._representations)
+
+    # What the record was made with.
+
+    def _declare(self, classes: LabelSpec | Sequence[str] | None) -> None:
+        declared = {
+            "pool": written(self.pool),
+            "learner": written(self.learner),
+            "strategy": written(self.strategy),
+            "initial": written(self.initial),
+        }
+        # Where a pool lies does not matter, what it shows does.
+        configuration = {**declared, "pool": digest(self.pool), "seed": self.seed}
+        with self._store.exclusive():
+            if self._store.is_new:
+                self._store.declare(
+                    {
+                        "configuration": configuration,
+                        "declared": declared,
+                        "seed": self.seed,
+                        "threads": _threads(),
+                    }
+                )
+            self._settle("configuration", configuration)
+            if classes is not None:
+                self._adopt(classes if isinstance(classes, LabelSpec) else LabelSpec(tuple(classes)))
+
+    def _settle(self, name: str, value: Written) -> None:
+        recorded = self._store.fact(name)
+        if recorded is None:
+            self._store.declare({name: value})
+        elif lines := differences(recorded, value):
+            raise ResumeError(
+                f"{self._store.path} was made with another {name}:\n  " + "\n  ".join(lines) + "\n",
+                hint="pass what it was made with, or choose another store",
+            )
+
+    def _adopt(self, spec: LabelSpec) -> None:
+        self._settle("classes", written(spec))
+
+    def _required_spec(self) -> LabelSpec:
+        if (spec := self.spec) is None:
+            raise ConfigurationError(
+                "nobody has said yet which classes there are",
+                hint='Experiment(..., classes=("background", "object"))',
+            )
+        return spec
+
+    def _check_test(self, test: Pool) -> None:
+        check_pool(test)
+        if shared := set(test.ids) & set(self._representations.ids):
+            raise DataError(
+                f"{len(shared)} images are both in the pool and in the test set",
+                got=sorted(shared)[:3],
+                hint="pool.split(test=..., seed=...) makes two that share none",
+            )
+
+    @contextmanager
+    def _recorded_threads(self) -> Iterator[None]:
+        """Compute with the number of threads the record was begun with: sums depend on it in their last bits."""
+        import torch
+
+        found = torch.get_num_threads()
+        torch.set_num_threads(self._store.fact("threads"))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(found)
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _check_selection(selection: Selection, n: int, candidates: Sequence[str], strategy: Strategy) -> None:
+    name = type(strategy).__name__
+    if not isinstance(selection, Selection):
+        raise SelectionError(
+            f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection"
+        )
+    if len(selection.ids) != n:
+        raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
+    if strangers := set(selection.ids) - set(candidates):
+        raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
+
+
+def _last_answer(answers: Mapping[str, Recorded]) -> int:
+    return max((answer.number for answer in answers.values()), default=0)
+
+
+def _temporary_for(owner: object) -> Path:
+    folder = tempfile.mkdtemp(prefix="alkit-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "experiment.db"
