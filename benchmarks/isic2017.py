@@ -1,0 +1,248 @@
+"""The protocol of "Self-supervised Assisted Active Learning for Skin Lesion Segmentation" (EMBC 2022) on ISIC 2017.
+
+Each method and seed is an independent run with a record of its own; runs go side by side in processes of one thread.
+A run that is stopped goes on at its unfinished round; a run whose rows are in the results is not run again.
+
+    python benchmarks/isic2017.py --data DIR --profile small --methods random ssl-cluster --seeds 0 1 2 --resume
+    python benchmarks/isic2017.py --profile small --report          # the figure and the table from the rows alone
+
+Choices of this project where the paper is silent (more in the docstrings of alkit.SegmentationLearner and
+alkit.Reconstruction): images are squashed to the working size, grayscale, min-max scaled each; the split is a
+committed list; random and SSL-cluster of a seed share the network's initial weights; "pretext" arms start the network
+from the pretext's weights, all but the output layer's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+from isic_archive import fetch
+
+import alkit
+from alkit.cli.progress import progress_bar
+from alkit.declare import written
+from alkit.report.curves import learning_curves
+from alkit.types import Report, quiet
+
+HERE = Path(__file__).parent
+SPLIT = HERE / "isic2017_split.json"
+METHODS = ("random", "ssl-cluster")
+WEIGHTS = ("scratch", "pretext")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The protocol's numbers. The defaults are the paper's."""
+
+    size: int = 256
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    start: int = 300
+    batch: int = 35
+    rounds: int = 9
+    epochs: tuple[int, int] = (10, 2)
+    pretext_epochs: int = 100
+    clusters: int = 10
+    pool: int | None = None  # so many images of the split's pool and test set; None for all
+    test: int | None = None
+
+    def network(self) -> partial[alkit.UNet]:
+        """Return the network factory of learner and pretext."""
+        return partial(alkit.UNet, widths=self.widths)
+
+
+PROFILES = {
+    "paper": Profile(),
+    "small": Profile(size=64, widths=(8, 16, 32, 64, 128)),
+    "smoke": Profile(size=32, widths=(4, 8, 16), start=12, batch=6, rounds=2, epochs=(2, 1), pretext_epochs=2, clusters=4,
+                     pool=48, test=16),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method with one kind of initial weights and one seed."""
+
+    method: str
+    weights: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured round."""
+
+    profile: str
+    method: str
+    weights: str
+    seed: int
+    round: int
+    labels: int
+    dice: float
+    iou: float
+    seconds: float
+    configuration: str
+    commit: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with images/ and masks/; default: download the official archives")
+    parser.add_argument("--profile", choices=PROFILES, default="small")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--weights", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, help="folder of the rows (default: benchmarks/results/isic2017-PROFILE)")
+    parser.add_argument("--records", type=Path, default=Path("runs/isic2017"), help="folder of the runs' records")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side, each on one thread")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--resume", action="store_true", help="pass over runs whose rows are there already")
+    parser.add_argument("--report", action="store_true", help="draw the figure and the table from the rows, and stop")
+    options = parser.parse_args(arguments)
+    out = options.out or HERE / "results" / f"isic2017-{options.profile}"
+    if not options.report:
+        data = options.data or fetch(Path("data/isic2017"), size=PROFILES[options.profile].size)
+        # Seeds vary fastest, so that runs side by side train different pretexts rather than wait for one.
+        runs = [Run(m, w, s) for m in reversed(options.methods) for w in options.weights for s in options.seeds]
+        measure(runs, options.profile, data, out, options.records, options.jobs, options.device, options.resume)
+    report(out, options.profile)
+
+
+def measure(
+    runs: Sequence[Run], name: str, data: Path, out: Path, records: Path, jobs: int, device: str, resume: bool
+) -> None:
+    """Run what is not among the rows yet; the rows of a run are appended when it ends."""
+    profile = PROFILES[name]
+    with progress_bar("decoding") as show:
+        pool, test = pools(profile, data, show)
+    hashes = {run: configuration(run, profile, pool, test) for run in runs}
+    known = {row.configuration for row in read_rows(out)} if resume else set()
+    left = [run for run in runs if hashes[run] not in known]
+    print(f"{len(runs)} runs, {len(runs) - len(left)} of them done", flush=True)
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+        finished = joblib.Parallel(return_as="generator_unordered")(
+            joblib.delayed(one_run)(run, name, data, records / f"{name}-{hashes[run][:16]}.db", device, hashes[run])
+            for run in left
+        )
+        for rows in finished:
+            append_rows(out, rows)
+            last = rows[-1]
+            print(f"{last.method} {last.weights} seed {last.seed}: dice {last.dice:.3f} at {last.labels} labels", flush=True)
+
+
+def one_run(run: Run, name: str, data: Path, store: Path, device: str, configuration: str) -> list[Row]:
+    """Play one run through, or go on with it, and return its rows."""
+    import torch
+
+    torch.set_num_threads(1)
+    profile = PROFILES[name]
+    pool, test = pools(profile, data)
+    oracle = alkit.MaskOracle(str(data / "masks"), classes=("skin", "lesion"))
+    learner, strategy = parts(run, profile, device)
+    experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=run.seed)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return [
+        Row(name, run.method, run.weights, run.seed, result.round, result.n_labels, round(result.metrics["dice"], 5),
+            round(result.metrics["iou"], 5), round(sum(result.seconds.values()), 1), configuration, commit)
+        for result in experiment.rounds(oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds)
+    ]  # fmt: skip
+
+
+def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.SegmentationLearner, alkit.Strategy]:
+    """Return the learner and the strategy of a run."""
+    pretext = alkit.Reconstruction(profile.network(), epochs=profile.pretext_epochs, device=device)
+    learner = alkit.SegmentationLearner(
+        profile.network(),
+        epochs=profile.epochs,
+        warm_start=pretext if run.weights == "pretext" else None,
+        device=device,
+    )
+    if run.method == "ssl-cluster":
+        return learner, alkit.strategy(run.method, features=pretext, clusters=profile.clusters)
+    return learner, alkit.strategy(run.method)
+
+
+def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.Pool, alkit.Pool]:
+    """Return the images to label and those to measure on, by the committed split."""
+    split = json.loads(SPLIT.read_text())
+    ids = split["pool"][: profile.pool], split["test"][: profile.test]
+    images = alkit.ImagePool(str(data / "images"), size=profile.size, grayscale=True, report=show)
+    return images.subset(ids[0]), images.subset(ids[1])
+
+
+def configuration(run: Run, profile: Profile, pool: alkit.Pool, test: alkit.Pool) -> str:
+    """Return a hash of all that a run's figures depend on, apart from the code and the machine."""
+    learner, strategy = parts(run, profile, "auto")
+    facts = [run.seed, written(learner), written(strategy), written(profile), pool.digest(), test.digest()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read_rows(out: Path) -> list[Row]:
+    """Return the rows of a results folder; none where there is no file."""
+    path = out / "rows.csv"
+    if not path.exists():
+        return []
+    kinds = {"int": int, "float": float, "str": str}
+    with path.open(newline="") as file:
+        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+
+
+def append_rows(out: Path, rows: Sequence[Row]) -> None:
+    """Add rows to a results folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "rows.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(field.name for field in fields(Row))
+        writer.writerows([getattr(row, field.name) for field in fields(Row)] for row in rows)
+
+
+def report(out: Path, name: str) -> None:
+    """Draw the learning curves and write the table of means, spreads and paired differences."""
+    rows = read_rows(out)
+    if not rows:
+        sys.exit(f"there are no rows in {out}")
+    curves: dict[str, dict[int, list[Row]]] = {}
+    for row in rows:
+        curves.setdefault(f"{row.method}, {row.weights}", {}).setdefault(row.seed, []).append(row)
+    histories = {
+        arm: [[alkit.RoundResult(r.round, (), r.labels, {"dice": r.dice}) for r in run] for run in seeds.values()]
+        for arm, seeds in sorted(curves.items())
+    }
+    learning_curves(histories, out / "curves.png", title=f"ISIC 2017, {name} profile, Dice on the 400 test images"
+                    if PROFILES[name].test is None else f"ISIC 2017, {name} profile")  # fmt: skip
+    (out / "table.md").write_text("\n".join(table(curves)) + "\n")
+    print((out / "table.md").read_text())
+
+
+def table(curves: dict[str, dict[int, list[Row]]]) -> Iterator[str]:
+    """Yield a Markdown table: mean and standard deviation over seeds of each arm at each number of labels."""
+    arms = sorted(curves)
+    yield "| labels | " + " | ".join(f"{arm} (n={len(curves[arm])})" for arm in arms) + " |"
+    yield "|---" * (len(arms) + 1) + "|"
+    for labels in sorted({row.labels for seeds in curves.values() for run in seeds.values() for row in run}):
+        cells = []
+        for arm in arms:
+            values = [row.dice for run in curves[arm].values() for row in run if row.labels == labels]
+            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{spread}" if values else "")
+        yield f"| {labels} | " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
