@@ -139,9 +139,7 @@ def flip(images: Tensor, generator: torch.Generator, p: float = 0.4, times: int 
     return torch.where(_per_sample(odd_columns), flipped.flip(3), flipped)
 
 
-def shuffle_locally(
-    images: Tensor, generator: torch.Generator, p: float = 0.5, windows: int = 1000
-) -> Tensor:
+def shuffle_locally(images: Tensor, generator: torch.Generator, p: float = 0.5, windows: int = 1000) -> Tensor:
     """Permute the pixels inside many small windows; the object stays, its texture goes.
 
     Each window has sides drawn evenly from 1 to a tenth of the image's (at least 1), a place anywhere inside
@@ -189,9 +187,7 @@ def shuffle_locally(
     _check_count("windows", windows)
     chosen = (_uniform((len(images),), generator) < p).nonzero().squeeze(1)  # (m,)
     size = _size(images)
-    corners, sides = _windows(
-        (len(chosen), windows), torch.ones_like(size), (size // 10).clamp(min=1), size, generator
-    )
+    corners, sides = _windows((len(chosen), windows), torch.ones_like(size), (size // 10).clamp(min=1), size, generator)
     pixel, window = _cells(corners, sides, size)
     shuffled = images.clone()
     shuffled[chosen] = _rewritten(images[chosen], pixel, pixel[_permuted(window, generator)])
@@ -434,6 +430,4 @@ def _check_rate(name: str, rate: float) -> None:
 
 def _check_count(name: str, count: int) -> None:
     if not isinstance(count, Integral) or count < 0:
-        raise ConfigurationError(
-            f"{name} is no number of times", got=count, expected="a whole number, 0 or more"
-        )
+        raise ConfigurationError(f"{name} is no number of times", got=count, expected="a whole number, 0 or more")

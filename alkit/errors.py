@@ -40,12 +40,8 @@ class AlkitError(Exception):
         What to try.
     """
 
-    def __init__(
-        self, what: str, *, got: object = None, expected: object = None, hint: str | None = None
-    ) -> None:
-        facts = [
-            f"{word} {value}" for word, value in (("got", got), ("expected", expected)) if value is not None
-        ]
+    def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
+        facts = [f"{word} {value}" for word, value in (("got", got), ("expected", expected)) if value is not None]
         message = what + (": " + ", ".join(facts) if facts else "")
         super().__init__(message + (f". Try: {hint}." if hint else ""))
 

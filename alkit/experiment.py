@@ -189,9 +189,7 @@ class Experiment:
         try:
             declared = record.fact("declared")
             if declared is None:
-                raise StoreError(
-                    f"nothing was declared yet in {store}", hint="make it with Experiment(..., store=...)"
-                )
+                raise StoreError(f"nothing was declared yet in {store}", hint="make it with Experiment(..., store=...)")
             given: dict[str, Any] = {
                 "pool": pool,
                 "learner": learner,
@@ -510,15 +508,11 @@ class Experiment:
             oracle.ask(open_queries)
             wanted = {query.id for query in open_queries}
             answers = [answer for answer in oracle.poll() if answer.id in wanted]
-            self.tell(
-                {answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)}
-            )
+            self.tell({answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)})
             self.report(Progress("tell", total - len(self._open()), total))
             for answer in answers:
                 if isinstance(answer.label, Invalid):
-                    raise LabelError(
-                        f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})"
-                    )
+                    raise LabelError(f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})")
             if not answers:
                 time.sleep(poll)
 
@@ -688,9 +682,7 @@ def _threads() -> int:
 def _check_selection(selection: Selection, n: int, candidates: Sequence[str], strategy: Strategy) -> None:
     name = type(strategy).__name__
     if not isinstance(selection, Selection):
-        raise SelectionError(
-            f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection"
-        )
+        raise SelectionError(f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection")
     if len(selection.ids) != n:
         raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
     if strangers := set(selection.ids) - set(candidates):

@@ -229,7 +229,8 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
         kept: 16 in colour (Pillow would silently cut them to 8), or 32.
     """
     try:
-        with Image.open(path) as image:
+        # From an open file: given a path, Pillow maps uncompressed TIFFs into memory and turns those askew wrongly.
+        with path.open("rb") as file, Image.open(file) as image:
             _check_kind(image, path)
             ImageOps.exif_transpose(image, in_place=True)
             return _pixels(image, size, grayscale, path), (image.height, image.width)

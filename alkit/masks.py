@@ -30,7 +30,11 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     LabelError
         The file cannot be read, has several channels or frames, or is of a format that may change values.
     """
-    return _values(Path(path), str(path))
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read", got=error) from error
+    return _values(content, str(path))
 
 
 def decode_mask(content: bytes) -> Mask:
@@ -39,7 +43,7 @@ def decode_mask(content: bytes) -> Mask:
     >>> decode_mask(mask_png(np.array([[0, 1], [255, 1]], np.uint8))).tolist()
     [[0, 1], [255, 1]]
     """
-    return _values(BytesIO(content), "a recorded mask").astype(np.uint8)
+    return _values(content, "a recorded mask").astype(np.uint8)
 
 
 def mask_png(mask: Mask) -> bytes:
@@ -55,9 +59,9 @@ def mask_png(mask: Mask) -> bytes:
     return file.getvalue()
 
 
-def _values(file: Path | BytesIO, name: str) -> npt.NDArray[Any]:
+def _values(content: bytes, name: str) -> npt.NDArray[Any]:
     try:
-        with Image.open(file) as image:
+        with Image.open(BytesIO(content)) as image:
             _check_kind(image, name)
             scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
             ImageOps.exif_transpose(image, in_place=True)

@@ -12,9 +12,7 @@ from torchmetrics.functional.segmentation import dice_score
 from alkit.types import LabelSpec
 
 
-def dice(
-    predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], spec: LabelSpec
-) -> npt.NDArray[np.float64]:
+def dice(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], spec: LabelSpec) -> npt.NDArray[np.float64]:
     """Dice of each image and foreground class, ``(n, classes - 1)``, in [0, 1].
 
     Parameters

@@ -150,11 +150,7 @@ def output_layer(network: nn.Module) -> str:
     >>> output_layer(UNet(in_channels=1, classes=2, widths=(4, 8)))
     'head'
     """
-    return [
-        name
-        for name, module in network.named_modules()
-        if any(True for _ in module.parameters(recurse=False))
-    ][-1]
+    return [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))][-1]
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> None:

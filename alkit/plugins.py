@@ -93,9 +93,7 @@ def parameters_of(name: str) -> tuple[str, ...]:
 
 def _found(name: str) -> EntryPoint:
     known = strategies()
-    point = known.get(name) or next(
-        (p for p in known.values() if f"{distribution(p)}:{p.name}" == name), None
-    )
+    point = known.get(name) or next((p for p in known.values() if f"{distribution(p)}:{p.name}" == name), None)
     if point is not None:
         return point
     if twins := [full for full in known if full.endswith(f":{name}")]:

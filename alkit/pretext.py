@@ -125,15 +125,11 @@ class Reconstruction:
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = fresh(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         fabric = fabric_for(self.device, self.precision)
-        with FileLock(
-            finished.with_suffix(".lock")
-        ):  # a second process waits for the first, then finds its weights
+        with FileLock(finished.with_suffix(".lock")):  # a second process waits for the first, then finds its weights
             if not finished.exists():
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, fabric, checkpoint, report)
-                write_atomically(
-                    finished, safetensors.save({k: v.cpu().contiguous() for k, v in best.items()})
-                )
+                write_atomically(finished, safetensors.save({k: v.cpu().contiguous() for k, v in best.items()}))
                 checkpoint.unlink(missing_ok=True)
         network.load_state_dict(safetensors.load(finished.read_bytes()))
         return FittedReconstruction(fabric.to_device(network), self.pooling)

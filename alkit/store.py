@@ -216,10 +216,7 @@ class Store:
     def add_answers(self, answers: Mapping[str, tuple[str | None, str]]) -> None:
         """Record, for each image, the file of its mask (None for a skip) and a reason; all or none."""
         now = _now()
-        rows = [
-            {"id": id, "mask": mask, "reason": reason, "told_at": now}
-            for id, (mask, reason) in answers.items()
-        ]
+        rows = [{"id": id, "mask": mask, "reason": reason, "told_at": now} for id, (mask, reason) in answers.items()]
         with self._transaction() as connection:
             if rows:
                 connection.execute(_answers.insert(), rows)
@@ -229,9 +226,7 @@ class Store:
         last = sa.select(sa.func.max(_answers.c.number)).group_by(_answers.c.id)
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_answers).where(_answers.c.number.in_(last))).all()
-            asked = connection.scalars(
-                sa.select(_queries.c.id).order_by(_queries.c.round, _queries.c.rank)
-            ).all()
+            asked = connection.scalars(sa.select(_queries.c.id).order_by(_queries.c.round, _queries.c.rank)).all()
         latest = {row.id: Recorded(row.number, row.mask, row.reason) for row in rows}
         return {id: latest[id] for id in dict.fromkeys(asked) if id in latest}
 
@@ -241,9 +236,7 @@ class Store:
         """Record a finished round whole, with its model; the models of earlier rounds are deleted."""
         name = self.keep(model, ".model")
         with self._transaction() as connection:
-            replaced = connection.scalars(
-                sa.select(_rounds.c.model).where(_rounds.c.model.is_not(None))
-            ).all()
+            replaced = connection.scalars(sa.select(_rounds.c.model).where(_rounds.c.model.is_not(None))).all()
             connection.execute(_rounds.update().values(model=None))
             connection.execute(
                 _rounds.insert().values(
@@ -263,9 +256,7 @@ class Store:
         """Record what an evaluation of a committed round's model gave."""
         with self._transaction() as connection:
             connection.execute(
-                _rounds.update()
-                .where(_rounds.c.round == round)
-                .values(metrics=dict(metrics), seconds=dict(seconds))
+                _rounds.update().where(_rounds.c.round == round).values(metrics=dict(metrics), seconds=dict(seconds))
             )
 
     def rounds(self) -> list[RoundResult]:

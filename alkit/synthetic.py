@@ -1,28 +1,28 @@
 """Made-up dermoscopy: images of skin lesions with exact masks, drawn in memory, for trying things without data.
 
-They imitate what makes real dermoscopic images hard to segment, and mixed enough that it matters which ones are
-labelled first. Most lesions are dark, compact and plain to see; rarer kinds are faint and wide, tiny, hollow, or
-lighter than the skin around them. Over them lie hair, rulers, ink, stickers, freckles, gloss, a lens that darkens or
-cuts off the corners, blur and noise. Lesion, overlay and lens are drawn independently of each other.
+They imitate what makes real dermoscopic images hard to segment, and are mixed enough that it matters which ones are
+labelled first. The commonest lesions are dark, compact and plain to see; rarer kinds are wide and faint, tiny, hollow,
+or lighter than the skin around them. Over them lie hair, rulers, ink, stickers, freckles, gloss, a lens that darkens
+or cuts off the corners, blur and noise. Lesion, overlay and lens are drawn independently of each other.
 
 Nothing measured on these images says anything about patients. Two decisions shape them:
 
 * Light is multiplied, not painted: every layer absorbs, and brightness is the lamp times ``exp(-absorption)``
   (Beer-Lambert), so that hair over a lesion, or a lesion in a dark corner, looks as it would.
-* Every length is a fraction of the frame, so that one `size` looks like another seen more finely.
+* Every length is a fraction of the frame, so that a larger image shows the same sort of scene more finely.
 
-The kinds and their parameters were set by eye, beside images of the ISIC 2017 training set (Codella et al.,
-"Skin lesion analysis toward melanoma detection", ISBI 2018, arXiv:1710.05006), and by the spread of lesion areas
-there.
+The kinds and their parameters were set by eye, beside images of the ISIC 2017 training set (Codella et al., "Skin
+lesion analysis toward melanoma detection", ISBI 2018, arXiv:1710.05006), and by the spread of lesion areas there.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream
@@ -66,12 +66,12 @@ class Kind:
 
 
 KINDS = {
-    "mole": Kind(0.36, (0.03, 0.20), (0.4, 1.2), (0.05, 0.25), (0.05, 0.20), (0.1, 0.3)),
-    "blotch": Kind(0.22, (0.15, 0.60), (0.4, 1.3), (0.10, 0.40), (0.15, 0.35), (0.3, 0.6), (0.0, 0.5)),
-    "faint": Kind(0.14, (0.08, 0.50), (0.10, 0.25), (0.15, 0.40), (0.10, 0.30), (0.2, 0.5), (0.0, 0.4)),
-    "speck": Kind(0.12, (0.005, 0.02), (0.3, 1.2), (0.10, 0.40), (0.05, 0.20), (0.0, 0.3)),
-    "ring": Kind(0.10, (0.08, 0.45), (0.3, 0.8), (0.10, 0.30), (0.10, 0.30), (0.2, 0.5), (0.8, 1.2)),
-    "pale": Kind(0.06, (0.02, 0.25), (-0.25, -0.10), (0.10, 0.30), (0.05, 0.25), (0.2, 0.5)),
+    "mole": Kind(0.30, (0.03, 0.20), (0.4, 1.2), (0.05, 0.25), (0.05, 0.20), (0.1, 0.3)),
+    "blotch": Kind(0.20, (0.15, 0.60), (0.4, 1.3), (0.10, 0.40), (0.15, 0.35), (0.3, 0.6), (0.0, 0.5)),
+    "faint": Kind(0.17, (0.08, 0.50), (0.10, 0.25), (0.15, 0.40), (0.10, 0.30), (0.2, 0.5), (0.0, 0.4)),
+    "speck": Kind(0.13, (0.005, 0.02), (0.3, 1.2), (0.10, 0.40), (0.05, 0.20), (0.0, 0.3)),
+    "ring": Kind(0.12, (0.08, 0.45), (0.3, 0.8), (0.10, 0.30), (0.10, 0.30), (0.2, 0.5), (0.8, 1.2)),
+    "pale": Kind(0.08, (0.02, 0.25), (-0.25, -0.10), (0.10, 0.30), (0.05, 0.25), (0.2, 0.5)),
 }
 """The kinds of lesion by name, the commonest first."""
 
@@ -129,20 +129,21 @@ def lesions(n: int, size: int = 64, seed: int = 0) -> tuple[npt.NDArray[np.uint8
 def _image(rng: np.random.Generator, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     kinds = list(KINDS.values())
     kind = kinds[rng.choice(len(kinds), p=[kind.share for kind in kinds])]
-    lesion, mask = _lesion(rng, size, kind)
+    lesion, inside = _lesion(rng, size, kind)
     tissue = ndimage.gaussian_filter(_skin(rng, size) + lesion, _log(rng, 0.002, 0.01) * size)
     lamp, field = _lens(rng, size)
     scene = field * (lamp * np.exp(-tissue - _overlay(rng, size)) + _gloss(rng, size))
     sharp = ndimage.gaussian_filter(scene, rng.uniform(0.0, 0.006) * size)
     seen = 255 * sharp + rng.uniform(0.5, 3.0) * rng.standard_normal((size, size))
+    mask = _outlined(np.where(field > 0.5, inside, inside.min()))  # nobody outlines what the lens hides
     return np.clip(np.rint(seen), 0, 255).astype(np.uint8), mask
 
 
-def _lesion(rng: np.random.Generator, size: int, kind: Kind) -> tuple[Plane, npt.NDArray[np.uint8]]:
-    """Return the absorption of one lesion and its mask."""
+def _lesion(rng: np.random.Generator, size: int, kind: Kind) -> tuple[Plane, Plane]:
+    """Return the absorption of one lesion, and how far inside it each pixel is, in radii: 0 on the outline."""
     soft, ragged, patchy = (rng.uniform(*span) for span in (kind.soft, kind.ragged, kind.patchy))
     radius = np.sqrt(4 * _log(rng, *kind.area) / np.pi)
-    room = max(0.1, 0.85 - radius)  # small lesions lie anywhere, large ones near the middle
+    room = np.clip(0.85 - radius, 0.1, 0.45)  # large lesions lie near the middle, and all inside any lens
     cx, cy = np.clip(0.2 * rng.standard_normal(2), -room, room)
     u, v = _turned(size, cx, cy, rng.uniform(0, 2 * np.pi))
     stretch = rng.uniform(1.0, 1.35)
@@ -153,7 +154,7 @@ def _lesion(rng: np.random.Generator, size: int, kind: Kind) -> tuple[Plane, npt
     swings = np.cos(waves * angle + rng.uniform(0, 2 * np.pi, waves.shape)) / waves
     outline = 1 + ragged * np.tensordot(rng.standard_normal(len(waves)), swings, 1)
     roughness = 0.6 * ragged * _clouds(rng, size, 0.2 * radius)
-    inside = np.maximum(outline, 0.3) - rho + roughness  # in radii; 0 on the border
+    inside = np.maximum(outline, 0.3) - rho + roughness
 
     tone = (
         patchy * _clouds(rng, size, 0.2 * radius)
@@ -167,7 +168,7 @@ def _lesion(rng: np.random.Generator, size: int, kind: Kind) -> tuple[Plane, npt
             tone += rng.uniform(0.4, 1.0) * np.maximum(_clouds(rng, size, 0.025) - 1, 0)
     hollow = rng.uniform(*kind.hollow) * np.exp(-((rho / rng.uniform(0.45, 0.75)) ** 4))
     fade = _step(inside, soft / 2)
-    return rng.uniform(*kind.depth) * fade * (np.maximum(1 + tone, 0.1) - hollow), _outlined(inside)
+    return rng.uniform(*kind.depth) * fade * (np.maximum(1 + tone, 0.1) - hollow), inside
 
 
 def _outlined(inside: Plane) -> npt.NDArray[np.uint8]:
@@ -243,7 +244,7 @@ def _sticker(rng: np.random.Generator, size: int) -> Plane:
 def _lens(rng: np.random.Generator, size: int) -> tuple[Plane, Plane]:
     """Return the lamp's brightness and what part of it the lens lets through."""
     u, v = _turned(size, rng.normal(0, 0.05), rng.normal(0, 0.05), rng.uniform(0, 2 * np.pi))
-    lamp = 1 + rng.uniform(0, 0.12) * u + 0.02 * _clouds(rng, size, 0.3)
+    lamp: Plane = 1 + rng.uniform(0, 0.12) * u + 0.02 * _clouds(rng, size, 0.3)
     lamp *= 1 - rng.choice([0.0, 0.06, 0.17], p=[0.4, 0.35, 0.25]) * (u**2 + v**2)
     u, v = _turned(size, rng.normal(0, 0.03), rng.normal(0, 0.03), 0.0)
     squeeze = 1.15 if rng.random() < 0.7 else 1.0  # most frames were wider than high before they were square
@@ -267,13 +268,14 @@ def _gloss(rng: np.random.Generator, size: int) -> Plane:
 
 def _grid(size: int) -> Plane:
     """Return the positions of the pixels' centres along a side, from -1 to 1."""
-    return (np.arange(size) + 0.5) * (2 / size) - 1
+    return (np.arange(size, dtype=np.float64) + 0.5) * (2 / size) - 1
 
 
 def _turned(size: int, cx: float, cy: float, turn: float) -> tuple[Plane, Plane]:
     """Return the two coordinates of all pixels about a centre, in axes turned by an angle."""
     x, y = _grid(size) - cx, _grid(size)[:, None] - cy
-    return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    cos, sin = math.cos(turn), math.sin(turn)
+    return x * cos + y * sin, y * cos - x * sin
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:
@@ -299,7 +301,8 @@ def _spots(rng: np.random.Generator, size: int, n: int, radius: Range) -> Plane:
     x, y = rng.uniform(-1, 1, (2, n, 1))
     r = np.maximum(np.exp(rng.uniform(np.log(radius[0]), np.log(radius[1]), (n, 1))), 1 / size)
     across, down = (np.exp(-(((_grid(size) - centre) / r) ** 2)) for centre in (x, y))
-    return np.minimum(np.einsum("ny,nx->yx", down, across * rng.uniform(0.3, 1.0, (n, 1))), 1.0)
+    spots: Plane = np.einsum("ny,nx->yx", down, across * rng.uniform(0.3, 1.0, (n, 1)))
+    return np.minimum(spots, 1.0)
 
 
 def _strokes(

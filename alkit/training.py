@@ -23,9 +23,7 @@ def fabric_for(device: str, precision: str) -> Fabric:
     """Return the Fabric of one device: ``auto``, ``cpu``, ``cuda``, ``mps``, or one of several such as ``cuda:1``."""
     kind, _, number = device.partition(":")
     try:
-        return Fabric(
-            accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision)
-        )
+        return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision))
     except Exception as reason:  # Fabric raises its own and built-in types, by accelerator
         raise ConfigurationError(
             f"cannot compute on device {device!r} in precision {precision!r} ({reason})",

@@ -47,9 +47,7 @@ class LabelSpec:
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
-            raise ConfigurationError(
-                "classes is one string", got=repr(self.classes), expected="a sequence of names"
-            )
+            raise ConfigurationError("classes is one string", got=repr(self.classes), expected="a sequence of names")
         object.__setattr__(self, "classes", tuple(self.classes))
         if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
             raise ConfigurationError(

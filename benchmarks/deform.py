@@ -36,7 +36,7 @@ def measure(size: int, widths: tuple[int, ...], batch: int, repeats: int, device
     generator = torch.Generator(device).manual_seed(0)
     images = torch.rand(batch, 1, size, size, generator=generator, device=device)
     deformation = Deformation()
-    network = UNet(in_channels=1, classes=1, widths=widths).to(device, memory_format=torch.channels_last)
+    network = UNet(in_channels=1, classes=1, widths=widths).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 
     def deform() -> tuple[torch.Tensor, torch.Tensor]:

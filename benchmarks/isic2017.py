@@ -98,7 +98,9 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with images/ and masks/; default: download the official archives")
+    parser.add_argument(
+        "--data", type=Path, help="folder with images/ and masks/; default: download the official archives"
+    )
     parser.add_argument("--profile", choices=PROFILES, default="small")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--weights", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
@@ -138,7 +140,10 @@ def measure(
         for rows in finished:
             append_rows(out, rows)
             last = rows[-1]
-            print(f"{last.method} {last.weights} seed {last.seed}: dice {last.dice:.3f} at {last.labels} labels", flush=True)
+            print(
+                f"{last.method} {last.weights} seed {last.seed}: dice {last.dice:.3f} at {last.labels} labels",
+                flush=True,
+            )
 
 
 def one_run(run: Run, name: str, data: Path, store: Path, device: str, configuration: str) -> list[Row]:

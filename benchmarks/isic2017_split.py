@@ -5,7 +5,7 @@ seed 0; its first 400 are the test set, as in ``ImagePool.split(test=400, seed=0
 ``isic2017_split.json``, so that a run depends on a list that can be read and not on a generator. To make the
 file again::
 
-    python -m benchmarks.isic2017_split --data DIR
+    python benchmarks/isic2017_split.py --data DIR
 
 where ``DIR`` holds ``images/ISIC_<7 digits>.<extension>``.
 """

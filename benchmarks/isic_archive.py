@@ -30,10 +30,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock
 from PIL import Image
 
@@ -151,8 +153,7 @@ def fetch(
     with held:
         if not done.exists():  # another process may have been first
             images, masks = (
-                _verified(folder, base, archive, report, pauses)
-                for archive in (archives.images, archives.masks)
+                _verified(folder, base, archive, report, pauses) for archive in (archives.images, archives.masks)
             )
             decode(images, masks, draft, size, report)
             with _writing(done):
@@ -344,9 +345,7 @@ def _members(archive: zipfile.ZipFile, wanted: re.Pattern[str]) -> Mapping[str, 
                 raise DataError(f"{archive.filename} holds {match[1]} twice", got=member.filename)
             found[match[1]] = member
     if not found:
-        raise DataError(
-            f"{archive.filename} holds nothing of use", expected=f"members named {wanted.pattern}"
-        )
+        raise DataError(f"{archive.filename} holds nothing of use", expected=f"members named {wanted.pattern}")
     return found
 
 
@@ -372,9 +371,22 @@ def _mask(stored: bytes, id: str, size: int) -> bytes:
             got=values[:8].tolist(),
             expected="0 for skin, 255 for lesion",
         )
-    # In floating point: eight bits would round twice, once along each axis.
-    covered = Image.fromarray((mask == 255).astype(np.float32)).resize((size, size), Image.Resampling.BOX)
-    return _png(Image.fromarray(np.where(np.asarray(covered) >= 0.5, 255, 0).astype(np.uint8)))
+    lesion = _sums(_sums(mask == 255, size).T, size).T  # (size, size)
+    return _png(Image.fromarray(np.where(2 * lesion >= mask.size, 255, 0).astype(np.uint8)))
+
+
+def _sums(values: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:
+    """Return the sums over `size` equal parts of the first axis, times `size`, which makes them whole numbers.
+
+    A value that lies across an edge counts on either side with its share. (Pillow's box filter gives it to one side.)
+
+    >>> _sums(np.array([[1], [1], [0]]), 2).ravel().tolist()  # 1.5 and 0.5
+    [3, 1]
+    """
+    until = np.concatenate([np.zeros_like(values[:1], np.int64), values.cumsum(axis=0, dtype=np.int64)])
+    whole, share = np.divmod(np.arange(size + 1)[:, None] * len(values), size)
+    following = np.minimum(whole + 1, len(values))
+    return np.diff(until[whole[:, 0]] * (size - share) + until[following[:, 0]] * share, axis=0)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -425,9 +425,7 @@ def test_painting_goes_on_to_the_next_window_with_probability_95(inward, shares)
     assert share(happened == 5) == near(shares[1], 3000)
 
 
-@pytest.mark.parametrize(
-    ("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))]
-)
+@pytest.mark.parametrize(("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))])
 def test_windows_painted_in_or_kept_have_every_side_of_their_range(inward, ranges):
     with recording("_union") as kept:
         paint(torch.zeros(500, 1, 42, 21), seeded(), 1, inward)

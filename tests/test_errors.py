@@ -6,7 +6,9 @@ from alkit import errors
 
 
 def test_the_tree_in_the_docstring_lists_every_error_and_no_other():
-    defined = {name for name, thing in inspect.getmembers(errors, inspect.isclass) if thing.__module__ == errors.__name__}
+    defined = {
+        name for name, thing in inspect.getmembers(errors, inspect.isclass) if thing.__module__ == errors.__name__
+    }
     drawn = {word for line in errors.__doc__.splitlines() for word in line.split() if word.endswith("Error")}
     assert drawn == defined
     assert all(issubclass(getattr(errors, name), errors.AlkitError) for name in defined)
@@ -17,6 +19,8 @@ def test_a_message_says_what_happened_what_was_met_and_what_to_try():
     assert message == "it failed: got 0, expected more. Try: this."
 
 
-@pytest.mark.parametrize(("kind", "builtin"), [(errors.DataError, ValueError), (errors.MissingDependencyError, ImportError)])
+@pytest.mark.parametrize(
+    ("kind", "builtin"), [(errors.DataError, ValueError), (errors.MissingDependencyError, ImportError)]
+)
 def test_errors_can_be_caught_as_the_builtin_they_are_a_case_of(kind, builtin):
     assert issubclass(kind, builtin)

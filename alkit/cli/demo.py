@@ -56,9 +56,7 @@ def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult
 
     images, masks = alkit.synthetic.lesions(IMAGES, size=SIZE, seed=seed)
     pool, test = alkit.ArrayPool(images, scale="minmax").split(test=TEST, seed=seed)
-    oracle = alkit.MaskOracle(
-        {f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")
-    )
+    oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
     learner = alkit.SegmentationLearner(_network(), epochs=(15, 5), lr=1e-3)
     experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
     return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)

@@ -17,9 +17,7 @@ def run(
     masks: Annotated[Path, typer.Option(help="Folder of their masks, one file per image.")],
     store: Annotated[Path, typer.Option(help="The record; run again on it to go on.")],
     strategy: Annotated[str, typer.Option(help="A name that `alkit strategies` lists.")] = "ssl-cluster",
-    size: Annotated[
-        int | None, typer.Option(help="Working size in pixels; default: the images' own.")
-    ] = None,
+    size: Annotated[int | None, typer.Option(help="Working size in pixels; default: the images' own.")] = None,
     start: Annotated[int, typer.Option(help="Labels of the first round.")] = 30,
     batch: Annotated[int, typer.Option(help="Labels of each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Rounds after the first.")] = 5,
@@ -33,17 +31,11 @@ def run(
     widths: Annotated[str, typer.Option(help="Channels of the U-Net's levels.")] = "32,64,128,256,512",
     epochs: Annotated[str, typer.Option(help="Epochs of the first round and of later ones.")] = "30,10",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    pretext_epochs: Annotated[
-        int, typer.Option(help="At most so many epochs of self-supervised training.")
-    ] = 100,
-    warm_start: Annotated[
-        bool, typer.Option(help="Start the learner from the self-supervised weights.")
-    ] = False,
+    pretext_epochs: Annotated[int, typer.Option(help="At most so many epochs of self-supervised training.")] = 100,
+    warm_start: Annotated[bool, typer.Option(help="Start the learner from the self-supervised weights.")] = False,
     param: Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
 ) -> None:
     """Play active learning through on images whose masks exist: which strategy would have been worth it?
 
@@ -74,9 +66,7 @@ def run(
     with progress_bar(strategy) as report:
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         pool, test = everything.split(test=test_fraction, seed=seed)
-        experiment = alkit.Experiment(
-            pool, learner, chosen, store=store, seed=seed, initial=first, report=report
-        )
+        experiment = alkit.Experiment(pool, learner, chosen, store=store, seed=seed, initial=first, report=report)
         before = len(experiment.history)
         experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
     if before > rounds:
@@ -119,6 +109,4 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as reason:
-        raise ConfigurationError(
-            f"--{name}", got=text, expected="whole numbers with commas between them"
-        ) from reason
+        raise ConfigurationError(f"--{name}", got=text, expected="whole numbers with commas between them") from reason

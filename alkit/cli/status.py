@@ -11,9 +11,7 @@ import typer
 
 def status(
     store: Annotated[Path, typer.Argument(help="The record's file.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: rounds with labels, metrics and ids.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: rounds with labels, metrics and ids.")] = False,
 ) -> None:
     """Show the rounds of a record: labels, metrics, and which images were chosen.
 
@@ -51,9 +49,7 @@ def status(
                     "metrics": dict(result.metrics),
                     "seconds": dict(result.seconds),
                     "ids": list(result.ids),
-                    "stands_for": {
-                        q.id: q.stands_for for q in queries if q.round == result.round and q.stands_for
-                    },
+                    "stands_for": {q.id: q.stands_for for q in queries if q.round == result.round and q.stands_for},
                 }
                 for result in rounds
             ],

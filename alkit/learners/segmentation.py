@@ -173,17 +173,13 @@ class SegmentationLearner:
         # The weights drawn here are overwritten by the next line.
         network = fresh(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
         network.load_state_dict(safetensors.load(dumped))
-        network = network.to(
-            fabric_for(self.device, self.precision).device, memory_format=torch.channels_last
-        )
+        network = network.to(fabric_for(self.device, self.precision).device, memory_format=torch.channels_last)
         return NetworkPredictor(network, in_channels, classes)
 
     def _first(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
         in_channels = labelled.images(labelled.ids[:1]).shape[1]
         classes = len(labelled.spec.classes)
-        network = fresh(
-            self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights")
-        )
+        network = fresh(self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
         if self.warm_start is not None:
             warm_start(network, cast(_Pretrained, labelled.fitted(self.warm_start)).network)
         return NetworkPredictor(network, in_channels, classes)

@@ -68,9 +68,7 @@ class MaskOracle:
         if not isinstance(self.masks, Mapping) and not Path(self.masks).expanduser().is_dir():
             raise DataError("there is no such folder of masks", got=self.masks, hint="check the path")
         if "{id}" not in self.pattern:
-            raise ConfigurationError(
-                "the pattern names one file for all", got=self.pattern, expected="{id} in it"
-            )
+            raise ConfigurationError("the pattern names one file for all", got=self.pattern, expected="{id} in it")
         allowed = {*range(len(spec.classes)), spec.ignore}
         if self.values is not None and (wrong := [v for v in self.values.values() if v not in allowed]):
             raise ConfigurationError("values lead to what is no class", got=wrong, expected=str(spec))
@@ -113,12 +111,7 @@ class MaskOracle:
         present = np.unique(mask).tolist()
         values = self.values
         if values is None:
-            if (
-                len(self.classes) > 2
-                or self.ignore == 255
-                or 255 not in present
-                or not {0, 255}.issuperset(present)
-            ):
+            if len(self.classes) > 2 or self.ignore == 255 or 255 not in present or not {0, 255}.issuperset(present):
                 return mask
             values = {0: 0, 255: 1}
         if strangers := [int(value) for value in present if value not in values]:

@@ -49,9 +49,7 @@ def learning_curves(
     drawn = False
     for number, (name, histories) in enumerate(runs.items()):
         colour = COLOURS[number % len(COLOURS)]
-        curves = [
-            [(r.n_labels, r.metrics[metric]) for r in history if metric in r.metrics] for history in histories
-        ]
+        curves = [[(r.n_labels, r.metrics[metric]) for r in history if metric in r.metrics] for history in histories]
         curves = [curve for curve in curves if curve]
         for curve in curves:
             drawn = True

@@ -1,0 +1,491 @@
+import itertools
+import multiprocessing
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES, MeanLearner
+
+import alkit
+from alkit.declare import written
+from alkit.types import Answer
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Takes whatever a function of view and n returns."""
+
+    choose: object
+    starts_cold: bool = True
+
+    def select(self, view, n, rng):
+        return self.choose(view, n)
+
+
+def first(view, n):
+    return alkit.Selection(view.candidates[:n])
+
+
+SCHEDULE = {"start": 6, "batch": 4, "rounds": 3}
+
+
+def outcome(results):
+    return [(r.round, r.ids, r.n_labels, dict(r.metrics)) for r in results]
+
+
+def test_rounds_ask_for_start_then_batch_and_never_twice(world):
+    results = world.experiment().run(world.oracle, test=world.test, **SCHEDULE)
+    assert [r.round for r in results] == [0, 1, 2, 3]
+    assert [len(r.ids) for r in results] == [6, 4, 4, 4]
+    assert [r.n_labels for r in results] == [6, 10, 14, 18]
+    chosen = [id for r in results for id in r.ids]
+    assert len(set(chosen)) == len(chosen)
+    assert set(chosen) <= set(world.pool.ids)
+    assert all(0 <= r.metrics["dice"] <= 1 for r in results)
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another(world):
+    runs = [outcome(world.experiment(seed=seed).run(world.oracle, test=world.test, **SCHEDULE)) for seed in (0, 0, 1)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_the_order_of_the_pool_makes_no_difference(world):
+    turned = replace(world, pool=world.pool.subset(list(world.pool.ids)[::-1]))
+    runs = [outcome(w.experiment().run(w.oracle, test=w.test, **SCHEDULE)) for w in (world, turned)]
+    assert runs[0] == runs[1]
+
+
+def test_steps_by_hand_come_to_the_same_as_rounds(world):
+    by_loop = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
+    experiment = world.experiment(classes=CLASSES)
+    for number in range(4):
+        ids = experiment.ask(6 if number == 0 else 4)
+        experiment.tell({id: world.masks[id] for id in reversed(ids)})
+        experiment.fit()
+        experiment.evaluate(world.test, world.oracle)
+    assert outcome(experiment.history) == by_loop
+
+
+@pytest.mark.parametrize("stop", range(1, 9))
+def test_closing_and_opening_between_any_two_steps_changes_nothing(world, tmp_path, stop):
+    expected = outcome(world.experiment().run(world.oracle, test=world.test, start=6, batch=4, rounds=1))
+    store = tmp_path / "record.db"
+    experiment = world.experiment(store, classes=CLASSES)
+    steps = itertools.count(1)
+
+    def again():
+        return world.experiment(store) if next(steps) == stop else experiment
+
+    for n in (6, 4):
+        ids = experiment.ask(n)
+        experiment = again()
+        experiment.tell({id: world.masks[id] for id in ids[:3]})
+        experiment = again()
+        experiment.tell({id: world.masks[id] for id in ids[3:]})
+        experiment = again()
+        experiment.fit()
+        experiment = again()
+        experiment.evaluate(world.test, world.oracle)
+    assert outcome(experiment.history) == expected
+
+
+def test_an_open_query_is_repeated_until_it_is_answered(world):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(5)
+    assert experiment.ask(5) == ids
+    experiment.tell({ids[2]: world.masks[ids[2]]})
+    left = (*ids[:2], *ids[3:])
+    assert experiment.ask(5) == experiment.ask() == experiment.open_ids == left
+    with pytest.raises(alkit.QueryError, match="a query for 5 images is open"):
+        experiment.ask(4)
+    experiment.tell({id: alkit.SKIP for id in left})
+    assert experiment.ask() == ()
+    assert not set(experiment.ask(3)) & set(ids)  # labelled or skipped, none comes again
+
+
+def test_telling_is_idempotent_and_conflicts_need_revise(world):
+    experiment = world.experiment(classes=CLASSES)
+    a, b = experiment.ask(2)
+    experiment.tell({a: world.masks[a]})
+    experiment.tell({a: world.masks[a].astype(bool)})
+    other = 1 - world.masks[a]
+    with pytest.raises(alkit.ConflictError, match="revise=True"):
+        experiment.tell({b: world.masks[b], a: other})
+    assert experiment.open_ids == (b,)  # all of a call or nothing
+    with pytest.raises(alkit.ConflictError):
+        experiment.tell({a: alkit.SKIP})
+    experiment.tell({a: other}, revise=True)
+    experiment.tell({b: alkit.SKIP})
+    fitted = experiment.fit()
+    assert fitted.n_labels == 1
+    assert experiment.fit() == fitted  # nothing new, nothing done
+    experiment.tell({b: world.masks[b]}, revise=True)
+    assert experiment.fit().n_labels == 2
+    assert len(experiment.history) == 2
+
+
+def test_a_revision_reaches_the_next_training(world):
+    models = []
+    for flipped in (False, True):
+        experiment = world.experiment(classes=CLASSES)
+        (id,) = experiment.ask(1)
+        experiment.tell({id: np.zeros((16, 16), int)})
+        experiment.fit()
+        if flipped:
+            experiment.tell({id: np.ones((16, 16), int)}, revise=True)
+            experiment.fit()
+        models.append(next(experiment.predict(world.test)).probabilities[:, 1].mean())
+    assert models[1] > models[0] + 0.3
+
+
+def test_withdrawn_images_may_come_again_and_late_answers_still_count(world):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(3)
+    experiment.tell({ids[0]: world.masks[ids[0]]})
+    assert experiment.withdraw() == ids[1:]
+    assert set(ids[1:]) <= set(experiment.candidates)
+    again = experiment.ask(39)
+    assert set(ids[1:]) <= set(again)
+    experiment.withdraw()
+    experiment.tell({ids[1]: world.masks[ids[1]]})
+    assert experiment.fit().n_labels == 2
+
+
+def test_a_second_query_of_a_round_draws_anew(world):
+    experiment = world.experiment(classes=CLASSES)
+    draws = []
+    for _ in range(2):
+        draws.append(experiment.ask(5))
+        experiment.withdraw()
+    assert draws[0] != draws[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        ({"nowhere": 0}, alkit.DataError, "not an image of the pool"),
+        ({"candidate": 0}, alkit.QueryError, "never asked"),
+        ({"asked": np.zeros((8, 8), int)}, alkit.LabelError, "another size"),
+        ({"asked": np.zeros((16, 16))}, alkit.LabelError, "wrong type"),
+        ({"asked": np.full((16, 16), 2)}, alkit.LabelError, "outside its classes"),
+        ({"asked": np.zeros((16, 16, 3), int)}, alkit.LabelError, "not a label map"),
+    ],
+)
+def test_wrong_answers_are_refused_and_nothing_of_the_call_is_recorded(world, labels, error, words):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(2)
+    names = {"nowhere": "nowhere", "candidate": experiment.candidates[0], "asked": ids[1]}
+    with pytest.raises(error, match=words):
+        experiment.tell({ids[0]: world.masks[ids[0]]} | {names[name]: label for name, label in labels.items()})
+    assert experiment.open_ids == ids
+
+
+@pytest.mark.parametrize("n", [0, -1, 41])
+def test_a_batch_that_cannot_be_is_refused(world, n):
+    with pytest.raises(alkit.ConfigurationError, match="1 to 40"):
+        world.experiment().ask(n)
+
+
+@pytest.mark.parametrize("change", [{"start": 0}, {"batch": 0}, {"batch": -1}, {"rounds": -1}, {"rounds": 9}])
+def test_rounds_that_cannot_be_run_are_refused_before_any_work(world, change):
+    experiment = world.experiment()
+    with pytest.raises(alkit.ConfigurationError, match="cannot be run"):
+        experiment.rounds(world.oracle, test=world.test, **SCHEDULE | change)
+    assert experiment.open_ids == ()
+
+
+def test_a_test_image_in_the_pool_is_refused(world):
+    with pytest.raises(alkit.DataError, match="both in the pool and in the test set"):
+        world.experiment().rounds(world.oracle, test=world.pool.subset(world.pool.ids[:2]), **SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    ("choose", "words"),
+    [
+        (lambda view, n: alkit.Selection(view.candidates[: n - 1]), "another number"),
+        (lambda view, n: alkit.Selection([*view.candidates[: n - 1], "stranger"]), "not offered"),
+        (lambda view, n: view.candidates[:n], "no selection"),
+    ],
+)
+def test_a_strategy_that_breaks_its_contract_is_named(world, choose, words):
+    experiment = world.experiment(strategy=Chooser(choose))
+    with pytest.raises(alkit.SelectionError, match=f"Chooser.*{words}"):
+        experiment.ask(3)
+    assert experiment.open_ids == ()
+
+
+def test_scores_and_what_a_pick_stands_for_reach_the_queries(world):
+    def choose(view, n):
+        return alkit.Selection(view.candidates[:n], scores=range(n), stands_for=[f"group {i}" for i in range(n)])
+
+    experiment = world.experiment(strategy=Chooser(choose))
+    ids = experiment.ask(2)
+    assert [(q.id, q.rank, q.score, q.stands_for) for q in experiment.queries()] == [
+        (ids[0], 0, 0.0, "group 0"),
+        (ids[1], 1, 1.0, "group 1"),
+    ]
+
+
+def test_the_view_says_what_is_labelled_and_what_is_left(world):
+    seen = []
+
+    def choose(view, n):
+        seen.append((view.round, view.labelled, set(view.candidates)))
+        return first(view, n)
+
+    results = world.experiment(strategy=Chooser(choose)).run(world.oracle, **SCHEDULE)
+    taken = [tuple(id for r in results[:n] for id in r.ids) for n in range(4)]
+    assert seen == [(n, taken[n], set(world.pool.ids) - set(taken[n])) for n in range(4)]
+
+
+def test_initial_chooses_the_start_set_only(world):
+    by_id = Chooser(first)
+    results = world.experiment(initial=by_id, seed=3).run(world.oracle, **SCHEDULE)
+    assert results[0].ids == tuple(sorted(world.pool.ids)[:6])
+    assert results[1].ids != tuple(sorted(world.pool.ids)[6:10])
+
+
+def test_strategies_that_start_warm_share_a_random_start_set(world):
+    warm = Chooser(first, starts_cold=False)
+    random = world.experiment(seed=5).run(world.oracle, **SCHEDULE)
+    results = world.experiment(strategy=warm, seed=5).run(world.oracle, **SCHEDULE)
+    assert results[0].ids == random[0].ids
+    assert results[1].ids != random[1].ids
+
+
+@dataclass(frozen=True)
+class SlowOracle:
+    """Answers one query a poll, the last first, everything twice, and skips one."""
+
+    inner: alkit.MaskOracle
+    waiting: list
+    skipped: str = ""
+
+    @property
+    def spec(self):
+        return self.inner.spec
+
+    def ask(self, queries):
+        self.waiting.extend(query for query in queries if query not in self.waiting)
+
+    def poll(self):
+        if not self.waiting:
+            return
+        query = self.waiting.pop()
+        self.inner.ask([query])
+        for answer in self.inner.poll():
+            yield from [Answer(query.id, alkit.Skip("blurred")) if query.id == self.skipped else answer] * 2
+
+
+def test_an_oracle_may_answer_late_out_of_order_and_twice(world):
+    expected = outcome(world.experiment().run(world.oracle, **SCHEDULE))
+    slow = SlowOracle(world.oracle, [])
+    assert outcome(world.experiment().run(slow, poll=0, **SCHEDULE)) == expected
+    skipped = expected[0][1][2]
+    results = world.experiment().run(SlowOracle(world.oracle, [], skipped), poll=0, **SCHEDULE)
+    assert [r.n_labels for r in results] == [5, 9, 13, 17]
+    assert all(skipped not in r.ids for r in results[1:])
+
+
+def test_an_invalid_answer_stops_the_loop_with_its_reason_and_keeps_the_valid_ones(world):
+    class Half(SlowOracle):
+        def poll(self):
+            for row, query in enumerate(self.waiting):
+                yield Answer(query.id, alkit.Invalid("unreadable") if row == 3 else world.masks[query.id])
+            self.waiting.clear()
+
+    experiment = world.experiment()
+    with pytest.raises(alkit.LabelError, match="unreadable"):
+        experiment.run(Half(world.oracle, []), **SCHEDULE)
+    assert len(experiment.open_ids) == 1
+
+
+def test_a_finished_record_is_read_and_more_rounds_go_on(world, tmp_path):
+    store = tmp_path / "record.db"
+    whole = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
+    world.experiment(store).run(world.oracle, test=world.test, **SCHEDULE | {"rounds": 1})
+    calls = []
+    experiment = world.experiment(store, report=calls.append)
+    assert outcome(experiment.run(world.oracle, test=world.test, **SCHEDULE | {"rounds": 1})) == whole[:2]
+    assert {call.stage for call in calls} == {"round"}
+    assert outcome(experiment.run(world.oracle, test=world.test, **SCHEDULE)) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 1}, "seed: recorded 0, now 1"),
+        ({"learner": MeanLearner(noise=0.5)}, "noise: recorded 0.01, now 0.5"),
+        ({"strategy": Chooser("x")}, "Chooser"),
+        ({"initial": Chooser("x")}, "initial"),
+        ({"classes": ("skin", "mole")}, "mole"),
+    ],
+)
+def test_another_configuration_is_refused_and_the_difference_shown(world, tmp_path, change, words):
+    store = tmp_path / "record.db"
+    world.experiment(store, classes=CLASSES)
+    world.experiment(store)
+    with pytest.raises(alkit.ResumeError, match=words):
+        world.experiment(store, **change)
+
+
+def test_another_pool_schedule_or_test_set_is_refused(world, tmp_path):
+    store = tmp_path / "record.db"
+    world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE)
+    smaller = replace(world, pool=world.pool.subset(world.pool.ids[1:]))
+    with pytest.raises(alkit.ResumeError, match="pool"):
+        smaller.experiment(store)
+    with pytest.raises(alkit.ResumeError, match="batch: recorded 4, now 5"):
+        world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE | {"batch": 5})
+    with pytest.raises(alkit.ResumeError, match="test"):
+        world.experiment(store).rounds(world.oracle, test=None, **SCHEDULE)
+
+
+def test_open_builds_what_was_declared_by_name_or_path(folders, tmp_path, small_network):
+    images = alkit.ImagePool(str(folders / "images"), grayscale=True)
+    pool, test = images.split(test=4, seed=0)
+    oracle = alkit.MaskOracle(str(folders / "masks"), classes=CLASSES)
+    learner = alkit.SegmentationLearner(small_network, epochs=(1, 1))
+    store = tmp_path / "record.db"
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), store=store, seed=4)
+    results = experiment.run(oracle, test=test, start=4, batch=2, rounds=1)
+    again = alkit.Experiment.open(store)
+    assert (again.pool.ids, again.strategy, again.seed) == (pool.ids, alkit.strategy("random"), 4)
+    assert written(again.learner) == written(learner)
+    assert outcome(again.history) == outcome(results)
+    whole = again.run(oracle, test=test, start=4, batch=2, rounds=2)
+    assert outcome(whole[:2]) == outcome(results)
+    a, b = (next(e.predict(test)).probabilities for e in (again, alkit.Experiment.open(store)))
+    assert (a == b).all()
+
+
+def test_open_names_what_has_to_be_passed(world, tmp_path):
+    store = tmp_path / "record.db"
+    world.experiment(store)
+    with pytest.raises(alkit.ConfigurationError, match=r"pool=.*learner="):
+        alkit.Experiment.open(store)
+    again = alkit.Experiment.open(store, pool=world.pool, learner=world.learner)
+    assert again.strategy == alkit.strategy("random")
+    with pytest.raises(alkit.StoreError, match="no record"):
+        alkit.Experiment.open(tmp_path / "missing.db")
+
+
+def test_masks_at_the_original_size_are_taken_and_brought_to_the_working_size(tmp_path):
+    from PIL import Image
+
+    for row in range(3):
+        Image.new("L", (40, 20), row * 100).save(tmp_path / f"{row}.png")
+    seen = []
+
+    class Watching(MeanLearner):
+        def fit(self, labelled, rng, previous=None, report=None):
+            seen.append(labelled.masks(labelled.ids))
+            return super().fit(labelled, rng, previous)
+
+    pool = alkit.ImagePool(str(tmp_path), size=10, grayscale=True)
+    experiment = alkit.Experiment(pool, Watching(), alkit.strategy("random"), classes=CLASSES)
+    a, b, _ = experiment.ask(3)
+    large = np.zeros((20, 40), int)
+    large[:, 20:] = 1
+    experiment.tell({a: large, b: np.ones((10, 10), bool)})
+    experiment.withdraw()
+    experiment.fit()
+    assert seen[0].shape == (2, 10, 10)
+    assert (seen[0][0] == np.repeat([[0, 1]], 5, axis=1)).all()
+
+
+def test_predictions_cover_any_pool_in_batches(world):
+    experiment = world.experiment()
+    experiment.run(world.oracle, **SCHEDULE)
+    batches = list(experiment.predict(world.test))
+    assert [id for batch in batches for id in batch.ids] == list(world.test.ids)
+    assert all(batch.masks.shape == (len(batch.ids), 16, 16) for batch in batches)
+
+
+def test_there_is_nothing_to_predict_or_evaluate_before_the_first_fit(world):
+    experiment = world.experiment(classes=CLASSES)
+    with pytest.raises(alkit.QueryError, match="no model"):
+        next(experiment.predict(world.test))
+    with pytest.raises(alkit.QueryError, match="no model"):
+        experiment.evaluate(world.test, world.oracle)
+    with pytest.raises(alkit.QueryError, match="no label"):
+        experiment.fit()
+
+
+def test_without_classes_telling_says_what_is_missing(world):
+    experiment = world.experiment()
+    (id,) = experiment.ask(1)
+    with pytest.raises(alkit.ConfigurationError, match="classes="):
+        experiment.tell({id: world.masks[id]})
+
+
+def test_an_empty_pool_and_repeated_ids_are_refused():
+    class Pool:
+        ids = ()
+
+    with pytest.raises(alkit.DataError, match="empty"):
+        alkit.Experiment(Pool(), MeanLearner(), alkit.strategy("random"))
+    Pool.ids = ("a", "a")
+    with pytest.raises(alkit.DataError, match="'a'"):
+        alkit.Experiment(Pool(), MeanLearner(), alkit.strategy("random"))
+
+
+def test_a_pool_needs_no_more_than_the_protocol(world):
+    class Plain:
+        ids = world.pool.ids
+
+        def read(self, ids):
+            return world.pool.read(ids)
+
+    plain = replace(world, pool=Plain())
+    assert outcome(plain.experiment().run(world.oracle, test=world.test, **SCHEDULE)) == outcome(
+        world.experiment().run(world.oracle, test=world.test, **SCHEDULE)
+    )
+
+
+def test_global_generators_and_threads_are_left_as_found(world, tmp_path):
+    before = torch.get_num_threads()
+    store = tmp_path / "record.db"
+    world.experiment(store)
+    torch.set_num_threads(before + 1)
+    try:
+        state, legacy = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
+        seen = []
+
+        class Watching(MeanLearner):
+            def fit(self, *arguments):
+                seen.append(torch.get_num_threads())
+                return super().fit(*arguments)
+
+        alkit.Experiment.open(store, pool=world.pool, learner=world.learner)  # the record knows the learner
+        experiment = world.experiment(store)
+        object.__setattr__(experiment, "learner", Watching())
+        experiment.run(world.oracle, test=world.test, **SCHEDULE)
+        assert set(seen) == {before}  # the number the record was begun with
+        assert torch.get_num_threads() == before + 1
+        assert state.equal(torch.random.get_rng_state())
+        assert legacy == repr(np.random.get_state())  # noqa: NPY002
+    finally:
+        torch.set_num_threads(before)
+
+
+def _race(store, results, barrier):
+    images, masks = alkit.synthetic.lesions(60, size=16, seed=0)
+    pool, test = alkit.ArrayPool(images).split(test=20, seed=0)
+    oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=CLASSES)
+    barrier.wait(60)
+    experiment = alkit.Experiment(pool, MeanLearner(), alkit.strategy("random"), store=store)
+    results.put(outcome(experiment.run(oracle, test=test, **SCHEDULE)))
+
+
+def test_two_processes_on_one_record_come_to_what_one_would(world, tmp_path):
+    expected = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
+    context = multiprocessing.get_context("spawn")
+    results, barrier = context.Queue(), context.Barrier(2)
+    children = [context.Process(target=_race, args=(tmp_path / "r.db", results, barrier)) for _ in range(2)]
+    for child in children:
+        child.start()
+    assert [results.get(timeout=120) for _ in children] == [expected, expected]
+    for child in children:
+        child.join()
