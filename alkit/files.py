@@ -37,6 +37,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from reason
 
 
+def ensured(folder: Path) -> Path:
+    """Make `folder` where it is missing, and return it; a :class:`StoreError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise StoreError(f"cannot make the folder {folder} ({reason.strerror})") from reason
+    return folder
+
+
 def _sync_folder(folder: Path) -> None:
     # A rename is durable only once its folder is; where folders cannot be opened (Windows) there is nothing to do.
     if os.name == "posix":

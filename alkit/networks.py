@@ -12,6 +12,7 @@ Ronneberger, Fischer, Brox. "U-Net: Convolutional Networks for Biomedical Image 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol, cast
 
 import torch
@@ -25,7 +26,8 @@ from alkit.rng import Stream, forked
 class NetworkFactory(Protocol):
     """Makes a fresh network that maps images ``(n, in_channels, h, w)`` to logits ``(n, classes, h, w)``."""
 
-    def __call__(self, *, in_channels: int, classes: int) -> nn.Module: ...
+    def __call__(self, *, in_channels: int, classes: int) -> nn.Module:
+        """Make one."""
 
 
 class UNet(nn.Module):
@@ -72,7 +74,7 @@ class UNet(nn.Module):
         ins = (in_channels, *widths[:-1])
         self.down = nn.ModuleList(_double_convolution(i, o) for i, o in zip(ins, widths, strict=True))
         self.dropout = nn.Dropout(dropout)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))[::-1]  # (shallow, deep), the deepest first
+        pairs = list(pairwise(widths))[::-1]  # (shallow, deep), the deepest first
         self.up = nn.ModuleList(nn.ConvTranspose2d(deep, shallow, 2, stride=2) for shallow, deep in pairs)
         self.merge = nn.ModuleList(_double_convolution(2 * shallow, shallow) for shallow, _ in pairs)
         self.head = nn.Conv2d(widths[0], classes, 1)
@@ -150,7 +152,8 @@ def output_layer(network: nn.Module) -> str:
     >>> output_layer(UNet(in_channels=1, classes=2, widths=(4, 8)))
     'head'
     """
-    return [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))][-1]
+    names = [name for name, module in network.named_modules() if list(module.parameters(recurse=False))]
+    return str(names[-1])
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> None:

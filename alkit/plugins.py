@@ -35,7 +35,7 @@ def _named(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
     named: dict[str, EntryPoint] = {}
     for name, owners in sorted(by_name.items()):
         if len(owners) == 1:
-            named.update({name: point for point in owners.values()})
+            named[name] = next(iter(owners.values()))
         else:
             named.update({f"{owner}:{name}": point for owner, point in sorted(owners.items())})
     return named

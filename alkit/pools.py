@@ -445,7 +445,7 @@ def _pair(size: int | Sequence[int] | None) -> Size | None:
     """Return `size` as (height, width)."""
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ConfigurationError("this is no size", got=size, expected="pixels, or (height, width) in pixels")
     return pair

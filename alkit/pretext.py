@@ -27,10 +27,10 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit.declare import runtime, written
+from alkit.declare import opaque_parts, runtime, written
 from alkit.deform import Deformation
 from alkit.errors import ConfigurationError
-from alkit.files import cache_folder, write_atomically
+from alkit.files import cache_folder, ensured, write_atomically
 from alkit.networks import NetworkFactory, UNet, deepest, fresh
 from alkit.pools import digest
 from alkit.protocols import Pool
@@ -47,7 +47,10 @@ class FittedReconstruction:
     pooling: int
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return the last encoder map of each image, averaged to pooling x pooling cells: ``(n, channels * pooling^2)``."""
+        """Return the last encoder map of each image, averaged to pooling x pooling cells.
+
+        Shape ``(n, channels * pooling^2)``, float32.
+        """
         device = next(self.network.parameters()).device
         with evaluating(self.network) as network:
             maps = deepest(network, torch.from_numpy(images).to(device))
@@ -59,7 +62,7 @@ class FittedReconstruction:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Restore deformed images (Models Genesis) by the network that will later segment, with one output channel a colour.
+    """Restore deformed images by the network that will later segment, with one output channel per image channel.
 
     Minimises ||f(D(x)) - x||^2 over the pool, where f ends in a sigmoid and D is :class:`~alkit.deform.Deformation`.
 
@@ -120,7 +123,7 @@ class Reconstruction:
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, or bring the weights from the cache where that was done before."""
         stream = Stream.drawn(rng)
-        folder = cache_folder(self.cache) / "pretext"
+        folder = ensured(cache_folder(self.cache) / "pretext")
         finished = folder / f"{self._key(pool, stream)}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = fresh(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
@@ -136,6 +139,12 @@ class Reconstruction:
 
     def _key(self, pool: Pool, stream: Stream) -> str:
         configuration = written(self)
+        if nameless := opaque_parts(configuration):
+            raise ConfigurationError(
+                "the pretext's weights are found again by its settings, and one of them has no name",
+                got=", ".join(nameless),
+                hint="define it at module level, or with functools.partial",
+            )
         del configuration["with"]["pooling"]  # the same weights serve every pooling
         text = json.dumps([configuration, stream.seed, digest(pool)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from alkit.errors import ResumeError, StoreBusyError, StoreError
-from alkit.files import write_atomically
+from alkit.files import ensured, write_atomically
 from alkit.types import Query, RoundResult
 
 SCHEMA = 1
@@ -110,10 +110,7 @@ class Store:
         self.path = Path(path).absolute()
         self.files = self.path.with_suffix(".files")
         self.wait = wait
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as reason:
-            raise StoreError(f"cannot make the folder of {self.path} ({reason.strerror})") from reason
+        ensured(self.path.parent)
         self._lock = FileLock(self.path.with_suffix(".lock"))
         self._engine = _engine(self.path, wait)
         # Making a record needs the lock; looking at one, while another process trains, must not wait for it.

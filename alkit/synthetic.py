@@ -85,7 +85,7 @@ def lesions(n: int, size: int = 64, seed: int = 0) -> tuple[npt.NDArray[np.uint8
     Parameters
     ----------
     n:
-        How many; 0 is allowed. A thousand at 64 pixels take a second or two.
+        How many; 0 is allowed. A thousand at 64 pixels take a few seconds.
     size:
         Height and width in pixels, at least 16.
     seed:

@@ -39,7 +39,7 @@ class LabelSpec:
     dtype('uint8')
     >>> spec.check(np.array([[0, 7]]), id="a", sizes=[(1, 2)])
     Traceback (most recent call last):
-    alkit.errors.LabelError: the mask of 'a' holds values outside its classes: got [7], expected 0 skin, 1 lesion, 255 ignored.
+    alkit.errors.LabelError: the mask of 'a' holds values outside its classes: got [7], expected 0 skin, 1 ...
     """
 
     classes: tuple[str, ...]
@@ -228,7 +228,8 @@ class Predictions:
     @property
     def masks(self) -> npt.NDArray[np.uint8]:
         """The most probable class at each pixel, ``(n, h, w)``, uint8; ties go to the lower id."""
-        return self.probabilities.argmax(axis=1).astype(np.uint8)
+        masks: npt.NDArray[np.uint8] = self.probabilities.argmax(axis=1).astype(np.uint8)
+        return masks
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,10 @@ class Profile:
 PROFILES = {
     "paper": Profile(),
     "small": Profile(size=64, widths=(8, 16, 32, 64, 128)),
-    "smoke": Profile(size=32, widths=(4, 8, 16), start=12, batch=6, rounds=2, epochs=(2, 1), pretext_epochs=2, clusters=4,
-                     pool=48, test=16),
-}  # fmt: skip
+    "smoke": Profile(
+        size=32, widths=(4, 8, 16), start=12, batch=6, rounds=2, pretext_epochs=2, clusters=4, pool=48, test=16
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,13 @@ def one_run(run: Run, name: str, data: Path, store: Path, device: str, configura
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
     ).stdout.strip()
+    results = experiment.rounds(
+        oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds
+    )
     return [
         Row(name, run.method, run.weights, run.seed, result.round, result.n_labels, round(result.metrics["dice"], 5),
             round(result.metrics["iou"], 5), round(sum(result.seconds.values()), 1), configuration, commit)
-        for result in experiment.rounds(oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds)
+        for result in results
     ]  # fmt: skip
 
 

@@ -30,18 +30,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock
 from PIL import Image
 
 from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, LabelError, StoreError
 from alkit.files import write_atomically
-from alkit.types import Progress, Report, quiet
+from alkit.masks import resize_mask
+from alkit.types import LabelSpec, Progress, Report, quiet
 
 OFFICIAL = "https://isic-challenge-data.s3.amazonaws.com/2017/"
 
@@ -52,7 +51,7 @@ TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as lost."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds to wait before each new try in a row that brings nothing new; there is no try after the last."""
+"""Seconds to wait before each new try of a download, as long as none brings anything new."""
 
 
 class DownloadError(AlkitError):
@@ -88,6 +87,8 @@ TRAINING = Archives(
 IMAGE = re.compile(r"(ISIC_\d{7})\.jpg")
 MASK = re.compile(r"(ISIC_\d{7})_[Ss]egmentation\.png")
 
+CLASSES = LabelSpec(("skin", "lesion"))
+
 UNREADABLE = (OSError, SyntaxError, ValueError)
 """What Pillow raises over a broken file."""
 
@@ -105,7 +106,7 @@ def fetch(
 
     Whole frames are squashed to ``size x size``, without a crop; the orientation a camera noted is not applied,
     as the masks are drawn on the stored pixels. Images: RGB, bicubic with antialiasing. Masks: 0 and 255; a pixel
-    is lesion where lesion covers half of its area or more.
+    is lesion where lesion covers more than half of its area.
 
     Two processes may fetch into one folder: the second waits for the first. An archive that is already in
     `folder`, brought there by hand, is checked and used.
@@ -123,7 +124,7 @@ def fetch(
     report:
         Told of stage ``download`` in bytes of the archive at hand, then of stage ``read`` in images.
     pauses:
-        Seconds before each new try of a download; tries that brought something new are not counted.
+        Seconds before each new try of a download; a try that brings something new starts them over.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def download(url: str, path: Path, report: Report = quiet, pauses: Sequence[floa
     Raises
     ------
     DownloadError
-        The server refuses, or ``len(pauses) + 1`` tries in a row brought nothing new.
+        The server refuses, or none of the tries after `pauses` brought anything new.
     StoreError
         There is no room, or the folder cannot be written.
     """
@@ -371,22 +372,8 @@ def _mask(stored: bytes, id: str, size: int) -> bytes:
             got=values[:8].tolist(),
             expected="0 for skin, 255 for lesion",
         )
-    lesion = _sums(_sums(mask == 255, size).T, size).T  # (size, size)
-    return _png(Image.fromarray(np.where(2 * lesion >= mask.size, 255, 0).astype(np.uint8)))
-
-
-def _sums(values: npt.NDArray[Any], size: int) -> npt.NDArray[np.int64]:
-    """Return the sums over `size` equal parts of the first axis, times `size`, which makes them whole numbers.
-
-    A value that lies across an edge counts on either side with its share. (Pillow's box filter gives it to one side.)
-
-    >>> _sums(np.array([[1], [1], [0]]), 2).ravel().tolist()  # 1.5 and 0.5
-    [3, 1]
-    """
-    until = np.concatenate([np.zeros_like(values[:1], np.int64), values.cumsum(axis=0, dtype=np.int64)])
-    whole, share = np.divmod(np.arange(size + 1)[:, None] * len(values), size)
-    following = np.minimum(whole + 1, len(values))
-    return np.diff(until[whole[:, 0]] * (size - share) + until[following[:, 0]] * share, axis=0)
+    resized = resize_mask((mask // 255).astype(np.uint8), (size, size), CLASSES)
+    return _png(Image.fromarray(resized * np.uint8(255)))
 
 
 def _png(image: Image.Image) -> bytes:

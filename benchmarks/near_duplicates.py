@@ -58,6 +58,9 @@ _y, _x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
 DISC = (np.hypot(_y, _x) < 0.46 * SIZE).astype(np.float32)
 """What is looked at: the dark rim of a dermatoscope, in the corners of many images, is not."""
 
+FEWEST = 4
+"""Key points that must agree: three always lie on some affine map."""
+
 
 class Pair(NamedTuple):
     """Two images by position, the key points one map carries from `a` to `b`, and their resemblance in [-1, 1]."""
@@ -91,7 +94,9 @@ def near_duplicates(images: Grays) -> list[Pair]:
     found = []
     for a, b, here, there in matches(images):
         rough, points = agreement(here, there)
-        maps = [] if rough is None else [rough, refined(images[a], images[b], rough)]
+        if points < FEWEST:
+            continue
+        maps = [rough, refined(images[a], images[b], rough)]
         alike = [resemblance(images[a], images[b], affine) for affine in maps if plausible(affine)]
         if alike:
             found.append(Pair(a, b, points, max(alike)))
@@ -112,10 +117,8 @@ def key_points(images: Grays, each: int = 200) -> tuple[npt.NDArray[np.intp], Fl
     return np.concatenate(owners), np.concatenate(places), np.concatenate(descriptors)
 
 
-def matches(
-    images: Grays, neighbours: int = 8, similar: float = 0.88, at_least: int = 4
-) -> Iterator[tuple[int, int, Floats, Floats]]:
-    """Yield each two images that share `at_least` key points, and the places of these in both, ``(m, 2)``.
+def matches(images: Grays, neighbours: int = 8, similar: float = 0.88) -> Iterator[tuple[int, int, Floats, Floats]]:
+    """Yield each two images that share key points enough, and the places of these in both, ``(m, 2)``.
 
     Parameters
     ----------
@@ -125,8 +128,6 @@ def matches(
         How many of the nearest descriptors of the whole set may match one, itself among them.
     similar:
         Cosine of two descriptors above which they match.
-    at_least:
-        Three always agree on an affine map, so four is the least that can say anything.
     """
     owner, place, descriptor = key_points(images)
     faiss.omp_set_num_threads(1)
@@ -143,17 +144,17 @@ def matches(
         if owner[first] != owner[second]:
             shared[int(owner[first]), int(owner[second])].add((first, second))
     for (a, b), points in sorted(shared.items()):
-        if len(points) >= at_least:
+        if len(points) >= FEWEST:
             here, there = np.array(sorted(points)).T
             yield a, b, place[here], place[there]
 
 
-def agreement(here: Floats, there: Floats) -> tuple[Floats | None, int]:
+def agreement(here: Floats, there: Floats) -> tuple[Floats, int]:
     """Return the affine map, ``(2, 3)``, that carries most of `here` to `there` within 4 pixels, and how many."""
     cv2.setRNGSeed(0)
     affine, inside = cv2.estimateAffine2D(here, there, ransacReprojThreshold=4)
     if affine is None:
-        return None, 0
+        return np.eye(2, 3), 0
     kept = inside.ravel().astype(bool)
     return affine, min(len(np.unique(side[kept].round(), axis=0)) for side in (here, there))
 

@@ -99,7 +99,7 @@ def test_an_open_query_is_repeated_until_it_is_answered(world):
     assert experiment.ask(5) == experiment.ask() == experiment.open_ids == left
     with pytest.raises(alkit.QueryError, match="a query for 5 images is open"):
         experiment.ask(4)
-    experiment.tell({id: alkit.SKIP for id in left})
+    experiment.tell(dict.fromkeys(left, alkit.SKIP))
     assert experiment.ask() == ()
     assert not set(experiment.ask(3)) & set(ids)  # labelled or skipped, none comes again
 

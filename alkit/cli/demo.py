@@ -37,9 +37,8 @@ def demo(
     for name in ("ssl-cluster", "random"):
         with progress_bar(name) as report:
             histories[name] = play(name, seed, out / f"{name}-{seed}.db", report)
-        console.print(
-            f"[bold]{name}[/bold]: dice {histories[name][-1].metrics['dice']:.3f} at {histories[name][-1].n_labels} labels"
-        )
+        last = histories[name][-1]
+        console.print(f"[bold]{name}[/bold]: dice {last.metrics['dice']:.3f} at {last.n_labels} labels")
     picture = out / "learning-curve.png"
     learning_curves(
         {name: [history] for name, history in histories.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -43,7 +43,8 @@ def run(
 
     [dim]Example:[/dim]
 
-    [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 --store runs/random.db[/cyan]
+    [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 \\
+    --store runs/random.db[/cyan]
     """
     from functools import partial
 
@@ -56,7 +57,7 @@ def run(
     oracle = alkit.MaskOracle(str(masks), classes=tuple(classes.split(",")), ignore=ignore, pattern=pattern)
     learner = alkit.SegmentationLearner(
         network,
-        epochs=_numbers("epochs", epochs),
+        epochs=cast("tuple[int, int]", _numbers("epochs", epochs)),
         lr=lr,
         warm_start=pretext if warm_start else None,
         device=device,

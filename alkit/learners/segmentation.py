@@ -106,9 +106,10 @@ class SegmentationLearner:
     Notes
     -----
     Choices where the paper is silent. The output is a soft-max over all classes, as in the authors' released code, so
-    that two classes and twenty are one case. The Dice loss is 1 - Dice averaged over the classes that occur, taken
-    over the whole batch: a batch always holds lesion pixels where a single image may hold none. It is smoothed by
-    one pixel, which only keeps the quotient defined. Adam starts anew each round: its moments are no part of the
+    that two classes and twenty are one case. The Dice loss is that of segmentation-models-pytorch: the mean over all
+    classes of 1 - (I + 1) / (S / 2 + 1), with I the summed products and S the summed sizes of prediction and mask
+    over the whole batch, and 0 for a class that the batch does not show. It is taken over the batch because a batch
+    always holds lesion pixels where a single image may hold none; the 1 only keeps the quotient defined. Adam starts anew each round: its moments are no part of the
     model and the record keeps the model alone. No augmentation, no validation set, the last weights.
 
     The initial weights are drawn from the round's stream, which in the first round depends on the experiment's seed
@@ -145,7 +146,10 @@ class SegmentationLearner:
         previous: Predictor | None = None,
         report: Report = quiet,
     ) -> NetworkPredictor:
-        """Train on all labels so far. Same labels, `rng`, `previous` and number of threads: same weights, bit for bit."""
+        """Train on all labels so far.
+
+        On a CPU the same labels, `rng`, `previous` and number of threads give the same weights, bit for bit.
+        """
         stream = Stream.drawn(rng)
         start = previous if self.carry_on else None
         model = self._first(labelled, stream) if start is None else copy.deepcopy(_own(start))
@@ -173,7 +177,7 @@ class SegmentationLearner:
         # The weights drawn here are overwritten by the next line.
         network = fresh(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
         network.load_state_dict(safetensors.load(dumped))
-        network = network.to(fabric_for(self.device, self.precision).device, memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last).to(fabric_for(self.device, self.precision).device)
         return NetworkPredictor(network, in_channels, classes)
 
     def _first(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
@@ -202,7 +206,9 @@ def _own(previous: Predictor) -> NetworkPredictor:
 
 
 def segmentation_loss(spec: LabelSpec) -> Loss:
-    """Return cross-entropy + Dice loss of logits ``(n, classes, h, w)`` and masks ``(n, h, w)``; ignored pixels are left out.
+    """Return cross-entropy + Dice loss of logits ``(n, classes, h, w)`` and masks ``(n, h, w)``.
+
+    Pixels of the spec's ignore value are left out.
 
     >>> loss = segmentation_loss(LabelSpec(("skin", "lesion")))
     >>> sure = torch.tensor([[[[99.0, -99.0]], [[-99.0, 99.0]]]])

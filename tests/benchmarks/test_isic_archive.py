@@ -77,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         rest = body[start:]
         rest = rest[: server.cuts.pop(0) if server.cuts else server.always_cut]
-        self.wfile.write(rest)
         server.sent.append(len(rest))
+        self.wfile.write(rest)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -280,7 +280,7 @@ def test_a_connection_that_keeps_failing_ends_in_an_error_and_what_arrived_is_ke
     server.always_cut = 0
     with pytest.raises(DownloadError, match=r"kept failing: got the connection was cut after 4000 bytes.*goes on"):
         download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0, 0))
-    assert server.asked == [None] + ["bytes=4000-"] * 3  # the first brought something: three more bring nothing
+    assert server.asked == [None] + ["bytes=4000-"] * 2  # each pause had its try
     assert (tmp_path / "x.zip.part").read_bytes() == big[:4_000]
 
 
@@ -295,7 +295,7 @@ def test_a_server_without_ranges_that_always_cuts_is_given_up(server, big, tmp_p
     server.ranges, server.always_cut = False, 1_500
     with pytest.raises(DownloadError, match="after 1500 bytes"):
         download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0, 0))
-    assert len(server.asked) == 4
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
@@ -389,21 +389,14 @@ def decoded(tmp_path: Path, images: dict[str, bytes], masks: dict[str, bytes], s
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(16, 24, 8), (30, 41, 8), (17, 50, 13), (5, 6, 16), (1, 9, 4)])
-def test_a_mask_pixel_is_lesion_where_lesion_covers_half_of_it_or_more(tmp_path, height, width, size):
+def test_a_mask_pixel_is_lesion_where_lesion_covers_more_than_half_of_it(tmp_path, height, width, size):
     stored = outline(height, height, width)
     out = decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encoded(stored, "PNG")}, size)
     fine = np.kron(
         stored // 255, np.ones((size, size), int)
     )  # each target pixel is a block of (height, width) of these
     share = fine.reshape(size, height, size, width).mean(axis=(1, 3))
-    assert np.array_equal(pixels(out / "masks" / "ISIC_0000000.png") == 255, share >= 0.5)
-
-
-def test_exactly_half_is_lesion(tmp_path):
-    stored = np.zeros((4, 4), np.uint8)
-    stored[0, :2] = stored[2, 2] = 255  # two of the four pixels of one quarter, one of another
-    out = decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encoded(stored, "PNG")}, size=2)
-    assert pixels(out / "masks" / "ISIC_0000000.png").tolist() == [[255, 0], [0, 0]]
+    assert np.array_equal(pixels(out / "masks" / "ISIC_0000000.png") == 255, share > 0.5)
 
 
 def test_an_image_is_the_whole_frame_bicubic_and_kept_without_loss(tmp_path):

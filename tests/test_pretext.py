@@ -1,0 +1,151 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import alkit
+from alkit.networks import deepest
+from alkit.types import quiet
+
+
+@pytest.fixture(scope="module")
+def pool():
+    images, _ = alkit.synthetic.lesions(24, size=16)
+    return alkit.ArrayPool(images, scale="minmax")
+
+
+@pytest.fixture
+def task(small_network, tmp_path):
+    return alkit.Reconstruction(
+        small_network, epochs=4, batch=8, patience=9, deformation=alkit.Deformation(windows=10), cache=str(tmp_path)
+    )
+
+
+def fit(task, pool, seed=0, report=quiet):
+    return task.fit(pool, np.random.default_rng(seed), report)
+
+
+def state(fitted):
+    return torch.cat([value.flatten().double() for value in fitted.network.state_dict().values()])
+
+
+def kept(task, suffix):
+    return sorted(Path(task.cache).rglob(f"*{suffix}"))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_second_fit_comes_from_the_cache(task, pool):
+    said = []
+    first = fit(task, pool, report=said.append)
+    assert [p.done for p in said if p.stage == "pretext"] == [1, 2, 3, 4]
+    again = fit(task, pool, report=said.append)
+    assert len(said) == 4
+    assert state(first).equal(state(again))
+
+
+def test_pooling_shares_the_weights_and_pixels_settings_and_seed_do_not(task, pool):
+    fit(task, pool)
+    assert len(kept(task, ".safetensors")) == 1
+    fit(replace(task, pooling=1), pool)
+    fit(task, pool.subset(list(pool.ids)[::-1]))  # the same images in another order
+    assert len(kept(task, ".safetensors")) == 1
+    fit(task, pool, seed=1)
+    fit(replace(task, lr=1e-2), pool)
+    fit(task, pool.subset(pool.ids[1:]))
+    fit(replace(task, deformation=alkit.Deformation(windows=11)), pool)
+    assert len(kept(task, ".safetensors")) == 5
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_training_stopped_after_any_epoch_ends_with_the_same_weights(task, pool, tmp_path, stop):
+    whole = fit(replace(task, cache=str(tmp_path / "whole")), pool)
+    said = []
+
+    def report(progress):
+        said.append(progress.done)
+        if len(said) == stop:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(task, pool, report=report)
+    assert len(kept(task, ".checkpoint")) == 1
+    resumed = fit(task, pool, report=report)
+    assert said == [1, 2, 3, 4]  # no epoch twice
+    assert state(resumed).equal(state(whole))
+    assert kept(task, ".checkpoint") == []
+
+
+def test_the_best_epoch_is_kept_and_training_stops_when_it_stays_the_best(task, pool):
+    said = []
+    fit(replace(task, epochs=60, patience=2, lr=3e-2), pool, report=said.append)
+    losses = [p.detail["loss"] for p in said]
+    assert len(losses) < 60
+    assert min(losses) not in losses[-2:]
+    assert said[-1].detail["best"] == min(losses)
+
+
+def test_restoring_gets_better_with_training(task, pool):
+    said = []
+    fit(replace(task, epochs=25, patience=25, lr=1e-2), pool, report=said.append)
+    losses = [p.detail["loss"] for p in said]
+    assert min(losses) < 0.8 * losses[0]
+
+
+def test_without_held_out_images_the_last_weights_are_kept(task, pool, tmp_path):
+    all_in = replace(task, hold_out=0.0)
+    short = fit(replace(all_in, epochs=2), pool)
+    long = fit(replace(all_in, epochs=3), pool)
+    assert not state(short).equal(state(long))
+
+
+@pytest.mark.parametrize("pooling", [1, 2])
+def test_features_are_the_averaged_deepest_map_in_evaluation_mode(task, pool, pooling):
+    fitted = fit(replace(task, pooling=pooling), pool)
+    images = pool.read(pool.ids[:5])
+    features = fitted.features(images)
+    assert features.shape == (5, 8 * pooling**2)
+    with torch.inference_mode():
+        maps = deepest(fitted.network.eval(), torch.from_numpy(images)).numpy()
+    half = maps.shape[-1] // pooling
+    cells = [maps[:, :, y * half : (y + 1) * half, x * half : (x + 1) * half].mean((2, 3))
+             for y in range(pooling) for x in range(pooling)]  # fmt: skip
+    np.testing.assert_allclose(features, np.stack(cells, -1).reshape(5, -1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(fitted.features(images[2:3]), features[2:3], rtol=1e-4, atol=1e-6)
+
+
+def test_colour_images_are_restored_in_colour(task):
+    images = np.random.default_rng(0).random((12, 3, 16, 16), np.float32)
+    fitted = fit(replace(task, epochs=1), alkit.ArrayPool(images))
+    assert fitted.network(torch.from_numpy(images)).shape == (12, 3, 16, 16)
+
+
+def test_a_network_that_cannot_be_named_is_refused_rather_than_cached_under_a_name_it_shares(task, pool):
+    nameless = replace(task, network=lambda in_channels, classes: alkit.UNet(in_channels, classes, (2, 4, 8)))
+    with pytest.raises(alkit.ConfigurationError, match="module level"):
+        fit(nameless, pool)
+
+
+def test_global_generators_are_left_as_found(task, pool):
+    before = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
+    fit(task, pool)
+    assert before[0].equal(torch.random.get_rng_state())
+    assert before[1] == repr(np.random.get_state())  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"epochs": 0}, {"batch": 0}, {"lr": -1}, {"patience": 0}, {"pooling": 0}, {"hold_out": 1.0}]
+)
+def test_settings_that_cannot_be_are_refused(arguments):
+    with pytest.raises(alkit.ConfigurationError):
+        alkit.Reconstruction(**arguments)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_of_ours(task, pool, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(alkit.StoreError):
+        fit(replace(task, cache=str(tmp_path / "file")), pool)
