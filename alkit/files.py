@@ -25,6 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # mkstemp lets nobody else read: a cache or a record may be shared
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit import imagecache
+from alkit.declare import runtime
 from alkit.errors import ConfigurationError, DataError
 from alkit.files import cache_folder
 from alkit.imagecache import Pixels, pixel_digest
@@ -271,7 +272,7 @@ class ImagePool(_Pool):
     grayscale: bool = False
     scale: Scale = "minmax"
     pattern: str = "**/*"
-    cache: str | Path | None = None
+    cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     _kept: imagecache.Rows = field(init=False, repr=False, compare=False)
@@ -290,7 +291,10 @@ class ImagePool(_Pool):
             report=report,
         )
         rows = {id: row for row, id in enumerate(files)}
-        vars(self).update(size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept)
+        # The absolute path, so that a record that names it can be opened from any folder.
+        vars(self).update(
+            path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
+        )
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)

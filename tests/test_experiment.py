@@ -489,3 +489,13 @@ def test_two_processes_on_one_record_come_to_what_one_would(world, tmp_path):
     assert [results.get(timeout=120) for _ in children] == [expected, expected]
     for child in children:
         child.join()
+
+
+def test_a_record_made_with_a_relative_path_opens_from_any_folder(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(folders)
+    pool = alkit.ImagePool("images", grayscale=True)
+    alkit.Experiment(pool, MeanLearner(), alkit.strategy("random"), store="record.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = alkit.Experiment.open(folders / "record.db", learner=MeanLearner())
+    assert again.pool.ids == pool.ids

@@ -62,7 +62,9 @@ def test_initial_weights_depend_on_the_stream_alone():
         return SMALL_state(seed)
 
     def SMALL_state(seed):
-        return torch.cat([p.flatten() for p in fresh(SMALL, in_channels=1, classes=2, stream=Stream(seed)).parameters()])
+        return torch.cat(
+            [p.flatten() for p in fresh(SMALL, in_channels=1, classes=2, stream=Stream(seed)).parameters()]
+        )
 
     assert weights(0).equal(weights(0))
     assert not weights(0).equal(weights(1))
@@ -90,9 +92,7 @@ def test_a_warm_start_leaves_the_output_layer_alone_even_where_its_shape_fits():
 
 def test_a_warm_start_from_another_network_is_refused():
     with pytest.raises(alkit.ConfigurationError, match="same network factory"):
-        warm_start(
-            SMALL(in_channels=1, classes=2), alkit.UNet(in_channels=1, classes=1, widths=(2, 4, 16))
-        )
+        warm_start(SMALL(in_channels=1, classes=2), alkit.UNet(in_channels=1, classes=1, widths=(2, 4, 16)))
 
 
 def test_a_network_without_an_encoder_gives_no_features():

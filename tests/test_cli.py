@@ -1,0 +1,139 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from alkit.cli import main
+
+FAST = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --start 4 --batch 2 --rounds 2 --grayscale".split()
+
+
+def alkit(*arguments):
+    """Run the command line in this process; return its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.fixture
+def run(folders):
+    def run(*more, store="r.db"):
+        places = "--images", folders / "images", "--masks", folders / "masks", "--store", folders / store
+        return alkit("run", *places, *FAST, *more)
+
+    return run
+
+
+@pytest.mark.parametrize("strategy", ["random", "ssl-cluster"])
+def test_a_run_can_be_looked_at_and_repeated(run, folders, capfd, strategy):
+    more = ["--param", "clusters=3"] if strategy == "ssl-cluster" else []
+    assert run("--strategy", strategy, "--json", *more) == 0
+    first = json.loads(capfd.readouterr().out)
+    assert [entry["labels"] for entry in first["rounds"]] == [4, 6, 8]
+    assert all(0 <= entry["metrics"]["dice"] <= 1 for entry in first["rounds"])
+    assert len({id for entry in first["rounds"] for id in entry["ids"]}) == 8
+    if strategy == "ssl-cluster":
+        assert "cluster" in first["rounds"][0]["stands_for"][first["rounds"][0]["ids"][0]]
+    assert alkit("status", folders / "r.db", "--json") == 0
+    assert json.loads(capfd.readouterr().out) == first
+    assert run("--strategy", strategy, "--json", *more) == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out) == first
+    assert "is finished" in said.err
+
+
+def test_more_rounds_go_on(run, capfd):
+    assert run("--strategy", "random", "--json", "--rounds", "1") == 0
+    first = json.loads(capfd.readouterr().out)
+    assert run("--strategy", "random", "--json") == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out)["rounds"][:2] == first["rounds"]
+    assert "Resumed" in said.err
+
+
+def test_initial_names_the_strategy_of_the_start_set(run, capfd):
+    assert run("--strategy", "ssl-cluster", "--initial", "random", "--json", "--rounds", "0") == 0
+    mixed = json.loads(capfd.readouterr().out)
+    assert run("--strategy", "random", "--json", "--rounds", "0", store="other.db") == 0
+    assert mixed["rounds"][0]["ids"] == json.loads(capfd.readouterr().out)["rounds"][0]["ids"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--strategy", "randm"], "'random'"),
+        (["--batch", "0"], "cannot be run"),
+        (["--batch", "-3"], "cannot be run"),
+        (["--start", "400"], "cannot be run"),
+        (["--epochs", "many"], "whole numbers"),
+        (["--strategy", "ssl-cluster", "--param", "clusters"], "key=value"),
+        (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),
+        (["--classes", "one"], "classes"),
+        (["--pattern", "{id}_segmentation.png"], "_segmentation.png"),
+        (["--test-fraction", "1.5"], "split"),
+        (["--size", "17"], "divisible by 2"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_a_mistake_is_one_readable_line_and_a_failure(run, capfd, more, words):
+    assert run(*more) == 1
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith("alkit: ")
+    assert words in line
+
+
+def test_another_configuration_on_the_same_store_is_refused_with_the_difference(run, capfd):
+    assert run("--strategy", "random", "--rounds", "0") == 0
+    capfd.readouterr()
+    assert run("--strategy", "random", "--rounds", "0", "--seed", "1", "--lr", "0.5") == 1
+    said = capfd.readouterr().err
+    assert "lr: recorded 0.001, now 0.5" in said
+
+
+def test_debug_shows_the_traceback(run):
+    from alkit.errors import UnknownNameError
+
+    with pytest.raises(UnknownNameError):
+        run("--strategy", "randm", "--debug")
+
+
+@pytest.mark.parametrize("store", ["missing.db", "images"])
+def test_status_of_no_record_is_an_error(folders, capfd, store):
+    assert alkit("status", folders / store) == 1
+    assert "there is no record" in capfd.readouterr().err
+
+
+def test_strategies_are_listed_for_people_and_for_programs(capfd):
+    assert alkit("strategies") == 0
+    assert "ssl-cluster" in capfd.readouterr().out
+    assert alkit("strategies", "--json") == 0
+    rows = json.loads(capfd.readouterr().out)
+    assert {"random", "ssl-cluster"} <= {row["name"] for row in rows}
+    assert {row["distribution"] for row in rows} == {"alkit"}
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["status"], ["strategies"]])
+def test_help_shows_an_example_and_succeeds(capfd, command):
+    assert alkit(*command, "--help") == 0
+    said = capfd.readouterr().out
+    assert not command or f"alkit {command[0]}" in said.split("Example")[1]
+
+
+def test_an_unknown_command_fails(capfd):
+    assert alkit("frobnicate") != 0
+
+
+def test_the_module_can_be_run_and_help_is_quick():
+    def seconds():
+        begun = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "alkit", "--help"], capture_output=True, text=True, check=True)
+        assert "strategies" in done.stdout
+        return time.perf_counter() - begun
+
+    seconds()
+    # Half a second on an idle machine; the margin is for a busy one. What it may import is tested elsewhere, exactly.
+    assert min(seconds() for _ in range(3)) < 2
