@@ -261,7 +261,8 @@ class RoundResult:
 class Progress:
     """One step of something long: ``done`` of ``total`` units of ``stage`` are over.
 
-    Stages are ``read`` (images), ``pretext``, ``fit`` and ``ask``, ``tell``, ``evaluate``, ``round`` of an experiment.
+    Stages are ``download``, ``read`` (images), ``pretext``, ``features``, ``ask``, ``tell``, ``fit``, ``evaluate``
+    and ``round``.
     """
 
     stage: str

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.deform --out benchmarks/results/deform.csv
+    python benchmarks/deform.py --out benchmarks/results/deform.csv
 
 Deforming a batch and one step on it (forward, backward, Adam, in channels-last layout) are timed in turn, so that
 a busy machine slows both; the row holds the medians.
@@ -11,8 +11,6 @@ a busy machine slows both; the row holds the medians.
 from __future__ import annotations
 
 import argparse
-import csv
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from statistics import median
 from typing import TypeVar
 
 import torch
+from rows import append, commit, machine
 from torch.nn import functional as F
 
 from alkit.deform import Deformation
@@ -64,6 +63,7 @@ def measure(size: int, widths: tuple[int, ...], batch: int, repeats: int, device
         "threads": torch.get_num_threads(),
         "machine": machine(device),
         "torch": torch.__version__,
+        "commit": commit(),
     }
 
 
@@ -74,16 +74,6 @@ def timed(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return 1000 * (time.perf_counter() - start), outcome
-
-
-def machine(device: torch.device) -> str:
-    """Return the kind of machine: the GPU's name, or the system and the processor's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{platform.system()} {platform.machine()}, {models[0] if models else platform.processor()}"
 
 
 def main() -> None:
@@ -103,12 +93,7 @@ def main() -> None:
         row = measure(size, SETTINGS[size], args.batch, args.repeats, args.device)
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         if args.out:
-            new = not args.out.exists()
-            with args.out.open("a", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-                if new:
-                    writer.writeheader()
-                writer.writerow(row)
+            append(args.out, [row])
 
 
 if __name__ == "__main__":

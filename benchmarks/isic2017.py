@@ -15,18 +15,17 @@ from the pretext's weights, all but the output layer's.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
+import rows
 from isic_archive import fetch
 
 import alkit
@@ -37,6 +36,7 @@ from alkit.types import Report, quiet
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "isic2017_split.json"
+ROWS = "rows.csv"
 METHODS = ("random", "ssl-cluster")
 WEIGHTS = ("scratch", "pretext")
 
@@ -115,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     out = options.out or HERE / "results" / f"isic2017-{options.profile}"
     if not options.report:
-        data = options.data or fetch(Path("data/isic2017"), size=PROFILES[options.profile].size)
+        with progress_bar("downloading") as show:
+            data = options.data or fetch(Path("data/isic2017"), size=PROFILES[options.profile].size, report=show)
         # Seeds vary fastest, so that runs side by side train different pretexts rather than wait for one.
         runs = [Run(m, w, s) for m in reversed(options.methods) for w in options.weights for s in options.seeds]
         measure(runs, options.profile, data, out, options.records, options.jobs, options.device, options.resume)
@@ -138,9 +139,9 @@ def measure(
             joblib.delayed(one_run)(run, name, data, records / f"{name}-{hashes[run][:16]}.db", device, hashes[run])
             for run in left
         )
-        for rows in finished:
-            append_rows(out, rows)
-            last = rows[-1]
+        for measured in finished:
+            rows.append(out / ROWS, [asdict(row) for row in measured])
+            last = measured[-1]
             print(
                 f"{last.method} {last.weights} seed {last.seed}: dice {last.dice:.3f} at {last.labels} labels",
                 flush=True,
@@ -157,15 +158,10 @@ def one_run(run: Run, name: str, data: Path, store: Path, device: str, configura
     oracle = alkit.MaskOracle(str(data / "masks"), classes=("skin", "lesion"))
     learner, strategy = parts(run, profile, device)
     experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=run.seed)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    results = experiment.rounds(
-        oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds
-    )
+    results = experiment.rounds(oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds)
     return [
         Row(name, run.method, run.weights, run.seed, result.round, result.n_labels, round(result.metrics["dice"], 5),
-            round(result.metrics["iou"], 5), round(sum(result.seconds.values()), 1), configuration, commit)
+            round(result.metrics["iou"], 5), round(sum(result.seconds.values()), 1), configuration, rows.commit())
         for result in results
     ]  # fmt: skip
 
@@ -201,33 +197,17 @@ def configuration(run: Run, profile: Profile, pool: alkit.Pool, test: alkit.Pool
 
 def read_rows(out: Path) -> list[Row]:
     """Return the rows of a results folder; none where there is no file."""
-    path = out / "rows.csv"
-    if not path.exists():
-        return []
     kinds = {"int": int, "float": float, "str": str}
-    with path.open(newline="") as file:
-        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
-
-
-def append_rows(out: Path, rows: Sequence[Row]) -> None:
-    """Add rows to a results folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "rows.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(field.name for field in fields(Row))
-        writer.writerows([getattr(row, field.name) for field in fields(Row)] for row in rows)
+    return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in rows.read(out / ROWS)]
 
 
 def report(out: Path, name: str) -> None:
     """Draw the learning curves and write the table of means, spreads and paired differences."""
-    rows = read_rows(out)
-    if not rows:
+    measured = read_rows(out)
+    if not measured:
         sys.exit(f"there are no rows in {out}")
     curves: dict[str, dict[int, list[Row]]] = {}
-    for row in rows:
+    for row in measured:
         curves.setdefault(f"{row.method}, {row.weights}", {}).setdefault(row.seed, []).append(row)
     histories = {
         arm: [[alkit.RoundResult(r.round, (), r.labels, {"dice": r.dice}) for r in run] for run in seeds.values()]

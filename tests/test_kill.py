@@ -14,8 +14,10 @@ import alkit
 # Children fork from a server that has imported everything, so that kills hit the work and not the imports.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["alkit.experiment", "alkit.learners.segmentation", "alkit.metrics", "alkit.pretext"]
-    + ["alkit_baselines.ssl_cluster", "faiss", "segmentation_models_pytorch.losses"]
+    """
+    alkit.experiment alkit.learners.segmentation alkit.metrics alkit.pretext alkit_baselines.ssl_cluster faiss
+    segmentation_models_pytorch.losses
+    """.split()
 )
 
 

@@ -58,7 +58,7 @@ def test_one_distribution_found_twice_on_the_path_is_one(installed):
 def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_nothing_else(installed):
     installed(point("broken", "a", "no_such_module:Thing"), point("fine", "a"))
     assert list(alkit.strategies()) == ["broken", "fine"]
-    with pytest.raises(alkit.ConfigurationError, match="ModuleNotFoundError.*no_such_module"):
+    with pytest.raises(alkit.ConfigurationError, match=r"ModuleNotFoundError.*no_such_module"):
         alkit.strategy("broken")
     alkit.strategy("fine")
 

@@ -18,7 +18,7 @@ IMAGES, TEST, SIZE = 400, 100, 64
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture and the records.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="All chance comes from it, the images too.")] = 0,
+    seed: Annotated[int, typer.Option(help="All chance comes from it; the images are always the same.")] = 0,
 ) -> None:
     """Let SSL-cluster and random selection choose from synthetic images of skin lesions, and compare.
 
@@ -53,10 +53,10 @@ def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult
     """Run the demo's experiment with one strategy and return its rounds."""
     import alkit
 
-    images, masks = alkit.synthetic.lesions(IMAGES, size=SIZE, seed=seed)
+    images, masks = alkit.synthetic.lesions(IMAGES, size=SIZE)
     pool, test = alkit.ArrayPool(images, scale="minmax").split(test=TEST, seed=seed)
     oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
-    learner = alkit.SegmentationLearner(_network(), epochs=(15, 5), lr=1e-3)
+    learner = alkit.SegmentationLearner(_network(), epochs=(30, 12), lr=1e-3)
     experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
     return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from alkit.types import Progress, Report
 
 WORDS = {
+    "download": "downloading",
     "read": "reading images",
     "pretext": "learning from unlabelled images",
     "features": "describing images",

@@ -109,8 +109,9 @@ class SegmentationLearner:
     that two classes and twenty are one case. The Dice loss is that of segmentation-models-pytorch: the mean over all
     classes of 1 - (I + 1) / (S / 2 + 1), with I the summed products and S the summed sizes of prediction and mask
     over the whole batch, and 0 for a class that the batch does not show. It is taken over the batch because a batch
-    always holds lesion pixels where a single image may hold none; the 1 only keeps the quotient defined. Adam starts anew each round: its moments are no part of the
-    model and the record keeps the model alone. No augmentation, no validation set, the last weights.
+    always holds lesion pixels where a single image may hold none; the 1 only keeps the quotient defined. Adam starts
+    anew each round: its moments are no part of the model, and the record keeps the model alone. No augmentation, no
+    validation set, the last weights.
 
     The initial weights are drawn from the round's stream, which in the first round depends on the experiment's seed
     alone: all strategies of a seed start from the same weights.

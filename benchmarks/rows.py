@@ -1,0 +1,47 @@
+"""Measurements as rows of a CSV file, with where and from which commit they come."""
+
+from __future__ import annotations
+
+import csv
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+
+def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Add rows to a CSV file, with a header where the file is new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def machine(device: torch.device | str = "cpu") -> str:
+    """Return the kind of machine: the GPU's name, or the system and the processor's."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.system()} {platform.machine()}, {models[0] if models else platform.processor()}"
+
+
+def commit() -> str:
+    """Return the commit this code is of, with ``-dirty`` where it was changed since; empty outside a repository."""
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
