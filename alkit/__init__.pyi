@@ -27,6 +27,8 @@ from .pools import DatasetPool as DatasetPool
 from .pools import ImagePool as ImagePool
 from .pretext import Reconstruction as Reconstruction
 from .protocols import FeatureExtractor as FeatureExtractor
+from .protocols import FittedExtractor as FittedExtractor
+from .protocols import Labelled as Labelled
 from .protocols import Learner as Learner
 from .protocols import Oracle as Oracle
 from .protocols import Pool as Pool
@@ -36,6 +38,7 @@ from .protocols import View as View
 from .report.curves import learning_curves as learning_curves
 from .rng import Stream as Stream
 from .selection import cluster_order as cluster_order
+from .selection import stands_for as stands_for
 from .selection import top_k as top_k
 from .types import SKIP as SKIP
 from .types import Answer as Answer

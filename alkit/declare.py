@@ -15,6 +15,8 @@ from dataclasses import field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alkit.errors import ConfigurationError
 
 Written = Any
@@ -29,7 +31,7 @@ def runtime(default: Any = None) -> Any:
 def written(value: object) -> Written:
     """Return the written form of `value`: numbers, strings, lists and dictionaries only.
 
-    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}``.
+    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes.
 
     >>> from functools import partial
     >>> from alkit.types import LabelSpec
@@ -38,6 +40,8 @@ def written(value: object) -> Written:
     >>> built(written(LabelSpec(("skin", "lesion")))).classes
     ('skin', 'lesion')
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
@@ -58,7 +62,12 @@ def written(value: object) -> Written:
     if isinstance(value, type) or callable(value):
         name = _name(value)
         return {"opaque": name} if "<" in name else {"named": name}
-    return {"opaque": _name(type(value))}
+    # Not enough to build it again, but enough to notice most changes.
+    plain = {key: entry for key, entry in getattr(value, "__dict__", {}).items() if isinstance(entry, _PLAIN)}
+    return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
+
+
+_PLAIN = (bool, int, float, str, tuple, np.generic)
 
 
 def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:

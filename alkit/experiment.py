@@ -8,6 +8,9 @@ several one after the other, or after a crash.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import operator
 import os
 import shutil
 import tempfile
@@ -17,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,7 @@ import numpy.typing as npt
 import alkit.plugins
 from alkit.declare import Written, built, differences, written
 from alkit.errors import (
+    ColdStartError,
     ConfigurationError,
     ConflictError,
     DataError,
@@ -49,6 +53,7 @@ from alkit.representations import Representations, batches
 from alkit.rng import Stream
 from alkit.store import Recorded, Store
 from alkit.types import (
+    Answer,
     Images,
     Invalid,
     LabelSpec,
@@ -120,6 +125,8 @@ class Experiment:
         The record cannot be read or written.
     DataError
         The pool is empty or its ids are not unique.
+    ColdStartError
+        `initial` needs a trained model.
 
     Examples
     --------
@@ -149,6 +156,11 @@ class Experiment:
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
+        if initial is not None and not getattr(initial, "starts_cold", True):
+            raise ColdStartError(
+                f"{type(initial).__name__} cannot choose the start set: it needs a trained model",
+                hint=f"initial= one that needs none, such as {' or '.join(alkit.plugins.cold_strategies())}",
+            )
         if initial is None:
             initial = strategy if getattr(strategy, "starts_cold", True) else alkit.plugins.strategy("random")
         self.pool, self.learner, self.strategy, self.initial = pool, learner, strategy, initial
@@ -159,7 +171,7 @@ class Experiment:
         self._representations = Representations(pool, self._stream, self._store, report)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
         self._labels: dict[str, tuple[str, Mask]] = {}  # id: the mask's file, the mask at the working size
-        self._truths: dict[int, tuple[Pool, npt.NDArray[np.uint8]]] = {}  # test pools, by identity
+        self._truths: dict[tuple[int, int], tuple[Pool, Oracle, npt.NDArray[np.uint8]]] = {}  # by identity
 
     @classmethod
     def open(
@@ -253,7 +265,7 @@ class Experiment:
             open_queries = self._open()
             if not open_queries:
                 return () if n is None else self._select(n)
-            size = sum(query.round == open_queries[0].round for query in self._store.queries())
+            size = self._store.size_of_last_ask()
             if n is not None and n != size:
                 raise QueryError(
                     f"a query for {size} images is open, with {len(open_queries)} to answer",
@@ -299,20 +311,27 @@ class Experiment:
                 if id not in asked:
                     raise QueryError(f"{id!r} was never asked", hint="ask() gives the ids to label")
                 if isinstance(label, Skip):
-                    news[id] = (None, label.reason)
+                    mask, file, reason = None, None, label.reason
                 else:
-                    sizes = mask_sizes(self.pool, [id])[0]
-                    news[id] = (self._store.keep(mask_png(spec.check(label, id=id, sizes=sizes)), ".png"), "")
-                if (old := answered.get(id)) is not None:
-                    if old.mask == news[id][0]:
-                        del news[id]
-                    elif not revise:
-                        raise ConflictError(
-                            f"{id!r} already has another answer",
-                            got="a skip" if isinstance(label, Skip) else "a different mask",
-                            hint="tell(..., revise=True) to replace it",
-                        )
+                    mask, reason = spec.check(label, id=id, sizes=mask_sizes(self.pool, [id])[0]), ""
+                    file = self._store.keep(mask_png(mask), ".png")
+                old = answered.get(id)
+                if old is not None and self._says(old, mask):
+                    continue
+                if old is not None and not revise:
+                    raise ConflictError(
+                        f"{id!r} already has another answer",
+                        got="a skip" if isinstance(label, Skip) else "a different mask",
+                        hint="tell(..., revise=True) to replace it",
+                    )
+                news[id] = (file, reason)
             self._store.add_answers(news)
+
+    def _says(self, answer: Recorded, mask: Mask | None) -> bool:
+        """Whether a recorded answer is this mask, or a skip where there is none."""
+        if answer.mask is None or mask is None:
+            return answer.mask is None and mask is None
+        return np.array_equal(decode_mask(self._store.content(answer.mask)), mask)
 
     def withdraw(self) -> tuple[str, ...]:
         """Close the open query; its unanswered images, returned, may be chosen again later."""
@@ -343,12 +362,14 @@ class Experiment:
                     hint="tell() them, or withdraw()",
                 )
             done, last = self._store.rounds(), self._store.last_model()
-            if last is not None and last[1] == _last_answer(self._store.answers()):
+            if last is not None and last[1] == _stamp(self._store.answers()):
                 return done[-1]
-            return self._commit(len(done), None, None, {})
+            return self._commit(len(done), None, None, 0, {})
 
-    def evaluate(self, test: Pool, oracle: Oracle) -> Mapping[str, float]:
+    def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the figures with the round.
+
+        A record whose :meth:`rounds` are measured on another test set keeps those figures; these are only returned.
 
         Raises
         ------
@@ -363,9 +384,11 @@ class Experiment:
                 raise QueryError("there is no model to evaluate yet", hint="tell() some labels and fit()")
             self._check_test(test)
             begun = time.perf_counter()
-            metrics = self._measure(self._predictor(), test, oracle)
-            seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
-            self._store.measure_round(rounds[-1].round, metrics, seconds)
+            metrics = self._measure(self._predictor(), test, oracle, poll)
+            schedule = self._store.fact("schedule")
+            if schedule is None or schedule["test"] in (None, _described(test)):
+                seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
+                self._store.measure_round(rounds[-1].round, metrics, seconds)
             return metrics
 
     def predict(self, pool: Pool) -> Iterator[Predictions]:
@@ -379,7 +402,8 @@ class Experiment:
         predictor = self._predictor()
         for ids in batches(list(pool.ids), pool):
             with self._recorded_threads():
-                yield Predictions(tuple(ids), predictor.probabilities(pool.read(ids)))
+                probabilities = predictor.probabilities(pool.read(ids))
+            yield Predictions(tuple(ids), probabilities)
 
     # The loop.
 
@@ -429,7 +453,9 @@ class Experiment:
             self._check_test(test)
         with self._store.exclusive():
             self._adopt(oracle.spec)
-            schedule = {"start": start, "batch": batch, "test": None if test is None else digest(test)}
+            if not self._store.ever_asked():
+                self._store.forget("schedule")
+            schedule = {"start": start, "batch": batch, "test": None if test is None else _described(test)}
             self._settle("schedule", schedule)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
@@ -455,19 +481,18 @@ class Experiment:
                 if number < len(committed):
                     result = committed[number]
                 else:
-                    seconds: dict[str, float] = {}
-                    if not any(query.round == number for query in self._store.queries()):
-                        begun = time.perf_counter()
-                        self._select(start if number == 0 else batch)
-                        seconds["select"] = time.perf_counter() - begun
-                    self._gather(oracle, poll)
-                    result = self._commit(number, test, oracle, seconds)
+                    seconds = self._label(number, start if number == 0 else batch, oracle, poll)
+                    result = self._commit(number, test, oracle, poll, seconds)
             self.report(Progress("round", number + 1, rounds + 1, result.metrics))
             yield result
 
     # Steps. Each expects the record's lock to be held.
 
     def _select(self, n: int) -> tuple[str, ...]:
+        try:
+            n = operator.index(n)
+        except TypeError:
+            raise ConfigurationError("this is no number of images", got=repr(n), expected="a whole number") from None
         candidates = self.candidates
         if not 1 <= n <= len(candidates):
             raise ConfigurationError(
@@ -502,26 +527,62 @@ class Experiment:
         self.report(Progress("ask", n, n))
         return selection.ids
 
+    def _label(self, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:
+        """Have `n` images of a round asked and answered, whatever of it is done already; return the seconds it took."""
+        seconds: dict[str, float] = {}
+        while True:
+            self._gather(oracle, poll)
+            asked = sum(query.round == number for query in self._store.queries())
+            if asked == n:
+                return seconds
+            if asked > n:
+                raise QueryError(
+                    f"round {number} was begun by hand",
+                    got=f"{asked} images",
+                    expected=f"{n} by the schedule",
+                    hint="fit()",
+                )
+            begun = time.perf_counter()
+            self._select(n - asked)
+            seconds["select"] = time.perf_counter() - begun
+
     def _gather(self, oracle: Oracle, poll: float) -> None:
-        total = len(self._open())
-        while open_queries := self._open():
-            oracle.ask(open_queries)
-            wanted = {query.id for query in open_queries}
-            answers = [answer for answer in oracle.poll() if answer.id in wanted]
+        """Wait until every open query has an answer."""
+        open_queries = self._open()
+        for done, answers in self._polled(oracle, open_queries, poll):
             self.tell({answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)})
-            self.report(Progress("tell", total - len(self._open()), total))
+            self.report(Progress("tell", done, len(open_queries)))
             for answer in answers:
                 if isinstance(answer.label, Invalid):
                     raise LabelError(f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})")
-            if not answers:
+
+    def _polled(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
+        """Yield the answers to `queries` as they come, each once, with how many there are by then.
+
+        An oracle may at the same time answer queries of the pool that are open: those answers are recorded.
+        """
+        waiting = {query.id for query in queries}
+        if waiting:
+            oracle.ask(queries)
+        while waiting:
+            news = {answer.id: answer for answer in oracle.poll()}
+            wanted = [answer for id, answer in news.items() if id in waiting]
+            others = {id: answer.label for id, answer in news.items() if id in set(self.open_ids) - waiting}
+            self.tell({id: label for id, label in others.items() if not isinstance(label, Invalid)})
+            waiting -= {answer.id for answer in wanted}
+            if wanted:
+                yield len(queries) - len(waiting), wanted
+            elif waiting:
                 time.sleep(poll)
 
     def _commit(
-        self, number: int, test: Pool | None, oracle: Oracle | None, seconds: Mapping[str, float]
+        self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
     ) -> RoundResult:
-        begun = time.perf_counter()
         answers = self._store.answers()
         labelled = self._labelled(answers)
+        if test is not None and oracle is not None:
+            self._truth(test, oracle, poll)  # before the training, which would be lost if a mask were missing
+        begun = time.perf_counter()
         previous = None if number == 0 else self._predictor()
         rng = self._stream.child("round", number, "fit").numpy()
         with self._recorded_threads():
@@ -530,20 +591,19 @@ class Experiment:
         metrics: Mapping[str, float] = {}
         if test is not None and oracle is not None:
             begun = time.perf_counter()
-            metrics = self._measure(predictor, test, oracle)
+            metrics = self._measure(predictor, test, oracle, poll)
             seconds["evaluate"] = time.perf_counter() - begun
         ids = tuple(query.id for query in self._store.queries() if query.round == number)
         result = RoundResult(number, ids, len(labelled.ids), metrics, seconds)
-        dumped = predictor.dumps()
-        self._store.commit_round(result, dumped, _last_answer(answers))
+        self._store.commit_round(result, predictor.dumps(), _stamp(answers))
         self._model = None if (last := self._store.last_model()) is None else (last[0], predictor)
         return result
 
-    def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle) -> dict[str, float]:
+    def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle, poll: float) -> dict[str, float]:
         from alkit.metrics import dice, summarise  # torch: not for those who only ask and tell
 
         spec, ids = self._required_spec(), list(test.ids)
-        truth, scores, done = self._truth(test, oracle), [], 0
+        truth, scores, done = self._truth(test, oracle, poll), [], 0
         with self._recorded_threads():
             for some in batches(ids, test):
                 masks = Predictions(tuple(some), predictor.probabilities(test.read(some))).masks
@@ -552,31 +612,31 @@ class Experiment:
                 self.report(Progress("evaluate", done, len(ids)))
         return summarise(scores, spec)
 
-    def _truth(self, test: Pool, oracle: Oracle) -> npt.NDArray[np.uint8]:
+    def _truth(self, test: Pool, oracle: Oracle, poll: float) -> npt.NDArray[np.uint8]:
         """Return the masks of `test`, asked for once and kept in a file that is gone with the process."""
-        if id(test) not in self._truths:
+        key = id(test), id(oracle)
+        if key not in self._truths:
             self._adopt(oracle.spec)
             spec, ids = self._required_spec(), list(test.ids)
             height, width = test.read(ids[:1]).shape[-2:]
             with tempfile.TemporaryFile() as file:
                 truth = np.memmap(file, np.uint8, "w+", shape=(len(ids), height, width))
+            rows = {id: row for row, id in enumerate(ids)}
             for begin in range(0, len(ids), 64):
                 some = ids[begin : begin + 64]
                 sizes = dict(zip(some, mask_sizes(test, some), strict=True))
-                oracle.ask([Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)])
-                answers = {answer.id: answer.label for answer in oracle.poll()}
-                for offset, name in enumerate(some):
-                    label = answers.get(name)
-                    if label is None or isinstance(label, Skip | Invalid):
-                        raise LabelError(
-                            f"the test image {name!r} has no mask",
-                            got=label,
-                            hint="leave it out of the test set",
-                        )
-                    mask = spec.check(label, id=name, sizes=sizes[name])
-                    truth[begin + offset] = resize_mask(mask, (height, width), spec)
-            self._truths[id(test)] = (test, truth)
-        return self._truths[id(test)][1]
+                queries = [Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)]
+                for _, answers in self._polled(oracle, queries, poll):
+                    for answer in answers:
+                        if isinstance(answer.label, Skip | Invalid):
+                            raise LabelError(
+                                f"the test image {answer.id!r} has no mask ({answer.label.reason})",
+                                hint="leave it out of the test set",
+                            )
+                        mask = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
+                        truth[rows[answer.id]] = resize_mask(mask, (height, width), spec)
+            self._truths[key] = test, oracle, truth
+        return self._truths[key][2]
 
     # State, read from the record.
 
@@ -585,12 +645,15 @@ class Experiment:
         return [query for query in self._store.queries() if query.id not in answers]
 
     def _predictor(self) -> Predictor:
-        last = self._store.last_model()
-        if last is None:
-            raise QueryError("there is no model yet", hint="tell() some labels and fit()")
-        if self._model is None or self._model[0] != last[0]:
-            self._model = (last[0], self.learner.loads(self._store.content(last[0])))
-        return self._model[1]
+        while (last := self._store.last_model()) is not None:
+            if self._model is not None and self._model[0] == last[0]:
+                return self._model[1]
+            try:
+                self._model = (last[0], self.learner.loads(self._store.content(last[0])))
+            except StoreError:
+                if self._store.last_model() == last:  # and not a model that another process has just replaced
+                    raise
+        raise QueryError("there is no model yet", hint="tell() some labels and fit()")
 
     def _labelled(self, answers: Mapping[str, Recorded]) -> _LabelledImages:
         spec = self._required_spec()
@@ -615,33 +678,38 @@ class Experiment:
             "initial": written(self.initial),
         }
         # Where a pool lies does not matter, what it shows does.
-        configuration = {**declared, "pool": digest(self.pool), "seed": self.seed}
-        with self._store.exclusive():
-            if self._store.is_new:
-                self._store.declare(
-                    {
-                        "configuration": configuration,
-                        "declared": declared,
-                        "seed": self.seed,
-                        "threads": _threads(),
-                    }
-                )
-            self._settle("configuration", configuration)
-            if classes is not None:
-                self._adopt(classes if isinstance(classes, LabelSpec) else LabelSpec(tuple(classes)))
+        configuration = {**declared, "pool": _described(self.pool), "seed": self.seed}
+        spec = (
+            None
+            if classes is None
+            else classes
+            if isinstance(classes, LabelSpec)
+            else LabelSpec(cast(tuple[str, ...], classes))
+        )
+        if self._store.fact("configuration") != configuration:
+            with self._store.exclusive():
+                if not self._store.ever_asked():  # nothing hangs on what was declared before
+                    facts = {"configuration": configuration, "declared": declared, "seed": self.seed}
+                    self._store.declare({**facts, "threads": _threads()}, anew=True)
+                self._settle("configuration", configuration)
+        if spec is not None:
+            self._adopt(spec)
 
     def _settle(self, name: str, value: Written) -> None:
+        """Declare a fact, or check that it is the one declared before."""
         recorded = self._store.fact(name)
         if recorded is None:
             self._store.declare({name: value})
         elif lines := differences(recorded, value):
             raise ResumeError(
-                f"{self._store.path} was made with another {name}:\n  " + "\n  ".join(lines) + "\n",
-                hint="pass what it was made with, or choose another store",
+                f"{self._store.path} was made with other settings ({name}): {'; '.join(lines)}",
+                hint="what it was made with, or another store",
             )
 
     def _adopt(self, spec: LabelSpec) -> None:
-        self._settle("classes", written(spec))
+        if self._store.fact("classes") != (form := written(spec)):
+            with self._store.exclusive():
+                self._settle("classes", form)
 
     def _required_spec(self) -> LabelSpec:
         if (spec := self.spec) is None:
@@ -689,8 +757,14 @@ def _check_selection(selection: Selection, n: int, candidates: Sequence[str], st
         raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
 
 
-def _last_answer(answers: Mapping[str, Recorded]) -> int:
-    return max((answer.number for answer in answers.values()), default=0)
+def _stamp(answers: Mapping[str, Recorded]) -> str:
+    """Tell sets of labels apart; skips do not count."""
+    masks = {id: answer.mask for id, answer in answers.items() if answer.mask is not None}
+    return hashlib.sha256(json.dumps(masks, sort_keys=True).encode()).hexdigest()
+
+
+def _described(pool: Pool) -> Written:
+    return {"images": len(pool.ids), "content": digest(pool)}
 
 
 def _temporary_for(owner: object) -> Path:

@@ -191,6 +191,11 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
         if not stat.S_ISREG(facts.st_mode):
             continue
         id = stem.replace(os.sep, "/")
+        if not id.isascii():
+            try:
+                id.encode()
+            except UnicodeEncodeError as error:
+                raise ImageError(f"the name of {name!r} is no Unicode text", hint="rename it") from error
         if id in files:
             raise DataError(
                 "two images have one id",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from alkit.errors import LabelError
 from alkit.types import LabelSpec, Mask, Size
@@ -69,6 +69,8 @@ def _values(content: bytes, name: str) -> npt.NDArray[Any]:
             return array // scale if scale > 1 else array.copy()
     except (LabelError, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise LabelError(f"{name} is empty or of no known format", hint="save it as PNG") from error
     except Exception as error:  # damaged files raise OSError, SyntaxError, struct.error and what not
         raise LabelError(f"{name} cannot be read as a mask", got=error, hint="save it as PNG") from error
 

@@ -89,6 +89,12 @@ class UNet(nn.Module):
                 expected=f"sides divisible by {factor}",
                 hint="choose another size= for the pool, or fewer widths",
             )
+        if self.training and images.shape[0] * images.shape[2] * images.shape[3] == factor**2:
+            raise ConfigurationError(
+                "batch normalisation needs more than one number of a kind",
+                got=f"one image of {factor} x {factor}, a single pixel at the bottleneck",
+                hint="more labels, a larger size, or fewer widths",
+            )
         maps: list[Tensor] = []
         for level in self.down:
             maps.append(level(F.max_pool2d(maps[-1], 2) if maps else images))

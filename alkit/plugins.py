@@ -91,6 +91,23 @@ def parameters_of(name: str) -> tuple[str, ...]:
     return tuple(inspect.signature(_loaded(_found(name))).parameters)
 
 
+def cold_strategies() -> list[str]:
+    """Return the names of the registered strategies that can choose before there is a model; broken ones are left out.
+
+    >>> "random" in cold_strategies()
+    True
+    """
+    names = []
+    for name, point in strategies().items():
+        try:
+            cold = getattr(_loaded(point), "starts_cold", True)
+        except ConfigurationError:
+            continue
+        if cold:
+            names.append(name)
+    return names
+
+
 def _found(name: str) -> EntryPoint:
     known = strategies()
     point = known.get(name) or next((p for p in known.values() if f"{distribution(p)}:{p.name}" == name), None)

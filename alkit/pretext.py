@@ -12,17 +12,20 @@ import copy
 import hashlib
 import io
 import json
+import logging
 import math
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from filelock import FileLock
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,6 +40,11 @@ from alkit.protocols import Pool
 from alkit.rng import Stream
 from alkit.training import Example, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.types import Images, Progress, Report, quiet
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raised when the same settings come to train other weights, so that cached ones are not taken for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +135,19 @@ class Reconstruction:
         finished = folder / f"{self._key(pool, stream)}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = fresh(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
+        network.to(
+            memory_format=torch.channels_last
+        )  # before the weights, so that cached ones compute bit for bit alike
         fabric = fabric_for(self.device, self.precision)
         with FileLock(finished.with_suffix(".lock")):  # a second process waits for the first, then finds its weights
-            if not finished.exists():
+            weights = _finished(finished)
+            if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, fabric, checkpoint, report)
-                write_atomically(finished, safetensors.save({k: v.cpu().contiguous() for k, v in best.items()}))
+                weights = {name: value.cpu().contiguous() for name, value in best.items()}
+                write_atomically(finished, safetensors.save(weights))
                 checkpoint.unlink(missing_ok=True)
-        network.load_state_dict(safetensors.load(finished.read_bytes()))
+        network.load_state_dict(weights)
         return FittedReconstruction(fabric.to_device(network), self.pooling)
 
     def _key(self, pool: Pool, stream: Stream) -> str:
@@ -146,7 +159,7 @@ class Reconstruction:
                 hint="define it at module level, or with functools.partial",
             )
         del configuration["with"]["pooling"]  # the same weights serve every pooling
-        text = json.dumps([configuration, stream.seed, digest(pool)], sort_keys=True)
+        text = json.dumps([VERSION, configuration, stream.seed, digest(pool)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -163,10 +176,15 @@ def _train(
     order = stream.child("held out").numpy().permutation(sorted(pool.ids)).tolist()
     held = round(len(order) * task.hold_out)
     judged, trained = order[:held], order[held:]
-    wrapped, optimizer = fabric.setup(network.to(memory_format=torch.channels_last), adam(network, task.lr))
+    if not trained:
+        raise ConfigurationError(
+            f"all {len(order)} images of the pool are held out",
+            got=f"hold_out={task.hold_out}",
+            hint="a smaller hold_out",
+        )
+    wrapped, optimizer = fabric.setup(network, adam(network, task.lr))
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+    if (saved := _read(checkpoint, fabric)) is not None:
         done, stale, best_loss, best = saved["done"], saved["stale"], saved["best_loss"], saved["best"]
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -215,6 +233,26 @@ def _train(
         write_atomically(checkpoint, buffer.getvalue())
         report(Progress("pretext", done, task.epochs, {"loss": loss, "best": best_loss}))
     return best
+
+
+def _read(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
+    """Return what a training that was stopped had come to; None where there is nothing that can be read."""
+    if not checkpoint.exists():
+        return None
+    try:
+        return cast("dict[str, Any]", torch.load(checkpoint, map_location=fabric.device, weights_only=True))
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as reason:
+        logger.warning("the checkpoint %s cannot be read (%s): the pretext is trained anew", checkpoint, reason)
+        return None
+
+
+def _finished(path: Path) -> dict[str, Tensor] | None:
+    """Return cached weights; None where there are none that can be read."""
+    try:
+        return safetensors.load(path.read_bytes()) if path.exists() else None
+    except SafetensorError as reason:
+        logger.warning("the cached weights %s cannot be read (%s): the pretext is trained anew", path, reason)
+        return None
 
 
 def _restoration_loss(logits: Tensor, target: Tensor) -> Tensor:

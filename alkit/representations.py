@@ -40,6 +40,7 @@ class Representations:
         self._stream, self._store = stream, store
         self._fitted: dict[object, FittedExtractor] = {}
         self._features: dict[object, npt.NDArray[np.float32]] = {}
+        self._clusters: dict[object, Clusters] = {}
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Return `extractor` fitted on the pool."""
@@ -52,11 +53,15 @@ class Representations:
         """Return one row per image of ``ids``, ``(len(ids), d)``, read-only."""
         key = _key(extractor)
         if key not in self._features:
-            fitted, rows = self.fitted(extractor), []
+            fitted, done = self.fitted(extractor), 0
+            table = np.empty((len(self.ids), 0), np.float32)
             for ids in batches(self.ids, self.pool):
-                rows.append(fitted.features(self.pool.read(ids)))
-                self.report(Progress("features", sum(map(len, rows)), len(self.ids)))
-            table = np.concatenate(rows)
+                rows = fitted.features(self.pool.read(ids))
+                if done == 0:  # now the number of columns is known
+                    table = np.empty((len(self.ids), rows.shape[1]), np.float32)
+                table[done : done + len(ids)] = rows
+                done += len(ids)
+                self.report(Progress("features", done, len(self.ids)))
             finite = np.isfinite(table).all(axis=1)
             if not finite.all():
                 raise DataError(f"the features of {self.ids[int(np.argmin(finite))]!r} are not finite")
@@ -66,13 +71,19 @@ class Representations:
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool."""
-        name = f"clusters of {k} by {json.dumps(written(extractor), sort_keys=True)}"
-        recorded = None if opaque_parts(written(extractor)) else self._store.fact(name)
-        if recorded is not None:
-            with np.load(io.BytesIO(self._store.content(recorded))) as arrays:
+        key = (_key(extractor), k)
+        if key not in self._clusters:
+            self._clusters[key] = self._recorded_clusters(extractor, k)
+        return self._clusters[key]
+
+    def _recorded_clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
+        form = written(extractor)
+        name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(form, sort_keys=True)}"
+        if name is not None and (file := self._store.fact(name)) is not None:
+            with np.load(io.BytesIO(self._store.content(file))) as arrays:
                 return Clusters(self.ids, arrays["labels"], arrays["distances"], int(arrays["k"]))
         clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
-        if not opaque_parts(written(extractor)):
+        if name is not None:
             buffer = io.BytesIO()
             np.savez(buffer, labels=clusters.labels, distances=clusters.distances, k=np.int64(clusters.k))
             self._store.declare({name: self._store.keep(buffer.getvalue(), ".npz")})
@@ -88,5 +99,19 @@ def batches(ids: Sequence[str], pool: Pool) -> Iterator[Sequence[str]]:
 
 
 def _key(extractor: FeatureExtractor) -> object:
+    """Tell extractors apart: by what they say, or, where that cannot be written, by which object they are."""
     form = written(extractor)
-    return id(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
+    return _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
+
+
+class _Same:
+    """An object as a key: equal to itself alone, and kept alive."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)

@@ -10,6 +10,7 @@ What torch offers only through its global generators runs inside :func:`forked`,
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ class Stream:
 
     seed: int
     path: tuple[Name, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Plain numbers, so that numpy's give the same stream: the names are hashed as they are printed.
+        plain = (name if isinstance(name, str) else operator.index(name) for name in self.path)
+        object.__setattr__(self, "path", tuple(plain))
+        object.__setattr__(self, "seed", operator.index(self.seed))
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Stream:

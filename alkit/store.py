@@ -42,6 +42,7 @@ _queries = sa.Table(
     _tables,
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("rank", sa.Integer, primary_key=True),
+    sa.Column("ask", sa.Integer, nullable=False),  # which call of ask it came from
     sa.Column("id", sa.String, nullable=False, index=True),
     sa.Column("sizes", sa.JSON, nullable=False),
     sa.Column("score", sa.Float),
@@ -62,7 +63,7 @@ _rounds = sa.Table(
     "rounds",
     _tables,
     sa.Column("round", sa.Integer, primary_key=True),
-    sa.Column("last_answer", sa.Integer, nullable=False),  # answers up to this number were trained on
+    sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
     sa.Column("n_labels", sa.Integer, nullable=False),
     sa.Column("model", sa.String),  # the file; NULL once a later round has taken its place
     sa.Column("metrics", sa.JSON, nullable=False),
@@ -108,19 +109,14 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], wait: float = 30.0) -> None:
         self.path = Path(path).absolute()
-        self.files = self.path.with_suffix(".files")
+        self.files = self.path.with_name(self.path.name + ".files")
         self.wait = wait
         ensured(self.path.parent)
-        self._lock = FileLock(self.path.with_suffix(".lock"))
+        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._engine = _engine(self.path, wait)
         # Making a record needs the lock; looking at one, while another process trains, must not wait for it.
         with nullcontext() if self.path.exists() else self.exclusive(), self._transaction() as connection:
             self._prepare(connection)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no experiment was declared in it yet."""
-        return self.fact("configuration") is None
 
     def close(self) -> None:
         """Close the database; the record stays."""
@@ -156,18 +152,25 @@ class Store:
         with self._transaction() as connection:
             return connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
 
-    def declare(self, facts: Mapping[str, Any]) -> None:
-        """Record facts, all or none; each may be declared once."""
+    def declare(self, facts: Mapping[str, Any], *, anew: bool = False) -> None:
+        """Record facts, all or none, each once; `anew` forgets all that were declared before."""
         with self._transaction() as connection:
+            if anew:
+                connection.execute(_facts.delete().where(_facts.c.name != "schema"))
             for name, value in facts.items():
                 connection.execute(_facts.insert().values(name=name, value=value))
+
+    def forget(self, name: str) -> None:
+        """Take back a fact on which nothing hangs yet."""
+        with self._transaction() as connection:
+            connection.execute(_facts.delete().where(_facts.c.name == name))
 
     # Queries and answers.
 
     def add_queries(self, queries: Sequence[Query]) -> None:
         """Record queries, all or none; they are durable on return."""
         now = _now()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "round": query.round,
                 "rank": query.rank,
@@ -180,7 +183,9 @@ class Store:
             for query in queries
         ]
         with self._transaction() as connection:
-            connection.execute(_queries.insert(), rows)
+            last = connection.scalar(sa.select(sa.func.max(_queries.c.ask)))
+            ask = 0 if last is None else last + 1
+            connection.execute(_queries.insert(), [{**row, "ask": ask} for row in rows])
 
     def queries(self) -> list[Query]:
         """Return all queries that were not withdrawn, by round and rank."""
@@ -197,6 +202,12 @@ class Store:
         """Return the ids of all queries, withdrawn ones included."""
         with self._transaction() as connection:
             return set(connection.scalars(sa.select(_queries.c.id)).all())
+
+    def size_of_last_ask(self) -> int:
+        """Return how many images the last call of ask chose."""
+        last = sa.select(sa.func.max(_queries.c.ask)).scalar_subquery()
+        with self._transaction() as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(_queries.c.ask == last)) or 0
 
     def ranks_used(self, round: int) -> int:
         """Return how many ranks of a round are taken, withdrawn queries included."""
@@ -229,16 +240,18 @@ class Store:
 
     # Rounds.
 
-    def commit_round(self, result: RoundResult, model: bytes, last_answer: int) -> None:
-        """Record a finished round whole, with its model; the models of earlier rounds are deleted."""
+    def commit_round(self, result: RoundResult, model: bytes, labels: str) -> None:
+        """Record a finished round whole, with its model and a stamp of its labels.
+
+        The models of earlier rounds are deleted, and what a killed process may have left half-written.
+        """
         name = self.keep(model, ".model")
         with self._transaction() as connection:
-            replaced = connection.scalars(sa.select(_rounds.c.model).where(_rounds.c.model.is_not(None))).all()
             connection.execute(_rounds.update().values(model=None))
             connection.execute(
                 _rounds.insert().values(
                     round=result.round,
-                    last_answer=last_answer,
+                    labels=labels,
                     n_labels=result.n_labels,
                     model=name,
                     metrics=dict(result.metrics),
@@ -246,8 +259,9 @@ class Store:
                     committed_at=_now(),
                 )
             )
-        for file in set(replaced) - {name}:
-            (self.files / file).unlink(missing_ok=True)
+        for file in [*self.files.glob("*.model"), *self.files.glob(".writing-*")]:
+            if file.name != name:
+                file.unlink(missing_ok=True)
 
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record what an evaluation of a committed round's model gave."""
@@ -268,21 +282,22 @@ class Store:
             for row in rows
         ]
 
-    def last_model(self) -> tuple[str, int] | None:
-        """Return the file of the last round's model and the last answer it was trained on; None before the first."""
+    def last_model(self) -> tuple[str, str] | None:
+        """Return the file of the last round's model and the stamp of its labels; None before the first round."""
         with self._transaction() as connection:
             row = connection.execute(
-                sa.select(_rounds.c.model, _rounds.c.last_answer).order_by(_rounds.c.round.desc()).limit(1)
+                sa.select(_rounds.c.model, _rounds.c.labels).order_by(_rounds.c.round.desc()).limit(1)
             ).first()
-        return None if row is None else (row.model, row.last_answer)
+        return None if row is None else (row.model, row.labels)
 
     # Files.
 
     def keep(self, content: bytes, suffix: str) -> str:
         """Keep `content` as a file and return its name, the SHA-256 with `suffix`; the same content is kept once."""
         name = hashlib.sha256(content).hexdigest() + suffix
-        if not (self.files / name).exists():
-            write_atomically(self.files / name, content)
+        path = self.files / name
+        if not path.exists() or path.read_bytes() != content:  # a damaged file is healed
+            write_atomically(path, content)
         return name
 
     def content(self, name: str) -> bytes:

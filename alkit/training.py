@@ -15,12 +15,17 @@ from torch import Tensor, nn
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, forked
 
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+"""Lightning Fabric's names of full and of mixed precision."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Example = tuple[Tensor, Tensor]
 
 
 def fabric_for(device: str, precision: str) -> Fabric:
     """Return the Fabric of one device: ``auto``, ``cpu``, ``cuda``, ``mps``, or one of several such as ``cuda:1``."""
+    if precision not in PRECISIONS:
+        raise ConfigurationError("there is no such precision", got=repr(precision), expected=", ".join(PRECISIONS))
     kind, _, number = device.partition(":")
     try:
         return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision))

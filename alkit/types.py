@@ -77,7 +77,11 @@ class LabelSpec:
         LabelError
             Another number of axes, another size, another type, or values that are no class id.
         """
-        array, sizes = np.asarray(mask), list(dict.fromkeys(sizes))
+        sizes = list(dict.fromkeys(sizes))
+        try:
+            array = np.asarray(mask)
+        except ValueError as reason:
+            raise LabelError(f"the mask of {id!r} is no array", got=reason) from reason
         if array.ndim != 2:
             raise LabelError(
                 f"the mask of {id!r} is not a label map",

@@ -1,13 +1,17 @@
 """The strategies that start cold: exactly n candidates, the same for a seed, whatever the pool's order."""
 
+import ast
+import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import alkit
 from alkit.clustering import Clusters, kmeans
 from alkit.errors import ConfigurationError
 from alkit.selection import cluster_order, quota, stands_for
@@ -193,3 +197,23 @@ def test_ssl_cluster_needs_no_arguments_and_then_has_the_settings_of_the_paper()
     assert strategy.features == Reconstruction()
     assert Reconstruction().pooling == 2
     assert strategy.clusters == 10
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"clusters": "abc"}, {"clusters": None}, {"clusters": 2.5}, {"clusters": True}, {"clusters": 0}, {"features": 3}],
+)
+def test_ssl_cluster_refuses_parameters_of_another_type(arguments):
+    with pytest.raises(ConfigurationError):
+        SSLCluster(**arguments)
+
+
+def test_the_baselines_import_only_public_names():
+    folder = Path(sys.modules[SSLCluster.__module__].__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("alkit"):
+                assert node.module == "alkit", f"{path.name} imports from {node.module}"
+                assert {alias.name for alias in node.names} <= set(alkit.__all__)
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("alkit.") for alias in node.names)

@@ -23,6 +23,16 @@ class Chooser:
         return self.choose(view, n)
 
 
+class Plain:
+    """A strategy that is no dataclass."""
+
+    def __init__(self, setting):
+        self.setting = setting
+
+    def select(self, view, n, rng):
+        return alkit.Selection(view.candidates[:n])
+
+
 def first(view, n):
     return alkit.Selection(view.candidates[:n])
 
@@ -318,23 +328,34 @@ def test_a_finished_record_is_read_and_more_rounds_go_on(world, tmp_path):
         ({"seed": 1}, "seed: recorded 0, now 1"),
         ({"learner": MeanLearner(noise=0.5)}, "noise: recorded 0.01, now 0.5"),
         ({"strategy": Chooser("x")}, "Chooser"),
+        ({"strategy": Plain(2)}, "Plain"),
         ({"initial": Chooser("x")}, "initial"),
         ({"classes": ("skin", "mole")}, "mole"),
     ],
 )
 def test_another_configuration_is_refused_and_the_difference_shown(world, tmp_path, change, words):
     store = tmp_path / "record.db"
-    world.experiment(store, classes=CLASSES)
+    world.experiment(store, classes=CLASSES).ask(1)
     world.experiment(store)
     with pytest.raises(alkit.ResumeError, match=words):
         world.experiment(store, **change)
 
 
+def test_before_anything_was_asked_the_settings_may_still_change(world, tmp_path):
+    store = tmp_path / "record.db"
+    world.experiment(store, classes=CLASSES)
+    with pytest.raises(alkit.ConfigurationError):
+        world.experiment(store, seed=1).run(world.oracle, **SCHEDULE | {"rounds": 99})
+    world.experiment(store, seed=1).rounds(world.oracle, **SCHEDULE | {"batch": 9})
+    results = world.experiment(store, seed=2).run(world.oracle, **SCHEDULE)
+    assert outcome(results) == outcome(world.experiment(seed=2).run(world.oracle, **SCHEDULE))
+
+
 def test_another_pool_schedule_or_test_set_is_refused(world, tmp_path):
     store = tmp_path / "record.db"
-    world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE)
+    next(world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE))
     smaller = replace(world, pool=world.pool.subset(world.pool.ids[1:]))
-    with pytest.raises(alkit.ResumeError, match="pool"):
+    with pytest.raises(alkit.ResumeError, match=r"pool\.images: recorded 40, now 39"):
         smaller.experiment(store)
     with pytest.raises(alkit.ResumeError, match="batch: recorded 4, now 5"):
         world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE | {"batch": 5})
@@ -499,3 +520,261 @@ def test_a_record_made_with_a_relative_path_opens_from_any_folder(folders, tmp_p
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = alkit.Experiment.open(folders / "record.db", learner=MeanLearner())
     assert again.pool.ids == pool.ids
+
+
+def test_a_second_query_of_one_round_is_repeated_as_asked(world):
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(5)})
+    ids = experiment.ask(3)
+    assert experiment.ask(3) == ids
+    experiment.tell({ids[0]: world.masks[ids[0]]})
+    experiment.withdraw()
+    again = experiment.ask(4)
+    experiment.tell({again[1]: world.masks[again[1]]})
+    assert experiment.ask(4) == (again[0], *again[2:])
+
+
+def test_rounds_complete_what_was_begun_by_hand(world):
+    for told, withdrawn in ((3, False), (1, True)):
+        experiment = world.experiment(classes=CLASSES)
+        ids = experiment.ask(3)
+        experiment.tell({id: world.masks[id] for id in ids[:told]})
+        if withdrawn:
+            experiment.withdraw()
+        results = experiment.run(world.oracle, **SCHEDULE)
+        assert [len(r.ids) for r in results] == [6, 4, 4, 4]
+        assert set(ids[:told]) <= set(results[0].ids)
+    experiment = world.experiment()
+    experiment.ask(7)
+    with pytest.raises(alkit.QueryError, match="begun by hand"):
+        experiment.run(world.oracle, **SCHEDULE)
+
+
+def test_skips_alone_are_nothing_to_learn_from(world):
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    fitted = experiment.fit()
+    experiment.tell(dict.fromkeys(experiment.ask(2), alkit.SKIP))
+    assert experiment.fit() == fitted
+    assert len(experiment.history) == 1
+
+
+def test_each_oracle_is_measured_by_its_own_masks(world):
+    experiment = world.experiment()
+    experiment.run(world.oracle, test=world.test, **SCHEDULE)
+    turned = alkit.MaskOracle({id: 1 - mask for id, mask in world.masks.items()}, classes=CLASSES)
+    recorded = dict(experiment.history[-1].metrics)
+    assert experiment.evaluate(world.test, world.oracle) == recorded
+    assert experiment.evaluate(world.test, turned) != recorded
+
+
+def test_figures_of_another_test_set_do_not_replace_those_of_the_schedule(world):
+    experiment = world.experiment()
+    before = outcome(experiment.run(world.oracle, test=world.test, **SCHEDULE))
+    other = world.test.subset(world.test.ids[:3])
+    assert experiment.evaluate(other, world.oracle) != before[-1][-1]
+    assert outcome(experiment.history) == before
+    with pytest.raises(alkit.DataError, match="both in the pool"):
+        experiment.evaluate(world.pool, world.oracle)
+
+
+def test_a_large_test_set_is_measured_image_by_image():
+    """More images than one batch, each with a figure of its own."""
+    masks = {}
+    for row in range(150):
+        mask = np.zeros((4, 150), np.uint8)
+        mask[:, : row + 1] = 1
+        masks[f"{row:03}"] = mask
+    pool = alkit.ArrayPool({f"p{row}": np.zeros((4, 150), np.uint8) for row in range(2)})
+    test = alkit.ArrayPool({id: mask * 255 for id, mask in masks.items()})
+
+    class Echo(MeanLearner):
+        def fit(self, *arguments):
+            return EchoPredictor()
+
+    oracle = alkit.MaskOracle(masks | {f"p{row}": masks["001"] for row in range(2)}, classes=CLASSES)
+    experiment = alkit.Experiment(pool, Echo(), alkit.strategy("random"))
+    (result,) = experiment.run(oracle, test=test, start=1, batch=1, rounds=0)
+    assert result.metrics["dice"] == 1.0  # every prediction meets its own mask
+
+
+class EchoPredictor:
+    def probabilities(self, images):
+        return np.concatenate([1 - images, images], axis=1).astype(np.float32)
+
+    def dumps(self):
+        return b"echo"
+
+
+def test_a_missing_test_mask_is_found_before_the_training(world):
+    class Never(MeanLearner):
+        def fit(self, *arguments):
+            raise AssertionError("trained")
+
+    masks = {id: mask for id, mask in world.masks.items() if id != world.test.ids[-1]}
+    experiment = world.experiment(learner=Never())
+    with pytest.raises(alkit.LabelError, match=world.test.ids[-1]):
+        experiment.run(alkit.MaskOracle(masks, classes=CLASSES), test=world.test, **SCHEDULE)
+
+
+def test_an_oracle_may_answer_late_about_the_test_set_too(world):
+    expected = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
+    slow = SlowOracle(world.oracle, [])
+    assert outcome(world.experiment().run(slow, test=world.test, poll=0, **SCHEDULE)) == expected
+
+
+def test_answers_about_the_pool_that_come_while_measuring_are_kept(world):
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    experiment.fit()
+    ids = experiment.ask(2)
+    world.oracle.ask(experiment.queries())
+    experiment.evaluate(world.test, world.oracle)
+    assert experiment.open_ids == ()
+    assert not set(ids) & set(experiment.candidates)
+
+
+def test_a_late_answer_takes_its_image_from_the_candidates(world):
+    experiment = world.experiment(classes=CLASSES)
+    a, b = experiment.ask(2)
+    experiment.withdraw()
+    experiment.tell({a: world.masks[a]})
+    assert a not in experiment.candidates
+    assert b in experiment.candidates
+
+
+@pytest.mark.parametrize("n", ["3", 2.0, [1]])
+def test_a_number_that_is_none_is_refused(world, n):
+    with pytest.raises(alkit.ConfigurationError, match="no number of images"):
+        world.experiment().ask(n)
+
+
+def test_a_mask_that_is_no_array_is_refused(world):
+    experiment = world.experiment(classes=CLASSES)
+    (id,) = experiment.ask(1)
+    for label in ([[1, 0], [1]], "mask", None):
+        with pytest.raises(alkit.LabelError):
+            experiment.tell({id: label})
+
+
+def test_the_batch_may_not_be_larger_than_what_is_left_after_skips(world):
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell(dict.fromkeys(experiment.ask(38), alkit.SKIP))
+    with pytest.raises(alkit.ConfigurationError, match="1 to 2"):
+        experiment.ask(3)
+
+
+def test_a_strategy_that_needs_a_model_cannot_be_the_initial_one(world):
+    with pytest.raises(alkit.ColdStartError, match=r"Chooser.*random or ssl-cluster"):
+        world.experiment(initial=Chooser(first, starts_cold=False))
+
+
+def test_classes_in_one_string_are_refused(world):
+    with pytest.raises(alkit.ConfigurationError, match="one string"):
+        world.experiment(classes="ab")
+
+
+def test_every_use_of_chance_has_a_stream_of_its_own(world):
+    """All numbers that selections and trainings draw first differ from each other."""
+    drawn = []
+
+    class Drawing(MeanLearner):
+        def fit(self, labelled, rng, previous=None, report=None):
+            drawn.append(rng.random())
+            return super().fit(labelled, rng, previous)
+
+    class Strategy:
+        def select(self, view, n, rng):
+            drawn.append(rng.random())
+            return first(view, n)
+
+    world.experiment(learner=Drawing(), strategy=Strategy()).run(world.oracle, **SCHEDULE)
+    assert len(drawn) == len(set(drawn)) == 8
+
+
+def test_a_model_another_process_committed_is_the_one_that_predicts(world, tmp_path):
+    store = tmp_path / "record.db"
+    ours, theirs = world.experiment(store, classes=CLASSES), world.experiment(store)
+    ours.tell({id: world.masks[id] for id in ours.ask(3)})
+    ours.fit()
+    before = next(ours.predict(world.test)).probabilities
+    theirs.tell({id: world.masks[id] for id in theirs.ask(9)})
+    theirs.fit()
+    after = next(ours.predict(world.test)).probabilities
+    assert (after == next(theirs.predict(world.test)).probabilities).all()
+    assert (after != before).any()
+
+
+def test_the_loop_body_of_predictions_runs_on_the_callers_threads(world):
+    experiment = world.experiment()
+    experiment.run(world.oracle, **SCHEDULE)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        for _ in experiment.predict(world.test):
+            assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_selections_compute_on_the_recorded_threads(world):
+    before, seen = torch.get_num_threads(), []
+
+    def choose(view, n):
+        seen.append(torch.get_num_threads())
+        return first(view, n)
+
+    experiment = world.experiment(strategy=Chooser(choose))
+    torch.set_num_threads(before + 1)
+    try:
+        experiment.ask(1)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [before]
+
+
+CALLS: list[str] = []
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """A feature extractor that remembers what was asked of it."""
+
+    def fit(self, pool, rng, report=None):
+        CALLS.append("fit")
+        return self
+
+    def features(self, images):
+        CALLS.append("features")
+        return images.reshape(len(images), -1)[:, ::32]
+
+
+def test_features_and_clusters_are_computed_once_and_clusters_survive_the_process(world, tmp_path):
+    CALLS.clear()
+    strategy = alkit.strategy("ssl-cluster", features=Brightness(), clusters=3)
+    results = world.experiment(strategy=strategy).run(world.oracle, **SCHEDULE)
+    assert CALLS == ["fit", "features"]
+    assert len({id for r in results for id in r.ids}) == 18
+
+    store = tmp_path / "record.db"
+    first_ids = world.experiment(store, strategy, classes=CLASSES).ask(5)
+    said = []
+    again = world.experiment(store, strategy, report=said.append)
+    again.withdraw()
+    assert again.ask(5) == first_ids  # the next of the same order, which nobody has labelled
+    assert "features" not in {progress.stage for progress in said}
+
+
+def test_fewer_images_than_clusters_are_chosen_from_all_the_same(world):
+    few = replace(world, pool=world.pool.subset(world.pool.ids[:4]))
+    strategy = alkit.strategy("ssl-cluster", features=Brightness(), clusters=10)
+    results = few.experiment(strategy=strategy).run(world.oracle, start=2, batch=1, rounds=2)
+    assert {id for r in results for id in r.ids} == set(few.pool.ids)
+
+
+def test_the_clusters_of_another_seed_are_not_taken_over(world, tmp_path):
+    store, strategy = tmp_path / "record.db", alkit.strategy("ssl-cluster", features=Brightness(), clusters=3)
+    with pytest.raises(alkit.ConfigurationError):
+        world.experiment(store, strategy).ask(41)
+    experiment = world.experiment(store, strategy, seed=3)
+    assert experiment.ask(6) == world.experiment(strategy=strategy, seed=3).ask(6)

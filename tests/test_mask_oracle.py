@@ -102,7 +102,7 @@ def test_a_mask_of_several_frames_is_refused(tmp_path):
 def test_an_unreadable_mask_is_named_with_the_reason(tmp_path, content):
     path = save(tmp_path, "a.png", np.random.default_rng(0).integers(3, size=(64, 64), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:300] if content == "cut" else content)
-    with pytest.raises(LabelError, match=r"a\.png cannot be read as a mask: got "):
+    with pytest.raises(LabelError, match=r"a\.png (cannot be read as a mask: got |is empty or of no known format)"):
         read_mask(path)
     with pytest.raises(LabelError, match=r"nowhere\.png cannot be read"):
         read_mask(tmp_path / "nowhere.png")

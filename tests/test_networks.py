@@ -103,3 +103,10 @@ def test_a_network_without_an_encoder_gives_no_features():
 def test_a_factory_of_something_else_is_refused():
     with pytest.raises(alkit.ConfigurationError, match="did not make a torch module"):
         fresh(lambda **_: "network", in_channels=1, classes=2, stream=Stream(0))
+
+
+def test_a_single_number_to_normalise_is_an_error_of_ours_in_training_only():
+    network, image = SMALL(in_channels=1, classes=2), torch.rand(1, 1, 4, 4)
+    with pytest.raises(alkit.ConfigurationError, match="batch normalisation"):
+        network(image)
+    assert network.eval()(image).shape == (1, 2, 4, 4)

@@ -426,7 +426,7 @@ def test_pools_do_not_import_torch():
 def test_an_image_pool_is_a_value_that_tells_its_arguments(tmp_path):
     image_pool(tmp_path)
     arguments = {
-        "path": tmp_path / "images",
+        "path": str(tmp_path / "images"),
         "size": (4, 3),
         "grayscale": True,
         "scale": "full",

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +149,86 @@ def test_a_cache_that_cannot_be_written_is_an_error_of_ours(task, pool, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(alkit.StoreError):
         fit(replace(task, cache=str(tmp_path / "file")), pool)
+
+
+def test_features_from_the_cache_equal_those_of_the_training_bit_for_bit(task, pool):
+    images = pool.read(pool.ids)
+    trained, cached = (fit(task, pool).features(images) for _ in range(2))
+    assert (trained == cached).all()
+
+
+@pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
+def test_a_damaged_file_of_the_cache_means_training_anew(task, pool, suffix, caplog):
+    whole = fit(task, pool)
+    (finished,) = kept(task, ".safetensors")
+    if suffix == ".checkpoint":
+        finished.unlink()
+    finished.with_suffix(suffix).write_bytes(b"damaged")
+    assert state(fit(task, pool)).equal(state(whole))
+    assert "cannot be read" in caplog.text
+
+
+def test_a_pool_that_is_all_held_out_is_refused(task, pool):
+    with pytest.raises(alkit.ConfigurationError, match="held out"):
+        fit(replace(task, hold_out=0.9), pool.subset(pool.ids[:3]))
+
+
+@dataclass(frozen=True)
+class Recording(alkit.Deformation):
+    """Deforms, and remembers what it was shown and what came out."""
+
+    def __call__(self, images, generator):
+        deformed, target = super().__call__(images, generator)
+        SHOWN.append((images.clone(), deformed.clone(), target.clone()))
+        return deformed, target
+
+
+SHOWN: list = []
+
+
+def test_held_out_images_are_never_trained_on_and_always_judged_on_the_same_deformations(task, pool):
+    SHOWN.clear()
+    fit(replace(task, epochs=3, hold_out=0.25, deformation=Recording(windows=5)), pool)
+    rows = {tuple(pool.read([id]).ravel()): id for id in pool.ids}
+    epochs = [SHOWN[start : start + 4] for start in range(0, 12, 4)]  # 18 images in 3 batches, and 6 judged in one
+
+    def names(batches):
+        return [rows[tuple(image.ravel().tolist())] for images, _, _ in batches for image in images.numpy()]
+
+    rows = {tuple(np.float32(value).item() for value in key): id for key, id in rows.items()}
+    for epoch in epochs:
+        assert sorted(names(epoch[:3])) == sorted(set(pool.ids) - set(names(epoch[3:])))
+        assert names(epoch[3:]) == names(epochs[0][3:])
+        assert epoch[3][1].equal(epochs[0][3][1])
+    assert names(epochs[0][:3]) != names(epochs[1][:3])  # another order each epoch
+    first, second = (dict(zip(names(e[:3]), torch.cat([d for _, d, _ in e[:3]]), strict=True)) for e in epochs[:2])
+    assert any(not first[name].equal(second[name]) for name in first)  # and other deformations
+
+
+def test_the_loss_compares_with_the_target_and_not_with_the_undeformed_image(task, pool, monkeypatch):
+    """A flip changes input and target alike: the network has to restore the flipped image."""
+    from alkit import pretext
+
+    seen = []
+    loss = pretext._restoration_loss
+    monkeypatch.setattr(
+        pretext, "_restoration_loss", lambda out, target: seen.append(target.clone()) or loss(out, target)
+    )
+    SHOWN.clear()
+    fit(replace(task, epochs=1, deformation=Recording(flip=0.99, windows=5)), pool)
+    targets, images = [t for _, _, t in SHOWN], [i for i, _, _ in SHOWN]
+    assert all(a.equal(b) for a, b in zip(seen, targets, strict=True))
+    assert any(not a.equal(b) for a, b in zip(seen, images, strict=True))
+
+
+def test_the_best_weights_are_the_ones_returned_after_exactly_so_much_patience(task, pool):
+    losses = []
+
+    def report(progress):
+        losses.append(progress.detail["loss"])
+
+    impatient = replace(task, epochs=60, patience=2, lr=3e-2)
+    best = fit(impatient, pool, report=report)
+    where = int(np.argmin(losses))
+    assert len(losses) == where + 1 + 2
+    assert state(fit(replace(impatient, epochs=where + 1), pool)).equal(state(best))

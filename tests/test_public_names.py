@@ -8,10 +8,10 @@ import alkit
 
 NAMES = """
 AlkitError Answer ArrayPool Clusters ColdStartError ConfigurationError ConflictError DataError DatasetPool Deformation
-Experiment FeatureExtractor ImageError ImagePool Invalid LabelError LabelSpec Learner MaskOracle MissingDependencyError
-Oracle Pool Predictions Predictor Progress Query QueryError Reconstruction ResumeError RoundResult SKIP
-SegmentationLearner Selection SelectionError Skip StoreBusyError StoreError Strategy Stream UNet UnknownNameError View
-cluster_order kmeans learning_curves strategies strategy synthetic top_k
+Experiment FeatureExtractor FittedExtractor ImageError ImagePool Invalid LabelError LabelSpec Labelled Learner
+MaskOracle MissingDependencyError Oracle Pool Predictions Predictor Progress Query QueryError Reconstruction
+ResumeError RoundResult SKIP SegmentationLearner Selection SelectionError Skip StoreBusyError StoreError Strategy
+Stream UNet UnknownNameError View cluster_order kmeans learning_curves stands_for strategies strategy synthetic top_k
 """.split()
 
 

@@ -58,3 +58,9 @@ def test_a_fork_leaves_every_global_generator_as_found_even_after_an_error():
     assert before[1:] == after[1:]
     with forked(Stream(1)):
         assert torch.rand(1).equal(inside[0])
+
+
+def test_numbers_of_numpy_give_the_same_stream_as_plain_ones():
+    assert Stream(np.int64(3)).child(np.int32(1)).integer() == Stream(3).child(1).integer()
+    with pytest.raises(TypeError):
+        Stream(0.5)

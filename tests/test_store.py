@@ -22,7 +22,7 @@ def test_everything_recorded_is_there_for_the_next_process(store):
     store.declare({"seed": 3})
     store.add_queries([query("b", rank=0), query("a", rank=1)])
     store.add_answers({"a": (store.keep(b"mask", ".png"), ""), "b": (None, "blurred")})
-    store.commit_round(RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0}), b"weights", 2)
+    store.commit_round(RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0}), b"weights", "stamp")
     again = Store(store.path)
     assert again.fact("seed") == 3
     assert again.queries() == [query("b", rank=0), query("a", rank=1)]
@@ -32,7 +32,7 @@ def test_everything_recorded_is_there_for_the_next_process(store):
     assert again.content(answers["a"].mask) == b"mask"
     assert again.rounds() == [RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0})]
     model, last = again.last_model()
-    assert (again.content(model), last) == (b"weights", 2)
+    assert (again.content(model), last) == (b"weights", "stamp")
 
 
 def test_the_latest_answer_counts_and_earlier_ones_stay(store):
@@ -45,13 +45,13 @@ def test_the_latest_answer_counts_and_earlier_ones_stay(store):
 
 def test_only_the_last_model_is_kept(store):
     for number in range(3):
-        store.commit_round(RoundResult(number, (), 1), f"weights {number}".encode(), number)
+        store.commit_round(RoundResult(number, (), 1), f"weights {number}".encode(), "stamp")
     assert [path.read_bytes() for path in store.files.glob("*.model")] == [b"weights 2"]
 
 
 def test_a_round_with_the_same_weights_as_the_last_keeps_its_model(store):
     for number in range(2):
-        store.commit_round(RoundResult(number, (), 1), b"same", number)
+        store.commit_round(RoundResult(number, (), 1), b"same", "stamp")
     assert store.content(store.last_model()[0]) == b"same"
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path, content)
             Store(path)
         assert path.read_bytes() == content
     else:  # an empty file is an empty database
-        assert Store(path).is_new
+        assert Store(path).queries() == []
 
 
 def test_a_damaged_database_is_refused(store, tmp_path):
@@ -195,3 +195,31 @@ def test_scores_come_back_as_they_were(store):
     score = float(np.nextafter(0.1, 1))
     store.add_queries([Query("a", 0, 0, ((4, 4),), score)])
     assert store.queries()[0].score == score
+
+
+def test_records_with_one_stem_share_no_file(tmp_path):
+    stores = [Store(tmp_path / name) for name in ("r.v1", "r.v2", "r.lock", "r.files")]
+    for number, one in enumerate(stores):
+        one.commit_round(RoundResult(0, (), 1), f"{number}".encode(), "stamp")
+    assert [one.content(one.last_model()[0]) for one in stores] == [b"0", b"1", b"2", b"3"]
+
+
+def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
+    store.keep(b"orphan", ".model")
+    (store.files / ".writing-x").write_bytes(b"half")
+    mask = store.keep(b"mask", ".png")
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp")
+    assert {path.name for path in store.files.iterdir()} == {mask, store.last_model()[0]}
+
+
+def test_keeping_the_same_again_heals_a_damaged_file(store):
+    name = store.keep(b"content", ".png")
+    (store.files / name).write_bytes(b"damaged")
+    assert store.keep(b"content", ".png") == name
+    assert store.content(name) == b"content"
+
+
+def test_commits_are_synchronised_to_disk(store):
+    with store._transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

@@ -33,7 +33,7 @@ def learning_curves(
     Raises
     ------
     ConfigurationError
-        No run has the metric.
+        No run has the metric, or the picture cannot be written.
 
     Examples
     --------
@@ -74,4 +74,9 @@ def learning_curves(
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as reason:
+        raise ConfigurationError(
+            f"cannot draw to {path} ({reason})", hint="an existing folder, and .png or .svg"
+        ) from reason

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit.protocols import View
-from alkit.types import Selection
+from alkit import Selection, View
 
 
 @dataclass(frozen=True)

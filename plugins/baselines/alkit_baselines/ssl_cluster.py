@@ -13,14 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit.errors import ConfigurationError
-from alkit.protocols import FeatureExtractor, View
-from alkit.selection import cluster_order, stands_for
-from alkit.types import Selection
+from alkit import ConfigurationError, FeatureExtractor, Selection, View, cluster_order, stands_for
 
 
 def _reconstruction() -> FeatureExtractor:
-    from alkit.pretext import Reconstruction  # brings torch, which listing the strategies does not need
+    from alkit import Reconstruction  # brings torch, which listing the strategies does not need
 
     return Reconstruction()
 
@@ -66,7 +63,7 @@ class SSLCluster:
     >>> from alkit.clustering import Clusters
     >>> found = Clusters(("a", "b", "c"), np.array([0, 0, 1]), np.array([0.2, 0.1, 0.0]), k=2)
     >>> view = SimpleNamespace(candidates=["a", "c"], clusters=lambda extractor, k: found)
-    >>> SSLCluster(features=object(), clusters=2).select(view, 1, np.random.default_rng(0)).stands_for
+    >>> SSLCluster(clusters=2).select(view, 1, np.random.default_rng(0)).stands_for
     ('cluster 2 of 2, 1 image, 1st nearest to its centre',)
     """
 
@@ -76,8 +73,14 @@ class SSLCluster:
     clusters: int = 10
 
     def __post_init__(self) -> None:
-        if self.clusters < 1:
-            raise ConfigurationError("there is no such number of clusters", got=self.clusters, expected="1 or more")
+        if not callable(getattr(self.features, "fit", None)):
+            raise ConfigurationError(
+                "features is no feature extractor", got=repr(self.features), expected="such as alkit.Reconstruction()"
+            )
+        if isinstance(self.clusters, bool) or not isinstance(self.clusters, int) or self.clusters < 1:
+            raise ConfigurationError(
+                "there is no such number of clusters", got=repr(self.clusters), expected="a whole number, 1 or more"
+            )
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the next `n` candidates of the cluster order, and which cluster each stands for."""
