@@ -17,7 +17,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +50,7 @@ from alkit.protocols import (
     Strategy,
 )
 from alkit.representations import Representations, batches
-from alkit.rng import Stream
+from alkit.rng import Stream, threads
 from alkit.store import Recorded, Store
 from alkit.types import (
     Answer,
@@ -728,17 +728,9 @@ class Experiment:
                 hint="pool.split(test=..., seed=...) makes two that share none",
             )
 
-    @contextmanager
-    def _recorded_threads(self) -> Iterator[None]:
-        """Compute with the number of threads the record was begun with: sums depend on it in their last bits."""
-        import torch
-
-        found = torch.get_num_threads()
-        torch.set_num_threads(self._store.fact("threads"))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(found)
+    def _recorded_threads(self) -> AbstractContextManager[None]:
+        """Compute with the number of threads the record was begun with."""
+        return threads(self._store.fact("threads"))
 
 
 def _threads() -> int:

@@ -89,3 +89,16 @@ def forked(stream: Stream) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(stream.integer())
         yield
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute on `count` threads inside the block: sums depend on their number in the last bits."""
+    import torch
+
+    found = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -10,16 +11,21 @@ from pathlib import Path
 
 import torch
 
+from alkit.files import write_atomically
+
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to a CSV file, with a header where the file is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    """Add rows to a CSV file."""
+    write(path, [*read(path), *rows])
+
+
+def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a CSV file anew, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
 
 
 def read(path: Path) -> list[dict[str, str]]:

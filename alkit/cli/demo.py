@@ -52,13 +52,15 @@ def demo(
 def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult, ...]:
     """Run the demo's experiment with one strategy and return its rounds."""
     import alkit
+    from alkit.rng import threads
 
     images, masks = alkit.synthetic.lesions(IMAGES, size=SIZE)
     pool, test = alkit.ArrayPool(images, scale="minmax").split(test=TEST, seed=seed)
     oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
     learner = alkit.SegmentationLearner(_network(), epochs=(30, 12), lr=1e-3)
-    experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
-    return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)
+    with threads(1):  # for images this small a second thread costs more than it brings, and one is the same everywhere
+        experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
+        return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)
 
 
 def _strategy(name: str) -> Strategy:

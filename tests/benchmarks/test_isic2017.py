@@ -52,7 +52,7 @@ def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, 
     out = tmp_path / "out"
     with Image.open(out / "curves.png") as picture:
         assert picture.size[0] > 500
-    assert (out / "table.md").read_text().count("\n") == 5
+    assert (out / "table.md").read_text().count("\n") == 11
 
 
 def test_a_stopped_run_goes_on_at_its_unfinished_round(bench, monkeypatch):
@@ -102,3 +102,25 @@ def test_committed_rows_are_complete_runs():
         expected = [profile.start + profile.batch * number for number in range(profile.rounds + 1)]
         assert all(labels == expected for labels in runs.values())
         assert runs
+
+
+def test_running_again_without_resume_replaces_the_rows(bench):
+    arm = "--seeds", 0, "--methods", "random", "--weights", "scratch"
+    rows = bench(*arm)
+    assert bench(*arm) == rows
+
+
+def test_differences_are_taken_within_seeds_with_the_paired_t_interval():
+    from scipy import stats
+
+    gaps = [0.1, 0.3, 0.2, 0.0, 0.4]
+    curves = {
+        ("random", "scratch"): {seed: {300: seed / 10} for seed in range(5)},
+        ("ssl-cluster", "scratch"): {seed: {300: seed / 10 + gap} for seed, gap in enumerate(gaps)},
+    }
+    interval = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    *_, line = isic2017.differences(curves)
+    assert line == f"| 300 | +0.200 [{interval.low:+.3f}, {interval.high:+.3f}] |"
+    del curves["random", "scratch"][4]
+    *_, line = isic2017.differences(curves)
+    assert line == f"| 300 | +0.150 ± {np.std(gaps[:4], ddof=1):.3f} |"
