@@ -57,7 +57,7 @@ def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult
     images, masks = alkit.synthetic.lesions(IMAGES, size=SIZE)
     pool, test = alkit.ArrayPool(images, scale="minmax").split(test=TEST, seed=seed)
     oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
-    learner = alkit.SegmentationLearner(_network(), epochs=(30, 12), lr=1e-3)
+    learner = alkit.SegmentationLearner(_network(), epochs=(20, 12), lr=1e-3)
     with threads(1):  # for images this small a second thread costs more than it brings, and one is the same everywhere
         experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
         return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)
