@@ -17,16 +17,14 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import alkit.plugins
-from alkit.declare import Written, built, differences, written
+from alkit.declare import built
 from alkit.errors import (
     ColdStartError,
     ConfigurationError,
@@ -34,15 +32,14 @@ from alkit.errors import (
     DataError,
     LabelError,
     QueryError,
-    ResumeError,
     SelectionError,
     StoreError,
 )
-from alkit.masks import decode_mask, mask_png, resize_mask
-from alkit.pools import check_pool, digest, mask_sizes
+from alkit.evaluation import TestMasks, measure
+from alkit.labels import Labels
+from alkit.masks import decode_mask, mask_png
+from alkit.pools import check_pool, mask_sizes
 from alkit.protocols import (
-    FeatureExtractor,
-    FittedExtractor,
     Learner,
     Oracle,
     Pool,
@@ -50,11 +47,11 @@ from alkit.protocols import (
     Strategy,
 )
 from alkit.representations import Representations, batches
-from alkit.rng import Stream, threads
+from alkit.rng import Stream
+from alkit.settings import Settings
 from alkit.store import Recorded, Store
 from alkit.types import (
     Answer,
-    Images,
     Invalid,
     LabelSpec,
     Mask,
@@ -64,31 +61,10 @@ from alkit.types import (
     Report,
     RoundResult,
     Selection,
-    Size,
     Skip,
     quiet,
 )
 from alkit.view import PoolView
-
-
-@dataclass(frozen=True, eq=False)
-class _LabelledImages:
-    """What the learner is given (see :class:`alkit.protocols.Labelled`)."""
-
-    pool: Pool
-    ids: tuple[str, ...]
-    spec: LabelSpec
-    labels: Mapping[str, Mask]
-    representations: Representations
-
-    def images(self, ids: Sequence[str]) -> Images:
-        return self.pool.read(ids)
-
-    def masks(self, ids: Sequence[str]) -> npt.NDArray[np.uint8]:
-        return np.stack([self.labels[id] for id in ids])
-
-    def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
-        return self.representations.fitted(extractor)
 
 
 class Experiment:
@@ -167,11 +143,15 @@ class Experiment:
         self.seed, self.report = int(seed), report
         self._stream = Stream(self.seed)
         self._store = Store(_temporary_for(self) if store is None else store, wait)
-        self._declare(classes)
+        self._settings = Settings(self._store)
+        parts = {"learner": learner, "strategy": strategy, "initial": initial}
+        self._settings.declare(parts, pool, self.seed)
+        if classes is not None:
+            self._settings.adopt(classes)
         self._representations = Representations(pool, self._stream, self._store, report)
+        self._labels = Labels(self._store, self._representations)
+        self._test_masks = TestMasks(self._collect)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
-        self._labels: dict[str, tuple[str, Mask]] = {}  # id: the mask's file, the mask at the working size
-        self._truths: dict[tuple[int, int], tuple[Pool, Oracle, npt.NDArray[np.uint8]]] = {}  # by identity
 
     @classmethod
     def open(
@@ -226,12 +206,6 @@ class Experiment:
         return cls(**given, store=store, seed=seed, report=report, wait=wait)
 
     # Asking and telling.
-
-    @property
-    def spec(self) -> LabelSpec | None:
-        """What the labels look like; None while nobody has said."""
-        form = self._store.fact("classes")
-        return None if form is None else built(form)
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -301,7 +275,7 @@ class Experiment:
             A different answer, without ``revise=True``.
         """
         with self._store.exclusive():
-            spec, known = self._required_spec(), set(self._representations.ids)
+            spec, known = self._settings.spec, set(self._representations.ids)
             asked = self._store.ever_asked()
             answered = self._store.answers()
             news: dict[str, tuple[str | None, str]] = {}
@@ -385,8 +359,7 @@ class Experiment:
             self._check_test(test)
             begun = time.perf_counter()
             metrics = self._measure(self._predictor(), test, oracle, poll)
-            schedule = self._store.fact("schedule")
-            if schedule is None or schedule["test"] in (None, _described(test)):
+            if self._settings.measures_on(test):
                 seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
                 self._store.measure_round(rounds[-1].round, metrics, seconds)
             return metrics
@@ -401,7 +374,7 @@ class Experiment:
         """
         predictor = self._predictor()
         for ids in batches(list(pool.ids), pool):
-            with self._recorded_threads():
+            with self._settings.threads():
                 probabilities = predictor.probabilities(pool.read(ids))
             yield Predictions(tuple(ids), probabilities)
 
@@ -452,11 +425,8 @@ class Experiment:
         if test is not None:
             self._check_test(test)
         with self._store.exclusive():
-            self._adopt(oracle.spec)
-            if not self._store.ever_asked():
-                self._store.forget("schedule")
-            schedule = {"start": start, "batch": batch, "test": None if test is None else _described(test)}
-            self._settle("schedule", schedule)
+            self._settings.adopt(oracle.spec)
+            self._settings.schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
     def run(
@@ -507,7 +477,7 @@ class Experiment:
         strategy = self.initial if number == 0 else self.strategy
         # A second query of one round, after a withdrawal, draws from a stream of its own.
         stream = self._stream.child("round", number, "select", *([rank] if rank else []))
-        with self._recorded_threads():
+        with self._settings.threads():
             selection = strategy.select(view, n, stream.numpy())
         _check_selection(selection, n, candidates, strategy)
         sizes = mask_sizes(self.pool, selection.ids)
@@ -540,7 +510,7 @@ class Experiment:
                     f"round {number} was begun by hand",
                     got=f"{asked} images",
                     expected=f"{n} by the schedule",
-                    hint="fit()",
+                    hint="fit() ends it",
                 )
             begun = time.perf_counter()
             self._select(n - asked)
@@ -549,14 +519,14 @@ class Experiment:
     def _gather(self, oracle: Oracle, poll: float) -> None:
         """Wait until every open query has an answer."""
         open_queries = self._open()
-        for done, answers in self._polled(oracle, open_queries, poll):
+        for done, answers in self._collect(oracle, open_queries, poll):
             self.tell({answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)})
             self.report(Progress("tell", done, len(open_queries)))
             for answer in answers:
                 if isinstance(answer.label, Invalid):
                     raise LabelError(f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})")
 
-    def _polled(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
+    def _collect(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
         """Yield the answers to `queries` as they come, each once, with how many there are by then.
 
         An oracle may at the same time answer queries of the pool that are open: those answers are recorded.
@@ -579,13 +549,14 @@ class Experiment:
         self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
     ) -> RoundResult:
         answers = self._store.answers()
-        labelled = self._labelled(answers)
+        labelled = self._labels.of(answers, self._settings.spec)
         if test is not None and oracle is not None:
-            self._truth(test, oracle, poll)  # before the training, which would be lost if a mask were missing
+            # Before the training, which would be lost if a mask were missing.
+            self._test_masks.of(test, oracle, self._settings.spec, poll)
         begun = time.perf_counter()
         previous = None if number == 0 else self._predictor()
         rng = self._stream.child("round", number, "fit").numpy()
-        with self._recorded_threads():
+        with self._settings.threads():
             predictor = self.learner.fit(labelled, rng, previous, self.report)
         seconds = {**seconds, "fit": time.perf_counter() - begun}
         metrics: Mapping[str, float] = {}
@@ -600,43 +571,11 @@ class Experiment:
         return result
 
     def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle, poll: float) -> dict[str, float]:
-        from alkit.metrics import dice, summarise  # torch: not for those who only ask and tell
-
-        spec, ids = self._required_spec(), list(test.ids)
-        truth, scores, done = self._truth(test, oracle, poll), [], 0
-        with self._recorded_threads():
-            for some in batches(ids, test):
-                masks = Predictions(tuple(some), predictor.probabilities(test.read(some))).masks
-                scores.append(dice(masks, truth[done : done + len(some)], spec))
-                done += len(some)
-                self.report(Progress("evaluate", done, len(ids)))
-        return summarise(scores, spec)
-
-    def _truth(self, test: Pool, oracle: Oracle, poll: float) -> npt.NDArray[np.uint8]:
-        """Return the masks of `test`, asked for once and kept in a file that is gone with the process."""
-        key = id(test), id(oracle)
-        if key not in self._truths:
-            self._adopt(oracle.spec)
-            spec, ids = self._required_spec(), list(test.ids)
-            height, width = test.read(ids[:1]).shape[-2:]
-            with tempfile.TemporaryFile() as file:
-                truth = np.memmap(file, np.uint8, "w+", shape=(len(ids), height, width))
-            rows = {id: row for row, id in enumerate(ids)}
-            for begin in range(0, len(ids), 64):
-                some = ids[begin : begin + 64]
-                sizes = dict(zip(some, mask_sizes(test, some), strict=True))
-                queries = [Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)]
-                for _, answers in self._polled(oracle, queries, poll):
-                    for answer in answers:
-                        if isinstance(answer.label, Skip | Invalid):
-                            raise LabelError(
-                                f"the test image {answer.id!r} has no mask ({answer.label.reason})",
-                                hint="leave it out of the test set",
-                            )
-                        mask = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
-                        truth[rows[answer.id]] = resize_mask(mask, (height, width), spec)
-            self._truths[key] = test, oracle, truth
-        return self._truths[key][2]
+        self._settings.adopt(oracle.spec)
+        spec = self._settings.spec
+        truth = self._test_masks.of(test, oracle, spec, poll)
+        with self._settings.threads():
+            return measure(predictor, test, truth, spec, self.report)
 
     # State, read from the record.
 
@@ -655,70 +594,6 @@ class Experiment:
                     raise
         raise QueryError("there is no model yet", hint="tell() some labels and fit()")
 
-    def _labelled(self, answers: Mapping[str, Recorded]) -> _LabelledImages:
-        spec = self._required_spec()
-        files = {id: answer.mask for id, answer in answers.items() if answer.mask is not None}
-        if not files:
-            raise QueryError("there is no label to learn from yet", hint="ask() and tell() some")
-        size: Size = self.pool.read(list(files)[:1]).shape[-2:]
-        for id, file in files.items():
-            if id not in self._labels or self._labels[id][0] != file:
-                mask = decode_mask(self._store.content(file))
-                self._labels[id] = (file, resize_mask(mask, size, spec))
-        labels = {id: self._labels[id][1] for id in files}
-        return _LabelledImages(self.pool, tuple(files), spec, labels, self._representations)
-
-    # What the record was made with.
-
-    def _declare(self, classes: LabelSpec | Sequence[str] | None) -> None:
-        declared = {
-            "pool": written(self.pool),
-            "learner": written(self.learner),
-            "strategy": written(self.strategy),
-            "initial": written(self.initial),
-        }
-        # Where a pool lies does not matter, what it shows does.
-        configuration = {**declared, "pool": _described(self.pool), "seed": self.seed}
-        spec = (
-            None
-            if classes is None
-            else classes
-            if isinstance(classes, LabelSpec)
-            else LabelSpec(cast(tuple[str, ...], classes))
-        )
-        if self._store.fact("configuration") != configuration:
-            with self._store.exclusive():
-                if not self._store.ever_asked():  # nothing hangs on what was declared before
-                    facts = {"configuration": configuration, "declared": declared, "seed": self.seed}
-                    self._store.declare({**facts, "threads": _threads()}, anew=True)
-                self._settle("configuration", configuration)
-        if spec is not None:
-            self._adopt(spec)
-
-    def _settle(self, name: str, value: Written) -> None:
-        """Declare a fact, or check that it is the one declared before."""
-        recorded = self._store.fact(name)
-        if recorded is None:
-            self._store.declare({name: value})
-        elif lines := differences(recorded, value):
-            raise ResumeError(
-                f"{self._store.path} was made with other settings ({name}): {'; '.join(lines)}",
-                hint="what it was made with, or another store",
-            )
-
-    def _adopt(self, spec: LabelSpec) -> None:
-        if self._store.fact("classes") != (form := written(spec)):
-            with self._store.exclusive():
-                self._settle("classes", form)
-
-    def _required_spec(self) -> LabelSpec:
-        if (spec := self.spec) is None:
-            raise ConfigurationError(
-                "nobody has said yet which classes there are",
-                hint='Experiment(..., classes=("background", "object"))',
-            )
-        return spec
-
     def _check_test(self, test: Pool) -> None:
         check_pool(test)
         if shared := set(test.ids) & set(self._representations.ids):
@@ -727,16 +602,6 @@ class Experiment:
                 got=sorted(shared)[:3],
                 hint="pool.split(test=..., seed=...) makes two that share none",
             )
-
-    def _recorded_threads(self) -> AbstractContextManager[None]:
-        """Compute with the number of threads the record was begun with."""
-        return threads(self._store.fact("threads"))
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def _check_selection(selection: Selection, n: int, candidates: Sequence[str], strategy: Strategy) -> None:
@@ -753,10 +618,6 @@ def _stamp(answers: Mapping[str, Recorded]) -> str:
     """Tell sets of labels apart; skips do not count."""
     masks = {id: answer.mask for id, answer in answers.items() if answer.mask is not None}
     return hashlib.sha256(json.dumps(masks, sort_keys=True).encode()).hexdigest()
-
-
-def _described(pool: Pool) -> Written:
-    return {"images": len(pool.ids), "content": digest(pool)}
 
 
 def _temporary_for(owner: object) -> Path:
