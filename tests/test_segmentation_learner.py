@@ -217,3 +217,21 @@ def test_minibatches_hold_each_once_in_even_batches(count, size):
     assert sorted(i for batch in batches for i in batch) == list(range(count))
     assert len(batches) == -(-count // size)
     assert max(map(len, batches)) - min(map(len, batches)) <= 1
+
+
+def test_every_epoch_of_a_fit_has_an_order_and_a_dropout_of_its_own(labels, learner, monkeypatch):
+    from alkit.learners import segmentation
+
+    streams = []
+
+    def recorded(function, place):
+        def call(*arguments):
+            streams.append(arguments[place])
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(segmentation, "train_epoch", recorded(segmentation.train_epoch, 5))
+    monkeypatch.setattr(segmentation, "minibatches", recorded(segmentation.minibatches, 2))
+    replace(learner, epochs=(4, 1)).fit(labels, rng())
+    assert len(streams) == len(set(streams)) == 8
