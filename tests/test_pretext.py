@@ -235,3 +235,19 @@ def test_the_best_weights_are_the_ones_returned_after_exactly_so_much_patience(t
     where = int(np.argmin(losses))
     assert len(losses) == where + 1 + 2
     assert state(fit(replace(impatient, epochs=where + 1), pool)).equal(state(best))
+
+
+def test_models_of_smp_can_be_pretrained_and_warm_start_a_learner(task):
+    from functools import partial
+
+    import segmentation_models_pytorch as smp
+
+    from alkit.networks import fresh, warm_start
+
+    factory = partial(smp.Unet, "resnet18", encoder_weights=None)
+    images = np.random.default_rng(0).random((8, 1, 32, 32), np.float32)
+    fitted = fit(replace(task, network=factory, epochs=1), alkit.ArrayPool(images))
+    assert fitted.features(images).shape == (8, 512 * 4)
+    network = fresh(factory, in_channels=1, classes=2, stream=alkit.Stream(0))
+    warm_start(network, fitted.network)
+    assert network.encoder.conv1.weight.equal(fitted.network.encoder.conv1.weight)
