@@ -9,6 +9,7 @@ name just any function of the machine.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import field, fields, is_dataclass
@@ -63,6 +64,9 @@ def written(value: object) -> Written:
         name = _name(value)
         return {"opaque": name} if "<" in name else {"named": name}
     # Not enough to build it again, but enough to notice most changes.
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return {"opaque": _name(type(value)), "with": {"shape": list(value.shape), "content": content}}
     plain = {key: entry for key, entry in getattr(value, "__dict__", {}).items() if isinstance(entry, _PLAIN)}
     return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
 
@@ -116,26 +120,30 @@ def differences(old: Written, new: Written) -> list[str]:
     >>> differences({"with": {"lr": 0.1, "batch": 10}}, {"with": {"lr": 0.2, "batch": 10}})
     ['lr: recorded 0.1, now 0.2']
     """
-    before, after = dict(_leaves(old)), dict(_leaves(new))
-    return [
-        f"{path or 'value'}: recorded {before.get(path, 'nothing')!r}, now {after.get(path, 'nothing')!r}"
-        for path in dict.fromkeys([*before, *after])
-        if before.get(path, differences) != after.get(path, differences)
-    ]
+    return list(_compared(old, new, ""))
 
 
-def _leaves(form: Written, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(form, dict) and form:
-        for key, entry in form.items():
-            plain = key in (
-                "is",
-                "with",
-                "named",
-                "partial",
-            )  # the grammar of written forms: no word for the reader
-            yield from _leaves(entry, path if plain else f"{path}.{key}".lstrip("."))
+def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict) and _short(old) == _short(new):
+        before, after = ({**form.get("with", form)} for form in (old, new))
+        for key in dict.fromkeys([*before, *after]):
+            yield from _compared(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
+        if before == after:  # what differs is which function, or what it is given by position
+            yield f"{path}: recorded {old}, now {new}"
     else:
-        yield path, form
+        yield f"{path or 'value'}: recorded {_short(old)}, now {_short(new)}"
+
+
+def _short(form: Written) -> str:
+    """Name what is built from a written form; an empty word for a plain dictionary of parts."""
+    if not isinstance(form, dict):
+        return repr(form)
+    name = form.get("is") or form.get("named") or form.get("opaque")
+    if name is None and "partial" in form:
+        return f"partial {_short(form['partial'])}"
+    return "" if name is None else str(name).rpartition(":")[2]
 
 
 def _name(thing: Any) -> str:

@@ -132,6 +132,9 @@ class Experiment:
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
+        _check_part("strategy", strategy, "select")
+        _check_part("learner", learner, "fit")
+        given = initial
         if initial is not None and not getattr(initial, "starts_cold", True):
             raise ColdStartError(
                 f"{type(initial).__name__} cannot choose the start set: it needs a trained model",
@@ -144,7 +147,7 @@ class Experiment:
         self._stream = Stream(self.seed)
         self._store = Store(_temporary_for(self) if store is None else store, wait)
         self._settings = Settings(self._store)
-        parts = {"learner": learner, "strategy": strategy, "initial": initial}
+        parts = {"learner": learner, "strategy": strategy, "initial": given}
         self._settings.declare(parts, pool, self.seed)
         if classes is not None:
             self._settings.adopt(classes)
@@ -190,7 +193,7 @@ class Experiment:
             }
             failures: list[str] = []
             for name in given:
-                if given[name] is None:
+                if given[name] is None and declared[name] is not None:
                     try:
                         given[name] = built(declared[name], alkit.plugins.trusted_packages())
                     except ConfigurationError as reason:
@@ -602,6 +605,16 @@ class Experiment:
                 got=sorted(shared)[:3],
                 hint="pool.split(test=..., seed=...) makes two that share none",
             )
+
+
+def _check_part(name: str, part: object, verb: str) -> None:
+    if isinstance(part, type) or not callable(getattr(part, verb, None)):
+        raise ConfigurationError(
+            f"this is no {name}",
+            got=f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__,
+            expected=f"an object with a method {verb}()",
+            hint=f"make one: {part.__name__}()" if isinstance(part, type) else None,
+        )
 
 
 def _check_selection(selection: Selection, n: int, candidates: Sequence[str], strategy: Strategy) -> None:

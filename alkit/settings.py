@@ -91,8 +91,10 @@ class Settings:
 
 
 def described(pool: Pool) -> Written:
-    """Return how many images a pool has, and a digest of what they show."""
-    return {"images": len(pool.ids), "content": digest(pool)}
+    """Return how many images a pool has, of which shape, and a digest of what they show."""
+    channels, height, width = pool.read(list(pool.ids)[:1]).shape[1:]
+    shape = {"channels": channels, "height": height, "width": width}
+    return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
 
 def _threads() -> int:

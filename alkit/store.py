@@ -111,6 +111,10 @@ class Store:
         self.path = Path(path).absolute()
         self.files = self.path.with_name(self.path.name + ".files")
         self.wait = wait
+        if self.path.is_dir():
+            raise StoreError(
+                f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
+            )
         ensured(self.path.parent)
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._engine = _engine(self.path, wait)

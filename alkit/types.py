@@ -110,6 +110,7 @@ class LabelSpec:
                 f"the mask of {id!r} holds values outside its classes",
                 got=strangers[:8].tolist(),
                 expected=str(self),
+                hint="check that this is the folder of masks, and that they hold class ids",
             )
         checked = array.astype(np.uint8, order="C")
         checked.flags.writeable = False

@@ -81,9 +81,29 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
 )
 def test_a_mistake_is_one_readable_line_and_a_failure(run, capfd, more, words):
     assert run(*more) == 1
-    (line,) = capfd.readouterr().err.strip().splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("alkit: ")
     assert words in line
+
+
+def test_missing_masks_are_all_found_before_any_work_and_leave_no_record(run, folders, capfd):
+    for name in ("003", "011"):
+        (folders / "masks" / f"{name}.png").unlink()
+    assert run("--strategy", "random") == 1
+    said = capfd.readouterr().err
+    assert "2 images have no mask: got 003, 011" in said
+    assert not (folders / "r.db").exists()
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(run, capfd, monkeypatch):
+    from alkit import SegmentationLearner
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SegmentationLearner, "fit", interrupted)
+    assert run("--strategy", "random") == 130
+    assert "the same command goes on" in capfd.readouterr().err
 
 
 def test_another_configuration_on_the_same_store_is_refused_with_the_difference(run, capfd):
@@ -92,6 +112,10 @@ def test_another_configuration_on_the_same_store_is_refused_with_the_difference(
     assert run("--strategy", "random", "--rounds", "0", "--seed", "1", "--lr", "0.5") == 1
     said = capfd.readouterr().err
     assert "lr: recorded 0.001, now 0.5" in said
+    assert run("--strategy", "ssl-cluster", "--rounds", "0", "--size", "8") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "strategy: recorded Random, now SSLCluster" in line
+    assert "height: recorded 16, now 8" in line
 
 
 def test_debug_shows_the_traceback(run):

@@ -60,6 +60,15 @@ def test_a_name_that_is_gone_is_an_error_of_ours():
         built({"is": "alkit.types:NoSuchThing", "with": {}})
 
 
+def test_differences_of_kind_are_one_line_and_arrays_count_by_content():
+    old, new = written(alkit.strategy("random")), written(alkit.strategy("ssl-cluster"))
+    assert differences({"strategy": old}, {"strategy": new}) == ["strategy: recorded Random, now SSLCluster"]
+    assert differences(written(np.zeros(2)), written(np.ones(2)))
+    assert differences(written(np.zeros(2)), written(np.zeros(2))) == []
+    one, other = (written(partial(alkit.UNet, widths=(2, n))) for n in (4, 8))
+    assert differences({"network": one}, {"network": other}) == ["network.widths: recorded [2, 4], now [2, 8]"]
+
+
 def test_differences_name_the_field_and_both_values():
     old, new = written(Part(0.1, alkit.UNet)), written(Part(0.2, alkit.UNet))
     assert differences(old, new) == ["rate: recorded 0.1, now 0.2"]
@@ -67,4 +76,4 @@ def test_differences_name_the_field_and_both_values():
     (line,) = differences(written(Part(inner=alkit.UNet)), written(Part(inner=alkit.MaskOracle)))
     assert "UNet" in line
     assert "MaskOracle" in line
-    assert differences({"a": None, "b": 1}, {"b": 1}) == ["a: recorded None, now 'nothing'"]
+    assert differences({"a": 2, "b": 1}, {"b": 1}) == ["a: recorded 2, now None"]

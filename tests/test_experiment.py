@@ -778,3 +778,11 @@ def test_the_clusters_of_another_seed_are_not_taken_over(world, tmp_path):
         world.experiment(store, strategy).ask(41)
     experiment = world.experiment(store, strategy, seed=3)
     assert experiment.ask(6) == world.experiment(strategy=strategy, seed=3).ask(6)
+
+
+@pytest.mark.parametrize("part", [object(), Chooser, 3])
+def test_what_is_no_strategy_or_learner_is_refused_at_once(world, part):
+    with pytest.raises(alkit.ConfigurationError, match="no strategy"):
+        world.experiment(strategy=part)
+    with pytest.raises(alkit.ConfigurationError, match="no learner"):
+        world.experiment(learner=part)

@@ -25,7 +25,7 @@ def somewhere(tmp_path, monkeypatch):
 
 
 def test_the_examples_run_as_written(somewhere, capsys):
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
     names: dict[str, object] = {}
     exec(EXAMPLES[0], names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -33,6 +33,10 @@ def test_the_examples_run_as_written(somewhere, capsys):
     exec(EXAMPLES[1], names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
     assert names["batch"].masks.shape[1:] == (64, 64)
+    exec(EXAMPLES[2], names)
+    scores = [query.score for query in names["experiment"].queries()]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_the_first_example_is_fifteen_lines():

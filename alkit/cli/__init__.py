@@ -7,6 +7,7 @@ import sys
 import typer
 
 from alkit.cli import demo, run, status, strategies
+from alkit.cli.progress import StoppedError
 from alkit.errors import AlkitError
 
 app = typer.Typer(
@@ -36,8 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     try:
         app([argument for argument in arguments if argument != "--debug"], prog_name="alkit")
-    except KeyboardInterrupt:
-        _fail("stopped; committed rounds are kept, and the same command goes on with them", 130)
+    except StoppedError as reason:
+        _fail(str(reason), 130)
     except Exception as reason:
         if debug:
             raise

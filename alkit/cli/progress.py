@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from alkit.errors import AlkitError
 from alkit.types import Progress, Report
 
 WORDS = {
@@ -20,6 +21,10 @@ WORDS = {
 }
 
 
+class StoppedError(AlkitError):
+    """Somebody pressed Ctrl-C."""
+
+
 @contextmanager
 def progress_bar(title: str = "") -> Iterator[Report]:
     """Show one bar for the rounds and one for what goes on at present; nothing is left on the screen afterwards."""
@@ -28,7 +33,8 @@ def progress_bar(title: str = "") -> Iterator[Report]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         rounds = bars.add_task(title or WORDS["round"], total=None)
         now = bars.add_task("starting", total=None)
         stage = ""
@@ -45,4 +51,7 @@ def progress_bar(title: str = "") -> Iterator[Report]:
             description = WORDS.get(stage, stage) + detail
             bars.update(now, completed=step.done, total=step.total, description=description[:32])
 
-        yield report
+        try:
+            yield report
+        except KeyboardInterrupt:
+            raise StoppedError("stopped; finished rounds are kept, and the same command goes on with them") from None

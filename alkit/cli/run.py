@@ -66,6 +66,7 @@ def run(
     chosen = _strategy(strategy, pretext, _parameters(param or []))
     with progress_bar(strategy) as report:
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
+        oracle.check(everything.ids)
         pool, test = everything.split(test=test_fraction, seed=seed)
         experiment = alkit.Experiment(pool, learner, chosen, store=store, seed=seed, initial=first, report=report)
         before = len(experiment.history)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,27 @@ class MaskOracle:
             self._asked.pop(id, None)
             yield Answer(id, mask)
 
+    def check(self, ids: Iterable[str]) -> None:
+        """Look whether all these images have a mask, before anything is spent on them; no mask is read.
+
+        Raises
+        ------
+        LabelError
+            Some have none: how many, and which are the first.
+        """
+        kept = self.masks
+        missing = [id for id in ids if not (id in kept if isinstance(kept, Mapping) else self._file(id).is_file())]
+        if missing:
+            raise LabelError(
+                f"{len(missing)} images have no mask",
+                got=", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
+                expected=f"{self.pattern!r} in {self.masks}" if not isinstance(self.masks, Mapping) else "keys",
+                hint="another folder or pattern, such as '{id}_segmentation.png'",
+            )
+
+    def _file(self, id: str) -> Path:
+        return Path(str(self.masks)).expanduser() / self.pattern.replace("{id}", id)
+
     def read(self, id: str) -> npt.NDArray[Any]:
         """Return the mask of an image, ``(h, w)``, in class ids, at the size it is kept in.
 
@@ -96,7 +117,7 @@ class MaskOracle:
             if id not in self.masks:
                 raise LabelError(f"there is no mask of {id!r}", expected="a key of the mapping")
             return self._class_ids(np.asarray(self.masks[id]), id)
-        path = Path(self.masks).expanduser() / self.pattern.replace("{id}", id)
+        path = self._file(id)
         if not path.is_file():
             raise LabelError(
                 f"there is no mask of {id!r}",
