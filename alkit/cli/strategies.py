@@ -31,9 +31,9 @@ def strategies(
         print(json.dumps(rows, indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "distribution", "version", "object")
+    table = Table("name", "distribution", "version", Column("object", overflow="fold"))
     for row in rows:
         table.add_row(*row.values())
     Console().print(table)
