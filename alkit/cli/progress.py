@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from alkit.errors import AlkitError
-from alkit.types import Progress, Report
+
+if TYPE_CHECKING:
+    from alkit.types import Progress, Report
 
 WORDS = {
     "download": "downloading",
