@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 import alkit
 from alkit.types import quiet
 
 CLASSES = ("skin", "lesion")
+
+# A busy machine is no defect; and a check of a change should say the same each time, where exploring is for developers.
+settings.register_profile(
+    "alkit", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("alkit")
 
 
 @dataclass(frozen=True, eq=False)
