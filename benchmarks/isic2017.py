@@ -211,9 +211,7 @@ def report(out: Path, name: str) -> None:
     measured = read_rows(out)
     if not measured:
         sys.exit(f"there are no rows in {out}")
-    curves: Curves = {}
-    for row in measured:
-        curves.setdefault((row.method, row.weights), {}).setdefault(row.seed, {})[row.labels] = row.dice
+    curves = curves_of(measured)
     histories = {
         ", ".join(arm): [
             [alkit.RoundResult(0, (), labels, {"dice": dice}) for labels, dice in run.items()] for run in seeds.values()
@@ -227,6 +225,14 @@ def report(out: Path, name: str) -> None:
 
 Curves = dict[tuple[str, str], dict[int, dict[int, float]]]
 """Dice by (method, weights), seed and number of labels."""
+
+
+def curves_of(measured: Sequence[Row]) -> Curves:
+    """Return the learning curve of each arm and seed."""
+    curves: Curves = {}
+    for row in measured:
+        curves.setdefault((row.method, row.weights), {}).setdefault(row.seed, {})[row.labels] = row.dice
+    return curves
 
 
 def means(curves: Curves) -> Iterator[str]:

@@ -124,3 +124,10 @@ def test_differences_are_taken_within_seeds_with_the_paired_t_interval():
     del curves["random", "scratch"][4]
     *_, line = isic2017.differences(curves)
     assert line == f"| 300 | +0.150 ± {np.std(gaps[:4], ddof=1):.3f} |"
+
+
+def test_the_tables_of_the_page_are_those_of_the_committed_rows():
+    page = (Path(isic2017.HERE).parent / "docs/explanation/reproduction.md").read_text()
+    curves = isic2017.curves_of(isic2017.read_rows(isic2017.HERE / "results" / "isic2017-small"))
+    for table in (isic2017.means(curves), isic2017.differences(curves)):
+        assert "\n".join(table) in page
