@@ -540,8 +540,11 @@ class Experiment:
         while waiting:
             news = {answer.id: answer for answer in oracle.poll()}
             wanted = [answer for id, answer in news.items() if id in waiting]
-            others = {id: answer.label for id, answer in news.items() if id in set(self.open_ids) - waiting}
-            self.tell({id: label for id, label in others.items() if not isinstance(label, Invalid)})
+            others = {id: answer.label for id, answer in news.items() if id not in waiting}
+            if others:
+                open_ids = set(self.open_ids)
+                valid = {id: label for id, label in others.items() if not isinstance(label, Invalid)}
+                self.tell({id: label for id, label in valid.items() if id in open_ids})
             waiting -= {answer.id for answer in wanted}
             if wanted:
                 yield len(queries) - len(waiting), wanted

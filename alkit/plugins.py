@@ -71,7 +71,8 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
     """
-    factory, accepted = _loaded(_found(name)), parameters_of(name)
+    factory = _loaded(_found(name))
+    accepted = inspect.signature(factory).parameters
     for parameter in parameters:
         if parameter not in accepted:
             raise ConfigurationError(
