@@ -5,16 +5,21 @@ Anything that has these verbs will do; nothing needs to inherit from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.types import Answer, Images, LabelSpec, Mask, Query, Report, Selection, quiet
+from alkit.draws import DETERMINISTIC
+from alkit.rng import Stream
+from alkit.types import Answer, Images, Label, LabelSpec, Predictions, Query, Report, Selection, quiet
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from alkit.clustering import Clusters
+    from alkit.scores import Reduction, Score
 
 
 @runtime_checkable
@@ -72,12 +77,40 @@ class View(Protocol):
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool. They belong to the experiment: every round sees the same."""
 
+    def scores(
+        self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
+    ) -> Mapping[str, float]:
+        """Return the acquisition score of each candidate by the last round's model, finite, in sorted order of ids.
+
+        Parameters
+        ----------
+        score:
+            From :mod:`alkit.scores`, or any function of the same kind.
+        sampler:
+            What draws predictions: :class:`alkit.Dropout`, :class:`alkit.Members`, or the prediction itself.
+        reduction:
+            From an image's pixels to one number; default: their mean, :func:`alkit.scores.mean`.
+
+        Raises
+        ------
+        ColdStartError
+            There is no model yet.
+        ConfigurationError
+            The model cannot be sampled in this way.
+        SelectionError
+            A prediction or a score is not finite; the image is named.
+        """
+
+    def predictions(self) -> Iterator[Predictions]:
+        """Yield the last model's predictions of the candidates, in batches that fit in memory."""
+
 
 @runtime_checkable
 class Strategy(Protocol):
     """Decides which images are worth labelling.
 
-    A strategy that cannot choose before there is a model says so by a class attribute ``starts_cold = False``.
+    A strategy that cannot choose before there is a model says so by an attribute ``starts_cold = False``; what else it
+    relies on it may say by ``needs``, a tuple of ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``.
     """
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
@@ -89,17 +122,21 @@ class Labelled(Protocol):
 
     @property
     def ids(self) -> Sequence[str]:
-        """Ids that have a label, in the order they were chosen."""
+        """Ids to learn from: those with a label, in the order they were chosen, then those with a pseudo-label."""
+
+    @property
+    def pseudo_ids(self) -> Sequence[str]:
+        """Those of :attr:`ids` whose label is a model's prediction and nobody's answer."""
 
     @property
     def spec(self) -> LabelSpec:
-        """What the masks look like."""
+        """What the labels look like."""
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``, float32 in [0, 1]."""
 
-    def masks(self, ids: Sequence[str]) -> npt.NDArray[np.uint8]:
-        """Return these masks at the working size, ``(n, h, w)``: class ids, or the spec's ignore value."""
+    def labels(self, ids: Sequence[str]) -> Label:
+        """Return these labels: masks at the working size, ``(n, h, w)``, uint8; or class ids, ``(n,)``, int64."""
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Return `extractor` fitted on the whole pool."""
@@ -107,13 +144,47 @@ class Labelled(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A trained model. There is no untrained one: a learner returns it, or a record."""
+    """A trained model. There is no untrained one: a learner returns it, or a record.
+
+    One that can say more than its prediction has a method ``posterior(images) -> Posterior``; an ensemble also has its
+    ``members``, a sequence of predictors.
+    """
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return class probabilities, ``(n, classes, h, w)``, float32, of images ``(n, c, h, w)`` in [0, 1]."""
+        """Return class probabilities, float32, of images ``(n, c, h, w)`` in [0, 1].
+
+        Of each pixel, ``(n, classes, h, w)``, or of each image, ``(n, classes)``.
+        """
 
     def dumps(self) -> bytes:
         """Return the model as bytes; the learner's ``loads`` brings it back, number for number."""
+
+
+class Posterior(Protocol):
+    """One batch of images inside a model; what all questions share, such as the encoder, is computed once.
+
+    A model offers those verbs it can. Each tensor holds class probabilities, ``(n, classes, *space)``, on the model's
+    device; ``space`` is ``(h, w)``, or empty for one class per image.
+    """
+
+    def prediction(self) -> Tensor:
+        """Return the deterministic prediction."""
+
+    def dropout(self, draws: int, stream: Stream) -> Iterator[Tensor]:
+        """Yield `draws` predictions with dropout, several at a time: ``(k, n, classes, *space)``."""
+
+    def members(self) -> Iterator[Tensor]:
+        """Yield the prediction of each member of an ensemble: ``(1, n, classes, *space)``."""
+
+    def heads(self) -> tuple[Tensor, ...]:
+        """Return the prediction of each head of deep supervision, the final one first."""
+
+
+class Sampler(Protocol):
+    """Draws predictions from a model: by dropout, or by the members of an ensemble."""
+
+    def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
+        """Yield all draws, several at a time, ``(k, n, classes, *space)``; all chance comes from `stream`."""
 
 
 @runtime_checkable
@@ -153,10 +224,11 @@ __all__ = [
     "FittedExtractor",
     "Labelled",
     "Learner",
-    "Mask",
     "Oracle",
     "Pool",
+    "Posterior",
     "Predictor",
+    "Sampler",
     "Strategy",
     "View",
 ]

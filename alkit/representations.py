@@ -90,10 +90,10 @@ class Representations:
         return clusters
 
 
-def batches(ids: Sequence[str], pool: Pool) -> Iterator[Sequence[str]]:
-    """Cut `ids` into batches of at most 64 images and about a million pixels, whatever the images' size."""
+def batches(ids: Sequence[str], pool: Pool, at_once: int | None = None) -> Iterator[Sequence[str]]:
+    """Cut `ids` into batches of at most 64 images and about a million pixels, and of at most `at_once` images."""
     height, width = pool.read(ids[:1]).shape[-2:] if ids else (1, 1)
-    size = max(1, min(64, 2**20 // (height * width)))
+    size = max(1, min(64, 2**20 // (height * width), at_once or 64))
     for begin in range(0, len(ids), size):
         yield ids[begin : begin + size]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +21,22 @@ Images = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
 """A label map, ``(h, w)``, uint8: at each pixel a class id, or the ignore value."""
 
+Label = npt.NDArray[Any]
+"""A mask, or, where each image has one class, its id: an array without axes, int64."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSpec:
-    """What a valid mask looks like: the names of its classes, whose ids are their positions, and an ignore value.
+    """What a valid label looks like: the names of its classes, whose ids are their positions, and an ignore value.
 
     Parameters
     ----------
     classes:
-        Two to 255 different names. Class 0 is the background: metrics leave it out.
+        Two or more different names; for masks at most 255, of which class 0 is the background: metrics leave it out.
     ignore:
-        A pixel value outside the class ids that is neither trained on nor measured; None for none.
+        A pixel value outside the class ids that is neither trained on nor measured; None for none. For masks only.
+    per:
+        Whether each ``pixel`` has a class (masks, segmentation) or each ``image`` has one (classification).
 
     Examples
     --------
@@ -40,19 +46,29 @@ class LabelSpec:
     >>> spec.check(np.array([[0, 7]]), id="a", sizes=[(1, 2)])
     Traceback (most recent call last):
     alkit.errors.LabelError: the mask of 'a' holds values outside its classes: got [7], expected 0 skin, 1 ...
+    >>> int(LabelSpec(("cat", "dog"), per="image").check(1, id="a", sizes=[]))
+    1
     """
 
     classes: tuple[str, ...]
     ignore: int | None = None
+    per: Literal["pixel", "image"] = "pixel"
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
             raise ConfigurationError("classes is one string", got=repr(self.classes), expected="a sequence of names")
+        if self.per not in ("pixel", "image"):
+            raise ConfigurationError("what has a class?", got=f"per={self.per!r}", expected="'pixel' or 'image'")
         object.__setattr__(self, "classes", tuple(self.classes))
-        if not 2 <= len(self.classes) <= 255 or len(set(self.classes)) != len(self.classes):
+        most = 255 if self.per == "pixel" else len(self.classes)
+        if not 2 <= len(self.classes) <= most or len(set(self.classes)) != len(self.classes):
             raise ConfigurationError(
-                "these classes cannot be told apart", got=self.classes, expected="2 to 255 different names"
+                "these classes cannot be told apart",
+                got=self.classes,
+                expected="2 to 255 different names" if self.per == "pixel" else "2 or more different names",
             )
+        if self.ignore is not None and self.per == "image":
+            raise ConfigurationError("one class per image leaves nothing to ignore", got=f"ignore={self.ignore}")
         if self.ignore is not None and not len(self.classes) <= self.ignore <= 255:
             raise ConfigurationError(
                 "the ignore value must differ from every class id",
@@ -60,23 +76,38 @@ class LabelSpec:
                 expected=f"{len(self.classes)} to 255",
             )
 
-    def check(self, mask: npt.ArrayLike, *, id: str, sizes: Iterable[Size]) -> Mask:
-        """Return `mask` as uint8 after checking it; nothing is cast, cut or resized to make it pass.
+    def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size]) -> Label:
+        """Return `label` as uint8 mask, or int64 class id, after checking it; nothing is changed to make it pass.
 
         Parameters
         ----------
-        mask:
-            ``(h, w)``, of integer or boolean type.
+        label:
+            A mask ``(h, w)`` of integer or boolean type; or, with one class per image, its id.
         id:
             The image's id, for the message.
         sizes:
-            The heights and widths allowed: the image's original size and the working size.
+            The heights and widths a mask may have: the image's original size and the working size.
 
         Raises
         ------
         LabelError
             Another number of axes, another size, another type, or values that are no class id.
         """
+        return self._class_id(label, id) if self.per == "image" else self._mask(label, id, sizes)
+
+    def _class_id(self, label: npt.ArrayLike, id: str) -> Label:
+        array = np.asarray(label)
+        if array.ndim or not np.issubdtype(array.dtype, np.integer) or not 0 <= int(array) < len(self.classes):
+            raise LabelError(
+                f"the label of {id!r} is no class id",
+                got=repr(label) if array.ndim == 0 else f"shape {array.shape}",
+                expected=f"one integer: {self}",
+            )
+        checked = array.astype(np.int64)
+        checked.flags.writeable = False
+        return checked
+
+    def _mask(self, mask: npt.ArrayLike, id: str, sizes: Iterable[Size]) -> Mask:
         sizes = list(dict.fromkeys(sizes))
         try:
             array = np.asarray(mask)
@@ -169,10 +200,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What an oracle says to one query: a mask ``(h, w)``, a :class:`Skip`, or :class:`Invalid` with the reason."""
+    """What an oracle says to one query: a mask ``(h, w)`` or class id, a :class:`Skip`, or :class:`Invalid`."""
 
     id: str
-    label: npt.NDArray[Any] | Skip | Invalid
+    label: npt.ArrayLike | Skip | Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +218,9 @@ class Selection:
         One finite number for each, higher is more wanted; None where the strategy does not score.
     stands_for:
         For each, what it represents, in words; None where the strategy does not say.
+    pseudo_labels:
+        Ids of further candidates whose label, in this round's training alone, shall be the model's own prediction.
+        They stay candidates.
 
     Raises
     ------
@@ -202,11 +236,14 @@ class Selection:
     ids: tuple[str, ...]
     scores: tuple[float, ...] | None = None
     stands_for: tuple[str, ...] | None = None
+    pseudo_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", tuple(str(id) for id in self.ids))
-        if len(set(self.ids)) != len(self.ids):
-            twice = next(id for id in self.ids if self.ids.count(id) > 1)
+        for name in ("ids", "pseudo_labels"):
+            object.__setattr__(self, name, tuple(str(id) for id in getattr(self, name)))
+        everything = self.ids + self.pseudo_labels
+        if len(set(everything)) != len(everything):
+            twice = next(id for id, count in Counter(everything).items() if count > 1)
             raise SelectionError("an image was selected twice", got=repr(twice), expected="different ids")
         for name, kind in (("scores", float), ("stands_for", str)):
             values = getattr(self, name)
@@ -225,16 +262,30 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Class probabilities of some images: ``(n, classes, h, w)``, float32, each pixel summing to 1."""
+    """Class probabilities of some images, float32: ``(n, classes, h, w)``, or ``(n, classes)`` of one class each."""
 
     ids: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
 
     @property
-    def masks(self) -> npt.NDArray[np.uint8]:
-        """The most probable class at each pixel, ``(n, h, w)``, uint8; ties go to the lower id."""
-        masks: npt.NDArray[np.uint8] = self.probabilities.argmax(axis=1).astype(np.uint8)
-        return masks
+    def labels(self) -> Label:
+        """The most probable classes: masks ``(n, h, w)``, uint8, or ids ``(n,)``, int64; ties go to the lower id."""
+        return most_probable(self.probabilities)
+
+
+def most_probable(probabilities: npt.NDArray[np.float32]) -> Label:
+    """Return the labels that class probabilities come to: see :attr:`Predictions.labels`."""
+    labels: Label = probabilities.argmax(axis=1).astype(np.uint8 if probabilities.ndim > 2 else np.int64)
+    return labels
+
+
+def averaged(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Return the mean of several models' probabilities of the same images; they are added up as they come."""
+    total: npt.NDArray[np.float32] = np.zeros((), np.float32)
+    count = 0
+    for one in probabilities:
+        total, count = total + one, count + 1
+    return total / np.float32(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +304,8 @@ class RoundResult:
         Such as ``{"dice": 0.71, "iou": 0.62}``, each in [0, 1]; empty before the round is evaluated.
     seconds:
         Wall time by stage: ``select``, ``fit``, ``evaluate``.
+    n_pseudo:
+        Pseudo-labels it was trained on besides, which are no labels and not counted as such.
     """
 
     round: int
@@ -260,14 +313,15 @@ class RoundResult:
     n_labels: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    n_pseudo: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """One step of something long: ``done`` of ``total`` units of ``stage`` are over.
 
-    Stages are ``download``, ``read`` (images), ``pretext``, ``features``, ``ask``, ``tell``, ``fit``, ``evaluate``
-    and ``round``.
+    Stages are ``download``, ``read`` (images), ``pretext``, ``features``, ``scores``, ``predict``, ``ask``, ``tell``,
+    ``fit``, ``evaluate`` and ``round``.
     """
 
     stage: str

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from alkit.clustering import Clusters
-from alkit.protocols import FeatureExtractor
+from alkit.draws import DETERMINISTIC
+from alkit.protocols import FeatureExtractor, Sampler
 from alkit.representations import Representations
+from alkit.types import Predictions
+
+if TYPE_CHECKING:
+    from alkit.scores import Reduction, Score
+    from alkit.scoring import Scoring
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class PoolView:
     labelled: tuple[str, ...]
     round: int
     _representations: Representations = field(repr=False)
+    _scoring: Callable[[], Scoring] = field(repr=False)  # of the last round's model, which is read only when asked for
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -33,3 +42,15 @@ class PoolView:
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool."""
         return self._representations.clusters(extractor, k)
+
+    def scores(
+        self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
+    ) -> Mapping[str, float]:
+        """Return the acquisition score of each candidate."""
+        from alkit.scores import mean  # torch: not for strategies that ask for no score
+
+        return self._scoring().scores(self.candidates, score, sampler, reduction or mean)
+
+    def predictions(self) -> Iterator[Predictions]:
+        """Yield the last model's predictions of the candidates, in batches."""
+        return self._scoring().predictions(self.candidates)

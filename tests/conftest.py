@@ -44,7 +44,7 @@ class MeanLearner:
     noise: float = 0.01
 
     def fit(self, labelled, rng, previous=None, report=quiet):
-        mean = labelled.masks(labelled.ids).mean(axis=0)
+        mean = labelled.labels(labelled.ids).mean(axis=0)
         if previous is not None:
             mean = (mean + previous.lesion) / 2
         report(alkit.Progress("fit", 1, 1))

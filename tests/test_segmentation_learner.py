@@ -25,7 +25,7 @@ class Labels:
     def images(self, ids):
         return self.pool.read(ids)
 
-    def masks(self, ids):
+    def labels(self, ids):
         return self.all_masks[[int(id) for id in ids]]
 
     def fitted(self, extractor):

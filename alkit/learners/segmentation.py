@@ -7,26 +7,27 @@ carries on from round to round.
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.declare import runtime
-from alkit.errors import ConfigurationError
-from alkit.networks import NetworkFactory, UNet, fresh, warm_start
+from alkit.learners.network import (
+    NetworkPredictor,
+    carried_on,
+    check_recipe,
+    first_model,
+    loaded,
+    train,
+)
+from alkit.networks import NetworkFactory, UNet, warm_start
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
-from alkit.types import Images, LabelSpec, Progress, Report, quiet
+from alkit.training import Loss
+from alkit.types import LabelSpec, Report, quiet
 
 if TYPE_CHECKING:
     from alkit.pretext import Reconstruction
@@ -34,49 +35,6 @@ if TYPE_CHECKING:
 
 class _Pretrained(Protocol):
     network: nn.Module
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkPredictor:
-    """A trained segmentation network.
-
-    Parameters
-    ----------
-    network:
-        Maps images to logits, on whichever device its parameters are.
-    in_channels, classes:
-        What its factory was called with.
-    """
-
-    network: nn.Module
-    in_channels: int
-    classes: int
-
-    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return soft-max probabilities, ``(n, classes, h, w)``, in evaluation mode."""
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ConfigurationError(
-                "these images do not fit the model",
-                got=f"shape {images.shape}",
-                expected=f"(n, {self.in_channels}, h, w)",
-            )
-        device = next(self.network.parameters()).device
-        with evaluating(self.network) as network:
-            logits = network(torch.from_numpy(images).to(device))
-            return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
-
-    def dumps(self) -> bytes:
-        """Return weights and buffers in the safetensors format."""
-        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        facts = json.dumps([self.in_channels, self.classes])  # one entry: safetensors keeps no order among several
-        return safetensors.save(state, metadata={"network": facts})
-
-
-def _called_with(dumped: bytes) -> tuple[int, int]:
-    """Read in_channels and classes from what ``dumps`` gave."""
-    length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
-    in_channels, classes = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
-    return in_channels, classes
 
 
 @dataclass(frozen=True)
@@ -116,6 +74,8 @@ class SegmentationLearner:
     The initial weights are drawn from the round's stream, which in the first round depends on the experiment's seed
     alone: all strategies of a seed start from the same weights.
 
+    A network with heads of deep supervision is trained on the weighted sum of the heads' losses.
+
     Examples
     --------
     >>> from functools import partial
@@ -133,12 +93,7 @@ class SegmentationLearner:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epochs", tuple(self.epochs))
-        if len(self.epochs) != 2 or min(self.epochs) < 1:
-            raise ConfigurationError(
-                "epochs", got=self.epochs, expected="two positive numbers: first round, later rounds"
-            )
-        if self.batch < 1 or not self.lr > 0:
-            raise ConfigurationError("batch and lr must be positive", got=f"batch={self.batch}, lr={self.lr}")
+        check_recipe(self)
 
     def fit(
         self,
@@ -151,59 +106,17 @@ class SegmentationLearner:
 
         On a CPU the same labels, `rng`, `previous` and number of threads give the same weights, bit for bit.
         """
-        stream = Stream.drawn(rng)
-        start = previous if self.carry_on else None
-        model = self._first(labelled, stream) if start is None else copy.deepcopy(_own(start))
-        epochs = self.epochs[start is not None]
-        fabric = fabric_for(self.device, self.precision)
-        network = model.network.to(memory_format=torch.channels_last)  # a fifth faster on CPU, more on GPU
-        wrapped, optimizer = fabric.setup(network, adam(network, self.lr))
-        for epoch in range(epochs):
-            examples = self._examples(labelled, stream.child("order", epoch))
-            loss = train_epoch(
-                fabric,
-                wrapped,
-                optimizer,
-                examples,
-                segmentation_loss(labelled.spec),
-                stream.child("dropout", epoch),
-            )
-            report(Progress("fit", epoch + 1, epochs, {"loss": loss}))
-        network.zero_grad(set_to_none=True)
-        return model
+        stream, loss = Stream.drawn(rng), segmentation_loss(labelled.spec)
+        if (model := carried_on(self, previous)) is not None:
+            return train(self, model, self.epochs[1], labelled, loss, stream, report)
+        model = first_model(self, labelled, stream)
+        if self.warm_start is not None:
+            warm_start(model.network, cast(_Pretrained, labelled.fitted(self.warm_start)).network)
+        return train(self, model, self.epochs[0], labelled, loss, stream, report)
 
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` gave these bytes, on this learner's device."""
-        in_channels, classes = _called_with(dumped)
-        # The weights drawn here are overwritten by the next line.
-        network = fresh(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
-        network.load_state_dict(safetensors.load(dumped))
-        network.to(memory_format=torch.channels_last).to(fabric_for(self.device, self.precision).device)
-        return NetworkPredictor(network, in_channels, classes)
-
-    def _first(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
-        in_channels = labelled.images(labelled.ids[:1]).shape[1]
-        classes = len(labelled.spec.classes)
-        network = fresh(self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
-        if self.warm_start is not None:
-            warm_start(network, cast(_Pretrained, labelled.fitted(self.warm_start)).network)
-        return NetworkPredictor(network, in_channels, classes)
-
-    def _examples(self, labelled: Labelled, stream: Stream) -> Iterator[Example]:
-        for positions in minibatches(len(labelled.ids), self.batch, stream):
-            ids = [labelled.ids[position] for position in positions]
-            images = torch.from_numpy(labelled.images(ids)).contiguous(memory_format=torch.channels_last)
-            yield images, torch.from_numpy(labelled.masks(ids)).long()
-
-
-def _own(previous: Predictor) -> NetworkPredictor:
-    if not isinstance(previous, NetworkPredictor):
-        raise ConfigurationError(
-            "a segmentation learner carries on from its own kind of model",
-            got=type(previous).__name__,
-            expected="NetworkPredictor",
-        )
-    return previous
+        return loaded(self, dumped)
 
 
 def segmentation_loss(spec: LabelSpec) -> Loss:
