@@ -1,9 +1,10 @@
-"""How good a model is on images whose masks are known."""
+"""How good a model is on images whose labels are known."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +14,25 @@ from alkit.masks import resize_mask
 from alkit.pools import mask_sizes
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.representations import batches
-from alkit.types import Answer, Invalid, LabelSpec, Predictions, Progress, Query, Report, Skip
+from alkit.types import (
+    Answer,
+    Invalid,
+    Label,
+    LabelSpec,
+    Progress,
+    Query,
+    Report,
+    Skip,
+    averaged,
+    most_probable,
+)
 
 Collect = Callable[[Oracle, Sequence[Query], float], Iterator[tuple[int, list[Answer]]]]
 """Asks an oracle and yields its answers as they come, with how many there are by then."""
 
 
-class TestMasks:
-    """The masks of test sets: asked for once, checked, and kept in files that are gone with the process.
+class TestLabels:
+    """The labels of test sets: asked for once, checked, and kept in files that are gone with the process.
 
     Parameters
     ----------
@@ -32,10 +44,10 @@ class TestMasks:
 
     def __init__(self, collect: Collect) -> None:
         self._collect = collect
-        self._kept: dict[tuple[int, int], tuple[Pool, Oracle, npt.NDArray[np.uint8]]] = {}  # by identity
+        self._kept: dict[tuple[int, int], tuple[Pool, Oracle, Label]] = {}  # by identity
 
-    def of(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> npt.NDArray[np.uint8]:
-        """Return the masks of `test` at its working size, ``(n, h, w)``, in the order of its ids.
+    def of(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
+        """Return the labels of `test`, masks at its working size ``(n, h, w)`` or ``(n,)``, in the order of its ids.
 
         Raises
         ------
@@ -47,11 +59,11 @@ class TestMasks:
             self._kept[key] = test, oracle, self._asked(test, oracle, spec, poll)
         return self._kept[key][2]
 
-    def _asked(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> npt.NDArray[np.uint8]:
+    def _asked(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
         ids = list(test.ids)
-        height, width = test.read(ids[:1]).shape[-2:]
+        size = test.read(ids[:1]).shape[-2:] if spec.per == "pixel" else ()
         with tempfile.TemporaryFile() as file:
-            masks = np.memmap(file, np.uint8, "w+", shape=(len(ids), height, width))
+            labels = np.memmap(file, np.uint8 if size else np.int64, "w+", shape=(len(ids), *size))
         rows = {id: row for row, id in enumerate(ids)}
         for begin in range(0, len(ids), 64):
             some = ids[begin : begin + 64]
@@ -61,24 +73,41 @@ class TestMasks:
                 for answer in answers:
                     if isinstance(answer.label, Skip | Invalid):
                         raise LabelError(
-                            f"the test image {answer.id!r} has no mask ({answer.label.reason})",
+                            f"the test image {answer.id!r} has no label ({answer.label.reason})",
                             hint="leave it out of the test set",
                         )
-                    mask = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
-                    masks[rows[answer.id]] = resize_mask(mask, (height, width), spec)
-        return masks
+                    label = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
+                    labels[rows[answer.id]] = resize_mask(label, size, spec) if size else label
+        return labels
 
 
-def measure(
-    predictor: Predictor, test: Pool, truth: npt.NDArray[np.uint8], spec: LabelSpec, report: Report
-) -> dict[str, float]:
-    """Return the figures of a predictor on `test`, whose masks are `truth`: see :func:`alkit.metrics.summarise`."""
-    from alkit.metrics import dice, summarise  # torch: not for those who only ask and tell
+def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, report: Report) -> dict[str, float]:
+    """Return the figures of a predictor on `test`, whose labels are `truth`, in the order of its ids.
 
-    scores, done, ids = [], 0, list(test.ids)
+    Of masks see :func:`alkit.metrics.summarise`, of one class per image :func:`alkit.metrics.classified`. Of an
+    ensemble they are those of the mean prediction; ``member_dice`` or ``member_accuracy`` is the mean of its members.
+    """
+    from alkit import metrics  # torch: not for those who only ask and tell
+
+    members: Sequence[Predictor] = getattr(predictor, "members", ())
+    found: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # of the predictor, then its members
+    done, ids = 0, list(test.ids)
     for some in batches(ids, test):
-        masks = Predictions(tuple(some), predictor.probabilities(test.read(some))).masks
-        scores.append(dice(masks, truth[done : done + len(some)], spec))
+        images, true = test.read(some), truth[done : done + len(some)]
+        each = [member.probabilities(images) for member in members]
+        whole = averaged(each) if each else predictor.probabilities(images)
+        for collected, probabilities in zip(found, [whole, *each], strict=True):
+            labels = most_probable(probabilities)
+            collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
-    return summarise(scores, spec)
+    name = "dice" if spec.per == "pixel" else "accuracy"
+    own, *theirs = [
+        metrics.summarise(collected, spec)
+        if spec.per == "pixel"
+        else metrics.classified(np.concatenate(collected), truth, spec)
+        for collected in found
+    ]
+    if theirs:
+        own[f"member_{name}"] = float(np.mean([figures[name] for figures in theirs]))
+    return own

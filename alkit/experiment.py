@@ -1,6 +1,6 @@
 """The active-learning loop: the only place that knows the order of the stages.
 
-pool -> features -> selection -> oracle -> labels -> learner -> evaluation -> record
+pool -> features, scores -> selection -> oracle -> labels -> learner -> evaluation -> record
 
 Each step reads the state from the record, so that it makes no difference whether the steps run in one process, in
 several one after the other, or after a crash.
@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,8 @@ from alkit.errors import (
     SelectionError,
     StoreError,
 )
-from alkit.evaluation import TestMasks, measure
+from alkit.evaluation import TestLabels, measure
 from alkit.labels import Labels
-from alkit.masks import decode_mask, mask_png
 from alkit.pools import check_pool, mask_sizes
 from alkit.protocols import (
     Learner,
@@ -53,8 +52,8 @@ from alkit.store import Recorded, Store
 from alkit.types import (
     Answer,
     Invalid,
+    Label,
     LabelSpec,
-    Mask,
     Predictions,
     Progress,
     Query,
@@ -65,6 +64,9 @@ from alkit.types import (
     quiet,
 )
 from alkit.view import PoolView
+
+if TYPE_CHECKING:
+    from alkit.scoring import Scoring
 
 
 class Experiment:
@@ -153,8 +155,9 @@ class Experiment:
             self._settings.adopt(classes)
         self._representations = Representations(pool, self._stream, self._store, report)
         self._labels = Labels(self._store, self._representations)
-        self._test_masks = TestMasks(self._collect)
+        self._test_labels = TestLabels(self._collect)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
+        self._scores: tuple[str, Scoring] | None = None  # the file of the model they are by
 
     @classmethod
     def open(
@@ -261,8 +264,8 @@ class Experiment:
         Parameters
         ----------
         labels:
-            By id a mask ``(h, w)`` of class ids, at the image's original size or the working size, or
-            :data:`alkit.SKIP`. The same answer a second time changes nothing.
+            By id a mask ``(h, w)`` of class ids, at the image's original size or the working size; one class id where
+            each image has one; or :data:`alkit.SKIP`. The same answer a second time changes nothing.
         revise:
             Whether a different answer replaces an earlier one. Earlier ones stay in the record.
 
@@ -288,27 +291,27 @@ class Experiment:
                 if id not in asked:
                     raise QueryError(f"{id!r} was never asked", hint="ask() gives the ids to label")
                 if isinstance(label, Skip):
-                    mask, file, reason = None, None, label.reason
+                    checked, file, reason = None, None, label.reason
                 else:
-                    mask, reason = spec.check(label, id=id, sizes=mask_sizes(self.pool, [id])[0]), ""
-                    file = self._store.keep(mask_png(mask), ".png")
+                    checked, reason = spec.check(label, id=id, sizes=mask_sizes(self.pool, [id])[0]), ""
+                    file = self._labels.keep(checked)
                 old = answered.get(id)
-                if old is not None and self._says(old, mask):
+                if old is not None and self._says(old, checked):
                     continue
                 if old is not None and not revise:
                     raise ConflictError(
                         f"{id!r} already has another answer",
-                        got="a skip" if isinstance(label, Skip) else "a different mask",
+                        got="a skip" if isinstance(label, Skip) else "a different label",
                         hint="tell(..., revise=True) to replace it",
                     )
                 news[id] = (file, reason)
             self._store.add_answers(news)
 
-    def _says(self, answer: Recorded, mask: Mask | None) -> bool:
-        """Whether a recorded answer is this mask, or a skip where there is none."""
-        if answer.mask is None or mask is None:
-            return answer.mask is None and mask is None
-        return np.array_equal(decode_mask(self._store.content(answer.mask)), mask)
+    def _says(self, answer: Recorded, label: Label | None) -> bool:
+        """Whether a recorded answer is this label, or a skip where there is none."""
+        if answer.label is None or label is None:
+            return answer.label is None and label is None
+        return np.array_equal(self._labels.read(answer.label), label)
 
     def withdraw(self) -> tuple[str, ...]:
         """Close the open query; its unanswered images, returned, may be chosen again later."""
@@ -475,14 +478,15 @@ class Experiment:
             )
         number = len(self._store.rounds())
         rank = self._store.ranks_used(number)
-        labelled = tuple(id for id, answer in self._store.answers().items() if answer.mask is not None)
-        view = PoolView(candidates, labelled, number, self._representations)
+        labelled = tuple(id for id, answer in self._store.answers().items() if answer.label is not None)
+        view = PoolView(candidates, labelled, number, self._representations, self._scoring)
         strategy = self.initial if number == 0 else self.strategy
         # A second query of one round, after a withdrawal, draws from a stream of its own.
         stream = self._stream.child("round", number, "select", *([rank] if rank else []))
         with self._settings.threads():
             selection = strategy.select(view, n, stream.numpy())
-        _check_selection(selection, n, candidates, strategy)
+            _check_selection(selection, n, candidates, strategy)
+            pseudo_labels = self._pseudo_labels(selection.pseudo_labels)
         sizes = mask_sizes(self.pool, selection.ids)
         self._store.add_queries(
             [
@@ -495,10 +499,18 @@ class Experiment:
                     "" if selection.stands_for is None else selection.stands_for[position],
                 )
                 for position, id in enumerate(selection.ids)
-            ]
+            ],
+            pseudo_labels,
         )
         self.report(Progress("ask", n, n))
         return selection.ids
+
+    def _pseudo_labels(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return by id the files of what the last round's model predicts of these images."""
+        files: dict[str, str] = {}
+        for batch in self._scoring().predictions(ids) if ids else ():
+            files.update((id, self._labels.keep(label)) for id, label in zip(batch.ids, batch.labels, strict=True))
+        return files
 
     def _label(self, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:
         """Have `n` images of a round asked and answered, whatever of it is done already; return the seconds it took."""
@@ -554,11 +566,11 @@ class Experiment:
     def _commit(
         self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
     ) -> RoundResult:
-        answers = self._store.answers()
-        labelled = self._labels.of(answers, self._settings.spec)
+        answers, pseudo = self._store.answers(), self._store.pseudo_labels(number)
+        labelled = self._labels.of(answers, pseudo, self._settings.spec)
         if test is not None and oracle is not None:
-            # Before the training, which would be lost if a mask were missing.
-            self._test_masks.of(test, oracle, self._settings.spec, poll)
+            # Before the training, which would be lost if a label were missing.
+            self._test_labels.of(test, oracle, self._settings.spec, poll)
         begun = time.perf_counter()
         previous = None if number == 0 else self._predictor()
         rng = self._stream.child("round", number, "fit").numpy()
@@ -571,7 +583,8 @@ class Experiment:
             metrics = self._measure(predictor, test, oracle, poll)
             seconds["evaluate"] = time.perf_counter() - begun
         ids = tuple(query.id for query in self._store.queries() if query.round == number)
-        result = RoundResult(number, ids, len(labelled.ids), metrics, seconds)
+        n_pseudo = len(labelled.pseudo_ids)
+        result = RoundResult(number, ids, len(labelled.ids) - n_pseudo, metrics, seconds, n_pseudo)
         self._store.commit_round(result, predictor.dumps(), _stamp(answers))
         self._model = None if (last := self._store.last_model()) is None else (last[0], predictor)
         return result
@@ -579,7 +592,7 @@ class Experiment:
     def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle, poll: float) -> dict[str, float]:
         self._settings.adopt(oracle.spec)
         spec = self._settings.spec
-        truth = self._test_masks.of(test, oracle, spec, poll)
+        truth = self._test_labels.of(test, oracle, spec, poll)
         with self._settings.threads():
             return measure(predictor, test, truth, spec, self.report)
 
@@ -599,6 +612,20 @@ class Experiment:
                 if self._store.last_model() == last:  # and not a model that another process has just replaced
                     raise
         raise QueryError("there is no model yet", hint="tell() some labels and fit()")
+
+    def _scoring(self) -> Scoring:
+        """Return the scores of the last round's model; they are kept until there is another."""
+        if (last := self._store.last_model()) is None:
+            raise ColdStartError(
+                "there is no model yet: predictions and scores begin with round 1",
+                hint=f"initial= a strategy that needs none, such as {' or '.join(alkit.plugins.cold_strategies())}",
+            )
+        if self._scores is None or self._scores[0] != last[0]:
+            from alkit.scoring import Scoring  # torch: not for those who only ask and tell
+
+            draws = self._stream.child("round", len(self._store.rounds()), "draws")
+            self._scores = last[0], Scoring(self.pool, self._predictor(), draws, self.report)
+        return self._scores[1]
 
     def _check_test(self, test: Pool) -> None:
         check_pool(test)
@@ -626,14 +653,14 @@ def _check_selection(selection: Selection, n: int, candidates: Sequence[str], st
         raise SelectionError(f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection")
     if len(selection.ids) != n:
         raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
-    if strangers := set(selection.ids) - set(candidates):
+    if strangers := {*selection.ids, *selection.pseudo_labels} - set(candidates):
         raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
 
 
 def _stamp(answers: Mapping[str, Recorded]) -> str:
     """Tell sets of labels apart; skips do not count."""
-    masks = {id: answer.mask for id, answer in answers.items() if answer.mask is not None}
-    return hashlib.sha256(json.dumps(masks, sort_keys=True).encode()).hexdigest()
+    files = {id: answer.label for id, answer in answers.items() if answer.label is not None}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _temporary_for(owner: object) -> Path:

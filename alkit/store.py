@@ -1,6 +1,6 @@
 """The record: what was asked, answered and learnt, in a database with files beside it.
 
-SQLite in write-ahead mode with full synchronisation holds queries, answers and rounds; masks, weights and clusters
+SQLite in write-ahead mode with full synchronisation holds queries, answers and rounds; labels, weights and clusters
 are files named by their SHA-256 in a folder beside it. A file is written and synchronised before the transaction
 that names it commits, so a record never names a file that is not there. Whether a query is open, answered or skipped
 is read off the answers, not stored a second time.
@@ -26,7 +26,7 @@ from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.files import ensured, write_atomically
 from alkit.types import Query, RoundResult
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the tables below; a record of another version is refused."""
 
 _tables = sa.MetaData()
@@ -55,9 +55,16 @@ _answers = sa.Table(
     _tables,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("id", sa.String, nullable=False, index=True),
-    sa.Column("mask", sa.String),  # the file; NULL for a skip
+    sa.Column("label", sa.String),  # the file; NULL for a skip
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("told_at", sa.String, nullable=False),
+)
+_pseudo_labels = sa.Table(
+    "pseudo_labels",
+    _tables,
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("label", sa.String, nullable=False),  # the file
 )
 _rounds = sa.Table(
     "rounds",
@@ -65,6 +72,7 @@ _rounds = sa.Table(
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
     sa.Column("n_labels", sa.Integer, nullable=False),
+    sa.Column("n_pseudo", sa.Integer, nullable=False),
     sa.Column("model", sa.String),  # the file; NULL once a later round has taken its place
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("seconds", sa.JSON, nullable=False),
@@ -74,10 +82,10 @@ _rounds = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The latest answer for one image: the file of its mask, or None for a skip, with the reason given."""
+    """The latest answer for one image: the file of its label, or None for a skip, with the reason given."""
 
     number: int
-    mask: str | None
+    label: str | None
     reason: str
 
 
@@ -171,8 +179,11 @@ class Store:
 
     # Queries and answers.
 
-    def add_queries(self, queries: Sequence[Query]) -> None:
-        """Record queries, all or none; they are durable on return."""
+    def add_queries(self, queries: Sequence[Query], pseudo_labels: Mapping[str, str] | None = None) -> None:
+        """Record queries and the files of their round's pseudo-labels, all or none; they are durable on return.
+
+        The pseudo-labels take the place of those of an earlier call for the same round.
+        """
         now = _now()
         rows: list[dict[str, Any]] = [
             {
@@ -190,6 +201,19 @@ class Store:
             last = connection.scalar(sa.select(sa.func.max(_queries.c.ask)))
             ask = 0 if last is None else last + 1
             connection.execute(_queries.insert(), [{**row, "ask": ask} for row in rows])
+            round = queries[0].round
+            connection.execute(_pseudo_labels.delete().where(_pseudo_labels.c.round == round))
+            if pseudo_labels:
+                files = [{"round": round, "id": id, "label": file} for id, file in pseudo_labels.items()]
+                connection.execute(_pseudo_labels.insert(), files)
+
+    def pseudo_labels(self, round: int) -> dict[str, str]:
+        """Return by id the files of the pseudo-labels of a round, in sorted order."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                sa.select(_pseudo_labels).where(_pseudo_labels.c.round == round).order_by(_pseudo_labels.c.id)
+            ).all()
+        return {row.id: row.label for row in rows}
 
     def queries(self) -> list[Query]:
         """Return all queries that were not withdrawn, by round and rank."""
@@ -226,9 +250,9 @@ class Store:
                 connection.execute(_queries.update().where(_queries.c.id == id).values(withdrawn=True))
 
     def add_answers(self, answers: Mapping[str, tuple[str | None, str]]) -> None:
-        """Record, for each image, the file of its mask (None for a skip) and a reason; all or none."""
+        """Record, for each image, the file of its label (None for a skip) and a reason; all or none."""
         now = _now()
-        rows = [{"id": id, "mask": mask, "reason": reason, "told_at": now} for id, (mask, reason) in answers.items()]
+        rows = [{"id": id, "label": file, "reason": reason, "told_at": now} for id, (file, reason) in answers.items()]
         with self._transaction() as connection:
             if rows:
                 connection.execute(_answers.insert(), rows)
@@ -239,7 +263,7 @@ class Store:
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_answers).where(_answers.c.number.in_(last))).all()
             asked = connection.scalars(sa.select(_queries.c.id).order_by(_queries.c.round, _queries.c.rank)).all()
-        latest = {row.id: Recorded(row.number, row.mask, row.reason) for row in rows}
+        latest = {row.id: Recorded(row.number, row.label, row.reason) for row in rows}
         return {id: latest[id] for id in dict.fromkeys(asked) if id in latest}
 
     # Rounds.
@@ -257,6 +281,7 @@ class Store:
                     round=result.round,
                     labels=labels,
                     n_labels=result.n_labels,
+                    n_pseudo=result.n_pseudo,
                     model=name,
                     metrics=dict(result.metrics),
                     seconds=dict(result.seconds),
@@ -282,7 +307,9 @@ class Store:
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_rounds).order_by(_rounds.c.round)).all()
         return [
-            RoundResult(row.round, tuple(asked.get(row.round, ())), row.n_labels, row.metrics, row.seconds)
+            RoundResult(
+                row.round, tuple(asked.get(row.round, ())), row.n_labels, row.metrics, row.seconds, row.n_pseudo
+            )
             for row in rows
         ]
 

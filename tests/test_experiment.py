@@ -401,7 +401,7 @@ def test_masks_at_the_original_size_are_taken_and_brought_to_the_working_size(tm
 
     class Watching(MeanLearner):
         def fit(self, labelled, rng, previous=None, report=None):
-            seen.append(labelled.masks(labelled.ids))
+            seen.append(labelled.labels(labelled.ids))
             return super().fit(labelled, rng, previous)
 
     pool = alkit.ImagePool(str(tmp_path), size=10, grayscale=True)
@@ -421,7 +421,7 @@ def test_predictions_cover_any_pool_in_batches(world):
     experiment.run(world.oracle, **SCHEDULE)
     batches = list(experiment.predict(world.test))
     assert [id for batch in batches for id in batch.ids] == list(world.test.ids)
-    assert all(batch.masks.shape == (len(batch.ids), 16, 16) for batch in batches)
+    assert all(batch.labels.shape == (len(batch.ids), 16, 16) for batch in batches)
 
 
 def test_there_is_nothing_to_predict_or_evaluate_before_the_first_fit(world):

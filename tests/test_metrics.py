@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from alkit import LabelSpec
-from alkit.metrics import dice, summarise
+from alkit.metrics import classified, dice, summarise
 
 
 def slow_dice(predicted, truth, spec):
@@ -65,3 +65,41 @@ def test_a_class_no_image_shows_has_no_figure_of_its_own():
     spec = LabelSpec(("skin", "lesion", "hair"))
     figures = summarise([dice(masks([0, 1]), masks([0, 1]), spec)], spec)
     assert figures == {"dice": 1, "iou": 1, "dice/lesion": 1}
+
+
+def slow_figures(predicted, truth, spec):
+    """Accuracy, recalls and F1 by counting images."""
+    images, recalls, f1 = range(len(truth)), {}, []
+    for number, name in enumerate(spec.classes):
+        found = sum(predicted[i] == truth[i] == number for i in images)
+        there = sum(truth[i] == number for i in images)
+        said = sum(predicted[i] == number for i in images)
+        if there:
+            recalls[f"recall/{name}"] = found / there
+        if there or said:
+            f1.append(2 * found / (there + said))
+    return {
+        "accuracy": sum(predicted[i] == truth[i] for i in images) / len(images),
+        "balanced_accuracy": sum(recalls.values()) / len(recalls),
+        "f1": sum(f1) / len(f1),
+        **recalls,
+    }
+
+
+@given(st.data(), st.integers(2, 5), st.integers(1, 12))
+def test_figures_of_classes_equal_counting_images(data, classes, n):
+    spec = LabelSpec(tuple("abcde"[:classes]), per="image")
+    predicted, truth = (
+        data.draw(nps.arrays(np.int64, n, elements=st.integers(0, classes - 1))) for _ in ("predicted", "truth")
+    )
+    figures = classified(predicted, truth, spec)
+    assert figures == pytest.approx(slow_figures(predicted.tolist(), truth.tolist(), spec))
+    assert all(0 <= figure <= 1 for figure in figures.values())
+
+
+def test_a_rare_class_that_is_missed_shows_in_all_figures_but_accuracy():
+    spec = LabelSpec(("common", "rare", "absent"), per="image")
+    figures = classified(np.zeros(100, np.int64), np.r_[np.zeros(99, np.int64), 1], spec)
+    assert figures == pytest.approx(
+        {"accuracy": 0.99, "balanced_accuracy": 0.5, "f1": 99 / 199, "recall/common": 1, "recall/rare": 0}
+    )

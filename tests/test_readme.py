@@ -32,7 +32,7 @@ def test_the_examples_run_as_written(somewhere, capsys):
     assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
     exec(EXAMPLES[1], names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
-    assert names["batch"].masks.shape[1:] == (64, 64)
+    assert names["batch"].labels.shape[1:] == (64, 64)
     exec(EXAMPLES[2], names)
     scores = [query.score for query in names["experiment"].queries()]
     assert len(scores) == 5

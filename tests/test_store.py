@@ -28,8 +28,8 @@ def test_everything_recorded_is_there_for_the_next_process(store):
     assert again.queries() == [query("b", rank=0), query("a", rank=1)]
     answers = again.answers()
     assert list(answers) == ["b", "a"]  # in the order they were asked
-    assert (answers["b"].mask, answers["b"].reason) == (None, "blurred")
-    assert again.content(answers["a"].mask) == b"mask"
+    assert (answers["b"].label, answers["b"].reason) == (None, "blurred")
+    assert again.content(answers["a"].label) == b"mask"
     assert again.rounds() == [RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0})]
     model, last = again.last_model()
     assert (again.content(model), last) == (b"weights", "stamp")
@@ -39,7 +39,7 @@ def test_the_latest_answer_counts_and_earlier_ones_stay(store):
     store.add_queries([query("a")])
     for content in (b"first", b"second", b"first"):
         store.add_answers({"a": (store.keep(content, ".png"), "")})
-    assert store.content(store.answers()["a"].mask) == b"first"
+    assert store.content(store.answers()["a"].label) == b"first"
     assert store.answers()["a"].number == 3
 
 

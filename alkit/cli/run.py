@@ -32,6 +32,7 @@ def run(
     epochs: Annotated[str, typer.Option(help="Epochs of the first round and of later ones.")] = "30,10",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     pretext_epochs: Annotated[int, typer.Option(help="At most so many epochs of self-supervised training.")] = 100,
+    members: Annotated[int, typer.Option(help="Models of the ensemble, for strategies that need one.")] = 5,
     warm_start: Annotated[bool, typer.Option(help="Start the learner from the self-supervised weights.")] = False,
     param: Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -45,25 +46,31 @@ def run(
 
     [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 \\
     --store runs/random.db[/cyan]
+
+    A strategy that needs a trained model leaves the first round to a random choice, or to --initial. One that needs an
+    ensemble gets one, and one that compares the network's heads gets a network with heads.
     """
     from functools import partial
 
     import alkit
     from alkit.cli.progress import progress_bar
     from alkit.cli.status import status
+    from alkit.networks import DEEP_SUPERVISION
 
     network = partial(alkit.UNet, widths=_numbers("widths", widths))
     pretext = alkit.Reconstruction(network, epochs=pretext_epochs, device=device)
     oracle = alkit.MaskOracle(str(masks), classes=tuple(classes.split(",")), ignore=ignore, pattern=pattern)
-    learner = alkit.SegmentationLearner(
-        network,
+    first = None if initial is None else _strategy(initial, pretext, {})
+    chosen = _strategy(strategy, pretext, _parameters(param or []))
+    needs = getattr(chosen, "needs", ())
+    single = alkit.SegmentationLearner(
+        partial(network, heads=DEEP_SUPERVISION) if "heads" in needs else network,
         epochs=cast("tuple[int, int]", _numbers("epochs", epochs)),
         lr=lr,
         warm_start=pretext if warm_start else None,
         device=device,
     )
-    first = None if initial is None else _strategy(initial, pretext, {})
-    chosen = _strategy(strategy, pretext, _parameters(param or []))
+    learner = alkit.Ensemble(single, members) if "members" in needs else single
     with progress_bar(strategy) as report:
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         oracle.check(everything.ids)

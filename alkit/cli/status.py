@@ -33,7 +33,7 @@ def status(
     finally:
         record.close()
     open_ids = [query.id for query in queries if query.id not in answers]
-    skipped = [id for id, answer in answers.items() if answer.mask is None]
+    skipped = [id for id, answer in answers.items() if answer.label is None]
     if as_json:
         facts = {
             "store": str(store),
@@ -46,6 +46,7 @@ def status(
                 {
                     "round": result.round,
                     "labels": result.n_labels,
+                    "pseudo_labels": result.n_pseudo,
                     "metrics": dict(result.metrics),
                     "seconds": dict(result.seconds),
                     "ids": list(result.ids),
