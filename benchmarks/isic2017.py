@@ -8,8 +8,9 @@ A run that is stopped goes on at its unfinished round; a run whose rows are in t
 
 Choices of this project where the paper is silent (more in the docstrings of alkit.SegmentationLearner and
 alkit.Reconstruction): images are squashed to the working size, grayscale, min-max scaled each; the split is a
-committed list; random and SSL-cluster of a seed share the network's initial weights; "pretext" arms start the network
-from the pretext's weights, all but the output layer's.
+committed list; all methods of a seed share the network's initial weights (of an ensemble the first member does), and
+all but SSL-cluster the start set; "pretext" arms start the network from the pretext's weights, all but the output
+layers'. DSAL's network has heads of deep supervision besides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -32,14 +33,16 @@ from scipy import stats
 import alkit
 from alkit.cli.progress import progress_bar
 from alkit.declare import written
+from alkit.networks import DEEP_SUPERVISION
 from alkit.report.curves import learning_curves
 from alkit.types import Report, quiet
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "isic2017_split.json"
 ROWS = "rows.csv"
-METHODS = ("random", "ssl-cluster")
+METHODS = ("random", "ssl-cluster", "ensemble-s", "ensemble-js", "mc-dropout", "ceal", "dsal")
 WEIGHTS = ("scratch", "pretext")
+MEMBERS = 5  # of an ensemble
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ PROFILES = {
     "paper": Profile(),
     "small": Profile(size=64, widths=(8, 16, 32, 64, 128)),
     "smoke": Profile(
-        size=32, widths=(4, 8, 16), start=12, batch=6, rounds=2, pretext_epochs=2, clusters=4, pool=48, test=16
+        size=32, widths=(4, 8, 16, 16), start=12, batch=6, rounds=2, pretext_epochs=2, clusters=4, pool=48, test=16
     ),
 }
 
@@ -90,8 +93,10 @@ class Row:
     seed: int
     round: int
     labels: int
+    pseudo: int  # pseudo-labels trained on besides
     dice: float
     iou: float
+    member_dice: float  # mean over the members of an ensemble; the same as dice where there is one model
     seconds: float
     configuration: str
     commit: str
@@ -144,7 +149,7 @@ def measure(
             for run in left
         )
         for measured in finished:
-            kept = [row for row in read_rows(out) if row.configuration != measured[0].configuration]
+            kept = [row for row in read_rows(out) if run_of(row) != run_of(measured[0])]
             rows.write(out / ROWS, [asdict(row) for row in kept + measured])
             last = measured[-1]
             print(
@@ -165,24 +170,39 @@ def one_run(run: Run, name: str, data: Path, store: Path, device: str, configura
     experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=run.seed)
     results = experiment.rounds(oracle, test=test, start=profile.start, batch=profile.batch, rounds=profile.rounds)
     return [
-        Row(name, run.method, run.weights, run.seed, result.round, result.n_labels, round(result.metrics["dice"], 5),
-            round(result.metrics["iou"], 5), round(sum(result.seconds.values()), 1), configuration, commit)
+        Row(
+            profile=name,
+            **asdict(run),
+            round=result.round,
+            labels=result.n_labels,
+            pseudo=result.n_pseudo,
+            dice=round(result.metrics["dice"], 5),
+            iou=round(result.metrics["iou"], 5),
+            member_dice=round(result.metrics.get("member_dice", result.metrics["dice"]), 5),
+            seconds=round(sum(result.seconds.values()), 1),
+            configuration=configuration,
+            commit=commit,
+        )
         for result in results
-    ]  # fmt: skip
+    ]
 
 
-def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.SegmentationLearner, alkit.Strategy]:
-    """Return the learner and the strategy of a run."""
+def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit.Strategy]:
+    """Return the learner and the strategy of a run; the learner has the members or heads that the strategy needs."""
     pretext = alkit.Reconstruction(profile.network(), epochs=profile.pretext_epochs, device=device)
+    if run.method == "ssl-cluster":
+        strategy = alkit.strategy(run.method, features=pretext, clusters=profile.clusters)
+    else:
+        strategy = alkit.strategy(run.method)
+    needs = getattr(strategy, "needs", ())
+    network = profile.network()
     learner = alkit.SegmentationLearner(
-        profile.network(),
+        partial(network, heads=DEEP_SUPERVISION) if "heads" in needs else network,
         epochs=profile.epochs,
         warm_start=pretext if run.weights == "pretext" else None,
         device=device,
     )
-    if run.method == "ssl-cluster":
-        return learner, alkit.strategy(run.method, features=pretext, clusters=profile.clusters)
-    return learner, alkit.strategy(run.method)
+    return alkit.Ensemble(learner, MEMBERS) if "members" in needs else learner, strategy
 
 
 def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.Pool, alkit.Pool]:
@@ -219,12 +239,17 @@ def report(out: Path, name: str) -> None:
         for arm, seeds in sorted(curves.items())
     }
     learning_curves(histories, out / "curves.png", title=f"ISIC 2017, {name} profile")
-    (out / "table.md").write_text("\n".join([*means(curves), "", *differences(curves)]) + "\n")
+    (out / "table.md").write_text("\n".join(tables(curves)) + "\n")
     print((out / "table.md").read_text())
 
 
 Curves = dict[tuple[str, str], dict[int, dict[int, float]]]
 """Dice by (method, weights), seed and number of labels."""
+
+
+def run_of(row: Row) -> Run:
+    """Return the run a row is of."""
+    return Run(row.method, row.weights, row.seed)
 
 
 def curves_of(measured: Sequence[Row]) -> Curves:
@@ -246,19 +271,39 @@ def means(curves: Curves) -> Iterator[str]:
         yield f"| {labels} | " + " | ".join(cells) + " |"
 
 
-def differences(curves: Curves) -> Iterator[str]:
-    """Yield a Markdown table of differences within seeds: SSL-cluster - random, and pretext - scratch.
+Arm = tuple[str, str]
+"""Method and initial weights."""
+
+
+def tables(curves: Curves) -> Iterator[str]:
+    """Yield the Markdown tables of a report: means for each kind of weights, then what is compared within seeds."""
+    for weights in WEIGHTS:
+        if any(arm[1] == weights for arm in curves):
+            yield from [*means({arm: curves[arm] for arm in sorted(curves) if arm[1] == weights}), ""]
+    for pairs in comparisons(curves):
+        yield from [*differences(curves, pairs), ""]
+
+
+def comparisons(curves: Curves) -> Iterator[dict[str, tuple[Arm, Arm]]]:
+    """Yield the pairs of arms to compare, by name: each method with random, then pretext with scratch weights."""
+    groups = [{f"{m} - random, {w}": ((m, w), ("random", w)) for m in METHODS if m != "random"} for w in WEIGHTS] + [
+        {f"pretext - scratch, {m}": ((m, "pretext"), (m, "scratch")) for m in METHODS}
+    ]
+    for group in groups:
+        if measured := {name: arms for name, arms in group.items() if set(arms) <= set(curves)}:
+            yield measured
+
+
+def differences(curves: Curves, pairs: Mapping[str, tuple[Arm, Arm]]) -> Iterator[str]:
+    """Yield a Markdown table of differences within seeds between pairs of arms.
 
     Each with its 95 % interval (paired t) from five seeds on; below, with the standard deviation and no test.
     """
-    pairs = [(f"ssl-cluster - random, {w}", ("ssl-cluster", w), ("random", w)) for w in WEIGHTS]
-    pairs += [(f"pretext - scratch, {m}", (m, "pretext"), (m, "scratch")) for m in METHODS]
-    pairs = [pair for pair in pairs if pair[1] in curves and pair[2] in curves]
-    yield "| labels | " + " | ".join(name for name, _, _ in pairs) + " |"
+    yield "| labels | " + " | ".join(pairs) + " |"
     yield "|---" * (len(pairs) + 1) + "|"
     for labels in budgets(curves):
         cells = []
-        for _, a, b in pairs:
+        for a, b in pairs.values():
             seeds = [s for s in curves[a] if labels in curves[a][s] and labels in curves[b].get(s, {})]
             gaps = np.array([curves[a][seed][labels] - curves[b][seed][labels] for seed in seeds])
             if len(gaps) >= 5:

@@ -49,7 +49,7 @@ class Labels:
         """Return images by id."""
         return self.pool.read(ids)
 
-    def masks(self, ids: tuple[str, ...]) -> np.ndarray:
+    def labels(self, ids: tuple[str, ...]) -> np.ndarray:
         """Return masks by id, gathered one by one as an experiment does."""
         return np.stack([self.all_masks[int(id)] for id in ids])
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import alkit
+from alkit.store import Store
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def bench(data, tmp_path):
 
 
 def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, monkeypatch, capsys):
-    rows = bench("--seeds", 0, 1, "--resume")
+    two = "--seeds", 0, 1, "--methods", "random", "ssl-cluster", "--resume"
+    rows = bench(*two)
     arms = {(row.method, row.weights, row.seed) for row in rows}
     assert arms == {(m, w, s) for m in ("random", "ssl-cluster") for w in ("scratch", "pretext") for s in (0, 1)}
     for arm in arms:
@@ -47,12 +49,12 @@ def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, 
     assert len({row.configuration for row in rows}) == 8
     assert all(0 <= row.dice <= 1 for row in rows)
     monkeypatch.setattr(isic2017, "one_run", None)  # nothing is left to run
-    assert bench("--seeds", 0, 1, "--resume") == rows
+    assert bench(*two) == rows
     assert "8 runs, 8 of them done" in capsys.readouterr().out
     out = tmp_path / "out"
     with Image.open(out / "curves.png") as picture:
         assert picture.size[0] > 500
-    assert (out / "table.md").read_text().count("\n") == 11
+    assert (out / "table.md").read_text().count("\n") == 5 * 6
 
 
 def test_a_stopped_run_goes_on_at_its_unfinished_round(bench, monkeypatch):
@@ -104,6 +106,21 @@ def test_committed_rows_are_complete_runs():
         assert runs
 
 
+@pytest.mark.parametrize("method", isic2017.METHODS[2:])
+def test_every_method_runs_with_the_members_and_heads_it_needs(bench, method):
+    rows = bench("--seeds", 0, "--methods", method, "--weights", "scratch")
+    assert [(row.method, row.round, row.labels) for row in rows] == [(method, n, 12 + 6 * n) for n in range(3)]
+    alone = [row.dice == row.member_dice for row in rows]
+    assert not all(alone) if method.startswith("ensemble") else all(alone)
+
+
+def test_methods_of_a_seed_share_the_start_set_and_then_choose_for_themselves(bench, tmp_path):
+    bench("--seeds", 0, "--methods", "random", "mc-dropout", "ceal", "dsal", "--weights", "scratch")
+    rounds = [Store(record).rounds() for record in (tmp_path / "records").glob("*.db")]
+    assert len({history[0].ids for history in rounds}) == 1
+    assert len({history[1].ids for history in rounds}) == 4
+
+
 def test_running_again_without_resume_replaces_the_rows(bench):
     arm = "--seeds", 0, "--methods", "random", "--weights", "scratch"
     rows = bench(*arm)
@@ -119,15 +136,16 @@ def test_differences_are_taken_within_seeds_with_the_paired_t_interval():
         ("ssl-cluster", "scratch"): {seed: {300: seed / 10 + gap} for seed, gap in enumerate(gaps)},
     }
     interval = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
-    *_, line = isic2017.differences(curves)
+    (pairs,) = isic2017.comparisons(curves)
+    assert pairs == {"ssl-cluster - random, scratch": (("ssl-cluster", "scratch"), ("random", "scratch"))}
+    *_, line = isic2017.differences(curves, pairs)
     assert line == f"| 300 | +0.200 [{interval.low:+.3f}, {interval.high:+.3f}] |"
     del curves["random", "scratch"][4]
-    *_, line = isic2017.differences(curves)
+    *_, line = isic2017.differences(curves, pairs)
     assert line == f"| 300 | +0.150 ± {np.std(gaps[:4], ddof=1):.3f} |"
 
 
 def test_the_tables_of_the_page_are_those_of_the_committed_rows():
     page = (Path(isic2017.HERE).parent / "docs/explanation/reproduction.md").read_text()
     curves = isic2017.curves_of(isic2017.read_rows(isic2017.HERE / "results" / "isic2017-small"))
-    for table in (isic2017.means(curves), isic2017.differences(curves)):
-        assert "\n".join(table) in page
+    assert "\n".join(isic2017.tables(curves)) in page
