@@ -20,6 +20,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import UninitializedParameter
 
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, forked
@@ -255,6 +256,12 @@ def fresh(factory: NetworkFactory, *, in_channels: int, classes: int, stream: St
             "the network factory did not make a torch module",
             got=type(network).__name__,
             expected="torch.nn.Module",
+        )
+    if lazy := [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]:
+        raise ConfigurationError(
+            "a lazy layer draws its weights only when it first sees images, from torch's global generator",
+            got=", ".join(lazy),
+            hint="give its input size",
         )
     return network
 

@@ -46,6 +46,20 @@ def test_a_run_can_be_looked_at_and_repeated(run, folders, capfd, strategy):
     assert "is finished" in said.err
 
 
+@pytest.mark.parametrize("strategy", ["mc-dropout", "ensemble-s", "ensemble-js", "ceal", "dsal"])
+def test_every_strategy_that_needs_a_model_runs_by_its_name(run, folders, capfd, strategy):
+    trust = ["--param", "pseudo_from=2", "--param", "pseudo_step=3"] if strategy in ("ceal", "dsal") else []
+    assert run("--strategy", strategy, "--widths", "2,4,4,4", "--members", "2", "--json", *trust) == 0
+    rounds = json.loads(capfd.readouterr().out)["rounds"]
+    assert [entry["labels"] for entry in rounds] == [4, 6, 8]
+    assert [entry["pseudo_labels"] for entry in rounds][:2] == [0, 0]
+    assert (rounds[2]["pseudo_labels"] > 0) == bool(trust)
+    assert alkit("status", folders / "r.db") == 0
+    assert ("pseudo-labels" in capfd.readouterr().out) == bool(trust)
+    assert run("--strategy", "random", "--widths", "2,4,4,4", "--json", store="other.db") == 0
+    assert json.loads(capfd.readouterr().out)["rounds"][0]["ids"] == rounds[0]["ids"]  # the start set is shared
+
+
 def test_more_rounds_go_on(run, capfd):
     assert run("--strategy", "random", "--json", "--rounds", "1") == 0
     first = json.loads(capfd.readouterr().out)
@@ -77,6 +91,10 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--test-fraction", "1.5"], "split"),
         (["--size", "17"], "divisible by 2"),
         (["--device", "abacus"], "abacus"),
+        (["--strategy", "dsal"], "1/4"),
+        (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
+        (["--strategy", "random", "--initial", "ceal"], "random or ssl-cluster"),
+        (["--strategy", "ensemble-s", "--members", "1"], "2 or more"),
     ],
 )
 def test_a_mistake_is_one_readable_line_and_a_failure(run, capfd, more, words):

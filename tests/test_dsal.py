@@ -126,11 +126,11 @@ def test_the_queried_are_no_weak_labels_and_do_not_stretch_the_histogram():
 
 
 def test_the_last_of_ten_bins_begins_at_nine_tenths():
-    doubt = {f"c{k:02d}": (64 - k) / 128 for k in range(61)}  # confidence 0 to 60 / 128: bins of 6 / 128
-    disagreement = dict(zip(doubt, np.linspace(0, 1, 61), strict=True))
-    first = weak_labels(disagreement, doubt, [], 7)
-    assert first == tuple(f"c{k:02d}" for k in range(54, 61))
-    assert weak_labels(disagreement, doubt, [], 9) == (*first, "c00", "c01")
+    doubt = {f"c{k:03d}": (128 - k) / 256 for k in range(121)}  # confidence 0 to 120 / 256: bins of 12 / 256
+    disagreement = dict(zip(doubt, np.linspace(0, 1, 121), strict=True))
+    first = weak_labels(disagreement, doubt, [], 13)
+    assert first == tuple(f"c{k}" for k in range(108, 121))
+    assert weak_labels(disagreement, doubt, [], 15) == (*first, "c000", "c001")
 
 
 def test_with_equal_confidence_the_agreement_alone_decides():

@@ -25,7 +25,7 @@ def somewhere(tmp_path, monkeypatch):
 
 
 def test_the_examples_run_as_written(somewhere, capsys):
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     names: dict[str, object] = {}
     exec(EXAMPLES[0], names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -34,6 +34,10 @@ def test_the_examples_run_as_written(somewhere, capsys):
     assert capsys.readouterr().out.count("nearest to its centre") == 35
     assert names["batch"].labels.shape[1:] == (64, 64)
     exec(EXAMPLES[2], names)
+    assert "member_dice" in names["experiment"].history[-1].metrics
+    worst = alkit.Experiment(names["pool"], names["learner"], names["WorstPatch"]())
+    assert [result.n_labels for result in worst.run(names["oracle"], start=12, batch=6, rounds=1)] == [12, 18]
+    exec(EXAMPLES[3], names)
     scores = [query.score for query in names["experiment"].queries()]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)

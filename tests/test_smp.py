@@ -18,17 +18,17 @@ from alkit.smp import SmpNetwork, _divisor
 HEADS = {4: 0.3, 2: 0.1}
 
 
-def model(architecture, encoder="resnet18", **arguments):
+def model(architecture, encoder="mobilenet_v2", **arguments):  # a light one
     return partial(architecture, encoder, encoder_weights=None, **arguments)
 
 
-UNET = model(smp.Unet, "mobilenet_v2", decoder_channels=(32, 16, 8, 8, 4))  # light
+UNET = model(smp.Unet, decoder_channels=(32, 16, 8, 8, 4))
 MODELS = {
-    "Unet": model(smp.Unet),
+    "Unet": model(smp.Unet, "resnet18"),
     "Unet of a mobile encoder": model(smp.Unet, "tu-mobilenetv3_small_100"),
     "Unet of a transformer": model(smp.Unet, "mit_b0"),
     "UnetPlusPlus": model(smp.UnetPlusPlus, decoder_channels=(32, 16, 8, 8, 4)),
-    "MAnet": model(smp.MAnet, decoder_channels=(32, 16, 8, 8, 4)),
+    "MAnet": model(smp.MAnet, "tu-mobilenetv3_small_100", decoder_channels=(32, 16, 8, 8, 4)),
     "Linknet": model(smp.Linknet),
 }
 
@@ -219,7 +219,7 @@ def test_asking_for_all_outputs_leaves_no_hook_behind_even_where_it_fails():
     assert not any(module._forward_hooks for module in network.modules())
 
 
-@pytest.mark.parametrize("name", ["Unet", "Linknet"])
+@pytest.mark.parametrize("name", ["UnetPlusPlus", "Linknet"])
 def test_the_initial_weights_are_those_of_the_model_with_and_without_heads(name):
     plain = fresh(MODELS[name], in_channels=1, classes=2, stream=Stream(4)).state_dict()
     for heads in (None, HEADS):

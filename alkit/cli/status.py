@@ -62,5 +62,6 @@ def status(
     from alkit.cli.tables import results_table
 
     console = Console()
-    console.print(results_table({store.stem: rounds}))
+    metric = next((name for result in rounds for name in result.metrics), "dice")  # the chief one comes first
+    console.print(results_table({store.stem: rounds}, metric))
     console.print(f"{len(answers) - len(skipped)} labels, {len(skipped)} skipped, {len(open_ids)} open")

@@ -43,7 +43,9 @@ class ClassificationLearner:
     --------
     >>> from torch import nn
     >>> def network(in_channels, classes):
-    ...     return nn.Sequential(nn.Flatten(), nn.LazyLinear(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, classes))
+    ...     return nn.Sequential(
+    ...         nn.Flatten(), nn.Linear(in_channels * 8 * 8, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, classes)
+    ...     )
     >>> learner = ClassificationLearner(network, epochs=(20, 5))
     """
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.declare import runtime
+from alkit.errors import ConfigurationError
 from alkit.learners.network import (
     NetworkPredictor,
     carried_on,
@@ -105,7 +106,16 @@ class SegmentationLearner:
         """Train on all labels so far.
 
         On a CPU the same labels, `rng`, `previous` and number of threads give the same weights, bit for bit.
+
+        Raises
+        ------
+        ConfigurationError
+            There is one class per image and no masks.
         """
+        if labelled.spec.per != "pixel":
+            raise ConfigurationError(
+                "a segmentation learner needs masks", got="one class per image", hint="ClassificationLearner"
+            )
         stream, loss = Stream.drawn(rng), segmentation_loss(labelled.spec)
         if (model := carried_on(self, previous)) is not None:
             return train(self, model, self.epochs[1], labelled, loss, stream, report)

@@ -49,13 +49,14 @@ class DSAL:
 
     Notes
     -----
-    Confidence c is the mean over pixels of the highest class probability less 1/2, which with two classes is
-    \\|p - 1/2\\|. The most confident are the last bin of a histogram of c with 10 equal bins from its lowest to its
-    highest value.
+    Confidence c is the mean over pixels of the highest class probability less 1/2, which with two classes is the
+    distance of the lesion's probability from 1/2. The most confident are the last bin of a histogram of c with 10
+    equal bins from its lowest to its highest value.
 
     Choices where the paper is silent:
 
-    - the histogram is over the candidates not queried in this round, so its last bin is never empty;
+    - the histogram is over the candidates not queried in this round, so its last bin holds one at least; where all c
+      are equal, agreement alone decides;
     - a bin with fewer images than wanted is followed by the other candidates, those of the highest agreement first;
     - ties of A go by id.
 
@@ -115,9 +116,8 @@ def weak_labels(
     """
     rest = [id for id in disagreement if id not in queried]
     confidence = binned({id: 0.5 - doubt[id] for id in rest}, BINS)
-    last = max(confidence.values(), default=0)
 
     def turn(id: str) -> tuple[bool, float, str]:
-        return confidence[id] != last, disagreement[id], id
+        return confidence[id] < BINS - 1, disagreement[id], id
 
     return tuple(sorted(rest, key=turn)[:n])

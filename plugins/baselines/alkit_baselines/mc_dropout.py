@@ -37,7 +37,8 @@ class MCDropout:
         - ``entropy`` (default): of the mean prediction, in nats;
         - ``bald``: that, less the mean entropy of the passes: what the passes disagree about;
         - ``variance``: over the passes, of the class probabilities;
-        - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour.
+        - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour;
+        - ``least-confidence``, ``margin``: of the mean prediction.
 
         Or a score function itself: one of :mod:`alkit.scores`, or one of your own.
 
@@ -96,6 +97,8 @@ def _function(score: str | Score) -> Score:
         "bald": scores.bald,
         "variance": scores.variance,
         "edt-variance": scores.edt_variance,
+        "least-confidence": scores.least_confidence,
+        "margin": scores.margin,
     }
     if not isinstance(score, str):
         raise ConfigurationError(
