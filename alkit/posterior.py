@@ -63,9 +63,24 @@ class CutNetwork:
     def halves(self, images: Tensor) -> _Halves:
         """Return the two halves; `images` are such as the network takes."""
         if self._found is None:
-            found = _encoder_and_decoder(self.network, images[:1]) or _traced(self.network)
-            self._found = found or _Halves(lambda images: [images], lambda shared: self.network(*shared))
+            with evaluating(self.network):
+                self._found = self._cut(images[:1])
         return self._found
+
+    def _cut(self, image: Tensor) -> _Halves:
+        """Return the first cut that gives what the whole network gives, tried on one image."""
+        expected = self.network(image)
+        for found in (_encoder_and_decoder(self.network, image), _traced(self.network)):
+            if found is None:
+                continue
+            shared = found.shared(image)
+            before = _copied(shared)
+            result = found.rest(shared)
+            if result.shape == expected.shape and torch.allclose(result, expected, 1e-3, 1e-4, equal_nan=True):
+                # A second half that writes into what is shared, in place, gets a copy for each draw.
+                spoilt = not all(map(_same, shared, before))
+                return found._replace(rest=_on_copies(found.rest)) if spoilt else found
+        return _Halves(lambda images: [images], lambda shared: cast(Tensor, self.network(*shared)))
 
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images like these the byte budget holds inside the network, at least 1.
@@ -228,6 +243,18 @@ def _stacked(shared: Shared, k: int) -> Shared:
     return shared if k == 1 else [value.repeat(k, *[1] * (value.ndim - 1)) for value in shared]
 
 
+def _on_copies(rest: Callable[[Shared], Tensor]) -> Callable[[Shared], Tensor]:
+    return lambda shared: rest(_copied(shared))
+
+
+def _copied(shared: Shared) -> Shared:
+    return [value.clone() if isinstance(value, Tensor) else value for value in shared]
+
+
+def _same(value: Any, other: Any) -> bool:
+    return not isinstance(value, Tensor) or torch.equal(value.nan_to_num(), other.nan_to_num())
+
+
 def _split(stacked: Tensor, k: int) -> Tensor:
     """Undo :func:`_stacked`: ``(k * n, ...)`` to ``(k, n, ...)``."""
     return stacked.reshape(k, -1, *stacked.shape[1:])
@@ -248,7 +275,7 @@ def _encoder_and_decoder(network: nn.Module, image: Tensor) -> _Halves | None:
     if encode is None or decode is None:
         return None
     called: list[nn.Module] = []
-    with evaluating(network), ExitStack() as hooks:
+    with ExitStack() as hooks:
         for layer in _active_layers(network).values():
             hooks.callback(layer.register_forward_hook(lambda layer, *_: called.append(layer)).remove)
         encode(image)

@@ -140,19 +140,20 @@ def total(maps: Tensor) -> Tensor:
 
 
 def moments_of(score: Score) -> tuple[str, ...]:
-    """Return the names of the moments a score needs.
+    """Return the names of the moments a score needs; parameters with a default are its own affair.
 
     Raises
     ------
     ConfigurationError
-        A parameter that is not named after a moment.
+        A parameter without a default that is not named after a moment.
 
     Examples
     --------
     >>> moments_of(bald)
     ('mean', 'mean_entropy')
     """
-    names = tuple(inspect.signature(score).parameters)
+    parameters = inspect.signature(score).parameters.values()
+    names = tuple(entry.name for entry in parameters if entry.default is entry.empty)
     if not names or not set(names) <= set(MOMENTS):
         raise ConfigurationError(
             "this function is no acquisition score",

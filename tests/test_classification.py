@@ -54,7 +54,7 @@ def test_strategies_work_on_classes_unchanged(shades, tmp_path, name, parameters
 
 
 def test_class_ids_are_told_recorded_and_compared(shades, tmp_path):
-    pool, _, oracle = shades
+    pool, *_ = shades
     experiment = alkit.Experiment(
         pool, LEARNER, alkit.strategy("random"), store=tmp_path / "r.db", classes=LabelSpec(CLASSES, per="image")
     )

@@ -58,7 +58,51 @@ class DropsInItsEncoder(nn.Module):
         return self.decode(self.encode(images))
 
 
+class WritesInPlace(nn.Module):
+    """Adds what was dropped to a map that all draws share, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, images):
+        maps = self.first(images)
+        dropped = self.drop(maps).clone()
+        return self.last(maps.add_(dropped).relu_())
+
+
+class WritesBehindTheBack(WritesInPlace):
+    """The same, and goes on with the map as if nothing had been written: a graph of its values is wrong."""
+
+    def forward(self, images):
+        maps = self.first(images)
+        maps.add_(self.drop(maps).clone())
+        return self.last(maps)
+
+
+class EncodesSomethingElse(TwoDropouts):
+    """Has methods of these names that have nothing to do with its forward pass."""
+
+    def encode(self, images):
+        return [images.mean(dim=1, keepdim=True)]
+
+    def decode(self, maps):
+        return maps[-1].expand(-1, 3, -1, -1) * 7
+
+
+class DropsByAFunction(TwoDropouts):
+    """Has a dropout without a layer, which is on in training only and is not drawn from."""
+
+    def forward(self, images):
+        return F.dropout(super().forward(images), 0.5, self.training)
+
+
 NETWORKS = {
+    "writes in place": WritesInPlace,
+    "writes behind the back": WritesBehindTheBack,
+    "encodes something else": EncodesSomethingElse,
+    "drops by a function": DropsByAFunction,
     "encode and decode": partial(alkit.UNet, in_channels=1, classes=2, widths=(4, 8)),
     "traced": TwoDropouts,
     "untraceable": Untraceable,
@@ -70,7 +114,7 @@ NETWORKS = {
 @pytest.fixture(params=NETWORKS, ids=str)
 def network(request):
     torch.manual_seed(0)
-    made = NETWORKS[request.param]()
+    made = NETWORKS[request.param]().train()
     for module in made.modules():  # statistics that are not those of the batch, so that evaluation mode shows
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
@@ -180,7 +224,7 @@ def test_a_network_without_dropout_says_so(images):
 
 
 def test_heads_are_those_of_the_network(images):
-    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.1, 4: 0.3})
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8, 8), heads={2: 0.1, 4: 0.3})
     heads = NetworkPosterior(CutNetwork(network), images).heads()
     with torch.no_grad():
         expected = network.eval().decode_all(network.encode(images))
