@@ -14,6 +14,7 @@ import importlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import field, fields, is_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,13 @@ def runtime(default: Any = None) -> Any:
 def written(value: object) -> Written:
     """Return the written form of `value`: numbers, strings, lists and dictionaries only.
 
-    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes.
+    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes;
+    an estimator of scikit-learn with its parameters.
 
     >>> from functools import partial
     >>> from alkit.types import LabelSpec
     >>> written(LabelSpec(("skin", "lesion")))
-    {'is': 'alkit.types:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None}}
+    {'is': 'alkit.types:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None, 'per': 'pixel'}}
     >>> built(written(LabelSpec(("skin", "lesion")))).classes
     ('skin', 'lesion')
     """
@@ -67,6 +69,9 @@ def written(value: object) -> Written:
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"opaque": _name(type(value)), "with": {"shape": list(value.shape), "content": content}}
+    if callable(getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
+        inside = value.get_params(deep=False)
+        return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in inside.items()}}
     plain = {key: entry for key, entry in getattr(value, "__dict__", {}).items() if isinstance(entry, _PLAIN)}
     return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
 
@@ -100,7 +105,10 @@ def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
     arguments = {name: built(entry, trusted) for name, entry in form["with"].items()}
     if "partial" in form:
         return functools.partial(built(form["partial"], trusted), *built(form["args"], trusted), **arguments)
-    return _imported(form["is"], trusted)(**arguments)
+    made = _imported(form["is"], trusted)
+    if not (isinstance(made, type) and is_dataclass(made)):
+        raise ConfigurationError(f"{form['is']} is nothing a record is made of", expected="a dataclass")
+    return made(**arguments)
 
 
 def opaque_parts(form: Written) -> list[str]:
@@ -160,6 +168,12 @@ def _imported(name: str, trusted: Collection[str]) -> Any:
         thing: Any = importlib.import_module(module)
         for part in path.split("."):
             thing = getattr(thing, part)
+            if isinstance(thing, ModuleType):  # what a trusted module imports is not therefore trusted
+                break
     except (ImportError, AttributeError) as reason:
         raise ConfigurationError(f"{name} cannot be found any more ({reason})") from reason
+    if str(getattr(thing, "__module__", "")).partition(".")[0] not in trusted:
+        raise ConfigurationError(
+            f"{name} is something of another package", expected=f"what is defined in {', '.join(sorted(trusted))}"
+        )
     return thing

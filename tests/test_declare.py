@@ -55,6 +55,33 @@ def test_a_record_cannot_name_just_any_function(name):
         built({"partial": {"named": name}, "args": [], "with": {}}, HERE)
 
 
+@pytest.mark.parametrize(
+    "name", ["alkit.files:os.system", "alkit.store:sqlite3.connect", "alkit.files:os", "alkit.store:json"]
+)
+def test_what_a_trusted_module_imports_is_not_trusted(name, tmp_path):
+    for form in ({"is": name, "with": {}}, {"named": name}, {"partial": {"named": name}, "args": [], "with": {}}):
+        with pytest.raises(alkit.ConfigurationError, match=r"another package|nothing a record"):
+            built(form)
+
+
+def test_a_function_is_not_called_to_build_a_value(tmp_path):
+    form = {"is": "alkit.files:write_atomically", "with": {"path": str(tmp_path / "file"), "content": "x"}}
+    with pytest.raises(alkit.ConfigurationError, match="nothing a record is made of"):
+        built(form)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_parameters_of_an_estimator_count_those_inside_it_too():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    one, other = (written(make_pipeline(StandardScaler(), LogisticRegression(C=c))) for c in (1.0, 2.0))
+    assert opaque_parts(one)
+    assert differences(one, other)
+    assert differences(one, json.loads(json.dumps(one))) == []
+
+
 def test_a_name_that_is_gone_is_an_error_of_ours():
     with pytest.raises(alkit.ConfigurationError, match="cannot be found"):
         built({"is": "alkit.types:NoSuchThing", "with": {}})

@@ -67,3 +67,4 @@ def test_batches_hold_about_a_million_pixels(side, expected):
     assert max(map(len, cut)) == expected
     assert [id for some in cut for id in some] == ids
     assert list(batches([], Pool())) == []
+    assert max(map(len, batches(ids, Pool(), at_once=100))) == min(100, max(1, 2**20 // side**2))

@@ -47,6 +47,8 @@ def median_entropy(mean):
         (MCDropout(score="bald"), (scores.bald, alkit.Dropout(20))),
         (MCDropout(score="variance"), (scores.variance, alkit.Dropout(20))),
         (MCDropout(score="edt-variance"), (scores.edt_variance, alkit.Dropout(20))),
+        (MCDropout(score="least-confidence"), (scores.least_confidence, alkit.Dropout(20))),
+        (MCDropout(score="margin"), (scores.margin, alkit.Dropout(20))),
         (MCDropout(score=scores.margin), (scores.margin, alkit.Dropout(20))),
         (MCDropout(score=median_entropy), (median_entropy, alkit.Dropout(20))),
         (EnsembleS(), (scores.entropy, alkit.Members())),

@@ -195,6 +195,10 @@ class EstimatorPredictor:
         """
         return self.of_rows(_rows_of(images, self.rows))
 
+    def images_at_once(self, images: Images) -> int:
+        """Return how many images a strategy should ask about at once: a call costs more than a row."""
+        return 1024
+
     def of_rows(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Return class probabilities of rows."""
         if rows.shape[1] != (width := self.lesson.rows.shape[1]):
