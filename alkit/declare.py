@@ -69,8 +69,8 @@ def written(value: object) -> Written:
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"opaque": _name(type(value)), "with": {"shape": list(value.shape), "content": content}}
-    if callable(getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
-        inside = value.get_params(deep=False)
+    if callable(get_params := getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
+        inside = get_params(deep=False)
         return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in inside.items()}}
     plain = {key: entry for key, entry in getattr(value, "__dict__", {}).items() if isinstance(entry, _PLAIN)}
     return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
