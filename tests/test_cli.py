@@ -91,7 +91,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--test-fraction", "1.5"], "split"),
         (["--size", "17"], "divisible by 2"),
         (["--device", "abacus"], "abacus"),
-        (["--strategy", "dsal"], "1/4"),
+        (["--strategy", "dsal"], "1/2"),
         (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
         (["--strategy", "random", "--initial", "ceal"], "random or ssl-cluster"),
         (["--strategy", "ensemble-s", "--members", "1"], "2 or more"),

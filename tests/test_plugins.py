@@ -1,6 +1,8 @@
 import sys
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
@@ -73,3 +75,51 @@ def test_records_may_name_plugins_and_nothing_else():
     trusted = plugins.trusted_packages()
     assert {"alkit", "alkit_baselines"} <= trusted
     assert not trusted & {"os", "subprocess", "builtins", "torch"}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A strategy with a parameter of each plain kind."""
+
+    count: int = 1
+    share: float = 0.5
+    name: str = "a"
+    on: bool = True
+    kind: Literal["soft", "hard"] = "soft"
+    limit: int | None = None
+    widths: tuple[int, ...] = ()
+    inner: object = None
+
+    def select(self, view, n, rng):
+        return alkit.Selection(view.candidates[:n])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ({"count": 3}, {"count": "3"}),
+        ({"count": 3}, {"count": 3.0}),
+        ({"count": 3}, {"count": True}),
+        ({"share": 1}, {"share": "0.5"}),
+        ({"name": "b"}, {"name": 3}),
+        ({"on": False}, {"on": 0}),
+        ({"kind": "hard"}, {"kind": "medium"}),
+        ({"limit": None}, {"limit": "none"}),
+        ({"widths": [1, 2]}, {"widths": [1, "2"]}),
+        ({"widths": (1,)}, {"widths": 1}),
+        ({"inner": "anything"}, {"count": None}),
+    ],
+    ids=str,
+)
+def test_a_parameter_of_another_type_is_refused_and_the_type_is_named(installed, right, wrong):
+    installed(point("typed", "a", f"{__name__}:Typed"))
+    alkit.strategy("typed", **right)
+    (name,) = wrong
+    with pytest.raises(alkit.ConfigurationError, match=rf"^{name} of strategy 'typed' is of another type.*expected"):
+        alkit.strategy("typed", **wrong)
+
+
+def test_a_parameter_without_a_default_must_be_given(installed):
+    installed(point("then", "a", "alkit:Then"))
+    with pytest.raises(alkit.ConfigurationError, match="needs a value for warm, after"):
+        alkit.strategy("then", cold=alkit.strategies)

@@ -1,0 +1,126 @@
+"""What a registered strategy says of itself: in one line, what it needs, and what its parameters mean."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import docstring_parser
+
+from alkit.errors import ConfigurationError
+from alkit.plugins import distribution, found, in_words, kinds_of, loaded, strategies
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a strategy.
+
+    Parameters
+    ----------
+    name:
+        As it is passed.
+    kind:
+        Its type, in words; empty where the strategy does not say.
+    default:
+        Its default, as Python writes it; None where there is none and a value must be given.
+    meaning:
+        From the docstring.
+    """
+
+    name: str
+    kind: str
+    default: str | None
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What can be known of a registered strategy without running it.
+
+    Parameters
+    ----------
+    name, distribution, version, object:
+        From the metadata of the installed distribution.
+    summary:
+        The first line of its docstring.
+    starts_cold:
+        Whether it can choose before there is a model.
+    needs:
+        What else it relies on: ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``.
+    parameters:
+        In the order they are declared.
+    problem:
+        Why it cannot be imported, in which case nothing but the metadata is known; empty where it can.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    object: str
+    summary: str = ""
+    starts_cold: bool = True
+    needs: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    problem: str = ""
+
+
+def describe(name: str) -> Description:
+    """Describe a registered strategy; one that cannot be imported by the reason why.
+
+    Raises
+    ------
+    UnknownNameError
+        No such strategy.
+
+    Examples
+    --------
+    >>> describe("ssl-cluster").parameters[1].default
+    '10'
+    """
+    point = found(name)
+    version = point.dist.version if point.dist is not None else "?"
+    facts = (name, distribution(point), version, point.value)
+    try:
+        factory = loaded(point)
+    except ConfigurationError as reason:
+        return Description(*facts, problem=str(reason))
+    said = docstring_parser.parse_from_object(factory) if isinstance(factory, type) else None
+    text = inspect.getdoc(factory) or ""
+    meanings = {entry.arg_name: entry.description or "" for entry in (said or docstring_parser.parse(text)).params}
+    shared = {part.strip(): words for names, words in meanings.items() for part in names.split(",")}
+    kinds = kinds_of(factory)
+    return Description(
+        *facts,
+        summary=text.partition("\n")[0],
+        starts_cold=_whether_cold(factory),
+        needs=_needs(factory),
+        parameters=tuple(
+            Parameter(
+                entry.name,
+                in_words(kinds[entry.name]) if entry.name in kinds else "",
+                None if entry.default is entry.empty else _default(entry.default),
+                " ".join(shared.get(entry.name, "").split()),
+            )
+            for entry in inspect.signature(factory).parameters.values()
+        ),
+    )
+
+
+def describe_all() -> list[Description]:
+    """Describe every registered strategy, by name."""
+    return [describe(name) for name in strategies()]
+
+
+def _whether_cold(factory: object) -> bool:
+    """A property that depends on the parameters counts as a yes: it is asked of the strategy itself when it is made."""
+    return bool(getattr(factory, "starts_cold", True))
+
+
+def _needs(factory: object) -> tuple[str, ...]:
+    needs = getattr(factory, "needs", ())
+    return tuple(needs) if isinstance(needs, tuple | list) else ()
+
+
+def _default(value: object) -> str:
+    """Write a default; of one that is made anew each time, which dataclasses mark, only that there is one."""
+    return "made when needed" if type(value).__name__ == "_HAS_DEFAULT_FACTORY_CLASS" else repr(value)
