@@ -2,7 +2,15 @@ from . import scores as scores
 from . import synthetic as synthetic
 from .clustering import Clusters as Clusters
 from .clustering import kmeans as kmeans
+from .compose import DuplicatesLast as DuplicatesLast
+from .compose import Filter as Filter
+from .compose import FromFunction as FromFunction
+from .compose import Mix as Mix
+from .compose import PerCluster as PerCluster
+from .compose import Ranking as Ranking
+from .compose import Stochastic as Stochastic
 from .compose import Then as Then
+from .compose import Uncertainty as Uncertainty
 from .deform import Deformation as Deformation
 from .draws import Deterministic as Deterministic
 from .draws import Dropout as Dropout

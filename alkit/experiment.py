@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 import alkit.plugins
+from alkit.compose import Choice, as_strategy
 from alkit.declare import built
 from alkit.errors import (
     ColdStartError,
@@ -79,7 +80,7 @@ class Experiment:
     learner:
         Trains a model on the labels there are.
     strategy:
-        Decides what to label next.
+        Decides what to label next: a strategy, or a function of view, n and rng that returns ids.
     store:
         The record's file. One that exists is gone on with, if it was made with the same arguments. None keeps the
         record in a temporary folder, for as long as the experiment lives.
@@ -124,18 +125,19 @@ class Experiment:
         self,
         pool: Pool,
         learner: Learner,
-        strategy: Strategy,
+        strategy: Strategy | Choice,
         store: str | os.PathLike[str] | None = None,
         seed: int = 0,
         *,
-        initial: Strategy | None = None,
+        initial: Strategy | Choice | None = None,
         classes: LabelSpec | Sequence[str] | None = None,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
-        _check_part("strategy", strategy, "select")
         _check_part("learner", learner, "fit")
+        strategy = as_strategy("strategy", strategy)
+        initial = None if initial is None else as_strategy("initial", initial)
         given = initial
         if initial is not None and not getattr(initial, "starts_cold", True):
             raise ColdStartError(
@@ -166,8 +168,8 @@ class Experiment:
         *,
         pool: Pool | None = None,
         learner: Learner | None = None,
-        strategy: Strategy | None = None,
-        initial: Strategy | None = None,
+        strategy: Strategy | Choice | None = None,
+        initial: Strategy | Choice | None = None,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> Experiment:

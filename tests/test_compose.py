@@ -1,11 +1,17 @@
 """Strategies made of strategies, and what happens before there is a model."""
 
+import json
+from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import alkit
 from alkit import scores
+from alkit.declare import built, differences, written
 
 
 @dataclass(frozen=True)
@@ -112,3 +118,276 @@ def test_scores_are_of_the_candidates_and_asking_twice_is_free(world, tmp_path):
     world.experiment(tmp_path / "r.db", Curious()).run(world.oracle, start=5, batch=5, rounds=2)
     assert [len(ids) for ids, _, _ in seen] == [35, 30]
     assert all(ids == candidates and same for ids, same, candidates in seen)
+
+
+# Compositions on a view whose scores, clusters and features are given.
+
+
+@dataclass
+class Given:
+    """A view of `n` images whose sorted ids tell nothing; the candidates are all but the labelled ones."""
+
+    values: dict
+    labelled: tuple = ()
+    round: int = 1
+    rows: dict | None = None
+    labels: dict | None = None
+
+    @property
+    def ids(self):
+        return tuple(sorted(self.values))
+
+    @property
+    def candidates(self):
+        return tuple(id for id in self.ids if id not in self.labelled)
+
+    def scores(self, score, sampler=None, reduction=None):
+        return {id: self.values[id] for id in self.candidates}
+
+    def features(self, extractor):
+        return np.array([self.rows[id] for id in self.ids], np.float32)
+
+    def clusters(self, extractor, k):
+        labels = np.array([self.labels[id] for id in self.ids])
+        return alkit.Clusters(self.ids, labels, np.arange(len(labels)) / 10, k)
+
+    def predictions(self):
+        for id in self.candidates:
+            yield alkit.Predictions((id,), np.full((1, 2, 1, 1), self.values[id], np.float32))
+
+
+def numbered(n, seed=0, **more):
+    chance = np.random.default_rng(seed)
+    ids = [f"{letter}{number}" for number, letter in enumerate(chance.choice(list("abcdefgh"), n))]
+    return Given(dict(zip(ids, chance.random(n).tolist(), strict=True)), **more)
+
+
+def first(view, n, rng):
+    return view.candidates[:n]
+
+
+def chance(view, n, rng):
+    return [view.candidates[i] for i in rng.permutation(len(view.candidates))[:n]]
+
+
+SCORE = alkit.Uncertainty(scores.entropy)
+FEATURES = alkit.Reconstruction()
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def highest(view, n):
+    return sorted(view.candidates, key=lambda id: (-view.values[id], id))[:n]
+
+
+@given(n=st.integers(0, 12), factor=st.integers(1, 4), seed=st.integers(0, 99))
+def test_filter_lets_the_second_choose_among_the_highest_of_the_first(n, factor, seed):
+    view = numbered(20, seed, labelled=())
+    seen = []
+
+    def last(inner, n, rng):
+        seen.append(inner)
+        return list(inner.candidates)[::-1][:n]
+
+    chosen = alkit.Filter(SCORE, then=last, factor=factor).select(view, n, rng())
+    offered = sorted(highest(view, min(20, n * factor)))
+    assert list(seen[0].candidates) == offered
+    assert chosen.ids == tuple(offered[::-1][:n])
+    assert set(seen[0].scores(scores.margin)) == set(offered)
+    assert [id for batch in seen[0].predictions() for id in batch.ids] == offered
+    assert seen[0].ids == view.ids
+
+
+@given(n=st.integers(0, 30), shares=st.lists(st.floats(0.01, 10), min_size=1, max_size=4))
+def test_a_mix_gives_each_part_its_share_and_nothing_twice(n, shares):
+    view = numbered(30)
+    named = {Named(f"part {place}"): share for place, share in enumerate(shares)}
+    chosen = alkit.Mix(named).select(view, n, rng())
+    assert len(chosen.ids) == len(set(chosen.ids)) == n
+    for part, share in named.items():
+        count = list(chosen.stands_for or ()).count(part.name)
+        assert abs(count - n * share / sum(shares)) < 1 + 1e-6
+
+
+def test_a_mix_is_interleaved_and_each_part_chooses_of_what_is_left():
+    view = numbered(30)
+    chosen = alkit.Mix({Named("a"): 0.75, Named("b"): 0.25}).select(view, 8, rng())
+    assert chosen.stands_for == ("a", "a", "b", "a", "a", "a", "b", "a")
+    assert sorted(chosen.ids) == sorted(view.candidates[:8])
+    swapped = alkit.Mix({Named("a"): 3, Named("b"): 1}).select(view, 8, rng())
+    assert swapped == chosen
+
+
+def test_a_stochastic_batch_draws_in_proportion_to_a_power_of_the_score():
+    view = Given({"a": 1.0, "b": 2.0, "c": 4.0, "d": 0.0, "e": -1e-9})
+    for power in (0, 1, 2):
+        strategy, stream = alkit.Stochastic(SCORE, power=power), rng()
+        firsts = Counter(strategy.select(view, 1, stream).ids[0] for _ in range(4000))
+        weights = {id: view.values[id] ** power for id in "abc"}
+        for id in "abc":
+            expected = weights[id] / sum(weights.values())
+            assert firsts[id] / 4000 == pytest.approx(expected, abs=0.03)
+        assert not firsts["d"] + firsts["e"]
+    whole = [alkit.Stochastic(SCORE).select(view, 5, rng(seed)).ids for seed in range(40)]
+    assert all(set(ids[3:]) == {"d", "e"} for ids in whole)
+    assert len({ids[3:] for ids in whole}) == 2
+    steep = alkit.Stochastic(SCORE, power=1e6).select(view, 3, rng())
+    assert steep.ids == ("c", "b", "a")
+    assert steep.scores == (4.0, 2.0, 1.0)
+
+
+def test_a_stochastic_batch_refuses_scores_that_are_not_finite():
+    with pytest.raises(alkit.SelectionError, match="'b' is not finite"):
+        alkit.Stochastic(SCORE).select(Given({"a": 1.0, "b": float("nan")}), 1, rng())
+
+
+@given(n=st.integers(0, 18), seed=st.integers(0, 99))
+def test_every_cluster_gives_its_share_of_the_candidates_the_highest_first(n, seed):
+    view = numbered(20, seed)
+    view.labelled = view.ids[:2]
+    view.labels = {id: int(rng(seed + place).integers(3)) for place, id in enumerate(view.ids)}
+    for label, id in enumerate(view.ids[-3:]):
+        view.labels[id] = label  # none is empty
+    chosen = alkit.PerCluster(SCORE, FEATURES, clusters=3).select(view, n, rng())
+    assert len(set(chosen.ids)) == n
+    assert list(chosen.scores) == sorted(chosen.scores, reverse=True)
+    groups = [[id for id in view.candidates if view.labels[id] == label] for label in range(3)]
+    for group, share in zip(groups, alkit.largest_remainder(n, [len(group) for group in groups]), strict=True):
+        expected = sorted(group, key=lambda id: (-view.values[id], id))[:share]
+        assert sorted(id for id in chosen.ids if id in group) == sorted(expected)
+    assert all(
+        f"cluster {view.labels[id] + 1} of 3" in said for id, said in zip(chosen.ids, chosen.stands_for, strict=True)
+    )
+
+
+def twins():
+    """Eight images: a1, a2 and a3 show one thing, b1 and b2 another, c, d and e nothing of the kind."""
+    away = {"a": [5, 0, 0], "b": [0, 5, 0], "c": [0, 0, 5], "d": [-5, -5, 0], "e": [0, -5, -5]}
+    ids = ["a1", "a2", "a3", "b1", "b2", "c", "d", "e"]
+    rows = {id: np.array(away[id[0]], float) + 0.001 * place for place, id in enumerate(ids)}
+    return Given(dict.fromkeys(ids, 1.0), rows=rows)
+
+
+@pytest.mark.parametrize("inner", [first, chance], ids=["first", "chance"])
+def test_near_duplicates_come_only_when_nothing_else_is_left_and_are_said_to(inner):
+    view, strategy = twins(), alkit.DuplicatesLast(inner, FEATURES, similarity=0.99)
+    few = strategy.select(view, 4, rng())
+    assert set(few.ids) <= {"a1", "b1", "c", "d", "e"}
+    many = strategy.select(view, 7, rng())
+    assert set(many.ids[:5]) == {"a1", "b1", "c", "d", "e"}
+    assert set(many.ids[5:]) < {"a2", "a3", "b2"}
+    for id, said in zip(many.ids, many.stands_for, strict=True):
+        assert said == (f"nothing else is left: near-duplicate of {id[0]}1" if id in ("a2", "a3", "b2") else "")
+    view.labelled = ("b2", "c")
+    after = strategy.select(view, 6, rng())
+    assert set(after.ids[:3]) == {"a1", "d", "e"}
+    assert dict(zip(after.ids, after.stands_for, strict=True))["b1"].endswith("of b2")
+
+
+def test_pseudo_labels_of_the_parts_are_kept_and_never_among_the_queried():
+    @dataclass(frozen=True)
+    class Trusting:
+        def select(self, view, n, rng):
+            return alkit.Selection(view.candidates[:n], pseudo_labels=view.candidates[n : n + 5])
+
+    view = numbered(12)
+    for strategy in (
+        alkit.Mix({Trusting(): 1, Named("other"): 1}),
+        alkit.Filter(SCORE, Trusting(), factor=3),
+        alkit.Then(Trusting(), Named("x"), 5),
+    ):
+        chosen = strategy.select(view, 4, rng())
+        assert chosen.pseudo_labels
+        assert not set(chosen.ids) & set(chosen.pseudo_labels)
+
+
+NESTED = alkit.Then(
+    alkit.DuplicatesLast(alkit.strategy("random"), FEATURES),
+    alkit.Mix(
+        {
+            alkit.Filter(SCORE, then=alkit.PerCluster(SCORE, FEATURES, 2), factor=3): 2,
+            alkit.Stochastic(alkit.Uncertainty(scores.bald, alkit.Dropout(3)), power=2): 1,
+            alkit.FromFunction(first): 1,
+        }
+    ),
+    after=4,
+)
+
+
+def test_compositions_nest_and_say_what_they_need():
+    assert NESTED.starts_cold
+    assert NESTED.needs == ("features", "dropout")
+    assert not NESTED.warm.starts_cold
+    assert "Filter(ranking=Uncertainty(score=<function entropy" in repr(NESTED)
+    view = twins()
+    view.labels = {id: int(id[0] > "b") for id in view.ids}
+    view.labelled = ("a1",)
+    assert len(set(NESTED.select(view, 3, rng()).ids)) == 3
+    view.labelled = ("a1", "b1", "c", "d")
+    assert set(NESTED.select(view, 4, rng()).ids) == {"a2", "a3", "b2", "e"}
+
+
+def test_a_nested_composition_has_one_written_form_that_is_built_again_exactly():
+    form = json.loads(json.dumps(written(NESTED)))
+    assert built(form, {"alkit", "alkit_baselines", "test_compose"}) == NESTED
+    assert written(built(form, {"alkit", "alkit_baselines", "test_compose"})) == form
+    other = alkit.Then(NESTED.cold, alkit.Stochastic(SCORE), after=4)
+    assert differences(form, written(other))
+
+
+def test_a_function_is_a_strategy_wherever_one_is_taken(world, tmp_path):
+    experiment = world.experiment(tmp_path / "a.db", alkit.Then(first, chance, after=9))
+    history = experiment.run(world.oracle, start=5, batch=5, rounds=1)
+    assert history[0].ids == tuple(sorted(world.pool.ids)[:5])
+    plain = alkit.Experiment(world.pool, world.learner, first, store=tmp_path / "b.db", initial=chance)
+    assert plain.initial == alkit.FromFunction(chance)
+    assert plain.run(world.oracle, start=5, batch=5, rounds=1)[1].n_labels == 10
+
+    def warm(view, n, rng):
+        return view.candidates[:n]
+
+    warm.starts_cold = False
+    assert not alkit.FromFunction(warm).starts_cold
+    for wrong in (lambda view, n, rng: "abc", lambda view, n, rng: 7, lambda view, n, rng: None):
+        with pytest.raises(alkit.SelectionError, match="list of ids"):
+            alkit.FromFunction(wrong).select(numbered(4), 1, rng())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: alkit.Filter(first, then=first),
+        lambda: alkit.Filter(SCORE, then="random"),
+        lambda: alkit.Filter(SCORE, then=first, factor=0),
+        lambda: alkit.Mix({}),
+        lambda: alkit.Mix([first]),
+        lambda: alkit.Mix({first: 0}),
+        lambda: alkit.Mix({first: -1, chance: 2}),
+        lambda: alkit.Mix({"random": 1}),
+        lambda: alkit.Stochastic(SCORE, power=-1),
+        lambda: alkit.Stochastic(first),
+        lambda: alkit.PerCluster(SCORE, "pixels"),
+        lambda: alkit.PerCluster(SCORE, FEATURES, clusters=0),
+        lambda: alkit.DuplicatesLast(first, FEATURES, similarity=1.5),
+        lambda: alkit.DuplicatesLast(Named, FEATURES),
+        lambda: alkit.Uncertainty("entropy"),
+        lambda: alkit.Uncertainty(scores.entropy, sampler="dropout"),
+        lambda: alkit.Uncertainty(lambda average: average),
+    ],
+)
+def test_what_cannot_be_composed_is_refused_when_it_is_made(wrong):
+    with pytest.raises(alkit.ConfigurationError):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [alkit.Filter(SCORE, first), alkit.Mix({first: 1}), alkit.PerCluster(SCORE, FEATURES, 2), alkit.Stochastic(SCORE)],
+)
+def test_more_images_than_there_are_cannot_be_chosen(whole):
+    view = twins()
+    view.labels = {id: int(id[0] > "b") for id in view.ids}
+    with pytest.raises(alkit.SelectionError, match="not so many"):
+        whole.select(view, 9, rng())

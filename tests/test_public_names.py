@@ -7,11 +7,13 @@ import sys
 import alkit
 
 NAMES = """
-AlkitError Answer ArrayPool Clusters ColdStartError ConfigurationError ConflictError DataError DatasetPool Deformation
-Experiment FeatureExtractor FittedExtractor ImageError ImagePool Invalid LabelError LabelSpec Labelled Learner
-MaskOracle MissingDependencyError Oracle Pool Predictions Predictor Progress Query QueryError Reconstruction
-ResumeError RoundResult SKIP SegmentationLearner Selection SelectionError Skip StoreBusyError StoreError Strategy
-Stream UNet UnknownNameError View cluster_order kmeans learning_curves stands_for strategies strategy synthetic top_k
+AlkitError Answer ArrayPool ClassificationLearner Clusters ColdStartError ConfigurationError ConflictError DataError
+DatasetPool Deformation Deterministic Dropout DuplicatesLast Ensemble EstimatorLearner Experiment FeatureExtractor
+Filter FittedExtractor FromFunction ImageError ImagePool Invalid LabelError LabelOracle LabelSpec Labelled Learner
+MaskOracle Members MissingDependencyError Mix Oracle PerCluster Pool Posterior Predictions Predictor Progress Query
+QueryError Ranking Reconstruction ResumeError RoundResult SKIP Sampler SegmentationLearner Selection SelectionError
+Skip SmpNetwork Stochastic StoreBusyError StoreError Strategy Stream Then UNet Uncertainty UnknownNameError View
+cluster_order kmeans largest_remainder learning_curves scores stands_for strategies strategy synthetic top_k
 """.split()
 
 
