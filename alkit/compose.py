@@ -114,7 +114,7 @@ class Uncertainty:
     Parameters
     ----------
     score:
-        From :mod:`alkit.scores`, or any function of the same kind.
+        One of :mod:`alkit.scores`, as a function or by name such as ``"bald"``, or any function of the same kind.
     sampler:
         What draws predictions; by default the prediction itself is the one draw.
     reduction:
@@ -127,16 +127,14 @@ class Uncertainty:
     ('dropout',)
     """
 
-    score: Score
+    score: str | Score
     sampler: Sampler = DETERMINISTIC
     reduction: Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores import moments_of
+        from alkit.scores import named
 
-        if not callable(self.score):
-            raise ConfigurationError("score is no function", got=repr(self.score), hint="such as alkit.scores.entropy")
-        moments_of(self.score)
+        named(self.score)
         if not callable(getattr(self.sampler, "sample", None)):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
 
@@ -148,16 +146,18 @@ class Uncertainty:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the sampler and the score rely on."""
-        from alkit.scores import moments_of
+        from alkit.scores import moments_of, named
 
-        moments = moments_of(self.score)
+        moments = moments_of(named(self.score))
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
         sampled = {Dropout: "dropout", Members: "members"}.get(type(self.sampler)) if drawn else None
         return tuple(name for name in (sampled, "heads" if "heads" in moments else None) if name is not None)
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate."""
-        return view.scores(self.score, self.sampler, self.reduction)
+        from alkit.scores import named
+
+        return view.scores(named(self.score), self.sampler, self.reduction)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` highest; equal scores go by id."""

@@ -48,6 +48,10 @@ class Dropout:
     A draw is one thinned network: its masks depend on the seed, the draw's number and the layer alone, and are the same
     for every image. So scores do not depend on which images share a batch, and images are compared under the same
     networks. Deviation: torch's own dropout has another mask for each image.
+
+    Layers are torch's Dropout and Dropout1d to Dropout3d, called as modules. Dropout by a function, and inside LSTM and
+    MultiheadAttention, is not drawn; a network that has no other is refused. The images must come first in what a layer
+    sees. A model serves one thread at a time.
     """
 
     draws: int = 20

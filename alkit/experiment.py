@@ -38,6 +38,7 @@ from alkit.errors import (
 )
 from alkit.evaluation import TestLabels, measure
 from alkit.labels import Labels
+from alkit.learners.equipment import check_needs
 from alkit.pools import check_pool, mask_sizes
 from alkit.protocols import (
     Learner,
@@ -106,6 +107,8 @@ class Experiment:
         The pool is empty or its ids are not unique.
     ColdStartError
         `initial` needs a trained model.
+    ConfigurationError
+        A part is none, or the strategy needs an ensemble, dropout or heads that the learner's models would not have.
 
     Examples
     --------
@@ -146,6 +149,7 @@ class Experiment:
             )
         if initial is None:
             initial = strategy if getattr(strategy, "starts_cold", True) else alkit.plugins.strategy("random")
+        check_needs(tuple(getattr(strategy, "needs", ())), learner, pool)
         self.pool, self.learner, self.strategy, self.initial = pool, learner, strategy, initial
         self.seed, self.report = int(seed), report
         self._stream = Stream(self.seed)
@@ -159,7 +163,7 @@ class Experiment:
         self._labels = Labels(self._store, self._representations)
         self._test_labels = TestLabels(self._collect)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
-        self._scores: tuple[str, Scoring] | None = None  # the file of the model they are by
+        self._scores: tuple[tuple[str, int], Scoring] | None = None  # by the file of the model, and the round
 
     @classmethod
     def open(
@@ -618,15 +622,18 @@ class Experiment:
     def _scoring(self) -> Scoring:
         """Return the scores of the last round's model; they are kept until there is another."""
         if (last := self._store.last_model()) is None:
+            if self._store.answers():
+                raise ColdStartError("there are labels, and no model of them yet", hint="fit() first")
             raise ColdStartError(
                 "there is no model yet: predictions and scores begin with round 1",
                 hint=f"initial= a strategy that needs none, such as {' or '.join(alkit.plugins.cold_strategies())}",
             )
-        if self._scores is None or self._scores[0] != last[0]:
+        key = last[0], len(self._store.rounds())
+        if self._scores is None or self._scores[0] != key:
             from alkit.scoring import Scoring  # torch: not for those who only ask and tell
 
-            draws = self._stream.child("round", len(self._store.rounds()), "draws")
-            self._scores = last[0], Scoring(self.pool, self._predictor(), draws, self.report)
+            draws = self._stream.child("round", key[1], "draws")
+            self._scores = key, Scoring(self.pool, self._predictor(), draws, self.report)
         return self._scores[1]
 
     def _check_test(self, test: Pool) -> None:

@@ -74,11 +74,17 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
     """
     factory = loaded(found(name))
-    return cast(Strategy, _made(name, factory, parameters))
+    return cast(Strategy, made(name, factory, parameters))
 
 
-def _made(name: str, factory: Callable[..., object], parameters: Mapping[str, object]) -> object:
-    """Call a factory with parameters that were checked by name and type."""
+def made(name: str, factory: Callable[..., object], parameters: Mapping[str, object]) -> object:
+    """Call a factory with parameters that were checked by name and type.
+
+    Raises
+    ------
+    ConfigurationError
+        One that it does not take, one that is missing, or one of another type than it says.
+    """
     accepted = inspect.signature(factory).parameters
     for parameter in parameters:
         if parameter not in accepted:

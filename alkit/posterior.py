@@ -1,8 +1,8 @@
 """One batch of images inside a network: its prediction, its draws by dropout, its heads.
 
 What does not depend on dropout, above all the encoder, is computed once per batch however many draws are taken. Three
-ways, the first that works: a network with ``encode`` and ``decode`` is cut between them; any other is cut at its first
-dropout by ``torch.fx``; what cannot be traced runs in full for each draw.
+ways, the first that gives what the whole network gives: a network with ``encode`` and ``decode`` is cut between them;
+any other is cut at its first dropout by ``torch.fx``; what cannot be traced runs in full for each draw.
 
 References
 ----------
@@ -11,7 +11,7 @@ Gal, Ghahramani. "Dropout as a Bayesian Approximation". ICML 2016.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -85,7 +85,8 @@ class CutNetwork:
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images like these the byte budget holds inside the network, at least 1.
 
-        Measured on one image: the maps that are shared, and twice what goes in and out of the largest layer.
+        Measured on one image: the maps that are shared, twice what goes in and out of the largest layer, and six times
+        what comes out at the end.
         """
         key = tuple(images.shape[1:])
         if key not in self._footprints:
@@ -106,8 +107,9 @@ class CutNetwork:
                 if not list(module.children()):
                     hooks.callback(module.register_forward_hook(measure).remove)
             shared = halves.shared(image)
-            halves.rest(shared)
-        return _bytes(shared) + 2 * largest
+            logits = halves.rest(shared)
+        # Of the probabilities there are a few copies: the draw, its step, the moments.
+        return _bytes(shared) + 2 * largest + 6 * _bytes([logits])
 
 
 class NetworkPosterior:
@@ -127,9 +129,7 @@ class NetworkPosterior:
 
     def prediction(self) -> Tensor:
         """Return soft-max probabilities, dropout off, ``(n, classes, *space)``."""
-        shared = self._shared
-        with evaluating(self._cut.network):
-            return _probabilities(self._halves.rest(shared))
+        return self._prediction
 
     def heads(self) -> tuple[Tensor, ...]:
         """Return the probabilities of each head of deep supervision, the final one first.
@@ -164,10 +164,23 @@ class NetworkPosterior:
         at_once = max(1, self._cut.images_at_once(self._images) // n) if stackable else 1
         for begin in range(0, draws, at_once):
             numbers = range(begin, min(begin + at_once, draws))
-            with evaluating(self._cut.network), _dropping(layers, numbers, stream):
+            with evaluating(self._cut.network), _dropping(layers, numbers, n, stream) as called:
                 logits = self._halves.rest(_stacked(shared, len(numbers)))
                 chunk = _split(_probabilities(logits), len(numbers))
+            if not called:
+                raise ConfigurationError(
+                    "no dropout layer of this network took part in its prediction",
+                    got=", ".join(layers),
+                    expected="layers that are called as modules",
+                    hint="an Ensemble of it",
+                )
             yield chunk  # outside of the block, whose settings would reach whoever asks for the next
+
+    @cached_property
+    def _prediction(self) -> Tensor:
+        shared = self._shared
+        with evaluating(self._cut.network):
+            return _probabilities(self._halves.rest(shared))
 
     @cached_property
     def _shared(self) -> Shared:
@@ -204,18 +217,29 @@ def _active_layers(network: nn.Module) -> dict[str, _DropoutNd]:
 
 
 @contextmanager
-def _dropping(layers: Mapping[str, _DropoutNd], numbers: Sequence[int], stream: Stream) -> Iterator[None]:
+def _dropping(layers: Mapping[str, _DropoutNd], numbers: Sequence[int], n: int, stream: Stream) -> Iterator[list[str]]:
     """Let the layers of a network in evaluation mode drop, inside the block, as the draws of these numbers do.
 
-    The batch holds the draws one after the other. A mask is drawn from (seed, draw, layer, how often the layer was
-    called), on the CPU so that every device has the same, and is shared by the images of its draw.
+    Yields the names of the layers that were called, which fills in the block. The batch holds the draws one after the
+    other. A mask is drawn from (seed, draw, layer, how often the layer was called), on the CPU so that every device has
+    the same, and is shared by the images of its draw.
     """
+
+    called: list[str] = []
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
         calls = 0
 
         def drop(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             nonlocal calls
+            if len(output) % (len(numbers) * n):
+                raise ConfigurationError(
+                    f"the dropout layer {name!r} sees something else than images first",
+                    got=f"shape {tuple(output.shape)}",
+                    expected=f"a multiple of {len(numbers) * n} rows",
+                    hint="batch_first=True, where it is a transformer",
+                )
+            called.append(name)
             masks = [_mask(cast(_DropoutNd, layer), output, stream.child(t, name, calls)) for t in numbers]
             calls += 1
             factors = torch.stack(masks).to(output)[:, None]  # (k, 1, ...)
@@ -226,7 +250,7 @@ def _dropping(layers: Mapping[str, _DropoutNd], numbers: Sequence[int], stream: 
     with ExitStack() as hooks:
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(hook(name)).remove)
-        yield
+        yield called
 
 
 def _mask(layer: _DropoutNd, output: Tensor, stream: Stream) -> Tensor:
@@ -241,6 +265,11 @@ def _mask(layer: _DropoutNd, output: Tensor, stream: Stream) -> Tensor:
 def _stacked(shared: Shared, k: int) -> Shared:
     """Repeat a batch k times, one copy after the other."""
     return shared if k == 1 else [value.repeat(k, *[1] * (value.ndim - 1)) for value in shared]
+
+
+def _drops(module: str, dropping: Iterable[str]) -> bool:
+    """Whether a module is a dropout layer or holds one, as torch's own containers do, which are not traced into."""
+    return any(name == module or name.startswith(f"{module}.") for name in dropping)
 
 
 def _on_copies(rest: Callable[[Shared], Tensor]) -> Callable[[Shared], Tensor]:
@@ -291,7 +320,7 @@ def _traced(network: nn.Module) -> _Halves | None:
     dropping = _active_layers(network)
     random: set[fx.Node] = set()
     for node in graph.nodes:  # in the order of execution
-        if (node.op == "call_module" and node.target in dropping) or random.intersection(node.all_input_nodes):
+        if (node.op == "call_module" and _drops(node.target, dropping)) or random.intersection(node.all_input_nodes):
             random.add(node)
     result = next(node for node in graph.nodes if node.op == "output")
     before, after = fx.Graph(), fx.Graph()

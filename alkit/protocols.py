@@ -52,7 +52,7 @@ class Oracle(Protocol):
 class View(Protocol):
     """What a strategy may see: a read-only, lazy look at the state of an experiment.
 
-    Each question passes over the pool at most once and is cached: asking twice is free.
+    Features, clusters and scores pass over the pool at most once and are cached: asking for the same again is free.
     """
 
     @property
@@ -147,7 +147,7 @@ class Predictor(Protocol):
     """A trained model. There is no untrained one: a learner returns it, or a record.
 
     One that can say more than its prediction has a method ``posterior(images) -> Posterior``; an ensemble also has its
-    ``members``, a sequence of predictors.
+    ``members``, a sequence of predictors, and predicts the mean of their probabilities.
     """
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:

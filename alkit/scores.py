@@ -39,7 +39,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, UnknownNameError, nearest
 
 MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
 """What a score may ask for, by the names of its parameters."""
@@ -161,6 +161,46 @@ def moments_of(score: Score) -> tuple[str, ...]:
             expected=f"some of {', '.join(MOMENTS)}",
         )
     return names
+
+
+NAMED: dict[str, Score] = {
+    "entropy": entropy,
+    "least-confidence": least_confidence,
+    "margin": margin,
+    "bald": bald,
+    "variance": variance,
+    "edt-variance": edt_variance,
+    "edt-variance-both-sides": edt_variance_both_sides,
+    "head-disagreement": head_disagreement,
+}
+"""The scores above by the name a command line or a file gives them."""
+
+
+def named(score: str | Score) -> Score:
+    """Return the score of this name; a function is its own, if it is a score.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no score of that name; the nearest are listed.
+    ConfigurationError
+        It is neither a name nor a function of moments.
+
+    Examples
+    --------
+    >>> named("bald") is bald
+    True
+    """
+    if isinstance(score, str):
+        if score not in NAMED:
+            raise UnknownNameError(f"there is no score {score!r}", hint=nearest(score, NAMED))
+        return NAMED[score]
+    if not callable(score):
+        raise ConfigurationError(
+            "this is no score", got=repr(score), expected=f"a function, or one of {', '.join(NAMED)}"
+        )
+    moments_of(score)
+    return score
 
 
 _variance = variance  # the functions above have parameters of that name

@@ -154,6 +154,8 @@ def _folded(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, Tenso
                 squares.addcmul_(step, draw - mean)
             if "mean_entropy" in names:
                 entropy += torch.special.entr(draw).sum(dim=1)
+    if count == 0:
+        raise ConfigurationError("the sampler drew nothing", expected="at least one prediction")
     folded = {"mean": mean, "mean_entropy": entropy / count, "variance": squares / count}
     return {name: folded[name] for name in names}
 

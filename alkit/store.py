@@ -244,10 +244,18 @@ class Store:
         return 0 if last is None else last + 1
 
     def withdraw(self, ids: Sequence[str]) -> None:
-        """Close the queries of these images without an answer."""
+        """Close the queries of these images without an answer.
+
+        A round of which nothing is left that was asked loses its pseudo-labels too: they belong to that selection.
+        """
         with self._transaction() as connection:
             for id in ids:
                 connection.execute(_queries.update().where(_queries.c.id == id).values(withdrawn=True))
+            asked = sa.select(_queries.c.round).where(~_queries.c.withdrawn)
+            done = sa.select(_rounds.c.round)
+            connection.execute(
+                _pseudo_labels.delete().where(_pseudo_labels.c.round.not_in(asked), _pseudo_labels.c.round.not_in(done))
+            )
 
     def add_answers(self, answers: Mapping[str, tuple[str | None, str]]) -> None:
         """Record, for each image, the file of its label (None for a skip) and a reason; all or none."""

@@ -179,3 +179,13 @@ def test_the_module_can_be_run_and_help_is_quick():
     seconds()
     # Half a second on an idle machine; the margin is for a busy one. What it may import is tested elsewhere, exactly.
     assert min(seconds() for _ in range(3)) < 2
+
+
+def test_a_strategy_can_be_a_file(run, folders, capfd):
+    (folders / "s.toml").write_text(
+        'name = "then"\nafter = 6\ncold = { name = "random" }\n[warm]\nname = "mc-dropout"\n'
+    )
+    assert run("--strategy", folders / "s.toml", "--json") == 0
+    assert [entry["labels"] for entry in json.loads(capfd.readouterr().out)["rounds"]] == [4, 6, 8]
+    assert run("--strategy", folders / "s.toml", "--param", "after=3") == 1
+    assert "in the file" in capfd.readouterr().err

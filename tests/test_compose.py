@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -102,6 +103,32 @@ def test_asking_for_a_model_that_is_not_there_names_strategies_that_need_none(wo
 
     with pytest.raises(alkit.ColdStartError, match=r"random or ssl-cluster"):
         world.experiment(tmp_path / "r.db", Hasty()).ask(3)
+
+
+def test_between_telling_and_fitting_the_hint_is_to_fit(world, tmp_path):
+    both = alkit.Then(COLD, WARM, after=2)
+    experiment = world.experiment(tmp_path / "r.db", both, classes=("skin", "lesion"))
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    with pytest.raises(alkit.ColdStartError, match=r"fit\(\) first"):
+        experiment.ask(3)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "learner", "hint"),
+    [
+        ("ensemble-js", {}, "Ensemble"),
+        ("mc-dropout", {"dropout": 0.0}, "dropout=0.5"),
+        ("dsal", {}, "heads="),
+    ],
+)
+def test_what_the_learner_lacks_is_said_before_anybody_labels(world, tmp_path, strategy, learner, hint):
+    """Found out in round 1, the answer would be another learner, which the record refuses."""
+    network = partial(alkit.UNet, widths=(2, 4, 4, 4), **learner)
+    with pytest.raises(alkit.ConfigurationError, match=hint):
+        world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=alkit.SegmentationLearner(network))
+    assert not list(tmp_path.iterdir())
+    ensemble = alkit.Ensemble(alkit.SegmentationLearner(partial(alkit.UNet, heads={2: 0.1, 4: 0.3})), 2)
+    world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=ensemble)
 
 
 def test_scores_are_of_the_candidates_and_asking_twice_is_free(world, tmp_path):
@@ -372,7 +399,8 @@ def test_a_function_is_a_strategy_wherever_one_is_taken(world, tmp_path):
         lambda: alkit.PerCluster(SCORE, FEATURES, clusters=0),
         lambda: alkit.DuplicatesLast(first, FEATURES, similarity=1.5),
         lambda: alkit.DuplicatesLast(Named, FEATURES),
-        lambda: alkit.Uncertainty("entropy"),
+        lambda: alkit.Uncertainty("entrpy"),
+        lambda: alkit.Uncertainty(7),
         lambda: alkit.Uncertainty(scores.entropy, sampler="dropout"),
         lambda: alkit.Uncertainty(lambda average: average),
     ],

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 import alkit
 from alkit import posterior
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.network import NetworkPredictor, carried_on
 from alkit.posterior import CutNetwork, NetworkPosterior
 from alkit.rng import Stream
 
@@ -98,7 +99,23 @@ class DropsByAFunction(TwoDropouts):
         return F.dropout(super().forward(images), 0.5, self.training)
 
 
+class Transformer(nn.Module):
+    """Drops inside a container of torch's own, which no tracer looks into."""
+
+    def __init__(self, batch_first=True):
+        super().__init__()
+        self.split = nn.Conv2d(1, 8, 4, stride=4)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.5, batch_first=batch_first)
+        self.batch_first, self.last = batch_first, nn.Linear(8, 3)
+
+    def forward(self, images):
+        tokens = self.split(images).flatten(2).transpose(1, 2)
+        tokens = self.layer(tokens if self.batch_first else tokens.transpose(0, 1))
+        return self.last(tokens.mean(dim=1 if self.batch_first else 0))
+
+
 NETWORKS = {
+    "drops in a container": Transformer,
     "writes in place": WritesInPlace,
     "writes behind the back": WritesBehindTheBack,
     "encodes something else": EncodesSomethingElse,
@@ -175,6 +192,24 @@ def test_draws_do_not_depend_on_how_many_are_taken_at_once_or_in_all(network, im
     torch.testing.assert_close(torch.cat(chunks), expected, atol=1e-6, rtol=1e-5)
 
 
+def test_a_model_that_was_carried_on_draws_with_its_own_weights(network, images):
+    """Whatever the last round's model remembers of its network must not follow into the next."""
+    first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
+    first.posterior(images.numpy()).prediction()
+    recipe = SimpleNamespace(carry_on=True)
+    second = carried_on(recipe, first)
+    with torch.no_grad():
+        for value in second.network.parameters():
+            value += 0.1
+    expected = torch.from_numpy(second.probabilities(images.numpy()))
+    torch.testing.assert_close(second.posterior(images.numpy()).prediction(), expected, atol=1e-6, rtol=1e-5)
+    fresh = torch.cat(list(NetworkPosterior(CutNetwork(second.network), images).dropout(3, Stream(0))))
+    torch.testing.assert_close(torch.cat(list(second.posterior(images.numpy()).dropout(3, Stream(0)))), fresh)
+    before = torch.from_numpy(first.probabilities(images.numpy()))
+    torch.testing.assert_close(first.posterior(images.numpy()).prediction(), before, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-4)
+
+
 def test_another_seed_gives_other_draws(network, images):
     assert not torch.equal(drawn(network, images, seed=0), drawn(network, images, seed=1))
 
@@ -223,6 +258,18 @@ def test_a_network_without_dropout_says_so(images):
         drawn(nn.Sequential(nn.Flatten(), nn.AlphaDropout(0.5), nn.Linear(256, 2)), images)
 
 
+def test_layers_that_do_not_see_images_first_or_are_not_called_are_refused(images):
+    with pytest.raises(alkit.ConfigurationError, match=r"images first.*batch_first=True"):
+        drawn(Transformer(batch_first=False), images[:3])
+
+    class Unused(TwoDropouts):
+        def forward(self, images):
+            return self.last(torch.cat([self.first(images)] * 2, dim=1))
+
+    with pytest.raises(alkit.ConfigurationError, match="took part"):
+        drawn(Unused(), images)
+
+
 def test_heads_are_those_of_the_network(images):
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8, 8), heads={2: 0.1, 4: 0.3})
     heads = NetworkPosterior(CutNetwork(network), images).heads()
@@ -239,8 +286,9 @@ def test_more_images_fit_at_once_when_they_are_smaller_and_at_least_one_always(m
     cut = CutNetwork(alkit.UNet(in_channels=1, classes=2, widths=(8, 16)))
     small, large = cut.images_at_once(torch.zeros(1, 1, 32, 32)), cut.images_at_once(torch.zeros(1, 1, 64, 64))
     assert small == pytest.approx(4 * large, rel=0.05)
-    # 64 x 64 pixels: the largest layer takes 2 x 8 channels and gives 8, counted twice, beside two shared maps.
-    assert large == posterior.BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4))
+    # 64 x 64 pixels: the largest layer takes 2 x 8 channels and gives 8, counted twice, beside two shared maps; what
+    # comes out has 2 channels, counted six times.
+    assert large == posterior.BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4 + 6 * 2))
     monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
     assert cut.images_at_once(torch.zeros(1, 1, 64, 64)) == 1
 

@@ -127,6 +127,18 @@ def test_an_answer_takes_precedence_over_a_pseudo_label(world, tmp_path):
     np.testing.assert_array_equal(labels[list(seen).index(late)], world.masks[late])
 
 
+def test_a_query_that_is_withdrawn_takes_its_pseudo_labels_with_it(world, tmp_path):
+    experiment, _, history = run(world, tmp_path / "r.db", rounds=1)
+    experiment.ask(4)
+    assert experiment._store.pseudo_labels(2)
+    experiment.withdraw()
+    assert not experiment._store.pseudo_labels(2)
+    assert experiment._store.pseudo_labels(1)  # of a finished round they are history
+    id = history[0].ids[0]
+    experiment.tell({id: 1 - world.masks[id]}, revise=True)
+    assert experiment.fit().n_pseudo == 0
+
+
 def test_pseudo_labels_are_chosen_among_the_candidates_that_are_not_asked(world, tmp_path):
     with pytest.raises(alkit.SelectionError, match="selected twice"):
         alkit.Selection(["a", "b"], pseudo_labels=["b"])

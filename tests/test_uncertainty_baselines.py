@@ -12,7 +12,8 @@ import alkit
 from alkit import scores
 from alkit_baselines.ceal import CEAL
 from alkit_baselines.dsal import DSAL
-from alkit_baselines.ensembles import EnsembleJS, EnsembleS
+from alkit_baselines.ensemble_js import EnsembleJS
+from alkit_baselines.ensemble_s import EnsembleS
 from alkit_baselines.mc_dropout import MCDropout
 
 NAMES = ["mc-dropout", "ensemble-s", "ensemble-js", "ceal", "dsal"]
@@ -94,7 +95,7 @@ def test_more_images_than_there_are_is_an_error(strategy):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("entrpy", "Try: 'entropy'"), ("edt_variance", "Try: 'edt-variance'"), ("xyz", "Try: entropy, bald, variance")],
+    [("entrpy", "Try: 'entropy'"), ("edt_variance", "Try: 'edt-variance'"), ("xyz", "Try: bald, edt-variance")],
 )
 def test_an_unknown_score_suggests_the_nearest(name, hint):
     with pytest.raises(alkit.UnknownNameError, match=f"no score '{name}'.*{hint}"):

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from alkit.cli import demo, run, status, strategies
+from alkit.cli import demo, new_strategy, run, status, strategies
 from alkit.cli.progress import StoppedError
 from alkit.errors import AlkitError
 
@@ -29,6 +29,7 @@ app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("strategies")(strategies.strategies)
+app.command("new-strategy")(new_strategy.new_strategy)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,6 +16,8 @@ WORDS = {
     "read": "reading images",
     "pretext": "learning from unlabelled images",
     "features": "describing images",
+    "scores": "scoring images",
+    "predict": "predicting",
     "ask": "choosing images",
     "tell": "labelling",
     "fit": "training",

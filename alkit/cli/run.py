@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 if TYPE_CHECKING:
-    from alkit.protocols import Strategy
+    from alkit.protocols import FeatureExtractor, Strategy
 
 
 def run(
     images: Annotated[Path, typer.Option(help="Folder of images.")],
     masks: Annotated[Path, typer.Option(help="Folder of their masks, one file per image.")],
     store: Annotated[Path, typer.Option(help="The record; run again on it to go on.")],
-    strategy: Annotated[str, typer.Option(help="A name that `alkit strategies` lists.")] = "ssl-cluster",
+    strategy: Annotated[
+        str, typer.Option(help="A name that `alkit strategies` lists, or a TOML file that describes one.")
+    ] = "ssl-cluster",
     size: Annotated[int | None, typer.Option(help="Working size in pixels; default: the images' own.")] = None,
     start: Annotated[int, typer.Option(help="Labels of the first round.")] = 30,
     batch: Annotated[int, typer.Option(help="Labels of each later round.")] = 10,
@@ -85,10 +87,16 @@ def run(
     status(store, json)
 
 
-def _strategy(name: str, pretext: object, parameters: dict[str, Any]) -> Strategy:
+def _strategy(name: str, pretext: FeatureExtractor, parameters: dict[str, Any]) -> Strategy:
     """Make a strategy; one that takes features gets those of the learner's own network."""
+    from alkit.errors import ConfigurationError
     from alkit.plugins import parameters_of, strategy
+    from alkit.strategy_file import read_strategy
 
+    if name.endswith(".toml"):
+        if parameters:
+            raise ConfigurationError("the parameters of a strategy in a file are in the file", got="--param")
+        return read_strategy(name, pretext)
     if "features" in parameters_of(name) and "features" not in parameters:
         parameters = {"features": pretext, **parameters}
     return strategy(name, **parameters)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -62,6 +63,10 @@ class EnsemblePosterior:
 
     def prediction(self) -> Tensor:
         """Return the mean of the members' predictions."""
+        return self._mean
+
+    @cached_property
+    def _mean(self) -> Tensor:
         return cast(Tensor, sum(self.members()) / len(self._members))[0]
 
 

@@ -141,7 +141,8 @@ def carried_on(recipe: Recipe, previous: Predictor | None) -> NetworkPredictor |
             got=type(previous).__name__,
             expected="NetworkPredictor",
         )
-    return copy.deepcopy(previous)
+    # A model of its own: what else the last one keeps, such as where it is cut, belongs to its own network.
+    return NetworkPredictor(copy.deepcopy(previous.network), previous.in_channels, previous.classes)
 
 
 def train(

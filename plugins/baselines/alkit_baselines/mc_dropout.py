@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import ConfigurationError, Selection, UnknownNameError, View, top_k
+from alkit import ConfigurationError, Selection, View, top_k
 
 Score = Callable[..., Any]
 """A score of :mod:`alkit.scores`, or one made like them."""
@@ -38,7 +37,7 @@ class MCDropout:
         - ``bald``: that, less the mean entropy of the passes: what the passes disagree about;
         - ``variance``: over the passes, of the class probabilities;
         - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour;
-        - ``least-confidence``, ``margin``: of the mean prediction.
+        - ``least-confidence``, ``margin``: of the mean prediction; and whatever else :func:`alkit.scores.named` knows.
 
         Or a score function itself: one of :mod:`alkit.scores`, or one of your own.
 
@@ -90,21 +89,4 @@ def _function(score: str | Score) -> Score:
     """Return the score of this name; a function is its own."""
     from alkit import scores  # brings torch, which listing the strategies does not need
 
-    if callable(score):
-        return score
-    named: dict[str, Score] = {
-        "entropy": scores.entropy,
-        "bald": scores.bald,
-        "variance": scores.variance,
-        "edt-variance": scores.edt_variance,
-        "least-confidence": scores.least_confidence,
-        "margin": scores.margin,
-    }
-    if not isinstance(score, str):
-        raise ConfigurationError(
-            "this is no score", got=repr(score), expected=f"a function, or one of {', '.join(named)}"
-        )
-    if score not in named:
-        near = get_close_matches(score, named, n=1)
-        raise UnknownNameError(f"there is no score {score!r}", hint=repr(near[0]) if near else ", ".join(named))
-    return named[score]
+    return scores.named(score)

@@ -1,4 +1,4 @@
-"""Ensembles: label what several models, trained apart, are unsure of or disagree about.
+"""Ensemble-S: label what the mean of several models, trained apart, is unsure of.
 
 References
 ----------
@@ -11,7 +11,6 @@ EMBC 2022, arXiv 2205.07021, section III (the two baselines of these names).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,40 +48,6 @@ class EnsembleS:
         """Return the `n` candidates with the highest entropy of the mean, the highest first."""
         from alkit import Members, scores  # bring torch, which listing the strategies does not need
 
-        return _highest(view.scores(scores.entropy, Members()), n)
-
-
-@dataclass(frozen=True)
-class EnsembleJS:
-    """Take the candidates where the members disagree most: their Jensen-Shannon divergence, averaged over the pixels.
-
-    The divergence is the entropy of the mean less the mean of the members' entropies; between 0, where all members
-    say the same, and log(members). The same expression over dropout passes is BALD.
-
-    Needs a learner with members, such as :class:`alkit.Ensemble`.
-
-    Notes
-    -----
-    As for :class:`EnsembleS`.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> view = SimpleNamespace(scores=lambda score, sampler: {"a": 0.1, "b": 0.6, "c": 0.3})
-    >>> EnsembleJS().select(view, 2, np.random.default_rng(0)).ids
-    ('b', 'c')
-    """
-
-    starts_cold: ClassVar[bool] = False
-    needs: ClassVar[tuple[str, ...]] = ("members",)
-
-    def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the `n` candidates with the highest divergence, the highest first."""
-        from alkit import Members, scores  # bring torch, which listing the strategies does not need
-
-        return _highest(view.scores(scores.bald, Members()), n)
-
-
-def _highest(scored: Mapping[str, float], n: int) -> Selection:
-    ids = top_k(list(scored), list(scored.values()), n)
-    return Selection(ids, scores=tuple(scored[id] for id in ids))
+        scored = view.scores(scores.entropy, Members())
+        ids = top_k(list(scored), list(scored.values()), n)
+        return Selection(ids, scores=tuple(scored[id] for id in ids))

@@ -1,0 +1,110 @@
+"""``alkit new-strategy``: a package of one's own to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new_strategy(
+    name: Annotated[str, typer.Argument(help="The strategy's name, such as nearest-mean.")],
+    out: Annotated[Path | None, typer.Option(help="The new folder; default: alkit-NAME in this one.")] = None,
+) -> None:
+    """Write a package with a small strategy that works, and its tests, to put your own idea into.
+
+    [dim]Example:[/dim]
+
+    [cyan]alkit new-strategy nearest-mean[/cyan]
+    """
+    folder = out or Path(f"alkit-{name}")
+    for path in write_package(name, folder):
+        typer.echo(path)
+    typer.echo(f"""
+What next:
+  cd {folder}
+  pip install -e ".[dev]"
+  alkit strategies {name}
+  pytest
+Then write your own `select`.""")
+
+
+def write_package(name: str, folder: Path) -> list[Path]:
+    """Write the package of a new strategy and return its files.
+
+    Parameters
+    ----------
+    name:
+        What the strategy is registered as: small letters and digits, words joined by hyphens.
+    folder:
+        Where the package goes; it must not exist. Folders above it are made.
+
+    Raises
+    ------
+    ConfigurationError
+        Not such a name; one that an installed strategy or package has; or a folder that exists or cannot be made.
+    """
+    from importlib.resources import files
+    from string import Template
+
+    from alkit.errors import ConfigurationError
+
+    words = _words(name)
+    module = "_".join(words)
+    package = f"alkit_{module}"
+    places = {
+        "pyproject.toml.in": folder / "pyproject.toml",
+        "README.md.in": folder / "README.md",
+        "package.py.in": folder / package / "__init__.py",
+        "test.py.in": folder / "tests" / f"test_{module}.py",
+    }
+    names = {
+        "name": name,
+        "distribution": f"alkit-{name}",
+        "module": module,
+        "package": package,
+        "class_name": "".join(word.capitalize() for word in words),
+    }
+    skeleton = files("alkit.cli").joinpath("skeleton")
+    try:
+        folder.mkdir(parents=True)
+        for source, path in places.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(Template(skeleton.joinpath(source).read_text("utf-8")).substitute(names), "utf-8")
+        (folder / package / "py.typed").touch()
+    except FileExistsError as reason:
+        raise ConfigurationError(
+            f"{folder} is there already, and nothing was written", hint="another --out, or another name"
+        ) from reason
+    except OSError as reason:
+        raise ConfigurationError(f"{folder} cannot be written ({reason})", hint="another --out") from reason
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, once it is one that can be registered, imported and written as a class."""
+    import keyword
+    import re
+    from importlib.util import find_spec
+
+    from alkit.errors import ConfigurationError
+    from alkit.plugins import distribution, strategies
+
+    words = name.split("-")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name.capitalize()):
+        raise ConfigurationError(
+            "this cannot be a strategy's name",
+            got=repr(name),
+            expected="small letters and digits, a letter first, words joined by hyphens",
+            hint="a name such as nearest-mean",
+        )
+    for point in strategies().values():
+        if point.name == name:
+            raise ConfigurationError(
+                f"{distribution(point)} has a strategy {name!r} already", hint="another name, or alkit strategies"
+            )
+    package = f"alkit_{'_'.join(words)}"
+    if find_spec(package) is not None:
+        raise ConfigurationError(f"there is a package {package} already", hint="another name")
+    return words
