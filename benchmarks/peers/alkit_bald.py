@@ -1,0 +1,58 @@
+"""Scores the pool with alkit and prints one line of JSON: what it cost, and the scores in the pool's order.
+
+::
+
+    python benchmarks/peers/alkit_bald.py --weights FILE --n 64 --size 96 --draws 10
+
+It does what a strategy's ``view.scores(alkit.scores.bald, alkit.Dropout(10))`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from meter import measured
+from workload import Lesions, Network
+
+import alkit
+from alkit.learners.network import NetworkPredictor
+from alkit.rng import Stream
+from alkit.scoring import Scoring
+
+
+def main() -> None:
+    """Score, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--n", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--draws", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+
+    network = Network()
+    network.load_state_dict(torch.load(options.weights, weights_only=True))
+    learner = alkit.SegmentationLearner(Network, device="cpu")
+    predictor = learner.loads(NetworkPredictor(network, 3, 2).dumps())  # read back as an experiment reads its model
+    pool = alkit.DatasetPool(Lesions(options.n, options.size), ids=[f"{row:06}" for row in range(options.n)])
+    scoring = Scoring(pool, predictor, Stream(options.seed))
+    sampler = alkit.Dropout(options.draws)
+
+    scores, cost = measured(lambda: scoring.scores(pool.ids, alkit.scores.bald, sampler))
+    report = {
+        "version": alkit.__version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        **cost,
+        "scores": [scores[id] for id in pool.ids],
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
