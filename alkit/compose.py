@@ -61,6 +61,9 @@ class FromFunction:
 
     function: Choice
 
+    def __repr__(self) -> str:
+        return f"FromFunction({_name(self.function)})"
+
     @property
     def starts_cold(self) -> bool:
         """Whether the function says that it can choose before there is a model; it can where it says nothing."""
@@ -137,6 +140,11 @@ class Uncertainty:
         named(self.score)
         if not callable(getattr(self.sampler, "sample", None)):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
+
+    def __repr__(self) -> str:
+        parts = [_name(self.score), *([] if self.sampler == DETERMINISTIC else [repr(self.sampler)])]
+        parts += [] if self.reduction is None else [f"reduction={_name(self.reduction)}"]
+        return f"Uncertainty({', '.join(parts)})"
 
     @property
     def starts_cold(self) -> bool:
@@ -519,7 +527,11 @@ class DuplicatesLast:
 
     def _originals(self, view: View) -> dict[str, str]:
         """Return for each near-duplicate among the candidates the image that it is a duplicate of."""
-        rows = _directions(view.features(self.features))
+        features = view.features(self.features)
+        finite = np.isfinite(features).all(axis=1)
+        if not finite.all():
+            raise SelectionError(f"the features of {view.ids[int(np.argmin(finite))]!r} are not finite")
+        rows = _directions(features)
         place = {id: row for row, id in enumerate(view.ids)}
         kept = [id for id in view.labelled if id in place]
         originals: dict[str, str] = {}
@@ -588,6 +600,10 @@ class Among:
             rows = [row for row, id in enumerate(batch.ids) if id in wanted]
             if rows:
                 yield Predictions(tuple(batch.ids[row] for row in rows), batch.probabilities[rows])
+
+
+def _name(part: object) -> str:
+    return getattr(part, "__name__", None) or repr(part)
 
 
 def _highest(scores: Mapping[str, float], n: int) -> Selection:

@@ -407,7 +407,7 @@ def test_a_value_on_a_border_belongs_to_the_upper_bin_and_the_highest_to_the_las
         {"pseudo_from": -1},
         {"pseudo_step": -1},
         {"pseudo_step": "20"},
-        {"score": "edt-variance"},
+        {"score": "edt-varience"},
     ],
 )
 def test_parameters_that_cannot_be_are_refused(arguments):

@@ -347,7 +347,8 @@ def test_compositions_nest_and_say_what_they_need():
     assert NESTED.starts_cold
     assert NESTED.needs == ("features", "dropout")
     assert not NESTED.warm.starts_cold
-    assert "Filter(ranking=Uncertainty(score=<function entropy" in repr(NESTED)
+    assert "Filter(ranking=Uncertainty(entropy), then=PerCluster(ranking=Uncertainty(entropy)" in repr(NESTED)
+    assert "Uncertainty(bald, Dropout(draws=3))" in repr(NESTED)
     view = twins()
     view.labels = {id: int(id[0] > "b") for id in view.ids}
     view.labelled = ("a1",)

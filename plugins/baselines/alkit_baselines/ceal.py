@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,12 +28,6 @@ TOP = 5
 
 MIDDLE = 6, 47
 """The middle goes from so many bins above the modal bin to this bin, both included."""
-
-
-def _edt_variance() -> Callable[..., Any]:
-    from alkit import scores  # brings torch, which listing the strategies does not need
-
-    return scores.edt_variance
 
 
 @dataclass(frozen=True)
@@ -60,13 +54,13 @@ class CEAL:
         How many there are in that round, and by how many more in each round after it: 20, 40, 60 ... in rounds 5, 6,
         7 ... by default; 0 for none at all. Fewer where the bin holds fewer.
     score:
-        U per pixel, summed over the image. Default: ``alkit.scores.edt_variance``, which looks at the inside of the
-        predicted lesion; ``alkit.scores.edt_variance_both_sides`` looks at both sides of the contour.
+        U per pixel, summed over the image, by name or as a function. Default: ``edt-variance``, which looks at the
+        inside of the predicted lesion; ``edt-variance-both-sides`` looks at both sides of the contour.
 
     Raises
     ------
     ConfigurationError
-        Less than one draw, a negative round or number, or a score that is no function.
+        Less than one draw, a negative round or number, or a score that is none.
 
     Notes
     -----
@@ -106,21 +100,18 @@ class CEAL:
     draws: int = 20
     pseudo_from: int = 5
     pseudo_step: int = 20
-    score: Callable[..., Any] = field(default_factory=_edt_variance)
+    score: str | Callable[..., Any] = "edt-variance"
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("pseudo_from", 0), ("pseudo_step", 0)):
             check_whole(name, getattr(self, name), least)
-        if not callable(self.score):
-            raise ConfigurationError(
-                "this is no score", got=repr(self.score), expected="a function, such as alkit.scores.edt_variance"
-            )
+        _function(self.score)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the three groups one after the other, what each image stands for, and the pseudo-labels wanted."""
         from alkit import Dropout, scores
 
-        uncertainty = shuffled(view.scores(self.score, Dropout(self.draws), scores.total), rng)
+        uncertainty = shuffled(view.scores(_function(self.score), Dropout(self.draws), scores.total), rng)
         chosen = groups(uncertainty, n)
         wanted = pseudo_budget(view.round, self.pseudo_from, self.pseudo_step)
         return Selection(
@@ -128,6 +119,12 @@ class CEAL:
             stands_for=tuple(in_words(group, uncertainty[id]) for id, group in chosen.items()),
             pseudo_labels=tuple(certain(histogram(uncertainty), chosen, wanted)),
         )
+
+
+def _function(score: str | Callable[..., Any]) -> Callable[..., Any]:
+    from alkit import scores  # brings torch, which listing the strategies does not need
+
+    return scores.named(score)
 
 
 def shuffled(uncertainty: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
+from alkit import Selection, SelectionError, View
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,14 @@ class Random:
     starts_cold: ClassVar[bool] = True
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the first `n` of a random permutation of the candidates."""
+        """Return the first `n` of a random permutation of the candidates.
+
+        Raises
+        ------
+        SelectionError
+            There are fewer candidates.
+        """
         candidates = view.candidates
+        if not 0 <= n <= len(candidates):
+            raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(candidates)}")
         return Selection(tuple(candidates[i] for i in rng.permutation(len(candidates))[:n]))

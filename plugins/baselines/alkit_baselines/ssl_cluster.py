@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import ConfigurationError, FeatureExtractor, Selection, View, cluster_order, stands_for
+from alkit import ConfigurationError, FeatureExtractor, Selection, SelectionError, View, cluster_order, stands_for
 
 
 def _reconstruction() -> FeatureExtractor:
@@ -68,6 +68,7 @@ class SSLCluster:
     """
 
     starts_cold: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("features",)
 
     features: FeatureExtractor = field(default_factory=_reconstruction)
     clusters: int = 10
@@ -83,9 +84,17 @@ class SSLCluster:
             )
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the next `n` candidates of the cluster order, and which cluster each stands for."""
+        """Return the next `n` candidates of the cluster order, and which cluster each stands for.
+
+        Raises
+        ------
+        SelectionError
+            There are fewer candidates.
+        """
         found = view.clusters(self.features, self.clusters)
         candidates = set(view.candidates)
+        if not 0 <= n <= len(candidates):
+            raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(candidates)}")
         chosen = [id for id in cluster_order(found) if id in candidates][:n]
         meanings = stands_for(found)
         return Selection(tuple(chosen), stands_for=tuple(meanings[id] for id in chosen))

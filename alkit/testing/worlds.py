@@ -1,0 +1,285 @@
+"""A small world for the kits: images, features, a model that can be asked everything, and a view that counts."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from alkit.clustering import Clusters, kmeans
+from alkit.draws import DETERMINISTIC, Dropout, Members
+from alkit.errors import ColdStartError
+from alkit.pools import ArrayPool
+from alkit.protocols import FeatureExtractor, Labelled, Pool, Predictor, Sampler
+from alkit.rng import Stream
+from alkit.scores import Reduction, Score, mean, moments_of
+from alkit.scoring import Scoring
+from alkit.synthetic import lesions
+from alkit.types import Images, Predictions, Report, quiet
+
+
+@dataclass(frozen=True)
+class RowMeans:
+    """A feature extractor without training: the mean of each row of pixels."""
+
+    def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> RowMeans:
+        """Return itself: there is nothing to learn."""
+        return self
+
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return one row per image, ``(n, h)``."""
+        rows: npt.NDArray[np.float32] = images.mean(axis=(1, 3))
+        return rows
+
+
+@dataclass(frozen=True)
+class BrightnessModel:
+    """Calls a pixel lesion where it is darker than a level; its draws, members and heads have levels of their own."""
+
+    level: float
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return class probabilities, ``(n, 2, h, w)``."""
+        return _split(torch.from_numpy(images), self.level).numpy()
+
+    def posterior(self, images: Images) -> BrightnessPosterior:
+        """Return all that can be asked of these images."""
+        return BrightnessPosterior(self.level, torch.from_numpy(images))
+
+    def dumps(self) -> bytes:
+        """Return the level."""
+        return json.dumps(self.level).encode()
+
+
+@dataclass(frozen=True)
+class BrightnessPosterior:
+    """See :class:`alkit.protocols.Posterior`."""
+
+    level: float
+    images: Tensor
+
+    def prediction(self) -> Tensor:
+        """Return the deterministic prediction."""
+        return _split(self.images, self.level)
+
+    def dropout(self, draws: int, stream: Stream) -> Iterator[Tensor]:
+        """Yield one draw at a time; its level depends on its number alone."""
+        for number in range(draws):
+            shift = 0.1 * stream.child(number).numpy().standard_normal()
+            yield _split(self.images, self.level + shift)[None]
+
+    def members(self) -> Iterator[Tensor]:
+        """Yield three members."""
+        for shift in (-0.1, 0.0, 0.15):
+            yield _split(self.images, self.level + shift)[None]
+
+    def heads(self) -> tuple[Tensor, ...]:
+        """Return three heads, the final one first."""
+        return tuple(_split(self.images, self.level + shift) for shift in (0.0, 0.05, -0.1))
+
+
+def _split(images: Tensor, level: float) -> Tensor:
+    lesion = torch.sigmoid(12 * (level - images[:, 0].float()))
+    return torch.stack([1 - lesion, lesion], dim=1)
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """The least learner that can be asked everything: its level lies between labelled lesions and skin."""
+
+    members: int = 3  # so many has its model, and says so, as an Ensemble does
+
+    def fit(
+        self, labelled: Labelled, rng: np.random.Generator, previous: Predictor | None = None, report: Report = quiet
+    ) -> BrightnessModel:
+        """Return the model of all labels so far; chance moves it a little."""
+        images, masks = labelled.images(labelled.ids)[:, 0], labelled.labels(labelled.ids)
+        inside = float(images[masks > 0].mean()) if (masks > 0).any() else 0.0
+        outside = float(images[masks == 0].mean()) if (masks == 0).any() else 1.0
+        return BrightnessModel((inside + outside) / 2 + 0.001 * float(rng.standard_normal()))
+
+    def loads(self, dumped: bytes) -> BrightnessModel:
+        """Return the model whose ``dumps`` gave these bytes."""
+        return BrightnessModel(json.loads(dumped))
+
+
+@dataclass
+class KitView:
+    """A view of a small world that counts what it is asked, hands out what can be written to, and can be spoilt.
+
+    Parameters
+    ----------
+    pool:
+        Images, in any order.
+    labelled:
+        Ids that have a label.
+    model:
+        The last round's; None before there is one.
+    at_once:
+        Images of a batch when scores are computed.
+    """
+
+    pool: Pool
+    labelled: list[str]
+    model: Any
+    round: int = 1
+    at_once: int = 64
+    spoilt_features: bool = False
+    asked: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ids: list[str] = sorted(self.pool.ids)
+        self.candidates: list[str] = [id for id in self.ids if id not in set(self.labelled)]
+        self._handed: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+
+    def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
+        """Return one row per image."""
+        self.asked.add("features")
+        table = self._features(extractor)
+        self._handed.append((table, table.copy()))
+        return table
+
+    def _features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
+        rows = extractor.fit(self.pool, np.random.default_rng(0)).features(self.pool.read(self.ids))
+        if self.spoilt_features:
+            rows[len(rows) // 2] = np.nan
+        return rows
+
+    def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
+        """Return the K-means clusters of the whole pool."""
+        self.asked.add("features")
+        return kmeans(self._features(extractor), self.ids, k, np.random.default_rng(1))
+
+    def scores(
+        self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
+    ) -> Mapping[str, float]:
+        """Return the score of each candidate."""
+        self.asked.add("model")
+        moments = moments_of(score)
+        if "heads" in moments:
+            self.asked.add("heads")
+        if {"mean", "mean_entropy", "variance"}.intersection(moments):
+            self.asked |= {"dropout"} if isinstance(sampler, Dropout) else set()
+            self.asked |= {"members"} if isinstance(sampler, Members) else set()
+        return self._scoring().scores(self.candidates, score, sampler, reduction or mean)
+
+    def predictions(self) -> Iterator[Predictions]:
+        """Yield the predictions of the candidates."""
+        self.asked.add("model")
+        return self._scoring().predictions(self.candidates)
+
+    def _scoring(self) -> Scoring:
+        if self.model is None:
+            raise ColdStartError("there is no model yet", hint="the kit asks in round 0")
+        return Scoring(self.pool, _Batched(self.model, self.at_once), Stream(5))
+
+    def changed(self) -> str:
+        """Name what of the view was written to since it was made; empty where nothing was."""
+        labelled = set(self.labelled)
+        if self.ids != sorted(self.pool.ids):
+            return "ids"
+        if self.candidates != [id for id in self.ids if id not in labelled]:
+            return "candidates or labelled"
+        return "features" if any(not np.array_equal(now, then) for now, then in self._handed) else ""
+
+
+@dataclass(frozen=True)
+class _Batched:
+    """A model that wants so many images at once."""
+
+    model: Any
+    at_once: int
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        result: npt.NDArray[np.float32] = self.model.probabilities(images)
+        return result
+
+    def posterior(self, images: Images) -> Any:
+        return self.model.posterior(images)
+
+    def images_at_once(self, images: Images) -> int:
+        return self.at_once
+
+    def dumps(self) -> bytes:
+        dumped: bytes = self.model.dumps()
+        return dumped
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A model that diverged: every prediction is NaN."""
+
+    level: float = float("nan")
+    probabilities = BrightnessModel.probabilities
+    posterior = BrightnessModel.posterior
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A model that predicts and can be asked nothing else."""
+
+    level: float = 0.5
+    probabilities = BrightnessModel.probabilities
+
+    def posterior(self, images: Images) -> Any:
+        """Return a posterior without dropout, members and heads."""
+        return _OnlyPrediction(_split(torch.from_numpy(images), self.level))
+
+
+@dataclass(frozen=True)
+class _OnlyPrediction:
+    known: Tensor
+
+    def prediction(self) -> Tensor:
+        return self.known
+
+
+SIZE = 16
+N = 24
+
+
+def ids_of(n: int) -> list[str]:
+    """Return ids that look like numbers, in an order that is not theirs, and are nobody's positions."""
+    return [f"{number:04}" for number in np.random.default_rng(9).permutation(9000)[:n] + 1000]
+
+
+def images_of(n: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return images and masks of the small world."""
+    return lesions(n, size=SIZE, seed=4)
+
+
+def view_of(
+    *, round: int = 1, model: Any = BrightnessModel(0.5), labelled: int = 6, backwards: bool = False,
+    ids: Sequence[str] | None = None, identical: bool = False, at_once: int = 64, spoilt_features: bool = False,
+) -> KitView:  # fmt: skip
+    """Return the view of a world whose every part can be turned."""
+    images, names = images_of(N)[0], list(ids or ids_of(N))
+    if identical:
+        images = np.repeat(images[:1], N, axis=0)
+    taken = (names[3:] + names[:3])[:labelled]
+    if backwards:
+        images, names = images[::-1], names[::-1]
+    return KitView(ArrayPool(images, ids=names), taken, model, round, at_once, spoilt_features)
+
+
+@contextmanager
+def generators_left_as_found() -> Iterator[None]:
+    """Fail unless the global generators of Python, numpy and torch are after the block as they were before."""
+    before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
+    yield
+    names = []
+    if random.getstate() != before[0]:
+        names.append("random")
+    if any(not np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[1], strict=True)):  # noqa: NPY002
+        names.append("numpy.random")
+    if not torch.equal(torch.random.get_rng_state(), before[2]):
+        names.append("torch")
+    assert not names, f"draws from or seeds the global generator of {', '.join(names)}; draw from `rng` alone"

@@ -1,0 +1,101 @@
+"""alkit's conformance kit, and a comparison with the paper's rule written out slowly."""
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import alkit
+import numpy as np
+import pytest
+from alkit.testing import StrategyKit
+
+import alkit_typiclust
+from alkit_typiclust import TypiClust
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Describe an image by the means of its rows of pixels: no training, so that the tests are quick."""
+
+    def fit(self, pool, rng, report=None):
+        return self
+
+    def features(self, images):
+        return images.mean(axis=3).reshape(len(images), -1).astype(np.float32)
+
+
+class TestTypiClust(StrategyKit):
+    """The kit."""
+
+    @pytest.fixture
+    def strategy(self):
+        return TypiClust(features=Cells(), neighbours=5)
+
+
+def slowly(view, n, rng, neighbours, max_clusters):
+    """Return what the paper's words come to, one image at a time."""
+    rows = dict(zip(view.ids, view.features(None).tolist(), strict=True))
+    found = alkit.kmeans(view.features(None), view.ids, min(len(view.labelled) + n, max_clusters), rng)
+    cluster = {id: int(label) for id, label in zip(found.ids, found.labels, strict=True)}
+
+    def typicality(id):
+        others = sorted(math.dist(rows[id], rows[o]) for o in view.ids if o != id and cluster[o] == cluster[id])
+        nearest = others[:neighbours]
+        return 1 / (sum(nearest) / len(nearest)) if any(nearest) else math.inf
+
+    chosen = []
+    while len(chosen) < n:
+        left = [id for id in view.candidates if id not in chosen]
+        covered = [cluster[id] for id in [*view.labelled, *chosen]]
+        members = {c: [id for id in view.ids if cluster[id] == c] for c in {cluster[id] for id in left}}
+        best = min(members, key=lambda c: (covered.count(c), -len(members[c]), members[c][0]))
+        chosen.append(max(sorted(id for id in left if cluster[id] == best), key=typicality))
+    return tuple(chosen)
+
+
+@pytest.mark.parametrize(("neighbours", "max_clusters"), [(20, 500), (3, 500), (1, 4)])
+@pytest.mark.parametrize(("n", "labelled"), [(1, 0), (8, 0), (8, 5), (30, 20)])
+def test_the_choice_is_the_paper_s_rule_written_out_slowly(n, labelled, neighbours, max_clusters):
+    rng = np.random.default_rng(n + labelled)
+    ids = [f"{number:02}" for number in range(60)]
+    # Round a few points of a grid, so that there are clusters of several sizes.
+    rows = (10 * rng.integers(4, size=(60, 2)) + rng.normal(size=(60, 2))).astype(np.float32)
+    order = rng.permutation(ids).tolist()
+    view = SimpleNamespace(
+        ids=ids, labelled=order[:labelled], candidates=sorted(order[labelled + 2 :]), features=lambda extractor: rows
+    )
+    chosen = TypiClust(Cells(), neighbours, max_clusters).select(view, n, np.random.default_rng(0))
+    assert chosen.ids == slowly(view, n, np.random.default_rng(0), neighbours, max_clusters)
+
+
+def test_equally_typical_images_go_by_id():
+    ids = ["a", "b", "c", "d"]
+    square = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    view = SimpleNamespace(ids=ids, labelled=[], candidates=ids, features=lambda extractor: square)
+    assert TypiClust(Cells()).select(view, 1, np.random.default_rng(0)).ids == ("a",)
+
+
+@pytest.mark.parametrize("block", [1, 7, 10, 11])
+def test_distances_do_not_depend_on_how_many_rows_are_held_at_once(monkeypatch, block):
+    rows = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    monkeypatch.setattr(alkit_typiclust, "BLOCK", block)
+    slow = [np.mean(sorted(math.dist(a, b) for b in rows.tolist() if b != a)[:4]) for a in rows.tolist()]
+    np.testing.assert_allclose(alkit_typiclust.mean_distances(rows, 4), slow, rtol=1e-12)
+
+
+def test_what_each_image_stands_for_names_its_cluster():
+    ids = ["a", "b", "c", "d"]
+    line = np.array([[0], [1], [3], [90]], dtype=np.float32)
+    view = SimpleNamespace(ids=ids, labelled=["b"], candidates=["a", "c", "d"], features=lambda extractor: line)
+    chosen = TypiClust(Cells(), max_clusters=2).select(view, 2, np.random.default_rng(0))
+    assert dict(zip(chosen.ids, chosen.stands_for, strict=True)) == {
+        "d": "cluster 2 of 2, 1 image, 0 labelled before: its most typical candidate",
+        "a": "cluster 1 of 2, 3 images, 1 labelled before: its most typical candidate",
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"features": 3}, {"neighbours": 0}, {"max_clusters": 0}, {"neighbours": 2.5}])
+def test_what_cannot_work_is_refused_when_it_is_made(wrong):
+    (name,) = wrong
+    with pytest.raises(alkit.ConfigurationError, match=name):
+        TypiClust(**wrong)

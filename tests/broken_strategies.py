@@ -1,0 +1,313 @@
+"""Strategies that are wrong on purpose, one bug each, and the check of the kit that must catch it.
+
+Most of the bugs were shipped by a library of the field; see docs/reference/conformance.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+import alkit
+from alkit import scores
+from alkit.testing import RowMeans
+
+
+def pick(view, n):
+    """The right way, which each bug bends: the darkest images first."""
+    if n > len(view.candidates):
+        raise alkit.SelectionError("there are not so many images", got=n)
+    table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
+    return alkit.top_k(view.candidates, [-table[id] for id in view.candidates], n)
+
+
+@dataclass(frozen=True)
+class Right:
+    needs: ClassVar = ("features",)
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, n))
+
+
+class CandidateNumbersAsIds(Right):
+    """Positions among the candidates, looked up among all ids: small-text's greedy core-set."""
+
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(tuple(view.ids[view.candidates.index(id)] for id in pick(view, n)))
+
+
+class CentroidNumbersAsPositions(Right):
+    """The numbers of the clusters, taken for images: always the first n. DeepAL+."""
+
+    caught_by = "test_it_speaks_of_ids_and_not_of_positions"
+
+    def select(self, view, n, rng):
+        pick(view, n)
+        return alkit.Selection(tuple(str(number) for number in range(n)))
+
+
+class Duplicates(Right):
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        return alkit.Selection((*pick(view, n)[:-1], *pick(view, n)[:1]))
+
+
+class TooFew(Right):
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, n)[: max(1, n - 1)])
+
+
+class AsManyAsThereAre(Right):
+    """A smaller choice instead of an error."""
+
+    caught_by = "test_more_than_there_are_is_an_error_of_alkit"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, min(n, len(view.candidates))))
+
+
+class CrashesOnNothing(Right):
+    caught_by = "test_without_candidates_it_chooses_nothing"
+
+    def select(self, view, n, rng):
+        view.candidates[0]
+        return alkit.Selection(pick(view, n))
+
+
+class ChoosesLabelled(Right):
+    caught_by = "test_labelled_images_are_never_chosen"
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        return alkit.Selection((*chosen[1:], *view.labelled[:1]) if len(view.candidates) < 3 else chosen)
+
+
+class SeedsNumpy(Right):
+    """libact: randomness leaks under a fixed seed."""
+
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def select(self, view, n, rng):
+        np.random.seed(0)  # noqa: NPY002
+        return alkit.Selection(pick(view, n))
+
+
+class DrawsFromTorch(Right):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def select(self, view, n, rng):
+        torch.rand(1)
+        return alkit.Selection(pick(view, n))
+
+
+class DrawsFromNowhere(Right):
+    """A generator of its own, without a seed."""
+
+    caught_by = "test_the_same_seed_gives_the_same_choice"
+
+    def select(self, view, n, rng):
+        chosen = list(pick(view, len(view.candidates)))
+        random.Random().shuffle(chosen)
+        return alkit.Selection(tuple(chosen[:n]))
+
+
+class UndeclaredChance(Right):
+    caught_by = "test_seeds_matter_just_where_it_is_random"
+
+    def select(self, view, n, rng):
+        pick(view, n)
+        return alkit.Selection(tuple(rng.permutation(view.candidates)[:n]))
+
+
+class IgnoresItsSeed(Right):
+    """Says that it is random, and is not."""
+
+    caught_by = "test_seeds_matter_just_where_it_is_random"
+    says_random = True
+
+
+class FollowsThePool(Right):
+    caught_by = "test_the_order_of_the_pool_does_not_matter"
+
+    def select(self, view, n, rng):
+        left = set(view.candidates)
+        pick(view, n)
+        return alkit.Selection(tuple([id for id in view.pool.ids if id in left][:n]))
+
+
+class TiesFollowThePool(Right):
+    """A stable sort over the pool's own order."""
+
+    caught_by = "test_ties_do_not_follow_the_order_of_the_pool"
+
+    def select(self, view, n, rng):
+        pick(view, n)
+        table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).round(5).tolist(), strict=True))
+        left = set(view.candidates)
+        return alkit.Selection(tuple(sorted((id for id in view.pool.ids if id in left), key=table.__getitem__)[:n]))
+
+
+class HashOrder(Right):
+    """The order of a set of strings: another one in every process."""
+
+    caught_by = "test_another_process_gives_the_same_choice"
+
+    def select(self, view, n, rng):
+        pick(view, n)
+        return alkit.Selection(tuple(list(set(view.candidates))[:n]))
+
+
+class RepairsNaN(Right):
+    """baal: a score that is NaN becomes 0."""
+
+    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+
+    def select(self, view, n, rng):
+        pick_from = np.nan_to_num(view.features(RowMeans())).mean(axis=1)
+        table = dict(zip(view.ids, pick_from.tolist(), strict=True))
+        return alkit.Selection(alkit.top_k(view.candidates, [table[id] for id in view.candidates], n))
+
+
+class WritesIntoTheCandidates(Right):
+    caught_by = "test_the_view_is_left_as_found"
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        for id in chosen:
+            view.candidates.remove(id)
+        return alkit.Selection(chosen)
+
+
+class WritesIntoTheFeatures(Right):
+    caught_by = "test_the_view_is_left_as_found"
+
+    def select(self, view, n, rng):
+        features = view.features(RowMeans())
+        features -= features.mean(axis=0)
+        return alkit.Selection(pick(view, n))
+
+
+class DependsOnTheBatch(Right):
+    """Normalises inside each batch."""
+
+    caught_by = "test_batches_do_not_matter"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        if n > len(view.candidates):
+            raise alkit.SelectionError("there are not so many images", got=n)
+        found = {}
+        for batch in view.predictions():
+            lesion = batch.probabilities[:, 1].mean(axis=(1, 2))
+            found.update(zip(batch.ids, (lesion - lesion.mean()).tolist(), strict=True))
+        return alkit.Selection(alkit.top_k(list(found), list(found.values()), n))
+
+
+class NeedsAModelAndDoesNotSay(Right):
+    caught_by = "test_it_starts_cold_or_says_that_it_cannot"
+
+    def select(self, view, n, rng):
+        view.scores(scores.entropy)
+        return alkit.Selection(pick(view, n))
+
+
+class GuessesWithoutAModel(Right):
+    """Says that it needs one, catches the error and chooses anyhow."""
+
+    caught_by = "test_it_starts_cold_or_says_that_it_cannot"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        try:
+            view.scores(scores.entropy)
+        except alkit.ColdStartError:
+            return alkit.Selection(tuple(view.candidates[:n]))
+        return alkit.Selection(pick(view, n))
+
+
+class NeedsFeaturesAndDoesNotSay(Right):
+    caught_by = "test_it_declares_what_it_asks_for"
+    needs: ClassVar = ()
+
+
+class NeedsDropoutAndDoesNotSay(Right):
+    caught_by = "test_it_declares_what_it_asks_for"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        view.scores(scores.bald, alkit.Dropout(2))
+        return alkit.Selection(pick(view, n))
+
+
+class DoesWithoutDropout(Right):
+    """A model without dropout has no uncertainty: taken for certainty."""
+
+    caught_by = "test_what_it_lacks_is_an_error_of_alkit"
+    starts_cold: ClassVar = False
+    needs: ClassVar = ("features", "dropout")
+
+    def select(self, view, n, rng):
+        with contextlib.suppress(alkit.ConfigurationError):
+            view.scores(scores.bald, alkit.Dropout(2))
+        return alkit.Selection(pick(view, n))
+
+
+class TrustsWhatItAsks(Right):
+    """Pseudo-labels of images that are queried in the same round: CEAL's released code mixes them up."""
+
+    caught_by = "test_pseudo_labels_are_further_candidates"
+    needs: ClassVar = ("features", "pseudo-labels")
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        selection = alkit.Selection(chosen)
+        object.__setattr__(selection, "pseudo_labels", chosen[:2])
+        return selection
+
+
+@dataclass(frozen=True)
+class NotWritable(Right):
+    caught_by = "test_its_parameters_survive_the_record"
+    weight: object = field(default_factory=lambda: np.ones(3), compare=False)
+
+
+class NoDataclass:
+    """Comes back from the record as nothing at all."""
+
+    caught_by = "test_its_parameters_survive_the_record"
+    needs = ("features",)
+
+    def __init__(self):
+        self.k = 3
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, n))
+
+
+@dataclass(frozen=True)
+class Remembers(Right):
+    """Skips what it chose before: right in one process, wrong after a restart."""
+
+    caught_by = "test_it_remembers_nothing_between_calls"
+    seen: list = field(default_factory=list, compare=False, metadata={"runtime": True})
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        turned = chosen[::-1] if self.seen else chosen
+        self.seen.append(n)
+        return alkit.Selection(turned)
+
+
+BROKEN = [
+    thing for thing in list(globals().values()) if isinstance(thing, type) and getattr(thing, "caught_by", "") != ""
+]
