@@ -93,7 +93,9 @@ def test_a_warm_strategy_is_preceded_by_random_and_can_say_so_itself(world, tmp_
         world.experiment(tmp_path / "d.db", COLD, initial=WARM)
 
 
-@pytest.mark.parametrize("question", [lambda v: v.scores(scores.entropy), lambda v: next(v.predictions())], ids=str)
+@pytest.mark.parametrize(
+    "question", [lambda v: v.scores(scores.entropy), lambda v: next(v.predictions())], ids=["scores", "predictions"]
+)
 def test_asking_for_a_model_that_is_not_there_names_strategies_that_need_none(world, tmp_path, question):
     class Hasty:
         """Does not say that it needs a model."""

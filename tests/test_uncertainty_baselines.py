@@ -55,7 +55,7 @@ def median_entropy(mean):
         (EnsembleS(), (scores.entropy, alkit.Members())),
         (EnsembleJS(), (scores.bald, alkit.Members())),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_each_asks_for_its_score_and_takes_the_highest(strategy, question):
     view = FakeView({"c": 0.5, "a": 0.5, "d": 0.1, "b": 0.9})

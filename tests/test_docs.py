@@ -1,0 +1,63 @@
+"""The pages' examples run, and their figures are those of the committed rows."""
+
+import csv
+import re
+from functools import partial
+from pathlib import Path
+
+import alkit
+from alkit.strategy_file import read_strategy
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.S)
+
+
+def test_the_composition_of_features_and_uncertainty_runs_as_written(tmp_path):
+    images, masks = alkit.synthetic.lesions(60, size=16)
+    pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
+    network = partial(alkit.UNet, widths=(2, 4, 8))
+    names = {
+        "network": network,
+        "epochs": 1,
+        "pool": pool,
+        "test": test,
+        "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
+        "learner": alkit.SegmentationLearner(network, epochs=(1, 1)),
+    }
+    (code,) = blocks("how-to/compose.md", "python")
+    exec(code, names)
+    assert [result.n_labels for result in names["history"]] == [20, 25, 30]
+    (toml,) = blocks("how-to/compose.md", "toml")
+    (tmp_path / "both.toml").write_text(toml)
+    assert read_strategy(tmp_path / "both.toml", names["pretext"]) == names["strategy"]
+
+
+def test_the_table_of_compositions_names_them_all():
+    named = set(re.findall(r"\| `(\w+)\(", (DOCS / "how-to/compose.md").read_text()))
+    assert named == {"Uncertainty", "Then", "Filter", "Mix", "Stochastic", "PerCluster", "DuplicatesLast"}
+    assert all(hasattr(alkit, name) for name in named)
+
+
+def test_the_table_of_checks_names_them_all():
+    from alkit.testing import StrategyKit
+
+    page = (DOCS / "reference/conformance.md").read_text().replace("-labels", " labels")
+    checks = [name.removeprefix("test_").replace("_", " ") for name in dir(StrategyKit) if name.startswith("test_")]
+    for check in checks:
+        assert f"| {check} |".lower() in page.lower(), check
+
+
+def test_the_figures_of_scoring_are_those_of_the_rows():
+    page = (DOCS / "explanation/scoring.md").read_text()
+    rows = list(csv.DictReader((DOCS.parent / "benchmarks/results/scoring.csv").read_text().splitlines()))
+    assert rows
+    for row in rows:
+        best = [row["n"], row["draws"], row["cpu_ratio"], row["anon_mib"]]
+        line = rf"\| {best[0]} \| {best[1]} \| {row['library']}.*{row['mode']}.*\| {best[2]} \| {best[3]} \|"
+        assert re.search(line, page), row
+        assert row["commit"] in page
+    ours = [row for row in rows if row["library"] == "alkit"]
+    assert all(float(row["cpu_ratio"]) <= 0.8 and float(row["anon_mib"]) <= 100 for row in ours)
