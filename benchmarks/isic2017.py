@@ -310,7 +310,8 @@ def differences(curves: Curves, pairs: Mapping[str, tuple[Arm, Arm]]) -> Iterato
                 half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
                 cells.append(f"{gaps.mean():+.3f} [{gaps.mean() - half:+.3f}, {gaps.mean() + half:+.3f}]")
             else:
-                cells.append(f"{gaps.mean():+.3f} ± {gaps.std(ddof=1):.3f}" if len(gaps) > 1 else "")
+                spread = f"± {gaps.std(ddof=1):.3f}" if len(gaps) > 1 else "(one seed)"
+                cells.append(f"{gaps.mean():+.3f} {spread}")
         yield f"| {labels} | " + " | ".join(cells) + " |"
 
 
