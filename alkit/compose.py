@@ -97,7 +97,9 @@ def as_strategy(name: str, part: object) -> Strategy:
         It is neither; `name` says which argument it was.
     """
     if isinstance(part, type):
-        raise ConfigurationError(f"{name} is a class", got=part.__name__, hint=f"make one: {part.__name__}()")
+        raise ConfigurationError(
+            f"{name} is no strategy", got=f"the class {part.__name__}", hint=f"make one: {part.__name__}()"
+        )
     if callable(getattr(part, "select", None)):
         return cast(Strategy, part)
     if callable(part):

@@ -220,7 +220,7 @@ def test_minibatches_hold_each_once_in_even_batches(count, size):
 
 
 def test_every_epoch_of_a_fit_has_an_order_and_a_dropout_of_its_own(labels, learner, monkeypatch):
-    from alkit.learners import segmentation
+    from alkit.learners import network
 
     streams = []
 
@@ -231,7 +231,7 @@ def test_every_epoch_of_a_fit_has_an_order_and_a_dropout_of_its_own(labels, lear
 
         return call
 
-    monkeypatch.setattr(segmentation, "train_epoch", recorded(segmentation.train_epoch, 5))
-    monkeypatch.setattr(segmentation, "minibatches", recorded(segmentation.minibatches, 2))
+    monkeypatch.setattr(network, "train_epoch", recorded(network.train_epoch, 5))
+    monkeypatch.setattr(network, "minibatches", recorded(network.minibatches, 2))
     replace(learner, epochs=(4, 1)).fit(labels, rng())
     assert len(streams) == len(set(streams)) == 8

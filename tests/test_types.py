@@ -74,7 +74,7 @@ def test_a_repeated_id_and_other_lengths_are_refused():
 @given(st.integers(2, 5), st.integers(0, 99))
 def test_predicted_masks_are_the_arg_max_with_ties_to_the_lower_class(classes, seed):
     probabilities = np.random.default_rng(seed).integers(0, 3, (2, classes, 3, 4)).astype(np.float32)
-    masks = Predictions(("a", "b"), probabilities).masks
+    masks = Predictions(("a", "b"), probabilities).labels
     for n, y, x in np.ndindex(masks.shape):
         pixel = probabilities[n, :, y, x].tolist()
         assert masks[n, y, x] == pixel.index(max(pixel))

@@ -134,6 +134,7 @@ def segmentation_loss(spec: LabelSpec) -> Loss:
 
     Pixels of the spec's ignore value are left out.
 
+    >>> import torch
     >>> loss = segmentation_loss(LabelSpec(("skin", "lesion")))
     >>> sure = torch.tensor([[[[99.0, -99.0]], [[-99.0, 99.0]]]])
     >>> round(float(loss(sure, torch.tensor([[[0, 1]]]))), 6)
