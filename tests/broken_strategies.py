@@ -44,13 +44,32 @@ class CandidateNumbersAsIds(Right):
 
 
 class CentroidNumbersAsPositions(Right):
-    """The numbers of the clusters, taken for images: always the first n. DeepAL+."""
+    """The numbers of the clusters, taken for the images' places in the pool: always its first n. DeepAL+."""
+
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        pick(view, n)
+        return alkit.Selection(tuple(view.ids[:n]))
+
+
+class NumbersAsIds(Right):
+    """Positions, written as if they were ids."""
+
+    caught_by = "test_it_speaks_of_ids_and_not_of_positions"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(tuple(str(view.ids.index(id)) for id in pick(view, n)))
+
+
+class ReadsTheName(Right):
+    """Decides by what an image is called."""
 
     caught_by = "test_it_speaks_of_ids_and_not_of_positions"
 
     def select(self, view, n, rng):
         pick(view, n)
-        return alkit.Selection(tuple(str(number) for number in range(n)))
+        return alkit.Selection(alkit.top_k(view.candidates, [int(id[-4:]) % 7 for id in view.candidates], n))
 
 
 class Duplicates(Right):
@@ -67,6 +86,13 @@ class TooFew(Right):
         return alkit.Selection(pick(view, n)[: max(1, n - 1)])
 
 
+class TooMany(Right):
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, min(n + 1, len(view.candidates)) if n else 0))
+
+
 class AsManyAsThereAre(Right):
     """A smaller choice instead of an error."""
 
@@ -74,6 +100,16 @@ class AsManyAsThereAre(Right):
 
     def select(self, view, n, rng):
         return alkit.Selection(pick(view, min(n, len(view.candidates))))
+
+
+class CrashesOnMore(Right):
+    """An error, but one that no caller expects."""
+
+    caught_by = "test_more_than_there_are_is_an_error_of_alkit"
+
+    def select(self, view, n, rng):
+        order = pick(view, len(view.candidates))
+        return alkit.Selection(tuple(order[place] for place in range(n)))
 
 
 class CrashesOnNothing(Right):
@@ -110,6 +146,14 @@ class DrawsFromTorch(Right):
         return alkit.Selection(pick(view, n))
 
 
+class DrawsFromPython(Right):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def select(self, view, n, rng):
+        random.random()
+        return alkit.Selection(pick(view, n))
+
+
 class DrawsFromNowhere(Right):
     """A generator of its own, without a seed."""
 
@@ -127,6 +171,27 @@ class UndeclaredChance(Right):
     def select(self, view, n, rng):
         pick(view, n)
         return alkit.Selection(tuple(rng.permutation(view.candidates)[:n]))
+
+
+class UndeclaredChanceInTheStartSet(Right):
+    """Draws the start set, and says of itself that nothing is drawn."""
+
+    caught_by = "test_seeds_matter_just_where_it_is_random"
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        return alkit.Selection(chosen if view.round else tuple(rng.permutation(view.candidates)[:n]))
+
+
+class UndeclaredChanceInWhatItTrusts(Right):
+    """Queries the same images whatever the seed, and draws those that it trusts."""
+
+    caught_by = "test_seeds_matter_just_where_it_is_random"
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        rest = sorted(set(view.candidates) - set(chosen))
+        return alkit.Selection(chosen, pseudo_labels=tuple(rng.permutation(rest)[:3]) if view.round else ())
 
 
 class IgnoresItsSeed(Right):
@@ -178,6 +243,18 @@ class RepairsNaN(Right):
         return alkit.Selection(alkit.top_k(view.candidates, [table[id] for id in view.candidates], n))
 
 
+class GuessesWhereTheModelDiverged(Right):
+    """Catches the error that names the image, and goes on without the model."""
+
+    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        with contextlib.suppress(alkit.SelectionError):
+            view.scores(scores.entropy)
+        return alkit.Selection(pick(view, n))
+
+
 class WritesIntoTheCandidates(Right):
     caught_by = "test_the_view_is_left_as_found"
 
@@ -194,6 +271,16 @@ class WritesIntoTheFeatures(Right):
     def select(self, view, n, rng):
         features = view.features(RowMeans())
         features -= features.mean(axis=0)
+        return alkit.Selection(pick(view, n))
+
+
+class SortsTheLabelled(Right):
+    """They come in the order they were chosen, which is then lost."""
+
+    caught_by = "test_the_view_is_left_as_found"
+
+    def select(self, view, n, rng):
+        view.labelled.sort()
         return alkit.Selection(pick(view, n))
 
 
@@ -249,6 +336,41 @@ class NeedsDropoutAndDoesNotSay(Right):
         return alkit.Selection(pick(view, n))
 
 
+@dataclass(frozen=True)
+class OwnSampler:
+    """A sampler that alkit has never seen."""
+
+    def sample(self, posterior, stream):
+        return posterior.dropout(2, stream)
+
+
+class DrawsDropoutItselfAndDoesNotSay(Right):
+    """Asks the model by a sampler of its own."""
+
+    caught_by = "test_it_declares_what_it_asks_for"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        view.scores(scores.bald, OwnSampler())
+        return alkit.Selection(pick(view, n))
+
+
+class NeedsHeadsAndDoesNotSay(Right):
+    caught_by = "test_it_declares_what_it_asks_for"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        view.scores(scores.head_disagreement)
+        return alkit.Selection(pick(view, n))
+
+
+class MisspeltNeed(Right):
+    """Declared, in a word that nobody looks for: nothing is checked before people label."""
+
+    caught_by = "test_it_declares_what_it_asks_for"
+    needs: ClassVar = ("features", "drop-out")
+
+
 class DoesWithoutDropout(Right):
     """A model without dropout has no uncertainty: taken for certainty."""
 
@@ -273,6 +395,40 @@ class TrustsWhatItAsks(Right):
         selection = alkit.Selection(chosen)
         object.__setattr__(selection, "pseudo_labels", chosen[:2])
         return selection
+
+
+class TrustsTheLabelled(Right):
+    """Pseudo-labels of images that people have labelled: a prediction in the place of an answer."""
+
+    caught_by = "test_pseudo_labels_are_further_candidates"
+
+    def select(self, view, n, rng):
+        return alkit.Selection(pick(view, n), pseudo_labels=tuple(view.labelled[:2]))
+
+
+class ReturnsAList(Right):
+    caught_by = "test_it_chooses_exactly_n_different_candidates"
+
+    def select(self, view, n, rng):
+        return list(pick(view, n))
+
+
+@dataclass(frozen=True, eq=False)
+class EqualsNothing(Right):
+    """Comes back from the record, and nobody can tell that it is the same."""
+
+    caught_by = "test_its_parameters_survive_the_record"
+    k: int = 3
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, repr=False)
+class Unreadable(Right):
+    caught_by = "test_its_parameters_survive_the_record"
+
+    __repr__ = object.__repr__
 
 
 @dataclass(frozen=True)
@@ -306,6 +462,22 @@ class Remembers(Right):
         turned = chosen[::-1] if self.seen else chosen
         self.seen.append(n)
         return alkit.Selection(turned)
+
+
+@dataclass(frozen=True)
+class RemembersTheLastRound(Right):
+    """What it noted in a round changes the next: gone when the record is opened in a new process."""
+
+    caught_by = "test_an_experiment_that_is_reopened_goes_on_as_before"
+    noted: dict = field(default_factory=dict, compare=False, metadata={"runtime": True})
+
+    def select(self, view, n, rng):
+        chosen = pick(view, n)
+        ranked = pick(view, len(view.candidates))
+        if view.round - 1 in self.noted:
+            chosen = ranked[len(ranked) - n :]
+        self.noted[view.round] = n
+        return alkit.Selection(chosen)
 
 
 BROKEN = [

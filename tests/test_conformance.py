@@ -64,7 +64,7 @@ class TestUncertainty(kit(lambda: alkit.Uncertainty("margin"))):
     pass
 
 
-class TestThen(kit(lambda: alkit.Then(alkit.strategy("random"), PATCHY, after=3))):
+class TestThen(kit(lambda: alkit.Then(alkit.strategy("random"), PATCHY, after=3), chance=True)):
     pass
 
 

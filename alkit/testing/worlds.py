@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ import torch
 from torch import Tensor
 
 from alkit.clustering import Clusters, kmeans
-from alkit.draws import DETERMINISTIC, Dropout, Members
+from alkit.draws import DETERMINISTIC
 from alkit.errors import ColdStartError
 from alkit.pools import ArrayPool
 from alkit.protocols import FeatureExtractor, Labelled, Pool, Predictor, Sampler
 from alkit.rng import Stream
-from alkit.scores import Reduction, Score, mean, moments_of
+from alkit.scores import Reduction, Score, mean
 from alkit.scoring import Scoring
 from alkit.synthetic import lesions
 from alkit.types import Images, Predictions, Report, quiet
@@ -138,6 +139,7 @@ class KitView:
     def __post_init__(self) -> None:
         self.ids: list[str] = sorted(self.pool.ids)
         self.candidates: list[str] = [id for id in self.ids if id not in set(self.labelled)]
+        self._labelled = tuple(self.labelled)
         self._handed: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
@@ -163,12 +165,6 @@ class KitView:
     ) -> Mapping[str, float]:
         """Return the score of each candidate."""
         self.asked.add("model")
-        moments = moments_of(score)
-        if "heads" in moments:
-            self.asked.add("heads")
-        if {"mean", "mean_entropy", "variance"}.intersection(moments):
-            self.asked |= {"dropout"} if isinstance(sampler, Dropout) else set()
-            self.asked |= {"members"} if isinstance(sampler, Members) else set()
         return self._scoring().scores(self.candidates, score, sampler, reduction or mean)
 
     def predictions(self) -> Iterator[Predictions]:
@@ -179,31 +175,33 @@ class KitView:
     def _scoring(self) -> Scoring:
         if self.model is None:
             raise ColdStartError("there is no model yet", hint="the kit asks in round 0")
-        return Scoring(self.pool, _Batched(self.model, self.at_once), Stream(5))
+        return Scoring(self.pool, _Asked(self.model, self.at_once, self.asked), Stream(5))
 
     def changed(self) -> str:
         """Name what of the view was written to since it was made; empty where nothing was."""
-        labelled = set(self.labelled)
         if self.ids != sorted(self.pool.ids):
             return "ids"
-        if self.candidates != [id for id in self.ids if id not in labelled]:
-            return "candidates or labelled"
+        if tuple(self.labelled) != self._labelled:
+            return "labelled"
+        if self.candidates != [id for id in self.ids if id not in self._labelled]:
+            return "candidates"
         return "features" if any(not np.array_equal(now, then) for now, then in self._handed) else ""
 
 
 @dataclass(frozen=True)
-class _Batched:
-    """A model that wants so many images at once."""
+class _Asked:
+    """A model that wants so many images at once, and notes what it is asked."""
 
     model: Any
     at_once: int
+    asked: set[str]
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         result: npt.NDArray[np.float32] = self.model.probabilities(images)
         return result
 
     def posterior(self, images: Images) -> Any:
-        return self.model.posterior(images)
+        return _AskedPosterior(self.model.posterior(images), self.asked)
 
     def images_at_once(self, images: Images) -> int:
         return self.at_once
@@ -211,6 +209,32 @@ class _Batched:
     def dumps(self) -> bytes:
         dumped: bytes = self.model.dumps()
         return dumped
+
+
+@dataclass(frozen=True)
+class _AskedPosterior:
+    """Notes here, and not by the kind of sampler, what is drawn: a plugin's own sampler is noted as well."""
+
+    posterior: Any
+    asked: set[str]
+
+    def __getattr__(self, verb: str) -> Any:
+        found = getattr(self.posterior, verb)  # what the model cannot do, this cannot either
+        if verb not in DRAWN:
+            return found
+
+        def noted(*arguments: Any) -> Any:
+            self.asked.add(verb)
+            return found(*arguments)
+
+        return noted
+
+
+DRAWN = "dropout", "members", "heads"
+"""What a posterior may be asked for besides its prediction; a strategy declares it under the same name."""
+
+DECLARABLE = frozenset({"features", "pseudo-labels", *DRAWN})
+"""The words that ``needs`` may hold."""
 
 
 @dataclass(frozen=True)
@@ -251,9 +275,12 @@ def ids_of(n: int) -> list[str]:
     return [f"{number:04}" for number in np.random.default_rng(9).permutation(9000)[:n] + 1000]
 
 
+@cache
 def images_of(n: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images and masks of the small world."""
-    return lesions(n, size=SIZE, seed=4)
+    """Return images and masks of the small world, read-only: they are drawn once for all checks."""
+    images, masks = lesions(n, size=SIZE, seed=4)
+    images.flags.writeable = masks.flags.writeable = False
+    return images, masks
 
 
 def view_of(
@@ -268,6 +295,11 @@ def view_of(
     if backwards:
         images, names = images[::-1], names[::-1]
     return KitView(ArrayPool(images, ids=names), taken, model, round, at_once, spoilt_features)
+
+
+def view_in(round: int) -> KitView:
+    """Return the view of a round: in round 0 nothing is labelled, and there is no model."""
+    return view_of(round=round) if round else view_of(round=0, model=None, labelled=0)
 
 
 @contextmanager
