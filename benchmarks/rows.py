@@ -7,11 +7,15 @@ import io
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from alkit.files import write_atomically
+
+Kind = TypeVar("Kind")
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -34,6 +38,12 @@ def read(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def read_as(kind: type[Kind], path: Path) -> list[Kind]:
+    """Return the rows of a CSV file as dataclasses with fields of int, float and str."""
+    kinds = {"int": int, "float": float, "str": str}
+    return [kind(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(kind)}) for row in read(path)]
 
 
 def machine(device: torch.device | str = "cpu") -> str:

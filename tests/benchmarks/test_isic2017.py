@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import isic2017
@@ -24,21 +27,24 @@ def data(tmp_path):
     return tmp_path
 
 
+def places(folder):
+    return ["--data", folder, "--out", folder / "out", "--records", folder / "records", "--profile", "smoke"]
+
+
 @pytest.fixture
 def bench(data, tmp_path):
     """Run the benchmark in this process and return its rows."""
     out = tmp_path / "out"
 
     def bench(*more):
-        places = ["--data", data, "--out", out, "--records", tmp_path / "records"]
-        isic2017.main([str(part) for part in [*places, "--profile", "smoke", "--jobs", 1, *more]])
+        isic2017.main([str(part) for part in [*places(data), "--jobs", 1, *more]])
         return isic2017.read_rows(out)
 
     return bench
 
 
 def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, monkeypatch, capsys):
-    two = "--seeds", 0, 1, "--methods", "random", "ssl-cluster", "--resume"
+    two = "--seeds", 0, 1, "--methods", "random", "ssl-cluster"
     rows = bench(*two)
     arms = {(row.method, row.weights, row.seed) for row in rows}
     assert arms == {(m, w, s) for m in ("random", "ssl-cluster") for w in ("scratch", "pretext") for s in (0, 1)}
@@ -48,7 +54,7 @@ def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, 
         assert len({row.configuration for row in own}) == 1
     assert len({row.configuration for row in rows}) == 8
     assert all(0 <= row.dice <= 1 for row in rows)
-    monkeypatch.setattr(isic2017, "one_run", None)  # nothing is left to run
+    monkeypatch.setattr(isic2017, "make", lambda *_: pytest.fail("nothing is left to run"))
     assert bench(*two) == rows
     assert "8 runs, 8 of them done" in capsys.readouterr().out
     out = tmp_path / "out"
@@ -100,9 +106,10 @@ def test_committed_rows_are_complete_runs():
         profile = isic2017.PROFILES[folder.name.removeprefix("isic2017-")]
         runs = {}
         for row in isic2017.read_rows(folder):
-            runs.setdefault(row.configuration, []).append(row.labels)
-        expected = [profile.start + profile.batch * number for number in range(profile.rounds + 1)]
-        assert all(labels == expected for labels in runs.values())
+            runs.setdefault((row.variant, row.configuration), []).append(row.labels)
+        for (variant, _), labels in runs.items():
+            own = profile.variant(variant)
+            assert labels == [(own.start or 1600) + own.batch * number for number in range(own.rounds + 1)]
         assert runs
 
 
@@ -121,10 +128,127 @@ def test_methods_of_a_seed_share_the_start_set_and_then_choose_for_themselves(be
     assert len({history[1].ids for history in rounds}) == 4
 
 
-def test_running_again_without_resume_replaces_the_rows(bench):
+def test_rows_that_are_lost_come_back_from_the_records(bench, tmp_path):
     arm = "--seeds", 0, "--methods", "random", "--weights", "scratch"
     rows = bench(*arm)
+    (tmp_path / "out" / isic2017.ROWS).unlink()
     assert bench(*arm) == rows
+
+
+def test_the_images_that_were_chosen_are_kept_round_by_round(bench, tmp_path):
+    bench("--seeds", 0, "--methods", "random", "ssl-cluster", "--weights", "scratch")
+    chosen = isic2017.rows.read_as(isic2017.Chosen, tmp_path / "out" / isic2017.CHOICES)
+    assert [(c.method, c.round, len(c.ids.split())) for c in chosen] == [
+        (method, round, n) for method in ("random", "ssl-cluster") for round, n in enumerate((12, 6, 6))
+    ]
+    for method in ("random", "ssl-cluster"):
+        ids = [id for c in chosen if c.method == method for id in c.ids.split()]
+        assert len(set(ids)) == 24
+        assert set(ids) <= set(json.loads(isic2017.SPLIT.read_text())["pool"][:48])
+
+
+def asked_for(*arguments):
+    return set(isic2017.runs_of(isic2017.command_line([str(argument) for argument in arguments])))
+
+
+def test_tables_and_figures_are_the_arms_that_the_paper_shows():
+    one, two = asked_for("--table", 1, "--seeds", 0), asked_for("--table", 2, "--seeds", 0)
+    assert {(run.method, run.weights) for run in one} == {
+        (m, w) for m in ("random", "ssl-cluster") for w in isic2017.WEIGHTS
+    }
+    assert {(run.method, run.variant) for run in two} == {
+        ("random", ""),
+        *(("ssl-cluster", v) for v in ("", "k5-1x1", "k5-2x2", "k10-1x1")),
+    }
+    assert len(asked_for("--figure", 2, "--seeds", 0, 1)) == 7 * 2 * 2
+    assert one | two | asked_for("--figure", 2, "--seeds", 0) < asked_for("--all", "--seeds", 0)
+    assert {run.method for run in asked_for("--methods", "random", "power-bald")} == {"random", "power-bald"}
+
+
+def test_a_variant_differs_from_the_protocol_in_what_it_is_named_for():
+    small = isic2017.PROFILES["small"]
+    one = small.variant("k5-1x1")
+    assert (one.clusters, one.pooling) == (5, 1)
+    assert small.variant("lr-1e-3").lr == 1e-3
+    assert small.variant("epochs-x2").epochs == (20, 4)
+    full, equal = small.variant("full"), small.variant("full-equal-steps")
+    assert (full.start, full.rounds, full.epochs[0]) == (None, 0, 28)  # 10 + 9 x 2
+    assert equal.epochs[0] == round((300 * 10 + sum(range(335, 616, 35)) * 2) / 1600) == 7
+    assert len(json.loads(isic2017.SPLIT.read_text())["pool"]) == isic2017.POOL
+
+
+def test_every_variant_and_composition_runs(bench):
+    rows = bench("--ceiling", "--sensitivity", "--beyond", "--table", 2, "--weights", "scratch", "--seeds", 0)
+    assert {(row.method, row.variant) for row in rows} == {
+        (method, variant)
+        for part in ("ceiling", "sensitivity", "beyond", "table 2")
+        for method, weights, variant in isic2017.PARTS[part]
+        if weights == "scratch"
+    }
+    assert [row.labels for row in rows if row.variant == "full"] == [48]
+    assert len({row.configuration for row in rows}) == len({isic2017.run_of(row) for row in rows})
+
+
+def test_a_dry_run_says_what_is_done_and_how_long_the_rest_may_take(bench, capsys, tmp_path):
+    bench("--seeds", 0, "--methods", "random", "--weights", "scratch")
+    before = sorted((tmp_path / "records").iterdir())
+    capsys.readouterr()
+    bench("--seeds", 0, 1, "--methods", "random", "dsal", "--weights", "scratch", "--dry-run")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "random scratch seed 0 │ done" in said
+    assert "random scratch seed 1 │ 0 of 3" in said
+    assert "dsal scratch seed 0 │ 0 of 3 │ ?" in said
+    assert "4 runs, 3 left" in said
+    assert "and 2 that nothing is known of" in said
+    assert sorted((tmp_path / "records").iterdir()) == before
+
+
+def test_what_is_left_is_judged_by_the_runs_that_are_done():
+    def row(method, variant, seed, seconds):
+        return isic2017.Row("small", method, "scratch", variant, seed, 0, 300, 0, 0, 0, 0, seconds, f"{seed}", "", "")
+
+    measured = [row("ceal", "", 0, 60), row("ceal", "", 0, 60), row("ceal", "", 1, 240), row("dsal", "lr", 7, 600)]
+    assert isic2017.expected_minutes(isic2017.Run("ceal", "scratch", 5), measured) == 3
+    assert isic2017.expected_minutes(isic2017.Run("dsal", "pretext", 5), measured) == 10
+    assert isic2017.expected_minutes(isic2017.Run("random", "scratch", 5), measured) is None
+
+
+def started(folder, *more):
+    command = [sys.executable, isic2017.HERE / "isic2017.py", *places(folder), "--methods", "random", *more]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+def test_killed_with_two_runs_at_work_it_ends_with_the_same_rows(bench, data, tmp_path):
+    two = "--seeds", "0", "1", "--weights", "scratch", "--jobs", "2"
+    whole = bench(*two, "--methods", "random")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("images", "masks"):
+        (elsewhere / name).symlink_to(data / name)
+    process = started(elsewhere, *two)
+    deadline = time.monotonic() + 120
+    while not list((elsewhere / "records").glob("*.files/*")):  # the first labels are in
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()  # its workers are left behind, and stop by themselves
+    process.wait()
+    again = started(elsewhere, *two)
+    assert again.wait(180) == 0
+    ended = isic2017.read_rows(elsewhere / "out")
+    assert [(row.seed, row.round, row.dice) for row in ended] == [(row.seed, row.round, row.dice) for row in whole]
+
+
+@pytest.mark.slow
+def test_on_a_local_ray_the_rows_are_the_same(bench, data, tmp_path):
+    pytest.importorskip("ray")
+    arm = "--seeds", 0, 1, "--methods", "random", "--weights", "scratch"
+    whole = bench(*arm)
+    for name in ("out", "records"):
+        (tmp_path / name).rename(tmp_path / f"first-{name}")
+    on_ray = bench(*arm, "--backend", "ray", "--jobs", 2)
+    assert [(row.seed, row.round, row.dice) for row in on_ray] == [(row.seed, row.round, row.dice) for row in whole]
 
 
 def test_differences_are_taken_within_seeds_with_the_paired_t_interval():
