@@ -1,0 +1,219 @@
+"""What moves the Dice of the first 300 labels: the initial weights, the choice of images, or how masks are read.
+
+The paper's claim is a gap of .16 between two base sets, each trained once. Here every choice of a base set is trained
+from the same few initial weights, so that the two can be told apart; and what the authors' released code does
+differently is done as well, one thing at a time:
+
+- ``first``: its "random" is the first 300 of the array;
+- ``eroded``: its masks are divided as whole numbers after they were resized, so that a pixel counts as lesion only
+  where nothing but lesion went into it;
+- its feature rows do not line up with the images. Rows in random order make of any selection a random one, so that
+  is ``random`` itself.
+
+    python benchmarks/base_set.py --data DIR              # resumable; --report: the tables from the rows alone
+
+"Initial weights" are a seed of the experiment, which draws the order of the images in training as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import grid
+import isic2017
+import numpy as np
+import rows
+from filelock import FileLock
+from PIL import Image
+
+import alkit
+from alkit.cli.progress import progress_bar
+
+FILE = "base_set.csv"
+MASKS = ("whole", "eroded")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One base set, trained from one seed's initial weights."""
+
+    profile: str
+    choice: str
+    masks: str
+    initial: int
+    labels: int
+    dice: float
+    iou: float
+    seconds: float
+    commit: str
+    machine: str
+
+
+Key = tuple[str, str, int]
+"""Choice, masks, initial weights."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A strategy that takes the images it was given, in their order."""
+
+    ids: tuple[str, ...]
+
+    def select(self, view: alkit.View, n: int, rng: np.random.Generator) -> alkit.Selection:
+        """Return the first `n`."""
+        return alkit.Selection(self.ids[:n])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of images/ and masks/")
+    parser.add_argument("--profile", choices=isic2017.PROFILES, default="small")
+    parser.add_argument("--initial", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="seeds of initial weights")
+    parser.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="seeds of random base sets")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--records", type=Path, default=Path("runs/base_set"))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--report", action="store_true")
+    options = parser.parse_args(arguments)
+    out = options.out or isic2017.HERE / "results" / f"isic2017-{options.profile}"
+    if not options.report:
+        if options.data is None:
+            parser.error("--data is needed to measure")
+        measure(options, out)
+    print("\n".join(tables(rows.read_as(Trained, out / FILE))))
+
+
+def measure(options: argparse.Namespace, out: Path) -> None:
+    """Train what is not among the rows."""
+    places = isic2017.Places(options.data, out, options.records)
+    done = {key_of(row) for row in rows.read_as(Trained, out / FILE)}
+    random = [f"random {draw}" for draw in options.draws]
+    wanted = [(choice, "whole") for choice in (*random, "ssl-cluster", "first")]
+    wanted += [(choice, "eroded") for choice in (random[0], "ssl-cluster", "first")]
+    left = [(*pair, initial) for pair in wanted for initial in options.initial if (*pair, initial) not in done]
+    print(f"{len(wanted) * len(options.initial)} to train, {len(left)} of them left", flush=True)
+    with progress_bar("decoding") as show:
+        pool, _ = isic2017.pools(isic2017.PROFILES[options.profile], options.data, show)
+        chosen = {name: base_set(name, pool, options.profile) for name in dict.fromkeys(key[0] for key in left)}
+    jobs = [
+        grid.Job(
+            " ".join(map(str, key)),
+            options.records / f"{options.profile}-{'-'.join(map(str, key))}.db".replace(" ", ""),
+            1,
+        )
+        for key in left
+    ]
+    work = partial(train, left, jobs, chosen, options.profile, places, rows.commit())
+    grid.play(jobs, work, at_once=options.jobs, backend="processes")
+
+
+def base_set(name: str, pool: alkit.Pool, profile_name: str) -> tuple[str, ...]:
+    """Return a base set by name: ``random`` and a seed, ``first`` by id, ``ssl-cluster`` of the pretext with seed 0."""
+    profile = isic2017.PROFILES[profile_name]
+    start, ids = profile.start or len(pool.ids), sorted(pool.ids)
+    if name == "first":
+        return tuple(ids[:start])
+    if name == "ssl-cluster":
+        learner, strategy = isic2017.parts(isic2017.Run(name, "scratch", 0), profile, "auto")
+        return alkit.Experiment(pool, learner, strategy, classes=("skin", "lesion"), seed=0).ask(start)
+    seed = int(name.removeprefix("random "))
+    return tuple(np.random.default_rng(seed).choice(ids, start, replace=False).tolist())
+
+
+def train(
+    keys: Sequence[Key],
+    jobs: Sequence[grid.Job],
+    chosen: dict[str, tuple[str, ...]],
+    profile_name: str,
+    places: isic2017.Places,
+    commit: str,
+    number: int,
+    parent: int,
+) -> None:
+    """Train one base set and add its row."""
+    import torch
+
+    torch.set_num_threads(1)
+    (choice, masks, initial), profile = keys[number], isic2017.PROFILES[profile_name]
+    pool, test = isic2017.pools(profile, places.data)
+    classes = ("skin", "lesion")
+    oracle = alkit.MaskOracle(
+        str(places.data / "masks")
+        if masks == "whole"
+        else {id: eroded(places.data / "masks" / f"{id}.png", profile.size) for id in (*pool.ids, *test.ids)},
+        classes=classes,
+    )
+    learner, _ = isic2017.parts(isic2017.Run("random", "scratch", initial), profile, "auto")
+    experiment = alkit.Experiment(
+        pool, learner, Listed(chosen[choice]), store=jobs[number].record, seed=initial, wait=600
+    )
+    (result,) = experiment.rounds(oracle, test=test, start=len(chosen[choice]), batch=1, rounds=0)
+    row = Trained(
+        profile_name,
+        choice,
+        masks,
+        initial,
+        result.n_labels,
+        round(result.metrics["dice"], 5),
+        round(result.metrics["iou"], 5),
+        round(sum(result.seconds.values()), 1),
+        commit,
+        rows.machine(),
+    )
+    places.out.mkdir(parents=True, exist_ok=True)
+    with FileLock(places.out / ".lock"):
+        kept = [entry for entry in rows.read_as(Trained, places.out / FILE) if key_of(entry) != key_of(row)]
+        rows.write(places.out / FILE, [asdict(entry) for entry in sorted([*kept, row], key=key_of)])
+
+
+def eroded(path: Path, size: int) -> np.ndarray:
+    """Return a mask at the working size in which a pixel is lesion where all that went into it is."""
+    with Image.open(path) as mask:
+        shares = np.asarray(mask.convert("L").resize((size, size), Image.Resampling.BOX))
+    return shares // 255
+
+
+def key_of(row: Trained) -> Key:
+    """Return what tells a row from the others."""
+    return row.choice, row.masks, row.initial
+
+
+def tables(measured: Sequence[Trained]) -> Iterator[str]:
+    """Yield Markdown tables: Dice by choice and initial weights, and the parts of the variance."""
+    initials = sorted({row.initial for row in measured})
+    dice = {key_of(row): row.dice for row in measured}
+    yield f"| base set | masks | {' | '.join(f'weights {initial}' for initial in initials)} | mean |"
+    yield "|---" * (len(initials) + 3) + "|"
+    for choice, masks in dict.fromkeys((row.choice, row.masks) for row in measured):
+        values = [dice.get((choice, masks, initial)) for initial in initials]
+        known = [value for value in values if value is not None]
+        cells = " | ".join("" if value is None else f"{value:.3f}" for value in values)
+        yield f"| {choice} | {masks} | {cells} | {np.mean(known):.3f} |"
+    random = {
+        (str(initial), choice): value
+        for (choice, masks, initial), value in dice.items()
+        if choice.startswith("random") and masks == "whole"
+    }
+    yield from ["", *variance(random)]
+
+
+def variance(random: dict[tuple[str, str], float]) -> Iterator[str]:
+    """Yield what of the variance of Dice is due to what, over random base sets; nothing where pairs are lacking."""
+    initials, choices = ({pair[side] for pair in random} for side in (0, 1))
+    if min(len(initials), len(choices)) < 2 or len(random) < len(initials) * len(choices):
+        return
+    parts = alkit.statistics.variance_parts(random)
+    yield "| standard deviation of Dice due to | |"
+    yield "|---|---|"
+    yield f"| initial weights and order of training | {parts.initial**0.5:.3f} |"
+    yield f"| which 300 images, drawn at random | {parts.choice**0.5:.3f} |"
+    yield f"| both together, and rounding | {parts.residual**0.5:.3f} |"
+
+
+if __name__ == "__main__":
+    main()
