@@ -20,8 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,13 +32,11 @@ from filelock import FileLock
 from isic_archive import fetch
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 import alkit
 from alkit.cli.progress import progress_bar
 from alkit.declare import written
 from alkit.networks import DEEP_SUPERVISION
-from alkit.report.curves import learning_curves
 from alkit.types import Report, quiet
 
 HERE = Path(__file__).parent
@@ -206,7 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Console().print(*plan(plans, read_rows(out), options.jobs))
             return
         measure(plans, options.profile, places, options)
-    report(out, options.profile)
+    from isic2017_report import draw_map, write  # which asks this module what there is
+
+    if options.map:
+        draw_map(out, options.profile, options.data)
+    write(out, options.profile, options.data)
+    print(f"figures, tables and report.html are in {out}")
 
 
 def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -233,6 +235,7 @@ def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument("--device", default="auto")
     how.add_argument("--dry-run", action="store_true", help="show what is done and what is left, and stop")
     how.add_argument("--report", action="store_true", help="draw figures and tables from the results, and stop")
+    how.add_argument("--map", action="store_true", help="with --report --data: lay out the clusters anew, for the page")
     return parser.parse_args(arguments)
 
 
@@ -436,97 +439,6 @@ def arm_of(entry: Row | Chosen) -> Arm:
 def run_of(entry: Row | Chosen) -> Run:
     """Return the run a row is of."""
     return Run(entry.method, entry.weights, entry.seed, entry.variant)
-
-
-def report(out: Path, name: str) -> None:
-    """Draw the learning curves and write the tables: means, spreads, and differences within seeds."""
-    measured = read_rows(out)
-    if not measured:
-        sys.exit(f"there are no rows in {out}")
-    curves = curves_of(measured)
-    histories = {
-        ", ".join(arm): [
-            [alkit.RoundResult(0, (), labels, {"dice": dice}) for labels, dice in run.items()] for run in seeds.values()
-        ]
-        for arm, seeds in sorted(curves.items())
-    }
-    learning_curves(histories, out / "curves.png", title=f"ISIC 2017, {name} profile")
-    (out / "table.md").write_text("\n".join(tables(curves)) + "\n")
-    print((out / "table.md").read_text())
-
-
-Curves = dict[tuple[str, str], dict[int, dict[int, float]]]
-"""Dice by (method, weights), seed and number of labels."""
-
-
-def curves_of(measured: Sequence[Row]) -> Curves:
-    """Return the learning curve of each arm and seed."""
-    curves: Curves = {}
-    for row in measured:
-        if row.variant:
-            continue
-        curves.setdefault((row.method, row.weights), {}).setdefault(row.seed, {})[row.labels] = row.dice
-    return curves
-
-
-def means(curves: Curves) -> Iterator[str]:
-    """Yield a Markdown table: mean and standard deviation over seeds of each arm at each number of labels."""
-    arms = sorted(curves)
-    yield "| labels | " + " | ".join(f"{', '.join(arm)} (n={len(curves[arm])})" for arm in arms) + " |"
-    yield "|---" * (len(arms) + 1) + "|"
-    for labels in budgets(curves):
-        values = [[run[labels] for run in curves[arm].values() if labels in run] for arm in arms]
-        cells = [f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" if len(v) > 1 else f"{v[0]:.3f}" for v in values]
-        yield f"| {labels} | " + " | ".join(cells) + " |"
-
-
-Arm = tuple[str, str]
-"""Method and initial weights."""
-
-
-def tables(curves: Curves) -> Iterator[str]:
-    """Yield the Markdown tables of a report: means for each kind of weights, then what is compared within seeds."""
-    for weights in WEIGHTS:
-        if any(arm[1] == weights for arm in curves):
-            yield from [*means({arm: curves[arm] for arm in sorted(curves) if arm[1] == weights}), ""]
-    for pairs in comparisons(curves):
-        yield from [*differences(curves, pairs), ""]
-
-
-def comparisons(curves: Curves) -> Iterator[dict[str, tuple[Arm, Arm]]]:
-    """Yield the pairs of arms to compare, by name: each method with random, then pretext with scratch weights."""
-    groups = [{f"{m} - random, {w}": ((m, w), ("random", w)) for m in METHODS if m != "random"} for w in WEIGHTS] + [
-        {f"pretext - scratch, {m}": ((m, "pretext"), (m, "scratch")) for m in METHODS}
-    ]
-    for group in groups:
-        if measured := {name: arms for name, arms in group.items() if set(arms) <= set(curves)}:
-            yield measured
-
-
-def differences(curves: Curves, pairs: Mapping[str, tuple[Arm, Arm]]) -> Iterator[str]:
-    """Yield a Markdown table of differences within seeds between pairs of arms.
-
-    Each with its 95 % interval (paired t) from five seeds on; below, with the standard deviation and no test.
-    """
-    yield "| labels | " + " | ".join(pairs) + " |"
-    yield "|---" * (len(pairs) + 1) + "|"
-    for labels in budgets(curves):
-        cells = []
-        for a, b in pairs.values():
-            seeds = [s for s in curves[a] if labels in curves[a][s] and labels in curves[b].get(s, {})]
-            gaps = np.array([curves[a][seed][labels] - curves[b][seed][labels] for seed in seeds])
-            if len(gaps) >= 5:
-                half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-                cells.append(f"{gaps.mean():+.3f} [{gaps.mean() - half:+.3f}, {gaps.mean() + half:+.3f}]")
-            else:
-                spread = f"± {gaps.std(ddof=1):.3f}" if len(gaps) > 1 else "(one seed)"
-                cells.append(f"{gaps.mean():+.3f} {spread}")
-        yield f"| {labels} | " + " | ".join(cells) + " |"
-
-
-def budgets(curves: Curves) -> list[int]:
-    """Return the numbers of labels that every arm was measured at."""
-    return sorted(set.intersection(*({n for run in seeds.values() for n in run} for seeds in curves.values())))
 
 
 if __name__ == "__main__":

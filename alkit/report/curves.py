@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from alkit.errors import ConfigurationError
+from alkit.statistics import Runs, mean_curve
 from alkit.types import RoundResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart by people with any colour vision (Okabe and Ito, "Color Universal Design", 2008)."""
@@ -21,7 +24,9 @@ def learning_curves(
     metric: str = "dice",
     title: str = "",
 ) -> None:
-    """Draw a metric over the number of labels: one line per name, thin for each run, thick for their mean.
+    """Draw a metric over the number of labels: by name thin lines for the runs, a thick one for their mean.
+
+    From five runs on a band shows the 95 % interval of the mean.
 
     Parameters
     ----------
@@ -46,37 +51,51 @@ def learning_curves(
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    drawn = False
-    for number, (name, histories) in enumerate(runs.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        curves = [[(r.n_labels, r.metrics[metric]) for r in history if metric in r.metrics] for history in histories]
-        curves = [curve for curve in curves if curve]
-        for curve in curves:
-            drawn = True
-            alone = len(curves) == 1
-            axes.plot(*zip(*curve, strict=True), color=colour, lw=2 if alone else 0.7, alpha=1 if alone else 0.4,
-                      marker="o" if alone else None, ms=4, label=name if alone else None)  # fmt: skip
-        if len(curves) > 1:
-            budgets = sorted(set.intersection(*({labels for labels, _ in curve} for curve in curves)))
-            means = [np.mean([dict(curve)[labels] for curve in curves]) for labels in budgets]
-            axes.plot(
-                budgets,
-                means,
-                color=colour,
-                lw=2.2,
-                marker="o",
-                ms=4,
-                label=f"{name} (mean of {len(curves)})",
-            )
-    if not drawn:
+    methods = {
+        name: {
+            number: curve
+            for number, history in enumerate(histories)
+            if (curve := {result.n_labels: result.metrics[metric] for result in history if metric in result.metrics})
+        }
+        for name, histories in runs.items()
+    }
+    if not any(methods.values()):
         raise ConfigurationError(f"no run has the metric {metric!r}", hint="evaluate on a test set")
+    draw_curves(axes, {name: curves for name, curves in methods.items() if curves}, seeds=True)
     axes.set(xlabel="labels", ylabel=metric.capitalize(), title=title)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as reason:
         raise ConfigurationError(
             f"cannot draw to {path} ({reason})", hint="an existing folder, and .png or .svg"
         ) from reason
+
+
+def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False) -> None:
+    """Draw on matplotlib axes the mean over seeds of each method, with a band of the 95 % interval from five seeds on.
+
+    Parameters
+    ----------
+    methods:
+        By name, and by seed, a metric by number of labels. The mean is drawn where all seeds of a method were measured.
+    seeds:
+        Draw a thin line for each seed too.
+    """
+    styles = ("-", "--", ":")
+    for number, (name, runs) in enumerate(methods.items()):
+        colour, style = COLOURS[number % len(COLOURS)], styles[number // len(COLOURS) % len(styles)]
+        if seeds and len(runs) > 1:
+            for curve in runs.values():
+                axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, lw=0.7, alpha=0.4)
+        if not set.intersection(*(set(curve) for curve in runs.values())):
+            continue
+        mean = mean_curve(runs)
+        label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
+        axes.plot(list(mean), [point.mean for point in mean.values()], style, color=colour, lw=2, marker="o", ms=4,
+                  label=label)  # fmt: skip
+        low, high = ([getattr(point, end) for point in mean.values()] for end in ("low", "high"))
+        if None not in low:
+            axes.fill_between(list(mean), low, high, color=colour, alpha=0.12, lw=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
