@@ -1,4 +1,5 @@
 from . import scores as scores
+from . import statistics as statistics
 from . import synthetic as synthetic
 from .clustering import Clusters as Clusters
 from .clustering import kmeans as kmeans

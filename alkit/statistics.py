@@ -14,6 +14,7 @@ Searle, Casella, McCulloch. "Variance Components". Wiley 1992.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,6 +35,9 @@ Runs = Mapping[int, Curve]
 MINIMUM_SEEDS = 5
 """With fewer, intervals and tests are left out: their errors cannot be told from those of single runs."""
 
+ROUNDING = 1e-12
+"""Differences smaller than this share of what was measured are rounding, and count as none."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -50,8 +54,8 @@ class Estimate:
     low, high: float or None
         Interval of the mean by Student's t; None below :data:`MINIMUM_SEEDS`.
     p: float or None
-        Of the two-sided t-test that the mean is zero; None below :data:`MINIMUM_SEEDS`. Where all values are equal, 1
-        for zeros and 0 for others, the limits of the test.
+        Of the two-sided t-test that the mean is zero; None below :data:`MINIMUM_SEEDS`. Where the values are equal
+        but for :data:`ROUNDING`, `sd` is 0, the interval is the mean, and p is 1 for zeros and 0 for others.
     """
 
     mean: float
@@ -64,6 +68,9 @@ class Estimate:
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     """Return the mean of one value per seed, with its spread, interval and test against zero.
+
+    The interval is mean ± t sd / √n, where t is the (1 + `confidence`) / 2 quantile of Student's t with n - 1 degrees
+    of freedom; the test's statistic is mean √n / sd.
 
     Raises
     ------
@@ -78,20 +85,28 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     >>> estimate([0.1, 0.3]).low is None
     True
     """
+    return _estimate(values, values, confidence)
+
+
+def _estimate(values: Sequence[float], measured: Sequence[float], confidence: float) -> Estimate:
+    """Return the estimate of values that come from what was `measured`, whose size says what is rounding."""
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ConfigurationError("there is no mean of these values", got=list(values), expected="finite, at least one")
-    if not 0 < confidence < 1:
-        raise ConfigurationError("this is no confidence", got=confidence, expected="between 0 and 1, such as 0.95")
+    _check_probability(confidence, "confidence")
     n, mean = len(array), float(array.mean())
     if n == 1:
         return Estimate(mean, n)
-    equal = bool((array == array[0]).all())  # rounding would leave a spread of 1e-17
-    sd = 0.0 if equal else float(array.std(ddof=1))
+    rounding = ROUNDING * float(np.abs(measured).max())
+    sd = float(array.std(ddof=1))
+    if sd <= rounding:
+        sd = 0.0
     if n < MINIMUM_SEEDS:
         return Estimate(mean, n, sd)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / n**0.5
-    p = float(array[0] == 0) if equal else float(stats.ttest_1samp(array, 0).pvalue)
+    error = sd / n**0.5
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+    # Not scipy's own tests, which warn where the values are near to equal.
+    p = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(abs(mean) <= rounding)
     return Estimate(mean, n, sd, mean - half, mean + half, p)
 
 
@@ -136,7 +151,7 @@ def aubc(curve: Curve) -> float:
 
 
 def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0.95) -> Estimate:
-    """Return the difference a - b within the seeds that both have.
+    """Return the difference a - b within the seeds that both have: the paired t-test.
 
     Parameters
     ----------
@@ -156,26 +171,29 @@ def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0
     >>> round(gap.mean, 3), gap.n, gap.p < 0.01
     (0.054, 5, True)
     """
-    seeds = sorted(set(a) & set(b))
-    if not seeds:
-        raise ConfigurationError("these runs have no seed in common", got=f"{sorted(a)} and {sorted(b)}")
+    seeds = _common_seeds(a, b)
     common = _common_labels([runs[seed] for runs in (a, b) for seed in seeds])
     if labels is not None and labels not in common:
         raise ConfigurationError(f"not all of these runs were measured at {labels} labels", expected=f"one of {common}")
 
     def value(curve: Curve) -> float:
-        return curve[labels] if labels is not None else aubc({there: curve[there] for there in common})
+        return float(curve[labels]) if labels is not None else aubc({there: curve[there] for there in common})
 
-    return estimate([value(a[seed]) - value(b[seed]) for seed in seeds], confidence=confidence)
+    return _gap([value(a[seed]) for seed in seeds], [value(b[seed]) for seed in seeds], confidence)
+
+
+def _gap(a: Sequence[float], b: Sequence[float], confidence: float) -> Estimate:
+    return _estimate([left - right for left, right in zip(a, b, strict=True)], [*a, *b], confidence)
 
 
 Name = TypeVar("Name")
 
 
-def holm(p: Mapping[Name, float]) -> dict[Name, float]:
+def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
     """Return p-values corrected for how many there are (Holm 1979), so that the chance of any error keeps its level.
 
     In rising order the k-th of m is multiplied by m - k + 1; none may be less than the one before, or more than 1.
+    None, for what was not tested, stays None and does not count among the m.
 
     Raises
     ------
@@ -187,23 +205,30 @@ def holm(p: Mapping[Name, float]) -> dict[Name, float]:
     >>> holm({"ceal": 0.01, "dsal": 0.04, "bald": 0.03})
     {'ceal': 0.03, 'dsal': 0.06, 'bald': 0.06}
     """
-    if wrong := {name: value for name, value in p.items() if not 0 <= value <= 1}:
+    tested = {name: value for name, value in p.items() if value is not None}
+    if wrong := {name: value for name, value in tested.items() if not 0 <= value <= 1}:
         raise ConfigurationError("these are no p-values", got=wrong, expected="between 0 and 1")
     corrected: dict[Name, float] = {}
     least = 0.0
-    for rank, name in enumerate(sorted(p, key=p.__getitem__)):
-        least = max(least, min(1.0, (len(p) - rank) * p[name]))
+    for rank, name in enumerate(sorted(tested, key=tested.__getitem__)):
+        least = max(least, min(1.0, (len(tested) - rank) * tested[name]))
         corrected[name] = least
-    return {name: corrected[name] for name in p}
+    return {name: corrected.get(name) for name in p}
 
 
 def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[str, dict[str, float | None]]:
-    """Return for each method (outer name) the share of budgets at which it beats each other one (inner name).
+    """Return for each method (outer name) the share of their budgets at which it beats each other one (inner name).
 
     It does where the paired t-test of their difference has p < `level` (two-sided). A method's column adds up to what
     it loses: the lower, the better (Ash et al. 2020, who count several data sets so; this is one of them).
 
-    A pair with fewer than :data:`MINIMUM_SEEDS` seeds in common has None, and so has a method with itself.
+    A pair with fewer than :data:`MINIMUM_SEEDS` seeds in common has None, and so has a method with itself. As in the
+    paper, nothing is corrected for how many tests there are.
+
+    Raises
+    ------
+    ConfigurationError
+        `level` is not between 0 and 1, or a pair has no number of labels in common.
 
     Examples
     --------
@@ -212,6 +237,7 @@ def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[
     >>> penalty_matrix({"better": better, "random": random})
     {'better': {'better': None, 'random': 0.5}, 'random': {'better': 0.0, 'random': None}}
     """
+    _check_probability(level, "level")
     return {
         winner: {loser: _wins(methods[winner], methods[loser], level) if winner != loser else None for loser in methods}
         for winner in methods
@@ -233,6 +259,11 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
     None where it never does. A curve that begins above it reached it with its first labels, or with fewer: the answer
     is then an upper bound, the first number of labels.
 
+    Raises
+    ------
+    ConfigurationError
+        No point, or one or `value` is not finite.
+
     Examples
     --------
     >>> labels_to_reach({300: 0.6, 400: 0.8}, 0.7)
@@ -240,6 +271,8 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
     >>> labels_to_reach({300: 0.6, 400: 0.8}, 0.9) is None
     True
     """
+    if not math.isfinite(value):
+        raise ConfigurationError("this value cannot be reached", got=value, expected="a finite one")
     labels, values = _sorted(curve)
     if values[0] >= value:
         return float(labels[0])
@@ -272,21 +305,26 @@ class LabelsSaved:
 def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) -> LabelsSaved:
     """Return how many labels a saves against b on the way to `value`, within seeds.
 
+    Those of each run are its :func:`labels_to_reach`; of curves that begin above the value, only its upper bound.
+
+    Raises
+    ------
+    ConfigurationError
+        No seed in common, or a point or `value` is not finite.
+
     Examples
     --------
     >>> slow, fast = {0: {300: 0.6, 400: 0.8}}, {0: {300: 0.7, 400: 0.8}}
     >>> labels_saved(fast, slow, 0.7).saved.mean
     50.0
     """
-    seeds = sorted(set(a) & set(b))
-    if not seeds:
-        raise ConfigurationError("these runs have no seed in common", got=f"{sorted(a)} and {sorted(b)}")
+    seeds = _common_seeds(a, b)
     needed = [(labels_to_reach(a[seed], value), labels_to_reach(b[seed], value)) for seed in seeds]
-    gaps = [ours - mine for mine, ours in needed if mine is not None and ours is not None]
+    both = [(ours, theirs) for ours, theirs in needed if ours is not None and theirs is not None]
     return LabelsSaved(
-        estimate(gaps, confidence=confidence) if gaps else None,
-        sum(mine is not None for mine, _ in needed),
-        sum(ours is not None for _, ours in needed),
+        _gap([theirs for _, theirs in both], [ours for ours, _ in both], confidence) if both else None,
+        sum(ours is not None for ours, _ in needed),
+        sum(theirs is not None for _, theirs in needed),
         len(seeds),
     )
 
@@ -299,9 +337,14 @@ def share_of_ceiling(runs: Runs, ceiling: Mapping[int, float], *, labels: int, c
     ceiling:
         By seed, the metric of the model that was trained on all labels.
 
+    Raises
+    ------
+    ConfigurationError
+        No seed has both, a ceiling is not positive and finite, or a value is not finite.
+
     Notes
     -----
-    The test against zero says nothing here; look at the interval.
+    Over the seeds that have both: `n` says how many. The test against zero says nothing here; look at the interval.
 
     Examples
     --------
@@ -313,18 +356,27 @@ def share_of_ceiling(runs: Runs, ceiling: Mapping[int, float], *, labels: int, c
         raise ConfigurationError(
             f"no seed has both a ceiling and {labels} labels", got=f"{sorted(runs)}, {sorted(ceiling)}"
         )
-    if wrong := {seed: ceiling[seed] for seed in seeds if not ceiling[seed] > 0}:
-        raise ConfigurationError("a ceiling is positive", got=wrong)
+    if wrong := {seed: ceiling[seed] for seed in seeds if not 0 < ceiling[seed] < math.inf}:
+        raise ConfigurationError("a ceiling is positive and finite", got=wrong)
     return estimate([runs[seed][labels] / ceiling[seed] for seed in seeds], confidence=confidence)
 
 
 @dataclass(frozen=True)
 class VarianceParts:
-    """What of a variance is due to what; see :func:`variance_parts`."""
+    """What of a variance is due to what; see :func:`variance_parts`.
+
+    Attributes
+    ----------
+    initial, choice, residual: float
+        In the square of the metric's unit.
+    below_zero: tuple of str
+        Which of them were estimated below zero and are given as zero.
+    """
 
     initial: float
     choice: float
     residual: float
+    below_zero: tuple[str, ...] = ()
 
 
 def variance_parts(table: Mapping[tuple[object, object], float]) -> VarianceParts:
@@ -333,7 +385,8 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
     The model is value(i, c) = mean + initial(i) + choice(c) + residual(i, c), all of them random and independent. The
     variances follow from the mean squares of the two-way table without replication: of the rows MS_i has the
     expectation C var(initial) + var(residual), where C is the number of choices, and the columns likewise (Searle et
-    al. 1992). An estimate below zero, which happens where the true value is small, is given as zero.
+    al. 1992). An estimate below zero, which happens where the true value is small, is given as zero and named in
+    `below_zero`; the residual holds what initial weights and choice do only together.
 
     Parameters
     ----------
@@ -348,7 +401,7 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
     Examples
     --------
     >>> variance_parts({(i, c): 0.1 * i for i in range(3) for c in range(4)})
-    VarianceParts(initial=0.010000000000000002, choice=0.0, residual=0.0)
+    VarianceParts(initial=0.010000000000000002, choice=0.0, residual=0.0, below_zero=())
     """
     rows, columns = (list(dict.fromkeys(pair[side] for pair in table)) for side in (0, 1))
     lacking = [(i, c) for i in rows for c in columns if (i, c) not in table]
@@ -365,9 +418,26 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
     rest = values - of_rows[:, None] - of_columns[None] + values.mean()
     residual = float((rest**2).sum() / ((len(rows) - 1) * (len(columns) - 1)))
     residual = 0.0 if residual < 1e-24 * float((values**2).mean()) else residual  # nothing but rounding
-    initial = float(of_rows.var(ddof=1)) - residual / len(columns)
-    choice = float(of_columns.var(ddof=1)) - residual / len(rows)
-    return VarianceParts(max(0.0, initial), max(0.0, choice), residual)
+    parts = {
+        "initial": float(of_rows.var(ddof=1)) - residual / len(columns),
+        "choice": float(of_columns.var(ddof=1)) - residual / len(rows),
+    }
+    below_zero = tuple(name for name, part in parts.items() if part < 0)
+    return VarianceParts(max(0.0, parts["initial"]), max(0.0, parts["choice"]), residual, below_zero)
+
+
+def _check_probability(value: float, what: str) -> None:
+    if not 0 < value < 1:
+        raise ConfigurationError(f"this is no {what}", got=value, expected="between 0 and 1, such as 0.95 or 0.05")
+
+
+def _common_seeds(a: Runs, b: Runs) -> list[int]:
+    """Return the seeds that both methods have, rising."""
+    if seeds := sorted(set(a) & set(b)):
+        return seeds
+    raise ConfigurationError(
+        "these runs have no seed in common", got=f"{sorted(a)} and {sorted(b)}", hint="the same seeds for all methods"
+    )
 
 
 def _common_labels(curves: Iterable[Curve]) -> list[int]:

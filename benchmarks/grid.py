@@ -85,7 +85,7 @@ def _configured(backend: str, at_once: int) -> Iterator[None]:
             import ray
             from ray.util.joblib import register_ray
         except ImportError as reason:
-            raise ConfigurationError(f"Ray cannot be had ({reason})", hint='pip install "ray[default]"') from reason
+            raise ConfigurationError(f"Ray cannot be had ({reason})", hint='pip install "alkit[ray]"') from reason
         # The workers import what this process has imported, from where it has.
         paths = os.pathsep.join(path for path in sys.path if path)
         ray.init(

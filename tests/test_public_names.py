@@ -13,7 +13,7 @@ Filter FittedExtractor FromFunction ImageError ImagePool Invalid LabelError Labe
 MaskOracle Members MissingDependencyError Mix Oracle PerCluster Pool Posterior Predictions Predictor Progress Query
 QueryError Ranking Reconstruction ResumeError RoundResult SKIP Sampler SegmentationLearner Selection SelectionError
 Skip SmpNetwork Stochastic StoreBusyError StoreError Strategy Stream Then UNet Uncertainty UnknownNameError View
-cluster_order kmeans largest_remainder learning_curves scores stands_for strategies strategy synthetic top_k
+cluster_order kmeans largest_remainder learning_curves scores stands_for statistics strategies strategy synthetic top_k
 """.split()
 
 

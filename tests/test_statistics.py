@@ -57,6 +57,28 @@ def test_equal_values_have_no_spread_and_the_test_goes_to_its_limit(value, p):
     assert found.low == found.mean == found.high == pytest.approx(value)
 
 
+@pytest.mark.parametrize(("value", "p"), [(0.1 + 0.2, 0.0), (-0.3, 0.0)])
+def test_what_only_rounding_tells_apart_is_equal(value, p):
+    found = estimate([value, 0.3 * np.sign(value), value, value, value])
+    assert (found.sd, found.p) == (0, p)
+
+
+def test_differences_that_are_only_rounding_are_no_finding():
+    a = {seed: {300: seed / 70 + 0.1 + 0.1 - 0.2} for seed in range(6)}
+    b = {seed: {300: 0.1 * seed / 7} for seed in range(6)}
+    gaps = [a[seed][300] - b[seed][300] for seed in range(6)]
+    assert np.std(gaps) > 0
+    found = paired(a, b, labels=300)
+    assert (found.sd, found.p) == (0, 1)
+    assert paired(runs_of(*gaps), runs_of(*[0] * 6), labels=300).sd > 0, "small is not rounding where all is small"
+
+
+def test_a_rare_finding_has_a_p_that_is_small_and_not_zero():
+    found = [1, 1, 1, 1, 1.000001]
+    assert estimate(found).p == pytest.approx(stats.ttest_1samp(found, 0).pvalue)
+    assert 0 < estimate(found).p < 1e-20
+
+
 @pytest.mark.parametrize("wrong", [[], [0.1, math.nan], [math.inf] * 5, [[0.1, 0.2]]])
 def test_what_has_no_mean_is_an_error(wrong):
     with pytest.raises(ConfigurationError, match="no mean"):
@@ -118,6 +140,20 @@ def test_a_difference_is_the_paired_t_test_of_scipy_and_turns_round(found, rando
     assert (back.mean, back.low, back.high) == pytest.approx((-ours.mean, -ours.high, -ours.low))
 
 
+@given(several, st.lists(values, min_size=12, max_size=12), st.sampled_from([-3.0, 0.5, 1.0, 40.0]))
+def test_what_a_seed_does_to_both_methods_is_taken_out(gains, luck, scale):
+    def runs(gains, scale=1.0):
+        return {seed: {300: scale * (luck[seed] + gain)} for seed, gain in enumerate(gains)}
+
+    still = estimate(gains)
+    found = paired(runs(gains), runs([0] * len(gains)), labels=300)
+    assert (found.mean, found.sd, found.p) == pytest.approx((still.mean, still.sd, still.p), abs=1e-9)
+    other = paired(runs(gains, scale), runs([0] * len(gains), scale), labels=300)
+    assert (other.mean, other.sd, other.p) == pytest.approx(
+        (scale * still.mean, abs(scale) * still.sd, still.p), abs=1e-9
+    )
+
+
 def test_only_common_seeds_are_compared_each_with_itself():
     a = {3: {300: 0.9}, 1: {300: 0.5}, 7: {300: 0.1}}
     b = {1: {300: 0.4}, 3: {300: 0.6}, 5: {300: 0.0}}
@@ -134,6 +170,8 @@ def test_without_a_number_of_labels_areas_over_the_common_ones_are_compared():
 def test_runs_that_cannot_be_compared_are_an_error():
     with pytest.raises(ConfigurationError, match="no seed"):
         paired({0: {300: 0.1}}, {1: {300: 0.1}}, labels=300)
+    with pytest.raises(ConfigurationError, match="no mean"):
+        paired(runs_of(np.float64(math.inf), 0.2), runs_of(np.float64(math.inf), 0.2), labels=300)
     with pytest.raises(ConfigurationError, match="335"):
         paired(runs_of(0.1, 0.2), runs_of(0.1, 0.2), labels=335)
 
@@ -161,6 +199,10 @@ def test_holm_rejects_what_its_step_down_procedure_rejects(p, level):
         rejected.add(name)
     assert {name for name, value in corrected.items() if value <= level} == rejected
     assert all(value >= p[name] for name, value in corrected.items())
+
+
+def test_what_was_not_tested_stays_so_and_does_not_count():
+    assert holm({"few": None, "b": 0.02, "a": 0.01}) == {"few": None, "b": 0.02, "a": 0.02}
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan])
@@ -200,6 +242,19 @@ def test_the_penalty_matrix_counts_the_budgets_at_which_one_beats_the_other():
     assert all(matrix[name][name] is None and matrix[name]["few"] is None for name in gains)
 
 
+@pytest.mark.parametrize("level", [0, 5, math.nan])
+def test_a_level_is_between_zero_and_one(level):
+    with pytest.raises(ConfigurationError, match="level"):
+        penalty_matrix({"a": runs_of(*[0.5] * 5)}, level=level)
+
+
+def test_a_stricter_level_asks_for_more():
+    methods = {"a": runs_of(0.1, 0.2, 0.3, 0.4, 0.5), "b": runs_of(*[0.0] * 5)}
+    p = paired(methods["a"], methods["b"], labels=300).p
+    assert penalty_matrix(methods, level=p * 1.01)["a"]["b"] == 1
+    assert penalty_matrix(methods, level=p * 0.99)["a"]["b"] == 0
+
+
 # Labels saved, and the ceiling.
 
 
@@ -210,6 +265,12 @@ def test_labels_are_counted_to_the_first_crossing():
     assert labels_to_reach(bumpy, 0.8) == pytest.approx(500 + 100 * 2 / 3)
     assert labels_to_reach(bumpy, 0.3) == 300
     assert labels_to_reach(bumpy, 0.91) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_to_reach_is_finite(value):
+    with pytest.raises(ConfigurationError, match="reached"):
+        labels_to_reach({300: 0.5}, value)
 
 
 @given(st.dictionaries(st.integers(1, 999), values, min_size=1, max_size=8), values)
@@ -227,8 +288,10 @@ def test_the_curve_has_the_value_where_it_is_said_to_reach_it(curve, value):
 def test_seeds_that_never_reach_the_value_are_counted_and_not_averaged():
     a = {0: {300: 0.6, 400: 0.8}, 1: {300: 0.8, 400: 0.8}, 2: {300: 0.1, 400: 0.2}, 9: {300: 1.0}}
     b = {0: {300: 0.6, 400: 0.7}, 1: {300: 0.6, 400: 0.8}, 2: {300: 0.7, 400: 0.8}}
+    for seed in (3, 4):
+        a[seed], b[seed] = {300: 0.9}, {300: 0.1}
     found = labels_saved(a, b, 0.7)
-    assert (found.n, found.reached_a, found.reached_b) == (3, 2, 3)
+    assert (found.n, found.reached_a, found.reached_b) == (5, 4, 3)
     assert found.saved.n == 2
     assert found.saved.mean == pytest.approx(((400 - 350) + (350 - 300)) / 2)
     assert labels_saved(a, b, 0.95).saved is None
@@ -244,6 +307,8 @@ def test_the_share_of_the_ceiling_is_taken_seed_by_seed():
         share_of_ceiling(runs, {7: 0.8}, labels=615)
     with pytest.raises(ConfigurationError, match="positive"):
         share_of_ceiling(runs, {0: 0.0}, labels=615)
+    with pytest.raises(ConfigurationError, match="positive"):
+        share_of_ceiling(runs, {0: math.inf}, labels=615)
 
 
 # Parts of a variance.
@@ -272,11 +337,19 @@ def test_the_parts_of_simulated_tables_are_on_the_average_those_they_were_made_w
     assert np.mean(found, axis=0) == pytest.approx((0.09, 0.04, 0.01), rel=0.1)
 
 
-def test_a_part_below_zero_is_given_as_zero():
+def test_a_part_below_zero_is_given_as_zero_and_named():
     alternating = {(i, c): float((i + c) % 2) for i in range(2) for c in range(2)}
     parts = variance_parts(alternating)
     assert (parts.initial, parts.choice) == (0, 0)
     assert parts.residual == pytest.approx(1)
+    assert parts.below_zero == ("initial", "choice")
+    assert variance_parts({(i, c): value + 9 * i for (i, c), value in alternating.items()}).below_zero == ("choice",)
+    assert variance_parts({(i, c): value + 9 * c for (i, c), value in alternating.items()}).below_zero == ("initial",)
+    assert variance_parts({(i, c): value + 9 * (i + c) for (i, c), value in alternating.items()}).below_zero == ()
+
+
+def test_a_table_without_rest_has_none_below_zero():
+    assert variance_parts({(i, c): 0.1 * i for i in range(3) for c in range(4)}).below_zero == ()
 
 
 @pytest.mark.parametrize(

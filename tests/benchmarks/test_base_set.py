@@ -1,0 +1,65 @@
+import json
+
+import base_set
+import isic2017
+import numpy as np
+import pytest
+from isic2017 import rows
+from PIL import Image
+
+
+@pytest.fixture
+def trained(data, tmp_path):
+    """Run the benchmark in this process and return its rows."""
+
+    def trained(*more):
+        places = ["--data", data, "--out", tmp_path / "out", "--records", tmp_path / "records", "--profile", "smoke"]
+        base_set.main([str(part) for part in [*places, "--jobs", 1, *more]])
+        return rows.read_as(base_set.Trained, tmp_path / "out" / base_set.FILE)
+
+    return trained
+
+
+def test_every_base_set_is_trained_from_every_initial_weights_and_not_again(trained, monkeypatch, capsys):
+    found = trained("--initial", 0, 1, "--draws", 3, 4)
+    whole = {"random 3", "random 4", "ssl-cluster", "first"}
+    assert {base_set.key_of(row) for row in found} == {
+        *((choice, "whole", initial) for choice in whole for initial in (0, 1)),
+        *((choice, "eroded", initial) for choice in whole - {"random 4"} for initial in (0, 1)),
+    }
+    assert {row.labels for row in found} == {12}
+    assert "| initial weights and order of training |" in capsys.readouterr().out
+    monkeypatch.setattr(base_set, "train", lambda *_: pytest.fail("nothing is left to train"))
+    assert trained("--initial", 0, 1, "--draws", 3, 4) == found
+
+
+def test_base_sets_are_what_their_names_say(data):
+    pool, _ = isic2017.pools(isic2017.PROFILES["smoke"], data)
+    ids = sorted(json.loads(isic2017.SPLIT.read_text())["pool"][:48])
+    assert base_set.base_set("first", pool, "smoke") == tuple(ids[:12])
+    one, two, again = (base_set.base_set(f"random {seed}", pool, "smoke") for seed in (1, 2, 1))
+    assert one == again != two
+    assert len(set(one)) == 12
+    assert set(one) <= set(ids)
+    assert len(set(base_set.base_set("ssl-cluster", pool, "smoke"))) == 12
+
+
+def test_eroded_masks_lose_the_pixels_that_are_lesion_in_part(tmp_path):
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2, :3] = 255  # of the four pixels at half the size: whole, half, none, none
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert base_set.eroded(tmp_path / "mask.png", 2).tolist() == [[1, 0], [0, 0]]
+
+
+def test_the_parts_of_the_variance_are_those_of_the_random_base_sets(capsys):
+    found = [
+        base_set.Trained("small", f"random {draw}", "whole", initial, 300, round(0.5 + initial / 10, 5), 0, 0, "", "")
+        for draw in range(3)
+        for initial in range(3)
+    ]
+    found += [base_set.Trained("small", "first", "whole", initial, 300, 0.1, 0, 0, "", "") for initial in range(3)]
+    lines = list(base_set.tables(found))
+    assert "| initial weights and order of training | 0.100 |" in lines
+    assert "| which 300 images, drawn at random | 0.000 |" in lines
+    assert "| first | whole | 0.100 | 0.100 | 0.100 | 0.100 |" in lines
+    assert not any("initial weights and" in line for line in base_set.tables(found[1:]))
