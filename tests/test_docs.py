@@ -61,3 +61,33 @@ def test_the_figures_of_scoring_are_those_of_the_rows():
         assert row["commit"] in page
     ours = [row for row in rows if row["library"] == "alkit"]
     assert all(float(row["cpu_ratio"]) <= 0.8 and float(row["anon_mib"]) <= 100 for row in ours)
+
+
+def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
+    images, masks = alkit.synthetic.lesions(70, size=16)
+    pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
+    names = {
+        "pool": pool,
+        "test": test,
+        "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
+        "learner": alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(1, 1)),
+        "folder": tmp_path,
+    }
+    for code in blocks("how-to/compare.md", "python"):
+        exec(code, names)
+    said = capsys.readouterr().out
+    assert re.findall(r"^([\w-]+): area", said, re.M) == ["mc-dropout", "power"]
+    assert "of 5 seeds" in said
+    assert "mc-dropout" in (tmp_path / "comparison.html").read_text()
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert all(f"`{name}`" in (DOCS / "how-to/compare.md").read_text() for name in public_functions())
+
+
+def public_functions():
+    from alkit import statistics
+
+    return [
+        name
+        for name, value in vars(statistics).items()
+        if getattr(value, "__module__", "") == "alkit.statistics" and name.islower() and not name.startswith("_")
+    ]
