@@ -236,7 +236,10 @@ def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument("--dry-run", action="store_true", help="show what is done and what is left, and stop")
     how.add_argument("--report", action="store_true", help="draw figures and tables from the results, and stop")
     how.add_argument("--map", action="store_true", help="with --report --data: lay out the clusters anew, for the page")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.map and options.data is None:
+        parser.error("--map needs the images: --data DIR")
+    return options
 
 
 def runs_of(options: argparse.Namespace) -> list[Run]:
@@ -248,8 +251,12 @@ def runs_of(options: argparse.Namespace) -> list[Run]:
     names += [name for name in ("ceiling", "sensitivity", "beyond") if getattr(options, name)]
     default = ["figure 2", "beyond"] if options.methods else ["figure 2"]
     arms = [arm for name in (PARTS if options.all else names or default) for arm in PARTS[name]]
-    wanted = [arm for arm in dict.fromkeys(arms) if arm[0] in (options.methods or arm) and arm[1] in options.weights]
-    return [Run(method, weights, seed, variant) for method, weights, variant in wanted for seed in options.seeds]
+    return [
+        Run(method, weights, seed, variant)
+        for method, weights, variant in dict.fromkeys(arms)
+        if weights in options.weights and (options.methods is None or method in options.methods)
+        for seed in options.seeds
+    ]
 
 
 @dataclass(frozen=True)
@@ -333,6 +340,7 @@ def make(
     import torch
 
     torch.set_num_threads(1)
+    machine = rows.machine(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     entry = plans[number]
     run, profile = entry.run, PROFILES[name].variant(entry.run.variant)
     pool, test = pools(profile, places.data)
@@ -359,7 +367,7 @@ def make(
                 seconds=round(sum(result.seconds.values()), 1),
                 configuration=entry.configuration,
                 commit=commit,
-                machine=rows.machine("cpu" if device == "auto" and not torch.cuda.is_available() else "cuda"),
+                machine=machine,
             )
         )
         chosen.append(Chosen(**asdict(run), round=result.round, ids=" ".join(result.ids)))

@@ -96,7 +96,7 @@ def test_methods_of_a_seed_share_the_start_set_and_then_choose_for_themselves(be
 
 
 def test_rows_that_are_lost_come_back_from_the_records(bench, tmp_path):
-    arm = "--seeds", 0, "--methods", "random", "--weights", "scratch"
+    arm = "--seeds", 0, "--methods", "random", "--weights", "scratch", "--device", "cpu"
     rows = bench(*arm)
     (tmp_path / "out" / isic2017.ROWS).unlink()
     assert bench(*arm) == rows
@@ -236,3 +236,9 @@ def test_the_page_shows_the_tables_of_the_committed_rows():
         text = (results / f"{name}.md").read_text()
         assert text == f"{table.caption}\n\n{table.markdown()}\n"
         assert text in page
+
+
+def test_a_map_needs_the_images(capsys):
+    with pytest.raises(SystemExit):
+        isic2017.main(["--report", "--map"])
+    assert "--map needs the images" in capsys.readouterr().err
