@@ -1,7 +1,8 @@
 """The written form of a configuration: what a record keeps of pools, learners and strategies.
 
 A frozen dataclass is written as its class and its fields, a class or function as ``module:name``, a
-``functools.partial`` as both. Fields made by :func:`runtime` say where to compute, not what, and are left out.
+``functools.partial`` as both. An object that can be called is no function: it has parameters. Fields made by
+:func:`runtime` say where to compute, not what, and are left out.
 Reading a written form back imports only from packages the caller trusts: a record is data, and must not be able to
 name just any function of the machine.
 """
@@ -11,8 +12,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import inspect
+import json
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import field, fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from alkit.errors import ConfigurationError
+from alkit.plugins import as_declared, kinds_of
 
 Written = Any
 """What JSON can hold."""
@@ -34,7 +40,7 @@ def written(value: object) -> Written:
     """Return the written form of `value`: numbers, strings, lists and dictionaries only.
 
     What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes;
-    an estimator of scikit-learn with its parameters.
+    an estimator of scikit-learn with its parameters, and a method with the object that it is bound to.
 
     >>> from functools import partial
     >>> from alkit.types import LabelSpec
@@ -45,12 +51,16 @@ def written(value: object) -> Written:
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Enum):
+        return _member(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
         return [written(entry) for entry in value]
+    if isinstance(value, set | frozenset):
+        return {"set": sorted(map(written, value), key=lambda form: json.dumps(form, sort_keys=True))}
     if isinstance(value, Mapping):
         return {"items": [[written(key), written(entry)] for key, entry in value.items()]}
     if isinstance(value, functools.partial):
@@ -62,9 +72,12 @@ def written(value: object) -> Written:
     if is_dataclass(value) and not isinstance(value, type):
         kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
         return {"is": _name(type(value)), "with": {name: written(getattr(value, name)) for name in kept}}
-    if isinstance(value, type) or callable(value):
+    if _named(value):
         name = _name(value)
         return {"opaque": name} if "<" in name else {"named": name}
+    if inspect.isroutine(value):
+        owner = getattr(value, "__self__", None)
+        return {"opaque": _name(value), **({} if owner is None else {"with": {"self": written(owner)}})}
     # Not enough to build it again, but enough to notice most changes.
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
@@ -72,15 +85,46 @@ def written(value: object) -> Written:
     if callable(get_params := getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
         inside = get_params(deep=False)
         return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in inside.items()}}
-    plain = {key: entry for key, entry in getattr(value, "__dict__", {}).items() if isinstance(entry, _PLAIN)}
+    slots = (key for owner in type(value).__mro__ for key in vars(owner).get("__slots__", ()))
+    held = {**{key: getattr(value, key, None) for key in slots}, **getattr(value, "__dict__", {})}
+    plain = {key: entry for key, entry in held.items() if isinstance(entry, _PLAIN)}
     return {"opaque": _name(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
 
 
 _PLAIN = (bool, int, float, str, tuple, np.generic)
 
 
+def _named(value: object) -> bool:
+    """Whether a name says all there is to know: of a type, and of a function that is bound to no object."""
+    if isinstance(value, type):
+        return True
+    path = getattr(value, "__qualname__", None)
+    if not callable(value) or not isinstance(path, str):
+        return False
+    if not isinstance(getattr(value, "__self__", None), type | ModuleType | None):
+        return False
+    if isinstance(value, np.ufunc) or (inspect.isroutine(value) and not hasattr(value, "__wrapped__")):
+        return True
+    thing: Any = sys.modules.get(getattr(value, "__module__", None) or "")  # a wrapper may bear what it wraps's name
+    for part in path.split("."):
+        thing = getattr(thing, part, None)
+    return thing is value
+
+
+def _member(value: Enum) -> Written:
+    """Write a member of an enumeration by its name; one that is a number or text, as that; several flags, by value."""
+    if isinstance(value, bool | int | float | str):
+        return value.value
+    if value.name in type(value).__members__:
+        return {"named": f"{_name(type(value))}.{value.name}"}
+    return {"opaque": _name(type(value)), "with": {"value": written(value.value)}}
+
+
 def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
-    """Return the value whose written form is `form`; lists come back as tuples.
+    """Return the value whose written form is `form`.
+
+    Lists come back as tuples, sets as frozen ones, paths as text, and members of an enumeration of numbers or text as
+    these; but as the very type where a field of a dataclass says so.
 
     Parameters
     ----------
@@ -96,6 +140,8 @@ def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
         return tuple(built(entry, trusted) for entry in form)
     if not isinstance(form, dict):
         return form
+    if "set" in form:
+        return frozenset(built(entry, trusted) for entry in form["set"])
     if "items" in form:
         return {built(key, trusted): built(entry, trusted) for key, entry in form["items"]}
     if "named" in form:
@@ -108,7 +154,8 @@ def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
     made = _imported(form["is"], trusted)
     if not (isinstance(made, type) and is_dataclass(made)):
         raise ConfigurationError(f"{form['is']} is nothing a record is made of", expected="a dataclass")
-    return made(**arguments)
+    kinds = kinds_of(made)
+    return made(**{name: as_declared(value, kinds.get(name, Any)) for name, value in arguments.items()})
 
 
 def opaque_parts(form: Written) -> list[str]:
@@ -155,6 +202,8 @@ def _short(form: Written) -> str:
 
 
 def _name(thing: Any) -> str:
+    if inspect.ismethod(thing) and isinstance(thing.__self__, type):  # a subclass may have it from above
+        return f"{_name(thing.__self__)}.{thing.__name__}"
     return f"{getattr(thing, '__module__', '?')}:{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import docstring_parser
 
 from alkit.errors import ConfigurationError
-from alkit.plugins import distribution, found, in_words, kinds_of, loaded, strategies
+from alkit.plugins import accepted_by, distribution, found, in_words, kinds_of, loaded, strategies, version
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Parameter:
     name:
         As it is passed.
     kind:
-        Its type, in words; empty where the strategy does not say.
+        Its type, in words, or as it is written where it cannot be found; empty where the strategy does not say.
     default:
         Its default, as Python writes it; None where there is none and a value must be given.
     meaning:
@@ -44,13 +45,14 @@ class Description:
     summary:
         The first line of its docstring.
     starts_cold:
-        Whether it can choose before there is a model.
+        Whether it can choose before there is a model; None where that depends on its parameters, or on what a
+        function returns.
     needs:
         What else it relies on: ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``.
     parameters:
         In the order they are declared.
     problem:
-        Why it cannot be imported, in which case nothing but the metadata is known; empty where it can.
+        Why it cannot be imported or described, in which case nothing but the metadata is known; empty where it can.
     """
 
     name: str
@@ -58,19 +60,21 @@ class Description:
     version: str
     object: str
     summary: str = ""
-    starts_cold: bool = True
+    starts_cold: bool | None = True
     needs: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     problem: str = ""
 
 
 def describe(name: str) -> Description:
-    """Describe a registered strategy; one that cannot be imported by the reason why.
+    """Describe a registered strategy; one that cannot be imported or described by the reason why.
 
     Raises
     ------
     UnknownNameError
         No such strategy.
+    ConfigurationError
+        Two distributions register the name.
 
     Examples
     --------
@@ -78,30 +82,34 @@ def describe(name: str) -> Description:
     '10'
     """
     point = found(name)
-    version = point.dist.version if point.dist is not None else "?"
-    facts = (name, distribution(point), version, point.value)
+    facts = (name, distribution(point), version(point), point.value)
     try:
-        factory = loaded(point)
+        return _described(facts, loaded(point))
     except ConfigurationError as reason:
         return Description(*facts, problem=str(reason))
+    except (Exception, SystemExit) as reason:  # docstrings, signatures and defaults are a plugin's code too
+        return Description(*facts, problem=f"it cannot be described ({type(reason).__name__}: {reason})")
+
+
+def _described(facts: tuple[str, str, str, str], factory: Callable[..., object]) -> Description:
     said = docstring_parser.parse_from_object(factory) if isinstance(factory, type) else None
     text = inspect.getdoc(factory) or ""
     meanings = {entry.arg_name: entry.description or "" for entry in (said or docstring_parser.parse(text)).params}
     shared = {part.strip(): words for names, words in meanings.items() for part in names.split(",")}
-    kinds = kinds_of(factory)
+    kinds, accepted = kinds_of(factory), accepted_by(facts[0], factory)
     return Description(
         *facts,
         summary=text.partition("\n")[0],
-        starts_cold=_whether_cold(factory),
+        starts_cold=_whether_cold(factory, accepted),
         needs=_needs(factory),
         parameters=tuple(
             Parameter(
                 entry.name,
-                in_words(kinds[entry.name]) if entry.name in kinds else "",
+                in_words(kinds[entry.name]) if entry.name in kinds else _as_written(entry),
                 None if entry.default is entry.empty else _default(entry.default),
                 " ".join(shared.get(entry.name, "").split()),
             )
-            for entry in inspect.signature(factory).parameters.values()
+            for entry in accepted.values()
         ),
     )
 
@@ -111,14 +119,21 @@ def describe_all() -> list[Description]:
     return [describe(name) for name in strategies()]
 
 
-def _whether_cold(factory: object) -> bool:
-    """A property that depends on the parameters counts as a yes: it is asked of the strategy itself when it is made."""
-    return bool(getattr(factory, "starts_cold", True))
+def _whether_cold(factory: object, accepted: Mapping[str, object]) -> bool | None:
+    """Return what a factory says for all strategies it makes; a class that says nothing says yes."""
+    if "starts_cold" in accepted:
+        return None
+    said = getattr(factory, "starts_cold", True if isinstance(factory, type) else None)
+    return said if isinstance(said, bool) else None  # a property is asked of the strategy itself
 
 
 def _needs(factory: object) -> tuple[str, ...]:
     needs = getattr(factory, "needs", ())
-    return tuple(needs) if isinstance(needs, tuple | list) else ()
+    return tuple(map(str, needs)) if isinstance(needs, tuple | list) else ()
+
+
+def _as_written(entry: inspect.Parameter) -> str:
+    return entry.annotation if isinstance(entry.annotation, str) else ""
 
 
 def _default(value: object) -> str:

@@ -6,22 +6,39 @@ same way as anybody else's.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import InitVar
+from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
-from types import UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from pathlib import Path
+from types import SimpleNamespace, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from alkit.compose import as_strategy
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Strategy
 
 GROUP = "alkit.strategies"
 
+RESERVED = frozenset(
+    {
+        "deterministic", "dropout", "duplicates-last", "filter", "members", "mix", "per-cluster", "reconstruction",
+        "stochastic", "then", "uncertainty",
+    }
+)  # fmt: skip
+"""What :mod:`alkit.strategy_file` calls alkit's own compositions and parts: no plugin's short name."""
+
 
 def strategies() -> dict[str, EntryPoint]:
     """Return the entry points of all registered strategies by name, importing none.
 
-    A name that two distributions register appears as ``distribution:name`` for each, and no longer alone.
+    A name that two distributions register, or that is one of :data:`RESERVED`, appears as ``distribution:name`` for
+    each, and no longer alone. One that a single distribution gives to two things appears as
+    ``distribution:name=object``.
 
     >>> "random" in strategies()
     True
@@ -30,21 +47,36 @@ def strategies() -> dict[str, EntryPoint]:
 
 
 def _named(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
-    by_name: dict[str, dict[str, EntryPoint]] = {}
+    by_name: dict[str, dict[str, dict[str, EntryPoint]]] = {}
     for point in found:
-        by_name.setdefault(point.name, {})[distribution(point)] = point
+        by_name.setdefault(point.name, {}).setdefault(distribution(point), {})[point.value] = point
     named: dict[str, EntryPoint] = {}
     for name, owners in sorted(by_name.items()):
-        if len(owners) == 1:
-            named[name] = next(iter(owners.values()))
-        else:
-            named.update({f"{owner}:{name}": point for owner, point in sorted(owners.items())})
+        for owner, points in sorted(owners.items()):
+            alone = len(owners) == len(points) == 1 and name not in RESERVED
+            short = name if alone else f"{owner}:{name}"
+            for value, point in sorted(points.items()):
+                named[short if len(points) == 1 else f"{short}={value}"] = point
     return named
 
 
 def distribution(point: EntryPoint) -> str:
-    """Return the name of the distribution that registered an entry point."""
-    return point.dist.name if point.dist is not None else "?"
+    """Return the name of the distribution that registered an entry point; ``?`` where it does not say."""
+    return _said(point, "name")
+
+
+def version(point: EntryPoint) -> str:
+    """Return the version of the distribution that registered an entry point; ``?`` where it does not say."""
+    return _said(point, "version")
+
+
+def _said(point: EntryPoint, what: str) -> str:
+    """Read metadata that may be missing; which way it then fails depends on the version of Python."""
+    try:
+        value = getattr(point.dist, what, None)
+    except Exception:
+        return "?"
+    return value if isinstance(value, str) and value else "?"
 
 
 def strategy(name: str, /, **parameters: Any) -> Strategy:
@@ -62,8 +94,8 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     UnknownNameError
         No such strategy; the nearest names are listed.
     ConfigurationError
-        Two distributions register the name, the plugin cannot be imported, or it does not take these parameters: one
-        of another name, or of another type than the strategy says.
+        Two distributions register the name, the plugin cannot be imported, it does not take these parameters (one of
+        another name, or of another type than the strategy says), or what it returns is no strategy.
 
     Examples
     --------
@@ -73,26 +105,29 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
     """
-    factory = loaded(found(name))
-    return cast(Strategy, made(name, factory, parameters))
+    return as_strategy(f"strategy {name!r}", made(name, loaded(found(name)), parameters))
 
 
 def made(name: str, factory: Callable[..., object], parameters: Mapping[str, object]) -> object:
     """Call a factory with parameters that were checked by name and type.
 
+    What a file or a command line cannot write comes as the type that is asked for: see :func:`as_declared`.
+
     Raises
     ------
     ConfigurationError
-        One that it does not take, one that is missing, or one of another type than it says.
+        One that it does not take, one that is missing, or one of another type than it says; or it does not say what
+        it takes at all.
     """
-    accepted = inspect.signature(factory).parameters
-    for parameter in parameters:
-        if parameter not in accepted:
-            raise ConfigurationError(
-                f"strategy {name!r} has no parameter {parameter!r}",
-                expected=", ".join(accepted) or "none",
-                hint=nearest(parameter, accepted) if accepted else None,
-            )
+    accepted = accepted_by(name, factory)
+    if not any(entry.kind is entry.VAR_KEYWORD for entry in inspect.signature(factory).parameters.values()):
+        for parameter in parameters:
+            if parameter not in accepted:
+                raise ConfigurationError(
+                    f"strategy {name!r} has no parameter {parameter!r}",
+                    expected=", ".join(accepted) or "none",
+                    hint=nearest(parameter, accepted) if accepted else None,
+                )
     if missing := [key for key, entry in accepted.items() if entry.default is entry.empty and key not in parameters]:
         raise ConfigurationError(f"strategy {name!r} needs a value for {', '.join(missing)}")
     kinds = kinds_of(factory)
@@ -103,16 +138,74 @@ def made(name: str, factory: Callable[..., object], parameters: Mapping[str, obj
                 got=f"{value!r}, {type(value).__name__}",
                 expected=in_words(kinds[parameter]),
             )
-    return factory(**parameters)
+    return factory(**{key: as_declared(value, kinds.get(key, Any)) for key, value in parameters.items()})
+
+
+def accepted_by(name: str, factory: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    """Return the parameters that a factory names; ``*args`` and ``**kwargs`` are none.
+
+    Raises
+    ------
+    ConfigurationError
+        It does not say what it takes.
+    """
+    try:
+        entries = inspect.signature(factory).parameters
+    except (TypeError, ValueError) as reason:
+        raise ConfigurationError(
+            f"strategy {name!r} does not say what parameters it takes ({reason})",
+            hint="register a class or a function that is written in Python",
+        ) from reason
+    return {key: entry for key, entry in entries.items() if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)}
 
 
 def kinds_of(factory: Callable[..., object]) -> dict[str, Any]:
-    """Return what a factory says of the types of its parameters; nothing of those it does not say, or not in time."""
+    """Return the types a factory says its parameters have, of those that it says and that can be found.
+
+    A name that is imported for type checkers only leaves that one parameter without a type. A field that a dataclass
+    inherits is looked up in the module of the class that declares it.
+
+    >>> from alkit.compose import Uncertainty
+    >>> sorted(kinds_of(Uncertainty))
+    ['sampler']
+    """
     try:
-        parameters = inspect.signature(factory, eval_str=True).parameters.values()
-    except NameError:  # names that are only imported for type checkers
+        entries = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
         return {}
-    return {entry.name: entry.annotation for entry in parameters if entry.annotation is not entry.empty}
+    kinds = {}
+    for entry in entries:
+        if entry.annotation is not entry.empty:
+            said = SimpleNamespace(__annotations__={"": entry.annotation})
+            try:
+                kind = get_type_hints(said, _names_at(factory, entry))[""]
+            except Exception:  # an annotation is code, and may fail in any way
+                continue
+            kinds[entry.name] = kind.type if isinstance(kind, InitVar) else kind
+    return kinds
+
+
+def _names_at(factory: Callable[..., object], parameter: inspect.Parameter) -> dict[str, Any]:
+    """Return the names that the annotation of a parameter may mean: those of the module it was written in."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    if isinstance(factory, type):
+        for owner in factory.__mro__:
+            if inspect.get_annotations(owner).get(parameter.name) == parameter.annotation:
+                return vars(sys.modules[owner.__module__])
+        routines: list[Any] = [vars(owner).get(verb) for owner in factory.__mro__ for verb in ("__init__", "__new__")]
+    else:
+        routines = [factory, type(factory).__call__]
+    for routine in map(inspect.unwrap, routines):
+        names = getattr(getattr(routine, "__func__", routine), "__globals__", None)
+        if names is not None:
+            return cast("dict[str, Any]", names)
+    return vars(sys.modules[factory.__module__])
+
+
+_SEQUENCES = (tuple, list, Sequence)
+_SETS = (frozenset, set)
+_COLLECTIONS = _SEQUENCES + _SETS
 
 
 def fits(value: object, kind: Any) -> bool:
@@ -125,20 +218,52 @@ def fits(value: object, kind: Any) -> bool:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return value in inner
+        return any(type(value) is type(entry) and value == entry for entry in inner)
     if origin in (Union, UnionType):
         return any(fits(value, entry) for entry in inner)
-    if origin in (tuple, list, Sequence):
-        if isinstance(value, str) or not isinstance(value, list | tuple):
+    if origin in _SEQUENCES:
+        if not isinstance(value, list | tuple):
             return False
         if origin is tuple and inner[-1:] != (Ellipsis,):
             return len(value) == len(inner) and all(map(fits, value, inner))
         return all(fits(entry, inner[0]) for entry in value)
+    if origin in _SETS:
+        return isinstance(value, list | tuple | set | frozenset) and all(fits(entry, inner[0]) for entry in value)
     if kind in (None, type(None)):
         return value is None
     if kind in (int, float):
         return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
     return isinstance(value, kind) if kind in (bool, str) else True
+
+
+def as_declared(value: object, kind: Any) -> Any:
+    """Return a value that fits as the very type that was asked for, where a file has no way to write that type.
+
+    A list may be meant as a tuple or a set, and text as a path or as a member of an enumeration by its value.
+
+    >>> as_declared([1, [2, 3]], tuple[int, list[int]]), as_declared("a/b", Path | None) == Path("a", "b")
+    ((1, [2, 3]), True)
+    """
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if isinstance(value, list | tuple | set | frozenset):
+        sorts = [(cast(Any, get_origin(option) or option), option) for option in options]
+        for sort, option in sorted(sorts, key=lambda pair: pair[0] is not type(value)):
+            of = get_args(option)
+            if sort in (_SETS if isinstance(value, set | frozenset) else _COLLECTIONS) and fits(value, option):
+                of = of if sort is tuple and of[-1:] != (Ellipsis,) else of[:1] * len(value)
+                parts = map(as_declared, value, of) if of else value
+                return (tuple if sort is Sequence else sort)(parts)
+    if type(value) in options:
+        return value
+    if isinstance(value, str) and Path in options:
+        return Path(value)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, Enum) and not isinstance(value, Enum):
+            try:
+                return option(value)
+            except (TypeError, ValueError):  # the strategy itself will say
+                continue
+    return value
 
 
 def in_words(kind: Any) -> str:
@@ -159,62 +284,72 @@ def in_words(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) and not inner else str(kind).replace("typing.", "")
 
 
-def parameters_of(name: str) -> tuple[str, ...]:
-    """Return the names of the parameters a registered strategy takes.
-
-    >>> parameters_of("random")
-    ()
-    """
-    return tuple(inspect.signature(loaded(found(name))).parameters)
-
-
 def cold_strategies() -> list[str]:
-    """Return the names of the registered strategies that can choose before there is a model; broken ones are left out.
+    """Return the names of the registered strategies that can choose before there is a model.
+
+    Broken ones are left out, and so are those of which only the strategy itself can say, once it is made.
 
     >>> "random" in cold_strategies()
     True
     """
-    names = []
-    for name, point in strategies().items():
-        try:
-            cold = getattr(loaded(point), "starts_cold", True)
-        except ConfigurationError:
-            continue
-        if cold:
-            names.append(name)
-    return names
+    from alkit.describe import describe_all
+
+    return [entry.name for entry in describe_all() if entry.starts_cold and not entry.problem]
 
 
 def found(name: str) -> EntryPoint:
-    """Return the entry point of a registered strategy.
+    """Return the entry point of a registered strategy; the name of its distribution may be spelt as pip allows.
 
     Raises
     ------
     UnknownNameError
         No such strategy.
     ConfigurationError
-        Two distributions register the name.
+        Two distributions register the name, or one does twice, or alkit has a part of that name.
     """
     known = strategies()
-    point = known.get(name) or next((p for p in known.values() if f"{distribution(p)}:{p.name}" == name), None)
-    if point is not None:
-        return point
-    if twins := [full for full in known if full.endswith(f":{name}")]:
-        raise ConfigurationError(
-            f"{len(twins)} distributions register a strategy {name!r}",
-            hint="say which: " + " or ".join(twins),
-        )
-    raise UnknownNameError(f"there is no strategy {name!r}", hint=nearest(name, known))
+    if name in known:
+        return known[name]
+    owner, colon, short = name.partition(":")
+    full = {
+        key: point
+        for key, point in known.items()
+        if point.name == name or (colon and point.name == short and _normal(distribution(point)) == _normal(owner))
+    }
+    if colon and len(full) == 1:
+        return next(iter(full.values()))
+    if not full:
+        raise UnknownNameError(f"there is no strategy {name!r}", hint=nearest(name, known))
+    owners = {distribution(point) for point in full.values()}
+    if len(owners) > 1:
+        what = f"{len(owners)} distributions register a strategy {name!r}"
+    elif len(full) > 1:
+        what = f"{next(iter(owners))} registers {len(full)} strategies {name!r}"
+    else:
+        what = f"{name!r} is a part of alkit's own that strategies are made of, and a strategy of {next(iter(owners))}"
+    raise ConfigurationError(what, hint="say which: " + " or ".join(full))
+
+
+def _normal(distribution: str) -> str:
+    """Spell a distribution's name as package indices compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def loaded(point: EntryPoint) -> Callable[..., object]:
-    """Import what an entry point names; a :class:`ConfigurationError` says why it cannot be."""
+    """Import what an entry point names; a :class:`ConfigurationError` says why it cannot be, or cannot be called."""
+    who = f"strategy {point.name!r} of {distribution(point)}"
     try:
-        return cast("Callable[..., object]", point.load())
-    except Exception as reason:  # a plugin may fail in any way; it must say so, not take alkit down
+        factory = point.load()
+    except (Exception, SystemExit) as reason:  # a plugin may fail in any way; it must say so, not take alkit down
+        raise ConfigurationError(f"{who} cannot be imported ({type(reason).__name__}: {reason})") from reason
+    if not callable(factory):
         raise ConfigurationError(
-            f"strategy {point.name!r} of {distribution(point)} cannot be imported ({type(reason).__name__}: {reason})"
-        ) from reason
+            f"{who} cannot be made from {point.value}",
+            got=f"a {type(factory).__name__}",
+            expected="a class or a function",
+            hint="package:Class on the right side of the entry point",
+        )
+    return cast("Callable[..., object]", factory)
 
 
 def trusted_packages() -> set[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import isic2017
 import numpy as np
 import rows
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import alkit
@@ -21,6 +22,7 @@ from alkit.report.curves import COLOURS, draw_curves
 from alkit.report.page import Block, Code, Picture, Section, Table, Text, write_page
 from alkit.report.sheets import contact_sheet
 from alkit.statistics import (
+    MINIMUM_SEEDS,
     Estimate,
     Runs,
     aubc,
@@ -93,7 +95,8 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     results = results_of(measured)
     figure = figure_2(results, name)
     figure.savefig(out / "figure2.png", dpi=150)
-    figure.savefig(out / "figure2.svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": name}):  # else its ids, and so the file, differ each time
+        figure.savefig(out / "figure2.svg", metadata={"Date": None})
     tables = tables_of(results)
     for file, table in tables.items():
         (out / f"{file}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
@@ -103,6 +106,7 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
         "Mean Dice over seeds; the band is the 95 % interval of the mean (Student's t), from five seeds on.",
     )
     sections = [
+        Section("What this is", [Text(summary(measured, name))]),
         Section("Figure 2", [picture]),
         *map(section_of, tables.values()),
         Section("Where the clusters lie", [*cluster_map(out)]),
@@ -114,10 +118,27 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
 
 
 def section_of(table: Table) -> Section:
-    """Return a table under the first words of its caption."""
+    """Return a table under the first words of its caption, with what its signs mean."""
     title, _, text = table.caption.partition(": ")
-    caption = f"{text[:1].upper()}{text[1:]}; ± is the standard deviation over seeds."
-    return Section(title, [replace(table, caption=caption)])
+    signs = {
+        " ± ": "± is the standard deviation over seeds",
+        " [": "[ ] is the 95 % interval of a mean difference within seeds (paired t)",
+    }
+    cells = [cell for row in table.rows for cell in row[1:]]
+    notes = [note for sign, note in signs.items() if any(sign in cell for cell in cells)]
+    return Section(title, [replace(table, caption="; ".join([f"{text[:1].upper()}{text[1:]}", *notes]) + ".")])
+
+
+def summary(measured: Sequence[Row], name: str) -> str:
+    """Return what was run, in a paragraph."""
+    runs = {isic2017.run_of(row) for row in measured}
+    arms = {(run.method, run.weights, run.variant) for run in runs}
+    return (
+        'The protocol of "Self-supervised Assisted Active Learning for Skin Lesion Segmentation" (Zhao et al., EMBC '
+        f"2022) on ISIC 2017, in the {name} profile: {len(runs)} runs of {len(arms)} arms (a method, initial weights, "
+        "and a variant of the protocol). Methods of a seed share the initial weights, and are compared within seeds. "
+        f"With fewer than {MINIMUM_SEEDS} seeds there is no interval and no test."
+    )
 
 
 def results_of(measured: Sequence[Row]) -> Results:
@@ -147,14 +168,14 @@ def figure_2(results: Results, name: str) -> Figure:
         panels, isic2017.WEIGHTS, ("from scratch", "from the pretext's weights"), strict=True
     ):
         methods = {
-            method if len(runs) > 1 else f"{method} (one seed)": runs
+            f"{method} (one seed)" if len(runs) == 1 else method: runs
             for method in (*isic2017.METHODS, *isic2017.BEYOND)
-            if (runs := results.get((method, weights, "")))
+            for runs in [results.get((method, weights, ""), {})]
         }
-        if methods:
+        if any(methods.values()):
             draw_curves(axes, methods)
             axes.legend(frameon=False, fontsize=8, loc="lower right")
-        axes.set(title=f"{title}", xlabel="labels", ylabel="Dice")
+        axes.set(title=title, xlabel="labels", ylabel="Dice")
     figure.suptitle(f"ISIC 2017, {name} profile")
     return figure
 
@@ -241,8 +262,8 @@ def comparisons(results: Results, weights: str) -> Table:
                 at(results, (method, weights, ""), last),
                 mean(area),
                 difference(gap) if gap else "",
-                f"{gap.p:.3f}" if gap and gap.p is not None else "",
-                f"{corrected[method]:.3f}" if method in corrected else "",
+                probability(gap.p if gap else None),
+                probability(corrected.get(method)),
                 gap_at(results, (method, weights, ""), ("random", weights, ""), last) if gap else "",
                 saved(runs, random, target) if gap else "",
                 f"{share.mean:.1%} (n={share.n})" if share else "",
@@ -321,19 +342,34 @@ def cluster_map(out: Path) -> Iterator[Block]:
     places = rows.read_as(Place, out / MAP)
     if not places:
         return
-    figure = Figure(figsize=(7.5, 5.5), layout="constrained")
+    chosen = {
+        id
+        for c in rows.read_as(isic2017.Chosen, out / isic2017.CHOICES)
+        if (c.method, c.weights, c.variant, c.seed, c.round) == ("ssl-cluster", "scratch", "", 0, 0)
+        for id in c.ids.split()
+    }
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for cluster in sorted({place.cluster for place in places}):
         own = sorted((place for place in places if place.cluster == cluster), key=lambda place: place.rank)
-        colour = COLOURS[(cluster - 1) % len(COLOURS)]
-        axes.scatter([p.x for p in own], [p.y for p in own], s=6, alpha=0.45, color=colour, lw=0)
-        axes.scatter(own[0].x, own[0].y, s=90, color=colour, edgecolor="black", zorder=3)
-        axes.annotate(str(cluster), (own[0].x, own[0].y), ha="center", va="center", fontsize=8, color="white", zorder=4)
+        again, number = divmod(cluster - 1, len(COLOURS))
+        marker, colour = "o^sD"[again % 4], COLOURS[number]
+        first = [place for place in own if place.id in chosen]
+        for drawn, size, alpha in ((own, 9, 0.3), (first, 16, 1)):
+            axes.scatter(
+                [p.x for p in drawn], [p.y for p in drawn], s=size, alpha=alpha, color=colour, marker=marker, lw=0
+            )
+        axes.annotate(
+            str(cluster), (own[0].x, own[0].y), ha="center", va="center", fontsize=9, zorder=4,
+            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "lw": 1.5},
+        )  # fmt: skip
     axes.set(xticks=[], yticks=[], title="The pool by its self-supervised features (two principal components)")
+    axes.set_aspect("equal")  # as far apart as the features are
+    marked = f"the {len(chosen)} of SSL-cluster's start set are in full colour; " if chosen else ""
     yield Picture(
         figure,
         f"{len(places)} images as points, coloured by {max(place.cluster for place in places)} clusters",
-        "Each point is an image; the large ones are the images nearest to their cluster's centre. Seed 0.",
+        f"Each point is an image; {marked}a cluster's number stands at the image nearest to its centre. Seed 0.",
     )
     sizes = [sum(place.cluster == cluster for place in places) for cluster in sorted({p.cluster for p in places})]
     yield Table(["cluster", *map(str, range(1, len(sizes) + 1))], [["images", *map(str, sizes)]], "Sizes")
@@ -347,21 +383,28 @@ def sheets(out: Path, name: str, data: Path | None, shown: int = 12) -> Iterator
         return
     if data is None:
         yield Text(
-            "The images are no part of the results: give their folder with --report --data DIR, and they are here."
+            "The images are no part of the results. Any run without --data downloads the official archives to "
+            "data/isic2017; give their folder with --report --data DIR, and the pictures are here."
         )
         return
     from PIL import Image
 
     pool, _ = isic2017.pools(isic2017.PROFILES[name], data)
+    clusters = {place.id: f", cluster {place.cluster}" for place in rows.read_as(Place, out / MAP)}
     for choice in firsts:
         ids = choice.ids.split()[:shown]
         masks = {id: np.asarray(Image.open(data / "masks" / f"{id}.png").convert("L")) > 127 for id in ids}
-        when = f"the first {shown} of round {choice.round}"
+        when = f"the first {len(ids)} of round {choice.round}"
         yield Picture(
-            contact_sheet(pool, ids, masks=masks, captions={id: id.removeprefix("ISIC_") for id in ids}),
-            f"{len(ids)} images with outlines of their lesions",
+            contact_sheet(pool, ids, masks=masks, captions={id: short(id) + clusters.get(id, "") for id in ids}),
+            f"{choice.method}'s choice: {', '.join(map(short, ids))}, with outlines of the lesions",
             f"{choice.method}: {when}, in the order of its choice. Outlines are the true masks, which it did not see.",
         )
+
+
+def short(id: str) -> str:
+    """Return an image's number."""
+    return id.removeprefix("ISIC_")
 
 
 def first_own_round(choice: Chosen) -> int:
@@ -435,6 +478,11 @@ def difference(found: Estimate) -> str:
     if found.low is not None:
         return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     return f"{found.mean:+.3f} " + ("(one seed)" if found.sd is None else f"± {found.sd:.3f} (n={found.n})")
+
+
+def probability(p: float | None) -> str:
+    """Return a p-value; nothing where there was no test."""
+    return "" if p is None else "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def saved(runs: Runs, random: Runs, target: float) -> str:

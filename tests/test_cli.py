@@ -94,6 +94,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--strategy", "dsal"], "1/2"),
         (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
         (["--strategy", "random", "--initial", "ceal"], "random or ssl-cluster"),
+        (["--strategy", "mc-dropout", "--param", "draws=3", "--param", "draws=4"], "gives draws twice"),
         (["--strategy", "ensemble-s", "--members", "1"], "2 or more"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_strategy_is_described_by_its_own_words(installed):  # noqa: F811
         ("untold", "str", "'x'", ""),
     ]
     assert [(p.name, p.default, p.meaning) for p in made.parameters] == [("depth", "2", "How deep.")]
-    assert made.starts_cold
+    assert made.starts_cold is None
 
 
 def test_a_plugin_that_cannot_be_imported_is_shown_with_its_reason_and_breaks_nothing(installed, capsys):  # noqa: F811
@@ -103,3 +103,65 @@ def test_the_command_line_shows_parameters(capsys):
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(alkit.UnknownNameError, match="'random'"):
         describe("randm")
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+def silent(inner=Unprintable()):  # noqa: B008
+    """A default that cannot be shown."""
+
+
+def odd(*names: str, depth: "1 / 0" = 2, width: "Nowhere" = 3, **more: int):  # noqa: F821
+    """Types that cannot be found."""
+
+
+class Depends:
+    """Cold or not by a property."""
+
+    @property
+    def starts_cold(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (f"{__name__}:silent", "RuntimeError: no words"),
+        ("builtins:max", "does not say what parameters"),
+        (__name__, "got a module"),
+        (f"{__name__}:__name__", "got a str"),
+    ],
+)
+def test_whatever_is_wrong_with_a_plugin_is_its_problem_alone(installed, capsys, value, words):  # noqa: F811
+    installed(point("bad", "a", value), point("fine", "a"))
+    bad, fine = describe_all()
+    assert words in bad.problem
+    assert (fine.problem, fine.starts_cold) == ("", True)
+    assert len(json.loads(told(capsys, "strategies", "--json"))) == 2
+    assert words in " ".join(told(capsys, "strategies", "bad").split())
+
+
+def test_types_that_cannot_be_found_are_shown_as_written_and_variadic_parameters_not_at_all(installed):  # noqa: F811
+    installed(point("odd", "a", f"{__name__}:odd"))
+    assert [(p.name, p.kind, p.default) for p in describe("odd").parameters] == [
+        ("depth", "1 / 0", "2"),
+        ("width", "Nowhere", "3"),
+    ]
+
+
+def test_whether_it_starts_cold_is_said_to_depend_where_only_the_strategy_itself_can_say(installed, capsys):  # noqa: F811
+    installed(point("by-function", "a", f"{__name__}:make"), point("by-property", "a", f"{__name__}:Depends"))
+    assert [entry.starts_cold for entry in describe_all()] == [None, None]
+    assert told(capsys, "strategies").count("depends") == 2
+    assert "depends on how it is made" in told(capsys, "strategies", "by-property")
+    assert json.loads(told(capsys, "strategies", "by-property", "--json"))["starts_cold"] is None
+
+
+def test_names_are_printed_as_they_are_whatever_markup_they_look_like(installed, capsys):  # noqa: F811
+    installed(point("p-[red]x", "d-[bold]y"))
+    for said in (told(capsys, "strategies"), told(capsys, "strategies", "p-[red]x")):
+        assert "p-[red]x" in said
+        assert "d-[bold]y" in said

@@ -170,3 +170,10 @@ def test_every_link_and_every_public_name_of_the_pages_is_there(page):
         assert (path.parent / link).exists(), link
     for name in re.findall(r"\balkit\.([A-Za-z]\w*)", text):
         assert name in {*alkit.__all__, "strategies", "testing"}, name
+
+
+@pytest.mark.parametrize("name", ["filter", "mix", "reconstruction"])
+def test_a_name_of_a_part_of_alkits_own_is_refused_and_nothing_is_written(name, tmp_path):
+    with pytest.raises(alkit.ConfigurationError, match=r"part of alkit's own.*another name"):
+        write_package(name, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

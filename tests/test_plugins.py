@@ -1,13 +1,18 @@
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
 import alkit
 from alkit import plugins
+from alkit.declare import built, written
+from alkit.describe import describe_all
+from alkit.plugins import fits
 
 
 def point(name, dist, value="alkit_baselines.random:Random"):
@@ -120,6 +125,245 @@ def test_a_parameter_of_another_type_is_refused_and_the_type_is_named(installed,
 
 
 def test_a_parameter_without_a_default_must_be_given(installed):
-    installed(point("then", "a", "alkit:Then"))
+    installed(point("both", "a", "alkit:Then"))
     with pytest.raises(alkit.ConfigurationError, match="needs a value for warm, after"):
-        alkit.strategy("then", cold=alkit.strategies)
+        alkit.strategy("both", cold=alkit.strategies)
+
+
+def choose(view, n, rng):
+    """A strategy, not a factory of them."""
+    return view.candidates[:n]
+
+
+def leaves():
+    """A factory that gives up as a script would."""
+    sys.exit("no GPU")
+
+
+class Broken:
+    """Its signature cannot be shown."""
+
+    class Unprintable:
+        def __repr__(self):
+            raise RuntimeError("no words")
+
+    def __init__(self, inner=Unprintable()):  # noqa: B008
+        pass
+
+    select = staticmethod(choose)
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "words"),
+    [
+        ("quits", "import sys\nsys.exit('no GPU')", "SystemExit: no GPU"),
+        ("module_only", "x = 1", "got a module, expected a class or a function"),
+        ("constant:x", "x = 1", "got a int, expected a class or a function"),
+    ],
+)
+def test_a_plugin_that_leaves_or_names_nothing_to_call_is_a_configuration_error(
+    installed, tmp_path, monkeypatch, value, text, words
+):
+    module = value.partition(":")[0]
+    (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(point("bad", "a", value), point("fine", "a"))
+    with pytest.raises(alkit.ConfigurationError, match=words):
+        alkit.strategy("bad")
+    assert plugins.cold_strategies() == ["fine"]
+
+
+def test_a_plugin_that_cannot_be_described_is_not_recommended(installed):
+    installed(point("broken", "a", f"{HERE}:Broken"), point("fine", "a"))
+    assert plugins.cold_strategies() == ["fine"]
+
+
+def test_only_strategies_that_surely_start_cold_are_recommended(installed):
+    points = {"function": "make", "property": "Depends", "field": "Given", "warm": "Warm", "silent": "Typed"}
+    installed(*(point(name, "a", f"{HERE}:{thing}") for name, thing in points.items()))
+    assert plugins.cold_strategies() == ["silent"]
+
+
+class Depends:
+    """Cold or not by a property."""
+
+    @property
+    def starts_cold(self):
+        return False
+
+
+@dataclass(frozen=True)
+class Given:
+    """Cold or not by a parameter."""
+
+    starts_cold: bool = True
+
+
+class Warm:
+    """Needs a model."""
+
+    starts_cold: ClassVar[bool] = False
+
+
+def make(depth: int = 2):
+    """Make one that may need a model."""
+    return Warm()
+
+
+def test_a_distribution_without_metadata_is_shown_by_a_question_mark_and_breaks_nothing(tmp_path, monkeypatch):
+    for name, said in (("one", None), ("two", "Metadata-Version: 2.1\n"), ("three", "Name: three\nVersion: 1\n")):
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_text(f"[alkit.strategies]\ntwin = alkit_baselines.{name}:Thing\n")
+        if said is not None:
+            (folder / "METADATA").write_text(said)
+    monkeypatch.syspath_prepend(tmp_path)
+    shown = [name for name in alkit.strategies() if "twin" in name]
+    things = [f"?:twin=alkit_baselines.{name}:Thing" for name in ("one", "two")]
+    assert shown == [*things, "three:twin"]
+    assert [entry.version for entry in describe_all() if "twin" in entry.name] == ["?", "?", "1"]
+    assert "random" in plugins.cold_strategies()
+    alkit.strategy("random")
+
+
+def test_a_name_that_one_distribution_gives_to_two_things_is_an_error_that_shows_both(installed):
+    installed(point("mine", "a", f"{HERE}:Typed"), point("mine", "a"), point("fine", "a"))
+    assert list(alkit.strategies()) == ["fine", "a:mine=alkit_baselines.random:Random", f"a:mine={HERE}:Typed"]
+    for name in ("mine", "a:mine"):
+        with pytest.raises(alkit.ConfigurationError, match=r"a registers 2 strategies .*:Random or a:mine=.*:Typed"):
+            alkit.strategy(name)
+    assert alkit.strategy(f"a:mine={HERE}:Typed") == Typed()
+
+
+def test_a_name_of_a_part_of_alkits_own_is_listed_in_full_only_and_the_error_says_so(installed):
+    installed(point("filter", "a"))
+    assert list(alkit.strategies()) == ["a:filter"]
+    with pytest.raises(alkit.ConfigurationError, match=r"'filter' is a part of alkit's own.*a:filter"):
+        alkit.strategy("filter")
+    assert alkit.strategy("a:filter") == alkit.strategy("A:filter")
+
+
+def test_a_distribution_may_be_spelt_in_any_way_that_pip_takes(installed):
+    installed(point("mine", "Plug.A"), point("mine", "plug-b"))
+    for owner in ("Plug.A", "plug-a", "PLUG_A", "plug.a"):
+        assert plugins.distribution(plugins.found(f"{owner}:mine")) == "Plug.A"
+    with pytest.raises(alkit.UnknownNameError):
+        plugins.found("pluga:mine")
+
+
+def three():
+    """Return no strategy."""
+    return 3
+
+
+def bare():
+    """Return a strategy that is a function."""
+    return choose
+
+
+def test_what_a_factory_returns_is_a_strategy_or_an_error(installed):
+    installed(point("three", "a", f"{HERE}:three"), point("bare", "a", f"{HERE}:bare"))
+    with pytest.raises(alkit.ConfigurationError, match="strategy 'three' is no strategy: got 3"):
+        alkit.strategy("three")
+    assert alkit.strategy("bare") == alkit.FromFunction(choose)
+
+
+def variadic(*names: str, depth: int, **more: int):
+    """Take any parameters."""
+    return alkit.FromFunction(lambda view, n, rng: (names, depth, more))
+
+
+def test_variadic_parameters_are_not_required_and_take_any_name(installed):
+    installed(point("any", "a", f"{HERE}:variadic"), point("typed", "a", f"{HERE}:Typed"))
+    assert alkit.strategy("any", depth=1, width=2).function(None, 0, None) == ((), 1, {"width": 2})
+    with pytest.raises(alkit.ConfigurationError, match=r"needs a value for depth$"):
+        alkit.strategy("any")
+
+
+def test_a_callable_that_does_not_say_what_it_takes_is_a_configuration_error(installed):
+    installed(point("opaque", "a", "builtins:max"))
+    with pytest.raises(alkit.ConfigurationError, match="does not say what parameters it takes"):
+        alkit.strategy("opaque")
+
+
+def test_one_type_that_cannot_be_found_leaves_the_other_parameters_checked(installed):
+    installed(point("both", "a", "partly_typed:Both"), point("made", "a", "partly_typed:make"))
+    for name in ("both", "made"):
+        with pytest.raises(alkit.ConfigurationError, match=r"count of strategy .* is of another type"):
+            alkit.strategy(name, count="3")
+        with pytest.raises(alkit.ConfigurationError, match=r"folder of strategy .* is of another type"):
+            alkit.strategy(name, count=3, folder=3)
+        alkit.strategy(name, count=3, hidden="anything", failing=2)
+
+
+@pytest.fixture(autouse=True)
+def partly_typed(tmp_path_factory, monkeypatch):
+    """Offer a module whose strategies have types that cannot be found, one of them inherited."""
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "partly_base.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from typing import TYPE_CHECKING, Literal as OneOf\n"
+        "if TYPE_CHECKING:\n    from nowhere import Thing\n"
+        "@dataclass(frozen=True)\nclass Base:\n"
+        "    folder: OneOf['a', 'b'] = 'a'\n    hidden: Thing | None = None\n    failing: 1 / 0 = 1\n"
+    )
+    (folder / "partly_typed.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass, InitVar\n"
+        "from partly_base import Base\n"
+        "@dataclass(frozen=True)\nclass Both(Base):\n    count: int = 1\n    first: InitVar[int] = 0\n"
+        "    def __post_init__(self, first):\n        pass\n"
+        "    def select(self, view, n, rng):\n        return view.candidates[:n]\n"
+        "def make(count: int, folder: str = 'a', hidden: Nowhere = None, failing: 1 / 0 = 1):\n"
+        "    return Both(count)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    yield
+    for name in ("partly_base", "partly_typed"):
+        sys.modules.pop(name, None)
+
+
+def test_a_parameter_that_only_initialises_is_checked_by_its_type(installed):
+    installed(point("both", "a", "partly_typed:Both"))
+    with pytest.raises(alkit.ConfigurationError, match=r"first of strategy .* expected int$"):
+        alkit.strategy("both", first="3")
+
+
+class Mode(Enum):
+    SOFT = "soft"
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Parameters that a file cannot write as they are declared."""
+
+    widths: tuple[int, ...] = ()
+    pair: tuple[tuple[int, ...], float] | None = None
+    names: frozenset[str] = frozenset()
+    folder: Path | None = None
+    mode: Mode = Mode.SOFT
+    either: list[int] | tuple[int, ...] = field(default=())
+
+    select = choose
+
+
+def test_lists_and_texts_become_what_the_strategy_declares_so_that_it_comes_back_exactly(installed):
+    installed(point("nested", "a", f"{HERE}:Nested"))
+    made = alkit.strategy("nested", widths=[1, 2], pair=[[3], 1], names=["a"], folder="x/y", mode="soft", either=(1,))
+    assert made == Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,))
+    assert built(written(made), {HERE, "alkit"}) == made
+    assert hash(made) == hash(Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,)))
+    with pytest.raises(alkit.ConfigurationError, match="names of strategy"):
+        alkit.strategy("nested", names=[3])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "right"),
+    [(True, Literal[1], False), (1, Literal[1], True), (1, Literal[True], False), (1.0, Literal[1], False)],
+)
+def test_a_literal_is_matched_by_value_and_type(value, kind, right):
+    assert fits(value, kind) is right

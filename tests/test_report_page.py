@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,9 +56,11 @@ def test_a_page_needs_nothing_but_itself(page):
     assert "alkit demo" in reader.said
 
 
-def test_contents_lead_to_the_sections(page):
-    text = page(Section("What was run?", [Text("all")]), Section("Table II", [Text("K")]))
-    assert {source[1:] for source in Reader(text).sources} == set(re.findall(r'<section id="([^"]+)"', text))
+def test_contents_lead_to_the_sections_whatever_their_titles(page):
+    text = page(*(Section(title, [Text("all")]) for title in ("What was run?", "皮膚", "皮膚")))
+    leads = [source[1:] for source in Reader(text).sources]
+    assert leads == re.findall(r'<section id="([^"]+)"', text)
+    assert len(set(leads)) == 3
 
 
 def test_what_an_image_is_called_is_shown_and_not_run(page):
@@ -73,6 +76,11 @@ def test_a_row_has_a_cell_for_each_column():
         Table(("a", "b"), [("1",)])
 
 
+def test_a_bar_in_a_cell_does_not_part_it_in_markdown():
+    lines = Table(("a|b", "c"), [("---", "p|q")]).markdown().splitlines()
+    assert lines == [r"| a\|b | c |", "|---|---|", r"| --- | p\|q |"]
+
+
 def shown(cell):
     return np.asarray(cell.images[0].get_array())
 
@@ -85,19 +93,35 @@ def test_a_contact_sheet_shows_the_images_in_the_order_asked_for_with_their_outl
     assert len(cells) == 4
     for cell, id in zip(cells, "dab", strict=False):
         assert np.array_equal(shown(cell), pool.read([id])[0, 0])
-    assert [cell.get_title() for cell in cells[:3]] == ["first", "a", "b"]
+    assert [cell.get_xlabel() for cell in cells[:3]] == ["first", "a", "b"]
     outlined = [bool(cell.collections) for cell in cells[:3]]
     assert outlined == [False, True, False]
 
 
 def test_an_outline_follows_its_mask_whatever_the_masks_size():
-    pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
-    mask = np.zeros((64, 64), np.uint8)
-    mask[32:, :16] = 1  # below the middle, the left quarter
+    pool = alkit.ArrayPool(np.zeros((1, 16, 24), np.uint8), ids=["a"])
+    mask = np.zeros((64, 96), np.uint8)
+    mask[32:, :24] = 1  # below the middle, the left quarter
     (cell,) = contact_sheet(pool, ["a"], masks={"a": mask}).axes
     points = np.concatenate([path.vertices for path in cell.collections[0].get_paths()])
-    assert points[:, 0].max() == pytest.approx(4, abs=0.3)
+    assert points[:, 0].max() == pytest.approx(6, abs=0.3)
     assert points[:, 1].min() == pytest.approx(8, abs=0.3)
+    assert list(cell.images[0].get_extent()) == [0, 24, 16, 0]  # the first row is on top
+    assert cell.get_ylim() == (16, 0)
+
+
+def test_captions_stand_below_their_image_and_beside_no_other_whatever_is_in_them():
+    ids = [f"patient_003{number}_slice_0012_contrast_T2w.nii.gz" for number in range(2)] + [r"$\bad$", "<script>"]
+    pool = alkit.ArrayPool(np.zeros((4, 8, 16), np.uint8), ids=ids)
+    sheet = contact_sheet(pool, ids, captions={"<script>": "one\ntwo"})
+    sheet.draw_without_rendering()
+    cells = [(cell.get_window_extent(), cell.xaxis.label.get_window_extent()) for cell in sheet.axes]
+    for image, caption in cells:
+        assert caption.y1 <= image.y0
+        assert image.x0 <= (caption.x0 + caption.x1) / 2 <= image.x1
+    for (_, left), (_, right) in pairwise(cells):
+        assert left.x1 < right.x0
+    assert [cell.get_xlabel().replace("\n", "") for cell in sheet.axes] == [*ids[:3], "onetwo"]
 
 
 @pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.ones((4, 4))])
@@ -125,6 +149,14 @@ def test_a_band_is_drawn_from_five_seeds_on_and_is_the_interval():
     edges = axes.collections[0].get_paths()[0].vertices[:, 1]
     interval = stats.ttest_1samp(values, 0).confidence_interval()
     assert (edges.min(), edges.max()) == pytest.approx((interval.low, interval.high))
+
+
+def test_a_method_without_runs_keeps_its_colour_free():
+    both, one = Figure().subplots(), Figure().subplots()
+    draw_curves(both, {"random": {0: {300: 0.5}}, "dsal": {0: {300: 0.6}}})
+    draw_curves(one, {"random": {}, "dsal": {0: {300: 0.6}}})
+    (drawn,) = one.lines
+    assert drawn.get_color() == both.lines[1].get_color() != both.lines[0].get_color()
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

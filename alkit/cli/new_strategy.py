@@ -43,7 +43,8 @@ def write_package(name: str, folder: Path) -> list[Path]:
     Raises
     ------
     ConfigurationError
-        Not such a name; one that an installed strategy or package has; or a folder that exists or cannot be made.
+        Not such a name; one that an installed strategy or package has, or a part of alkit's own; or a folder that
+        exists or cannot be made.
     """
     from importlib.resources import files
     from string import Template
@@ -89,7 +90,7 @@ def _words(name: str) -> list[str]:
     from importlib.util import find_spec
 
     from alkit.errors import ConfigurationError
-    from alkit.plugins import distribution, strategies
+    from alkit.plugins import RESERVED, distribution, strategies
 
     words = name.split("-")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name.capitalize()):
@@ -99,6 +100,8 @@ def _words(name: str) -> list[str]:
             expected="small letters and digits, a letter first, words joined by hyphens",
             hint="a name such as nearest-mean",
         )
+    if name in RESERVED:
+        raise ConfigurationError(f"{name!r} is a part of alkit's own that strategies are made of", hint="another name")
     for point in strategies().values():
         if point.name == name:
             raise ConfigurationError(

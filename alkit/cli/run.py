@@ -17,7 +17,11 @@ def run(
     masks: Annotated[Path, typer.Option(help="Folder of their masks, one file per image.")],
     store: Annotated[Path, typer.Option(help="The record; run again on it to go on.")],
     strategy: Annotated[
-        str, typer.Option(help="A name that `alkit strategies` lists, or a TOML file that describes one.")
+        str,
+        typer.Option(
+            help="A name that `alkit strategies` lists, or a TOML file that describes one. If it needs features and "
+            "brings none of its own, it gets those of the learner's network after self-supervised training."
+        ),
     ] = "ssl-cluster",
     size: Annotated[int | None, typer.Option(help="Working size in pixels; default: the images' own.")] = None,
     start: Annotated[int, typer.Option(help="Labels of the first round.")] = 30,
@@ -88,16 +92,16 @@ def run(
 
 
 def _strategy(name: str, pretext: FeatureExtractor, parameters: dict[str, Any]) -> Strategy:
-    """Make a strategy; one that takes features gets those of the learner's own network."""
+    """Make a strategy; one that needs features and brings none gets those of the learner's own network."""
     from alkit.errors import ConfigurationError
-    from alkit.plugins import parameters_of, strategy
-    from alkit.strategy_file import read_strategy
+    from alkit.plugins import found, loaded, strategy
+    from alkit.strategy_file import read_strategy, takes_features
 
     if name.endswith(".toml"):
         if parameters:
             raise ConfigurationError("the parameters of a strategy in a file are in the file", got="--param")
         return read_strategy(name, pretext)
-    if "features" in parameters_of(name) and "features" not in parameters:
+    if "features" not in parameters and takes_features(name, loaded(found(name))):
         parameters = {"features": pretext, **parameters}
     return strategy(name, **parameters)
 
@@ -113,6 +117,8 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
             raise ConfigurationError(
                 "a parameter is not of the form key=value", got=pair, expected="--param clusters=5"
             )
+        if key in parameters:
+            raise ConfigurationError(f"--param gives {key} twice", got=pair, hint="leave one of them out")
         try:
             parameters[key] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

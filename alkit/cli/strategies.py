@@ -18,7 +18,7 @@ def strategies(
 ) -> None:
     """List the query strategies that are installed, alkit's own and those of other packages.
 
-    A plugin that cannot be imported is listed with the reason.
+    A plugin that cannot be imported or described is listed with the reason.
 
     [dim]Examples:[/dim]
 
@@ -44,10 +44,18 @@ def _list(found: list[Description]) -> None:
 
     table = Table("name", "distribution", "start", "needs", Column("what it does", overflow="fold"))
     for entry in found:
-        start = "" if entry.problem else "cold" if entry.starts_cold else "with a model"
+        start = "" if entry.problem else {True: "cold", False: "with a model", None: "depends"}[entry.starts_cold]
         does = f"[red]{escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
-        table.add_row(entry.name, f"{entry.distribution} {entry.version}", start, ", ".join(entry.needs), does)
+        origin, needs = f"{entry.distribution} {entry.version}", ", ".join(entry.needs)
+        table.add_row(escape(entry.name), escape(origin), start, escape(needs), does)
     Console().print(table)
+
+
+_START = {
+    True: "Starts without a model.",
+    False: "Needs a trained model: see --initial.",
+    None: "Whether it starts without a model depends on how it is made.",
+}
 
 
 def _show(entry: Description) -> None:
@@ -56,19 +64,20 @@ def _show(entry: Description) -> None:
     from rich.table import Column, Table
 
     console = Console()
-    console.print(f"[bold]{entry.name}[/bold], {entry.object} of {entry.distribution} {entry.version}", highlight=False)
+    origin = escape(f"{entry.object} of {entry.distribution} {entry.version}")
+    console.print(f"[bold]{escape(entry.name)}[/bold], {origin}", highlight=False)
     if entry.problem:
         console.print(escape(entry.problem), style="red")
         return
     console.print(escape(entry.summary))
-    console.print("Starts without a model." if entry.starts_cold else "Needs a trained model: see --initial.")
+    console.print(_START[entry.starts_cold])
     if entry.needs:
-        console.print(f"Needs {', '.join(entry.needs)}.")
+        console.print(escape(f"Needs {', '.join(entry.needs)}."))
     if not entry.parameters:
         console.print("It has no parameters.")
         return
     table = Table("parameter", "type", "default", Column("meaning", overflow="fold"))
     for parameter in entry.parameters:
         default = "[bold]required[/bold]" if parameter.default is None else escape(parameter.default)
-        table.add_row(parameter.name, escape(parameter.kind), default, escape(parameter.meaning))
+        table.add_row(escape(parameter.name), escape(parameter.kind), default, escape(parameter.meaning))
     console.print(table)

@@ -78,6 +78,7 @@ def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False)
     ----------
     methods:
         By name, and by seed, a metric by number of labels. The mean is drawn where all seeds of a method were measured.
+        A name without runs keeps its colour free, so that a method looks the same in two pictures.
     seeds:
         Draw a thin line for each seed too.
     """
@@ -87,7 +88,7 @@ def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False)
         if seeds and len(runs) > 1:
             for curve in runs.values():
                 axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, lw=0.7, alpha=0.4)
-        if not set.intersection(*(set(curve) for curve in runs.values())):
+        if not runs or not set.intersection(*(set(curve) for curve in runs.values())):
             continue
         mean = mean_curve(runs)
         label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"

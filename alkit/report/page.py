@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 import io
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,8 +69,10 @@ class Table:
         |---|---|
         | 300 | .58 |
         """
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
+        header, *lines = (
+            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in (self.header, *self.rows)
+        )
+        return "\n".join([header, "|---" * len(self.header) + "|", *lines])
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,15 @@ class Picture:
     kind: str = "picture"
 
     @property
+    def width(self) -> int:
+        """How wide it is shown where there is room, in the page's pixels, of which 96 are an inch."""
+        return round(96 * self.figure.get_figwidth())
+
+    @property
     def source(self) -> str:
-        """The picture as a data address."""
+        """The picture as a data address, sharp on a fine screen too."""
         file = io.BytesIO()
-        self.figure.savefig(file, format="png", dpi=144, metadata={"Software": None})
+        self.figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -99,12 +105,7 @@ class Section:
     """A heading and what stands below it."""
 
     title: str
-    blocks: Sequence[Block] = field(default_factory=tuple)
-
-    @property
-    def anchor(self) -> str:
-        """The heading as a part of an address."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+    blocks: Sequence[Block] = ()
 
 
 def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> None:
@@ -152,10 +153,11 @@ nav ul { columns: 16rem; padding: 0; margin: 0; list-style: none; font-size: .95
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 .caption { color: var(--faint); font-size: .9rem; margin: 1rem 0 -.6rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
-thead th { background: var(--shade); } thead th:first-child { background: var(--shade); }
+th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
+                 white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+thead th, thead th:first-child { background: var(--shade); white-space: normal; vertical-align: bottom; }
 figure { margin: 1rem 0; } figcaption { color: var(--faint); font-size: .9rem; }
-img { max-width: 100%; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { overflow-x: auto; padding: .75rem; background: var(--shade); border-radius: 4px; font-size: .85rem; }
 </style>
 </head>
@@ -163,11 +165,12 @@ pre { overflow-x: auto; padding: .75rem; background: var(--shade); border-radius
 <h1>{{ title }}</h1>
 <nav aria-label="Contents"><ul>
 {% for section in sections %}
-<li><a href="#{{ section.anchor }}">{{ section.title }}</a></li>
+<li><a href="#section-{{ loop.index }}">{{ section.title }}</a></li>
 {% endfor %}
 </ul></nav>
 {% for section in sections %}
-<section id="{{ section.anchor }}">
+{% set anchor = "section-" ~ loop.index %}
+<section id="{{ anchor }}">
 <h2>{{ section.title }}</h2>
 {% for block in section.blocks %}
 {% if block.kind == "text" %}
@@ -175,9 +178,9 @@ pre { overflow-x: auto; padding: .75rem; background: var(--shade); border-radius
 {% elif block.kind == "code" %}
 <pre><code>{{ block.text }}</code></pre>
 {% elif block.kind == "table" %}
-{% if block.caption %}<p class="caption" id="{{ section.anchor }}-{{ loop.index }}">{{ block.caption }}</p>{% endif %}
+{% if block.caption %}<p class="caption" id="{{ anchor }}-{{ loop.index }}">{{ block.caption }}</p>{% endif %}
 <div class="wide" tabindex="0">
-<table{% if block.caption %} aria-labelledby="{{ section.anchor }}-{{ loop.index }}"{% endif %}>
+<table{% if block.caption %} aria-labelledby="{{ anchor }}-{{ loop.index }}"{% endif %}>
 <thead><tr>{% for cell in block.header %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in block.rows %}
@@ -186,7 +189,8 @@ pre { overflow-x: auto; padding: .75rem; background: var(--shade); border-radius
 {% endfor %}
 </tbody></table></div>
 {% else %}
-<figure><div class="wide" tabindex="0"><img src="{{ block.source }}" alt="{{ block.alt }}"></div>
+<figure><div class="wide" tabindex="0"><img src="{{ block.source }}" alt="{{ block.alt }}"
+ width="{{ block.width }}" style="min-width: min(36rem, {{ block.width }}px)"></div>
 {% if block.caption %}<figcaption>{{ block.caption }}</figcaption>{% endif %}</figure>
 {% endif %}
 {% endfor %}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def contact_sheet(
     masks:
         By id ``(h, w)``, of any size: the outline of all that is not class 0 is drawn. Ids without one have none.
     captions:
-        By id, shown below it; by default the id itself.
+        By id, shown below it, a line or more; by default the id itself.
     columns:
         Images side by side.
 
@@ -67,7 +68,7 @@ def contact_sheet(
     figure = Figure(figsize=(1.7 * columns, 2.0 * rows + (0.4 if title else 0)), layout="constrained")
     cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for cell in cells:
-        cell.set_axis_off()
+        cell.set(xticks=[], yticks=[], frame_on=False)
     for cell, id, image in zip(cells, ids, pool.read(ids), strict=False):
         shown = image[0] if len(image) < 3 else np.moveaxis(image[:3], 0, -1)
         height, width = shown.shape[:2]
@@ -82,7 +83,9 @@ def contact_sheet(
                     for n, length in zip(mask.shape[::-1], (width, height), strict=True)
                 )
                 cell.contour(across, down, mask, levels=[0.5], colors=OUTLINE, linewidths=1.2)
-        cell.set_title((captions or {}).get(id, id), fontsize=7, y=-0.16)
+        lines = (captions or {}).get(id, id).splitlines()
+        caption = "\n".join(textwrap.fill(line, 26) for line in lines)
+        cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name may hold a dollar
     if title:
         figure.suptitle(title, fontsize=10)
     return figure
