@@ -103,7 +103,8 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     picture = Picture(
         figure,
         "Mean Dice over the number of labels, a line for each method",
-        "Mean Dice over seeds; the band is the 95 % interval of the mean (Student's t), from five seeds on.",
+        "Mean Dice over seeds; the band is the 95 % interval of the mean (Student's t), from five seeds on. Lines "
+        "of different numbers of seeds are to be compared in the tables, within seeds, and not by eye.",
     )
     sections = [
         Section("What this is", [Text(summary(measured, name))]),
