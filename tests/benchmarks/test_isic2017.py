@@ -27,7 +27,9 @@ def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, 
     monkeypatch.setattr(isic2017, "make", lambda *_: pytest.fail("nothing is left to run"))
     assert bench(*two) == rows
     assert "8 runs, 8 of them done" in capsys.readouterr().out
-    assert {"figure2.png", "table1.md", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"figure2.png", "comparisons-pretext.md", "report.html"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
 
 
 def test_a_stopped_run_goes_on_at_its_unfinished_round(bench, monkeypatch):
