@@ -11,6 +11,7 @@ Kirsch et al. "Stochastic Batch Acquisition: A Simple Baseline for Deep Active L
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -19,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.draws import DETERMINISTIC, Dropout, Members
-from alkit.errors import ConfigurationError, SelectionError
+from alkit.duplicates import originals
+from alkit.errors import ConfigurationError, SelectionError, UnknownNameError, nearest
 from alkit.protocols import FeatureExtractor, Sampler, Strategy, View
-from alkit.selection import largest_remainder, top_k
+from alkit.selection import largest_remainder, shares, top_k
 from alkit.types import Predictions, Selection
 
 if TYPE_CHECKING:
@@ -48,7 +50,13 @@ class FromFunction:
     Parameters
     ----------
     function:
-        Returns ids, or a :class:`Selection`. Its attributes ``starts_cold`` and ``needs`` count, as any strategy's do.
+        Returns ids, or a :class:`Selection`. Its attributes ``starts_cold`` and ``needs`` count, as any strategy's do;
+        those of a :func:`functools.partial` are those of the function inside, unless it has its own.
+
+    Raises
+    ------
+    ConfigurationError
+        What it says it needs is no tuple of names.
 
     Examples
     --------
@@ -61,31 +69,56 @@ class FromFunction:
 
     function: Choice
 
+    def __post_init__(self) -> None:
+        _needs(self)
+
     def __repr__(self) -> str:
         return f"FromFunction({_name(self.function)})"
 
     @property
     def starts_cold(self) -> bool:
         """Whether the function says that it can choose before there is a model; it can where it says nothing."""
-        return bool(getattr(self.function, "starts_cold", True))
+        return bool(self._said("starts_cold", True))
 
     @property
     def needs(self) -> tuple[str, ...]:
         """What the function says it relies on."""
-        return tuple(getattr(self.function, "needs", ()))
+        needs: tuple[str, ...] = self._said("needs", ())
+        return needs
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return what the function returns."""
-        chosen = self.function(view, n, rng)
+        """Return what the function returns.
+
+        Raises
+        ------
+        SelectionError
+            That is no list of `n` different ids of candidates.
+        """
+        chosen, name = self.function(view, n, rng), _called(self)
         if isinstance(chosen, Selection):
-            return chosen
+            return _checked(name, chosen, view, n)
         if isinstance(chosen, str) or not isinstance(chosen, Sequence | np.ndarray):
             raise SelectionError(
-                f"{getattr(self.function, '__name__', 'the function')} chose nothing that is a list of ids",
+                f"{name} chose nothing that is a list of ids",
                 got=type(chosen).__name__,
                 expected=f"{n} of view.candidates",
             )
-        return Selection(tuple(chosen))
+        for id in chosen:
+            if not isinstance(id, str):
+                positions = isinstance(id, int | np.integer) and not isinstance(id, bool)
+                raise SelectionError(
+                    f"{name} chose no ids: ids are strings, these {'look like positions' if positions else 'are none'}",
+                    got=repr(id),
+                    hint="view.candidates[position]" if positions else None,
+                )
+        return _checked(name, Selection(tuple(chosen)), view, n)
+
+    def _said(self, name: str, otherwise: Any) -> Any:
+        """Return an attribute of the function, or of the function inside."""
+        function: Any = self.function
+        while isinstance(function, functools.partial) and not hasattr(function, name):
+            function = function.func
+        return getattr(function, name, otherwise)
 
 
 def as_strategy(name: str, part: object) -> Strategy:
@@ -119,11 +152,20 @@ class Uncertainty:
     Parameters
     ----------
     score:
-        One of :mod:`alkit.scores`, as a function or by name such as ``"bald"``, or any function of the same kind.
+        One of :mod:`alkit.scores`, as a function or by name such as ``"bald"``, or any function of the same kind. A
+        function that has a name is kept by it: the two are the same strategy.
     sampler:
         What draws predictions; by default the prediction itself is the one draw.
     reduction:
-        From an image's pixels to one number; default: their mean.
+        From an image's pixels to one number: ``"mean"``, ``"total"`` or a function. The mean is the default, and is
+        kept as None however it was given.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no score or no reduction of that name.
+    ConfigurationError
+        One of the three is nothing of its kind.
 
     Examples
     --------
@@ -134,14 +176,18 @@ class Uncertainty:
 
     score: str | Score
     sampler: Sampler = DETERMINISTIC
-    reduction: Reduction | None = None
+    reduction: str | Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores import named
+        from alkit.scores import NAMED, named
 
         named(self.score)
-        if not callable(getattr(self.sampler, "sample", None)):
+        object.__setattr__(self, "score", _by_name(self.score, NAMED))
+        if isinstance(self.sampler, type) or not callable(getattr(self.sampler, "sample", None)):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
+        _reduction(self.reduction)
+        reduction = _by_name(self.reduction, _reductions())
+        object.__setattr__(self, "reduction", None if reduction == "mean" else reduction)
 
     def __repr__(self) -> str:
         parts = [_name(self.score), *([] if self.sampler == DETERMINISTIC else [repr(self.sampler)])]
@@ -167,7 +213,7 @@ class Uncertainty:
         """Return the score of each candidate."""
         from alkit.scores import named
 
-        return view.scores(named(self.score), self.sampler, self.reduction)
+        return view.scores(named(self.score), self.sampler, _reduction(self.reduction))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` highest; equal scores go by id."""
@@ -264,9 +310,9 @@ class Filter:
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return what the second strategy chooses of what the ranking offers."""
         _check_n(view, n)
-        scores = self.ranking.scores(view)
+        scores = _ranked(self.ranking, view)
         offered = top_k(list(scores), list(scores.values()), min(self.factor * n, len(scores)))
-        return _without_strangers(self.then.select(Among(view, offered), n, rng), view)
+        return _asked(self.then, Among(view, offered), n, rng)
 
 
 @dataclass(frozen=True)
@@ -276,13 +322,22 @@ class Mix:
     Parameters
     ----------
     parts:
-        By strategy its share, positive; what they sum to does not matter. The batch is shared by largest remainder.
+        By strategy its share, positive; what they sum to does not matter. The batch is shared by largest remainder,
+        ties going to the earlier part. The order counts: the same parts in another order are another mix.
+
+    Raises
+    ------
+    ConfigurationError
+        No parts, one that is no strategy, two that are the same strategy, or a share that is not positive.
 
     Notes
     -----
     The strategies choose one after the other, in the order given, each among what the earlier ones have left. Their
     picks are then interleaved, so that the beginning of the batch has nearly the same proportions. A batch of fewer
     images than strategies goes to those with the largest shares.
+
+    A part sees which images have a label and which are left, not what the earlier parts took: a
+    :class:`DuplicatesLast` inside a mix may choose near-duplicates of their picks. Put it around the mix to have none.
 
     Examples
     --------
@@ -297,11 +352,20 @@ class Mix:
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not self.parts:
             raise ConfigurationError("a mix has parts", got=repr(self.parts), expected="{strategy: share, ...}")
-        adopted = {as_strategy("a part of the mix", part): share for part, share in self.parts.items()}
-        for share in adopted.values():
+        adopted: dict[Strategy, float] = {}
+        for given, share in self.parts.items():
+            part = as_strategy("a part of the mix", given)
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < float("inf"):
                 raise ConfigurationError("a share is a positive number", got=repr(share))
+            if part in adopted:
+                raise ConfigurationError(
+                    "a part of the mix is there already", got=repr(part), hint="one part with the sum of the shares"
+                )
+            adopted[part] = share
         object.__setattr__(self, "parts", adopted)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mix) and tuple(self.parts.items()) == tuple(other.parts.items())
 
     def __hash__(self) -> int:
         return hash(tuple(self.parts.items()))
@@ -321,22 +385,22 @@ class Mix:
         _check_n(view, n)
         left, picked = list(view.candidates), list[tuple[float, str, str]]()
         trusted: list[str] = []
-        for part, share in zip(self.parts, _shares(n, list(self.parts.values())), strict=True):
+        for part, share in zip(self.parts, shares(n, list(self.parts.values())), strict=True):
             if share == 0:
                 continue
-            chosen = _without_strangers(part.select(Among(view, left), share, rng), view)
+            chosen = _asked(part, Among(view, left), share, rng)
             meanings = chosen.stands_for or ("",) * len(chosen.ids)
             picked += [
                 ((rank + 0.5) / share, id, meaning)
                 for rank, (id, meaning) in enumerate(zip(chosen.ids, meanings, strict=True))
             ]
             trusted += chosen.pseudo_labels
-            left = [id for id in left if id not in set(chosen.ids)]
+            taken = set(chosen.ids)
+            left = [id for id in left if id not in taken]
         picked.sort(key=lambda pick: pick[0])  # stable: of equals the earlier strategy's comes first
         ids = tuple(id for _, id, _ in picked)
         words = tuple(meaning for _, _, meaning in picked)
-        pseudo = tuple(id for id in dict.fromkeys(trusted) if id not in set(ids))
-        return Selection(ids, stands_for=words if any(words) else None, pseudo_labels=pseudo)
+        return Selection(ids, stands_for=words if any(words) else None, pseudo_labels=_others(trusted, ids))
 
 
 @dataclass(frozen=True)
@@ -352,11 +416,11 @@ class Stochastic:
     ranking:
         Gives every candidate a number.
     power:
-        0 is uniform; the higher, the closer to the very highest. Default: 1.
+        0 is uniform over the candidates with a positive score; the higher, the closer to the very highest. Default: 1.
 
     Notes
     -----
-    Scores of 0 or less are never drawn while there are others, and then at random.
+    Scores of 0 or less are never drawn while there are positive ones, whatever the power, and then at random.
 
     Examples
     --------
@@ -385,7 +449,7 @@ class Stochastic:
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return `n` drawn candidates with their scores."""
-        scores = self.ranking.scores(view)
+        scores = _ranked(self.ranking, view)
         ids = sorted(scores)
         values = np.array([scores[id] for id in ids], np.float64)
         top_k(ids, values, n)  # checks them
@@ -444,7 +508,7 @@ class PerCluster:
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the shares of all clusters, ordered by score, and which cluster each image stands for."""
         _check_n(view, n)
-        found, scores = view.clusters(self.features, self.clusters), self.ranking.scores(view)
+        found, scores = view.clusters(self.features, self.clusters), _ranked(self.ranking, view)
         label = dict(zip(found.ids, found.labels.tolist(), strict=True))
         groups: list[list[str]] = [[] for _ in range(found.k)]
         for id in view.candidates:
@@ -478,7 +542,13 @@ class DuplicatesLast:
         What the images are compared by.
     similarity:
         From which cosine of two images' features on they are near-duplicates, in (-1, 1]. The features are centred at
-        the pool's mean first. Which value is right depends on the features: look at some pairs.
+        the pool's mean first. Which value is right depends on the features: look at some pairs. Identical features
+        are always near-duplicates.
+
+    Notes
+    -----
+    Inside a :class:`Mix` it does not see what the earlier parts took, and may choose near-duplicates of their picks;
+    around the mix it sees to all of them.
 
     Examples
     --------
@@ -513,19 +583,20 @@ class DuplicatesLast:
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the strategy's choice of originals and, if these are too few, of near-duplicates after them."""
         _check_n(view, n)
-        originals = self._originals(view)
-        unlike = [id for id in view.candidates if id not in originals]
-        first = self.strategy.select(Among(view, unlike), min(n, len(unlike)), rng) if unlike and n else Selection(())
-        first = _without_strangers(first, view)
+        known = self._originals(view)
+        unlike = [id for id in view.candidates if id not in known]
+        first = Selection(())
+        if unlike and n:
+            first = _asked(self.strategy, Among(view, unlike), min(n, len(unlike)), rng)
         missing = n - len(first.ids)
         if not missing:
             return first
-        rest = _without_strangers(self.strategy.select(Among(view, sorted(originals)), missing, rng), view)
+        rest = _asked(self.strategy, Among(view, sorted(known)), missing, rng)
         words = [*(first.stands_for or [""] * len(first.ids))]
-        words += [f"nothing else is left: near-duplicate of {originals[id]}" for id in rest.ids]
+        words += [f"nothing else is left: near-duplicate of {known[id]}" for id in rest.ids]
         ids = first.ids + rest.ids
-        pseudo = [id for id in dict.fromkeys(first.pseudo_labels + rest.pseudo_labels) if id not in set(ids)]
-        return Selection(ids, stands_for=tuple(words), pseudo_labels=tuple(pseudo))
+        pseudo = _others(first.pseudo_labels + rest.pseudo_labels, ids)
+        return Selection(ids, stands_for=tuple(words), pseudo_labels=pseudo)
 
     def _originals(self, view: View) -> dict[str, str]:
         """Return for each near-duplicate among the candidates the image that it is a duplicate of."""
@@ -533,21 +604,7 @@ class DuplicatesLast:
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise SelectionError(f"the features of {view.ids[int(np.argmin(finite))]!r} are not finite")
-        rows = _directions(features)
-        place = {id: row for row, id in enumerate(view.ids)}
-        kept = [id for id in view.labelled if id in place]
-        originals: dict[str, str] = {}
-        table = np.empty((len(kept) + len(view.candidates), rows.shape[1]), np.float32)
-        table[: len(kept)] = rows[[place[id] for id in kept]]
-        for id in sorted(view.candidates):
-            alike = table[: len(kept)] @ rows[place[id]]
-            nearest = int(alike.argmax()) if kept else -1
-            if kept and alike[nearest] >= self.similarity - 1e-6:
-                originals[id] = kept[nearest]
-            else:
-                table[len(kept)] = rows[place[id]]
-                kept.append(id)
-        return originals
+        return originals(features, view.ids, view.labelled, view.candidates, self.similarity)
 
 
 class Among:
@@ -613,33 +670,77 @@ def _highest(scores: Mapping[str, float], n: int) -> Selection:
     return Selection(ids, scores=tuple(scores[id] for id in ids))
 
 
-def _directions(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the rows as unit vectors from the pool's mean; a row at the mean itself stays 0 and is like no other."""
-    centred = features - features.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
-    return unit
+def _by_name(part: Any, known: Mapping[str, object]) -> Any:
+    """Return the name of what has one, and anything else as it is."""
+    return next((name for name, thing in known.items() if thing is part), part)
 
 
-def _shares(n: int, weights: Sequence[float]) -> list[int]:
-    """Share `n` in proportion to positive weights, by largest remainder; ties go to the earlier one.
+def _reductions() -> dict[str, Reduction]:
+    from alkit.scores import mean, total
 
-    >>> _shares(10, [0.7, 0.3]), _shares(1, [1, 1, 5])
-    ([7, 3], [0, 0, 1])
-    """
-    exact = [n * weight / sum(weights) for weight in weights]
-    whole = [int(share + 1e-9) for share in exact]
-    by_need = sorted(range(len(exact)), key=lambda i: (whole[i] - exact[i], i))
-    for i in by_need[: n - sum(whole)]:
-        whole[i] += 1
-    return whole
+    return {"mean": mean, "total": total}
 
 
-def _without_strangers(selection: Selection, view: View) -> Selection:
-    """Check that an inner strategy chose candidates; that it chose as many as asked shows in the whole."""
+def _reduction(reduction: str | Reduction | None) -> Reduction | None:
+    """Return the reduction of this name; a function, and None, are their own."""
+    known = _reductions()
+    if isinstance(reduction, str):
+        if reduction not in known:
+            raise UnknownNameError(f"there is no reduction {reduction!r}", hint=nearest(reduction, known))
+        return known[reduction]
+    if reduction is not None and (isinstance(reduction, type) or not callable(reduction)):
+        raise ConfigurationError(
+            "this is no reduction", got=repr(reduction), expected=f"a function, or one of {', '.join(known)}"
+        )
+    return reduction
+
+
+def _ranked(ranking: Ranking, view: View) -> dict[str, float]:
+    """Return the ranking's number for each candidate; one of no other image is looked at."""
+    scores = ranking.scores(view)
+    if not isinstance(scores, Mapping):
+        raise SelectionError(
+            f"{_called(ranking)} returned no scores by id", got=type(scores).__name__, expected="{id: number, ...}"
+        )
+    if without := [id for id in view.candidates if id not in scores]:
+        raise SelectionError(
+            f"{_called(ranking)} gave {len(without)} candidates no score",
+            got=without[:3],
+            expected="one for each of view.candidates",
+        )
+    return {id: scores[id] for id in view.candidates}
+
+
+def _asked(part: Strategy, among: Among, n: int, rng: np.random.Generator) -> Selection:
+    """Return what a part chooses of what it is offered, if that is `n` of these and nothing else."""
+    return _checked(_called(part), part.select(among, n, rng), among, n)
+
+
+def _checked(name: str, selection: Selection, view: View, n: int) -> Selection:
+    """Return the selection unless it breaks its promise; that no id is there twice, it has checked itself."""
+    if not isinstance(selection, Selection):
+        raise SelectionError(f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection")
+    if len(selection.ids) != n:
+        raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
     if strangers := {*selection.ids, *selection.pseudo_labels} - set(view.candidates):
-        raise SelectionError("a part of the strategy chose images it was not offered", got=sorted(strangers)[:3])
+        raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
     return selection
+
+
+def _called(part: object) -> str:
+    """Name a part in a sentence."""
+    if not isinstance(part, FromFunction):
+        return type(part).__name__
+    function: Any = part.function
+    while isinstance(function, functools.partial):
+        function = function.func
+    return f"the function {getattr(function, '__name__', type(function).__name__)}"
+
+
+def _others(trusted: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return, once each, the ids to be trusted that are not chosen."""
+    asked = set(chosen)
+    return tuple(id for id in dict.fromkeys(trusted) if id not in asked)
 
 
 def _check_n(view: View, n: int) -> None:
@@ -680,4 +781,10 @@ def _cold(*parts: object) -> bool:
 
 
 def _needs(*parts: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(need for part in parts for need in getattr(part, "needs", ())))
+    said = [(part, getattr(part, "needs", ())) for part in parts]
+    for part, needs in said:
+        if not isinstance(needs, tuple | list) or not all(isinstance(need, str) for need in needs):
+            raise ConfigurationError(
+                f"what {_called(part)} needs is no tuple of names", got=repr(needs), expected='such as ("dropout",)'
+            )
+    return tuple(dict.fromkeys(need for _, needs in said for need in needs))

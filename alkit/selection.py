@@ -13,6 +13,7 @@ EMBC 2022, arXiv 2205.07021, section II.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -180,12 +181,39 @@ def largest_remainder(budget: int, sizes: Sequence[int]) -> list[int]:
     >>> largest_remainder(5, [4, 3, 3])
     [2, 2, 1]
     """
-    counts, total = _groups(budget, sizes)
-    shares = [divmod(budget * count, total) if total else (0, 0) for count in counts]
-    short = budget - sum(whole for whole, _ in shares)
-    by_need = sorted(range(len(counts)), key=lambda i: (-shares[i][1], -counts[i], i))
-    favoured = set(by_need[:short])
-    return [whole + (i in favoured) for i, (whole, _) in enumerate(shares)]
+    counts, _ = _groups(budget, sizes)
+    return _hare_niemeyer(budget, counts, sorted(range(len(counts)), key=lambda i: -counts[i]))
+
+
+def shares(n: int, weights: Sequence[float]) -> list[int]:
+    """Share `n` in proportion to weights, as whole numbers that sum to it exactly.
+
+    As :func:`largest_remainder`, but ties go to the earlier one, and no share is bounded. A weight counts as the
+    number that it is written as: 0.3 is three tenths.
+
+    Parameters
+    ----------
+    n:
+        0 or more.
+    weights:
+        At least one; positive and finite.
+
+    Examples
+    --------
+    >>> shares(10, [0.7, 0.3]), shares(2, [0.3, 0.1]), shares(1, [1, 1, 5])
+    ([7, 3], [2, 0], [0, 0, 1])
+    """
+    exact = [Fraction(weight) if isinstance(weight, int) else Fraction(str(weight)) for weight in weights]
+    return _hare_niemeyer(n, exact, range(len(exact)))
+
+
+def _hare_niemeyer(n: int, weights: Sequence[int] | Sequence[Fraction], turns: Sequence[int]) -> list[int]:
+    """Share `n` by largest remainder, exactly; of equal remainders the one whose place is earlier in `turns` wins."""
+    total = sum(weights)
+    parts = [divmod(n * weight, total) if total else (0, 0) for weight in weights]
+    short = n - sum(whole for whole, _ in parts)
+    favoured = set(sorted(turns, key=lambda i: -parts[i][1])[:short])  # stable
+    return [int(whole) + (i in favoured) for i, (whole, _) in enumerate(parts)]
 
 
 def _groups(budget: int, sizes: Sequence[int]) -> tuple[list[int], int]:

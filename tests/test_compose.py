@@ -349,8 +349,8 @@ def test_compositions_nest_and_say_what_they_need():
     assert NESTED.starts_cold
     assert NESTED.needs == ("features", "dropout")
     assert not NESTED.warm.starts_cold
-    assert "Filter(ranking=Uncertainty(entropy), then=PerCluster(ranking=Uncertainty(entropy)" in repr(NESTED)
-    assert "Uncertainty(bald, Dropout(draws=3))" in repr(NESTED)
+    assert "Filter(ranking=Uncertainty('entropy'), then=PerCluster(ranking=Uncertainty('entropy')" in repr(NESTED)
+    assert "Uncertainty('bald', Dropout(draws=3))" in repr(NESTED)
     view = twins()
     view.labels = {id: int(id[0] > "b") for id in view.ids}
     view.labelled = ("a1",)
@@ -385,6 +385,15 @@ def test_a_function_is_a_strategy_wherever_one_is_taken(world, tmp_path):
             alkit.FromFunction(wrong).select(numbered(4), 1, rng())
 
 
+def says(function, **attributes):
+    def again(view, n, rng):
+        return function(view, n, rng)
+
+    for name, value in attributes.items():
+        setattr(again, name, value)
+    return again
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -406,6 +415,11 @@ def test_a_function_is_a_strategy_wherever_one_is_taken(world, tmp_path):
         lambda: alkit.Uncertainty(7),
         lambda: alkit.Uncertainty(scores.entropy, sampler="dropout"),
         lambda: alkit.Uncertainty(lambda average: average),
+        lambda: alkit.Uncertainty(scores.entropy, alkit.Dropout),
+        lambda: alkit.Uncertainty(scores.entropy, reduction="meen"),
+        lambda: alkit.Uncertainty(scores.entropy, reduction=3),
+        lambda: alkit.Mix({first: 1, alkit.FromFunction(first): 2}),
+        lambda: alkit.FromFunction(says(first, needs="dropout")),
     ],
 )
 def test_what_cannot_be_composed_is_refused_when_it_is_made(wrong):
@@ -422,3 +436,87 @@ def test_more_images_than_there_are_cannot_be_chosen(whole):
     view.labels = {id: int(id[0] > "b") for id in view.ids}
     with pytest.raises(alkit.SelectionError, match="not so many"):
         whole.select(view, 9, rng())
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Chooses `more` images than it was asked for, or images it was not offered."""
+
+    more: int = 0
+    stranger: str = ""
+
+    def select(self, view, n, rng):
+        wanted = [self.stranger] * bool(self.stranger) + list(view.candidates)
+        return alkit.Selection(tuple(wanted[: n + self.more]))
+
+
+@pytest.mark.parametrize(
+    ("whole", "said"),
+    [
+        (lambda view: alkit.Filter(SCORE, Breaks(stranger=highest(view, 12)[-1]), factor=2), "not offered"),
+        (lambda view: alkit.Filter(SCORE, Breaks(more=-1)), "another number"),
+        (lambda view: alkit.Mix({Named("a"): 1, Breaks(stranger=view.candidates[0]): 1}), "not offered"),
+        (lambda view: alkit.Mix({Breaks(more=1): 1, Breaks(more=-1): 1}), "another number"),
+        (lambda view: alkit.DuplicatesLast(Breaks(more=-1), FEATURES), "another number"),
+        (lambda view: alkit.DuplicatesLast(Breaks(stranger="a2"), FEATURES), "not offered"),
+        (lambda view: alkit.FromFunction(Breaks(more=1).select), "another number"),
+        (lambda view: alkit.FromFunction(says(lambda view, n, rng: [0, 1, 2, 3])), "look like positions"),
+    ],
+)
+def test_a_part_that_breaks_its_promise_is_named_at_once(whole, said):
+    view = numbered(20)
+    strategy = whole(view)
+    if isinstance(strategy, alkit.DuplicatesLast):
+        view = twins()
+    with pytest.raises(alkit.SelectionError, match=said) as refused:
+        strategy.select(view, 4, rng())
+    assert "Breaks" in str(refused.value) or "function" in str(refused.value)
+
+
+def test_a_ranking_has_to_know_every_candidate():
+    @dataclass(frozen=True)
+    class Forgets:
+        def select(self, view, n, rng):
+            return alkit.Selection(view.candidates[:n])
+
+        def scores(self, view):
+            return dict.fromkeys(view.candidates[2:], 1.0)
+
+    for whole in (alkit.Filter(Forgets(), first), alkit.Stochastic(Forgets())):
+        with pytest.raises(alkit.SelectionError, match="Forgets gave 2 candidates no score"):
+            whole.select(numbered(9), 2, rng())
+
+
+def test_the_order_of_a_mix_counts_and_survives_the_record():
+    one, other = alkit.Mix({Named("a"): 1, Named("b"): 1}), alkit.Mix({Named("b"): 1, Named("a"): 1})
+    assert one != other
+    assert one == alkit.Mix({Named("a"): 1, Named("b"): 1})
+    assert hash(one) == hash(alkit.Mix({Named("a"): 1, Named("b"): 1}))
+    for mix in (one, other):
+        again = built(json.loads(json.dumps(written(mix))), trusted=["alkit", "test_compose"])
+        assert list(again.parts) == list(mix.parts)
+    assert written(one) != written(other)
+
+
+def test_what_has_a_name_is_kept_by_it():
+    assert alkit.Uncertainty("bald") == alkit.Uncertainty(scores.bald)
+    assert alkit.Uncertainty("bald", reduction="total") == alkit.Uncertainty("bald", reduction=scores.total)
+    assert alkit.Uncertainty("bald", reduction=scores.mean) == alkit.Uncertainty("bald")
+    assert alkit.strategy("mc-dropout", score=scores.bald) == alkit.strategy("mc-dropout", score="bald")
+
+
+@pytest.mark.parametrize("name", ["mc-dropout", "ensemble-s", "ensemble-js"])
+def test_the_baselines_that_score_are_rankings(name):
+    view = numbered(20)
+    chosen = alkit.Filter(alkit.strategy(name), then=first, factor=2).select(view, 3, rng())
+    assert chosen.ids == tuple(sorted(highest(view, 6))[:3])
+    assert alkit.strategy(name).scores(view) == dict(view.values)
+
+
+def test_a_partial_says_what_its_function_says():
+    cold = says(first, starts_cold=False, needs=("dropout",))
+    assert not alkit.FromFunction(partial(cold)).starts_cold
+    assert alkit.FromFunction(partial(partial(cold))).needs == ("dropout",)
+    own = partial(cold)
+    own.needs = ()
+    assert alkit.FromFunction(own).needs == ()

@@ -230,3 +230,24 @@ def test_a_score_that_is_not_finite_is_refused_by_the_name_of_its_image(value):
 def test_a_top_that_cannot_be_is_refused(ids, scores, n):
     with pytest.raises(SelectionError):
         top_k(ids, scores, n)
+
+
+@given(
+    n=st.integers(0, 60), weights=st.lists(st.sampled_from([1, 2, 3, 6, 0.1, 0.3, 0.7, 2.5]), min_size=1, max_size=5)
+)
+def test_shares_are_exact_and_ties_go_to_the_earlier_one(n, weights):
+    from fractions import Fraction
+
+    from alkit.selection import shares
+
+    found = shares(n, weights)
+    exact = [n * Fraction(str(weight)) / sum(Fraction(str(weight)) for weight in weights) for weight in weights]
+    assert sum(found) == n
+    assert all(int(e) <= got <= int(e) + 1 for got, e in zip(found, exact, strict=True))
+    gained = [got > int(e) for got, e in zip(found, exact, strict=True)]
+    rest = [e - int(e) for e in exact]
+    for i, more in enumerate(gained):
+        for j, other in enumerate(gained):
+            if more and not other:
+                assert (rest[i], -i) > (rest[j], -j)
+    assert shares(6, [1, 6, 3]) == [1, 3, 2]

@@ -11,6 +11,7 @@ EMBC 2022, arXiv 2205.07021, section III (the two baselines of these names).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,10 +45,14 @@ class EnsembleJS:
     starts_cold: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("members",)
 
-    def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the `n` candidates with the highest divergence, the highest first."""
+    def scores(self, view: View) -> Mapping[str, float]:
+        """Return the divergence of the members for each candidate."""
         from alkit import Members, scores  # bring torch, which listing the strategies does not need
 
-        scored = view.scores(scores.bald, Members())
+        return view.scores(scores.bald, Members())
+
+    def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
+        """Return the `n` candidates with the highest divergence, the highest first."""
+        scored = self.scores(view)
         ids = top_k(list(scored), list(scored.values()), n)
         return Selection(ids, scores=tuple(scored[id] for id in ids))

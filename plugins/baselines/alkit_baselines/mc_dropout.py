@@ -10,7 +10,7 @@ arXiv 1112.5745, 2011, section 2 (BALD).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,7 +39,7 @@ class MCDropout:
         - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour;
         - ``least-confidence``, ``margin``: of the mean prediction; and whatever else :func:`alkit.scores.named` knows.
 
-        Or a score function itself: one of :mod:`alkit.scores`, or one of your own.
+        Or a score function itself: one of :mod:`alkit.scores`, which is kept by its name, or one of your own.
 
     Raises
     ------
@@ -74,19 +74,20 @@ class MCDropout:
             raise ConfigurationError(
                 "there is no such number of draws", got=repr(self.draws), expected="a whole number, 1 or more"
             )
-        _function(self.score)
+        from alkit import scores  # brings torch, which listing the strategies does not need
+
+        function = scores.named(self.score)
+        name = next((name for name, known in scores.NAMED.items() if known is function), self.score)
+        object.__setattr__(self, "score", name)
+
+    def scores(self, view: View) -> Mapping[str, float]:
+        """Return the score of each candidate."""
+        from alkit import Dropout, scores
+
+        return view.scores(scores.named(self.score), Dropout(self.draws))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` candidates with the highest scores, the highest first."""
-        from alkit import Dropout
-
-        scored = view.scores(_function(self.score), Dropout(self.draws))
+        scored = self.scores(view)
         ids = top_k(list(scored), list(scored.values()), n)
         return Selection(ids, scores=tuple(scored[id] for id in ids))
-
-
-def _function(score: str | Score) -> Score:
-    """Return the score of this name; a function is its own."""
-    from alkit import scores  # brings torch, which listing the strategies does not need
-
-    return scores.named(score)
