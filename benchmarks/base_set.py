@@ -18,7 +18,7 @@ differently is done as well, one thing at a time:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from PIL import Image
 
 import alkit
 from alkit.cli.progress import progress_bar
+from alkit.report.page import Table
 
 FILE = "base_set.csv"
 MASKS = ("whole", "eroded")
@@ -85,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.data is None:
             parser.error("--data is needed to measure")
         measure(options, out)
-    print("\n".join(tables(rows.read_as(Trained, out / FILE))))
+    for table in tables_of(rows.read_as(Trained, out / FILE)).values():
+        print(f"{table.caption}\n\n{table.markdown()}\n")
 
 
 def measure(options: argparse.Namespace, out: Path) -> None:
@@ -183,36 +185,46 @@ def key_of(row: Trained) -> Key:
     return row.choice, row.masks, row.initial
 
 
-def tables(measured: Sequence[Trained]) -> Iterator[str]:
-    """Yield Markdown tables: Dice by choice and initial weights, and the parts of the variance."""
+def tables_of(measured: Sequence[Trained]) -> dict[str, Table]:
+    """Return Dice by base set and initial weights, and the parts of the variance, by the name of their file."""
     initials = sorted({row.initial for row in measured})
     dice = {key_of(row): row.dice for row in measured}
-    yield f"| base set | masks | {' | '.join(f'weights {initial}' for initial in initials)} | mean |"
-    yield "|---" * (len(initials) + 3) + "|"
+    lines = []
     for choice, masks in dict.fromkeys((row.choice, row.masks) for row in measured):
         values = [dice.get((choice, masks, initial)) for initial in initials]
         known = [value for value in values if value is not None]
-        cells = " | ".join("" if value is None else f"{value:.3f}" for value in values)
-        yield f"| {choice} | {masks} | {cells} | {np.mean(known):.3f} |"
+        cells = ["" if value is None else f"{value:.3f}" for value in values]
+        lines.append([choice, masks, *cells, f"{np.mean(known):.3f}"])
+    header = ["base set", "masks", *(f"weights {initial}" for initial in initials), "mean"]
     random = {
         (str(initial), choice): value
         for (choice, masks, initial), value in dice.items()
         if choice.startswith("random") and masks == "whole"
     }
-    yield from ["", *variance(random)]
+    tables = {
+        "base-sets": Table(header, lines, "Base sets: Dice at the first labels, by initial weights, from scratch"),
+        "variance": variance(random),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
 
 
-def variance(random: dict[tuple[str, str], float]) -> Iterator[str]:
-    """Yield what of the variance of Dice is due to what, over random base sets; nothing where pairs are lacking."""
+def variance(random: dict[tuple[str, str], float]) -> Table:
+    """Return what of the variance of Dice is due to what, over random base sets; no rows where pairs are lacking."""
+    title = "Where the variance comes from: standard deviation of Dice over random base sets, by source"
     initials, choices = ({pair[side] for pair in random} for side in (0, 1))
     if min(len(initials), len(choices)) < 2 or len(random) < len(initials) * len(choices):
-        return
+        return Table(["due to"], [], title)
     parts = alkit.statistics.variance_parts(random)
-    yield "| standard deviation of Dice due to | |"
-    yield "|---|---|"
-    yield f"| initial weights and order of training | {parts.initial**0.5:.3f} |"
-    yield f"| which 300 images, drawn at random | {parts.choice**0.5:.3f} |"
-    yield f"| both together, and rounding | {parts.residual**0.5:.3f} |"
+    names = {
+        "initial": "initial weights and order of training",
+        "choice": "which images, drawn at random",
+        "residual": "both together, and rounding",
+    }
+    lines = [
+        [name, f"{getattr(parts, part) ** 0.5:.3f}" + " (estimated below zero)" * (part in parts.below_zero)]
+        for part, name in names.items()
+    ]
+    return Table(["due to", "standard deviation"], lines, title)
 
 
 if __name__ == "__main__":

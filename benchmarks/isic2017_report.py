@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import base_set
 import isic2017
 import numpy as np
 import rows
@@ -97,7 +98,7 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     figure.savefig(out / "figure2.png", dpi=150)
     with rc_context({"svg.hashsalt": name}):  # else its ids, and so the file, differ each time
         figure.savefig(out / "figure2.svg", metadata={"Date": None})
-    tables = tables_of(results)
+    tables = tables_in(out)
     for file, table in tables.items():
         (out / f"{file}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
     picture = Picture(
@@ -148,6 +149,12 @@ def results_of(measured: Sequence[Row]) -> Results:
     for row in measured:
         results.setdefault(isic2017.arm_of(row), {}).setdefault(row.seed, {})[row.labels] = row.dice
     return results
+
+
+def tables_in(out: Path) -> dict[str, Table]:
+    """Return the tables of a results folder, by the name of their file."""
+    results = results_of(isic2017.read_rows(out))
+    return tables_of(results) | base_set.tables_of(rows.read_as(base_set.Trained, out / base_set.FILE))
 
 
 def tables_of(results: Results) -> dict[str, Table]:

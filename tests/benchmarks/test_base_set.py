@@ -51,15 +51,19 @@ def test_eroded_masks_lose_the_pixels_that_are_lesion_in_part(tmp_path):
     assert base_set.eroded(tmp_path / "mask.png", 2).tolist() == [[1, 0], [0, 0]]
 
 
-def test_the_parts_of_the_variance_are_those_of_the_random_base_sets(capsys):
+def test_the_parts_of_the_variance_are_those_of_the_random_base_sets():
     found = [
         base_set.Trained("small", f"random {draw}", "whole", initial, 300, round(0.5 + initial / 10, 5), 0, 0, "", "")
         for draw in range(3)
         for initial in range(3)
     ]
     found += [base_set.Trained("small", "first", "whole", initial, 300, 0.1, 0, 0, "", "") for initial in range(3)]
-    lines = list(base_set.tables(found))
-    assert "| initial weights and order of training | 0.100 |" in lines
-    assert "| which 300 images, drawn at random | 0.000 |" in lines
-    assert "| first | whole | 0.100 | 0.100 | 0.100 | 0.100 |" in lines
-    assert not any("initial weights and" in line for line in base_set.tables(found[1:]))
+    tables = base_set.tables_of(found)
+    assert list(tables["variance"].rows) == [
+        ["initial weights and order of training", "0.100"],
+        ["which images, drawn at random", "0.000"],
+        ["both together, and rounding", "0.000"],
+    ]
+    assert ["first", "whole", "0.100", "0.100", "0.100", "0.100"] in tables["base-sets"].rows
+    assert list(base_set.tables_of(found[1:])) == ["base-sets"]
+    assert base_set.tables_of([]) == {}

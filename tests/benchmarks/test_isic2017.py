@@ -7,7 +7,7 @@ from pathlib import Path
 import isic2017
 import numpy as np
 import pytest
-from isic2017_report import results_of, tables_of
+from isic2017_report import tables_in
 
 import alkit
 from alkit.store import Store
@@ -233,7 +233,8 @@ def test_on_a_local_ray_the_rows_are_the_same(bench, data, tmp_path):
 def test_the_page_shows_the_tables_of_the_committed_rows():
     page = (isic2017.HERE.parent / "docs" / "explanation" / "reproduction.md").read_text()
     results = isic2017.HERE / "results" / "isic2017-small"
-    tables = tables_of(results_of(isic2017.read_rows(results)))
+    tables = tables_in(results)
+    assert {path.stem for path in results.glob("*.md")} == set(tables)
     for name, table in tables.items():
         text = (results / f"{name}.md").read_text()
         assert text == f"{table.caption}\n\n{table.markdown()}\n"
