@@ -69,8 +69,11 @@ from .types import LabelSpec as LabelSpec
 from .types import Predictions as Predictions
 from .types import Progress as Progress
 from .types import Query as Query
+from .types import Receipt as Receipt
 from .types import RoundResult as RoundResult
 from .types import Selection as Selection
 from .types import Skip as Skip
+from .types import State as State
+from .types import Withdrawal as Withdrawal
 
 __version__: str

@@ -36,7 +36,10 @@ class Pool(Protocol):
 
 @runtime_checkable
 class Oracle(Protocol):
-    """Somebody, or something, that labels. Asking never waits; answers are fetched."""
+    """Somebody, or something, that labels. Asking never waits; answers are fetched.
+
+    One that can pass on why an answer was not taken has a method ``refused(answer, reason)``.
+    """
 
     @property
     def spec(self) -> LabelSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -160,6 +162,13 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """An answer taken back by the annotator who gave it: it counts no longer, and the query is open again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """An answer that could not be read, and why. It is reported; the query stays open."""
 
@@ -188,6 +197,13 @@ class Query:
         The strategy's acquisition score, higher is more wanted; None where it has none.
     stands_for:
         What this image represents, in words; empty where the strategy does not say.
+    wanted:
+        How many annotators are to label it.
+
+    Examples
+    --------
+    >>> Query("ward 3/0017", round=2, rank=4, sizes=((64, 64),)).key
+    'r02-0004-ward_3_0017'
     """
 
     id: str
@@ -196,14 +212,85 @@ class Query:
     sizes: tuple[Size, ...]
     score: float | None = None
     stands_for: str = ""
+    wanted: int = 1
+
+    @property
+    def key(self) -> str:
+        """A name that no other query of the record has, fit for a file: round, rank, and what is left of the id."""
+        return f"r{self.round:02}-{self.rank:04}-{re.sub(r'[^A-Za-z0-9.-]+', '_', self.id)[:80]}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What an oracle says to one query: a mask ``(h, w)`` or class id, a :class:`Skip`, or :class:`Invalid`."""
+    """What an annotator says to one query.
+
+    Parameters
+    ----------
+    id:
+        The image's id.
+    label:
+        A mask ``(h, w)`` or class id; a :class:`Skip`; a :class:`Withdrawal` of what was answered before; or
+        :class:`Invalid`, with the reason.
+    annotator:
+        Who; empty where there is only one, or where it is not known.
+    revision:
+        Orders the answers of one annotator to one image, whenever they arrive: the greatest counts. None: later than
+        all that have arrived.
+    seconds:
+        How long it took, where that is known.
+    confirmed:
+        Whether somebody said that this is the label. Only then a label is taken that equals the pre-label its query
+        came with.
+    """
 
     id: str
-    label: npt.ArrayLike | Skip | Invalid
+    label: npt.ArrayLike | Skip | Withdrawal | Invalid
+    annotator: str = ""
+    revision: int | None = None
+    seconds: float | None = None
+    confirmed: bool = False
+
+
+class State(StrEnum):
+    """What has become of a query. It is read off the record and stored nowhere."""
+
+    PENDING = "pending"
+    """Chosen; no oracle was handed it yet."""
+    ASKED = "asked"
+    """Handed to an oracle; nobody has answered, or what was answered was invalid or taken back."""
+    PARTIAL = "partial"
+    """Some of the annotators wanted have answered."""
+    ANSWERED = "answered"
+    """All have; no model was trained on it yet."""
+    CONSUMED = "consumed"
+    """The last model was trained on it, or measured by it, as it is."""
+    STALE = "stale"
+    """A model was trained on an answer that was revised since."""
+    SKIPPED = "skipped"
+    """All have, and nobody gave a label."""
+    REJECTED = "rejected"
+    """Sent back to an annotator with a reason, and not answered anew."""
+    CANCELLED = "cancelled"
+    """Withdrawn without a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of some answers.
+
+    Parameters
+    ----------
+    taken:
+        New and recorded, in the order they came.
+    unchanged:
+        Recorded before: the same answer again, or one that a later revision has replaced already.
+    refused:
+        Not taken, each with the reason.
+    """
+
+    taken: tuple[Answer, ...] = ()
+    unchanged: tuple[Answer, ...] = ()
+    refused: tuple[tuple[Answer, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +393,12 @@ class RoundResult:
         Wall time by stage: ``select``, ``fit``, ``evaluate``.
     n_pseudo:
         Pseudo-labels it was trained on besides, which are no labels and not counted as such.
+    n_held_out:
+        Labels held out from the training. Where there are any and no test set, the metrics are those of these images:
+        chosen by the strategy as all others, and so no random sample of the pool.
+    agreement:
+        Cohen's kappa between this round's predictions and those of the round before on images of the pool, at most 1;
+        None where it was not asked for, and in round 0.
     """
 
     round: int
@@ -314,6 +407,8 @@ class RoundResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     n_pseudo: int = 0
+    n_held_out: int = 0
+    agreement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
