@@ -23,6 +23,7 @@ from alkit.types import (
     Query,
     Report,
     Skip,
+    Withdrawal,
     averaged,
     most_probable,
 )
@@ -71,7 +72,7 @@ class TestLabels:
             queries = [Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)]
             for _, answers in self._collect(oracle, queries, poll):
                 for answer in answers:
-                    if isinstance(answer.label, Skip | Invalid):
+                    if isinstance(answer.label, Skip | Withdrawal | Invalid):
                         raise LabelError(
                             f"the test image {answer.id!r} has no label ({answer.label.reason})",
                             hint="leave it out of the test set",
@@ -111,3 +112,20 @@ def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, rep
     if theirs:
         own[f"member_{name}"] = float(np.mean([figures[name] for figures in theirs]))
     return own
+
+
+def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[str], spec: LabelSpec) -> float:
+    """Return Cohen's kappa between two models' predictions of some images, over all their pixels; at most 1.
+
+    It is 1 where they agree everywhere, also in a single class, of which kappa itself says nothing.
+    """
+    import torch  # not for those who only ask and tell
+    from torchmetrics.classification import MulticlassCohenKappa
+
+    kappa, same = MulticlassCohenKappa(len(spec.classes)), True
+    for some in batches(list(ids), pool):
+        images = pool.read(some)
+        own, theirs = (np.asarray(most_probable(model.probabilities(images)), np.int64) for model in (predictor, other))
+        same = same and np.array_equal(own, theirs)
+        kappa.update(torch.from_numpy(own).flatten(), torch.from_numpy(theirs).flatten())
+    return 1.0 if same else float(kappa.compute())

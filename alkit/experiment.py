@@ -16,30 +16,30 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 import alkit.plugins
+from alkit.answers import Answers
 from alkit.compose import Choice, as_strategy
 from alkit.declare import built
 from alkit.errors import (
     ColdStartError,
     ConfigurationError,
-    ConflictError,
     DataError,
     LabelError,
     QueryError,
     SelectionError,
     StoreError,
 )
-from alkit.evaluation import TestLabels, measure
+from alkit.evaluation import TestLabels, agreement, measure
+from alkit.joining import Join, named
 from alkit.labels import Labels
 from alkit.learners.equipment import check_needs
-from alkit.pools import check_pool, mask_sizes
+from alkit.pools import Some, check_pool, mask_sizes
 from alkit.protocols import (
     Learner,
     Oracle,
@@ -49,20 +49,22 @@ from alkit.protocols import (
 )
 from alkit.representations import Representations, batches
 from alkit.rng import Stream
-from alkit.settings import Settings
-from alkit.store import Recorded, Store
+from alkit.settings import Settings, Terms
+from alkit.states import Answered, Standing, answered, missing, standings
+from alkit.store import Store
 from alkit.types import (
     Answer,
-    Invalid,
-    Label,
     LabelSpec,
+    Mask,
     Predictions,
     Progress,
     Query,
+    Receipt,
     Report,
     RoundResult,
     Selection,
     Skip,
+    Withdrawal,
     quiet,
 )
 from alkit.view import PoolView
@@ -92,6 +94,17 @@ class Experiment:
         chance depends on the seed alone, so that all that start with ``random`` share their start set.
     classes:
         Names of the classes, or a :class:`LabelSpec`. Default: what the oracle says.
+    annotators:
+        How many annotators are to label each image.
+    join:
+        How several annotators' labels of an image become one: ``"one"`` (that of the latest revision), ``"majority"``,
+        ``"staple"``, or a function (:mod:`alkit.joining`).
+    hold_out:
+        Share of the labels, in [0, 1), that no model is trained on. Chance, from the seed and the id, decides which
+        images these are. Rounds without a test set are measured on them.
+    stop_set:
+        On so many images of the pool, drawn from the seed, the models of successive rounds are compared
+        (:attr:`RoundResult.agreement`); 0 for no comparison.
     report:
         Called with a :class:`Progress` after each step of anything long.
     wait:
@@ -134,10 +147,15 @@ class Experiment:
         *,
         initial: Strategy | Choice | None = None,
         classes: LabelSpec | Sequence[str] | None = None,
+        annotators: int = 1,
+        join: str | Join = "one",
+        hold_out: float = 0.0,
+        stop_set: int = 0,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
+        terms = Terms(annotators, join, hold_out, stop_set)
         _check_part("learner", learner, "fit")
         strategy = as_strategy("strategy", strategy)
         initial = None if initial is None else as_strategy("initial", initial)
@@ -155,12 +173,14 @@ class Experiment:
         self._stream = Stream(self.seed)
         self._store = Store(_temporary_for(self) if store is None else store, wait)
         self._settings = Settings(self._store)
-        parts = {"learner": learner, "strategy": strategy, "initial": given}
+        parts = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
         self._settings.declare(parts, pool, self.seed)
         if classes is not None:
             self._settings.adopt(classes)
         self._representations = Representations(pool, self._stream, self._store, report)
+        self._terms = terms
         self._labels = Labels(self._store, self._representations)
+        self._answers = Answers(self._store, self._settings, pool, self._labels)
         self._test_labels = TestLabels(self._collect)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
         self._scores: tuple[tuple[str, int], Scoring] | None = None  # by the file of the model, and the round
@@ -212,22 +232,22 @@ class Experiment:
                     f"{store} does not say enough to build: {'; '.join(failures)}",
                     hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
                 )
-            seed = record.fact("seed")
+            seed, terms = record.fact("seed"), built(declared["terms"], alkit.plugins.trusted_packages())
         finally:
             record.close()
-        return cls(**given, store=store, seed=seed, report=report, wait=wait)
+        return cls(**given, **vars(terms), store=store, seed=seed, report=report, wait=wait)
 
     # Asking and telling.
 
     @property
     def candidates(self) -> tuple[str, ...]:
         """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
-        taken = {query.id for query in self._store.queries()} | set(self._store.answers())
+        taken = {query.id for query in self._store.queries()} | set(self._known())
         return tuple(id for id in self._representations.ids if id not in taken)
 
     @property
     def open_ids(self) -> tuple[str, ...]:
-        """Ids that were asked for and have no answer yet, the most wanted first."""
+        """Ids that were asked for and have not all their answers yet, the most wanted first."""
         return tuple(query.id for query in self._open())
 
     def ask(self, n: int | None = None) -> tuple[str, ...]:
@@ -264,67 +284,150 @@ class Experiment:
         """Return the open queries, with rank, score and what each image stands for."""
         return tuple(self._open())
 
-    def tell(self, labels: Mapping[str, npt.ArrayLike | Skip], *, revise: bool = False) -> None:
-        """Record answers, in any order and in part: all of this call, or none where one is wrong.
+    def send(self, oracle: Oracle) -> tuple[Query, ...]:
+        """Hand the open queries to an oracle and return them; handing them over again asks nobody twice."""
+        self._settings.adopt(oracle.spec)
+        queries = self.queries()
+        if queries:
+            oracle.ask(queries)
+            self._store.mark_sent([query.id for query in queries])
+        return queries
+
+    def collect(self, oracle: Oracle) -> Receipt:
+        """Record what an oracle answers now, without waiting for more; it is told what was not taken, and why."""
+        self._settings.adopt(oracle.spec)
+        receipt = self.receive(oracle.poll())
+        if callable(refused := getattr(oracle, "refused", None)):
+            for answer, reason in receipt.refused:
+                refused(answer, reason)
+        return receipt
+
+    def receive(self, answers: Iterable[Answer]) -> Receipt:
+        """Record answers as people give them: late, out of order, several times over, in part wrong.
+
+        Whatever can be taken is; what cannot is recorded as invalid with the reason, so long as it is about an image
+        that was asked for, and reported. Another process may be training in the meantime. An answer that differs from
+        an earlier one of the same annotator replaces it if its revision is greater; all are kept.
+
+        Examples
+        --------
+        >>> import alkit, numpy as np
+        >>> pool = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
+        >>> learner = alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1))
+        >>> experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), classes=("skin", "lesion"))
+        >>> first, second = experiment.ask(2)
+        >>> mask = np.zeros((8, 8), np.uint8)
+        >>> receipt = experiment.receive([alkit.Answer(first, mask, "ann"), alkit.Answer(second, mask[:4], "ann")])
+        >>> len(receipt.taken), len(receipt.refused), experiment.open_ids == (second,)
+        (1, 1, True)
+        """
+        return self._answers.receive(answers)
+
+    def tell(
+        self,
+        labels: Mapping[str, npt.ArrayLike | Skip | Withdrawal],
+        *,
+        annotator: str = "",
+        revise: bool = False,
+        confirmed: bool = False,
+    ) -> None:
+        """Record one annotator's answers, in any order and in part: all of this call, or none where one is wrong.
 
         Parameters
         ----------
         labels:
             By id a mask ``(h, w)`` of class ids, at the image's original size or the working size; one class id where
-            each image has one; or :data:`alkit.SKIP`. The same answer a second time changes nothing.
+            each image has one; :data:`alkit.SKIP`; or :class:`alkit.Withdrawal`. The same answer a second time changes
+            nothing.
+        annotator:
+            Who.
         revise:
-            Whether a different answer replaces an earlier one. Earlier ones stay in the record.
+            Whether a different answer replaces an earlier one of this annotator. Earlier ones stay in the record.
+        confirmed:
+            Whether labels that equal their pre-label are meant.
 
         Raises
         ------
         DataError
             An id outside the pool.
         QueryError
-            An id that was never asked. Answers to a withdrawn query are taken.
+            An id that was never asked, or nothing to take back. Answers to a withdrawn query are taken.
         LabelError
-            A mask of another size or type, or with values outside the classes.
+            A mask of another size or type, with values outside the classes, or an untouched pre-label.
         ConflictError
             A different answer, without ``revise=True``.
         """
-        with self._store.exclusive():
-            spec, known = self._settings.spec, set(self._representations.ids)
-            asked = self._store.ever_asked()
-            answered = self._store.answers()
-            news: dict[str, tuple[str | None, str]] = {}
-            for id, label in labels.items():
-                if id not in known:
-                    raise DataError(f"{id!r} is not an image of the pool")
-                if id not in asked:
-                    raise QueryError(f"{id!r} was never asked", hint="ask() gives the ids to label")
-                if isinstance(label, Skip):
-                    checked, file, reason = None, None, label.reason
-                else:
-                    checked, reason = spec.check(label, id=id, sizes=mask_sizes(self.pool, [id])[0]), ""
-                    file = self._labels.keep(checked)
-                old = answered.get(id)
-                if old is not None and self._says(old, checked):
-                    continue
-                if old is not None and not revise:
-                    raise ConflictError(
-                        f"{id!r} already has another answer",
-                        got="a skip" if isinstance(label, Skip) else "a different label",
-                        hint="tell(..., revise=True) to replace it",
-                    )
-                news[id] = (file, reason)
-            self._store.add_answers(news)
+        told = [Answer(id, label, annotator, confirmed=confirmed) for id, label in labels.items()]
+        self._answers.tell(told, revise=revise)
 
-    def _says(self, answer: Recorded, label: Label | None) -> bool:
-        """Whether a recorded answer is this label, or a skip where there is none."""
-        if answer.label is None or label is None:
-            return answer.label is None and label is None
-        return np.array_equal(self._labels.read(answer.label), label)
+    def reject(self, id: str, reason: str, annotator: str | None = None) -> None:
+        """Send an image's answers back: they count no longer, and the query is open until there are new ones.
+
+        Parameters
+        ----------
+        annotator:
+            Whose answer; None for all.
+
+        Raises
+        ------
+        QueryError
+            There is no such answer.
+        """
+        known = self._known().get(id)
+        back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
+        if not back:
+            whose = "" if annotator is None else f" of {annotator!r}"
+            raise QueryError(f"there is no answer{whose} for {id!r} to send back")
+        self._store.reject([answer.number for answer in back], reason)
+
+    def prelabels(self) -> dict[str, Mask]:
+        """Return by id what the last model predicts of the open queries, at each image's original size.
+
+        They are recorded before they are returned: an answer that is the same to the last pixel is taken only where
+        it is said to be confirmed. Those recorded once stay as they are. Empty while there is no model.
+
+        Raises
+        ------
+        ConfigurationError
+            Labels that are no masks.
+        """
+        if self._settings.spec.per == "image":
+            raise ConfigurationError("pre-labels are masks, and these labels are classes of images")
+        with self._store.exclusive():
+            open_entries = [entry for entry in self._store.asked() if missing(entry, self._known())]
+            files = {entry.query.id: entry.prelabel for entry in open_entries}
+            without = [id for id, file in files.items() if file is None]
+            if without and self._store.last_model() is not None:
+                news = self._predicted(without)
+                self._store.set_prelabels(news)
+                files.update(news)
+        return {id: self._labels.read(file) for id, file in files.items() if file is not None}
+
+    def _predicted(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return by id the files of the last model's masks at the images' original sizes."""
+        from alkit.prediction import masks_at_original_size  # torch: not for those who only ask and tell
+
+        files: dict[str, str] = {}
+        predictor = self._predictor()
+        for batch in batches(list(ids), self.pool):
+            with self._settings.threads():
+                predictions = Predictions(tuple(batch), predictor.probabilities(self.pool.read(batch)))
+            sizes = [sizes[0] for sizes in mask_sizes(self.pool, batch)]
+            masks = masks_at_original_size(predictions, sizes)
+            files.update((id, self._labels.keep(mask)) for id, mask in zip(batch, masks, strict=True))
+        return files
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return where each query stands, by rounds and ranks: its state, its answers, and what is missing."""
+        consumed, rounds = self._store.consumed(), self._store.rounds()
+        last = [number for number, round in consumed.items() if rounds and round == rounds[-1].round]
+        return standings(self._store.asked(), self._store.answers(), consumed.keys(), last)
 
     def withdraw(self) -> tuple[str, ...]:
-        """Close the open query; its unanswered images, returned, may be chosen again later."""
-        with self._store.exclusive():
-            ids = self.open_ids
-            self._store.withdraw(ids)
-            return ids
+        """Close the open query; its images that lack an answer, returned, may be chosen again if they have none."""
+        ids = self.open_ids
+        self._store.withdraw(ids)
+        return ids
 
     # Learning.
 
@@ -344,11 +447,11 @@ class Experiment:
         with self._store.exclusive():
             if open_ids := self.open_ids:
                 raise QueryError(
-                    f"{len(open_ids)} images of the open query have no answer yet",
+                    f"{len(open_ids)} images of the open query lack an answer",
                     hint="tell() them, or withdraw()",
                 )
             done, last = self._store.rounds(), self._store.last_model()
-            if last is not None and last[1] == _stamp(self._store.answers()):
+            if last is not None and last[1] == _stamp(self._known()):
                 return done[-1]
             return self._commit(len(done), None, None, 0, {})
 
@@ -484,7 +587,7 @@ class Experiment:
             )
         number = len(self._store.rounds())
         rank = self._store.ranks_used(number)
-        labelled = tuple(id for id, answer in self._store.answers().items() if answer.label is not None)
+        labelled = tuple(id for id, known in self._known().items() if known.labels)
         view = PoolView(candidates, labelled, number, self._representations, self._scoring)
         strategy = self.initial if number == 0 else self.strategy
         # A second query of one round, after a withdrawal, draws from a stream of its own.
@@ -503,6 +606,7 @@ class Experiment:
                     sizes[position],
                     None if selection.scores is None else selection.scores[position],
                     "" if selection.stands_for is None else selection.stands_for[position],
+                    self._terms.annotators,
                 )
                 for position, id in enumerate(selection.ids)
             ],
@@ -538,17 +642,20 @@ class Experiment:
             seconds["select"] = time.perf_counter() - begun
 
     def _gather(self, oracle: Oracle, poll: float) -> None:
-        """Wait until every open query has an answer."""
-        open_queries = self._open()
-        for done, answers in self._collect(oracle, open_queries, poll):
-            self.tell({answer.id: answer.label for answer in answers if not isinstance(answer.label, Invalid)})
-            self.report(Progress("tell", done, len(open_queries)))
-            for answer in answers:
-                if isinstance(answer.label, Invalid):
-                    raise LabelError(f"the oracle's answer for {answer.id!r} is invalid ({answer.label.reason})")
+        """Wait until every open query has its answers."""
+        total = len(self.send(oracle))
+        while open_ids := self.open_ids:
+            # An oracle of the test set, too, may say again what it said of that.
+            news = [answer for answer in oracle.poll() if answer.id in open_ids]
+            receipt = self.receive(news)
+            for _, reason in receipt.refused:
+                raise LabelError(f"the oracle gave an answer that cannot be taken: {reason}")
+            self.report(Progress("tell", total - len(self.open_ids), total))
+            if not receipt.taken:
+                time.sleep(poll)
 
     def _collect(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield the answers to `queries` as they come, each once, with how many there are by then.
+        """Yield the answers to queries of a test set as they come, each once, with how many there are by then.
 
         An oracle may at the same time answer queries of the pool that are open: those answers are recorded.
         """
@@ -556,13 +663,10 @@ class Experiment:
         if waiting:
             oracle.ask(queries)
         while waiting:
-            news = {answer.id: answer for answer in oracle.poll()}
-            wanted = [answer for id, answer in news.items() if id in waiting]
-            others = {id: answer.label for id, answer in news.items() if id not in waiting}
-            if others:
-                open_ids = set(self.open_ids)
-                valid = {id: label for id, label in others.items() if not isinstance(label, Invalid)}
-                self.tell({id: label for id, label in valid.items() if id in open_ids})
+            news = list(oracle.poll())
+            wanted = [answer for answer in {answer.id: answer for answer in news}.values() if answer.id in waiting]
+            open_ids = set(self.open_ids)
+            self.receive([answer for answer in news if answer.id in open_ids and answer.id not in waiting])
             waiting -= {answer.id for answer in wanted}
             if wanted:
                 yield len(queries) - len(waiting), wanted
@@ -572,8 +676,16 @@ class Experiment:
     def _commit(
         self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
     ) -> RoundResult:
-        answers, pseudo = self._store.answers(), self._store.pseudo_labels(number)
-        labelled = self._labels.of(answers, pseudo, self._settings.spec)
+        known, pseudo = self._known(), self._store.pseudo_labels(number)
+        everything = self._labels.of(known, pseudo, self._settings.spec, named(self._terms.join))
+        held = tuple(id for id in everything.ids if self._held_out(id) and id not in everything.pseudo_ids)
+        labelled = everything.without(held)
+        if not set(labelled.ids) - set(labelled.pseudo_ids):
+            raise QueryError(
+                "every label is held out, and none is left to learn from",
+                got=f"{len(held)} labels, hold_out={self._terms.hold_out:g}",
+                hint="more labels, or a smaller hold_out",
+            )
         if test is not None and oracle is not None:
             # Before the training, which would be lost if a label were missing.
             self._test_labels.of(test, oracle, self._settings.spec, poll)
@@ -588,10 +700,19 @@ class Experiment:
             begun = time.perf_counter()
             metrics = self._measure(predictor, test, oracle, poll)
             seconds["evaluate"] = time.perf_counter() - begun
+        elif held:
+            begun = time.perf_counter()
+            with self._settings.threads():
+                truth = everything.labels(held)
+                metrics = measure(predictor, Some(self.pool, held), truth, self._settings.spec, self.report)
+            seconds["evaluate"] = time.perf_counter() - begun
         ids = tuple(query.id for query in self._store.queries() if query.round == number)
         n_pseudo = len(labelled.pseudo_ids)
-        result = RoundResult(number, ids, len(labelled.ids) - n_pseudo, metrics, seconds, n_pseudo)
-        self._store.commit_round(result, predictor.dumps(), _stamp(answers))
+        agreed = None if previous is None else self._agreement(predictor, previous)
+        n_labels = len(labelled.ids) - n_pseudo
+        result = RoundResult(number, ids, n_labels, metrics, seconds, n_pseudo, len(held), agreed)
+        consumed = {answer.number for own in known.values() for answer in own.labels}
+        self._store.commit_round(result, predictor.dumps(), _stamp(known), consumed)
         self._model = None if (last := self._store.last_model()) is None else (last[0], predictor)
         return result
 
@@ -602,11 +723,28 @@ class Experiment:
         with self._settings.threads():
             return measure(predictor, test, truth, spec, self.report)
 
+    def _held_out(self, id: str) -> bool:
+        """Whether an image's label is for measuring alone: a matter of chance, and settled before it is asked for."""
+        share = self._terms.hold_out
+        return share > 0 and bool(self._stream.child("hold-out", id).numpy().random() < share)
+
+    def _agreement(self, predictor: Predictor, previous: Predictor) -> float | None:
+        if not (n := min(self._terms.stop_set, len(self._representations.ids))):
+            return None
+        ids = self._representations.ids
+        drawn = self._stream.child("stop-set").numpy().choice(len(ids), n, replace=False)
+        with self._settings.threads():
+            return agreement(predictor, previous, self.pool, [ids[row] for row in sorted(drawn)], self._settings.spec)
+
     # State, read from the record.
 
+    def _known(self) -> dict[str, Answered]:
+        """Return what is known of each image that has an answer that counts, in the order they were asked for."""
+        return answered(self._store.asked(), self._store.answers())
+
     def _open(self) -> list[Query]:
-        answers = self._store.answers()
-        return [query for query in self._store.queries() if query.id not in answers]
+        known = self._known()
+        return [entry.query for entry in self._store.asked() if missing(entry, known)]
 
     def _predictor(self) -> Predictor:
         while (last := self._store.last_model()) is not None:
@@ -622,7 +760,7 @@ class Experiment:
     def _scoring(self) -> Scoring:
         """Return the scores of the last round's model; they are kept until there is another."""
         if (last := self._store.last_model()) is None:
-            if self._store.answers():
+            if self._known():
                 raise ColdStartError("there are labels, and no model of them yet", hint="fit() first")
             raise ColdStartError(
                 "there is no model yet: predictions and scores begin with round 1",
@@ -666,9 +804,9 @@ def _check_selection(selection: Selection, n: int, candidates: Sequence[str], st
         raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
 
 
-def _stamp(answers: Mapping[str, Recorded]) -> str:
+def _stamp(known: Mapping[str, Answered]) -> str:
     """Tell sets of labels apart; skips do not count."""
-    files = {id: answer.label for id, answer in answers.items() if answer.label is not None}
+    files = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 

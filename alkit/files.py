@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from alkit.errors import StoreError
@@ -36,6 +37,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             f"cannot write {path} ({reason.strerror})",
             hint="check that the folder exists, is writable and has room",
         ) from reason
+
+
+def abandoned(folder: Path, older: float = 3600.0) -> list[Path]:
+    """Return what :func:`write_atomically` left half-written where it was killed: untouched for `older` seconds."""
+    return [path for path in folder.glob(".writing-*") if time.time() - path.stat().st_mtime > older]
 
 
 def ensured(folder: Path) -> Path:

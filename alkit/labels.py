@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alkit.errors import QueryError
+from alkit.joining import Join, one
 from alkit.masks import decode_mask, mask_png, resize_mask
 from alkit.protocols import FeatureExtractor, FittedExtractor
 from alkit.representations import Representations
-from alkit.store import Recorded, Store
+from alkit.states import Answered
+from alkit.store import Store
 from alkit.types import Images, Label, LabelSpec
 
 
@@ -37,6 +39,11 @@ class LabelledImages:
         """Return `extractor` fitted on the whole pool."""
         return self.representations.fitted(extractor)
 
+    def without(self, ids: Collection[str]) -> LabelledImages:
+        """Return these images but for some."""
+        left = tuple(id for id in self.ids if id not in ids)
+        return replace(self, ids=left, pseudo_ids=tuple(id for id in self.pseudo_ids if id not in ids))
+
 
 class Labels:
     """The labels of a record at the working size, each decoded once a process."""
@@ -53,7 +60,17 @@ class Labels:
         """Return the label that :meth:`keep` made into a file, at its own size."""
         return _decoded(self._store.content(file))
 
-    def of(self, answers: Mapping[str, Recorded], pseudo: Mapping[str, str], spec: LabelSpec) -> LabelledImages:
+    def same(self, file: str, other: str) -> bool:
+        """Whether two files hold the same label, though perhaps not the same bytes."""
+        return file == other or np.array_equal(self.read(file), self.read(other))
+
+    def of(
+        self,
+        answers: Mapping[str, Answered],
+        pseudo: Mapping[str, str],
+        spec: LabelSpec,
+        join: Join = one,
+    ) -> LabelledImages:
         """Return the images of these answers, in their order, and after them those with pseudo-labels.
 
         Skips are left out. An answer, a skip as well, takes precedence over the pseudo-label of the same image.
@@ -62,25 +79,38 @@ class Labels:
         ----------
         pseudo:
             By id the file of a pseudo-label.
+        join:
+            Makes one label, at the working size, of several annotators'.
 
         Raises
         ------
         QueryError
             There is no answer that is a label.
+        LabelError
+            What `join` made of the labels of an image is none.
         """
-        files = {id: answer.label for id, answer in answers.items() if answer.label is not None}
-        if not files:
+        told = {id: files for id, known in answers.items() if (files := _files(known))}
+        if not told:
             raise QueryError("there is no label to learn from yet", hint="ask() and tell() some")
-        predicted = {id: file for id, file in pseudo.items() if id not in answers}
-        everything = {**files, **predicted}
-        self._decoded = {file: known for file, known in self._decoded.items() if file in everything.values()}
-        size = self._representations.pool.read(list(files)[:1]).shape[-2:]
-        for file in everything.values():
-            if file not in self._decoded:
-                label = self.read(file)
-                self._decoded[file] = resize_mask(label, size, spec) if label.ndim else label
-        labels = {id: self._decoded[file] for id, file in everything.items()}
+        predicted = {id: (file,) for id, file in pseudo.items() if id not in answers}
+        everything = {**told, **predicted}
+        needed = {file for own in everything.values() for file in own}
+        self._decoded = {file: known for file, known in self._decoded.items() if file in needed}
+        size = self._representations.pool.read(list(told)[:1]).shape[-2:]
+        for file in needed - self._decoded.keys():
+            label = self.read(file)
+            self._decoded[file] = resize_mask(label, size, spec) if label.ndim else label
+        labels = {}
+        for id, own in everything.items():
+            known = [self._decoded[file] for file in own]
+            labels[id] = known[0] if len(known) == 1 else spec.check(join(known, spec), id=id, sizes=[size])
         return LabelledImages(tuple(everything), tuple(predicted), spec, labels, self._representations)
+
+
+def _files(known: Answered) -> tuple[str, ...]:
+    """Return the files of the labels of one image, those of older revisions first."""
+    labels = sorted(known.labels, key=lambda answer: (answer.revision, answer.annotator))
+    return tuple(answer.label for answer in labels if answer.label is not None)
 
 
 def _encoded(label: Label) -> tuple[bytes, str]:

@@ -144,6 +144,18 @@ def _digest(shape: Sequence[int], scale: Scale, images: Mapping[str, str]) -> st
     return hashlib.sha256(json.dumps([shape, scale, sorted(images.items())]).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Some:
+    """Some images of any pool, as a pool of their own."""
+
+    pool: Pool
+    ids: Sequence[str]
+
+    def read(self, ids: Sequence[str]) -> Images:
+        """Return these images, ``(n, c, h, w)``, float32 in [0, 1], in the order asked."""
+        return self.pool.read(ids)
+
+
 def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
     """Return for each image the heights and widths its mask may have.
 

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import cast
 
 from alkit.declare import Written, built, differences, written
 from alkit.errors import ConfigurationError, ResumeError
+from alkit.joining import Join, named
 from alkit.pools import digest
 from alkit.protocols import Pool
 from alkit.rng import threads
 from alkit.store import Store
 from alkit.types import LabelSpec
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms answers are gathered and used; see :class:`alkit.Experiment` for each."""
+
+    annotators: int = 1
+    join: str | Join = "one"
+    hold_out: float = 0.0
+    stop_set: int = 0
+
+    def __post_init__(self) -> None:
+        named(self.join)
+        for name, least in (("annotators", 1), ("stop_set", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(
+                    f"{name} cannot be this", got=repr(value), expected=f"a whole number, {least} or more"
+                )
+        if isinstance(self.hold_out, bool) or not isinstance(self.hold_out, int | float) or not 0 <= self.hold_out < 1:
+            raise ConfigurationError("hold_out cannot be this", got=repr(self.hold_out), expected="0 <= hold_out < 1")
+        object.__setattr__(self, "hold_out", float(self.hold_out))
 
 
 class Settings:
@@ -26,7 +50,7 @@ class Settings:
         self._store = store
 
     def declare(self, parts: Mapping[str, object], pool: Pool, seed: int) -> None:
-        """Declare the parts of an experiment, or check that they are those declared before.
+        """Declare the parts of an experiment, its terms among them, or check that they are those declared before.
 
         Raises
         ------

@@ -2,8 +2,9 @@
 
 SQLite in write-ahead mode with full synchronisation holds queries, answers and rounds; labels, weights and clusters
 are files named by their SHA-256 in a folder beside it. A file is written and synchronised before the transaction
-that names it commits, so a record never names a file that is not there. Whether a query is open, answered or skipped
-is read off the answers, not stored a second time.
+that names it commits, so a record never names a file that is not there. What has become of a query is read off the
+answers (:mod:`alkit.states`), not stored a second time. Each row carries a seal, a digest of what it holds, so that a
+byte that was changed from outside is noticed when the record is opened.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,23 +24,29 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from alkit.errors import ResumeError, StoreBusyError, StoreError
-from alkit.files import ensured, write_atomically
+from alkit.files import abandoned, ensured, write_atomically
+from alkit.states import Asked, Recorded
 from alkit.types import Query, RoundResult
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the tables below; a record of another version is refused."""
+
+REPAIR = "alkit repair, which saves what is whole into a new record"
 
 _tables = sa.MetaData()
 
-_facts = sa.Table(
+
+def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(name, _tables, *columns, sa.Column("seal", sa.String, nullable=False))
+
+
+_facts = _table(
     "facts",
-    _tables,
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("value", sa.JSON, nullable=False),
 )
-_queries = sa.Table(
+_queries = _table(
     "queries",
-    _tables,
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("rank", sa.Integer, primary_key=True),
     sa.Column("ask", sa.Integer, nullable=False),  # which call of ask it came from
@@ -47,46 +54,51 @@ _queries = sa.Table(
     sa.Column("sizes", sa.JSON, nullable=False),
     sa.Column("score", sa.Float),
     sa.Column("stands_for", sa.String, nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
     sa.Column("asked_at", sa.String, nullable=False),
-    sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
+    sa.Column("sent_at", sa.String),  # NULL until an oracle was handed it
+    sa.Column("prelabel", sa.String),  # the file
+    sa.Column("withdrawn", sa.Boolean, nullable=False),
 )
-_answers = sa.Table(
+_answers = _table(
     "answers",
-    _tables,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String, nullable=False, index=True),
-    sa.Column("label", sa.String),  # the file; NULL for a skip
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, nullable=False),
+    sa.Column("annotator", sa.String, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("label", sa.String),  # the file; NULL for all that is no label
     sa.Column("reason", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("rejected", sa.String),
     sa.Column("told_at", sa.String, nullable=False),
+    sa.UniqueConstraint("id", "annotator", "revision"),
 )
-_pseudo_labels = sa.Table(
+_consumed = _table(
+    "consumed",
+    sa.Column("number", sa.Integer, primary_key=True),  # of an answer
+    sa.Column("first", sa.Integer, nullable=False),  # round whose model was trained on it, or measured by it
+    sa.Column("last", sa.Integer, nullable=False),
+)
+_pseudo_labels = _table(
     "pseudo_labels",
-    _tables,
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("label", sa.String, nullable=False),  # the file
 )
-_rounds = sa.Table(
+_rounds = _table(
     "rounds",
-    _tables,
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
     sa.Column("n_labels", sa.Integer, nullable=False),
     sa.Column("n_pseudo", sa.Integer, nullable=False),
+    sa.Column("n_held_out", sa.Integer, nullable=False),
+    sa.Column("agreement", sa.Float),
     sa.Column("model", sa.String),  # the file; NULL once a later round has taken its place
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("seconds", sa.JSON, nullable=False),
     sa.Column("committed_at", sa.String, nullable=False),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The latest answer for one image: the file of its label, or None for a skip, with the reason given."""
-
-    number: int
-    label: str | None
-    reason: str
 
 
 class Store:
@@ -169,8 +181,7 @@ class Store:
         with self._transaction() as connection:
             if anew:
                 connection.execute(_facts.delete().where(_facts.c.name != "schema"))
-            for name, value in facts.items():
-                connection.execute(_facts.insert().values(name=name, value=value))
+            _insert(connection, _facts, [{"name": name, "value": value} for name, value in facts.items()])
 
     def forget(self, name: str) -> None:
         """Take back a fact on which nothing hangs yet."""
@@ -185,27 +196,28 @@ class Store:
         The pseudo-labels take the place of those of an earlier call for the same round.
         """
         now = _now()
-        rows: list[dict[str, Any]] = [
-            {
-                "round": query.round,
-                "rank": query.rank,
-                "id": query.id,
-                "sizes": [list(size) for size in query.sizes],
-                "score": query.score,
-                "stands_for": query.stands_for,
-                "asked_at": now,
-            }
-            for query in queries
-        ]
         with self._transaction() as connection:
             last = connection.scalar(sa.select(sa.func.max(_queries.c.ask)))
-            ask = 0 if last is None else last + 1
-            connection.execute(_queries.insert(), [{**row, "ask": ask} for row in rows])
+            rows = [
+                {
+                    "round": query.round,
+                    "rank": query.rank,
+                    "ask": 0 if last is None else last + 1,
+                    "id": query.id,
+                    "sizes": [list(size) for size in query.sizes],
+                    "score": query.score,
+                    "stands_for": query.stands_for,
+                    "wanted": query.wanted,
+                    "asked_at": now,
+                    "withdrawn": False,
+                }
+                for query in queries
+            ]
+            _insert(connection, _queries, rows)
             round = queries[0].round
             connection.execute(_pseudo_labels.delete().where(_pseudo_labels.c.round == round))
-            if pseudo_labels:
-                files = [{"round": round, "id": id, "label": file} for id, file in pseudo_labels.items()]
-                connection.execute(_pseudo_labels.insert(), files)
+            files = [{"round": round, "id": id, "label": file} for id, file in (pseudo_labels or {}).items()]
+            _insert(connection, _pseudo_labels, files)
 
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
@@ -215,16 +227,14 @@ class Store:
             ).all()
         return {row.id: row.label for row in rows}
 
+    def asked(self) -> list[Asked]:
+        """Return all queries with what is known of each, withdrawn ones included, by round and rank."""
+        with self._transaction() as connection:
+            return _asked(connection)
+
     def queries(self) -> list[Query]:
         """Return all queries that were not withdrawn, by round and rank."""
-        with self._transaction() as connection:
-            rows = connection.execute(
-                sa.select(_queries).where(~_queries.c.withdrawn).order_by(_queries.c.round, _queries.c.rank)
-            ).all()
-        return [
-            Query(row.id, row.round, row.rank, tuple((h, w) for h, w in row.sizes), row.score, row.stands_for)
-            for row in rows
-        ]
+        return [entry.query for entry in self.asked() if not entry.withdrawn]
 
     def ever_asked(self) -> set[str]:
         """Return the ids of all queries, withdrawn ones included."""
@@ -249,63 +259,101 @@ class Store:
         A round of which nothing is left that was asked loses its pseudo-labels too: they belong to that selection.
         """
         with self._transaction() as connection:
-            for id in ids:
-                connection.execute(_queries.update().where(_queries.c.id == id).values(withdrawn=True))
+            _change(connection, _queries, _queries.c.id.in_(ids), withdrawn=True)
             asked = sa.select(_queries.c.round).where(~_queries.c.withdrawn)
             done = sa.select(_rounds.c.round)
             connection.execute(
                 _pseudo_labels.delete().where(_pseudo_labels.c.round.not_in(asked), _pseudo_labels.c.round.not_in(done))
             )
 
-    def add_answers(self, answers: Mapping[str, tuple[str | None, str]]) -> None:
-        """Record, for each image, the file of its label (None for a skip) and a reason; all or none."""
-        now = _now()
-        rows = [{"id": id, "label": file, "reason": reason, "told_at": now} for id, (file, reason) in answers.items()]
+    def mark_sent(self, ids: Sequence[str]) -> None:
+        """Record that the open queries of these images were handed to an oracle; the first time counts."""
+        unsent = _queries.c.id.in_(ids), ~_queries.c.withdrawn, _queries.c.sent_at.is_(None)
         with self._transaction() as connection:
-            if rows:
-                connection.execute(_answers.insert(), rows)
+            _change(connection, _queries, *unsent, sent_at=_now())
 
-    def answers(self) -> dict[str, Recorded]:
-        """Return the latest answer for each image that has one, in the order the images were asked for."""
-        last = sa.select(sa.func.max(_answers.c.number)).group_by(_answers.c.id)
+    def set_prelabels(self, files: Mapping[str, str]) -> None:
+        """Record by id the files of the pre-labels that open queries are handed over with."""
         with self._transaction() as connection:
-            rows = connection.execute(sa.select(_answers).where(_answers.c.number.in_(last))).all()
-            asked = connection.scalars(sa.select(_queries.c.id).order_by(_queries.c.round, _queries.c.rank)).all()
-        latest = {row.id: Recorded(row.number, row.label, row.reason) for row in rows}
-        return {id: latest[id] for id in dict.fromkeys(asked) if id in latest}
+            for id, file in files.items():
+                _change(connection, _queries, _queries.c.id == id, ~_queries.c.withdrawn, prelabel=file)
+
+    def add_answers(
+        self, ids: Collection[str], decide: Callable[[Sequence[Asked], Sequence[Recorded]], Iterable[Recorded]]
+    ) -> None:
+        """Record answers, all or none, after a look at what is there that nobody can come between.
+
+        Parameters
+        ----------
+        ids:
+            The images that the answers are for.
+        decide:
+            Called with their queries and their answers so far; returns those to be recorded, of which number and time
+            are set here. What it raises leaves the record as it was.
+        """
+        wanted = set(ids)
+        with self._transaction() as connection:
+            asked = [entry for entry in _asked(connection) if entry.query.id in wanted]
+            known = [answer for answer in _told(connection) if answer.id in wanted]
+            last = connection.scalar(sa.select(sa.func.max(_answers.c.number))) or 0
+            now = _now()
+            rows = [
+                {**asdict(answer), "number": number, "told_at": now}
+                for number, answer in enumerate(decide(asked, known), start=last + 1)
+            ]
+            _insert(connection, _answers, rows)
+
+    def answers(self) -> list[Recorded]:
+        """Return all answers in the order in which they were recorded; :mod:`alkit.states` says which count."""
+        with self._transaction() as connection:
+            return _told(connection)
+
+    def reject(self, numbers: Collection[int], reason: str) -> None:
+        """Send answers back: they count no longer."""
+        with self._transaction() as connection:
+            _change(connection, _answers, _answers.c.number.in_(numbers), rejected=reason)
+
+    def consumed(self) -> dict[int, int]:
+        """Return by number of an answer the last round whose model was trained on it or measured by it."""
+        with self._transaction() as connection:
+            return {row.number: row.last for row in connection.execute(sa.select(_consumed)).all()}
 
     # Rounds.
 
-    def commit_round(self, result: RoundResult, model: bytes, labels: str) -> None:
-        """Record a finished round whole, with its model and a stamp of its labels.
+    def commit_round(self, result: RoundResult, model: bytes, labels: str, consumed: Collection[int] = ()) -> None:
+        """Record a finished round whole, with its model, a stamp of its labels, and the answers they come from.
 
         The models of earlier rounds are deleted, and what a killed process may have left half-written.
         """
         name = self.keep(model, ".model")
         with self._transaction() as connection:
-            connection.execute(_rounds.update().values(model=None))
-            connection.execute(
-                _rounds.insert().values(
-                    round=result.round,
-                    labels=labels,
-                    n_labels=result.n_labels,
-                    n_pseudo=result.n_pseudo,
-                    model=name,
-                    metrics=dict(result.metrics),
-                    seconds=dict(result.seconds),
-                    committed_at=_now(),
-                )
-            )
-        for file in [*self.files.glob("*.model"), *self.files.glob(".writing-*")]:
+            _change(connection, _rounds, model=None)
+            row = {
+                "round": result.round,
+                "labels": labels,
+                "n_labels": result.n_labels,
+                "n_pseudo": result.n_pseudo,
+                "n_held_out": result.n_held_out,
+                "agreement": result.agreement,
+                "model": name,
+                "metrics": dict(result.metrics),
+                "seconds": dict(result.seconds),
+                "committed_at": _now(),
+            }
+            _insert(connection, _rounds, [row])
+            _change(connection, _consumed, _consumed.c.number.in_(consumed), last=result.round)
+            known = set(connection.scalars(sa.select(_consumed.c.number)).all())
+            news = sorted(set(consumed) - known)
+            rows = [{"number": number, "first": result.round, "last": result.round} for number in news]
+            _insert(connection, _consumed, rows)
+        for file in [*self.files.glob("*.model"), *abandoned(self.files)]:
             if file.name != name:
                 file.unlink(missing_ok=True)
 
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record what an evaluation of a committed round's model gave."""
         with self._transaction() as connection:
-            connection.execute(
-                _rounds.update().where(_rounds.c.round == round).values(metrics=dict(metrics), seconds=dict(seconds))
-            )
+            _change(connection, _rounds, _rounds.c.round == round, metrics=dict(metrics), seconds=dict(seconds))
 
     def rounds(self) -> list[RoundResult]:
         """Return the committed rounds."""
@@ -316,7 +364,14 @@ class Store:
             rows = connection.execute(sa.select(_rounds).order_by(_rounds.c.round)).all()
         return [
             RoundResult(
-                row.round, tuple(asked.get(row.round, ())), row.n_labels, row.metrics, row.seconds, row.n_pseudo
+                row.round,
+                tuple(asked.get(row.round, ())),
+                row.n_labels,
+                row.metrics,
+                row.seconds,
+                row.n_pseudo,
+                row.n_held_out,
+                row.agreement,
             )
             for row in rows
         ]
@@ -364,11 +419,11 @@ class Store:
     def _prepare(self, connection: sa.Connection) -> None:
         damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         if damage != "ok":
-            raise StoreError(f"{self.path} is damaged ({damage})", hint="restore it from a backup")
+            raise StoreError(f"{self.path} is damaged ({damage})", hint=REPAIR)
         present = set(sa.inspect(connection).get_table_names())
         if not present:
             _tables.create_all(connection)
-            connection.execute(_facts.insert().values(name="schema", value=SCHEMA))
+            _insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
             return
         missing = set(_tables.tables) - present
         if missing:
@@ -384,6 +439,14 @@ class Store:
                 got=f"schema {schema}",
                 expected=SCHEMA,
             )
+        for table in _tables.sorted_tables:
+            for row in connection.execute(sa.select(table)).mappings():
+                if row["seal"] != _sealed(table, row)["seal"]:
+                    key = ", ".join(f"{column.name} {row[column.name]!r}" for column in table.primary_key)
+                    raise StoreError(
+                        f"{self.path} is damaged: a row of {table.name} is not what was written ({key})",
+                        hint=REPAIR,
+                    )
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -419,6 +482,47 @@ def _engine(path: Path, wait: float) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _asked(connection: sa.Connection) -> list[Asked]:
+    rows = connection.execute(sa.select(_queries).order_by(_queries.c.round, _queries.c.rank)).all()
+    return [
+        Asked(
+            Query(
+                row.id, row.round, row.rank, tuple((h, w) for h, w in row.sizes), row.score, row.stands_for, row.wanted
+            ),
+            row.asked_at,
+            row.sent_at,
+            row.withdrawn,
+            row.prelabel,
+        )
+        for row in rows
+    ]
+
+
+def _told(connection: sa.Connection) -> list[Recorded]:
+    rows = connection.execute(sa.select(_answers).order_by(_answers.c.number)).mappings().all()
+    names = [entry.name for entry in fields(Recorded)]
+    return [Recorded(**{name: row[name] for name in names}) for row in rows]
+
+
+def _sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:
+    """Return the row with all the columns of its table, and its seal."""
+    values = {column.name: row.get(column.name) for column in table.columns if column.name != "seal"}
+    text = json.dumps([table.name, values], sort_keys=True, allow_nan=False)
+    return {**values, "seal": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), [_sealed(table, row) for row in rows])
+
+
+def _change(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool], **values: Any) -> None:
+    """Set these columns of the rows for which all conditions hold, and seal them anew."""
+    for row in connection.execute(sa.select(table).where(*where)).mappings().all():
+        key = [column == row[column.name] for column in table.primary_key]
+        connection.execute(table.update().where(*key).values(_sealed(table, {**row, **values})))
 
 
 def _now() -> str:

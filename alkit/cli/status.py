@@ -22,18 +22,19 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.errors import StoreError
+    from alkit.states import answered
     from alkit.store import Store
 
     if not store.is_file():
         raise StoreError(f"there is no record at {store}", hint="alkit run ... --store makes one")
     record = Store(store)
     try:
-        rounds, queries, answers = record.rounds(), record.queries(), record.answers()
+        rounds, queries, answers = record.rounds(), record.queries(), answered(record.asked(), record.answers())
         seed, schedule = record.fact("seed"), record.fact("schedule")
     finally:
         record.close()
     open_ids = [query.id for query in queries if query.id not in answers]
-    skipped = [id for id, answer in answers.items() if answer.label is None]
+    skipped = [id for id, known in answers.items() if not known.labels]
     if as_json:
         facts = {
             "store": str(store),
