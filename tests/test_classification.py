@@ -68,7 +68,7 @@ def test_class_ids_are_told_recorded_and_compared(shades, tmp_path):
             experiment.tell({c: wrong})
     experiment.tell({c: alkit.SKIP})
     store = Store(tmp_path / "r.db")
-    assert {id: answer.label and store.content(answer.label) for id, answer in store.answers().items()} == {
+    assert {answer.id: answer.label and store.content(answer.label) for answer in store.answers()} == {
         a: b"2",
         b: b"0",
         c: None,

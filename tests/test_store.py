@@ -1,16 +1,24 @@
 import multiprocessing
+import os
 import resource
 import sqlite3
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from alkit import Query, ResumeError, RoundResult, StoreBusyError, StoreError
+from alkit.states import Recorded, answered
 from alkit.store import Store
 
 
 def query(id, round=0, rank=0):
     return Query(id, round, rank, ((4, 4),), score=0.5, stands_for="itself")
+
+
+def add(store, *answers):
+    store.add_answers({answer.id for answer in answers}, lambda asked, known: answers)
 
 
 @pytest.fixture
@@ -21,26 +29,74 @@ def store(tmp_path):
 def test_everything_recorded_is_there_for_the_next_process(store):
     store.declare({"seed": 3})
     store.add_queries([query("b", rank=0), query("a", rank=1)])
-    store.add_answers({"a": (store.keep(b"mask", ".png"), ""), "b": (None, "blurred")})
+    label = Recorded("a", "ann", 7, "label", store.keep(b"mask", ".png"), seconds=2.5)
+    add(store, label, Recorded("b", "bob", 1, "skip", reason="blurred"))
     store.commit_round(RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0}), b"weights", "stamp")
     again = Store(store.path)
     assert again.fact("seed") == 3
     assert again.queries() == [query("b", rank=0), query("a", rank=1)]
-    answers = again.answers()
-    assert list(answers) == ["b", "a"]  # in the order they were asked
-    assert (answers["b"].label, answers["b"].reason) == (None, "blurred")
-    assert again.content(answers["a"].label) == b"mask"
+    first, second = again.answers()
+    assert [first.number, second.number] == [1, 2]
+    assert replace(first, number=0, told_at="") == label
+    assert (second.annotator, second.kind, second.reason) == ("bob", "skip", "blurred")
+    assert again.content(first.label) == b"mask"
+    assert list(answered(again.asked(), again.answers())) == ["b", "a"]  # in the order they were asked
     assert again.rounds() == [RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0})]
     model, last = again.last_model()
     assert (again.content(model), last) == (b"weights", "stamp")
 
 
-def test_the_latest_answer_counts_and_earlier_ones_stay(store):
+def test_what_is_decided_about_answers_sees_all_that_is_there_and_an_error_leaves_it(store):
+    store.add_queries([query("a", rank=0), query("b", rank=1)])
+    add(store, Recorded("a", "", 1, "skip"), Recorded("b", "", 1, "skip"))
+
+    def refuse(asked, known):
+        assert [entry.query.id for entry in asked] == ["a"]
+        assert [(answer.id, answer.number) for answer in known] == [("a", 1)]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        store.add_answers({"a"}, refuse)
+    assert len(store.answers()) == 2
+
+
+def test_one_annotator_has_one_answer_of_one_revision(store):
     store.add_queries([query("a")])
-    for content in (b"first", b"second", b"first"):
-        store.add_answers({"a": (store.keep(content, ".png"), "")})
-    assert store.content(store.answers()["a"].label) == b"first"
-    assert store.answers()["a"].number == 3
+    add(store, Recorded("a", "ann", 1, "skip"), Recorded("a", "bob", 1, "skip"))
+    with pytest.raises(StoreError, match="UNIQUE"):
+        add(store, Recorded("a", "ann", 1, "withdrawal"))
+    assert len(store.answers()) == 2
+
+
+def test_it_is_recorded_which_answers_a_model_has_seen_and_which_the_last_one(store):
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp", [1, 2])
+    store.commit_round(RoundResult(1, (), 1), b"other", "stamp", [2, 3])
+    assert store.consumed() == {1: 0, 2: 1, 3: 1}
+
+
+def test_a_query_is_handed_over_once_and_has_its_first_time(store):
+    store.add_queries([query("a", rank=0), query("b", rank=1)])
+    store.mark_sent(["a"])
+    (first, second) = store.asked()
+    assert (first.sent_at is None, second.sent_at) == (False, None)
+    store.mark_sent(["a", "b"])
+    assert store.asked()[0].sent_at == first.sent_at
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [("answers", "revision", 2), ("queries", "id", "'c'"), ("rounds", "n_labels", 4), ("facts", "seal", "'4'")],
+)
+def test_a_value_that_was_changed_from_outside_is_noticed_and_the_row_named(store, table, column, value):
+    store.declare({"seed": 3})
+    store.add_queries([query("a")])
+    add(store, Recorded("a", "ann", 1, "skip"))
+    store.commit_round(RoundResult(0, ("a",), 1, {"dice": 0.5}), b"weights", "stamp")
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = {value}")
+    connection.close()
+    with pytest.raises(StoreError, match=rf"a row of {table} is not what was written \("):
+        Store(store.path)
 
 
 def test_only_the_last_model_is_kept(store):
@@ -206,10 +262,13 @@ def test_records_with_one_stem_share_no_file(tmp_path):
 
 def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
     store.keep(b"orphan", ".model")
-    (store.files / ".writing-x").write_bytes(b"half")
+    for name, age in ((".writing-x", 7200), (".writing-y", 0)):
+        (store.files / name).write_bytes(b"half")
+        os.utime(store.files / name, (time.time() - age,) * 2)
     mask = store.keep(b"mask", ".png")
     store.commit_round(RoundResult(0, (), 1), b"weights", "stamp")
-    assert {path.name for path in store.files.iterdir()} == {mask, store.last_model()[0]}
+    at_work = ".writing-y"  # another process may be writing it now
+    assert {path.name for path in store.files.iterdir()} == {mask, store.last_model()[0], at_work}
 
 
 def test_keeping_the_same_again_heals_a_damaged_file(store):
