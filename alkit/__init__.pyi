@@ -62,6 +62,11 @@ from .selection import largest_remainder as largest_remainder
 from .selection import stands_for as stands_for
 from .selection import top_k as top_k
 from .smp import SmpNetwork as SmpNetwork
+from .stopping import Advice as Advice
+from .stopping import StoppingRule as StoppingRule
+from .stopping import stopping_advice as stopping_advice
+from .stopping import stopping_rule as stopping_rule
+from .stopping import stopping_rules as stopping_rules
 from .types import SKIP as SKIP
 from .types import Answer as Answer
 from .types import Invalid as Invalid

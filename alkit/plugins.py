@@ -1,6 +1,7 @@
-"""Strategies by name: whatever an installed distribution registers in the entry-point group ``alkit.strategies``.
+"""Plugins by name: whatever an installed distribution registers in an entry-point group of alkit's.
 
-Names are read from metadata; nothing is imported until a strategy is asked for. alkit's own baselines are found the
+Strategies are in the group ``alkit.strategies``, stopping rules in ``alkit.stopping``; one code finds both.
+Names are read from metadata; nothing is imported until a plugin is asked for. alkit's own baselines are found the
 same way as anybody else's.
 """
 
@@ -11,7 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import InitVar
+from dataclasses import InitVar, dataclass
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -30,7 +31,33 @@ RESERVED = frozenset(
         "stochastic", "then", "uncertainty",
     }
 )  # fmt: skip
-"""What :mod:`alkit.strategy_file` calls alkit's own compositions and parts: no plugin's short name."""
+"""What :mod:`alkit.strategy_file` calls alkit's own compositions and parts: no strategy's short name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of plugin.
+
+    Parameters
+    ----------
+    group:
+        Its entry-point group.
+    noun:
+        What one is called in messages.
+    plural:
+        What several are called.
+    reserved:
+        Names that mean something of alkit's own, and no plugin by themselves.
+    """
+
+    group: str
+    noun: str
+    plural: str
+    reserved: frozenset[str] = frozenset()
+
+
+STRATEGIES = Kind(GROUP, "strategy", "strategies", RESERVED)
+STOPPING = Kind("alkit.stopping", "stopping rule", "stopping rules")
 
 
 def strategies() -> dict[str, EntryPoint]:
@@ -43,17 +70,22 @@ def strategies() -> dict[str, EntryPoint]:
     >>> "random" in strategies()
     True
     """
-    return _named(entry_points(group=GROUP))
+    return registered(STRATEGIES)
 
 
-def _named(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
+def registered(kind: Kind) -> dict[str, EntryPoint]:
+    """Return the entry points of all plugins of a kind by name, importing none, as :func:`strategies` does."""
+    return _named(entry_points(group=kind.group), kind.reserved)
+
+
+def _named(found: Iterable[EntryPoint], reserved: frozenset[str]) -> dict[str, EntryPoint]:
     by_name: dict[str, dict[str, dict[str, EntryPoint]]] = {}
     for point in found:
         by_name.setdefault(point.name, {}).setdefault(distribution(point), {})[point.value] = point
     named: dict[str, EntryPoint] = {}
     for name, owners in sorted(by_name.items()):
         for owner, points in sorted(owners.items()):
-            alone = len(owners) == len(points) == 1 and name not in RESERVED
+            alone = len(owners) == len(points) == 1 and name not in reserved
             short = name if alone else f"{owner}:{name}"
             for value, point in sorted(points.items()):
                 named[short if len(points) == 1 else f"{short}={value}"] = point
@@ -108,7 +140,9 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     return as_strategy(f"strategy {name!r}", made(name, loaded(found(name)), parameters))
 
 
-def made(name: str, factory: Callable[..., object], parameters: Mapping[str, object]) -> object:
+def made(
+    name: str, factory: Callable[..., object], parameters: Mapping[str, object], kind: Kind = STRATEGIES
+) -> object:
     """Call a factory with parameters that were checked by name and type.
 
     What a file or a command line cannot write comes as the type that is asked for: see :func:`as_declared`.
@@ -119,29 +153,29 @@ def made(name: str, factory: Callable[..., object], parameters: Mapping[str, obj
         One that it does not take, one that is missing, or one of another type than it says; or it does not say what
         it takes at all.
     """
-    accepted = accepted_by(name, factory)
+    accepted = accepted_by(name, factory, kind)
     if not any(entry.kind is entry.VAR_KEYWORD for entry in inspect.signature(factory).parameters.values()):
         for parameter in parameters:
             if parameter not in accepted:
                 raise ConfigurationError(
-                    f"strategy {name!r} has no parameter {parameter!r}",
+                    f"{kind.noun} {name!r} has no parameter {parameter!r}",
                     expected=", ".join(accepted) or "none",
                     hint=nearest(parameter, accepted) if accepted else None,
                 )
     if missing := [key for key, entry in accepted.items() if entry.default is entry.empty and key not in parameters]:
-        raise ConfigurationError(f"strategy {name!r} needs a value for {', '.join(missing)}")
+        raise ConfigurationError(f"{kind.noun} {name!r} needs a value for {', '.join(missing)}")
     kinds = kinds_of(factory)
     for parameter, value in parameters.items():
         if not fits(value, kinds.get(parameter, Any)):
             raise ConfigurationError(
-                f"{parameter} of strategy {name!r} is of another type",
+                f"{parameter} of {kind.noun} {name!r} is of another type",
                 got=f"{value!r}, {type(value).__name__}",
                 expected=in_words(kinds[parameter]),
             )
     return factory(**{key: as_declared(value, kinds.get(key, Any)) for key, value in parameters.items()})
 
 
-def accepted_by(name: str, factory: Callable[..., object]) -> dict[str, inspect.Parameter]:
+def accepted_by(name: str, factory: Callable[..., object], kind: Kind = STRATEGIES) -> dict[str, inspect.Parameter]:
     """Return the parameters that a factory names; ``*args`` and ``**kwargs`` are none.
 
     Raises
@@ -153,7 +187,7 @@ def accepted_by(name: str, factory: Callable[..., object]) -> dict[str, inspect.
         entries = inspect.signature(factory).parameters
     except (TypeError, ValueError) as reason:
         raise ConfigurationError(
-            f"strategy {name!r} does not say what parameters it takes ({reason})",
+            f"{kind.noun} {name!r} does not say what parameters it takes ({reason})",
             hint="register a class or a function that is written in Python",
         ) from reason
     return {key: entry for key, entry in entries.items() if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)}
@@ -297,17 +331,17 @@ def cold_strategies() -> list[str]:
     return [entry.name for entry in describe_all() if entry.starts_cold and not entry.problem]
 
 
-def found(name: str) -> EntryPoint:
-    """Return the entry point of a registered strategy; the name of its distribution may be spelt as pip allows.
+def found(name: str, kind: Kind = STRATEGIES) -> EntryPoint:
+    """Return the entry point of a registered plugin; the name of its distribution may be spelt as pip allows.
 
     Raises
     ------
     UnknownNameError
-        No such strategy.
+        No such plugin of that kind.
     ConfigurationError
         Two distributions register the name, or one does twice, or alkit has a part of that name.
     """
-    known = strategies()
+    known = registered(kind)
     if name in known:
         return known[name]
     owner, colon, short = name.partition(":")
@@ -319,14 +353,15 @@ def found(name: str) -> EntryPoint:
     if colon and len(full) == 1:
         return next(iter(full.values()))
     if not full:
-        raise UnknownNameError(f"there is no strategy {name!r}", hint=nearest(name, known))
+        raise UnknownNameError(f"there is no {kind.noun} {name!r}", hint=nearest(name, known))
     owners = {distribution(point) for point in full.values()}
     if len(owners) > 1:
-        what = f"{len(owners)} distributions register a strategy {name!r}"
+        what = f"{len(owners)} distributions register a {kind.noun} {name!r}"
     elif len(full) > 1:
-        what = f"{next(iter(owners))} registers {len(full)} strategies {name!r}"
+        what = f"{next(iter(owners))} registers {len(full)} {kind.plural} {name!r}"
     else:
-        what = f"{name!r} is a part of alkit's own that strategies are made of, and a strategy of {next(iter(owners))}"
+        own = f"{name!r} is a part of alkit's own that {kind.plural} are made of"
+        what = f"{own}, and a {kind.noun} of {next(iter(owners))}"
     raise ConfigurationError(what, hint="say which: " + " or ".join(full))
 
 
@@ -335,9 +370,9 @@ def _normal(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def loaded(point: EntryPoint) -> Callable[..., object]:
+def loaded(point: EntryPoint, kind: Kind = STRATEGIES) -> Callable[..., object]:
     """Import what an entry point names; a :class:`ConfigurationError` says why it cannot be, or cannot be called."""
-    who = f"strategy {point.name!r} of {distribution(point)}"
+    who = f"{kind.noun} {point.name!r} of {distribution(point)}"
     try:
         factory = point.load()
     except (Exception, SystemExit) as reason:  # a plugin may fail in any way; it must say so, not take alkit down
