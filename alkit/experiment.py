@@ -394,8 +394,8 @@ class Experiment:
         if self._settings.spec.per == "image":
             raise ConfigurationError("pre-labels are masks, and these labels are classes of images")
         with self._store.exclusive():
-            open_entries = [entry for entry in self._store.asked() if missing(entry, self._known())]
-            files = {entry.query.id: entry.prelabel for entry in open_entries}
+            known = self._known()
+            files = {entry.query.id: entry.prelabel for entry in self._store.asked() if missing(entry, known)}
             without = [id for id, file in files.items() if file is None]
             if without and self._store.last_model() is not None:
                 news = self._predicted(without)

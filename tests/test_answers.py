@@ -1,0 +1,300 @@
+"""Answers of people: late, out of order, several times over, revised, in part wrong, by several annotators."""
+
+from functools import partial
+from itertools import permutations
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit import SKIP, Answer, Invalid, Skip, State, Withdrawal
+
+
+@pytest.fixture
+def world():
+    return alkit.synthetic.lesions(12, size=16)
+
+
+def campaign(world, path=None, **terms):
+    images, _ = world
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")
+    return alkit.Experiment(
+        alkit.ArrayPool(images), learner, alkit.strategy("random"), path, classes=("skin", "lesion"), **terms
+    )
+
+
+def mask_of(world, id, shift=0):
+    return np.roll(world[1][int(id)], shift, axis=0)
+
+
+def states(experiment):
+    return {standing.query.id: standing.state for standing in experiment.standings()}
+
+
+def test_a_receipt_says_what_was_new_what_was_known_and_what_was_refused(world):
+    experiment = campaign(world)
+    a, b, c = experiment.ask(3)
+    answers = [
+        Answer(a, mask_of(world, a), "ann", 1),
+        Answer(b, Skip("blurred"), "ann", 1),
+        Answer(c, mask_of(world, c)[:3], "ann", 1),
+        Answer("nobody's", SKIP, "ann", 1),
+    ]
+    receipt = experiment.receive(answers)
+    assert [answer.id for answer in receipt.taken] == [a, b]
+    (small, size), (stranger, unknown) = receipt.refused
+    assert (small.id, stranger.id) == (c, "nobody's")
+    assert "another size" in size
+    assert "not an image of the pool" in unknown
+    assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED, c: State.PENDING}
+    again = experiment.receive(answers)
+    assert [answer.id for answer in again.unchanged] == [a, b]
+    assert again.taken == ()
+    assert len(experiment._store.answers()) == 3  # the invalid one is kept, once
+
+
+def test_the_order_of_arrival_does_not_matter(world):
+    a = campaign(world).ask(1)[0]
+    answers = [
+        Answer(a, mask_of(world, a), "ann", 10),
+        Answer(a, SKIP, "ann", 20),
+        Answer(a, mask_of(world, a, 2), "ann", 30),
+        Answer(a, Invalid("half of it is missing"), "ann", 40),
+    ]
+    for order in permutations(answers):
+        experiment = campaign(world)
+        experiment.ask(1)
+        for answer in (*order, *order):
+            experiment.receive([answer])
+        (standing,) = experiment.standings()
+        assert standing.state == State.ANSWERED
+        assert [(one.kind, one.revision) for one in standing.answers] == [("invalid", 40), ("label", 30)]
+        assert len(experiment._store.answers()) == 4
+
+
+def test_two_answers_of_one_revision_are_refused(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    ((_, reason),) = experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 1)]).refused
+    assert "another answer of that revision" in reason
+
+
+def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, SKIP, "ann", 7)])
+    experiment.receive([Answer(a, mask_of(world, a), "ann")])
+    assert [one.revision for one in experiment.standings()[0].answers] == [8]
+
+
+def test_an_answer_that_was_taken_back_opens_the_query_again(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    ((_, reason),) = experiment.receive([Answer(a, Withdrawal(), "ann", 1)]).refused
+    assert "has no answer" in reason
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 2)])
+    assert experiment.open_ids == ()
+    experiment.receive([Answer(a, Withdrawal("wrong image"), "ann", 3)])
+    assert experiment.open_ids == (a,)
+    experiment.tell({a: mask_of(world, a)}, annotator="ann", revise=True)
+    assert experiment.open_ids == ()
+
+
+def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world):
+    experiment = campaign(world, annotators=3, join="majority")
+    (a,) = experiment.ask(1)
+    truth = mask_of(world, a)
+    for name, label in (("ann", truth), ("bob", mask_of(world, a, 8))):
+        experiment.tell({a: label}, annotator=name)
+    assert states(experiment) == {a: State.PARTIAL}
+    assert experiment.standings()[0].missing == 1
+    with pytest.raises(alkit.QueryError, match="lack an answer"):
+        experiment.fit()
+    experiment.tell({a: truth}, annotator="eve")
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    experiment.fit()
+    np.testing.assert_array_equal(seen[0].labels([a])[0], truth)
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+class Spy:
+    def __init__(self, learner, seen):
+        self.learner, self.seen = learner, seen
+
+    def fit(self, labelled, *rest):
+        self.seen.append(labelled)
+        return self.learner.fit(labelled, *rest)
+
+    def loads(self, dumped):
+        return self.learner.loads(dumped)
+
+
+def test_what_a_join_returns_is_checked_as_any_label(world):
+    experiment = campaign(world, annotators=2, join=lambda labels, spec: labels[0] + 7)
+    (a,) = experiment.ask(1)
+    for name, shift in (("ann", 0), ("bob", 1)):
+        experiment.tell({a: mask_of(world, a, shift)}, annotator=name)
+    with pytest.raises(alkit.LabelError, match="outside its classes"):
+        experiment.fit()
+
+
+def test_an_answer_that_is_sent_back_counts_no_longer_until_there_is_a_new_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    answer = Answer(a, mask_of(world, a), "ann", 1)
+    experiment.receive([answer])
+    with pytest.raises(alkit.QueryError, match="of 'bob'"):
+        experiment.reject(a, "sloppy", "bob")
+    experiment.reject(a, "the border is missing", "ann")
+    (standing,) = experiment.standings()
+    assert (standing.state, standing.answers[0].rejected) == (State.REJECTED, "the border is missing")
+    assert experiment.open_ids == (a,)
+    assert experiment.receive([answer]).unchanged  # delivered once more, it is sent back all the same
+    assert experiment.open_ids == (a,)
+    experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 2)])
+    assert states(experiment) == {a: State.ANSWERED}
+
+
+def test_a_label_revised_after_it_was_trained_on_is_stale_until_the_next_model(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    first = experiment.fit()
+    assert states(experiment) == {a: State.CONSUMED}
+    experiment.tell({a: mask_of(world, a, 2)}, revise=True)
+    assert states(experiment) == {a: State.STALE}
+    assert experiment.fit().round == first.round + 1
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+def test_an_untouched_prelabel_is_never_taken_for_truth(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    assert experiment.prelabels() == {}  # there is no model yet
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    (b,) = experiment.ask(1)
+    prelabel = experiment.prelabels()[b]
+    assert prelabel.shape == (16, 16)
+    np.testing.assert_array_equal(experiment.prelabels()[b], prelabel)
+    with pytest.raises(alkit.LabelError, match="untouched"):
+        experiment.tell({b: prelabel})
+    ((_, reason),) = experiment.receive([Answer(b, prelabel, "ann", 1)]).refused
+    assert "pre-label" in reason
+    assert experiment.open_ids == (b,)
+    changed = prelabel.copy()
+    changed[0, 0] = 1 - changed[0, 0]
+    assert experiment.receive([Answer(b, changed, "ann", 2)]).taken
+    assert experiment.receive([Answer(b, prelabel, "ann", 3, confirmed=True)]).taken
+
+
+def test_labels_held_out_measure_and_are_not_learnt_from(world):
+    experiment = campaign(world, hold_out=0.5, seed=1)
+    ids = experiment.ask(8)
+    experiment.tell({id: mask_of(world, id) for id in ids})
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    result = experiment.fit()
+    assert result.n_held_out + result.n_labels == 8
+    assert 0 < result.n_held_out < 8
+    assert set(result.metrics) >= {"dice", "iou"}
+    held = set(ids) - set(seen[0].ids)
+    assert len(held) == result.n_held_out
+    assert set(states(experiment).values()) == {State.CONSUMED}
+    later = experiment.ask(2)
+    experiment.tell({id: mask_of(world, id) for id in later})
+    experiment.fit()
+    assert held <= (set(ids) | set(later)) - set(seen[1].ids)  # once held out, always
+
+
+def test_where_every_label_is_held_out_that_is_said(world):
+    experiment = campaign(world, hold_out=0.999)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    with pytest.raises(alkit.QueryError, match="every label is held out"):
+        experiment.fit()
+
+
+def test_models_of_successive_rounds_are_compared_where_it_is_asked_for(world):
+    experiment = campaign(world, stop_set=5)
+    oracle = alkit.MaskOracle(dict(zip(experiment.pool.ids, world[1], strict=True)), ("skin", "lesion"))
+    results = experiment.run(oracle, start=2, batch=2, rounds=2)
+    assert results[0].agreement is None
+    assert all(-1 <= result.agreement <= 1 for result in results[1:])
+    assert experiment.history == results
+
+
+@pytest.mark.parametrize(
+    "terms", [{"annotators": 0}, {"annotators": True}, {"hold_out": 1.0}, {"stop_set": -1}, {"join": "most"}]
+)
+def test_terms_that_cannot_be_kept_are_refused(world, terms):
+    with pytest.raises(alkit.ConfigurationError):
+        campaign(world, **terms)
+
+
+def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(world, tmp_path):
+    path = tmp_path / "r.db"
+    experiment = campaign(world, path, annotators=2, join="majority", hold_out=0.25, stop_set=3)
+    experiment.ask(1)
+    with pytest.raises(alkit.ResumeError, match="annotators"):
+        campaign(world, path, annotators=3, join="majority", hold_out=0.25, stop_set=3)
+    again = alkit.Experiment.open(path, pool=experiment.pool)
+    assert again._terms == experiment._terms
+    assert again.queries()[0].wanted == 2
+
+
+def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
+    class Folder:
+        spec = alkit.LabelSpec(("skin", "lesion"))
+        asked, told = (), ()
+
+        def ask(self, queries):
+            self.asked = tuple(query.key for query in queries)
+
+        def poll(self):
+            return [Answer(id, np.zeros((2, 2), np.uint8), "ann", 1) for id in ids]
+
+        def refused(self, answer, reason):
+            self.told += ((answer.id, reason),)
+
+    experiment, oracle = campaign(world), Folder()
+    ids = experiment.ask(2)
+    assert set(states(experiment).values()) == {State.PENDING}
+    assert [query.id for query in experiment.send(oracle)] == list(ids)
+    assert oracle.asked == tuple(f"r00-000{rank}-{id}" for rank, id in enumerate(ids))
+    assert set(states(experiment).values()) == {State.ASKED}
+    experiment.collect(oracle)
+    assert [id for id, reason in oracle.told if "another size" in reason] == list(ids)
+
+
+def test_answers_are_taken_while_another_process_holds_the_record(world, tmp_path):
+    experiment = campaign(world, tmp_path / "r.db")
+    ids = experiment.ask(2)
+    with experiment._store.exclusive():  # as while a model is trained
+        context = get_context("fork")
+        teller = context.Process(target=_tell, args=(world, tmp_path / "r.db", ids[0]))
+        teller.start()
+        teller.join(60)
+        assert teller.exitcode == 0
+    assert experiment.open_ids == ids[1:]
+
+
+def _tell(world, path, id):
+    campaign(world, path, wait=1.0).receive([Answer(id, mask_of(world, id), "ann", 1)])
+
+
+def test_classes_of_images_have_annotators_too():
+    labels = {"a": 0, "b": 1}
+    pool = alkit.ArrayPool(np.zeros((2, 4, 4), np.uint8), ids=list(labels))
+    spec = alkit.LabelSpec(("cat", "dog"), per="image")
+    learner, strategy = Spy(None, []), alkit.strategy("random")
+    experiment = alkit.Experiment(pool, learner, strategy, classes=spec, annotators=3, join="majority")
+    ids = experiment.ask(2)
+    for name, label in (("ann", 1), ("bob", 0), ("eve", 1)):
+        experiment.tell(dict.fromkeys(ids, label), annotator=name)
+    with pytest.raises(alkit.ConfigurationError, match="pre-labels are masks"):
+        experiment.prelabels()
+    assert set(states(experiment).values()) == {State.ANSWERED}
