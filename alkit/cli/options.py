@@ -1,0 +1,27 @@
+"""Options that several commands have, each described once."""
+
+from typing import Annotated
+
+import typer
+
+Strategy = Annotated[
+    str,
+    typer.Option(
+        help="A name that `alkit strategies` lists, or a TOML file that describes one. If it needs features and "
+        "brings none of its own, it gets those of the learner's network after self-supervised training."
+    ),
+]
+Size = Annotated[int | None, typer.Option(help="Working size in pixels; default: the images' own.")]
+Seed = Annotated[int, typer.Option(help="All chance comes from it.")]
+Initial = Annotated[str | None, typer.Option(help="Another strategy for the first round.")]
+Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
+Grayscale = Annotated[bool, typer.Option(help="Read the images as grayscale.")]
+Widths = Annotated[str, typer.Option(help="Channels of the U-Net's levels.")]
+Epochs = Annotated[str, typer.Option(help="Epochs of the first round and of later ones.")]
+Lr = Annotated[float, typer.Option(help="Learning rate.")]
+PretextEpochs = Annotated[int, typer.Option(help="At most so many epochs of self-supervised training.")]
+Members = Annotated[int, typer.Option(help="Models of the ensemble, for strategies that need one.")]
+WarmStart = Annotated[bool, typer.Option(help="Start the learner from the self-supervised weights.")]
+Param = Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Ignore = Annotated[int | None, typer.Option(help="Mask value that does not count.")]
