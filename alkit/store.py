@@ -13,8 +13,10 @@ import hashlib
 import json
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,6 +103,10 @@ _rounds = _table(
 )
 
 
+TABLES = tuple(_tables.sorted_tables)
+"""All tables of a record."""
+
+
 class Store:
     """The record of one experiment.
 
@@ -130,6 +136,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str], wait: float = 30.0) -> None:
         self.path = Path(path).absolute()
         self.files = self.path.with_name(self.path.name + ".files")
+        self.backups = self.path.with_name(self.path.name + ".backups")
         self.wait = wait
         if self.path.is_dir():
             raise StoreError(
@@ -181,7 +188,7 @@ class Store:
         with self._transaction() as connection:
             if anew:
                 connection.execute(_facts.delete().where(_facts.c.name != "schema"))
-            _insert(connection, _facts, [{"name": name, "value": value} for name, value in facts.items()])
+            insert(connection, _facts, [{"name": name, "value": value} for name, value in facts.items()])
 
     def forget(self, name: str) -> None:
         """Take back a fact on which nothing hangs yet."""
@@ -193,8 +200,10 @@ class Store:
     def add_queries(self, queries: Sequence[Query], pseudo_labels: Mapping[str, str] | None = None) -> None:
         """Record queries and the files of their round's pseudo-labels, all or none; they are durable on return.
 
+        A backup of the database is made first, and another by :meth:`commit_round`: two are kept.
         The pseudo-labels take the place of those of an earlier call for the same round.
         """
+        self._back_up()
         now = _now()
         with self._transaction() as connection:
             last = connection.scalar(sa.select(sa.func.max(_queries.c.ask)))
@@ -213,11 +222,11 @@ class Store:
                 }
                 for query in queries
             ]
-            _insert(connection, _queries, rows)
+            insert(connection, _queries, rows)
             round = queries[0].round
             connection.execute(_pseudo_labels.delete().where(_pseudo_labels.c.round == round))
             files = [{"round": round, "id": id, "label": file} for id, file in (pseudo_labels or {}).items()]
-            _insert(connection, _pseudo_labels, files)
+            insert(connection, _pseudo_labels, files)
 
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
@@ -301,7 +310,7 @@ class Store:
                 {**asdict(answer), "number": number, "told_at": now}
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
             ]
-            _insert(connection, _answers, rows)
+            insert(connection, _answers, rows)
 
     def answers(self) -> list[Recorded]:
         """Return all answers in the order in which they were recorded; :mod:`alkit.states` says which count."""
@@ -340,15 +349,16 @@ class Store:
                 "seconds": dict(result.seconds),
                 "committed_at": _now(),
             }
-            _insert(connection, _rounds, [row])
+            insert(connection, _rounds, [row])
             _change(connection, _consumed, _consumed.c.number.in_(consumed), last=result.round)
             known = set(connection.scalars(sa.select(_consumed.c.number)).all())
             news = sorted(set(consumed) - known)
             rows = [{"number": number, "first": result.round, "last": result.round} for number in news]
-            _insert(connection, _consumed, rows)
+            insert(connection, _consumed, rows)
         for file in [*self.files.glob("*.model"), *abandoned(self.files)]:
             if file.name != name:
                 file.unlink(missing_ok=True)
+        self._back_up()
 
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record what an evaluation of a committed round's model gave."""
@@ -416,6 +426,22 @@ class Store:
 
     # The database.
 
+    def _back_up(self) -> None:
+        """Copy the database as it is now, whole or not at all; the two latest copies are kept."""
+        ensured(self.backups)
+        copy = self.backups / f".writing-{os.getpid()}-{threading.get_ident()}"
+        try:
+            with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
+                connection.execute("VACUUM INTO ?", (str(copy),))
+            os.replace(copy, self.backups / f"{time.time_ns():020}.db")
+        except (sqlite3.Error, OSError) as reason:
+            copy.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot back up {self.path} ({reason})", hint="check that its folder is writable and has room"
+            ) from reason
+        for old in [*sorted(self.backups.glob("*.db"))[:-2], *abandoned(self.backups)]:
+            old.unlink(missing_ok=True)
+
     def _prepare(self, connection: sa.Connection) -> None:
         damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         if damage != "ok":
@@ -423,7 +449,7 @@ class Store:
         present = set(sa.inspect(connection).get_table_names())
         if not present:
             _tables.create_all(connection)
-            _insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
+            insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
             return
         missing = set(_tables.tables) - present
         if missing:
@@ -439,9 +465,9 @@ class Store:
                 got=f"schema {schema}",
                 expected=SCHEMA,
             )
-        for table in _tables.sorted_tables:
+        for table in TABLES:
             for row in connection.execute(sa.select(table)).mappings():
-                if row["seal"] != _sealed(table, row)["seal"]:
+                if row["seal"] != sealed(table, row)["seal"]:
                     key = ", ".join(f"{column.name} {row[column.name]!r}" for column in table.primary_key)
                     raise StoreError(
                         f"{self.path} is damaged: a row of {table.name} is not what was written ({key})",
@@ -506,23 +532,24 @@ def _told(connection: sa.Connection) -> list[Recorded]:
     return [Recorded(**{name: row[name] for name in names}) for row in rows]
 
 
-def _sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:
+def sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:
     """Return the row with all the columns of its table, and its seal."""
     values = {column.name: row.get(column.name) for column in table.columns if column.name != "seal"}
     text = json.dumps([table.name, values], sort_keys=True, allow_nan=False)
     return {**values, "seal": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a table, sealed."""
     if rows:
-        connection.execute(table.insert(), [_sealed(table, row) for row in rows])
+        connection.execute(table.insert(), [sealed(table, row) for row in rows])
 
 
 def _change(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool], **values: Any) -> None:
     """Set these columns of the rows for which all conditions hold, and seal them anew."""
     for row in connection.execute(sa.select(table).where(*where)).mappings().all():
         key = [column == row[column.name] for column in table.primary_key]
-        connection.execute(table.update().where(*key).values(_sealed(table, {**row, **values})))
+        connection.execute(table.update().where(*key).values(sealed(table, {**row, **values})))
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from alkit.cli import demo, new_strategy, run, status, strategies
+from alkit.cli import demo, fit, new_strategy, repair, run, start, status, strategies, take_back
 from alkit.cli.progress import StoppedError
 from alkit.errors import AlkitError
 
@@ -25,11 +25,20 @@ def common(debug: bool = typer.Option(False, "--debug", help="Show the traceback
     """Options of every command. ``--debug`` is taken out of the arguments by :func:`main`, wherever it stands."""
 
 
-app.command("demo")(demo.demo)
-app.command("run")(run.run)
-app.command("status")(status.status)
-app.command("strategies")(strategies.strategies)
-app.command("new-strategy")(new_strategy.new_strategy)
+CAMPAIGN = "A campaign with people"
+STRATEGIES = "Strategies"
+TRIAL = "Where the masks are there already"
+
+app.command("start", rich_help_panel=CAMPAIGN)(start.start)
+app.command("status", rich_help_panel=CAMPAIGN)(status.status)
+app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
+app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
+app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)
+app.command("repair", rich_help_panel=CAMPAIGN)(repair.repair)
+app.command("demo", rich_help_panel=TRIAL)(demo.demo)
+app.command("run", rich_help_panel=TRIAL)(run.run)
+app.command("strategies", rich_help_panel=STRATEGIES)(strategies.strategies)
+app.command("new-strategy", rich_help_panel=STRATEGIES)(new_strategy.new_strategy)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,68 +1,126 @@
-"""``alkit status``: what a record says."""
+"""``alkit status``: how a campaign stands, whether going on is worth it, and what to do next."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from alkit.report.campaign import CampaignSummary, Step
+    from alkit.store import Store
+    from alkit.types import Query
+
+USUAL_BATCH = 30
+"""What is proposed where nothing was asked yet and no schedule says."""
 
 
 def status(
     store: Annotated[Path, typer.Argument(help="The record's file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: rounds with labels, metrics and ids.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all that is shown, and the ids.")] = False,
+    batch: Annotated[
+        int | None, typer.Option("--batch", "-n", min=1, help="How many images the next batch would have.")
+    ] = None,
 ) -> None:
-    """Show the rounds of a record: labels, metrics, and which images were chosen.
+    """Show how a campaign stands: labels, what is open and for whom, the learning curve, and what to do next.
+
+    Whether the next batch is worth it is said by every stopping rule that is installed. Nothing is changed, and
+    another process may work on the record meanwhile.
 
     [dim]Examples:[/dim]
 
-    [cyan]alkit status runs/isic.db[/cyan]
+    [cyan]alkit status campaign.db[/cyan]
+
+    [cyan]alkit status campaign.db -n 35[/cyan]
 
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.errors import StoreError
-    from alkit.states import answered
+    from alkit.report.campaign import next_step
     from alkit.store import Store
 
     if not store.is_file():
-        raise StoreError(f"there is no record at {store}", hint="alkit run ... --store makes one")
+        raise StoreError(f"there is no record at {store}", hint="alkit start makes one, and so does alkit run")
     record = Store(store)
     try:
-        rounds, queries, answers = record.rounds(), record.queries(), answered(record.asked(), record.answers())
+        found, queries = summarised(record, batch), record.queries()
         seed, schedule = record.fact("seed"), record.fact("schedule")
     finally:
         record.close()
-    open_ids = [query.id for query in queries if query.id not in answers]
-    skipped = [id for id, known in answers.items() if not known.labels]
+    step = next_step(found, str(store), scheduled=schedule is not None)
     if as_json:
-        facts = {
-            "store": str(store),
-            "seed": seed,
-            "schedule": schedule,
-            "labels": len(answers) - len(skipped),
-            "skipped": skipped,
-            "open": open_ids,
-            "rounds": [
-                {
-                    "round": result.round,
-                    "labels": result.n_labels,
-                    "pseudo_labels": result.n_pseudo,
-                    "metrics": dict(result.metrics),
-                    "seconds": dict(result.seconds),
-                    "ids": list(result.ids),
-                    "stands_for": {q.id: q.stands_for for q in queries if q.round == result.round and q.stands_for},
-                }
-                for result in rounds
-            ],
-        }
-        print(json.dumps(facts, indent=2))
+        facts = {"store": str(store), "seed": seed, "schedule": schedule, **_facts(found, step, queries)}
+        print(json.dumps(facts, indent=2, allow_nan=False))
         return
     from rich.console import Console
 
-    from alkit.cli.tables import results_table
+    from alkit.cli.tables import campaign
 
     console = Console()
-    metric = next((name for result in rounds for name in result.metrics), "dice")  # the chief one comes first
-    console.print(results_table({store.stem: rounds}, metric))
-    console.print(f"{len(answers) - len(skipped)} labels, {len(skipped)} skipped, {len(open_ids)} open")
+    for part in campaign(found, step, str(store), unicode=console.encoding.lower().startswith("utf")):
+        console.print(part, highlight=False)
+
+
+def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
+    """Return what is to be said of a record, with the advice of all stopping rules on a next batch."""
+    from datetime import UTC, datetime
+
+    from alkit.report.campaign import summary
+    from alkit.states import standings
+    from alkit.stopping import stopping_advice
+    from alkit.types import State
+
+    history, consumed = record.rounds(), record.consumed()
+    last = [number for number, round in consumed.items() if history and round == history[-1].round]
+    found = standings(record.asked(), record.answers(), consumed.keys(), last)
+    schedule, configuration = record.fact("schedule"), record.fact("configuration")
+    planned = None if schedule is None else schedule["batch"]
+    size = batch or planned or record.size_of_last_ask() or USUAL_BATCH
+    images = None if configuration is None else configuration["pool"]["images"]
+    taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
+    return summary(
+        found,
+        history,
+        now=datetime.now(UTC),
+        advice=stopping_advice(history, size),
+        next_batch=size,
+        left=None if images is None else images - len(taken),
+        tested=schedule is not None and schedule["test"] is not None,
+    )
+
+
+def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str, Any]:
+    return {
+        "labels": found.labels,
+        "skipped": list(found.skipped),
+        "open": [query.id for query in found.open],
+        "left": found.left,
+        "states": {state.value: count for state, count in found.states.items()},
+        "annotators": [asdict(annotator) for annotator in found.annotators],
+        "open_queries": [asdict(query) for query in found.open],
+        "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
+        "metric": found.metric,
+        "measured_on": found.measured_on,
+        "rounds": [
+            {
+                "round": result.round,
+                "labels": result.n_labels,
+                "pseudo_labels": result.n_pseudo,
+                "held_out": result.n_held_out,
+                "metrics": dict(result.metrics),
+                "agreement": result.agreement,
+                "seconds": dict(result.seconds),
+                "ids": list(result.ids),
+                "stands_for": {q.id: q.stands_for for q in queries if q.round == result.round and q.stands_for},
+            }
+            for result in found.history
+        ],
+        "next_batch": found.next_batch,
+        "advice": {name: asdict(advice) for name, advice in found.advice.items()},
+        "worth": found.worth,
+        "verdict": found.verdict,
+        "next": asdict(step),
+    }

@@ -1,12 +1,21 @@
-"""Results as a table in the terminal."""
+"""Results and campaigns as tables in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich import box
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
-from alkit.types import RoundResult
+from alkit.types import RoundResult, State
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from alkit.report.campaign import CampaignSummary, OpenQuery, Step, Timing
 
 
 def results_table(histories: Mapping[str, Sequence[RoundResult]], metric: str = "dice") -> Table:
@@ -23,3 +32,177 @@ def _cell(result: RoundResult | None, metric: str) -> str:
         return ""
     value = f"{result.metrics[metric]:.3f}" if metric in result.metrics else ""
     return f"{value} (and {result.n_pseudo} pseudo-labels)" if result.n_pseudo else value
+
+
+MEANINGS = {
+    State.PENDING: "chosen, not handed out yet",
+    State.ASKED: "handed out, no answer yet",
+    State.PARTIAL: "some of the annotators wanted have answered",
+    State.ANSWERED: "labelled, not learnt from yet",
+    State.CONSUMED: "the last model has learnt from it, or was measured by it",
+    State.STALE: "revised since a model learnt from it",
+    State.SKIPPED: "will not be labelled",
+    State.REJECTED: "sent back, not answered anew",
+    State.CANCELLED: "withdrawn without a label",
+}
+MOST_PROBLEMS = 8
+"""So many answers that are to be given anew are shown one by one."""
+
+
+def campaign(summary: CampaignSummary, step: Step, name: str, *, unicode: bool = True) -> Iterator[RenderableType]:
+    """Yield what a person wants to know of a campaign, the command to type next last.
+
+    Parameters
+    ----------
+    summary, step:
+        From :mod:`alkit.report.campaign`.
+    name:
+        Of the record, for the title.
+    unicode:
+        Whether the terminal can show bars of different heights.
+    """
+    left = "" if summary.left is None else f", {summary.left} of the pool left"
+    yield (
+        f"[bold]{escape(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
+        f"{len(summary.open)} open{left}"
+    )
+    if summary.states:
+        yield _states(summary)
+    if summary.annotators:
+        yield _annotators(summary)
+    if summary.seconds is not None:
+        yield f"A label takes {summary.seconds.median:.0f} s, the median of {summary.seconds.n}."
+    if summary.open:
+        yield from _open(summary)
+    yield from _curve(summary, unicode)
+    yield from _advice(summary)
+    yield f"[bold]Next:[/bold] {escape(step.why)}."
+    yield Text(f"  {step.command}", style="bold cyan", no_wrap=True, overflow="ignore")
+
+
+def _table(title: str, *columns: Column | str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _number(name: str) -> Column:
+    return Column(name, justify="right", no_wrap=True)
+
+
+def _states(summary: CampaignSummary) -> Table:
+    table = _table("Images", Column("state", no_wrap=True), _number("images"), "what it means")
+    for state, count in summary.states.items():
+        table.add_row(state.value, str(count), MEANINGS[state])
+    return table
+
+
+def _annotators(summary: CampaignSummary) -> Table:
+    found = summary.annotators
+    optional = {
+        "sent back": [person.rejected for person in found],
+        "invalid": [person.invalid for person in found],
+        "taken back": [person.withdrawn for person in found],
+    }
+    shown = {name: counts for name, counts in optional.items() if any(counts)}
+    timed = any(person.seconds is not None for person in found)
+    columns = [_number(name) for name in ("labels", "skips", *shown)]
+    table = _table("Annotators", Column("name", overflow="fold"), *columns, *([_number("per label")] if timed else []))
+    for row, person in enumerate(found):
+        counts = [person.labels, person.skips, *(counts[row] for counts in shown.values())]
+        took = "" if person.seconds is None else _timing(person.seconds)
+        table.add_row(_who(person.name), *map(str, counts), *([took] if timed else []))
+    return table
+
+
+def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
+    from alkit.report.campaign import age
+
+    groups: dict[tuple[State, str], list[OpenQuery]] = {}
+    for query in summary.open:
+        groups.setdefault((query.state, _for_whom(query)), []).append(query)
+    table = _table("Open", Column("state", no_wrap=True), _number("images"), _number("since"), "waits for")
+    for (state, whom), queries in groups.items():
+        oldest, newest = (age(bound(query.hours for query in queries)) for bound in (max, min))
+        since = oldest if oldest == newest else f"{newest} to {oldest}"
+        table.add_row(state.value, str(len(queries)), since, escape(whom))
+    yield table
+    problems = [(query, problem) for query in summary.open for problem in query.problems]
+    if problems:
+        table = _table("To be answered anew", Column("image", overflow="fold"), "by", "what", Column("why", ratio=1))
+        for query, problem in problems[:MOST_PROBLEMS]:
+            what = {"rejected": "sent back", "invalid": "invalid", "withdrawn": "taken back"}[problem.kind]
+            table.add_row(escape(query.key), _who(problem.annotator), what, escape(problem.reason))
+        yield table
+        if len(problems) > MOST_PROBLEMS:
+            yield f"and {len(problems) - MOST_PROBLEMS} more: see --json"
+
+
+def _for_whom(query: OpenQuery) -> str:
+    if query.state is State.PENDING:
+        return "being handed out"
+    back = sorted({problem.annotator for problem in query.problems} - set(query.answered_by))
+    named = ", ".join(name or "an unnamed annotator" for name in back)
+    others = query.missing - len(back)
+    somebody = "an annotator" if others == 1 else f"{others} annotators"
+    if query.answered_by and others > 0:
+        somebody = f"{others} more, after {', '.join(name or 'an unnamed one' for name in query.answered_by)}"
+    return " and ".join([*([named] if named else []), *([somebody] if others > 0 else [])])
+
+
+def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
+    from alkit.report.campaign import sparkline
+
+    if not summary.history:
+        return
+    metric, history = summary.metric, summary.history
+    drawn = f"  {sparkline(summary.curve)}" if unicode and metric is not None else ""
+    pseudo, held = any(result.n_pseudo for result in history), any(result.n_held_out for result in history)
+    agreed = any(result.agreement is not None for result in history)
+    titles = ["round", "labels", *(["pseudo-labels"] if pseudo else []), *(["held out"] if held else [])]
+    titles += [*([metric, "change"] if metric is not None else []), *(["agreement"] if agreed else [])]
+    table = _table(f"Learning curve{drawn}", *map(_number, titles))
+    before: float | None = None
+    for result, value in zip(history, summary.curve, strict=True):
+        row = [str(result.round), str(result.n_labels)]
+        row += [*([str(result.n_pseudo)] if pseudo else []), *([str(result.n_held_out)] if held else [])]
+        if metric is not None:
+            row += ["" if value is None else f"{value:.3f}"]
+            row += ["" if value is None or before is None else f"{value - before:+.3f}"]
+        row += [*(["" if result.agreement is None else f"{result.agreement:.3f}"] if agreed else [])]
+        table.add_row(*row)
+        before = value if value is not None else before
+    yield table
+    if summary.measured_on == "hold-out":
+        yield (
+            f"[dim]{metric} is measured on labels held out by chance from the answers. The strategy chose which images "
+            "were answered, so they are no random sample of the pool.[/dim]"
+        )
+    elif summary.measured_on == "test set":
+        yield f"[dim]{metric} is measured on a test set.[/dim]"
+    else:
+        yield "[dim]No round was measured: there is no hold-out and no test set.[/dim]"
+    if agreed:
+        yield "[dim]agreement: Cohen's kappa with the model before, on unlabelled images.[/dim]"
+
+
+def _advice(summary: CampaignSummary) -> Iterator[RenderableType]:
+    if summary.history and summary.advice:
+        table = _table("Stopping rules", Column("rule", no_wrap=True), Column("says", no_wrap=True), "why")
+        for name, advice in summary.advice.items():
+            says = {True: "[yellow]stop[/yellow]", False: "[green]go on[/green]", None: "cannot say"}[advice.stop]
+            figures = ", ".join(f"{title} {value:.4g}" for title, value in advice.figures.items())
+            why = escape(advice.reason) + (f"\n[dim]{escape(figures)}[/dim]" if figures else "")
+            table.add_row(escape(name), says, why)
+        yield table
+    yield f"[bold]Worth {_count(summary.next_batch, 'more label')}?[/bold] {escape(summary.verdict)}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _who(name: str) -> str:
+    return escape(name) if name else "[dim]unnamed[/dim]"
+
+
+def _timing(timing: Timing) -> str:
+    return f"{timing.median:.0f} s (n = {timing.n})"
