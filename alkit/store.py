@@ -443,7 +443,7 @@ class Store:
             old.unlink(missing_ok=True)
 
     def _prepare(self, connection: sa.Connection) -> None:
-        damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        damage = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
         if damage != "ok":
             raise StoreError(f"{self.path} is damaged ({damage})", hint=REPAIR)
         present = set(sa.inspect(connection).get_table_names())
@@ -458,21 +458,24 @@ class Store:
                 got=f"no table {', '.join(sorted(missing))}",
                 hint="choose another file",
             )
-        schema = connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == "schema"))
+        try:
+            schema = connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == "schema"))
+            broken = [] if schema != SCHEMA else [row for table in TABLES for row in _broken(connection, table)]
+        except (ValueError, TypeError) as reason:  # from a text that is no JSON any more, or no text
+            raise StoreError(f"{self.path} is damaged: a value is not what was written ({reason})", hint=REPAIR) from (
+                reason
+            )
         if schema != SCHEMA:
             raise ResumeError(
                 f"{self.path} was written by another version of alkit",
                 got=f"schema {schema}",
                 expected=SCHEMA,
             )
-        for table in TABLES:
-            for row in connection.execute(sa.select(table)).mappings():
-                if row["seal"] != sealed(table, row)["seal"]:
-                    key = ", ".join(f"{column.name} {row[column.name]!r}" for column in table.primary_key)
-                    raise StoreError(
-                        f"{self.path} is damaged: a row of {table.name} is not what was written ({key})",
-                        hint=REPAIR,
-                    )
+        if broken:
+            raise StoreError(
+                f"{self.path} is damaged: {len(broken)} rows are not what was written, the first a row of {broken[0]}",
+                hint=REPAIR,
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -543,6 +546,14 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
     """Add rows to a table, sealed."""
     if rows:
         connection.execute(table.insert(), [sealed(table, row) for row in rows])
+
+
+def _broken(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
+    """Yield which rows of a table are not what their seal says."""
+    for row in connection.execute(sa.select(table)).mappings():
+        if row["seal"] != sealed(table, row)["seal"]:
+            key = ", ".join(f"{column.name} {row[column.name]!r}" for column in table.primary_key)
+            yield f"{table.name} ({key})"
 
 
 def _change(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool], **values: Any) -> None:

@@ -95,7 +95,7 @@ def test_a_value_that_was_changed_from_outside_is_noticed_and_the_row_named(stor
     with sqlite3.connect(store.path) as connection:
         connection.execute(f"UPDATE {table} SET {column} = {value}")
     connection.close()
-    with pytest.raises(StoreError, match=rf"a row of {table} is not what was written \("):
+    with pytest.raises(StoreError, match=rf"the first a row of {table} \("):
         Store(store.path)
 
 
