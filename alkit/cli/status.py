@@ -22,7 +22,7 @@ def status(
     store: Annotated[Path, typer.Argument(help="The record's file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all that is shown, and the ids.")] = False,
     batch: Annotated[
-        int | None, typer.Option("--batch", "-n", min=1, help="How many images the next batch would have.")
+        int | None, typer.Option("--batch", "-n", help="How many images the next batch would have.")
     ] = None,
 ) -> None:
     """Show how a campaign stands: labels, what is open and for whom, the learning curve, and what to do next.
@@ -57,15 +57,13 @@ def status(
         return
     from rich.console import Console
 
-    from alkit.cli.tables import campaign
+    from alkit.cli.tables import print_campaign
 
-    console = Console()
-    for part in campaign(found, step, str(store), unicode=console.encoding.lower().startswith("utf")):
-        console.print(part, highlight=False)
+    print_campaign(Console(), found, step, str(store))
 
 
 def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
-    """Return what is to be said of a record, with the advice of all stopping rules on a next batch."""
+    """Return what is to be said of a record, with the advice of all stopping rules on a next batch of this size."""
     from datetime import UTC, datetime
 
     from alkit.report.campaign import summary
@@ -78,7 +76,7 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
     found = standings(record.asked(), record.answers(), consumed.keys(), last)
     schedule, configuration = record.fact("schedule"), record.fact("configuration")
     planned = None if schedule is None else schedule["batch"]
-    size = batch or planned or record.size_of_last_ask() or USUAL_BATCH
+    size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     images = None if configuration is None else configuration["pool"]["images"]
     taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
     return summary(

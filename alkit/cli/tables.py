@@ -13,7 +13,7 @@ from rich.text import Text
 from alkit.types import RoundResult, State
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from alkit.report.campaign import CampaignSummary, OpenQuery, Step, Timing
 
@@ -49,18 +49,25 @@ MOST_PROBLEMS = 8
 """So many answers that are to be given anew are shown one by one."""
 
 
-def campaign(summary: CampaignSummary, step: Step, name: str, *, unicode: bool = True) -> Iterator[RenderableType]:
-    """Yield what a person wants to know of a campaign, the command to type next last.
+def print_campaign(console: Console, summary: CampaignSummary, step: Step, name: str) -> None:
+    """Print what a person wants to know of a campaign, the command to type next last, and never broken into lines.
 
     Parameters
     ----------
+    console:
+        Where to; tables are fitted to its width.
     summary, step:
         From :mod:`alkit.report.campaign`.
     name:
         Of the record, for the title.
-    unicode:
-        Whether the terminal can show bars of different heights.
     """
+    for part in _parts(summary, name, unicode=console.encoding.lower().startswith("utf")):
+        console.print(part, highlight=False)
+    console.print(f"[bold]Next:[/bold] {escape(step.why)}.", highlight=False)
+    console.print(Text(f"  {step.command}", style="bold cyan"), soft_wrap=True)
+
+
+def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[RenderableType]:
     left = "" if summary.left is None else f", {summary.left} of the pool left"
     yield (
         f"[bold]{escape(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
@@ -76,8 +83,6 @@ def campaign(summary: CampaignSummary, step: Step, name: str, *, unicode: bool =
         yield from _open(summary)
     yield from _curve(summary, unicode)
     yield from _advice(summary)
-    yield f"[bold]Next:[/bold] {escape(step.why)}."
-    yield Text(f"  {step.command}", style="bold cyan", no_wrap=True, overflow="ignore")
 
 
 def _table(title: str, *columns: Column | str) -> Table:
