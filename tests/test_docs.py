@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -91,3 +92,37 @@ def public_functions():
         for name, value in vars(statistics).items()
         if getattr(value, "__module__", "") == "alkit.statistics" and name.islower() and not name.startswith("_")
     ]
+
+
+def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
+    first, _ = blocks("how-to/stop.md", "python")
+    exec(first, {})
+    shown, printed = blocks("how-to/stop.md", "text")
+    assert capsys.readouterr().out == printed
+    for line in printed.splitlines()[:2]:
+        assert line.partition(": ")[2] in " ".join(
+            re.sub(r"^ (expected|stab)\S+ +(go on)?", "", shown, flags=re.M).split()
+        )
+
+
+def test_the_stopping_rule_of_the_page_is_found_as_it_is_registered_there(tmp_path, monkeypatch):
+    _, code = blocks("how-to/stop.md", "python")
+    (registered,) = blocks("how-to/stop.md", "toml")
+    group, name, module = re.fullmatch(r'\[project\.entry-points\."(.+)"\]\n(\w+) = "(\w+):\w+"\n', registered).groups()
+    (tmp_path / f"{module}.py").write_text(code)
+    folder = tmp_path / f"{module}-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(f"[{group}]\n" + registered.partition("\n")[2].replace('"', ""))
+    monkeypatch.syspath_prepend(tmp_path)
+    history = [alkit.RoundResult(0, (), 200, n_held_out=50)]
+    assert [alkit.stopping_advice(history, n)[name].stop for n in (50, 51)] == [False, True]
+    assert alkit.stopping_rule(name, labels=400).advise(history, 51).figures == {"spent": 250, "budget": 400}
+    del sys.modules[module]
+
+
+def test_every_stopping_rule_of_alkit_is_on_the_page():
+    page = (DOCS / "how-to/stop.md").read_text()
+    own = [name for name, point in alkit.stopping_rules().items() if point.value.startswith("alkit_baselines.")]
+    assert own
+    assert all(f"| `{name}` |" in page for name in own)
