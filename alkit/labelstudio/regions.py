@@ -1,0 +1,264 @@
+"""The regions of a Label Studio annotation as one mask, and a mask as regions.
+
+Each region has one label. Regions of one label are united; where classes overlap, the higher class id wins, and what
+was labelled :data:`IGNORED` wins over all. What no region covers is class 0, so an annotation without regions is a
+valid mask without a lesion. Three kinds are understood: ``bitmask``, a PNG whose alpha says where it is painted, as
+data URL; ``brush``, see :mod:`alkit.labelstudio.brush`; and ``polygon``, corners in percent of width and height. A soft
+edge, as a stroke in a browser leaves, is painted from an alpha of 128 on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.errors import ConfigurationError, LabelError, nearest
+from alkit.labelstudio.brush import decode_brush, encode_brush
+from alkit.labelstudio.polygon import filled, outlines
+from alkit.types import LabelSpec, Mask, Size
+
+Kind = Literal["bitmask", "brush", "polygon"]
+"""How a region is drawn; in Label Studio's words the tags BitmaskLabels, BrushLabels and PolygonLabels."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+IGNORED = "ignored"
+"""The label of pixels that are neither trained on nor measured; offered where the label spec has an ignore value."""
+
+PAINTED = 128
+"""The least alpha that counts as painted."""
+
+REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "datetime", "pairwise", "ranker"})
+"""Types of results that say something of the whole image, or of a region, and draw none."""
+
+PREFIX = "data:image/png;base64,"
+
+
+def names(spec: LabelSpec) -> dict[str, int]:
+    """Return the labels a person can give, and the values they become in a mask.
+
+    Raises
+    ------
+    ConfigurationError
+        A class is called as the ignored pixels are, or the labels are not of pixels.
+
+    Examples
+    --------
+    >>> names(LabelSpec(("skin", "lesion"), ignore=255))
+    {'skin': 0, 'lesion': 1, 'ignored': 255}
+    """
+    if spec.per != "pixel":
+        raise ConfigurationError("Label Studio is asked for masks", got=f"per={spec.per!r}", expected="per='pixel'")
+    known = {name: value for value, name in enumerate(spec.classes)}
+    if spec.ignore is not None:
+        if IGNORED in known:
+            raise ConfigurationError(
+                "a class is called as the ignored pixels are", got=repr(IGNORED), hint="another name for it"
+            )
+        known[IGNORED] = spec.ignore
+    return known
+
+
+def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
+    """Return the mask that an annotation's result says, ``(h, w)``, uint8, in class ids.
+
+    Parameters
+    ----------
+    result:
+        The list of regions, as the server sends it.
+    spec:
+        The classes.
+    size:
+        The image's height and width: the mask's, where there is no region that says one.
+
+    Raises
+    ------
+    LabelError
+        A region of another kind, without a label, with several, or with one that is no class; of a turned image; of
+        another size than the others; an open polygon; or one that cannot be decoded.
+
+    Examples
+    --------
+    >>> spec = LabelSpec(("skin", "lesion"))
+    >>> mask_of([], spec, (1, 2)).tolist()
+    [[0, 0]]
+    >>> mask_of(regions_of(np.array([[0, 1]], np.uint8), spec, "brush"), spec, (1, 2)).tolist()
+    [[0, 1]]
+    """
+    values = names(spec)
+    if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
+        raise LabelError("the result is no list of regions", got=type(result).__name__)
+    drawn: dict[int, list[npt.NDArray[np.bool_]]] = {}
+    sizes: set[Size] = set()
+    for region in result:
+        if region.get("type") == "relation" or str(region.get("type")).lower() in REMARKS:
+            continue
+        value = values[_label(region, values)]
+        sizes.add(_size(region))
+        drawn.setdefault(value, []).append(_painted(region))
+    if len(sizes) > 1:
+        raise LabelError("the regions are of images of different sizes", got=sorted(sizes))
+    mask = np.zeros(next(iter(sizes), size), np.uint8)
+    for value in sorted(drawn):  # the ignore value is greater than all class ids
+        for painted in drawn[value]:
+            mask[painted] = value
+    return mask
+
+
+def regions_of(
+    mask: Mask, spec: LabelSpec, kind: Kind, *, control: str = "label", image: str = "image"
+) -> list[dict[str, Any]]:
+    """Return the regions that say `mask`: of each class but 0 one, or as polygons, of each connected part one.
+
+    Parameters
+    ----------
+    mask:
+        ``(h, w)``, uint8, of class ids and the ignore value.
+    spec:
+        The classes.
+    kind:
+        How to draw them.
+    control, image:
+        Names of the two tags in the project's labelling interface.
+
+    Examples
+    --------
+    >>> (region,) = regions_of(np.array([[0, 1]], np.uint8), LabelSpec(("skin", "lesion")), "polygon")
+    >>> region["value"]["points"]
+    [[50.0, 0.0], [100.0, 0.0], [100.0, 100.0], [50.0, 100.0]]
+    """
+    height, width = mask.shape
+    regions: list[dict[str, Any]] = []
+    for name, value in names(spec).items():
+        painted = mask == value
+        if value == 0 or not painted.any():
+            continue
+        shapes: list[dict[str, Any]]
+        match kind:
+            case "bitmask":
+                shapes = [{"format": "png", "imageDataURL": data_url(painted)}]
+            case "brush":
+                shapes = [{"format": "rle", "rle": encode_brush(painted)}]
+            case "polygon":
+                corners = ([[100 * x / width, 100 * y / height] for x, y in outline] for outline in outlines(painted))
+                shapes = [{"points": points, "closed": True} for points in corners]
+        for shape in shapes:
+            regions.append(
+                {
+                    "id": f"{kind}-{value}-{len(regions)}",
+                    "type": f"{kind}labels",
+                    "from_name": control,
+                    "to_name": image,
+                    "original_width": width,
+                    "original_height": height,
+                    "image_rotation": 0,
+                    "value": {**shape, f"{kind}labels": [name]},
+                }
+            )
+    return regions
+
+
+def data_url(painted: npt.NDArray[np.bool_]) -> str:
+    """Return where something is painted, ``(h, w)``, as Label Studio keeps it: a PNG, black and opaque there."""
+    from PIL import Image
+
+    pixels = np.zeros((*painted.shape, 2), np.uint8)
+    pixels[..., 1] = 255 * painted
+    file = BytesIO()
+    Image.fromarray(pixels, "LA").save(file, "PNG")
+    return PREFIX + base64.b64encode(file.getvalue()).decode()
+
+
+def alpha_of(url: str) -> Mask:
+    """Return the alpha, ``(h, w)``, uint8, of a PNG as data URL.
+
+    Raises
+    ------
+    LabelError
+        It is none, or a PNG without alpha, which would be painted all over.
+    """
+    from PIL import Image
+
+    if not url.startswith(PREFIX):
+        raise LabelError("a bitmask is no PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
+    try:
+        with Image.open(BytesIO(base64.b64decode(url[len(PREFIX) :], validate=True)), formats=["PNG"]) as file:
+            if not file.has_transparency_data:
+                raise LabelError("a bitmask has no alpha", got=file.mode, expected="opaque where it is painted")
+            return np.asarray(file.convert("RGBA").getchannel("A"))
+    except (LabelError, MemoryError):
+        raise
+    except binascii.Error as reason:
+        raise LabelError("a bitmask is no PNG as data URL", got=reason) from reason
+    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and what not
+        raise LabelError("a bitmask cannot be decoded", got=reason) from reason
+
+
+def _label(region: Mapping[str, Any], values: Mapping[str, int]) -> str:
+    kind = _kind(region)
+    value = region.get("value")
+    labels = value.get(f"{kind}labels") if isinstance(value, Mapping) else None
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise LabelError(f"a {kind} region needs one label", got=labels or "none", expected=", ".join(values))
+    name = str(labels[0])
+    if name not in values:
+        raise LabelError(
+            "a region is of no class", got=repr(name), expected=", ".join(values), hint=nearest(name, values)
+        )
+    return name
+
+
+def _kind(region: Mapping[str, Any]) -> Kind:
+    said = str(region.get("type"))
+    for kind in KINDS:
+        if said.lower() in (kind, f"{kind}labels"):
+            return kind
+    raise LabelError("a region cannot be read", got=said, expected="bitmask, brush or polygon")
+
+
+def _size(region: Mapping[str, Any]) -> Size:
+    if region.get("image_rotation"):
+        raise LabelError(
+            "the image was turned while it was labelled",
+            got=f"by {region['image_rotation']} degrees",
+            expected="0",
+            hint="turn it back and draw the region again",
+        )
+    height, width = region.get("original_height"), region.get("original_width")
+    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+        raise LabelError("a region does not say its image's size", got=f"height {height}, width {width}")
+    return height, width
+
+
+def _painted(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return where a region is painted, ``(h, w)``."""
+    size, shape = _size(region), region["value"]
+    match _kind(region):
+        case "bitmask":
+            alpha = alpha_of(str(shape.get("imageDataURL")))
+            if alpha.shape != size:
+                raise LabelError("a bitmask has another size than its image", got=alpha.shape, expected=size)
+            return np.asarray(alpha >= PAINTED)
+        case "brush":
+            return np.asarray(decode_brush(shape.get("rle"), size) >= PAINTED)
+        case "polygon":
+            return _inside(shape, size)
+
+
+def _inside(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool_]:
+    if shape.get("closed") is False:
+        raise LabelError("a polygon was left open", hint="close it by a click on its first point")
+    try:
+        points = np.asarray(shape.get("points"), np.float64)
+    except (TypeError, ValueError) as reason:
+        raise LabelError("a polygon has no points", got=reason) from reason
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise LabelError("a polygon has no inside", got=f"points {points.shape}", expected="3 or more, (x, y)")
+    height, width = size
+    return filled([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)
