@@ -53,6 +53,9 @@ class _Pool(ABC):
     def _sizes(self, row: int) -> tuple[Size, ...]:
         return (self.shape[1:],)
 
+    def _file(self, row: int) -> Path | None:
+        return None
+
     def _where(self, ids: Iterable[str]) -> list[int]:
         try:
             return [self._rows[id] for id in ids]
@@ -79,6 +82,10 @@ class _Pool(ABC):
     def sizes(self, ids: Iterable[str]) -> list[tuple[Size, ...]]:
         """Return for each image the sizes its mask may have: the original size and the working size."""
         return [self._sizes(row) for row in self._where(ids)]
+
+    def file(self, id: str) -> Path | None:
+        """Return the file an image was decoded from; None where it comes from none."""
+        return self._file(self._where([id])[0])
 
     def subset(self, ids: Iterable[str]) -> Subset:
         """Return a pool of these images only, in this order; no pixel is copied."""
@@ -228,6 +235,9 @@ class Subset(_Pool):
     def _sizes(self, row: int) -> tuple[Size, ...]:
         return self.pool._sizes(row)
 
+    def _file(self, row: int) -> Path | None:
+        return self.pool._file(row)
+
 
 @dataclass(frozen=True)
 class ImagePool(_Pool):
@@ -288,6 +298,7 @@ class ImagePool(_Pool):
     report: InitVar[Report] = quiet
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     _kept: imagecache.Rows = field(init=False, repr=False, compare=False)
+    _names: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
         _check_scale(self.scale)
@@ -307,6 +318,7 @@ class ImagePool(_Pool):
         vars(self).update(
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
+        vars(self).update(_names=tuple(file.name for file in files.values()))
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)
@@ -317,6 +329,9 @@ class ImagePool(_Pool):
     def _sizes(self, row: int) -> tuple[Size, ...]:
         entry = self._kept.entries[row]
         return tuple(dict.fromkeys([(entry.height, entry.width), self.shape[1:]]))
+
+    def _file(self, row: int) -> Path | None:
+        return Path(self.path, self._names[row])
 
 
 class ArrayPool(_Pool):

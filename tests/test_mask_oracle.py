@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -47,6 +48,36 @@ def test_a_mask_file_is_read_as_it_was_saved(tmp_path, dtype, suffix):
     read = read_mask(save(tmp_path, f"a.{suffix}", values))
     np.testing.assert_array_equal(read, values)
     assert read.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint32, np.int64, np.uint64])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_of_any_integers_is_read_as_napari_writes_it(tmp_path, dtype, compression):
+    tifffile.imwrite(tmp_path / "a.tif", MASK.astype(dtype), compression=compression)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), MASK)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 3), np.int64), "holds several frames"),
+        (np.zeros((2, 3), np.float64), "is a picture, not a label map: got shape .2, 3., float64"),
+        (np.zeros((2, 3, 3), np.complex64)[0], "is a picture, not a label map"),
+    ],
+)
+def test_a_tiff_of_a_kind_pillow_does_not_know_must_still_be_one_label_map(tmp_path, array, message):
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
+    with pytest.raises(LabelError, match=rf"a\.tif {message}"):
+        read_mask(tmp_path / "a.tif")
+
+
+def test_a_cut_tiff_of_64_bits_is_named_with_the_reason(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.int64))
+    content = (tmp_path / "a.tif").read_bytes()
+    for length in (8, 100, 1000, len(content) - 8):
+        (tmp_path / "a.tif").write_bytes(content[:length])
+        with pytest.raises(LabelError, match=r"a\.tif (cannot be read as a mask|is empty or of no known format)"):
+            read_mask(tmp_path / "a.tif")
 
 
 def test_a_palette_image_gives_its_indices(tmp_path):

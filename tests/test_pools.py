@@ -278,6 +278,19 @@ def test_the_sizes_of_masks_are_asked_of_the_pool_where_it_knows(tmp_path):
     assert mask_sizes(pool, ["b", "a"]) == [((6, 5), (4, 4)), ((6, 5), (4, 4))]
 
 
+def test_an_image_of_a_folder_knows_its_file_also_in_a_subset_and_others_have_none(tmp_path):
+    pool = image_pool(tmp_path)
+    (tmp_path / "images" / "ward").mkdir()
+    Image.fromarray(IMAGES[0, 0]).save(tmp_path / "images" / "ward" / "x.TIF")
+    pool = ImagePool(tmp_path / "images", grayscale=True)
+    for given in (pool, pool.subset(["ward/x", "b"]), pool.subset(["b", "ward/x"]).subset(["ward/x"])):
+        assert given.file("ward/x") == tmp_path / "images" / "ward" / "x.TIF"
+    assert pool.file("b") == tmp_path / "images" / "b.png"
+    assert ArrayPool(IMAGES, IDS).subset(["a"]).file("a") is None
+    with pytest.raises(DataError, match="no such image in the pool: got 'y'"):
+        pool.file("y")
+
+
 @pytest.mark.parametrize(
     ("ids", "message"),
     [((), "the pool is empty"), (("a", "a"), "two images have one id: got 'a'"), ((1,), "no string")],

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import ConfigurationError, DataError, LabelError
-from alkit.masks import read_mask
+from alkit.masks import class_ids, read_mask
 from alkit.types import Answer, LabelSpec, Query
 
 
@@ -116,7 +116,7 @@ class MaskOracle:
         if isinstance(self.masks, Mapping):
             if id not in self.masks:
                 raise LabelError(f"there is no mask of {id!r}", expected="a key of the mapping")
-            return self._class_ids(np.asarray(self.masks[id]), id)
+            return class_ids(np.asarray(self.masks[id]), self.spec, id, self.values)
         path = self._file(id)
         if not path.is_file():
             raise LabelError(
@@ -124,25 +124,4 @@ class MaskOracle:
                 got=f"no file {path}",
                 hint=f"pattern='{{id}}_segmentation.png' or the like; it is {self.pattern!r}",
             )
-        return self._class_ids(read_mask(path), id)
-
-    def _class_ids(self, mask: npt.NDArray[Any], id: str) -> npt.NDArray[Any]:
-        if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
-            return mask  # LabelSpec.check refuses it
-        present = np.unique(mask).tolist()
-        values = self.values
-        if values is None:
-            if len(self.classes) > 2 or self.ignore == 255 or 255 not in present or not {0, 255}.issuperset(present):
-                return mask
-            values = {0: 0, 255: 1}
-        if strangers := [int(value) for value in present if value not in values]:
-            raise LabelError(
-                f"the mask of {id!r} holds values nobody named",
-                got=strangers[:8],
-                expected=" or ".join(str(value) for value in values),
-                hint="name them in values={...}",
-            )
-        ids = np.zeros(mask.shape, np.uint8)
-        for value, class_id in values.items():
-            ids[mask == value] = class_id
-        return ids
+        return class_ids(read_mask(path), self.spec, id, self.values)
