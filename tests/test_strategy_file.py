@@ -10,7 +10,7 @@ from test_plugins import installed, point  # noqa: F401
 
 import alkit
 from alkit import FeatureExtractor, plugins, strategy_file
-from alkit.cli.run import _strategy as strategy_of_run
+from alkit.cli.parts import _strategy as strategy_of_run
 from alkit.strategy_file import read_strategy
 
 RANKING = '{ name = "uncertainty", score = "entropy", sampler = { name = "members" } }'
