@@ -24,6 +24,7 @@ from .errors import DataError as DataError
 from .errors import ImageError as ImageError
 from .errors import LabelError as LabelError
 from .errors import MissingDependencyError as MissingDependencyError
+from .errors import OracleError as OracleError
 from .errors import QueryError as QueryError
 from .errors import ResumeError as ResumeError
 from .errors import SelectionError as SelectionError

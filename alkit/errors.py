@@ -15,6 +15,7 @@
     ├── SelectionError           a strategy chose what it was not offered, or too much or too little
     ├── StoreError               the record cannot be read or written
     │   └── StoreBusyError       another process is working on it
+    ├── OracleError              a tool in which people label cannot be reached, or does not answer as it should
     └── MissingDependencyError   an optional package is absent; the extra is named
 
 One message answers three questions: what happened, what was got and expected, what to try.
@@ -92,6 +93,10 @@ class StoreError(AlkitError):
 
 class StoreBusyError(StoreError):
     """Another process is working on the record."""
+
+
+class OracleError(AlkitError):
+    """A tool in which people label cannot be reached, refuses what it is sent, or does not answer as it should."""
 
 
 class MissingDependencyError(AlkitError, ImportError):
