@@ -37,6 +37,7 @@ from .learners.ensemble import Ensemble as Ensemble
 from .learners.estimators import EstimatorLearner as EstimatorLearner
 from .learners.segmentation import SegmentationLearner as SegmentationLearner
 from .networks import UNet as UNet
+from .oracles.folder import FolderOracle as FolderOracle
 from .oracles.labels import LabelOracle as LabelOracle
 from .oracles.masks import MaskOracle as MaskOracle
 from .plugins import strategies as strategies

@@ -283,8 +283,8 @@ def test_an_image_of_a_folder_knows_its_file_also_in_a_subset_and_others_have_no
     (tmp_path / "images" / "ward").mkdir()
     Image.fromarray(IMAGES[0, 0]).save(tmp_path / "images" / "ward" / "x.TIF")
     pool = ImagePool(tmp_path / "images", grayscale=True)
-    for given in (pool, pool.subset(["ward/x", "b"]), pool.subset(["b", "ward/x"]).subset(["ward/x"])):
-        assert given.file("ward/x") == tmp_path / "images" / "ward" / "x.TIF"
+    for some in (pool, pool.subset(["ward/x", "b"]), pool.subset(["b", "ward/x"]).subset(["ward/x"])):
+        assert some.file("ward/x") == tmp_path / "images" / "ward" / "x.TIF"
     assert pool.file("b") == tmp_path / "images" / "b.png"
     assert ArrayPool(IMAGES, IDS).subset(["a"]).file("a") is None
     with pytest.raises(DataError, match="no such image in the pool: got 'y'"):

@@ -1,0 +1,1 @@
+"""Exchange with people and their tools by files: pictures, pre-labels and answers in common formats."""

@@ -1,0 +1,532 @@
+"""People who label by files: queries go to one folder, answers come back in another, or in the same one.
+
+::
+
+    outbox/how-to-answer.txt
+           contact-sheet-r02.png          the images of a round on one page, the most wanted first
+           r02-0004-ward_3_0017/          one folder per query, named by its key
+               image.png                  the image, as a copy of its file where there is one
+               prelabel.png               what a model predicts, where there is one: a palette image of class ids
+               query.json                 written last: a folder without it is not finished
+
+    inbox/ann/r02-0004-ward_3_0017.png        a mask (or .tif, .tiff), by the annotator `ann`
+              r02-0004-ward_3_0017.confirmed  beside a mask: it is right although it equals the pre-label
+              r02-0005-ward_3_0021.skip       will not be labelled; the reason may stand in it
+              r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
+              r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not taken
+
+Nothing is ever written over, and no answer is touched. Only notes why an answer was refused come and go.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from alkit.errors import ConfigurationError, DataError, LabelError, StoreError
+from alkit.exchange.pictures import colour, coloured, is_as_coloured, picture
+from alkit.files import ensured, write_atomically
+from alkit.masks import class_ids, mask_values
+from alkit.protocols import Pool
+from alkit.types import Answer, Invalid, LabelSpec, Query, Size, Skip, Withdrawal
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what a query.json says."""
+
+MASKS = (".png", ".tif", ".tiff")
+WORDS = (".skip", ".withdrawn")
+CONFIRMED, NOTE = ".confirmed", ".refused.txt"
+OURS = ("image", "prelabel", "query")
+"""What the files in a query's folder are called, without their endings."""
+
+LONGEST_REASON = 10_000
+"""Bytes."""
+
+KEY = re.compile(r"r\d{2,}-\d{4,}-")
+"""How the key of a query begins."""
+
+PASSING = re.compile(r"(\.(tmp|temp|part|partial|crdownload|swp|bak)|~|^thumbs\.db|^desktop\.ini)$", re.IGNORECASE)
+"""What programs leave in folders for a while."""
+
+HOW = """\
+How to answer
+=============
+
+Each folder here is one image that is to be labelled; begin with the lowest number. In it are the image, a query.json
+that says why it was chosen, and perhaps a prelabel.png: what a model believes, to be corrected.
+
+Make a folder with your name in {inbox} and save in it, for the query {key}:
+
+    {key}.png        the mask: {classes}
+    {key}.skip       instead of a mask, where the image cannot be labelled; write the reason into it
+    {key}.withdrawn  instead of a mask, to take an earlier answer back
+    {key}.confirmed  beside a mask, where the pre-label is right as it is; it may be empty
+
+A mask has one channel and the size of the image; a TIFF (.tif) or a palette image will do. To correct an answer, save
+it anew. Where an answer could not be taken, a file {key}.refused.txt beside it says why.
+"""
+
+
+@dataclass(frozen=True)
+class FolderOracle:
+    """Annotators who are handed files and answer by files; see :mod:`alkit.oracles.folder` for their names.
+
+    Which queries there are is read from `outbox`, so that answers are understood in another process, days later.
+
+    Parameters
+    ----------
+    outbox:
+        Where queries are written.
+    inbox:
+        Where each annotator has a folder of their own, named after them; None for the same folder.
+    classes:
+        Names of the classes, the background first, or a :class:`LabelSpec`, of masks. With two classes a mask of only
+        0 and 255 means class 1 where it is 255, unless 255 is the ignore value.
+    images:
+        The pool; not needed by who only fetches answers.
+    prelabels:
+        By image id a mask, at the image's original size, that is handed over to be corrected.
+    settle:
+        Seconds for which a file must have been left alone before it is read: it may be half-written.
+
+    Raises
+    ------
+    ConfigurationError
+        Labels that are no masks.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import alkit
+    >>> images, masks = alkit.synthetic.lesions(2, size=16)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     oracle = FolderOracle(folder, classes=("skin", "lesion"), images=alkit.ArrayPool(images), settle=0)
+    ...     query = Query("0001", round=0, rank=0, sizes=((16, 16),))
+    ...     oracle.ask([query])
+    ...     (Path(folder) / "ann").mkdir()
+    ...     Image.fromarray(masks[1]).save(Path(folder) / "ann" / f"{query.key}.png")
+    ...     [(answer.id, answer.annotator, answer.label.shape) for answer in oracle.poll()]
+    [('0001', 'ann', (16, 16))]
+    """
+
+    outbox: str | Path
+    inbox: str | Path | None = None
+    _: KW_ONLY
+    classes: LabelSpec | Sequence[str]
+    images: Pool | None = field(default=None, repr=False)
+    prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    settle: float = 2.0
+    spec: LabelSpec = field(init=False, repr=False, compare=False)
+    _out: Path = field(init=False, repr=False, compare=False)
+    _in: Path = field(init=False, repr=False, compare=False)
+    _known: dict[str, _Known] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _given: dict[tuple[str, str, int | None], str] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
+        if spec.per != "pixel":
+            raise ConfigurationError("answers in files are masks", got=f"per={spec.per!r}", expected="per='pixel'")
+        out = Path(self.outbox).expanduser()
+        vars(self).update(spec=spec, _out=out, _in=out if self.inbox is None else Path(self.inbox).expanduser())
+
+    # Asking.
+
+    def ask(self, queries: Sequence[Query]) -> None:
+        """Write what is not there yet: a folder for each query, and a page with the images of each round.
+
+        What is there is left as it is, so that handing over again completes what was cut short.
+
+        Raises
+        ------
+        ConfigurationError
+            The folder holds another query of the same name, of another campaign perhaps; or no pool was given.
+        LabelError
+            A pre-label does not fit its image.
+        ImageError
+            An image's file can no longer be read.
+        StoreError
+            The folder cannot be written.
+        """
+        if self.images is None:
+            raise ConfigurationError("there is no pool to take the images from", hint="FolderOracle(..., images=pool)")
+        for query in queries:
+            self._check_same(query)
+        for query in queries:
+            self._hand_over(query, self.images)
+        if queries and not (self._out / "how-to-answer.txt").exists():
+            write_atomically(self._out / "how-to-answer.txt", self._how(queries[0]).encode())
+        ensured(self._in)
+        for round in sorted({query.round for query in queries}):
+            own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
+            self._show(round, own, self.images)
+
+    def _check_same(self, query: Query) -> None:
+        path = self._out / query.key / "query.json"
+        if path.exists() and (there := _read_query(path)) != _Known.of(query):
+            raise ConfigurationError(
+                f"{path} is another query of the same name",
+                got=f"image {there.id!r} of {_sizes(there.sizes)}",
+                expected=f"image {query.id!r} of {_sizes(query.sizes)}",
+                hint="a folder of its own for each campaign",
+            )
+
+    def _hand_over(self, query: Query, images: Pool) -> None:
+        folder = self._out / query.key
+        there = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+        if "image" not in there:
+            content, suffix = picture(images, query.id)
+            write_atomically(folder / f"image{suffix}", content)
+        if query.id in self.prelabels and "prelabel" not in there:
+            mask = self.spec.check(self.prelabels[query.id], id=query.id, sizes=query.sizes[:1])
+            write_atomically(folder / "prelabel.png", coloured(mask, self.spec))
+        if "query" not in there:
+            facts = json.dumps(self._facts(query), indent=2, ensure_ascii=False)
+            write_atomically(folder / "query.json", facts.encode())
+
+    def _facts(self, query: Query) -> dict[str, Any]:
+        spec, place = self.spec, _from(self._in, self._out / query.key)
+        ids = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
+        names = [*spec.classes, *([] if spec.ignore is None else ["ignored"])]
+        return {
+            "version": VERSION,
+            "query": query.key,
+            "image": query.id,
+            "round": query.round,
+            "rank": query.rank,
+            "score": query.score,
+            "stands_for": query.stands_for,
+            "annotators_wanted": query.wanted,
+            "sizes_allowed": [{"height": height, "width": width} for height, width in query.sizes],
+            "classes": [
+                {"id": id, "name": name, "colour": colour(id, spec)} for id, name in zip(ids, names, strict=True)
+            ],
+            "answer": {
+                "mask": f"{place}/YOUR_NAME/{query.key}.png",
+                "skip": f"{place}/YOUR_NAME/{query.key}.skip",
+                "withdraw": f"{place}/YOUR_NAME/{query.key}.withdrawn",
+                "confirm_the_prelabel": f"{place}/YOUR_NAME/{query.key}.confirmed",
+            },
+        }
+
+    def _how(self, query: Query) -> str:
+        place = _from(self._in, self._out)
+        inbox = "this folder" if place == "." else place
+        return HOW.format(inbox=inbox, key=query.key, classes=self.spec)
+
+    def _show(self, round: int, queries: Sequence[Query], images: Pool) -> None:
+        """Write a contact sheet of these queries, unless sheets that are there show all of them."""
+        number, shown = 1, set[str]()
+        while (path := self._out / f"contact-sheet-r{round:02}{'' if number == 1 else f'-{number}'}.png").exists():
+            shown |= _shown_on(path)
+            number += 1
+        if news := [query for query in queries if query.key not in shown]:
+            write_atomically(path, _sheet(images, news, self.prelabels, round))
+
+    # Fetching.
+
+    def poll(self) -> Iterator[Answer]:
+        """Yield every answer that lies in the inbox, by annotators and keys, also those yielded before.
+
+        An answer that cannot be read comes as :class:`Invalid`, with the reason. What is no answer, and what may be
+        half-written, is passed over: see :meth:`unread`. Before an answer is yielded, the note that an earlier one was
+        refused is removed.
+
+        Raises
+        ------
+        DataError
+            There is no such folder.
+        """
+        for entry in self._scan()[0]:
+            query = self._known[entry.key]
+            answer = self._answer(entry, query) if entry.files else None
+            if answer is not None or not entry.files:
+                with suppress(OSError):
+                    entry.note.unlink()
+            if answer is not None:
+                self._given[answer.id, answer.annotator, answer.revision] = entry.key
+                yield answer
+
+    def refused(self, answer: Answer, reason: str) -> None:
+        """Say in a file beside an answer why it was not taken, and what to do about it."""
+        key = self._given.get((answer.id, answer.annotator, answer.revision))
+        if key is None:
+            return  # it came from elsewhere
+        allowed = f"{_sizes(self._known[key].sizes)}, one channel of {self.spec}"
+        text = (
+            f"The answer to {key} was not taken.\n\nWhy: {reason}\n\n"
+            f"What to do: save it anew as {key}.png. A mask is {allowed}.\n"
+            f"Or, instead of a mask, write why there is none into {key}.skip.\n"
+            f"If the pre-label is right as it is, put an empty file {key}.confirmed beside its copy.\n\n"
+            "The next time answers are fetched, this note is gone or written anew.\n"
+        )
+        try:
+            write_atomically(self._in / answer.annotator / f"{key}{NOTE}", text.encode())
+        except StoreError as error:
+            log.warning("nobody is told why the answer to %s was refused: %s", key, error)
+
+    def unread(self) -> dict[Path, str]:
+        """Return the files that :meth:`poll` passes over though somebody may have meant them as answers, and why."""
+        entries, strays = self._scan()
+        for entry in entries:
+            for path in entry.files:
+                if reason := self._unsettled(path):
+                    strays[path] = reason
+        return strays
+
+    def _scan(self) -> tuple[list[_Entry], dict[Path, str]]:
+        """Return what lies in the inbox, by annotator and key, and what is no answer, with the reason."""
+        if not self._in.is_dir():
+            raise DataError("there is no such folder of answers", got=self._in, hint="check the path")
+        strays: dict[Path, str] = {}
+        for folder in _visible(self._out, strays):
+            if KEY.match(folder.name) and folder.is_dir():
+                self._read_query(folder, strays)
+        entries: list[_Entry] = []
+        for path in _visible(self._in, strays):
+            if KEY.match(path.name) and path.is_dir():
+                self._look_for_misplaced(path, strays)
+            elif path.is_dir():
+                if not (self._out.is_dir() and path.samefile(self._out)):
+                    entries += self._scan_annotator(path, strays)
+            elif _ending(path.name) and not path.name.startswith("contact-sheet-"):
+                strays[path] = "answers belong in a folder that bears the annotator's name"
+        return entries, strays
+
+    def _scan_annotator(self, folder: Path, strays: dict[Path, str]) -> list[_Entry]:
+        annotator = folder.name
+        try:
+            annotator.encode()
+        except UnicodeEncodeError:
+            strays[folder] = "the name of this folder is no Unicode text"
+            return []
+        files: dict[str, dict[str, Path]] = {}
+        for path in _visible(folder, strays):
+            ending = _ending(path.name)
+            key = path.name[: len(path.name) - len(ending)]
+            if path.is_dir():
+                strays[path] = "folders inside an annotator's folder are not looked into"
+            elif not ending:
+                strays[path] = f"no answer ends like this, but in {' '.join((*MASKS, *WORDS))}"
+            elif key not in self._known:
+                strays[path] = f"there is no query {key!r} in {self._out}"
+            elif not path.is_file():
+                strays[path] = "this is no file"
+            elif ending in files.get(key, {}):
+                strays[path] = f"there is {files[key][ending].name} already"
+            else:
+                files.setdefault(key, {})[ending] = path
+        entries = [_Entry.of(annotator, folder, key, own) for key, own in sorted(files.items())]
+        strays.update((entry.confirmed, "there is no mask beside it") for entry in entries if entry.idle_confirmation)
+        return entries
+
+    def _read_query(self, folder: Path, strays: dict[Path, str]) -> None:
+        """Get to know a query; one that is not finished yet has no query.json."""
+        path = folder / "query.json"
+        if folder.name not in self._known and path.is_file():
+            try:
+                query = _read_query(path)
+                if query.key != folder.name:
+                    raise DataError(f"this is query {query.key!r} in the folder of another")
+            except DataError as reason:
+                strays[path] = str(reason)
+            else:
+                self._known[query.key] = query
+        self._look_for_misplaced(folder, strays)
+
+    def _look_for_misplaced(self, folder: Path, strays: dict[Path, str]) -> None:
+        """Find what was saved in the folder of a query though it is an answer."""
+        for path in _visible(folder, strays):
+            if path.stem not in OURS:
+                strays[path] = f"this is the folder of a query; answers go to {self._in}/NAME/{folder.name}.png"
+            elif path.name == "prelabel.png" and not is_as_coloured(path):
+                strays[path] = f"somebody changed this pre-label; answers go to {self._in}/NAME/{folder.name}.png"
+
+    def _unsettled(self, path: Path) -> str | None:
+        """Say why a file cannot be read yet; None where it can."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return "it has just gone"
+        if not facts.st_size and _ending(path.name) in MASKS:
+            return "it is empty"
+        age = time.time() - facts.st_mtime
+        if age < self.settle:
+            return f"it may be half-written: it changed {age:.1f} s ago, and is read after {self.settle:g} s"
+        return None
+
+    def _answer(self, entry: _Entry, query: _Known) -> Answer | None:
+        """Return an answer, or None where its files are not at rest."""
+        if any(self._unsettled(path) for path in entry.files):
+            return None
+        try:
+            before = [_stamp(path) for path in entry.files]
+            label = self._label(entry, query)
+            if [_stamp(path) for path in entry.files] != before:
+                return None
+        except FileNotFoundError:
+            return None
+        revision = max(modified for _, modified in before)
+        return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed in entry.files)
+
+    def _label(self, entry: _Entry, query: _Known) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
+        names = " and ".join(path.name for path in (*entry.masks, *entry.words))
+        if len(entry.words) > 1 or (entry.words and entry.masks):
+            return Invalid(f"there are two answers, {names}; leave one of them")
+        try:
+            if entry.words:
+                return _word(entry.words[0])
+            masks = [self._mask(path, query) for path in entry.masks]
+        except LabelError as reason:
+            return Invalid(str(reason))
+        except FileNotFoundError:
+            raise
+        except OSError as reason:
+            return Invalid(f"{names} cannot be read ({reason.strerror})")
+        if any(not np.array_equal(masks[0], other) for other in masks[1:]):
+            return Invalid(f"there are two answers, {names}, and they differ; leave one of them")
+        return masks[0]
+
+    def _mask(self, path: Path, query: _Known) -> npt.NDArray[Any]:
+        return class_ids(mask_values(path.read_bytes(), path.name), self.spec, query.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a query from its query.json."""
+
+    key: str
+    id: str
+    sizes: tuple[Size, ...]
+
+    @classmethod
+    def of(cls, query: Query) -> _Known:
+        return cls(query.key, query.id, query.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The files of one annotator about one query."""
+
+    annotator: str
+    key: str
+    masks: tuple[Path, ...]
+    words: tuple[Path, ...]
+    confirmed: Path
+    files: tuple[Path, ...]
+    """All that make up the answer; none where there is only a note, or a confirmation of nothing."""
+    note: Path
+    idle_confirmation: bool
+
+    @classmethod
+    def of(cls, annotator: str, folder: Path, key: str, own: Mapping[str, Path]) -> _Entry:
+        masks = tuple(own[ending] for ending in MASKS if ending in own)
+        words = tuple(own[ending] for ending in WORDS if ending in own)
+        said = tuple(own[ending] for ending in (CONFIRMED,) if ending in own)
+        confirmed, files = (said or (folder / f"{key}{CONFIRMED}",))[0], masks + words + (said if masks else ())
+        return cls(annotator, key, masks, words, confirmed, files, folder / f"{key}{NOTE}", bool(said and not masks))
+
+
+def _ending(name: str) -> str:
+    """Return the ending that makes a file an answer or a note, in lower case; empty where it is neither."""
+    lower = name.lower()
+    return next((ending for ending in (*MASKS, *WORDS, CONFIRMED, NOTE) if lower.endswith(ending)), "")
+
+
+def _visible(folder: Path, strays: dict[Path, str]) -> list[Path]:
+    """Return what lies in a folder, by name, but for what is hidden or what programs leave there for a while."""
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as reason:
+        strays[folder] = f"this folder cannot be read ({reason.strerror})"
+        return []
+    return [path for path in found if not path.name.startswith((".", "~")) and not PASSING.search(path.name)]
+
+
+def _read_query(path: Path) -> _Known:
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["version"] != VERSION:
+            raise ValueError(f"version {facts['version']}")
+        sizes = tuple((int(size["height"]), int(size["width"])) for size in facts["sizes_allowed"])
+        return _Known(str(facts["query"]), str(facts["image"]), sizes)
+    except (OSError, KeyError, TypeError, ValueError) as reason:
+        raise DataError(
+            f"{path} is no longer what alkit wrote", got=reason, hint="remove it, and hand the query over again"
+        ) from reason
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _word(path: Path) -> Skip | Withdrawal | Invalid:
+    content = path.read_bytes()
+    if len(content) > LONGEST_REASON:
+        return Invalid(f"{path.name} holds {len(content)} bytes, too many for a reason")
+    try:
+        reason = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return Invalid(f"{path.name} holds something else than text; save the reason as UTF-8")
+    return Skip(reason) if path.suffix.lower() == ".skip" else Withdrawal(reason)
+
+
+def _sizes(sizes: Sequence[Size]) -> str:
+    return " or ".join(f"{width} x {height} pixels" for height, width in sizes)
+
+
+def _from(place: Path, start: Path) -> str:
+    """Return the way from one folder to another, which also holds on another machine that sees both."""
+    try:
+        return Path(os.path.relpath(place, start)).as_posix()
+    except ValueError:  # on another drive
+        return place.absolute().as_posix()
+
+
+def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int) -> bytes:
+    from alkit.report.sheets import contact_sheet
+
+    figure = contact_sheet(
+        images,
+        [query.id for query in queries],
+        masks={query.id: _thinned(prelabels[query.id]) for query in queries if query.id in prelabels},
+        captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
+        title=f"Round {round}: {len(queries)} images, the most wanted first",
+        columns=max(6, 1 + math.isqrt(len(queries) - 1)),
+    )
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=120, metadata={"alkit": json.dumps([query.key for query in queries])})
+    return file.getvalue()
+
+
+def _thinned(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return every n-th pixel, for an outline no one looks at closely: those of large masks take seconds."""
+    rows, columns = (max(1, side // 256) for side in mask.shape)
+    return mask[::rows, ::columns]
+
+
+def _shown_on(path: Path) -> set[str]:
+    """Return the keys of the queries on a contact sheet; none where it is another picture."""
+    try:
+        with Image.open(path) as image:
+            return set(json.loads(image.info.get("alkit", "[]")))
+    except (OSError, ValueError, SyntaxError):
+        return set()
