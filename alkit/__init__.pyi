@@ -39,6 +39,7 @@ from .learners.segmentation import SegmentationLearner as SegmentationLearner
 from .networks import UNet as UNet
 from .oracles.folder import FolderOracle as FolderOracle
 from .oracles.labels import LabelOracle as LabelOracle
+from .oracles.labelstudio import LabelStudioOracle as LabelStudioOracle
 from .oracles.masks import MaskOracle as MaskOracle
 from .plugins import strategies as strategies
 from .plugins import strategy as strategy

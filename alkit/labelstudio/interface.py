@@ -1,0 +1,88 @@
+"""The labelling interface of a project: the XML that says what an annotator sees and can draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from alkit.errors import ConfigurationError
+from alkit.labelstudio.regions import IGNORED, Kind, names
+from alkit.types import LabelSpec
+
+TAGS: dict[Kind, str] = {"bitmask": "BitmaskLabels", "brush": "BrushLabels", "polygon": "PolygonLabels"}
+
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of the labels, in turn; they can be told apart by the colour-blind, too (Okabe and Ito)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Where in an interface the regions belong.
+
+    Parameters
+    ----------
+    control:
+        Name of the tag by which they are drawn.
+    image:
+        Name of the tag of the image they are drawn on.
+    data:
+        Under which key of a task its image is.
+    """
+
+    control: str
+    image: str
+    data: str
+
+
+def interface(spec: LabelSpec, kind: Kind) -> str:
+    """Return the interface by which these classes can be drawn; the background is what nobody draws.
+
+    A task's ``alkit_note`` stands above the image.
+
+    Examples
+    --------
+    >>> tags_of(interface(LabelSpec(("skin", "lesion")), "brush"), LabelSpec(("skin", "lesion")), "brush")
+    Tags(control='label', image='image', data='image')
+    """
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Header", value="$alkit_note", size="5")
+    control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
+    for number, name in enumerate(_labels(spec)):
+        colour = "#888888" if name == IGNORED and spec.ignore is not None else COLOURS[number % len(COLOURS)]
+        ElementTree.SubElement(control, "Label", value=name, background=colour)
+    ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
+    """Return where in the interface `config` regions of this kind belong.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no XML, or these classes cannot be drawn in this way by it.
+    """
+    try:
+        view = ElementTree.fromstring(config)
+    except ElementTree.ParseError as reason:
+        raise ConfigurationError("the project's labelling interface is no XML", got=reason) from reason
+    images = {image.get("name"): image.get("value", "") for image in view.iter("Image")}
+    wanted, offered = set(_labels(spec)), []
+    for control in view.iter(TAGS[kind]):
+        labels = [str(label.get("value")) for label in control.iter("Label")]
+        offered.append(labels)
+        image = control.get("toName")
+        if wanted.issubset(labels) and images.get(image, "").startswith("$"):
+            return Tags(str(control.get("name")), str(image), images[image][1:])
+    raise ConfigurationError(
+        "the project's labelling interface does not offer these classes",
+        got=" and ".join(f"{TAGS[kind]} of {', '.join(labels) or 'nothing'}" for labels in offered)
+        or f"no {TAGS[kind]}",
+        expected=f"{TAGS[kind]} of {', '.join(_labels(spec))} on an image",
+        hint="mend it in the project's settings, or name another project",
+    )
+
+
+def _labels(spec: LabelSpec) -> list[str]:
+    return [name for name, value in names(spec).items() if value]
