@@ -260,6 +260,14 @@ def test_arguments_that_cannot_work_are_refused(tmp_path):
 # Fetching.
 
 
+def test_answers_are_understood_where_the_queries_are_known_from_elsewhere(tmp_path):
+    asked = query(3)
+    answer(tmp_path / "in", asked)
+    oracle = FolderOracle(tmp_path / "in", classes=CLASSES, queries=[asked])
+    assert [one.id for one in oracle.poll()] == ["0003"]
+    assert list(FolderOracle(tmp_path / "in", classes=CLASSES).poll()) == []
+
+
 @pytest.fixture
 def place(tmp_path):
     """Return a folder with six queries in it."""

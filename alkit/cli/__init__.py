@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from alkit.cli import demo, fit, new_strategy, predict, repair, run, start, status, strategies, take_back
+from alkit.cli import (
+    ask,
+    demo,
+    export,
+    fit,
+    new_strategy,
+    predict,
+    repair,
+    run,
+    start,
+    status,
+    strategies,
+    take_back,
+    tell,
+)
 from alkit.cli.progress import StoppedError
 from alkit.errors import AlkitError
 
@@ -30,11 +44,14 @@ STRATEGIES = "Strategies"
 TRIAL = "Where the masks are there already"
 
 app.command("start", rich_help_panel=CAMPAIGN)(start.start)
+app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
+app.command("tell", rich_help_panel=CAMPAIGN)(tell.tell)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)
 app.command("predict", rich_help_panel=CAMPAIGN)(predict.predict)
+app.command("export", rich_help_panel=CAMPAIGN)(export.export)
 app.command("repair", rich_help_panel=CAMPAIGN)(repair.repair)
 app.command("demo", rich_help_panel=TRIAL)(demo.demo)
 app.command("run", rich_help_panel=TRIAL)(run.run)

@@ -25,3 +25,7 @@ WarmStart = Annotated[bool, typer.Option(help="Start the learner from the self-s
 Param = Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Ignore = Annotated[int | None, typer.Option(help="Mask value that does not count.")]
+Url = Annotated[str | None, typer.Option(help="Address of Label Studio; its token is in ALKIT_LABEL_STUDIO_TOKEN.")]
+Project = Annotated[
+    str | None, typer.Option(help="Title or number of the project in Label Studio; default: the record's name.")
+]

@@ -87,7 +87,8 @@ it anew. Where an answer could not be taken, a file {key}.refused.txt beside it 
 class FolderOracle:
     """Annotators who are handed files and answer by files; see :mod:`alkit.oracles.folder` for their names.
 
-    Which queries there are is read from `outbox`, so that answers are understood in another process, days later.
+    Which queries there are is read from `outbox`, so that answers are understood in another process, days later; or it
+    is said, where the answers lie elsewhere.
 
     Parameters
     ----------
@@ -102,6 +103,8 @@ class FolderOracle:
         The pool; not needed by who only fetches answers.
     prelabels:
         By image id a mask, at the image's original size, that is handed over to be corrected.
+    queries:
+        Queries that may be answered besides those found in `outbox`, such as all of a record's.
     settle:
         Seconds for which a file must have been left alone before it is read: it may be half-written.
 
@@ -131,6 +134,7 @@ class FolderOracle:
     classes: LabelSpec | Sequence[str]
     images: Pool | None = field(default=None, repr=False)
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    queries: Sequence[Query] = field(default=(), repr=False)
     settle: float = 2.0
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _out: Path = field(init=False, repr=False, compare=False)
@@ -143,6 +147,7 @@ class FolderOracle:
         if spec.per != "pixel":
             raise ConfigurationError("answers in files are masks", got=f"per={spec.per!r}", expected="per='pixel'")
         out = Path(self.outbox).expanduser()
+        self._known.update((query.key, _Known.of(query)) for query in self.queries)
         vars(self).update(spec=spec, _out=out, _in=out if self.inbox is None else Path(self.inbox).expanduser())
 
     # Asking.

@@ -1,0 +1,62 @@
+"""``alkit ask``: choose the next images and hand them to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alkit.cli import options
+
+
+def ask(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", help="How many images; not needed while some are open.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder to write them to.")] = None,
+    to: Annotated[str | None, typer.Option(help="label-studio, instead of a folder.")] = None,
+    url: options.Url = None,
+    project: options.Project = None,
+    control: Annotated[str, typer.Option(help="How people draw in Label Studio: bitmask, brush, polygon.")] = "bitmask",
+    prelabels: Annotated[
+        bool, typer.Option("--prelabels/--no-prelabels", help="Hand over what the last model predicts, to correct.")
+    ] = True,
+) -> None:
+    """Train on what is labelled, choose the images most worth labelling, and hand them over with what they stand for.
+
+    While some are open, nothing is chosen: those are handed over again, which asks nobody twice. Where they went the
+    last time they go again, if no other place is given.
+
+    [dim]Examples:[/dim]
+
+    [cyan]alkit ask campaign.db -n 35 --out exchange[/cyan]
+
+    [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
+    """
+    import alkit
+    from alkit.cli.fit import said
+    from alkit.cli.places import place_of, remember
+    from alkit.cli.progress import progress_bar
+    from alkit.errors import ConfigurationError
+
+    with progress_bar(str(store)) as report:
+        experiment = alkit.Experiment.open(store, report=report)
+        place = place_of(store, out, to, url, project, control)
+        was_open, rounds = experiment.open_ids, len(experiment.history)
+        if not was_open and number is None:
+            raise ConfigurationError("nothing is open, so how many images shall be chosen?", hint="-n 35")
+        if not was_open and any(
+            answer.kind == "label" and answer.counts for one in experiment.standings() for answer in one.answers
+        ):
+            experiment.fit()
+        ids = experiment.ask(number)
+        drafts = experiment.prelabels() if prelabels else {}
+        remember(store, place)
+        experiment.send(place.oracle(experiment.spec, experiment.queries(), experiment.pool, drafts))
+    if len(experiment.history) > rounds:
+        typer.echo(said(experiment.history[-1]))
+    what = "were open already and are handed over again" if was_open else "are asked for"
+    typer.echo(f"{len(ids)} images {what}, {len(drafts)} with a pre-label: {place}")
+    typer.echo(f"Next, when there are masks: alkit tell {store} {place.option}")
