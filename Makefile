@@ -4,13 +4,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint label-studio clean
 
 demo: $(VENV)/installed
 	$(BIN)/alkit demo --out demo
 
 test: $(VENV)/installed lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+
+# A real Label Studio and a real browser, in an environment of their own (1 GB). ALKIT_KEEP=1 renews the screenshots.
+label-studio: $(VENV)/installed .label-studio/installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m live tests/labelstudio
+
+.label-studio/installed: tests/labelstudio/requirements.txt $(VENV)/installed
+	test -x .label-studio/venv/bin/python || $(PYTHON) -m venv .label-studio/venv
+	$(BIN)/python -m uv pip install --python .label-studio/venv/bin/python --requirement $<
+	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }
+	touch $@
 
 slow: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
@@ -28,4 +38,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .label-studio demo

@@ -6,12 +6,16 @@ Drags are in fractions of the image's width and height. It ends with an error wh
 not on this machine.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -22,6 +26,8 @@ CANVAS = ".konvajs-content canvas >> nth=0"
 
 
 def main(url: str, plan: dict) -> None:
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=CHROMIUM, args=FLAGS, viewport={"width": 1280, "height": 860}
@@ -89,6 +95,13 @@ def press(page: Page, url: str, project: int, name: str) -> None:
     page.wait_for_timeout(1500)
 
 
+def wait_for_draft(page: Page, url: str, project: int) -> None:
+    """Wait until the editor has kept what is drawn, and leave it at that."""
+    page.wait_for_timeout(1000)
+    page.reload()
+    shown(page)
+
+
 def screenshot(page: Page, url: str, project: int, path: str) -> None:
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
@@ -101,6 +114,7 @@ STEPS = {
     "draw": draw,
     "press": press,
     "screenshot": screenshot,
+    "wait for draft": wait_for_draft,
 }
 
 if __name__ == "__main__":

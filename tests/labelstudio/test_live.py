@@ -1,0 +1,222 @@
+"""Label Studio as it is: a server of its own on loopback, and a browser in which somebody draws, skips and corrects.
+
+``make label-studio`` installs what is needed and runs this. With ``ALKIT_KEEP=1`` it also writes the screenshots into
+``docs/figures`` and the exchanges that the other tests play back.
+"""
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from replay import Recording, serving
+from server import running
+
+import alkit
+from alkit import LabelStudioOracle, Query
+from alkit.labelstudio.client import TOKEN, Client
+from alkit.labelstudio.regions import alpha_of
+from alkit.types import Invalid, Skip
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / ".label-studio" / "venv" / "bin"
+KEEP = bool(os.environ.get("ALKIT_KEEP"))
+SIZE = (256, 256)
+SPEC = alkit.LabelSpec(("skin", "lesion"))
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if not (PROGRAMS / "label-studio").is_file():
+        pytest.fail("Label Studio is not installed: run `make label-studio`")
+    with running(PROGRAMS / "label-studio", tmp_path_factory.mktemp("label-studio")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def token(server, monkeypatch):
+    monkeypatch.setenv(TOKEN, server.token)
+
+
+@pytest.fixture(scope="module")
+def recorder(server):
+    with serving(Recording(server.url)) as recorder:
+        yield recorder
+        if KEEP:
+            kept = {"server": "Label Studio 1.23.2", "exchanges": recorder.scrubbed([server.token, server.password])}
+            (Path(__file__).parent / "exchanges.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    images, _ = alkit.synthetic.lesions(12, size=SIZE[0], seed=5)
+    for number, row in enumerate(CHOSEN):
+        gray = images[row, 0].astype(float)
+        colour = np.stack([np.clip(gray * share + base, 0, 255) for share, base in TINT], -1)
+        Image.fromarray(colour.astype(np.uint8)).save(folder / f"mole-{number}.png")
+    return folder
+
+
+CHOSEN = (10, 6, 11, 5)
+TINT = ((0.9, 25), (0.85, 5), (0.8, 0))
+QUERIES = [Query(f"mole-{n}", 0, n, (SIZE,), stands_for=f"{12 - n} images like it") for n in range(4)]
+
+
+def prelabel():
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    return (((rows - 140) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1).astype(np.uint8)
+
+
+def annotate(server, project, steps, folder):
+    """Let somebody do these steps in a browser."""
+    plan = {"email": server.email, "password": server.password, "project": project, "steps": steps}
+    (folder / "plan.json").write_text(json.dumps({**plan, "failure": str(folder / "failure.png")}))
+    done = subprocess.run(
+        [PROGRAMS / "python", Path(__file__).parent / "browser.py", server.url, folder / "plan.json"],
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:] + str(folder / "failure.png")
+
+
+def by_id(answers):
+    return {answer.id: answer for answer in answers}
+
+
+def painted(annotation):
+    """Return what an annotation's bitmasks paint: the obvious way."""
+    return np.any([alpha_of(region["value"]["imageDataURL"]) >= 128 for region in annotation["result"]], axis=0)
+
+
+def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, recorder, folder, tmp_path):
+    shots = ROOT / "docs" / "figures" if KEEP else tmp_path
+    oracle = LabelStudioOracle(
+        recorder.url, "Moles", classes=SPEC, images=folder, prelabels={"mole-0": prelabel()}, model_version="round-0"
+    )
+    oracle.ask(QUERIES)
+    oracle.ask(QUERIES)
+    assert list(oracle.poll()) == []
+
+    client = Client(server.url)
+    (project,) = client.get("/api/projects/")["results"]
+    assert project["task_number"] == 4
+    tasks = {task["data"]["alkit_id"]: task["id"] for task in client.get("/api/tasks", project=project["id"])["tasks"]}
+    steps = [
+        ["label all"],
+        ["screenshot", str(shots / "label-studio-prelabel.png")],
+        ["draw", "lesion", [0.45, 0.72], [0.62, 0.66]],
+        ["screenshot", str(shots / "label-studio-drawn.png")],
+        ["press", "Submit"],
+        ["press", "Skip"],
+        ["draw", "lesion", [0.4, 0.4], [0.6, 0.6]],
+        ["press", "Submit"],
+        ["draw", "lesion", [0.4, 0.4], [0.5, 0.5]],
+        ["wait for draft"],
+    ]
+    annotate(server, project["id"], steps, tmp_path)
+    first = by_id(oracle.poll())
+    assert set(first) == {"mole-0", "mole-1", "mole-2"}, "the draft of mole-3 is no answer"
+    corrected = first["mole-0"]
+    assert {answer.annotator for answer in first.values()} == {server.email}
+    assert all(answer.seconds > 0 for answer in first.values())
+    assert corrected.confirmed
+    assert corrected.label.shape == SIZE
+    assert (corrected.label >= prelabel()).all(), "what was in the pre-label stays"
+    added = corrected.label.astype(bool) & ~prelabel().astype(bool)
+    assert added[int(0.66 * 256), int(0.62 * 256)], "and what was drawn is added"
+    assert first["mole-1"].label == Skip()
+    stroke = first["mole-2"].label
+    assert stroke[128, 128] == 1
+    assert stroke[10, 10] == 0
+
+    before = datetime.now(UTC)
+    annotate(
+        server,
+        project["id"],
+        [["open", tasks["mole-2"]], ["draw", "lesion", [0.2, 0.8], [0.3, 0.8]], ["press", "Update"]],
+        tmp_path,
+    )
+    changed = LabelStudioOracle(recorder.url, "Moles", classes=SPEC, since=before)
+    (revised,) = changed.poll()
+    assert revised.id == "mole-2"
+    assert revised.annotator == first["mole-2"].annotator
+    assert revised.revision > first["mole-2"].revision
+    assert revised.label[int(0.8 * 256), int(0.25 * 256)] == 1
+    assert (revised.label >= stroke).all()
+
+    for answer in oracle.poll():
+        (annotation,) = client.get(f"/api/tasks/{tasks[answer.id]}/")["annotations"]
+        if not annotation["was_cancelled"]:
+            np.testing.assert_array_equal(answer.label, painted(annotation))
+
+    oracle.refused(revised, "it holds no lesion")
+    note = client.get(f"/api/tasks/{tasks['mole-2']}/")["data"]["alkit_note"]
+    assert note.endswith(f"by {server.email} was not taken: it holds no lesion")
+    assert len(list(oracle.poll())) == 3, "a note changes no answer"
+
+
+@pytest.mark.parametrize("control", ["bitmask", "brush", "polygon"])
+def test_every_kind_of_region_goes_there_and_back_pixel_for_pixel(server, recorder, folder, control):
+    mask = prelabel()
+    mask[120:130, 110:140] = 0  # a hole
+    oracle = LabelStudioOracle(
+        recorder.url, f"Moles {control}", classes=SPEC, images=folder, control=control, prelabels={"mole-0": mask}
+    )
+    oracle.ask(QUERIES)
+    client = Client(server.url)
+    (project,) = client.get("/api/projects/", title=f"Moles {control}")["results"]
+    tasks = client.get("/api/tasks", project=project["id"], fields="all")["tasks"]
+    assert [task["data"]["alkit_query"] for task in tasks] == [query.key for query in QUERIES], "in rank order"
+    (predicted,) = tasks[0]["predictions"]
+
+    # Taken over in bulk, by nobody's eye:
+    everything = {"selectedItems": {"all": False, "included": [tasks[0]["id"]]}, "model_version": "alkit"}
+    client.post("/api/dm/actions", everything, id="predictions_to_annotations", project=project["id"])
+    # Submitted; empty; turned; skipped, and submitted after all:
+    for task, body in (
+        (tasks[1], {"result": predicted["result"], "lead_time": 4.5}),
+        (tasks[2], {"result": [], "lead_time": 1}),
+        (tasks[3], {"result": [{**predicted["result"][0], "image_rotation": 90}], "lead_time": 2}),
+        (tasks[1], {"result": [], "was_cancelled": True}),
+    ):
+        client.post(f"/api/tasks/{task['id']}/annotations/", body)
+
+    copied, submitted, skipped, empty, turned = sorted(oracle.poll(), key=lambda answer: (answer.id, answer.revision))
+    np.testing.assert_array_equal(copied.label, mask)
+    assert not copied.confirmed
+    np.testing.assert_array_equal(submitted.label, mask)
+    assert (submitted.id, submitted.seconds, submitted.confirmed) == ("mole-1", 4.5, True)
+    assert (skipped.id, skipped.label) == ("mole-1", Skip())
+    assert (empty.id, empty.label.shape, empty.label.any()) == ("mole-2", SIZE, False)
+    assert turned.id == "mole-3"
+    assert isinstance(turned.label, Invalid)
+    assert "turned" in turned.label.reason
+
+
+def test_a_personal_access_token_is_exchanged(server, monkeypatch):
+    made = Client(server.url).post("/api/token/", {})
+    monkeypatch.setenv(TOKEN, made["token"])
+    client = Client(server.url)
+    assert client.get("/api/current-user/whoami")["email"] == server.email
+    client._access.token = "expired"
+    assert client.get("/api/current-user/whoami")["email"] == server.email
+
+
+def test_a_wrong_token_a_wrong_project_and_a_stopped_server_are_said_clearly(server, monkeypatch):
+    with pytest.raises(alkit.OracleError, match="nothing there: GET /api/projects/999/: got 404"):
+        list(LabelStudioOracle(server.url, 999, classes=SPEC).poll())
+    with pytest.raises(alkit.OracleError, match="there is no project 'Nobody made it'"):
+        list(LabelStudioOracle(server.url, "Nobody made it", classes=SPEC).poll())
+    monkeypatch.setenv(TOKEN, "wrong")
+    with pytest.raises(alkit.OracleError, match=f"does not accept the token in {TOKEN}: got 401"):
+        list(LabelStudioOracle(server.url, "Moles", classes=SPEC).poll())
+    with pytest.raises(alkit.OracleError, match="cannot be reached"):
+        list(LabelStudioOracle("http://127.0.0.1:9", "Moles", classes=SPEC).poll())
