@@ -109,8 +109,7 @@ class Labels:
 
 def _files(known: Answered) -> tuple[str, ...]:
     """Return the files of the labels of one image, those of older revisions first."""
-    labels = sorted(known.labels, key=lambda answer: (answer.revision, answer.annotator))
-    return tuple(answer.label for answer in labels if answer.label is not None)
+    return tuple(answer.label for answer in known.labels if answer.label is not None)
 
 
 def _encoded(label: Label) -> tuple[bytes, str]:

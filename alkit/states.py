@@ -76,8 +76,8 @@ class Answered:
 
     @property
     def labels(self) -> tuple[Recorded, ...]:
-        """The labels among them; none where everybody skipped the image."""
-        return tuple(answer for answer in self.counted if answer.kind == "label")
+        """The labels among them, those of older revisions first; none where everybody skipped the image."""
+        return _in_order(answer for answer in self.counted if answer.kind == "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,10 @@ class Standing:
     sent_at: str | None
     answers: tuple[Recorded, ...]
     missing: int
+
+
+def _in_order(answers: Iterable[Recorded]) -> tuple[Recorded, ...]:
+    return tuple(sorted(answers, key=lambda answer: (answer.revision, answer.annotator)))
 
 
 def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
@@ -152,7 +156,9 @@ def standings(
         if answer.kind == "invalid" and (own is None or own.revision < answer.revision):
             invalid.setdefault(answer.id, []).append(answer)
     used = {answer.id for answer in answers if answer.number in consumed}
-    now = {(answer.id, answer.label) for answer in answers if answer.number in last}
+    now: dict[str, list[str | None]] = {}  # by image the files of the last model, in the order that a rule joins them
+    for answer in _in_order(answer for answer in answers if answer.number in last):
+        now.setdefault(answer.id, []).append(answer.label)
     found = []
     for entry in asked:
         id, left = entry.query.id, missing(entry, known)
@@ -160,22 +166,20 @@ def standings(
             found.append(Standing(entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
             continue
         theirs = tuple(own for _, own in sorted(by_annotator.get(id, {}).items()))
-        state = _state(entry, theirs, left, id in used, now)
+        state = _state(entry, theirs, left, id in used, now.get(id))
         told = (*invalid.get(id, ()), *theirs)
         found.append(Standing(entry.query, state, entry.asked_at, entry.sent_at, told, left))
     return tuple(found)
 
 
-def _state(
-    entry: Asked, theirs: Sequence[Recorded], left: int, used: bool, now: Collection[tuple[str, str | None]]
-) -> State:
+def _state(entry: Asked, theirs: Sequence[Recorded], left: int, used: bool, now: Sequence[str | None] | None) -> State:
     counted = [answer for answer in theirs if answer.counts]
     labels = [answer for answer in counted if answer.kind == "label"]
     if left and any(answer.rejected is not None for answer in theirs):
         return State.REJECTED
     if left:
         return State.PARTIAL if counted else State.PENDING if entry.sent_at is None else State.ASKED
-    if labels and all((answer.id, answer.label) in now for answer in labels):
+    if labels and [answer.label for answer in _in_order(labels)] == now:
         return State.CONSUMED
     if labels:
         return State.STALE if used else State.ANSWERED
