@@ -6,9 +6,12 @@ decides about all answers of a call, and nobody can come between that look and t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
 from alkit.labels import Labels
@@ -17,10 +20,13 @@ from alkit.protocols import Pool
 from alkit.settings import Settings
 from alkit.states import Asked, Recorded, latest
 from alkit.store import Store
-from alkit.types import Answer, Invalid, Receipt, Skip, Withdrawal
+from alkit.types import Answer, Invalid, LabelSpec, Receipt, Skip, Withdrawal
 
 UNKNOWN = -1
 """Stands for the revision of an answer that does not say which it is, until it is recorded."""
+
+GREATEST = 2**62
+"""No revision is greater, so that there is always room for a later one; nanoseconds will do until 2116."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +40,12 @@ class Answers:
 
     def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:
         """Record all these answers, or none where one is wrong: see :meth:`alkit.Experiment.tell`."""
-        ever_asked = self.store.ever_asked()
-        drafts = [(answer, self._draft(answer, ever_asked)) for answer in answers]
+        ever_asked, spec = self.store.ever_asked(), cache(lambda: self.settings.spec)
+        drafts = [(answer, self._draft(answer, ever_asked, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            settled = [self._settled(draft, answer, asked, known, revise) for answer, draft in drafts]
+            before = _Before(asked, known)
+            settled = [self._settled(draft, answer, before, revise) for answer, draft in drafts]
             return [entry for entry in settled if entry is not None]
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
@@ -46,10 +53,10 @@ class Answers:
     def receive(self, answers: Iterable[Answer]) -> Receipt:
         """Record what can be taken, and what is wrong as invalid: see :meth:`alkit.Experiment.receive`."""
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
-        ever_asked = self.store.ever_asked()
+        ever_asked, spec = self.store.ever_asked(), cache(lambda: self.settings.spec)
         for answer in answers:
             try:
-                drafts.append((answer, self._draft(answer, ever_asked)))
+                drafts.append((answer, self._draft(answer, ever_asked, spec)))
             except AlkitError as reason:
                 drafts.append((answer, reason))
         taken: list[Answer] = []
@@ -57,54 +64,54 @@ class Answers:
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            seen = list(known)  # and what this call adds: an image may be answered twice in it
+            before = _Before(asked, known)
+            news: list[Recorded] = []
             for answer, draft in drafts:
                 try:
                     if isinstance(draft, AlkitError):
                         raise draft
-                    entry = self._settled(draft, answer, asked, seen, revise=True)
+                    entry = self._settled(draft, answer, before, revise=True)
                 except AlkitError as reason:
                     refused.append((answer, str(reason)))
-                    entry = _invalid(answer, str(reason), asked, seen)
+                    entry = _invalid(answer, str(reason), before) if answer.id in ever_asked else None
                 else:
-                    own = latest(seen).get(answer.id, {}).get(answer.annotator)
-                    new = entry is not None and (own is None or entry.revision > own.revision)
+                    last = before.last(answer.id, answer.annotator)
+                    new = entry is not None and (last is None or entry.revision > last.revision)
                     (taken if new else unchanged).append(answer)
                 if entry is not None:
-                    seen.append(entry)
-            return seen[len(known) :]
+                    before.add(entry)  # an image may be answered twice in one call
+                    news.append(entry)
+            return news
 
-        self.store.add_answers({answer.id for answer, _ in drafts}, decide)
+        self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide)
         return Receipt(tuple(taken), tuple(unchanged), tuple(refused))
 
-    def _draft(self, answer: Answer, ever_asked: Collection[str]) -> Recorded:
+    def _draft(self, answer: Answer, ever_asked: Collection[str], spec: Callable[[], LabelSpec]) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
         if answer.id not in self._ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
         if answer.id not in ever_asked:
             raise QueryError(f"{answer.id!r} was never asked", hint="ask() gives the ids to label")
-        revision = UNKNOWN if answer.revision is None else answer.revision
-        draft = Recorded(answer.id, answer.annotator, revision, "label", seconds=answer.seconds)
+        draft = Recorded(answer.id, _annotator(answer), _revision(answer), "label", seconds=_seconds(answer))
         match answer.label:
             case Invalid(reason):
                 raise LabelError(f"the answer for {answer.id!r} is invalid ({reason})")
             case Skip(reason):
-                return replace(draft, kind="skip", reason=reason)
+                return replace(draft, kind="skip", reason=_writable(reason))
             case Withdrawal(reason):
-                return replace(draft, kind="withdrawal", reason=reason)
+                return replace(draft, kind="withdrawal", reason=_writable(reason))
         sizes = mask_sizes(self.pool, [answer.id])[0]
-        label = self.settings.spec.check(answer.label, id=answer.id, sizes=sizes)
+        label = spec().check(answer.label, id=answer.id, sizes=sizes)
         return replace(draft, label=self.labels.keep(label))
 
-    def _settled(
-        self, draft: Recorded, answer: Answer, asked: Sequence[Asked], known: Sequence[Recorded], revise: bool
-    ) -> Recorded | None:
+    def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:
         """Return the draft with its revision, None where the record has it already, or raise what is wrong with it."""
-        own = [entry for entry in known if (entry.id, entry.annotator) == (draft.id, draft.annotator)]
-        last = latest(own).get(draft.id, {}).get(draft.annotator)
+        own, last = before.of(draft.id, draft.annotator), before.last(draft.id, draft.annotator)
         if draft.revision == UNKNOWN:
             if last is not None and self._same(last, draft):
                 return None
+            if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
+                raise QueryError(f"{draft.annotator!r} has no answer for {draft.id!r} to take back")
             draft = replace(draft, revision=1 + max((entry.revision for entry in own), default=0))
         elif there := [entry for entry in own if entry.revision == draft.revision and entry.kind != "invalid"]:
             if self._same(there[0], draft):
@@ -120,10 +127,9 @@ class Answers:
                 got="a skip" if draft.kind == "skip" else "a different label",
                 hint="tell(..., revise=True) to replace it",
             )
-        if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
-            raise QueryError(f"{draft.annotator!r} has no answer for {draft.id!r} to take back")
-        prelabel = [entry for entry in asked if entry.query.id == draft.id][-1].prelabel
-        untouched = draft.label is not None and prelabel is not None and self.labels.same(prelabel, draft.label)
+        # Of an image that was asked for again, the answer may be to an earlier query, with a pre-label of its own.
+        label = draft.label
+        untouched = label is not None and any(self.labels.same(one, label) for one in before.prelabels[draft.id])
         if untouched and not answer.confirmed:
             raise LabelError(
                 f"the label of {draft.id!r} is its pre-label, untouched",
@@ -141,17 +147,83 @@ class Answers:
         return frozenset(self.pool.ids)
 
 
-def _invalid(answer: Answer, reason: str, asked: Sequence[Asked], known: Sequence[Recorded]) -> Recorded | None:
-    """Return what is to be recorded of an answer that is not taken; None where that was done, or cannot be."""
-    if all(entry.query.id != answer.id for entry in asked):
+class _Before:
+    """What was asked and answered before an answer."""
+
+    def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
+        self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
+        self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
+        for entry in asked:
+            if entry.prelabel is not None:
+                self.prelabels[entry.query.id].append(entry.prelabel)
+        for answer in known:
+            self.add(answer)
+
+    def add(self, answer: Recorded) -> None:
+        """Take note of another answer."""
+        self._told[answer.id, answer.annotator].append(answer)
+
+    def of(self, id: str, annotator: str) -> list[Recorded]:
+        """Return an annotator's answers to an image in the order of their recording."""
+        return self._told[id, annotator]
+
+    def last(self, id: str, annotator: str) -> Recorded | None:
+        """Return the one of the greatest revision, invalid ones passed over."""
+        return latest(self._told[id, annotator]).get(id, {}).get(annotator)
+
+
+def _invalid(answer: Answer, reason: str, before: _Before) -> Recorded | None:
+    """Return what is to be recorded of an answer that is not taken; None where that was done."""
+    annotator, reason = _writable(answer.annotator), _writable(reason)
+    try:
+        revision, seconds = _revision(answer), _seconds(answer)
+    except LabelError:
+        revision, seconds = UNKNOWN, None
+    own = before.of(answer.id, annotator)
+    there = [entry for entry in own if entry.kind == "invalid" and revision in (UNKNOWN, entry.revision)]
+    if any(entry.reason == reason for entry in there):
         return None
-    own = [entry for entry in known if (entry.id, entry.annotator) == (answer.id, answer.annotator)]
-    if answer.revision is None:
-        if own and (own[-1].kind, own[-1].reason) == ("invalid", reason):
-            return None
+    if revision == UNKNOWN:
         revision = 1 + max((entry.revision for entry in own), default=0)
-    else:
-        revision = answer.revision
-        if any(entry.revision == revision for entry in own):
-            return None
-    return Recorded(answer.id, answer.annotator, revision, "invalid", reason=reason, seconds=answer.seconds)
+    return Recorded(answer.id, annotator, revision, "invalid", reason=reason, seconds=seconds)
+
+
+def _annotator(answer: Answer) -> str:
+    if not isinstance(answer.annotator, str) or _writable(answer.annotator) != answer.annotator:
+        raise LabelError(
+            f"the name of who answered {answer.id!r} is no text", got=ascii(answer.annotator), expected="Unicode text"
+        )
+    return answer.annotator
+
+
+def _revision(answer: Answer) -> int:
+    if answer.revision is None:
+        return UNKNOWN
+    try:
+        revision = operator.index(answer.revision)  # a plain number of numpy's, too
+    except TypeError:
+        revision = UNKNOWN
+    if not 0 <= revision <= GREATEST:
+        raise LabelError(
+            f"the answer for {answer.id!r} has no such revision",
+            got=repr(answer.revision),
+            expected="a whole number, 0 to 2**62, or None",
+        )
+    return revision
+
+
+def _seconds(answer: Answer) -> float | None:
+    try:
+        seconds = None if answer.seconds is None else float(answer.seconds)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise LabelError(
+            f"the answer for {answer.id!r} took no such time", got=repr(answer.seconds), expected="seconds, 0 or more"
+        )
+    return seconds
+
+
+def _writable(text: object) -> str:
+    r"""Return a text that can be written down: what is not Unicode, as in some file names, is spelt as ``\udcff``."""
+    return str(text).encode(errors="backslashreplace").decode()

@@ -74,8 +74,18 @@ _answers = _table(
     sa.Column("seconds", sa.Float),
     sa.Column("rejected", sa.String),
     sa.Column("told_at", sa.String, nullable=False),
-    sa.UniqueConstraint("id", "annotator", "revision"),
 )
+_valid = _answers.c.kind != "invalid"
+sa.Index(  # of a revision there is one answer, and besides it what was wrong
+    "one_of_a_revision",
+    _answers.c.id,
+    _answers.c.annotator,
+    _answers.c.revision,
+    unique=True,
+    sqlite_where=_valid,
+    postgresql_where=_valid,
+)
+sa.Index("answers_of_an_image", _answers.c.id)
 _consumed = _table(
     "consumed",
     sa.Column("number", sa.Integer, primary_key=True),  # of an answer
@@ -302,8 +312,7 @@ class Store:
         """
         wanted = set(ids)
         with self._transaction() as connection:
-            asked = [entry for entry in _asked(connection) if entry.query.id in wanted]
-            known = [answer for answer in _told(connection) if answer.id in wanted]
+            asked, known = _asked(connection, wanted), _told(connection, wanted)
             last = connection.scalar(sa.select(sa.func.max(_answers.c.number))) or 0
             now = _now()
             rows = [
@@ -513,8 +522,23 @@ def _engine(path: Path, wait: float) -> sa.Engine:
     return engine
 
 
-def _asked(connection: sa.Connection) -> list[Asked]:
-    rows = connection.execute(sa.select(_queries).order_by(_queries.c.round, _queries.c.rank)).all()
+FEW = 500
+"""Of so many images rows are looked up one by one; of more the whole table is read."""
+
+
+def _rows_of(connection: sa.Connection, table: sa.Table, ids: Collection[str] | None) -> Iterator[sa.Row[Any]]:
+    """Yield the rows of these images, or of all, in the order of the primary key."""
+    rows = sa.select(table).order_by(*table.primary_key)
+    if ids is not None and len(ids) <= FEW:
+        rows = rows.where(table.c.id.in_(ids))
+    for row in connection.execute(rows):
+        if ids is None or row.id in ids:
+            yield row
+
+
+def _asked(connection: sa.Connection, ids: Collection[str] | None = None) -> list[Asked]:
+    """Return the queries of these images, or all, by round and rank."""
+    rows = _rows_of(connection, _queries, ids)
     return [
         Asked(
             Query(
@@ -529,10 +553,10 @@ def _asked(connection: sa.Connection) -> list[Asked]:
     ]
 
 
-def _told(connection: sa.Connection) -> list[Recorded]:
-    rows = connection.execute(sa.select(_answers).order_by(_answers.c.number)).mappings().all()
+def _told(connection: sa.Connection, ids: Collection[str] | None = None) -> list[Recorded]:
+    """Return the answers for these images, or all, in the order of their recording."""
     names = [entry.name for entry in fields(Recorded)]
-    return [Recorded(**{name: row[name] for name in names}) for row in rows]
+    return [Recorded(*(getattr(row, name) for name in names)) for row in _rows_of(connection, _answers, ids)]
 
 
 def sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:

@@ -81,6 +81,70 @@ def test_two_answers_of_one_revision_are_refused(world):
     assert "another answer of that revision" in reason
 
 
+def test_an_answer_may_be_taken_back_before_it_arrives(world):
+    for order in permutations([(mask_of(world, "0010"), 1), (Withdrawal("wrong image"), 2), (Withdrawal(), 4)]):
+        experiment = campaign(world)
+        assert experiment.ask(1) == ("0010",)
+        for label, revision in (*order, *order):
+            assert not experiment.receive([Answer("0010", label, "ann", revision)]).refused
+        assert experiment.open_ids == ("0010",)
+        assert len(experiment._store.answers()) == 3
+
+
+def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right_in_it(world):
+    answers = {
+        "small": lambda a: Answer(a, mask_of(world, a)[:3], "ann", 5),
+        "right": lambda a: Answer(a, mask_of(world, a), "ann", 5),
+        "strange": lambda a: Answer(a, mask_of(world, a) * 7, "ann", 5),
+    }
+    for order in permutations(answers):
+        experiment = campaign(world)
+        a, b = experiment.ask(2)
+        for name in (*order, *order):
+            experiment.receive([answers[name](a), Answer(b, SKIP, "ann", 1)])
+        assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED}
+        assert sorted(one.kind for one in experiment._store.answers()) == ["invalid", "invalid", "label", "skip"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"revision": 1.5}, "no such revision"),
+        ({"revision": -1}, "no such revision"),
+        ({"revision": 2**63}, "no such revision"),
+        ({"seconds": float("nan")}, "no such time"),
+        ({"seconds": "long"}, "no such time"),
+        ({"annotator": "\udcff"}, "no text"),
+        ({"annotator": None}, "no text"),
+        ({"label": Invalid("no file \udcff")}, "no file"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_with_it(world, wrong, reason):
+    experiment = campaign(world)
+    a, b = experiment.ask(2)
+    answers = [
+        Answer(a, **{"label": mask_of(world, a), "annotator": "ann", "revision": 1, **wrong}),
+        Answer(b, mask_of(world, b), "ann", np.int64(1), np.float32(7.5)),
+    ]
+    for _ in range(2):
+        ((_, said),) = experiment.receive(answers).refused
+        assert reason in said
+    assert states(experiment) == {a: State.PENDING, b: State.ANSWERED}
+    assert [(one.id, one.kind, one.seconds) for one in experiment._store.answers()] == [
+        (a, "invalid", None),
+        (b, "label", 7.5),
+    ]
+
+
+def test_wrong_answers_without_revisions_are_recorded_once_however_often_they_come(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    labels = mask_of(world, a)[:3], mask_of(world, a) * 7, mask_of(world, a)
+    for _ in range(3):
+        experiment.receive([Answer(a, label, "ann") for label in labels])
+    assert [one.kind for one in experiment._store.answers()] == ["invalid", "invalid", "label"]
+
+
 def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
@@ -92,7 +156,7 @@ def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
 def test_an_answer_that_was_taken_back_opens_the_query_again(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
-    ((_, reason),) = experiment.receive([Answer(a, Withdrawal(), "ann", 1)]).refused
+    ((_, reason),) = experiment.receive([Answer(a, Withdrawal(), "ann")]).refused
     assert "has no answer" in reason
     experiment.receive([Answer(a, mask_of(world, a), "ann", 2)])
     assert experiment.open_ids == ()
@@ -130,6 +194,21 @@ class Spy:
 
     def loads(self, dumped):
         return self.learner.loads(dumped)
+
+
+def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world):
+    experiment = campaign(world, annotators=2, join="one")
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 5), Answer(a, mask_of(world, a, 3), "bob", 6)])
+    experiment.fit()
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 7)])
+    assert states(experiment) == {a: State.STALE}
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    assert experiment.fit().round == 1
+    np.testing.assert_array_equal(seen[0].labels([a])[0], mask_of(world, a))
+    assert states(experiment) == {a: State.CONSUMED}
+    assert experiment.fit().round == 1
 
 
 def test_what_a_join_returns_is_checked_as_any_label(world):
@@ -189,6 +268,20 @@ def test_an_untouched_prelabel_is_never_taken_for_truth(world):
     changed[0, 0] = 1 - changed[0, 0]
     assert experiment.receive([Answer(b, changed, "ann", 2)]).taken
     assert experiment.receive([Answer(b, prelabel, "ann", 3, confirmed=True)]).taken
+
+
+def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    experiment.ask(11)
+    prelabels = experiment.prelabels()
+    experiment.withdraw()
+    ids = experiment.ask(11)  # with no pre-label so far
+    receipt = experiment.receive([Answer(id, prelabels[id], "ann", 1) for id in ids])
+    assert len(receipt.refused) == 11
+    assert experiment.open_ids == ids
 
 
 def test_labels_held_out_measure_and_are_not_learnt_from(world):
