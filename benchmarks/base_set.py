@@ -18,6 +18,7 @@ differently is done as well, one thing at a time:
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -32,6 +33,7 @@ from PIL import Image
 
 import alkit
 from alkit.cli.progress import progress_bar
+from alkit.errors import AlkitError
 from alkit.report.page import Table
 
 FILE = "base_set.csv"
@@ -74,11 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of images/ and masks/")
     parser.add_argument("--profile", choices=isic2017.PROFILES, default="small")
-    parser.add_argument("--initial", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="seeds of initial weights")
-    parser.add_argument("--draws", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="seeds of random base sets")
+    parser.add_argument(
+        "--initial", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of initial weights"
+    )
+    parser.add_argument(
+        "--draws", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of random base sets"
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--records", type=Path, default=Path("runs/base_set"))
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=isic2017.at_least(1), default=2)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args(arguments)
     out = options.out or isic2017.HERE / "results" / f"isic2017-{options.profile}"
@@ -228,4 +234,7 @@ def variance(random: dict[tuple[str, str], float]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except AlkitError as reason:
+        sys.exit(f"base_set.py: {reason}")

@@ -20,7 +20,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,15 +38,19 @@ from rich.table import Table
 import alkit
 from alkit.cli.progress import progress_bar
 from alkit.declare import written
+from alkit.errors import AlkitError, ConfigurationError
 from alkit.networks import DEEP_SUPERVISION
 from alkit.types import Report, quiet
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "isic2017_split.json"
-ROWS, CHOICES = "rows.csv", "choices.csv"
+ROWS, CHOICES, ENVIRONMENTS = "rows.csv", "choices.csv", "environments.csv"
+DOWNLOADED = Path("data/isic2017")
 METHODS = ("random", "ssl-cluster", "ensemble-s", "ensemble-js", "mc-dropout", "ceal", "dsal")
 BEYOND = ("ssl-entropy", "power-bald")
 WEIGHTS = ("scratch", "pretext")
+ONE_NETWORK = ("random", "mc-dropout", "ceal", *BEYOND)
+"""These share the start set and train one network without further heads: their round 0 is one and the same."""
 MEMBERS = 5  # of an ensemble
 POOL = 1600  # images of the split that may be labelled
 
@@ -182,6 +188,20 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """What the runs of one commit on one machine were computed with."""
+
+    commit: str
+    machine: str
+    python: str
+    torch: str
+    numpy: str
+    threads: int
+    pool: str  # digests of the images at the working size
+    test: str
+
+
+@dataclass(frozen=True)
 class Places:
     """Where things are: images and masks, results, and the runs' records."""
 
@@ -195,12 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command_line(arguments)
     out = options.out or HERE / "results" / f"isic2017-{options.profile}"
     if not options.report:
-        with progress_bar("downloading") as show:
-            data = options.data or fetch(Path("data/isic2017"), size=PROFILES[options.profile].size, report=show)
-        places = Places(data, out, options.records)
+        places = Places(images_of(options), out, options.records)
         plans = planned(runs_of(options), options.profile, places)
         if options.dry_run:
-            Console().print(*plan(plans, read_rows(out), options.jobs))
+            Console().print(*plan(plans, read_rows(out), options.jobs), *disagreements(out))
             return
         measure(plans, options.profile, places, options)
     from isic2017_report import draw_map, write  # which asks this module what there is
@@ -208,7 +226,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.map:
         draw_map(out, options.profile, options.data)
     write(out, options.profile, options.data)
-    print(f"figures, tables and report.html are in {out}")
+    print(f"figures, tables and report.html are in {out}", *disagreements(out), sep="\n")
+
+
+def images_of(options: argparse.Namespace) -> Path:
+    """Return the folder of the images; they are downloaded to where runs without --data look, but for a dry run."""
+    if options.data:
+        return Path(options.data)
+    if options.dry_run and not (DOWNLOADED / "images").is_dir():
+        raise ConfigurationError(
+            "what is done is told by the images' digests, and a dry run downloads nothing", hint="--data DIR"
+        )
+    with progress_bar("downloading") as show:
+        return fetch(DOWNLOADED, size=PROFILES[options.profile].size, report=show)
 
 
 def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -222,7 +252,7 @@ def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--all", action="store_true")
     what.add_argument("--methods", nargs="+", choices=[*METHODS, *BEYOND], help="of these, the arms of some methods")
     what.add_argument("--weights", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
-    what.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    what.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     what.add_argument("--profile", choices=PROFILES, default="small")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -230,7 +260,7 @@ def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     how.add_argument("--out", type=Path, help="folder of the results (default: benchmarks/results/isic2017-PROFILE)")
     how.add_argument("--records", type=Path, default=Path("runs/isic2017"), help="folder of the runs' records")
-    how.add_argument("--jobs", type=int, default=2, help="runs side by side, each on one thread")
+    how.add_argument("--jobs", type=at_least(1), default=2, help="runs side by side, each on one thread")
     how.add_argument("--backend", choices=grid.BACKENDS, default="processes")
     how.add_argument("--device", default="auto")
     how.add_argument("--dry-run", action="store_true", help="show what is done and what is left, and stop")
@@ -239,7 +269,20 @@ def command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.map and options.data is None:
         parser.error("--map needs the images: --data DIR")
+    if not options.report and not runs_of(options):
+        parser.error("no arm of what is asked for has these methods and weights: see PARTS")
     return options
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number from the command line that is not below `least`."""
+
+    def whole_number(text: str) -> int:
+        if (number := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{number} is below {least}")
+        return number
+
+    return whole_number
 
 
 def runs_of(options: argparse.Namespace) -> list[Run]:
@@ -371,10 +414,18 @@ def make(
             )
         )
         chosen.append(Chosen(**asdict(run), round=result.round, ids=" ".join(result.ids)))
-    add(places.out, measured, chosen)
+    add(places.out, measured, chosen, environment(commit, machine, pool, test))
 
 
-def add(out: Path, measured: Sequence[Row], chosen: Sequence[Chosen]) -> None:
+def environment(commit: str, machine: str, pool: alkit.Pool, test: alkit.Pool) -> Environment:
+    """Return what this process computes with."""
+    import torch
+
+    versions = platform.python_version(), str(torch.__version__), np.__version__
+    return Environment(commit, machine, *versions, torch.get_num_threads(), pool.digest(), test.digest())
+
+
+def add(out: Path, measured: Sequence[Row], chosen: Sequence[Chosen], known: Environment) -> None:
     """Put the rows and choices of a run in the place of those it had, in the one order that the files have."""
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
@@ -382,6 +433,47 @@ def add(out: Path, measured: Sequence[Row], chosen: Sequence[Chosen]) -> None:
             kept = [entry for entry in rows.read_as(kind, path) if run_of(entry) != run_of(new[0])]
             together = sorted([*kept, *new], key=lambda entry: (*arm_of(entry), entry.seed, entry.round))
             rows.write(path, [asdict(entry) for entry in together])
+        before = rows.read_as(Environment, out / ENVIRONMENTS)
+        others = [entry for entry in before if (entry.commit, entry.machine) != (known.commit, known.machine)]
+        together = sorted([*others, known], key=lambda entry: (entry.commit, entry.machine))
+        rows.write(out / ENVIRONMENTS, [asdict(entry) for entry in together])
+
+
+def disagreements(out: Path) -> list[str]:
+    """Return in sentences where rows contradict each other, and so come from code that computes differently.
+
+    The configuration's hash leaves the code out. But within a seed some runs must agree to the last digit: the round 0
+    of :data:`ONE_NETWORK`, and what SSL-cluster chooses whatever the network is trained from and how. Where they do
+    not, their differences are not those of the methods, and both are to be measured again.
+    """
+    chosen = rows.read_as(Chosen, out / CHOICES)
+    return [*_unequal_starts(read_rows(out)), *_unequal_choices(chosen)]
+
+
+def _unequal_starts(measured: Sequence[Row]) -> Iterator[str]:
+    starts: dict[tuple[str, str, int], dict[str, float]] = {}
+    for row in measured:
+        if row.method in ONE_NETWORK and not row.round and not row.variant.startswith("full"):
+            starts.setdefault((row.weights, row.variant, row.seed), {})[row.method] = row.dice
+    for (weights, variant, seed), dice in starts.items():
+        if len(set(dice.values())) > 1:
+            where = " ".join(part for part in (weights, variant, f"seed {seed}") if part)
+            yield f"{where}: one network, one start set, and unequal Dice in round 0: {dice}"
+
+
+def _unequal_choices(chosen: Sequence[Chosen]) -> Iterator[str]:
+    by_features: dict[tuple[str, int, int], dict[str, str]] = {}
+    for choice in chosen:
+        if choice.method == "ssl-cluster":
+            features = choice.variant if choice.variant.startswith("k") else ""
+            arm = " ".join(part for part in (choice.weights, choice.variant) if part)
+            by_features.setdefault((features, choice.seed, choice.round), {})[arm] = choice.ids
+    unequal: dict[tuple[str, int], set[str]] = {}
+    for (features, seed, _), ids in by_features.items():
+        if len(set(ids.values())) > 1:
+            unequal.setdefault((features, seed), set()).update(ids)
+    for (_, seed), arms in unequal.items():
+        yield f"seed {seed}: SSL-cluster chose unequally from equal features: {', '.join(sorted(arms))}"
 
 
 def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit.Strategy]:
@@ -450,4 +542,7 @@ def run_of(entry: Row | Chosen) -> Run:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except AlkitError as reason:
+        sys.exit(f"isic2017.py: {reason}")

@@ -57,7 +57,14 @@ def machine(device: torch.device | str = "cpu") -> str:
 
 
 def commit() -> str:
-    """Return the commit this code is of, with ``-dirty`` where it was changed since; empty outside a repository."""
-    command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """Return the commit this code is of, with ``-dirty`` where it was changed since; empty outside a repository.
+
+    Results are no code: that rows were added to them since changes nothing.
+    """
+    here = Path(__file__).parent
+    name = subprocess.run(
+        ["git", "describe", "--always"], cwd=here, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    command = ["git", "diff", "--quiet", "HEAD", "--", ":/", f":(exclude){here / 'results'}"]
+    changed = bool(name) and subprocess.run(command, cwd=here, check=False).returncode
+    return f"{name}-dirty" if changed else name

@@ -241,7 +241,97 @@ def test_the_page_shows_the_tables_of_the_committed_rows():
         assert text in page
 
 
-def test_a_map_needs_the_images(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--report", "--map"], "--map needs the images"),
+        (["--dry-run", "--jobs", "0"], "0 is below 1"),
+        (["--seeds", "0", "-1"], "-1 is below 0"),
+        (["--methods", "ceal", "--table", "1"], "no arm of what is asked for"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_before_anything_is_done(arguments, said, capsys):
     with pytest.raises(SystemExit):
-        isic2017.main(["--report", "--map"])
-    assert "--map needs the images" in capsys.readouterr().err
+        isic2017.main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_downloads_nothing(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(isic2017, "fetch", lambda *_, **__: pytest.fail("it downloads"))
+    with pytest.raises(alkit.ConfigurationError, match="a dry run downloads nothing"):
+        isic2017.main(["--dry-run"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--report"], "there are no rows"), (["--data", "nowhere", "--dry-run"], "nowhere")]
+)
+def test_an_error_ends_with_a_sentence(arguments, said, tmp_path):
+    command = [sys.executable, isic2017.HERE / "isic2017.py", "--out", tmp_path, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_runs_were_computed_with_is_kept(bench, tmp_path):
+    (commit,) = {row.commit for row in bench("--seeds", 0, "--methods", "random", "--weights", "scratch")}
+    (known,) = isic2017.rows.read_as(isic2017.Environment, tmp_path / "out" / isic2017.ENVIRONMENTS)
+    assert (known.commit, known.numpy, known.threads) == (commit, np.__version__, 1)
+    assert len(known.pool) == len(known.test) == 64
+    assert known.pool != known.test
+
+
+def test_results_are_no_change_of_the_code(tmp_path, monkeypatch):
+    def git(*words):
+        who = "-c", "user.name=a", "-c", "user.email=a@b"
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    code, found = tmp_path / "benchmarks" / "rows.py", tmp_path / "benchmarks" / "results" / "rows.csv"
+    found.parent.mkdir(parents=True)
+    for path in (code, found):
+        path.write_text("1")
+    monkeypatch.setattr(isic2017.rows, "__file__", str(code))
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "a")
+    clean = isic2017.rows.commit()
+    assert clean
+    assert "dirty" not in clean
+    found.write_text("2")
+    assert isic2017.rows.commit() == clean
+    code.write_text("2")
+    assert isic2017.rows.commit() == f"{clean}-dirty"
+
+
+def a_row(method, weights, seed, dice, round=0):
+    return isic2017.Row("small", method, weights, "", seed, round, 300, 0, dice, dice, dice, 1.0, "c", "abc", "m")
+
+
+def keep(folder, measured, chosen=()):
+    isic2017.rows.write(folder / isic2017.ROWS, [vars(row) for row in measured])
+    if chosen:
+        isic2017.rows.write(folder / isic2017.CHOICES, [vars(choice) for choice in chosen])
+
+
+def test_rows_that_contradict_each_other_are_named(tmp_path):
+    others = [a_row("dsal", "pretext", 0, 0.9), a_row("random", "pretext", 1, 0.7), a_row("ceal", "scratch", 0, 0.5)]
+    later = [a_row("random", "pretext", 0, 0.61, round=1), a_row("ceal", "pretext", 0, 0.62, round=1)]
+    keep(tmp_path, [a_row("random", "pretext", 0, 0.6), a_row("ceal", "pretext", 0, 0.6), *others, *later])
+    assert isic2017.disagreements(tmp_path) == []
+    keep(tmp_path, [a_row("random", "pretext", 0, 0.6), a_row("ceal", "pretext", 0, 0.60001)])
+    (said,) = isic2017.disagreements(tmp_path)
+    assert said.startswith("pretext seed 0: one network, one start set, and unequal Dice")
+
+
+def test_choices_that_contradict_each_other_are_named(tmp_path):
+    def chosen(weights, variant, ids):
+        return [isic2017.Chosen("ssl-cluster", weights, variant, 0, round, ids) for round in (0, 1)]
+
+    alike = [*chosen("scratch", "", "a b"), *chosen("scratch", "lr-1e-3", "a b"), *chosen("scratch", "k5-1x1", "c d")]
+    rows = [a_row("ssl-cluster", "scratch", 0, 0.6)]
+    keep(tmp_path, rows, [*alike, *chosen("pretext", "", "a b")])
+    assert isic2017.disagreements(tmp_path) == []
+    keep(tmp_path, rows, [*alike, *chosen("pretext", "", "b a")])
+    (said,) = isic2017.disagreements(tmp_path)
+    assert said == "seed 0: SSL-cluster chose unequally from equal features: pretext, scratch, scratch lr-1e-3"
