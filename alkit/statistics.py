@@ -10,13 +10,14 @@ Ash, Zhang, Krishnamurthy, Langford, Agarwal. "Deep Batch Active Learning by Div
 Bounds". ICLR 2020, section 4 (the pairwise penalty matrix).
 Zhan, Liu, Li, Chan. "A Comparative Survey: Benchmarking for Pool-based Active Learning". IJCAI 2021 (AUBC).
 Searle, Casella, McCulloch. "Variance Components". Wiley 1992.
+Williams. "A Confidence Interval for Variance Components". Biometrika 49, 1962.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -286,12 +287,19 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
 class LabelsSaved:
     """How many labels fewer one method needs than another to reach a value.
 
+    Seeds in which one of the two never reaches the value, or has it with its first labels, say only that the number is
+    larger or smaller than something (they are censored). They are in no mean: look at the counts first.
+
     Attributes
     ----------
     saved: Estimate or None
-        Labels that b needs less those that a needs, over the seeds in which both reach the value; None where in none.
+        Labels that b needs less those that a needs, over the seeds in which both are seen to cross the value; None
+        where there are none. No interval and no test unless that is all of the `n` seeds: which seeds are censored is
+        no chance.
     reached_a, reached_b: int
-        In how many of the seeds each does. Seeds in which one does not are in no mean: look at these counts first.
+        In how many of the seeds each reaches the value.
+    began_a, began_b: int
+        In how many of them it has it with the first labels already.
     n: int
         Seeds that both have.
     """
@@ -299,13 +307,15 @@ class LabelsSaved:
     saved: Estimate | None
     reached_a: int
     reached_b: int
+    began_a: int
+    began_b: int
     n: int
 
 
 def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) -> LabelsSaved:
     """Return how many labels a saves against b on the way to `value`, within seeds.
 
-    Those of each run are its :func:`labels_to_reach`; of curves that begin above the value, only its upper bound.
+    Those of each run are its :func:`labels_to_reach`, where it crosses the value after its first labels.
 
     Raises
     ------
@@ -314,17 +324,30 @@ def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) ->
 
     Examples
     --------
-    >>> slow, fast = {0: {300: 0.6, 400: 0.8}}, {0: {300: 0.7, 400: 0.8}}
-    >>> labels_saved(fast, slow, 0.7).saved.mean
-    50.0
+    >>> slow, fast = {0: {300: 0.6, 400: 0.8}}, {0: {300: 0.65, 400: 0.75}}
+    >>> labels_saved(fast, slow, 0.675).saved.mean
+    12.5
+    >>> found = labels_saved({0: {300: 0.7, 400: 0.8}}, slow, 0.675)  # the fast one may have had it with 200
+    >>> found.saved, found.began_a
+    (None, 1)
     """
     seeds = _common_seeds(a, b)
     needed = [(labels_to_reach(a[seed], value), labels_to_reach(b[seed], value)) for seed in seeds]
-    both = [(ours, theirs) for ours, theirs in needed if ours is not None and theirs is not None]
+    began = [tuple(runs[seed][min(runs[seed])] >= value for runs in (a, b)) for seed in seeds]
+    both = [
+        (ours, theirs)
+        for (ours, theirs), early in zip(needed, began, strict=True)
+        if ours is not None and theirs is not None and not any(early)
+    ]
+    saved = _gap([theirs for _, theirs in both], [ours for ours, _ in both], confidence) if both else None
+    if saved and len(both) < len(seeds):
+        saved = replace(saved, low=None, high=None, p=None)
     return LabelsSaved(
-        _gap([theirs for _, theirs in both], [ours for ours, _ in both], confidence) if both else None,
+        saved,
         sum(ours is not None for ours, _ in needed),
         sum(theirs is not None for _, theirs in needed),
+        sum(ours for ours, _ in began),
+        sum(theirs for _, theirs in began),
         len(seeds),
     )
 
@@ -371,15 +394,18 @@ class VarianceParts:
         In the square of the metric's unit.
     below_zero: tuple of str
         Which of them were estimated below zero and are given as zero.
+    intervals: dict of str to (low, high)
+        Of the three, by name, at the confidence asked for; never below zero.
     """
 
     initial: float
     choice: float
     residual: float
-    below_zero: tuple[str, ...] = ()
+    below_zero: tuple[str, ...]
+    intervals: Mapping[str, tuple[float, float]]
 
 
-def variance_parts(table: Mapping[tuple[object, object], float]) -> VarianceParts:
+def variance_parts(table: Mapping[tuple[object, object], float], *, confidence: float = 0.95) -> VarianceParts:
     """Divide the variance of a metric between the initial weights and the choice of labels.
 
     The model is value(i, c) = mean + initial(i) + choice(c) + residual(i, c), all of them random and independent. The
@@ -387,6 +413,11 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
     expectation C var(initial) + var(residual), where C is the number of choices, and the columns likewise (Searle et
     al. 1992). An estimate below zero, which happens where the true value is small, is given as zero and named in
     `below_zero`; the residual holds what initial weights and choice do only together.
+
+    The intervals are those of Williams (1962) where all parts are normal: with the mean square MS of f degrees of
+    freedom, F = MS / MS_residual, and l and u quantiles, from f (MS - F_u MS_residual) / chi2_u to
+    f (MS - F_l MS_residual) / chi2_l, divided by the number of values in a mean. They are approximate: at the worst,
+    they hold the true value with 2 `confidence` - 1.
 
     Parameters
     ----------
@@ -396,13 +427,17 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
     Raises
     ------
     ConfigurationError
-        A pair is lacking, there is but one of a kind, or a value is not finite.
+        A pair is lacking, there is but one of a kind, a value is not finite, or `confidence` is not between 0 and 1.
 
     Examples
     --------
-    >>> variance_parts({(i, c): 0.1 * i for i in range(3) for c in range(4)})
-    VarianceParts(initial=0.010000000000000002, choice=0.0, residual=0.0, below_zero=())
+    >>> parts = variance_parts({(i, c): 0.1 * i for i in range(3) for c in range(4)})
+    >>> parts.initial, parts.choice, parts.residual
+    (0.010000000000000002, 0.0, 0.0)
+    >>> [round(bound**0.5, 3) for bound in parts.intervals["initial"]]  # standard deviations: three values say little
+    [0.052, 0.628]
     """
+    _check_probability(confidence, "confidence")
     rows, columns = (list(dict.fromkeys(pair[side] for pair in table)) for side in (0, 1))
     lacking = [(i, c) for i in rows for c in columns if (i, c) not in table]
     if min(len(rows), len(columns)) < 2 or lacking:
@@ -422,8 +457,28 @@ def variance_parts(table: Mapping[tuple[object, object], float]) -> VariancePart
         "initial": float(of_rows.var(ddof=1)) - residual / len(columns),
         "choice": float(of_columns.var(ddof=1)) - residual / len(rows),
     }
-    below_zero = tuple(name for name, part in parts.items() if part < 0)
-    return VarianceParts(max(0.0, parts["initial"]), max(0.0, parts["choice"]), residual, below_zero)
+    tails = np.array([1 + confidence, 1 - confidence]) / 2  # the upper quantile gives the lower bound
+    freedom = (len(rows) - 1) * (len(columns) - 1)
+
+    def interval(means: npt.NDArray[np.float64], each: int) -> tuple[float, float]:
+        own = len(means) - 1
+        square = each * float(means.var(ddof=1))
+        bounds = own * (square - stats.f.ppf(tails, own, freedom) * residual) / stats.chi2.ppf(tails, own) / each
+        low, high = np.maximum(0.0, bounds).tolist()
+        return low, high
+
+    low, high = (freedom * residual / stats.chi2.ppf(tails, freedom)).tolist()
+    return VarianceParts(
+        max(0.0, parts["initial"]),
+        max(0.0, parts["choice"]),
+        residual,
+        tuple(name for name, part in parts.items() if part < 0),
+        {
+            "initial": interval(of_rows, len(columns)),
+            "choice": interval(of_columns, len(rows)),
+            "residual": (low, high),
+        },
+    )
 
 
 def _check_probability(value: float, what: str) -> None:

@@ -285,18 +285,32 @@ def test_the_curve_has_the_value_where_it_is_said_to_reach_it(curve, value):
         assert there == labels[0] or at == pytest.approx(value, abs=1e-6)
 
 
-def test_seeds_that_never_reach_the_value_are_counted_and_not_averaged():
+def test_seeds_that_are_not_seen_to_cross_the_value_are_counted_and_not_averaged():
     a = {0: {300: 0.6, 400: 0.8}, 1: {300: 0.8, 400: 0.8}, 2: {300: 0.1, 400: 0.2}, 9: {300: 1.0}}
     b = {0: {300: 0.6, 400: 0.7}, 1: {300: 0.6, 400: 0.8}, 2: {300: 0.7, 400: 0.8}}
     for seed in (3, 4):
         a[seed], b[seed] = {300: 0.9}, {300: 0.1}
     found = labels_saved(a, b, 0.7)
-    assert (found.n, found.reached_a, found.reached_b) == (5, 4, 3)
-    assert found.saved.n == 2
-    assert found.saved.mean == pytest.approx(((400 - 350) + (350 - 300)) / 2)
+    assert (found.n, found.reached_a, found.reached_b, found.began_a, found.began_b) == (5, 4, 3, 3, 1)
+    assert found.saved.n == 1
+    assert found.saved.mean == pytest.approx(400 - 350)
     assert labels_saved(a, b, 0.95).saved is None
     with pytest.raises(ConfigurationError, match="no seed"):
         labels_saved({0: {1: 0.5}}, {1: {1: 0.5}}, 0.5)
+
+
+def test_labels_saved_have_an_interval_only_where_no_seed_is_censored():
+    def runs(*ends):
+        return {seed: {300: 0.5, 400: end} for seed, end in enumerate(ends)}
+
+    fast, slow = runs(0.8, 0.9, 0.85, 0.7, 0.75, 0.8), runs(0.7, 0.7, 0.8, 0.65, 0.7, 0.7)
+    found = labels_saved(fast, slow, 0.6).saved
+    gaps = [10 / (a[400] - 0.5) - 10 / (b[400] - 0.5) for a, b in zip(slow.values(), fast.values(), strict=True)]
+    assert (found.mean, found.p) == pytest.approx((np.mean(gaps), stats.ttest_1samp(gaps, 0).pvalue))
+    slow[5] = {300: 0.6, 400: 0.7}
+    censored = labels_saved(fast, slow, 0.6)
+    assert (censored.saved.n, censored.began_b) == (5, 1)
+    assert (censored.saved.low, censored.saved.high, censored.saved.p) == (None, None, None)
 
 
 def test_the_share_of_the_ceiling_is_taken_seed_by_seed():
@@ -335,6 +349,27 @@ def test_the_parts_of_simulated_tables_are_on_the_average_those_they_were_made_w
         parts = variance_parts(dict(np.ndenumerate(initial + choice + rest)))
         found.append((parts.initial, parts.choice, parts.residual))
     assert np.mean(found, axis=0) == pytest.approx((0.09, 0.04, 0.01), rel=0.1)
+
+
+def test_the_intervals_of_simulated_tables_hold_what_they_were_made_with_as_often_as_they_say():
+    rng = np.random.default_rng(2)
+    true = {"initial": 0.3**2, "choice": 0.0, "residual": 0.1**2}
+    held = dict.fromkeys(true, 0)
+    for _ in range(400):
+        table = rng.normal(0, 0.3, (5, 1)) + rng.normal(0, 0.1, (5, 4))
+        for name, (low, high) in variance_parts(dict(np.ndenumerate(table)), confidence=0.9).intervals.items():
+            held[name] += low <= true[name] <= high
+    assert all(0.86 <= count / 400 <= 1 for count in held.values())
+    assert held["initial"] / 400 < 0.94, "an interval that always holds says nothing"
+
+
+def test_the_intervals_hold_the_estimates():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        parts = variance_parts(dict(np.ndenumerate(rng.normal(0, 1, (4, 3)))))
+        for name, (low, high) in parts.intervals.items():
+            assert 0 <= low <= getattr(parts, name)
+            assert getattr(parts, name) <= high or name in parts.below_zero
 
 
 def test_a_part_below_zero_is_given_as_zero_and_named():
