@@ -305,7 +305,7 @@ def _detail(content: bytes) -> str:
         return ""
     said = [answer.get("detail"), answer.get("validation_errors")] if isinstance(answer, dict) else [answer]
     text = "; ".join(part if isinstance(part, str) else json.dumps(part) for part in said if part)
-    return " ".join(text.split())[:500]
+    return " ".join(text.split())[:500].rstrip(".")
 
 
 def _clean(text: str, access: str = "") -> str:

@@ -23,6 +23,12 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 CANVAS = ".konvajs-content canvas >> nth=0"
+IMAGE = """() => {
+    const stage = document.querySelector(".konvajs-content").getBoundingClientRect();
+    const rows = [...document.querySelectorAll("img")].map((img) => img.getBoundingClientRect());
+    const inside = rows.filter((row) => row.width > 100 && row.left >= stage.left - 1 && row.top >= stage.top - 1);
+    return { x: inside[0].left, y: inside[0].top, width: inside[0].width, height: inside[0].height };
+}"""  # the canvas may be wider than the image on it
 
 
 def main(url: str, plan: dict) -> None:
@@ -75,7 +81,7 @@ def shown(page: Page) -> None:
 def draw(page: Page, url: str, project: int, label: str, *corners: list[float]) -> None:
     """Choose a label and drag the brush along a line."""
     page.locator(".lsf-label", has_text=label).first.click()
-    box = page.locator(CANVAS).bounding_box()
+    box = page.evaluate(IMAGE)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*points[0])
     page.mouse.down()
@@ -97,9 +103,8 @@ def press(page: Page, url: str, project: int, name: str) -> None:
 
 def wait_for_draft(page: Page, url: str, project: int) -> None:
     """Wait until the editor has kept what is drawn, and leave it at that."""
-    page.wait_for_timeout(1000)
-    page.reload()
-    shown(page)
+    with page.expect_response(lambda answer: "/drafts" in answer.url and answer.ok):
+        pass
 
 
 def screenshot(page: Page, url: str, project: int, path: str) -> None:
