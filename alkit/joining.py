@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from alkit.errors import ConfigurationError, MissingDependencyError, UnknownNameError, nearest
+from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.types import Label, LabelSpec
 
 Join = Callable[[Sequence[Label], LabelSpec], Label]
@@ -58,18 +58,13 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """
     if spec.per == "image":
         raise ConfigurationError("STAPLE joins masks, and these are classes of images", hint="join='majority'")
-    try:
-        import SimpleITK
-    except ImportError as reason:
-        raise MissingDependencyError(
-            f"STAPLE needs SimpleITK ({reason})", hint='pip install "alkit[staple]"'
-        ) from reason
     if all(np.array_equal(label, labels[0]) for label in labels):
         return labels[0]  # the algorithm has nothing to estimate there
-    undecided = 0 if spec.ignore is None else spec.ignore
-    images = [SimpleITK.GetImageFromArray(label.astype(np.uint8)) for label in labels]
-    joined = SimpleITK.GetArrayFromImage(SimpleITK.MultiLabelSTAPLE(images, 256))
-    found: Label = np.where(joined == 256, undecided, joined).astype(np.uint8)
+    from alkit.staple import UNDECIDED
+    from alkit.staple import staple as estimated
+
+    joined = estimated(np.stack(labels).astype(np.uint8))
+    found: Label = np.where(joined == UNDECIDED, 0 if spec.ignore is None else spec.ignore, joined).astype(np.uint8)
     return found
 
 

@@ -1,6 +1,7 @@
 """Several annotators' labels of one image become the one that is learnt from."""
 
-import builtins
+import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 import alkit
 from alkit.joining import JOINS, named
+from alkit.staple import _worker
 
 SPEC = alkit.LabelSpec(("skin", "lesion", "hair"))
 IGNORING = alkit.LabelSpec(("skin", "lesion"), ignore=255)
@@ -66,16 +68,21 @@ def test_staple_trusts_those_who_agree_with_the_others():
 
 
 def test_without_simpleitk_the_extra_is_named(monkeypatch):
-    real = builtins.__import__
-
-    def absent(name, *rest):
-        if name == "SimpleITK":
-            raise ImportError("not here")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(alkit.MissingDependencyError, match=r"alkit\[staple\]"):
         named("staple")(rows([0], [1]), SPEC)
+
+
+def test_it_does_no_harm_to_faiss_and_goes_on_after_its_process_was_ended():
+    labels = rows([0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0])
+    first = named("staple")(labels, SPEC)
+    assert "SimpleITK" not in sys.modules
+    assert alkit.kmeans(np.eye(3, dtype=np.float32), ["a", "b", "c"], k=2, rng=np.random.default_rng(0)).k == 2
+    _worker().kill()
+    _worker().wait()
+    with pytest.raises(alkit.AlkitError, match="STAPLE failed"):
+        named("staple")(labels, SPEC)
+    np.testing.assert_array_equal(named("staple")(labels, SPEC), first)
 
 
 @pytest.mark.parametrize(("wrong", "message"), [("majorty", "'majority'"), (3, "joins no labels"), (int, "joins no")])
