@@ -240,6 +240,11 @@ class Experiment:
     # Asking and telling.
 
     @property
+    def spec(self) -> LabelSpec:
+        """What the labels look like; a :class:`ConfigurationError` while nobody has said."""
+        return self._settings.spec
+
+    @property
     def candidates(self) -> tuple[str, ...]:
         """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
         taken = {query.id for query in self._store.queries()} | set(self._known())
