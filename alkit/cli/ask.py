@@ -57,6 +57,6 @@ def ask(
         experiment.send(place.oracle(experiment.spec, experiment.queries(), experiment.pool, drafts))
     if len(experiment.history) > rounds:
         typer.echo(said(experiment.history[-1]))
-    what = "were open already and are handed over again" if was_open else "are asked for"
-    typer.echo(f"{len(ids)} images {what}, {len(drafts)} with a pre-label: {place}")
-    typer.echo(f"Next, when there are masks: alkit tell {store} {place.option}")
+    what = "Still open, and handed over again" if was_open else "Asked for"
+    typer.echo(f"{what}: {len(ids)}, with a pre-label: {len(drafts)}. They are in {place}.")
+    typer.echo(f"Next, when there are masks: alkit tell {store}")

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from alkit.errors import ConfigurationError
-from alkit.store import Store
-from alkit.types import LabelSpec, Query
 
 if TYPE_CHECKING:
     from alkit.labelstudio.regions import Kind
     from alkit.oracles.folder import FolderOracle
     from alkit.oracles.labelstudio import Files, LabelStudioOracle
     from alkit.protocols import Pool
+    from alkit.types import LabelSpec, Query
 
-FACT = "place"
+PLACE = "place"
+"""Under this name the record remembers where queries went last."""
+
 LABEL_STUDIO = "label-studio"
 
 
@@ -34,11 +35,6 @@ class FolderPlace:
         from alkit.oracles.folder import FolderOracle
 
         return FolderOracle(self.folder, classes=spec, images=pool, prelabels=prelabels, queries=queries)
-
-    @property
-    def option(self) -> str:
-        """What is typed to fetch answers from there."""
-        return f"--from {self.folder}"
 
     def __str__(self) -> str:
         return self.folder
@@ -67,11 +63,6 @@ class LabelStudioPlace:
             control=cast("Kind", self.control),
             prelabels=prelabels,
         )
-
-    @property
-    def option(self) -> str:
-        """What is typed to fetch answers from there."""
-        return f"--from {LABEL_STUDIO}"
 
     def __str__(self) -> str:
         return f"project {self.project!r} of {self.url}"
@@ -117,9 +108,11 @@ def place_of(
 
 def remembered(store: Path) -> Place | None:
     """Return where queries went last; None where they never went anywhere."""
+    from alkit.store import Store
+
     record = Store(store)
     try:
-        fact = record.fact(FACT)
+        fact = record.fact(PLACE)
     finally:
         record.close()
     if fact is None:
@@ -129,12 +122,14 @@ def remembered(store: Path) -> Place | None:
 
 def remember(store: Path, place: Place) -> None:
     """Write down where queries go."""
+    from alkit.store import Store
+
     if remembered(store) == place:
         return
     record = Store(store)
     try:
         with record.exclusive():
-            record.forget(FACT)
-            record.declare({FACT: asdict(place)})
+            record.forget(PLACE)
+            record.declare({PLACE: asdict(place)})
     finally:
         record.close()

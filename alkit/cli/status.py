@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alkit.cli.places import PLACE
+
 if TYPE_CHECKING:
     from alkit.report.campaign import CampaignSummary, Step
     from alkit.store import Store
@@ -47,10 +49,10 @@ def status(
     record = Store(store)
     try:
         found, queries = summarised(record, batch), record.queries()
-        seed, schedule = record.fact("seed"), record.fact("schedule")
+        seed, schedule, place = record.fact("seed"), record.fact("schedule"), record.fact(PLACE)
     finally:
         record.close()
-    step = next_step(found, str(store), scheduled=schedule is not None)
+    step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if as_json:
         facts = {"store": str(store), "seed": seed, "schedule": schedule, **_facts(found, step, queries)}
         print(json.dumps(facts, indent=2, allow_nan=False))

@@ -38,5 +38,5 @@ def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None
     import alkit
 
     ids = alkit.Experiment.open(store).withdraw()
-    typer.echo(f"{len(ids)} images are no longer asked for." if ids else "Nothing is open.")
+    typer.echo(f"No longer asked for: {', '.join(ids)}." if ids else "Nothing is open.")
     typer.echo(f"Next: alkit status {store}")

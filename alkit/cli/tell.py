@@ -60,7 +60,7 @@ def tell(
         return
     keys = {query.id: query.key for query in queries}
     typer.echo(
-        f"{len(receipt.taken)} new answers, {len(receipt.unchanged)} known before; {still_open} images are open."
+        f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}."
     )
     for answer, reason in receipt.refused:
         whose = f" by {answer.annotator}" if answer.annotator else ""

@@ -296,7 +296,7 @@ def _problem(answer: Recorded) -> Problem | None:
     return Problem(answer.annotator, "withdrawn", answer.reason) if answer.kind == "withdrawal" else None
 
 
-def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False) -> Step:
+def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, placed: bool = False) -> Step:
     """Return the command to type next.
 
     Parameters
@@ -307,6 +307,8 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False) 
         The record's file.
     scheduled:
         Whether it is a simulation, whose rounds ``alkit run`` does by itself.
+    placed:
+        Whether the record knows where its queries go: then it need not be typed.
 
     Examples
     --------
@@ -318,12 +320,13 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False) 
     path = shlex.quote(store)
     if scheduled:
         return _next_of_a_run(summary, path)
+    there, back = ("", "") if placed else (" --out FOLDER", " --from FOLDER")
     waiting, fresh = len(summary.open), sum(query.state is State.PENDING for query in summary.open)
     if fresh:
-        return Step(f"alkit ask {path} --out FOLDER", f"{_images(fresh)} {_are(fresh)} chosen and not handed out yet")
+        return Step(f"alkit ask {path}{there}", f"{_images(fresh)} {_are(fresh)} chosen and not handed out yet")
     if waiting:
         return Step(
-            f"alkit tell {path} --from FOLDER",
+            f"alkit tell {path}{back}",
             f"{_images(waiting)} {_wait(waiting)} for an answer; alkit withdraw {path} gives up on them",
         )
     stale, answered = summary.states.get(State.STALE, 0), summary.states.get(State.ANSWERED, 0)
@@ -340,7 +343,7 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False) 
     why = "everything is learnt from" if summary.history else "nothing has been asked for yet"
     if not summary.history and summary.states:
         why = "nothing that was asked for is labelled"
-    return Step(f"alkit ask {path} -n {batch} --out FOLDER", why)
+    return Step(f"alkit ask {path} -n {batch}{there}", why)
 
 
 def _next_of_a_run(summary: CampaignSummary, path: str) -> Step:
