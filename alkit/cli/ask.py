@@ -43,10 +43,12 @@ def ask(
 
     with progress_bar(str(store)) as report:
         experiment = alkit.Experiment.open(store, report=report)
-        place = place_of(store, out, to, url, project, control)
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
             raise ConfigurationError("nothing is open, so how many images shall be chosen?", hint="-n 35")
+        place = place_of(store, out, to, url, project, control)
+        if place is None:
+            raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
         if not was_open and any(
             answer.kind == "label" and answer.counts for one in experiment.standings() for answer in one.answers
         ):

@@ -73,8 +73,8 @@ Place = FolderPlace | LabelStudioPlace
 
 def place_of(
     store: Path, folder: str | None, service: str | None, url: str | None, project: str | None, control: str = "bitmask"
-) -> Place:
-    """Return the place that was typed; what was left out is as it was the last time.
+) -> Place | None:
+    """Return the place that was typed; what was left out is as it was the last time, and None where there was none.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def place_of(
     Raises
     ------
     ConfigurationError
-        Both, an unknown service, or nothing that was ever typed.
+        Both, an unknown service, or one that nobody has said the address of.
     """
     last = remembered(store)
     if folder is not None and service is not None:
@@ -94,8 +94,6 @@ def place_of(
     if folder is not None:
         return FolderPlace(str(Path(folder).expanduser().absolute()))
     if service is None:
-        if last is None:
-            raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
         return last
     if service != LABEL_STUDIO:
         raise ConfigurationError("there is no such service", got=service, expected=LABEL_STUDIO)

@@ -37,12 +37,18 @@ def tell(
     import alkit
     from alkit.cli.places import LABEL_STUDIO, place_of
     from alkit.cli.progress import progress_bar
+    from alkit.errors import ConfigurationError
 
     service = source if source == LABEL_STUDIO else None
     folder = None if service else source
     with progress_bar(str(store)) as report:
         experiment = alkit.Experiment.open(store, report=report)
         place = place_of(store, folder, service, url, project)
+        if place is None:
+            raise ConfigurationError(
+                "nothing was handed over yet, so where are the answers?",
+                hint="--from FOLDER, or --from label-studio --url ADDRESS",
+            )
         queries = [one.query for one in experiment.standings()]
         oracle = place.oracle(experiment.spec, queries, experiment.pool, {})
         receipt = experiment.collect(oracle)

@@ -1,0 +1,234 @@
+"""A campaign from the command line: start, ask, tell, correct, train, and what a stranger sees next."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alkit import synthetic
+from alkit.cli import main
+
+SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
+LONG_AGO = 1_700_000_000
+
+
+def alkit(*arguments):
+    """Run the command line in this process; return its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return a folder with images at 24 pixels; the masks are what people will paint."""
+    images, masks = synthetic.lesions(24, size=24)
+    for name in ("images", "truth"):
+        (tmp_path / name).mkdir()
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        Image.fromarray(image[0]).save(tmp_path / f"images/case {number:02}.png")
+        Image.fromarray(mask * 255).save(tmp_path / f"truth/case {number:02}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def start(*more):
+    return alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", *SMALL, *more)
+
+
+def asked(exchange=Path("exchange")):
+    """Return what the query.json files say, by rank."""
+    return [json.loads(path.read_text()) for path in sorted(exchange.glob("r*/query.json"))]
+
+
+def paint(query, by="ann", content=None, ending=".png", at=LONG_AGO):
+    path = Path("exchange") / by / f"{query['query']}{ending}"
+    path.parent.mkdir(exist_ok=True)
+    if ending == ".png":
+        Image.fromarray(content if content is not None else truth(query)).save(path)
+    else:
+        path.write_text(content or "")
+    os.utime(path, (at, at))
+    return path
+
+
+def truth(query):
+    return np.asarray(Image.open(f"truth/{query['image']}.png"))
+
+
+def printed(capfd, *arguments):
+    capfd.readouterr()
+    assert alkit(*arguments) == 0
+    return capfd.readouterr().out
+
+
+def as_json(capfd, *arguments):
+    return json.loads(printed(capfd, *arguments, "--json"))
+
+
+def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(place, capfd):
+    assert start("--strategy", "random") == 0
+    assert "24 images, read at 16 x 16 pixels" in capfd.readouterr().out
+    said = printed(capfd, "ask", "c.db", "-n", 6, "--out", "exchange")
+    assert "Asked for: 6, with a pre-label: 0" in said
+    queries = asked()
+    assert [query["rank"] for query in queries] == list(range(6))
+    assert all(Path("exchange", query["query"], "image.png").exists() for query in queries)
+    assert Path("exchange/contact-sheet-r00.png").exists()
+
+    for query in queries[:4]:
+        paint(query)
+    paint(queries[4], content="hair in front", ending=".skip")
+    small = paint(queries[5], content=truth(queries[5])[:7])
+    told = as_json(capfd, "tell", "c.db")  # it knows where the queries went
+    assert [answer["kind"] for answer in told["taken"]].count("label") == 4
+    assert told["open"] == 1
+    (refused,) = told["refused"]
+    assert (refused["id"], "another size" in refused["reason"]) == (queries[5]["image"], True)
+    assert "another size" in small.with_suffix(".refused.txt").read_text()
+    assert small.exists()
+
+    again = as_json(capfd, "tell", "c.db", "--from", "exchange")
+    assert (again["taken"], len(again["unchanged"])) == ([], 5)
+    assert printed(capfd, "status", "c.db").rstrip().endswith("alkit tell c.db")
+    paint(queries[5], at=LONG_AGO + 60)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert not small.with_suffix(".refused.txt").exists()
+
+    said = printed(capfd, "ask", "c.db", "-n", 3)
+    assert re.search(r"Round 0: trained on [1-5] labels", said)
+    assert "with a pre-label: 3" in said
+    later = [query for query in asked() if query["round"] == 1]
+    untouched = Path("exchange", later[0]["query"], "prelabel.png")
+    paint(later[0], content=np.asarray(Image.open(untouched)))
+    for query in later[1:]:
+        paint(query)
+    said = printed(capfd, "tell", "c.db")
+    assert "pre-label, untouched" in said
+    Path("exchange", "ann", f"{later[0]['query']}.confirmed").touch()
+    os.utime(Path("exchange", "ann", f"{later[0]['query']}.confirmed"), (LONG_AGO + 60,) * 2)
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+
+    revised = np.roll(truth(queries[0]), 3)
+    paint(queries[0], content=revised, at=LONG_AGO + 120)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert as_json(capfd, "status", "c.db")["states"]["stale"] == 1
+    assert "Round 1: trained on" in printed(capfd, "fit", "c.db")
+    assert "Nothing new to learn from" in printed(capfd, "fit", "c.db")
+    assert as_json(capfd, "status", "c.db")["states"] == {"consumed": 8, "skipped": 1}
+
+
+def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
+    assert start("--strategy", "random") == 0
+    for _ in range(14):
+        command = as_json(capfd, "status", "c.db")["next"]["command"]
+        words = shlex.split(command.replace("--out FOLDER", "--out exchange").replace("-n 24", "-n 5"))
+        assert words[0] == "alkit"
+        if words[1] == "predict":
+            break
+        assert alkit(*words[1:]) == 0, command
+        for query in asked():
+            if not Path("exchange", "ann", f"{query['query']}.png").exists():
+                paint(query)
+    else:
+        pytest.fail(f"it never came to an end: {command}")
+    assert as_json(capfd, "status", "c.db")["labels"] >= 15  # until a rule would stop, or nothing is left
+
+
+def test_while_a_query_is_open_asking_again_hands_over_the_same(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 4, "--out", "exchange")
+    first = asked()
+    assert "Still open, and handed over again: 4" in printed(capfd, "ask", "c.db")
+    assert asked() == first
+    printed(capfd, "ask", "c.db", "--out", "elsewhere")
+    assert [query["query"] for query in asked(Path("elsewhere"))] == [query["query"] for query in first]
+    assert alkit("ask", "c.db", "-n", 5) == 1
+    assert "a query for 4 images is open" in capfd.readouterr().err
+
+
+def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    queries = asked()
+    for query in queries:
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    said = printed(capfd, "reject", "c.db", queries[0]["query"], "--reason", "the border is missing")
+    assert "open again" in said
+    assert "the border is missing" in printed(capfd, "status", "c.db")
+    assert "images still open: 1" in printed(capfd, "tell", "c.db")
+    paint(queries[0], content=np.roll(truth(queries[0]), 1), at=LONG_AGO + 60)
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+
+
+def test_what_is_not_answered_can_be_withdrawn(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    first, second = asked()
+    paint(first)
+    printed(capfd, "tell", "c.db")
+    assert printed(capfd, "withdraw", "c.db").startswith(f"No longer asked for: {second['image']}.")
+    assert printed(capfd, "withdraw", "c.db").startswith("Nothing is open.")
+    assert as_json(capfd, "status", "c.db")["states"] == {"answered": 1, "cancelled": 1}
+
+
+def test_two_annotators_are_waited_for(place, capfd):
+    start("--strategy", "random", "--annotators", 2, "--join", "majority")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    for query in asked():
+        paint(query, by="ann")
+    assert "images still open: 2" in printed(capfd, "tell", "c.db")
+    for query in asked():
+        paint(query, by="bob", content=np.roll(truth(query), 1))
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+    assert {one["name"]: one["labels"] for one in as_json(capfd, "status", "c.db")["annotators"]} == {
+        "ann": 2,
+        "bob": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ask", "c.db"], "how many images"),
+        (["ask", "c.db", "-n", "3"], "--out FOLDER"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--to", "label-studio"], "not both"),
+        (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "no such service"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
+        (["ask", "c.db", "-n", "99", "--out", "a"], "expected 1 to 24"),
+        (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
+        (["tell", "c.db"], "nothing was handed over yet"),
+        (["tell", "c.db", "--from", "nowhere"], "no such folder of answers"),
+        (["fit", "c.db"], "no label to learn from"),
+        (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),
+        (["start", "d.db", "--images", "nowhere", "--classes", "a,b"], "nowhere"),
+        (["start", "d.db", "--images", "images", "--classes", "a"], "cannot be told apart"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(place, capfd, arguments, message):
+    start("--strategy", "random")
+    capfd.readouterr()
+    assert alkit(*arguments) == 1
+    said = capfd.readouterr().err
+    assert message in said
+    assert "bug of alkit" not in said
+    assert len(said.strip().splitlines()) == 1
+    assert as_json(capfd, "status", "c.db")["open"] == []
+    assert not Path("d.db").exists()
+
+
+def test_other_options_change_a_campaign_until_something_was_asked(place, capfd):
+    assert start("--strategy", "random") == 0
+    assert start("--strategy", "ssl-cluster") == 0
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
+    assert "cluster" in asked()[0]["stands_for"]
+    assert start("--strategy", "random") == 1
+    assert "was made with other settings" in capfd.readouterr().err
