@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +84,8 @@ def exported_module(predictor: Predictor) -> nn.Module:
         The predictor is neither a network of torch nor an ensemble of such.
     """
     if isinstance(predictor, NetworkPredictor):
-        network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.contiguous_format)
+        # Channels last, as the predictor has them: sums come in the same order, and so the same numbers.
+        network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
         return Probabilities(network).eval().requires_grad_(False)
     if members := getattr(predictor, "members", ()):
         return Mean([exported_module(member) for member in members]).eval()
@@ -223,9 +225,7 @@ def export_model(
     program, free = exported_program(module, model.shape)
     contents = {"model.safetensors": _weights(module)}
     if "torch" in formats:
-        file = io.BytesIO()
-        torch.export.save(program, file)
-        contents["model.pt2"] = file.getvalue()
+        contents["model.pt2"] = _saved(program)
     if "onnx" in formats:
         contents["model.onnx"] = onnx_program(module, program, model.shape, free)
     packages = ["torch", *(["onnx"] if "onnx" in formats else [])]
@@ -264,6 +264,15 @@ def _weights(module: nn.Module) -> bytes:
     """Return the state dict: that of the network itself, where there is one."""
     inner = module.network if isinstance(module, Probabilities) else module
     return safetensors.save({name: value.contiguous() for name, value in inner.state_dict().items()})
+
+
+def _saved(program: ExportedProgram) -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        # Said of each weight that is kept channels last; it is written whole.
+        warnings.filterwarnings("ignore", "No complete tensor found")
+        torch.export.save(program, file)
+    return file.getvalue()
 
 
 def _described(module: nn.Module) -> str:

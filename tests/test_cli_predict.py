@@ -1,6 +1,7 @@
 """What people see of ``alkit predict`` and ``alkit export``."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -99,6 +100,27 @@ def test_ctrl_c_says_what_is_there(campaign, capfd, monkeypatch):
     assert "--overwrite starts again" in capfd.readouterr().err
 
 
-def test_help_shows_an_example(capfd):
-    assert alkit("predict", "--help") == 0
-    assert "alkit predict" in capfd.readouterr().out.split("Example")[1]
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_help_shows_an_example(capfd, command):
+    assert alkit(command, "--help") == 0
+    assert f"alkit {command}" in capfd.readouterr().out.split("Example")[1]
+
+
+def test_the_model_is_exported_with_its_card(campaign, capfd):
+    assert alkit("export", campaign / "r.db", "--out", campaign / "model") == 0
+    assert "model.safetensors, model.pt2, card.json, CARD.md" in capfd.readouterr().out
+    assert "# A model of background, object" in (campaign / "model" / "CARD.md").read_text()
+    assert alkit("export", campaign / "r.db", "--out", campaign / "model") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "there already" in line
+    assert alkit("export", campaign / "r.db", "--out", campaign / "model", "--overwrite") == 0
+
+
+def test_an_export_that_cannot_be_is_one_readable_line(campaign, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert alkit("export", campaign / "r.db", "--out", campaign / "model", "--format", "both") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert 'pip install "alkit[onnx]"' in line
+    assert alkit("export", campaign / "none.db", "--out", campaign / "model") == 1
+    assert "no record" in capfd.readouterr().err
+    assert not (campaign / "model").exists()

@@ -1,0 +1,49 @@
+"""``alkit export``: a record's last model as files that need no alkit."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from alkit.export import Format
+
+
+class Formats(StrEnum):
+    """What can be chosen."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+    BOTH = "both"
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    format: Annotated[Formats, typer.Option(help="A program of torch.export, one of ONNX, or both.")] = Formats.TORCH,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+) -> None:
+    """Write the last model for use without alkit, with a card that says what it is, and how it is used.
+
+    OUT gets model.safetensors, model.pt2 or model.onnx, card.json and CARD.md, in which there is a sample of code. An
+    ensemble becomes one model. ONNX needs more packages: pip install "alkit\\[onnx]".
+
+    [dim]Example:[/dim]
+
+    [cyan]alkit export campaign.db --out model --format both[/cyan]
+    """
+    from alkit.cli.progress import progress_bar
+    from alkit.export import export_model
+    from alkit.trained import trained_model
+
+    formats: dict[Formats, tuple[Format, ...]] = {
+        Formats.TORCH: ("torch",),
+        Formats.ONNX: ("onnx",),
+        Formats.BOTH: ("torch", "onnx"),
+    }
+    with progress_bar(str(store)):
+        written = export_model(trained_model(store), out, formats=formats[format], overwrite=overwrite)
+    typer.echo(f"{out}: {', '.join(path.name for path in written)}. Read CARD.md first.")
