@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alkit import synthetic
+from alkit import Experiment, synthetic
 from alkit.cli import main
+from alkit.exchange import coco, cvat
 
 SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
 LONG_AGO = 1_700_000_000
@@ -195,6 +196,22 @@ def test_two_annotators_are_waited_for(place, capfd):
     }
 
 
+@pytest.mark.parametrize(("form", "codec", "ending"), [("coco", coco, "json"), ("cvat", cvat, "xml")])
+def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, capfd, form, codec, ending):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange", "--as", form)
+    experiment = Experiment.open("c.db")
+    queries = experiment.queries()
+    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries[:2]}
+    codec.write("tool", queries[:2], experiment.pool, experiment.spec, painted)  # as the tool would
+    (file,) = Path("tool").glob(f"*/*.{ending}")
+    told = as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")
+    assert {(answer["id"], answer["annotator"]) for answer in told["taken"]} == {(id, "ann") for id in painted}
+    assert as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")["taken"] == []
+    for standing in experiment.standings()[:2]:
+        np.testing.assert_array_equal(experiment._labels.read(standing.answers[0].label), painted[standing.query.id])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -205,7 +222,9 @@ def test_two_annotators_are_waited_for(place, capfd):
         (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
         (["ask", "c.db", "-n", "99", "--out", "a"], "expected 1 to 24"),
         (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
-        (["tell", "c.db"], "nothing was handed over yet"),
+        (["tell", "c.db"], "where are the answers?"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
+        (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),
         (["tell", "c.db", "--from", "nowhere"], "no such folder of answers"),
         (["fit", "c.db"], "no label to learn from"),
         (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),

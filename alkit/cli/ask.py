@@ -16,6 +16,9 @@ def ask(
         int | None, typer.Option("-n", "--number", help="How many images; not needed while some are open.")
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write them to.")] = None,
+    form: Annotated[
+        str, typer.Option("--as", help="What is written there: files (a folder for each image), coco, or cvat.")
+    ] = "files",
     to: Annotated[str | None, typer.Option(help="label-studio, instead of a folder.")] = None,
     url: options.Url = None,
     project: options.Project = None,
@@ -33,11 +36,13 @@ def ask(
 
     [cyan]alkit ask campaign.db -n 35 --out exchange[/cyan]
 
+    [cyan]alkit ask campaign.db -n 35 --out exchange --as cvat[/cyan]
+
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
     import alkit
     from alkit.cli.fit import said
-    from alkit.cli.places import place_of, remember
+    from alkit.cli.places import FilePlace, place_of, remember
     from alkit.cli.progress import progress_bar
     from alkit.errors import ConfigurationError
 
@@ -46,7 +51,7 @@ def ask(
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
             raise ConfigurationError("nothing is open, so how many images shall be chosen?", hint="-n 35")
-        place = place_of(store, out, to, url, project, control)
+        place = place_of(store, folder=out, form=form, service=to, url=url, project=project, control=control)
         if place is None:
             raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
         if not was_open and any(
@@ -61,4 +66,5 @@ def ask(
         typer.echo(said(experiment.history[-1]))
     what = "Still open, and handed over again" if was_open else "Asked for"
     typer.echo(f"{what}: {len(ids)}, with a pre-label: {len(drafts)}. They are in {place}.")
-    typer.echo(f"Next, when there are masks: alkit tell {store}")
+    back = " --from FILE" if isinstance(place, FilePlace) else ""
+    typer.echo(f"Next, when there are masks: alkit tell {store}{back}")

@@ -11,6 +11,7 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
+    from alkit.protocols import Oracle
     from alkit.types import Answer
 
 
@@ -18,8 +19,20 @@ def tell(
     store: Annotated[Path, typer.Argument(help="The record.")],
     source: Annotated[
         str | None,
-        typer.Option("--from", help="Folder with a folder for each annotator, or label-studio; default: as asked."),
+        typer.Option(
+            "--from",
+            help="Folder with a folder for each annotator, a COCO .json or CVAT .xml, or label-studio; default: where "
+            "the queries went.",
+        ),
     ] = None,
+    annotator: Annotated[str, typer.Option(help="Whose answers are in a COCO or CVAT file.")] = "",
+    empty: Annotated[
+        bool,
+        typer.Option("--empty-is-background", help="Images without annotations in such a file are all background."),
+    ] = False,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="What equals its pre-label in such a file is meant, not left undone.")
+    ] = False,
     url: options.Url = None,
     project: options.Project = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -32,25 +45,40 @@ def tell(
 
     [cyan]alkit tell campaign.db --from exchange[/cyan]
 
+    [cyan]alkit tell campaign.db --from annotations.xml --annotator ann[/cyan]
+
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
     import alkit
-    from alkit.cli.places import LABEL_STUDIO, place_of
+    from alkit.cli.places import LABEL_STUDIO, AnnotationFiles, FilePlace, form_of, place_of
     from alkit.cli.progress import progress_bar
     from alkit.errors import ConfigurationError
 
     service = source if source == LABEL_STUDIO else None
-    folder = None if service else source
+    form = None if source is None or Path(source).is_dir() else form_of(source)
     with progress_bar(str(store)) as report:
         experiment = alkit.Experiment.open(store, report=report)
-        place = place_of(store, folder, service, url, project)
-        if place is None:
-            raise ConfigurationError(
-                "nothing was handed over yet, so where are the answers?",
-                hint="--from FOLDER, or --from label-studio --url ADDRESS",
-            )
         queries = [one.query for one in experiment.standings()]
-        oracle = place.oracle(experiment.spec, queries, experiment.pool, {})
+        oracle: Oracle
+        if form is not None and source is not None:
+            path = Path(source).expanduser()
+            oracle = AnnotationFiles(
+                form,
+                experiment.spec,
+                file=path,
+                queries=queries,
+                annotator=annotator,
+                empty="background" if empty else "unanswered",
+                confirmed=confirmed,
+            )
+        else:
+            place = place_of(store, folder=None if service else source, service=service, url=url, project=project)
+            if place is None or isinstance(place, FilePlace):
+                raise ConfigurationError(
+                    "where are the answers?",
+                    hint="--from FOLDER, --from FILE.json or FILE.xml, or --from label-studio --url ADDRESS",
+                )
+            oracle = place.oracle(experiment.spec, queries, experiment.pool, {})
         receipt = experiment.collect(oracle)
     unread: dict[Path, str] = getattr(oracle, "unread", dict)()
     still_open = len(experiment.open_ids)
