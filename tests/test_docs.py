@@ -2,11 +2,15 @@
 
 import csv
 import re
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 import alkit
+from alkit.cli import main
 from alkit.strategy_file import read_strategy
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -126,3 +130,28 @@ def test_every_stopping_rule_of_alkit_is_on_the_page():
     own = [name for name, point in alkit.stopping_rules().items() if point.value.startswith("alkit_baselines.")]
     assert own
     assert all(f"| `{name}` |" in page for name in own)
+
+
+def test_the_model_is_used_as_the_page_says(folders, monkeypatch, capsys):
+    monkeypatch.chdir(folders)
+    pool = alkit.ImagePool("images", size=16, grayscale=True)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    oracle = alkit.MaskOracle("masks", classes=("skin", "lesion"))
+    alkit.Experiment(pool, learner, alkit.strategy("random"), "campaign.db").run(oracle, start=4, batch=1, rounds=0)
+    Path("images").rename("new")
+    for command in blocks("how-to/use-the-model.md", "bash"):
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(command)[1:])
+        assert not end.value.code
+    capsys.readouterr()
+    (code,) = blocks("how-to/use-the-model.md", "python")
+    exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 24
+    assert re.fullmatch(r"000 \(16, 16\) \d+\.\d% lesion", lines[0])
+    named = re.findall(r"^\| `(\S+)`(?:, `(\S+)`)?", (DOCS / "how-to/use-the-model.md").read_text(), re.M)
+    written = {str(path) for folder in ("predicted", "model") for path in Path(folder).rglob("*.*")}
+    assert written == {
+        *(f"predicted/{name}" for n in range(24) for name in (f"masks/{n:03}.png", f"overlays/{n:03}.jpg")),
+        *(f"model/{name}" for pair in named[3:] for name in pair if name and name != "model.onnx"),
+    }
