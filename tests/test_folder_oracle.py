@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import tifffile
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError, UnknownNameError
 from alkit.masks import mask_values, read_mask
 from alkit.oracles import folder as module
 from alkit.oracles.folder import FolderOracle
@@ -392,10 +393,10 @@ def test_what_is_no_answer_is_reported_and_stops_nothing(place):
     assert said == {
         f"{query(1).key}.png": "answers belong in a folder that bears the annotator's name",
         f"{query(1).key}/mask.png": f"this is the folder of a query; answers go to {place}/NAME/{query(1).key}.png",
-        "ann/notes.docx": "no answer ends like this, but in .png .tif .tiff .skip .withdrawn",
-        "ann/query.json": "no answer ends like this, but in .png .tif .tiff .skip .withdrawn",
+        "ann/notes.docx": "no answer ends like this, but in .png .tif .tiff .skip .withdrawn .json .xml",
+        "ann/query.json": "this says what was asked, and is no answer",
         "ann/r09-0000-what.png": f"there is no query 'r09-0000-what' in {place}",
-        "ann/gone.png": f"there is no query 'gone' in {place}",
+        "ann/gone.png": "this is no file",
         f"ann/{query(4).key}.png": "this is no file",
         "ann/more": "folders inside an annotator's folder are not looked into",
         f"ann/{query(2).key}.confirmed": "there is no mask beside it",
@@ -519,8 +520,97 @@ def test_an_answer_from_elsewhere_and_a_folder_nobody_may_write_to_stop_nothing(
 
     monkeypatch.setattr(module, "write_atomically", refuse)
     oracle.refused(got, "why")
-    assert "nobody is told why the answer to r00-0000-0000 was refused: read-only" in caplog.text
+    assert "nobody is told why the answer for 0000 was refused: read-only" in caplog.text
     assert [path.name for path in (place / "ann").iterdir()] == [f"{query(0).key}.png"]
+
+
+# Files of annotations.
+
+form = pytest.mark.parametrize(("name", "ending"), [("coco", ".json"), ("cvat", ".xml")])
+
+
+@form
+def test_queries_are_written_in_other_formats_besides_and_answers_in_them_are_read(tmp_path, name, ending):
+    queries = [query(row) for row in range(3)]
+    oracle = oracle_in(tmp_path, also=[name], prelabels={"0001": MASKS[1], "0002": MASKS[2]})
+    oracle.ask(queries)
+    there = everything(tmp_path)
+    oracle_in(tmp_path, also=[name]).ask(queries)
+    assert everything(tmp_path) == there
+    assert list(oracle.poll()) == []  # neither images nor pre-labels are answers
+    assert oracle.unread() == {}
+    written = tmp_path / f"r00-{name}" / f"annotations{ending}"
+    for annotator, at in (("ann", LONG_AGO), ("ben", LONG_AGO + 1)):
+        (tmp_path / annotator).mkdir()
+        (tmp_path / annotator / f"export{ending.upper()}").write_bytes(written.read_bytes())
+        os.utime(tmp_path / annotator / f"export{ending.upper()}", (at, at))
+    answer(tmp_path, query(0), "blurred", ".skip")
+    got = list(FolderOracle(tmp_path, classes=CLASSES, settle=0).poll())
+    assert [(one.annotator, one.id) for one in got] == [
+        ("ann", "0000"),
+        ("ann", "0001"),
+        ("ann", "0002"),
+        ("ben", "0001"),
+        ("ben", "0002"),
+    ]
+    np.testing.assert_array_equal(got[4].label, MASKS[2])
+    assert got[4].revision == (LONG_AGO + 1) * 10**9
+    empty = [one for one in oracle_in(tmp_path, empty="background").poll() if one.annotator == "ben"]
+    assert [one.label.any() for one in empty] == [False, True, True]
+
+
+@form
+def test_a_file_of_annotations_is_left_alone_until_it_is_at_rest_and_reported_where_it_is_none(place, name, ending):
+    path = answer(place, query(0), "{", ending)
+    oracle = oracle_in(place)
+    assert list(oracle.poll()) == []
+    assert "no COCO file" in oracle.unread()[path] or "no file of CVAT for images" in oracle.unread()[path]
+    os.utime(path)
+    oracle = oracle_in(place, settle=60)
+    assert list(oracle.poll()) == []
+    assert "may be half-written" in oracle.unread()[path]
+    path.rename(place / path.name)
+    assert list(oracle.unread().values()) == ["answers belong in a folder that bears the annotator's name"]
+
+
+@form
+def test_an_experiment_says_beside_a_file_of_annotations_what_it_did_not_take(tmp_path, world, name, ending):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(3)
+    asked = experiment.queries()
+    experiment.send(oracle_in(tmp_path, images=world.pool))
+    masks = {ids[0]: world.masks[ids[0]], **{id: world.masks[id][:8, :8] for id in ids[1:]}}
+    cut = [Query(one.id, one.round, one.rank, (masks[one.id].shape,)) for one in asked]
+    (export,) = module.FORMATS[name].write(tmp_path / "tool" / "x", cut, world.pool, LabelSpec(CLASSES), masks)
+    (tmp_path / "ann").mkdir()
+    path = tmp_path / "ann" / f"export{ending}"
+    path.write_bytes(export.read_bytes())
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    oracle, note = oracle_in(tmp_path), tmp_path / "ann" / f"export{ending}.refused.txt"
+    assert [one.id for one in experiment.collect(oracle).taken] == [ids[0]]
+    said = note.read_text()
+    assert all(said.count(f"{id}: ") == 1 for id in ids[1:])
+    assert "is 8 x 8, not 16 x 16" in said
+    for again in (oracle, oracle_in(tmp_path)):
+        assert not experiment.collect(again).taken
+        assert note.read_text() == said
+        assert note not in again.unread()
+
+    (export,) = module.FORMATS[name].write(tmp_path / "tool" / "y", asked, world.pool, LabelSpec(CLASSES), world.masks)
+    path.write_bytes(export.read_bytes())
+    os.utime(path, (LONG_AGO + 1, LONG_AGO + 1))
+    assert {one.id for one in experiment.collect(oracle_in(tmp_path)).taken} >= set(ids[1:])
+    assert not note.exists()
+    assert experiment.open_ids == ()
+    note.write_text("left behind")
+    path.unlink()
+    list(oracle.poll())
+    assert not note.exists()
+
+
+def test_a_format_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"no such format: got 'coko'\. Try: 'coco'"):
+        oracle_in(tmp_path, also=["coko"])
 
 
 # With an experiment.
@@ -603,3 +693,35 @@ class TestFolderOracle(OracleKit):
     @pytest.fixture
     def queries(self):
         return [query(0), query(1), query(2)]
+
+
+class Tool(FolderOracle):
+    """People who find every pre-label right as it is, and export it."""
+
+    def poll(self):
+        for file in Path(self.outbox).glob("r00-c*/annotations.*"):
+            (Path(self.outbox) / "ann").mkdir(exist_ok=True)
+            (Path(self.outbox) / "ann" / file.name).write_bytes(file.read_bytes())
+        yield from super().poll()
+
+
+class ByFile(OracleKit):
+    at_once = 10.0
+    name = ""
+
+    @pytest.fixture
+    def oracle(self, tmp_path):
+        prelabels = {f"{row:04}": mask for row, mask in enumerate(MASKS)}
+        return Tool(tmp_path, classes=CLASSES, images=POOL, prelabels=prelabels, also=[self.name], settle=0)
+
+    @pytest.fixture
+    def queries(self):
+        return [query(0), query(1), query(2)]
+
+
+class TestCoco(ByFile):
+    name = "coco"
+
+
+class TestCvat(ByFile):
+    name = "cvat"

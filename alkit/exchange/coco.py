@@ -37,9 +37,10 @@ def write(
     spec: LabelSpec,
     prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> tuple[Path, ...]:
-    """Write ``images/KEY.png`` for each query, and for each round ``coco-rNN.json``; return the files of annotations.
+    """Write a folder for each round, ``rNN-coco``, of ``images`` and ``annotations.json``; return the latter's paths.
 
-    Nothing is written over: queries that an earlier file does not list go into a further one, ``coco-rNN-2.json``.
+    An image is called by its query's key. Nothing is written over: queries that an earlier file does not list go into
+    a further folder, ``rNN-coco-2``.
 
     Parameters
     ----------

@@ -42,10 +42,11 @@ def write(
     spec: LabelSpec,
     prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> tuple[Path, ...]:
-    """Write ``images/KEY.png`` for each query, and for each round ``cvat-rNN.xml``; return the files of annotations.
+    """Write a folder for each round, ``rNN-cvat``, of ``images`` and ``annotations.xml``; return the latter's paths.
 
-    Make a task of the images in CVAT, and upload the annotations to it where there are pre-labels. Nothing is written
-    over: queries that an earlier file does not list go into a further one, ``cvat-rNN-2.xml``.
+    Make a task of the images in CVAT, and upload the annotations to it where there are pre-labels. An image is called
+    by its query's key. Nothing is written over: queries that an earlier file does not list go into a further folder,
+    ``rNN-cvat-2``.
 
     Parameters
     ----------

@@ -1,7 +1,14 @@
-"""Writing queries as one file of annotations beside a folder of images."""
+"""Writing queries as a file of annotations beside a folder of images.
+
+::
+
+    r02-coco/annotations.json
+             images/r02-0004-ward_3_0017.png
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +21,9 @@ from alkit.exchange.pictures import picture
 from alkit.files import write_atomically
 from alkit.protocols import Pool
 from alkit.types import LabelSpec, Mask, Query, Size
+
+FOLDER = re.compile(r"r\d{2,}-(coco|cvat)(-\d+)?$")
+"""What the folders are called."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +46,14 @@ def hand_over(
     encoded: Callable[[Sequence[Page], LabelSpec], bytes],
     names: Callable[[Path], Sequence[str]],
 ) -> tuple[Path, ...]:
-    """Write the images, then for each round the queries that no file of it lists yet; return all files of these rounds.
+    """Write for each round a folder of what no file of it lists yet; return the files of annotations of these rounds.
 
     Parameters
     ----------
-    name, suffix:
-        Of the files of annotations, which also bear their round.
+    name:
+        Of the format, in the folders' names.
+    suffix:
+        Of the files of annotations.
     encoded:
         Returns the content of one.
     names:
@@ -56,17 +68,20 @@ def hand_over(
     for round in sorted({query.round for query in queries}):
         own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
         number, listed = 1, set[str]()
-        while (path := folder / f"{name}-r{round:02}{'' if number == 1 else f'-{number}'}{suffix}").exists():
+        while (path := _place(folder, round, name, number) / f"annotations{suffix}").exists():
             listed |= _listed(path, names)
             files.append(path)
             number += 1
-        there = {query.key: _image(folder / "images", query, images) for query in own}
-        news = [query for query in own if query.key not in listed]
-        if news:
+        if news := [query for query in own if query.key not in listed]:
+            there = {query.key: _image(path.parent / "images", query, images) for query in news}
             pages = [Page(there[query.key], query.sizes[0], drafts.get(query.id)) for query in news]
-            write_atomically(path, encoded(pages, spec))
+            write_atomically(path, encoded(pages, spec))  # last: where it is, all its images are
             files.append(path)
     return tuple(files)
+
+
+def _place(folder: Path, round: int, name: str, number: int) -> Path:
+    return folder / f"r{round:02}-{name}{'' if number == 1 else f'-{number}'}"
 
 
 def _image(folder: Path, query: Query, images: Pool) -> str:

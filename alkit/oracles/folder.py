@@ -14,6 +14,7 @@
               r02-0005-ward_3_0021.skip       will not be labelled; the reason may stand in it
               r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
               r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not taken
+              instances.json                    many masks in one COCO file (or .xml: CVAT for images)
 
 Nothing is ever written over, and no answer is touched. Only notes why an answer was refused come and go.
 """
@@ -30,6 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit.errors import ConfigurationError, DataError, LabelError, StoreError
+from alkit.errors import ConfigurationError, DataError, LabelError, StoreError, UnknownNameError, nearest
+from alkit.exchange import coco, cvat
+from alkit.exchange.formats import Format
+from alkit.exchange.handover import FOLDER
 from alkit.exchange.pictures import colour, coloured, is_as_coloured, picture
+from alkit.exchange.regions import Empty, label_values
 from alkit.files import ensured, write_atomically
 from alkit.masks import class_ids, mask_values
 from alkit.protocols import Pool
@@ -52,6 +58,11 @@ VERSION = 1
 MASKS = (".png", ".tif", ".tiff")
 WORDS = (".skip", ".withdrawn")
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
+FORMATS: dict[str, Format] = {"coco": coco, "cvat": cvat}
+SUFFIXES = {".json": "coco", ".xml": "cvat"}
+"""Of files that hold many answers: their formats."""
+
+GONE = "The next time answers are fetched, this note is gone or written anew.\n"
 OURS = ("image", "prelabel", "query")
 """What the files in a query's folder are called, without their endings."""
 
@@ -78,8 +89,9 @@ Make a folder with your name in {inbox} and save in it, for the query {key}:
     {key}.withdrawn  instead of a mask, to take an earlier answer back
     {key}.confirmed  beside a mask, where the pre-label is right as it is; it may be empty
 
-A mask has one channel and the size of the image; a TIFF (.tif) or a palette image will do. To correct an answer, save
-it anew. Where an answer could not be taken, a file {key}.refused.txt beside it says why.
+A mask has one channel and the size of the image; a TIFF (.tif) or a palette image will do. A tool may also save many
+masks in one file: COCO (.json) or CVAT for images 1.1 (.xml), with any name. To correct an answer, save it anew. Where
+an answer could not be taken, a file {key}.refused.txt beside it says why.
 """
 
 
@@ -105,13 +117,19 @@ class FolderOracle:
         By image id a mask, at the image's original size, that is handed over to be corrected.
     queries:
         Queries that may be answered besides those found in `outbox`, such as all of a record's.
+    also:
+        Formats in which queries are written besides: ``coco``, ``cvat``. Answers in these are read in any case.
+    empty:
+        What an image without annotations means in such a file: ``unanswered``, or all ``background``.
     settle:
         Seconds for which a file must have been left alone before it is read: it may be half-written.
 
     Raises
     ------
     ConfigurationError
-        Labels that are no masks.
+        Labels that are no masks, or a class that is called as ignored pixels are in annotation files.
+    UnknownNameError
+        A format that there is not.
 
     Examples
     --------
@@ -135,19 +153,27 @@ class FolderOracle:
     images: Pool | None = field(default=None, repr=False)
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
     queries: Sequence[Query] = field(default=(), repr=False)
+    also: Sequence[str] = ()
+    empty: Empty = "unanswered"
     settle: float = 2.0
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _out: Path = field(init=False, repr=False, compare=False)
     _in: Path = field(init=False, repr=False, compare=False)
-    _known: dict[str, _Known] = field(init=False, repr=False, compare=False, default_factory=dict)
-    _given: dict[tuple[str, str, int | None], str] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known: dict[str, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _given: dict[tuple[str, str, int | None], _Source] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
         if spec.per != "pixel":
             raise ConfigurationError("answers in files are masks", got=f"per={spec.per!r}", expected="per='pixel'")
+        label_values(spec)
+        for name in self.also:
+            if name not in FORMATS:
+                raise UnknownNameError("there is no such format", got=repr(name), hint=nearest(name, FORMATS))
         out = Path(self.outbox).expanduser()
-        self._known.update((query.key, _Known.of(query)) for query in self.queries)
+        self._known.update((query.key, query) for query in self.queries)
         vars(self).update(spec=spec, _out=out, _in=out if self.inbox is None else Path(self.inbox).expanduser())
 
     # Asking.
@@ -177,13 +203,15 @@ class FolderOracle:
         if queries and not (self._out / "how-to-answer.txt").exists():
             write_atomically(self._out / "how-to-answer.txt", self._how(queries[0]).encode())
         ensured(self._in)
+        for name in self.also:
+            FORMATS[name].write(self._out, queries, self.images, self.spec, self.prelabels)
         for round in sorted({query.round for query in queries}):
             own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
             self._show(round, own, self.images)
 
     def _check_same(self, query: Query) -> None:
         path = self._out / query.key / "query.json"
-        if path.exists() and (there := _read_query(path)) != _Known.of(query):
+        if path.exists() and ((there := _read_query(path)).id, there.sizes) != (query.id, query.sizes):
             raise ConfigurationError(
                 f"{path} is another query of the same name",
                 got=f"image {there.id!r} of {_sizes(there.sizes)}",
@@ -246,7 +274,7 @@ class FolderOracle:
     # Fetching.
 
     def poll(self) -> Iterator[Answer]:
-        """Yield every answer that lies in the inbox, by annotators and keys, also those yielded before.
+        """Yield every answer that lies in the inbox, by annotators, also those yielded before.
 
         An answer that cannot be read comes as :class:`Invalid`, with the reason. What is no answer, and what may be
         half-written, is passed over: see :meth:`unread`. Before an answer is yielded, the note that an earlier one was
@@ -257,101 +285,138 @@ class FolderOracle:
         DataError
             There is no such folder.
         """
-        for entry in self._scan()[0]:
-            query = self._known[entry.key]
-            answer = self._answer(entry, query) if entry.files else None
-            if answer is not None or not entry.files:
-                with suppress(OSError):
-                    entry.note.unlink()
+        found = self._scan()
+        for note in found.idle_notes:
+            _remove(note)
+        for entry in found.entries:
+            answer = self._answer(entry, self._known[entry.key])
             if answer is not None:
-                self._given[answer.id, answer.annotator, answer.revision] = entry.key
+                _remove(entry.note)
+                self._given[_name(answer)] = _Source(entry.note, entry.key)
                 yield answer
+        for file in found.files:
+            answers = self._opened(file)
+            if not isinstance(answers, str):
+                source = _Source(_beside(file.path), None)
+                _remove(source.note)
+                for answer in answers:
+                    self._given[_name(answer)] = source
+                    yield answer
 
     def refused(self, answer: Answer, reason: str) -> None:
         """Say in a file beside an answer why it was not taken, and what to do about it."""
-        key = self._given.get((answer.id, answer.annotator, answer.revision))
-        if key is None:
+        source = self._given.get(_name(answer))
+        if source is None:
             return  # it came from elsewhere
+        if source.key is None:
+            source.refused.append(f"{answer.id}: {reason}\n")
+            text = f"These answers were not taken; correct and export them anew.\n\n{''.join(source.refused)}"
+        else:
+            text = self._advice(source.key, reason)
+        try:
+            write_atomically(source.note, f"{text}\n{GONE}".encode())
+        except StoreError as error:
+            log.warning("nobody is told why the answer for %s was refused: %s", answer.id, error)
+
+    def _advice(self, key: str, reason: str) -> str:
         allowed = f"{_sizes(self._known[key].sizes)}, one channel of {self.spec}"
-        text = (
+        return (
             f"The answer to {key} was not taken.\n\nWhy: {reason}\n\n"
             f"What to do: save it anew as {key}.png. A mask is {allowed}.\n"
             f"Or, instead of a mask, write why there is none into {key}.skip.\n"
-            f"If the pre-label is right as it is, put an empty file {key}.confirmed beside its copy.\n\n"
-            "The next time answers are fetched, this note is gone or written anew.\n"
+            f"If the pre-label is right as it is, put an empty file {key}.confirmed beside its copy.\n"
         )
-        try:
-            write_atomically(self._in / answer.annotator / f"{key}{NOTE}", text.encode())
-        except StoreError as error:
-            log.warning("nobody is told why the answer to %s was refused: %s", key, error)
 
     def unread(self) -> dict[Path, str]:
         """Return the files that :meth:`poll` passes over though somebody may have meant them as answers, and why."""
-        entries, strays = self._scan()
-        for entry in entries:
-            for path in entry.files:
-                if reason := self._unsettled(path):
-                    strays[path] = reason
-        return strays
+        found = self._scan()
+        for entry in found.entries:
+            found.strays.update((path, why) for path in entry.files if (why := self._unsettled(path)) is not None)
+        for file in found.files:
+            if isinstance(answers := self._opened(file), str):
+                found.strays[file.path] = answers
+        return found.strays
 
-    def _scan(self) -> tuple[list[_Entry], dict[Path, str]]:
-        """Return what lies in the inbox, by annotator and key, and what is no answer, with the reason."""
+    def _opened(self, file: _File) -> Iterator[Answer] | str:
+        """Return the answers in a file of annotations, or why it is not read."""
+        if (why := self._unsettled(file.path)) is not None:
+            return why
+        form, queries = FORMATS[SUFFIXES[file.path.suffix.lower()]], tuple(self._known.values())
+        try:
+            before = _stamp(file.path)
+            answers = form.read(file.path, queries, self.spec, annotator=file.annotator, empty=self.empty)
+            first = list(islice(answers, 1))  # all of the file is read, and checked, before this comes
+            if _stamp(file.path) != before:
+                return "it has just changed"
+        except (DataError, FileNotFoundError) as error:
+            return str(error)
+        return chain(first, answers)
+
+    def _scan(self) -> _Found:
+        """Look at what lies in the inbox, and in the folders of queries."""
         if not self._in.is_dir():
             raise DataError("there is no such folder of answers", got=self._in, hint="check the path")
-        strays: dict[Path, str] = {}
-        for folder in _visible(self._out, strays):
+        found = _Found()
+        for folder in _visible(self._out, found.strays):
             if KEY.match(folder.name) and folder.is_dir():
-                self._read_query(folder, strays)
-        entries: list[_Entry] = []
-        for path in _visible(self._in, strays):
+                self._read_query(folder, found.strays)
+        for path in _visible(self._in, found.strays):
             if KEY.match(path.name) and path.is_dir():
-                self._look_for_misplaced(path, strays)
+                self._look_for_misplaced(path, found.strays)
             elif path.is_dir():
-                if not (self._out.is_dir() and path.samefile(self._out)):
-                    entries += self._scan_annotator(path, strays)
-            elif _ending(path.name) and not path.name.startswith("contact-sheet-"):
-                strays[path] = "answers belong in a folder that bears the annotator's name"
-        return entries, strays
+                if not FOLDER.match(path.name) and not (self._out.is_dir() and path.samefile(self._out)):
+                    self._scan_annotator(path, found)
+            elif (_ending(path.name) or _holds_many(path)) and not path.name.startswith("contact-sheet-"):
+                found.strays[path] = "answers belong in a folder that bears the annotator's name"
+        return found
 
-    def _scan_annotator(self, folder: Path, strays: dict[Path, str]) -> list[_Entry]:
-        annotator = folder.name
+    def _scan_annotator(self, folder: Path, found: _Found) -> None:
+        annotator, files = folder.name, dict[str, dict[str, Path]]()
         try:
             annotator.encode()
         except UnicodeEncodeError:
-            strays[folder] = "the name of this folder is no Unicode text"
-            return []
-        files: dict[str, dict[str, Path]] = {}
-        for path in _visible(folder, strays):
+            found.strays[folder] = "the name of this folder is no Unicode text"
+            return
+        for path in _visible(folder, found.strays):
             ending = _ending(path.name)
             key = path.name[: len(path.name) - len(ending)]
             if path.is_dir():
-                strays[path] = "folders inside an annotator's folder are not looked into"
-            elif not ending:
-                strays[path] = f"no answer ends like this, but in {' '.join((*MASKS, *WORDS))}"
-            elif key not in self._known:
-                strays[path] = f"there is no query {key!r} in {self._out}"
+                found.strays[path] = "folders inside an annotator's folder are not looked into"
             elif not path.is_file():
-                strays[path] = "this is no file"
+                found.strays[path] = "this is no file"
+            elif _holds_many(path):
+                found.files.append(_File(annotator, path))
+            elif ending == NOTE and _holds_many(folder / key):
+                found.idle_notes.extend([] if (folder / key).exists() else [path])
+            elif path.name == "query.json":
+                found.strays[path] = "this says what was asked, and is no answer"
+            elif not ending:
+                found.strays[path] = f"no answer ends like this, but in {' '.join((*MASKS, *WORDS, *SUFFIXES))}"
+            elif key not in self._known:
+                found.strays[path] = f"there is no query {key!r} in {self._out}"
             elif ending in files.get(key, {}):
-                strays[path] = f"there is {files[key][ending].name} already"
+                found.strays[path] = f"there is {files[key][ending].name} already"
             else:
                 files.setdefault(key, {})[ending] = path
-        entries = [_Entry.of(annotator, folder, key, own) for key, own in sorted(files.items())]
-        strays.update((entry.confirmed, "there is no mask beside it") for entry in entries if entry.idle_confirmation)
-        return entries
+        for key, own in sorted(files.items()):
+            masks = tuple(own[ending] for ending in MASKS if ending in own)
+            words = tuple(own[ending] for ending in WORDS if ending in own)
+            if masks or words:
+                note = folder / f"{key}{NOTE}"
+                found.entries.append(_Entry(annotator, key, masks, words, own.get(CONFIRMED) if masks else None, note))
+            elif NOTE in own:
+                found.idle_notes.append(own[NOTE])
+            if CONFIRMED in own and not masks:
+                found.strays[own[CONFIRMED]] = "there is no mask beside it"
 
     def _read_query(self, folder: Path, strays: dict[Path, str]) -> None:
         """Get to know a query; one that is not finished yet has no query.json."""
         path = folder / "query.json"
         if folder.name not in self._known and path.is_file():
             try:
-                query = _read_query(path)
-                if query.key != folder.name:
-                    raise DataError(f"this is query {query.key!r} in the folder of another")
+                self._known[folder.name] = _read_query(path)
             except DataError as reason:
                 strays[path] = str(reason)
-            else:
-                self._known[query.key] = query
         self._look_for_misplaced(folder, strays)
 
     def _look_for_misplaced(self, folder: Path, strays: dict[Path, str]) -> None:
@@ -375,7 +440,7 @@ class FolderOracle:
             return f"it may be half-written: it changed {age:.1f} s ago, and is read after {self.settle:g} s"
         return None
 
-    def _answer(self, entry: _Entry, query: _Known) -> Answer | None:
+    def _answer(self, entry: _Entry, query: Query) -> Answer | None:
         """Return an answer, or None where its files are not at rest."""
         if any(self._unsettled(path) for path in entry.files):
             return None
@@ -387,9 +452,9 @@ class FolderOracle:
         except FileNotFoundError:
             return None
         revision = max(modified for _, modified in before)
-        return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed in entry.files)
+        return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
 
-    def _label(self, entry: _Entry, query: _Known) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
+    def _label(self, entry: _Entry, query: Query) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
         names = " and ".join(path.name for path in (*entry.masks, *entry.words))
         if len(entry.words) > 1 or (entry.words and entry.masks):
             return Invalid(f"there are two answers, {names}; leave one of them")
@@ -407,44 +472,70 @@ class FolderOracle:
             return Invalid(f"there are two answers, {names}, and they differ; leave one of them")
         return masks[0]
 
-    def _mask(self, path: Path, query: _Known) -> npt.NDArray[Any]:
+    def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
         return class_ids(mask_values(path.read_bytes(), path.name), self.spec, query.id)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of a query from its query.json."""
-
-    key: str
-    id: str
-    sizes: tuple[Size, ...]
-
-    @classmethod
-    def of(cls, query: Query) -> _Known:
-        return cls(query.key, query.id, query.sizes)
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
-    """The files of one annotator about one query."""
+    """The files of one annotator about one query, at least one of them a mask or a word."""
 
     annotator: str
     key: str
     masks: tuple[Path, ...]
     words: tuple[Path, ...]
-    confirmed: Path
-    files: tuple[Path, ...]
-    """All that make up the answer; none where there is only a note, or a confirmation of nothing."""
+    confirmed: Path | None
     note: Path
-    idle_confirmation: bool
 
-    @classmethod
-    def of(cls, annotator: str, folder: Path, key: str, own: Mapping[str, Path]) -> _Entry:
-        masks = tuple(own[ending] for ending in MASKS if ending in own)
-        words = tuple(own[ending] for ending in WORDS if ending in own)
-        said = tuple(own[ending] for ending in (CONFIRMED,) if ending in own)
-        confirmed, files = (said or (folder / f"{key}{CONFIRMED}",))[0], masks + words + (said if masks else ())
-        return cls(annotator, key, masks, words, confirmed, files, folder / f"{key}{NOTE}", bool(said and not masks))
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that make up the answer."""
+        return (*self.masks, *self.words, *([] if self.confirmed is None else [self.confirmed]))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of annotations, and whose it is."""
+
+    annotator: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in the inbox: answers, notes about answers that are gone, and what is no answer, with the reason."""
+
+    entries: list[_Entry] = field(default_factory=list)
+    files: list[_File] = field(default_factory=list)
+    idle_notes: list[Path] = field(default_factory=list)
+    strays: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where an answer came from: the note to write if it is refused, and its query, or what was refused beside it."""
+
+    note: Path
+    key: str | None
+    refused: list[str] = field(default_factory=list)
+
+
+def _name(answer: Answer) -> tuple[str, str, int | None]:
+    return answer.id, answer.annotator, answer.revision
+
+
+def _holds_many(path: Path) -> bool:
+    """Whether a file is one of annotations; a query.json may have been copied anywhere."""
+    return path.suffix.lower() in SUFFIXES and path.name != "query.json"
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}{NOTE}")
+
+
+def _remove(note: Path) -> None:
+    with suppress(OSError):
+        note.unlink()
 
 
 def _ending(name: str) -> str:
@@ -465,13 +556,20 @@ def _visible(folder: Path, strays: dict[Path, str]) -> list[Path]:
     return [path for path in found if not path.name.startswith((".", "~")) and not PASSING.search(path.name)]
 
 
-def _read_query(path: Path) -> _Known:
+def _read_query(path: Path) -> Query:
     try:
         facts = json.loads(path.read_bytes())
         if facts["version"] != VERSION:
             raise ValueError(f"version {facts['version']}")
-        sizes = tuple((int(size["height"]), int(size["width"])) for size in facts["sizes_allowed"])
-        return _Known(str(facts["query"]), str(facts["image"]), sizes)
+        query = Query(
+            str(facts["image"]),
+            int(facts["round"]),
+            int(facts["rank"]),
+            tuple((int(size["height"]), int(size["width"])) for size in facts["sizes_allowed"]),
+        )
+        if query.key != path.parent.name:
+            raise ValueError(f"query {query.key!r}")
+        return query
     except (OSError, KeyError, TypeError, ValueError) as reason:
         raise DataError(
             f"{path} is no longer what alkit wrote", got=reason, hint="remove it, and hand the query over again"

@@ -64,7 +64,7 @@ def test_images_are_written_in_the_order_wanted_under_the_keys_of_their_queries(
     (path,) = form.write(tmp_path, QUERIES[::-1], POOL, SPEC)
     assert form.names(path) == [f"{one.key}.png" for one in QUERIES]
     for row, one in enumerate(QUERIES):
-        shown = np.asarray(Image.open(tmp_path / "images" / f"{one.key}.png"))
+        shown = np.asarray(Image.open(path.parent / "images" / f"{one.key}.png"))
         np.testing.assert_array_equal(shown, POOL._kept[row, 0])
     assert read(form, path) == []
 
@@ -74,13 +74,15 @@ def test_writing_again_writes_nothing_over_and_adds_what_is_new(form, tmp_path):
     paths = form.write(tmp_path, [*QUERIES[:2], query(3, round=1)], POOL, SPEC, {"0000": RING})
     suffix = paths[0].suffix
     name = "coco" if form is coco else "cvat"
-    assert [path.name for path in paths] == [f"{name}-r00{suffix}", f"{name}-r01{suffix}"]
-    (tmp_path / "images" / f"{QUERIES[1].key}.png").write_bytes(b"mine")
+    assert [path.parent for path in paths] == [tmp_path / f"r00-{name}", tmp_path / f"r01-{name}"]
+    assert {path.name for path in paths} == {f"annotations{suffix}"}
+    (paths[0].parent / "images" / f"{QUERIES[1].key}.png").write_bytes(b"mine")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     assert form.write(tmp_path, QUERIES[1::-1], POOL, SPEC, {"0000": 1 - RING}) == paths[:1]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
     more = form.write(tmp_path, QUERIES[:3], POOL, SPEC)
-    assert [path.name for path in more] == [f"{name}-r00{suffix}", f"{name}-r00-2{suffix}"]
+    assert [path.parent.name for path in more] == [f"r00-{name}", f"r00-{name}-2"]
+    assert [path.name for path in (more[1].parent / "images").iterdir()] == [f"{QUERIES[2].key}.png"]
     assert form.names(more[1]) == [f"{QUERIES[2].key}.png"]
     assert {path: path.read_bytes() for path in before} == before
     paths[1].write_bytes(b"cut sho")
