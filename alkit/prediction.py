@@ -127,7 +127,7 @@ def overlay(image: Pixels, mask: Mask) -> Picture:
     """Return an image with its mask on it: each class but 0 tinted, and outlined in its colour.
 
     Round each outline, on the side of class 0, runs a black line as wide, so that it is seen on dark and on light. The
-    lines are one pixel wide for each 500 of the longer side.
+    lines are one pixel wide for each 300 of the longer side.
 
     Parameters
     ----------
@@ -153,17 +153,15 @@ def overlay(image: Pixels, mask: Mask) -> Picture:
         raise ConfigurationError("image and mask differ in size", got=f"{image.shape[1:]} and {mask.shape}")
     if image.dtype != np.uint8:
         image = (255 * scaled(image[None], "minmax")[0]).round().astype(np.uint8)
-    picture = np.repeat(image, 3, axis=0) if len(image) == 1 else image
-    picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
-    around = 1 + 2 * max(1, round(max(mask.shape) / 500))
+    around = 1 + 2 * max(1, round(max(mask.shape) / 300))
     near = ndimage.minimum_filter(mask, around, mode="nearest") != mask
     near |= ndimage.maximum_filter(mask, around, mode="nearest") != mask
-    colours = np.array(COLOURS, np.uint8)[(np.arange(255) - 1) % len(COLOURS)]
-    inside = (mask > 0) & ~near
-    picture[inside] = np.rint((1 - TINT) * picture[inside] + TINT * colours[mask[inside]]).astype(np.uint8)
-    drawn = (mask > 0) & near
-    picture[drawn] = colours[mask[drawn]]
-    picture[(mask == 0) & near] = 0
+    colours = np.array(COLOURS, np.float32)[(np.arange(256) - 1) % len(COLOURS)]
+    colours[0] = 0
+    weight = np.where(near, np.float32(1), np.where(mask > 0, np.float32(TINT), np.float32(0)))
+    picture = np.empty((*mask.shape, 3), np.uint8)
+    for channel, plane in enumerate(image if len(image) == 3 else [image[0]] * 3):
+        picture[..., channel] = np.rint(plane + weight * (colours[:, channel][mask] - plane))
     return picture
 
 

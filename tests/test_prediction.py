@@ -147,7 +147,7 @@ def test_lines_are_wider_on_large_images_and_sixteen_bits_are_shown_in_full_rang
     mask[:, 1000:] = 1
     image = np.linspace(1000, 1100, 8000).reshape(1, 4, 2000).astype(np.uint16)
     picture = overlay(image, mask)
-    assert (picture[0] == COLOURS[0]).all(axis=1).sum() == 4
+    assert (picture[0] == COLOURS[0]).all(axis=1).sum() == 7
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[-1, 990].tolist() == [picture[-1, 990, 0]] * 3
     assert picture[3, 900, 0] > 200
