@@ -79,8 +79,8 @@ HOW = """\
 How to answer
 =============
 
-Each folder here is one image that is to be labelled; begin with the lowest number. In it are the image, a query.json
-that says why it was chosen, and perhaps a prelabel.png: what a model believes, to be corrected.
+Each folder here with a query.json is one image to be labelled; begin with the lowest number. The query.json says why it
+was chosen; beside it are the image and perhaps a prelabel.png: what a model believes, to be corrected.
 
 Make a folder with your name in {inbox} and save in it, for the query {key}:
 
