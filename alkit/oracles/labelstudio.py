@@ -112,7 +112,7 @@ class LabelStudioOracle:
     _client: Client = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
+        spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
         names(spec)
         if self.control not in KINDS:
             raise ConfigurationError("no such control", got=repr(self.control), expected=" or ".join(KINDS))
@@ -197,7 +197,7 @@ class LabelStudioOracle:
                 if data["alkit_id"] == answer.id and data.get("alkit_note") != note:
                     self._client.patch(f"/api/tasks/{task['id']}/", {"data": {**data, "alkit_note": note}})
         except OracleError as failure:
-            log.warning("%s; it cannot be told there why an answer was not taken: %s", failure, note)
+            log.warning("what follows cannot be written into Label Studio (%s) %s", failure, note)
 
     def _found(self) -> Mapping[str, Any] | None:
         """Return the project; None where there is none of that title."""

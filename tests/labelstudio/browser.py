@@ -9,6 +9,7 @@ not on this machine.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -24,10 +25,9 @@ FLAGS = (
 ).split()
 CANVAS = ".konvajs-content canvas >> nth=0"
 IMAGE = """() => {
-    const stage = document.querySelector(".konvajs-content").getBoundingClientRect();
-    const rows = [...document.querySelectorAll("img")].map((img) => img.getBoundingClientRect());
-    const inside = rows.filter((row) => row.width > 100 && row.left >= stage.left - 1 && row.top >= stage.top - 1);
-    return { x: inside[0].left, y: inside[0].top, width: inside[0].width, height: inside[0].height };
+    const boxes = [...document.querySelectorAll("img")].map((image) => image.getBoundingClientRect());
+    const { left: x, top: y, width, height } = boxes.sort((one, other) => other.width - one.width)[0];
+    return { x, y, width, height };
 }"""  # the canvas may be wider than the image on it
 
 
@@ -79,7 +79,7 @@ def shown(page: Page) -> None:
 
 
 def draw(page: Page, url: str, project: int, label: str, *corners: list[float]) -> None:
-    """Choose a label and drag the brush along a line."""
+    """Choose a label and drag the brush along a line; one that begins on a region would choose that instead."""
     page.locator(".lsf-label", has_text=label).first.click()
     box = page.evaluate(IMAGE)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
@@ -96,7 +96,7 @@ def press(page: Page, url: str, project: int, name: str) -> None:
     with page.expect_response(
         lambda answer: "/annotations" in answer.url and answer.request.method in ("POST", "PATCH")
     ) as answer:
-        page.get_by_role("button", name=name).first.click()
+        page.locator("button:visible").filter(has_text=re.compile(f"^{name}$")).first.click()
     assert answer.value.ok, (answer.value.status, answer.value.url)
     page.wait_for_timeout(1500)
 
@@ -108,6 +108,7 @@ def wait_for_draft(page: Page, url: str, project: int) -> None:
 
 
 def screenshot(page: Page, url: str, project: int, path: str) -> None:
+    page.keyboard.press("Escape")  # while a region is selected, all others are dark
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
     page.screenshot(path=path)

@@ -10,11 +10,19 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 Exchange = dict[str, Any]
-"""One request and its answer: method, path, query, body (None where it is no JSON), status, answer."""
+"""One request and its answer: scene, method, path, query, status, answer."""
+
+EXCHANGES = Path(__file__).parent / "exchanges.json"
+
+
+def recorded(scene: str) -> list[Exchange]:
+    """Return the exchanges of one scene, as the live test wrote them down."""
+    return [exchange for exchange in json.loads(EXCHANGES.read_text()) if exchange["scene"] == scene]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -77,11 +85,11 @@ class Playing(Serving):
 
 
 class Recording(Serving):
-    """Passes requests on to a real server, and writes down what comes back."""
+    """Passes requests on to a real server, and writes down what comes back while a scene has a name."""
 
     def __init__(self, real: str) -> None:
         super().__init__()
-        self.real, self.exchanges = real, list[Exchange]()
+        self.real, self.exchanges, self.scene = real, list[Exchange](), ""
 
     def answer(self, asked: dict[str, Any], handler: _Handler, content: bytes) -> tuple[int, str, bytes]:
         self.asked.append(asked)
@@ -93,17 +101,18 @@ class Recording(Serving):
         except urllib.error.HTTPError as refusal:
             with refusal:
                 status, kind, answer = refusal.code, refusal.headers["Content-Type"], refusal.read()
-        entry = {key: asked[key] for key in ("method", "path", "query")}
-        self.exchanges.append({**entry, "status": status, "answer": json.loads(answer)})
+        if self.scene:
+            entry = {key: asked[key] for key in ("method", "path", "query")}
+            self.exchanges.append({"scene": self.scene, **entry, "status": status, "answer": json.loads(answer)})
         return status, kind, answer
 
-    def scrubbed(self, secrets: Sequence[str]) -> list[Exchange]:
-        """Return what was written down, without tokens, hosts, and what tells of the machine."""
-        text = json.dumps(self.exchanges)
+    def save(self, secrets: Sequence[str]) -> None:
+        """Write down what was said, one exchange a line, without tokens and hosts."""
+        text = "[\n" + ",\n".join(json.dumps(exchange, separators=(",", ":")) for exchange in self.exchanges) + "\n]\n"
         for secret in [*secrets, self.real, self.url]:
             text = text.replace(secret, "...")
         assert not re.search(r"eyJ[\w-]+\.[\w-]+\.", text), "a web token was about to be kept"
-        return json.loads(text)
+        EXCHANGES.write_text(text)
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alkit import ConfigurationError, LabelSpec
+from alkit.labelstudio.interface import TAGS, Tags, interface, tags_of
+from alkit.labelstudio.regions import KINDS
+
+SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
+IMAGE = '<Image name="img" value="$picture"/>'
+
+
+def config(*controls):
+    return f"<View>{IMAGE}{''.join(controls)}</View>"
+
+
+def control(*labels, tag="BitmaskLabels", to="img", name="drawn"):
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    return f'<{tag} name="{name}" toName="{to}">{inside}</{tag}>'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interface_of_ours_offers_every_class_but_the_background(kind):
+    made = interface(SPEC, kind)
+    assert tags_of(made, SPEC, kind) == Tags("label", "image", "image")
+    view = ElementTree.fromstring(made)
+    assert [label.get("value") for label in view.find(TAGS[kind])] == ["lesion", "hair", "ignored"]
+    assert len({label.get("background") for label in view.iter("Label")}) == 3
+
+
+@given(st.lists(st.text("ab<>&\"' äß", min_size=1), min_size=2, max_size=5, unique=True))
+def test_any_names_can_be_offered(classes):
+    spec = LabelSpec(tuple(classes))
+    assert tags_of(interface(spec, "brush"), spec, "brush") == Tags("label", "image", "image")
+
+
+def test_an_interface_of_a_person_is_taken_if_it_offers_the_classes():
+    own = config(control("nothing", name="a"), control("hair", "lesion", "ignored", "ruler", name="b"))
+    assert tags_of(own, SPEC, "bitmask") == Tags("b", "img", "picture")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        config(),
+        config(control("lesion", "hair")),
+        config(control("lesion", "hair", "ignored", tag="BrushLabels")),
+        config(control("lesion", "hair", "ignored", to="elsewhere")),
+        config(control("lesion", "hair", "ignored")).replace("$picture", "picture.png"),
+    ],
+)
+def test_an_interface_that_does_not_offer_the_classes_is_refused(own):
+    with pytest.raises(ConfigurationError, match="expected BitmaskLabels of lesion, hair, ignored on an image"):
+        tags_of(own, SPEC, "bitmask")
+
+
+def test_an_interface_that_is_no_xml_is_refused():
+    with pytest.raises(ConfigurationError, match="no XML"):
+        tags_of("<View>", SPEC, "bitmask")

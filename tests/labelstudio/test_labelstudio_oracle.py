@@ -1,0 +1,480 @@
+import json
+import pickle
+from datetime import datetime
+
+import numpy as np
+import pytest
+from fake import Fake
+from PIL import Image
+from replay import Playing, recorded, serving
+
+import alkit
+from alkit import ConfigurationError, DataError, Invalid, LabelError, LabelSpec, LabelStudioOracle, OracleError, Query
+from alkit.labelstudio.client import TOKEN
+from alkit.labelstudio.regions import alpha_of, mask_of, regions_of
+from alkit.oracles import labelstudio
+from alkit.types import Skip
+
+SECRET = "0123456789abcdef0123456789abcdef01234567"
+CLASSES = ("skin", "lesion")
+SPEC = LabelSpec(CLASSES)
+SIZE = (6, 8)
+QUERIES = [Query(f"ward/{n}", 0, n, (SIZE, (4, 4)), stands_for=f"{9 - n} like it") for n in range(3)]
+LIVE = [Query(f"mole-{n}", 0, n, ((256, 256),)) for n in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch):
+    monkeypatch.setenv(TOKEN, SECRET)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ward").mkdir()
+    for n in range(4):
+        Image.fromarray(np.full((*SIZE, 3), 40 * n, np.uint8)).save(tmp_path / "ward" / f"{n}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def fake():
+    with serving(Fake()) as fake:
+        yield fake
+
+
+def oracle(server, images=None, **more):
+    return LabelStudioOracle(server.url, "Moles", classes=CLASSES, images=images, **more)
+
+
+def mask(*pixels):
+    drawn = np.zeros(SIZE, np.uint8)
+    for row, column in pixels:
+        drawn[row, column] = 1
+    return drawn
+
+
+def answered(fake, folder, result=(), **facts):
+    """Return the one answer that comes of one annotation."""
+    one = oracle(fake, folder)
+    one.ask(QUERIES[:1])
+    fake.annotate(1, list(result), **facts)
+    (answer,) = one.poll()
+    return answer
+
+
+# What a real server said, as the live test wrote it down.
+
+
+@pytest.fixture
+def moles(tmp_path):
+    for n in range(4):
+        Image.fromarray(np.full((256, 256, 3), 40 * n, np.uint8)).save(tmp_path / f"mole-{n}.png")
+    return tmp_path
+
+
+def test_asking_makes_a_project_files_and_tasks_on_a_real_server(moles):
+    with serving(Playing(recorded("ask"))) as server:
+        oracle(server, moles, prelabels={"mole-0": np.eye(256, dtype=np.uint8)}, model_version="round-0").ask(LIVE)
+    assert server.left == []
+    sent = {(asked["method"], asked["path"]): asked["body"] for asked in server.asked}
+    project = sent["POST", "/api/projects/"]
+    assert project["show_collab_predictions"]
+    assert project["enable_empty_annotation"]
+    assert (project["model_version"], project["skip_queue"]) == ("round-0", "IGNORE_SKIPPED")
+    tasks = sent["POST", "/api/projects/1/import"]
+    assert [task["data"]["alkit_query"] for task in tasks] == [query.key for query in LIVE]
+    ((prediction,), *others) = [task.get("predictions", ()) for task in tasks]
+    assert prediction["model_version"] == "round-0"
+    np.testing.assert_array_equal(mask_of(prediction["result"], SPEC, (1, 1)), np.eye(256))
+    assert others == [(), (), ()]
+
+
+def test_asking_a_real_server_again_changes_nothing(moles):
+    with serving(Playing(recorded("ask again"))) as server:
+        oracle(server, moles, prelabels={"mole-0": np.eye(256, dtype=np.uint8)}, model_version="round-0").ask(LIVE)
+    assert server.left == []
+    assert {asked["method"] for asked in server.asked} == {"GET"}
+
+
+def test_a_real_server_where_nobody_has_labelled_yet_gives_no_answer():
+    with serving(Playing(recorded("open"))) as server:
+        assert list(oracle(server).poll()) == []
+
+
+def test_what_was_drawn_and_skipped_in_a_browser_is_read():
+    with serving(Playing(recorded("answered"))) as server:
+        answers = {answer.id: answer for answer in oracle(server).poll()}
+    tasks = recorded("answered")[-1]["answer"]["tasks"]
+    assert any(task["drafts"] for task in tasks if task["data"]["alkit_id"] == "mole-3"), "a draft, and no answer"
+    assert set(answers) == {"mole-0", "mole-1", "mole-2"}
+    assert answers["mole-1"].label == Skip()
+    for task in tasks:
+        for annotation in task["annotations"]:
+            answer = answers[task["data"]["alkit_id"]]
+            assert answer.annotator == "anna@example.org"
+            assert answer.seconds == annotation["lead_time"] > 0
+            assert answer.revision == microseconds(annotation["updated_at"])
+            drawn = [alpha_of(region["value"]["imageDataURL"]) >= 128 for region in annotation["result"]]
+            if drawn:
+                np.testing.assert_array_equal(answer.label, np.any(drawn, axis=0))
+                assert 0 < answer.label.sum() < answer.label.size
+
+
+def microseconds(text):
+    return round(datetime.fromisoformat(text).timestamp() * 1e6)
+
+
+def test_a_correction_in_a_browser_is_a_later_revision_of_the_same_annotator():
+    exchanges = recorded("corrected")
+    rule = json.loads(exchanges[-1]["query"]["query"])["filters"]["items"][0]
+    with serving(Playing(exchanges)) as server:
+        (revised,) = oracle(server, since=datetime.fromisoformat(rule["value"])).poll()
+    with serving(Playing(recorded("answered"))) as server:
+        before = {answer.id: answer for answer in oracle(server).poll()}["mole-2"]
+    assert (revised.id, revised.annotator) == (before.id, before.annotator)
+    assert revised.revision > before.revision
+    assert (revised.label >= before.label).all()
+    assert (revised.label != before.label).any()
+
+
+@pytest.mark.parametrize("control", ["bitmask", "brush", "polygon"])
+def test_regions_of_every_kind_are_read_as_a_real_server_keeps_them(control):
+    with serving(Playing(recorded(control))) as server:
+        answers = list(LabelStudioOracle(server.url, f"Moles {control}", classes=CLASSES).poll())
+    copied, submitted, skipped, empty, turned = sorted(answers, key=lambda answer: (answer.id, answer.revision))
+    rows, columns = np.mgrid[:256, :256]
+    expected = ((rows - 140) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1
+    expected[120:130, 110:140] = False
+    np.testing.assert_array_equal(copied.label, expected)
+    np.testing.assert_array_equal(submitted.label, expected)
+    assert (copied.confirmed, submitted.confirmed) == (False, True), "nobody looked at what was copied in bulk"
+    assert skipped.label == Skip()
+    assert skipped.id == submitted.id, "both are passed on; the later one counts"
+    assert not empty.label.any()
+    assert empty.label.shape == (256, 256)
+    assert isinstance(turned.label, Invalid)
+
+
+def test_a_reason_is_written_over_the_task_on_a_real_server():
+    exchanges = recorded("refused")
+    with serving(Playing(exchanges)) as server:
+        revision = 1_600_000_000_000_000
+        oracle(server).refused(alkit.Answer("mole-2", Skip(), "anna@example.org", revision), "it holds no lesion")
+    assert server.left == []
+    data = server.asked[-1]["body"]["data"]
+    assert data["alkit_note"] == (
+        "The answer of 2020-09-13 12:26:40 UTC by anna@example.org was not taken: it holds no lesion"
+    )
+    assert data["image"].startswith("/data/upload/"), "and the rest of the task stays"
+
+
+# What a server cannot be made to do on purpose.
+
+
+def test_queries_handed_over_twice_are_asked_once(fake, folder):
+    oracle(fake, folder).ask(QUERIES)
+    oracle(fake, folder).ask([*QUERIES, Query("ward/3", 1, 0, (SIZE,))])
+    assert [task["data"]["alkit_id"] for task in fake.tasks] == ["ward/0", "ward/1", "ward/2", "ward/3"]
+    assert len(fake.files) == 4
+    assert len(fake.projects) == 1
+
+
+def test_tasks_are_made_in_rank_order_with_what_they_stand_for_and_their_size(fake, folder):
+    oracle(fake, folder).ask(QUERIES[::-1])
+    assert [task["data"]["alkit_query"] for task in fake.tasks] == [query.key for query in QUERIES]
+    first = fake.tasks[0]["data"]
+    assert (first["alkit_why"], first["alkit_size"], first["alkit_note"]) == ("9 like it", [6, 8], "")
+    assert first["image"] == f"/data/{fake.files[1]}"
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    "step", [("POST", "projects/"), ("POST", "commit"), ("GET", "file-upload/"), ("POST", "return")]
+)
+def test_asking_goes_on_where_it_broke_off(fake, folder, step, late):
+    fake.failing, fake.late = {step: 1}, late
+    with pytest.raises(OracleError, match="500 out of order"):
+        oracle(fake, folder).ask(QUERIES)
+    oracle(fake, folder).ask(QUERIES)
+    assert [task["data"]["alkit_id"] for task in fake.tasks] == ["ward/0", "ward/1", "ward/2"]
+    assert len(fake.files) == 3, "no image is uploaded twice"
+    assert len(fake.projects) == 1
+
+
+def test_more_queries_than_go_into_one_request_are_all_asked(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelstudio, "BATCH", 4)
+    monkeypatch.setattr(labelstudio, "PAGE", 3)
+    for n in range(10):
+        Image.fromarray(np.full(SIZE, n, np.uint8)).save(tmp_path / f"{n}.png")
+    queries = [Query(str(n), 0, n, (SIZE,)) for n in range(10)]
+    oracle(fake, tmp_path).ask(queries)
+    oracle(fake, tmp_path).ask(queries)
+    assert [task["data"]["alkit_id"] for task in fake.tasks] == [query.id for query in queries]
+    for n in range(10):
+        fake.annotate(n + 1, [])
+    assert [answer.id for answer in oracle(fake).poll()] == [query.id for query in queries]
+
+
+def test_asking_nothing_makes_nothing(fake, folder):
+    oracle(fake, folder).ask([])
+    assert fake.asked == []
+
+
+def test_several_annotators_are_wanted_of_the_project(fake, folder):
+    oracle(fake, folder).ask(QUERIES)
+    assert fake.projects[1]["maximum_annotations"] == 1
+    oracle(fake, folder).ask([Query("ward/3", 1, 0, (SIZE,), wanted=3)])
+    assert fake.projects[1]["maximum_annotations"] == 3
+    oracle(fake, folder).ask(QUERIES)
+    assert fake.projects[1]["maximum_annotations"] == 3, "what was raised is not lowered"
+
+
+def test_later_prelabels_are_shown_under_their_own_name(fake, folder):
+    oracle(fake, folder, prelabels={"ward/0": mask((1, 1))}, model_version="round-0").ask(QUERIES[:1])
+    oracle(fake, folder, prelabels={"ward/1": mask()}, model_version="round-1").ask(QUERIES)
+    assert fake.projects[1]["model_version"] == "round-1"
+    assert [len(task["predictions"]) for task in fake.tasks] == [1, 0, 0], "an empty pre-label has nothing to correct"
+
+
+def test_a_project_with_tasks_keeps_its_interface_or_is_refused(fake, folder):
+    config = "<View><Image name='img' value='$picture'/><BrushLabels name='b' toName='img'>{}</BrushLabels></View>"
+    own = config.format("<Label value='lesion'/><Label value='hair'/>")
+    fake.project(title="Moles", label_config=own)
+    fake.task(1, data={"picture": "theirs"})
+    with pytest.raises(ConfigurationError, match=r"not offer .*got no BitmaskLabels, expected BitmaskLabels of lesion"):
+        oracle(fake, folder).ask(QUERIES)
+    oracle(fake, folder, control="brush", prelabels={"ward/0": mask((1, 1))}).ask(QUERIES)
+    assert fake.projects[1]["label_config"] == own
+    task = fake.tasks[1]
+    assert task["data"]["picture"].startswith("/data/upload/")
+    (region,) = task["predictions"][0]["result"]
+    assert (region["from_name"], region["to_name"]) == ("b", "img")
+
+
+def test_a_project_without_tasks_gets_the_interface_it_lacks(fake, folder):
+    fake.project(title="Moles", label_config="<View></View>")
+    oracle(fake, folder).ask(QUERIES)
+    assert "BitmaskLabels" in fake.projects[1]["label_config"]
+    assert len(fake.tasks) == 3
+
+
+def test_a_project_is_found_by_number_too(fake, folder):
+    fake.project(title="other", label_config="<View></View>")
+    LabelStudioOracle(fake.url, 1, classes=CLASSES, images=folder).ask(QUERIES)
+    assert len(fake.tasks) == 3
+    with pytest.raises(OracleError, match="404"):
+        list(LabelStudioOracle(fake.url, 2, classes=CLASSES).poll())
+
+
+def test_a_title_is_taken_whole_and_must_name_one_project(fake, folder):
+    fake.project(title="Moles of Anna", label_config="<View></View>")
+    oracle(fake, folder).ask(QUERIES)
+    assert [project["title"] for project in fake.projects.values()] == ["Moles of Anna", "Moles"]
+    fake.project(title="Moles", label_config="<View></View>")
+    with pytest.raises(OracleError, match=r"2 projects called 'Moles': got numbers 2, 3. Try: give the number"):
+        oracle(fake, folder).ask(QUERIES)
+
+
+def test_a_project_of_another_campaign_is_refused(fake, folder):
+    oracle(fake, folder).ask(QUERIES[:1])
+    with pytest.raises(OracleError, match=r"campaign: got r00-0000-ward_0 of image 'ward/0', expected 'ward 0'"):
+        oracle(fake, folder).ask([Query("ward 0", 0, 0, (SIZE,))])
+
+
+def test_tasks_that_are_not_ours_are_ignored(fake, folder):
+    oracle(fake, folder).ask(QUERIES[:1])
+    for data in ({"image": "x"}, {"alkit_id": "ward/1"}, {"alkit_query": "q", "alkit_id": 3}, None, []):
+        task = fake.task(1, data=data)
+        fake.annotate(task["id"], [])
+    assert list(oracle(fake).poll()) == []
+
+
+def test_drafts_and_predictions_are_no_answers(fake, folder):
+    oracle(fake, folder, prelabels={"ward/0": mask((0, 0))}).ask(QUERIES)
+    fake.tasks[1]["drafts"] = [{"result": regions_of(mask((0, 0)), SPEC, "bitmask"), "user": "anna@example.org"}]
+    assert list(oracle(fake).poll()) == []
+
+
+def test_what_was_submitted_comes_with_who_when_and_how_long(fake, folder):
+    answer = answered(fake, folder, regions_of(mask((2, 3)), SPEC, "bitmask"))
+    np.testing.assert_array_equal(answer.label, mask((2, 3)))
+    assert (answer.id, answer.annotator, answer.seconds) == ("ward/0", "anna@example.org", 7.5)
+    assert answer.revision == microseconds("2026-01-02T03:04:05.000006Z")
+    assert answer.confirmed
+
+
+def test_an_empty_annotation_is_a_mask_of_the_image_s_size_without_a_lesion(fake, folder):
+    answer = answered(fake, folder, [])
+    np.testing.assert_array_equal(answer.label, mask())
+
+
+def test_an_annotation_copied_in_bulk_is_not_confirmed(fake, folder):
+    regions = regions_of(mask((2, 3)), SPEC, "bitmask")
+    assert not answered(fake, folder, regions, lead_time=None).confirmed
+
+
+def test_one_marked_as_copied_in_bulk_is_not_confirmed_even_with_a_time(fake, folder):
+    assert not answered(fake, folder, [], bulk_created=True).confirmed
+
+
+@pytest.mark.parametrize("time", [-1, float("nan"), float("inf"), "12", None])
+def test_a_time_that_cannot_be_is_unknown(fake, folder, time):
+    assert answered(fake, folder, [], lead_time=time).seconds is None
+
+
+def test_a_skip_is_a_skip_whatever_was_drawn_and_both_are_passed_on(fake, folder):
+    one = oracle(fake, folder)
+    one.ask(QUERIES[:1])
+    fake.annotate(1, regions_of(mask((0, 0)), SPEC, "brush"))
+    fake.annotate(1, regions_of(mask((0, 0)), SPEC, "brush"), was_cancelled=True, updated_at="2026-01-03T00:00:00Z")
+    label, skip = one.poll()
+    assert skip.label == Skip()
+    assert skip.revision > label.revision
+
+
+def test_what_cannot_be_read_is_invalid_with_the_reason(fake, folder):
+    regions = regions_of(mask((0, 0)), SPEC, "bitmask")
+    answer = answered(fake, folder, [{**regions[0], "image_rotation": 90}])
+    assert isinstance(answer.label, Invalid)
+    assert answer.label.reason.startswith("the image was turned while it was labelled: got by 90 degrees")
+
+
+def test_a_task_that_lost_its_size_makes_its_empty_answer_invalid(fake, folder):
+    oracle(fake, folder).ask(QUERIES[:1])
+    del fake.tasks[0]["data"]["alkit_size"]
+    fake.annotate(1, [])
+    (answer,) = oracle(fake).poll()
+    assert "does not say its image's size any more" in answer.label.reason
+
+
+@pytest.mark.parametrize(
+    ("by", "people", "name"),
+    [
+        (2, [{"id": 1, "email": "anna@example.org"}], "user-2"),
+        (1, None, "user-1"),
+        ({"id": 1, "email": "?"}, [{"id": 1, "email": "anna@example.org"}], "anna@example.org"),
+        (None, [], ""),
+    ],
+)
+def test_annotators_go_by_their_address_where_it_may_be_seen(fake, folder, by, people, name):
+    fake.people = people
+    assert answered(fake, folder, [], completed_by=by).annotator == name
+
+
+def test_a_server_that_fails_to_say_who_is_who_is_an_error_and_no_other_name(fake, folder):
+    fake.failing = {("GET", "/api/users/"): 1}
+    with pytest.raises(OracleError, match="500"):
+        answered(fake, folder, [])
+
+
+def test_an_annotation_without_a_time_is_an_error(fake, folder):
+    with pytest.raises(OracleError, match="does not say when it was made"):
+        answered(fake, folder, [], updated_at=None)
+
+
+def test_no_project_is_said_and_none_is_made_by_polling(fake):
+    with pytest.raises(OracleError, match=r"there is no project 'Moles'.* Try: ask makes it"):
+        list(oracle(fake).poll())
+    assert fake.projects == {}
+
+
+def test_a_reason_is_written_once_and_a_failure_to_do_so_is_logged(fake, folder, caplog):
+    one = oracle(fake, folder)
+    one.ask(QUERIES)
+    answer = alkit.Answer("ward/1", Skip(), "anna", 1_000_000)
+    one.refused(answer, "too small")
+    one.refused(answer, "too small")
+    note = "The answer of 1970-01-01 00:00:01 UTC by anna was not taken: too small"
+    assert [task["data"]["alkit_note"] for task in fake.tasks] == ["", note, ""]
+    assert sum(asked["method"] == "PATCH" for asked in fake.asked) == 1
+    fake.failing = {("PATCH", "/api/tasks"): 1}
+    one.refused(answer, "too large")
+    assert "too large" in caplog.text
+
+
+def test_images_come_from_a_pool_a_folder_or_a_function_as_they_are(fake, folder):
+    pool = alkit.ImagePool(folder, size=4)
+    subset = pool.subset(pool.ids)
+    content = (folder / "ward" / "0.png").read_bytes()
+    for images in (pool, subset, folder, str(folder), lambda id: folder / f"{id}.png"):
+        assert oracle(fake, images)._image("ward/0") == (content, ".png")
+
+
+def test_images_a_browser_cannot_show_are_sent_as_png(fake, tmp_path):
+    deep = np.arange(48, dtype=np.uint16).reshape(SIZE) * 1000 + 7
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep.astype(np.uint8)).save(tmp_path / "gray.tif")
+    shown = {}
+    for id in ("deep", "gray"):
+        content, suffix = oracle(fake, tmp_path)._image(id)
+        assert suffix == ".png"
+        (tmp_path / "shown").write_bytes(content)
+        shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
+    np.testing.assert_array_equal(shown["gray"], deep.astype(np.uint8))
+    assert (shown["deep"].shape, shown["deep"].min(), shown["deep"].max()) == (SIZE, 0, 255)
+
+
+def test_images_that_are_not_there_are_named(fake, folder):
+    with pytest.raises(ConfigurationError, match="asking needs the images"):
+        oracle(fake).ask(QUERIES)
+    with pytest.raises(DataError, match="there is no image 'ward/9'"):
+        oracle(fake, folder).ask([Query("ward/9", 0, 0, (SIZE,))])
+    with pytest.raises(DataError, match=r"missing\.png cannot be read"):
+        oracle(fake, lambda id: folder / "missing.png").ask(QUERIES)
+    with pytest.raises(DataError, match="comes from no file"):
+        oracle(fake, alkit.ArrayPool(np.zeros((1, 8, 8), np.uint8))).ask([Query("0000", 0, 0, (SIZE,))])
+    assert fake.tasks == []
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.full(SIZE, 9, np.uint8)])
+def test_a_prelabel_that_is_no_mask_of_the_original_size_is_refused(fake, folder, wrong):
+    with pytest.raises(LabelError, match="ward/0"):
+        oracle(fake, folder, prelabels={"ward/0": wrong}).ask(QUERIES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"control": "lasso"}, "no such control: got 'lasso', expected bitmask or brush or polygon"),
+        ({"project": "ab"}, "no project's title"),
+        ({"project": 1.5}, "by its title or number"),
+        ({"project": True}, "by its title or number"),
+        ({"classes": ("skin",)}, "cannot be told apart"),
+        ({"classes": "skin"}, "one string"),
+        ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
+        ({"since": datetime(2026, 1, 1)}, "without a time zone"),
+        ({"url": "studio"}, "no address"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        LabelStudioOracle(**{"url": "http://127.0.0.1:9", "project": "Moles", "classes": CLASSES, **arguments})
+
+
+def test_no_token_is_in_an_oracle_its_pickle_or_what_it_sends(fake, folder, caplog):
+    one = oracle(fake, folder, prelabels={"ward/0": mask((0, 0))})
+    one.ask(QUERIES)
+    assert SECRET not in repr(one) + repr(vars(one)) + caplog.text
+    assert SECRET.encode() not in pickle.dumps(one)
+    assert SECRET not in json.dumps([[asked["path"], asked["query"], asked["body"]] for asked in fake.asked])
+    assert {asked["authorization"] for asked in fake.asked} == {f"Token {SECRET}"}
+
+
+def test_no_token_is_in_the_record_of_a_campaign(fake, folder, tmp_path, world):
+    store = tmp_path / "record" / "c.db"
+    pool = alkit.ImagePool(folder / "ward")
+    experiment = alkit.Experiment(pool, world.learner, alkit.strategy("random"), store=store, classes=CLASSES)
+    experiment.ask(2)
+    one = oracle(fake, pool)
+    experiment.send(one)
+    fake.annotate(1, [])
+    fake.annotate(2, [], was_cancelled=True)
+    receipt = experiment.collect(one)
+    assert len(receipt.taken) == 2
+    assert len(experiment.collect(one).unchanged) == 2
+    for file in store.parent.rglob("*"):
+        assert file.is_dir() or SECRET.encode() not in file.read_bytes(), file
+
+
+def test_the_oracle_is_one():
+    assert isinstance(LabelStudioOracle("http://127.0.0.1:9", "Moles", classes=CLASSES), alkit.Oracle)
