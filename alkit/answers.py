@@ -10,6 +10,7 @@ import math
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -175,10 +176,11 @@ class _Before:
 def _invalid(answer: Answer, reason: str, before: _Before) -> Recorded | None:
     """Return what is to be recorded of an answer that is not taken; None where that was done."""
     annotator, reason = _writable(answer.annotator), _writable(reason)
-    try:
-        revision, seconds = _revision(answer), _seconds(answer)
-    except LabelError:
-        revision, seconds = UNKNOWN, None
+    revision, seconds = UNKNOWN, None
+    with suppress(LabelError):
+        revision = _revision(answer)
+    with suppress(LabelError):
+        seconds = _seconds(answer)
     own = before.of(answer.id, annotator)
     there = [entry for entry in own if entry.kind == "invalid" and revision in (UNKNOWN, entry.revision)]
     if any(entry.reason == reason for entry in there):

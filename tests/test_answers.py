@@ -130,9 +130,9 @@ def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_wit
         ((_, said),) = experiment.receive(answers).refused
         assert reason in said
     assert states(experiment) == {a: State.PENDING, b: State.ANSWERED}
-    assert [(one.id, one.kind, one.seconds) for one in experiment._store.answers()] == [
-        (a, "invalid", None),
-        (b, "label", 7.5),
+    assert [(one.id, one.kind, one.revision, one.seconds) for one in experiment._store.answers()] == [
+        (a, "invalid", 1, None),
+        (b, "label", 1, 7.5),
     ]
 
 
