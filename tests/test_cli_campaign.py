@@ -251,3 +251,17 @@ def test_other_options_change_a_campaign_until_something_was_asked(place, capfd)
     assert "cluster" in asked()[0]["stands_for"]
     assert start("--strategy", "random") == 1
     assert "was made with other settings" in capfd.readouterr().err
+
+
+def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "cvat")
+    experiment = Experiment.open("c.db")
+    queries = experiment.queries()
+    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries}
+    (file,) = cvat.write("tool", queries, experiment.pool, experiment.spec, painted)
+    Path("exchange/ann").mkdir()
+    file.rename("exchange/ann/annotations.xml")
+    os.utime("exchange/ann/annotations.xml", (LONG_AGO, LONG_AGO))
+    assert {answer["annotator"] for answer in as_json(capfd, "tell", "c.db")["taken"]} == {"ann"}
+    assert experiment.open_ids == ()

@@ -17,7 +17,7 @@ def ask(
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write them to.")] = None,
     form: Annotated[
-        str, typer.Option("--as", help="What is written there: files (a folder for each image), coco, or cvat.")
+        str, typer.Option("--as", help="Besides a folder for each image, a file for a tool: coco, or cvat.")
     ] = "files",
     to: Annotated[str | None, typer.Option(help="label-studio, instead of a folder.")] = None,
     url: options.Url = None,
@@ -42,7 +42,7 @@ def ask(
     """
     import alkit
     from alkit.cli.fit import said
-    from alkit.cli.places import FilePlace, place_of, remember
+    from alkit.cli.places import place_of, remember
     from alkit.cli.progress import progress_bar
     from alkit.errors import ConfigurationError
 
@@ -54,6 +54,9 @@ def ask(
         place = place_of(store, folder=out, form=form, service=to, url=url, project=project, control=control)
         if place is None:
             raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
+        place.oracle(
+            experiment.spec, (), experiment.pool, {}
+        )  # what is wrong with it is said before anything is chosen
         if not was_open and any(
             answer.kind == "label" and answer.counts for one in experiment.standings() for answer in one.answers
         ):
@@ -66,5 +69,4 @@ def ask(
         typer.echo(said(experiment.history[-1]))
     what = "Still open, and handed over again" if was_open else "Asked for"
     typer.echo(f"{what}: {len(ids)}, with a pre-label: {len(drafts)}. They are in {place}.")
-    back = " --from FILE" if isinstance(place, FilePlace) else ""
-    typer.echo(f"Next, when there are masks: alkit tell {store}{back}")
+    typer.echo(f"Next, when there are masks: alkit tell {store}")

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from alkit.errors import ConfigurationError, UnknownNameError, nearest
+from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from alkit.exchange.regions import Empty
     from alkit.labelstudio.regions import Kind
     from alkit.oracles.folder import FolderOracle
     from alkit.oracles.labelstudio import Files, LabelStudioOracle
     from alkit.protocols import Pool
-    from alkit.types import Answer, LabelSpec, Query
+    from alkit.types import LabelSpec, Query
 
 PLACE = "place"
 """Under this name the record remembers where queries went last."""
 
 LABEL_STUDIO = "label-studio"
 
+FILES = "files"
+"""The form in which a folder holds images and masks alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class FolderPlace:
-    """A folder that queries are written to and answers are read from."""
+    """A folder that queries are written to and answers are read from; besides, perhaps, in a tool's own format."""
 
     folder: str
+    form: str = FILES
 
     def oracle(
         self, spec: LabelSpec, queries: Sequence[Query], pool: Pool, prelabels: Mapping[str, Any]
@@ -35,71 +38,11 @@ class FolderPlace:
         """Return what hands queries over there, and reads answers to any of `queries`."""
         from alkit.oracles.folder import FolderOracle
 
-        return FolderOracle(self.folder, classes=spec, images=pool, prelabels=prelabels, queries=queries)
+        also = [] if self.form == FILES else [self.form]
+        return FolderOracle(self.folder, classes=spec, images=pool, prelabels=prelabels, queries=queries, also=also)
 
     def __str__(self) -> str:
         return self.folder
-
-
-@dataclass(frozen=True, slots=True)
-class FilePlace:
-    """A folder that queries are written to as files for an annotation tool, and a file that it has written."""
-
-    folder: str
-    form: str
-
-    def oracle(
-        self, spec: LabelSpec, queries: Sequence[Query], pool: Pool, prelabels: Mapping[str, Any]
-    ) -> AnnotationFiles:
-        """Return what writes such files."""
-        return AnnotationFiles(self.form, spec, folder=Path(self.folder), images=pool, prelabels=prelabels)
-
-    def __str__(self) -> str:
-        return f"{self.folder}, as {self.form.upper()}"
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotationFiles:
-    """An oracle of files in one of :data:`FORMATS`: queries are written to a folder, answers are read from a file."""
-
-    form: str
-    spec: LabelSpec
-    folder: Path | None = None
-    images: Pool | None = None
-    prelabels: Mapping[str, Any] = field(default_factory=dict)
-    file: Path | None = None
-    queries: Sequence[Query] = ()
-    annotator: str = ""
-    empty: Empty = "unanswered"
-    confirmed: bool = False
-
-    def ask(self, queries: Sequence[Query]) -> None:
-        """Write what no file in the folder lists yet."""
-        assert self.folder is not None
-        assert self.images is not None
-        _codec(self.form).write(self.folder, queries, self.images, self.spec, self.prelabels)
-
-    def poll(self) -> Iterator[Answer]:
-        """Yield what the file says of images that were asked for."""
-        assert self.file is not None
-        codec = _codec(self.form)
-        for answer in codec.read(self.file, self.queries, self.spec, annotator=self.annotator, empty=self.empty):
-            yield replace(answer, confirmed=self.confirmed)
-
-
-FORMATS = {"coco": ".json", "cvat": ".xml"}
-"""What files of annotations are called."""
-
-
-def _codec(form: str) -> Any:
-    from alkit.exchange import coco, cvat
-
-    return {"coco": coco, "cvat": cvat}[form]
-
-
-def form_of(path: str) -> str | None:
-    """Return the format of a file by its ending, None where it has none of these."""
-    return next((form for form, ending in FORMATS.items() if path.lower().endswith(ending)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +73,14 @@ class LabelStudioPlace:
         return f"project {self.project!r} of {self.url}"
 
 
-Place = FolderPlace | FilePlace | LabelStudioPlace
+Place = FolderPlace | LabelStudioPlace
 
 
 def place_of(
     store: Path,
     *,
     folder: str | None = None,
-    form: str = "files",
+    form: str = FILES,
     service: str | None = None,
     url: str | None = None,
     project: str | None = None,
@@ -150,7 +93,7 @@ def place_of(
     folder, service:
         One of the two, or neither for the last place.
     form:
-        What is written to the folder: ``files``, or one of :data:`FORMATS`.
+        What is written to the folder besides: ``coco`` or ``cvat``.
     project:
         Default: the name of the record.
 
@@ -162,11 +105,8 @@ def place_of(
     last = remembered(store)
     if folder is not None and service is not None:
         raise ConfigurationError("a folder or a service, not both", got=f"{folder} and {service}")
-    if form != "files" and form not in FORMATS:
-        raise UnknownNameError(f"there is no format {form!r}", hint=nearest(form, ["files", *FORMATS]))
     if folder is not None:
-        path = str(Path(folder).expanduser().absolute())
-        return FolderPlace(path) if form == "files" else FilePlace(path, form)
+        return FolderPlace(str(Path(folder).expanduser().absolute()), form)
     if service is None:
         return last
     if service != LABEL_STUDIO:
@@ -189,8 +129,7 @@ def remembered(store: Path) -> Place | None:
         record.close()
     if fact is None:
         return None
-    kind = FilePlace if "form" in fact else FolderPlace if "folder" in fact else LabelStudioPlace
-    return kind(**fact)
+    return FolderPlace(**fact) if "folder" in fact else LabelStudioPlace(**fact)
 
 
 def remember(store: Path, place: Place) -> None:

@@ -52,8 +52,7 @@ def status(
         seed, schedule, place = record.fact("seed"), record.fact("schedule"), record.fact(PLACE)
     finally:
         record.close()
-    placed = place is not None and "form" not in place  # of a tool's files, nobody knows what the next is called
-    step = next_step(found, str(store), scheduled=schedule is not None, placed=placed)
+    step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if as_json:
         facts = {"store": str(store), "seed": seed, "schedule": schedule, **_facts(found, step, queries)}
         print(json.dumps(facts, indent=2, allow_nan=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,6 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
-    from alkit.protocols import Oracle
     from alkit.types import Answer
 
 
@@ -50,37 +50,32 @@ def tell(
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
     import alkit
-    from alkit.cli.places import LABEL_STUDIO, AnnotationFiles, FilePlace, form_of, place_of
+    from alkit.cli.places import LABEL_STUDIO, place_of
     from alkit.cli.progress import progress_bar
     from alkit.errors import ConfigurationError
+    from alkit.oracles.folder import FORMATS, SUFFIXES
 
     service = source if source == LABEL_STUDIO else None
-    form = None if source is None or Path(source).is_dir() else form_of(source)
+    path = None if source is None or service else Path(source).expanduser()
     with progress_bar(str(store)) as report:
         experiment = alkit.Experiment.open(store, report=report)
         queries = [one.query for one in experiment.standings()]
-        oracle: Oracle
-        if form is not None and source is not None:
-            path = Path(source).expanduser()
-            oracle = AnnotationFiles(
-                form,
-                experiment.spec,
-                file=path,
-                queries=queries,
-                annotator=annotator,
-                empty="background" if empty else "unanswered",
-                confirmed=confirmed,
+        unread: dict[Path, str] = {}
+        if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
+            answers = codec.read(
+                path, queries, experiment.spec, annotator=annotator, empty="background" if empty else "unanswered"
             )
+            receipt = experiment.receive(replace(answer, confirmed=confirmed) for answer in answers)
         else:
             place = place_of(store, folder=None if service else source, service=service, url=url, project=project)
-            if place is None or isinstance(place, FilePlace):
+            if place is None:
                 raise ConfigurationError(
                     "where are the answers?",
                     hint="--from FOLDER, --from FILE.json or FILE.xml, or --from label-studio --url ADDRESS",
                 )
             oracle = place.oracle(experiment.spec, queries, experiment.pool, {})
-        receipt = experiment.collect(oracle)
-    unread: dict[Path, str] = getattr(oracle, "unread", dict)()
+            receipt = experiment.collect(oracle)
+            unread = getattr(oracle, "unread", dict)()
     still_open = len(experiment.open_ids)
     if as_json:
         facts = {
