@@ -20,7 +20,9 @@ CLASSES = ("skin", "lesion")
 SPEC = LabelSpec(CLASSES)
 SIZE = (6, 8)
 QUERIES = [Query(f"ward/{n}", 0, n, (SIZE, (4, 4)), stands_for=f"{9 - n} like it") for n in range(3)]
-LIVE = [Query(f"mole-{n}", 0, n, ((256, 256),)) for n in range(4)]
+LIVE_SIZE = (224, 256)
+LIVE = [Query(f"mole-{n}", 0, n, (LIVE_SIZE,)) for n in range(4)]
+LIVE_PRELABELS = {"mole-0": np.eye(*LIVE_SIZE, dtype=np.uint8)}
 
 
 @pytest.fixture(autouse=True)
@@ -68,13 +70,15 @@ def answered(fake, folder, result=(), **facts):
 @pytest.fixture
 def moles(tmp_path):
     for n in range(4):
-        Image.fromarray(np.full((256, 256, 3), 40 * n, np.uint8)).save(tmp_path / f"mole-{n}.png")
+        Image.fromarray(np.full((*LIVE_SIZE, 3), 40 * n, np.uint8)).save(tmp_path / f"mole-{n}.png")
     return tmp_path
 
 
 def test_asking_makes_a_project_files_and_tasks_on_a_real_server(moles):
     with serving(Playing(recorded("ask"))) as server:
-        oracle(server, moles, prelabels={"mole-0": np.eye(256, dtype=np.uint8)}, model_version="round-0").ask(LIVE)
+        oracle(server, moles, prelabels={"mole-0": np.eye(*LIVE_SIZE, dtype=np.uint8)}, model_version="round-0").ask(
+            LIVE
+        )
     assert server.left == []
     sent = {(asked["method"], asked["path"]): asked["body"] for asked in server.asked}
     project = sent["POST", "/api/projects/"]
@@ -85,13 +89,15 @@ def test_asking_makes_a_project_files_and_tasks_on_a_real_server(moles):
     assert [task["data"]["alkit_query"] for task in tasks] == [query.key for query in LIVE]
     ((prediction,), *others) = [task.get("predictions", ()) for task in tasks]
     assert prediction["model_version"] == "round-0"
-    np.testing.assert_array_equal(mask_of(prediction["result"], SPEC, (1, 1)), np.eye(256))
+    np.testing.assert_array_equal(mask_of(prediction["result"], SPEC, (1, 1)), np.eye(*LIVE_SIZE))
     assert others == [(), (), ()]
 
 
 def test_asking_a_real_server_again_changes_nothing(moles):
     with serving(Playing(recorded("ask again"))) as server:
-        oracle(server, moles, prelabels={"mole-0": np.eye(256, dtype=np.uint8)}, model_version="round-0").ask(LIVE)
+        oracle(server, moles, prelabels={"mole-0": np.eye(*LIVE_SIZE, dtype=np.uint8)}, model_version="round-0").ask(
+            LIVE
+        )
     assert server.left == []
     assert {asked["method"] for asked in server.asked} == {"GET"}
 
@@ -142,8 +148,8 @@ def test_regions_of_every_kind_are_read_as_a_real_server_keeps_them(control):
     with serving(Playing(recorded(control))) as server:
         answers = list(LabelStudioOracle(server.url, f"Moles {control}", classes=CLASSES).poll())
     copied, submitted, skipped, empty, turned = sorted(answers, key=lambda answer: (answer.id, answer.revision))
-    rows, columns = np.mgrid[:256, :256]
-    expected = ((rows - 140) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1
+    rows, columns = np.mgrid[:224, :256]
+    expected = ((rows - 124) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1
     expected[120:130, 110:140] = False
     np.testing.assert_array_equal(copied.label, expected)
     np.testing.assert_array_equal(submitted.label, expected)
@@ -151,7 +157,7 @@ def test_regions_of_every_kind_are_read_as_a_real_server_keeps_them(control):
     assert skipped.label == Skip()
     assert skipped.id == submitted.id, "both are passed on; the later one counts"
     assert not empty.label.any()
-    assert empty.label.shape == (256, 256)
+    assert empty.label.shape == LIVE_SIZE
     assert isinstance(turned.label, Invalid)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from replay import Recording, serving
 from server import running
 
@@ -25,7 +25,7 @@ from alkit.types import Invalid, Skip
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / ".label-studio" / "venv" / "bin"
 KEEP = bool(os.environ.get("ALKIT_KEEP"))
-SIZE = (256, 256)
+SIZE = (224, 256)
 SPEC = alkit.LabelSpec(("skin", "lesion"))
 
 pytestmark = pytest.mark.live
@@ -55,11 +55,19 @@ def recorder(server):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
-    images, _ = alkit.synthetic.lesions(12, size=SIZE[0], seed=5)
+    images, _ = alkit.synthetic.lesions(12, size=256, seed=5)
     for number, row in enumerate(CHOSEN):
-        gray = images[row, 0].astype(float)
+        gray = images[row, 0, 16:240].astype(float)
         colour = np.stack([np.clip(gray * share + base, 0, 255) for share, base in TINT], -1)
-        Image.fromarray(colour.astype(np.uint8)).save(folder / f"mole-{number}.png")
+        picture = Image.fromarray(colour.astype(np.uint8))
+        if number == 2:  # a camera held askew: the file lies on its side, and says so
+            askew = Image.Exif()
+            askew[ExifTags.Base.Orientation] = 6
+            picture.transpose(Image.Transpose.ROTATE_90).save(folder / f"mole-{number}.jpg", quality=95, exif=askew)
+        else:
+            picture.save(folder / f"mole-{number}.png")
+    pool = alkit.ImagePool(folder, size=64)
+    assert {sizes[0] for sizes in pool.sizes(pool.ids)} == {SIZE}
     return folder
 
 
@@ -70,7 +78,7 @@ QUERIES = [Query(f"mole-{n}", 0, n, (SIZE,), stands_for=f"{12 - n} images like i
 
 def prelabel():
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    return (((rows - 140) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1).astype(np.uint8)
+    return (((rows - 124) / 50) ** 2 + ((columns - 100) / 68) ** 2 <= 1).astype(np.uint8)
 
 
 def annotate(server, project, steps, folder):
@@ -114,7 +122,7 @@ def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, rec
     steps = [
         ["label all"],
         ["screenshot", str(shots / "label-studio-prelabel.png")],
-        ["draw", "lesion", [0.69, 0.58], [0.66, 0.72], [0.58, 0.79]],
+        ["draw", "lesion", [0.69, 0.59], [0.66, 0.75], [0.58, 0.83]],
         ["screenshot", str(shots / "label-studio-drawn.png")],
         ["press", "Submit"],
         ["press", "Skip"],
@@ -134,10 +142,11 @@ def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, rec
     assert corrected.label.shape == SIZE
     assert (corrected.label >= prelabel()).all(), "what was in the pre-label stays"
     added = corrected.label.astype(bool) & ~prelabel().astype(bool)
-    assert added[int(0.72 * 256), int(0.66 * 256)], "and what was drawn is added"
+    assert added[int(0.75 * 224), int(0.66 * 256)], "and what was drawn is added"
     assert first["mole-1"].label == Skip()
     stroke = first["mole-2"].label
-    assert stroke[128, 128] == 1
+    assert stroke.shape == SIZE, "as a viewer shows it"
+    assert stroke[112, 128] == 1
     assert stroke[10, 10] == 0
 
     before = datetime.now(UTC)
@@ -154,7 +163,7 @@ def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, rec
     assert revised.id == "mole-2"
     assert revised.annotator == first["mole-2"].annotator
     assert revised.revision > first["mole-2"].revision
-    assert revised.label[int(0.8 * 256), int(0.25 * 256)] == 1
+    assert revised.label[int(0.8 * 224), int(0.25 * 256)] == 1
     assert (revised.label >= stroke).all()
 
     for answer in oracle.poll():
