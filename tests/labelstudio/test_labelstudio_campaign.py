@@ -1,0 +1,73 @@
+"""A campaign in Label Studio from the command line: ask, label, tell, and once more with pre-labels."""
+
+import json
+
+import numpy as np
+import pytest
+from fake import Fake
+from PIL import Image
+from replay import serving
+
+from alkit import Experiment, LabelSpec, synthetic
+from alkit.cli import main
+from alkit.labelstudio.client import TOKEN
+from alkit.labelstudio.regions import regions_of
+
+SECRET = "0123456789abcdef0123456789abcdef01234567"
+SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --strategy random".split()
+SPEC = LabelSpec(("skin", "lesion"))
+
+
+def alkit(*arguments):
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.fixture
+def masks(tmp_path, monkeypatch):
+    images, masks = synthetic.lesions(12, size=24)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(tmp_path / f"images/case {number:02}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(TOKEN, SECRET)
+    return {f"case {number:02}": mask for number, mask in enumerate(masks)}
+
+
+def test_a_campaign_goes_through_label_studio_and_comes_back(masks, tmp_path, capfd):
+    with serving(Fake()) as fake:
+        there = ["--to", "label-studio", "--url", fake.url, "--project", "Moles"]
+        assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0
+        assert alkit("ask", "c.db", "-n", "4", *there) == 0
+        assert alkit("ask", "c.db") == 0, "the place is remembered, and nobody is asked twice"
+        assert [len(fake.tasks), len(fake.projects)] == [4, 1]
+        first, second, skipped, turned = fake.tasks
+        for task in (first, second):
+            fake.annotate(task["id"], regions_of(masks[task["data"]["alkit_id"]], SPEC, "bitmask"))
+        fake.annotate(skipped["id"], [], was_cancelled=True)
+        wrong = regions_of(np.ones((24, 24), np.uint8), SPEC, "bitmask")
+        fake.annotate(turned["id"], [{**wrong[0], "image_rotation": 90}])
+
+        capfd.readouterr()
+        code = alkit("tell", "c.db", "--from", "label-studio")
+        said = "".join(capfd.readouterr())
+        assert "turned" in said, (code, said)
+        experiment = Experiment.open("c.db")
+        kinds = {one.query.id: [answer.kind for answer in one.answers] for one in experiment.standings()}
+        del experiment
+        assert [kinds[task["data"]["alkit_id"]] for task in fake.tasks[:3]] == [["label"], ["label"], ["skip"]]
+        assert "was not taken: " in turned["data"]["alkit_note"]
+
+        mended = regions_of(masks[turned["data"]["alkit_id"]], SPEC, "bitmask")
+        turned["annotations"][0] |= {"result": mended, "updated_at": "2026-02-01T00:00:00Z"}
+        assert alkit("tell", "c.db", "--from", "label-studio") == 0
+        assert alkit("tell", "c.db", "--from", "label-studio") == 0
+        assert alkit("ask", "c.db", "-n", "2", *there) == 0
+        assert len(fake.tasks) == 6
+    assert SECRET not in "".join(capfd.readouterr())
+    assert SECRET not in json.dumps([asked["body"] for asked in fake.asked])
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or SECRET.encode() not in file.read_bytes(), file
