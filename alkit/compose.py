@@ -12,7 +12,7 @@ Kirsch et al. "Stochastic Batch Acquisition: A Simple Baseline for Deep Active L
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -119,6 +119,14 @@ class FromFunction:
         while isinstance(function, functools.partial) and not hasattr(function, name):
             function = function.func
         return getattr(function, name, otherwise)
+
+
+def is_among(part: Strategy, others: Iterable[Strategy]) -> bool:
+    """Whether a strategy is one of these; as no partial equals another, those inside are compared as written."""
+    from alkit.declare import opaque_parts, written
+
+    form = written(part)
+    return any(part == other or (written(other) == form and not opaque_parts(form)) for other in others)
 
 
 def as_strategy(name: str, part: object) -> Strategy:
@@ -357,7 +365,7 @@ class Mix:
             part = as_strategy("a part of the mix", given)
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < float("inf"):
                 raise ConfigurationError("a share is a positive number", got=repr(share))
-            if part in adopted:
+            if is_among(part, adopted):
                 raise ConfigurationError(
                     "a part of the mix is there already", got=repr(part), hint="one part with the sum of the shares"
                 )
@@ -662,6 +670,9 @@ class Among:
 
 
 def _name(part: object) -> str:
+    if isinstance(part, functools.partial):
+        given = [*map(repr, part.args), *(f"{key}={value!r}" for key, value in part.keywords.items())]
+        return f"partial({', '.join([_name(part.func), *given])})"
     return getattr(part, "__name__", None) or repr(part)
 
 
@@ -731,10 +742,15 @@ def _called(part: object) -> str:
     """Name a part in a sentence."""
     if not isinstance(part, FromFunction):
         return type(part).__name__
-    function: Any = part.function
-    while isinstance(function, functools.partial):
-        function = function.func
+    function = innermost(part)
     return f"the function {getattr(function, '__name__', type(function).__name__)}"
+
+
+def innermost(part: Any) -> Any:
+    """Return the function that a strategy is made from, without what is given to it; any other strategy as it is."""
+    while isinstance(part, FromFunction | functools.partial):
+        part = part.function if isinstance(part, FromFunction) else part.func
+    return part
 
 
 def _others(trusted: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:

@@ -32,7 +32,18 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from alkit.compose import DuplicatesLast, Filter, Mix, PerCluster, Ranking, Stochastic, Then, Uncertainty, as_strategy
+from alkit.compose import (
+    DuplicatesLast,
+    Filter,
+    Mix,
+    PerCluster,
+    Ranking,
+    Stochastic,
+    Then,
+    Uncertainty,
+    as_strategy,
+    is_among,
+)
 from alkit.draws import Deterministic, Dropout, Members
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 from alkit.plugins import accepted_by, found, kinds_of, loaded, made, strategies
@@ -50,17 +61,16 @@ def _mix(parts: list[Any]) -> Mix:
         _check_named(f"parts[{place}].strategy", part["strategy"])
     mixed: dict[Any, Any] = {}
     for place, part in enumerate(parts):
-        try:
-            again = part["strategy"] in mixed
-        except TypeError as reason:  # it cannot be hashed
-            raise ConfigurationError(f"parts[{place}].strategy cannot be told from others ({reason})") from reason
-        if again:
+        if is_among(part["strategy"], mixed):
             raise ConfigurationError(
                 f"parts[{place}].strategy is there already",
                 got=repr(part["strategy"]),
                 hint="one part with the sum of the shares",
             )
-        mixed[part["strategy"]] = part["share"]
+        try:
+            mixed[part["strategy"]] = part["share"]
+        except TypeError as reason:  # it cannot be hashed
+            raise ConfigurationError(f"parts[{place}].strategy cannot be told from others ({reason})") from reason
     return Mix(mixed)
 
 

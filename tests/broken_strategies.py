@@ -72,6 +72,67 @@ class ReadsTheName(Right):
         return alkit.Selection(alkit.top_k(view.candidates, [int(id[-4:]) % 7 for id in view.candidates], n))
 
 
+class RowsOfCandidates(Right):
+    """Rows of the features, which are those of all images, taken for rows of the candidates."""
+
+    caught_by = "test_rows_are_paired_with_images_by_id"
+
+    def select(self, view, n, rng):
+        if n > len(view.candidates):
+            raise alkit.SelectionError("there are not so many images", got=n)
+        light = view.features(RowMeans()).mean(axis=1)[: len(view.candidates)]
+        return alkit.Selection(alkit.top_k(list(view.candidates), -light, n))
+
+
+class RowsOfCandidatesDrawn(Right):
+    """The same, hidden by chance."""
+
+    caught_by = "test_rows_are_paired_with_images_by_id"
+    says_random = True
+
+    def select(self, view, n, rng):
+        if n > len(view.candidates):
+            raise alkit.SelectionError("there are not so many images", got=n)
+        light = view.features(RowMeans()).mean(axis=1)[: len(view.candidates)].astype(np.float64)
+        drawn = rng.gumbel(size=len(light)) - 100 * light
+        return alkit.Selection(alkit.top_k(list(view.candidates), drawn, n))
+
+
+class ClustersOfCandidates(Right):
+    """Distances to the centres, which are those of all images, taken for distances of the candidates."""
+
+    caught_by = "test_rows_are_paired_with_images_by_id"
+
+    def select(self, view, n, rng):
+        far = dict(zip(view.candidates, view.clusters(RowMeans(), 3).distances.tolist(), strict=False))
+        return alkit.Selection(alkit.top_k(list(far), list(far.values()), n))
+
+
+class ScoresOfAll(Right):
+    """Scores, which are those of the candidates, taken for scores of all images."""
+
+    caught_by = "test_rows_are_paired_with_images_by_id"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        found = dict(zip(view.ids, view.scores(scores.entropy).values(), strict=False))
+        left = list(view.candidates)
+        return alkit.Selection(alkit.top_k(left, [found.get(id, 0.0) for id in left], n))
+
+
+class PredictionsOfAll(Right):
+    """Predictions, whose batches say whose they are, taken for those of all images in turn."""
+
+    caught_by = "test_rows_are_paired_with_images_by_id"
+    starts_cold: ClassVar = False
+
+    def select(self, view, n, rng):
+        sizes = [row for batch in view.predictions() for row in batch.probabilities[:, 1].mean(axis=(1, 2)).tolist()]
+        found = dict(zip(view.ids, sizes, strict=False))
+        left = list(view.candidates)
+        return alkit.Selection(alkit.top_k(left, [found.get(id, 0.0) for id in left], n))
+
+
 class Duplicates(Right):
     caught_by = "test_it_chooses_exactly_n_different_candidates"
 
@@ -151,6 +212,26 @@ class DrawsFromPython(Right):
 
     def select(self, view, n, rng):
         random.random()
+        return alkit.Selection(pick(view, n))
+
+
+class SeedsNumpyInTheFirstRounds(Right):
+    """Only where there is little to go by."""
+
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def select(self, view, n, rng):
+        if view.round == 1:
+            np.random.seed(0)  # noqa: NPY002
+        return alkit.Selection(pick(view, n))
+
+
+class DrawsTheStartSetFromNumpy(Right):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def select(self, view, n, rng):
+        if view.round == 0:
+            np.random.rand()  # noqa: NPY002
         return alkit.Selection(pick(view, n))
 
 
@@ -241,6 +322,17 @@ class RepairsNaN(Right):
         pick_from = np.nan_to_num(view.features(RowMeans())).mean(axis=1)
         table = dict(zip(view.ids, pick_from.tolist(), strict=True))
         return alkit.Selection(alkit.top_k(view.candidates, [table[id] for id in view.candidates], n))
+
+
+class LeavesOutWhatIsNotFinite(Right):
+    """An image with NaN in its features is never chosen, and nobody is told, as long as there are others."""
+
+    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+
+    def select(self, view, n, rng):
+        table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
+        finite = [id for id in view.candidates if np.isfinite(table[id])]
+        return alkit.Selection(alkit.top_k(finite, [table[id] for id in finite], n))
 
 
 class GuessesWhereTheModelDiverged(Right):

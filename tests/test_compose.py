@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -496,6 +497,30 @@ def test_the_order_of_a_mix_counts_and_survives_the_record():
         again = built(json.loads(json.dumps(written(mix))), trusted=["alkit", "test_compose"])
         assert list(again.parts) == list(mix.parts)
     assert written(one) != written(other)
+
+
+def nth(view, n, rng, start=0):
+    return view.candidates[start : start + n]
+
+
+def test_the_same_partial_made_twice_is_one_part_of_a_mix_and_lambdas_that_look_alike_are_two():
+    def ssl(widths):
+        return alkit.strategy("ssl-cluster", features=alkit.Reconstruction(partial(alkit.UNet, widths=widths)))
+
+    for one, again in [(ssl((2, 4)), ssl((2, 4))), (partial(nth, start=1), partial(nth, start=1))]:
+        with pytest.raises(alkit.ConfigurationError, match="there already"):
+            alkit.Mix({one: 1, again: 1})
+    alkit.Mix({ssl((2, 4)): 1, ssl((2, 8)): 1})
+    alkit.Mix({partial(nth, start=1): 1, partial(nth, start=2): 1})
+    alkit.Mix({(lambda view, n, rng: view.candidates[:n]): 1, (lambda view, n, rng: view.candidates[-n:]): 1})
+
+
+def test_a_partial_is_printed_by_name_and_with_what_it_is_given():
+    assert repr(alkit.FromFunction(partial(nth, start=3))) == "FromFunction(partial(nth, start=3))"
+    median = partial(torch.quantile, q=0.5)
+    assert repr(alkit.Uncertainty("bald", alkit.Dropout(3), median)) == (
+        "Uncertainty(bald, Dropout(draws=3), reduction=partial(quantile, q=0.5))"
+    )
 
 
 def test_what_has_a_name_is_kept_by_it():

@@ -90,8 +90,41 @@ class TestDuplicatesLast(kit(lambda: alkit.DuplicatesLast(PATCHY, RowMeans(), si
     pass
 
 
-class TestFunction(kit(lambda: alkit.FromFunction(first))):
-    packages = ("test_conformance",)
+class TestFunction(kit(lambda: first)):
+    pass
+
+
+SSL = alkit.strategy("ssl-cluster", features=RowMeans(), clusters=3)
+
+
+class TestDuplicatesLastAroundAMix(
+    kit(
+        lambda: alkit.DuplicatesLast(
+            alkit.Mix({alkit.Filter(PATCHY, SSL): 2, alkit.strategy("dsal"): 1}), RowMeans(), similarity=0.9
+        )
+    )
+):
+    pass
+
+
+class TestThenFromFeaturesToAQuotaOfAFilteredRanking(
+    kit(lambda: alkit.Then(SSL, alkit.Filter(PATCHY, alkit.PerCluster(PATCHY, RowMeans(), clusters=3), 2), after=3))
+):
+    pass
+
+
+class TestMixOfMixes(
+    kit(
+        lambda: alkit.Mix(
+            {
+                alkit.Mix({alkit.Uncertainty("margin"): 1, alkit.FromFunction(first): 1}): 0.6,
+                alkit.Then(SSL, alkit.Stochastic(PATCHY), after=3): 0.4,
+            }
+        ),
+        chance=True,
+    )
+):
+    packages = (__name__,)  # of the function inside
 
 
 class TestArrayPool(PoolKit):

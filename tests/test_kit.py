@@ -3,10 +3,11 @@
 import inspect
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
-from broken_strategies import BROKEN, Right
+from broken_strategies import BROKEN, Right, SeedsNumpy, pick
 
 import alkit
 from alkit.testing import Brightness, LearnerKit, OracleKit, PoolKit, StrategyKit
@@ -50,10 +51,64 @@ def test_a_right_strategy_passes(name, tmp_path):
     check_strategy(name, Right(), tmp_path)
 
 
+def darkest(view, n, rng, most=False):
+    """A strategy that is a plain function."""
+    chosen = pick(view, n)
+    return chosen[::-1] if most else chosen
+
+
+darkest.needs = ("features",)
+
+
+@dataclass(frozen=True)
+class Weighed(Right):
+    """A strategy with a function for a parameter."""
+
+    weigh: object = darkest
+
+
+FUNCTIONS = [darkest, partial(darkest, most=True), alkit.FromFunction(partial(darkest, most=True)), Weighed()]
+
+
+@pytest.mark.parametrize("strategy", FUNCTIONS, ids=["function", "partial", "from-function", "parameter"])
+@pytest.mark.parametrize("name", checks(StrategyKit))
+def test_a_right_function_and_partial_pass(name, strategy, tmp_path):
+    check_strategy(name, strategy, tmp_path)
+
+
+def quantile(maps, q):
+    return maps.flatten(1).quantile(q, dim=1)
+
+
+SMALL = alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4)), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        alkit.strategy("ssl-cluster", features=SMALL),
+        alkit.Uncertainty("entropy", reduction=partial(quantile, q=0.5)),
+        alkit.strategy("mc-dropout", score=alkit.scores.entropy),
+    ],
+    ids=["of-features", "of-a-reduction", "of-a-score"],
+)
+def test_parameters_that_are_partials_and_functions_survive_the_record(strategy, tmp_path):
+    class Kit(StrategyKit):
+        packages = (__name__,)
+
+    check(Kit, "test_its_parameters_survive_the_record", {"strategy": strategy, "tmp_path": tmp_path})
+
+
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
 def test_a_broken_strategy_is_caught_by_the_check_of_its_bug(broken, tmp_path):
     with pytest.raises(CRASHES.get(broken.__name__, ASSERTED)):
         check_strategy(broken.caught_by, broken(), tmp_path, getattr(broken, "says_random", False))
+
+
+def test_who_seeds_the_same_again_is_caught_whatever_was_seeded_before(tmp_path):
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="numpy"):
+            check_strategy("test_global_generators_are_left_as_found", SeedsNumpy(), tmp_path)
 
 
 def test_every_check_of_a_strategy_catches_something():

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -116,7 +118,7 @@ class StrategyKit:
         """``random`` says whether they should."""
         moved = [
             round
-            for round in ((0, *ROUNDS) if getattr(strategy, "starts_cold", True) else ROUNDS)
+            for round in rounds_of(strategy)
             if len({decision(choose(strategy, view_in(round), 7, seed)) for seed in range(8)}) > 1
         ]
         if self.random:
@@ -150,6 +152,22 @@ class StrategyKit:
         assert not strangers, f"{sorted(strangers)[:3]} are no ids of the pool: positions, or numbers of clusters?"
         assert renamed.ids == tuple(other[id] for id in plain.ids), "the choice depends on how images are called"
 
+    def test_rows_are_paired_with_images_by_id(self, strategy: Any) -> None:
+        """Labelled images under names behind those of all candidates: the same candidates are chosen.
+
+        Where seeds change the choice, each candidate has to be chosen about as often, over many seeds.
+        """
+        taken = set(view_of().labelled)
+        behind = [f"z{id}" if id in taken else id for id in ids_of(N)]  # all others begin with a digit
+        seeds, slack = (64, 28) if self.random else (1, 0)  # 28 of 64 is five standard deviations
+        for round in ROUNDS:
+            plain, moved = (tally(strategy, round, ids, seeds) for ids in (ids_of(N), behind))
+            worst = max(abs(plain[id] - moved[id]) for id in {*plain, *moved})
+            assert worst <= slack, (
+                "the choice depends on how labelled images are called: rows of features, clusters and predictions "
+                "belong to view.ids, or to the ids that come with them, and not to view.candidates"
+            )
+
     def test_batches_do_not_matter(self, strategy: Any) -> None:
         """Images may be scored one at a time or all at once."""
         for round in ROUNDS:
@@ -166,14 +184,16 @@ class StrategyKit:
     def test_global_generators_are_left_as_found(self, strategy: Any) -> None:
         """All chance comes from `rng`."""
         with generators_left_as_found():
-            choose(strategy, view_of(round=7), 5)
+            for round in rounds_of(strategy):
+                choose(strategy, view_in(round), 5)
 
     def test_what_is_not_finite_is_an_error_of_alkit(self, strategy: Any) -> None:
         """NaN in the features or in the model's predictions, if it looks at them, is never repaired in silence."""
         asked = self._asked(strategy)
         if "features" in asked:
-            with pytest.raises(AlkitError):
-                choose(strategy, view_of(spoilt_features=True), N - 6)
+            for n in (5, N - 6):  # whoever leaves the spoilt ones out has enough for 5
+                with pytest.raises(AlkitError):
+                    choose(strategy, view_of(spoilt_features=True), n)
         if "model" in asked:
             with pytest.raises(AlkitError):
                 choose(strategy, view_of(model=Broken()), 5)
@@ -181,7 +201,7 @@ class StrategyKit:
     def test_it_starts_cold_or_says_that_it_cannot(self, strategy: Any) -> None:
         """In round 0 there is no model and no label."""
         view = view_in(0)
-        if getattr(strategy, "starts_cold", True):
+        if said(strategy, "starts_cold", True):
             try:
                 self._checked(choose(strategy, view, 5), 5)
             except ColdStartError:
@@ -192,7 +212,7 @@ class StrategyKit:
 
     def test_it_declares_what_it_asks_for(self, strategy: Any) -> None:
         """``needs`` lists features, dropout, members, heads and pseudo-labels, as far as it asks for them."""
-        needs, asked = getattr(strategy, "needs", ()), self._asked(strategy) - {"model"}
+        needs, asked = said(strategy, "needs", ()), self._asked(strategy) - {"model"}
         assert not isinstance(needs, str), f"needs is a tuple of words: ({needs!r},)"
         unknown = sorted(set(needs) - DECLARABLE)
         assert not unknown, f"needs has unknown words, {', '.join(unknown)}; known: {', '.join(sorted(DECLARABLE))}"
@@ -217,16 +237,18 @@ class StrategyKit:
 
     def test_its_parameters_survive_the_record(self, strategy: Any) -> None:
         """Written down, read back, equal; and it can be read by people."""
+        strategy = alkit.compose.as_strategy("strategy", strategy)
         form = json.loads(json.dumps(written(strategy)))
         opaque = opaque_parts(form)
         if self.recordable:
             assert not opaque, f"cannot be written down: {', '.join(opaque)}; or declare recordable = False"
             again = self._from_the_record(strategy)
             assert written(again) == form
-            assert again == strategy, "what comes back is not equal: make it a frozen dataclass"
+            if '"partial":' not in json.dumps(form):  # no partial equals another
+                assert again == strategy, "what comes back is not equal: make it a frozen dataclass"
         else:
             assert opaque, "declared recordable = False, and it can be: take the declaration away"
-        assert " at 0x" not in repr(strategy) or not self.recordable, "give it a readable repr: a dataclass has one"
+        assert repr(strategy) != object.__repr__(strategy), "give it a readable repr: a dataclass has one"
 
     def test_an_experiment_that_is_reopened_goes_on_as_before(self, strategy: Any, tmp_path: Path) -> None:
         """Three rounds in one go, and the same three with the record opened anew, and the strategy with it."""
@@ -254,15 +276,14 @@ class StrategyKit:
         """Return the strategy as a new process would have it; a copy where it cannot be written down."""
         if not self.recordable:
             return copy.deepcopy(strategy)
-        return built(
-            json.loads(json.dumps(written(strategy))),
-            {*trusted_packages(), *type(strategy).__module__.split(".")[:1], *self.packages},
-        )
+        strategy = alkit.compose.as_strategy("strategy", strategy)
+        own = str(alkit.compose.innermost(strategy).__module__).split(".")[:1]
+        return built(json.loads(json.dumps(written(strategy))), {*trusted_packages(), *own, *self.packages})
 
     def _asked(self, strategy: Any) -> set[str]:
         """Return what it asks of the view in any round, and whether it asks for pseudo-labels."""
         asked: set[str] = set()
-        for round in range(0 if getattr(strategy, "starts_cold", True) else 1, 10):
+        for round in range(0 if said(strategy, "starts_cold", True) else 1, 10):
             view = view_in(round)
             if choose(strategy, view, 5).pseudo_labels:
                 asked.add("pseudo-labels")
@@ -275,6 +296,16 @@ class StrategyKit:
             pytest.fail(f"{len(chosen.ids)} images where {n} were asked for, and no error")
 
 
+def said(strategy: Any, name: str, otherwise: Any) -> Any:
+    """Return what a strategy, or the function in a partial, says of itself."""
+    return getattr(alkit.compose.as_strategy("strategy", strategy), name, otherwise)
+
+
+def rounds_of(strategy: Any) -> tuple[int, ...]:
+    """Return the rounds to try: round 0 too, where the strategy chooses the start set."""
+    return (0, *ROUNDS) if said(strategy, "starts_cold", True) else ROUNDS
+
+
 def choose(strategy: Any, view: KitView, n: int, seed: int = 0) -> Selection:
     """Return what a strategy, or a plain function, chooses."""
     return alkit.compose.as_strategy("strategy", strategy).select(view, n, np.random.default_rng(seed))
@@ -283,6 +314,16 @@ def choose(strategy: Any, view: KitView, n: int, seed: int = 0) -> Selection:
 def decision(chosen: Selection) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a selection decides: which images are queried, and which are trusted."""
     return chosen.ids, chosen.pseudo_labels
+
+
+def tally(strategy: Any, round: int, ids: Sequence[str], seeds: int) -> Counter[str]:
+    """Return how often each image is queried or trusted, over so many seeds, where the images are called so."""
+    return Counter(
+        id
+        for seed in range(seeds)
+        for some in decision(choose(strategy, view_of(round=round, ids=ids), 5, seed))
+        for id in some
+    )
 
 
 def decisions(strategy: Any) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -152,13 +152,17 @@ class KitView:
     def _features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         rows = extractor.fit(self.pool, np.random.default_rng(0)).features(self.pool.read(self.ids))
         if self.spoilt_features:
-            rows[len(rows) // 2] = np.nan
+            rows[::2] = np.nan
         return rows
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
-        """Return the K-means clusters of the whole pool."""
+        """Return the K-means clusters of the whole pool; how the images are called has no influence on them."""
         self.asked.add("features")
-        return kmeans(self._features(extractor), self.ids, k, np.random.default_rng(1))
+        rows = self._features(extractor)
+        order = np.lexsort(rows.T)  # by content
+        found = kmeans(rows[order], [f"{place:04}" for place in range(len(rows))], k, np.random.default_rng(1))
+        back = np.argsort(order)
+        return Clusters(tuple(self.ids), found.labels[back], found.distances[back], found.k)
 
     def scores(
         self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
@@ -305,6 +309,7 @@ def view_in(round: int) -> KitView:
 @contextmanager
 def generators_left_as_found() -> Iterator[None]:
     """Fail unless the global generators of Python, numpy and torch are after the block as they were before."""
+    random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002 - who seeds them again must not find them seeded
     before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
     yield
     names = []
