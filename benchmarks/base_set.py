@@ -24,12 +24,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import arithmetic  # noqa: F401 - before what imports torch
 import grid
 import isic2017
 import numpy as np
 import rows
 from filelock import FileLock
 from PIL import Image
+from scipy import stats
 
 import alkit
 from alkit.cli.progress import progress_bar
@@ -209,9 +211,52 @@ def tables_of(measured: Sequence[Trained]) -> dict[str, Table]:
     }
     tables = {
         "base-sets": Table(header, lines, "Base sets: Dice at the first labels, by initial weights, from scratch"),
+        "base-set-differences": differences(dice, initials),
         "variance": variance(random),
     }
     return {name: table for name, table in tables.items() if table.rows}
+
+
+def differences(dice: dict[Key, float], initials: Sequence[int]) -> Table:
+    """Return what base sets differ by under the same initial weights.
+
+    Against random sets there are two tests. The one over initial weights asks whether this set is better than these
+    random ones; the one beside their own spread, whether it is better than random sets are.
+    """
+    title = "Base sets, differences: of Dice within initial weights (paired t), one set of each kind, one pretext"
+    random = sorted({choice for choice, masks, _ in dice if choice.startswith("random") and masks == "whole"})
+    if not all((choice, "whole", initial) in dice for choice in random for initial in initials) or len(random) < 2:
+        return Table(["difference"], [], title)
+    means = {initial: float(np.mean([dice[choice, "whole", initial] for choice in random])) for initial in initials}
+    of_sets = [float(np.mean([dice[choice, "whole", initial] for initial in initials])) for choice in random]
+    wanted = [(f"{choice} - mean of {len(random)} random sets", choice, "whole", means, of_sets)
+              for choice in ("ssl-cluster", "first")]  # fmt: skip
+    for choice in ("ssl-cluster", "first", random[0]):
+        whole = {initial: dice[choice, "whole", initial] for initial in initials if (choice, "whole", initial) in dice}
+        wanted.append((f"{choice}: eroded - whole masks", choice, "eroded", whole, []))
+    lines = []
+    for name, choice, masks, others, beside in wanted:
+        gaps = [
+            dice[choice, masks, initial] - others[initial]
+            for initial in initials
+            if (choice, masks, initial) in dice and initial in others
+        ]
+        if len(gaps) != len(initials):
+            continue
+        found = alkit.statistics.estimate(gaps)
+        interval = "" if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
+        cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}"]
+        lines.append([name, *(f"{gap:+.3f}" for gap in gaps), *cells, one_among(found.mean, of_sets, bool(beside))])
+    header = ["difference", *(f"weights {initial}" for initial in initials), "mean", "95 % interval", "p"]
+    return Table([*header, "p beside the random sets' own spread"], lines, title)
+
+
+def one_among(gap: float, others: Sequence[float], asked: bool) -> str:
+    """Return the p of one value that lies `gap` from the mean of others, by their spread (Student's t)."""
+    spread = float(np.std(others, ddof=1)) * (1 + 1 / len(others)) ** 0.5
+    if not asked or not spread:
+        return ""
+    return f"{2 * stats.t.sf(abs(gap) / spread, len(others) - 1):.3f}"
 
 
 def variance(random: dict[tuple[str, str], float]) -> Table:
@@ -227,10 +272,14 @@ def variance(random: dict[tuple[str, str], float]) -> Table:
         "residual": "both together, and rounding",
     }
     lines = [
-        [name, f"{getattr(parts, part) ** 0.5:.3f}" + " (estimated below zero)" * (part in parts.below_zero)]
+        [
+            name,
+            f"{getattr(parts, part) ** 0.5:.3f}" + " (estimated below zero)" * (part in parts.below_zero),
+            " to ".join(f"{bound**0.5:.3f}" for bound in parts.intervals[part]),
+        ]
         for part, name in names.items()
     ]
-    return Table(["due to", "standard deviation"], lines, title)
+    return Table(["due to", "standard deviation", "95 % interval"], lines, title)
 
 
 if __name__ == "__main__":

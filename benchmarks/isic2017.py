@@ -12,7 +12,8 @@ Choices of this project where the paper is silent (more in the docstrings of alk
 alkit.Reconstruction): images are squashed to the working size, grayscale, min-max scaled each; the split is a
 committed list; all methods of a seed share the network's initial weights (of an ensemble the first member does), and
 all but SSL-cluster the start set; "pretext" arms start the network from the pretext's weights, all but the output
-layers'. DSAL's network has heads of deep supervision besides. The pretext is trained once a seed.
+layers'. DSAL's network has heads of deep supervision besides. The pretext is trained once a seed. All runs on CPUs use
+the same vector instructions (see arithmetic.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import arithmetic  # before what imports torch
 import grid
 import numpy as np
 import rows
@@ -39,12 +41,15 @@ import alkit
 from alkit.cli.progress import progress_bar
 from alkit.declare import written
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.files import cache_folder
 from alkit.networks import DEEP_SUPERVISION
 from alkit.types import Report, quiet
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "isic2017_split.json"
 ROWS, CHOICES, ENVIRONMENTS = "rows.csv", "choices.csv", "environments.csv"
+OTHER = "rows-avx512.csv"
+"""Runs that were measured with wider instructions than arithmetic.py allows, and are compared among themselves."""
 DOWNLOADED = Path("data/isic2017")
 METHODS = ("random", "ssl-cluster", "ensemble-s", "ensemble-js", "mc-dropout", "ceal", "dsal")
 BEYOND = ("ssl-entropy", "power-bald")
@@ -197,6 +202,7 @@ class Environment:
     torch: str
     numpy: str
     threads: int
+    instructions: str
     pool: str  # digests of the images at the working size
     test: str
 
@@ -422,7 +428,8 @@ def environment(commit: str, machine: str, pool: alkit.Pool, test: alkit.Pool) -
     import torch
 
     versions = platform.python_version(), str(torch.__version__), np.__version__
-    return Environment(commit, machine, *versions, torch.get_num_threads(), pool.digest(), test.digest())
+    how = torch.get_num_threads(), arithmetic.instructions()
+    return Environment(commit, machine, *versions, *how, pool.digest(), test.digest())
 
 
 def add(out: Path, measured: Sequence[Row], chosen: Sequence[Chosen], known: Environment) -> None:
@@ -433,10 +440,8 @@ def add(out: Path, measured: Sequence[Row], chosen: Sequence[Chosen], known: Env
             kept = [entry for entry in rows.read_as(kind, path) if run_of(entry) != run_of(new[0])]
             together = sorted([*kept, *new], key=lambda entry: (*arm_of(entry), entry.seed, entry.round))
             rows.write(path, [asdict(entry) for entry in together])
-        before = rows.read_as(Environment, out / ENVIRONMENTS)
-        others = [entry for entry in before if (entry.commit, entry.machine) != (known.commit, known.machine)]
-        together = sorted([*others, known], key=lambda entry: (entry.commit, entry.machine))
-        rows.write(out / ENVIRONMENTS, [asdict(entry) for entry in together])
+        environments = {*rows.read_as(Environment, out / ENVIRONMENTS), known}
+        rows.write(out / ENVIRONMENTS, sorted(map(asdict, environments), key=lambda entry: [*map(str, entry.values())]))
 
 
 def disagreements(out: Path) -> list[str]:
@@ -446,8 +451,8 @@ def disagreements(out: Path) -> list[str]:
     of :data:`ONE_NETWORK`, and what SSL-cluster chooses whatever the network is trained from and how. Where they do
     not, their differences are not those of the methods, and both are to be measured again.
     """
-    chosen = rows.read_as(Chosen, out / CHOICES)
-    return [*_unequal_starts(read_rows(out)), *_unequal_choices(chosen)]
+    other = [f"{OTHER}: {said}" for said in _unequal_starts(rows.read_as(Row, out / OTHER))]
+    return [*_unequal_starts(read_rows(out)), *other, *_unequal_choices(rows.read_as(Chosen, out / CHOICES))]
 
 
 def _unequal_starts(measured: Sequence[Row]) -> Iterator[str]:
@@ -478,9 +483,7 @@ def _unequal_choices(chosen: Sequence[Chosen]) -> Iterator[str]:
 
 def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit.Strategy]:
     """Return the learner and the strategy of a run; the learner has the members or heads that the strategy needs."""
-    pretext = alkit.Reconstruction(
-        profile.network(), epochs=profile.pretext_epochs, pooling=profile.pooling, device=device
-    )
+    pretext = pretext_of(profile, device)
     strategy = strategy_of(run.method, pretext, profile.clusters)
     needs = getattr(strategy, "needs", ())
     network = profile.network()
@@ -492,6 +495,17 @@ def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit
         device=device,
     )
     return alkit.Ensemble(learner, MEMBERS) if "members" in needs else learner, strategy
+
+
+def pretext_of(profile: Profile, device: str) -> alkit.Reconstruction:
+    """Return the pretext; finished weights are kept apart from those of another arithmetic."""
+    return alkit.Reconstruction(
+        profile.network(),
+        epochs=profile.pretext_epochs,
+        pooling=profile.pooling,
+        device=device,
+        cache=str(cache_folder() / arithmetic.NAME),
+    )
 
 
 def strategy_of(method: str, pretext: alkit.Reconstruction, clusters: int) -> alkit.Strategy:

@@ -2,6 +2,9 @@
 
 Everything but the pictures of images is drawn from the rows, in seconds. Nothing is corrected or left out: where an arm
 has fewer than five seeds there is no interval and no test, and the number of seeds stands beside each mean.
+
+Some runs were measured with AVX-512 instructions, some with AVX2, some with both, and what differs in that must not be
+compared. A seed's runs are compared with AVX2 where both have it, or else with AVX-512 where both have it, or else not.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import alkit
+from alkit.declare import written
 from alkit.report.curves import COLOURS, draw_curves
 from alkit.report.page import Block, Code, Picture, Section, Table, Text, write_page
 from alkit.report.sheets import contact_sheet
@@ -38,6 +42,7 @@ from alkit.statistics import (
 
 if TYPE_CHECKING:
     from isic2017 import Arm, Chosen, Profile, Row
+    from matplotlib.axes import Axes
 
 PAPER_TABLE_1 = {
     300: (0.580, 0.744, 0.682, 0.732),
@@ -64,8 +69,17 @@ PAPER_TABLE_2 = (
 
 VARIANTS_OF_TABLE_2 = ("k5-1x1", "k5-2x2", "k10-1x1", "")
 
+BANDS = ("random", "ssl-cluster")
+"""Whose intervals Fig. 2 shows: nine bands on each other show none. The others' are in the tables."""
+
+PANELS = {"scratch": "from scratch", "pretext": "from the pretext's weights"}
+
+WITHIN = "paired t, within seeds"
+
 Results = dict["Arm", dict[int, dict[int, float]]]
-"""Dice by arm, seed and number of labels."""
+"""Dice by arm, seed and number of labels; of AVX-512 instructions by :func:`elsewhere` of the arm."""
+
+NOTE = "† of some or all seeds with AVX-512 instructions; no difference is taken between those and AVX2"
 
 
 @dataclass(frozen=True)
@@ -93,30 +107,47 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     measured = isic2017.read_rows(out)
     if not measured:
         raise alkit.ConfigurationError(f"there are no rows in {out}", hint="run the benchmark first")
-    results = results_of(measured)
+    results = results_in(out)
     figure = figure_2(results, name)
     figure.savefig(out / "figure2.png", dpi=150)
     with rc_context({"svg.hashsalt": name}):  # else its ids, and so the file, differ each time
         figure.savefig(out / "figure2.svg", metadata={"Date": None})
-    tables = tables_in(out)
+    tables = tables_in(out, name)
     for file, table in tables.items():
         (out / f"{file}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
-    picture = Picture(
-        figure,
-        "Mean Dice over the number of labels, a line for each method",
-        "Mean Dice over seeds; the band is the 95 % interval of the mean (Student's t), from five seeds on. Lines "
-        "of different numbers of seeds are to be compared in the tables, within seeds, and not by eye.",
-    )
     sections = [
-        Section("What this is", [Text(summary(measured, name))]),
-        Section("Figure 2", [picture]),
+        Section("What this is", [Text(text) for text in (summary(measured, name), *isic2017.disagreements(out))]),
+        Section("Figure 2", [*curves(results)]),
         *map(section_of, tables.values()),
         Section("Where the clusters lie", [*cluster_map(out)]),
         Section("Which images each method chose first", [*sheets(out, name, data)]),
-        Section("What was run", [*about(measured, isic2017.PROFILES[name])]),
+        Section("What was run", [*about(measured, isic2017.PROFILES[name], out)]),
         Section("How to make this page again", [Code(commands(name))]),
     ]
     write_page(out / "report.html", f"ISIC 2017, {name} profile", [section for section in sections if section.blocks])
+
+
+def curves(results: Results) -> Iterator[Block]:
+    """Yield Fig. 2 a panel at a time, so that it can be read on a phone too."""
+    for weights, title in PANELS.items():
+        methods = methods_of(results, weights)
+        if not any(methods.values()):
+            continue
+        figure = Figure(figsize=(5.6, 5), layout="constrained")
+        panel(figure.subplots(), results, weights)
+        last = ends(next(runs for runs in methods.values() if runs))[1]
+        best = max((mean_curve(runs)[last].mean, method) for method, runs in methods.items() if runs)
+        yield Picture(
+            figure,
+            f"Mean Dice over the number of labels, a line for each of {sum(map(bool, methods.values()))} methods, "
+            f"{title}; the highest at {last} labels is {best[1]}, {best[0]:.3f}",
+            f"{title[0].upper()}{title[1:]}: mean Dice over seeds. The bands, of random and SSL-cluster alone, are "
+            "95 % intervals of the mean (Student's t), from five seeds on. Seeds differ more than methods do: lines "
+            "are to be compared in the tables of differences, within seeds, and not by eye. "
+            + f"{NOTE}."
+            * any(sign(results, (method, weights, "")) for method in methods),
+            least=340,
+        )
 
 
 def section_of(table: Table) -> Section:
@@ -126,7 +157,8 @@ def section_of(table: Table) -> Section:
         " ± ": "± is the standard deviation over seeds",
         " [": "[ ] is the 95 % interval of a mean difference within seeds (paired t)",
     }
-    cells = [cell for row in table.rows for cell in row[1:]]
+    cells = [*table.header, *(cell for row in table.rows for cell in row)]
+    signs["†"] = NOTE
     notes = [note for sign, note in signs.items() if any(sign in cell for cell in cells)]
     return Section(title, [replace(table, caption="; ".join([f"{text[:1].upper()}{text[1:]}", *notes]) + ".")])
 
@@ -138,7 +170,8 @@ def summary(measured: Sequence[Row], name: str) -> str:
     return (
         'The protocol of "Self-supervised Assisted Active Learning for Skin Lesion Segmentation" (Zhao et al., EMBC '
         f"2022) on ISIC 2017, in the {name} profile: {len(runs)} runs of {len(arms)} arms (a method, initial weights, "
-        "and a variant of the protocol). Methods of a seed share the initial weights, and are compared within seeds. "
+        "and a variant of the protocol). Methods of a seed share the network's initial weights, which in an ensemble "
+        "are the first member's, and are compared within seeds. "
         f"With fewer than {MINIMUM_SEEDS} seeds there is no interval and no test."
     )
 
@@ -151,17 +184,65 @@ def results_of(measured: Sequence[Row]) -> Results:
     return results
 
 
-def tables_in(out: Path) -> dict[str, Table]:
+def elsewhere(arm: Arm) -> Arm:
+    """Return the name by which results hold an arm's runs with AVX-512 instructions."""
+    method, weights, variant = arm
+    return method, weights, f"{variant}@avx512"
+
+
+def results_in(out: Path) -> Results:
+    """Return the learning curves of a results folder, of both kinds of instructions."""
+    other = results_of(rows.read_as(isic2017.Row, out / isic2017.OTHER))
+    return results_of(isic2017.read_rows(out)) | {elsewhere(arm): runs for arm, runs in other.items()}
+
+
+def runs_of(results: Results, arm: Arm) -> dict[int, dict[int, float]]:
+    """Return an arm's runs, of the seeds that were not measured with AVX2 those with AVX-512."""
+    return results.get(elsewhere(arm), {}) | results.get(arm, {})
+
+
+def alike(results: Results, a: Arm, b: Arm) -> tuple[Runs, Runs]:
+    """Return the runs of two arms in the seeds in which both were measured with the same instructions, AVX2 first."""
+    pairs: dict[int, tuple[dict[int, float], dict[int, float]]] = {}
+    for first, second in ((elsewhere(a), elsewhere(b)), (a, b)):
+        ours, theirs = results.get(first, {}), results.get(second, {})
+        pairs |= {seed: (ours[seed], theirs[seed]) for seed in sorted(set(ours) & set(theirs))}
+    return {seed: pair[0] for seed, pair in pairs.items()}, {seed: pair[1] for seed, pair in pairs.items()}
+
+
+def sign(results: Results, *arms: Arm) -> str:
+    """Return the sign for what is of AVX-512 in part: an arm's runs, or two arms' difference."""
+    seeds = [set(results.get(arm, {})) for arm in arms]
+    others = [set(results.get(elsewhere(arm), {})) for arm in arms]
+    return "†" if set.intersection(*others) - set.intersection(*seeds) else ""
+
+
+def members_of(measured: Sequence[Row]) -> Results:
+    """Return the learning curves of ensembles, each the mean of its members' own Dice."""
+    ensembles = [replace(row, dice=row.member_dice) for row in measured if row.method.startswith("ensemble")]
+    return results_of(ensembles)
+
+
+def tables_in(out: Path, name: str) -> dict[str, Table]:
     """Return the tables of a results folder, by the name of their file."""
-    results = results_of(isic2017.read_rows(out))
-    return tables_of(results) | base_set.tables_of(rows.read_as(base_set.Trained, out / base_set.FILE))
+    measured = isic2017.read_rows(out)
+    tables = tables_of(results_in(out), members_of(measured), isic2017.PROFILES[name])
+    tables |= base_set.tables_of(rows.read_as(base_set.Trained, out / base_set.FILE))
+    arithmetic = other_arithmetic(results_in(out))
+    return tables | ({"arithmetic": arithmetic} if arithmetic.rows else {})
 
 
-def tables_of(results: Results) -> dict[str, Table]:
+def tables_of(results: Results, members: Results, profile: Profile) -> dict[str, Table]:
     """Return the tables there are rows for, by the name of their file."""
-    tables = {"table1": table_1(results), "table2": table_2(results)}
+    tables = {
+        "table1": table_1(results),
+        "table1-differences": table_1_differences(results),
+        "table2": table_2(results, profile),
+        "table2-differences": table_2_differences(results, profile),
+    }
     for weights in isic2017.WEIGHTS:
-        tables[f"comparisons-{weights}"] = comparisons(results, weights)
+        tables[f"methods-{weights}"] = levels(results, members, weights)
+        tables[f"comparisons-{weights}"] = comparisons(results, members, weights)
         tables[f"penalties-{weights}"] = penalties(results, weights)
     tables["choices"] = choices_of_ours(results)
     tables["ceiling"] = ceilings(results)
@@ -170,179 +251,395 @@ def tables_of(results: Results) -> dict[str, Table]:
 
 def figure_2(results: Results, name: str) -> Figure:
     """Return Fig. 2: all methods, from scratch and from the pretext's weights."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, weights, title in zip(
-        panels, isic2017.WEIGHTS, ("from scratch", "from the pretext's weights"), strict=True
-    ):
-        methods = {
-            f"{method} (one seed)" if len(runs) == 1 else method: runs
-            for method in (*isic2017.METHODS, *isic2017.BEYOND)
-            for runs in [results.get((method, weights, ""), {})]
-        }
-        if any(methods.values()):
-            draw_curves(axes, methods)
-            axes.legend(frameon=False, fontsize=8, loc="lower right")
-        axes.set(title=title, xlabel="labels", ylabel="Dice")
-    figure.suptitle(f"ISIC 2017, {name} profile")
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    for axes, weights in zip(figure.subplots(1, 2, sharey=True), PANELS, strict=True):
+        panel(axes, results, weights)
+    figure.suptitle(f"ISIC 2017, {name} profile; bands: 95 % intervals of {' and '.join(BANDS)}")
     return figure
 
 
+def methods_of(results: Results, weights: str) -> dict[str, Runs]:
+    """Return the runs of each method of Fig. 2 and beyond, in the order of their colours."""
+    return {method: runs_of(results, (method, weights, "")) for method in (*isic2017.METHODS, *isic2017.BEYOND)}
+
+
+def panel(axes: Axes, results: Results, weights: str) -> None:
+    """Draw one panel of Fig. 2."""
+    methods = methods_of(results, weights)
+    signed = {method: method + sign(results, (method, weights, "")) for method in methods}
+    named = {
+        f"{signed[method]} (one seed)" if len(runs) == 1 else signed[method]: runs for method, runs in methods.items()
+    }
+    if any(methods.values()):
+        draw_curves(axes, named, bands=[signed[method] for method in BANDS])
+        axes.legend(frameon=False, fontsize=8.5, loc="lower right", handlelength=4)
+    axes.set(title=PANELS[weights], xlabel="labels", ylabel="Dice")
+
+
+ARMS_OF_TABLE_1 = [(method, weights, "") for weights in isic2017.WEIGHTS for method in ("random", "ssl-cluster")]
+
+
 def table_1(results: Results) -> Table:
-    """Return Table I beside the paper's, and the differences within seeds."""
-    arms = [(method, weights, "") for weights in isic2017.WEIGHTS for method in ("random", "ssl-cluster")]
+    """Return Table I beside the paper's."""
     header = ["labels"]
-    for method, weights, _ in arms:
-        header += [f"{method}, {weights}: paper", f"ours{count(results, (method, weights, ''))}"]
-    header += [f"ssl-cluster - random, {weights}" for weights in isic2017.WEIGHTS]
-    header += [f"pretext - scratch, {method}" for method in ("random", "ssl-cluster")]
-    gaps = [(arms[1], arms[0]), (arms[3], arms[2]), (arms[2], arms[0]), (arms[3], arms[1])]
+    for method, weights, _ in arms_of(results, ARMS_OF_TABLE_1):
+        name = f"{method}, {weights}"
+        header += [f"{name}: paper", f"{name}: ours{count(results, (method, weights, ''))}"]
     lines = [
         [
             str(labels),
             *(
                 cell
-                for arm, value in zip(arms, paper, strict=True)
+                for arm, value in zip(ARMS_OF_TABLE_1, paper, strict=True)
+                if runs_of(results, arm)
                 for cell in (f"{value:.3f}", at(results, arm, labels))
             ),
-            *(gap_at(results, a, b, labels) for a, b in gaps),
         ]
-        for labels, paper in PAPER_TABLE_1.items()
-        if any(labels in curve for arm in arms for curve in results.get(arm, {}).values())
+        for labels, paper in measured_of_table_1(results).items()
     ]
     return Table(header, lines, "Table I: Dice by number of labels, with and without the pretext's weights")
 
 
-def table_2(results: Results) -> Table:
+def table_1_differences(results: Results) -> Table:
+    """Return Table I's differences, the paper's single ones beside ours within seeds."""
+    gaps = {
+        f"ssl-cluster - random, {weights}": (2 * place + 1, 2 * place) for place, weights in enumerate(isic2017.WEIGHTS)
+    } | {f"pretext - scratch, {method}": (2 + place, place) for place, method in enumerate(("random", "ssl-cluster"))}
+    header = ["labels", *(f"{name}: {whose}" for name in gaps for whose in ("paper", "ours"))]
+    lines = [
+        [
+            str(labels),
+            *(
+                cell
+                for a, b in gaps.values()
+                for cell in (
+                    f"{paper[a] - paper[b]:+.3f}",
+                    gap_at(results, ARMS_OF_TABLE_1[a], ARMS_OF_TABLE_1[b], labels),
+                )
+            ),
+        ]
+        for labels, paper in measured_of_table_1(results).items()
+    ]
+    found = [line for line in lines if any(line[2::2])]
+    return Table(header, found, f"Table I, differences: of Dice ({WITHIN}), and the paper's, of single runs")
+
+
+def measured_of_table_1(results: Results) -> dict[int, tuple[float, ...]]:
+    """Return those of Table I's numbers of labels at which there are rows."""
+    measured = {labels for arm in ARMS_OF_TABLE_1 for curve in runs_of(results, arm).values() for labels in curve}
+    return {labels: paper for labels, paper in PAPER_TABLE_1.items() if labels in measured}
+
+
+ARMS_OF_TABLE_2 = [("random", "scratch", ""), *(("ssl-cluster", "scratch", v) for v in VARIANTS_OF_TABLE_2)]
+
+
+def names_of_table_2(profile: Profile) -> list[str]:
+    """Return the names of Table II's arms: clusters and the features that they are found by, at this size."""
+    names = ["random"]
+    for variant in VARIANTS_OF_TABLE_2:
+        own = profile.variant(variant)
+        names.append(f"K={own.clusters}, {own.widths[-1] * own.pooling**2} features")
+    return names
+
+
+def table_2(results: Results, profile: Profile) -> Table:
     """Return Table II beside the paper's: clusters and features."""
-    arms = [("random", "scratch", ""), *(("ssl-cluster", "scratch", variant) for variant in VARIANTS_OF_TABLE_2)]
-    if not any(arm in results for arm in arms[1:-1]):
-        return Table(["round"], [])
-    names = ["random", "K=5, 1x1", "K=5, 2x2", "K=10, 1x1", "K=10, 2x2"]
-    budgets = sorted({labels for arm in arms for curve in results.get(arm, {}).values() for labels in curve})
+    title = "Table II: Dice by round, for numbers of clusters and of features, without the weights"
+    if not any(runs_of(results, arm) for arm in ARMS_OF_TABLE_2[1:-1]):
+        return Table(["round"], [], title)
     header = ["round"]
-    for name, arm in zip(names, arms, strict=True):
+    for name, arm in zip(names_of_table_2(profile), ARMS_OF_TABLE_2, strict=True):
         header += [f"{name}: paper", f"ours{count(results, arm)}"]
-    header += [f"{name} - random" for name in names[1:]]
     lines = [
         [
             str(round),
             *(
                 cell
-                for arm, value in zip(arms, paper, strict=True)
+                for arm, value in zip(ARMS_OF_TABLE_2, paper, strict=True)
                 for cell in (f"{value:.3f}", at(results, arm, labels))
             ),
-            *(gap_at(results, arm, arms[0], labels) for arm in arms[1:]),
         ]
-        for round, (labels, paper) in enumerate(zip(budgets, PAPER_TABLE_2, strict=False))
+        for round, (labels, paper) in enumerate(zip(budgets_of_table_2(results), PAPER_TABLE_2, strict=False))
     ]
-    return Table(header, lines, "Table II: Dice by round, for numbers of clusters and of features, without the weights")
+    full = " and ".join(f"{512 * pooling**2}" for pooling in (1, 2))
+    ours = " and ".join(f"{profile.widths[-1] * pooling**2}" for pooling in (1, 2))
+    return Table(header, lines, f"{title}; at the paper's size {full} features are what {ours} are here")
 
 
-def comparisons(results: Results, weights: str) -> Table:
-    """Return what there is to say of each method against random, within seeds."""
-    title = f"Against random, {weights}: Dice, area under the curve (AUBC), tests, labels saved, share of the ceiling"
-    random = results.get(("random", weights, ""))
-    if not random:
+def table_2_differences(results: Results, profile: Profile) -> Table:
+    """Return Table II's differences to random, within seeds."""
+    names = names_of_table_2(profile)[1:]
+    lines = [
+        [str(round), *(gap_at(results, arm, ARMS_OF_TABLE_2[0], labels) for arm in ARMS_OF_TABLE_2[1:])]
+        for round, labels in enumerate(budgets_of_table_2(results))
+    ]
+    title = f"Table II, differences: of Dice to random's, within seeds; {out_of_zero(lines)}"
+    header = ["round", *(f"{name} - random" for name in names)]
+    return Table(header, lines if any(runs_of(results, arm) for arm in ARMS_OF_TABLE_2[1:-1]) else [], title)
+
+
+def budgets_of_table_2(results: Results) -> list[int]:
+    """Return the numbers of labels at which the arms of Table II were measured."""
+    return sorted({labels for arm in ARMS_OF_TABLE_2 for curve in runs_of(results, arm).values() for labels in curve})
+
+
+def out_of_zero(lines: Sequence[Sequence[str]]) -> str:
+    """Return in words how many of a table's intervals leave zero out."""
+    intervals = [cell.partition("[")[2].rstrip("]†").split(", ") for line in lines for cell in line if "[" in cell]
+    above, below = sum(low.startswith("+") for low, _ in intervals), sum(high.startswith("-") for _, high in intervals)
+    return f"of {len(intervals)} intervals {above} lie above zero and {below} below; they depend on each other"
+
+
+def levels(results: Results, members: Results, weights: str) -> Table:
+    """Return what each method reaches, and the share of the ceiling."""
+    title = f"Methods, {weights}: Dice, area under the curve (AUBC), share of the ceiling"
+    methods = {method: runs for method, runs in methods_of(results, weights).items() if runs}
+    if len(methods) < 2 or "random" not in methods:
         return Table(["method"], [], title)
-    first, last = ends(random)
-    target = mean_curve(random)[last].mean
-    ceiling = {seed: curve[max(curve)] for seed, curve in results.get(("random", weights, "full"), {}).items()}
-    areas = {
-        method: paired(results[method, weights, ""], random)
-        for method in (*isic2017.METHODS[1:], *isic2017.BEYOND)
-        if set(results.get((method, weights, ""), {})) & set(random)
-    }
-    corrected = holm({method: gap.p for method, gap in areas.items() if gap.p is not None})
-    header = ["method", "seeds", f"Dice at {first}", f"at {last}", "AUBC", "AUBC - random", "p", "p (Holm)"]
-    header += [f"at {last} - random", f"labels saved on the way to {target:.3f}", "share of the ceiling"]
+    first, last = ends(methods["random"])
+    tops = {"ceiling": "full", "ceiling of equal steps": "full-equal-steps"}
+    header = ["method", "seeds", f"Dice at {first}", f"at {last}", "AUBC", f"its single networks at {last}"]
+    header += [f"share of the {name}" for name in tops]
     lines = []
-    for method in ("random", *areas):
-        runs = results[method, weights, ""]
+    for method, runs in methods.items():
+        arm = (method, weights, "")
         area = estimate([aubc(curve) for curve in runs.values()])
-        gap = areas.get(method)
-        share = share_of_ceiling(runs, ceiling, labels=last) if set(runs) & set(ceiling) else None
+        shares = [share(results, arm, ("random", weights, variant), last) for variant in tops.values()]
         lines.append(
             [
-                method,
+                method + sign(results, arm),
                 str(len(runs)),
-                at(results, (method, weights, ""), first),
-                at(results, (method, weights, ""), last),
+                at(results, arm, first),
+                at(results, arm, last),
                 mean(area),
-                difference(gap) if gap else "",
-                probability(gap.p if gap else None),
-                probability(corrected.get(method)),
-                gap_at(results, (method, weights, ""), ("random", weights, ""), last) if gap else "",
-                saved(runs, random, target) if gap else "",
-                f"{share.mean:.1%} (n={share.n})" if share else "",
+                at(members, arm, last),
+                *shares,
             ]
         )
-    return Table(header, lines if areas else [], title)
+    return Table(header, lines, title)
+
+
+def share(results: Results, arm: Arm, top: Arm, labels: int) -> str:
+    """Return the share of a ceiling that an arm reaches, within seeds."""
+    runs, tops = alike(results, arm, top)
+    if not runs:
+        return "not measured"
+    found = share_of_ceiling(runs, {seed: curve[max(curve)] for seed, curve in tops.items()}, labels=labels)
+    return f"{found.mean:.1%}{sign(results, arm, top)} (n={found.n})"
+
+
+def comparisons(results: Results, members: Results, weights: str) -> Table:
+    """Return what there is to say of each method against random, within seeds."""
+    title = (
+        f"Against random, {weights}: differences ({WITHIN}; Holm over the table), labels saved; an ensemble's "
+        "are of five networks to one, and hold what five networks give whatever is labelled"
+    )
+    base = ("random", weights, "")
+    random = runs_of(results, base)
+    if not random:
+        return Table(["method"], [], title)
+    last = ends(random)[1]
+    target = mean_curve(random)[last].mean
+    arms = {
+        method: (method, weights, "")
+        for method, runs in methods_of(results, weights).items()
+        if method != "random" and set(runs) & set(random)
+    }
+    areas = {method: paired(*pair) for method, arm in arms.items() if (pair := alike(results, arm, base))[0]}
+    corrected = holm({method: gap.p for method, gap in areas.items() if gap.p is not None})
+    header = ["method", "seeds", "AUBC - random", "p", "p (Holm)", f"at {last} - random"]
+    header += [f"its single networks at {last} - random", f"labels saved on the way to {target:.3f}"]
+    header += ["seeds in which both cross it (one never, one from the start)"]
+    lines = []
+    for method, arm in arms.items():
+        if method not in areas:
+            lines.append([method, "0", "random was not measured with its instructions", *[""] * (len(header) - 3)])
+            continue
+        gap = areas[method]
+        lines.append(
+            [
+                method + sign(results, arm, base),
+                str(gap.n),
+                difference(gap),
+                probability(gap.p),
+                probability(corrected.get(method)),
+                gap_at(results, arm, base, last),
+                gap_at(members | {base: results.get(base, {})}, arm, base, last),
+                *saved(*alike(results, arm, base), target),
+            ]
+        )
+    return Table(header, lines, title)
 
 
 def penalties(results: Results, weights: str) -> Table:
     """Return the pairwise penalty matrix of the methods that have seeds enough."""
-    methods = {
-        method: runs
-        for method in (*isic2017.METHODS, *isic2017.BEYOND)
-        if len(runs := results.get((method, weights, ""), {})) >= 5
-    }
-    title = f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05)"
-    if len(methods) < 2:
-        return Table(["method"], [], title)
-    matrix = penalty_matrix(methods)
+    title = (
+        f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05, for "
+        "no number of tests corrected); the first budget counts, where methods with a common start set are the same"
+    )
+    every = (*isic2017.METHODS, *isic2017.BEYOND)
+    matrix = {a: {b: beaten(results, (a, weights, ""), (b, weights, "")) for b in every} for a in every}
+    methods = [a for a in every if any(cell is not None for cell in matrix[a].values())]
     lines = [[a, *("" if (cell := matrix[a][b]) is None else f"{cell:.2f}" for b in methods)] for a in methods]
     lost = [sum(cell for a in methods if (cell := matrix[a][b]) is not None) for b in methods]
-    return Table(["method", *methods], [*lines, ["lost in all", *(f"{value:.2f}" for value in lost)]], title)
+    last = ["lost in all", *(f"{value:.2f}" for value in lost)]
+    return Table(["method", *methods], [*lines, last] if methods else [], title)
+
+
+def beaten(results: Results, a: Arm, b: Arm) -> float | None:
+    """Return the share of budgets at which one arm beats another; None where they have too few seeds in common."""
+    ours, theirs = alike(results, a, b)
+    return penalty_matrix({"a": ours, "b": theirs})["a"]["b"] if a != b and len(ours) >= MINIMUM_SEEDS else None
 
 
 def choices_of_ours(results: Results) -> Table:
-    """Return what two choices of this project do to the comparison: the learning rate and the epochs."""
+    """Return what two choices of this project do to the comparison: the learning rate and the epochs.
+
+    Over the seeds that all settings have, so that it is the setting alone that differs.
+    """
+    title = "Choices of ours: what they do to Dice, from scratch, all in the same seeds"
+    settings = {
+        name: [(method, "scratch", variant) for method in ("random", "ssl-cluster")]
+        for variant, name in (
+            ("", "the protocol"),
+            ("lr-1e-3", "learning rate 1e-3, not 1e-4"),
+            ("epochs-x2", "epochs x 2"),
+        )
+        if alike(results, *((method, "scratch", variant) for method in ("random", "ssl-cluster")))[0]
+    }
+    pairs = {name: alike(results, *arms) for name, arms in settings.items()}
+    seeds = set.intersection(*(set(runs) for runs, _ in pairs.values())) if pairs else set()
+    if len(settings) < 2 or not seeds:
+        return Table(["setting"], [], title)
+    first, last = ends(pairs["the protocol"][0])
     lines = []
-    for variant, name in (
-        ("", "the protocol"),
-        ("lr-1e-3", "learning rate 1e-3, not 1e-4"),
-        ("epochs-x2", "epochs x 2"),
-    ):
-        arms = [(method, "scratch", variant) for method in ("random", "ssl-cluster")]
-        if all(arm in results for arm in arms):
-            first, last = ends(results[arms[0]])
-            lines.append(
-                [
-                    name,
-                    *(at(results, arm, labels) + count(results, arm) for labels in (first, last) for arm in arms),
-                    *(gap_at(results, arms[1], arms[0], labels) for labels in (first, last)),
-                ]
-            )
-    header = ["setting", "random, first", "ssl-cluster, first", "random, last", "ssl-cluster, last"]
-    header += ["ssl-cluster - random, first", "ssl-cluster - random, last"]
-    return Table(header, lines if len(lines) > 1 else [], "Choices of ours: what they do to Dice, from scratch")
+    for name, arms in settings.items():
+        same = {arm: {s: runs[s] for s in sorted(seeds)} for arm, runs in zip(arms, pairs[name], strict=True)}
+        lines.append(
+            [
+                name + ("†" if any(s not in results.get(arm, {}) for s in seeds for arm in arms) else ""),
+                *(at(same, arm, labels) for labels in (first, last) for arm in arms),
+                *(gap_at(same, arms[1], arms[0], labels) for labels in (first, last)),
+            ]
+        )
+    header = ["setting", *(f"{method} at {labels}" for labels in (first, last) for method in ("random", "ssl-cluster"))]
+    header += [f"ssl-cluster - random at {labels}" for labels in (first, last)]
+    return Table(header, lines, f"{title} (n={len(seeds)})")
 
 
 def ceilings(results: Results) -> Table:
     """Return the Dice of all labels at once."""
     names = {"full": "the protocol's epochs", "full-equal-steps": "as many images seen as in the protocol"}
     lines = [
-        [f"{weights}, {text}", str(len(runs)), mean(estimate([curve[max(curve)] for curve in runs.values()]))]
+        [
+            f"{weights}, {text}{sign(results, arm)}",
+            str(len(runs)),
+            mean(estimate([curve[max(curve)] for curve in runs.values()])),
+        ]
         for weights in isic2017.WEIGHTS
         for variant, text in names.items()
-        if (runs := results.get(("random", weights, variant)))
+        for arm in [("random", weights, variant)]
+        if (runs := runs_of(results, arm))
     ]
     return Table(
         ["all labels from the start", "seeds", "Dice"], lines, "The ceiling: Dice where the whole pool is labelled"
     )
 
 
-def about(measured: Sequence[Row], profile: Profile) -> Iterator[Block]:
+def other_arithmetic(results: Results) -> Table:
+    """Return by how much the same runs differ where the processor used other instructions."""
+    lines = []
+    for arm, runs in results.items():
+        others = results.get(elsewhere(arm), {})
+        seeds = sorted(set(runs) & set(others))
+        if not seeds:
+            continue
+        common = set.intersection(*(set(curves[seed]) for curves in (runs, others) for seed in seeds))
+        cells = []
+        for labels in dict.fromkeys((min(common), max(common))):
+            gaps = [others[seed][labels] - runs[seed][labels] for seed in seeds]
+            cells += [difference(estimate(gaps)), f"{max(map(abs, gaps)):.3f}"]
+        lines.append(
+            [" ".join(part for part in arm if part), ", ".join(map(str, seeds)), *cells, *[""] * (4 - len(cells))]
+        )
+    header = ["arm", "seeds", "first Dice, mean difference", "largest", "last Dice, mean difference", "largest"]
+    title = "What the arithmetic alone does: AVX-512 - AVX2 instructions, all else equal, within seeds"
+    return Table(header, lines, title)
+
+
+def about(measured: Sequence[Row], profile: Profile, out: Path) -> Iterator[Block]:
     """Yield the configuration, and where the rows come from."""
     yield Table(
         ["setting", "value"], [[key, str(value)] for key, value in asdict(profile).items()], "The profile's numbers"
     )
-    counts: dict[tuple[str, str], set[str]] = {}
-    for row in measured:
-        counts.setdefault((row.commit, row.machine), set()).add(row.configuration)
-    lines = [[commit, machine, str(len(runs))] for (commit, machine), runs in sorted(counts.items())]
-    yield Table(["commit", "machine", "runs"], lines, "Where the rows come from")
+    learner, _ = isic2017.parts(isic2017.Run("ensemble-s", "pretext", 0), profile, "auto")
+    ours = [
+        ["loss", "cross-entropy + Dice, over both classes and the batch"],
+        ["optimiser", "Adam, anew each round, no weight decay"],
+        *parts_of(written(learner), "learner"),
+    ]
+    yield Table(
+        ["part", "value"], ours, "The learner, with all that some arms have: an ensemble's members, a pretext's weights"
+    )
+    lines = []
+    for method in (*isic2017.METHODS, *isic2017.BEYOND):
+        _, strategy = isic2017.parts(isic2017.Run(method, "scratch", 0), profile, "auto")
+        lines += parts_of(written(strategy), method)
+    pretext = ".features."
+    yield Table(
+        ["part", "value"],
+        [line for line in lines if pretext not in line[0]],
+        "The strategies; self-supervised features are those of the learner's pretext",
+    )
+    yield Table(
+        [
+            "commit",
+            "machine",
+            "runs",
+            "Python",
+            "torch",
+            "numpy",
+            "threads",
+            "instructions",
+            "images to choose from",
+            "to measure on",
+        ],
+        origins(measured, out),
+        "Where the rows come from; images as the first digits of their digest. What is not recorded is older than the "
+        "notes: constraints.txt of the commit names the versions it asks for, the images' digest is part of each row's "
+        "configuration, and the kind of instructions is known from runs that were measured again with either",
+    )
+
+
+def origins(measured: Sequence[Row], out: Path) -> list[list[str]]:
+    """Return for each commit, machine and kind of instructions its runs, and what they were computed with."""
+    counts: dict[tuple[str, str, bool], set[str]] = {}
+    for wide, those in ((False, measured), (True, rows.read_as(isic2017.Row, out / isic2017.OTHER))):
+        for row in those:
+            counts.setdefault((row.commit, row.machine, wide), set()).add(row.configuration)
+    known = {
+        (e.commit, e.machine, e.instructions.startswith("AVX512")): e
+        for e in rows.read_as(isic2017.Environment, out / isic2017.ENVIRONMENTS)
+    }
+    lines = []
+    for (commit, machine, wide), runs in sorted(counts.items()):
+        e = known.get((commit, machine, wide))
+        kind = "AVX-512" if wide else "AVX2"
+        facts = ["not recorded"] * 4 + [kind] + ["not recorded"] * 2
+        if e:
+            facts = [e.python, e.torch, e.numpy, str(e.threads), e.instructions, e.pool[:12], e.test[:12]]
+        lines.append([commit, machine, str(len(runs)), *facts])
+    return lines
+
+
+def parts_of(entry: object, name: str) -> list[list[str]]:
+    """Return a part's settings and its parts', a line each, by their place."""
+    if isinstance(entry, dict) and ("is" in entry or "partial" in entry):
+        inner = entry.get("partial", {})
+        what = entry.get("is", inner.get("named", "") if isinstance(inner, dict) else "")
+        settings = [line for key, value in entry.get("with", {}).items() for line in parts_of(value, f"{name}.{key}")]
+        return [[name, str(what)], *settings]
+    return [[name, str(entry)]]
 
 
 def cluster_map(out: Path) -> Iterator[Block]:
@@ -386,7 +683,11 @@ def cluster_map(out: Path) -> Iterator[Block]:
 def sheets(out: Path, name: str, data: Path | None, shown: int = 12) -> Iterator[Block]:
     """Yield contact sheets of what each method asked for first under seed 0."""
     chosen = [c for c in rows.read_as(isic2017.Chosen, out / isic2017.CHOICES) if (c.seed, c.variant) == (0, "")]
-    firsts = [c for c in chosen if c.weights == "scratch" and c.round == first_own_round(c)]
+    firsts = {c.method: c for c in chosen if c.weights == "scratch" and c.round == first_own_round(c)}
+    run = {row.method for row in isic2017.read_rows(out) if (row.seed, row.variant, row.weights) == (0, "", "scratch")}
+    for method in (*isic2017.METHODS, *isic2017.BEYOND):
+        if method in run and method not in firsts:
+            yield Text(f"{method}: which images seed 0 chose was not recorded.")
     if not firsts:
         return
     if data is None:
@@ -399,7 +700,7 @@ def sheets(out: Path, name: str, data: Path | None, shown: int = 12) -> Iterator
 
     pool, _ = isic2017.pools(isic2017.PROFILES[name], data)
     clusters = {place.id: f", cluster {place.cluster}" for place in rows.read_as(Place, out / MAP)}
-    for choice in firsts:
+    for choice in firsts.values():
         ids = choice.ids.split()[:shown]
         masks = {id: np.asarray(Image.open(data / "masks" / f"{id}.png").convert("L")) > 127 for id in ids}
         when = f"the first {len(ids)} of round {choice.round}"
@@ -435,7 +736,7 @@ def draw_map(out: Path, name: str, data: Path) -> None:
 
     profile = isic2017.PROFILES[name]
     pool, _ = isic2017.pools(profile, data)
-    pretext = alkit.Reconstruction(profile.network(), epochs=profile.pretext_epochs, pooling=profile.pooling)
+    pretext = isic2017.pretext_of(profile, "auto")
     learner, _ = isic2017.parts(isic2017.Run("random", "scratch", 0), profile, "auto")
     places: list[Place] = []
 
@@ -461,19 +762,26 @@ def draw_map(out: Path, name: str, data: Path) -> None:
 
 def count(results: Results, arm: Arm) -> str:
     """Return how many seeds an arm has, where it has any."""
-    return f" (n={len(results[arm])})" if arm in results else ""
+    return f" (n={len(runs)}{sign(results, arm)})" if (runs := runs_of(results, arm)) else ""
+
+
+def arms_of(results: Results, arms: Sequence[Arm]) -> list[Arm]:
+    """Return those of some arms that there are rows of."""
+    return [arm for arm in arms if runs_of(results, arm)]
 
 
 def at(results: Results, arm: Arm, labels: int) -> str:
     """Return mean and spread of an arm at a number of labels."""
-    values = [curve[labels] for curve in results.get(arm, {}).values() if labels in curve]
+    values = [curve[labels] for curve in runs_of(results, arm).values() if labels in curve]
     return mean(estimate(values)) if values else ""
 
 
 def gap_at(results: Results, a: Arm, b: Arm, labels: int) -> str:
     """Return the difference within seeds between two arms at a number of labels."""
-    runs = [{seed: curve for seed, curve in results.get(arm, {}).items() if labels in curve} for arm in (a, b)]
-    return difference(paired(*runs, labels=labels)) if set(runs[0]) & set(runs[1]) else ""
+    runs = [{seed: curve for seed, curve in own.items() if labels in curve} for own in alike(results, a, b)]
+    if not set(runs[0]) & set(runs[1]):
+        return ""
+    return difference(paired(*runs, labels=labels)) + sign(results, a, b)
 
 
 def mean(found: Estimate) -> str:
@@ -493,11 +801,21 @@ def probability(p: float | None) -> str:
     return "" if p is None else "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
-def saved(runs: Runs, random: Runs, target: float) -> str:
-    """Return how many labels fewer than random a method needs, and in how many seeds both reach the target."""
+def saved(runs: Runs, random: Runs, target: float) -> tuple[str, str]:
+    """Return how many labels fewer than random a method needs, and in how many seeds both are seen to reach the target.
+
+    A number only where that is nearly all of them, four of five: it leaves the others out.
+    """
     found = labels_saved(runs, random, target)
-    reached = f"reached in {found.reached_a} of {found.n}, random in {found.reached_b}"
-    return f"{found.saved.mean:+.0f} (n={found.saved.n}; {reached})" if found.saved else f"({reached})"
+    crossed = found.saved.n if found.saved else 0
+    never = found.n - min(found.reached_a, found.reached_b)
+    began = max(found.began_a, found.began_b)
+    seeds = f"{crossed} of {found.n} ({never}, {began})"
+    if not found.saved or crossed < max(2, 0.8 * found.n):
+        return "no number", seeds
+    if found.saved.low is not None:
+        return f"{found.saved.mean:+.0f} [{found.saved.low:+.0f}, {found.saved.high:+.0f}]", seeds
+    return f"{found.saved.mean:+.0f} ± {found.saved.sd:.0f}", seeds
 
 
 def ends(runs: Runs) -> tuple[int, int]:

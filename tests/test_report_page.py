@@ -130,6 +130,13 @@ def test_empty_and_full_masks_have_no_outline(mask):
     assert not contact_sheet(pool, ["a"], masks={"a": mask}).axes[0].collections
 
 
+def test_a_picture_shrinks_to_the_width_that_its_letters_allow(page):
+    figure = Figure(figsize=(5, 4))
+    figure.subplots()
+    text = page(Section("Two", [Picture(figure, "a"), Picture(figure, "b", least=340)]))
+    assert re.findall(r"min-width: (\d+)px\"", text) == ["480", "340"]
+
+
 def test_what_cannot_be_shown_is_an_error():
     pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
     with pytest.raises(ConfigurationError, match="nothing to show"):
@@ -157,6 +164,15 @@ def test_a_method_without_runs_keeps_its_colour_free():
     draw_curves(one, {"random": {}, "dsal": {0: {300: 0.6}}})
     (drawn,) = one.lines
     assert drawn.get_color() == both.lines[1].get_color() != both.lines[0].get_color()
+
+
+def test_bands_are_of_the_methods_asked_for_and_nine_lines_are_told_apart():
+    runs = {seed: {300: 0.5 + seed / 10, 335: 0.6} for seed in range(5)}
+    axes = Figure().subplots()
+    draw_curves(axes, {str(number): runs for number in range(9)}, bands=("1", "4"))
+    assert len(axes.collections) == 2
+    assert len({line.get_marker() for line in axes.lines}) == 9
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 9
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart by people with any colour vision (Okabe and Ito, "Color Universal Design", 2008)."""
+
+MARKERS = "osD^vPX*h"
+STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
+"""With them lines are told apart without their colours, and where there are more of them than colours."""
 
 
 def learning_curves(
@@ -71,8 +75,12 @@ def learning_curves(
         ) from reason
 
 
-def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False) -> None:
+def draw_curves(
+    axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False, bands: Container[str] | None = None
+) -> None:
     """Draw on matplotlib axes the mean over seeds of each method, with a band of the 95 % interval from five seeds on.
+
+    Each line has a marker of its own; colours come again, with another dash and hollow markers, after seven.
 
     Parameters
     ----------
@@ -81,10 +89,12 @@ def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False)
         A name without runs keeps its colour free, so that a method looks the same in two pictures.
     seeds:
         Draw a thin line for each seed too.
+    bands:
+        Names of the methods that have a band; all by default. More than three hide each other.
     """
-    styles = ("-", "--", ":")
     for number, (name, runs) in enumerate(methods.items()):
-        colour, style = COLOURS[number % len(COLOURS)], styles[number // len(COLOURS) % len(styles)]
+        again, place = divmod(number, len(COLOURS))
+        colour, style, marker = COLOURS[place], STYLES[again % len(STYLES)], MARKERS[number % len(MARKERS)]
         if seeds and len(runs) > 1:
             for curve in runs.values():
                 axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, lw=0.7, alpha=0.4)
@@ -92,10 +102,10 @@ def draw_curves(axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False)
             continue
         mean = mean_curve(runs)
         label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
-        axes.plot(list(mean), [point.mean for point in mean.values()], style, color=colour, lw=2, marker="o", ms=4,
-                  label=label)  # fmt: skip
+        axes.plot(list(mean), [point.mean for point in mean.values()], ls=style, color=colour, lw=1.8, marker=marker,
+                  ms=5.5, mfc="white" if again else colour, label=label)  # fmt: skip
         low, high = ([getattr(point, end) for point in mean.values()] for end in ("low", "high"))
-        if None not in low:
+        if None not in low and (bands is None or name in bands):
             axes.fill_between(list(mean), low, high, color=colour, alpha=0.12, lw=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -77,11 +77,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure; `alt` says in words what is to be seen, for those who cannot see it."""
+    """A matplotlib figure; `alt` says in words what is to be seen, for those who cannot see it.
+
+    On a narrow screen it shrinks to `least` pixels of width and is then to be scrolled: give less where its letters are
+    large enough.
+    """
 
     figure: Figure
     alt: str
     caption: str = ""
+    least: int = 576
     kind: str = "picture"
 
     @property
@@ -190,7 +195,7 @@ pre { overflow-x: auto; padding: .75rem; background: var(--shade); border-radius
 </tbody></table></div>
 {% else %}
 <figure><div class="wide" tabindex="0"><img src="{{ block.source }}" alt="{{ block.alt }}"
- width="{{ block.width }}" style="min-width: min(36rem, {{ block.width }}px)"></div>
+ width="{{ block.width }}" style="min-width: {{ [block.least, block.width] | min }}px"></div>
 {% if block.caption %}<figcaption>{{ block.caption }}</figcaption>{% endif %}</figure>
 {% endif %}
 {% endfor %}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from isic2017 import rows
 from PIL import Image
+from scipy import stats
 
 
 @pytest.fixture
@@ -60,10 +61,36 @@ def test_the_parts_of_the_variance_are_those_of_the_random_base_sets():
     found += [base_set.Trained("small", "first", "whole", initial, 300, 0.1, 0, 0, "", "") for initial in range(3)]
     tables = base_set.tables_of(found)
     assert list(tables["variance"].rows) == [
-        ["initial weights and order of training", "0.100"],
-        ["which images, drawn at random", "0.000"],
-        ["both together, and rounding", "0.000"],
+        ["initial weights and order of training", "0.100", "0.052 to 0.628"],
+        ["which images, drawn at random", "0.000", "0.000 to 0.000"],
+        ["both together, and rounding", "0.000", "0.000 to 0.000"],
     ]
     assert ["first", "whole", "0.100", "0.100", "0.100", "0.100"] in tables["base-sets"].rows
     assert list(base_set.tables_of(found[1:])) == ["base-sets"]
     assert base_set.tables_of([]) == {}
+
+
+def test_a_base_set_is_set_against_the_mean_of_the_random_ones_under_the_same_weights():
+    rng = np.random.default_rng(0)
+    names = [*(f"random {draw}" for draw in range(4)), "ssl-cluster", "first"]
+    dice = {(name, i): round(float(0.5 + i / 10 + rng.normal(0, 0.01)), 5) for name in names for i in range(5)}
+    found = [base_set.Trained("small", name, "whole", i, 300, value, 0, 0, "", "") for (name, i), value in dice.items()]
+    found += [base_set.Trained("small", "first", "eroded", i, 300, 0.4, 0, 0, "", "") for i in range(5)]
+    table = base_set.tables_of(found)["base-set-differences"]
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert set(rows) == {
+        "ssl-cluster - mean of 4 random sets",
+        "first - mean of 4 random sets",
+        "first: eroded - whole masks",
+    }
+    row = rows["ssl-cluster - mean of 4 random sets"]
+    means = [np.mean([dice[f"random {draw}", i] for draw in range(4)]) for i in range(5)]
+    known = stats.ttest_rel([dice["ssl-cluster", i] for i in range(5)], means)
+    low, high = known.confidence_interval()
+    assert (row["95 % interval"], row["p"]) == (f"[{low:+.4f}, {high:+.4f}]", f"{known.pvalue:.3f}")
+    sets = [np.mean([dice[f"random {draw}", i] for i in range(5)]) for draw in range(4)]
+    own = np.mean([dice["ssl-cluster", i] for i in range(5)])
+    t = (own - np.mean(sets)) / (np.std(sets, ddof=1) * np.sqrt(1 + 1 / 4))
+    assert row["p beside the random sets' own spread"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
+    assert rows["first: eroded - whole masks"]["weights 2"] == f"{0.4 - dice['first', 2]:+.3f}"
+    assert "base-set-differences" not in base_set.tables_of([row for row in found if row.choice != "random 0"][:5])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import isic2017
 import numpy as np
 import pytest
@@ -6,24 +8,43 @@ from isic2017_report import (
     PAPER_TABLE_1,
     PAPER_TABLE_2,
     Place,
+    alike,
+    at,
     ceilings,
     choices_of_ours,
     comparisons,
     draw_map,
+    elsewhere,
     figure_2,
+    gap_at,
+    levels,
+    members_of,
+    origins,
+    other_arithmetic,
+    out_of_zero,
+    parts_of,
     penalties,
     probability,
     results_of,
+    saved,
     section_of,
     sheets,
+    sign,
     table_1,
+    table_1_differences,
     table_2,
+    table_2_differences,
     tables_of,
     write,
 )
 from scipy import stats
 
 BUDGETS = [300 + 35 * number for number in range(10)]
+SMALL = isic2017.PROFILES["small"]
+
+
+def all_tables(measured):
+    return tables_of(results_of(measured), members_of(measured), SMALL)
 
 
 @pytest.fixture
@@ -84,54 +105,164 @@ def dice_of(measured, method, weights, variant, labels):
 
 
 def test_table_1_has_the_papers_figures_and_ours_beside_them(measured):
-    table = table_1(results_of(measured))
-    assert [row[0] for row in table.rows] == ["300", "370", "440", "510", "580"]
-    row = dict(zip(table.header, table.rows[2], strict=True))
+    table, gaps = table_1(results_of(measured)), table_1_differences(results_of(measured))
+    assert [row[0] for row in table.rows] == [row[0] for row in gaps.rows] == ["300", "370", "440", "510", "580"]
+    row, gap = (dict(zip(found.header, found.rows[2], strict=True)) for found in (table, gaps))
+    assert len(row) == len(table.header), "each column says which arm it is of"
     assert (row["random, scratch: paper"], row["ssl-cluster, scratch: paper"]) == ("0.717", "0.743")
     assert (row["random, pretext: paper"], row["ssl-cluster, pretext: paper"]) == ("0.696", "0.763")
-    for place, (method, weights) in enumerate((m, w) for w in WEIGHTS for m in METHODS[:2]):
-        values = dice_of(measured, method, weights, "", 440)
-        assert table.rows[2][2 + 2 * place] == mean_of(values)
-    for weights in WEIGHTS:
+    for method in METHODS[:2]:
+        for weights in WEIGHTS:
+            values = dice_of(measured, method, weights, "", 440)
+            assert row[f"{method}, {weights}: ours (n=5)"] == mean_of(values)
+    for weights, paper in zip(WEIGHTS, ("+0.026", "+0.067"), strict=True):
         ours, random = (dice_of(measured, m, weights, "", 440) for m in ("ssl-cluster", "random"))
-        assert row[f"ssl-cluster - random, {weights}"] == gap_of(ours, random)
-    for method in ("random", "ssl-cluster"):
+        assert gap[f"ssl-cluster - random, {weights}: ours"] == gap_of(ours, random)
+        assert gap[f"ssl-cluster - random, {weights}: paper"] == paper
+    for method, paper in zip(METHODS[:2], ("-0.021", "+0.020"), strict=True):
         pretext, scratch = (dice_of(measured, method, weights, "", 440) for weights in ("pretext", "scratch"))
-        assert row[f"pretext - scratch, {method}"] == gap_of(pretext, scratch)
+        assert gap[f"pretext - scratch, {method}: ours"] == gap_of(pretext, scratch)
+        assert gap[f"pretext - scratch, {method}: paper"] == paper
 
 
 def test_table_2_has_a_row_a_round_and_a_column_a_setting(measured):
-    table = table_2(results_of(measured))
-    assert len(table.rows) == len(PAPER_TABLE_2) == 10
+    table, gaps = table_2(results_of(measured), SMALL), table_2_differences(results_of(measured), SMALL)
+    assert len(table.rows) == len(gaps.rows) == len(PAPER_TABLE_2) == 10
+    assert list(table.header[3::2]) == [
+        f"{name}: paper"
+        for name in ("K=5, 128 features", "K=5, 512 features", "K=10, 128 features", "K=10, 512 features")
+    ]
     row = table.rows[3]
     assert [row[1 + 2 * place] for place in range(5)] == [f"{value:.3f}" for value in PAPER_TABLE_2[3]]
     for place, variant in enumerate(("k5-1x1", "k5-2x2", "k10-1x1", "")):
         values = dice_of(measured, "ssl-cluster", "scratch", variant, BUDGETS[3])
         assert row[4 + 2 * place].startswith(f"{np.mean(values):.3f} ±")
-        assert row[11 + place] == gap_of(values, dice_of(measured, "random", "scratch", "", BUDGETS[3]))
+        assert gaps.rows[3][1 + place] == gap_of(values, dice_of(measured, "random", "scratch", "", BUDGETS[3]))
+
+
+def test_intervals_that_leave_zero_out_are_counted_by_side():
+    lines = [
+        ["0", "+0.002 [-0.001, +0.004]", "-0.020 [-0.030, -0.010]"],
+        ["1", "+0.2 [+0.1, +0.3]", "+0.1 ± 0.1 (n=3)"],
+    ]
+    assert out_of_zero(lines).startswith("of 3 intervals 1 lie above zero and 1 below")
 
 
 def test_what_is_said_of_a_method_against_random_is_of_their_seeds_in_common():
     results = {
         ("random", "scratch", ""): {0: {300: 0.6, 400: 0.7, 500: 0.8}, 1: {300: 0.5, 400: 0.6, 500: 0.7}},
-        ("ceal", "scratch", ""): {0: {300: 0.7, 400: 0.8, 500: 0.9}, 1: {300: 0.6, 400: 0.7, 500: 0.8}},
+        ("ensemble-s", "scratch", ""): {0: {300: 0.7, 400: 0.8, 500: 0.9}, 1: {300: 0.6, 400: 0.7, 500: 0.8}},
         ("random", "scratch", "full"): {0: {1600: 0.9}, 1: {1600: 1.0}},
-        ("random", "scratch", "full-equal-steps"): {0: {1600: 0.5}, 1: {1600: 0.5}},
+        ("random", "scratch", "full-equal-steps"): {0: {1600: 0.5}},
     }
-    table = comparisons(results, "scratch")
+    members = {("ensemble-s", "scratch", ""): {0: {500: 0.85}, 1: {500: 0.75}}}
+    table = levels(results, members, "scratch")
     assert dict(zip(table.header, table.rows[1], strict=True)) == {
-        "method": "ceal",
+        "method": "ensemble-s",
         "seeds": "2",
         "Dice at 300": "0.650 ± 0.071",
         "at 500": "0.850 ± 0.071",
         "AUBC": "0.750 ± 0.071",
-        "AUBC - random": "+0.100 ± 0.000 (n=2)",
-        "p": "",
-        "p (Holm)": "",
-        "at 500 - random": "+0.100 ± 0.000 (n=2)",
-        "labels saved on the way to 0.750": "+100 (n=1; reached in 2 of 2, random in 1)",
+        "its single networks at 500": "0.800 ± 0.071",
         "share of the ceiling": "90.0% (n=2)",
+        "share of the ceiling of equal steps": "180.0% (n=1)",
     }
+    table = comparisons(results, members, "scratch")
+    assert [dict(zip(table.header, row, strict=True)) for row in table.rows] == [
+        {
+            "method": "ensemble-s",
+            "seeds": "2",
+            "AUBC - random": "+0.100 ± 0.000 (n=2)",
+            "p": "",
+            "p (Holm)": "",
+            "at 500 - random": "+0.100 ± 0.000 (n=2)",
+            "its single networks at 500 - random": "+0.050 ± 0.000 (n=2)",
+            "labels saved on the way to 0.750": "no number",
+            "seeds in which both cross it (one never, one from the start)": "1 of 2 (1, 0)",
+        }
+    ]
+    assert (
+        "not measured"
+        in levels(results, members, "scratch").rows[0]
+        + levels({arm: runs for arm, runs in results.items() if arm[2] != "full"}, members, "scratch").rows[0]
+    )
+
+
+def test_labels_saved_are_a_number_only_where_nearly_all_seeds_cross_the_target():
+    def runs(*firsts, end=0.8):
+        return {seed: {300: first, 400: end} for seed, first in enumerate(firsts)}
+
+    slow, fast = runs(0.5, 0.5, 0.5, 0.5, 0.5), runs(0.6, 0.62, 0.6, 0.6, 0.6)
+    assert saved(fast, slow, 0.65)[0] == "+27 [+22, +31]"
+    assert saved(fast, slow, 0.65)[1] == "5 of 5 (0, 0)"
+    assert saved(fast | {4: {300: 0.7, 400: 0.8}}, slow, 0.65) == ("+27 ± 4", "4 of 5 (0, 1)")
+    few = fast | {3: {300: 0.7, 400: 0.8}, 4: {300: 0.1, 400: 0.2}}
+    assert saved(few, slow, 0.65) == ("no number", "3 of 5 (1, 1)")
+
+
+def test_what_other_instructions_do_is_told_within_seeds():
+    results = {
+        ("random", "scratch", ""): {seed: {300: 0.6, 335: 0.7} for seed in range(3)},
+        elsewhere(("random", "scratch", "")): {1: {300: 0.65, 335: 0.7}, 2: {300: 0.57, 335: 0.7}, 9: {300: 0.1}},
+        elsewhere(("dsal", "scratch", "")): {0: {300: 0.1}},
+    }
+    (row,) = other_arithmetic(results).rows
+    assert row == ["random scratch", "1, 2", "+0.010 ± 0.057 (n=2)", "0.050", "+0.000 ± 0.000 (n=2)", "0.000"]
+
+
+def test_no_difference_is_taken_between_runs_of_different_instructions():
+    random, ours = ("random", "scratch", ""), ("ssl-cluster", "scratch", "")
+    results = {
+        random: {0: {300: 0.5}, 1: {300: 0.5}, 2: {300: 0.5}},
+        ours: {0: {300: 0.6}},
+        elsewhere(random): {0: {300: 0.1}, 1: {300: 0.2}},
+        elsewhere(ours): {0: {300: 0.9}, 1: {300: 0.25}, 2: {300: 0.9}},
+    }
+    assert alike(results, ours, random) == (
+        {0: {300: 0.6}, 1: {300: 0.25}},
+        {0: {300: 0.5}, 1: {300: 0.2}},
+    )
+    assert gap_at(results, ours, random, 300) == "+0.075 ± 0.035 (n=2)†"
+    assert at(results, ours, 300) == mean_of([0.6, 0.25, 0.9])
+    assert (sign(results, ours), sign(results, random)) == ("†", "")
+    alone = {random: results[random], elsewhere(ours): results[elsewhere(ours)]}
+    assert gap_at(alone, ours, random, 300) == ""
+    (row,) = comparisons(
+        {arm: {s: c | {335: 0.9} for s, c in runs.items()} for arm, runs in alone.items()}, {}, "scratch"
+    ).rows
+    assert row[:3] == ["ssl-cluster", "0", "random was not measured with its instructions"]
+
+
+def test_penalties_do_not_mix_instructions():
+    random, ours = ("random", "scratch", ""), ("ssl-cluster", "scratch", "")
+    low, high = ({seed: {300: value + seed / 100, 335: value} for seed in range(5)} for value in (0.4, 0.8))
+    results = {random: low, elsewhere(random): high, elsewhere(ours): high}
+    assert penalties(results, "scratch").rows[0] == ["random", "", "0.00"]
+    assert penalties({random: low, elsewhere(ours): high}, "scratch").rows == []
+
+
+def test_rows_say_what_they_were_computed_with_where_it_is_known(measured, out):
+    known = isic2017.Environment("abc", "a machine", "3.11", "2", "1", 1, "AVX2", "a" * 64, "b" * 64)
+    assert origins(measured, out)[0][:4] == [
+        "abc",
+        "a machine",
+        str(len({r.configuration for r in measured})),
+        "not recorded",
+    ]
+    rows.write(out / isic2017.ENVIRONMENTS, [vars(known)])
+    assert origins(measured, out)[0][3:] == ["3.11", "2", "1", "1", "AVX2", "a" * 12, "b" * 12]
+
+
+def test_settings_are_listed_by_their_place():
+    learner = {"is": "a:Ensemble", "with": {"members": 5, "learner": {"is": "a:L", "with": {"lr": 0.1}}}}
+    assert parts_of(learner, "learner") == [
+        ["learner", "a:Ensemble"],
+        ["learner.members", "5"],
+        ["learner.learner", "a:L"],
+        ["learner.learner.lr", "0.1"],
+    ]
+    network = {"partial": {"named": "a:UNet"}, "args": [], "with": {"widths": [8]}}
+    assert parts_of(network, "network") == [["network", "a:UNet"], ["network.widths", "[8]"]]
 
 
 def test_penalties_are_of_the_row_against_the_column():
@@ -147,21 +278,32 @@ def test_penalties_are_of_the_row_against_the_column():
     ]
 
 
-def test_ceilings_and_choices_of_ours_are_those_of_their_arms(measured):
-    results = results_of(measured)
-    assert [row[2] for row in ceilings(results).rows] == [
+def test_ceilings_are_those_of_their_arms(measured):
+    assert [row[2] for row in ceilings(results_of(measured)).rows] == [
         mean_of(dice_of(measured, "random", weights, variant, 1600))
         for weights in WEIGHTS
         for variant in ("full", "full-equal-steps")
     ]
-    for row, variant in zip(choices_of_ours(results).rows, ("", "lr-1e-3", "epochs-x2"), strict=True):
+
+
+@pytest.mark.parametrize("kept", [3, 5])
+def test_choices_of_ours_are_judged_in_the_same_seeds(measured, kept):
+    measured = [row for row in measured if row.variant != "lr-1e-3" or row.seed < kept]
+    table = choices_of_ours(results_of(measured))
+    assert table.caption.endswith(f"(n={kept})")
+    for row, variant in zip(table.rows, ("", "lr-1e-3", "epochs-x2"), strict=True):
         dice = {
-            (labels, method): dice_of(measured, method, "scratch", variant, labels)
+            (labels, method): dice_of(measured, method, "scratch", variant, labels)[:kept]
             for labels in (300, 615)
             for method in ("random", "ssl-cluster")
         }
-        assert row[1:5] == [f"{mean_of(values)} (n=5)" for values in dice.values()]
-        assert row[5:] == [gap_of(dice[labels, "ssl-cluster"], dice[labels, "random"]) for labels in (300, 615)]
+        assert row[1:5] == [mean_of(values) for values in dice.values()]
+        if kept == 5:
+            assert row[5:] == [gap_of(dice[labels, "ssl-cluster"], dice[labels, "random"]) for labels in (300, 615)]
+
+
+def a_row(method):
+    return Row("smoke", method, "scratch", "", 0, 0, 12, 0, 0.5, 0.5, 0.5, 1.0, method, "abc", "a machine")
 
 
 def test_pictures_are_of_the_protocol_under_seed_0_from_scratch(data, tmp_path):
@@ -170,7 +312,9 @@ def test_pictures_are_of_the_protocol_under_seed_0_from_scratch(data, tmp_path):
             for variant in ("", "lr-1e-3") for seed in (0, 1)]  # fmt: skip
     chosen = [Chosen(*arm, round, " ".join(ids[round : round + 3])) for arm in arms for round in (0, 1)]
     rows.write(tmp_path / "choices.csv", [vars(c) for c in chosen])
-    pictures = list(sheets(tmp_path, "smoke", data))
+    rows.write(tmp_path / "rows.csv", [vars(a_row(method)) for method in ("dsal", "ssl-cluster", "ceal")])
+    missing, *pictures = sheets(tmp_path, "smoke", data)
+    assert missing.text == "ceal: which images seed 0 chose was not recorded."
     assert [picture.caption.partition(",")[0] for picture in pictures] == [
         "dsal: the first 3 of round 1",
         "ssl-cluster: the first 3 of round 0",
@@ -180,9 +324,9 @@ def test_pictures_are_of_the_protocol_under_seed_0_from_scratch(data, tmp_path):
 
 
 def test_methods_are_tested_together_and_those_with_few_seeds_are_not(measured):
-    table = comparisons(results_of(measured), "scratch")
+    table = comparisons(results_of(measured), members_of(measured), "scratch")
     by_method = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
-    assert list(by_method) == [*METHODS, *BEYOND]
+    assert list(by_method) == [*METHODS[1:], *BEYOND]
     tested = [method for method, row in by_method.items() if row["p"]]
     assert tested == ["ssl-cluster", "mc-dropout", "ceal", "dsal", *BEYOND]
     areas = {
@@ -203,13 +347,14 @@ def test_methods_are_tested_together_and_those_with_few_seeds_are_not(measured):
     ceiling = dice_of(measured, "random", "scratch", "full", 1600)
     last = dice_of(measured, "ceal", "scratch", "", BUDGETS[-1])
     share = np.mean(np.divide(last, ceiling))
-    assert by_method["ceal"]["share of the ceiling"] == f"{share:.1%} (n=5)"
+    reached = levels(results_of(measured), members_of(measured), "scratch")
+    assert f"{share:.1%} (n=5)" in dict(zip([row[0] for row in reached.rows], reached.rows, strict=True))["ceal"]
 
 
 def test_everything_is_written_and_needs_no_images(out):
     write(out, "small")
     there = {path.name for path in out.iterdir()}
-    tables = {f"{name}.md" for name in tables_of(results_of(read_rows(out)))}
+    tables = {f"{name}.md" for name in all_tables(read_rows(out))}
     assert tables >= {"table1.md", "table2.md", "ceiling.md", "choices.md", "comparisons-pretext.md"}
     assert there == tables | {"rows.csv", "figure2.png", "figure2.svg", "report.html"}
     page = (out / "report.html").read_text()
@@ -255,10 +400,11 @@ def test_a_small_p_is_not_shown_as_none():
 
 
 def test_a_table_explains_the_signs_it_has_and_no_others(measured):
-    captions = {name: section_of(table).blocks[0].caption for name, table in tables_of(results_of(measured)).items()}
+    captions = {name: section_of(table).blocks[0].caption for name, table in all_tables(measured).items()}
     signs = {name: ("±" in caption, "[ ]" in caption) for name, caption in captions.items()}
-    assert signs["table1"] == signs["choices"] == (True, True)
-    assert signs["ceiling"] == (True, False)
+    assert signs["choices"] == (True, True)
+    assert signs["table1"] == signs["ceiling"] == (True, False)
+    assert signs["table1-differences"] == signs["table2-differences"] == (False, True)
     assert signs["penalties-scratch"] == (False, False)
 
 
@@ -298,3 +444,22 @@ def test_the_page_shows_maps_and_pictures_where_the_images_are(bench, data, tmp_
     assert "the 12 of SSL-cluster&#39;s start set are in full colour" in page
     write(tmp_path / "out", "smoke")
     assert "give their folder" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_bands_are_of_two_methods_and_no_two_lines_look_alike(measured):
+    for axes in figure_2(results_of(measured), "small").axes:
+        assert len(axes.collections) == 2
+        assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == len(axes.lines)
+        assert len({line.get_marker() for line in axes.lines}) == len(axes.lines)
+
+
+def test_the_page_shows_a_panel_at_a_time_and_says_what_contradicts(measured, tmp_path):
+    mixed = [replace(row, dice=0.9) if (row.method, row.seed) == ("ceal", 1) else row for row in measured]
+    rows.write(tmp_path / "rows.csv", [vars(row) for row in mixed])
+    write(tmp_path, "small")
+    page = (tmp_path / "report.html").read_text()
+    assert "From scratch: mean Dice over seeds" in page
+    assert "From the pretext&#39;s weights: mean Dice over seeds" in page
+    assert "scratch seed 1: one network, one start set, and unequal Dice in round 0" in page
+    for said in ("not recorded", "learner.learner.batch", "cross-entropy + Dice", "ceal.draws", "learner.members"):
+        assert said in page
