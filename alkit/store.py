@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -364,9 +364,7 @@ class Store:
             news = sorted(set(consumed) - known)
             rows = [{"number": number, "first": result.round, "last": result.round} for number in news]
             insert(connection, _consumed, rows)
-        for file in [*self.files.glob("*.model"), *abandoned(self.files)]:
-            if file.name != name:
-                file.unlink(missing_ok=True)
+        _sweep(self.files, [file for file in self.files.glob("*.model") if file.name != name])
         self._back_up()
 
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
@@ -440,6 +438,7 @@ class Store:
         ensured(self.backups)
         copy = self.backups / f".writing-{os.getpid()}-{threading.get_ident()}"
         try:
+            copy.unlink(missing_ok=True)  # of a killed process that had the same number, as happens in containers
             with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
                 connection.execute("VACUUM INTO ?", (str(copy),))
             os.replace(copy, self.backups / f"{time.time_ns():020}.db")
@@ -448,8 +447,7 @@ class Store:
             raise StoreError(
                 f"cannot back up {self.path} ({reason})", hint="check that its folder is writable and has room"
             ) from reason
-        for old in [*sorted(self.backups.glob("*.db"))[:-2], *abandoned(self.backups)]:
-            old.unlink(missing_ok=True)
+        _sweep(self.backups, sorted(self.backups.glob("*.db"))[:-2])
 
     def _prepare(self, connection: sa.Connection) -> None:
         damage = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
@@ -499,6 +497,15 @@ class Store:
                 f"cannot read or write the record {self.path} ({text})",
                 hint="check that it is an alkit record, and that its folder is writable and has room",
             ) from reason
+
+
+def _sweep(folder: Path, old: Iterable[Path]) -> None:
+    """Remove files, and what killed processes left half-written."""
+    found = list(old)
+    with suppress(FileNotFoundError):  # another process has just finished a file: the next time will do
+        found += abandoned(folder)
+    for file in found:
+        file.unlink(missing_ok=True)
 
 
 def _engine(path: Path, wait: float) -> sa.Engine:

@@ -2,8 +2,10 @@ import multiprocessing
 import os
 import resource
 import sqlite3
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -258,6 +260,29 @@ def test_records_with_one_stem_share_no_file(tmp_path):
     for number, one in enumerate(stores):
         one.commit_round(RoundResult(0, (), 1), f"{number}".encode(), "stamp")
     assert [one.content(one.last_model()[0]) for one in stores] == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_file_that_another_process_finishes_meanwhile_does_not_spoil_a_commit(store, monkeypatch):
+    store.keep(b"a label", ".png")
+    (store.files / ".writing-z").write_bytes(b"another")
+    found = Path.glob
+
+    def glob(folder, pattern):  # between this look and the next the other process gives the file its name
+        yield from list(found(folder, pattern))
+        if pattern == ".writing-*" and (folder / ".writing-z").exists():
+            (folder / ".writing-z").rename(folder / "whole.png")
+
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: list(glob(folder, pattern)))
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp")
+    assert (store.files / "whole.png").exists()
+    assert list(store.backups.iterdir())
+
+
+def test_half_a_backup_of_a_killed_process_of_the_same_number_is_not_in_the_way(store):
+    store.backups.mkdir()
+    (store.backups / f".writing-{os.getpid()}-{threading.get_ident()}").write_bytes(b"half")
+    store.add_queries([query("a")])
+    assert [path.suffix for path in store.backups.iterdir()] == [".db"]
 
 
 def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
