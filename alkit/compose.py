@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.draws import DETERMINISTIC, Dropout, Members
+from alkit.draws import DETERMINISTIC, Deterministic, Dropout
 from alkit.duplicates import originals
-from alkit.errors import ConfigurationError, SelectionError, UnknownNameError, nearest
+from alkit.errors import AlkitError, ConfigurationError, SelectionError, UnknownNameError, nearest
 from alkit.protocols import FeatureExtractor, Sampler, Strategy, View
 from alkit.selection import largest_remainder, shares, top_k
 from alkit.types import Predictions, Selection
@@ -70,7 +71,7 @@ class FromFunction:
     function: Choice
 
     def __post_init__(self) -> None:
-        _needs(self)
+        needs_of(self)
 
     def __repr__(self) -> str:
         return f"FromFunction({_name(self.function)})"
@@ -173,7 +174,7 @@ class Uncertainty:
     UnknownNameError
         There is no score or no reduction of that name.
     ConfigurationError
-        One of the three is nothing of its kind.
+        One of the three is nothing of its kind; or the score is about what several draws disagree on, and there is one.
 
     Examples
     --------
@@ -187,14 +188,15 @@ class Uncertainty:
     reduction: str | Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores import NAMED, named
+        from alkit.scores import check_draws, kept
 
-        named(self.score)
-        object.__setattr__(self, "score", _by_name(self.score, NAMED))
+        object.__setattr__(self, "score", kept(self.score))
         if isinstance(self.sampler, type) or not callable(getattr(self.sampler, "sample", None)):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
+        if isinstance(self.sampler, Deterministic | Dropout):
+            check_draws(self.score, getattr(self.sampler, "draws", 1))
         _reduction(self.reduction)
-        reduction = _by_name(self.reduction, _reductions())
+        reduction = next((name for name, known in _reductions().items() if known is self.reduction), self.reduction)
         object.__setattr__(self, "reduction", None if reduction == "mean" else reduction)
 
     def __repr__(self) -> str:
@@ -214,8 +216,7 @@ class Uncertainty:
 
         moments = moments_of(named(self.score))
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
-        sampled = {Dropout: "dropout", Members: "members"}.get(type(self.sampler)) if drawn else None
-        return tuple(name for name in (sampled, "heads" if "heads" in moments else None) if name is not None)
+        return (*(needs_of(self.sampler) if drawn else ()), *(["heads"] if "heads" in moments else []))
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate."""
@@ -266,11 +267,12 @@ class Then:
     @property
     def needs(self) -> tuple[str, ...]:
         """What either of the two relies on."""
-        return _needs(self.cold, self.warm)
+        return needs_of(self.cold, self.warm)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return what the strategy whose turn it is chooses."""
-        return (self.cold if len(view.labelled) < self.after else self.warm).select(view, n, rng)
+        _check_n(view, n)
+        return _asked(self.cold if len(view.labelled) < self.after else self.warm, view, n, rng)
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,7 @@ class Filter:
     @property
     def needs(self) -> tuple[str, ...]:
         """What either of the two relies on."""
-        return _needs(self.ranking, self.then)
+        return needs_of(self.ranking, self.then)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return what the second strategy chooses of what the ranking offers."""
@@ -386,7 +388,7 @@ class Mix:
     @property
     def needs(self) -> tuple[str, ...]:
         """What any of them relies on."""
-        return _needs(*self.parts)
+        return needs_of(*self.parts)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the interleaved picks, each with what its own strategy says of it."""
@@ -453,14 +455,14 @@ class Stochastic:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the ranking relies on."""
-        return _needs(self.ranking)
+        return needs_of(self.ranking)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return `n` drawn candidates with their scores."""
         scores = _ranked(self.ranking, view)
         ids = sorted(scores)
+        top_k(ids, [scores[id] for id in ids], n)  # checks them
         values = np.array([scores[id] for id in ids], np.float64)
-        top_k(ids, values, n)  # checks them
         noise = rng.gumbel(size=len(ids))
         positive = values > 0
         keys = np.where(positive, self.power * np.log(np.where(positive, values, 1)) + noise, 0)
@@ -511,7 +513,7 @@ class PerCluster:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the ranking relies on, and features."""
-        return tuple(dict.fromkeys([*_needs(self.ranking), "features"]))
+        return tuple(dict.fromkeys([*needs_of(self.ranking), "features"]))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the shares of all clusters, ordered by score, and which cluster each image stands for."""
@@ -586,7 +588,7 @@ class DuplicatesLast:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the strategy relies on, and features."""
-        return tuple(dict.fromkeys([*_needs(self.strategy), "features"]))
+        return tuple(dict.fromkeys([*needs_of(self.strategy), "features"]))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the strategy's choice of originals and, if these are too few, of near-duplicates after them."""
@@ -681,11 +683,6 @@ def _highest(scores: Mapping[str, float], n: int) -> Selection:
     return Selection(ids, scores=tuple(scores[id] for id in ids))
 
 
-def _by_name(part: Any, known: Mapping[str, object]) -> Any:
-    """Return the name of what has one, and anything else as it is."""
-    return next((name for name, thing in known.items() if thing is part), part)
-
-
 def _reductions() -> dict[str, Reduction]:
     from alkit.scores import mean, total
 
@@ -708,7 +705,8 @@ def _reduction(reduction: str | Reduction | None) -> Reduction | None:
 
 def _ranked(ranking: Ranking, view: View) -> dict[str, float]:
     """Return the ranking's number for each candidate; one of no other image is looked at."""
-    scores = ranking.scores(view)
+    with blamed(ranking):
+        scores = ranking.scores(view)
     if not isinstance(scores, Mapping):
         raise SelectionError(
             f"{_called(ranking)} returned no scores by id", got=type(scores).__name__, expected="{id: number, ...}"
@@ -722,9 +720,11 @@ def _ranked(ranking: Ranking, view: View) -> dict[str, float]:
     return {id: scores[id] for id in view.candidates}
 
 
-def _asked(part: Strategy, among: Among, n: int, rng: np.random.Generator) -> Selection:
+def _asked(part: Strategy, view: View, n: int, rng: np.random.Generator) -> Selection:
     """Return what a part chooses of what it is offered, if that is `n` of these and nothing else."""
-    return _checked(_called(part), part.select(among, n, rng), among, n)
+    with blamed(part):
+        selection = part.select(view, n, rng)
+    return _checked(_called(part), selection, view, n)
 
 
 def _checked(name: str, selection: Selection, view: View, n: int) -> Selection:
@@ -738,10 +738,32 @@ def _checked(name: str, selection: Selection, view: View, n: int) -> Selection:
     return selection
 
 
+@contextmanager
+def blamed(part: object) -> Iterator[None]:
+    """Turn whatever else than an error of alkit comes out of a part's code into one that names the part.
+
+    Raises
+    ------
+    SelectionError
+        The part failed; the cause is kept.
+    """
+    try:
+        yield
+    except AlkitError:
+        raise
+    except Exception as reason:
+        from alkit.plugins import whose
+
+        raise SelectionError(
+            f"{_called(part)}{whose(innermost(part))} failed ({type(reason).__name__}: {reason})",
+            hint="see the traceback, which alkit --debug shows",
+        ) from reason
+
+
 def _called(part: object) -> str:
     """Name a part in a sentence."""
     if not isinstance(part, FromFunction):
-        return type(part).__name__
+        return (part if isinstance(part, type) else type(part)).__name__
     function = innermost(part)
     return f"the function {getattr(function, '__name__', type(function).__name__)}"
 
@@ -796,7 +818,14 @@ def _cold(*parts: object) -> bool:
     return all(getattr(part, "starts_cold", True) for part in parts)
 
 
-def _needs(*parts: object) -> tuple[str, ...]:
+def needs_of(*parts: object) -> tuple[str, ...]:
+    """Return what parts say that they need, each once.
+
+    Raises
+    ------
+    ConfigurationError
+        One says something else than a tuple of names.
+    """
     said = [(part, getattr(part, "needs", ())) for part in parts]
     for part, needs in said:
         if not isinstance(needs, tuple | list) or not all(isinstance(need, str) for need in needs):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import docstring_parser
 
+from alkit.compose import needs_of
 from alkit.errors import ConfigurationError
 from alkit.plugins import accepted_by, distribution, found, in_words, kinds_of, loaded, strategies, version
 
@@ -46,9 +49,9 @@ class Description:
         The first line of its docstring.
     starts_cold:
         Whether it can choose before there is a model; None where that depends on its parameters, or on what a
-        function returns.
+        function returns, and where there is a problem.
     needs:
-        What else it relies on: ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``.
+        What else it relies on: ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``; None as before.
     parameters:
         In the order they are declared.
     problem:
@@ -60,8 +63,8 @@ class Description:
     version: str
     object: str
     summary: str = ""
-    starts_cold: bool | None = True
-    needs: tuple[str, ...] = ()
+    starts_cold: bool | None = None
+    needs: tuple[str, ...] | None = None
     parameters: tuple[Parameter, ...] = ()
     problem: str = ""
 
@@ -99,15 +102,15 @@ def _described(facts: tuple[str, str, str, str], factory: Callable[..., object])
     kinds, accepted = kinds_of(factory), accepted_by(facts[0], factory)
     return Description(
         *facts,
-        summary=text.partition("\n")[0],
+        summary=_plain(text.partition("\n")[0]),
         starts_cold=_whether_cold(factory, accepted),
-        needs=_needs(factory),
+        needs=_needs(factory, accepted),
         parameters=tuple(
             Parameter(
                 entry.name,
                 in_words(kinds[entry.name]) if entry.name in kinds else _as_written(entry),
                 None if entry.default is entry.empty else _default(entry.default),
-                " ".join(shared.get(entry.name, "").split()),
+                _plain(" ".join(shared.get(entry.name, "").split())),
             )
             for entry in accepted.values()
         ),
@@ -127,9 +130,21 @@ def _whether_cold(factory: object, accepted: Mapping[str, object]) -> bool | Non
     return said if isinstance(said, bool) else None  # a property is asked of the strategy itself
 
 
-def _needs(factory: object) -> tuple[str, ...]:
-    needs = getattr(factory, "needs", ())
-    return tuple(map(str, needs)) if isinstance(needs, tuple | list) else ()
+def _needs(factory: object, accepted: Mapping[str, object]) -> tuple[str, ...] | None:
+    """Return what a factory says that all strategies it makes need; a class that says nothing needs nothing."""
+    said = getattr(factory, "needs", () if isinstance(factory, type) else None)
+    if "needs" in accepted or said is None or isinstance(said, property | cached_property):
+        return None
+    return needs_of(factory)
+
+
+def _plain(text: str) -> str:
+    """Return what a docstring says without the roles of Sphinx.
+
+    >>> _plain("Default: :class:`alkit.Reconstruction`.")
+    'Default: alkit.Reconstruction.'
+    """
+    return re.sub(r":[\w:]+:`~?([^`]+)`", r"\1", text)
 
 
 def _as_written(entry: inspect.Parameter) -> str:

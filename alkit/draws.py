@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from alkit.errors import ConfigurationError
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Deterministic:
     """One draw: the model's prediction, dropout off."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield the prediction, ``(1, n, classes, *space)``."""
@@ -54,6 +56,8 @@ class Dropout:
     sees. A model serves one thread at a time.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("dropout",)
+
     draws: int = 20
 
     def __post_init__(self) -> None:
@@ -74,6 +78,8 @@ class Dropout:
 @dataclass(frozen=True)
 class Members:
     """The prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("members",)
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield one draw per member, ``(1, n, classes, *space)``."""

@@ -24,9 +24,10 @@ import numpy.typing as npt
 
 import alkit.plugins
 from alkit.answers import Answers
-from alkit.compose import Choice, as_strategy
+from alkit.compose import Choice, as_strategy, blamed, needs_of
 from alkit.declare import built
 from alkit.errors import (
+    AlkitError,
     ColdStartError,
     ConfigurationError,
     DataError,
@@ -163,11 +164,11 @@ class Experiment:
         if initial is not None and not getattr(initial, "starts_cold", True):
             raise ColdStartError(
                 f"{type(initial).__name__} cannot choose the start set: it needs a trained model",
-                hint=f"initial= one that needs none, such as {' or '.join(alkit.plugins.cold_strategies())}",
+                hint=f"initial= one that needs none, such as {_cold_strategies()}",
             )
         if initial is None:
-            initial = strategy if getattr(strategy, "starts_cold", True) else alkit.plugins.strategy("random")
-        check_needs(tuple(getattr(strategy, "needs", ())), learner, pool)
+            initial = strategy if getattr(strategy, "starts_cold", True) else _random()
+        check_needs(needs_of(strategy), learner, pool)
         self.pool, self.learner, self.strategy, self.initial = pool, learner, strategy, initial
         self.seed, self.report = int(seed), report
         self._stream = Stream(self.seed)
@@ -598,7 +599,8 @@ class Experiment:
         # A second query of one round, after a withdrawal, draws from a stream of its own.
         stream = self._stream.child("round", number, "select", *([rank] if rank else []))
         with self._settings.threads():
-            selection = strategy.select(view, n, stream.numpy())
+            with blamed(strategy):
+                selection = strategy.select(view, n, stream.numpy())
             _check_selection(selection, n, candidates, strategy)
             pseudo_labels = self._pseudo_labels(selection.pseudo_labels)
         sizes = mask_sizes(self.pool, selection.ids)
@@ -769,7 +771,7 @@ class Experiment:
                 raise ColdStartError("there are labels, and no model of them yet", hint="fit() first")
             raise ColdStartError(
                 "there is no model yet: predictions and scores begin with round 1",
-                hint=f"initial= a strategy that needs none, such as {' or '.join(alkit.plugins.cold_strategies())}",
+                hint=f"initial= a strategy that needs none, such as {_cold_strategies()}",
             )
         key = last[0], len(self._store.rounds())
         if self._scores is None or self._scores[0] != key:
@@ -807,6 +809,21 @@ def _check_selection(selection: Selection, n: int, candidates: Sequence[str], st
         raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
     if strangers := {*selection.ids, *selection.pseudo_labels} - set(candidates):
         raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
+
+
+def _random() -> Strategy:
+    """Return alkit's own random strategy, whatever others are called so."""
+    try:
+        return alkit.plugins.strategy("alkit:random")
+    except AlkitError as reason:
+        raise ConfigurationError(
+            f"the strategy needs a trained model, and the start set has no other ({reason})",
+            hint=f"initial= a strategy that needs none, such as {_cold_strategies()}",
+        ) from reason
+
+
+def _cold_strategies() -> str:
+    return " or ".join([*alkit.plugins.cold_strategies(), "a function of view, n and rng"])
 
 
 def _stamp(known: Mapping[str, Answered]) -> str:

@@ -20,7 +20,7 @@ from types import SimpleNamespace, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from alkit.compose import as_strategy
-from alkit.errors import ConfigurationError, UnknownNameError, nearest
+from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Strategy
 
 GROUP = "alkit.strategies"
@@ -102,6 +102,16 @@ def version(point: EntryPoint) -> str:
     return _said(point, "version")
 
 
+def whose(thing: object) -> str:
+    """Return ``" of "`` and the distribution that registers something of the same package; nothing where none does."""
+    package = str(getattr(thing, "__module__", "")).partition(".")[0]
+    for kind in (STRATEGIES, STOPPING):
+        for point in entry_points(group=kind.group):
+            if point.value.partition(":")[0].partition(".")[0] == package:
+                return f" of {distribution(point)}"
+    return ""
+
+
 def _said(point: EntryPoint, what: str) -> str:
     """Read metadata that may be missing; which way it then fails depends on the version of Python."""
     try:
@@ -151,7 +161,7 @@ def made(
     ------
     ConfigurationError
         One that it does not take, one that is missing, or one of another type than it says; or it does not say what
-        it takes at all.
+        it takes at all, or fails.
     """
     accepted = accepted_by(name, factory, kind)
     if not any(entry.kind is entry.VAR_KEYWORD for entry in inspect.signature(factory).parameters.values()):
@@ -163,7 +173,11 @@ def made(
                     hint=nearest(parameter, accepted) if accepted else None,
                 )
     if missing := [key for key, entry in accepted.items() if entry.default is entry.empty and key not in parameters]:
-        raise ConfigurationError(f"{kind.noun} {name!r} needs a value for {', '.join(missing)}")
+        chooses = kind is STRATEGIES and missing[:3] == ["view", "n", "rng"]
+        raise ConfigurationError(
+            f"{kind.noun} {name!r} needs a value for {', '.join(missing)}",
+            hint="register a function that returns this one, which is itself the strategy" if chooses else None,
+        )
     kinds = kinds_of(factory)
     for parameter, value in parameters.items():
         if not fits(value, kinds.get(parameter, Any)):
@@ -172,7 +186,16 @@ def made(
                 got=f"{value!r}, {type(value).__name__}",
                 expected=in_words(kinds[parameter]),
             )
-    return factory(**{key: as_declared(value, kinds.get(key, Any)) for key, value in parameters.items()})
+    arguments = {key: as_declared(value, kinds.get(key, Any)) for key, value in parameters.items()}
+    try:
+        return factory(**arguments)
+    except AlkitError:
+        raise
+    except (Exception, SystemExit) as reason:  # as at import, a plugin may fail in any way
+        raise ConfigurationError(
+            f"{kind.noun} {name!r}{whose(factory)} cannot be made ({type(reason).__name__}: {reason})",
+            hint="see the traceback, which alkit --debug shows",
+        ) from reason
 
 
 def accepted_by(name: str, factory: Callable[..., object], kind: Kind = STRATEGIES) -> dict[str, inspect.Parameter]:
@@ -240,6 +263,7 @@ def _names_at(factory: Callable[..., object], parameter: inspect.Parameter) -> d
 _SEQUENCES = (tuple, list, Sequence)
 _SETS = (frozenset, set)
 _COLLECTIONS = _SEQUENCES + _SETS
+_MAPPINGS = (dict, Mapping)
 
 
 def fits(value: object, kind: Any) -> bool:
@@ -261,6 +285,10 @@ def fits(value: object, kind: Any) -> bool:
         if origin is tuple and inner[-1:] != (Ellipsis,):
             return len(value) == len(inner) and all(map(fits, value, inner))
         return all(fits(entry, inner[0]) for entry in value)
+    if origin in _MAPPINGS:
+        return isinstance(value, Mapping) and all(
+            fits(key, inner[0]) and fits(entry, inner[1]) for key, entry in value.items()
+        )
     if origin in _SETS:
         return isinstance(value, list | tuple | set | frozenset) and all(fits(entry, inner[0]) for entry in value)
     if kind in (None, type(None)):
@@ -287,6 +315,11 @@ def as_declared(value: object, kind: Any) -> Any:
                 of = of if sort is tuple and of[-1:] != (Ellipsis,) else of[:1] * len(value)
                 parts = map(as_declared, value, of) if of else value
                 return (tuple if sort is Sequence else sort)(parts)
+    if isinstance(value, Mapping):
+        for option in options:
+            if get_origin(option) in _MAPPINGS and fits(value, option):
+                keys, entries = get_args(option)
+                return {as_declared(key, keys): as_declared(entry, entries) for key, entry in value.items()}
     if type(value) in options:
         return value
     if isinstance(value, str) and Path in options:

@@ -184,7 +184,10 @@ class Posterior(Protocol):
 
 
 class Sampler(Protocol):
-    """Draws predictions from a model: by dropout, or by the members of an ensemble."""
+    """Draws predictions from a model: by dropout, or by the members of an ensemble.
+
+    What the model must have for that it may say by ``needs``, as a strategy does: ``("dropout",)``.
+    """
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield all draws, several at a time, ``(k, n, classes, *space)``; all chance comes from `stream`."""

@@ -152,7 +152,12 @@ def moments_of(score: Score) -> tuple[str, ...]:
     >>> moments_of(bald)
     ('mean', 'mean_entropy')
     """
-    parameters = inspect.signature(score).parameters.values()
+    try:
+        parameters = inspect.signature(score).parameters.values()
+    except (TypeError, ValueError) as reason:
+        raise ConfigurationError(
+            f"this function is no acquisition score ({reason})", got=repr(score), expected="a function of moments"
+        ) from reason
     names = tuple(entry.name for entry in parameters if entry.default is entry.empty)
     if not names or not set(names) <= set(MOMENTS):
         raise ConfigurationError(
@@ -201,6 +206,46 @@ def named(score: str | Score) -> Score:
         )
     moments_of(score)
     return score
+
+
+def kept(score: str | Score) -> str | Score:
+    """Return the name of a score that has one, and any other as it is: what a strategy keeps of it.
+
+    Raises
+    ------
+    UnknownNameError, ConfigurationError
+        As :func:`named`.
+
+    Examples
+    --------
+    >>> kept(bald), kept("bald")
+    ('bald', 'bald')
+    """
+    function = named(score)
+    return next((name for name, known in NAMED.items() if known is function), function)
+
+
+def check_draws(score: str | Score, draws: int) -> None:
+    """Refuse one draw where a score asks what several disagree about: it would be the same for every image.
+
+    Raises
+    ------
+    ConfigurationError
+        `draws` is 1 and the score asks for ``mean_entropy`` or ``variance``.
+
+    Examples
+    --------
+    >>> check_draws("entropy", 1)
+    >>> check_draws("bald", 1)
+    Traceback (most recent call last):
+    alkit.errors.ConfigurationError: bald is about what several draws disagree on: got 1 draw. Try: alkit.Dropout(20).
+    """
+    function = named(score)
+    if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
+        name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
+        raise ConfigurationError(
+            f"{name} is about what several draws disagree on", got="1 draw", hint="alkit.Dropout(20)"
+        )
 
 
 _variance = variance  # the functions above have parameters of that name

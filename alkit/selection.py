@@ -37,14 +37,17 @@ def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
     Raises
     ------
     SelectionError
-        A score that is not finite, ids and scores of different lengths, repeated ids, `n` outside 0 to N.
+        A score that is not finite or no number, ids and scores of different lengths, repeated ids, `n` outside 0 to N.
 
     Examples
     --------
     >>> top_k(["c", "b", "a"], [0.5, 0.9, 0.5], n=2)
     ('b', 'a')
     """
-    values = np.asarray(scores, dtype=np.float64)
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as reason:
+        raise SelectionError(f"scores are no numbers ({reason})") from reason
     if values.shape != (len(ids),) or len(set(ids)) != len(ids):
         raise SelectionError(
             "ids and scores do not go together",

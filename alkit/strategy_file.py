@@ -148,7 +148,8 @@ def _part(value: object, features: FeatureExtractor | None, whole: str, path: st
     try:
         return _made(str(value["name"]), inside, features)
     except AlkitError as reason:
-        raise type(reason)(f"{_place(whole, path)}: {reason}") from reason
+        alike = type(reason).__init__ is AlkitError.__init__  # one of a plugin's own may be made of anything
+        raise (type(reason) if alike else ConfigurationError)(f"{_place(whole, path)}: {reason}") from reason
 
 
 def _place(whole: str, path: str) -> str:

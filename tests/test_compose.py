@@ -519,14 +519,14 @@ def test_a_partial_is_printed_by_name_and_with_what_it_is_given():
     assert repr(alkit.FromFunction(partial(nth, start=3))) == "FromFunction(partial(nth, start=3))"
     median = partial(torch.quantile, q=0.5)
     assert repr(alkit.Uncertainty("bald", alkit.Dropout(3), median)) == (
-        "Uncertainty(bald, Dropout(draws=3), reduction=partial(quantile, q=0.5))"
+        "Uncertainty('bald', Dropout(draws=3), reduction=partial(quantile, q=0.5))"
     )
 
 
 def test_what_has_a_name_is_kept_by_it():
-    assert alkit.Uncertainty("bald") == alkit.Uncertainty(scores.bald)
-    assert alkit.Uncertainty("bald", reduction="total") == alkit.Uncertainty("bald", reduction=scores.total)
-    assert alkit.Uncertainty("bald", reduction=scores.mean) == alkit.Uncertainty("bald")
+    assert alkit.Uncertainty("margin") == alkit.Uncertainty(scores.margin)
+    assert alkit.Uncertainty("margin", reduction="total") == alkit.Uncertainty("margin", reduction=scores.total)
+    assert alkit.Uncertainty("margin", reduction=scores.mean) == alkit.Uncertainty("margin")
     assert alkit.strategy("mc-dropout", score=scores.bald) == alkit.strategy("mc-dropout", score="bald")
 
 

@@ -276,6 +276,6 @@ def test_the_written_forms_that_records_and_caches_hold_stay_as_they_are():
         "is": "alkit_baselines.ssl_cluster:SSLCluster",
         "with": {"features": pretext, "clusters": 4},
     }
-    assert written(alkit.Uncertainty(alkit.scores.bald))["with"]["score"] == "bald"
+    assert written(alkit.Uncertainty(alkit.scores.margin))["with"]["score"] == "margin"
     assert written(Path("a/b")) == "a/b"
     assert written(Size.LARGE) == 2

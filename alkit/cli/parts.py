@@ -77,7 +77,7 @@ def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(f"--param gives {key} twice", got=pair, hint="leave one of them out")
         try:
             parameters[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             parameters[key] = text
     return parameters
 

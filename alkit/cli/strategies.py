@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +30,8 @@ def strategies(
     """
     from alkit.describe import describe, describe_all
 
-    found = describe_all() if name is None else [describe(name)]
+    with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
+        found = describe_all() if name is None else [describe(name)]
     if as_json:
         print(json.dumps([asdict(entry) for entry in found] if name is None else asdict(found[0]), indent=2))
     elif name is None:
@@ -46,7 +49,8 @@ def _list(found: list[Description]) -> None:
     for entry in found:
         start = "" if entry.problem else {True: "cold", False: "with a model", None: "depends"}[entry.starts_cold]
         does = f"[red]{escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
-        origin, needs = f"{entry.distribution} {entry.version}", ", ".join(entry.needs)
+        origin = f"{entry.distribution} {entry.version}"
+        needs = "" if entry.problem else "depends" if entry.needs is None else ", ".join(entry.needs)
         table.add_row(escape(entry.name), escape(origin), start, escape(needs), does)
     Console().print(table)
 
@@ -71,7 +75,9 @@ def _show(entry: Description) -> None:
         return
     console.print(escape(entry.summary))
     console.print(_START[entry.starts_cold])
-    if entry.needs:
+    if entry.needs is None:
+        console.print("What it needs depends on how it is made.")
+    elif entry.needs:
         console.print(escape(f"Needs {', '.join(entry.needs)}."))
     if not entry.parameters:
         console.print("It has no parameters.")

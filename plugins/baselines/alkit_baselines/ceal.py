@@ -60,7 +60,8 @@ class CEAL:
     Raises
     ------
     ConfigurationError
-        Less than one draw, a negative round or number, or a score that is none.
+        Less than one draw, one where the score is about what several disagree on, a negative round or number, or a
+        score that is none.
 
     Notes
     -----
@@ -105,13 +106,16 @@ class CEAL:
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("pseudo_from", 0), ("pseudo_step", 0)):
             check_whole(name, getattr(self, name), least)
-        _function(self.score)
+        from alkit import scores  # brings torch, which listing the strategies does not need
+
+        object.__setattr__(self, "score", scores.kept(self.score))
+        scores.check_draws(self.score, self.draws)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the three groups one after the other, what each image stands for, and the pseudo-labels wanted."""
         from alkit import Dropout, scores
 
-        uncertainty = shuffled(view.scores(_function(self.score), Dropout(self.draws), scores.total), rng)
+        uncertainty = shuffled(view.scores(scores.named(self.score), Dropout(self.draws), scores.total), rng)
         chosen = groups(uncertainty, n)
         wanted = pseudo_budget(view.round, self.pseudo_from, self.pseudo_step)
         return Selection(
@@ -119,12 +123,6 @@ class CEAL:
             stands_for=tuple(in_words(group, uncertainty[id]) for id, group in chosen.items()),
             pseudo_labels=tuple(certain(histogram(uncertainty), chosen, wanted)),
         )
-
-
-def _function(score: str | Callable[..., Any]) -> Callable[..., Any]:
-    from alkit import scores  # brings torch, which listing the strategies does not need
-
-    return scores.named(score)
 
 
 def shuffled(uncertainty: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:

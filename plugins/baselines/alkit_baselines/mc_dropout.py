@@ -46,7 +46,8 @@ class MCDropout:
     UnknownNameError
         There is no score of that name.
     ConfigurationError
-        Less than one pass, or a score that is neither a name nor a function.
+        Less than one pass, one where the score is about what several disagree on, or a score that is neither a name
+        nor a function.
 
     Notes
     -----
@@ -76,9 +77,8 @@ class MCDropout:
             )
         from alkit import scores  # brings torch, which listing the strategies does not need
 
-        function = scores.named(self.score)
-        name = next((name for name, known in scores.NAMED.items() if known is function), self.score)
-        object.__setattr__(self, "score", name)
+        object.__setattr__(self, "score", scores.kept(self.score))
+        scores.check_draws(self.score, self.draws)
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate."""
