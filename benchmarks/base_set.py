@@ -246,15 +246,16 @@ def differences(dice: dict[Key, float], initials: Sequence[int]) -> Table:
         found = alkit.statistics.estimate(gaps)
         interval = "" if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
         cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}"]
-        lines.append([name, *(f"{gap:+.3f}" for gap in gaps), *cells, one_among(found.mean, of_sets, bool(beside))])
-    header = ["difference", *(f"weights {initial}" for initial in initials), "mean", "95 % interval", "p"]
-    return Table([*header, "p beside the random sets' own spread"], lines, title)
+        cells.append(one_among(found.mean, beside) if beside else "")
+        lines.append([name, *cells, *(f"{gap:+.3f}" for gap in gaps)])
+    header = ["difference", "mean", "95 % interval", "p", "p beside the random sets' own spread"]
+    return Table([*header, *(f"weights {initial}" for initial in initials)], lines, title)
 
 
-def one_among(gap: float, others: Sequence[float], asked: bool) -> str:
+def one_among(gap: float, others: Sequence[float]) -> str:
     """Return the p of one value that lies `gap` from the mean of others, by their spread (Student's t)."""
     spread = float(np.std(others, ddof=1)) * (1 + 1 / len(others)) ** 0.5
-    if not asked or not spread:
+    if not spread:
         return ""
     return f"{2 * stats.t.sf(abs(gap) / spread, len(others) - 1):.3f}"
 

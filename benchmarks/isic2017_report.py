@@ -9,7 +9,7 @@ compared. A seed's runs are compared with AVX2 where both have it, or else with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +79,7 @@ WITHIN = "paired t, within seeds"
 Results = dict["Arm", dict[int, dict[int, float]]]
 """Dice by arm, seed and number of labels; of AVX-512 instructions by :func:`elsewhere` of the arm."""
 
-NOTE = "† of some or all seeds with AVX-512 instructions; no difference is taken between those and AVX2"
+NOTE = "† is of AVX-512 instructions, in some seeds or all; no difference is taken between those and AVX2"
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,7 @@ def tables_of(results: Results, members: Results, profile: Profile) -> dict[str,
     tables = {
         "table1": table_1(results),
         "table1-differences": table_1_differences(results),
+        "table1-pretext": table_1_pretext(results),
         "table2": table_2(results, profile),
         "table2-differences": table_2_differences(results, profile),
     }
@@ -301,17 +302,26 @@ def table_1(results: Results) -> Table:
 
 
 def table_1_differences(results: Results) -> Table:
-    """Return Table I's differences, the paper's single ones beside ours within seeds."""
-    gaps = {
-        f"ssl-cluster - random, {weights}": (2 * place + 1, 2 * place) for place, weights in enumerate(isic2017.WEIGHTS)
-    } | {f"pretext - scratch, {method}": (2 + place, place) for place, method in enumerate(("random", "ssl-cluster"))}
-    header = ["labels", *(f"{name}: {whose}" for name in gaps for whose in ("paper", "ours"))]
+    """Return what SSL-cluster gains in Table I, the paper's single runs beside ours within seeds."""
+    places = {f"ssl-cluster - random, {weights}": (2 * n + 1, 2 * n) for n, weights in enumerate(isic2017.WEIGHTS)}
+    return gaps_of_table_1(results, places, "Table I, SSL-cluster - random")
+
+
+def table_1_pretext(results: Results) -> Table:
+    """Return what the pretext's weights gain in Table I, the paper's single runs beside ours within seeds."""
+    places = {f"pretext - scratch, {method}": (2 + n, n) for n, method in enumerate(("random", "ssl-cluster"))}
+    return gaps_of_table_1(results, places, "Table I, pretext - scratch")
+
+
+def gaps_of_table_1(results: Results, places: Mapping[str, tuple[int, int]], title: str) -> Table:
+    """Return differences between arms of Table I, by their places among its arms."""
+    header = ["labels", *(f"{name}: {whose}" for name in places for whose in ("paper", "ours"))]
     lines = [
         [
             str(labels),
             *(
                 cell
-                for a, b in gaps.values()
+                for a, b in places.values()
                 for cell in (
                     f"{paper[a] - paper[b]:+.3f}",
                     gap_at(results, ARMS_OF_TABLE_1[a], ARMS_OF_TABLE_1[b], labels),
@@ -321,7 +331,7 @@ def table_1_differences(results: Results) -> Table:
         for labels, paper in measured_of_table_1(results).items()
     ]
     found = [line for line in lines if any(line[2::2])]
-    return Table(header, found, f"Table I, differences: of Dice ({WITHIN}), and the paper's, of single runs")
+    return Table(header, found, f"{title}: differences of Dice ({WITHIN}), and the paper's, of single runs")
 
 
 def measured_of_table_1(results: Results) -> dict[int, tuple[float, ...]]:
@@ -338,7 +348,7 @@ def names_of_table_2(profile: Profile) -> list[str]:
     names = ["random"]
     for variant in VARIANTS_OF_TABLE_2:
         own = profile.variant(variant)
-        names.append(f"K={own.clusters}, {own.widths[-1] * own.pooling**2} features")
+        names.append(f"K={own.clusters}, {own.widths[-1] * own.pooling**2}")
     return names
 
 
@@ -349,7 +359,7 @@ def table_2(results: Results, profile: Profile) -> Table:
         return Table(["round"], [], title)
     header = ["round"]
     for name, arm in zip(names_of_table_2(profile), ARMS_OF_TABLE_2, strict=True):
-        header += [f"{name}: paper", f"ours{count(results, arm)}"]
+        header += [f"{name}: paper", f"{name}: ours{count(results, arm)}"]
     lines = [
         [
             str(round),
@@ -363,7 +373,7 @@ def table_2(results: Results, profile: Profile) -> Table:
     ]
     full = " and ".join(f"{512 * pooling**2}" for pooling in (1, 2))
     ours = " and ".join(f"{profile.widths[-1] * pooling**2}" for pooling in (1, 2))
-    return Table(header, lines, f"{title}; at the paper's size {full} features are what {ours} are here")
+    return Table(header, lines, f"{title}; {ours} features here are what {full} are at the paper's size")
 
 
 def table_2_differences(results: Results, profile: Profile) -> Table:
@@ -373,7 +383,7 @@ def table_2_differences(results: Results, profile: Profile) -> Table:
         [str(round), *(gap_at(results, arm, ARMS_OF_TABLE_2[0], labels) for arm in ARMS_OF_TABLE_2[1:])]
         for round, labels in enumerate(budgets_of_table_2(results))
     ]
-    title = f"Table II, differences: of Dice to random's, within seeds; {out_of_zero(lines)}"
+    title = f"Table II, differences: of Dice to random's, by clusters and features; {out_of_zero(lines)}"
     header = ["round", *(f"{name} - random" for name in names)]
     return Table(header, lines if any(runs_of(results, arm) for arm in ARMS_OF_TABLE_2[1:-1]) else [], title)
 
@@ -474,8 +484,9 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
 def penalties(results: Results, weights: str) -> Table:
     """Return the pairwise penalty matrix of the methods that have seeds enough."""
     title = (
-        f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05, for "
-        "no number of tests corrected); the first budget counts, where methods with a common start set are the same"
+        f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05, not "
+        "corrected for their number); the first budget counts, where methods with a common start set are the same; "
+        "nothing where fewer than five seeds are of the same instructions"
     )
     every = (*isic2017.METHODS, *isic2017.BEYOND)
     matrix = {a: {b: beaten(results, (a, weights, ""), (b, weights, "")) for b in every} for a in every}
@@ -653,7 +664,7 @@ def cluster_map(out: Path) -> Iterator[Block]:
         if (c.method, c.weights, c.variant, c.seed, c.round) == ("ssl-cluster", "scratch", "", 0, 0)
         for id in c.ids.split()
     }
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(6.2, 5.6), layout="constrained")
     axes = figure.subplots()
     for cluster in sorted({place.cluster for place in places}):
         own = sorted((place for place in places if place.cluster == cluster), key=lambda place: place.rank)
@@ -668,13 +679,15 @@ def cluster_map(out: Path) -> Iterator[Block]:
             str(cluster), (own[0].x, own[0].y), ha="center", va="center", fontsize=9, zorder=4,
             bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "lw": 1.5},
         )  # fmt: skip
-    axes.set(xticks=[], yticks=[], title="The pool by its self-supervised features (two principal components)")
+    axes.set(xticks=[], yticks=[], title="The pool by two principal components of its features")
     axes.set_aspect("equal")  # as far apart as the features are
     marked = f"the {len(chosen)} of SSL-cluster's start set are in full colour; " if chosen else ""
     yield Picture(
         figure,
         f"{len(places)} images as points, coloured by {max(place.cluster for place in places)} clusters",
-        f"Each point is an image; {marked}a cluster's number stands at the image nearest to its centre. Seed 0.",
+        f"Each point is an image; {marked}a cluster's number stands at the image nearest to its centre. "
+        "Features are the pretext's of seed 0.",
+        least=340,
     )
     sizes = [sum(place.cluster == cluster for place in places) for cluster in sorted({p.cluster for p in places})]
     yield Table(["cluster", *map(str, range(1, len(sizes) + 1))], [["images", *map(str, sizes)]], "Sizes")
@@ -705,9 +718,12 @@ def sheets(out: Path, name: str, data: Path | None, shown: int = 12) -> Iterator
         masks = {id: np.asarray(Image.open(data / "masks" / f"{id}.png").convert("L")) > 127 for id in ids}
         when = f"the first {len(ids)} of round {choice.round}"
         yield Picture(
-            contact_sheet(pool, ids, masks=masks, captions={id: short(id) + clusters.get(id, "") for id in ids}),
+            contact_sheet(
+                pool, ids, masks=masks, captions={id: short(id) + clusters.get(id, "") for id in ids}, columns=4
+            ),
             f"{choice.method}'s choice: {', '.join(map(short, ids))}, with outlines of the lesions",
             f"{choice.method}: {when}, in the order of its choice. Outlines are the true masks, which it did not see.",
+            least=340,
         )
 
 

@@ -157,7 +157,7 @@ nav ul { columns: 16rem; padding: 0; margin: 0; list-style: none; font-size: .95
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 .caption { color: var(--faint); font-size: .9rem; margin: 1rem 0 -.6rem; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
                  white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
 thead th, thead th:first-child { background: var(--shade); white-space: normal; vertical-align: bottom; }
