@@ -391,6 +391,12 @@ def test_the_score_and_the_number_of_draws_can_be_set():
     assert view.question == (alkit.scores.edt_variance_both_sides, alkit.Dropout(7), alkit.scores.total)
 
 
+def test_a_score_that_has_a_name_is_kept_by_it():
+    assert CEAL(score=alkit.scores.edt_variance) == CEAL()
+    assert CEAL(score=alkit.scores.edt_variance_both_sides).score == "edt-variance-both-sides"
+    assert CEAL(draws=1, score="entropy").draws == 1
+
+
 def test_a_value_on_a_border_belongs_to_the_upper_bin_and_the_highest_to_the_last():
     u = {f"{k}": 1.0 + k for k in range(81)}
     assert binned(u, 80) == {f"{k}": min(k, 79) for k in range(81)}
@@ -408,6 +414,7 @@ def test_a_value_on_a_border_belongs_to_the_upper_bin_and_the_highest_to_the_las
         {"pseudo_step": -1},
         {"pseudo_step": "20"},
         {"score": "edt-varience"},
+        {"draws": 1},
     ],
 )
 def test_parameters_that_cannot_be_are_refused(arguments):

@@ -86,6 +86,10 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--epochs", "many"], "whole numbers"),
         (["--strategy", "ssl-cluster", "--param", "clusters"], "key=value"),
         (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),
+        (
+            ["--strategy", "ssl-cluster", "--param", "clusters={[1]: 2}"],
+            "clusters of strategy 'ssl-cluster' is of another",
+        ),
         (["--classes", "one"], "classes"),
         (["--pattern", "{id}_segmentation.png"], "_segmentation.png"),
         (["--test-fraction", "1.5"], "split"),

@@ -421,6 +421,10 @@ def says(function, **attributes):
         lambda: alkit.Uncertainty(scores.entropy, reduction=3),
         lambda: alkit.Mix({first: 1, alkit.FromFunction(first): 2}),
         lambda: alkit.FromFunction(says(first, needs="dropout")),
+        lambda: alkit.Uncertainty(int),
+        lambda: alkit.Uncertainty("bald"),
+        lambda: alkit.Uncertainty(scores.variance),
+        lambda: alkit.Uncertainty("edt-variance", alkit.Dropout(1)),
     ],
 )
 def test_what_cannot_be_composed_is_refused_when_it_is_made(wrong):
@@ -437,6 +441,13 @@ def test_more_images_than_there_are_cannot_be_chosen(whole):
     view.labels = {id: int(id[0] > "b") for id in view.ids}
     with pytest.raises(alkit.SelectionError, match="not so many"):
         whole.select(view, 9, rng())
+
+
+class BreaksItsType:
+    """Returns ids as a function may, and no selection."""
+
+    def select(self, view, n, rng):
+        return view.candidates[:n]
 
 
 @dataclass(frozen=True)
@@ -459,6 +470,9 @@ class Breaks:
         (lambda view: alkit.Mix({Named("a"): 1, Breaks(stranger=view.candidates[0]): 1}), "not offered"),
         (lambda view: alkit.Mix({Breaks(more=1): 1, Breaks(more=-1): 1}), "another number"),
         (lambda view: alkit.DuplicatesLast(Breaks(more=-1), FEATURES), "another number"),
+        (lambda view: alkit.Then(Breaks(more=-1), first, after=9), "Breaks chose another number"),
+        (lambda view: alkit.Then(Breaks(stranger="nobody"), first, after=9), "not offered"),
+        (lambda view: alkit.Then(BreaksItsType(), first, after=9), "BreaksItsType returned no selection"),
         (lambda view: alkit.DuplicatesLast(Breaks(stranger="a2"), FEATURES), "not offered"),
         (lambda view: alkit.FromFunction(Breaks(more=1).select), "another number"),
         (lambda view: alkit.FromFunction(says(lambda view, n, rng: [0, 1, 2, 3])), "look like positions"),
@@ -521,6 +535,53 @@ def test_a_partial_is_printed_by_name_and_with_what_it_is_given():
     assert repr(alkit.Uncertainty("bald", alkit.Dropout(3), median)) == (
         "Uncertainty('bald', Dropout(draws=3), reduction=partial(quantile, q=0.5))"
     )
+
+
+def test_one_draw_is_refused_only_where_it_would_score_all_images_alike():
+    alkit.Uncertainty("entropy", alkit.Dropout(1))
+    alkit.Uncertainty("bald", alkit.Members())
+    alkit.Uncertainty("bald", OwnDraws())
+
+
+class OwnDraws:
+    """A sampler that alkit has never seen, and that says nothing."""
+
+    def sample(self, posterior, stream):
+        return posterior.dropout(2, stream)
+
+
+@dataclass(frozen=True)
+class ThirdDraws(OwnDraws):
+    """One that says what it needs."""
+
+    needs = ("dropout", "heads")
+
+
+@dataclass(frozen=True)
+class MoreDropout(alkit.Dropout):
+    """A kind of dropout."""
+
+
+def test_a_sampler_says_what_it_needs_and_so_does_one_that_inherits_it():
+    assert alkit.Uncertainty("bald", OwnDraws()).needs == ()
+    assert alkit.Uncertainty("bald", ThirdDraws()).needs == ("dropout", "heads")
+    assert alkit.Uncertainty("bald", MoreDropout(3)).needs == ("dropout",)
+    assert alkit.Uncertainty(scores.head_disagreement, MoreDropout(3)).needs == ("heads",)
+
+
+def test_needs_that_are_text_are_refused_before_anybody_labels(world):
+    with pytest.raises(alkit.ConfigurationError, match="what Named needs is no tuple of names: got 'members'"):
+        world.experiment(strategy=Named("a", needs="members"))
+
+
+@pytest.mark.parametrize("whole", [lambda part: alkit.Filter(part, first), lambda part: alkit.Stochastic(part)])
+def test_scores_that_are_text_are_an_error_of_alkit(whole):
+    class Text(Named):
+        def scores(self, view):
+            return dict.fromkeys(view.candidates, "high")
+
+    with pytest.raises(alkit.SelectionError, match="scores are no numbers"):
+        whole(Text("a")).select(numbered(9), 2, rng())
 
 
 def test_what_has_a_name_is_kept_by_it():

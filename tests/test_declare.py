@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, Flag, IntEnum
 from functools import partial, update_wrapper, wraps
@@ -225,9 +226,14 @@ class Rich:
     colour: Colour = Colour.RED
     size: Size = Size.SMALL
     numbers: list[int] = field(default_factory=list)
+    table: dict[str, list[int]] = field(default_factory=dict)
+    places: Mapping[Size, Path] | None = None
 
 
-RICH = Rich(Path("a/b"), Path("c"), (Path("d"),), "e", frozenset("xyz"), Colour.BLUE, Size.LARGE, [1, 2])
+RICH = Rich(
+    Path("a/b"), Path("c"), (Path("d"),), "e", frozenset("xyz"), Colour.BLUE, Size.LARGE, [1, 2],
+    {"a": [1, 2], "b": []}, {Size.SMALL: Path("f")},
+)  # fmt: skip
 
 
 def test_paths_sets_enumerations_and_lists_come_back_as_a_dataclass_declares_them():

@@ -80,6 +80,46 @@ def test_a_plugin_that_cannot_be_imported_is_shown_with_its_reason_and_breaks_no
     assert [entry["name"] for entry in json.loads(told(capsys, "strategies", "--json"))] == ["broken", "fine"]
     assert "cannot be imported" in " ".join(told(capsys, "strategies").replace("│", " ").split())
     assert "no_such_module" in told(capsys, "strategies", "broken")
+    said = json.loads(told(capsys, "strategies", "broken", "--json"))
+    assert (said["starts_cold"], said["needs"]) == (None, None)  # nobody knows
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_json(installed, capsys, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "talks.py").write_text("print('hello')\ndef make():\n    'Talk.'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(point("talks", "a", "talks:make"))
+    with pytest.raises(SystemExit):
+        main(["strategies", "--json"])
+    said = capsys.readouterr()
+    assert [entry["name"] for entry in json.loads(said.out)] == ["talks"]
+    assert "hello" in said.err
+
+
+class NeedsText:
+    """Says a word where it should say words."""
+
+    needs = "members"
+
+
+class NeedsByProperty:
+    """Needs this or that."""
+
+    @property
+    def needs(self):
+        return ("members",)
+
+
+def test_needs_that_are_text_are_a_problem_and_those_of_a_property_depend(installed, capsys):  # noqa: F811
+    installed(point("text", "a", f"{__name__}:NeedsText"), point("property", "a", f"{__name__}:NeedsByProperty"))
+    assert "what NeedsText needs is no tuple of names" in describe("text").problem
+    assert (describe("property").needs, describe("property").problem) == (None, "")
+    assert "depends" in told(capsys, "strategies")
+    assert "What it needs depends on how it is made." in told(capsys, "strategies", "property")
+
+
+def test_a_docstring_is_shown_without_the_roles_of_sphinx(capsys):
+    assert ":class:" not in told(capsys, "strategies", "ssl-cluster")
+    assert "alkit.Reconstruction, the" in describe("ssl-cluster").parameters[0].meaning
 
 
 def test_all_baselines_explain_each_of_their_parameters():

@@ -1,7 +1,7 @@
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, Literal
@@ -254,6 +254,88 @@ def test_a_distribution_may_be_spelt_in_any_way_that_pip_takes(installed):
         plugins.found("pluga:mine")
 
 
+def test_a_function_registered_as_it_is_is_an_error_that_says_how_to(installed):
+    installed(point("bare", "a", f"{HERE}:choose"))
+    with pytest.raises(
+        alkit.ConfigurationError, match=r"needs a value for view, n, rng\. Try: register a function that"
+    ):
+        alkit.strategy("bare")
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Fails where a plugin's own code may fail."""
+
+    where: str = "select"
+    starts_cold: bool = True
+
+    def __post_init__(self):
+        if self.where == "init":
+            raise ValueError("no weights at x.pt")
+        if self.where == "exit":
+            sys.exit("no GPU")
+
+    def select(self, view, n, rng):
+        return view.scored["a"]
+
+    def scores(self, view):
+        return {}["b"]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"), [("init", "ValueError: no weights at x.pt"), ("exit", "SystemExit: no GPU")]
+)
+def test_what_a_factory_raises_is_said_to_be_its_own_and_the_cause_is_kept(installed, where, words):
+    installed(point("fails", "plug-in", f"{HERE}:Fails"))
+    with pytest.raises(alkit.ConfigurationError, match=f"'fails' of plug-in cannot be made .{words}") as caught:
+        alkit.strategy("fails", where=where)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("whole", "words"),
+    [
+        (lambda: Fails(), "Fails of plug-in failed .AttributeError"),
+        (lambda: alkit.Then(Fails(), Fails(), after=9), "Fails of plug-in failed .AttributeError"),
+        (lambda: alkit.Filter(Fails(), alkit.strategy("alkit:random")), "Fails of plug-in failed .KeyError: 'b'"),
+        (lambda: lambda view, n, rng: {}["c"], "the function <lambda> of plug-in failed .KeyError: 'c'"),
+    ],
+    ids=["strategy", "part", "ranking", "function"],
+)
+def test_what_a_strategy_raises_when_it_chooses_is_said_to_be_its_own(installed, world, whole, words):
+    strategy = whole()
+    installed(point("fails", "plug-in", f"{HERE}:Fails"))
+    with pytest.raises(alkit.SelectionError, match=words) as caught:
+        world.experiment(strategy=strategy).ask(3)
+    assert isinstance(caught.value.__cause__, LookupError | AttributeError)
+
+
+@pytest.fixture
+def besides(installed):
+    """Pretend that these entry points are installed besides alkit's own."""
+    return lambda *points: installed(*entry_points(group=plugins.GROUP), *points)
+
+
+def test_the_start_set_is_drawn_by_alkits_own_random_whatever_else_is_called_so(besides, world, tmp_path):
+    warm = alkit.strategy("mc-dropout")
+    before = world.experiment(tmp_path / "r.db", warm).ask(4)
+    besides(point("random", "other", f"{HERE}:Fails"))
+    assert "other:random" in alkit.strategies()
+    assert world.experiment(tmp_path / "r.db", warm).ask(4) == before
+    assert world.experiment(tmp_path / "s.db", warm).ask(4) == before
+
+
+def test_without_the_baselines_an_experiment_runs_and_says_where_it_needs_a_start(installed, world):
+    installed()
+    first, second = world.experiment(strategy=choose).run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
+    assert (len(first.ids), second.n_labels) == (4, 7)
+    with pytest.raises(
+        alkit.ConfigurationError, match=r"needs a trained model.*initial= .* a function of view, n and rng"
+    ):
+        world.experiment(strategy=Fails(starts_cold=False))
+    world.experiment(strategy=Fails(starts_cold=False), initial=choose).ask(3)
+
+
 def three():
     """Return no strategy."""
     return 3
@@ -347,6 +429,7 @@ class Nested:
     folder: Path | None = None
     mode: Mode = Mode.SOFT
     either: list[int] | tuple[int, ...] = field(default=())
+    table: dict[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
     select = choose
 
@@ -357,8 +440,10 @@ def test_lists_and_texts_become_what_the_strategy_declares_so_that_it_comes_back
     assert made == Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,))
     assert built(written(made), {HERE, "alkit"}) == made
     assert hash(made) == hash(Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,)))
-    with pytest.raises(alkit.ConfigurationError, match="names of strategy"):
-        alkit.strategy("nested", names=[3])
+    assert alkit.strategy("nested", table={"a": [1]}) == Nested(table={"a": (1,)})
+    for wrong in ({"names": [3]}, {"table": {"a": [0.5]}}, {"table": [1]}):
+        with pytest.raises(alkit.ConfigurationError, match=f"{next(iter(wrong))} of strategy"):
+            alkit.strategy("nested", **wrong)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,31 @@ class Weighted:
         return view.candidates[:n]
 
 
+class NoWeightsError(alkit.AlkitError):
+    """An error of a plugin's own, made of other things than alkit's."""
+
+    def __init__(self, path, code):
+        super().__init__(f"no weights at {path}, {code}")
+
+
+def own_error(path: str = "x.pt"):
+    """Raise an error of its own."""
+    raise NoWeightsError(path, 3)
+
+
+def python_error():
+    """Raise an error of Python."""
+    raise KeyError("weights")
+
+
+def test_whatever_a_plugin_raises_is_reported_with_the_table_it_is_in(tmp_path, installed):  # noqa: F811
+    installed(point("own", "plug-in", f"{__name__}:own_error"), point("python", "plug-in", f"{__name__}:python_error"))
+    for name, words in (("own", "no weights at x.pt, 3"), ("python", "'python' of plug-in cannot be made .*weights")):
+        text = f'name = "filter"\n{MARGIN}\nthen = {{ name = "{name}" }}'
+        with pytest.raises(alkit.ConfigurationError, match=rf"s\.toml, at then: .*{words}"):
+            read_strategy(written_to(tmp_path, text))
+
+
 MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
 
 
@@ -224,6 +249,7 @@ def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, te
         ('name = "mc-dropout"\ndrws = 3', "'draws'"),
         ('name = "mc-dropout"\ndraws = 3.5', "draws .*another type"),
         ('name = "mc-dropout"\nscore = "bold"', "'bald'"),
+        ('name = "uncertainty"\nscore = "bald"', "bald is about what several draws disagree on"),
         ('name = "then"\nafter = 3', "needs a value for cold, warm"),
         ('name = "dropout"', "no strategy"),
         ('name = "mix"\nparts = [{ share = 1 }]', "tables"),

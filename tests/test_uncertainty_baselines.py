@@ -102,7 +102,10 @@ def test_an_unknown_score_suggests_the_nearest(name, hint):
         MCDropout(score=name)
 
 
-@pytest.mark.parametrize("arguments", [{"draws": 0}, {"draws": 2.5}, {"draws": True}, {"score": 3}, {"score": None}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"draws": 0}, {"draws": 2.5}, {"draws": True}, {"score": 3}, {"score": None}, {"draws": 1, "score": "bald"}],
+)
 def test_parameters_that_cannot_be_are_refused(arguments):
     with pytest.raises(alkit.ConfigurationError):
         MCDropout(**arguments)
