@@ -584,24 +584,17 @@ def about(measured: Sequence[Row], profile: Profile, out: Path) -> Iterator[Bloc
         ["setting", "value"], [[key, str(value)] for key, value in asdict(profile).items()], "The profile's numbers"
     )
     learner, _ = isic2017.parts(isic2017.Run("ensemble-s", "pretext", 0), profile, "auto")
-    ours = [
-        ["loss", "cross-entropy + Dice, over both classes and the batch"],
-        ["optimiser", "Adam, anew each round, no weight decay"],
-        *parts_of(written(learner), "learner"),
-    ]
-    yield Table(
-        ["part", "value"], ours, "The learner, with all that some arms have: an ensemble's members, a pretext's weights"
+    yield Text(
+        "The learner, with all that some arms have: an ensemble's members, a pretext's weights. The loss is "
+        "cross-entropy + Dice, over both classes and the batch; the optimiser Adam, anew each round, without weight decay."
     )
+    yield Code("\n".join(settings(written(learner), "learner")))
+    yield Text("The strategies. Self-supervised features are those of the learner's pretext.")
     lines = []
     for method in (*isic2017.METHODS, *isic2017.BEYOND):
         _, strategy = isic2017.parts(isic2017.Run(method, "scratch", 0), profile, "auto")
-        lines += parts_of(written(strategy), method)
-    pretext = ".features."
-    yield Table(
-        ["part", "value"],
-        [line for line in lines if pretext not in line[0]],
-        "The strategies; self-supervised features are those of the learner's pretext",
-    )
+        lines += settings(written(strategy), method, ("features",))
+    yield Code("\n".join(lines))
     yield Table(
         [
             "commit",
@@ -643,14 +636,14 @@ def origins(measured: Sequence[Row], out: Path) -> list[list[str]]:
     return lines
 
 
-def parts_of(entry: object, name: str) -> list[list[str]]:
-    """Return a part's settings and its parts', a line each, by their place."""
-    if isinstance(entry, dict) and ("is" in entry or "partial" in entry):
-        inner = entry.get("partial", {})
-        what = entry.get("is", inner.get("named", "") if isinstance(inner, dict) else "")
-        settings = [line for key, value in entry.get("with", {}).items() for line in parts_of(value, f"{name}.{key}")]
-        return [[name, str(what)], *settings]
-    return [[name, str(entry)]]
+def settings(entry: object, name: str, short: Sequence[str] = ()) -> list[str]:
+    """Return a part's settings and its parts', a line each, further in by their depth; of some, the name alone."""
+    if not isinstance(entry, dict) or not {"is", "partial"} & set(entry):
+        return [f"{name}: {entry}"]
+    inner = entry.get("partial", {})
+    what = entry.get("is", inner.get("named", "") if isinstance(inner, dict) else "")
+    within = {} if name in short else entry.get("with", {})
+    return [f"{name}: {what}", *(f"  {line}" for key in within for line in settings(within[key], key, short))]
 
 
 def cluster_map(out: Path) -> Iterator[Block]:
@@ -690,7 +683,9 @@ def cluster_map(out: Path) -> Iterator[Block]:
         least=340,
     )
     sizes = [sum(place.cluster == cluster for place in places) for cluster in sorted({p.cluster for p in places})]
-    yield Table(["cluster", *map(str, range(1, len(sizes) + 1))], [["images", *map(str, sizes)]], "Sizes")
+    yield Table(
+        ["cluster", *map(str, range(1, len(sizes) + 1))], [["images", *map(str, sizes)]], "How large the clusters are"
+    )
 
 
 def sheets(out: Path, name: str, data: Path | None, shown: int = 12) -> Iterator[Block]:

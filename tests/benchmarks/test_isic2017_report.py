@@ -22,12 +22,12 @@ from isic2017_report import (
     origins,
     other_arithmetic,
     out_of_zero,
-    parts_of,
     penalties,
     probability,
     results_of,
     saved,
     section_of,
+    settings,
     sheets,
     sign,
     table_1,
@@ -252,16 +252,15 @@ def test_rows_say_what_they_were_computed_with_where_it_is_known(measured, out):
     assert origins(measured, out)[0][3:] == ["3.11", "2", "1", "1", "AVX2", "a" * 12, "b" * 12]
 
 
-def test_settings_are_listed_by_their_place():
+def test_settings_are_listed_by_their_depth():
     learner = {"is": "a:Ensemble", "with": {"members": 5, "learner": {"is": "a:L", "with": {"lr": 0.1}}}}
-    assert parts_of(learner, "learner") == [
-        ["learner", "a:Ensemble"],
-        ["learner.members", "5"],
-        ["learner.learner", "a:L"],
-        ["learner.learner.lr", "0.1"],
-    ]
+    assert settings(learner, "learner") == ["learner: a:Ensemble", "  members: 5", "  learner: a:L", "    lr: 0.1"]
     network = {"partial": {"named": "a:UNet"}, "args": [], "with": {"widths": [8]}}
-    assert parts_of(network, "network") == [["network", "a:UNet"], ["network.widths", "[8]"]]
+    assert settings(network, "network") == ["network: a:UNet", "  widths: [8]"]
+    assert settings({"is": "a:S", "with": {"features": network}}, "s", ("features",)) == [
+        "s: a:S",
+        "  features: a:UNet",
+    ]
 
 
 def test_penalties_are_of_the_row_against_the_column():
@@ -460,5 +459,5 @@ def test_the_page_shows_a_panel_at_a_time_and_says_what_contradicts(measured, tm
     assert "From scratch: mean Dice over seeds" in page
     assert "From the pretext&#39;s weights: mean Dice over seeds" in page
     assert "scratch seed 1: one network, one start set, and unequal Dice in round 0" in page
-    for said in ("not recorded", "learner.learner.batch", "cross-entropy + Dice", "ceal.draws", "learner.members"):
+    for said in ("not recorded", "    batch: 10", "cross-entropy + Dice", "  draws: 20", "  members: 5"):
         assert said in page
