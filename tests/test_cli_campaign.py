@@ -244,6 +244,16 @@ def test_what_cannot_be_done_is_said_in_one_line(place, capfd, arguments, messag
     assert not Path("d.db").exists()
 
 
+def test_a_file_whose_name_is_no_text_is_reported_like_any_other(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    paint(asked()[0])
+    Path(os.fsdecode(b"exchange/ann/\xff.png")).touch()
+    said = printed(capfd, "tell", "c.db")
+    assert "New answers: 1" in said
+    assert "\\udcff.png: there is no query" in said
+
+
 def test_other_options_change_a_campaign_until_something_was_asked(place, capfd):
     assert start("--strategy", "random") == 0
     assert start("--strategy", "ssl-cluster") == 0

@@ -233,7 +233,9 @@ def test_a_folder_of_another_campaign_is_not_mixed_with_this_one(tmp_path):
 def test_a_damaged_query_is_named_and_not_written_over(tmp_path):
     oracle_in(tmp_path).ask([query(0)])
     path = tmp_path / query(0).key / "query.json"
-    for content in (b"{", b"[]", b'{"version": 2}', b"\xff"):
+    whole = path.read_bytes()
+    endless = whole.replace(b'"rank": 0', b'"rank": 1e999')
+    for content in (b"{", b"[]", b'{"version": 2}', b"\xff", endless, b"[" * 100_000):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"query\.json is no longer what alkit wrote.*remove it"):
             oracle_in(tmp_path).ask([query(0)])
@@ -324,13 +326,21 @@ def test_a_file_is_left_alone_until_it_is_at_rest(place):
     path = answer(place, query(0), at=time.time())
     oracle = oracle_in(place, settle=0.5)
     assert list(oracle.poll()) == []
-    assert "it may be half-written: it changed 0." in oracle.unread()[path]
+    assert (
+        "it may be half-written: it has just changed, and is read when it was left alone 0.5 s"
+        in (oracle.unread()[path])
+    )
     deadline = time.monotonic() + 10
     while not (answers := list(oracle.poll())) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [one.id for one in answers] == ["0000"]
     assert time.time() - path.stat().st_mtime >= 0.5
     assert oracle.unread() == {}
+
+
+def test_a_file_from_the_future_is_read_at_once(place):
+    answer(place, query(0), at=time.time() + 7200)
+    assert [one.id for one in oracle_in(place, settle=2).poll()] == ["0000"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_time(place, monkeypatch):

@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with 0 only on success."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    # A file's name need be no text, and a terminal need not know all letters.
+    if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
+        reconfigure(errors="backslashreplace")
     try:
         app([argument for argument in arguments if argument != "--debug"], prog_name="alkit")
     except StoppedError as reason:

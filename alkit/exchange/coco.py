@@ -184,7 +184,7 @@ def _decoded(path: Path) -> list[Marked]:
         raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
     except RecursionError as reason:
         raise DataError(f"{path} is no COCO file", got="too many brackets") from reason
-    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as reason:
         told = f"no {reason}" if isinstance(reason, KeyError) else reason
         raise DataError(f"{path} is no COCO file", got=told, expected="images, categories and annotations") from reason
     return [Marked(name, size, tuple(regions[id])) for id, (name, size) in images.items()]

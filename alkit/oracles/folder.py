@@ -435,9 +435,9 @@ class FolderOracle:
             return "it has just gone"
         if not facts.st_size and _ending(path.name) in MASKS:
             return "it is empty"
-        age = time.time() - facts.st_mtime
-        if age < self.settle:
-            return f"it may be half-written: it changed {age:.1f} s ago, and is read after {self.settle:g} s"
+        # A time far in the future is that of a clock that goes wrong, and says nothing.
+        if abs(time.time() - facts.st_mtime) < self.settle:
+            return f"it may be half-written: it has just changed, and is read when it was left alone {self.settle:g} s"
         return None
 
     def _answer(self, entry: _Entry, query: Query) -> Answer | None:
@@ -570,7 +570,7 @@ def _read_query(path: Path) -> Query:
         if query.key != path.parent.name:
             raise ValueError(f"query {query.key!r}")
         return query
-    except (OSError, KeyError, TypeError, ValueError) as reason:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
         raise DataError(
             f"{path} is no longer what alkit wrote", got=reason, hint="remove it, and hand the query over again"
         ) from reason
@@ -631,5 +631,5 @@ def _shown_on(path: Path) -> set[str]:
     try:
         with Image.open(path) as image:
             return set(json.loads(image.info.get("alkit", "[]")))
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, TypeError, ValueError, SyntaxError, RecursionError):
         return set()

@@ -370,6 +370,7 @@ def test_a_damaged_annotation_makes_its_image_invalid_and_no_other(tmp_path, fou
             "two images have one id",
         ),
         (b'{"images": [{"id": [], "file_name": "a", "height": 1, "width": 1}]}', "no COCO file"),
+        (b'{"images": [{"id": 1, "file_name": "a", "height": Infinity, "width": 1}]}', "no COCO file"),
     ],
 )
 def test_what_is_no_coco_file_is_named(tmp_path, content, message):
