@@ -58,7 +58,7 @@ class Answers:
         for answer in answers:
             try:
                 drafts.append((answer, self._draft(answer, ever_asked, spec)))
-            except AlkitError as reason:
+            except (DataError, QueryError) as reason:  # and no others: a full disk is nobody's wrong answer
                 drafts.append((answer, reason))
         taken: list[Answer] = []
         unchanged: list[Answer] = []
@@ -72,12 +72,16 @@ class Answers:
                     if isinstance(draft, AlkitError):
                         raise draft
                     entry = self._settled(draft, answer, before, revise=True)
-                except AlkitError as reason:
+                except _SentBackError as reason:
+                    refused.append((answer, str(reason)))
+                    continue  # it is recorded, with the reason
+                except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
                     entry = _invalid(answer, str(reason), before) if answer.id in ever_asked else None
                 else:
                     last = before.last(answer.id, answer.annotator)
                     new = entry is not None and (last is None or entry.revision > last.revision)
+                    new = new and not (entry and last and self._same(last, entry))  # said again, at a later time
                     (taken if new else unchanged).append(answer)
                 if entry is not None:
                     before.add(entry)  # an image may be answered twice in one call
@@ -108,8 +112,11 @@ class Answers:
     def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:
         """Return the draft with its revision, None where the record has it already, or raise what is wrong with it."""
         own, last = before.of(draft.id, draft.annotator), before.last(draft.id, draft.annotator)
+        again = last is not None and self._same(last, draft)
+        if again and last is not None and last.rejected is not None:
+            raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="correct it")
         if draft.revision == UNKNOWN:
-            if last is not None and self._same(last, draft):
+            if again:
                 return None
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"{draft.annotator!r} has no answer for {draft.id!r} to take back")
@@ -131,7 +138,7 @@ class Answers:
         # Of an image that was asked for again, the answer may be to an earlier query, with a pre-label of its own.
         label = draft.label
         untouched = label is not None and any(self.labels.same(one, label) for one in before.prelabels[draft.id])
-        if untouched and not answer.confirmed:
+        if untouched and not answer.confirmed and not again:
             raise LabelError(
                 f"the label of {draft.id!r} is its pre-label, untouched",
                 hint="if it is right as it is, say that it is confirmed",
@@ -146,6 +153,10 @@ class Answers:
     @cached_property
     def _ids(self) -> frozenset[str]:
         return frozenset(self.pool.ids)
+
+
+class _SentBackError(LabelError):
+    """An answer that was sent back has come again as it was."""
 
 
 class _Before:

@@ -464,7 +464,8 @@ class Experiment:
     def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the figures with the round.
 
-        A record whose :meth:`rounds` are measured on another test set keeps those figures; these are only returned.
+        A record whose :meth:`rounds` are measured on another test set, or on labels held out, keeps those figures; these
+        are only returned.
 
         Raises
         ------
@@ -480,7 +481,7 @@ class Experiment:
             self._check_test(test)
             begun = time.perf_counter()
             metrics = self._measure(self._predictor(), test, oracle, poll)
-            if self._settings.measures_on(test):
+            if self._settings.measures_on(test) and not rounds[-1].n_held_out:
                 seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
                 self._store.measure_round(rounds[-1].round, metrics, seconds)
             return metrics

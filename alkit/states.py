@@ -175,12 +175,14 @@ def standings(
 def _state(entry: Asked, theirs: Sequence[Recorded], left: int, used: bool, now: Sequence[str | None] | None) -> State:
     counted = [answer for answer in theirs if answer.counts]
     labels = [answer for answer in counted if answer.kind == "label"]
-    if left and any(answer.rejected is not None for answer in theirs):
-        return State.REJECTED
+    if left and any(answer.rejected is not None and answer.told_at >= entry.asked_at for answer in theirs):
+        return State.REJECTED  # of this query, and not of an earlier one for the same image
     if left:
         return State.PARTIAL if counted else State.PENDING if entry.sent_at is None else State.ASKED
     if labels and [answer.label for answer in _in_order(labels)] == now:
         return State.CONSUMED
     if labels:
         return State.STALE if used else State.ANSWERED
+    if now is not None:
+        return State.STALE  # what the last model has learnt from is a label no longer
     return State.SKIPPED if counted else State.CANCELLED

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -29,6 +30,8 @@ from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.files import abandoned, ensured, write_atomically
 from alkit.states import Asked, Recorded
 from alkit.types import Query, RoundResult
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 3
 """Version of the tables below; a record of another version is refused."""
@@ -365,7 +368,10 @@ class Store:
             rows = [{"number": number, "first": result.round, "last": result.round} for number in news]
             insert(connection, _consumed, rows)
         _sweep(self.files, [file for file in self.files.glob("*.model") if file.name != name])
-        self._back_up()
+        try:
+            self._back_up()
+        except StoreError as reason:  # the round is recorded all the same
+            log.warning("no backup after round %d: %s", result.round, reason)
 
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record what an evaluation of a committed round's model gave."""
@@ -459,7 +465,7 @@ class Store:
             insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
             return
         missing = set(_tables.tables) - present
-        if missing:
+        if "facts" in missing:
             raise StoreError(
                 f"{self.path} is a database, but no record of alkit's",
                 got=f"no table {', '.join(sorted(missing))}",
@@ -467,7 +473,8 @@ class Store:
             )
         try:
             schema = connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == "schema"))
-            broken = [] if schema != SCHEMA else [row for table in TABLES for row in _broken(connection, table)]
+            whole = schema == SCHEMA and not missing
+            broken = [row for table in TABLES for row in _broken(connection, table)] if whole else []
         except (ValueError, TypeError) as reason:  # from a text that is no JSON any more, or no text
             raise StoreError(f"{self.path} is damaged: a value is not what was written ({reason})", hint=REPAIR) from (
                 reason
@@ -478,6 +485,8 @@ class Store:
                 got=f"schema {schema}",
                 expected=SCHEMA,
             )
+        if missing:
+            raise StoreError(f"{self.path} is damaged: no table {', '.join(sorted(missing))}", hint=REPAIR)
         if broken:
             raise StoreError(
                 f"{self.path} is damaged: {len(broken)} rows are not what was written, the first a row of {broken[0]}",

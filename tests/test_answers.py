@@ -231,10 +231,58 @@ def test_an_answer_that_is_sent_back_counts_no_longer_until_there_is_a_new_one(w
     (standing,) = experiment.standings()
     assert (standing.state, standing.answers[0].rejected) == (State.REJECTED, "the border is missing")
     assert experiment.open_ids == (a,)
-    assert experiment.receive([answer]).unchanged  # delivered once more, it is sent back all the same
+    for revision in (1, 2, None):  # delivered once more, also with another date, it is sent back all the same
+        ((_, reason),) = experiment.receive([Answer(a, mask_of(world, a), "ann", revision)]).refused
+        assert "was sent back: the border is missing" in reason
     assert experiment.open_ids == (a,)
     experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 2)])
     assert states(experiment) == {a: State.ANSWERED}
+
+
+def test_the_same_answer_at_a_later_time_is_no_new_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    experiment.fit()
+    receipt = experiment.receive([Answer(a, mask_of(world, a), "ann", 3)])
+    assert (len(receipt.taken), len(receipt.unchanged)) == (0, 1)
+    experiment.receive([Answer(a, mask_of(world, a, 2), "ann", 2)])  # and what was said between the two is outdated
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+def test_a_confirmed_prelabel_stays_so_when_it_comes_again(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    (b,) = experiment.ask(1)
+    prelabel = experiment.prelabels()[b]
+    assert experiment.receive([Answer(b, prelabel, "ann", 1, confirmed=True)]).taken
+    assert experiment.receive([Answer(b, prelabel, "ann", 2)]).unchanged
+
+
+def test_a_machine_s_trouble_is_nobody_s_wrong_answer(world, monkeypatch):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+
+    def full(*_):
+        raise alkit.StoreError("no room")
+
+    monkeypatch.setattr(experiment._store, "keep", full)
+    with pytest.raises(alkit.StoreError, match="no room"):
+        experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    assert experiment._store.answers() == []
+
+
+def test_figures_of_a_test_set_do_not_take_the_place_of_those_held_out(world):
+    experiment = campaign(world, hold_out=0.5, seed=1)
+    ids = experiment.ask(8)
+    experiment.tell({id: mask_of(world, id) for id in ids})
+    held = experiment.fit().metrics
+    test = alkit.ArrayPool(world[0][:2], ids=["x", "y"])
+    oracle = alkit.MaskOracle(dict(zip(["x", "y"], world[1][:2], strict=True)), ("skin", "lesion"))
+    assert experiment.evaluate(test, oracle) != held
+    assert experiment.history[-1].metrics == held
 
 
 def test_a_label_revised_after_it_was_trained_on_is_stale_until_the_next_model(world):

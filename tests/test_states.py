@@ -8,12 +8,13 @@ from alkit import Query, State
 from alkit.states import Asked, Recorded, answered, missing, standings
 
 
-def asked(id="a", wanted=1, sent="then", withdrawn=False, rank=0):
-    return Asked(Query(id, 0, rank, ((4, 4),), wanted=wanted), "before", sent, withdrawn)
+def asked(id="a", wanted=1, sent="then", withdrawn=False, rank=0, at="before"):
+    return Asked(Query(id, 0, rank, ((4, 4),), wanted=wanted), at, sent, withdrawn)
 
 
 def told(kind, annotator="ann", revision=1, number=1, id="a", label="f.png", rejected=None):
-    return Recorded(id, annotator, revision, kind, label if kind == "label" else None, number=number, rejected=rejected)
+    file = label if kind == "label" else None
+    return Recorded(id, annotator, revision, kind, file, number=number, rejected=rejected, told_at="then")
 
 
 CASES = {
@@ -35,6 +36,12 @@ CASES = {
     "sent back": ([asked()], [told("label", rejected="sloppy")], [1], [1], State.REJECTED, 1),
     "sent back and mended": (
         [asked()], [told("label", rejected="sloppy"), told("label", revision=2, number=2)], [], [], State.ANSWERED, 0,
+    ),
+    "sent back before it was asked for again": (
+        [asked(withdrawn=False, at="zzz", sent=None)], [told("label", rejected="sloppy")], [], [], State.PENDING, 1,
+    ),
+    "skipped after it was trained on": (
+        [asked()], [told("label"), told("skip", revision=2, number=2)], [1], [1], State.STALE, 0,
     ),
     "taken back": ([asked()], [told("label"), told("withdrawal", revision=2, number=2)], [], [], State.ASKED, 1),
     "withdrawn": ([asked(withdrawn=True)], [], [], [], State.CANCELLED, 0),
