@@ -552,6 +552,11 @@ def ceilings(results: Results) -> Table:
         for arm in [("random", weights, variant)]
         if (runs := runs_of(results, arm))
     ]
+    for weights in isic2017.WEIGHTS:
+        longer, shorter = (("random", weights, variant) for variant in names)
+        labels = max((max(curve) for runs in alike(results, longer, shorter) for curve in runs.values()), default=0)
+        if cell := gap_at(results, longer, shorter, labels):
+            lines.append([f"{weights}, the former - the latter", str(len(alike(results, longer, shorter)[0])), cell])
     return Table(
         ["all labels from the start", "seeds", "Dice"], lines, "The ceiling: Dice where the whole pool is labelled"
     )
@@ -586,7 +591,7 @@ def about(measured: Sequence[Row], profile: Profile, out: Path) -> Iterator[Bloc
     learner, _ = isic2017.parts(isic2017.Run("ensemble-s", "pretext", 0), profile, "auto")
     yield Text(
         "The learner, with all that some arms have: an ensemble's members, a pretext's weights. The loss is "
-        "cross-entropy + Dice, over both classes and the batch; the optimiser Adam, anew each round, without weight decay."
+        "cross-entropy + Dice, over both classes and the batch; the optimiser Adam, anew each round, no weight decay."
     )
     yield Code("\n".join(settings(written(learner), "learner")))
     yield Text("The strategies. Self-supervised features are those of the learner's pretext.")
