@@ -80,7 +80,7 @@ class Experiment:
     Parameters
     ----------
     pool:
-        The images that may be labelled.
+        The images that may be labelled. Of a record that is gone on with, those that have come since are left out.
     learner:
         Trains a model on the labels there are.
     strategy:
@@ -169,15 +169,13 @@ class Experiment:
         if initial is None:
             initial = strategy if getattr(strategy, "starts_cold", True) else _random()
         check_needs(needs_of(strategy), learner, pool)
-        self.pool, self.learner, self.strategy, self.initial = pool, learner, strategy, initial
+        self.learner, self.strategy, self.initial = learner, strategy, initial
         self.seed, self.report = int(seed), report
         self._stream = Stream(self.seed)
         self._store = Store(_temporary_for(self) if store is None else store, wait)
         self._settings = Settings(self._store)
         parts = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-        self._settings.declare(parts, pool, self.seed)
-        if classes is not None:
-            self._settings.adopt(classes)
+        self.pool = pool = self._settings.declare(parts, pool, self.seed, classes)
         self._representations = Representations(pool, self._stream, self._store, report)
         self._terms = terms
         self._labels = Labels(self._store, self._representations)
@@ -212,8 +210,8 @@ class Experiment:
             raise StoreError(f"there is no record at {store}", hint="Experiment(..., store=...) makes one")
         record = Store(store, wait)
         try:
-            declared = record.fact("declared")
-            if declared is None:
+            declared = Settings(record).declared
+            if not declared:
                 raise StoreError(f"nothing was declared yet in {store}", hint="make it with Experiment(..., store=...)")
             given: dict[str, Any] = {
                 "pool": pool,
@@ -244,6 +242,11 @@ class Experiment:
     def spec(self) -> LabelSpec:
         """What the labels look like; a :class:`ConfigurationError` while nobody has said."""
         return self._settings.spec
+
+    @property
+    def campaign(self) -> str:
+        """A word drawn by chance when the record was begun: by it oracles tell its queries from another record's."""
+        return self._settings.campaign
 
     @property
     def candidates(self) -> tuple[str, ...]:

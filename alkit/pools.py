@@ -126,9 +126,13 @@ class _Pool(ABC):
         shuffled = [ids[row] for row in Stream(seed).child("split").numpy().permutation(len(ids))]
         return self.subset(sorted(shuffled[n:])), self.subset(sorted(shuffled[:n]))
 
+    def digests(self) -> dict[str, str]:
+        """Return by id a SHA-256, in hexadecimal, of each image's pixels as they are kept."""
+        return {id: self._pixel_digest(row) for id, row in self._rows.items()}
+
     def digest(self) -> str:
         """Return the pool's :func:`digest`; an :class:`ImagePool` knows it without reading its images."""
-        return _digest(self.shape, self.scale, {id: self._pixel_digest(row) for id, row in self._rows.items()})
+        return _digest(self.shape, self.scale, self.digests())
 
 
 def digest(pool: Pool) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from alkit.declare import Written, built, differences, written
+from alkit.declare import Written, built, differences, opaque_parts, written
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.joining import Join, named
 from alkit.pools import digest
@@ -15,6 +17,11 @@ from alkit.protocols import Pool
 from alkit.rng import threads
 from alkit.store import Store
 from alkit.types import LabelSpec
+
+log = logging.getLogger(__name__)
+
+FEW = 5
+"""So many images are named in a message."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +56,79 @@ class Settings:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def declare(self, parts: Mapping[str, object], pool: Pool, seed: int) -> None:
+    def declare(
+        self,
+        parts: Mapping[str, object],
+        pool: Pool,
+        seed: int,
+        classes: LabelSpec | Sequence[str] | None = None,
+    ) -> Pool:
         """Declare the parts of an experiment, its terms among them, or check that they are those declared before.
+
+        Return the pool without the images that have come since: only those that were there at first are asked for.
+        Where the pool lies does not matter, what it shows does; where it lies now is remembered.
 
         Raises
         ------
         ResumeError
-            They are others.
+            They are others; images that are gone or show something else are named.
         """
         declared = {**{name: written(part) for name, part in parts.items()}, "pool": written(pool)}
-        # Where a pool lies does not matter, what it shows does.
         configuration = {**declared, "pool": described(pool), "seed": seed}
-        if self._store.fact("configuration") == configuration:
-            return
-        with self._store.exclusive():
-            if not self._store.ever_asked():
-                facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
-                self._store.declare(facts, anew=True)
-            self._settle("configuration", configuration)
+        if self._store.fact("configuration") != configuration:
+            with self._store.exclusive():
+                if self._store.ever_asked():
+                    pool = self._as_it_was(pool, configuration["pool"])
+                    configuration["pool"] = described(pool)
+                else:
+                    facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
+                    facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
+                    self._store.declare(facts, anew=True)
+                self._settle("configuration", configuration)
+        place = declared["pool"]
+        if self.declared["pool"] != place and not opaque_parts(place):
+            with self._store.exclusive():
+                self._store.forget(MOVED)
+                self._store.declare({MOVED: place})
+        if classes is not None:
+            if not self._store.ever_asked() and self._store.fact("classes") != written(_spec(classes)):
+                with self._store.exclusive():
+                    self._store.forget("classes")
+            self.adopt(classes)
+        return pool
+
+    @property
+    def declared(self) -> Mapping[str, Written]:
+        """The written forms of the parts, and of the pool where it was seen last; empty before they are declared."""
+        declared, moved = self._store.fact("declared"), self._store.fact(MOVED)
+        return {**(declared or {}), **({} if moved is None else {"pool": moved})}
+
+    @property
+    def campaign(self) -> str:
+        """A word drawn by chance when the record was begun, which no other record has."""
+        return str(self._store.fact("campaign") or "")
+
+    def _as_it_was(self, pool: Pool, now: Mapping[str, Any]) -> Pool:
+        """Return the images of a pool that were there at first; raise where some are gone or show something else."""
+        before, shown = self._store.fact("images"), self._store.fact("configuration")["pool"]
+        if before is None or (there := _images(pool)) is None:
+            return pool
+        if any(now[name] != shown[name] for name in ("channels", "height", "width")):
+            return pool  # read in another way
+        gone = [id for id in before if id not in there]
+        other = [id for id in before if id in there and there[id] != before[id]]
+        whys = [f"{_named(gone)} {_is(gone)} gone"] if gone else []
+        whys += [f"{_named(other)} {'shows' if len(other) == 1 else 'show'} something else"] if other else []
+        if whys:
+            raise ResumeError(
+                f"the images are not those that {self._store.path} was begun with: {'; '.join(whys)}",
+                hint="put them back as they were; where they lie elsewhere, say where",
+            )
+        subset = getattr(pool, "subset", None)
+        if (new := [id for id in there if id not in before]) and callable(subset):
+            log.warning("not used, as the record was begun without: %s", _named(new))
+            return cast(Pool, subset(tuple(before)))
+        return pool
 
     def schedule(self, start: int, batch: int, test: Pool | None) -> None:
         """Declare a schedule of rounds, or check that it is the one declared before."""
@@ -83,8 +145,7 @@ class Settings:
 
     def adopt(self, classes: LabelSpec | Sequence[str]) -> None:
         """Declare what the labels look like, or check that it is what was declared before."""
-        spec = classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
-        if self._store.fact("classes") != (form := written(spec)):
+        if self._store.fact("classes") != (form := written(_spec(classes))):
             with self._store.exclusive():
                 self._settle("classes", form)
 
@@ -119,6 +180,29 @@ def described(pool: Pool) -> Written:
     channels, height, width = pool.read(list(pool.ids)[:1]).shape[1:]
     shape = {"channels": channels, "height": height, "width": width}
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
+
+
+MOVED = "moved"
+"""Under this name the record keeps the written form of a pool that lies elsewhere than at first."""
+
+
+def _images(pool: Pool) -> dict[str, str] | None:
+    """Return by id what tells an image from another; None where a pool cannot say that without being read."""
+    own = getattr(pool, "digests", None)
+    return {id: found[:16] for id, found in own().items()} if callable(own) else None
+
+
+def _spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
+    return classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
+
+
+def _named(ids: Sequence[str]) -> str:
+    named = ", ".join(map(repr, ids[:FEW]))
+    return named if len(ids) <= FEW else f"{named} and {len(ids) - FEW} more"
+
+
+def _is(ids: Sequence[str]) -> str:
+    return "is" if len(ids) == 1 else "are"
 
 
 def _threads() -> int:
