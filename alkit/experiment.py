@@ -17,8 +17,9 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy.typing as npt
 
@@ -193,6 +194,7 @@ class Experiment:
         learner: Learner | None = None,
         strategy: Strategy | Choice | None = None,
         initial: Strategy | Choice | None = None,
+        join: Join | None = None,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> Experiment:
@@ -220,6 +222,14 @@ class Experiment:
                 "initial": initial,
             }
             failures: list[str] = []
+            terms = Terms()
+            try:
+                own = {} if join is None else {"join": "one"}  # in place of what cannot be built
+                form = {**declared["terms"], "with": {**declared["terms"]["with"], **own}}
+                terms = cast(Terms, built(form, alkit.plugins.trusted_packages()))
+                terms = terms if join is None else replace(terms, join=join)
+            except ConfigurationError as reason:
+                failures.append(f"join ({reason})")
             for name in given:
                 if given[name] is None and declared[name] is not None:
                     try:
@@ -231,7 +241,7 @@ class Experiment:
                     f"{store} does not say enough to build: {'; '.join(failures)}",
                     hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
                 )
-            seed, terms = record.fact("seed"), built(declared["terms"], alkit.plugins.trusted_packages())
+            seed = record.fact("seed")
         finally:
             record.close()
         return cls(**given, **vars(terms), store=store, seed=seed, report=report, wait=wait)
@@ -253,6 +263,11 @@ class Experiment:
         """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
         taken = {query.id for query in self._store.queries()} | set(self._known())
         return tuple(id for id in self._representations.ids if id not in taken)
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there is a label that a model may be trained on: one that is not held out."""
+        return any(known.labels and not self._held_out(id) for id, known in self._known().items())
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -305,7 +320,11 @@ class Experiment:
     def collect(self, oracle: Oracle) -> Receipt:
         """Record what an oracle answers now, without waiting for more; it is told what was not taken, and why."""
         self._settings.adopt(oracle.spec)
-        receipt = self.receive(oracle.poll())
+        return self._received(oracle.poll(), oracle)
+
+    def _received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
+        """Record answers, and tell an oracle that can pass it on what was not taken."""
+        receipt = self.receive(answers)
         if callable(refused := getattr(oracle, "refused", None)):
             for answer, reason in receipt.refused:
                 refused(answer, reason)
@@ -462,13 +481,13 @@ class Experiment:
             done, last = self._store.rounds(), self._store.last_model()
             if last is not None and last[1] == _stamp(self._known()):
                 return done[-1]
-            return self._commit(len(done), None, None, 0, {})
+            return self._commit(_next(done), None, None, 0, {})
 
     def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the figures with the round.
 
-        A record whose :meth:`rounds` are measured on another test set, or on labels held out, keeps those figures; these
-        are only returned.
+        A record whose :meth:`rounds` are measured on another test set, or on labels held out, keeps those figures;
+        these are only returned.
 
         Raises
         ------
@@ -572,9 +591,11 @@ class Experiment:
     ) -> Iterator[RoundResult]:
         for number in range(rounds + 1):
             with self._store.exclusive():
-                committed = self._store.rounds()
-                if number < len(committed):
+                committed = {result.round: result for result in self._store.rounds()}
+                if number in committed:
                     result = committed[number]
+                elif number < max(committed, default=-1):
+                    continue  # a repair has lost it
                 else:
                     seconds = self._label(number, start if number == 0 else batch, oracle, poll)
                     result = self._commit(number, test, oracle, poll, seconds)
@@ -595,7 +616,7 @@ class Experiment:
                 got=n,
                 expected=f"1 to {len(candidates)}, the images that are left",
             )
-        number = len(self._store.rounds())
+        number = _next(self._store.rounds())
         rank = self._store.ranks_used(number)
         labelled = tuple(id for id, known in self._known().items() if known.labels)
         view = PoolView(candidates, labelled, number, self._representations, self._scoring)
@@ -658,9 +679,9 @@ class Experiment:
         while open_ids := self.open_ids:
             # An oracle of the test set, too, may say again what it said of that.
             news = [answer for answer in oracle.poll() if answer.id in open_ids]
-            receipt = self.receive(news)
-            for _, reason in receipt.refused:
-                raise LabelError(f"the oracle gave an answer that cannot be taken: {reason}")
+            receipt = self._received(news, oracle)
+            if receipt.refused and not callable(getattr(oracle, "refused", None)):
+                raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
             self.report(Progress("tell", total - len(self.open_ids), total))
             if not receipt.taken:
                 time.sleep(poll)
@@ -777,7 +798,7 @@ class Experiment:
                 "there is no model yet: predictions and scores begin with round 1",
                 hint=f"initial= a strategy that needs none, such as {_cold_strategies()}",
             )
-        key = last[0], len(self._store.rounds())
+        key = last[0], _next(self._store.rounds())
         if self._scores is None or self._scores[0] != key:
             from alkit.scoring import Scoring  # torch: not for those who only ask and tell
 
@@ -828,6 +849,11 @@ def _random() -> Strategy:
 
 def _cold_strategies() -> str:
     return " or ".join([*alkit.plugins.cold_strategies(), "a function of view, n and rng"])
+
+
+def _next(rounds: Sequence[RoundResult]) -> int:
+    """Return the number of the round after these."""
+    return rounds[-1].round + 1 if rounds else 0
 
 
 def _stamp(known: Mapping[str, Answered]) -> str:

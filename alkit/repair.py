@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alkit.errors import StoreError
+from alkit.errors import AlkitError, StoreError
 from alkit.files import ensured
 from alkit.store import SCHEMA, TABLES, Store, insert, sealed
 
@@ -48,10 +48,10 @@ class Repaired:
 def repair(damaged: str | Path, out: str | Path) -> Repaired:
     """Save what is whole of a record into a new one.
 
-    Rows are taken one by one from the database and from its backups, each checked by its seal, the later version of a
-    row first; files are taken where they are what their name says. An answer whose label is lost is left out, so that
-    its image is asked for again. Where the last model is lost, the rounds are forgotten: queries and answers stay, and
-    the next :meth:`Experiment.fit` trains on all of them anew.
+    Of a whole database all rows are taken. Of a damaged one they are taken one by one, and from its backups, each
+    checked by its seal, the later version of a row first; files are taken where they are what their name says. An
+    answer whose label is lost is left out, so that its image is asked for again. Where the last model is lost, the
+    rounds are forgotten: queries and answers stay, and the next :meth:`Experiment.fit` trains on all of them anew.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def repair(damaged: str | Path, out: str | Path) -> Repaired:
     old, new = Path(damaged).absolute(), Path(out).absolute()
     if new.exists():
         raise StoreError(f"there is something at {new} already", hint="another name: nothing is overwritten")
-    backups = sorted(old.with_name(old.name + ".backups").glob("*.db"), reverse=True)
+    backups = [] if _is_whole(old) else sorted(old.with_name(old.name + ".backups").glob("*.db"), reverse=True)
     sources = [_whole_rows(path) for path in [old, *backups] if path.is_file()]
     tables: dict[str, Rows] = {table.name: {} for table in TABLES}
     for source in reversed(sources):  # the oldest first, and later ones over them
@@ -102,6 +102,27 @@ def repair(damaged: str | Path, out: str | Path) -> Repaired:
     finally:
         store.close()
     return Repaired(new, {name: len(rows) for name, rows in tables.items()}, from_backup, tuple(lost))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a database opens without complaint; it is tried on a copy."""
+    with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
+        try:
+            if path.is_file():
+                Store(_copied(path, Path(folder))).close()
+                return True
+        except AlkitError:
+            pass
+    return False
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """Copy a database and what is in its log."""
+    copy = folder / "record.db"
+    for suffix in ("", "-wal"):
+        if (part := path.with_name(path.name + suffix)).is_file():
+            shutil.copyfile(part, copy.with_name(copy.name + suffix))
+    return copy
 
 
 def _leave_out(tables: Mapping[str, Rows], old: Path, new: Path) -> Iterator[str]:
@@ -158,6 +179,9 @@ def _gaps(tables: Mapping[str, Rows]) -> Iterator[str]:
     numbers = [number for (number,) in tables["answers"]]
     if missing := max(numbers, default=0) - len(numbers):
         yield f"{missing} answers in all (those named above among them)"
+    rounds = {round for (round,) in tables["rounds"]}
+    if without := sorted(set(range(max(rounds, default=0))) - rounds):
+        yield f"the figures of round {', '.join(map(str, without))}"
     for name in ("configuration", "declared", "seed", "classes"):
         if (name,) not in tables["facts"] and tables["queries"]:
             yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"
@@ -167,10 +191,7 @@ def _whole_rows(path: Path) -> dict[str, Rows]:
     """Return the rows of a database that can be read and whose seals hold; it is read from a copy."""
     found: dict[str, Rows] = {}
     with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        copy = Path(folder) / "record.db"
-        for suffix in ("", "-wal"):
-            if (part := path.with_name(path.name + suffix)).is_file():
-                shutil.copyfile(part, copy.with_name(copy.name + suffix))
+        copy = _copied(path, Path(folder))
         for table in TABLES:
             found[table.name] = {}
             for order in ("ASC", "DESC"):  # up to the damage, from both sides

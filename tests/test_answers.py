@@ -387,6 +387,46 @@ def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(w
     assert again.queries()[0].wanted == 2
 
 
+def test_a_rule_that_cannot_be_written_down_is_passed_when_a_record_is_opened(world, tmp_path):
+    def first(labels, spec):
+        return labels[0]
+
+    pool = campaign(world, tmp_path / "r.db", annotators=2, join=lambda labels, spec: labels[0]).pool
+    with pytest.raises(alkit.ConfigurationError, match=r"join \(.*pass join="):
+        alkit.Experiment.open(tmp_path / "r.db", pool=pool)
+    again = alkit.Experiment.open(tmp_path / "r.db", pool=pool, join=first)
+    assert (again._terms.annotators, again._terms.join) == (2, first)
+
+
+def test_people_s_mistakes_do_not_end_rounds_that_wait_for_them(world, tmp_path):
+    experiment = campaign(world)
+    oracle = Clumsy(world)
+    (result,) = experiment.run(oracle, start=3, batch=1, rounds=0, poll=0)
+    assert result.n_labels == 3
+    assert len(oracle.told) == 3
+    assert all("another size" in reason for reason in oracle.told)
+
+
+class Clumsy:
+    """Gives each mask in the wrong size first, and can be told so."""
+
+    spec = alkit.LabelSpec(("skin", "lesion"))
+
+    def __init__(self, world):
+        self.world, self.ids, self.told, self.polls = world, [], [], 0
+
+    def ask(self, queries):
+        self.ids = [query.id for query in queries]
+
+    def poll(self):
+        self.polls += 1
+        cut = slice(3 if self.polls == 1 else None)
+        return [Answer(id, mask_of(self.world, id)[cut], "ann", self.polls) for id in self.ids]
+
+    def refused(self, answer, reason):
+        self.told.append(reason)
+
+
 def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
     class Folder:
         spec = alkit.LabelSpec(("skin", "lesion"))

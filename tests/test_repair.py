@@ -192,6 +192,31 @@ def test_of_a_whole_record_nothing_is_lost(campaign, tmp_path):
     assert opened(repaired.path) == campaign[3][-1]
 
 
+def test_a_round_whose_row_is_lost_is_named_and_the_next_ones_go_on(campaign, tmp_path):
+    _, pool, truth, _ = campaign
+    path = copied(campaign, tmp_path)
+    shutil.rmtree(path.with_name("r.db.backups"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE rounds SET n_labels = 99 WHERE round = 0")
+    connection.close()
+    repaired = repair(path, tmp_path / "new.db")
+    assert "the figures of round 0" in repaired.lost
+    experiment = open_at(repaired.path, pool)
+    assert [result.round for result in experiment.history] == [1]
+    experiment.tell({id: truth[id] for id in experiment.open_ids})
+    assert experiment.fit().round == 2
+
+
+def test_what_was_deleted_does_not_come_back_from_a_backup(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    store = Store(path)
+    store.forget("classes")
+    store.close()
+    repaired = repair(path, tmp_path / "new.db")
+    assert repaired.from_backup == 0
+    assert Store(repaired.path).fact("classes") is None
+
+
 def test_nothing_is_overwritten_and_nothing_comes_of_nothing(campaign, tmp_path):
     path = copied(campaign, tmp_path)
     with pytest.raises(alkit.StoreError, match="nothing is overwritten"):

@@ -57,9 +57,7 @@ def ask(
         place.oracle(
             experiment.spec, (), experiment.pool, {}
         )  # what is wrong with it is said before anything is chosen
-        if not was_open and any(
-            answer.kind == "label" and answer.counts for one in experiment.standings() for answer in one.answers
-        ):
+        if not was_open and experiment.learnable:
             experiment.fit()
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
