@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 import alkit.plugins
 from alkit.answers import Answers
-from alkit.compose import Choice, as_strategy, blamed, needs_of
+from alkit.compose import Choice, as_strategy, blamed, innermost, needs_of
 from alkit.declare import built
 from alkit.errors import (
     AlkitError,
@@ -629,6 +629,8 @@ class Experiment:
             _check_selection(selection, n, candidates, strategy)
             pseudo_labels = self._pseudo_labels(selection.pseudo_labels)
         sizes = mask_sizes(self.pool, selection.ids)
+        chosen_by = f"chosen by {getattr(innermost(strategy), '__name__', type(strategy).__name__)}"
+        why = [chosen_by] * n if selection.stands_for is None else [text or chosen_by for text in selection.stands_for]
         self._store.add_queries(
             [
                 Query(
@@ -637,7 +639,7 @@ class Experiment:
                     rank + position,
                     sizes[position],
                     None if selection.scores is None else selection.scores[position],
-                    "" if selection.stands_for is None else selection.stands_for[position],
+                    why[position],
                     self._terms.annotators,
                 )
                 for position, id in enumerate(selection.ids)

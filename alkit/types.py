@@ -196,7 +196,7 @@ class Query:
     score:
         The strategy's acquisition score, higher is more wanted; None where it has none.
     stands_for:
-        What this image represents, in words; empty where the strategy does not say.
+        Why this image, in words: what it represents, or where the strategy does not say, which strategy chose it.
     wanted:
         How many annotators are to label it.
 

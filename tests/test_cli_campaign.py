@@ -81,6 +81,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert "Asked for: 6, with a pre-label: 0" in said
     queries = asked()
     assert [query["rank"] for query in queries] == list(range(6))
+    assert {query["stands_for"] for query in queries} == {"chosen by Random"}
     assert all(Path("exchange", query["query"], "image.png").exists() for query in queries)
     assert Path("exchange/contact-sheet-r00.png").exists()
 

@@ -225,6 +225,15 @@ def test_a_strategy_that_breaks_its_contract_is_named(world, choose, words):
     assert experiment.open_ids == ()
 
 
+def test_a_strategy_that_does_not_say_why_is_named(world):
+    def first(view, n, rng):
+        return view.candidates[:n]
+
+    experiment = world.experiment(strategy=first)
+    experiment.ask(2)
+    assert {query.stands_for for query in experiment.queries()} == {"chosen by first"}
+
+
 def test_scores_and_what_a_pick_stands_for_reach_the_queries(world):
     def choose(view, n):
         return alkit.Selection(view.candidates[:n], scores=range(n), stands_for=[f"group {i}" for i in range(n)])
