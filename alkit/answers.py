@@ -62,6 +62,7 @@ class Answers:
                 drafts.append((answer, reason))
         taken: list[Answer] = []
         unchanged: list[Answer] = []
+        outdated: list[Answer] = []
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
@@ -80,16 +81,19 @@ class Answers:
                     entry = _invalid(answer, str(reason), before) if answer.id in ever_asked else None
                 else:
                     last = before.last(answer.id, answer.annotator)
-                    new = entry is not None and (last is None or entry.revision > last.revision)
-                    new = new and not (entry and last and self._same(last, entry))  # said again, at a later time
-                    (taken if new else unchanged).append(answer)
+                    if last is not None and self._same(last, draft):
+                        unchanged.append(answer)
+                    elif entry is not None and (last is None or entry.revision > last.revision):
+                        taken.append(answer)
+                    else:
+                        outdated.append(answer)
                 if entry is not None:
                     before.add(entry)  # an image may be answered twice in one call
                     news.append(entry)
             return news
 
         self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide)
-        return Receipt(tuple(taken), tuple(unchanged), tuple(refused))
+        return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
     def _draft(self, answer: Answer, ever_asked: Collection[str], spec: Callable[[], LabelSpec]) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""

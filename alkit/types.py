@@ -283,13 +283,16 @@ class Receipt:
     taken:
         New and recorded, in the order they came.
     unchanged:
-        Recorded before: the same answer again, or one that a later revision has replaced already.
+        What the annotator's answer that counts says already.
+    outdated:
+        Others, older than the annotator's answer that counts: recorded, and of no effect.
     refused:
         Not taken, each with the reason.
     """
 
     taken: tuple[Answer, ...] = ()
     unchanged: tuple[Answer, ...] = ()
+    outdated: tuple[Answer, ...] = ()
     refused: tuple[tuple[Answer, str], ...] = ()
 
 

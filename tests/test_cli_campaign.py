@@ -171,6 +171,18 @@ def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
     assert "images still open: 0" in printed(capfd, "tell", "c.db")
 
 
+def test_a_mask_that_is_older_than_the_one_that_counts_is_reported_and_not_lost_in_silence(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
+    (query,) = asked()
+    paint(query, at=LONG_AGO)
+    printed(capfd, "tell", "c.db")
+    paint(query, content=np.roll(truth(query), 1), at=LONG_AGO - 60)  # as a program does that keeps the time of a file
+    assert f"older than what counts: {query['query']} by ann" in printed(capfd, "tell", "c.db")
+    paint(query, content=np.roll(truth(query), 1), at=LONG_AGO + 60)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+
+
 def test_what_is_not_answered_can_be_withdrawn(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")

@@ -80,6 +80,7 @@ def tell(
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],
+            "outdated": [_facts(answer) for answer in receipt.outdated],
             "unchanged": [_facts(answer) for answer in receipt.unchanged],
             "refused": [{**_facts(answer), "reason": reason} for answer, reason in receipt.refused],
             "unread": {str(path): reason for path, reason in unread.items()},
@@ -94,6 +95,11 @@ def tell(
     for answer, reason in receipt.refused:
         whose = f" by {answer.annotator}" if answer.annotator else ""
         typer.echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {reason}")
+    for answer in receipt.outdated:
+        whose = f" by {answer.annotator}" if answer.annotator else ""
+        typer.echo(
+            f"older than what counts: {keys.get(answer.id, answer.id)}{whose}: save it anew if it is meant all the same"
+        )
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")
