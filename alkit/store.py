@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,8 +159,13 @@ class Store:
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._engine = _engine(self.path, wait)
         # Making a record needs the lock; looking at one, while another process trains, must not wait for it.
-        with nullcontext() if self.path.exists() else self.exclusive(), self._transaction() as connection:
-            self._prepare(connection)
+        if not self._is_there():
+            with self.exclusive(), self._transaction() as connection:
+                if not _names(connection):
+                    _tables.create_all(connection)
+                    insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
+        with self._reading() as connection:
+            self._check(connection)
 
     def close(self) -> None:
         """Close the database; the record stays."""
@@ -193,7 +198,7 @@ class Store:
 
     def fact(self, name: str) -> Any:
         """Return a recorded fact, or None."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == name))
 
     def declare(self, facts: Mapping[str, Any], *, anew: bool = False) -> None:
@@ -243,7 +248,7 @@ class Store:
 
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(
                 sa.select(_pseudo_labels).where(_pseudo_labels.c.round == round).order_by(_pseudo_labels.c.id)
             ).all()
@@ -251,7 +256,7 @@ class Store:
 
     def asked(self) -> list[Asked]:
         """Return all queries with what is known of each, withdrawn ones included, by round and rank."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return _asked(connection)
 
     def queries(self) -> list[Query]:
@@ -260,18 +265,18 @@ class Store:
 
     def ever_asked(self) -> set[str]:
         """Return the ids of all queries, withdrawn ones included."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return set(connection.scalars(sa.select(_queries.c.id)).all())
 
     def size_of_last_ask(self) -> int:
         """Return how many images the last call of ask chose."""
         last = sa.select(sa.func.max(_queries.c.ask)).scalar_subquery()
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(_queries.c.ask == last)) or 0
 
     def ranks_used(self, round: int) -> int:
         """Return how many ranks of a round are taken, withdrawn queries included."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             last = connection.scalar(sa.select(sa.func.max(_queries.c.rank)).where(_queries.c.round == round))
         return 0 if last is None else last + 1
 
@@ -326,7 +331,7 @@ class Store:
 
     def answers(self) -> list[Recorded]:
         """Return all answers in the order in which they were recorded; :mod:`alkit.states` says which count."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return _told(connection)
 
     def reject(self, numbers: Collection[int], reason: str) -> None:
@@ -336,7 +341,7 @@ class Store:
 
     def consumed(self) -> dict[int, int]:
         """Return by number of an answer the last round whose model was trained on it or measured by it."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return {row.number: row.last for row in connection.execute(sa.select(_consumed)).all()}
 
     # Rounds.
@@ -383,7 +388,7 @@ class Store:
         asked: dict[int, list[str]] = {}
         for query in self.queries():
             asked.setdefault(query.round, []).append(query.id)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(sa.select(_rounds).order_by(_rounds.c.round)).all()
         return [
             RoundResult(
@@ -401,7 +406,7 @@ class Store:
 
     def last_model(self) -> tuple[str, str] | None:
         """Return the file of the last round's model and the stamp of its labels; None before the first round."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(
                 sa.select(_rounds.c.model, _rounds.c.labels).order_by(_rounds.c.round.desc()).limit(1)
             ).first()
@@ -455,16 +460,18 @@ class Store:
             ) from reason
         _sweep(self.backups, sorted(self.backups.glob("*.db"))[:-2])
 
-    def _prepare(self, connection: sa.Connection) -> None:
+    def _is_there(self) -> bool:
+        if not self.path.exists() or not self.path.stat().st_size:
+            return False
+        with self._reading() as connection:
+            return bool(_names(connection))
+
+    def _check(self, connection: sa.Connection) -> None:
+        """See whether this is a record of ours, and whole."""
         damage = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
         if damage != "ok":
             raise StoreError(f"{self.path} is damaged ({damage})", hint=REPAIR)
-        present = set(sa.inspect(connection).get_table_names())
-        if not present:
-            _tables.create_all(connection)
-            insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
-            return
-        missing = set(_tables.tables) - present
+        missing = set(_tables.tables) - _names(connection)
         if "facts" in missing:
             raise StoreError(
                 f"{self.path} is a database, but no record of alkit's",
@@ -494,9 +501,21 @@ class Store:
             )
 
     @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        """Look at one state of the record, which others may change meanwhile."""
+        with self._begun("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
+        """Change the record: all of the block, or nothing, and nobody else in between."""
+        with self._begun("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, statement: str) -> Iterator[sa.Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
                 yield connection
         except sa.exc.DBAPIError as reason:
             text = str(reason.orig)
@@ -517,6 +536,11 @@ def _sweep(folder: Path, old: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
+def _names(connection: sa.Connection) -> set[str]:
+    """Return the names of the tables there are."""
+    return set(sa.inspect(connection).get_table_names())
+
+
 def _engine(path: Path, wait: float) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
@@ -533,7 +557,7 @@ def _engine(path: Path, wait: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(connection.get_execution_options()["begin"])
 
     return engine
 

@@ -307,3 +307,16 @@ def test_commits_are_synchronised_to_disk(store):
     with store._transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_looking_does_not_wait_for_somebody_who_writes(store):
+    store.add_queries([query("a")])
+    with sqlite3.connect(store.path, isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        again = Store(store.path, wait=0.2)
+        assert again.ever_asked() == {"a"}
+        assert again.answers() == []
+        with pytest.raises(StoreBusyError):
+            again.declare({"seed": 1})
+        writer.execute("ROLLBACK")
+    writer.close()
