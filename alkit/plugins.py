@@ -1,6 +1,6 @@
 """Plugins by name: whatever an installed distribution registers in an entry-point group of alkit's.
 
-Strategies are in the group ``alkit.strategies``, stopping rules in ``alkit.stopping``; one code finds both.
+Strategies are in the group ``alkit.strategies``, stopping rules in ``alkit.stopping_rules``; one code finds both.
 Names are read from metadata; nothing is imported until a plugin is asked for. alkit's own baselines are found the
 same way as anybody else's.
 """
@@ -57,7 +57,7 @@ class Kind:
 
 
 STRATEGIES = Kind(GROUP, "strategy", "strategies", RESERVED)
-STOPPING = Kind("alkit.stopping", "stopping rule", "stopping rules")
+STOPPING = Kind("alkit.stopping_rules", "stopping rule", "stopping rules")
 
 
 def strategies() -> dict[str, EntryPoint]:

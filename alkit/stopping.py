@@ -1,6 +1,6 @@
 """Stopping rules: whether the next batch of labels is worth asking for.
 
-A rule is a plugin of the entry-point group ``alkit.stopping``. It reads the history of a campaign and advises; it
+A rule is a plugin of the entry-point group ``alkit.stopping_rules``. It reads the history of a campaign and advises; it
 never stops anything itself.
 """
 

@@ -33,7 +33,7 @@ X = [25, 36, 64, 100]  # with the law above 0.8, 0.8167, 0.8375, 0.85
 
 
 def point(name, dist, value):
-    made = EntryPoint(name, value, "alkit.stopping")
+    made = EntryPoint(name, value, "alkit.stopping_rules")
     vars(made).update(dist=SimpleNamespace(name=dist, version="1"))
     return made
 
@@ -42,7 +42,7 @@ def point(name, dist, value):
 def installed(monkeypatch):
     """Pretend these stopping rules are installed, and no strategy."""
     return lambda *points: monkeypatch.setattr(
-        plugins, "entry_points", lambda group: points if group == "alkit.stopping" else ()
+        plugins, "entry_points", lambda group: points if group == "alkit.stopping_rules" else ()
     )
 
 
@@ -268,7 +268,7 @@ def test_a_strangers_rule_is_found_by_its_entry_point_beside_those_of_alkit(tmp_
     folder = tmp_path / "stranger-2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 2\n")
-    (folder / "entry_points.txt").write_text("[alkit.stopping]\nbudget = strange_budget:Budget\n")
+    (folder / "entry_points.txt").write_text("[alkit.stopping_rules]\nbudget = strange_budget:Budget\n")
     (tmp_path / "strange_budget.py").write_text(
         "from dataclasses import dataclass\nfrom alkit import Advice\n"
         "@dataclass(frozen=True)\nclass Budget:\n    labels: int = 100\n"
