@@ -109,11 +109,6 @@ class Client:
         """
         return self._ask("GET", path, query=query)
 
-    def allowed(self, path: str) -> Written | None:
-        """Return what is at `path`, None where the token's owner may not see it; raises as :meth:`get` otherwise."""
-        status, content = self._sent("GET", path)
-        return None if status == 403 else self._read(status, content, f"GET {path}")
-
     def post(self, path: str, body: Written, **query: str | int) -> Written:
         """Send `body` as JSON and return the answer; raises as :meth:`get`."""
         return self._ask("POST", path, json.dumps(body).encode(), "application/json", query)

@@ -6,22 +6,24 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, OracleError
-from alkit.imagecache import decode, scan
+from alkit.errors import ConfigurationError, ImageError, LabelError, OracleError
+from alkit.exchange.pictures import picture
+from alkit.imagecache import decode
 from alkit.labelstudio.client import Client
 from alkit.labelstudio.interface import Tags, interface, tags_of
 from alkit.labelstudio.regions import KINDS, Kind, mask_of, names, regions_of
 from alkit.pools import scaled
+from alkit.protocols import Pool
 from alkit.types import Answer, Invalid, LabelSpec, Query, Skip
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,7 @@ SHOWN = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": "
 ABOUT = "Images chosen by alkit. What is submitted here becomes the truth a model is trained on."
 
 
-class Files(Protocol):
-    """What knows the file of an image, such as :class:`alkit.ImagePool`."""
-
-    def file(self, id: str) -> Path | None:
-        """Return the file an image comes from; None where it comes from none."""
+WITHDRAWN = "No longer asked for: nobody needs to answer. What is answered all the same is taken."
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,17 @@ class LabelStudioOracle:
 
     Each query becomes a task, which carries the query's key as ``alkit_query`` and the image's id as ``alkit_id``. By
     these it is known again, also after a crash; tasks without them are somebody else's and left alone. A project
-    serves one campaign. Images are uploaded as they are; those that a browser cannot show, TIFF and 16 bits, as an
-    8-bit PNG of the same size, in which the image's least value is black and its greatest white.
+    serves one campaign, whose name is in ``alkit_campaign``. Images are uploaded as they are; those that a browser
+    cannot show, TIFF and 16 bits, as an 8-bit PNG of the same size, in which the image's least value is black and its
+    greatest white.
 
-    What counts is what somebody submitted: drafts and predictions do not. A skip is :class:`~alkit.Skip`; what cannot
-    be read faithfully is :class:`~alkit.Invalid`, with the reason; an empty annotation is a mask of class 0. How
-    regions become a mask is said in :mod:`alkit.labelstudio.regions`. An annotation that was submitted in the editor
-    counts as confirmed; one that was copied from a prediction in bulk does not. The annotator is the one whose
-    annotation it is, by e-mail address where the token's owner may see it, else ``user-<number>``. Who it was at the
-    screen nobody can know. An annotation that is deleted there is not withdrawn here.
+    What counts is what somebody submitted: drafts and predictions do not. A skip is :class:`~alkit.Skip`, without a
+    reason, for which Label Studio does not ask; what cannot be read faithfully is :class:`~alkit.Invalid`, with the
+    reason; an empty annotation is a mask of class 0. How regions become a mask is said in
+    :mod:`alkit.labelstudio.regions`. An annotation that was submitted in the editor counts as confirmed; one that was
+    copied from a prediction in bulk does not. The annotator is the one whose annotation it is, as ``user-<number>``,
+    whoever asks: not everybody sees addresses, and people change them. Who it was at the screen nobody can know. An
+    annotation that is deleted there is not withdrawn here.
 
     Parameters
     ----------
@@ -74,12 +74,14 @@ class LabelStudioOracle:
         class 0 is the background, which nobody draws. Where the spec has an ignore value, there is also a label
         ``ignored``.
     images:
-        Where the images are: a pool, a folder, or a function from an id to a file. Needed by :meth:`ask` alone.
+        The pool; not needed by who only fetches answers.
     control:
         How people draw: ``"bitmask"`` (BitmaskLabels), ``"brush"`` or ``"polygon"``. Answers are read whichever it was.
     prelabels:
         From an image's id to a mask ``(h, w)`` at its original size, to be corrected. Outlines of polygons follow every
         pixel: they have many corners.
+    campaign:
+        Name of the campaign, :attr:`alkit.Experiment.campaign`; tasks of another are refused. Empty for no such look.
     model_version:
         By what name the pre-labels go. The editor shows those of one name only: the one of the last :meth:`ask`.
     since:
@@ -102,14 +104,18 @@ class LabelStudioOracle:
     url: str
     project: str | int
     classes: Sequence[str] | LabelSpec
-    images: Files | str | Path | Callable[[str], str | Path] | None = field(default=None, repr=False)
+    images: Pool | None = field(default=None, repr=False)
     control: Kind = "bitmask"
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+    campaign: str = field(default="", repr=False)
     model_version: str = field(default="alkit", repr=False)
     since: datetime | None = field(default=None, repr=False)
     timeout: float = field(default=60.0, repr=False)
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _client: Client = field(init=False, repr=False, compare=False)
+    _given: dict[tuple[str, str, int | None], _Task] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
@@ -142,6 +148,10 @@ class LabelStudioOracle:
         """
         if not queries:
             return
+        if self.images is None:
+            raise ConfigurationError(
+                "there is no pool to take the images from", hint="LabelStudioOracle(..., images=pool)"
+            )
         project, tags = self._prepared(max(query.wanted for query in queries))
         there = {}
         for task in self._tasks(project, fields="task_only"):
@@ -161,11 +171,13 @@ class LabelStudioOracle:
             return
         uploads = self._uploads(project)
         for start in range(0, len(missing), BATCH):
-            tasks = [self._task(query, project, tags, uploads) for query in missing[start : start + BATCH]]
+            tasks = [self._task(query, self.images, project, tags, uploads) for query in missing[start : start + BATCH]]
             self._client.post(f"/api/projects/{project}/import", tasks, return_task_ids="true")
 
     def poll(self) -> Iterator[Answer]:
         """Yield every answer there is now: each annotation, submitted or skipped, of each of our tasks.
+
+        Before a task's answers are yielded, what its note says of answers that have changed since is removed.
 
         Raises
         ------
@@ -177,25 +189,45 @@ class LabelStudioOracle:
         project = self._found()
         if project is None:
             raise OracleError(f"there is no project {self.project!r} at {self.url}", hint="ask makes it")
-        who = self._people()
         for task in self._tasks(project["id"], fields="all", **self._changed()):
-            for annotation in task.get("annotations") or ():
-                yield self._answer(task, annotation, who)
+            answers = [self._answer(task, annotation) for annotation in task.get("annotations") or ()]
+            kept = _Task(task["id"], task["data"])
+            current = tuple(map(_about, answers))
+            self._note(kept, [line for line in kept.notes if line == WITHDRAWN or line.startswith(current)])
+            for answer in answers:
+                self._given[answer.id, answer.annotator, answer.revision] = kept
+                yield answer
 
     def refused(self, answer: Answer, reason: str) -> None:
         """Write why an answer was not taken over its task's image, and into the column ``alkit_note``.
 
-        It stays there, with the time of the answer it speaks of. Where that cannot be done it is logged.
+        It stays there, with the time of the answer it speaks of, until that has been corrected. Where it cannot be
+        written it is logged.
         """
-        when = "" if answer.revision is None else f" of {_time(answer.revision):%Y-%m-%d %H:%M:%S} UTC"
-        note = f"The answer{when} by {answer.annotator or 'somebody'} was not taken: {reason}"
+        task = self._given.get((answer.id, answer.annotator, answer.revision))
+        if task is None:
+            return  # it came from elsewhere
+        about = _about(answer)
+        others = [line for line in task.notes if not line.startswith(about)]
+        line = f"{about}{' '.join(reason.split())}"
+        self._note(task, task.notes if line in task.notes else [*others, line])
+
+    def cancelled(self, queries: Sequence[Query]) -> None:
+        """Write over the images of these queries that they were withdrawn; raises as :meth:`poll`."""
+        keys, project = {query.key for query in queries}, self._found()
+        for task in [] if project is None else list(self._tasks(project["id"], fields="task_only")):
+            if task["data"]["alkit_query"] in keys:
+                kept = _Task(task["id"], task["data"])
+                self._note(kept, [WITHDRAWN, *(line for line in kept.notes if line != WITHDRAWN)])
+
+    def _note(self, task: _Task, lines: Sequence[str]) -> None:
+        """Let a task's note be these lines."""
+        note = "\n".join(lines)
+        if task.data.get("alkit_note", "") == note:
+            return
         try:
-            project = self._found()
-            tasks = [] if project is None else list(self._tasks(project["id"], fields="task_only"))
-            for task in tasks:
-                data = task["data"]
-                if data["alkit_id"] == answer.id and data.get("alkit_note") != note:
-                    self._client.patch(f"/api/tasks/{task['id']}/", {"data": {**data, "alkit_note": note}})
+            self._client.patch(f"/api/tasks/{task.id}/", {"data": {**task.data, "alkit_note": note}})
+            task.data["alkit_note"] = note
         except OracleError as failure:
             log.warning("what follows cannot be written into Label Studio (%s) %s", failure, note)
 
@@ -245,11 +277,18 @@ class LabelStudioOracle:
         return project["id"], tags
 
     def _tasks(self, project: int, **query: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the tasks that are ours."""
+        """Yield the tasks that are ours; raise where one is another campaign's."""
         listed = self._client.pages("/api/tasks", "tasks", size=PAGE, project=project, resolve_uri="false", **query)
         for task in listed:
             data = task.get("data")
             if isinstance(data, dict) and all(isinstance(data.get(key), str) for key in ("alkit_query", "alkit_id")):
+                if self.campaign and data.get("alkit_campaign") not in (None, "", self.campaign):
+                    raise OracleError(
+                        f"project {self.project!r} belongs to another campaign",
+                        got=f"task {task['id']} of campaign {data['alkit_campaign']!r}",
+                        expected=repr(self.campaign),
+                        hint="a project of its own",
+                    )
                 yield task
 
     def _changed(self) -> dict[str, str]:
@@ -269,8 +308,8 @@ class LabelStudioOracle:
         files = [str(entry.get("file")) for entry in _list(listed)]
         return {file.rpartition("-")[2]: file for file in files}
 
-    def _task(self, query: Query, project: int, tags: Tags, uploads: dict[str, str]) -> dict[str, Any]:
-        content, suffix = self._image(query.id)
+    def _task(self, query: Query, images: Pool, project: int, tags: Tags, uploads: dict[str, str]) -> dict[str, Any]:
+        content, suffix = _shown(images, query.id)
         name = hashlib.sha256(content).hexdigest()[:32] + suffix
         if name not in uploads:
             said = self._client.upload(f"/api/projects/{project}/import", name, content, commit_to_project="false")
@@ -284,6 +323,7 @@ class LabelStudioOracle:
                 tags.data: f"/data/{uploads[name]}",
                 "alkit_query": query.key,
                 "alkit_id": query.id,
+                "alkit_campaign": self.campaign,
                 "alkit_size": [height, width],
                 "alkit_why": query.stands_for,
                 "alkit_note": "",
@@ -296,33 +336,11 @@ class LabelStudioOracle:
                 task["predictions"] = [{"model_version": self.model_version, "result": regions}]
         return task
 
-    def _image(self, id: str) -> tuple[bytes, str]:
-        """Return an image as a browser can show it, and the suffix of its file."""
-        source = self.images
-        if source is None:
-            raise ConfigurationError("asking needs the images", hint="images=, a pool, a folder or a function")
-        if isinstance(source, str | Path):
-            files = scan(Path(source).expanduser(), "**/*")
-            if id not in files:
-                raise DataError(f"there is no image {id!r} in {source}")
-            path: str | Path | None = Path(source).expanduser() / files[id].name
-        else:
-            path = source(id) if callable(source) else source.file(id)
-        if path is None:
-            raise DataError(f"the image {id!r} comes from no file", hint="images=, a folder or a function")
-        return _shown(Path(path))
-
-    def _people(self) -> Mapping[int, str]:
-        """Return the names of those the token's owner may know, by their number."""
-        listed = self._client.allowed("/api/users/")
-        people = [] if listed is None else _list(listed)
-        return {entry["id"]: str(entry["email"]) for entry in people if entry.get("email") and "id" in entry}
-
-    def _answer(self, task: Mapping[str, Any], annotation: Mapping[str, Any], who: Mapping[int, str]) -> Answer:
+    def _answer(self, task: Mapping[str, Any], annotation: Mapping[str, Any]) -> Answer:
         data, by = task["data"], annotation.get("completed_by")
         if isinstance(by, dict):  # some versions say more than the number
             by = by.get("id")
-        annotator = who.get(by, f"user-{by}") if isinstance(by, int) else ""
+        annotator = f"user-{by}" if isinstance(by, int) else ""
         try:
             revision = _revision(str(annotation["updated_at"]))
         except (KeyError, ValueError) as reason:
@@ -342,6 +360,25 @@ class LabelStudioOracle:
         return Answer(data["alkit_id"], label, annotator, revision, seconds, confirmed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task of ours."""
+
+    id: int
+    data: dict[str, Any]
+
+    @property
+    def notes(self) -> list[str]:
+        """The lines of its note."""
+        return str(self.data.get("alkit_note") or "").splitlines()
+
+
+def _about(answer: Answer) -> str:
+    """Return how the line of a note begins that says why this answer was not taken."""
+    when = "" if answer.revision is None else f" of {_time(answer.revision):%Y-%m-%d %H:%M:%S} UTC"
+    return f"The answer{when} by {answer.annotator or 'somebody'} was not taken: "
+
+
 def _size(data: Mapping[str, Any]) -> tuple[int, int]:
     match data.get("alkit_size"):
         case [int(height), int(width)] if min(height, width) > 0:
@@ -350,26 +387,30 @@ def _size(data: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _revision(updated_at: str) -> int:
-    """Return a time of the server's as microseconds since 1970, UTC.
+    """Return a time of the server's as nanoseconds since 1970, UTC, as the times of files are counted.
 
     >>> _revision("1970-01-01T00:00:01.000002Z")
-    1000002
+    1000002000
     """
     time = datetime.fromisoformat(updated_at)
     if time.tzinfo is None:
         raise ValueError(f"{updated_at!r} is without a time zone")
     since = time - datetime.fromtimestamp(0, UTC)
-    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+    return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
 def _time(revision: int) -> datetime:
-    return datetime.fromtimestamp(revision // 1_000_000, UTC)
+    return datetime.fromtimestamp(revision // 1_000_000_000, UTC)
 
 
-def _shown(path: Path) -> tuple[bytes, str]:
-    """Return the bytes of an image file as a browser can show them, and the suffix that says their format."""
+def _shown(images: Pool, id: str) -> tuple[bytes, str]:
+    """Return an image as a browser can show it, at its original size, and the suffix that says the format."""
     from PIL import Image
 
+    own = getattr(images, "file", None)
+    path: Path | None = own(id) if callable(own) else None
+    if path is None:
+        return picture(images, id)
     try:
         content = path.read_bytes()
         with Image.open(BytesIO(content)) as image:

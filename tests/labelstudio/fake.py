@@ -21,7 +21,6 @@ class Fake(Serving):
         self.projects: dict[int, dict[str, Any]] = {}
         self.files: dict[int, str] = {}
         self.tasks: list[dict[str, Any]] = []
-        self.people: list[dict[str, Any]] | None = [{"id": 1, "email": "anna@example.org"}]
         self.failing: dict[tuple[str, str], int] = {}
         self.late = False
 
@@ -69,8 +68,6 @@ class Fake(Serving):
                 (task,) = [task for task in self.tasks if task["id"] == number]
                 task |= body
                 return 200, task
-            case "GET", "/api/users/":
-                return (403, {"detail": "no"}) if self.people is None else (200, self.people)
         return 404, {"detail": f"nothing at {path}"}
 
     def project(self, **facts):

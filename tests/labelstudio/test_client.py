@@ -235,15 +235,6 @@ def test_a_list_that_is_none_is_said_clearly(legacy):
         list(Client(server.url).pages("/api/tasks", "tasks", size=2))
 
 
-def test_what_the_owner_may_not_see_is_none(legacy):
-    with serving(Saying((403, {}), (200, []), (500, {}))) as server:
-        client = Client(server.url)
-        assert client.allowed("/api/users/") is None
-        assert client.allowed("/api/users/") == []
-        with pytest.raises(OracleError, match="500"):
-            client.allowed("/api/users/")
-
-
 def test_a_proxy_is_not_asked_for_what_is_on_this_machine(legacy, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
