@@ -75,6 +75,7 @@ def test_a_query_becomes_a_folder_with_the_image_what_it_is_for_and_where_its_an
     assert said.pop("answer")["mask"] == "../../in/YOUR_NAME/r02-0004-0003.png"
     assert said == {
         "version": 1,
+        "campaign": "",
         "query": "r02-0004-0003",
         "image": "0003",
         "round": 2,
@@ -228,6 +229,29 @@ def test_a_folder_of_another_campaign_is_not_mixed_with_this_one(tmp_path):
     with pytest.raises(ConfigurationError, match=r"another query of the same name.*16 x 16 pixels.*9 x 8 pixels"):
         oracle_in(tmp_path).ask([query(1), other])
     assert everything(tmp_path) == before
+
+
+def test_a_folder_that_another_campaign_uses_is_refused_whatever_is_in_it(tmp_path):
+    oracle_in(tmp_path, campaign="one").ask([query(0)])
+    answer(tmp_path, query(0))
+    before = everything(tmp_path)
+    other = oracle_in(tmp_path, campaign="other", queries=[query(0), query(1)])
+    for step in (lambda: other.ask([query(1)]), lambda: list(other.poll()), lambda: other.cancelled([query(0)])):
+        with pytest.raises(ConfigurationError, match=r"another campaign: got r00-0000-0000 of campaign 'one'"):
+            step()
+    assert everything(tmp_path) == before
+    assert [one.id for one in oracle_in(tmp_path, campaign="one").poll()] == ["0000"]
+
+
+def test_a_withdrawn_query_says_so_in_its_folder_and_its_answer_is_still_read(tmp_path):
+    oracle_in(tmp_path).ask([query(0)])
+    answer(tmp_path, query(0))
+    oracle = oracle_in(tmp_path)
+    oracle.cancelled([query(0), query(1)])
+    assert "No longer asked for" in (tmp_path / query(0).key / "withdrawn.txt").read_text()
+    assert not (tmp_path / query(1).key).exists()
+    assert [one.id for one in oracle.poll()] == ["0000"]
+    assert oracle.unread() == {}
 
 
 def test_a_damaged_query_is_named_and_not_written_over(tmp_path):
@@ -567,6 +591,26 @@ def test_queries_are_written_in_other_formats_besides_and_answers_in_them_are_re
     assert got[4].revision == (LONG_AGO + 1) * 10**9
     empty = [one for one in oracle_in(tmp_path, empty="background").poll() if one.annotator == "ben"]
     assert [one.label.any() for one in empty] == [False, True, True]
+
+
+@form
+def test_a_file_of_annotations_is_confirmed_as_a_whole_by_a_file_beside_it(tmp_path, name, ending):
+    oracle = oracle_in(tmp_path, also=[name], prelabels={"0001": MASKS[1], "0002": MASKS[2]})
+    oracle.ask([query(row) for row in range(3)])
+    (tmp_path / "ann").mkdir()
+    file, confirmation = (tmp_path / "ann" / f"export{ending}{more}" for more in ("", ".confirmed"))
+    confirmation.touch()
+    assert oracle.unread() == {confirmation: "there is no such file beside it"}
+    (tmp_path / f"r00-{name}" / f"annotations{ending}").rename(file)
+    for path, at in ((file, LONG_AGO), (confirmation, LONG_AGO + 9)):
+        os.utime(path, (at, at))
+    got = list(oracle.poll())
+    assert [(one.id, one.confirmed, one.revision) for one in got] == [
+        (id, True, (LONG_AGO + 9) * 10**9) for id in ("0001", "0002")
+    ]
+    assert oracle.unread() == {}
+    confirmation.unlink()
+    assert [one.confirmed for one in oracle.poll()] == [False, False]
 
 
 @form

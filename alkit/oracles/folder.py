@@ -8,6 +8,7 @@
                image.png                  the image, as a copy of its file where there is one
                prelabel.png               what a model predicts, where there is one: a palette image of class ids
                query.json                 written last: a folder without it is not finished
+               withdrawn.txt              where the query was taken back
 
     inbox/ann/r02-0004-ward_3_0017.png        a mask (or .tif, .tiff), by the annotator `ann`
               r02-0004-ward_3_0017.confirmed  beside a mask: it is right although it equals the pre-label
@@ -15,6 +16,7 @@
               r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
               r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not taken
               instances.json                    many masks in one COCO file (or .xml: CVAT for images)
+              instances.json.confirmed          beside it: all in it are right although they equal their pre-labels
 
 Nothing is ever written over, and no answer is touched. Only notes why an answer was refused come and go.
 """
@@ -29,7 +31,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
@@ -63,7 +65,8 @@ SUFFIXES = {".json": "coco", ".xml": "cvat"}
 """Of files that hold many answers: their formats."""
 
 GONE = "The next time answers are fetched, this note is gone or written anew.\n"
-OURS = ("image", "prelabel", "query")
+WITHDRAWN = "No longer asked for: nobody needs to answer. What is answered all the same is taken.\n"
+OURS = ("image", "prelabel", "query", "withdrawn")
 """What the files in a query's folder are called, without their endings."""
 
 LONGEST_REASON = 10_000
@@ -90,7 +93,9 @@ Make a folder with your name in {inbox} and save in it, for the query {key}:
     {key}.confirmed  beside a mask, where the pre-label is right as it is; it may be empty
 
 A mask has one channel and the size of the image; a TIFF (.tif) or a palette image will do. A tool may also save many
-masks in one file: COCO (.json) or CVAT for images 1.1 (.xml), with any name. To correct an answer, save it anew. Where
+masks in one file: COCO (.json) or CVAT for images 1.1 (.xml), with any name; a file of the same name and .confirmed,
+such as masks.json.confirmed, confirms all in it. Where a folder here holds a withdrawn.txt, nobody waits for the answer
+any more. To correct an answer, save it anew. Where
 an answer could not be taken, a file {key}.refused.txt beside it says why.
 """
 
@@ -117,6 +122,8 @@ class FolderOracle:
         By image id a mask, at the image's original size, that is handed over to be corrected.
     queries:
         Queries that may be answered besides those found in `outbox`, such as all of a record's.
+    campaign:
+        Name of the campaign, :attr:`alkit.Experiment.campaign`; a folder of another is refused. Empty for no such look.
     also:
         Formats in which queries are written besides: ``coco``, ``cvat``. Answers in these are read in any case.
     empty:
@@ -153,6 +160,7 @@ class FolderOracle:
     images: Pool | None = field(default=None, repr=False)
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
     queries: Sequence[Query] = field(default=(), repr=False)
+    campaign: str = field(default="", repr=False)
     also: Sequence[str] = ()
     empty: Empty = "unanswered"
     settle: float = 2.0
@@ -186,7 +194,7 @@ class FolderOracle:
         Raises
         ------
         ConfigurationError
-            The folder holds another query of the same name, of another campaign perhaps; or no pool was given.
+            The folder is another campaign's, or holds another query of the same name; or no pool was given.
         LabelError
             A pre-label does not fit its image.
         ImageError
@@ -196,6 +204,7 @@ class FolderOracle:
         """
         if self.images is None:
             raise ConfigurationError("there is no pool to take the images from", hint="FolderOracle(..., images=pool)")
+        self._check_campaign()
         for query in queries:
             self._check_same(query)
         for query in queries:
@@ -209,9 +218,32 @@ class FolderOracle:
             own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
             self._show(round, own, self.images)
 
+    def cancelled(self, queries: Sequence[Query]) -> None:
+        """Say in the folders of these queries that they were withdrawn; raises as :meth:`ask`."""
+        self._check_campaign()
+        for query in queries:
+            folder = self._out / query.key
+            if (folder / "query.json").exists() and not (folder / "withdrawn.txt").exists():
+                write_atomically(folder / "withdrawn.txt", WITHDRAWN.encode())
+
+    def _check_campaign(self) -> None:
+        for folder in _visible(self._out, {}) if self.campaign else ():
+            path = folder / "query.json"
+            if not KEY.match(folder.name) or not path.is_file():
+                continue
+            with suppress(DataError):  # a damaged one is reported elsewhere
+                _, campaign = _read_query(path)
+                if campaign not in ("", self.campaign):
+                    raise ConfigurationError(
+                        f"{self._out} belongs to another campaign",
+                        got=f"{folder.name} of campaign {campaign!r}",
+                        expected=repr(self.campaign),
+                        hint="a folder of its own for each campaign",
+                    )
+
     def _check_same(self, query: Query) -> None:
         path = self._out / query.key / "query.json"
-        if path.exists() and ((there := _read_query(path)).id, there.sizes) != (query.id, query.sizes):
+        if path.exists() and ((there := _read_query(path)[0]).id, there.sizes) != (query.id, query.sizes):
             raise ConfigurationError(
                 f"{path} is another query of the same name",
                 got=f"image {there.id!r} of {_sizes(there.sizes)}",
@@ -238,6 +270,7 @@ class FolderOracle:
         names = [*spec.classes, *([] if spec.ignore is None else ["ignored"])]
         return {
             "version": VERSION,
+            "campaign": self.campaign,
             "query": query.key,
             "image": query.id,
             "round": query.round,
@@ -284,7 +317,10 @@ class FolderOracle:
         ------
         DataError
             There is no such folder.
+        ConfigurationError
+            It is another campaign's.
         """
+        self._check_campaign()
         found = self._scan()
         for note in found.idle_notes:
             _remove(note)
@@ -339,12 +375,20 @@ class FolderOracle:
 
     def _opened(self, file: _File) -> Iterator[Answer] | str:
         """Return the answers in a file of annotations, or why it is not read."""
-        if (why := self._unsettled(file.path)) is not None:
-            return why
+        confirmation = file.path.with_name(file.path.name + CONFIRMED)
+        confirmed = confirmation.exists()
+        for path in (file.path, *([confirmation] if confirmed else [])):
+            if (why := self._unsettled(path)) is not None:
+                return why
         form, queries = FORMATS[SUFFIXES[file.path.suffix.lower()]], tuple(self._known.values())
         try:
             before = _stamp(file.path)
             answers = form.read(file.path, queries, self.spec, annotator=file.annotator, empty=self.empty)
+            if confirmed:
+                since = _stamp(confirmation)[1]
+                answers = (
+                    replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
+                )
             first = list(islice(answers, 1))  # all of the file is read, and checked, before this comes
             if _stamp(file.path) != before:
                 return "it has just changed"
@@ -386,6 +430,9 @@ class FolderOracle:
                 found.strays[path] = "this is no file"
             elif _holds_many(path):
                 found.files.append(_File(annotator, path))
+            elif ending == CONFIRMED and _holds_many(folder / key):
+                if not (folder / key).exists():
+                    found.strays[path] = "there is no such file beside it"
             elif ending == NOTE and _holds_many(folder / key):
                 found.idle_notes.extend([] if (folder / key).exists() else [path])
             elif path.name == "query.json":
@@ -414,7 +461,7 @@ class FolderOracle:
         path = folder / "query.json"
         if folder.name not in self._known and path.is_file():
             try:
-                self._known[folder.name] = _read_query(path)
+                self._known[folder.name], _ = _read_query(path)
             except DataError as reason:
                 strays[path] = str(reason)
         self._look_for_misplaced(folder, strays)
@@ -556,7 +603,8 @@ def _visible(folder: Path, strays: dict[Path, str]) -> list[Path]:
     return [path for path in found if not path.name.startswith((".", "~")) and not PASSING.search(path.name)]
 
 
-def _read_query(path: Path) -> Query:
+def _read_query(path: Path) -> tuple[Query, str]:
+    """Return what was asked, and by which campaign."""
     try:
         facts = json.loads(path.read_bytes())
         if facts["version"] != VERSION:
@@ -569,7 +617,7 @@ def _read_query(path: Path) -> Query:
         )
         if query.key != path.parent.name:
             raise ValueError(f"query {query.key!r}")
-        return query
+        return query, str(facts["campaign"])
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
         raise DataError(
             f"{path} is no longer what alkit wrote", got=reason, hint="remove it, and hand the query over again"
