@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy.typing as npt
 
 import alkit.plugins
+from alkit import taking_back
 from alkit.answers import Answers
 from alkit.compose import Choice, as_strategy, blamed, innermost, needs_of
 from alkit.declare import built
@@ -401,12 +402,7 @@ class Experiment:
         QueryError
             There is no such answer.
         """
-        known = self._known().get(id)
-        back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
-        if not back:
-            whose = "" if annotator is None else f" of {annotator!r}"
-            raise QueryError(f"there is no answer{whose} for {id!r} to send back")
-        self._store.reject([answer.number for answer in back], reason)
+        taking_back.reject(self._store, id, reason, annotator)
 
     def prelabels(self) -> dict[str, Mask]:
         """Return by id what the last model predicts of the open queries, at each image's original size.
@@ -453,9 +449,7 @@ class Experiment:
 
     def withdraw(self) -> tuple[str, ...]:
         """Close the open query; its images that lack an answer, returned, may be chosen again if they have none."""
-        ids = self.open_ids
-        self._store.withdraw(ids)
-        return ids
+        return tuple(query.id for query in taking_back.withdraw(self._store))
 
     # Learning.
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from alkit import Experiment, synthetic
 from alkit.cli import main
+from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
 from alkit.exchange import coco, cvat
 
 SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
@@ -129,7 +130,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
 
 def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
     assert start("--strategy", "random") == 0
-    for _ in range(14):
+    for _ in range(20):
         command = as_json(capfd, "status", "c.db")["next"]["command"]
         words = shlex.split(command.replace("--out FOLDER", "--out exchange").replace("-n 24", "-n 5"))
         assert words[0] == "alkit"
@@ -166,9 +167,13 @@ def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
     said = printed(capfd, "reject", "c.db", queries[0]["query"], "--reason", "the border is missing")
     assert "open again" in said
     assert "the border is missing" in printed(capfd, "status", "c.db")
-    assert "images still open: 1" in printed(capfd, "tell", "c.db")
+    note = Path("exchange/ann", f"{queries[0]['query']}.refused.txt")
+    for _ in range(2):
+        assert "images still open: 1" in printed(capfd, "tell", "c.db")
+        assert "was sent back: the border is missing" in note.read_text()
     paint(queries[0], content=np.roll(truth(queries[0]), 1), at=LONG_AGO + 60)
     assert "images still open: 0" in printed(capfd, "tell", "c.db")
+    assert not note.exists()
 
 
 def test_a_mask_that_is_older_than_the_one_that_counts_is_reported_and_not_lost_in_silence(place, capfd):
@@ -192,6 +197,64 @@ def test_what_is_not_answered_can_be_withdrawn(place, capfd):
     assert printed(capfd, "withdraw", "c.db").startswith(f"No longer asked for: {second['image']}.")
     assert printed(capfd, "withdraw", "c.db").startswith("Nothing is open.")
     assert as_json(capfd, "status", "c.db")["states"] == {"answered": 1, "cancelled": 1}
+    assert "No longer asked for" in Path("exchange", second["query"], "withdrawn.txt").read_text()
+    assert not Path("exchange", first["query"], "withdrawn.txt").exists()
+    assert as_json(capfd, "tell", "c.db")["unread"] == {}
+
+
+def test_answers_are_sent_back_and_queries_withdrawn_where_the_images_are_not(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    first, second = asked()
+    paint(first)
+    printed(capfd, "tell", "c.db")
+    Path("images").rename("pictures")
+    assert "open again" in printed(capfd, "reject", "c.db", first["query"], "--reason", "the border is missing")
+    assert second["image"] in printed(capfd, "withdraw", "c.db")
+
+
+def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    for query in asked():
+        paint(query)
+    Path("images").rename("pictures")
+    for command in ("tell", "fit", "ask"):
+        assert alkit(command, "c.db") == 1
+        assert "--images FOLDER says where they are" in capfd.readouterr().err
+    assert "New answers: 2" in printed(capfd, "tell", "c.db", "--images", "pictures")
+    assert "known before: 2" in printed(capfd, "tell", "c.db")
+    Path("pictures").rename("again")
+    printed(capfd, "ask", "c.db", "-n", 2, "--images", "again", "--no-prelabels")
+    assert len(asked()) == 4
+
+
+def test_two_campaigns_do_not_share_a_folder(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    before = asked()
+    assert alkit("start", "d.db", "--images", "images", "--classes", "skin,lesion", *SMALL, "--strategy", "random") == 0
+    for command in (["ask", "d.db", "-n", "2", "--out", "exchange"], ["tell", "d.db", "--from", "exchange"]):
+        capfd.readouterr()
+        assert alkit(*command) == 1
+        assert "exchange belongs to another campaign" in capfd.readouterr().err
+    assert asked() == before
+
+
+def test_a_place_is_changed_option_by_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    studio = LabelStudioPlace("http://127.0.0.1:9", "Moles", "polygon")
+    assert place_of(Path("c.db"), studio, service="label-studio") == studio
+    assert place_of(Path("c.db"), studio, project="Other") == LabelStudioPlace(studio.url, "Other", "polygon")
+    folder = FolderPlace(str(tmp_path / "a"), "cvat")
+    assert place_of(Path("c.db"), folder, folder="b") == FolderPlace(str(tmp_path / "b"), "cvat")
+    assert place_of(Path("c.db"), folder, form="files") == FolderPlace(folder.folder)
+    assert place_of(Path("c.db"), folder) == folder
+
+
+def test_spaces_between_classes_do_not_count(place):
+    assert start("--strategy", "random", "--classes", "skin, lesion") == 0
+    assert Experiment.open("c.db").spec.classes == ("skin", "lesion")
 
 
 def test_two_annotators_are_waited_for(place, capfd):
@@ -235,6 +298,19 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
         (["ask", "c.db", "-n", "99", "--out", "a"], "expected 1 to 24"),
         (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
+        (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--control", "brush", "--project", "x"], "--project and --control"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--url", "http://127.0.0.1:9"], "Try: --project"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--as", "cvat"], "--as cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--annotator", "ann"], "--annotator cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--confirmed"], "--confirmed cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--project", "x"], "--project cannot be used here"),
+        (["tell", "c.db", "--from", "a.json", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
+        (["tell", "other.db"], "Try: alkit start makes one"),
+        (["fit", "other.db"], "Try: alkit start makes one"),
+        (["reject", "other.db", "x", "--reason", "y"], "Try: alkit start makes one"),
+        (["withdraw", "other.db"], "Try: alkit start makes one"),
         (["tell", "c.db"], "where are the answers?"),
         (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
         (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),

@@ -17,15 +17,19 @@ def ask(
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write them to.")] = None,
     form: Annotated[
-        str, typer.Option("--as", help="Besides a folder for each image, a file for a tool: coco, or cvat.")
-    ] = "files",
+        str | None,
+        typer.Option("--as", help="Besides a folder for each image, a file for a tool: coco, or cvat; or files: none."),
+    ] = None,
     to: Annotated[str | None, typer.Option(help="label-studio, instead of a folder.")] = None,
     url: options.Url = None,
     project: options.Project = None,
-    control: Annotated[str, typer.Option(help="How people draw in Label Studio: bitmask, brush, polygon.")] = "bitmask",
+    control: Annotated[
+        str | None, typer.Option(help="How people draw in Label Studio: bitmask, the default, brush, or polygon.")
+    ] = None,
     prelabels: Annotated[
         bool, typer.Option("--prelabels/--no-prelabels", help="Hand over what the last model predicts, to correct.")
     ] = True,
+    images: options.Images = None,
 ) -> None:
     """Train on what is labelled, choose the images most worth labelling, and hand them over with what they stand for.
 
@@ -40,29 +44,30 @@ def ask(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
-    import alkit
     from alkit.cli.fit import said
-    from alkit.cli.places import place_of, remember
+    from alkit.cli.places import Handing, place_of, remember, remembered
     from alkit.cli.progress import progress_bar
+    from alkit.cli.records import opened, record_at
     from alkit.errors import ConfigurationError
 
-    with progress_bar(str(store)) as report:
-        experiment = alkit.Experiment.open(store, report=report)
+    with progress_bar(str(store)) as report, record_at(store) as record:
+        experiment = opened(store, images, report)
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
             raise ConfigurationError("nothing is open, so how many images shall be chosen?", hint="-n 35")
-        place = place_of(store, folder=out, form=form, service=to, url=url, project=project, control=control)
+        place = place_of(
+            store, remembered(record), folder=out, form=form, service=to, url=url, project=project, control=control
+        )
         if place is None:
             raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
-        place.oracle(
-            experiment.spec, (), experiment.pool, {}
-        )  # what is wrong with it is said before anything is chosen
+        spec, campaign = experiment.spec, experiment.campaign
+        place.oracle(Handing(spec, campaign))  # what is wrong with it is said before anything is chosen
         if not was_open and experiment.learnable:
             experiment.fit()
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
-        remember(store, place)
-        experiment.send(place.oracle(experiment.spec, experiment.queries(), experiment.pool, drafts))
+        remember(record, place)
+        experiment.send(place.oracle(Handing(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if len(experiment.history) > rounds:
         typer.echo(said(experiment.history[-1]))
     what = "Still open, and handed over again" if was_open else "Asked for"

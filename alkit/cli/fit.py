@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alkit.cli import options
+
 if TYPE_CHECKING:
     from alkit.types import RoundResult
 
 
-def fit(store: Annotated[Path, typer.Argument(help="The record.")]) -> None:
+def fit(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    images: options.Images = None,
+) -> None:
     """Train on all labels so far and measure on those held out; without new labels nothing is done.
 
     `alkit ask` does this by itself before it chooses. Use this one for the last model.
@@ -20,11 +25,11 @@ def fit(store: Annotated[Path, typer.Argument(help="The record.")]) -> None:
 
     [cyan]alkit fit campaign.db[/cyan]
     """
-    import alkit
     from alkit.cli.progress import progress_bar
+    from alkit.cli.records import opened
 
     with progress_bar(str(store)) as report:
-        experiment = alkit.Experiment.open(store, report=report)
+        experiment = opened(store, images, report)
         before = len(experiment.history)
         result = experiment.fit()
     typer.echo(said(result) if len(experiment.history) > before else f"Nothing new to learn from. {said(result)}")

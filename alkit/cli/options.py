@@ -1,5 +1,6 @@
 """Options that several commands have, each described once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,9 +24,21 @@ PretextEpochs = Annotated[int, typer.Option(help="At most so many epochs of self
 Members = Annotated[int, typer.Option(help="Models of the ensemble, for strategies that need one.")]
 WarmStart = Annotated[bool, typer.Option(help="Start the learner from the self-supervised weights.")]
 Param = Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")]
+Images = Annotated[
+    Path | None, typer.Option(help="Where the campaign's images lie now, if they were moved; it is remembered.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Ignore = Annotated[int | None, typer.Option(help="Mask value that does not count.")]
 Url = Annotated[str | None, typer.Option(help="Address of Label Studio; its token is in ALKIT_LABEL_STUDIO_TOKEN.")]
 Project = Annotated[
     str | None, typer.Option(help="Title or number of the project in Label Studio; default: the record's name.")
 ]
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas between them.
+
+    >>> class_names("skin, lesion")
+    ('skin', 'lesion')
+    """
+    return tuple(name.strip() for name in text.split(","))

@@ -65,7 +65,7 @@ def run(
         warm_start=warm_start,
         device=device,
     )
-    oracle = alkit.MaskOracle(str(masks), classes=tuple(classes.split(",")), ignore=ignore, pattern=pattern)
+    oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(strategy) as report:
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         oracle.check(everything.ids)

@@ -69,7 +69,7 @@ def start(
             store=store,
             seed=seed,
             initial=first,
-            classes=alkit.LabelSpec(tuple(classes.split(",")), ignore),
+            classes=alkit.LabelSpec(options.class_names(classes), ignore),
             annotators=annotators,
             join=join,
             hold_out=hold_out,

@@ -40,18 +40,12 @@ def status(
 
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
-    from alkit.errors import StoreError
+    from alkit.cli.records import record_at
     from alkit.report.campaign import next_step
-    from alkit.store import Store
 
-    if not store.is_file():
-        raise StoreError(f"there is no record at {store}", hint="alkit start makes one, and so does alkit run")
-    record = Store(store)
-    try:
+    with record_at(store) as record:
         found, queries = summarised(record, batch), record.queries()
         seed, schedule, place = record.fact("seed"), record.fact("schedule"), record.fact(PLACE)
-    finally:
-        record.close()
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if as_json:
         facts = {"store": str(store), "seed": seed, "schedule": schedule, **_facts(found, step, queries)}

@@ -20,12 +20,14 @@ def reject(
 
     [cyan]alkit reject campaign.db r02-0004-ward_3_0017 --reason "the border is missing" --annotator ann[/cyan]
     """
-    import alkit
+    from alkit import taking_back
+    from alkit.cli.records import record_at
 
-    experiment = alkit.Experiment.open(store)
-    id = next((one.query.id for one in experiment.standings() if one.query.key == image), image)
-    experiment.reject(id, reason, annotator)
+    with record_at(store) as record:
+        id = next((entry.query.id for entry in record.asked() if entry.query.key == image), image)
+        taking_back.reject(record, id, reason, annotator)
     typer.echo(f"{id} is open again: {reason}")
+    typer.echo(f"Next: alkit tell {store}, which says so beside the answer, too.")
 
 
 def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None:
@@ -35,8 +37,21 @@ def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None
 
     [cyan]alkit withdraw campaign.db[/cyan]
     """
-    import alkit
+    from alkit import taking_back
+    from alkit.cli.places import Handing, remembered
+    from alkit.cli.records import record_at
+    from alkit.errors import AlkitError
+    from alkit.settings import Settings
 
-    ids = alkit.Experiment.open(store).withdraw()
-    typer.echo(f"No longer asked for: {', '.join(ids)}." if ids else "Nothing is open.")
+    with record_at(store) as record:
+        queries = taking_back.withdraw(record)
+        place, settings = remembered(record), Settings(record)
+        typer.echo(
+            f"No longer asked for: {', '.join(query.id for query in queries)}." if queries else "Nothing is open."
+        )
+        if queries and place is not None:
+            try:
+                place.oracle(Handing(settings.spec, settings.campaign)).cancelled(queries)
+            except AlkitError as reason:
+                typer.echo(f"Nobody is told of it in {place}: {reason}", err=True)
     typer.echo(f"Next: alkit status {store}")

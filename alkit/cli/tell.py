@@ -12,6 +12,7 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
+    from alkit.exchange.regions import Empty
     from alkit.types import Answer
 
 
@@ -25,16 +26,19 @@ def tell(
             "the queries went.",
         ),
     ] = None,
-    annotator: Annotated[str, typer.Option(help="Whose answers are in a COCO or CVAT file.")] = "",
+    annotator: Annotated[str, typer.Option(help="Whose answers are in a COCO or CVAT file named by --from.")] = "",
     empty: Annotated[
         bool,
-        typer.Option("--empty-is-background", help="Images without annotations in such a file are all background."),
+        typer.Option(
+            "--empty-is-background", help="Images without annotations in COCO or CVAT files are all background."
+        ),
     ] = False,
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="What equals its pre-label in such a file is meant, not left undone.")
     ] = False,
     url: options.Url = None,
     project: options.Project = None,
+    images: options.Images = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take masks, skips and corrections. What cannot be taken is reported, and the rest is taken all the same.
@@ -49,31 +53,40 @@ def tell(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
-    import alkit
-    from alkit.cli.places import LABEL_STUDIO, place_of
+    from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
     from alkit.cli.progress import progress_bar
+    from alkit.cli.records import opened, record_at
     from alkit.errors import ConfigurationError
     from alkit.oracles.folder import FORMATS, SUFFIXES
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else Path(source).expanduser()
+    background: Empty = "background" if empty else "unanswered"
+    with record_at(store) as record:
+        last = remembered(record)
     with progress_bar(str(store)) as report:
-        experiment = alkit.Experiment.open(store, report=report)
+        experiment = opened(store, images, report)
         queries = [one.query for one in experiment.standings()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
-            answers = codec.read(
-                path, queries, experiment.spec, annotator=annotator, empty="background" if empty else "unanswered"
-            )
+            refuse({"--url": url, "--project": project}, f"they are for {LABEL_STUDIO}")
+            answers = codec.read(path, queries, experiment.spec, annotator=annotator, empty=background)
             receipt = experiment.receive(replace(answer, confirmed=confirmed) for answer in answers)
         else:
-            place = place_of(store, folder=None if service else source, service=service, url=url, project=project)
+            folder = None if service else source
+            place = place_of(store, last, folder=folder, service=service, url=url, project=project)
             if place is None:
                 raise ConfigurationError(
                     "where are the answers?",
                     hint="--from FOLDER, --from FILE.json or FILE.xml, or --from label-studio --url ADDRESS",
                 )
-            oracle = place.oracle(experiment.spec, queries, experiment.pool, {})
+            refuse(
+                {"--annotator": annotator, "--confirmed": confirmed},
+                "they are for --from FILE.json or FILE.xml; elsewhere the answers say it themselves",
+            )
+            if isinstance(place, LabelStudioPlace):
+                refuse({"--empty-is-background": empty}, "it is for COCO and CVAT files")
+            oracle = place.oracle(Handing(experiment.spec, experiment.campaign, queries), background)
             receipt = experiment.collect(oracle)
             unread = getattr(oracle, "unread", dict)()
     still_open = len(experiment.open_ids)
@@ -106,8 +119,8 @@ def tell(
 
 
 def _facts(answer: Answer) -> dict[str, object]:
-    from alkit.types import Skip, Withdrawal
+    from alkit.types import Invalid, Skip, Withdrawal
 
-    kinds = {Skip: "skip", Withdrawal: "withdrawal"}
+    kinds = {Skip: "skip", Withdrawal: "withdrawal", Invalid: "invalid"}
     kind = next((name for cls, name in kinds.items() if isinstance(answer.label, cls)), "label")
     return {"id": answer.id, "annotator": answer.annotator, "revision": answer.revision, "kind": kind}

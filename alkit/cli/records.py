@@ -1,0 +1,92 @@
+"""The record that a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alkit.errors import ConfigurationError, DataError, StoreError
+
+if TYPE_CHECKING:
+    from alkit.declare import Written
+    from alkit.experiment import Experiment
+    from alkit.store import Store
+    from alkit.types import Report
+
+
+@contextmanager
+def record_at(path: Path) -> Iterator[Store]:
+    """Keep the record of that file open inside the block.
+
+    Raises
+    ------
+    StoreError
+        There is none; or it is damaged.
+    """
+    from alkit.store import Store
+
+    if not path.is_file():
+        raise StoreError(f"there is no record at {path}", hint="alkit start makes one, and so does alkit run")
+    record = Store(path)
+    try:
+        yield record
+    finally:
+        record.close()
+
+
+def opened(path: Path, images: Path | None, report: Report) -> Experiment:
+    """Go on with a campaign.
+
+    Parameters
+    ----------
+    images:
+        Where its images lie now; None for where they were seen last.
+
+    Raises
+    ------
+    StoreError
+        There is no such record.
+    DataError
+        The images are not where they were seen last.
+    ConfigurationError
+        `images` was given for a record whose pool is no folder.
+    """
+    import alkit
+    from alkit.declare import built
+    from alkit.settings import Settings
+
+    with record_at(path) as record:
+        form = Settings(record).declared.get("pool")
+    if images is not None:
+        moved = _moved(form, str(images.expanduser().absolute()))
+        if moved is None:
+            raise ConfigurationError("the images of this record came from no folder", got=f"--images {images}")
+        return alkit.Experiment.open(path, pool=built(moved), report=report)
+    if (folder := _folder(form)) is not None and not Path(folder).is_dir():
+        raise DataError(
+            f"the images are no longer in {folder}", hint="--images FOLDER says where they are; it is remembered"
+        )
+    return alkit.Experiment.open(path, report=report)
+
+
+def _folder(form: Written) -> str | None:
+    """Return the folder in the written form of a pool; None where it is none."""
+    match form:
+        case {"is": "alkit.pools:ImagePool", "with": {"path": str(path)}}:
+            return path
+        case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
+            return _folder(pool)
+    return None
+
+
+def _moved(form: Written, path: str) -> Written | None:
+    """Return the written form of the same pool in another folder; None where it is in none."""
+    match form:
+        case {"is": "alkit.pools:ImagePool", "with": {"path": str()}}:
+            return {**form, "with": {**form["with"], "path": path}}
+        case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
+            inner = _moved(pool, path)
+            return None if inner is None else {**form, "with": {**form["with"], "pool": inner}}
+    return None

@@ -1,0 +1,30 @@
+"""Taking back what was said: answers that are sent back, and questions that are withdrawn.
+
+Only the record is needed; the images need not be there.
+"""
+
+from __future__ import annotations
+
+from alkit.errors import QueryError
+from alkit.states import answered, missing
+from alkit.store import Store
+from alkit.types import Query
+
+
+def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> None:
+    """Send an image's answers back: see :meth:`alkit.Experiment.reject`."""
+    known = answered(store.asked(), store.answers()).get(id)
+    back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
+    if not back:
+        whose = "" if annotator is None else f" of {annotator!r}"
+        raise QueryError(f"there is no answer{whose} for {id!r} to send back")
+    store.reject([answer.number for answer in back], reason)
+
+
+def withdraw(store: Store) -> tuple[Query, ...]:
+    """Close the open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
+    asked = store.asked()
+    known = answered(asked, store.answers())
+    queries = tuple(entry.query for entry in asked if missing(entry, known))
+    store.withdraw([query.id for query in queries])
+    return queries
