@@ -12,7 +12,7 @@
     ├── QueryError               the ask/tell protocol was broken
     │   └── ConflictError        a second, different answer without ``revise=True``
     ├── ColdStartError           a strategy needs a trained model and there is none
-    ├── SelectionError           a strategy chose what it was not offered, or too much or too little
+    ├── SelectionError           a strategy failed, or chose what it was not offered, or too much or too little
     ├── StoreError               the record cannot be read or written
     │   └── StoreBusyError       another process is working on it
     ├── OracleError              a tool in which people label cannot be reached, or does not answer as it should
@@ -84,7 +84,7 @@ class ColdStartError(AlkitError):
 
 
 class SelectionError(AlkitError):
-    """A strategy chose what it was not offered, or too much, or too little."""
+    """A strategy chose what it was not offered, or too much, or too little; or it failed."""
 
 
 class StoreError(AlkitError):

@@ -9,11 +9,16 @@ import sysconfig
 import tomllib
 import venv
 from dataclasses import dataclass
+from email import message_from_bytes
 from functools import partial
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import alkit
 
@@ -117,6 +122,43 @@ def stranger(tmp_path_factory):
     return run
 
 
+def required(wheel):
+    """Return the distributions that a wheel's metadata asks for, in whatever extra."""
+    with ZipFile(wheel) as inside:
+        (path,) = (name for name in inside.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(inside.read(path))
+    return {canonicalize_name(Requirement(line).name) for line in metadata.get_all("Requires-Dist", [])}
+
+
+def imported(wheel):
+    """Return the distributions that the code in a wheel imports from, but for its own packages and Python's."""
+    with ZipFile(wheel) as inside:
+        trees = {name: ast.parse(inside.read(name)) for name in inside.namelist() if name.endswith(".py")}
+    modules = set()
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Import):
+            modules |= {entry.name for entry in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            modules.add(node.module)
+    own = {name.partition("/")[0] for name in trees}
+    packages = {module.partition(".")[0] for module in modules} - own - sys.stdlib_module_names
+    known = packages_distributions()
+    return {canonicalize_name(known.get(package, [package])[0]) for package in packages}
+
+
+def check_dependencies(wheel):
+    assert imported(wheel) <= required(wheel), f"{wheel.name} imports what it does not depend on"
+
+
+@pytest.mark.slow
+def test_every_wheel_depends_on_what_it_imports(stranger):
+    """The fresh environment borrows all dependencies, and would not miss one."""
+    wheels = {wheel.name.partition("-")[0]: wheel for wheel in (stranger.place / "wheels").glob("*.whl")}
+    for wheel in wheels.values():
+        check_dependencies(wheel)
+    assert "alkit" in required(wheels["alkit_typiclust"])
+
+
 def listed(run):
     return {entry["name"]: entry for entry in json.loads(run("alkit", "strategies", "--json"))}
 
@@ -145,6 +187,9 @@ def test_what_new_strategy_of_the_wheel_writes_is_installed_found_tested_and_run
     stranger("alkit", "new-strategy", "far-ones")
     folder = stranger.place / "alkit-far-ones"
     stranger.install(folder)
+    (wheel,) = (stranger.place / "wheels").glob("alkit_far_ones-*.whl")
+    check_dependencies(wheel)
+    assert "alkit" in required(wheel)
     found = listed(stranger)["far-ones"]
     assert (found["distribution"], found["problem"]) == ("alkit-far-ones", "")
     assert " passed" in stranger("python", "-m", "pytest", "-p", "no:cacheprovider", cwd=folder)
