@@ -752,9 +752,7 @@ class Experiment:
             return measure(predictor, test, truth, spec, self.report)
 
     def _held_out(self, id: str) -> bool:
-        """Whether an image's label is for measuring alone: a matter of chance, and settled before it is asked for."""
-        share = self._terms.hold_out
-        return share > 0 and bool(self._stream.child("hold-out", id).numpy().random() < share)
+        return self._terms.holds_out(id, self._stream)
 
     def _agreement(self, predictor: Predictor, previous: Predictor) -> float | None:
         if not (n := min(self._terms.stop_set, len(self._representations.ids))):

@@ -14,7 +14,7 @@ from alkit.errors import ConfigurationError, ResumeError
 from alkit.joining import Join, named
 from alkit.pools import digest
 from alkit.protocols import Pool
-from alkit.rng import threads
+from alkit.rng import Stream, threads
 from alkit.store import Store
 from alkit.types import LabelSpec
 
@@ -44,6 +44,10 @@ class Terms:
         if isinstance(self.hold_out, bool) or not isinstance(self.hold_out, int | float) or not 0 <= self.hold_out < 1:
             raise ConfigurationError("hold_out cannot be this", got=repr(self.hold_out), expected="0 <= hold_out < 1")
         object.__setattr__(self, "hold_out", float(self.hold_out))
+
+    def holds_out(self, id: str, stream: Stream) -> bool:
+        """Whether an image's label is for measuring alone: a matter of chance, and settled before it is asked for."""
+        return self.hold_out > 0 and bool(stream.child("hold-out", id).numpy().random() < self.hold_out)
 
 
 class Settings:

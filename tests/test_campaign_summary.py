@@ -148,6 +148,7 @@ def test_the_curve_of_a_hold_out_is_said_to_be_no_random_sample():
     text = words(found)
     assert "dice is measured on labels held out by chance from the answers" in text
     assert "they are no random sample of the pool" in text
+    assert "each round is measured on other images than the one before" in text
     assert "1 20 3 0.600 +0.100" in text
     assert re.search("Learning curve ▁[▄▅]█", text)
     assert "Learning curve +--" in words(found, encoding="ascii")
@@ -248,6 +249,10 @@ SKIPPED = stands("u", State.SKIPPED, said("u", "ann", "skip"))
         (of(DONE, history=HELD, left=0, advice={"x": GO}), "alkit predict c.db", "all images of the pool have been"),
         (of(WAITS, DONE, history=HELD, advice={"x": STOP}), "alkit tell c.db", "1 image waits"),
         (of(SKIPPED), "alkit ask c.db -n 35 --out FOLDER", "nothing that was asked for is labelled"),
+        (of(SKIPPED, left=0), "alkit start NEW.db", "no image is left to ask for, and nothing that was asked for is"),
+        (of(NEW, held_out="w".__eq__), "alkit ask c.db -n 35 --out FOLDER", "all labels so far are held out"),
+        (of(NEW, left=0, held_out="w".__eq__), "alkit start NEW.db", "all labels so far are held out"),
+        (of(NEW, REVISED, held_out="w".__eq__), "alkit fit c.db", "not learnt from yet"),
     ],
 )
 def test_the_next_command_follows_from_where_the_queries_stand(found, command, why):

@@ -94,10 +94,15 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert [answer["kind"] for answer in told["taken"]].count("label") == 4
     assert told["open"] == 1
     (refused,) = told["refused"]
+    assert refused["kind"] == "label"
     assert (refused["id"], "another size" in refused["reason"]) == (queries[5]["image"], True)
     assert "another size" in small.with_suffix(".refused.txt").read_text()
     assert small.exists()
 
+    content = small.read_bytes()
+    small.write_bytes(content[:40])
+    os.utime(small, (LONG_AGO + 30, LONG_AGO + 30))
+    assert as_json(capfd, "tell", "c.db")["refused"][0]["kind"] == "invalid"
     again = as_json(capfd, "tell", "c.db", "--from", "exchange")
     assert (again["taken"], len(again["unchanged"])) == ([], 5)
     assert printed(capfd, "status", "c.db").rstrip().endswith("alkit tell c.db")
@@ -143,6 +148,17 @@ def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
     else:
         pytest.fail(f"it never came to an end: {command}")
     assert as_json(capfd, "status", "c.db")["labels"] >= 15  # until a rule would stop, or nothing is left
+
+
+def test_while_all_labels_are_held_out_status_says_to_ask_for_more(place, capfd):
+    start("--strategy", "random", "--hold-out", "0.99")
+    printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
+    paint(asked()[0])
+    printed(capfd, "tell", "c.db")
+    step = as_json(capfd, "status", "c.db")["next"]
+    assert step["command"] == "alkit ask c.db -n 1"
+    assert "held out" in step["why"]
+    assert alkit(*shlex.split(step["command"])[1:]) == 0
 
 
 def test_while_a_query_is_open_asking_again_hands_over_the_same(place, capfd):

@@ -63,6 +63,8 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
     from datetime import UTC, datetime
 
     from alkit.report.campaign import summary
+    from alkit.rng import Stream
+    from alkit.settings import Terms
     from alkit.states import standings
     from alkit.stopping import stopping_advice
     from alkit.types import State
@@ -74,6 +76,8 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
     planned = None if schedule is None else schedule["batch"]
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     images = None if configuration is None else configuration["pool"]["images"]
+    share = 0.0 if configuration is None else configuration["terms"]["with"]["hold_out"]
+    terms, stream = Terms(hold_out=share), Stream(record.fact("seed") or 0)
     taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
     return summary(
         found,
@@ -83,6 +87,7 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
         next_batch=size,
         left=None if images is None else images - len(taken),
         tested=schedule is not None and schedule["test"] is not None,
+        held_out=lambda id: terms.holds_out(id, stream),
     )
 
 

@@ -179,14 +179,15 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     if summary.measured_on == "hold-out":
         yield (
             f"[dim]{metric} is measured on labels held out by chance from the answers. The strategy chose which images "
-            "were answered, so they are no random sample of the pool.[/dim]"
+            "were answered, so they are no random sample of the pool; and they become more, so that each round is "
+            "measured on other images than the one before.[/dim]"
         )
     elif summary.measured_on == "test set":
         yield f"[dim]{metric} is measured on a test set.[/dim]"
     else:
         yield "[dim]No round was measured: there is no hold-out and no test set.[/dim]"
     if agreed:
-        yield "[dim]agreement: Cohen's kappa with the model before, on unlabelled images.[/dim]"
+        yield "[dim]agreement: Cohen's kappa with the model before, on images drawn from the whole pool.[/dim]"
 
 
 def _advice(summary: CampaignSummary) -> Iterator[RenderableType]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -139,6 +139,8 @@ class CampaignSummary:
         How many images would be asked for next.
     advice:
         What each stopping rule says, by name.
+    learnable:
+        Whether there is a label that is not held out.
     """
 
     states: Mapping[State, int]
@@ -153,6 +155,7 @@ class CampaignSummary:
     seconds: Timing | None
     next_batch: int
     advice: Mapping[str, Advice]
+    learnable: bool
 
     @property
     def worth(self) -> bool | None:
@@ -196,6 +199,7 @@ def summary(
     next_batch: int,
     left: int | None = None,
     tested: bool = False,
+    held_out: Callable[[str], bool] = lambda id: False,
 ) -> CampaignSummary:
     """Return what is to be said of a campaign.
 
@@ -216,6 +220,8 @@ def summary(
     tested:
         Whether the rounds are measured on a test set. Otherwise the metrics of a history with labels held out are
         those of the hold-out.
+    held_out:
+        Whether an image's label is held out; its id is given.
 
     Examples
     --------
@@ -229,9 +235,10 @@ def summary(
     answers = [answer for standing in standings for answer in standing.answers]
     names = sorted({answer.annotator for answer in answers})
     counted = Counter(standing.state for standing in standings)
+    labelled = [standing.query.id for standing in standings if any(map(_is_label, standing.answers))]
     return CampaignSummary(
         states={state: counted[state] for state in State if counted[state]},
-        labels=sum(any(map(_is_label, standing.answers)) for standing in standings),
+        labels=len(labelled),
         skipped=tuple(standing.query.id for standing in standings if standing.state is State.SKIPPED),
         left=left,
         annotators=tuple(
@@ -244,6 +251,7 @@ def summary(
         seconds=timing(answers),
         next_batch=next_batch,
         advice=dict(advice),
+        learnable=not all(map(held_out, labelled)),
     )
 
 
@@ -330,7 +338,7 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
             f"{_images(waiting)} {_wait(waiting)} for an answer; alkit withdraw {path} gives up on them",
         )
     stale, answered = summary.states.get(State.STALE, 0), summary.states.get(State.ANSWERED, 0)
-    if stale or answered:
+    if (stale or answered) and summary.learnable:
         whys = [f"{_images(answered)} {_are(answered)} labelled and not learnt from yet"] if answered else []
         whys += [f"the labels of {_images(stale)} were revised since the last training"] if stale else []
         return Step(f"alkit fit {path}", ", and ".join(whys))
@@ -339,10 +347,14 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
         return Step(predict, "all images of the pool have been asked for")
     if summary.history and summary.worth is False:
         return Step(predict, "more labels are hardly worth it")
-    batch = summary.next_batch if summary.left is None else max(1, min(summary.next_batch, summary.left))
     why = "everything is learnt from" if summary.history else "nothing has been asked for yet"
-    if not summary.history and summary.states:
+    if summary.labels and not summary.learnable:
+        why = "all labels so far are held out to measure on, and none is left to learn from"
+    elif not summary.history and summary.states:
         why = "nothing that was asked for is labelled"
+    if summary.left == 0:
+        return Step("alkit start NEW.db --images FOLDER --classes NAMES", f"no image is left to ask for, and {why}")
+    batch = summary.next_batch if summary.left is None else min(summary.next_batch, summary.left)
     return Step(f"alkit ask {path} -n {batch}{there}", why)
 
 

@@ -65,7 +65,24 @@ def test_a_campaign_goes_through_label_studio_and_comes_back(masks, tmp_path, ca
         turned["annotations"][0] |= {"result": mended, "updated_at": "2026-02-01T00:00:00Z"}
         assert alkit("tell", "c.db", "--from", "label-studio") == 0
         assert alkit("tell", "c.db", "--from", "label-studio") == 0
+        assert [task["data"]["alkit_note"] for task in fake.tasks] == [""] * 4
+
+        assert alkit("reject", "c.db", first["data"]["alkit_query"], "--reason", "the border is missing") == 0
+        assert alkit("tell", "c.db") == 0
+        assert "sent back: the border is missing" in first["data"]["alkit_note"]
+        first["annotations"][0] |= {"result": mended, "updated_at": "2026-02-01T00:00:00Z"}
+        assert alkit("tell", "c.db") == 0
+        assert first["data"]["alkit_note"] == ""
+
         assert alkit("ask", "c.db", "-n", "2", *there) == 0
+        assert len(fake.tasks) == 6
+        assert alkit("withdraw", "c.db") == 0
+        assert ["No longer asked for" in task["data"]["alkit_note"] for task in fake.tasks] == [False] * 4 + [True] * 2
+        assert "Nobody is told" not in capfd.readouterr().err
+
+        assert alkit("start", "d.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0
+        assert alkit("ask", "d.db", "-n", "2", *there) == 1
+        assert "another campaign" in capfd.readouterr().err
         assert len(fake.tasks) == 6
     assert SECRET not in "".join(capfd.readouterr())
     assert SECRET not in json.dumps([asked["body"] for asked in fake.asked])

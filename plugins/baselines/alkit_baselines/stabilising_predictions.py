@@ -21,10 +21,11 @@ from alkit import Advice, ConfigurationError, RoundResult
 
 @dataclass(frozen=True)
 class StabilisingPredictions:
-    """Stop when successive models agree on unlabelled images.
+    """Stop when successive models agree on a stop set of images, labelled or not.
 
     The agreement of a round is Cohen's kappa between its model's predictions on a stop set and those of the model
-    before, and is measured where the campaign has a stop set. It needs no labels.
+    before, and is measured where the campaign has a stop set: images drawn by chance from the whole pool, some of which
+    come to be labelled. It needs no labels.
 
     Parameters
     ----------
