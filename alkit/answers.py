@@ -142,7 +142,8 @@ class Answers:
         # Of an image that was asked for again, the answer may be to an earlier query, with a pre-label of its own.
         label = draft.label
         untouched = label is not None and any(self.labels.same(one, label) for one in before.prelabels[draft.id])
-        if untouched and not answer.confirmed and not again:
+        said_later = again and last is not None and draft.revision > last.revision  # what was taken before
+        if untouched and not answer.confirmed and not said_later:
             raise LabelError(
                 f"the label of {draft.id!r} is its pre-label, untouched",
                 hint="if it is right as it is, say that it is confirmed",

@@ -332,6 +332,22 @@ def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(
     assert experiment.open_ids == ids
 
 
+def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirmation(world):
+    found = []
+    for order in (1, -1):
+        experiment = campaign(world)
+        (a,) = experiment.ask(1)
+        experiment.tell({a: mask_of(world, a)})
+        experiment.fit()
+        (b,) = experiment.ask(1)
+        prelabel = experiment.prelabels()[b]
+        untouched, confirmed = Answer(b, prelabel, "ann", 1), Answer(b, prelabel, "ann", 2, confirmed=True)
+        receipts = [experiment.receive([answer]) for answer in (untouched, confirmed)[::order]]
+        assert sum(len(receipt.refused) for receipt in receipts) == 1
+        found.append(sorted((one.revision, one.kind) for one in experiment._store.answers() if one.id == b))
+    assert found == [[(1, "invalid"), (2, "label")]] * 2
+
+
 def test_labels_held_out_measure_and_are_not_learnt_from(world):
     experiment = campaign(world, hold_out=0.5, seed=1)
     ids = experiment.ask(8)
