@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 import alkit
+from alkit.card import card, card_text
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.files import ensured, write_atomically
 from alkit.learners.network import NetworkPredictor
 from alkit.protocols import Predictor
-from alkit.report.card import card, card_text
 from alkit.rng import Stream
 from alkit.trained import TrainedModel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -412,6 +412,25 @@ class RoundResult:
     n_pseudo: int = 0
     n_held_out: int = 0
     agreement: float | None = None
+
+
+def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:
+    """Return what the metrics of some rounds were measured on; None where there are none.
+
+    Parameters
+    ----------
+    tested:
+        Whether a test set was declared.
+
+    Examples
+    --------
+    >>> measured_on([RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=3)], tested=False)
+    'hold-out'
+    """
+    if not any(result.metrics for result in history):
+        return None
+    held = any(result.n_held_out and result.metrics for result in history)
+    return "hold-out" if held and not tested else "test set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ import alkit
 from alkit.declare import written
 from alkit.report.curves import COLOURS, draw_curves
 from alkit.report.page import Block, Code, Picture, Section, Table, Text, write_page
-from alkit.report.sheets import contact_sheet
+from alkit.sheets import contact_sheet
 from alkit.statistics import (
     MINIMUM_SEEDS,
     Estimate,

@@ -13,7 +13,7 @@ import alkit
 from alkit.errors import ConfigurationError, LabelError
 from alkit.report.curves import draw_curves, learning_curves
 from alkit.report.page import Code, Picture, Section, Table, Text, write_page
-from alkit.report.sheets import contact_sheet
+from alkit.sheets import contact_sheet
 from alkit.types import RoundResult
 
 

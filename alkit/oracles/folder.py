@@ -653,7 +653,7 @@ def _from(place: Path, start: Path) -> str:
 
 
 def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int) -> bytes:
-    from alkit.report.sheets import contact_sheet
+    from alkit.sheets import contact_sheet
 
     figure = contact_sheet(
         images,

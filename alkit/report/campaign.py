@@ -15,7 +15,7 @@ from typing import Literal
 
 from alkit.states import Recorded, Standing
 from alkit.stopping import Advice
-from alkit.types import RoundResult, State
+from alkit.types import RoundResult, State, measured_on
 
 OPEN = (State.PENDING, State.ASKED, State.PARTIAL, State.REJECTED)
 """The states of a query that waits for somebody."""
@@ -231,7 +231,6 @@ def summary(
     ('dice', 'test set', 0)
     """
     metric = next((name for result in reversed(history) for name in result.metrics), None)
-    held = any(result.n_held_out and result.metrics for result in history)
     answers = [answer for standing in standings for answer in standing.answers]
     names = sorted({answer.annotator for answer in answers})
     counted = Counter(standing.state for standing in standings)
@@ -247,7 +246,7 @@ def summary(
         open=tuple(_open(standing, now) for standing in standings if standing.state in OPEN),
         history=tuple(history),
         metric=metric,
-        measured_on=None if metric is None else "hold-out" if held and not tested else "test set",
+        measured_on=measured_on(history, tested=tested),
         seconds=timing(answers),
         next_batch=next_batch,
         advice=dict(advice),

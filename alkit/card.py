@@ -8,15 +8,13 @@ Mitchell et al. "Model Cards for Model Reporting". FAT* 2019.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from alkit.declare import Written
-from alkit.report.campaign import summary
 from alkit.trained import TrainedModel
-from alkit.types import State
+from alkit.types import State, measured_on
 
 Card = dict[str, Any]
 """What ``card.json`` holds: numbers, text, lists and dictionaries of these."""
@@ -54,9 +52,6 @@ def card(
     """
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
-    measured = summary(
-        origin.standings, origin.history, now=now, advice={}, next_batch=1, tested=origin.tested
-    ).measured_on
     reading = None
     if model.reading is not None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
@@ -77,12 +72,13 @@ def card(
             "trained_on": last.n_labels,
             "held_out": last.n_held_out,
             "pseudo_labels": last.n_pseudo,
-            "answers_by": dict(sorted(Counter(answer.annotator for answer in origin.used).items())),
+            "answers": len(origin.used),
+            "annotators": len({answer.annotator for answer in origin.used}),  # and not who: the card is passed on
             "came_later": sum(one.state in (State.ANSWERED, State.STALE) for one in origin.standings),
         },
         "seed": origin.seed,
         **origin.declared,
-        "measured_on": measured,
+        "measured_on": measured_on(origin.history, tested=origin.tested),
         "rounds": [
             {
                 "round": result.round,
@@ -137,13 +133,13 @@ def card_text(card: Card) -> str:
     labels, shape = card["labels"], card["model"]["input"]
     pool = f"{card['data']['images']} images, read at {shape['width']} x {shape['height']} pixels"
     classes = [f"{number} {name}" for number, name in enumerate(card["classes"])]
-    by = ", ".join(f"{name or 'not named'} {count}" for name, count in labels["answers_by"].items())
     facts = [
         f"What it says: of each {card['per']} the probability of {', '.join(classes)}.",
         f"Model: {card['model']['network']}, {card['model']['parameters']} parameters.",
         f"Pool: {pool}.",
         f"Labels: {labels['trained_on']} trained on, {labels['held_out']} held out to measure on, "
-        f"{labels['pseudo_labels']} pseudo-labels besides. Answers by annotator: {by or 'none'}.",
+        f"{labels['pseudo_labels']} pseudo-labels besides. They come from {labels['answers']} answers by "
+        f"{labels['annotators']} annotator{'' if labels['annotators'] == 1 else 's'}.",
         f"Strategy: {_name(card['strategy'])}. Learner: {_name(card['learner'])}. Seed: {card['seed']}.",
         f"Exported: {card['exported']}, with "
         f"{', '.join(f'{name} {number}' for name, number in card['versions'].items())}.",
