@@ -448,6 +448,13 @@ def test_the_page_shows_maps_and_pictures_where_the_images_are(bench, data, tmp_
     assert "give their folder" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_every_method_of_the_committed_figure_has_its_first_images():
+    folder = isic2017.HERE / "results" / "isic2017-small"
+    drawn = {row.method for row in read_rows(folder) if (row.weights, row.variant, row.seed) == ("scratch", "", 0)}
+    chosen = rows.read_as(Chosen, folder / "choices.csv")
+    assert drawn == {c.method for c in chosen if (c.weights, c.variant, c.seed, c.round) == ("scratch", "", 0, 1)}
+
+
 def test_bands_are_of_two_methods_and_no_two_lines_look_alike(measured):
     for axes in figure_2(results_of(measured), "small").axes:
         assert len(axes.collections) == 2
