@@ -94,3 +94,11 @@ def test_a_base_set_is_set_against_the_mean_of_the_random_ones_under_the_same_we
     assert row["p beside the random sets' own spread"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
     assert rows["first: eroded - whole masks"]["weights 2"] == f"{0.4 - dice['first', 2]:+.3f}"
     assert "base-set-differences" not in base_set.tables_of([row for row in found if row.choice != "random 0"][:5])
+
+
+def test_committed_base_sets_were_computed_as_the_rows_were():
+    folder = isic2017.HERE / "results" / "isic2017-small"
+    run = isic2017.Run("ssl-cluster", "scratch", 0)  # from the same weights, on the same images
+    (dice,) = {row.dice for row in isic2017.read_rows(folder) if isic2017.run_of(row) == run and row.round == 0}
+    trained = rows.read_as(base_set.Trained, folder / base_set.FILE)
+    assert [row.dice for row in trained if base_set.key_of(row) == ("ssl-cluster", "whole", 0)] == [dice]
