@@ -23,6 +23,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from alkit import imagecache
+from alkit.colours import COLOURS, rgb
 from alkit.errors import ConfigurationError, ImageError
 from alkit.files import ensured, write_atomically
 from alkit.imagecache import Pixels
@@ -31,18 +32,6 @@ from alkit.pools import scaled
 from alkit.rng import threads
 from alkit.trained import TrainedModel
 from alkit.types import Mask, Predictions, Progress, Report, Size, quiet
-
-COLOURS = (
-    (240, 228, 66),
-    (86, 180, 233),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (0, 114, 178),
-)
-"""Red, green and blue of class 1 and those after it, again from the start after the last: those of Okabe and Ito, which
-people who see colours differently can tell apart too."""
 
 TINT = 0.25
 """How much of its class's colour a pixel gets inside an outline."""
@@ -156,7 +145,7 @@ def overlay(image: Pixels, mask: Mask) -> Picture:
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))
     near = ndimage.minimum_filter(mask, around, mode="nearest") != mask
     near |= ndimage.maximum_filter(mask, around, mode="nearest") != mask
-    colours = np.array(COLOURS, np.float32)[(np.arange(256) - 1) % len(COLOURS)]
+    colours = np.array([rgb(one) for one in COLOURS], np.float32)[(np.arange(256) - 1) % len(COLOURS)]
     colours[0] = 0
     weight = np.where(near, np.float32(1), np.where(mask > 0, np.float32(TINT), np.float32(0)))
     picture = np.empty((*mask.shape, 3), np.uint8)

@@ -69,7 +69,7 @@ def test_a_query_becomes_a_folder_with_the_image_what_it_is_for_and_where_its_an
     np.testing.assert_array_equal(np.asarray(Image.open(place / "image.png")), IMAGES[3, 0])
     said = json.loads((place / "query.json").read_text())
     assert said.pop("classes")[1:] == [
-        {"id": 1, "name": "lesion", "colour": "#ffd133"},
+        {"id": 1, "name": "lesion", "colour": "#f0e442"},
         {"id": 255, "name": "ignored", "colour": "#ffffff"},
     ]
     assert said.pop("answer")["mask"] == "../../in/YOUR_NAME/r02-0004-0003.png"

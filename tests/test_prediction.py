@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 
 import alkit
 from alkit import imagecache
+from alkit.colours import COLOURS, rgb
 from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
 from alkit.prediction import (
-    COLOURS,
     Predictions,
     masks_at_original_size,
     overlay,
@@ -136,8 +136,12 @@ def test_each_class_has_its_colour_and_borders_of_the_frame_are_no_outlines():
     mask[:, 20:] = 1
     mask[:, 35:] = 9
     picture = overlay(np.full((1, 1, 50), 100, np.uint8), mask)
-    assert [tuple(picture[0, column]) for column in (20, 34, 35)] == [COLOURS[0], COLOURS[0], COLOURS[8 % 7]]
-    assert tuple(picture[0, 49]) != COLOURS[8 % 7]  # tinted only
+    assert [tuple(picture[0, column]) for column in (20, 34, 35)] == [
+        rgb(COLOURS[0]),
+        rgb(COLOURS[0]),
+        rgb(COLOURS[8 % 7]),
+    ]
+    assert tuple(picture[0, 49]) != rgb(COLOURS[8 % 7])  # tinted only
     whole = overlay(np.full((1, 8, 8), 100, np.uint8), np.zeros((8, 8), np.uint8))
     assert (whole == 100).all()
 
@@ -147,7 +151,7 @@ def test_lines_are_wider_on_large_images_and_sixteen_bits_are_shown_in_full_rang
     mask[:, 1000:] = 1
     image = np.linspace(1000, 1100, 8000).reshape(1, 4, 2000).astype(np.uint16)
     picture = overlay(image, mask)
-    assert (picture[0] == COLOURS[0]).all(axis=1).sum() == 7
+    assert (picture[0] == rgb(COLOURS[0])).all(axis=1).sum() == 7
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[-1, 990].tolist() == [picture[-1, 990, 0]] * 3
     assert picture[3, 900, 0] > 200

@@ -23,10 +23,10 @@ from xml.parsers import expat
 import numpy as np
 import numpy.typing as npt
 
+from alkit.colours import colour
 from alkit.errors import DataError, LabelError
 from alkit.exchange import rle
 from alkit.exchange.handover import Page, hand_over
-from alkit.exchange.pictures import colour
 from alkit.exchange.regions import Empty, Marked, Region, answers, label_values, parts
 from alkit.exchange.rle import Plane
 from alkit.protocols import Pool

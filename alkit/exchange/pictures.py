@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from alkit.colours import colour, rgb
 from alkit.errors import ImageError
 from alkit.protocols import Pool
 from alkit.types import LabelSpec, Mask
@@ -77,22 +77,6 @@ def _png(image: Image.Image) -> Picture:
     return Picture(file.getvalue(), ".png")
 
 
-def colour(class_id: int, spec: LabelSpec) -> str:
-    """Return the colour of a class, ``#rrggbb``: the background is black, what is ignored white.
-
-    >>> spec = LabelSpec(("skin", "lesion"), ignore=255)
-    >>> colour(0, spec), colour(1, spec), colour(255, spec)
-    ('#000000', '#ffd133', '#ffffff')
-    """
-    if class_id == 0:
-        return "#000000"
-    if class_id == spec.ignore:
-        return "#ffffff"
-    # Steps of the golden ratio around the colour circle keep neighbours apart, however many there are.
-    red, green, blue = colorsys.hsv_to_rgb((0.129 + (class_id - 1) * 0.618034) % 1, 0.8, 1.0)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
-
-
 def coloured(mask: Mask, spec: LabelSpec) -> bytes:
     """Return a mask, ``(h, w)``, uint8, as a palette PNG: people see colours, and the values are class ids.
 
@@ -103,7 +87,7 @@ def coloured(mask: Mask, spec: LabelSpec) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(mask))
     palette = bytearray(3 * 256)
     for class_id in [*range(1, len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]:
-        palette[3 * class_id : 3 * class_id + 3] = bytes.fromhex(colour(class_id, spec)[1:])
+        palette[3 * class_id : 3 * class_id + 3] = bytes(rgb(colour(class_id, spec)))
     image.putpalette(bytes(palette))
     file, mark = BytesIO(), PngInfo()
     mark.add_text(*MARK)

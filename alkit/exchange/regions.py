@@ -72,7 +72,7 @@ def label_values(spec: LabelSpec) -> dict[str, int]:
     {'skin': 0, 'lesion': 1, 'ignored': 255}
     """
     if spec.per != "pixel":
-        raise ConfigurationError("these files hold masks", got=f"per={spec.per!r}", expected="per='pixel'")
+        raise ConfigurationError("these labels must be masks", got=f"per={spec.per!r}", expected="per='pixel'")
     known = {name: value for value, name in enumerate(spec.classes)}
     if spec.ignore is None:
         return known

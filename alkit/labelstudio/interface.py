@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from alkit.colours import colour
 from alkit.errors import ConfigurationError
-from alkit.labelstudio.regions import IGNORED, Kind, names
+from alkit.exchange.regions import label_values
+from alkit.labelstudio.regions import Kind
 from alkit.types import LabelSpec
 
 TAGS: dict[Kind, str] = {"bitmask": "BitmaskLabels", "brush": "BrushLabels", "polygon": "PolygonLabels"}
-
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of the labels, in turn; they can be told apart by the colour-blind, too (Okabe and Ito)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,8 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Header", value="$alkit_note", size="5")
     control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
-    for number, name in enumerate(_labels(spec)):
-        colour = "#888888" if name == IGNORED and spec.ignore is not None else COLOURS[number % len(COLOURS)]
-        ElementTree.SubElement(control, "Label", value=name, background=colour)
+    for name in _labels(spec):
+        ElementTree.SubElement(control, "Label", value=name, background=colour(label_values(spec)[name], spec))
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
@@ -85,4 +83,4 @@ def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
 
 
 def _labels(spec: LabelSpec) -> list[str]:
-    return [name for name, value in names(spec).items() if value]
+    return [name for name, value in label_values(spec).items() if value]

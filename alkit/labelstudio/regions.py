@@ -1,10 +1,10 @@
 """The regions of a Label Studio annotation as one mask, and a mask as regions.
 
 Each region has one label. Regions of one label are united; where classes overlap, the higher class id wins, and what
-was labelled :data:`IGNORED` wins over all. What no region covers is class 0, so an annotation without regions is a
-valid mask without a lesion. Three kinds are understood: ``bitmask``, a PNG whose alpha says where it is painted, as
-data URL; ``brush``, see :mod:`alkit.labelstudio.brush`; and ``polygon``, corners in percent of width and height. A soft
-edge, as a stroke in a browser leaves, is painted from an alpha of 128 on.
+is ignored wins over all. What no region covers is class 0, so an annotation without regions is a valid mask without a
+lesion. Three kinds are understood: ``bitmask``, a PNG whose alpha says where it is painted, as data URL; ``brush``, see
+:mod:`alkit.labelstudio.brush`; and ``polygon``, corners in percent of width and height. A soft edge, as a stroke in a
+browser leaves, is painted from an alpha of 128 on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from alkit.errors import ConfigurationError, LabelError, nearest
+from alkit.errors import LabelError, nearest
+from alkit.exchange.regions import label_values
 from alkit.labelstudio.brush import decode_brush, encode_brush
 from alkit.labelstudio.polygon import filled, outlines
 from alkit.types import LabelSpec, Mask, Size
@@ -28,9 +29,6 @@ Kind = Literal["bitmask", "brush", "polygon"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-IGNORED = "ignored"
-"""The label of pixels that are neither trained on nor measured; offered where the label spec has an ignore value."""
-
 PAINTED = 128
 """The least alpha that counts as painted."""
 
@@ -38,31 +36,6 @@ REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "dat
 """Types of results that say something of the whole image, or of a region, and draw none."""
 
 PREFIX = "data:image/png;base64,"
-
-
-def names(spec: LabelSpec) -> dict[str, int]:
-    """Return the labels a person can give, and the values they become in a mask.
-
-    Raises
-    ------
-    ConfigurationError
-        A class is called as the ignored pixels are, or the labels are not of pixels.
-
-    Examples
-    --------
-    >>> names(LabelSpec(("skin", "lesion"), ignore=255))
-    {'skin': 0, 'lesion': 1, 'ignored': 255}
-    """
-    if spec.per != "pixel":
-        raise ConfigurationError("Label Studio is asked for masks", got=f"per={spec.per!r}", expected="per='pixel'")
-    known = {name: value for value, name in enumerate(spec.classes)}
-    if spec.ignore is not None:
-        if IGNORED in known:
-            raise ConfigurationError(
-                "a class is called as the ignored pixels are", got=repr(IGNORED), hint="another name for it"
-            )
-        known[IGNORED] = spec.ignore
-    return known
 
 
 def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
@@ -91,7 +64,7 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     >>> mask_of(regions_of(np.array([[0, 1]], np.uint8), spec, "brush"), spec, (1, 2)).tolist()
     [[0, 1]]
     """
-    values = names(spec)
+    values = label_values(spec)
     if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
         raise LabelError("the result is no list of regions", got=type(result).__name__)
     drawn: dict[int, list[npt.NDArray[np.bool_]]] = {}
@@ -135,7 +108,7 @@ def regions_of(
     """
     height, width = mask.shape
     regions: list[dict[str, Any]] = []
-    for name, value in names(spec).items():
+    for name, value in label_values(spec).items():
         painted = mask == value
         if value == 0 or not painted.any():
             continue

@@ -41,11 +41,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from alkit.colours import colour
 from alkit.errors import ConfigurationError, DataError, LabelError, StoreError, UnknownNameError, nearest
 from alkit.exchange import coco, cvat
 from alkit.exchange.formats import Format
 from alkit.exchange.handover import FOLDER
-from alkit.exchange.pictures import colour, coloured, is_as_coloured, picture
+from alkit.exchange.pictures import coloured, is_as_coloured, picture
 from alkit.exchange.regions import Empty, label_values
 from alkit.files import ensured, write_atomically
 from alkit.masks import class_ids, mask_values

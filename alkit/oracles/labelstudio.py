@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from alkit.errors import ConfigurationError, ImageError, LabelError, OracleError
 from alkit.exchange.pictures import picture
+from alkit.exchange.regions import label_values
 from alkit.imagecache import decode
 from alkit.labelstudio.client import Client
 from alkit.labelstudio.interface import Tags, interface, tags_of
-from alkit.labelstudio.regions import KINDS, Kind, mask_of, names, regions_of
+from alkit.labelstudio.regions import KINDS, Kind, mask_of, regions_of
 from alkit.pools import scaled
 from alkit.protocols import Pool
 from alkit.types import Answer, Invalid, LabelSpec, Query, Skip
@@ -119,7 +120,7 @@ class LabelStudioOracle:
 
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
-        names(spec)
+        label_values(spec)
         if self.control not in KINDS:
             raise ConfigurationError("no such control", got=repr(self.control), expected=" or ".join(KINDS))
         if isinstance(self.project, bool) or not isinstance(self.project, str | int):

@@ -1,12 +1,18 @@
+from io import BytesIO
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from alkit import ConfigurationError, LabelSpec
+from alkit.colours import COLOURS, rgb
+from alkit.exchange.pictures import coloured
 from alkit.labelstudio.interface import TAGS, Tags, interface, tags_of
 from alkit.labelstudio.regions import KINDS
+from alkit.prediction import overlay
 
 SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 IMAGE = '<Image name="img" value="$picture"/>'
@@ -28,6 +34,17 @@ def test_an_interface_of_ours_offers_every_class_but_the_background(kind):
     view = ElementTree.fromstring(made)
     assert [label.get("value") for label in view.find(TAGS[kind])] == ["lesion", "hair", "ignored"]
     assert len({label.get("background") for label in view.iter("Label")}) == 3
+
+
+def test_a_class_has_the_same_colour_in_the_tool_in_pre_labels_and_on_overlays():
+    view = ElementTree.fromstring(interface(SPEC, "bitmask"))
+    offered = {label.get("value"): label.get("background") for label in view.iter("Label")}
+    prelabel = Image.open(BytesIO(coloured(np.array([[1, 2, 255]], np.uint8), SPEC))).convert("RGB")
+    assert offered == {"lesion": COLOURS[0], "hair": COLOURS[1], "ignored": "#ffffff"}
+    assert [prelabel.getpixel((n, 0)) for n in range(3)] == [rgb(one) for one in offered.values()]
+    assert tuple(overlay(np.zeros((1, 1, 9), np.uint8), np.array([[0] * 4 + [2] * 5], np.uint8))[0, 4]) == rgb(
+        COLOURS[1]
+    )
 
 
 @given(st.lists(st.text("ab<>&\"' äß", min_size=1), min_size=2, max_size=5, unique=True))

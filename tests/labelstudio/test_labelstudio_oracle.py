@@ -506,6 +506,7 @@ def test_a_prelabel_that_is_no_mask_of_the_original_size_is_refused(fake, folder
         ({"classes": ("skin",)}, "cannot be told apart"),
         ({"classes": "skin"}, "one string"),
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
+        ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "a class is called 'ignored'"),
         ({"since": datetime(2026, 1, 1)}, "without a time zone"),
         ({"url": "studio"}, "no address"),
     ],

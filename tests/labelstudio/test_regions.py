@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from alkit import LabelSpec
-from alkit.errors import ConfigurationError, LabelError
-from alkit.labelstudio.regions import KINDS, PREFIX, data_url, mask_of, names, regions_of
+from alkit.errors import LabelError
+from alkit.labelstudio.regions import KINDS, PREFIX, data_url, mask_of, regions_of
 
 SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 SIZE = (4, 5)
@@ -155,13 +155,3 @@ def test_regions_of_images_of_different_sizes_are_refused():
 def test_what_is_no_list_of_regions_is_refused(result):
     with pytest.raises(LabelError, match="no list of regions"):
         mask_of(result, SPEC, SIZE)
-
-
-def test_a_class_may_not_be_called_as_the_ignored_pixels_are():
-    with pytest.raises(ConfigurationError, match="'ignored'"):
-        names(LabelSpec(("skin", "ignored"), ignore=255))
-
-
-def test_labels_of_whole_images_are_no_masks():
-    with pytest.raises(ConfigurationError, match="per='pixel'"):
-        names(LabelSpec(("cat", "dog"), per="image"))
