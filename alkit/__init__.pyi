@@ -1,3 +1,4 @@
+from . import repair as repair
 from . import scores as scores
 from . import statistics as statistics
 from . import synthetic as synthetic
@@ -32,6 +33,7 @@ from .errors import StoreBusyError as StoreBusyError
 from .errors import StoreError as StoreError
 from .errors import UnknownNameError as UnknownNameError
 from .experiment import Experiment as Experiment
+from .export import export_model as export_model
 from .learners.classification import ClassificationLearner as ClassificationLearner
 from .learners.ensemble import Ensemble as Ensemble
 from .learners.estimators import EstimatorLearner as EstimatorLearner
@@ -46,6 +48,7 @@ from .plugins import strategy as strategy
 from .pools import ArrayPool as ArrayPool
 from .pools import DatasetPool as DatasetPool
 from .pools import ImagePool as ImagePool
+from .prediction import predict_folder as predict_folder
 from .pretext import Reconstruction as Reconstruction
 from .protocols import FeatureExtractor as FeatureExtractor
 from .protocols import FittedExtractor as FittedExtractor
@@ -65,11 +68,15 @@ from .selection import largest_remainder as largest_remainder
 from .selection import stands_for as stands_for
 from .selection import top_k as top_k
 from .smp import SmpNetwork as SmpNetwork
+from .states import Recorded as Recorded
+from .states import Standing as Standing
 from .stopping import Advice as Advice
 from .stopping import StoppingRule as StoppingRule
 from .stopping import stopping_advice as stopping_advice
 from .stopping import stopping_rule as stopping_rule
 from .stopping import stopping_rules as stopping_rules
+from .trained import TrainedModel as TrainedModel
+from .trained import trained_model as trained_model
 from .types import SKIP as SKIP
 from .types import Answer as Answer
 from .types import Invalid as Invalid

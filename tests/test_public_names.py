@@ -11,11 +11,11 @@ Advice AlkitError Answer ArrayPool ClassificationLearner Clusters ColdStartError
 DataError DatasetPool Deformation Deterministic Dropout DuplicatesLast Ensemble EstimatorLearner Experiment
 FeatureExtractor Filter FittedExtractor FolderOracle FromFunction ImageError ImagePool Invalid LabelError LabelOracle
 LabelSpec LabelStudioOracle Labelled Learner MaskOracle Members MissingDependencyError Mix Oracle OracleError PerCluster
-Pool Posterior Predictions Predictor Progress Query QueryError Ranking Receipt Reconstruction ResumeError RoundResult
-SKIP Sampler SegmentationLearner Selection SelectionError Skip SmpNetwork State Stochastic StoppingRule StoreBusyError
-StoreError Strategy Stream Then UNet Uncertainty UnknownNameError View Withdrawal cluster_order kmeans largest_remainder
-learning_curves scores stands_for statistics stopping_advice stopping_rule stopping_rules strategies strategy synthetic
-top_k
+Pool Posterior Predictions Predictor Progress Query QueryError Ranking Receipt Reconstruction Recorded ResumeError
+RoundResult SKIP Sampler SegmentationLearner Selection SelectionError Skip SmpNetwork Standing State Stochastic
+StoppingRule StoreBusyError StoreError Strategy Stream Then TrainedModel UNet Uncertainty UnknownNameError View
+Withdrawal cluster_order export_model kmeans largest_remainder learning_curves predict_folder repair scores stands_for
+statistics stopping_advice stopping_rule stopping_rules strategies strategy synthetic top_k trained_model
 """.split()
 
 
