@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from alkit.errors import StoreError
@@ -41,7 +42,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def abandoned(folder: Path, older: float = 3600.0) -> list[Path]:
     """Return what :func:`write_atomically` left half-written where it was killed: untouched for `older` seconds."""
-    return [path for path in folder.glob(".writing-*") if time.time() - path.stat().st_mtime > older]
+    found = []
+    for path in folder.glob(".writing-*"):
+        with suppress(FileNotFoundError):  # whoever wrote it has just finished
+            if time.time() - path.stat().st_mtime > older:
+                found.append(path)
+    return found
 
 
 def ensured(folder: Path) -> Path:

@@ -84,7 +84,7 @@ class Settings:
                 if self._store.ever_asked():
                     pool = self._as_it_was(pool, configuration["pool"])
                     configuration["pool"] = described(pool)
-                else:
+                elif self._store.fact("configuration") != configuration:  # and nobody else has just declared it
                     facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                     facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
                     self._store.declare(facts, anew=True)

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -529,10 +529,7 @@ class Store:
 
 def _sweep(folder: Path, old: Iterable[Path]) -> None:
     """Remove files, and what killed processes left half-written."""
-    found = list(old)
-    with suppress(FileNotFoundError):  # another process has just finished a file: the next time will do
-        found += abandoned(folder)
-    for file in found:
+    for file in [*old, *abandoned(folder)]:
         file.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 import alkit
 from alkit import Experiment, ResumeError
+from alkit.store import Store
 
 LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
 
@@ -97,3 +98,20 @@ def test_each_record_has_a_name_of_its_own(place, tmp_path):
     other = Experiment(first.pool, LEARNER, alkit.strategy("random"), store=place / "other.db")
     assert len(other.campaign) == 16
     assert other.campaign != first.campaign
+
+
+def test_who_looked_before_another_declared_the_same_takes_nothing_of_it_back(place, monkeypatch):
+    first = begun(place)
+    campaign, looked = first._settings.campaign, []
+    fact = Store.fact
+
+    def looks_too_early(store, name):
+        if name == "configuration" and not looked:
+            looked.append(name)
+            return None
+        return fact(store, name)
+
+    monkeypatch.setattr(Store, "fact", looks_too_early)
+    again = begun(place, classes=None)
+    assert looked
+    assert (again._settings.campaign, again.spec.classes) == (campaign, ("skin", "lesion"))
