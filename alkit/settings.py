@@ -82,8 +82,10 @@ class Settings:
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
                 if self._store.ever_asked():
-                    pool = self._as_it_was(pool, configuration["pool"])
-                    configuration["pool"] = described(pool)
+                    recorded = self._store.fact("configuration")
+                    if {**recorded, "pool": None} == {**configuration, "pool": None}:  # else other images are no wonder
+                        pool = self._as_it_was(pool, configuration["pool"])
+                        configuration["pool"] = described(pool)
                 elif self._store.fact("configuration") != configuration:  # and nobody else has just declared it
                     facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                     facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
