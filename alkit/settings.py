@@ -97,10 +97,11 @@ class Settings:
                 self._store.forget(MOVED)
                 self._store.declare({MOVED: place})
         if classes is not None:
-            if not self._store.ever_asked() and self._store.fact("classes") != written(_spec(classes)):
+            if self._store.fact("classes") != written(_spec(classes)):
                 with self._store.exclusive():
-                    self._store.forget("classes")
-            self.adopt(classes)
+                    if not self._store.ever_asked():
+                        self._store.forget("classes")
+                    self.adopt(classes)
         return pool
 
     @property
