@@ -38,7 +38,8 @@ class Pool(Protocol):
 class Oracle(Protocol):
     """Somebody, or something, that labels. Asking never waits; answers are fetched.
 
-    One that can pass on why an answer was not taken has a method ``refused(answer, reason)``.
+    One that can pass on why an answer was not taken, or was sent back, has a method ``refused(answer, reason)``; and
+    one that can say which queries were withdrawn, ``cancelled(queries)``.
     """
 
     @property

@@ -373,10 +373,12 @@ def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd)
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "cvat")
     experiment = Experiment.open("c.db")
     queries = experiment.queries()
-    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries}
+    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries[:1]}
     (file,) = cvat.write("tool", queries, experiment.pool, experiment.spec, painted)
     Path("exchange/ann").mkdir()
     file.rename("exchange/ann/annotations.xml")
     os.utime("exchange/ann/annotations.xml", (LONG_AGO, LONG_AGO))
     assert {answer["annotator"] for answer in as_json(capfd, "tell", "c.db")["taken"]} == {"ann"}
+    assert experiment.open_ids == (queries[1].id,)
+    assert len(as_json(capfd, "tell", "c.db", "--empty-is-background")["taken"]) == 1
     assert experiment.open_ids == ()
