@@ -4,19 +4,9 @@ import sys
 import time
 
 import pytest
-
-from alkit.cli import main
+from commandline import alkit
 
 FAST = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --start 4 --batch 2 --rounds 2 --grayscale".split()
-
-
-def alkit(*arguments):
-    """Run the command line in this process; return its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 @pytest.fixture

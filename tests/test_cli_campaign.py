@@ -8,24 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import alkit
 from PIL import Image
 
 from alkit import Experiment, synthetic
-from alkit.cli import main
 from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
 from alkit.exchange import coco, cvat
 
 SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
 LONG_AGO = 1_700_000_000
-
-
-def alkit(*arguments):
-    """Run the command line in this process; return its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 @pytest.fixture

@@ -5,20 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from commandline import alkit
 from PIL import Image
 
-from alkit.cli import main
-
 FAST = "--size 16 --widths 2,4 --epochs 2,1 --start 4 --batch 2 --grayscale --strategy random".split()
-
-
-def alkit(*arguments):
-    """Run the command line in this process; return its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 @pytest.fixture

@@ -4,26 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from commandline import alkit
 from fake import Fake
 from PIL import Image
 from replay import serving
 
 from alkit import Experiment, LabelSpec, synthetic
-from alkit.cli import main
 from alkit.labelstudio.client import TOKEN
 from alkit.labelstudio.regions import regions_of
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --strategy random".split()
 SPEC = LabelSpec(("skin", "lesion"))
-
-
-def alkit(*arguments):
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
-    return 0
 
 
 @pytest.fixture
