@@ -96,12 +96,11 @@ class Settings:
             with self._store.exclusive():
                 self._store.forget(MOVED)
                 self._store.declare({MOVED: place})
-        if classes is not None:
-            if self._store.fact("classes") != written(_spec(classes)):
-                with self._store.exclusive():
-                    if not self._store.ever_asked():
-                        self._store.forget("classes")
-                    self.adopt(classes)
+        if classes is not None and self._store.fact("classes") != written(_spec(classes)):
+            with self._store.exclusive():
+                if not self._store.ever_asked():
+                    self._store.forget("classes")
+                self.adopt(classes)
         return pool
 
     @property
