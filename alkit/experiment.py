@@ -301,7 +301,7 @@ class Experiment:
                 raise QueryError(
                     f"a query for {size} images is open, with {len(open_queries)} to answer",
                     got=f"ask({n})",
-                    hint="answer them, or withdraw() first",
+                    hint="answer them or withdraw them; asked for no number, they are handed over again",
                 )
             return tuple(query.id for query in open_queries)
 
@@ -470,7 +470,7 @@ class Experiment:
             if open_ids := self.open_ids:
                 raise QueryError(
                     f"{len(open_ids)} images of the open query lack an answer",
-                    hint="tell() them, or withdraw()",
+                    hint="answer them, or withdraw them",
                 )
             done, last = self._store.rounds(), self._store.last_model()
             if last is not None and last[1] == _stamp(self._known()):

@@ -68,6 +68,7 @@ class LabelSpec:
                 "these classes cannot be told apart",
                 got=self.classes,
                 expected="2 to 255 different names" if self.per == "pixel" else "2 or more different names",
+                hint="the background is a class, too, and the first" if self.per == "pixel" else None,
             )
         if self.ignore is not None and self.per == "image":
             raise ConfigurationError("one class per image leaves nothing to ignore", got=f"ignore={self.ignore}")

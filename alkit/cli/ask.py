@@ -54,12 +54,12 @@ def ask(
         experiment = opened(store, images, report)
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
-            raise ConfigurationError("nothing is open, so how many images shall be chosen?", hint="-n 35")
+            raise ConfigurationError("nothing is open, and how many images to choose was not said", hint="-n 35")
         place = place_of(
             store, remembered(record), folder=out, form=form, service=to, url=url, project=project, control=control
         )
         if place is None:
-            raise ConfigurationError("where to?", hint="--out FOLDER, or --to label-studio --url ADDRESS")
+            raise ConfigurationError("where the images are to go was not said", hint="--out FOLDER, or --to label-studio --url ADDRESS")
         spec, campaign = experiment.spec, experiment.campaign
         place.oracle(Handing(spec, campaign))  # what is wrong with it is said before anything is chosen
         if not was_open and experiment.learnable:

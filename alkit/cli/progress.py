@@ -59,4 +59,4 @@ def progress_bar(title: str = "") -> Iterator[Report]:
         try:
             yield report
         except KeyboardInterrupt:
-            raise StoppedError("stopped; finished rounds are kept, and the same command goes on with them") from None
+            raise StoppedError("stopped; what was finished is kept, and the same command goes on") from None
