@@ -59,7 +59,9 @@ def ask(
             store, remembered(record), folder=out, form=form, service=to, url=url, project=project, control=control
         )
         if place is None:
-            raise ConfigurationError("where the images are to go was not said", hint="--out FOLDER, or --to label-studio --url ADDRESS")
+            raise ConfigurationError(
+                "where the images are to go was not said", hint="--out FOLDER, or --to label-studio --url ADDRESS"
+            )
         spec, campaign = experiment.spec, experiment.campaign
         place.oracle(Handing(spec, campaign))  # what is wrong with it is said before anything is chosen
         if not was_open and experiment.learnable:
