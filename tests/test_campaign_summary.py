@@ -150,6 +150,9 @@ def test_the_curve_of_a_hold_out_is_said_to_be_no_random_sample():
     assert "they are no random sample of the pool" in text
     assert "each round is measured on other images than the one before" in text
     assert "1 20 3 0.600 +0.100" in text
+    assert "measured on 4 labels: too few for its dice" in text
+    many = [*HELD, RoundResult(3, (), 90, {"dice": 0.8, "iou": 0.1}, n_held_out=10)]
+    assert "too few" not in words(of(history=many))
     assert re.search("Learning curve ▁[▄▅]█", text)
     assert "Learning curve +--" in words(found, encoding="ascii")
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from alkit.report.campaign import CampaignSummary, OpenQuery, Step, Timing
 
 
+FEW = 10
+"""Of fewer held-out labels than these a figure is called uncertain."""
+
+
 def results_table(histories: Mapping[str, Sequence[RoundResult]], metric: str = "dice") -> Table:
     """Return one row per number of labels and one column per name; pseudo-labels, if any, are counted beside."""
     table = Table("labels", *(f"{name} ({metric})" for name in histories))
@@ -182,6 +186,8 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
             "were answered, so they are no random sample of the pool; and they become more, so that each round is "
             "measured on other images than the one before.[/dim]"
         )
+        if (n := history[-1].n_held_out) < FEW:
+            yield f"[yellow]The last round was measured on {n} labels: too few for its {metric} to mean much.[/yellow]"
     elif summary.measured_on == "test set":
         yield f"[dim]{metric} is measured on a test set.[/dim]"
     else:
