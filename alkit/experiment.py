@@ -53,7 +53,7 @@ from alkit.protocols import (
 from alkit.representations import Representations, batches
 from alkit.rng import Stream
 from alkit.settings import Settings, Terms
-from alkit.states import Answered, Standing, answered, missing, standings
+from alkit.states import Answered, Standing, answered, open_entries
 from alkit.store import Store
 from alkit.types import (
     Answer,
@@ -418,8 +418,8 @@ class Experiment:
         if self._settings.spec.per == "image":
             raise ConfigurationError("pre-labels are masks, and these labels are classes of images")
         with self._store.exclusive():
-            known = self._known()
-            files = {entry.query.id: entry.prelabel for entry in self._store.asked() if missing(entry, known)}
+            entries = open_entries(self._store.asked(), self._store.answers())
+            files = {entry.query.id: entry.prelabel for entry in entries}
             without = [id for id, file in files.items() if file is None]
             if without and self._store.last_model() is not None:
                 news = self._predicted(without)
@@ -443,9 +443,7 @@ class Experiment:
 
     def standings(self) -> tuple[Standing, ...]:
         """Return where each query stands, by rounds and ranks: its state, its answers, and what is missing."""
-        consumed, rounds = self._store.consumed(), self._store.rounds()
-        last = [number for number, round in consumed.items() if rounds and round == rounds[-1].round]
-        return standings(self._store.asked(), self._store.answers(), consumed.keys(), last)
+        return self._store.standings()
 
     def withdraw(self) -> tuple[str, ...]:
         """Close the open query; its images that lack an answer, returned, may be chosen again if they have none."""
@@ -671,15 +669,17 @@ class Experiment:
 
     def _gather(self, oracle: Oracle, poll: float) -> None:
         """Wait until every open query has its answers."""
-        total = len(self.send(oracle))
-        while open_ids := self.open_ids:
+        open_ids = {query.id for query in self.send(oracle)}
+        total = len(open_ids)
+        while open_ids:
             # An oracle of the test set, too, may say again what it said of that.
             news = [answer for answer in oracle.poll() if answer.id in open_ids]
             receipt = self._received(news, oracle)
             if receipt.refused and not callable(getattr(oracle, "refused", None)):
                 raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
-            self.report(Progress("tell", total - len(self.open_ids), total))
-            if not receipt.taken:
+            open_ids = set(self.open_ids)
+            self.report(Progress("tell", total - len(open_ids), total))
+            if open_ids and not receipt.taken:
                 time.sleep(poll)
 
     def _collect(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
@@ -693,8 +693,9 @@ class Experiment:
         while waiting:
             news = list(oracle.poll())
             wanted = [answer for answer in {answer.id: answer for answer in news}.values() if answer.id in waiting]
-            open_ids = set(self.open_ids)
-            self.receive([answer for answer in news if answer.id in open_ids and answer.id not in waiting])
+            if others := [answer for answer in news if answer.id not in waiting]:
+                open_ids = set(self.open_ids)
+                self.receive([answer for answer in others if answer.id in open_ids])
             waiting -= {answer.id for answer in wanted}
             if wanted:
                 yield len(queries) - len(waiting), wanted
@@ -769,8 +770,7 @@ class Experiment:
         return answered(self._store.asked(), self._store.answers())
 
     def _open(self) -> list[Query]:
-        known = self._known()
-        return [entry.query for entry in self._store.asked() if missing(entry, known)]
+        return [entry.query for entry in open_entries(self._store.asked(), self._store.answers())]
 
     def _predictor(self) -> Predictor:
         while (last := self._store.last_model()) is not None:

@@ -136,6 +136,12 @@ def missing(entry: Asked, known: Mapping[str, Answered]) -> int:
     return max(0, entry.query.wanted - (0 if found is None else len(found.counted)))
 
 
+def open_entries(asked: Sequence[Asked], answers: Iterable[Recorded]) -> tuple[Asked, ...]:
+    """Return the queries that wait for an annotator."""
+    known = answered(asked, answers)
+    return tuple(entry for entry in asked if missing(entry, known))
+
+
 def standings(
     asked: Sequence[Asked], answers: Sequence[Recorded], consumed: Collection[int], last: Collection[int]
 ) -> tuple[Standing, ...]:

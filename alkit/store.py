@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.files import abandoned, ensured, write_atomically
-from alkit.states import Asked, Recorded
+from alkit.states import Asked, Recorded, Standing, standings
 from alkit.types import Query, RoundResult
 
 log = logging.getLogger(__name__)
@@ -344,6 +344,17 @@ class Store:
         with self._reading() as connection:
             return {row.number: row.last for row in connection.execute(sa.select(_consumed)).all()}
 
+    def last_consumed(self) -> set[int]:
+        """Return the numbers of the answers that the last round's model was trained on or measured by."""
+        with self._reading() as connection:
+            return _last_consumed(connection)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return where each query stands, by rounds and ranks, all at one moment."""
+        with self._reading() as connection:
+            used = set(connection.scalars(sa.select(_consumed.c.number)).all())
+            return standings(_asked(connection), _told(connection), used, _last_consumed(connection))
+
     # Rounds.
 
     def commit_round(self, result: RoundResult, model: bytes, labels: str, consumed: Collection[int] = ()) -> None:
@@ -594,6 +605,11 @@ def _told(connection: sa.Connection, ids: Collection[str] | None = None) -> list
     """Return the answers for these images, or all, in the order of their recording."""
     names = [entry.name for entry in fields(Recorded)]
     return [Recorded(*(getattr(row, name) for name in names)) for row in _rows_of(connection, _answers, ids)]
+
+
+def _last_consumed(connection: sa.Connection) -> set[int]:
+    last = sa.select(sa.func.max(_rounds.c.round)).scalar_subquery()
+    return set(connection.scalars(sa.select(_consumed.c.number).where(_consumed.c.last == last)).all())
 
 
 def sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Only the record is needed; the images need not be there.
 from __future__ import annotations
 
 from alkit.errors import QueryError
-from alkit.states import answered, missing
+from alkit.states import answered, open_entries
 from alkit.store import Store
 from alkit.types import Query
 
@@ -23,8 +23,6 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
 
 def withdraw(store: Store) -> tuple[Query, ...]:
     """Close the open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
-    asked = store.asked()
-    known = answered(asked, store.answers())
-    queries = tuple(entry.query for entry in asked if missing(entry, known))
+    queries = tuple(entry.query for entry in open_entries(store.asked(), store.answers()))
     store.withdraw([query.id for query in queries])
     return queries

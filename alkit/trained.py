@@ -16,7 +16,7 @@ from alkit.declare import Written, built
 from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.pools import ImagePool, Scale, Subset
 from alkit.protocols import Learner, Predictor
-from alkit.states import Recorded, Standing, standings
+from alkit.states import Recorded, Standing
 from alkit.store import Store
 from alkit.types import LabelSpec, RoundResult, Size
 
@@ -153,15 +153,14 @@ def trained_model(
 
 
 def _origin(record: Store) -> Origin:
-    history, answers, consumed = tuple(record.rounds()), record.answers(), record.consumed()
-    last = {number for number, round in consumed.items() if round == history[-1].round}
+    history, answers, last = tuple(record.rounds()), record.answers(), record.last_consumed()
     schedule, declared = record.fact("schedule"), record.fact("declared")
     return Origin(
         {name: declared[name] for name in ("learner", "strategy", "initial")},
         record.fact("seed"),
         record.fact("configuration")["pool"]["images"],
         history,
-        standings(record.asked(), answers, consumed.keys(), last),
+        record.standings(),
         tuple(answer for answer in answers if answer.number in last),
         schedule is not None and schedule["test"] is not None,
     )

@@ -65,13 +65,10 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
     from alkit.report.campaign import summary
     from alkit.rng import Stream
     from alkit.settings import Terms
-    from alkit.states import standings
     from alkit.stopping import stopping_advice
     from alkit.types import State
 
-    history, consumed = record.rounds(), record.consumed()
-    last = [number for number, round in consumed.items() if history and round == history[-1].round]
-    found = standings(record.asked(), record.answers(), consumed.keys(), last)
+    history, found = record.rounds(), record.standings()
     schedule, configuration = record.fact("schedule"), record.fact("configuration")
     planned = None if schedule is None else schedule["batch"]
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
