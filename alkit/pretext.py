@@ -85,7 +85,8 @@ class Reconstruction:
     patience:
         Stop after so many epochs without a better loss on the held-out images; the best weights are kept.
     hold_out:
-        Share of the *pool* held out for that, in [0, 1); with 0 all epochs are run and the last weights kept.
+        Share of the *pool* held out for that, in [0, 1), or the ids of the images held out, all of them in the pool;
+        with none all epochs are run and the last weights kept.
     pooling:
         Features are averaged to pooling x pooling cells: 512 channels give the paper's 512 numbers at 1, 2048 at 2.
     deformation:
@@ -114,7 +115,7 @@ class Reconstruction:
     batch: int = 16
     lr: float = 1e-3
     patience: int = 10
-    hold_out: float = 0.1
+    hold_out: float | Sequence[str] = 0.1
     pooling: int = 2
     deformation: Deformation = field(default_factory=Deformation)
     precision: str = "32-true"
@@ -125,8 +126,16 @@ class Reconstruction:
         for name in ("epochs", "batch", "lr", "patience", "pooling"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be positive", got=getattr(self, name))
-        if not 0 <= self.hold_out < 1:
-            raise ConfigurationError("hold_out is no share", got=self.hold_out, expected="0 <= hold_out < 1")
+        if isinstance(self.hold_out, float | int):
+            possible = 0 <= self.hold_out < 1
+        elif possible := not isinstance(self.hold_out, str):
+            object.__setattr__(self, "hold_out", tuple(sorted(set(self.hold_out))))
+        if not possible:
+            raise ConfigurationError(
+                "hold_out is neither a share nor ids",
+                got=repr(self.hold_out),
+                expected="0 <= hold_out < 1, or a sequence of ids",
+            )
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, or bring the weights from the cache where that was done before."""
@@ -162,6 +171,28 @@ class Reconstruction:
         text = json.dumps([VERSION, configuration, stream.seed, digest(pool)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _parted(self, pool: Pool, stream: Stream) -> tuple[list[str], list[str]]:
+        """Return the ids to judge by and those to train on."""
+        order = stream.numpy().permutation(sorted(pool.ids)).tolist()
+        if isinstance(self.hold_out, float | int):
+            held = round(len(order) * self.hold_out)
+            judged, trained = order[:held], order[held:]
+        else:
+            judged, trained = list(self.hold_out), [id for id in order if id not in set(self.hold_out)]
+            if strange := set(judged) - set(order):
+                raise ConfigurationError(
+                    f"{len(strange)} of {len(judged)} images to hold out are not in the pool",
+                    got=min(strange),
+                    hint="fit on a pool that holds them too",
+                )
+        if not trained:
+            raise ConfigurationError(
+                f"all {len(order)} images of the pool are held out",
+                got=f"hold_out={self.hold_out}" if isinstance(self.hold_out, float) else f"{len(judged)} ids",
+                hint="hold out fewer",
+            )
+        return judged, trained
+
 
 def _train(
     task: Reconstruction,
@@ -173,15 +204,7 @@ def _train(
     report: Report,
 ) -> dict[str, Tensor]:
     """Return the best weights; `checkpoint` is written after each epoch and, where it exists, gone on from."""
-    order = stream.child("held out").numpy().permutation(sorted(pool.ids)).tolist()
-    held = round(len(order) * task.hold_out)
-    judged, trained = order[:held], order[held:]
-    if not trained:
-        raise ConfigurationError(
-            f"all {len(order)} images of the pool are held out",
-            got=f"hold_out={task.hold_out}",
-            hint="a smaller hold_out",
-        )
+    judged, trained = task._parted(pool, stream.child("held out"))
     wrapped, optimizer = fabric.setup(network, adam(network, task.lr))
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
     if (saved := _read(checkpoint, fabric)) is not None:
@@ -208,14 +231,14 @@ def _train(
         )
         done += 1
         if judged:
-            batches = [range(i, min(i + task.batch, held)) for i in range(0, held, task.batch)]
+            batches = [range(i, min(i + task.batch, len(judged))) for i in range(0, len(judged), task.batch)]
             with evaluating(wrapped):
                 # The same deformations every time, so that only the network makes the difference.
                 losses = [
                     float(_restoration_loss(wrapped(deformed), target)) * len(target)
                     for deformed, target in examples(judged, batches, stream.child("judge"))
                 ]
-            loss = sum(losses) / held
+            loss = sum(losses) / len(judged)
         if loss < best_loss or not judged:
             stale, best_loss, best = 0, loss, copy.deepcopy(network.state_dict())
         else:

@@ -138,7 +138,11 @@ def test_global_generators_are_left_as_found(task, pool):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"epochs": 0}, {"batch": 0}, {"lr": -1}, {"patience": 0}, {"pooling": 0}, {"hold_out": 1.0}]
+    "arguments",
+    [
+        *({"epochs": 0}, {"batch": 0}, {"lr": -1}, {"patience": 0}, {"pooling": 0}),
+        *({"hold_out": value} for value in (1.0, 1, -0.1, float("nan"), "lesion-1")),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(arguments):
     with pytest.raises(alkit.ConfigurationError):
@@ -168,9 +172,17 @@ def test_a_damaged_file_of_the_cache_means_training_anew(task, pool, suffix, cap
     assert "cannot be read" in caplog.text
 
 
-def test_a_pool_that_is_all_held_out_is_refused(task, pool):
-    with pytest.raises(alkit.ConfigurationError, match="held out"):
-        fit(replace(task, hold_out=0.9), pool.subset(pool.ids[:3]))
+@pytest.mark.parametrize("all_but_none", [0.9, ["0000", "0001", "0002"]])
+def test_a_pool_that_is_all_held_out_is_refused(task, pool, all_but_none):
+    with pytest.raises(alkit.ConfigurationError, match="all 3 images of the pool are held out"):
+        fit(replace(task, hold_out=all_but_none), pool.subset(pool.ids[:3]))
+
+
+def test_images_to_hold_out_must_be_in_the_pool(task, pool):
+    with pytest.raises(alkit.ConfigurationError, match="1 of 2 images to hold out are not in the pool") as refused:
+        fit(replace(task, hold_out=[pool.ids[0], "elsewhere"]), pool)
+    assert "elsewhere" in str(refused.value)
+    assert kept(task, ".safetensors") == []
 
 
 @dataclass(frozen=True)
@@ -188,10 +200,12 @@ SHOWN: list = []
 STATES: list = []
 
 
-def test_held_out_images_are_never_trained_on_and_always_judged_on_the_same_deformations(task, pool):
+@pytest.mark.parametrize("named", [False, True])
+def test_held_out_images_are_never_trained_on_and_always_judged_on_the_same_deformations(task, pool, named):
     SHOWN.clear()
     STATES.clear()
-    fit(replace(task, epochs=3, hold_out=0.25, deformation=Recording(windows=5)), pool)
+    held = pool.ids[3:9] if named else 0.25
+    fit(replace(task, epochs=3, hold_out=held, deformation=Recording(windows=5)), pool)
     rows = {tuple(pool.read([id]).ravel()): id for id in pool.ids}
     epochs = [SHOWN[start : start + 4] for start in range(0, 12, 4)]  # 18 images in 3 batches, and 6 judged in one
 
@@ -202,6 +216,7 @@ def test_held_out_images_are_never_trained_on_and_always_judged_on_the_same_defo
     for epoch in epochs:
         assert sorted(names(epoch[:3])) == sorted(set(pool.ids) - set(names(epoch[3:])))
         assert names(epoch[3:]) == names(epochs[0][3:])
+        assert not named or names(epoch[3:]) == list(held)
         assert epoch[3][1].equal(epochs[0][3][1])
     assert names(epochs[0][:3]) != names(epochs[1][:3])  # another order each epoch
     starts = [tuple(STATES[start].tolist()) for start in range(0, 12, 4)]
