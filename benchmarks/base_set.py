@@ -1,10 +1,11 @@
 """What moves the Dice of the first 300 labels: the initial weights, the choice of images, or how masks are read.
 
-The paper's claim is a gap of .16 between two base sets, each trained once. Here every choice of a base set is trained
-from the same few initial weights, so that the two can be told apart; and what the authors' released code does
-differently is done as well, one thing at a time:
+The paper's claim is a gap of .16 between two base sets, each trained once. Here random base sets, and those that
+SSL-cluster takes by several pretexts, are trained from the same few initial weights, so that the two can be told apart;
+and what the authors' released code does differently is done as well, one thing at a time:
 
 - ``first``: its "random" is the first 300 of the array;
+- ``stopped on test``: its pretext trains on the whole pool and stops by its loss on the test images;
 - ``eroded``: its masks are divided as whole numbers after they were resized, so that a pixel counts as lesion only
   where nothing but lesion went into it;
 - its feature rows do not line up with the images. Rows in random order make of any selection a random one, so that
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,7 @@ import arithmetic  # noqa: F401 - before what imports torch
 import grid
 import isic2017
 import numpy as np
+import numpy.typing as npt
 import rows
 from filelock import FileLock
 from PIL import Image
@@ -36,10 +38,13 @@ from scipy import stats
 import alkit
 from alkit.cli.progress import progress_bar
 from alkit.errors import AlkitError
+from alkit.pools import Subset
+from alkit.pretext import FittedReconstruction
 from alkit.report.page import Table
+from alkit.types import Report, quiet
 
 FILE = "base_set.csv"
-MASKS = ("whole", "eroded")
+STOPPED_ON_TEST = ", stopped on test"
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,11 @@ class Trained:
     machine: str
 
 
+Choice = tuple[str, str]
+"""Base set, masks."""
+
 Key = tuple[str, str, int]
-"""Choice, masks, initial weights."""
+"""Base set, masks, initial weights."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,19 @@ class Listed:
         return alkit.Selection(self.ids[:n])
 
 
+@dataclass(frozen=True)
+class StoppedOnTest:
+    """A pretext that is trained on the whole pool, until its loss on the test images falls no more."""
+
+    pretext: alkit.Reconstruction
+    images: alkit.Pool
+
+    def fit(self, pool: alkit.Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
+        """Train on the images of `pool`, and judge by all others there are."""
+        test = set(self.images.ids) - set(pool.ids)
+        return replace(self.pretext, hold_out=tuple(test)).fit(self.images, rng, report)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--draws", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of random base sets"
+    )
+    parser.add_argument(
+        "--pretexts", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of SSL-cluster's sets"
     )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--records", type=Path, default=Path("runs/base_set"))
@@ -103,13 +127,14 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     places = isic2017.Places(options.data, out, options.records)
     done = {key_of(row) for row in rows.read_as(Trained, out / FILE)}
     random = [f"random {draw}" for draw in options.draws]
-    wanted = [(choice, "whole") for choice in (*random, "ssl-cluster", "first")]
-    wanted += [(choice, "eroded") for choice in (random[0], "ssl-cluster", "first")]
+    clustered = [f"ssl-cluster {pretext}" for pretext in options.pretexts]
+    wanted = [(choice, "whole") for choice in (*random, *clustered, clustered[0] + STOPPED_ON_TEST, "first")]
+    wanted += [(choice, "eroded") for choice in (random[0], clustered[0], "first")]
     left = [(*pair, initial) for pair in wanted for initial in options.initial if (*pair, initial) not in done]
     print(f"{len(wanted) * len(options.initial)} to train, {len(left)} of them left", flush=True)
     with progress_bar("decoding") as show:
-        pool, _ = isic2017.pools(isic2017.PROFILES[options.profile], options.data, show)
-        chosen = {name: base_set(name, pool, options.profile) for name in dict.fromkeys(key[0] for key in left)}
+        pools = isic2017.pools(isic2017.PROFILES[options.profile], options.data, show)
+        chosen = {name: base_set(name, *pools, options.profile) for name in dict.fromkeys(key[0] for key in left)}
     jobs = [
         grid.Job(
             " ".join(map(str, key)),
@@ -122,17 +147,20 @@ def measure(options: argparse.Namespace, out: Path) -> None:
     grid.play(jobs, work, at_once=options.jobs, backend="processes")
 
 
-def base_set(name: str, pool: alkit.Pool, profile_name: str) -> tuple[str, ...]:
-    """Return a base set by name: ``random`` and a seed, ``first`` by id, ``ssl-cluster`` of the pretext with seed 0."""
+def base_set(name: str, pool: Subset, test: Subset, profile_name: str) -> tuple[str, ...]:
+    """Return a base set by name: ``first`` by id, ``random`` and a seed, or ``ssl-cluster`` and its pretext's seed."""
     profile = isic2017.PROFILES[profile_name]
     start, ids = profile.start or len(pool.ids), sorted(pool.ids)
     if name == "first":
         return tuple(ids[:start])
-    if name == "ssl-cluster":
-        learner, strategy = isic2017.parts(isic2017.Run(name, "scratch", 0), profile, "auto")
-        return alkit.Experiment(pool, learner, strategy, classes=("skin", "lesion"), seed=0).ask(start)
-    seed = int(name.removeprefix("random "))
-    return tuple(np.random.default_rng(seed).choice(ids, start, replace=False).tolist())
+    kind, number = name.removesuffix(STOPPED_ON_TEST).split()
+    if kind == "random":
+        return tuple(np.random.default_rng(int(number)).choice(ids, start, replace=False).tolist())
+    learner, strategy = isic2017.parts(isic2017.Run(kind, "scratch", int(number)), profile, "auto")
+    if name.endswith(STOPPED_ON_TEST):
+        everything = pool.pool.subset((*pool.ids, *test.ids))
+        strategy = replace(strategy, features=StoppedOnTest(strategy.features, everything))
+    return alkit.Experiment(pool, learner, strategy, classes=("skin", "lesion"), seed=int(number)).ask(start)
 
 
 def train(
@@ -220,44 +248,58 @@ def tables_of(measured: Sequence[Trained]) -> dict[str, Table]:
 def differences(dice: dict[Key, float], initials: Sequence[int]) -> Table:
     """Return what base sets differ by under the same initial weights.
 
-    Against random sets there are two tests. The one over initial weights asks whether this set is better than these
-    random ones; the one beside their own spread, whether it is better than random sets are.
+    Where more than one set stands on a side there are two tests. The one over initial weights asks whether these sets
+    are better than those; the one beside the sets' own spread, whether such sets are better than such.
     """
-    title = "Base sets, differences: of Dice within initial weights (paired t), one set of each kind, one pretext"
-    random = sorted({choice for choice, masks, _ in dice if choice.startswith("random") and masks == "whole"})
-    if not all((choice, "whole", initial) in dice for choice in random for initial in initials) or len(random) < 2:
-        return Table(["difference"], [], title)
-    means = {initial: float(np.mean([dice[choice, "whole", initial] for choice in random])) for initial in initials}
-    of_sets = [float(np.mean([dice[choice, "whole", initial] for initial in initials])) for choice in random]
-    wanted = [(f"{choice} - mean of {len(random)} random sets", choice, "whole", means, of_sets)
-              for choice in ("ssl-cluster", "first")]  # fmt: skip
-    for choice in ("ssl-cluster", "first", random[0]):
-        whole = {initial: dice[choice, "whole", initial] for initial in initials if (choice, "whole", initial) in dice}
-        wanted.append((f"{choice}: eroded - whole masks", choice, "eroded", whole, []))
-    lines = []
-    for name, choice, masks, others, beside in wanted:
-        gaps = [
-            dice[choice, masks, initial] - others[initial]
-            for initial in initials
-            if (choice, masks, initial) in dice and initial in others
-        ]
-        if len(gaps) != len(initials):
-            continue
-        found = alkit.statistics.estimate(gaps)
-        interval = "" if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
-        cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}"]
-        cells.append(one_among(found.mean, beside) if beside else "")
-        lines.append([name, *cells, *(f"{gap:+.3f}" for gap in gaps)])
-    header = ["difference", "mean", "95 % interval", "p", "p beside the random sets' own spread"]
-    return Table([*header, *(f"weights {initial}" for initial in initials)], lines, title)
+    of: dict[Choice, list[float]] = {}
+    for choice, masks, _ in dice:
+        found = [dice[choice, masks, initial] for initial in initials if (choice, masks, initial) in dice]
+        if len(found) == len(initials):
+            of[choice, masks] = found
+    random, clustered = (
+        [(choice, masks) for choice, masks in of if masks == "whole" and choice.removeprefix(kind).isdecimal()]
+        for kind in ("random ", "ssl-cluster ")
+    )
+    against = f"mean of {len(random)} random sets"
+    wanted = {f"{choice} - {against}": ([(choice, masks)], random) for choice, masks in clustered}
+    if len(clustered) > 1:
+        wanted[f"mean of {len(clustered)} ssl-cluster sets - {against}"] = clustered, random
+    wanted[f"first - {against}"] = [("first", "whole")], random
+    for choice, masks in of:
+        if choice.endswith(STOPPED_ON_TEST):
+            plain = choice.removesuffix(STOPPED_ON_TEST)
+            wanted[f"{choice} - {plain}"] = [(choice, masks)], [(plain, masks)]
+        if masks == "eroded":
+            wanted[f"{choice}: eroded - whole masks"] = [(choice, masks)], [(choice, "whole")]
+    header = ["difference", "mean", "95 % interval", "p", "p beside the sets' own spread"]
+    return Table(
+        [*header, *(f"weights {initial}" for initial in initials)],
+        [
+            [name, *difference(of, *sides)]
+            for name, sides in wanted.items()
+            if all(sides) and {*sides[0], *sides[1]} <= {*of}
+        ],
+        "Base sets, differences: of Dice within initial weights (paired t)",
+    )
 
 
-def one_among(gap: float, others: Sequence[float]) -> str:
-    """Return the p of one value that lies `gap` from the mean of others, by their spread (Student's t)."""
-    spread = float(np.std(others, ddof=1)) * (1 + 1 / len(others)) ** 0.5
-    if not spread:
+def difference(of: dict[Choice, list[float]], ours: Sequence[Choice], theirs: Sequence[Choice]) -> list[str]:
+    """Return the cells of the difference between the means of some base sets and of others."""
+    a, b = (np.array([of[choice] for choice in side]) for side in (ours, theirs))
+    gaps = (a.mean(0) - b.mean(0)).tolist()
+    found = alkit.statistics.estimate(gaps)
+    interval = "" if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
+    cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}", beside(a.mean(1), b.mean(1))]
+    return [*cells, *(f"{gap:+.3f}" for gap in gaps)]
+
+
+def beside(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> str:
+    """Return the p of the difference of two kinds of base sets by their own spread, one for both (Student's t)."""
+    if len(ours) + len(theirs) < 3:
         return ""
-    return f"{2 * stats.t.sf(abs(gap) / spread, len(others) - 1):.3f}"
+    sides = [(side.mean(), side.std(ddof=1) if len(side) > 1 else 0.0, len(side)) for side in (ours, theirs)]
+    p = stats.ttest_ind_from_stats(*sides[0], *sides[1]).pvalue
+    return f"{p:.3f}" if np.isfinite(p) else ""
 
 
 def variance(random: dict[tuple[str, str], float]) -> Table:

@@ -8,6 +8,8 @@ from isic2017 import rows
 from PIL import Image
 from scipy import stats
 
+import alkit
+
 
 @pytest.fixture
 def trained(data, tmp_path):
@@ -22,27 +24,47 @@ def trained(data, tmp_path):
 
 
 def test_every_base_set_is_trained_from_every_initial_weights_and_not_again(trained, monkeypatch, capsys):
-    found = trained("--initial", 0, 1, "--draws", 3, 4)
-    whole = {"random 3", "random 4", "ssl-cluster", "first"}
+    asked = "--initial", 0, 1, "--draws", 3, 4, "--pretexts", 5, 6
+    found = trained(*asked)
+    eroded = {"random 3", "ssl-cluster 5", "first"}
+    whole = {*eroded, "random 4", "ssl-cluster 6", "ssl-cluster 5, stopped on test"}
     assert {base_set.key_of(row) for row in found} == {
         *((choice, "whole", initial) for choice in whole for initial in (0, 1)),
-        *((choice, "eroded", initial) for choice in whole - {"random 4"} for initial in (0, 1)),
+        *((choice, "eroded", initial) for choice in eroded for initial in (0, 1)),
     }
     assert {row.labels for row in found} == {12}
     assert "| initial weights and order of training |" in capsys.readouterr().out
     monkeypatch.setattr(base_set, "train", lambda *_: pytest.fail("nothing is left to train"))
-    assert trained("--initial", 0, 1, "--draws", 3, 4) == found
+    assert trained(*asked) == found
 
 
 def test_base_sets_are_what_their_names_say(data):
-    pool, _ = isic2017.pools(isic2017.PROFILES["smoke"], data)
+    pools = isic2017.pools(isic2017.PROFILES["smoke"], data)
     ids = sorted(json.loads(isic2017.SPLIT.read_text())["pool"][:48])
-    assert base_set.base_set("first", pool, "smoke") == tuple(ids[:12])
-    one, two, again = (base_set.base_set(f"random {seed}", pool, "smoke") for seed in (1, 2, 1))
-    assert one == again != two
-    assert len(set(one)) == 12
-    assert set(one) <= set(ids)
-    assert len(set(base_set.base_set("ssl-cluster", pool, "smoke"))) == 12
+    sets = {
+        name: base_set.base_set(name, *pools, "smoke")
+        for name in ("first", "random 1", "random 2", *(f"ssl-cluster {n}{how}" for n in (0, 1) for how in ("", LATE)))
+    }
+    assert sets["first"] == tuple(ids[:12])
+    assert sets["random 1"] == base_set.base_set("random 1", *pools, "smoke")
+    assert len(set(map(frozenset, sets.values()))) == len(sets)
+    for chosen in sets.values():
+        assert len(set(chosen)) == 12
+        assert set(chosen) <= set(ids)
+
+
+LATE = base_set.STOPPED_ON_TEST
+
+
+def test_a_pretext_stopped_on_test_trains_on_the_whole_pool_and_is_judged_by_the_test_images(data, monkeypatch):
+    pool, test = isic2017.pools(isic2017.PROFILES["smoke"], data)
+    fitted = []
+    monkeypatch.setattr(alkit.Reconstruction, "fit", lambda self, *arguments: fitted.append((self, arguments)))
+    pretext = base_set.StoppedOnTest(isic2017.pretext_of(isic2017.PROFILES["smoke"], "cpu"), pool.pool)
+    pretext.fit(pool, np.random.default_rng(0))
+    ((task, (images, *_)),) = fitted
+    assert set(task.hold_out) == set(images.ids) - set(pool.ids) >= set(test.ids)
+    assert task.epochs == pretext.pretext.epochs
 
 
 def test_eroded_masks_lose_the_pixels_that_are_lesion_in_part(tmp_path):
@@ -66,39 +88,55 @@ def test_the_parts_of_the_variance_are_those_of_the_random_base_sets():
         ["both together, and rounding", "0.000", "0.000 to 0.000"],
     ]
     assert ["first", "whole", "0.100", "0.100", "0.100", "0.100"] in tables["base-sets"].rows
-    assert list(base_set.tables_of(found[1:])) == ["base-sets"]
+    part = base_set.tables_of(found[1:])
+    assert list(part) == ["base-sets", "base-set-differences"]
+    assert [row[0] for row in part["base-set-differences"].rows] == ["first - mean of 2 random sets"]
     assert base_set.tables_of([]) == {}
 
 
 def test_a_base_set_is_set_against_the_mean_of_the_random_ones_under_the_same_weights():
     rng = np.random.default_rng(0)
-    names = [*(f"random {draw}" for draw in range(4)), "ssl-cluster", "first"]
+    names = [*(f"random {draw}" for draw in range(4)), *(f"ssl-cluster {n}" for n in range(3)), "first"]
+    names.append(f"ssl-cluster 0{LATE}")
     dice = {(name, i): round(float(0.5 + i / 10 + rng.normal(0, 0.01)), 5) for name in names for i in range(5)}
     found = [base_set.Trained("small", name, "whole", i, 300, value, 0, 0, "", "") for (name, i), value in dice.items()]
     found += [base_set.Trained("small", "first", "eroded", i, 300, 0.4, 0, 0, "", "") for i in range(5)]
     table = base_set.tables_of(found)["base-set-differences"]
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert set(rows) == {
-        "ssl-cluster - mean of 4 random sets",
+        *(f"ssl-cluster {n} - mean of 4 random sets" for n in range(3)),
+        "mean of 3 ssl-cluster sets - mean of 4 random sets",
         "first - mean of 4 random sets",
+        "ssl-cluster 0, stopped on test - ssl-cluster 0",
         "first: eroded - whole masks",
     }
-    row = rows["ssl-cluster - mean of 4 random sets"]
+    row = rows["ssl-cluster 1 - mean of 4 random sets"]
     means = [np.mean([dice[f"random {draw}", i] for draw in range(4)]) for i in range(5)]
-    known = stats.ttest_rel([dice["ssl-cluster", i] for i in range(5)], means)
+    known = stats.ttest_rel([dice["ssl-cluster 1", i] for i in range(5)], means)
     low, high = known.confidence_interval()
     assert (row["95 % interval"], row["p"]) == (f"[{low:+.4f}, {high:+.4f}]", f"{known.pvalue:.3f}")
     sets = [np.mean([dice[f"random {draw}", i] for i in range(5)]) for draw in range(4)]
-    own = np.mean([dice["ssl-cluster", i] for i in range(5)])
+    own = np.mean([dice["ssl-cluster 1", i] for i in range(5)])
     t = (own - np.mean(sets)) / (np.std(sets, ddof=1) * np.sqrt(1 + 1 / 4))
-    assert row["p beside the random sets' own spread"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
+    assert row["p beside the sets' own spread"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
+    row = rows["mean of 3 ssl-cluster sets - mean of 4 random sets"]
+    ours = [np.mean([dice[f"ssl-cluster {n}", i] for n in range(3)]) for i in range(5)]
+    assert row["p"] == f"{stats.ttest_rel(ours, means).pvalue:.3f}"
+    own = [np.mean([dice[f"ssl-cluster {n}", i] for i in range(5)]) for n in range(3)]
+    assert row["p beside the sets' own spread"] == f"{stats.ttest_ind(own, sets).pvalue:.3f}"
+    row = rows["ssl-cluster 0, stopped on test - ssl-cluster 0"]
+    assert row["weights 3"] == f"{dice[f'ssl-cluster 0{LATE}', 3] - dice['ssl-cluster 0', 3]:+.3f}"
+    assert row["p beside the sets' own spread"] == ""
     assert rows["first: eroded - whole masks"]["weights 2"] == f"{0.4 - dice['first', 2]:+.3f}"
     assert "base-set-differences" not in base_set.tables_of([row for row in found if row.choice != "random 0"][:5])
 
 
 def test_committed_base_sets_were_computed_as_the_rows_were():
     folder = isic2017.HERE / "results" / "isic2017-small"
-    run = isic2017.Run("ssl-cluster", "scratch", 0)  # from the same weights, on the same images
-    (dice,) = {row.dice for row in isic2017.read_rows(folder) if isic2017.run_of(row) == run and row.round == 0}
-    trained = rows.read_as(base_set.Trained, folder / base_set.FILE)
-    assert [row.dice for row in trained if base_set.key_of(row) == ("ssl-cluster", "whole", 0)] == [dice]
+    trained = {base_set.key_of(row): row.dice for row in rows.read_as(base_set.Trained, folder / base_set.FILE)}
+    seeds = [seed for seed in range(5) if (f"ssl-cluster {seed}", "whole", seed) in trained]
+    assert seeds
+    for seed in seeds:  # from the same weights, on the same images
+        run = isic2017.Run("ssl-cluster", "scratch", seed)
+        (dice,) = {row.dice for row in isic2017.read_rows(folder) if isic2017.run_of(row) == run and row.round == 0}
+        assert trained[f"ssl-cluster {seed}", "whole", seed] == dice
