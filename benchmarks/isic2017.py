@@ -52,10 +52,13 @@ OTHER = "rows-avx512.csv"
 """Runs that were measured with wider instructions than arithmetic.py allows, and are compared among themselves."""
 DOWNLOADED = Path("data/isic2017")
 METHODS = ("random", "ssl-cluster", "ensemble-s", "ensemble-js", "mc-dropout", "ceal", "dsal")
-BEYOND = ("ssl-entropy", "power-bald")
+COMPOSED = ("ssl-entropy", "power-bald")
+CONTROL = "ensemble-random"
+"""What five networks give whatever is labelled."""
+BEYOND = (*COMPOSED, CONTROL)
 WEIGHTS = ("scratch", "pretext")
-ONE_NETWORK = ("random", "mc-dropout", "ceal", *BEYOND)
-"""These share the start set and train one network without further heads: their round 0 is one and the same."""
+ONE_START = (("random", "mc-dropout", "ceal", *COMPOSED), ("ensemble-s", "ensemble-js", CONTROL))
+"""The methods of a group share the start set and train the same networks on it: their round 0 is one and the same."""
 MEMBERS = 5  # of an ensemble
 POOL = 1600  # images of the split that may be labelled
 
@@ -448,22 +451,23 @@ def disagreements(out: Path) -> list[str]:
     """Return in sentences where rows contradict each other, and so come from code that computes differently.
 
     The configuration's hash leaves the code out. But within a seed some runs must agree to the last digit: the round 0
-    of :data:`ONE_NETWORK`, and what SSL-cluster chooses whatever the network is trained from and how. Where they do
-    not, their differences are not those of the methods, and both are to be measured again.
+    of each group of :data:`ONE_START`, and what SSL-cluster chooses whatever the network is trained from and how.
+    Where they do not, their differences are not those of the methods, and both are to be measured again.
     """
     other = [f"{OTHER}: {said}" for said in _unequal_starts(rows.read_as(Row, out / OTHER))]
     return [*_unequal_starts(read_rows(out)), *other, *_unequal_choices(rows.read_as(Chosen, out / CHOICES))]
 
 
 def _unequal_starts(measured: Sequence[Row]) -> Iterator[str]:
-    starts: dict[tuple[str, str, int], dict[str, float]] = {}
+    starts: dict[tuple[str, str, int, int], dict[str, float]] = {}
     for row in measured:
-        if row.method in ONE_NETWORK and not row.round and not row.variant.startswith("full"):
-            starts.setdefault((row.weights, row.variant, row.seed), {})[row.method] = row.dice
-    for (weights, variant, seed), dice in starts.items():
+        for group, methods in enumerate(ONE_START):
+            if row.method in methods and not row.round and not row.variant.startswith("full"):
+                starts.setdefault((row.weights, row.variant, row.seed, group), {})[row.method] = row.dice
+    for (weights, variant, seed, _), dice in starts.items():
         if len(set(dice.values())) > 1:
             where = " ".join(part for part in (weights, variant, f"seed {seed}") if part)
-            yield f"{where}: one network, one start set, and unequal Dice in round 0: {dice}"
+            yield f"{where}: the same networks, one start set, and unequal Dice in round 0: {dice}"
 
 
 def _unequal_choices(chosen: Sequence[Chosen]) -> Iterator[str]:
@@ -494,7 +498,7 @@ def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit
         warm_start=replace(pretext, pooling=2) if run.weights == "pretext" else None,
         device=device,
     )
-    return alkit.Ensemble(learner, MEMBERS) if "members" in needs else learner, strategy
+    return alkit.Ensemble(learner, MEMBERS) if "members" in needs or run.method == CONTROL else learner, strategy
 
 
 def pretext_of(profile: Profile, device: str) -> alkit.Reconstruction:
@@ -521,7 +525,7 @@ def strategy_of(method: str, pretext: alkit.Reconstruction, clusters: int) -> al
             return alkit.PerCluster(alkit.Uncertainty("entropy", alkit.Dropout(20)), pretext, clusters)
         case "power-bald":
             return alkit.Stochastic(alkit.Uncertainty("bald", alkit.Dropout(20)))
-    return alkit.strategy(method)
+    return alkit.strategy("random" if method == CONTROL else method)
 
 
 def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.Pool, alkit.Pool]:

@@ -245,6 +245,7 @@ def tables_of(results: Results, members: Results, profile: Profile) -> dict[str,
         tables[f"methods-{weights}"] = levels(results, members, weights)
         tables[f"comparisons-{weights}"] = comparisons(results, members, weights)
         tables[f"penalties-{weights}"] = penalties(results, weights)
+        tables[f"ensembles-{weights}"] = ensembles(results, members, weights)
     tables["choices"] = choices_of_ours(results)
     tables["ceiling"] = ceilings(results)
     return {name: table for name, table in tables.items() if table.rows}
@@ -479,6 +480,26 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
             ]
         )
     return Table(header, lines, title)
+
+
+def ensembles(results: Results, members: Results, weights: str) -> Table:
+    """Return what there is to say of ensembles against one on random labels, within seeds."""
+    base = (isic2017.CONTROL, weights, "")
+    every = [(method, weights, "") for method in isic2017.METHODS if method.startswith("ensemble")]
+    arms = [arm for arm in every if alike(results, arm, base)[0]]
+    last = ends(runs_of(results, base))[1] if arms else 0
+    lines = [
+        [
+            arm[0] + sign(results, arm, base),
+            str(len(alike(results, arm, base)[0])),
+            difference(paired(*alike(results, arm, base))),
+            gap_at(results, arm, base, last),
+            gap_at(members, arm, base, last),
+        ]
+        for arm in arms
+    ]
+    title = f"Ensembles, {weights}: differences to an ensemble of the same networks on random labels ({WITHIN})"
+    return Table(["method", "seeds", "AUBC", f"at {last}", f"its single networks at {last}"], lines, title)
 
 
 def penalties(results: Results, weights: str) -> Table:

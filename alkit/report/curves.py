@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart by people with any colour vision (Okabe and Ito, "Color Universal Design", 2008)."""
 
-MARKERS = "osD^vPX*h"
+MARKERS = "osD^vPX*h>"
 STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 """With them lines are told apart without their colours, and where there are more of them than colours."""
 

@@ -85,7 +85,7 @@ def test_committed_rows_are_complete_runs():
         assert runs
 
 
-@pytest.mark.parametrize("method", isic2017.METHODS[2:])
+@pytest.mark.parametrize("method", [*isic2017.METHODS[2:], isic2017.CONTROL])
 def test_every_method_runs_with_the_members_and_heads_it_needs(bench, method):
     rows = bench("--seeds", 0, "--methods", method, "--weights", "scratch")
     assert [(row.method, row.round, row.labels) for row in rows] == [(method, n, 12 + 6 * n) for n in range(3)]
@@ -94,10 +94,10 @@ def test_every_method_runs_with_the_members_and_heads_it_needs(bench, method):
 
 
 def test_methods_of_a_seed_share_the_start_set_and_then_choose_for_themselves(bench, tmp_path):
-    bench("--seeds", 0, "--methods", "random", "mc-dropout", "ceal", "dsal", "--weights", "scratch")
+    bench("--seeds", 0, "--methods", "random", "mc-dropout", "ceal", "dsal", "ensemble-random", "--weights", "scratch")
     rounds = [Store(record).rounds() for record in (tmp_path / "records").glob("*.db")]
     assert len({history[0].ids for history in rounds}) == 1
-    assert len({history[1].ids for history in rounds}) == 4
+    assert len({history[1].ids for history in rounds}) == 4  # an ensemble on random labels has those of random
 
 
 def test_rows_that_are_lost_come_back_from_the_records(bench, tmp_path):
@@ -350,11 +350,15 @@ def keep(folder, measured, chosen=()):
 def test_rows_that_contradict_each_other_are_named(tmp_path):
     others = [a_row("dsal", "pretext", 0, 0.9), a_row("random", "pretext", 1, 0.7), a_row("ceal", "scratch", 0, 0.5)]
     later = [a_row("random", "pretext", 0, 0.61, round=1), a_row("ceal", "pretext", 0, 0.62, round=1)]
-    keep(tmp_path, [a_row("random", "pretext", 0, 0.6), a_row("ceal", "pretext", 0, 0.6), *others, *later])
+    ensembles = [a_row(f"ensemble-{name}", "pretext", 0, 0.8) for name in ("s", "js", "random")]
+    alike = [a_row("random", "pretext", 0, 0.6), a_row("ceal", "pretext", 0, 0.6), *ensembles]
+    keep(tmp_path, [*alike, *others, *later])
     assert isic2017.disagreements(tmp_path) == []
-    keep(tmp_path, [a_row("random", "pretext", 0, 0.6), a_row("ceal", "pretext", 0, 0.60001)])
-    (said,) = isic2017.disagreements(tmp_path)
-    assert said.startswith("pretext seed 0: one network, one start set, and unequal Dice")
+    for strange in (a_row("ceal", "pretext", 0, 0.60001), a_row("ensemble-js", "pretext", 0, 0.80001)):
+        keep(tmp_path, [strange if isic2017.run_of(row) == isic2017.run_of(strange) else row for row in alike])
+        (said,) = isic2017.disagreements(tmp_path)
+        assert said.startswith("pretext seed 0: the same networks, one start set, and unequal Dice")
+        assert strange.method in said
 
 
 def test_choices_that_contradict_each_other_are_named(tmp_path):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import isic2017
 import numpy as np
 import pytest
-from isic2017 import BEYOND, METHODS, PARTS, WEIGHTS, Chosen, Row, read_rows, rows
+from isic2017 import BEYOND, COMPOSED, CONTROL, METHODS, PARTS, WEIGHTS, Chosen, Row, read_rows, rows
 from isic2017_report import (
     PAPER_TABLE_1,
     PAPER_TABLE_2,
@@ -232,6 +232,25 @@ def test_no_difference_is_taken_between_runs_of_different_instructions():
     assert row[:3] == ["ssl-cluster", "0", "random was not measured with its instructions"]
 
 
+def test_ensembles_are_set_against_one_on_random_labels(measured):
+    measured = [replace(row, member_dice=row.dice / 2) for row in measured]
+    table = all_tables(measured)["ensembles-scratch"]
+    assert "ensembles-pretext" not in all_tables(measured)
+    assert [row[:2] for row in table.rows] == [["ensemble-s", "3"], ["ensemble-js", "3"]]
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    ours, random = (dice_of(measured, method, "scratch", "", 615) for method in ("ensemble-s", CONTROL))
+    gaps = np.subtract(ours, random)
+    assert row["at 615"] == f"{gaps.mean():+.3f} ± {gaps.std(ddof=1):.3f} (n=3)"
+    assert row["its single networks at 615"] == f"{gaps.mean() / 2:+.3f} ± {gaps.std(ddof=1) / 2:.3f} (n=3)"
+    areas = [
+        np.trapezoid([dice_of(measured, method, "scratch", "", labels)[0] for labels in BUDGETS], BUDGETS)
+        for method in ("ensemble-s", CONTROL)
+    ]
+    gap = (areas[0] - areas[1]) / (BUDGETS[-1] - BUDGETS[0])
+    one = [row for row in measured if row.seed == 0]
+    assert all_tables(one)["ensembles-scratch"].rows[0][2] == f"{gap:+.3f} (one seed)"
+
+
 def test_penalties_do_not_mix_instructions():
     random, ours = ("random", "scratch", ""), ("ssl-cluster", "scratch", "")
     low, high = ({seed: {300: value + seed / 100, 335: value} for seed in range(5)} for value in (0.4, 0.8))
@@ -329,7 +348,7 @@ def test_methods_are_tested_together_and_those_with_few_seeds_are_not(measured):
     by_method = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert list(by_method) == [*METHODS[1:], *BEYOND]
     tested = [method for method, row in by_method.items() if row["p"]]
-    assert tested == ["ssl-cluster", "mc-dropout", "ceal", "dsal", *BEYOND]
+    assert tested == ["ssl-cluster", "mc-dropout", "ceal", "dsal", *COMPOSED]
     areas = {
         method: [
             np.trapezoid([row.dice for row in curve], BUDGETS) / (BUDGETS[-1] - BUDGETS[0])
@@ -469,6 +488,6 @@ def test_the_page_shows_a_panel_at_a_time_and_says_what_contradicts(measured, tm
     page = (tmp_path / "report.html").read_text()
     assert "From scratch: mean Dice over seeds" in page
     assert "From the pretext&#39;s weights: mean Dice over seeds" in page
-    assert "scratch seed 1: one network, one start set, and unequal Dice in round 0" in page
+    assert "scratch seed 1: the same networks, one start set, and unequal Dice in round 0" in page
     for said in ("not recorded", "    batch: 10", "cross-entropy + Dice", "  draws: 20", "  members: 5"):
         assert said in page
