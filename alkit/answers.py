@@ -12,12 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 
 from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
-from alkit.labels import Labels
-from alkit.pools import mask_sizes
-from alkit.protocols import Pool
+from alkit.label_files import LabelFiles
+from alkit.protocols import Oracle
 from alkit.settings import Settings
 from alkit.states import Asked, Recorded, latest
 from alkit.store import Store
@@ -32,12 +31,32 @@ GREATEST = 2**62
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What takes answers into a record."""
+    """What takes answers into a record. The images need not be there: their sizes are in the queries.
+
+    Parameters
+    ----------
+    ids:
+        Of all images of the pool, where that is at hand: an answer for another image is told from one that was not
+        asked for.
+    """
 
     store: Store
     settings: Settings
-    pool: Pool
-    labels: Labels
+    files: LabelFiles
+    ids: Collection[str] | None = None
+
+    def collect(self, oracle: Oracle) -> Receipt:
+        """Record what an oracle answers now: see :meth:`alkit.Experiment.collect`."""
+        self.settings.adopt(oracle.spec)
+        return self.received(oracle.poll(), oracle)
+
+    def received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
+        """Record answers, and tell an oracle that can pass it on what was not taken."""
+        receipt = self.receive(answers)
+        if callable(refused := getattr(oracle, "refused", None)):
+            for answer, reason in receipt.refused:
+                refused(answer, reason)
+        return receipt
 
     def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:
         """Record all these answers, or none where one is wrong: see :meth:`alkit.Experiment.tell`."""
@@ -97,7 +116,7 @@ class Answers:
 
     def _draft(self, answer: Answer, ever_asked: Collection[str], spec: Callable[[], LabelSpec]) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
-        if answer.id not in self._ids:
+        if self.ids is not None and answer.id not in self.ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
         if answer.id not in ever_asked:
             raise QueryError(f"{answer.id!r} was never asked", hint="ask() gives the ids to label")
@@ -109,9 +128,8 @@ class Answers:
                 return replace(draft, kind="skip", reason=_writable(reason))
             case Withdrawal(reason):
                 return replace(draft, kind="withdrawal", reason=_writable(reason))
-        sizes = mask_sizes(self.pool, [answer.id])[0]
-        label = spec().check(answer.label, id=answer.id, sizes=sizes)
-        return replace(draft, label=self.labels.keep(label))
+        label = spec().check(answer.label, id=answer.id, sizes=self.store.sizes_asked(answer.id))
+        return replace(draft, label=self.files.keep(label))
 
     def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:
         """Return the draft with its revision, None where the record has it already, or raise what is wrong with it."""
@@ -141,7 +159,7 @@ class Answers:
             )
         # Of an image that was asked for again, the answer may be to an earlier query, with a pre-label of its own.
         label = draft.label
-        untouched = label is not None and any(self.labels.same(one, label) for one in before.prelabels[draft.id])
+        untouched = label is not None and any(self.files.same(one, label) for one in before.prelabels[draft.id])
         said_later = again and last is not None and draft.revision > last.revision  # what was taken before
         if untouched and not answer.confirmed and not said_later:
             raise LabelError(
@@ -153,11 +171,7 @@ class Answers:
     def _same(self, recorded: Recorded, draft: Recorded) -> bool:
         if recorded.kind != draft.kind:
             return False
-        return recorded.label is None or draft.label is None or self.labels.same(recorded.label, draft.label)
-
-    @cached_property
-    def _ids(self) -> frozenset[str]:
-        return frozenset(self.pool.ids)
+        return recorded.label is None or draft.label is None or self.files.same(recorded.label, draft.label)
 
 
 class _SentBackError(LabelError):

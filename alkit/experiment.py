@@ -40,6 +40,7 @@ from alkit.errors import (
 )
 from alkit.evaluation import TestLabels, agreement, measure
 from alkit.joining import Join, named
+from alkit.label_files import LabelFiles
 from alkit.labels import Labels
 from alkit.learners.equipment import check_needs
 from alkit.pools import Some, check_pool, mask_sizes
@@ -180,8 +181,9 @@ class Experiment:
         self.pool = pool = self._settings.declare(parts, pool, self.seed, classes)
         self._representations = Representations(pool, self._stream, self._store, report)
         self._terms = terms
-        self._labels = Labels(self._store, self._representations)
-        self._answers = Answers(self._store, self._settings, pool, self._labels)
+        self._files = LabelFiles(self._store)
+        self._labels = Labels(self._files, self._representations)
+        self._answers = Answers(self._store, self._settings, self._files, frozenset(pool.ids))
         self._test_labels = TestLabels(self._collect)
         self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
         self._scores: tuple[tuple[str, int], Scoring] | None = None  # by the file of the model, and the round
@@ -320,16 +322,7 @@ class Experiment:
 
     def collect(self, oracle: Oracle) -> Receipt:
         """Record what an oracle answers now, without waiting for more; it is told what was not taken, and why."""
-        self._settings.adopt(oracle.spec)
-        return self._received(oracle.poll(), oracle)
-
-    def _received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
-        """Record answers, and tell an oracle that can pass it on what was not taken."""
-        receipt = self.receive(answers)
-        if callable(refused := getattr(oracle, "refused", None)):
-            for answer, reason in receipt.refused:
-                refused(answer, reason)
-        return receipt
+        return self._answers.collect(oracle)
 
     def receive(self, answers: Iterable[Answer]) -> Receipt:
         """Record answers as people give them: late, out of order, several times over, in part wrong.
@@ -425,7 +418,7 @@ class Experiment:
                 news = self._predicted(without)
                 self._store.set_prelabels(news)
                 files.update(news)
-        return {id: self._labels.read(file) for id, file in files.items() if file is not None}
+        return {id: self._files.read(file) for id, file in files.items() if file is not None}
 
     def _predicted(self, ids: Sequence[str]) -> dict[str, str]:
         """Return by id the files of the last model's masks at the images' original sizes."""
@@ -438,7 +431,7 @@ class Experiment:
                 predictions = Predictions(tuple(batch), predictor.probabilities(self.pool.read(batch)))
             sizes = [sizes[0] for sizes in mask_sizes(self.pool, batch)]
             masks = masks_at_original_size(predictions, sizes)
-            files.update((id, self._labels.keep(mask)) for id, mask in zip(batch, masks, strict=True))
+            files.update((id, self._files.keep(mask)) for id, mask in zip(batch, masks, strict=True))
         return files
 
     def standings(self) -> tuple[Standing, ...]:
@@ -645,7 +638,7 @@ class Experiment:
         """Return by id the files of what the last round's model predicts of these images."""
         files: dict[str, str] = {}
         for batch in self._scoring().predictions(ids) if ids else ():
-            files.update((id, self._labels.keep(label)) for id, label in zip(batch.ids, batch.labels, strict=True))
+            files.update((id, self._files.keep(label)) for id, label in zip(batch.ids, batch.labels, strict=True))
         return files
 
     def _label(self, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:
@@ -674,7 +667,7 @@ class Experiment:
         while open_ids:
             # An oracle of the test set, too, may say again what it said of that.
             news = [answer for answer in oracle.poll() if answer.id in open_ids]
-            receipt = self._received(news, oracle)
+            receipt = self._answers.received(news, oracle)
             if receipt.refused and not callable(getattr(oracle, "refused", None)):
                 raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
             open_ids = set(self.open_ids)

@@ -9,11 +9,11 @@ import numpy as np
 
 from alkit.errors import QueryError
 from alkit.joining import Join, one
-from alkit.masks import decode_mask, mask_png, resize_mask
+from alkit.label_files import LabelFiles
+from alkit.masks import resize_mask
 from alkit.protocols import FeatureExtractor, FittedExtractor
 from alkit.representations import Representations
 from alkit.states import Answered
-from alkit.store import Store
 from alkit.types import Images, Label, LabelSpec
 
 
@@ -48,21 +48,9 @@ class LabelledImages:
 class Labels:
     """The labels of a record at the working size, each decoded once a process."""
 
-    def __init__(self, store: Store, representations: Representations) -> None:
-        self._store, self._representations = store, representations
+    def __init__(self, files: LabelFiles, representations: Representations) -> None:
+        self._files, self._representations = files, representations
         self._decoded: dict[str, Label] = {}  # by file
-
-    def keep(self, label: Label) -> str:
-        """Keep a label as a file of the record and return its name."""
-        return self._store.keep(*_encoded(label))
-
-    def read(self, file: str) -> Label:
-        """Return the label that :meth:`keep` made into a file, at its own size."""
-        return _decoded(self._store.content(file))
-
-    def same(self, file: str, other: str) -> bool:
-        """Whether two files hold the same label, though perhaps not the same bytes."""
-        return file == other or np.array_equal(self.read(file), self.read(other))
 
     def of(
         self,
@@ -98,7 +86,7 @@ class Labels:
         self._decoded = {file: known for file, known in self._decoded.items() if file in needed}
         size = self._representations.pool.read(list(told)[:1]).shape[-2:]
         for file in needed - self._decoded.keys():
-            label = self.read(file)
+            label = self._files.read(file)
             self._decoded[file] = resize_mask(label, size, spec) if label.ndim else label
         labels = {}
         for id, own in everything.items():
@@ -110,12 +98,3 @@ class Labels:
 def _files(known: Answered) -> tuple[str, ...]:
     """Return the files of the labels of one image, those of older revisions first."""
     return tuple(answer.label for answer in known.labels if answer.label is not None)
-
-
-def _encoded(label: Label) -> tuple[bytes, str]:
-    """Return the content of a label's file, and its suffix: a PNG for a mask, digits for a class id."""
-    return (mask_png(label.astype(np.uint8)), ".png") if label.ndim else (str(int(label)).encode(), ".txt")
-
-
-def _decoded(content: bytes) -> Label:
-    return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)

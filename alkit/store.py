@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.files import abandoned, ensured, write_atomically
 from alkit.states import Asked, Recorded, Standing, standings
-from alkit.types import Query, RoundResult
+from alkit.types import Query, RoundResult, Size
 
 log = logging.getLogger(__name__)
 
@@ -267,6 +267,12 @@ class Store:
         """Return the ids of all queries, withdrawn ones included."""
         with self._reading() as connection:
             return set(connection.scalars(sa.select(_queries.c.id)).all())
+
+    def sizes_asked(self, id: str) -> tuple[Size, ...]:
+        """Return the sizes that a mask of this image may have, by its latest query."""
+        latest = sa.select(_queries.c.sizes).where(_queries.c.id == id).order_by(_queries.c.ask.desc()).limit(1)
+        with self._reading() as connection:
+            return tuple((height, width) for height, width in connection.scalars(latest).one())
 
     def size_of_last_ask(self) -> int:
         """Return how many images the last call of ask chose."""

@@ -225,7 +225,7 @@ class Crowd:
         if entry.prelabel is None:
             return None
         if entry.prelabel not in self._prelabels:
-            self._prelabels[entry.prelabel] = self.experiment._labels.read(entry.prelabel)
+            self._prelabels[entry.prelabel] = self.experiment._files.read(entry.prelabel)
         return self._prelabels[entry.prelabel]
 
     def ready(self) -> list[Line]:

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -209,15 +211,29 @@ def test_what_is_not_answered_can_be_withdrawn(place, capfd):
     assert as_json(capfd, "tell", "c.db")["unread"] == {}
 
 
-def test_answers_are_sent_back_and_queries_withdrawn_where_the_images_are_not(place, capfd):
+def test_answers_are_taken_and_sent_back_and_queries_withdrawn_where_the_images_are_not(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     first, second = asked()
     paint(first)
-    printed(capfd, "tell", "c.db")
     Path("images").rename("pictures")
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
     assert "open again" in printed(capfd, "reject", "c.db", first["query"], "--reason", "the border is missing")
     assert second["image"] in printed(capfd, "withdraw", "c.db")
+
+
+def test_what_people_type_between_rounds_waits_for_no_torch(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "coco")
+    first, _ = asked()
+    paint(first)
+    file = "exchange/r00-coco/annotations.json"
+    commands = ["tell c.db", f"tell c.db --from {file} --annotator ann", "status c.db"]
+    for command in [*commands, f"reject c.db {first['query']} --reason border", "withdraw c.db"]:
+        code = f"import sys; sys.modules['torch'] = None; from alkit.cli import main; main({command.split()})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert as_json(capfd, "status", "c.db")["states"] == {"cancelled": 2}
 
 
 def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
@@ -225,12 +241,13 @@ def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd)
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     for query in asked():
         paint(query)
+    printed(capfd, "tell", "c.db")
     Path("images").rename("pictures")
-    for command in ("tell", "fit", "ask"):
+    for command in ("fit", "ask"):
         assert alkit(command, "c.db") == 1
         assert "--images FOLDER says where they are" in capfd.readouterr().err
-    assert "New answers: 2" in printed(capfd, "tell", "c.db", "--images", "pictures")
-    assert "known before: 2" in printed(capfd, "tell", "c.db")
+    printed(capfd, "fit", "c.db", "--images", "pictures")
+    printed(capfd, "fit", "c.db")
     Path("pictures").rename("again")
     printed(capfd, "ask", "c.db", "-n", 2, "--images", "again", "--no-prelabels")
     assert len(asked()) == 4
@@ -292,7 +309,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
     assert {(answer["id"], answer["annotator"]) for answer in told["taken"]} == {(id, "ann") for id in painted}
     assert as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")["taken"] == []
     for standing in experiment.standings()[:2]:
-        np.testing.assert_array_equal(experiment._labels.read(standing.answers[0].label), painted[standing.query.id])
+        np.testing.assert_array_equal(experiment._files.read(standing.answers[0].label), painted[standing.query.id])
 
 
 @pytest.mark.parametrize(

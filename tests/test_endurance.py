@@ -165,7 +165,7 @@ def assert_all_is_recorded(path, seed, rounds, join):
         one = record[line.name]
         assert one.kind == line.becomes
         if one.kind == "label":
-            np.testing.assert_array_equal(experiment._labels.read(one.label), line.answer.label)
+            np.testing.assert_array_equal(experiment._files.read(one.label), line.answer.label)
         if one.kind == "invalid":
             assert one.reason
     # Said once more, all at once and backwards, nothing is new and what is wrong is reported again.

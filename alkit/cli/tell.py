@@ -38,12 +38,11 @@ def tell(
     ] = False,
     url: options.Url = None,
     project: options.Project = None,
-    images: options.Images = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take masks, skips and corrections. What cannot be taken is reported, and the rest is taken all the same.
 
-    Taking the same twice changes nothing. This may be done while a model is being trained.
+    Taking the same twice changes nothing. This may be done while a model is being trained, and needs no images.
 
     [dim]Examples:[/dim]
 
@@ -53,25 +52,27 @@ def tell(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
+    from alkit.answers import Answers
     from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
-    from alkit.cli.progress import progress_bar
-    from alkit.cli.records import opened, record_at
+    from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError
+    from alkit.label_files import LabelFiles
     from alkit.oracles.folder import FORMATS, SUFFIXES
+    from alkit.settings import Settings
+    from alkit.states import open_entries
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else Path(source).expanduser()
     background: Empty = "background" if empty else "unanswered"
     with record_at(store) as record:
-        last = remembered(record)
-    with progress_bar(str(store)) as report:
-        experiment = opened(store, images, report)
-        queries = [one.query for one in experiment.standings()]
+        settings, last = Settings(record), remembered(record)
+        answers = Answers(record, settings, LabelFiles(record))
+        queries = [one.query for one in record.standings()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
             refuse({"--url": url, "--project": project}, f"they are for {LABEL_STUDIO}")
-            answers = codec.read(path, queries, experiment.spec, annotator=annotator, empty=background)
-            receipt = experiment.receive(replace(answer, confirmed=confirmed) for answer in answers)
+            found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
+            receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
         else:
             folder = None if service else source
             place = place_of(store, last, folder=folder, service=service, url=url, project=project)
@@ -86,10 +87,10 @@ def tell(
             )
             if isinstance(place, LabelStudioPlace):
                 refuse({"--empty-is-background": empty}, "it is for COCO and CVAT files")
-            oracle = place.oracle(Handing(experiment.spec, experiment.campaign, queries), background)
-            receipt = experiment.collect(oracle)
+            oracle = place.oracle(Handing(settings.spec, settings.campaign, queries), background)
+            receipt = answers.collect(oracle)
             unread = getattr(oracle, "unread", dict)()
-    still_open = len(experiment.open_ids)
+        still_open = len(open_entries(record.asked(), record.answers()))
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],

@@ -1,0 +1,32 @@
+"""Labels as files of a record, at the size in which they were given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alkit.masks import decode_mask, mask_png
+from alkit.store import Store
+from alkit.types import Label
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFiles:
+    """Writes and reads them: a PNG for a mask, digits for a class id."""
+
+    store: Store
+
+    def keep(self, label: Label) -> str:
+        """Keep a label as a file of the record and return its name."""
+        content, suffix = (mask_png(label.astype(np.uint8)), ".png") if label.ndim else (b"%d" % int(label), ".txt")
+        return self.store.keep(content, suffix)
+
+    def read(self, file: str) -> Label:
+        """Return the label that :meth:`keep` made into a file."""
+        content = self.store.content(file)
+        return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
+
+    def same(self, file: str, other: str) -> bool:
+        """Whether two files hold the same label, though perhaps not the same bytes."""
+        return file == other or np.array_equal(self.read(file), self.read(other))
