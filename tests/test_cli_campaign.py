@@ -236,6 +236,16 @@ def test_what_people_type_between_rounds_waits_for_no_torch(place, capfd):
     assert as_json(capfd, "status", "c.db")["states"] == {"cancelled": 2}
 
 
+def test_a_campaign_that_is_started_anew_says_what_changed(place, capfd):
+    start("--strategy", "random")
+    capfd.readouterr()
+    start("--strategy", "random")
+    assert "changed" not in capfd.readouterr().out
+    start("--strategy", "random", "--lr", "0.25", "--ignore", "255")
+    said = [line for line in capfd.readouterr().out.splitlines() if line.startswith("changed: ")]
+    assert said == ["changed: learner.lr: recorded 0.001, now 0.25", "changed: classes.ignore: recorded None, now 255"]
+
+
 def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ def start(
 ) -> None:
     """Open a campaign: no ground truth is needed, people will label what `alkit ask` chooses.
 
-    Nothing is trained yet. While nothing was asked, the same command with other options changes them.
+    Nothing is trained yet. While nothing was asked, the same command with other options changes them, and says so.
 
     [dim]Example:[/dim]
 
@@ -47,6 +47,7 @@ def start(
     import alkit
     from alkit.cli.parts import parts
     from alkit.cli.progress import progress_bar
+    from alkit.declare import differences
 
     learner, chosen, first = parts(
         strategy=strategy,
@@ -60,6 +61,7 @@ def start(
         warm_start=warm_start,
         device="auto",
     )
+    before = _settings(store)
     with progress_bar(str(store)) as report:
         pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         experiment = alkit.Experiment(
@@ -75,7 +77,19 @@ def start(
             hold_out=hold_out,
             stop_set=stop_set,
         )
+    for line in differences(before, _settings(store)) if before else ():
+        typer.echo(f"changed: {line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     typer.echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be asked for.")
     typer.echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
+
+
+def _settings(store: Path) -> dict[str, Any]:
+    """Return what a record was made with; nothing where there is none."""
+    from alkit.cli.records import record_at
+
+    if not store.is_file():
+        return {}
+    with record_at(store) as record:
+        return {**(record.fact("configuration") or {}), "classes": record.fact("classes")}
