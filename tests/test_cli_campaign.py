@@ -291,6 +291,21 @@ def test_spaces_between_classes_do_not_count(place):
     assert Experiment.open("c.db").spec.classes == ("skin", "lesion")
 
 
+@pytest.mark.parametrize("join", ["one", "majority"])
+def test_of_two_unequal_labels_it_is_said_which_counts(place, capfd, join):
+    start("--strategy", "random", "--join", join)
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
+    first, second, third = asked()
+    for query in (first, second, third):
+        paint(query)
+    paint(first, by="bob")
+    paint(second, by="bob", content=255 - truth(second) // 255 * 255)
+    told = printed(capfd, "tell", "c.db")
+    assert (f"labelled differently by ann and bob: {second['query']}: the latest" in told) == (join == "one")
+    assert told.count("labelled differently") == (join == "one")
+    assert as_json(capfd, "tell", "c.db")["disputed"] == {}  # nothing new
+
+
 def test_two_annotators_are_waited_for(place, capfd):
     start("--strategy", "random", "--annotators", 2, "--join", "majority")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")

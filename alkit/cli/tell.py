@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,11 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from alkit.exchange.regions import Empty
+    from alkit.label_files import LabelFiles
+    from alkit.store import Store
     from alkit.types import Answer
 
 
@@ -66,7 +71,8 @@ def tell(
     background: Empty = "background" if empty else "unanswered"
     with record_at(store) as record:
         settings, last = Settings(record), remembered(record)
-        answers = Answers(record, settings, LabelFiles(record))
+        files = LabelFiles(record)
+        answers = Answers(record, settings, files)
         queries = [one.query for one in record.standings()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
@@ -91,6 +97,7 @@ def tell(
             receipt = answers.collect(oracle)
             unread = getattr(oracle, "unread", dict)()
         still_open = len(open_entries(record.asked(), record.answers()))
+        disputed = _disputed(record, files, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],
@@ -98,6 +105,7 @@ def tell(
             "unchanged": [_facts(answer) for answer in receipt.unchanged],
             "refused": [{**_facts(answer), "reason": reason} for answer, reason in receipt.refused],
             "unread": {str(path): reason for path, reason in unread.items()},
+            "disputed": {id: list(names) for id, names in disputed.items()},
             "open": still_open,
         }
         print(json.dumps(facts, indent=2))
@@ -114,9 +122,29 @@ def tell(
         typer.echo(
             f"older than what counts: {keys.get(answer.id, answer.id)}{whose}: save it anew if it is meant all the same"
         )
+    for id, names in disputed.items():
+        typer.echo(f"labelled differently by {' and '.join(names)}: {keys[id]}: the latest revision counts")
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")
+
+
+def _disputed(record: Store, files: LabelFiles, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return by id who labelled these images differently, where one of the labels alone is learnt from."""
+    from alkit.states import answered
+
+    if record.fact("configuration")["terms"]["with"]["join"] != "one":
+        return {}
+    labels = {
+        id: {answer.annotator: answer.label for answer in own.labels if answer.label is not None}
+        for id, own in answered(record.asked(), record.answers()).items()
+        if id in ids
+    }
+    return {
+        id: tuple(sorted(own))
+        for id, own in labels.items()
+        if any(not files.same(one, other) for one, other in pairwise(own.values()))
+    }
 
 
 def _facts(answer: Answer) -> dict[str, object]:
