@@ -5,25 +5,37 @@ from typing import Annotated
 
 import typer
 
+CHOICE, NETWORK, PEOPLE = "Which images are chosen", "The network and its training", "People and their answers"
+"""Under these headings the longer commands list their options."""
+
 Strategy = Annotated[
     str,
     typer.Option(
         help="A name that `alkit strategies` lists, or a TOML file that describes one. If it needs features and "
-        "brings none of its own, it gets those of the learner's network after self-supervised training."
+        "brings none of its own, it gets those of the learner's network after self-supervised training.",
+        rich_help_panel=CHOICE,
     ),
 ]
 Size = Annotated[int | None, typer.Option(help="Working size in pixels; default: the images' own.")]
 Seed = Annotated[int, typer.Option(help="All chance comes from it.")]
-Initial = Annotated[str | None, typer.Option(help="Another strategy for the first round.")]
+Initial = Annotated[str | None, typer.Option(help="Another strategy for the first round.", rich_help_panel=CHOICE)]
 Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
 Grayscale = Annotated[bool, typer.Option(help="Read the images as grayscale.")]
-Widths = Annotated[str, typer.Option(help="Channels of the U-Net's levels.")]
-Epochs = Annotated[str, typer.Option(help="Epochs of the first round and of later ones.")]
-Lr = Annotated[float, typer.Option(help="Learning rate.")]
-PretextEpochs = Annotated[int, typer.Option(help="At most so many epochs of self-supervised training.")]
-Members = Annotated[int, typer.Option(help="Models of the ensemble, for strategies that need one.")]
-WarmStart = Annotated[bool, typer.Option(help="Start the learner from the self-supervised weights.")]
-Param = Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, key=value.")]
+Widths = Annotated[str, typer.Option(help="Channels of the U-Net's levels.", rich_help_panel=NETWORK)]
+Epochs = Annotated[str, typer.Option(help="Epochs of the first round and of later ones.", rich_help_panel=NETWORK)]
+Lr = Annotated[float, typer.Option(help="Learning rate.", rich_help_panel=NETWORK)]
+PretextEpochs = Annotated[
+    int, typer.Option(help="At most so many epochs of self-supervised training.", rich_help_panel=NETWORK)
+]
+Members = Annotated[
+    int, typer.Option(help="Models of the ensemble, for strategies that need one.", rich_help_panel=NETWORK)
+]
+WarmStart = Annotated[
+    bool, typer.Option(help="Start the learner from the self-supervised weights.", rich_help_panel=NETWORK)
+]
+Param = Annotated[
+    list[str] | None, typer.Option(help="A parameter of the strategy, key=value.", rich_help_panel=CHOICE)
+]
 Images = Annotated[
     Path | None, typer.Option(help="Where the campaign's images lie now, if they were moved; it is remembered.")
 ]

@@ -16,10 +16,18 @@ def start(
     classes: options.Classes,
     strategy: options.Strategy = "ssl-cluster",
     size: options.Size = None,
-    annotators: Annotated[int, typer.Option(help="How many people are to label each image.")] = 1,
-    join: Annotated[str, typer.Option(help="How their labels become one: one, majority or staple.")] = "one",
+    annotators: Annotated[
+        int, typer.Option(help="How many people are to label each image.", rich_help_panel=options.PEOPLE)
+    ] = 1,
+    join: Annotated[
+        str, typer.Option(help="How their labels become one: one, majority or staple.", rich_help_panel=options.PEOPLE)
+    ] = "one",
     hold_out: Annotated[
-        float, typer.Option(help="Share of the answers, drawn by chance, that only measure and are not learnt from.")
+        float,
+        typer.Option(
+            help="Share of the answers, drawn by chance, that only measure and are not learnt from.",
+            rich_help_panel=options.PEOPLE,
+        ),
     ] = 0.2,
     stop_set: Annotated[
         int, typer.Option(help="On so many images successive models are compared, for advice on when to stop.")
