@@ -3,8 +3,8 @@
 Everything but the pictures of images is drawn from the rows, in seconds. Nothing is corrected or left out: where an arm
 has fewer than five seeds there is no interval and no test, and the number of seeds stands beside each mean.
 
-Some runs were measured with AVX-512 instructions, some with AVX2, some with both, and what differs in that must not be
-compared. A seed's runs are compared with AVX2 where both have it, or else with AVX-512 where both have it, or else not.
+All runs were measured with the instructions that arithmetic.py allows. Those in :data:`isic2017.OTHER`, with wider
+ones, show what the arithmetic alone does, and are in no other table.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ PANELS = {"scratch": "from scratch", "pretext": "from the pretext's weights"}
 WITHIN = "paired t, within seeds"
 
 Results = dict["Arm", dict[int, dict[int, float]]]
-"""Dice by arm, seed and number of labels; of AVX-512 instructions by :func:`elsewhere` of the arm."""
-
-NOTE = "† is of AVX-512 instructions, in some seeds or all; no difference is taken between those and AVX2"
+"""Dice by arm, seed and number of labels."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     measured = isic2017.read_rows(out)
     if not measured:
         raise alkit.ConfigurationError(f"there are no rows in {out}", hint="run the benchmark first")
-    results = results_in(out)
+    results = results_of(measured)
     figure = figure_2(results, name)
     figure.savefig(out / "figure2.png", dpi=150)
     with rc_context({"svg.hashsalt": name}):  # else its ids, and so the file, differ each time
@@ -143,9 +141,7 @@ def curves(results: Results) -> Iterator[Block]:
             f"{title}; the highest at {last} labels is {best[1]}, {best[0]:.3f}",
             f"{title[0].upper()}{title[1:]}: mean Dice over seeds. The bands, of random and SSL-cluster alone, are "
             "95 % intervals of the mean (Student's t), from five seeds on. Seeds differ more than methods do: lines "
-            "are to be compared in the tables of differences, within seeds, and not by eye. "
-            + f"{NOTE}."
-            * any(sign(results, (method, weights, "")) for method in methods),
+            "are to be compared in the tables of differences, within seeds, and not by eye.",
             least=340,
         )
 
@@ -158,7 +154,6 @@ def section_of(table: Table) -> Section:
         " [": "[ ] is the 95 % interval of a mean difference within seeds (paired t)",
     }
     cells = [*table.header, *(cell for row in table.rows for cell in row)]
-    signs["†"] = NOTE
     notes = [note for sign, note in signs.items() if any(sign in cell for cell in cells)]
     return Section(title, [replace(table, caption="; ".join([f"{text[:1].upper()}{text[1:]}", *notes]) + ".")])
 
@@ -184,39 +179,6 @@ def results_of(measured: Sequence[Row]) -> Results:
     return results
 
 
-def elsewhere(arm: Arm) -> Arm:
-    """Return the name by which results hold an arm's runs with AVX-512 instructions."""
-    method, weights, variant = arm
-    return method, weights, f"{variant}@avx512"
-
-
-def results_in(out: Path) -> Results:
-    """Return the learning curves of a results folder, of both kinds of instructions."""
-    other = results_of(rows.read_as(isic2017.Row, out / isic2017.OTHER))
-    return results_of(isic2017.read_rows(out)) | {elsewhere(arm): runs for arm, runs in other.items()}
-
-
-def runs_of(results: Results, arm: Arm) -> dict[int, dict[int, float]]:
-    """Return an arm's runs, of the seeds that were not measured with AVX2 those with AVX-512."""
-    return results.get(elsewhere(arm), {}) | results.get(arm, {})
-
-
-def alike(results: Results, a: Arm, b: Arm) -> tuple[Runs, Runs]:
-    """Return the runs of two arms in the seeds in which both were measured with the same instructions, AVX2 first."""
-    pairs: dict[int, tuple[dict[int, float], dict[int, float]]] = {}
-    for first, second in ((elsewhere(a), elsewhere(b)), (a, b)):
-        ours, theirs = results.get(first, {}), results.get(second, {})
-        pairs |= {seed: (ours[seed], theirs[seed]) for seed in sorted(set(ours) & set(theirs))}
-    return {seed: pair[0] for seed, pair in pairs.items()}, {seed: pair[1] for seed, pair in pairs.items()}
-
-
-def sign(results: Results, *arms: Arm) -> str:
-    """Return the sign for what is of AVX-512 in part: an arm's runs, or two arms' difference."""
-    seeds = [set(results.get(arm, {})) for arm in arms]
-    others = [set(results.get(elsewhere(arm), {})) for arm in arms]
-    return "†" if set.intersection(*others) - set.intersection(*seeds) else ""
-
-
 def members_of(measured: Sequence[Row]) -> Results:
     """Return the learning curves of ensembles, each the mean of its members' own Dice."""
     ensembles = [replace(row, dice=row.member_dice) for row in measured if row.method.startswith("ensemble")]
@@ -226,9 +188,10 @@ def members_of(measured: Sequence[Row]) -> Results:
 def tables_in(out: Path, name: str) -> dict[str, Table]:
     """Return the tables of a results folder, by the name of their file."""
     measured = isic2017.read_rows(out)
-    tables = tables_of(results_in(out), members_of(measured), isic2017.PROFILES[name])
+    results = results_of(measured)
+    tables = tables_of(results, members_of(measured), isic2017.PROFILES[name])
     tables |= base_set.tables_of(rows.read_as(base_set.Trained, out / base_set.FILE))
-    arithmetic = other_arithmetic(results_in(out))
+    arithmetic = other_arithmetic(results, results_of(rows.read_as(isic2017.Row, out / isic2017.OTHER)))
     return tables | ({"arithmetic": arithmetic} if arithmetic.rows else {})
 
 
@@ -262,18 +225,15 @@ def figure_2(results: Results, name: str) -> Figure:
 
 def methods_of(results: Results, weights: str) -> dict[str, Runs]:
     """Return the runs of each method of Fig. 2 and beyond, in the order of their colours."""
-    return {method: runs_of(results, (method, weights, "")) for method in (*isic2017.METHODS, *isic2017.BEYOND)}
+    return {method: results.get((method, weights, ""), {}) for method in (*isic2017.METHODS, *isic2017.BEYOND)}
 
 
 def panel(axes: Axes, results: Results, weights: str) -> None:
     """Draw one panel of Fig. 2."""
     methods = methods_of(results, weights)
-    signed = {method: method + sign(results, (method, weights, "")) for method in methods}
-    named = {
-        f"{signed[method]} (one seed)" if len(runs) == 1 else signed[method]: runs for method, runs in methods.items()
-    }
+    named = {f"{method} (one seed)" if len(runs) == 1 else method: runs for method, runs in methods.items()}
     if any(methods.values()):
-        draw_curves(axes, named, bands=[signed[method] for method in BANDS])
+        draw_curves(axes, named, bands=BANDS)
         axes.legend(frameon=False, fontsize=8.5, loc="lower right", handlelength=4)
     axes.set(title=PANELS[weights], xlabel="labels", ylabel="Dice")
 
@@ -293,7 +253,7 @@ def table_1(results: Results) -> Table:
             *(
                 cell
                 for arm, value in zip(ARMS_OF_TABLE_1, paper, strict=True)
-                if runs_of(results, arm)
+                if results.get(arm, {})
                 for cell in (f"{value:.3f}", at(results, arm, labels))
             ),
         ]
@@ -337,7 +297,7 @@ def gaps_of_table_1(results: Results, places: Mapping[str, tuple[int, int]], tit
 
 def measured_of_table_1(results: Results) -> dict[int, tuple[float, ...]]:
     """Return those of Table I's numbers of labels at which there are rows."""
-    measured = {labels for arm in ARMS_OF_TABLE_1 for curve in runs_of(results, arm).values() for labels in curve}
+    measured = {labels for arm in ARMS_OF_TABLE_1 for curve in results.get(arm, {}).values() for labels in curve}
     return {labels: paper for labels, paper in PAPER_TABLE_1.items() if labels in measured}
 
 
@@ -356,7 +316,7 @@ def names_of_table_2(profile: Profile) -> list[str]:
 def table_2(results: Results, profile: Profile) -> Table:
     """Return Table II beside the paper's: clusters and features."""
     title = "Table II: Dice by round, for numbers of clusters and of features, without the weights"
-    if not any(runs_of(results, arm) for arm in ARMS_OF_TABLE_2[1:-1]):
+    if not any(results.get(arm, {}) for arm in ARMS_OF_TABLE_2[1:-1]):
         return Table(["round"], [], title)
     header = ["round"]
     for name, arm in zip(names_of_table_2(profile), ARMS_OF_TABLE_2, strict=True):
@@ -386,17 +346,17 @@ def table_2_differences(results: Results, profile: Profile) -> Table:
     ]
     title = f"Table II, differences: of Dice to random's, by clusters and features; {out_of_zero(lines)}"
     header = ["round", *(f"{name} - random" for name in names)]
-    return Table(header, lines if any(runs_of(results, arm) for arm in ARMS_OF_TABLE_2[1:-1]) else [], title)
+    return Table(header, lines if any(results.get(arm, {}) for arm in ARMS_OF_TABLE_2[1:-1]) else [], title)
 
 
 def budgets_of_table_2(results: Results) -> list[int]:
     """Return the numbers of labels at which the arms of Table II were measured."""
-    return sorted({labels for arm in ARMS_OF_TABLE_2 for curve in runs_of(results, arm).values() for labels in curve})
+    return sorted({labels for arm in ARMS_OF_TABLE_2 for curve in results.get(arm, {}).values() for labels in curve})
 
 
 def out_of_zero(lines: Sequence[Sequence[str]]) -> str:
     """Return in words how many of a table's intervals leave zero out."""
-    intervals = [cell.partition("[")[2].rstrip("]†").split(", ") for line in lines for cell in line if "[" in cell]
+    intervals = [cell.partition("[")[2].rstrip("]").split(", ") for line in lines for cell in line if "[" in cell]
     above, below = sum(low.startswith("+") for low, _ in intervals), sum(high.startswith("-") for _, high in intervals)
     return f"of {len(intervals)} intervals {above} lie above zero and {below} below; they depend on each other"
 
@@ -418,7 +378,7 @@ def levels(results: Results, members: Results, weights: str) -> Table:
         shares = [share(results, arm, ("random", weights, variant), last) for variant in tops.values()]
         lines.append(
             [
-                method + sign(results, arm),
+                method,
                 str(len(runs)),
                 at(results, arm, first),
                 at(results, arm, last),
@@ -432,11 +392,11 @@ def levels(results: Results, members: Results, weights: str) -> Table:
 
 def share(results: Results, arm: Arm, top: Arm, labels: int) -> str:
     """Return the share of a ceiling that an arm reaches, within seeds."""
-    runs, tops = alike(results, arm, top)
-    if not runs:
+    runs, tops = results[arm], results.get(top, {})
+    if not set(runs) & set(tops):
         return "not measured"
     found = share_of_ceiling(runs, {seed: curve[max(curve)] for seed, curve in tops.items()}, labels=labels)
-    return f"{found.mean:.1%}{sign(results, arm, top)} (n={found.n})"
+    return f"{found.mean:.1%} (n={found.n})"
 
 
 def comparisons(results: Results, members: Results, weights: str) -> Table:
@@ -446,7 +406,7 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
         "are of five networks to one, and hold what five networks give whatever is labelled"
     )
     base = ("random", weights, "")
-    random = runs_of(results, base)
+    random = results.get(base, {})
     if not random:
         return Table(["method"], [], title)
     last = ends(random)[1]
@@ -456,27 +416,24 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
         for method, runs in methods_of(results, weights).items()
         if method != "random" and set(runs) & set(random)
     }
-    areas = {method: paired(*pair) for method, arm in arms.items() if (pair := alike(results, arm, base))[0]}
+    areas = {method: paired(results[arm], random) for method, arm in arms.items()}
     corrected = holm({method: gap.p for method, gap in areas.items() if gap.p is not None})
     header = ["method", "seeds", "AUBC - random", "p", "p (Holm)", f"at {last} - random"]
     header += [f"its single networks at {last} - random", f"labels saved on the way to {target:.3f}"]
     header += ["seeds in which both cross it (one never, one from the start)"]
     lines = []
     for method, arm in arms.items():
-        if method not in areas:
-            lines.append([method, "0", "random was not measured with its instructions", *[""] * (len(header) - 3)])
-            continue
         gap = areas[method]
         lines.append(
             [
-                method + sign(results, arm, base),
+                method,
                 str(gap.n),
                 difference(gap),
                 probability(gap.p),
                 probability(corrected.get(method)),
                 gap_at(results, arm, base, last),
-                gap_at(members | {base: results.get(base, {})}, arm, base, last),
-                *saved(*alike(results, arm, base), target),
+                gap_at(members | {base: random}, arm, base, last),
+                *saved(results[arm], random, target),
             ]
         )
     return Table(header, lines, title)
@@ -485,19 +442,15 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
 def ensembles(results: Results, members: Results, weights: str) -> Table:
     """Return what there is to say of ensembles against one on random labels, within seeds."""
     base = (isic2017.CONTROL, weights, "")
-    every = [(method, weights, "") for method in isic2017.METHODS if method.startswith("ensemble")]
-    arms = [arm for arm in every if alike(results, arm, base)[0]]
-    last = ends(runs_of(results, base))[1] if arms else 0
-    lines = [
-        [
-            arm[0] + sign(results, arm, base),
-            str(len(alike(results, arm, base)[0])),
-            difference(paired(*alike(results, arm, base))),
-            gap_at(results, arm, base, last),
-            gap_at(members, arm, base, last),
-        ]
-        for arm in arms
-    ]
+    random = results.get(base, {})
+    lines = []
+    for method in isic2017.METHODS:
+        arm = (method, weights, "")
+        if method.startswith("ensemble") and set(results.get(arm, {})) & set(random):
+            gap, last = paired(results[arm], random), ends(random)[1]
+            cells = [gap_at(measured, arm, base, last) for measured in (results, members)]
+            lines.append([method, str(gap.n), difference(gap), *cells])
+    last = ends(random)[1] if random else 0
     title = f"Ensembles, {weights}: differences to an ensemble of the same networks on random labels ({WITHIN})"
     return Table(["method", "seeds", "AUBC", f"at {last}", f"its single networks at {last}"], lines, title)
 
@@ -506,22 +459,14 @@ def penalties(results: Results, weights: str) -> Table:
     """Return the pairwise penalty matrix of the methods that have seeds enough."""
     title = (
         f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05, not "
-        "corrected for their number); the first budget counts, where methods with a common start set are the same; "
-        "nothing where fewer than five seeds are of the same instructions"
+        "corrected for their number); the first budget counts, where methods with a common start set are the same"
     )
-    every = (*isic2017.METHODS, *isic2017.BEYOND)
-    matrix = {a: {b: beaten(results, (a, weights, ""), (b, weights, "")) for b in every} for a in every}
-    methods = [a for a in every if any(cell is not None for cell in matrix[a].values())]
+    matrix = penalty_matrix({method: runs for method, runs in methods_of(results, weights).items() if runs})
+    methods = [a for a, row in matrix.items() if any(cell is not None for cell in row.values())]
     lines = [[a, *("" if (cell := matrix[a][b]) is None else f"{cell:.2f}" for b in methods)] for a in methods]
     lost = [sum(cell for a in methods if (cell := matrix[a][b]) is not None) for b in methods]
     last = ["lost in all", *(f"{value:.2f}" for value in lost)]
     return Table(["method", *methods], [*lines, last] if methods else [], title)
-
-
-def beaten(results: Results, a: Arm, b: Arm) -> float | None:
-    """Return the share of budgets at which one arm beats another; None where they have too few seeds in common."""
-    ours, theirs = alike(results, a, b)
-    return penalty_matrix({"a": ours, "b": theirs})["a"]["b"] if a != b and len(ours) >= MINIMUM_SEEDS else None
 
 
 def choices_of_ours(results: Results) -> Table:
@@ -530,32 +475,26 @@ def choices_of_ours(results: Results) -> Table:
     Over the seeds that all settings have, so that it is the setting alone that differs.
     """
     title = "Choices of ours: what they do to Dice, from scratch, all in the same seeds"
-    settings = {
-        name: [(method, "scratch", variant) for method in ("random", "ssl-cluster")]
-        for variant, name in (
-            ("", "the protocol"),
-            ("lr-1e-3", "learning rate 1e-3, not 1e-4"),
-            ("epochs-x2", "epochs x 2"),
-        )
-        if alike(results, *((method, "scratch", variant) for method in ("random", "ssl-cluster")))[0]
-    }
-    pairs = {name: alike(results, *arms) for name, arms in settings.items()}
-    seeds = set.intersection(*(set(runs) for runs, _ in pairs.values())) if pairs else set()
+    methods = ("random", "ssl-cluster")
+    names = {"": "the protocol", "lr-1e-3": "learning rate 1e-3, not 1e-4", "epochs-x2": "epochs x 2"}
+    arms_of_setting = {name: [(method, "scratch", variant) for method in methods] for variant, name in names.items()}
+    settings = {name: arms for name, arms in arms_of_setting.items() if all(arm in results for arm in arms)}
+    every = [results[arm] for arms in settings.values() for arm in arms]
+    seeds = sorted(set.intersection(*map(set, every))) if every else []
     if len(settings) < 2 or not seeds:
         return Table(["setting"], [], title)
-    first, last = ends(pairs["the protocol"][0])
-    lines = []
-    for name, arms in settings.items():
-        same = {arm: {s: runs[s] for s in sorted(seeds)} for arm, runs in zip(arms, pairs[name], strict=True)}
-        lines.append(
-            [
-                name + ("†" if any(s not in results.get(arm, {}) for s in seeds for arm in arms) else ""),
-                *(at(same, arm, labels) for labels in (first, last) for arm in arms),
-                *(gap_at(same, arms[1], arms[0], labels) for labels in (first, last)),
-            ]
-        )
-    header = ["setting", *(f"{method} at {labels}" for labels in (first, last) for method in ("random", "ssl-cluster"))]
-    header += [f"ssl-cluster - random at {labels}" for labels in (first, last)]
+    same = {arm: {seed: results[arm][seed] for seed in seeds} for arms in settings.values() for arm in arms}
+    budgets = ends(every[0])
+    lines = [
+        [
+            name,
+            *(at(same, arm, labels) for labels in budgets for arm in arms),
+            *(gap_at(same, arms[1], arms[0], labels) for labels in budgets),
+        ]
+        for name, arms in settings.items()
+    ]
+    header = ["setting", *(f"{method} at {labels}" for labels in budgets for method in methods)]
+    header += [f"ssl-cluster - random at {labels}" for labels in budgets]
     return Table(header, lines, f"{title} (n={len(seeds)})")
 
 
@@ -564,30 +503,31 @@ def ceilings(results: Results) -> Table:
     names = {"full": "the protocol's epochs", "full-equal-steps": "as many images seen as in the protocol"}
     lines = [
         [
-            f"{weights}, {text}{sign(results, arm)}",
+            f"{weights}, {text}",
             str(len(runs)),
             mean(estimate([curve[max(curve)] for curve in runs.values()])),
         ]
         for weights in isic2017.WEIGHTS
         for variant, text in names.items()
-        for arm in [("random", weights, variant)]
-        if (runs := runs_of(results, arm))
+        if (runs := results.get(("random", weights, variant)))
     ]
     for weights in isic2017.WEIGHTS:
         longer, shorter = (("random", weights, variant) for variant in names)
-        labels = max((max(curve) for runs in alike(results, longer, shorter) for curve in runs.values()), default=0)
-        if cell := gap_at(results, longer, shorter, labels):
-            lines.append([f"{weights}, the former - the latter", str(len(alike(results, longer, shorter)[0])), cell])
+        both = set(results.get(longer, {})) & set(results.get(shorter, {}))
+        if both:
+            labels = max(results[longer][min(both)])
+            cell = gap_at(results, longer, shorter, labels)
+            lines.append([f"{weights}, the former - the latter", str(len(both)), cell])
     return Table(
         ["all labels from the start", "seeds", "Dice"], lines, "The ceiling: Dice where the whole pool is labelled"
     )
 
 
-def other_arithmetic(results: Results) -> Table:
-    """Return by how much the same runs differ where the processor used other instructions."""
+def other_arithmetic(results: Results, wide: Results) -> Table:
+    """Return by how much the same runs differ where the processor used other instructions, AVX-512 in `wide`."""
     lines = []
     for arm, runs in results.items():
-        others = results.get(elsewhere(arm), {})
+        others = wide.get(arm, {})
         seeds = sorted(set(runs) & set(others))
         if not seeds:
             continue
@@ -799,26 +739,24 @@ def draw_map(out: Path, name: str, data: Path) -> None:
 
 def count(results: Results, arm: Arm) -> str:
     """Return how many seeds an arm has, where it has any."""
-    return f" (n={len(runs)}{sign(results, arm)})" if (runs := runs_of(results, arm)) else ""
+    return f" (n={len(runs)})" if (runs := results.get(arm, {})) else ""
 
 
 def arms_of(results: Results, arms: Sequence[Arm]) -> list[Arm]:
     """Return those of some arms that there are rows of."""
-    return [arm for arm in arms if runs_of(results, arm)]
+    return [arm for arm in arms if results.get(arm)]
 
 
 def at(results: Results, arm: Arm, labels: int) -> str:
     """Return mean and spread of an arm at a number of labels."""
-    values = [curve[labels] for curve in runs_of(results, arm).values() if labels in curve]
+    values = [curve[labels] for curve in results.get(arm, {}).values() if labels in curve]
     return mean(estimate(values)) if values else ""
 
 
 def gap_at(results: Results, a: Arm, b: Arm, labels: int) -> str:
     """Return the difference within seeds between two arms at a number of labels."""
-    runs = [{seed: curve for seed, curve in own.items() if labels in curve} for own in alike(results, a, b)]
-    if not set(runs[0]) & set(runs[1]):
-        return ""
-    return difference(paired(*runs, labels=labels)) + sign(results, a, b)
+    runs = [{seed: curve for seed, curve in results.get(arm, {}).items() if labels in curve} for arm in (a, b)]
+    return difference(paired(*runs, labels=labels)) if set(runs[0]) & set(runs[1]) else ""
 
 
 def mean(found: Estimate) -> str:

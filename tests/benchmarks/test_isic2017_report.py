@@ -8,15 +8,11 @@ from isic2017_report import (
     PAPER_TABLE_1,
     PAPER_TABLE_2,
     Place,
-    alike,
-    at,
     ceilings,
     choices_of_ours,
     comparisons,
     draw_map,
-    elsewhere,
     figure_2,
-    gap_at,
     levels,
     members_of,
     origins,
@@ -29,12 +25,12 @@ from isic2017_report import (
     section_of,
     settings,
     sheets,
-    sign,
     table_1,
     table_1_differences,
     table_1_pretext,
     table_2,
     table_2_differences,
+    tables_in,
     tables_of,
     write,
 )
@@ -200,36 +196,20 @@ def test_labels_saved_are_a_number_only_where_nearly_all_seeds_cross_the_target(
 
 
 def test_what_other_instructions_do_is_told_within_seeds():
-    results = {
-        ("random", "scratch", ""): {seed: {300: 0.6, 335: 0.7} for seed in range(3)},
-        elsewhere(("random", "scratch", "")): {1: {300: 0.65, 335: 0.7}, 2: {300: 0.57, 335: 0.7}, 9: {300: 0.1}},
-        elsewhere(("dsal", "scratch", "")): {0: {300: 0.1}},
-    }
-    (row,) = other_arithmetic(results).rows
+    arm = ("random", "scratch", "")
+    results = {arm: {seed: {300: 0.6, 335: 0.7} for seed in range(3)}}
+    wide = {arm: {1: {300: 0.65, 335: 0.7}, 2: {300: 0.57, 335: 0.7}, 9: {300: 0.1}}, ("dsal", "scratch", ""): {}}
+    (row,) = other_arithmetic(results, wide).rows
     assert row == ["random scratch", "1, 2", "+0.010 ± 0.057 (n=2)", "0.050", "+0.000 ± 0.000 (n=2)", "0.000"]
 
 
-def test_no_difference_is_taken_between_runs_of_different_instructions():
-    random, ours = ("random", "scratch", ""), ("ssl-cluster", "scratch", "")
-    results = {
-        random: {0: {300: 0.5}, 1: {300: 0.5}, 2: {300: 0.5}},
-        ours: {0: {300: 0.6}},
-        elsewhere(random): {0: {300: 0.1}, 1: {300: 0.2}},
-        elsewhere(ours): {0: {300: 0.9}, 1: {300: 0.25}, 2: {300: 0.9}},
-    }
-    assert alike(results, ours, random) == (
-        {0: {300: 0.6}, 1: {300: 0.25}},
-        {0: {300: 0.5}, 1: {300: 0.2}},
-    )
-    assert gap_at(results, ours, random, 300) == "+0.075 ± 0.035 (n=2)†"
-    assert at(results, ours, 300) == mean_of([0.6, 0.25, 0.9])
-    assert (sign(results, ours), sign(results, random)) == ("†", "")
-    alone = {random: results[random], elsewhere(ours): results[elsewhere(ours)]}
-    assert gap_at(alone, ours, random, 300) == ""
-    (row,) = comparisons(
-        {arm: {s: c | {335: 0.9} for s, c in runs.items()} for arm, runs in alone.items()}, {}, "scratch"
-    ).rows
-    assert row[:3] == ["ssl-cluster", "0", "random was not measured with its instructions"]
+def test_no_table_but_one_knows_of_runs_with_other_instructions(measured, out):
+    before = tables_in(out, "small")
+    wide = [replace(row, dice=0.9) for row in measured if row.method == "random"]
+    rows.write(out / isic2017.OTHER, [vars(row) for row in wide])
+    after = tables_in(out, "small")
+    assert set(after) - set(before) == {"arithmetic"}
+    assert all(after[name].rows == table.rows for name, table in before.items())
 
 
 def test_ensembles_are_set_against_one_on_random_labels(measured):
@@ -249,14 +229,6 @@ def test_ensembles_are_set_against_one_on_random_labels(measured):
     gap = (areas[0] - areas[1]) / (BUDGETS[-1] - BUDGETS[0])
     one = [row for row in measured if row.seed == 0]
     assert all_tables(one)["ensembles-scratch"].rows[0][2] == f"{gap:+.3f} (one seed)"
-
-
-def test_penalties_do_not_mix_instructions():
-    random, ours = ("random", "scratch", ""), ("ssl-cluster", "scratch", "")
-    low, high = ({seed: {300: value + seed / 100, 335: value} for seed in range(5)} for value in (0.4, 0.8))
-    results = {random: low, elsewhere(random): high, elsewhere(ours): high}
-    assert penalties(results, "scratch").rows[0] == ["random", "", "0.00"]
-    assert penalties({random: low, elsewhere(ours): high}, "scratch").rows == []
 
 
 def test_rows_say_what_they_were_computed_with_where_it_is_known(measured, out):
