@@ -178,8 +178,9 @@ class Reconstruction:
             held = round(len(order) * self.hold_out)
             judged, trained = order[:held], order[held:]
         else:
-            judged, trained = list(self.hold_out), [id for id in order if id not in set(self.hold_out)]
-            if strange := set(judged) - set(order):
+            held_out = set(self.hold_out)
+            judged, trained = sorted(held_out), [id for id in order if id not in held_out]
+            if strange := held_out - set(order):
                 raise ConfigurationError(
                     f"{len(strange)} of {len(judged)} images to hold out are not in the pool",
                     got=min(strange),
