@@ -191,8 +191,9 @@ def tables_in(out: Path, name: str) -> dict[str, Table]:
     results = results_of(measured)
     tables = tables_of(results, members_of(measured), isic2017.PROFILES[name])
     tables |= base_set.tables_of(rows.read_as(base_set.Trained, out / base_set.FILE))
-    arithmetic = other_arithmetic(results, results_of(rows.read_as(isic2017.Row, out / isic2017.OTHER)))
-    return tables | ({"arithmetic": arithmetic} if arithmetic.rows else {})
+    wide = results_of(rows.read_as(isic2017.Row, out / isic2017.OTHER))
+    tables |= {"arithmetic": other_arithmetic(results, wide), "arithmetic-differences": compared_twice(results, wide)}
+    return {name: table for name, table in tables.items() if table.rows}
 
 
 def tables_of(results: Results, members: Results, profile: Profile) -> dict[str, Table]:
@@ -542,6 +543,19 @@ def other_arithmetic(results: Results, wide: Results) -> Table:
     header = ["arm", "seeds", "first Dice, mean difference", "largest", "last Dice, mean difference", "largest"]
     title = "What the arithmetic alone does: AVX-512 - AVX2 instructions, all else equal, within seeds"
     return Table(header, lines, title)
+
+
+def compared_twice(results: Results, wide: Results) -> Table:
+    """Return SSL-cluster's differences to random with either kind of instructions."""
+    lines = []
+    for weights in isic2017.WEIGHTS:
+        random, ours = ((method, weights, "") for method in isic2017.METHODS[:2])
+        if all(arm in measured for arm in (random, ours) for measured in (results, wide)):
+            for labels in ends(results[random]):
+                gaps = [gap_at(measured, ours, random, labels) for measured in (results, wide)]
+                lines.append([weights, str(labels), *gaps])
+    title = f"What the arithmetic does to a comparison: SSL-cluster - random, differences of Dice ({WITHIN})"
+    return Table(["initial weights", "labels", "AVX2", "AVX-512"], lines, title)
 
 
 def about(measured: Sequence[Row], profile: Profile, out: Path) -> Iterator[Block]:

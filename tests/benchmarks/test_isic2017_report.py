@@ -205,11 +205,14 @@ def test_what_other_instructions_do_is_told_within_seeds():
 
 def test_no_table_but_one_knows_of_runs_with_other_instructions(measured, out):
     before = tables_in(out, "small")
-    wide = [replace(row, dice=0.9) for row in measured if row.method == "random"]
+    wide = [replace(row, dice=row.dice / 2) for row in measured if row.method in ("random", "ssl-cluster")]
     rows.write(out / isic2017.OTHER, [vars(row) for row in wide])
     after = tables_in(out, "small")
-    assert set(after) - set(before) == {"arithmetic"}
+    assert set(after) - set(before) == {"arithmetic", "arithmetic-differences"}
     assert all(after[name].rows == table.rows for name, table in before.items())
+    ours, random = (dice_of(measured, method, "pretext", "", 615) for method in ("ssl-cluster", "random"))
+    half = gap_of(np.divide(ours, 2), np.divide(random, 2))
+    assert after["arithmetic-differences"].rows[3] == ["pretext", "615", gap_of(ours, random), half]
 
 
 def test_ensembles_are_set_against_one_on_random_labels(measured):
