@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,7 +20,7 @@ from alkit.protocols import Oracle
 from alkit.settings import Settings
 from alkit.states import Asked, Recorded, latest
 from alkit.store import Store
-from alkit.types import Answer, Invalid, LabelSpec, Receipt, Skip, Withdrawal
+from alkit.types import Answer, Invalid, LabelSpec, Receipt, Size, Skip, Withdrawal
 
 UNKNOWN = -1
 """Stands for the revision of an answer that does not say which it is, until it is recorded."""
@@ -114,7 +114,9 @@ class Answers:
         self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
-    def _draft(self, answer: Answer, ever_asked: Collection[str], spec: Callable[[], LabelSpec]) -> Recorded:
+    def _draft(
+        self, answer: Answer, ever_asked: Mapping[str, Sequence[Size]], spec: Callable[[], LabelSpec]
+    ) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
         if self.ids is not None and answer.id not in self.ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
@@ -128,7 +130,7 @@ class Answers:
                 return replace(draft, kind="skip", reason=_writable(reason))
             case Withdrawal(reason):
                 return replace(draft, kind="withdrawal", reason=_writable(reason))
-        label = spec().check(answer.label, id=answer.id, sizes=self.store.sizes_asked(answer.id))
+        label = spec().check(answer.label, id=answer.id, sizes=ever_asked[answer.id])
         return replace(draft, label=self.files.keep(label))
 
     def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:

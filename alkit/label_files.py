@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alkit.masks import decode_mask, mask_png
+from alkit.masks import decode_mask, mask_png, resize_mask
 from alkit.store import Store
-from alkit.types import Label
+from alkit.types import Label, LabelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,3 +30,8 @@ class LabelFiles:
     def same(self, file: str, other: str) -> bool:
         """Whether two files hold the same label, though perhaps not the same bytes."""
         return file == other or np.array_equal(self.read(file), self.read(other))
+
+    def alike(self, file: str, other: str, spec: LabelSpec) -> bool:
+        """Whether they do, at the size of the smaller where masks were given at two sizes."""
+        a, b = sorted((self.read(file), self.read(other)), key=np.size)
+        return np.array_equal(a, resize_mask(b, (a.shape[0], a.shape[1]), spec) if a.ndim else b)

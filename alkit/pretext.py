@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -126,16 +126,7 @@ class Reconstruction:
         for name in ("epochs", "batch", "lr", "patience", "pooling"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be positive", got=getattr(self, name))
-        if isinstance(self.hold_out, float | int):
-            possible = 0 <= self.hold_out < 1
-        elif possible := not isinstance(self.hold_out, str):
-            object.__setattr__(self, "hold_out", tuple(sorted(set(self.hold_out))))
-        if not possible:
-            raise ConfigurationError(
-                "hold_out is neither a share nor ids",
-                got=repr(self.hold_out),
-                expected="0 <= hold_out < 1, or a sequence of ids",
-            )
+        object.__setattr__(self, "hold_out", _held_out(self.hold_out))
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, or bring the weights from the cache where that was done before."""
@@ -193,6 +184,20 @@ class Reconstruction:
                 hint="hold out fewer",
             )
         return judged, trained
+
+
+def _held_out(value: object) -> float | tuple[str, ...]:
+    """Return a share as a number of Python's, and ids each once in an order of their own."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float | int):
+        if 0 <= value < 1:
+            return value
+    elif isinstance(value, Collection) and not isinstance(value, str) and all(isinstance(id, str) for id in value):
+        return tuple(sorted({str(id) for id in value}))
+    raise ConfigurationError(
+        "hold_out is neither a share nor ids", got=repr(value), expected="0 <= hold_out < 1, or a sequence of ids"
+    )
 
 
 def _train(

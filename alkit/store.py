@@ -263,16 +263,11 @@ class Store:
         """Return all queries that were not withdrawn, by round and rank."""
         return [entry.query for entry in self.asked() if not entry.withdrawn]
 
-    def ever_asked(self) -> set[str]:
-        """Return the ids of all queries, withdrawn ones included."""
+    def ever_asked(self) -> dict[str, tuple[Size, ...]]:
+        """Return by the id of each image that was asked for, ever, the sizes that its mask may have."""
+        asked = sa.select(_queries.c.id, _queries.c.sizes).order_by(_queries.c.ask)
         with self._reading() as connection:
-            return set(connection.scalars(sa.select(_queries.c.id)).all())
-
-    def sizes_asked(self, id: str) -> tuple[Size, ...]:
-        """Return the sizes that a mask of this image may have, by its latest query."""
-        latest = sa.select(_queries.c.sizes).where(_queries.c.id == id).order_by(_queries.c.ask.desc()).limit(1)
-        with self._reading() as connection:
-            return tuple((height, width) for height, width in connection.scalars(latest).one())
+            return {id: tuple((height, width) for height, width in sizes) for id, sizes in connection.execute(asked)}
 
     def size_of_last_ask(self) -> int:
         """Return how many images the last call of ask chose."""

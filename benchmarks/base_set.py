@@ -103,10 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--initial", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of initial weights"
     )
     parser.add_argument(
-        "--draws", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of random base sets"
+        "--draws",
+        nargs="+",
+        type=isic2017.at_least(0),
+        default=[0, 1, 2, 3, 4],
+        help="seeds of random base sets; the first is trained with eroded masks, too",
     )
     parser.add_argument(
-        "--pretexts", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of SSL-cluster's sets"
+        "--pretexts",
+        nargs="+",
+        type=isic2017.at_least(0),
+        default=[0, 1, 2, 3, 4],
+        help="seeds of SSL-cluster's; the first is eroded, and stopped on test, too",
     )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--records", type=Path, default=Path("runs/base_set"))
@@ -260,6 +268,7 @@ def differences(dice: dict[Key, float], initials: Sequence[int]) -> Table:
         [(choice, masks) for choice, masks in of if masks == "whole" and choice.removeprefix(kind).isdecimal()]
         for kind in ("random ", "ssl-cluster ")
     )
+    random = random if len(random) > 1 else []
     against = f"mean of {len(random)} random sets"
     wanted = {f"{choice} - {against}": ([(choice, masks)], random) for choice, masks in clustered}
     if len(clustered) > 1:
@@ -295,11 +304,10 @@ def difference(of: dict[Choice, list[float]], ours: Sequence[Choice], theirs: Se
 
 def beside(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> str:
     """Return the p of the difference of two kinds of base sets by their own spread, one for both (Student's t)."""
-    if len(ours) + len(theirs) < 3:
-        return ""
     sides = [(side.mean(), side.std(ddof=1) if len(side) > 1 else 0.0, len(side)) for side in (ours, theirs)]
-    p = stats.ttest_ind_from_stats(*sides[0], *sides[1]).pvalue
-    return f"{p:.3f}" if np.isfinite(p) else ""
+    if not any(spread for _, spread, _ in sides):
+        return ""
+    return f"{stats.ttest_ind_from_stats(*sides[0], *sides[1]).pvalue:.3f}"
 
 
 def variance(random: dict[tuple[str, str], float]) -> Table:

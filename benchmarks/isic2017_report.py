@@ -70,7 +70,7 @@ PAPER_TABLE_2 = (
 VARIANTS_OF_TABLE_2 = ("k5-1x1", "k5-2x2", "k10-1x1", "")
 
 BANDS = ("random", "ssl-cluster")
-"""Whose intervals Fig. 2 shows: nine bands on each other show none. The others' are in the tables."""
+"""Whose intervals Fig. 2 shows: ten bands on each other show none. The others' are in the tables."""
 
 PANELS = {"scratch": "from scratch", "pretext": "from the pretext's weights"}
 
@@ -415,7 +415,7 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
     arms = {
         method: (method, weights, "")
         for method, runs in methods_of(results, weights).items()
-        if method != "random" and set(runs) & set(random)
+        if method not in ("random", isic2017.CONTROL) and set(runs) & set(random)
     }
     areas = {method: paired(results[arm], random) for method, arm in arms.items()}
     corrected = holm({method: gap.p for method, gap in areas.items() if gap.p is not None})
@@ -441,19 +441,21 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
 
 
 def ensembles(results: Results, members: Results, weights: str) -> Table:
-    """Return what there is to say of ensembles against one on random labels, within seeds."""
-    base = (isic2017.CONTROL, weights, "")
-    random = results.get(base, {})
+    """Return what ensembles' choice of labels gives beside random labels, and what five networks give on those."""
+    control, random = (isic2017.CONTROL, weights, ""), ("random", weights, "")
+    members = members | {random: results.get(random, {})}
+    choosing = [(method, weights, "") for method in isic2017.METHODS if method.startswith("ensemble")]
     lines = []
-    for method in isic2017.METHODS:
-        arm = (method, weights, "")
-        if method.startswith("ensemble") and set(results.get(arm, {})) & set(random):
-            gap, last = paired(results[arm], random), ends(random)[1]
-            cells = [gap_at(measured, arm, base, last) for measured in (results, members)]
-            lines.append([method, str(gap.n), difference(gap), *cells])
-    last = ends(random)[1] if random else 0
-    title = f"Ensembles, {weights}: differences to an ensemble of the same networks on random labels ({WITHIN})"
-    return Table(["method", "seeds", "AUBC", f"at {last}", f"its single networks at {last}"], lines, title)
+    for ours, theirs in [*((arm, control) for arm in choosing), (control, random)]:
+        runs = [results.get(arm, {}) for arm in (ours, theirs)]
+        if set(runs[0]) & set(runs[1]):
+            gap, last = paired(*runs), ends(runs[1])[1]
+            cells = [gap_at(measured, ours, theirs, last) for measured in (results, members)]
+            lines.append([f"{ours[0]} - {theirs[0]}", str(gap.n), difference(gap), probability(gap.p), *cells])
+    last = max((max(curve) for curve in results.get(control, {}).values()), default=0)
+    title = f"Ensembles, {weights}: what they gain by their choice of labels, and by being five networks ({WITHIN})"
+    header = ["difference", "seeds", "AUBC", "p", f"at {last}", f"of single networks at {last}"]
+    return Table(header, lines if control in results else [], title)
 
 
 def penalties(results: Results, weights: str) -> Table:
@@ -462,7 +464,9 @@ def penalties(results: Results, weights: str) -> Table:
         f"Pairwise penalties, {weights}: share of budgets at which the row beats the column (paired t, p < .05, not "
         "corrected for their number); the first budget counts, where methods with a common start set are the same"
     )
-    matrix = penalty_matrix({method: runs for method, runs in methods_of(results, weights).items() if runs})
+    compared = methods_of(results, weights)
+    del compared[isic2017.CONTROL]
+    matrix = penalty_matrix({method: runs for method, runs in compared.items() if runs})
     methods = [a for a, row in matrix.items() if any(cell is not None for cell in row.values())]
     lines = [[a, *("" if (cell := matrix[a][b]) is None else f"{cell:.2f}" for b in methods)] for a in methods]
     lost = [sum(cell for a in methods if (cell := matrix[a][b]) is not None) for b in methods]
@@ -550,9 +554,12 @@ def compared_twice(results: Results, wide: Results) -> Table:
     lines = []
     for weights in isic2017.WEIGHTS:
         random, ours = ((method, weights, "") for method in isic2017.METHODS[:2])
-        if all(arm in measured for arm in (random, ours) for measured in (results, wide)):
-            for labels in ends(results[random]):
-                gaps = [gap_at(measured, ours, random, labels) for measured in (results, wide)]
+        every = [measured.get(arm, {}) for arm in (random, ours) for measured in (results, wide)]
+        if seeds := set.intersection(*map(set, every)):
+            both = [{arm: {seed: measured[arm][seed] for seed in seeds} for arm in (random, ours)}
+                    for measured in (results, wide)]  # fmt: skip
+            for labels in ends(both[0][random]):
+                gaps = [gap_at(measured, ours, random, labels) for measured in both]
                 lines.append([weights, str(labels), *gaps])
     title = f"What the arithmetic does to a comparison: SSL-cluster - random, differences of Dice ({WITHIN})"
     return Table(["initial weights", "labels", "AVX2", "AVX-512"], lines, title)

@@ -13,9 +13,11 @@ import pytest
 from commandline import alkit
 from PIL import Image
 
-from alkit import Experiment, synthetic
+from alkit import Experiment, LabelSpec, synthetic
 from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
 from alkit.exchange import coco, cvat
+from alkit.masks import resize_mask
+from alkit.store import Store
 
 SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
 LONG_AGO = 1_700_000_000
@@ -242,8 +244,20 @@ def test_a_campaign_that_is_started_anew_says_what_changed(place, capfd):
     start("--strategy", "random")
     assert "changed" not in capfd.readouterr().out
     start("--strategy", "random", "--lr", "0.25", "--ignore", "255")
-    said = [line for line in capfd.readouterr().out.splitlines() if line.startswith("changed: ")]
+    said = changes(capfd)
     assert said == ["changed: learner.lr: recorded 0.001, now 0.25", "changed: classes.ignore: recorded None, now 255"]
+    start("--strategy", "random", "--lr", "0.25", "--ignore", "255", "--size", "24")
+    assert changes(capfd)[1:] == ["changed: pool.width: recorded 16, now 24", "changed: other images"]
+
+
+def test_a_start_that_was_stopped_has_nothing_to_be_changed(place, capfd):
+    Store(Path("c.db")).close()
+    start("--strategy", "random")
+    assert changes(capfd) == []
+
+
+def changes(capfd):
+    return [line for line in capfd.readouterr().out.splitlines() if line.startswith("changed: ")]
 
 
 def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
@@ -292,18 +306,27 @@ def test_spaces_between_classes_do_not_count(place):
 
 
 @pytest.mark.parametrize("join", ["one", "majority"])
-def test_of_two_unequal_labels_it_is_said_which_counts(place, capfd, join):
+def test_of_unequal_labels_it_is_said_whose_counts(place, capfd, join):
     start("--strategy", "random", "--join", join)
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
     first, second, third = asked()
     for query in (first, second, third):
         paint(query)
     paint(first, by="bob")
-    paint(second, by="bob", content=255 - truth(second) // 255 * 255)
+    paint(second, by="bob", content=255 - truth(second), at=LONG_AGO - 9)
+    small = resize_mask((truth(third) > 0).astype(np.uint8), (16, 16), LabelSpec(("skin", "lesion")))
+    paint(third, by="bob", content=small * 255)  # the same, at the working size
     told = printed(capfd, "tell", "c.db")
-    assert (f"labelled differently by ann and bob: {second['query']}: the latest" in told) == (join == "one")
-    assert told.count("labelled differently") == (join == "one")
+    said = f"labelled differently by several people, and the latest label counts: {second['query']}: that of ann\n"
+    assert (said in told) == (join == "one")
+    assert ("labelled differently" in told) == (join == "one")
     assert as_json(capfd, "tell", "c.db")["disputed"] == {}  # nothing new
+
+
+def test_a_record_in_which_nothing_was_declared_is_named(place, capfd):
+    Store(Path("bare.db")).close()
+    assert alkit("tell", "bare.db", "--from", "exchange") == 1
+    assert "nothing was declared yet in bare.db" in capfd.readouterr().err
 
 
 def test_two_annotators_are_waited_for(place, capfd):

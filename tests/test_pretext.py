@@ -141,7 +141,7 @@ def test_global_generators_are_left_as_found(task, pool):
     "arguments",
     [
         *({"epochs": 0}, {"batch": 0}, {"lr": -1}, {"patience": 0}, {"pooling": 0}),
-        *({"hold_out": value} for value in (1.0, 1, -0.1, float("nan"), "lesion-1")),
+        *({"hold_out": value} for value in (1.0, 1, -0.1, float("nan"), "lesion-1", b"ab", None, [1, "a"])),
     ],
 )
 def test_settings_that_cannot_be_are_refused(arguments):
@@ -176,6 +176,13 @@ def test_a_damaged_file_of_the_cache_means_training_anew(task, pool, suffix, cap
 def test_a_pool_that_is_all_held_out_is_refused(task, pool, all_but_none):
     with pytest.raises(alkit.ConfigurationError, match="all 3 images of the pool are held out"):
         fit(replace(task, hold_out=all_but_none), pool.subset(pool.ids[:3]))
+
+
+def test_a_share_of_numpys_is_a_share_and_ids_have_no_order(task, pool):
+    share = alkit.Reconstruction(hold_out=np.float32(0.25)).hold_out
+    assert type(share) is float
+    assert share == 0.25
+    assert alkit.Reconstruction(hold_out=np.array(["b", "a", "b"])).hold_out == ("a", "b")
 
 
 def test_images_to_hold_out_must_be_in_the_pool(task, pool):

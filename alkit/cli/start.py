@@ -86,7 +86,7 @@ def start(
             stop_set=stop_set,
         )
     for line in differences(before, _settings(store)) if before else ():
-        typer.echo(f"changed: {line}")
+        typer.echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     typer.echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be asked for.")
@@ -100,4 +100,5 @@ def _settings(store: Path) -> dict[str, Any]:
     if not store.is_file():
         return {}
     with record_at(store) as record:
-        return {**(record.fact("configuration") or {}), "classes": record.fact("classes")}
+        configuration = record.fact("configuration")
+        return {**configuration, "classes": record.fact("classes")} if configuration else {}

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from alkit.exchange.regions import Empty
     from alkit.label_files import LabelFiles
     from alkit.store import Store
-    from alkit.types import Answer
+    from alkit.types import Answer, LabelSpec
+
+FEW = 5
+"""So many images are named in a line."""
 
 
 def tell(
@@ -60,7 +63,7 @@ def tell(
     from alkit.answers import Answers
     from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
     from alkit.cli.records import record_at
-    from alkit.errors import ConfigurationError
+    from alkit.errors import ConfigurationError, StoreError
     from alkit.label_files import LabelFiles
     from alkit.oracles.folder import FORMATS, SUFFIXES
     from alkit.settings import Settings
@@ -71,6 +74,8 @@ def tell(
     background: Empty = "background" if empty else "unanswered"
     with record_at(store) as record:
         settings, last = Settings(record), remembered(record)
+        if not settings.declared:
+            raise StoreError(f"nothing was declared yet in {store}", hint="alkit start, with the images and classes")
         files = LabelFiles(record)
         answers = Answers(record, settings, files)
         queries = [one.query for one in record.standings()]
@@ -97,7 +102,7 @@ def tell(
             receipt = answers.collect(oracle)
             unread = getattr(oracle, "unread", dict)()
         still_open = len(open_entries(record.asked(), record.answers()))
-        disputed = _disputed(record, files, {answer.id for answer in receipt.taken})
+        disputed = _disputed(record, settings.spec, files, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],
@@ -122,28 +127,30 @@ def tell(
         typer.echo(
             f"older than what counts: {keys.get(answer.id, answer.id)}{whose}: save it anew if it is meant all the same"
         )
-    for id, names in disputed.items():
-        typer.echo(f"labelled differently by {' and '.join(names)}: {keys[id]}: the latest revision counts")
+    if disputed:
+        which = [f"{keys[id]}: that of {names[-1] or 'somebody unnamed'}" for id, names in disputed.items()]
+        more = f", and {len(which) - FEW} more" if len(which) > FEW else ""
+        typer.echo(
+            f"labelled differently by several people, and the latest label counts: {', '.join(which[:FEW])}{more}"
+        )
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")
 
 
-def _disputed(record: Store, files: LabelFiles, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return by id who labelled these images differently, where one of the labels alone is learnt from."""
+def _disputed(record: Store, spec: LabelSpec, files: LabelFiles, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return by id who labelled these images differently, where of their labels only the last is learnt from."""
+    from alkit.declare import written
+    from alkit.joining import one
     from alkit.states import answered
 
-    if record.fact("configuration")["terms"]["with"]["join"] != "one":
+    if record.fact("configuration")["terms"]["with"]["join"] not in ("one", written(one)):
         return {}
-    labels = {
-        id: {answer.annotator: answer.label for answer in own.labels if answer.label is not None}
+    return {
+        id: tuple(answer.annotator for answer in own.labels)
         for id, own in answered(record.asked(), record.answers()).items()
         if id in ids
-    }
-    return {
-        id: tuple(sorted(own))
-        for id, own in labels.items()
-        if any(not files.same(one, other) for one, other in pairwise(own.values()))
+        and any(not files.alike(a.label, b.label, spec) for a, b in pairwise(own.labels) if a.label and b.label)
     }
 
 

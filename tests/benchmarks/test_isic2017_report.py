@@ -3,13 +3,14 @@ from dataclasses import replace
 import isic2017
 import numpy as np
 import pytest
-from isic2017 import BEYOND, COMPOSED, CONTROL, METHODS, PARTS, WEIGHTS, Chosen, Row, read_rows, rows
+from isic2017 import COMPOSED, CONTROL, METHODS, PARTS, WEIGHTS, Chosen, Row, read_rows, rows
 from isic2017_report import (
     PAPER_TABLE_1,
     PAPER_TABLE_2,
     Place,
     ceilings,
     choices_of_ours,
+    compared_twice,
     comparisons,
     draw_map,
     figure_2,
@@ -203,7 +204,7 @@ def test_what_other_instructions_do_is_told_within_seeds():
     assert row == ["random scratch", "1, 2", "+0.010 ± 0.057 (n=2)", "0.050", "+0.000 ± 0.000 (n=2)", "0.000"]
 
 
-def test_no_table_but_one_knows_of_runs_with_other_instructions(measured, out):
+def test_no_tables_but_those_of_the_arithmetic_know_of_runs_with_other_instructions(measured, out):
     before = tables_in(out, "small")
     wide = [replace(row, dice=row.dice / 2) for row in measured if row.method in ("random", "ssl-cluster")]
     rows.write(out / isic2017.OTHER, [vars(row) for row in wide])
@@ -219,12 +220,21 @@ def test_ensembles_are_set_against_one_on_random_labels(measured):
     measured = [replace(row, member_dice=row.dice / 2) for row in measured]
     table = all_tables(measured)["ensembles-scratch"]
     assert "ensembles-pretext" not in all_tables(measured)
-    assert [row[:2] for row in table.rows] == [["ensemble-s", "3"], ["ensemble-js", "3"]]
-    row = dict(zip(table.header, table.rows[0], strict=True))
-    ours, random = (dice_of(measured, method, "scratch", "", 615) for method in ("ensemble-s", CONTROL))
-    gaps = np.subtract(ours, random)
-    assert row["at 615"] == f"{gaps.mean():+.3f} ± {gaps.std(ddof=1):.3f} (n=3)"
-    assert row["its single networks at 615"] == f"{gaps.mean() / 2:+.3f} ± {gaps.std(ddof=1) / 2:.3f} (n=3)"
+    assert [row[:2] for row in table.rows] == [
+        ["ensemble-s - ensemble-random", "3"],
+        ["ensemble-js - ensemble-random", "3"],
+        ["ensemble-random - random", "3"],
+    ]
+    dice = {m: dice_of(measured, m, "scratch", "", 615)[:3] for m in ("ensemble-s", CONTROL, "random")}
+
+    def spread(gaps):
+        return f"{np.mean(gaps):+.3f} ± {np.std(gaps, ddof=1):.3f} (n=3)"
+
+    gaps = np.subtract(dice["ensemble-s"], dice[CONTROL])
+    assert list(table.rows[0][4:]) == [spread(gaps), spread(gaps / 2)]
+    five = np.subtract(dice[CONTROL], dice["random"])
+    singles = np.divide(dice[CONTROL], 2) - dice["random"]
+    assert list(table.rows[2][4:]) == [spread(five), spread(singles)]
     areas = [
         np.trapezoid([dice_of(measured, method, "scratch", "", labels)[0] for labels in BUDGETS], BUDGETS)
         for method in ("ensemble-s", CONTROL)
@@ -232,6 +242,24 @@ def test_ensembles_are_set_against_one_on_random_labels(measured):
     gap = (areas[0] - areas[1]) / (BUDGETS[-1] - BUDGETS[0])
     one = [row for row in measured if row.seed == 0]
     assert all_tables(one)["ensembles-scratch"].rows[0][2] == f"{gap:+.3f} (one seed)"
+
+
+def test_the_control_is_no_method_that_is_tested(measured):
+    five = [replace(row, seed=row.seed + 3, configuration=f"{row.configuration} again") for row in measured
+            if row.method.startswith("ensemble") and row.seed < 2]  # fmt: skip
+    tables = all_tables([*measured, *five])
+    assert [row[0] for row in tables["comparisons-scratch"].rows] == [*METHODS[1:], *COMPOSED]
+    assert list(tables["penalties-scratch"].header) == ["method", *METHODS, *COMPOSED]
+    assert tables["ensembles-scratch"].rows[0][3]
+
+
+def test_a_comparison_with_other_instructions_is_of_the_same_seeds(measured):
+    results = results_of(measured)
+    wide = {arm: {seed: curve for seed, curve in runs.items() if seed < 3} | {9: {300: 0.1, 615: 0.9}}
+            for arm, runs in results.items()}  # fmt: skip
+    for _, _, ours, theirs in compared_twice(results, wide).rows:
+        assert ours == theirs
+        assert ours.endswith("(n=3)")
 
 
 def test_rows_say_what_they_were_computed_with_where_it_is_known(measured, out):
@@ -321,7 +349,7 @@ def test_pictures_are_of_the_protocol_under_seed_0_from_scratch(data, tmp_path):
 def test_methods_are_tested_together_and_those_with_few_seeds_are_not(measured):
     table = comparisons(results_of(measured), members_of(measured), "scratch")
     by_method = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
-    assert list(by_method) == [*METHODS[1:], *BEYOND]
+    assert list(by_method) == [*METHODS[1:], *COMPOSED]
     tested = [method for method, row in by_method.items() if row["p"]]
     assert tested == ["ssl-cluster", "mc-dropout", "ceal", "dsal", *COMPOSED]
     areas = {
