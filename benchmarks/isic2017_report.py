@@ -516,13 +516,19 @@ def ceilings(results: Results) -> Table:
         for variant, text in names.items()
         if (runs := results.get(("random", weights, variant)))
     ]
-    for weights in isic2017.WEIGHTS:
-        longer, shorter = (("random", weights, variant) for variant in names)
-        both = set(results.get(longer, {})) & set(results.get(shorter, {}))
-        if both:
-            labels = max(results[longer][min(both)])
-            cell = gap_at(results, longer, shorter, labels)
-            lines.append([f"{weights}, the former - the latter", str(len(both)), cell])
+    arms = {(weights, variant): ("random", weights, variant) for weights in isic2017.WEIGHTS for variant in names}
+    pairs = {
+        f"{weights}, the former - the latter": [arms[weights, variant] for variant in names]
+        for weights in isic2017.WEIGHTS
+    }
+    pairs |= {
+        f"pretext - scratch, {text}": [arms[weights, variant] for weights in ("pretext", "scratch")]
+        for variant, text in names.items()
+    }
+    for name, (a, b) in pairs.items():
+        if both := set(results.get(a, {})) & set(results.get(b, {})):
+            labels = max(results[a][min(both)])
+            lines.append([name, str(len(both)), gap_at(results, a, b, labels)])
     return Table(
         ["all labels from the start", "seeds", "Dice"], lines, "The ceiling: Dice where the whole pool is labelled"
     )

@@ -306,7 +306,9 @@ def test_ceilings_are_those_of_their_arms(measured):
     }
     found = [row[2] for row in ceilings(results_of(measured)).rows]
     assert found[:4] == [mean_of(values) for values in dice.values()]
-    assert found[4:] == [gap_of(dice[weights, "full"], dice[weights, "full-equal-steps"]) for weights in WEIGHTS]
+    assert found[4:6] == [gap_of(dice[weights, "full"], dice[weights, "full-equal-steps"]) for weights in WEIGHTS]
+    variants = "full", "full-equal-steps"
+    assert found[6:] == [gap_of(dice["pretext", variant], dice["scratch", variant]) for variant in variants]
 
 
 @pytest.mark.parametrize("kept", [3, 5])
