@@ -270,17 +270,18 @@ def differences(dice: dict[Key, float], initials: Sequence[int]) -> Table:
     )
     random = random if len(random) > 1 else []
     against = f"mean of {len(random)} random sets"
-    wanted = {f"{choice} - {against}": ([(choice, masks)], random) for choice, masks in clustered}
-    if len(clustered) > 1:
-        wanted[f"mean of {len(clustered)} ssl-cluster sets - {against}"] = clustered, random
-    wanted[f"first - {against}"] = [("first", "whole")], random
+    wanted = {
+        f"mean of {len(clustered)} ssl-cluster sets - {against}": (clustered if len(clustered) > 1 else [], random)
+    }
     for choice, masks in of:
+        if masks == "whole" and (choice, masks) not in random:
+            wanted[f"{choice} - {against}"] = [(choice, masks)], random
         if choice.endswith(STOPPED_ON_TEST):
             plain = choice.removesuffix(STOPPED_ON_TEST)
             wanted[f"{choice} - {plain}"] = [(choice, masks)], [(plain, masks)]
         if masks == "eroded":
             wanted[f"{choice}: eroded - whole masks"] = [(choice, masks)], [(choice, "whole")]
-    header = ["difference", "mean", "95 % interval", "p", "p beside the sets' own spread"]
+    header = ["difference", "mean", "95 % interval", "p", "interval by the sets' own spread", "p by it"]
     return Table(
         [*header, *(f"weights {initial}" for initial in initials)],
         [
@@ -298,16 +299,19 @@ def difference(of: dict[Choice, list[float]], ours: Sequence[Choice], theirs: Se
     gaps = (a.mean(0) - b.mean(0)).tolist()
     found = alkit.statistics.estimate(gaps)
     interval = "" if found.low is None else f"[{found.low:+.4f}, {found.high:+.4f}]"
-    cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}", beside(a.mean(1), b.mean(1))]
-    return [*cells, *(f"{gap:+.3f}" for gap in gaps)]
+    cells = [f"{found.mean:+.4f}", interval, "" if found.p is None else f"{found.p:.3f}"]
+    return [*cells, *beside(a.mean(1), b.mean(1)), *(f"{gap:+.3f}" for gap in gaps)]
 
 
-def beside(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> str:
-    """Return the p of the difference of two kinds of base sets by their own spread, one for both (Student's t)."""
-    sides = [(side.mean(), side.std(ddof=1) if len(side) > 1 else 0.0, len(side)) for side in (ours, theirs)]
-    if not any(spread for _, spread, _ in sides):
-        return ""
-    return f"{stats.ttest_ind_from_stats(*sides[0], *sides[1]).pvalue:.3f}"
+def beside(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> tuple[str, str]:
+    """Return interval and p of the difference of two kinds of base sets by their spread, one for both (Student's t)."""
+    freedom = len(ours) + len(theirs) - 2
+    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in (ours, theirs))
+    if not freedom or not squares:
+        return "", ""
+    error = (squares / freedom * (1 / len(ours) + 1 / len(theirs))) ** 0.5
+    gap, reach = ours.mean() - theirs.mean(), stats.t.ppf(0.975, freedom) * error
+    return f"[{gap - reach:+.4f}, {gap + reach:+.4f}]", f"{2 * stats.t.sf(abs(gap) / error, freedom):.3f}"
 
 
 def variance(random: dict[tuple[str, str], float]) -> Table:

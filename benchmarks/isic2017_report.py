@@ -204,6 +204,7 @@ def tables_of(results: Results, members: Results, profile: Profile) -> dict[str,
         "table1-pretext": table_1_pretext(results),
         "table2": table_2(results, profile),
         "table2-differences": table_2_differences(results, profile),
+        "table2-contrasts": table_2_contrasts(results, profile),
     }
     for weights in isic2017.WEIGHTS:
         tables[f"methods-{weights}"] = levels(results, members, weights)
@@ -339,15 +340,62 @@ def table_2(results: Results, profile: Profile) -> Table:
 
 
 def table_2_differences(results: Results, profile: Profile) -> Table:
-    """Return Table II's differences to random, within seeds."""
+    """Return Table II's differences to random, within seeds, beside the paper's; at its end those over all budgets."""
     names = names_of_table_2(profile)[1:]
+    arms, random = ARMS_OF_TABLE_2[1:], ARMS_OF_TABLE_2[0]
+    budgets = budgets_of_table_2(results)
+    ours = [[gap_at(results, arm, random, labels) for arm in arms] for labels in budgets]
+    title = f"Table II, differences: of Dice to random's, by clusters and features; {out_of_zero(ours)}"
+    header = ["round", *(f"{name} - random: {whose}" for name in names for whose in ("paper", "ours"))]
+    if not any(results.get(arm) for arm in arms[:-1]):
+        return Table(header, [], title)
     lines = [
-        [str(round), *(gap_at(results, arm, ARMS_OF_TABLE_2[0], labels) for arm in ARMS_OF_TABLE_2[1:])]
-        for round, labels in enumerate(budgets_of_table_2(results))
+        [str(round), *interleaved([f"{value - paper[0]:+.3f}" for value in paper[1:]], cells)]
+        for round, (paper, cells) in enumerate(zip(PAPER_TABLE_2, ours, strict=False))
     ]
-    title = f"Table II, differences: of Dice to random's, by clusters and features; {out_of_zero(lines)}"
-    header = ["round", *(f"{name} - random" for name in names)]
-    return Table(header, lines if any(results.get(arm, {}) for arm in ARMS_OF_TABLE_2[1:-1]) else [], title)
+    if len(budgets) == len(PAPER_TABLE_2):
+        areas = [aubc(dict(zip(budgets, column, strict=True))) for column in zip(*PAPER_TABLE_2, strict=True)]
+        whole = [gap_of_areas(results, arm, random) for arm in arms]
+        lines.append(["AUBC", *interleaved([f"{area - areas[0]:+.3f}" for area in areas[1:]], whole)])
+    return Table(header, lines, title)
+
+
+def table_2_contrasts(results: Results, profile: Profile) -> Table:
+    """Return what more clusters and more features do, each over both values of the other, within seeds."""
+    fewer, more = (sorted({profile.variant(v).clusters for v in VARIANTS_OF_TABLE_2})[place] for place in (0, -1))
+    few, many = (profile.widths[-1] * pooling**2 for pooling in (1, 2))
+    contrasts = {
+        f"K={more} - K={fewer}": (("k10-1x1", ""), ("k5-1x1", "k5-2x2")),
+        f"{many} - {few} features": (("k5-2x2", ""), ("k5-1x1", "k10-1x1")),
+    }
+    arm = {variant: ("ssl-cluster", "scratch", variant) for variant in VARIANTS_OF_TABLE_2}
+    seeds = set.intersection(*(set(results.get(one, {})) for one in arm.values()))
+    lines = []
+    for name, sides in contrasts.items() if seeds else ():
+        means: list[Runs] = [
+            {seed: mean_of_curves([results[arm[variant]][seed] for variant in side]) for seed in seeds}
+            for side in sides
+        ]
+        pair = dict(zip([("more", "", ""), ("less", "", "")], means, strict=True))
+        gaps = [gap_at(pair, *pair, labels) for labels in mean_curve(means[0])]
+        lines.append([name, gap_of_areas(pair, *pair), gaps[0], gaps[-1], outside(pair, *pair)])
+    first, last = ends(results[arm[""]]) if seeds else (0, 0)
+    return Table(
+        ["difference", "AUBC", f"at {first}", f"at {last}", OUTSIDE],
+        lines,
+        f"Table II, contrasts: SSL-cluster's clusters and features against each other, differences of Dice ({WITHIN})",
+    )
+
+
+def mean_of_curves(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Return the mean of some runs of one seed, at the numbers of labels that all have."""
+    common = sorted(set.intersection(*map(set, curves)))
+    return {labels: float(np.mean([curve[labels] for curve in curves])) for labels in common}
+
+
+def interleaved(a: Sequence[str], b: Sequence[str]) -> list[str]:
+    """Return the cells of two rows in turn."""
+    return [cell for pair in zip(a, b, strict=True) for cell in pair]
 
 
 def budgets_of_table_2(results: Results) -> list[int]:
@@ -404,7 +452,7 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
     """Return what there is to say of each method against random, within seeds."""
     title = (
         f"Against random, {weights}: differences ({WITHIN}; Holm over the table), labels saved; an ensemble's "
-        "are of five networks to one, and hold what five networks give whatever is labelled"
+        "are of five networks to one, hold what five networks give whatever is labelled, and are not tested"
     )
     base = ("random", weights, "")
     random = results.get(base, {})
@@ -418,10 +466,11 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
         if method not in ("random", isic2017.CONTROL) and set(runs) & set(random)
     }
     areas = {method: paired(results[arm], random) for method, arm in arms.items()}
-    corrected = holm({method: gap.p for method, gap in areas.items() if gap.p is not None})
+    tested = {m: gap.p for m, gap in areas.items() if gap.p is not None and not m.startswith("ensemble")}
+    corrected = holm(tested)
     header = ["method", "seeds", "AUBC - random", "p", "p (Holm)", f"at {last} - random"]
     header += [f"its single networks at {last} - random", f"labels saved on the way to {target:.3f}"]
-    header += ["seeds in which both cross it (one never, one from the start)"]
+    header += ["seeds in which both cross it (either never does, either has it from the start)", OUTSIDE]
     lines = []
     for method, arm in arms.items():
         gap = areas[method]
@@ -430,11 +479,12 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
                 method,
                 str(gap.n),
                 difference(gap),
-                probability(gap.p),
+                probability(tested.get(method)),
                 probability(corrected.get(method)),
                 gap_at(results, arm, base, last),
                 gap_at(members | {base: random}, arm, base, last),
                 *saved(results[arm], random, target),
+                outside(results, arm, base),
             ]
         )
     return Table(header, lines, title)
@@ -445,14 +495,14 @@ def ensembles(results: Results, members: Results, weights: str) -> Table:
     control, random = (isic2017.CONTROL, weights, ""), ("random", weights, "")
     members = members | {random: results.get(random, {})}
     choosing = [(method, weights, "") for method in isic2017.METHODS if method.startswith("ensemble")]
+    last = ends(results[control])[1] if control in results else 0
     lines = []
     for ours, theirs in [*((arm, control) for arm in choosing), (control, random)]:
         runs = [results.get(arm, {}) for arm in (ours, theirs)]
         if set(runs[0]) & set(runs[1]):
-            gap, last = paired(*runs), ends(runs[1])[1]
+            gap = paired(*runs)
             cells = [gap_at(measured, ours, theirs, last) for measured in (results, members)]
             lines.append([f"{ours[0]} - {theirs[0]}", str(gap.n), difference(gap), probability(gap.p), *cells])
-    last = max((max(curve) for curve in results.get(control, {}).values()), default=0)
     title = f"Ensembles, {weights}: what they gain by their choice of labels, and by being five networks ({WITHIN})"
     header = ["difference", "seeds", "AUBC", "p", f"at {last}", f"of single networks at {last}"]
     return Table(header, lines if control in results else [], title)
@@ -495,11 +545,13 @@ def choices_of_ours(results: Results) -> Table:
             name,
             *(at(same, arm, labels) for labels in budgets for arm in arms),
             *(gap_at(same, arms[1], arms[0], labels) for labels in budgets),
+            gap_of_areas(same, arms[1], arms[0]),
+            outside(same, arms[1], arms[0]),
         ]
         for name, arms in settings.items()
     ]
     header = ["setting", *(f"{method} at {labels}" for labels in budgets for method in methods)]
-    header += [f"ssl-cluster - random at {labels}" for labels in budgets]
+    header += [*(f"ssl-cluster - random at {labels}" for labels in budgets), "of AUBC", OUTSIDE]
     return Table(header, lines, f"{title} (n={len(seeds)})")
 
 
@@ -525,10 +577,12 @@ def ceilings(results: Results) -> Table:
         f"pretext - scratch, {text}": [arms[weights, variant] for weights in ("pretext", "scratch")]
         for variant, text in names.items()
     }
+    last = {arm: {seed: {0: curve[max(curve)]} for seed, curve in runs.items()} for arm, runs in results.items()}
+    for (weights, variant), arm in arms.items():
+        pairs[f"{weights}, {names[variant]} - random's last round"] = [arm, ("random", weights, "")]
     for name, (a, b) in pairs.items():
-        if both := set(results.get(a, {})) & set(results.get(b, {})):
-            labels = max(results[a][min(both)])
-            lines.append([name, str(len(both)), gap_at(results, a, b, labels)])
+        if cell := gap_at(last, a, b, 0):
+            lines.append([name, str(len(set(last[a]) & set(last[b]))), cell])
     return Table(
         ["all labels from the start", "seeds", "Dice"], lines, "The ceiling: Dice where the whole pool is labelled"
     )
@@ -547,11 +601,15 @@ def other_arithmetic(results: Results, wide: Results) -> Table:
         for labels in dict.fromkeys((min(common), max(common))):
             gaps = [others[seed][labels] - runs[seed][labels] for seed in seeds]
             cells += [difference(estimate(gaps)), f"{max(map(abs, gaps)):.3f}"]
-        lines.append(
-            [" ".join(part for part in arm if part), ", ".join(map(str, seeds)), *cells, *[""] * (4 - len(cells))]
-        )
+        largest = max(abs(others[seed][labels] - runs[seed][labels]) for seed in seeds for labels in common)
+        name = " ".join(part for part in arm if part)
+        lines.append([name, ", ".join(map(str, seeds)), *cells, *[""] * (4 - len(cells)), f"{largest:.3f}"])
     header = ["arm", "seeds", "first Dice, mean difference", "largest", "last Dice, mean difference", "largest"]
-    title = "What the arithmetic alone does: AVX-512 - AVX2 instructions, all else equal, within seeds"
+    header.append("largest at any budget")
+    title = (
+        "What the arithmetic alone does: AVX-512 - AVX2 instructions, within seeds; a pretext is trained anew in each, "
+        "so that only random from scratch has the same labels and the same initial weights"
+    )
     return Table(header, lines, title)
 
 
@@ -784,6 +842,27 @@ def gap_at(results: Results, a: Arm, b: Arm, labels: int) -> str:
     """Return the difference within seeds between two arms at a number of labels."""
     runs = [{seed: curve for seed, curve in results.get(arm, {}).items() if labels in curve} for arm in (a, b)]
     return difference(paired(*runs, labels=labels)) if set(runs[0]) & set(runs[1]) else ""
+
+
+def gap_of_areas(results: Results, a: Arm, b: Arm) -> str:
+    """Return the difference within seeds between the areas under two arms' curves."""
+    runs = results.get(a, {}), results.get(b, {})
+    return difference(paired(*runs)) if set(runs[0]) & set(runs[1]) else ""
+
+
+OUTSIDE = "budgets at which the interval lies above zero, below zero"
+
+
+def outside(results: Results, a: Arm, b: Arm) -> str:
+    """Return at how many budgets the interval of two arms' difference leaves zero out, by side.
+
+    Budgets at which the runs are the same, as with a common start set, do not count.
+    """
+    common = set.intersection(*(set(curve) for arm in (a, b) for curve in results[arm].values()))
+    found = [paired(results[a], results[b], labels=labels) for labels in sorted(common)]
+    known = [gap for gap in found if gap.low is not None and gap.high is not None and gap.sd]
+    above, below = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
+    return f"{above}, {below} of {len(known)}" if known else ""
 
 
 def mean(found: Estimate) -> str:

@@ -107,6 +107,7 @@ def test_a_base_set_is_set_against_the_mean_of_the_random_ones_under_the_same_we
         *(f"ssl-cluster {n} - mean of 4 random sets" for n in range(3)),
         "mean of 3 ssl-cluster sets - mean of 4 random sets",
         "first - mean of 4 random sets",
+        "ssl-cluster 0, stopped on test - mean of 4 random sets",
         "ssl-cluster 0, stopped on test - ssl-cluster 0",
         "first: eroded - whole masks",
     }
@@ -118,15 +119,17 @@ def test_a_base_set_is_set_against_the_mean_of_the_random_ones_under_the_same_we
     sets = [np.mean([dice[f"random {draw}", i] for i in range(5)]) for draw in range(4)]
     own = np.mean([dice["ssl-cluster 1", i] for i in range(5)])
     t = (own - np.mean(sets)) / (np.std(sets, ddof=1) * np.sqrt(1 + 1 / 4))
-    assert row["p beside the sets' own spread"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
+    assert row["p by it"] == f"{2 * stats.t.sf(abs(t), 3):.3f}"
     row = rows["mean of 3 ssl-cluster sets - mean of 4 random sets"]
     ours = [np.mean([dice[f"ssl-cluster {n}", i] for n in range(3)]) for i in range(5)]
     assert row["p"] == f"{stats.ttest_rel(ours, means).pvalue:.3f}"
     own = [np.mean([dice[f"ssl-cluster {n}", i] for i in range(5)]) for n in range(3)]
-    assert row["p beside the sets' own spread"] == f"{stats.ttest_ind(own, sets).pvalue:.3f}"
+    assert row["p by it"] == f"{stats.ttest_ind(own, sets).pvalue:.3f}"
+    low, high = stats.ttest_ind(own, sets).confidence_interval()
+    assert row["interval by the sets' own spread"] == f"[{low:+.4f}, {high:+.4f}]"
     row = rows["ssl-cluster 0, stopped on test - ssl-cluster 0"]
     assert row["weights 3"] == f"{dice[f'ssl-cluster 0{LATE}', 3] - dice['ssl-cluster 0', 3]:+.3f}"
-    assert row["p beside the sets' own spread"] == ""
+    assert row["p by it"] == ""
     assert rows["first: eroded - whole masks"]["weights 2"] == f"{0.4 - dice['first', 2]:+.3f}"
     assert "base-set-differences" not in base_set.tables_of([row for row in found if row.choice != "random 0"][:5])
 

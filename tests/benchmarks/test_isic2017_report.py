@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from isic2017 import COMPOSED, CONTROL, METHODS, PARTS, WEIGHTS, Chosen, Row, read_rows, rows
 from isic2017_report import (
+    OUTSIDE,
     PAPER_TABLE_1,
     PAPER_TABLE_2,
     Place,
@@ -19,6 +20,7 @@ from isic2017_report import (
     origins,
     other_arithmetic,
     out_of_zero,
+    outside,
     penalties,
     probability,
     results_of,
@@ -30,6 +32,7 @@ from isic2017_report import (
     table_1_differences,
     table_1_pretext,
     table_2,
+    table_2_contrasts,
     table_2_differences,
     tables_in,
     tables_of,
@@ -126,14 +129,52 @@ def test_table_1_has_the_papers_figures_and_ours_beside_them(measured):
 
 def test_table_2_has_a_row_a_round_and_a_column_a_setting(measured):
     table, gaps = table_2(results_of(measured), SMALL), table_2_differences(results_of(measured), SMALL)
-    assert len(table.rows) == len(gaps.rows) == len(PAPER_TABLE_2) == 10
+    assert len(table.rows) == len(gaps.rows) - 1 == len(PAPER_TABLE_2) == 10
     assert list(table.header[3::2]) == [f"{name}: paper" for name in ("K=5, 128", "K=5, 512", "K=10, 128", "K=10, 512")]
     row = table.rows[3]
     assert [row[1 + 2 * place] for place in range(5)] == [f"{value:.3f}" for value in PAPER_TABLE_2[3]]
     for place, variant in enumerate(("k5-1x1", "k5-2x2", "k10-1x1", "")):
         values = dice_of(measured, "ssl-cluster", "scratch", variant, BUDGETS[3])
         assert row[4 + 2 * place].startswith(f"{np.mean(values):.3f} ±")
-        assert gaps.rows[3][1 + place] == gap_of(values, dice_of(measured, "random", "scratch", "", BUDGETS[3]))
+        assert gaps.rows[3][2 + 2 * place] == gap_of(values, dice_of(measured, "random", "scratch", "", BUDGETS[3]))
+        paper, random = ([line[column] for line in PAPER_TABLE_2] for column in (1 + place, 0))
+        assert gaps.rows[3][1 + 2 * place] == f"{paper[3] - random[3]:+.3f}"
+        assert gaps.rows[10][1 + 2 * place] == f"{area_of(paper) - area_of(random):+.3f}"
+        areas = areas_of(measured, "ssl-cluster", variant)
+        assert gaps.rows[10][2 + 2 * place] == gap_of(areas, areas_of(measured, "random", ""))
+
+
+def area_of(values):
+    return np.trapezoid(values, BUDGETS) / (BUDGETS[-1] - BUDGETS[0])
+
+
+def areas_of(measured, method, variant):
+    curves = [dice_of(measured, method, "scratch", variant, labels) for labels in BUDGETS]
+    return [area_of(curve) for curve in zip(*curves, strict=True)]
+
+
+def test_clusters_and_features_are_set_against_each_other_over_both_values_of_the_other(measured):
+    clusters, features = table_2_contrasts(results_of(measured), SMALL).rows
+    assert [row[0] for row in (clusters, features)] == ["K=10 - K=5", "512 - 128 features"]
+    areas = {v: areas_of(measured, "ssl-cluster", v) for v in ("k5-1x1", "k5-2x2", "k10-1x1", "")}
+    first = {v: dice_of(measured, "ssl-cluster", "scratch", v, 300) for v in areas}
+    for row, more, less in (
+        (clusters, ("k10-1x1", ""), ("k5-1x1", "k5-2x2")),
+        (features, ("k5-2x2", ""), ("k5-1x1", "k10-1x1")),
+    ):
+        for cell, values in zip(row[1:3], (areas, first), strict=True):
+            assert cell == gap_of(*(np.mean([values[v] for v in side], axis=0) for side in (more, less)))
+
+
+def test_intervals_over_all_budgets_are_counted_but_where_the_runs_are_the_same():
+    def runs(*rows):
+        return {seed: dict(zip((300, 335, 370, 405), row, strict=True)) for seed, row in enumerate(rows)}
+
+    random = runs(*[(0.5, 0.5, 0.5, 0.5)] * 5)
+    ours = runs(*((0.5, 0.6 + n / 99, 0.4 - n / 99, 0.5 + (n - 2) / 99) for n in range(5)))
+    arms = {("a", "", ""): ours, ("random", "", ""): random}
+    assert outside(arms, *arms) == "1, 1 of 3"
+    assert outside({arm: {0: found[0]} for arm, found in arms.items()}, *arms) == ""
 
 
 def test_intervals_that_leave_zero_out_are_counted_by_side():
@@ -174,7 +215,8 @@ def test_what_is_said_of_a_method_against_random_is_of_their_seeds_in_common():
             "at 500 - random": "+0.100 ± 0.000 (n=2)",
             "its single networks at 500 - random": "+0.050 ± 0.000 (n=2)",
             "labels saved on the way to 0.750": "no number",
-            "seeds in which both cross it (one never, one from the start)": "1 of 2 (1, 0)",
+            "seeds in which both cross it (either never does, either has it from the start)": "1 of 2 (1, 0)",
+            OUTSIDE: "",
         }
     ]
     assert (
@@ -201,7 +243,7 @@ def test_what_other_instructions_do_is_told_within_seeds():
     results = {arm: {seed: {300: 0.6, 335: 0.7} for seed in range(3)}}
     wide = {arm: {1: {300: 0.65, 335: 0.7}, 2: {300: 0.57, 335: 0.7}, 9: {300: 0.1}}, ("dsal", "scratch", ""): {}}
     (row,) = other_arithmetic(results, wide).rows
-    assert row == ["random scratch", "1, 2", "+0.010 ± 0.057 (n=2)", "0.050", "+0.000 ± 0.000 (n=2)", "0.000"]
+    assert row == ["random scratch", "1, 2", "+0.010 ± 0.057 (n=2)", "0.050", "+0.000 ± 0.000 (n=2)", "0.000", "0.050"]
 
 
 def test_no_tables_but_those_of_the_arithmetic_know_of_runs_with_other_instructions(measured, out):
@@ -250,7 +292,8 @@ def test_the_control_is_no_method_that_is_tested(measured):
     tables = all_tables([*measured, *five])
     assert [row[0] for row in tables["comparisons-scratch"].rows] == [*METHODS[1:], *COMPOSED]
     assert list(tables["penalties-scratch"].header) == ["method", *METHODS, *COMPOSED]
-    assert tables["ensembles-scratch"].rows[0][3]
+    assert tables["ensembles-scratch"].rows[0][3]  # it is tested there, and an ensemble against random is not
+    assert not any(row[3] for row in tables["comparisons-scratch"].rows if row[0].startswith("ensemble"))
 
 
 def test_a_comparison_with_other_instructions_is_of_the_same_seeds(measured):
@@ -308,7 +351,9 @@ def test_ceilings_are_those_of_their_arms(measured):
     assert found[:4] == [mean_of(values) for values in dice.values()]
     assert found[4:6] == [gap_of(dice[weights, "full"], dice[weights, "full-equal-steps"]) for weights in WEIGHTS]
     variants = "full", "full-equal-steps"
-    assert found[6:] == [gap_of(dice["pretext", variant], dice["scratch", variant]) for variant in variants]
+    assert found[6:8] == [gap_of(dice["pretext", variant], dice["scratch", variant]) for variant in variants]
+    ends = {weights: dice_of(measured, "random", weights, "", 615) for weights in WEIGHTS}
+    assert found[8:] == [gap_of(values, ends[weights]) for (weights, _), values in dice.items()]
 
 
 @pytest.mark.parametrize("kept", [3, 5])
@@ -324,7 +369,7 @@ def test_choices_of_ours_are_judged_in_the_same_seeds(measured, kept):
         }
         assert row[1:5] == [mean_of(values) for values in dice.values()]
         if kept == 5:
-            assert row[5:] == [gap_of(dice[labels, "ssl-cluster"], dice[labels, "random"]) for labels in (300, 615)]
+            assert row[5:7] == [gap_of(dice[labels, "ssl-cluster"], dice[labels, "random"]) for labels in (300, 615)]
 
 
 def a_row(method):
