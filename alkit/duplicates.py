@@ -42,7 +42,8 @@ def originals(
 
     Notes
     -----
-    Identical rows are duplicates of each other whatever their cosine is rounded to, and are looked up, not multiplied.
+    Identical rows are duplicates of each other whatever their cosine is rounded to, and are looked up, not multiplied:
+    one that is identical to a duplicate has the same original, also where a later candidate would be nearer.
     For other rows the cosine may miss `similarity` by what float32 can lose. A row at the mean has no direction, and
     is like no row but an identical one.
 

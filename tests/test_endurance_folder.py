@@ -197,7 +197,7 @@ def test_annotators_who_work_by_files_lose_nothing_when_the_processes_die(tmp_pa
     child.join()
     events.close()
     assert child.exitcode == 0
-    assert sum(mortals.deaths.values()) >= 10, mortals.deaths
+    assert sum(mortals.deaths.values()) >= 5, mortals.deaths  # how many there are, a slow machine has a say in
     expected, found = (ending(folder / "r.db", "majority") for folder in folders)
     for ended in (expected, found):
         ended["states"] = [state[:3] for state in ended["states"]]
