@@ -13,12 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
+from alkit.declare import written
 from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
+from alkit.joining import one
 from alkit.label_files import LabelFiles
 from alkit.protocols import Oracle
 from alkit.settings import Settings
-from alkit.states import Asked, Recorded, latest
+from alkit.states import Answered, Asked, Recorded, latest
 from alkit.store import Store
 from alkit.types import Answer, Invalid, LabelSpec, Receipt, Size, Skip, Withdrawal
 
@@ -113,6 +116,20 @@ class Answers:
 
         self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
+
+    def disputed(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Return by id who labelled these images differently, where of their labels only the last is learnt from."""
+        join, spec = self.store.fact("configuration")["terms"]["with"]["join"], self.settings.spec
+        if join not in ("one", written(one)):
+            return {}
+        return {
+            id: tuple(answer.annotator for answer in own.labels)
+            for id, own in known.items()
+            if id in ids
+            and any(
+                not self.files.alike(a.label, b.label, spec) for a, b in pairwise(own.labels) if a.label and b.label
+            )
+        }
 
     def _draft(
         self, answer: Answer, ever_asked: Mapping[str, Sequence[Size]], spec: Callable[[], LabelSpec]

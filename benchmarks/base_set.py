@@ -99,23 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of images/ and masks/")
     parser.add_argument("--profile", choices=isic2017.PROFILES, default="small")
-    parser.add_argument(
-        "--initial", nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help="seeds of initial weights"
-    )
-    parser.add_argument(
-        "--draws",
-        nargs="+",
-        type=isic2017.at_least(0),
-        default=[0, 1, 2, 3, 4],
-        help="seeds of random base sets; the first is trained with eroded masks, too",
-    )
-    parser.add_argument(
-        "--pretexts",
-        nargs="+",
-        type=isic2017.at_least(0),
-        default=[0, 1, 2, 3, 4],
-        help="seeds of SSL-cluster's; the first is eroded, and stopped on test, too",
-    )
+    for name, what in {
+        "--initial": "seeds of initial weights",
+        "--draws": "seeds of random base sets; the first is trained with eroded masks, too",
+        "--pretexts": "seeds of SSL-cluster's; the first is eroded, and stopped on test, too",
+    }.items():
+        parser.add_argument(name, nargs="+", type=isic2017.at_least(0), default=[0, 1, 2, 3, 4], help=what)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--records", type=Path, default=Path("runs/base_set"))
     parser.add_argument("--jobs", type=isic2017.at_least(1), default=2)

@@ -597,13 +597,15 @@ def other_arithmetic(results: Results, wide: Results) -> Table:
         if not seeds:
             continue
         common = set.intersection(*(set(curves[seed]) for curves in (runs, others) for seed in seeds))
+        gaps = {labels: [others[seed][labels] - runs[seed][labels] for seed in seeds] for labels in sorted(common)}
+        largest = {labels: max(map(abs, found)) for labels, found in gaps.items()}
         cells = []
         for labels in dict.fromkeys((min(common), max(common))):
-            gaps = [others[seed][labels] - runs[seed][labels] for seed in seeds]
-            cells += [difference(estimate(gaps)), f"{max(map(abs, gaps)):.3f}"]
-        largest = max(abs(others[seed][labels] - runs[seed][labels]) for seed in seeds for labels in common)
+            cells += [difference(estimate(gaps[labels])), f"{largest[labels]:.3f}"]
         name = " ".join(part for part in arm if part)
-        lines.append([name, ", ".join(map(str, seeds)), *cells, *[""] * (4 - len(cells)), f"{largest:.3f}"])
+        lines.append(
+            [name, ", ".join(map(str, seeds)), *cells, *[""] * (4 - len(cells)), f"{max(largest.values()):.3f}"]
+        )
     header = ["arm", "seeds", "first Dice, mean difference", "largest", "last Dice, mean difference", "largest"]
     header.append("largest at any budget")
     title = (

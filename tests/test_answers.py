@@ -250,13 +250,18 @@ def test_the_same_answer_at_a_later_time_is_no_new_one(world):
     assert states(experiment) == {a: State.CONSUMED}
 
 
-def test_a_confirmed_prelabel_stays_so_when_it_comes_again(world):
+def prelabelled(world):
+    """Return an experiment with one open query, its id, and what the model predicts of it."""
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     experiment.tell({a: mask_of(world, a)})
     experiment.fit()
     (b,) = experiment.ask(1)
-    prelabel = experiment.prelabels()[b]
+    return experiment, b, experiment.prelabels()[b]
+
+
+def test_a_confirmed_prelabel_stays_so_when_it_comes_again(world):
+    experiment, b, prelabel = prelabelled(world)
     assert experiment.receive([Answer(b, prelabel, "ann", 1, confirmed=True)]).taken
     assert experiment.receive([Answer(b, prelabel, "ann", 2)]).unchanged
 
@@ -335,12 +340,7 @@ def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(
 def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirmation(world):
     found = []
     for order in (1, -1):
-        experiment = campaign(world)
-        (a,) = experiment.ask(1)
-        experiment.tell({a: mask_of(world, a)})
-        experiment.fit()
-        (b,) = experiment.ask(1)
-        prelabel = experiment.prelabels()[b]
+        experiment, b, prelabel = prelabelled(world)
         untouched, confirmed = Answer(b, prelabel, "ann", 1), Answer(b, prelabel, "ann", 2, confirmed=True)
         receipts = [experiment.receive([answer]) for answer in (untouched, confirmed)[::order]]
         assert sum(len(receipt.refused) for receipt in receipts) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +12,8 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from alkit.exchange.regions import Empty
-    from alkit.label_files import LabelFiles
-    from alkit.store import Store
-    from alkit.types import Answer, LabelSpec
-
-FEW = 5
-"""So many images are named in a line."""
+    from alkit.types import Answer
 
 
 def tell(
@@ -66,8 +58,8 @@ def tell(
     from alkit.errors import ConfigurationError, StoreError
     from alkit.label_files import LabelFiles
     from alkit.oracles.folder import FORMATS, SUFFIXES
-    from alkit.settings import Settings
-    from alkit.states import open_entries
+    from alkit.settings import FEW, Settings
+    from alkit.states import answered, open_entries
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else Path(source).expanduser()
@@ -76,8 +68,7 @@ def tell(
         settings, last = Settings(record), remembered(record)
         if not settings.declared:
             raise StoreError(f"nothing was declared yet in {store}", hint="alkit start, with the images and classes")
-        files = LabelFiles(record)
-        answers = Answers(record, settings, files)
+        answers = Answers(record, settings, LabelFiles(record))
         queries = [one.query for one in record.standings()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
@@ -101,8 +92,9 @@ def tell(
             oracle = place.oracle(Handing(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle)
             unread = getattr(oracle, "unread", dict)()
-        still_open = len(open_entries(record.asked(), record.answers()))
-        disputed = _disputed(record, settings.spec, files, {answer.id for answer in receipt.taken})
+        asked, known = record.asked(), record.answers()
+        still_open = len(open_entries(asked, known))
+        disputed = answers.disputed(answered(asked, known), {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],
@@ -136,22 +128,6 @@ def tell(
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")
-
-
-def _disputed(record: Store, spec: LabelSpec, files: LabelFiles, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return by id who labelled these images differently, where of their labels only the last is learnt from."""
-    from alkit.declare import written
-    from alkit.joining import one
-    from alkit.states import answered
-
-    if record.fact("configuration")["terms"]["with"]["join"] not in ("one", written(one)):
-        return {}
-    return {
-        id: tuple(answer.annotator for answer in own.labels)
-        for id, own in answered(record.asked(), record.answers()).items()
-        if id in ids
-        and any(not files.alike(a.label, b.label, spec) for a, b in pairwise(own.labels) if a.label and b.label)
-    }
 
 
 def _facts(answer: Answer) -> dict[str, object]:
