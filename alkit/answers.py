@@ -55,7 +55,7 @@ class Answers:
 
     def received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
         """Record answers, and tell an oracle that can pass it on what was not taken."""
-        receipt = self.receive(answers)
+        receipt = self.receive(answers, handed=True)
         if callable(refused := getattr(oracle, "refused", None)):
             for answer, reason in receipt.refused:
                 refused(answer, reason)
@@ -73,7 +73,7 @@ class Answers:
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
 
-    def receive(self, answers: Iterable[Answer]) -> Receipt:
+    def receive(self, answers: Iterable[Answer], *, handed: bool = False) -> Receipt:
         """Record what can be taken, and what is wrong as invalid: see :meth:`alkit.Experiment.receive`."""
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
         ever_asked, spec = self.store.ever_asked(), cache(lambda: self.settings.spec)
@@ -114,7 +114,7 @@ class Answers:
                     news.append(entry)
             return news
 
-        self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide)
+        self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide, handed=handed)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
     def disputed(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -296,9 +296,8 @@ class Store:
 
     def mark_sent(self, ids: Sequence[str]) -> None:
         """Record that the open queries of these images were handed to an oracle; the first time counts."""
-        unsent = _queries.c.id.in_(ids), ~_queries.c.withdrawn, _queries.c.sent_at.is_(None)
         with self._transaction() as connection:
-            _change(connection, _queries, *unsent, sent_at=_now())
+            _mark_sent(connection, ids)
 
     def set_prelabels(self, files: Mapping[str, str]) -> None:
         """Record by id the files of the pre-labels that open queries are handed over with."""
@@ -307,7 +306,11 @@ class Store:
                 _change(connection, _queries, _queries.c.id == id, ~_queries.c.withdrawn, prelabel=file)
 
     def add_answers(
-        self, ids: Collection[str], decide: Callable[[Sequence[Asked], Sequence[Recorded]], Iterable[Recorded]]
+        self,
+        ids: Collection[str],
+        decide: Callable[[Sequence[Asked], Sequence[Recorded]], Iterable[Recorded]],
+        *,
+        handed: bool = False,
     ) -> None:
         """Record answers, all or none, after a look at what is there that nobody can come between.
 
@@ -318,6 +321,8 @@ class Store:
         decide:
             Called with their queries and their answers so far; returns those to be recorded, of which number and time
             are set here. What it raises leaves the record as it was.
+        handed:
+            Whether an oracle gave them: then it was handed their queries, also where whoever did it came to no more.
         """
         wanted = set(ids)
         with self._transaction() as connection:
@@ -329,6 +334,8 @@ class Store:
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
             ]
             insert(connection, _answers, rows)
+            if handed and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
+                _mark_sent(connection, unsent & {row["id"] for row in rows})
 
     def answers(self) -> list[Recorded]:
         """Return all answers in the order in which they were recorded; :mod:`alkit.states` says which count."""
@@ -583,6 +590,11 @@ def _rows_of(connection: sa.Connection, table: sa.Table, ids: Collection[str] | 
     for row in connection.execute(rows):
         if ids is None or row.id in ids:
             yield row
+
+
+def _mark_sent(connection: sa.Connection, ids: Collection[str]) -> None:
+    unsent = _queries.c.id.in_(ids), ~_queries.c.withdrawn, _queries.c.sent_at.is_(None)
+    _change(connection, _queries, *unsent, sent_at=_now())
 
 
 def _asked(connection: sa.Connection, ids: Collection[str] | None = None) -> list[Asked]:

@@ -320,3 +320,10 @@ def test_looking_does_not_wait_for_somebody_who_writes(store):
             again.declare({"seed": 1})
         writer.execute("ROLLBACK")
     writer.close()
+
+
+@pytest.mark.parametrize("handed", [False, True])
+def test_what_an_oracle_answers_was_handed_to_it_also_where_that_was_not_written_down(store, handed):
+    store.add_queries([query("a"), query("b", rank=1)])
+    store.add_answers({"a"}, lambda asked, known: [Recorded("a", "ann", 1, "skip")], handed=handed)
+    assert [entry.sent_at is not None for entry in store.asked()] == [handed, False]
