@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test slow lint label-studio clean
+.PHONY: demo test slow lint docs label-studio clean
 
 demo: $(VENV)/installed
 	$(BIN)/alkit demo --out demo
@@ -30,6 +30,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, offline and without a warning: open docs/_build/html/index.html.
+docs: $(VENV)/docs-installed
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -b html -E -W --keep-going -q docs docs/_build/html
+
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,dev,docs]'
+	touch $@
+
 # uv downloads torch several times faster than pip; compiled once, it is imported several times faster too.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,4 +46,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .label-studio demo
+	rm -rf $(VENV) .label-studio demo docs/_build docs/reference/api/*.rst

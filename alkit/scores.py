@@ -6,13 +6,13 @@ it. This file holds scores and reductions: pure functions on tensors of a batch 
 
 A score is any function whose parameters are named after the moments of the draws that it needs (:data:`MOMENTS`):
 
-=================  =====================  ==============================================================
-``mean``           (n, classes, *space)   mean class probability over the draws
-``mean_entropy``   (n, *space)            mean over the draws of the entropy of each, in nats
-``variance``       (n, classes, *space)   variance of each class probability over the draws (divided by T)
-``prediction``     (n, classes, *space)   class probability of the deterministic prediction, dropout off
-``heads``          tuple of the same      deep supervision: final output first, then coarser ones
-=================  =====================  ==============================================================
+=================  ========================  ==============================================================
+``mean``           ``(n, classes, *space)``  mean class probability over the draws
+``mean_entropy``   ``(n, *space)``           mean over the draws of the entropy of each, in nats
+``variance``       ``(n, classes, *space)``  variance of each class probability over the draws (divided by T)
+``prediction``     ``(n, classes, *space)``  class probability of the deterministic prediction, dropout off
+``heads``          tuple of the same         deep supervision: final output first, then coarser ones
+=================  ========================  ==============================================================
 
 ``space`` is ``(h, w)`` for masks and empty for one class per image. A score returns ``(n, *space)``, or ``(n,)`` where
 pixels were already brought together. **Higher is always more informative.** All are finite for probabilities of 0 and

@@ -3,6 +3,7 @@
 import csv
 import re
 import shlex
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,30 @@ from alkit.cli import main
 from alkit.strategy_file import read_strategy
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = [path for path in DOCS.rglob("*.md") if not path.is_relative_to(DOCS / "_build")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_link_and_picture_leads_somewhere(page):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_table_of_contents():
+    lists = re.findall(r"```{toctree}\n(.*?)```", (DOCS / "index.md").read_text(), re.S)
+    listed = {line for text in lists for line in text.splitlines() if line and not line.startswith(":")}
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
+    assert listed == {page for page in pages if not re.match(r"index$|decisions/\d", page)}
+
+
+@pytest.mark.slow
+def test_the_site_builds_offline_and_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="the site needs alkit[docs]")
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-E", "-W", "--keep-going", "-q", DOCS, tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for page in tmp_path.rglob("*.html"):
+        assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//", page.read_text()), page
 
 
 def blocks(page, language):

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+import alkit
 from alkit.cli import (
     ask,
     demo,
@@ -34,8 +35,19 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"alkit {alkit.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def common(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+def common(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", callback=_say_version, is_eager=True, help="Show the version of alkit and exit."
+    ),
+) -> None:
     """Options of every command. ``--debug`` is taken out of the arguments by :func:`main`, wherever it stands."""
 
 

@@ -1,0 +1,144 @@
+"""Write one page of the API reference for each public namespace, and find public names behind internal addresses.
+
+A name is documented once: on the page of ``alkit`` if it is there, else on that of its namespace. A docstring or a
+signature that mentions an object by the file it is defined in links to that one place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+NAMESPACES = [
+    "alkit",
+    *(
+        f"alkit.{name}"
+        for name in (
+            "errors features learners networks oracles pools protocols report samplers scores statistics stopping "
+            "strategies synthetic testing values"
+        ).split()
+    ),
+]
+FOLDER = Path("reference") / "api"
+KINDS = ("Classes", "Functions", "Exceptions", "Constants")
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what a namespace offers: its ``__all__``, else what its own file defines."""
+    if names := getattr(module, "__all__", None):
+        return [name for name in names if not inspect.ismodule(getattr(module, name)) and not name.startswith("_")]
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (getattr(value, "__module__", None) == module.__name__ or (name.isupper() and len(name) > 1))
+    ]
+
+
+def namespaces() -> dict[str, ModuleType]:
+    """Return the public namespaces by their full names."""
+    return {name: importlib.import_module(name) for name in NAMESPACES if importlib.util.find_spec(name)}
+
+
+@cache
+def homes() -> dict[int, str]:
+    """Return where each public object is documented, by the identity of the object."""
+    found: dict[int, str] = {}
+    for namespace, module in namespaces().items():
+        for name in public_names(module):
+            found.setdefault(id(getattr(module, name)), f"{namespace}.{name}")
+    return found
+
+
+def kind_of(value: Any) -> str:
+    """Return under which heading of its page an object stands."""
+    if inspect.isclass(value):
+        return "Exceptions" if issubclass(value, Exception) else "Classes"
+    return "Functions" if inspect.isroutine(value) else "Constants"
+
+
+DIRECTIVES = dict(zip(KINDS, ("autoclass", "autofunction", "autoexception", "autodata"), strict=True))
+
+
+def page(namespace: str, module: ModuleType, home: dict[int, str]) -> str:
+    """Return the page of a namespace in reStructuredText."""
+    lines = [namespace, "=" * len(namespace), "", f".. automodule:: {namespace}", "   :no-members:", ""]
+    entries: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name in sorted(public_names(module), key=str.lower):
+        value = getattr(module, name)
+        full = f"{namespace}.{name}" if kind_of(value) == "Constants" else home[id(value)]
+        entries[kind_of(value)].append(full)
+    for kind, names in entries.items():
+        if names:
+            lines += [kind, "-" * len(kind), ""]
+            if kind != "Constants":
+                own = f"{namespace}."
+                summary = [
+                    name.removeprefix(own) if name.rpartition(".")[0] == namespace else f"~{name}" for name in names
+                ]
+                lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in summary), ""]
+            for name in names:
+                if name.rpartition(".")[0] == namespace:
+                    lines += [f".. {DIRECTIVES[kind]}:: {name}"]
+                    lines += ["   :members:"] if kind == "Classes" else []
+                    lines += [""]
+    return "\n".join(lines)
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write all pages, and touch only those that changed."""
+    folder = Path(app.srcdir) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    home = homes()
+    texts = {f"{name}.rst": page(name, module, home) for name, module in namespaces().items()}
+    for path in folder.glob("*.rst"):
+        if path.name not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def find_public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement) -> Any:
+    """Resolve a reference to an object by the file it is defined in."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"].lstrip("~")
+    for start in (target, f"{node.get('py:module')}.{target}"):
+        for address, member in ((start, ""), start.rpartition(".")[::2]):
+            if (home := homes().get(id(_imported(address)))) is not None:
+                full = f"{home}.{member}" if member else home
+                domain = env.domains.python_domain
+                return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, contnode)
+    return None
+
+
+def _imported(address: str) -> Any:
+    module, _, rest = address.partition(".")
+    try:
+        value: Any = importlib.import_module(module)
+        for name in filter(None, rest.split(".")):
+            if inspect.ismodule(value) and not hasattr(value, name):
+                importlib.import_module(f"{value.__name__}.{name}")
+            value = getattr(value, name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return value
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write_pages)
+    app.connect("missing-reference", find_public_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
