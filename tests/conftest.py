@@ -17,6 +17,8 @@ from alkit.types import quiet
 
 CLASSES = ("skin", "lesion")
 
+collect_ignore = ["fixtures"]  # the scripts that made them run with the code of other commits
+
 # A busy machine is no defect; and a check of a change should say the same each time, where exploring is for developers.
 settings.register_profile(
     "alkit", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
