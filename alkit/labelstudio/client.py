@@ -1,73 +1,62 @@
-"""Talking to a Label Studio server: REST with the standard library alone.
+"""A client of Label Studio's REST interface, on httpx2.
 
-The token is read from the environment at each request and kept nowhere: it is in no attribute, no message, no log and
-no pickle. Both kinds are understood: a legacy token, which is sent as it is, and a personal access token, which is
-exchanged for one that lives for minutes.
+The token is read from the environment for each request. It is never part of an attribute, a message, a log or a pickle.
+Two kinds of token work: a legacy token, which is sent as it is, and a personal access token, which is exchanged for an
+access token that lives for a few minutes.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import os
-import secrets
+import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
 
 from alkit.errors import ConfigurationError, OracleError
 
 log = logging.getLogger(__name__)
 
 TOKEN = "ALKIT_LABEL_STUDIO_TOKEN"
-"""The environment variable that holds the token."""
+"""Name of the environment variable that holds the token."""
 
-LIFE = 200.0
-"""Seconds for which an exchanged token is used; the server lets it live for 300."""
+LIFETIME = 200.0
+"""Seconds for which an access token is used; the server accepts it for 300."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts that are this machine: no proxy leads there, and nobody else reads along."""
 
-Written = Any
-"""What JSON can hold."""
+REFRESH = "/api/token/refresh/"
 
-
-class _Access:
-    """The exchanged token, in memory only: neither pickled nor printed."""
-
-    def __init__(self) -> None:
-        self.token, self.until = "", 0.0
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Access, ()
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to wherever it leads; it is an error."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+Json = Any
+"""A value that JSON can hold."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """A Label Studio server.
+    """A connection to a Label Studio server.
+
+    A failed request is not repeated: the error says what failed. A redirect is an error, because it would carry the
+    token to another address.
 
     Parameters
     ----------
     url:
-        Where it is, such as ``"http://localhost:8080"``.
+        Address of the server, such as ``"http://localhost:8080"``.
     timeout:
-        Seconds to wait for an answer.
+        Seconds to wait for the server: to connect, and for each part of a request or an answer.
 
     Raises
     ------
     ConfigurationError
-        This is no such address, or it has a password in it.
+        The address is not an http or https address, or it contains a user name or a password.
 
     Examples
     --------
@@ -77,75 +66,82 @@ class Client:
 
     url: str
     timeout: float = 60.0
-    _access: _Access = field(init=False, repr=False, compare=False, default_factory=_Access)
+    _login: _Login = field(init=False, repr=False, compare=False)
+    _http: httpx2.Client = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        url, host = _checked_url(self.url)
+        if url.startswith("http:") and host not in LOOPBACK:
+            log.warning("%s is not encrypted: others on the network can read the token. Use https", url)
+        login = _Login(url)
         try:
-            parts = urllib.parse.urlsplit(str(self.url).strip())
-            host, _ = parts.hostname, parts.port
-        except ValueError as reason:
-            raise ConfigurationError("this is no address of a server", got=reason) from reason
-        if parts.username is not None or parts.password is not None:
-            raise ConfigurationError(
-                "the address of Label Studio holds a name or a password", hint=f"leave it out, and set {TOKEN}"
+            http = httpx2.Client(
+                base_url=url,
+                auth=login,
+                headers={"Accept": "application/json"},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the token alone identifies us
+                timeout=self.timeout,
+                limits=httpx2.Limits(max_keepalive_connections=0),  # on a reused one, answers take 40 ms longer
+                verify=httpx2.create_ssl_context(),
+                trust_env=host not in LOOPBACK,  # the environment names proxies
+                follow_redirects=False,
             )
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        except httpx2.InvalidURL as reason:
+            raise ConfigurationError("url is not an address", got=_without_tokens(str(reason))) from None
+        except (ImportError, ValueError) as reason:
             raise ConfigurationError(
-                "this is no address of a server", got=repr(self.url), expected="such as http://localhost:8080"
-            )
-        vars(self).update(url=f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
-        if parts.scheme == "http" and host not in LOOPBACK:
-            log.warning("%s is not encrypted: whoever is on the way can read the token; https is better", self.url)
+                "the proxy named in the environment cannot be used",
+                got=reason,
+                hint="set http_proxy, https_proxy and all_proxy to an http address, or unset them",
+            ) from None
+        vars(self).update(url=url, _login=login, _http=http)
 
-    def get(self, path: str, **query: str | int) -> Written:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Client, (self.url, self.timeout)
+
+    def get(self, path: str, **query: str | int) -> Json:
         """Return what the server has at `path`.
 
         Raises
         ------
         OracleError
-            It cannot be reached, does not answer in time, refuses, fails, or does not answer in JSON.
+            The server cannot be reached, does not answer in time, refuses the request, fails, or does not send JSON.
         ConfigurationError
-            There is no token in the environment.
+            The environment holds no token.
         """
-        return self._ask("GET", path, query=query)
+        return self._request("GET", path, params=query)
 
-    def post(self, path: str, body: Written, **query: str | int) -> Written:
-        """Send `body` as JSON and return the answer; raises as :meth:`get`."""
-        return self._ask("POST", path, json.dumps(body).encode(), "application/json", query)
+    def post(self, path: str, body: Json, **query: str | int) -> Json:
+        """Send `body` as JSON and return the answer; raises the errors of :meth:`get`."""
+        return self._request("POST", path, json=body, params=query)
 
-    def patch(self, path: str, body: Written) -> Written:
-        """Change what is at `path` and return it; raises as :meth:`get`."""
-        return self._ask("PATCH", path, json.dumps(body).encode(), "application/json")
+    def patch(self, path: str, body: Json) -> Json:
+        """Change what is at `path` and return it; raises the errors of :meth:`get`."""
+        return self._request("PATCH", path, json=body)
 
-    def upload(self, path: str, name: str, content: bytes, **query: str | int) -> Written:
-        """Send a file and return the answer; raises as :meth:`get`.
+    def upload(self, path: str, name: str, content: bytes, **query: str | int) -> Json:
+        """Send a file called `name` and return the answer; raises the errors of :meth:`get`."""
+        files = {"file": (name, content, "application/octet-stream")}
+        return self._request("POST", path, files=files, params=query)
 
-        `name` is what it is called there: ASCII letters, digits, dots, dashes and underscores.
-        """
-        boundary = secrets.token_hex(16)
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        kind = "Content-Type: application/octet-stream\r\n\r\n"
-        body = (head + kind).encode("ascii") + content + f"\r\n--{boundary}--\r\n".encode()
-        return self._ask("POST", path, body, f"multipart/form-data; boundary={boundary}", query)
-
-    def pages(self, path: str, entries: str, *, size: int, **query: str | int) -> Iterator[Mapping[str, Written]]:
-        """Yield what lies on the pages of a list, page by page; raises as :meth:`get`.
+    def pages(self, path: str, entries: str, *, size: int, **query: str | int) -> Iterator[Mapping[str, Json]]:
+        """Yield the entries of a list that the server sends in pages; raises the errors of :meth:`get`.
 
         Parameters
         ----------
         path:
-            Of the list.
+            Path of the list.
         entries:
-            The key under which a page has its entries: ``"tasks"`` or ``"results"``.
+            Key under which a page holds its entries: ``"tasks"`` or ``"results"``.
         size:
-            Entries of one page.
+            Number of entries on one page.
         query:
-            Further parameters.
+            Further parameters of the request.
         """
         page, seen = 1, 0
         while True:
             answer = self.get(path, **query, page=page, page_size=size)
-            found = _field(answer, entries, list, path)
+            found = _entry(answer, entries, list, path)
             yield from found
             seen += len(found)
             total = answer.get("total", answer.get("count"))
@@ -153,165 +149,166 @@ class Client:
                 return
             page += 1
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = "",
-        query: Mapping[str, str | int] | None = None,
-    ) -> Written:
-        return self._read(*self._sent(method, path, body, kind, query), f"{method} {path}")
+    def quote(self, answer: Json) -> str:
+        """Return an answer as a message may show it: at most 200 characters, without tokens."""
+        return self._login.without_tokens(repr(answer))[:200]
 
-    def _sent(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        kind: str = "",
-        query: Mapping[str, str | int] | None = None,
-    ) -> tuple[int, bytes]:
-        """Send a request with the token; return the status and the body of the answer, whatever they are."""
-        where = f"{self.url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        request = urllib.request.Request(where, body, {"Accept": "application/json"}, method=method)
-        if kind:
-            request.add_header("Content-Type", kind)
-        exchanged = self._authorize(request)
-        status, content = self._answer(request)
-        if status == 401 and exchanged:  # it may have been revoked, or this machine slept
-            self._access.until = 0.0
-            self._authorize(request)
-            status, content = self._answer(request)
-        return status, content
-
-    def _authorize(self, request: urllib.request.Request) -> bool:
-        """Put the token into a request; return whether it was exchanged for another."""
-        if _kind_of_token() == "legacy":
-            request.add_header("Authorization", f"Token {_token()}")
-            return False
-        if time.monotonic() >= self._access.until:
-            self._exchange()
-        request.add_header("Authorization", f"Bearer {self._access.token}")
-        return True
-
-    def _exchange(self) -> None:
-        path = "/api/token/refresh/"
-        body = json.dumps({"refresh": _token()}).encode()
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"}, method="POST")
-        answer = self._read(*self._answer(request), f"POST {path}")
-        self._access.token = _field(answer, "access", str, path)
-        self._access.until = time.monotonic() + LIFE
-
-    def _answer(self, request: urllib.request.Request) -> tuple[int, bytes]:
-        """Send a request; return the status and the body, whatever they are."""
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if request.host.rpartition(":")[0].strip("[]") in LOOPBACK or request.host in LOOPBACK:
-            handlers.append(urllib.request.ProxyHandler({}))  # no proxy leads to this machine
-        opener = urllib.request.build_opener(*handlers)
+    def _request(self, method: str, path: str, **content: Any) -> Json:
         try:
-            with opener.open(request, timeout=self.timeout) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                if refusal.code in (301, 302, 303, 307, 308):
-                    to = urllib.parse.urlsplit(refusal.headers.get("Location", ""))
-                    raise OracleError(
-                        f"{self.url} sends its callers elsewhere",
-                        got=f"{to.scheme}://{to.hostname}" if to.hostname else "another path",
-                        hint="give the address where Label Studio is",
-                    ) from None
-                return refusal.code, _body(refusal)
-        except (OSError, http.client.HTTPException) as failure:  # URLError and TimeoutError are OSErrors
-            reason = getattr(failure, "reason", None) or failure
-            if isinstance(reason, TimeoutError):
-                raise OracleError(
-                    f"Label Studio at {self.url} does not answer", got=f"nothing for {self.timeout:g} s"
-                ) from None
+            response = self._http.request(method, path, **content)
+        except httpx2.TimeoutException:
+            raise OracleError(
+                f"Label Studio at {self.url} did not answer within {self.timeout:g} s", hint="check that it runs"
+            ) from None
+        except (httpx2.RequestError, UnicodeError) as failure:  # UnicodeError: a host name that cannot exist
             raise OracleError(
                 f"Label Studio at {self.url} cannot be reached",
-                got=_clean(str(reason) or type(reason).__name__),
-                hint="check that it runs, and the address",
+                got=self._login.without_tokens(str(failure) or type(failure).__name__),
+                hint="check that it runs, and check the address",
             ) from None
+        return self._login.content(response, f"{method} {path}")
 
-    def _read(self, status: int, content: bytes, what: str) -> Written:
-        """Return what an answer holds, or raise what is wrong with it."""
+
+class _Login(httpx2.Auth):
+    """Adds the token to each request, and keeps it out of messages.
+
+    Parameters
+    ----------
+    url:
+        Address of the server.
+    """
+
+    requires_response_body = True
+
+    def __init__(self, url: str) -> None:
+        self.url, self.access, self.expires = url, "", 0.0
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        token = _token()
+        if token.count(".") != 2:  # a personal access token is a JSON web token, which has three parts
+            request.headers["Authorization"] = f"Token {token}"
+            yield request
+            return
+        if time.monotonic() >= self.expires:
+            yield from self._exchange(token, request)
+        request.headers["Authorization"] = f"Bearer {self.access}"
+        response = yield request
+        if response.status_code == 401:  # the access token was revoked, or this machine slept
+            yield from self._exchange(token, request)
+            request.headers["Authorization"] = f"Bearer {self.access}"
+            yield request
+
+    def _exchange(self, token: str, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Exchange a personal access token for an access token; `request` lends its time limits."""
+        self.expires = 0.0
+        response = yield httpx2.Request(
+            "POST", self.url + REFRESH, json={"refresh": token}, extensions=request.extensions
+        )
+        access = _entry(self.content(response, f"POST {REFRESH}"), "access", str, REFRESH)
+        if not _is_token(access):
+            raise OracleError(f"Label Studio sent an access token with characters that no token has, from {REFRESH}")
+        self.access, self.expires = access, time.monotonic() + LIFETIME
+
+    def content(self, response: httpx2.Response, what: str) -> Json:
+        """Return the JSON value of an answer; raise an :class:`OracleError` that says what is wrong with it."""
+        status = response.status_code
         if status == 204:
             return None
-        if 200 <= status < 300:
+        if response.is_success:
             try:
-                return json.loads(content)
+                return response.json()
             except ValueError:
                 raise OracleError(
-                    f"{self.url} does not answer as Label Studio",
-                    got=f"no JSON to {what}, but {_clean(repr(content[:60]), self._access.token)}",
-                    hint="check the address",
+                    f"{self.url} did not answer {what} with JSON",
+                    got=repr(self.without_tokens(response.text)[:60]),
+                    hint="check that this is the address of Label Studio",
                 ) from None
-        told = _clean(_detail(content), self._access.token)
-        if status == 401:
+        if response.is_redirect:
+            to = urlsplit(response.headers.get("Location", ""))
             raise OracleError(
-                f"Label Studio does not accept the token in {TOKEN}",
-                got=f"401 {told}",
-                hint="a personal access token from Account & Settings; legacy tokens must be switched on there",
+                f"{self.url} redirects to another address",
+                got=self.without_tokens(f"{to.scheme}://{to.hostname}") if to.hostname else "another path",
+                hint="give the address of Label Studio itself",
             )
-        if status == 403:
-            raise OracleError(f"the owner of the token may not {what}", got=f"403 {told}")
-        if status == 404:
-            raise OracleError(
-                f"Label Studio has nothing there: {what}", got=f"404 {told}", hint="check the project and the address"
-            )
-        if status >= 500:
-            raise OracleError(
-                f"Label Studio failed on {what}", got=f"{status} {told}", hint="its log says why; do it again later"
-            )
-        raise OracleError(f"Label Studio refused {what}", got=f"{status} {told}")
+        problem, hint = _problem(status, what)
+        got = f"{status} {self.without_tokens(_reason(response))[:500]}".rstrip(" .")
+        raise OracleError(problem, got=got, hint=hint)
+
+    def without_tokens(self, text: str) -> str:
+        """Return a text with ``...`` in place of every token, should a server repeat one."""
+        return _without_tokens(text, self.access)
+
+
+def _checked_url(url: str) -> tuple[str, str]:
+    """Return the address of a server without a final slash, and its host."""
+    if "@" in str(url):
+        raise ConfigurationError("url must not contain a user name or a password", hint=f"leave it out and set {TOKEN}")
+    try:
+        parts = urlsplit(str(url).strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "url must be an http or https address",
+            got=_without_tokens(repr(url)),
+            expected="one such as http://localhost:8080",
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", host
 
 
 def _token() -> str:
-    """Return the token, after a look at whether it can be one."""
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise ConfigurationError(
-            "there is no token for Label Studio",
-            expected=f"it in the environment variable {TOKEN}",
-            hint="Account & Settings in Label Studio shows one",
+            f"the environment variable {TOKEN} must hold a token of Label Studio",
+            got="nothing",
+            hint="copy one from Account & Settings in Label Studio",
         )
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigurationError(f"what is in {TOKEN} is no token", expected="one word of ASCII letters")
+    if not _is_token(token):
+        raise ConfigurationError(f"{TOKEN} must hold one token", expected="letters, digits and - . _ ~ + / = alone")
     return token
 
 
-def _kind_of_token() -> str:
-    """Say which kind it is: a personal access token is a JSON web token, of three parts."""
-    return "personal" if _token().count(".") == 2 else "legacy"
+def _is_token(text: str) -> bool:
+    """Whether a text has only the characters of RFC 6750, none of which any notation escapes."""
+    return re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text) is not None
 
 
-def _body(refusal: urllib.error.HTTPError) -> bytes:
+def _without_tokens(text: str, access: str = "") -> str:
+    for token in (os.environ.get(TOKEN, "").strip(), access):
+        text = re.sub(re.escape(token), "...", text, flags=re.IGNORECASE) if token else text
+    return text
+
+
+def _problem(status: int, what: str) -> tuple[str, str | None]:
+    """Return what an HTTP status other than success means, and what to try."""
+    match status:
+        case 401:
+            hint = "create a personal access token under Account & Settings, or allow legacy tokens there"
+            return f"Label Studio does not accept the token in {TOKEN}", hint
+        case 403:
+            return f"the owner of the token is not allowed to {what}", None
+        case 404:
+            return f"Label Studio found nothing for {what}", "check the project and the address"
+        case _ if status >= 500:
+            return f"Label Studio failed on {what}", "read its log, or try again later"
+    return f"Label Studio refused {what}", None
+
+
+def _reason(response: httpx2.Response) -> str:
+    """Return the reason that an error answer gives, on one line; empty without one."""
     try:
-        return refusal.read()
-    except (OSError, http.client.HTTPException):
-        return b""
-
-
-def _detail(content: bytes) -> str:
-    """Return what an error says of itself, on one line."""
-    try:
-        answer = json.loads(content)
+        answer = response.json()
     except ValueError:
         return ""
     said = [answer.get("detail"), answer.get("validation_errors")] if isinstance(answer, dict) else [answer]
     text = "; ".join(part if isinstance(part, str) else json.dumps(part) for part in said if part)
-    return " ".join(text.split())[:500].rstrip(".")
+    return " ".join(text.split())
 
 
-def _clean(text: str, access: str = "") -> str:
-    """Leave out of `text` whatever is a token, should a server repeat it."""
-    for token in (os.environ.get(TOKEN, "").strip(), access):
-        text = text.replace(token, "...") if token else text
-    return text
-
-
-def _field(answer: Written, name: str, kind: type, path: str) -> Any:
+def _entry(answer: Json, name: str, kind: type, path: str) -> Any:
     value = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(value, kind):
-        raise OracleError(f"Label Studio answers {path} in a way that is not known", expected=f"{name!r} in it")
+        raise OracleError(f"the answer of Label Studio to {path} must have a {kind.__name__} called {name!r}")
     return value

@@ -1,18 +1,18 @@
-"""Exchanges with a Label Studio server: written down from a real one, and played back by a small server on loopback."""
+"""Exchanges with a Label Studio server: recorded from a real one, and played back by a small server on loopback."""
 
 from __future__ import annotations
 
 import json
 import re
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
 
 Exchange = dict[str, Any]
 """One request and its answer: scene, method, path, query, status, answer."""
@@ -21,7 +21,7 @@ EXCHANGES = Path(__file__).parent / "exchanges.json"
 
 
 def recorded(scene: str) -> list[Exchange]:
-    """Return the exchanges of one scene, as the live test wrote them down."""
+    """Return the exchanges of one scene, as the live test recorded them."""
     return [exchange for exchange in json.loads(EXCHANGES.read_text()) if exchange["scene"] == scene]
 
 
@@ -38,12 +38,16 @@ class _Handler(BaseHTTPRequestHandler):
             "path": parts.path,
             "query": dict(parse_qsl(parts.query)),
             "body": json.loads(content) if "json" in (self.headers.get("Content-Type") or "") else None,
+            "content": content,
             "authorization": self.headers.get("Authorization", ""),
+            "cookie": self.headers.get("Cookie", ""),
         }
         status, kind, answer = self.server.answer(asked, self, content)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(answer)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer)
 
@@ -51,13 +55,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Serving(ThreadingHTTPServer):
-    """A server on a free port of loopback, which keeps what it was asked."""
+    """A server on a free port of loopback, which records its requests and counts its connections.
+
+    ``headers`` are sent with every answer.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
+        self.connections = 0
+
+    def process_request(self, *arguments: Any) -> None:
+        self.connections += 1
+        super().process_request(*arguments)
 
     @property
     def url(self) -> str:
@@ -68,7 +81,7 @@ class Serving(ThreadingHTTPServer):
 
 
 class Playing(Serving):
-    """Gives the recorded answers, in their order, to the requests that got them; to any other, 599."""
+    """Gives each request the answer recorded for it, in the recorded order; answers any other request with 599."""
 
     def __init__(self, exchanges: Sequence[Exchange]) -> None:
         super().__init__()
@@ -81,11 +94,11 @@ class Playing(Serving):
             if [exchange[key] for key in ("method", "path", "query")] == wanted:
                 self.left.remove(exchange)
                 return exchange["status"], "application/json", json.dumps(exchange["answer"]).encode()
-        return 599, "application/json", json.dumps({"detail": f"nobody recorded {wanted}"}).encode()
+        return 599, "application/json", json.dumps({"detail": f"not recorded: {wanted}"}).encode()
 
 
 class Recording(Serving):
-    """Passes requests on to a real server, and writes down what comes back while a scene has a name."""
+    """Forwards requests to a real server, and records the answers while a scene has a name."""
 
     def __init__(self, real: str) -> None:
         super().__init__()
@@ -94,24 +107,20 @@ class Recording(Serving):
     def answer(self, asked: dict[str, Any], handler: _Handler, content: bytes) -> tuple[int, str, bytes]:
         self.asked.append(asked)
         kept = {name: handler.headers[name] for name in ("Authorization", "Content-Type") if name in handler.headers}
-        request = urllib.request.Request(self.real + handler.path, content or None, kept, method=asked["method"])
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                status, kind, answer = response.status, response.headers["Content-Type"], response.read()
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                status, kind, answer = refusal.code, refusal.headers["Content-Type"], refusal.read()
+        url = self.real + handler.path
+        response = httpx2.request(asked["method"], url, content=content, headers=kept, timeout=60, trust_env=False)
+        status, kind, answer = response.status_code, response.headers["Content-Type"], response.content
         if self.scene:
             entry = {key: asked[key] for key in ("method", "path", "query")}
             self.exchanges.append({"scene": self.scene, **entry, "status": status, "answer": json.loads(answer)})
         return status, kind, answer
 
     def save(self, secrets: Sequence[str]) -> None:
-        """Write down what was said, one exchange a line, without tokens and hosts."""
+        """Write the exchanges to the file, one per line, without tokens and hosts."""
         text = "[\n" + ",\n".join(json.dumps(exchange, separators=(",", ":")) for exchange in self.exchanges) + "\n]\n"
         for secret in [*secrets, self.real, self.url]:
             text = text.replace(secret, "...")
-        assert not re.search(r"eyJ[\w-]+\.[\w-]+\.", text), "a web token was about to be kept"
+        assert not re.search(r"eyJ[\w-]+\.[\w-]+\.", text), "an exchange contains a web token"
         EXCHANGES.write_text(text)
 
 

@@ -1,4 +1,4 @@
-"""A real Label Studio server on this machine, in a folder of its own that is thrown away."""
+"""A real Label Studio server on this machine, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
+
 
 @dataclass(frozen=True)
 class Server:
-    """Where it runs, and who may log in."""
+    """Address of the server, and the account that may log in."""
 
     url: str
     email: str = "anna@example.org"
@@ -30,13 +30,13 @@ class Server:
 def running(program: Path, folder: Path, patience: float = 300.0) -> Iterator[Server]:
     """Start the server, wait until it answers, and stop it at the end.
 
-    It needs about a minute, and some 400 MB of memory. Its log is ``server.log`` in `folder`.
+    Starting takes about a minute and 400 MB of memory. The log is ``server.log`` in `folder`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = Server(f"http://127.0.0.1:{port}")
-    surroundings = {
+    environment = {
         **os.environ,
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
@@ -53,7 +53,7 @@ def running(program: Path, folder: Path, patience: float = 300.0) -> Iterator[Se
         process = subprocess.Popen(
             [str(word) for word in command],
             cwd=folder,
-            env=surroundings,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -74,10 +74,11 @@ def _wait(server: Server, process: subprocess.Popen, log: Path, patience: float)
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RuntimeError(f"Label Studio ended at once:\n{log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"Label Studio stopped while it started:\n{log.read_text(errors='replace')[-2000:]}")
         try:
-            with urllib.request.urlopen(f"{server.url}/health", timeout=5):
+            if httpx2.get(f"{server.url}/health", timeout=5, trust_env=False).is_success:
                 return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
+        except httpx2.RequestError:
+            pass
+        time.sleep(1)
     raise RuntimeError(f"Label Studio did not answer within {patience:g} s:\n{log.read_text(errors='replace')[-2000:]}")

@@ -2,6 +2,8 @@ import json
 import logging
 import pickle
 import socket
+import subprocess
+import sys
 
 import pytest
 from replay import Serving, serving
@@ -14,16 +16,16 @@ PERSONAL = "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbiI6InJlZnJlc2gifQ.c2lnbmF0dXJl"
 
 
 class Saying(Serving):
-    """Says what it is told to, to one request after the other."""
+    """Gives one prepared answer after the other: a status, and JSON or bytes."""
 
-    def __init__(self, *answers, kind="application/json"):
+    def __init__(self, *answers, **headers):
         super().__init__()
-        self.answers, self.kind = list(answers), kind
+        self.answers, self.headers = list(answers), headers
 
     def answer(self, asked, handler, content):
         self.asked.append(asked)
         status, said = self.answers.pop(0)
-        return status, self.kind, said if isinstance(said, bytes) else json.dumps(said).encode()
+        return status, "application/json", said if isinstance(said, bytes) else json.dumps(said).encode()
 
 
 @pytest.fixture
@@ -36,9 +38,9 @@ def personal(monkeypatch):
     monkeypatch.setenv(TOKEN, PERSONAL)
 
 
-def failure(*answers, kind="application/json"):
-    """Return what is said where a server answers in this way."""
-    with serving(Saying(*answers, kind=kind)) as server, pytest.raises(OracleError) as failed:
+def failure(*answers, **headers):
+    """Return the message of the error that these answers cause."""
+    with serving(Saying(*answers, **headers)) as server, pytest.raises(OracleError) as failed:
         Client(server.url).get("/api/projects/7/")
     return str(failed.value)
 
@@ -67,11 +69,11 @@ def test_an_exchanged_token_that_has_expired_is_exchanged_again(personal):
     assert [asked["authorization"] for asked in server.asked] == ["", "Bearer a", "", "Bearer b"]
 
 
-def test_an_old_exchanged_token_is_not_used(personal):
+def test_an_access_token_is_not_used_beyond_its_lifetime(personal, monkeypatch):
+    monkeypatch.setattr("alkit.labelstudio.client.LIFETIME", 0.0)
     with serving(Saying((200, {"access": "a"}), (200, 1), (200, {"access": "b"}), (200, 2))) as server:
         client = Client(server.url)
         client.get("/a")
-        client._access.until = 0.0
         client.get("/a")
     assert server.asked[-1]["authorization"] == "Bearer b"
 
@@ -81,10 +83,10 @@ def test_an_old_exchanged_token_is_not_used(personal):
     [
         (
             (401, {"detail": "Invalid token."}),
-            f"accept the token in {TOKEN}: got 401 Invalid token. Try: a pers",
+            f"accept the token in {TOKEN}: got 401 Invalid token. Try: create a personal",
         ),
-        ((403, {"detail": "No."}), "the owner of the token may not GET /api/projects/7/: got 403 No"),
-        ((404, {"detail": "Not found."}), "has nothing there: GET /api/projects/7/: got 404 Not found. Try: check the"),
+        ((403, {"detail": "No."}), "the owner of the token is not allowed to GET /api/projects/7/: got 403 No"),
+        ((404, {"detail": "Not found."}), "found nothing for GET /api/projects/7/: got 404 Not found. Try: check the"),
         (
             (400, {"validation_errors": {"title": ["short"]}}),
             'GET /api/projects/7/: got 400 {"title": ["short"]}',
@@ -93,9 +95,9 @@ def test_an_old_exchanged_token_is_not_used(personal):
         ((503, b""), "failed on GET /api/projects/7/: got 503"),
         (
             (200, b"<html>Welcome"),
-            "not answer as Label Studio: got no JSON to GET /api/projects/7/, but b'<html>Wel",
+            "did not answer GET /api/projects/7/ with JSON: got '<html>Wel",
         ),
-        ((302, b""), "sends its callers elsewhere: got another path"),
+        ((302, b""), "redirects to another address: got another path"),
     ],
 )
 def test_what_a_server_refuses_is_said_clearly(legacy, answer, message):
@@ -110,11 +112,13 @@ def test_no_server_is_said_clearly(legacy):
             Client(url).get("/a")
 
 
-def test_a_server_that_does_not_answer_is_said_clearly(legacy):
+@pytest.mark.parametrize("token", [LEGACY, PERSONAL])
+def test_a_server_that_does_not_answer_is_said_clearly(monkeypatch, token):
+    monkeypatch.setenv(TOKEN, token)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(OracleError, match=r"does not answer: got nothing for 0.2 s"):
+        with pytest.raises(OracleError, match=r"did not answer within 0.2 s"):
             Client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2).get("/a")
 
 
@@ -134,29 +138,29 @@ def test_an_answer_that_breaks_off_is_said_clearly(legacy):
         Client(server.url).get("/a")
 
 
-def test_a_token_is_never_sent_on_to_where_a_server_redirects(legacy):
-    class Redirecting(Saying):
-        def answer(self, asked, handler, content):
-            handler.send_response(302)
-            handler.send_header("Location", f"{other.url}/steal?x=1")
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-            raise ConnectionAbortedError
-
-        def handle_error(self, request, client_address): ...
-
-    with (
-        serving(Saying()) as other,
-        serving(Redirecting()) as server,
-        pytest.raises(OracleError, match=r"elsewhere: got http://127\.0\.0\.1\."),
-    ):
-        Client(server.url).get("/a")
-    assert other.asked == []
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("token", [LEGACY, PERSONAL])
+def test_a_token_never_follows_a_redirect(monkeypatch, status, token):
+    monkeypatch.setenv(TOKEN, token)
+    requests = (
+        lambda client: client.get("/a"),
+        lambda client: client.post("/a", {}),
+        lambda client: client.upload("/a", "image.png", b"pixels"),
+    )
+    for request in requests:
+        with (
+            serving(Saying()) as other,
+            serving(Saying((status, b""), Location=f"{other.url}/steal?x=1")) as server,
+            pytest.raises(OracleError, match=r"redirects to another address: got http://127\.0\.0\.1\."),
+        ):
+            request(Client(server.url))
+        assert other.asked == []
+        assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("token", [LEGACY, PERSONAL])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
-def test_no_token_is_in_an_error_even_where_the_server_repeats_it(monkeypatch, token, status):
+def test_no_token_is_in_an_error_even_if_the_server_repeats_it(monkeypatch, token, status):
     monkeypatch.setenv(TOKEN, token)
     echo = {"detail": f"what is {token} and access-me?"}
     exchange = [(200, {"access": "access-me"})] if token == PERSONAL else []
@@ -165,6 +169,45 @@ def test_no_token_is_in_an_error_even_where_the_server_repeats_it(monkeypatch, t
     assert "what is ... and" in said
     assert token not in said
     assert token == LEGACY or "access-me" not in said
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("before", [0, 30, 59, 490, 499])
+def test_no_part_of_a_token_is_in_an_error_that_cuts_an_answer_short(legacy, status, before):
+    text = "-" * before + LEGACY
+    said = failure((status, text.encode() if status == 200 else {"detail": text}))
+    assert not any(LEGACY[:n] in said for n in range(4, 40))
+
+
+def test_no_token_is_in_an_error_about_a_redirect_to_a_host_of_that_name(monkeypatch):
+    monkeypatch.setenv(TOKEN, LEGACY.upper())
+    said = failure((302, b""), Location=f"http://{LEGACY}.example/")
+    assert "got http://....example" in said
+
+
+@pytest.mark.parametrize("access", ["", "two\nlines", "se cret", "geheim-ä"])
+def test_an_access_token_that_no_header_can_hold_is_refused_without_being_shown(personal, access):
+    said = failure((200, {"access": access}))
+    assert "an access token with characters that no token has" in said
+    assert not access or access not in said
+
+
+def test_no_token_is_in_an_address_that_is_refused(legacy):
+    with pytest.raises(ConfigurationError) as failed:
+        Client(f"http://studio.example/?token={LEGACY}")
+    assert LEGACY not in str(failed.value)
+
+
+@pytest.mark.parametrize("token", [LEGACY, PERSONAL])
+def test_no_token_is_in_a_quoted_answer(monkeypatch, token):
+    monkeypatch.setenv(TOKEN, token)
+    exchange = [(200, {"access": "access-me"})] if token == PERSONAL else []
+    with serving(Saying(*exchange, (200, {}))) as server:
+        client = Client(server.url)
+        client.get("/a")
+    assert client.quote([token, "access-me" if exchange else "b"]) == ("['...', '...']" if exchange else "['...', 'b']")
+    assert len(client.quote("-" * 190 + token)) <= 200
+    assert token[:4] not in client.quote("-" * 190 + token)
 
 
 @pytest.mark.parametrize("token", [LEGACY, PERSONAL])
@@ -181,19 +224,28 @@ def test_no_token_is_in_a_client_its_pickle_or_a_log(monkeypatch, caplog, token)
         assert secret.encode() not in pickle.dumps(client)
 
 
+def test_a_client_can_be_pickled_and_used_afterwards(legacy):
+    with serving(Saying((200, 1), (200, 2))) as server:
+        client = Client(server.url, timeout=7)
+        assert client.get("/a") == 1
+        copy = pickle.loads(pickle.dumps(client))
+        assert copy == client
+        assert copy.get("/a") == 2
+
+
 @pytest.mark.parametrize("token", ["", "  ", None])
 def test_no_token_at_all_says_where_it_belongs(monkeypatch, token):
     monkeypatch.delenv(TOKEN, raising=False)
     if token is not None:
         monkeypatch.setenv(TOKEN, token)
-    with pytest.raises(ConfigurationError, match=f"no token for Label Studio: expected it in .* {TOKEN}"):
+    with pytest.raises(ConfigurationError, match=f"{TOKEN} must hold a token of Label Studio: got nothing"):
         Client("http://127.0.0.1:9").get("/a")
 
 
 @pytest.mark.parametrize("token", ["my secret", "geheim-ä", "se\ncret"])
 def test_what_can_be_no_token_is_refused_without_being_shown(monkeypatch, token):
     monkeypatch.setenv(TOKEN, token)
-    with pytest.raises(ConfigurationError, match=f"what is in {TOKEN} is no token") as failed:
+    with pytest.raises(ConfigurationError, match=f"{TOKEN} must hold one token") as failed:
         Client("http://127.0.0.1:9").get("/a")
     assert token not in str(failed.value)
 
@@ -202,15 +254,17 @@ def test_what_can_be_no_token_is_refused_without_being_shown(monkeypatch, token)
     "url", ["", "localhost:8080", "ftp://a", "http://", "http://a/?x=1", "http://a:b/", "http://[a"]
 )
 def test_what_is_no_address_is_refused(url):
-    with pytest.raises(ConfigurationError, match="no address of a server"):
+    with pytest.raises(ConfigurationError, match="url must be an http or https address"):
         Client(url)
 
 
-@pytest.mark.parametrize("url", ["http://anna:secret@studio.example", "https://secret@studio.example"])
+@pytest.mark.parametrize(
+    "url", ["http://anna:secret@studio.example", "https://secret@studio.example", "http://anna:sec/ret@studio.example"]
+)
 def test_an_address_with_a_password_is_refused_without_being_shown(url):
-    with pytest.raises(ConfigurationError, match="holds a name or a password") as failed:
+    with pytest.raises(ConfigurationError, match="must not contain a user name or a password") as failed:
         Client(url)
-    assert "secret" not in str(failed.value)
+    assert "sec" not in str(failed.value)
 
 
 def test_an_unencrypted_address_of_another_machine_is_warned_of(caplog):
@@ -231,7 +285,7 @@ def test_a_list_is_read_page_by_page(legacy):
 
 
 def test_a_list_that_is_none_is_said_clearly(legacy):
-    with serving(Saying((200, ["?"]))) as server, pytest.raises(OracleError, match="'tasks' in it"):
+    with serving(Saying((200, ["?"]))) as server, pytest.raises(OracleError, match="must have a list called 'tasks'"):
         list(Client(server.url).pages("/api/tasks", "tasks", size=2))
 
 
@@ -240,3 +294,61 @@ def test_a_proxy_is_not_asked_for_what_is_on_this_machine(legacy, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     with serving(Saying((200, 1))) as server:
         assert Client(server.url).get("/a") == 1
+
+
+def test_a_proxy_is_asked_for_another_machine(legacy, monkeypatch):
+    with serving(Saying((200, 1))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        assert Client("http://studio.invalid").get("/a") == 1
+
+
+def test_a_proxy_that_cannot_be_used_is_said_clearly(monkeypatch):
+    monkeypatch.setenv("all_proxy", "gopher://anna:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ConfigurationError, match="the proxy named in the environment cannot be used") as failed:
+        Client("http://studio.example")
+    assert "secret" not in str(failed.value)
+
+
+def test_a_host_name_that_cannot_exist_is_said_clearly(legacy, monkeypatch):
+    for variable in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(OracleError, match="cannot be reached"):
+        Client(f"http://{'a' * 70}.example").get("/a")
+
+
+def test_each_request_has_a_connection_of_its_own(legacy):
+    """On a shared one, Label Studio's own server delays each answer by 40 ms."""
+    with serving(Saying(*[(200, n) for n in range(3)])) as server:
+        client = Client(server.url)
+        assert [client.get("/a"), client.post("/a", {}), client.get("/a")] == [0, 1, 2]
+    assert server.connections == 3
+
+
+def test_a_session_that_the_server_opens_is_not_joined(legacy):
+    with serving(Saying((200, 1), (200, 2), **{"Set-Cookie": "sessionid=abc; Path=/"})) as server:
+        client = Client(server.url)
+        client.get("/a")
+        client.get("/a")
+    assert [asked["cookie"] for asked in server.asked] == ["", ""]
+
+
+@pytest.mark.parametrize("token", [LEGACY, PERSONAL])
+def test_a_file_arrives_byte_for_byte_even_if_it_is_sent_twice(monkeypatch, token):
+    monkeypatch.setenv(TOKEN, token)
+    content = bytes(range(256)) * 1000 + b"\r\n--"
+    again = [(200, {"access": "a"}), (401, {}), (200, {"access": "b"})] if token == PERSONAL else []
+    with serving(Saying(*again, (201, {"file_upload_ids": [1]}))) as server:
+        Client(server.url).upload("/api/projects/7/import", "image.png", content, commit_to_project="false")
+    uploads = [asked for asked in server.asked if asked["path"] == "/api/projects/7/import"]
+    assert all(asked["query"] == {"commit_to_project": "false"} for asked in uploads)
+    (sent,) = {asked["content"] for asked in uploads}
+    head, _, rest = sent.partition(b"\r\n\r\n")
+    assert b'name="file"; filename="image.png"\r\nContent-Type: application/octet-stream' in head
+    assert rest.startswith(content + b"\r\n--")
+
+
+def test_importing_alkit_does_not_import_the_http_library():
+    command = "import sys, alkit; assert 'httpx2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", command], check=True)

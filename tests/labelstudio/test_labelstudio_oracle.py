@@ -508,7 +508,7 @@ def test_a_prelabel_that_is_no_mask_of_the_original_size_is_refused(fake, folder
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
         ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "a class is called 'ignored'"),
         ({"since": datetime(2026, 1, 1)}, "without a time zone"),
-        ({"url": "studio"}, "no address"),
+        ({"url": "studio"}, "url must be an http or https address"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(arguments, message):

@@ -225,12 +225,12 @@ def test_a_personal_access_token_is_exchanged(server, monkeypatch):
     monkeypatch.setenv(TOKEN, made["token"])
     client = Client(server.url)
     assert client.get("/api/current-user/whoami")["email"] == server.email
-    client._access.token = "expired"
+    client._login.access = "expired"
     assert client.get("/api/current-user/whoami")["email"] == server.email
 
 
 def test_a_wrong_token_a_wrong_project_and_a_stopped_server_are_said_clearly(server, monkeypatch):
-    with pytest.raises(alkit.OracleError, match="nothing there: GET /api/projects/999/: got 404"):
+    with pytest.raises(alkit.OracleError, match="found nothing for GET /api/projects/999/: got 404"):
         list(LabelStudioOracle(server.url, 999, classes=SPEC).poll())
     with pytest.raises(alkit.OracleError, match="there is no project 'Nobody made it'"):
         list(LabelStudioOracle(server.url, "Nobody made it", classes=SPEC).poll())
