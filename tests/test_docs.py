@@ -71,6 +71,14 @@ def test_the_table_of_compositions_names_them_all():
     assert all(hasattr(alkit, name) for name in named)
 
 
+def test_every_strategy_and_rule_of_alkit_is_in_the_reference():
+    page = (DOCS / "reference/strategies.md").read_text()
+    for points in (alkit.strategies(), alkit.stopping_rules()):
+        own = [name for name, point in points.items() if point.value.startswith("alkit_baselines.")]
+        assert own
+        assert all(f"| `{name}` |" in page for name in own)
+
+
 def test_the_table_of_checks_names_them_all():
     from alkit.testing import StrategyKit
 

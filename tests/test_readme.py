@@ -1,4 +1,4 @@
-"""The README's examples, run as they are written."""
+"""The README's example, run as it is written, and the pages that go on from it."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,13 @@ from PIL import Image
 
 import alkit
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
 
 
 @pytest.fixture
@@ -24,27 +29,45 @@ def somewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_examples_run_as_written(somewhere, capsys):
-    assert len(EXAMPLES) == 4
+def test_the_example_runs_as_written_and_the_how_to_on_uncertainty_goes_on_from_it(somewhere, capsys):
+    (example,) = EXAMPLES
     names: dict[str, object] = {}
-    exec(EXAMPLES[0], names)
+    exec(example, names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
-    exec(EXAMPLES[1], names)
+    reduction, score, ensemble = blocks("how-to/uncertainty.md")
+    for code in (reduction, score):
+        exec(code, names)
+        assert [result.n_labels for result in names["experiment"].history] == [12, 18]
+    exec(ensemble, names)
+    assert "member_dice" in names["experiment"].history[-1].metrics
+
+
+def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    *whole, people = blocks("tutorials/first-experiment.md")
+    for code in whole:
+        exec(code, names)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
+    exec(people, names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
     assert names["batch"].labels.shape[1:] == (64, 64)
-    exec(EXAMPLES[2], names)
-    assert "member_dice" in names["experiment"].history[-1].metrics
-    worst = alkit.Experiment(names["pool"], names["learner"], names["WorstPatch"]())
-    assert [result.n_labels for result in worst.run(names["oracle"], start=12, batch=6, rounds=1)] == [12, 18]
-    exec(EXAMPLES[3], names)
-    scores = [query.score for query in names["experiment"].queries()]
-    assert len(scores) == 5
-    assert scores == sorted(scores, reverse=True)
 
 
-def test_the_first_example_is_fifteen_lines():
+def test_the_first_experiment_explains_the_example_of_the_readme():
+    page = "".join(blocks("tutorials/first-experiment.md"))
+    for line in EXAMPLES[0].splitlines():
+        assert line.partition("#")[0].rstrip() in page, line
+
+
+def test_the_example_is_fifteen_lines():
     assert len(EXAMPLES[0].splitlines()) == 15
+
+
+def test_the_readme_is_about_one_screen():
+    assert len(README.read_text().splitlines()) <= 80
 
 
 def test_every_link_of_the_readme_leads_somewhere():
@@ -52,10 +75,3 @@ def test_every_link_of_the_readme_leads_somewhere():
     assert links
     for link in links:
         assert (README.parent / link).exists(), link
-
-
-def test_every_file_of_the_core_has_a_room_in_the_readme():
-    rooms = README.read_text().partition("## Where things are")[2]
-    for path in (README.parent / "alkit").iterdir():
-        if path.suffix == ".py" and not path.name.startswith("__"):
-            assert path.name in rooms, path.name
