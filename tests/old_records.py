@@ -175,7 +175,8 @@ def a_strategy_in_a_file(folder):
     found = {"recorded": rounds(before), "predicted": predictions(before, test)}
     command("run", *RUN, *"--store file.db --rounds 3 --strategy strategy.toml".split())
     after = alkit.Experiment.open(folder / "file.db")
-    return {**found, "resumed": rounds(after), "predicted after": predictions(after, test)}
+    found |= {"resumed": rounds(after), "predicted after": predictions(after, test), "next": list(after.ask(3))}
+    return {**found, "scores": np.array([query.score for query in after.queries()])}
 
 
 def composition():
@@ -220,7 +221,9 @@ def an_estimator_of_arrays(folder):
     experiment = alkit.Experiment.open(folder / "estimator.db", pool=pool, learner=learner)
     found = {"recorded": rounds(experiment), "predicted": predictions(experiment, pool)}
     experiment.run(truth, start=8, batch=4, rounds=2)
-    return {**found, "resumed": rounds(experiment), "predicted after": predictions(experiment, pool)}
+    found |= {"resumed": rounds(experiment), "predicted after": predictions(experiment, pool)}
+    found["next"] = list(experiment.ask(3))
+    return {**found, "scores": np.array([query.score for query in experiment.queries()])}
 
 
 def smp_network():

@@ -1,6 +1,6 @@
 """Files written by commit a395940 still work: records resume, caches are found, models predict the same numbers.
 
-Ids and counts must be equal. Probabilities and features may differ by 1e-4 of the largest expected value, because
+Ids and counts must be equal. Probabilities, scores and features may differ by 1e-4 of the largest expected one, because
 another CPU adds in another order: with AVX2 only, and without vector instructions, they differed by at most 3e-6.
 Metrics may differ by 0.02, because a pixel near 0.5 may change its class; with those CPU settings they were equal.
 """
