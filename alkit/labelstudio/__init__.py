@@ -1,1 +1,1 @@
-"""Label Studio: its REST interface, and its regions as masks. The oracle itself is :mod:`alkit.oracles.labelstudio`."""
+"""Label Studio: its REST interface, and its regions as masks. The oracle is in :mod:`alkit.oracles.labelstudio`."""

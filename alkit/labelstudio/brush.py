@@ -1,9 +1,19 @@
-"""The run-length code in which Label Studio keeps what was painted with its brush.
+"""The run-length code in which Label Studio stores brush strokes.
 
-A stream of bits, the highest of each byte first. Head: 32 bits, how many values follow; 5 bits, the bits of a value
-less 1; four times 4 bits, the bits of a run's length less 1. Then runs: 1 bit, whether one value is repeated; 2 bits,
-which of the four lengths of the head; the run's length less 1; and its value, or as many values as the run is long.
-The values are those of an image ``(h, w, 4)``, red, green, blue and alpha, of which only alpha says what was painted.
+The code is a stream of bits; the highest bit of each byte comes first. It starts with a header:
+
+- 32 bits: the number of values;
+- 5 bits: the width of a value in bits, minus 1;
+- four times 4 bits: four widths of a run's length in bits, minus 1.
+
+Then follow the runs:
+
+- 1 bit: 1 if a single value is repeated, 0 if each value is written;
+- 2 bits: the number of the width, out of the four in the header;
+- the run's length, minus 1, in that width;
+- the repeated value, or all values of the run.
+
+The values are those of an image ``(h, w, 4)``: red, green, blue and alpha. Alpha alone says which pixels are painted.
 
 References
 ----------
@@ -22,14 +32,19 @@ from alkit.errors import LabelError
 from alkit.types import Mask, Size
 
 HEAD = 32 + 5 + 4 * 4
-"""Bits before the first run."""
+"""Number of bits before the first run."""
 
 LENGTHS = (3, 4, 8, 16)
-"""Bits of a run's length that are written, as Label Studio itself does."""
+"""Widths of a run's length in bits; Label Studio writes the same four."""
 
 
 def encode_brush(painted: npt.NDArray[np.bool_]) -> list[int]:
-    """Return the code of a region, bytes as numbers, from where it is painted, ``(h, w)``.
+    """Return the code of the painted pixels, as a list of bytes.
+
+    Parameters
+    ----------
+    painted:
+        True for painted pixels, ``(h, w)``.
 
     Examples
     --------
@@ -57,14 +72,21 @@ def _pieces(length: int) -> Iterator[int]:
 
 
 def decode_brush(code: Sequence[int], size: Size) -> Mask:
-    """Return the alpha of a painted region, ``(h, w)``, uint8: 0 where there is nothing, 255 where it is painted.
+    """Return the alpha of a region, ``(h, w)``, uint8: 0 for unpainted pixels, 255 for painted ones.
 
-    A stroke drawn in a browser has soft edges, of values between.
+    A stroke that was drawn in a browser has soft edges, with values in between.
+
+    Parameters
+    ----------
+    code:
+        The code, as a list of bytes.
+    size:
+        Height and width of the image.
 
     Raises
     ------
     LabelError
-        This is no such code, it breaks off, or it is that of an image of another size.
+        The code is not a list of bytes, is cut off, or belongs to an image of another size.
 
     Examples
     --------
@@ -74,13 +96,13 @@ def decode_brush(code: Sequence[int], size: Size) -> Mask:
     try:
         stream = bytes(code)
     except (TypeError, ValueError) as reason:
-        raise LabelError("a brush region is no run-length code", got=reason, expected="bytes as numbers") from reason
+        raise LabelError("a brush region must hold a list of bytes", got=reason) from reason
     values: npt.NDArray[Any] = np.zeros(4 * size[0] * size[1], np.uint8)
     count, width = _bits(stream, 0, 32), _bits(stream, 32, 5) + 1
     widths = [_bits(stream, 37 + 4 * which, 4) + 1 for which in range(4)]
     if count != values.size or width != 8:
         raise LabelError(
-            "a brush region does not fit its image",
+            "a brush region does not match the size of its image",
             got=f"{count} values of {width} bits",
             expected=f"{values.size} of 8 bits: height {size[0]} by width {size[1]} by 4",
         )
@@ -90,7 +112,7 @@ def decode_brush(code: Sequence[int], size: Size) -> Mask:
         run = _bits(stream, at + 3, widths[which]) + 1
         at += 3 + widths[which]
         if done + run > count:
-            raise LabelError("a brush region is longer than it says", got=done + run, expected=f"{count} values")
+            raise LabelError("a brush region holds more values than its header says", got=done + run, expected=count)
         bits = 8 if repeated else 8 * run
         values[done : done + run] = np.frombuffer(_bits(stream, at, bits).to_bytes(bits // 8, "big"), np.uint8)
         at, done = at + bits, done + run
@@ -99,8 +121,8 @@ def decode_brush(code: Sequence[int], size: Size) -> Mask:
 
 
 def _bits(stream: bytes, start: int, count: int) -> int:
-    """Return `count` bits of `stream` from bit `start` on, as a number."""
+    """Return `count` bits of `stream`, starting at bit `start`, as a number."""
     stop = start + count
     if stop > 8 * len(stream):
-        raise LabelError("a brush region breaks off", got=f"{len(stream)} bytes", expected="more")
+        raise LabelError("a brush region is cut off", got=f"{len(stream)} bytes", expected="more")
     return int.from_bytes(stream[start // 8 : -(-stop // 8)], "big") >> (-stop % 8) & ((1 << count) - 1)

@@ -1,4 +1,4 @@
-"""The labelling interface of a project: the XML that says what an annotator sees and can draw."""
+"""The labelling interface of a project: the XML that defines what an annotator sees and can draw."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ TAGS: dict[Kind, str] = {"bitmask": "BitmaskLabels", "brush": "BrushLabels", "po
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """Where in an interface the regions belong.
+    """Names in an interface that regions refer to.
 
     Parameters
     ----------
     control:
-        Name of the tag by which they are drawn.
+        Name of the tag that draws the regions.
     image:
-        Name of the tag of the image they are drawn on.
+        Name of the tag that shows the image.
     data:
-        Under which key of a task its image is.
+        Key of a task's data that holds the image.
     """
 
     control: str
@@ -34,9 +34,16 @@ class Tags:
 
 
 def interface(spec: LabelSpec, kind: Kind) -> str:
-    """Return the interface by which these classes can be drawn; the background is what nobody draws.
+    """Return an interface that offers all classes except the background, class 0.
 
-    A task's ``alkit_note`` stands above the image.
+    A task's ``alkit_note`` is shown above the image.
+
+    Parameters
+    ----------
+    spec:
+        The classes.
+    kind:
+        How annotators draw.
 
     Examples
     --------
@@ -54,17 +61,26 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
 
 
 def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
-    """Return where in the interface `config` regions of this kind belong.
+    """Return the names that regions of this kind refer to.
+
+    Parameters
+    ----------
+    config:
+        The interface, as XML.
+    spec:
+        The classes.
+    kind:
+        How annotators draw.
 
     Raises
     ------
     ConfigurationError
-        It is no XML, or these classes cannot be drawn in this way by it.
+        The interface is not XML, or it does not offer these classes in this way.
     """
     try:
         view = ElementTree.fromstring(config)
     except ElementTree.ParseError as reason:
-        raise ConfigurationError("the project's labelling interface is no XML", got=reason) from reason
+        raise ConfigurationError("the project's labelling interface must be XML", got=reason) from reason
     images = {image.get("name"): image.get("value", "") for image in view.iter("Image")}
     wanted, offered = set(_labels(spec)), []
     for control in view.iter(TAGS[kind]):
@@ -78,7 +94,7 @@ def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
         got=" and ".join(f"{TAGS[kind]} of {', '.join(labels) or 'nothing'}" for labels in offered)
         or f"no {TAGS[kind]}",
         expected=f"{TAGS[kind]} of {', '.join(_labels(spec))} on an image",
-        hint="mend it in the project's settings, or name another project",
+        hint="change it in the project's settings, or use another project",
     )
 
 

@@ -1,10 +1,11 @@
-"""The regions of a Label Studio annotation as one mask, and a mask as regions.
+"""Conversion of a Label Studio annotation's regions to a mask, and of a mask to regions.
 
-Each region has one label. Regions of one label are united; where classes overlap, the higher class id wins, and what
-is ignored wins over all. What no region covers is class 0, so an annotation without regions is a valid mask without a
-lesion. Three kinds are understood: ``bitmask``, a PNG whose alpha says where it is painted, as data URL; ``brush``, see
-:mod:`alkit.labelstudio.brush`; and ``polygon``, corners in percent of width and height. A soft edge, as a stroke in a
-browser leaves, is painted from an alpha of 128 on.
+Each region has one label. Regions of the same label are united. If classes overlap, the higher class id wins; ignored
+pixels win over all classes. Pixels without a region are class 0, so an annotation without regions is a valid mask.
+
+Three kinds of region can be read: ``bitmask``, a PNG as data URL whose alpha marks the painted pixels; ``brush``, see
+:mod:`alkit.labelstudio.brush`; and ``polygon``, corners in percent of width and height. Strokes from a browser have
+soft edges: a pixel counts as painted if its alpha is at least 128.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ import numpy.typing as npt
 from alkit.errors import LabelError, nearest
 from alkit.exchange.regions import label_values
 from alkit.labelstudio.brush import decode_brush, encode_brush
-from alkit.labelstudio.polygon import filled, outlines
+from alkit.labelstudio.polygon import fill, outlines
 from alkit.types import LabelSpec, Mask, Size
 
 Kind = Literal["bitmask", "brush", "polygon"]
-"""How a region is drawn; in Label Studio's words the tags BitmaskLabels, BrushLabels and PolygonLabels."""
+"""How annotators draw a region: with Label Studio's tags BitmaskLabels, BrushLabels or PolygonLabels."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 PAINTED = 128
-"""The least alpha that counts as painted."""
+"""Lowest alpha of a painted pixel."""
 
 REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "datetime", "pairwise", "ranker"})
-"""Types of results that say something of the whole image, or of a region, and draw none."""
+"""Types of results that describe an image or a region and draw nothing."""
 
 PREFIX = "data:image/png;base64,"
 
 
 def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
-    """Return the mask that an annotation's result says, ``(h, w)``, uint8, in class ids.
+    """Return the mask of an annotation, ``(h, w)``, uint8, with class ids as values.
 
     Parameters
     ----------
@@ -48,13 +49,13 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     spec:
         The classes.
     size:
-        The image's height and width: the mask's, where there is no region that says one.
+        Height and width of the mask of an annotation without regions. Regions state their own.
 
     Raises
     ------
     LabelError
-        A region of another kind, without a label, with several, or with one that is no class; of a turned image; of
-        another size than the others; an open polygon; or one that cannot be decoded.
+        A region is of an unknown kind, does not have exactly one label that is a class, was drawn on a rotated image,
+        differs in size from the others, is an open polygon, or cannot be decoded.
 
     Examples
     --------
@@ -66,7 +67,7 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     """
     values = label_values(spec)
     if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
-        raise LabelError("the result is no list of regions", got=type(result).__name__)
+        raise LabelError("the result must be a list of regions", got=type(result).__name__)
     drawn: dict[int, list[npt.NDArray[np.bool_]]] = {}
     sizes: set[Size] = set()
     for region in result:
@@ -74,9 +75,9 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
             continue
         value = values[_label(region, values)]
         sizes.add(_size(region))
-        drawn.setdefault(value, []).append(_painted(region))
+        drawn.setdefault(value, []).append(_painted_pixels(region))
     if len(sizes) > 1:
-        raise LabelError("the regions are of images of different sizes", got=sorted(sizes))
+        raise LabelError("all regions must have the size of one image", got=sorted(sizes))
     mask = np.zeros(next(iter(sizes), size), np.uint8)
     for value in sorted(drawn):  # the ignore value is greater than all class ids
         for painted in drawn[value]:
@@ -87,16 +88,16 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
 def regions_of(
     mask: Mask, spec: LabelSpec, kind: Kind, *, control: str = "label", image: str = "image"
 ) -> list[dict[str, Any]]:
-    """Return the regions that say `mask`: of each class but 0 one, or as polygons, of each connected part one.
+    """Return a mask as regions: one for each class except 0, or one polygon for each connected part.
 
     Parameters
     ----------
     mask:
-        ``(h, w)``, uint8, of class ids and the ignore value.
+        ``(h, w)``, uint8, with class ids and the ignore value.
     spec:
         The classes.
     kind:
-        How to draw them.
+        How to draw the regions.
     control, image:
         Names of the two tags in the project's labelling interface.
 
@@ -138,7 +139,7 @@ def regions_of(
 
 
 def data_url(painted: npt.NDArray[np.bool_]) -> str:
-    """Return where something is painted, ``(h, w)``, as Label Studio keeps it: a PNG, black and opaque there."""
+    """Return painted pixels, ``(h, w)``, as Label Studio stores them: a PNG in which they are black and opaque."""
     from PIL import Image
 
     pixels = np.zeros((*painted.shape, 2), np.uint8)
@@ -154,22 +155,22 @@ def alpha_of(url: str) -> Mask:
     Raises
     ------
     LabelError
-        It is none, or a PNG without alpha, which would be painted all over.
+        The text is not a PNG as data URL, or the PNG has no alpha. Without alpha, every pixel would be painted.
     """
     from PIL import Image
 
     if not url.startswith(PREFIX):
-        raise LabelError("a bitmask is no PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
+        raise LabelError("a bitmask must be a PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
     try:
         with Image.open(BytesIO(base64.b64decode(url[len(PREFIX) :], validate=True)), formats=["PNG"]) as file:
             if not file.has_transparency_data:
-                raise LabelError("a bitmask has no alpha", got=file.mode, expected="opaque where it is painted")
+                raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
             return np.asarray(file.convert("RGBA").getchannel("A"))
     except (LabelError, MemoryError):
         raise
     except binascii.Error as reason:
-        raise LabelError("a bitmask is no PNG as data URL", got=reason) from reason
-    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and what not
+        raise LabelError("a bitmask must be a PNG as data URL", got=reason) from reason
+    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and others
         raise LabelError("a bitmask cannot be decoded", got=reason) from reason
 
 
@@ -178,11 +179,14 @@ def _label(region: Mapping[str, Any], values: Mapping[str, int]) -> str:
     value = region.get("value")
     labels = value.get(f"{kind}labels") if isinstance(value, Mapping) else None
     if not isinstance(labels, list) or len(labels) != 1:
-        raise LabelError(f"a {kind} region needs one label", got=labels or "none", expected=", ".join(values))
+        raise LabelError(f"a {kind} region must have one label", got=labels or "none", expected=", ".join(values))
     name = str(labels[0])
     if name not in values:
         raise LabelError(
-            "a region is of no class", got=repr(name), expected=", ".join(values), hint=nearest(name, values)
+            "the label of a region must be a class",
+            got=repr(name),
+            expected=", ".join(values),
+            hint=nearest(name, values),
         )
     return name
 
@@ -192,46 +196,46 @@ def _kind(region: Mapping[str, Any]) -> Kind:
     for kind in KINDS:
         if said.lower() in (kind, f"{kind}labels"):
             return kind
-    raise LabelError("a region cannot be read", got=said, expected="bitmask, brush or polygon")
+    raise LabelError("a region must be a bitmask, brush or polygon", got=said)
 
 
 def _size(region: Mapping[str, Any]) -> Size:
     if region.get("image_rotation"):
         raise LabelError(
-            "the image was turned while it was labelled",
-            got=f"by {region['image_rotation']} degrees",
+            "the image was rotated while it was labelled",
+            got=f"{region['image_rotation']} degrees",
             expected="0",
-            hint="turn it back and draw the region again",
+            hint="rotate it back and draw the region again",
         )
     height, width = region.get("original_height"), region.get("original_width")
     if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
-        raise LabelError("a region does not say its image's size", got=f"height {height}, width {width}")
+        raise LabelError("a region must state the size of its image", got=f"height {height}, width {width}")
     return height, width
 
 
-def _painted(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Return where a region is painted, ``(h, w)``."""
+def _painted_pixels(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return the painted pixels of a region, ``(h, w)``."""
     size, shape = _size(region), region["value"]
     match _kind(region):
         case "bitmask":
             alpha = alpha_of(str(shape.get("imageDataURL")))
             if alpha.shape != size:
-                raise LabelError("a bitmask has another size than its image", got=alpha.shape, expected=size)
+                raise LabelError("a bitmask must have the size of its image", got=alpha.shape, expected=size)
             return np.asarray(alpha >= PAINTED)
         case "brush":
             return np.asarray(decode_brush(shape.get("rle"), size) >= PAINTED)
         case "polygon":
-            return _inside(shape, size)
+            return _polygon_pixels(shape, size)
 
 
-def _inside(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool_]:
+def _polygon_pixels(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool_]:
     if shape.get("closed") is False:
-        raise LabelError("a polygon was left open", hint="close it by a click on its first point")
+        raise LabelError("a polygon is open", hint="close it with a click on its first point")
     try:
         points = np.asarray(shape.get("points"), np.float64)
     except (TypeError, ValueError) as reason:
-        raise LabelError("a polygon has no points", got=reason) from reason
+        raise LabelError("a polygon must have points", got=reason) from reason
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-        raise LabelError("a polygon has no inside", got=f"points {points.shape}", expected="3 or more, (x, y)")
+        raise LabelError("a polygon must have at least 3 points (x, y)", got=f"an array {points.shape}")
     height, width = size
-    return filled([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)
+    return fill([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)

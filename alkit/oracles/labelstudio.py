@@ -1,4 +1,4 @@
-"""An oracle of people who label in Label Studio."""
+"""The oracle for people who label in Label Studio."""
 
 from __future__ import annotations
 
@@ -30,70 +30,72 @@ from alkit.types import Answer, Invalid, LabelSpec, Query, Skip
 log = logging.getLogger(__name__)
 
 BATCH = 20
-"""Tasks made by one request."""
+"""Number of tasks created by one request."""
 
 PAGE = 50
-"""Tasks read by one request: each comes with its masks."""
+"""Number of tasks read by one request; each contains its masks."""
 
 SHOWN = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
-"""Formats every browser shows, and what their files are called; other images are sent as PNG."""
+"""Formats that every browser shows, with the suffix of their files; other images are sent as PNG."""
 
-ABOUT = "Images chosen by alkit. What is submitted here becomes the truth a model is trained on."
+ABOUT = "Images chosen by alkit. A model is trained on the labels that are submitted here."
+"""Description of a project."""
 
-
-WITHDRAWN = "No longer asked for: nobody needs to answer. What is answered all the same is taken."
+WITHDRAWN = "This query was withdrawn: nobody needs to answer it. An answer is still accepted."
+"""Note above an image whose query was withdrawn."""
 
 
 @dataclass(frozen=True)
 class LabelStudioOracle:
     """People who label in a project of Label Studio.
 
-    Each query becomes a task, which carries the query's key as ``alkit_query`` and the image's id as ``alkit_id``. By
-    these it is known again, also after a crash; tasks without them are somebody else's and left alone. A project
-    serves one campaign, whose name is in ``alkit_campaign``. Images are uploaded as they are; those that a browser
-    cannot show, TIFF and 16 bits, as an 8-bit PNG of the same size, in which the image's least value is black and its
-    greatest white.
+    Each query becomes a task. The task stores the query's key as ``alkit_query`` and the image's id as ``alkit_id``,
+    so the oracle recognises it after a crash; tasks without these keys are ignored. A project serves one campaign,
+    whose name is stored as ``alkit_campaign``. Images are uploaded unchanged, except those that a browser cannot show
+    (TIFF and 16 bits): these are converted to an 8-bit PNG of the same size, scaled from the image's lowest value
+    (black) to its highest (white).
 
-    What counts is what somebody submitted: drafts and predictions do not. A skip is :class:`~alkit.Skip`, without a
-    reason, for which Label Studio does not ask; what cannot be read faithfully is :class:`~alkit.Invalid`, with the
-    reason; an empty annotation is a mask of class 0. How regions become a mask is said in
-    :mod:`alkit.labelstudio.regions`. An annotation that was submitted in the editor counts as confirmed; one that was
-    copied from a prediction in bulk does not. The annotator is the one whose annotation it is, as ``user-<number>``,
-    whoever asks: not everybody sees addresses, and people change them. Who it was at the screen nobody can know. An
-    annotation that is deleted there is not withdrawn here.
+    Submitted annotations are answers; drafts and predictions are not. A skip becomes :class:`~alkit.Skip`, without a
+    reason, because Label Studio asks for none. An empty annotation is a mask of class 0. An annotation that cannot be
+    read without loss becomes :class:`~alkit.Invalid`, with the reason. :mod:`alkit.labelstudio.regions` describes how
+    regions become a mask. An annotation that was submitted in the editor is confirmed; one that was copied from a
+    prediction in bulk is not.
+
+    The annotator is the owner of the annotation, written ``user-<number>``. Everybody sees this number, unlike e-mail
+    addresses, and it does not change. Deleting an annotation in Label Studio does not withdraw the answer here.
 
     Parameters
     ----------
     url:
-        Of the server, such as ``"http://localhost:8080"``. The token comes from the environment variable
-        ``ALKIT_LABEL_STUDIO_TOKEN`` alone: a personal access token, or a legacy token.
+        Address of the server, such as ``"http://localhost:8080"``. The token is read from the environment variable
+        ``ALKIT_LABEL_STUDIO_TOKEN``: a personal access token or a legacy token.
     project:
-        The title of the project, 3 to 50 characters; made at the first :meth:`ask` where there is none of that title.
-        Or the number of one that exists.
+        Title of the project, 3 to 50 characters, or the number of an existing project. The first :meth:`ask` creates
+        a project if none has the title.
     classes:
-        Names of the classes, whose ids are their positions, or a :class:`LabelSpec`. They are the names of the labels;
-        class 0 is the background, which nobody draws. Where the spec has an ignore value, there is also a label
-        ``ignored``.
+        Names of the classes, whose ids are their positions, or a :class:`LabelSpec`. Labels have the names of the
+        classes. Class 0 is the background, which nobody draws. A spec with an ignore value adds a label ``ignored``.
     images:
-        The pool; not needed by who only fetches answers.
+        The pool; required by :meth:`ask` only.
     control:
-        How people draw: ``"bitmask"`` (BitmaskLabels), ``"brush"`` or ``"polygon"``. Answers are read whichever it was.
+        How annotators draw: ``"bitmask"`` (BitmaskLabels), ``"brush"`` or ``"polygon"``. :meth:`poll` reads all three.
     prelabels:
-        From an image's id to a mask ``(h, w)`` at its original size, to be corrected. Outlines of polygons follow every
-        pixel: they have many corners.
+        Masks ``(h, w)`` at the original size, by image id, which annotators correct. As polygons they have many
+        corners, because the outline follows every pixel.
     campaign:
-        Name of the campaign, :attr:`alkit.Experiment.campaign`; tasks of another are refused. Empty for no such look.
+        Name of the campaign, :attr:`alkit.Experiment.campaign`. Tasks of another campaign are refused. Empty accepts
+        all.
     model_version:
-        By what name the pre-labels go. The editor shows those of one name only: the one of the last :meth:`ask`.
+        Name of the pre-labels. The editor shows the pre-labels of one name only: that of the last :meth:`ask`.
     since:
-        :meth:`poll` passes over tasks that have not changed since then; with a time zone. None reads all.
+        Time, with a time zone, after which a task must have changed to be read by :meth:`poll`. None reads all tasks.
     timeout:
         Seconds to wait for an answer of the server.
 
     Raises
     ------
     ConfigurationError
-        An address, project, control or class that cannot be.
+        The address, project, control, classes or time cannot be used.
 
     Examples
     --------
@@ -114,7 +116,7 @@ class LabelStudioOracle:
     timeout: float = field(default=60.0, repr=False)
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _client: Client = field(init=False, repr=False, compare=False)
-    _given: dict[tuple[str, str, int | None], _Task] = field(
+    _tasks_of_answers: dict[tuple[str, str, int | None], _Task] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -122,51 +124,47 @@ class LabelStudioOracle:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
         label_values(spec)
         if self.control not in KINDS:
-            raise ConfigurationError("no such control", got=repr(self.control), expected=" or ".join(KINDS))
+            raise ConfigurationError(f"control must be {' or '.join(KINDS)}", got=repr(self.control))
         if isinstance(self.project, bool) or not isinstance(self.project, str | int):
-            raise ConfigurationError("a project is named by its title or number", got=repr(self.project))
+            raise ConfigurationError("project must be a title or a number", got=repr(self.project))
         if isinstance(self.project, str) and not 3 <= len(self.project) <= 50:
-            raise ConfigurationError(
-                "this can be no project's title", got=repr(self.project), expected="3 to 50 characters"
-            )
+            raise ConfigurationError("the title of a project must have 3 to 50 characters", got=repr(self.project))
         if self.since is not None and self.since.tzinfo is None:
-            raise ConfigurationError("since is without a time zone", got=self.since, hint="datetime.now(UTC)")
+            raise ConfigurationError("since must have a time zone", got=self.since, hint="datetime.now(UTC)")
         client = Client(self.url, self.timeout)
         vars(self).update(spec=spec, classes=spec.classes, url=client.url, _client=client)
 
     def ask(self, queries: Sequence[Query]) -> None:
-        """Make a task of each query that has none yet, the most wanted first, with its pre-label if there is one.
+        """Create a task, with its pre-label, for each query that has none yet, in the order of rounds and ranks.
 
         Raises
         ------
         OracleError
-            The server cannot be reached or does not do as it should, or the project is another campaign's. What was
-            made until then stays; asking again goes on from there.
+            The server cannot be reached, fails or sends an unexpected answer, or the project belongs to another
+            campaign. Tasks that were created before the error remain; calling again creates the missing ones.
         ConfigurationError
-            There is no token; or the project cannot be used: its interface does not offer these classes.
+            The environment holds no token, or the project's interface does not offer these classes.
         DataError
-            An image cannot be read, or a pre-label is no mask of its size.
+            An image cannot be read, or a pre-label does not have its size.
         """
         if not queries:
             return
         if self.images is None:
-            raise ConfigurationError(
-                "there is no pool to take the images from", hint="LabelStudioOracle(..., images=pool)"
-            )
-        project, tags = self._prepared(max(query.wanted for query in queries))
-        there = {}
+            raise ConfigurationError("images must be a pool", got="None", hint="LabelStudioOracle(..., images=pool)")
+        project, tags = self._prepare(max(query.wanted for query in queries))
+        existing = {}
         for task in self._tasks(project, fields="task_only"):
-            there[task["data"]["alkit_query"]] = task["data"]["alkit_id"]
+            existing[task["data"]["alkit_query"]] = task["data"]["alkit_id"]
         missing = []
         for query in sorted(queries, key=lambda query: (query.round, query.rank)):
-            if query.key not in there:
+            if query.key not in existing:
                 missing.append(query)
-            elif there[query.key] != query.id:
+            elif existing[query.key] != query.id:
                 raise OracleError(
                     f"project {self.project!r} belongs to another campaign",
-                    got=f"{query.key} of image {there[query.key]!r}",
+                    got=f"{query.key} of image {existing[query.key]!r}",
                     expected=repr(query.id),
-                    hint="a project of its own",
+                    hint="use a project of its own for each campaign",
                 )
         if not missing:
             return
@@ -176,53 +174,53 @@ class LabelStudioOracle:
             self._client.post(f"/api/projects/{project}/import", tasks, return_task_ids="true")
 
     def poll(self) -> Iterator[Answer]:
-        """Yield every answer there is now: each annotation, submitted or skipped, of each of our tasks.
+        """Yield all current answers: each submitted or skipped annotation of each task of this campaign.
 
-        Before a task's answers are yielded, what its note says of answers that have changed since is removed.
+        Remarks in a task's note about answers that have changed are removed before its answers are yielded.
 
         Raises
         ------
         OracleError
-            The server cannot be reached or does not answer as it should, or there is no such project.
+            The server cannot be reached, fails or sends an unexpected answer, or the project does not exist.
         ConfigurationError
-            There is no token.
+            The environment holds no token.
         """
-        project = self._found()
+        project = self._find()
         if project is None:
-            raise OracleError(f"there is no project {self.project!r} at {self.url}", hint="ask makes it")
-        for task in self._tasks(project["id"], fields="all", **self._changed()):
+            raise OracleError(f"{self.url} has no project {self.project!r}", hint="ask creates it")
+        for task in self._tasks(project["id"], fields="all", **self._since()):
             answers = [self._answer(task, annotation) for annotation in task.get("annotations") or ()]
-            kept = _Task(task["id"], task["data"])
-            current = tuple(map(_about, answers))
-            self._note(kept, [line for line in kept.notes if line == WITHDRAWN or line.startswith(current)])
+            own = _Task(task["id"], task["data"])
+            current = tuple(map(_start_of_line, answers))
+            self._write_note(own, [line for line in own.notes if line == WITHDRAWN or line.startswith(current)])
             for answer in answers:
-                self._given[answer.id, answer.annotator, answer.revision] = kept
+                self._tasks_of_answers[answer.id, answer.annotator, answer.revision] = own
                 yield answer
 
     def refused(self, answer: Answer, reason: str) -> None:
-        """Write why an answer was not taken over its task's image, and into the column ``alkit_note``.
+        """Write above the task's image, and in its column ``alkit_note``, why an answer was not accepted.
 
-        It stays there, with the time of the answer it speaks of, until that has been corrected. Where it cannot be
-        written it is logged.
+        The line states the time of the answer and stays until the answer is corrected. A line that cannot be written
+        is logged.
         """
-        task = self._given.get((answer.id, answer.annotator, answer.revision))
+        task = self._tasks_of_answers.get((answer.id, answer.annotator, answer.revision))
         if task is None:
-            return  # it came from elsewhere
-        about = _about(answer)
-        others = [line for line in task.notes if not line.startswith(about)]
-        line = f"{about}{' '.join(reason.split())}"
-        self._note(task, task.notes if line in task.notes else [*others, line])
+            return  # the answer came from another oracle
+        start = _start_of_line(answer)
+        others = [line for line in task.notes if not line.startswith(start)]
+        line = f"{start}{' '.join(reason.split())}"
+        self._write_note(task, task.notes if line in task.notes else [*others, line])
 
     def cancelled(self, queries: Sequence[Query]) -> None:
-        """Write over the images of these queries that they were withdrawn; raises as :meth:`poll`."""
-        keys, project = {query.key for query in queries}, self._found()
+        """Write above the images of these queries that they were withdrawn; raises the errors of :meth:`poll`."""
+        keys, project = {query.key for query in queries}, self._find()
         for task in [] if project is None else list(self._tasks(project["id"], fields="task_only")):
             if task["data"]["alkit_query"] in keys:
-                kept = _Task(task["id"], task["data"])
-                self._note(kept, [WITHDRAWN, *(line for line in kept.notes if line != WITHDRAWN)])
+                own = _Task(task["id"], task["data"])
+                self._write_note(own, [WITHDRAWN, *(line for line in own.notes if line != WITHDRAWN)])
 
-    def _note(self, task: _Task, lines: Sequence[str]) -> None:
-        """Let a task's note be these lines."""
+    def _write_note(self, task: _Task, lines: Sequence[str]) -> None:
+        """Replace a task's note by these lines."""
         note = "\n".join(lines)
         if task.data.get("alkit_note", "") == note:
             return
@@ -230,39 +228,39 @@ class LabelStudioOracle:
             self._client.patch(f"/api/tasks/{task.id}/", {"data": {**task.data, "alkit_note": note}})
             task.data["alkit_note"] = note
         except OracleError as failure:
-            log.warning("what follows cannot be written into Label Studio (%s) %s", failure, note)
+            log.warning("a note cannot be written to Label Studio (%s): %s", failure, note)
 
-    def _found(self) -> Mapping[str, Any] | None:
-        """Return the project; None where there is none of that title."""
+    def _find(self) -> Mapping[str, Any] | None:
+        """Return the project, or None if no project has the title."""
         if isinstance(self.project, int):
-            return _checked(self._client.get(f"/api/projects/{self.project}/"))
+            return self._with_id(self._client.get(f"/api/projects/{self.project}/"))
         listed = self._client.pages("/api/projects/", "results", size=100, title=self.project)
         same = [project for project in listed if project.get("title") == self.project]
         if len(same) > 1:
             raise OracleError(
-                f"there are {len(same)} projects called {self.project!r}",
-                got=f"numbers {', '.join(str(project.get('id')) for project in same)}",
+                f"{len(same)} projects have the title {self.project!r}",
+                got=f"the numbers {', '.join(str(project.get('id')) for project in same)}",
                 hint="give the number of one",
             )
-        return _checked(same[0]) if same else None
+        return self._with_id(same[0]) if same else None
 
-    def _prepared(self, wanted: int) -> tuple[int, Tags]:
-        """Return the project's number, and where its regions belong, after making or adjusting it."""
-        settings: dict[str, Any] = {"enable_empty_annotation": True}  # submitted, it says: no lesion
+    def _prepare(self, wanted: int) -> tuple[int, Tags]:
+        """Create or adjust the project; return its number and the names that regions refer to."""
+        settings: dict[str, Any] = {"enable_empty_annotation": True}  # an empty one means: background alone
         if self.prelabels:
             settings |= {"show_collab_predictions": True, "model_version": self.model_version}
-        project = self._found()
+        project = self._find()
         if project is None:
-            made: dict[str, Any] = {
+            created: dict[str, Any] = {
                 "title": self.project,
                 "description": ABOUT,
                 "label_config": interface(self.spec, self.control),
                 "maximum_annotations": wanted,
-                "skip_queue": "IGNORE_SKIPPED",  # a skip is an answer: nobody is asked again
+                "skip_queue": "IGNORE_SKIPPED",  # a skip is an answer, so nobody is asked again
                 **settings,
             }
-            project = _checked(self._client.post("/api/projects/", made))
-            return project["id"], tags_of(made["label_config"], self.spec, self.control)
+            project = self._with_id(self._client.post("/api/projects/", created))
+            return project["id"], tags_of(created["label_config"], self.spec, self.control)
         if project.get("maximum_annotations", 1) < wanted:
             settings["maximum_annotations"] = wanted
         config = str(project.get("label_config"))
@@ -271,14 +269,14 @@ class LabelStudioOracle:
         except ConfigurationError:
             if project.get("task_number"):
                 raise
-            config = settings["label_config"] = interface(self.spec, self.control)  # nobody has worked with it yet
+            config = settings["label_config"] = interface(self.spec, self.control)  # no task uses the old one
             tags = tags_of(config, self.spec, self.control)
         if changed := {name: value for name, value in settings.items() if project.get(name) != value}:
             self._client.patch(f"/api/projects/{project['id']}/", changed)
         return project["id"], tags
 
     def _tasks(self, project: int, **query: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the tasks that are ours; raise where one is another campaign's."""
+        """Yield the tasks of this campaign; raise an error if one belongs to another campaign."""
         listed = self._client.pages("/api/tasks", "tasks", size=PAGE, project=project, resolve_uri="false", **query)
         for task in listed:
             data = task.get("data")
@@ -288,11 +286,12 @@ class LabelStudioOracle:
                         f"project {self.project!r} belongs to another campaign",
                         got=f"task {task['id']} of campaign {data['alkit_campaign']!r}",
                         expected=repr(self.campaign),
-                        hint="a project of its own",
+                        hint="use a project of its own for each campaign",
                     )
                 yield task
 
-    def _changed(self) -> dict[str, str]:
+    def _since(self) -> dict[str, str]:
+        """Return the query parameters that select tasks changed after ``since``."""
         if self.since is None:
             return {}
         rule = {
@@ -304,20 +303,20 @@ class LabelStudioOracle:
         return {"query": json.dumps({"filters": {"conjunction": "and", "items": [rule]}})}
 
     def _uploads(self, project: int) -> dict[str, str]:
-        """Return the files that were uploaded before, by the name we gave them: that of their content."""
+        """Return the uploaded files by the name that they were given: a hash of their content."""
         listed = self._client.get(f"/api/projects/{project}/file-uploads", all="true")
-        files = [str(entry.get("file")) for entry in _list(listed)]
+        files = [str(entry.get("file")) for entry in self._entries(listed)]
         return {file.rpartition("-")[2]: file for file in files}
 
     def _task(self, query: Query, images: Pool, project: int, tags: Tags, uploads: dict[str, str]) -> dict[str, Any]:
-        content, suffix = _shown(images, query.id)
+        content, suffix = _browser_image(images, query.id)
         name = hashlib.sha256(content).hexdigest()[:32] + suffix
         if name not in uploads:
-            said = self._client.upload(f"/api/projects/{project}/import", name, content, commit_to_project="false")
-            ids = said.get("file_upload_ids") if isinstance(said, dict) else None
+            answer = self._client.upload(f"/api/projects/{project}/import", name, content, commit_to_project="false")
+            ids = answer.get("file_upload_ids") if isinstance(answer, dict) else None
             if not isinstance(ids, list) or len(ids) != 1:
-                raise OracleError("Label Studio did not keep an image", got=repr(said)[:200])
-            uploads[name] = str(_checked(self._client.get(f"/api/import/file-upload/{ids[0]}")).get("file"))
+                raise OracleError("Label Studio did not store an image", got=self._client.quote(answer))
+            uploads[name] = str(self._with_id(self._client.get(f"/api/import/file-upload/{ids[0]}")).get("file"))
         height, width = query.sizes[0]
         task: dict[str, Any] = {
             "data": {
@@ -339,13 +338,13 @@ class LabelStudioOracle:
 
     def _answer(self, task: Mapping[str, Any], annotation: Mapping[str, Any]) -> Answer:
         data, by = task["data"], annotation.get("completed_by")
-        if isinstance(by, dict):  # some versions say more than the number
+        if isinstance(by, dict):  # some versions send more than the number
             by = by.get("id")
         annotator = f"user-{by}" if isinstance(by, int) else ""
         try:
             revision = _revision(str(annotation["updated_at"]))
         except (KeyError, ValueError) as reason:
-            raise OracleError("an annotation does not say when it was made", got=reason) from None
+            raise OracleError("an annotation must state when it was last changed", got=reason) from None
         spent = annotation.get("lead_time")
         seconds = float(spent) if isinstance(spent, int | float) and math.isfinite(spent) and spent >= 0 else None
         label: Any
@@ -356,46 +355,57 @@ class LabelStudioOracle:
                 label = mask_of(annotation.get("result"), self.spec, _size(data))
             except LabelError as reason:
                 label = Invalid(str(reason))
-        # Only the editor measures a time; copies of predictions, made in bulk, have none.
+        # Only the editor measures a time; predictions that are copied in bulk have none.
         confirmed = seconds is not None and not annotation.get("bulk_created")
         return Answer(data["alkit_id"], label, annotator, revision, seconds, confirmed)
+
+    def _with_id(self, answer: Any) -> Mapping[str, Any]:
+        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+            raise OracleError("an answer of Label Studio must have an id", got=self._client.quote(answer))
+        return answer
+
+    def _entries(self, answer: Any) -> Iterable[Mapping[str, Any]]:
+        entries = answer.get("results") if isinstance(answer, dict) else answer
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise OracleError("an answer of Label Studio must be a list", got=self._client.quote(answer))
+        return entries
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A task of ours."""
+    """A task of this campaign."""
 
     id: int
     data: dict[str, Any]
 
     @property
     def notes(self) -> list[str]:
-        """The lines of its note."""
+        """Lines of the task's note."""
         return str(self.data.get("alkit_note") or "").splitlines()
 
 
-def _about(answer: Answer) -> str:
-    """Return how the line of a note begins that says why this answer was not taken."""
+def _start_of_line(answer: Answer) -> str:
+    """Return the start of the line in a note that states why an answer was not accepted."""
     when = "" if answer.revision is None else f" of {_time(answer.revision):%Y-%m-%d %H:%M:%S} UTC"
-    return f"The answer{when} by {answer.annotator or 'somebody'} was not taken: "
+    return f"The answer{when} by {answer.annotator or 'somebody'} was not accepted: "
 
 
 def _size(data: Mapping[str, Any]) -> tuple[int, int]:
     match data.get("alkit_size"):
         case [int(height), int(width)] if min(height, width) > 0:
             return height, width
-    raise LabelError("the task does not say its image's size any more", got=repr(data.get("alkit_size")))
+    raise LabelError("the task must state the size of its image as alkit_size", got=repr(data.get("alkit_size")))
 
 
 def _revision(updated_at: str) -> int:
-    """Return a time of the server's as nanoseconds since 1970, UTC, as the times of files are counted.
+    """Return a time of the server as nanoseconds since 1970 UTC, the unit of file times.
 
     >>> _revision("1970-01-01T00:00:01.000002Z")
     1000002000
     """
     time = datetime.fromisoformat(updated_at)
     if time.tzinfo is None:
-        raise ValueError(f"{updated_at!r} is without a time zone")
+        raise ValueError(f"{updated_at!r} has no time zone")
     since = time - datetime.fromtimestamp(0, UTC)
     return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
@@ -404,8 +414,8 @@ def _time(revision: int) -> datetime:
     return datetime.fromtimestamp(revision // 1_000_000_000, UTC)
 
 
-def _shown(images: Pool, id: str) -> tuple[bytes, str]:
-    """Return an image as a browser can show it, at its original size, and the suffix that says the format."""
+def _browser_image(images: Pool, id: str) -> tuple[bytes, str]:
+    """Return an image file that a browser can show, at its original size, and its suffix."""
     from PIL import Image
 
     own = getattr(images, "file", None)
@@ -417,7 +427,7 @@ def _shown(images: Pool, id: str) -> tuple[bytes, str]:
         with Image.open(BytesIO(content)) as image:
             if image.format in SHOWN and not image.mode.startswith("I;16"):
                 return content, SHOWN[image.format]
-    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and what not
+    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and others
         raise ImageError(f"{path} cannot be read", got=reason) from reason
     pixels, _ = decode(path, None, False)
     if pixels.dtype != np.uint8:
@@ -425,16 +435,3 @@ def _shown(images: Pool, id: str) -> tuple[bytes, str]:
     file = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0).squeeze())).save(file, "PNG")
     return file.getvalue(), ".png"
-
-
-def _checked(answer: Any) -> Mapping[str, Any]:
-    if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
-        raise OracleError("Label Studio answers in a way that is not known", got=repr(answer)[:200], expected="an id")
-    return answer
-
-
-def _list(answer: Any) -> Iterable[Mapping[str, Any]]:
-    entries = answer.get("results") if isinstance(answer, dict) else answer
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise OracleError("Label Studio answers in a way that is not known", got=repr(answer)[:200], expected="a list")
-    return entries

@@ -1,9 +1,9 @@
-"""An annotator at a real browser: logs in to Label Studio, draws, submits, skips and corrects.
+"""An annotator in a real browser, who logs in to Label Studio, draws, submits, skips and corrects.
 
-Run by the live test, with the Python that has Playwright: ``python browser.py URL PLAN``. PLAN is a JSON file: who logs
-in (``email``, ``password``), in which ``project``, and the ``steps``, each a list of a name below and its arguments.
-Drags are in fractions of the image's width and height. It ends with an error where a page asked for anything that is
-not on this machine.
+The live test runs this file with the Python that has Playwright: ``python browser.py URL PLAN``. PLAN is a JSON file
+with the account (``email``, ``password``), the ``project``, and the ``steps``: lists of a name in ``STEPS`` and its
+arguments. Positions are fractions of the image's width and height. The program fails if a page requests anything from
+another machine.
 """
 
 from __future__ import annotations
@@ -61,25 +61,25 @@ def main(url: str, plan: dict) -> None:
 
 
 def label_all(page: Page, url: str, project: int) -> None:
-    """Open the stream of tasks, which brings the next one that is not labelled."""
+    """Open the stream of tasks, which shows the next task without a label."""
     page.goto(f"{url}/projects/{project}/data")
     page.get_by_role("button", name="Label All Tasks").first.click()
-    shown(page)
+    wait_for_image(page)
 
 
 def open_task(page: Page, url: str, project: int, task: int) -> None:
     page.goto(f"{url}/projects/{project}/data?task={task}")
-    shown(page)
+    wait_for_image(page)
 
 
-def shown(page: Page) -> None:
+def wait_for_image(page: Page) -> None:
     page.wait_for_selector(CANVAS)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # the image fades in, and the regions are decoded
 
 
 def draw(page: Page, url: str, project: int, label: str, *corners: list[float]) -> None:
-    """Choose a label and drag the brush along a line; one that begins on a region would choose that instead."""
+    """Choose a label and drag the brush along a line, which must not start on a region: that would be selected."""
     page.locator(".lsf-label", has_text=label).first.click()
     box = page.evaluate(IMAGE)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
@@ -92,7 +92,7 @@ def draw(page: Page, url: str, project: int, label: str, *corners: list[float]) 
 
 
 def press(page: Page, url: str, project: int, name: str) -> None:
-    """Press Submit, Skip or Update, and wait until the server has it."""
+    """Press Submit, Skip or Update, and wait for the server's answer."""
     with page.expect_response(
         lambda answer: "/annotations" in answer.url and answer.request.method in ("POST", "PATCH")
     ) as answer:
@@ -102,13 +102,13 @@ def press(page: Page, url: str, project: int, name: str) -> None:
 
 
 def wait_for_draft(page: Page, url: str, project: int) -> None:
-    """Wait until the editor has kept what is drawn, and leave it at that."""
+    """Wait until the editor has saved a draft."""
     with page.expect_response(lambda answer: "/drafts" in answer.url and answer.ok):
         pass
 
 
 def screenshot(page: Page, url: str, project: int, path: str) -> None:
-    page.keyboard.press("Escape")  # while a region is selected, all others are dark
+    page.keyboard.press("Escape")  # a selected region darkens all others
     page.mouse.move(5, 5)
     page.wait_for_timeout(500)
     page.screenshot(path=path)

@@ -1,4 +1,4 @@
-"""As much of Label Studio as an oracle needs, in memory: for what a real server cannot be made to do on purpose."""
+"""The part of Label Studio that the oracle uses, in memory, for cases that a real server cannot produce on demand."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from replay import Serving
 
 
 class Fake(Serving):
-    """Keeps projects, files, tasks and annotations; fails where it is told to.
+    """Stores projects, files, tasks and annotations, and fails on demand.
 
-    ``failing`` names a request by method and a part of its path; it is answered by 500 as many times as it says, either
-    before anything was done or, with ``late``, after.
+    ``failing`` maps a method and a part of a path to the number of requests that are answered with 500. The request
+    has no effect, unless ``late`` is set: then it is carried out before it fails.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Fake(Serving):
         return task
 
     def annotate(self, task, result, **facts):
-        """Let somebody submit something to the task of that number."""
+        """Add an annotation to the task of that number."""
         annotation = {
             "id": 1,
             "result": result,

@@ -20,7 +20,7 @@ Exchange = dict[str, Any]
 EXCHANGES = Path(__file__).parent / "exchanges.json"
 
 
-def recorded(scene: str) -> list[Exchange]:
+def exchanges_of(scene: str) -> list[Exchange]:
     """Return the exchanges of one scene, as the live test recorded them."""
     return [exchange for exchange in json.loads(EXCHANGES.read_text()) if exchange["scene"] == scene]
 
@@ -125,7 +125,7 @@ class Recording(Serving):
 
 
 @contextmanager
-def serving(server: Serving) -> Iterator[Serving]:
+def serve(server: Serving) -> Iterator[Serving]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -27,7 +27,7 @@ class Server:
 
 
 @contextmanager
-def running(program: Path, folder: Path, patience: float = 300.0) -> Iterator[Server]:
+def run_server(program: Path, folder: Path, patience: float = 300.0) -> Iterator[Server]:
     """Start the server, wait until it answers, and stop it at the end.
 
     Starting takes about a minute and 400 MB of memory. The log is ``server.log`` in `folder`.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from replay import Serving, serving
+from replay import Serving, serve
 
 from alkit.errors import ConfigurationError, OracleError
 from alkit.labelstudio.client import TOKEN, Client
@@ -15,7 +15,7 @@ LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PERSONAL = "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbiI6InJlZnJlc2gifQ.c2lnbmF0dXJl"
 
 
-class Saying(Serving):
+class Prepared(Serving):
     """Gives one prepared answer after the other: a status, and JSON or bytes."""
 
     def __init__(self, *answers, **headers):
@@ -40,13 +40,13 @@ def personal(monkeypatch):
 
 def failure(*answers, **headers):
     """Return the message of the error that these answers cause."""
-    with serving(Saying(*answers, **headers)) as server, pytest.raises(OracleError) as failed:
+    with serve(Prepared(*answers, **headers)) as server, pytest.raises(OracleError) as failed:
         Client(server.url).get("/api/projects/7/")
     return str(failed.value)
 
 
-def test_a_legacy_token_is_sent_as_it_is(legacy):
-    with serving(Saying((200, {"id": 7}))) as server:
+def test_a_legacy_token_is_sent_unchanged(legacy):
+    with serve(Prepared((200, {"id": 7}))) as server:
         assert Client(server.url + "/").get("/api/projects/7/", fields="all") == {"id": 7}
     (asked,) = server.asked
     assert asked["authorization"] == f"Token {LEGACY}"
@@ -54,7 +54,7 @@ def test_a_legacy_token_is_sent_as_it_is(legacy):
 
 
 def test_a_personal_access_token_is_exchanged_once_for_several_requests(personal):
-    with serving(Saying((200, {"access": "short-lived"}), (200, 1), (200, 2))) as server:
+    with serve(Prepared((200, {"access": "short-lived"}), (200, 1), (200, 2))) as server:
         client = Client(server.url)
         assert [client.get("/a"), client.get("/b")] == [1, 2]
     exchange, *rest = server.asked
@@ -63,15 +63,15 @@ def test_a_personal_access_token_is_exchanged_once_for_several_requests(personal
     assert [asked["authorization"] for asked in rest] == ["Bearer short-lived"] * 2
 
 
-def test_an_exchanged_token_that_has_expired_is_exchanged_again(personal):
-    with serving(Saying((200, {"access": "a"}), (401, {}), (200, {"access": "b"}), (200, "done"))) as server:
+def test_an_access_token_that_the_server_refuses_is_replaced(personal):
+    with serve(Prepared((200, {"access": "a"}), (401, {}), (200, {"access": "b"}), (200, "done"))) as server:
         assert Client(server.url).get("/a") == "done"
     assert [asked["authorization"] for asked in server.asked] == ["", "Bearer a", "", "Bearer b"]
 
 
 def test_an_access_token_is_not_used_beyond_its_lifetime(personal, monkeypatch):
     monkeypatch.setattr("alkit.labelstudio.client.LIFETIME", 0.0)
-    with serving(Saying((200, {"access": "a"}), (200, 1), (200, {"access": "b"}), (200, 2))) as server:
+    with serve(Prepared((200, {"access": "a"}), (200, 1), (200, {"access": "b"}), (200, 2))) as server:
         client = Client(server.url)
         client.get("/a")
         client.get("/a")
@@ -100,11 +100,11 @@ def test_an_access_token_is_not_used_beyond_its_lifetime(personal, monkeypatch):
         ((302, b""), "redirects to another address: got another path"),
     ],
 )
-def test_what_a_server_refuses_is_said_clearly(legacy, answer, message):
+def test_a_refusal_by_the_server_gives_a_clear_error(legacy, answer, message):
     assert message in failure(answer)
 
 
-def test_no_server_is_said_clearly(legacy):
+def test_a_missing_server_gives_a_clear_error(legacy):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -113,7 +113,7 @@ def test_no_server_is_said_clearly(legacy):
 
 
 @pytest.mark.parametrize("token", [LEGACY, PERSONAL])
-def test_a_server_that_does_not_answer_is_said_clearly(monkeypatch, token):
+def test_a_server_that_does_not_answer_gives_a_clear_error(monkeypatch, token):
     monkeypatch.setenv(TOKEN, token)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -122,8 +122,8 @@ def test_a_server_that_does_not_answer_is_said_clearly(monkeypatch, token):
             Client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2).get("/a")
 
 
-def test_an_answer_that_breaks_off_is_said_clearly(legacy):
-    class Breaking(Saying):
+def test_an_answer_that_is_cut_off_gives_a_clear_error(legacy):
+    class CutOff(Prepared):
         def answer(self, asked, handler, content):
             handler.send_response(200)
             handler.send_header("Content-Length", "100")
@@ -134,7 +134,7 @@ def test_an_answer_that_breaks_off_is_said_clearly(legacy):
 
         def handle_error(self, request, client_address): ...
 
-    with serving(Breaking()) as server, pytest.raises(OracleError, match="cannot be reached"):
+    with serve(CutOff()) as server, pytest.raises(OracleError, match="cannot be reached"):
         Client(server.url).get("/a")
 
 
@@ -149,8 +149,8 @@ def test_a_token_never_follows_a_redirect(monkeypatch, status, token):
     )
     for request in requests:
         with (
-            serving(Saying()) as other,
-            serving(Saying((status, b""), Location=f"{other.url}/steal?x=1")) as server,
+            serve(Prepared()) as other,
+            serve(Prepared((status, b""), Location=f"{other.url}/steal?x=1")) as server,
             pytest.raises(OracleError, match=r"redirects to another address: got http://127\.0\.0\.1\."),
         ):
             request(Client(server.url))
@@ -202,7 +202,7 @@ def test_no_token_is_in_an_address_that_is_refused(legacy):
 def test_no_token_is_in_a_quoted_answer(monkeypatch, token):
     monkeypatch.setenv(TOKEN, token)
     exchange = [(200, {"access": "access-me"})] if token == PERSONAL else []
-    with serving(Saying(*exchange, (200, {}))) as server:
+    with serve(Prepared(*exchange, (200, {}))) as server:
         client = Client(server.url)
         client.get("/a")
     assert client.quote([token, "access-me" if exchange else "b"]) == ("['...', '...']" if exchange else "['...', 'b']")
@@ -215,7 +215,7 @@ def test_no_token_is_in_a_client_its_pickle_or_a_log(monkeypatch, caplog, token)
     monkeypatch.setenv(TOKEN, token)
     caplog.set_level(logging.DEBUG)
     exchange = [(200, {"access": "access-me"})] if token == PERSONAL else []
-    with serving(Saying(*exchange, (200, {}))) as server:
+    with serve(Prepared(*exchange, (200, {}))) as server:
         client = Client(server.url)
         client.get("/a")
     kept = repr(client) + repr(vars(client)) + caplog.text
@@ -225,7 +225,7 @@ def test_no_token_is_in_a_client_its_pickle_or_a_log(monkeypatch, caplog, token)
 
 
 def test_a_client_can_be_pickled_and_used_afterwards(legacy):
-    with serving(Saying((200, 1), (200, 2))) as server:
+    with serve(Prepared((200, 1), (200, 2))) as server:
         client = Client(server.url, timeout=7)
         assert client.get("/a") == 1
         copy = pickle.loads(pickle.dumps(client))
@@ -234,7 +234,7 @@ def test_a_client_can_be_pickled_and_used_afterwards(legacy):
 
 
 @pytest.mark.parametrize("token", ["", "  ", None])
-def test_no_token_at_all_says_where_it_belongs(monkeypatch, token):
+def test_the_error_for_a_missing_token_names_the_variable(monkeypatch, token):
     monkeypatch.delenv(TOKEN, raising=False)
     if token is not None:
         monkeypatch.setenv(TOKEN, token)
@@ -243,7 +243,7 @@ def test_no_token_at_all_says_where_it_belongs(monkeypatch, token):
 
 
 @pytest.mark.parametrize("token", ["my secret", "geheim-ä", "se\ncret"])
-def test_what_can_be_no_token_is_refused_without_being_shown(monkeypatch, token):
+def test_an_impossible_token_is_refused_without_being_shown(monkeypatch, token):
     monkeypatch.setenv(TOKEN, token)
     with pytest.raises(ConfigurationError, match=f"{TOKEN} must hold one token") as failed:
         Client("http://127.0.0.1:9").get("/a")
@@ -253,7 +253,7 @@ def test_what_can_be_no_token_is_refused_without_being_shown(monkeypatch, token)
 @pytest.mark.parametrize(
     "url", ["", "localhost:8080", "ftp://a", "http://", "http://a/?x=1", "http://a:b/", "http://[a"]
 )
-def test_what_is_no_address_is_refused(url):
+def test_an_impossible_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="url must be an http or https address"):
         Client(url)
 
@@ -267,7 +267,7 @@ def test_an_address_with_a_password_is_refused_without_being_shown(url):
     assert "sec" not in str(failed.value)
 
 
-def test_an_unencrypted_address_of_another_machine_is_warned_of(caplog):
+def test_an_unencrypted_address_of_another_machine_gives_a_warning(caplog):
     Client("http://127.0.0.1:8080")
     Client("https://studio.example")
     assert caplog.text == ""
@@ -277,33 +277,33 @@ def test_an_unencrypted_address_of_another_machine_is_warned_of(caplog):
 
 def test_a_list_is_read_page_by_page(legacy):
     pages = [{"total": 5, "tasks": [1, 2]}, {"total": 5, "tasks": [3, 4]}, {"total": 5, "tasks": [5]}]
-    with serving(Saying(*((200, page) for page in pages))) as server:
+    with serve(Prepared(*((200, page) for page in pages))) as server:
         assert list(Client(server.url).pages("/api/tasks", "tasks", size=2, project=3)) == [1, 2, 3, 4, 5]
     assert [asked["query"] for asked in server.asked] == [
         {"project": "3", "page": str(page), "page_size": "2"} for page in (1, 2, 3)
     ]
 
 
-def test_a_list_that_is_none_is_said_clearly(legacy):
-    with serving(Saying((200, ["?"]))) as server, pytest.raises(OracleError, match="must have a list called 'tasks'"):
+def test_an_answer_without_the_list_gives_a_clear_error(legacy):
+    with serve(Prepared((200, ["?"]))) as server, pytest.raises(OracleError, match="must have a list called 'tasks'"):
         list(Client(server.url).pages("/api/tasks", "tasks", size=2))
 
 
-def test_a_proxy_is_not_asked_for_what_is_on_this_machine(legacy, monkeypatch):
+def test_no_proxy_is_used_for_this_machine(legacy, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    with serving(Saying((200, 1))) as server:
+    with serve(Prepared((200, 1))) as server:
         assert Client(server.url).get("/a") == 1
 
 
-def test_a_proxy_is_asked_for_another_machine(legacy, monkeypatch):
-    with serving(Saying((200, 1))) as proxy:
+def test_a_proxy_is_used_for_another_machine(legacy, monkeypatch):
+    with serve(Prepared((200, 1))) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "")
         assert Client("http://studio.invalid").get("/a") == 1
 
 
-def test_a_proxy_that_cannot_be_used_is_said_clearly(monkeypatch):
+def test_a_proxy_that_cannot_be_used_gives_a_clear_error(monkeypatch):
     monkeypatch.setenv("all_proxy", "gopher://anna:secret@127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(ConfigurationError, match="the proxy named in the environment cannot be used") as failed:
@@ -311,7 +311,7 @@ def test_a_proxy_that_cannot_be_used_is_said_clearly(monkeypatch):
     assert "secret" not in str(failed.value)
 
 
-def test_a_host_name_that_cannot_exist_is_said_clearly(legacy, monkeypatch):
+def test_a_host_name_that_cannot_exist_gives_a_clear_error(legacy, monkeypatch):
     for variable in ("http_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(OracleError, match="cannot be reached"):
@@ -320,14 +320,14 @@ def test_a_host_name_that_cannot_exist_is_said_clearly(legacy, monkeypatch):
 
 def test_each_request_has_a_connection_of_its_own(legacy):
     """On a shared one, Label Studio's own server delays each answer by 40 ms."""
-    with serving(Saying(*[(200, n) for n in range(3)])) as server:
+    with serve(Prepared(*[(200, n) for n in range(3)])) as server:
         client = Client(server.url)
         assert [client.get("/a"), client.post("/a", {}), client.get("/a")] == [0, 1, 2]
     assert server.connections == 3
 
 
-def test_a_session_that_the_server_opens_is_not_joined(legacy):
-    with serving(Saying((200, 1), (200, 2), **{"Set-Cookie": "sessionid=abc; Path=/"})) as server:
+def test_session_cookies_are_not_sent_back(legacy):
+    with serve(Prepared((200, 1), (200, 2), **{"Set-Cookie": "sessionid=abc; Path=/"})) as server:
         client = Client(server.url)
         client.get("/a")
         client.get("/a")
@@ -339,7 +339,7 @@ def test_a_file_arrives_byte_for_byte_even_if_it_is_sent_twice(monkeypatch, toke
     monkeypatch.setenv(TOKEN, token)
     content = bytes(range(256)) * 1000 + b"\r\n--"
     again = [(200, {"access": "a"}), (401, {}), (200, {"access": "b"})] if token == PERSONAL else []
-    with serving(Saying(*again, (201, {"file_upload_ids": [1]}))) as server:
+    with serve(Prepared(*again, (201, {"file_upload_ids": [1]}))) as server:
         Client(server.url).upload("/api/projects/7/import", "image.png", content, commit_to_project="false")
     uploads = [asked for asked in server.asked if asked["path"] == "/api/projects/7/import"]
     assert all(asked["query"] == {"commit_to_project": "false"} for asked in uploads)

@@ -18,7 +18,7 @@ SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 IMAGE = '<Image name="img" value="$picture"/>'
 
 
-def config(*controls):
+def config_of(*controls):
     return f"<View>{IMAGE}{''.join(controls)}</View>"
 
 
@@ -28,15 +28,15 @@ def control(*labels, tag="BitmaskLabels", to="img", name="drawn"):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_interface_of_ours_offers_every_class_but_the_background(kind):
-    made = interface(SPEC, kind)
-    assert tags_of(made, SPEC, kind) == Tags("label", "image", "image")
-    view = ElementTree.fromstring(made)
+def test_a_new_interface_offers_every_class_except_the_background(kind):
+    config = interface(SPEC, kind)
+    assert tags_of(config, SPEC, kind) == Tags("label", "image", "image")
+    view = ElementTree.fromstring(config)
     assert [label.get("value") for label in view.find(TAGS[kind])] == ["lesion", "hair", "ignored"]
     assert len({label.get("background") for label in view.iter("Label")}) == 3
 
 
-def test_a_class_has_the_same_colour_in_the_tool_in_pre_labels_and_on_overlays():
+def test_a_class_has_the_same_colour_in_label_studio_in_pre_labels_and_on_overlays():
     view = ElementTree.fromstring(interface(SPEC, "bitmask"))
     offered = {label.get("value"): label.get("background") for label in view.iter("Label")}
     prelabel = Image.open(BytesIO(coloured(np.array([[1, 2, 255]], np.uint8), SPEC))).convert("RGB")
@@ -48,24 +48,24 @@ def test_a_class_has_the_same_colour_in_the_tool_in_pre_labels_and_on_overlays()
 
 
 @given(st.lists(st.text("ab<>&\"' äß", min_size=1), min_size=2, max_size=5, unique=True))
-def test_any_names_can_be_offered(classes):
+def test_class_names_can_have_any_characters(classes):
     spec = LabelSpec(tuple(classes))
     assert tags_of(interface(spec, "brush"), spec, "brush") == Tags("label", "image", "image")
 
 
-def test_an_interface_of_a_person_is_taken_if_it_offers_the_classes():
-    own = config(control("nothing", name="a"), control("hair", "lesion", "ignored", "ruler", name="b"))
+def test_an_existing_interface_is_used_if_it_offers_the_classes():
+    own = config_of(control("nothing", name="a"), control("hair", "lesion", "ignored", "ruler", name="b"))
     assert tags_of(own, SPEC, "bitmask") == Tags("b", "img", "picture")
 
 
 @pytest.mark.parametrize(
     "own",
     [
-        config(),
-        config(control("lesion", "hair")),
-        config(control("lesion", "hair", "ignored", tag="BrushLabels")),
-        config(control("lesion", "hair", "ignored", to="elsewhere")),
-        config(control("lesion", "hair", "ignored")).replace("$picture", "picture.png"),
+        config_of(),
+        config_of(control("lesion", "hair")),
+        config_of(control("lesion", "hair", "ignored", tag="BrushLabels")),
+        config_of(control("lesion", "hair", "ignored", to="elsewhere")),
+        config_of(control("lesion", "hair", "ignored")).replace("$picture", "picture.png"),
     ],
 )
 def test_an_interface_that_does_not_offer_the_classes_is_refused(own):
@@ -73,6 +73,6 @@ def test_an_interface_that_does_not_offer_the_classes_is_refused(own):
         tags_of(own, SPEC, "bitmask")
 
 
-def test_an_interface_that_is_no_xml_is_refused():
-    with pytest.raises(ConfigurationError, match="no XML"):
+def test_an_interface_that_is_not_xml_is_refused():
+    with pytest.raises(ConfigurationError, match="must be XML"):
         tags_of("<View>", SPEC, "bitmask")

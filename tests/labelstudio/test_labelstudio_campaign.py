@@ -1,4 +1,4 @@
-"""A campaign in Label Studio from the command line: ask, label, tell, and once more with pre-labels."""
+"""A campaign in Label Studio from the command line: ask, label, tell, reject and withdraw."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from commandline import alkit
 from fake import Fake
 from PIL import Image
-from replay import serving
+from replay import serve
 
 from alkit import Experiment, LabelSpec, synthetic
 from alkit.labelstudio.client import TOKEN
@@ -29,32 +29,32 @@ def masks(tmp_path, monkeypatch):
     return {f"case {number:02}": mask for number, mask in enumerate(masks)}
 
 
-def test_a_campaign_goes_through_label_studio_and_comes_back(masks, tmp_path, capfd):
-    with serving(Fake()) as fake:
+def test_a_campaign_sends_queries_to_label_studio_and_reads_the_answers(masks, tmp_path, capfd):
+    with serve(Fake()) as fake:
         there = ["--to", "label-studio", "--url", fake.url, "--project", "Moles"]
         assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0
         assert alkit("ask", "c.db", "-n", "4", *there) == 0
-        assert alkit("ask", "c.db") == 0, "the place is remembered, and nobody is asked twice"
+        assert alkit("ask", "c.db") == 0, "the project is remembered, and no query is sent twice"
         assert [len(fake.tasks), len(fake.projects)] == [4, 1]
-        first, second, skipped, turned = fake.tasks
+        first, second, skipped, rotated = fake.tasks
         for task in (first, second):
             fake.annotate(task["id"], regions_of(masks[task["data"]["alkit_id"]], SPEC, "bitmask"))
         fake.annotate(skipped["id"], [], was_cancelled=True)
         wrong = regions_of(np.ones((24, 24), np.uint8), SPEC, "bitmask")
-        fake.annotate(turned["id"], [{**wrong[0], "image_rotation": 90}])
+        fake.annotate(rotated["id"], [{**wrong[0], "image_rotation": 90}])
 
         capfd.readouterr()
         code = alkit("tell", "c.db", "--from", "label-studio")
         said = "".join(capfd.readouterr())
-        assert "turned" in said, (code, said)
+        assert "rotated" in said, (code, said)
         experiment = Experiment.open("c.db")
         kinds = {one.query.id: [answer.kind for answer in one.answers] for one in experiment.standings()}
         del experiment
         assert [kinds[task["data"]["alkit_id"]] for task in fake.tasks[:3]] == [["label"], ["label"], ["skip"]]
-        assert "was not taken: " in turned["data"]["alkit_note"]
+        assert "was not accepted: " in rotated["data"]["alkit_note"]
 
-        mended = regions_of(masks[turned["data"]["alkit_id"]], SPEC, "bitmask")
-        turned["annotations"][0] |= {"result": mended, "updated_at": "2026-02-01T00:00:00Z"}
+        corrected = regions_of(masks[rotated["data"]["alkit_id"]], SPEC, "bitmask")
+        rotated["annotations"][0] |= {"result": corrected, "updated_at": "2026-02-01T00:00:00Z"}
         assert alkit("tell", "c.db", "--from", "label-studio") == 0
         assert alkit("tell", "c.db", "--from", "label-studio") == 0
         assert [task["data"]["alkit_note"] for task in fake.tasks] == [""] * 4
@@ -62,14 +62,14 @@ def test_a_campaign_goes_through_label_studio_and_comes_back(masks, tmp_path, ca
         assert alkit("reject", "c.db", first["data"]["alkit_query"], "--reason", "the border is missing") == 0
         assert alkit("tell", "c.db") == 0
         assert "sent back: the border is missing" in first["data"]["alkit_note"]
-        first["annotations"][0] |= {"result": mended, "updated_at": "2026-02-01T00:00:00Z"}
+        first["annotations"][0] |= {"result": corrected, "updated_at": "2026-02-01T00:00:00Z"}
         assert alkit("tell", "c.db") == 0
         assert first["data"]["alkit_note"] == ""
 
         assert alkit("ask", "c.db", "-n", "2", *there) == 0
         assert len(fake.tasks) == 6
         assert alkit("withdraw", "c.db") == 0
-        assert ["No longer asked for" in task["data"]["alkit_note"] for task in fake.tasks] == [False] * 4 + [True] * 2
+        assert ["was withdrawn" in task["data"]["alkit_note"] for task in fake.tasks] == [False] * 4 + [True] * 2
         assert "Nobody is told" not in capfd.readouterr().err
 
         assert alkit("start", "d.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0

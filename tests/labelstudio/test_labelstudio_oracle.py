@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake import Fake
 from PIL import Image
-from replay import Playing, recorded, serving
+from replay import Playing, exchanges_of, serve
 
 import alkit
 from alkit import ConfigurationError, DataError, Invalid, LabelError, LabelSpec, LabelStudioOracle, OracleError, Query
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def fake():
-    with serving(Fake()) as fake:
+    with serve(Fake()) as fake:
         yield fake
 
 
@@ -56,8 +56,8 @@ def mask(*pixels):
     return drawn
 
 
-def answered(fake, folder, result=(), **facts):
-    """Return the one answer that comes of one annotation."""
+def answer_of(fake, folder, result=(), **facts):
+    """Return the answer that one annotation becomes."""
     one = oracle(fake, folder)
     one.ask(QUERIES[:1])
     fake.annotate(1, list(result), **facts)
@@ -65,7 +65,7 @@ def answered(fake, folder, result=(), **facts):
     return answer
 
 
-# What a real server said, as the live test wrote it down.
+# Exchanges with a real server, which the live test recorded.
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def moles(tmp_path):
     return tmp_path
 
 
-def test_asking_makes_a_project_files_and_tasks_on_a_real_server(moles):
-    with serving(Playing(recorded("ask"))) as server:
+def test_ask_creates_a_project_files_and_tasks_on_a_real_server(moles):
+    with serve(Playing(exchanges_of("ask"))) as server:
         oracle(server, moles, prelabels={"mole-0": np.eye(*LIVE_SIZE, dtype=np.uint8)}, model_version="round-0").ask(
             LIVE
         )
@@ -95,7 +95,7 @@ def test_asking_makes_a_project_files_and_tasks_on_a_real_server(moles):
 
 
 def test_asking_a_real_server_again_changes_nothing(moles):
-    with serving(Playing(recorded("ask again"))) as server:
+    with serve(Playing(exchanges_of("ask again"))) as server:
         oracle(server, moles, prelabels={"mole-0": np.eye(*LIVE_SIZE, dtype=np.uint8)}, model_version="round-0").ask(
             LIVE
         )
@@ -103,16 +103,16 @@ def test_asking_a_real_server_again_changes_nothing(moles):
     assert {asked["method"] for asked in server.asked} == {"GET"}
 
 
-def test_a_real_server_where_nobody_has_labelled_yet_gives_no_answer():
-    with serving(Playing(recorded("open"))) as server:
+def test_a_real_server_without_labels_gives_no_answers():
+    with serve(Playing(exchanges_of("open"))) as server:
         assert list(oracle(server).poll()) == []
 
 
-def test_what_was_drawn_and_skipped_in_a_browser_is_read():
-    with serving(Playing(recorded("answered"))) as server:
+def test_masks_and_skips_from_a_browser_are_read():
+    with serve(Playing(exchanges_of("answered"))) as server:
         answers = {answer.id: answer for answer in oracle(server).poll()}
-    tasks = recorded("answered")[-1]["answer"]["tasks"]
-    assert any(task["drafts"] for task in tasks if task["data"]["alkit_id"] == "mole-3"), "a draft, and no answer"
+    tasks = exchanges_of("answered")[-1]["answer"]["tasks"]
+    assert any(task["drafts"] for task in tasks if task["data"]["alkit_id"] == "mole-3"), "a draft, not an answer"
     assert set(answers) == {"mole-0", "mole-1", "mole-2"}
     assert answers["mole-1"].label == Skip()
     for task in tasks:
@@ -132,11 +132,11 @@ def nanoseconds(text):
 
 
 def test_a_correction_in_a_browser_is_a_later_revision_of_the_same_annotator():
-    exchanges = recorded("corrected")
+    exchanges = exchanges_of("corrected")
     rule = json.loads(exchanges[-1]["query"]["query"])["filters"]["items"][0]
-    with serving(Playing(exchanges)) as server:
+    with serve(Playing(exchanges)) as server:
         (revised,) = oracle(server, since=datetime.fromisoformat(rule["value"])).poll()
-    with serving(Playing(recorded("answered"))) as server:
+    with serve(Playing(exchanges_of("answered"))) as server:
         before = {answer.id: answer for answer in oracle(server).poll()}["mole-2"]
     assert (revised.id, revised.annotator) == (before.id, before.annotator)
     assert revised.revision > before.revision
@@ -145,8 +145,8 @@ def test_a_correction_in_a_browser_is_a_later_revision_of_the_same_annotator():
 
 
 @pytest.mark.parametrize("control", ["bitmask", "brush", "polygon"])
-def test_regions_of_every_kind_are_read_as_a_real_server_keeps_them(control):
-    with serving(Playing(recorded(control))) as server:
+def test_regions_of_every_kind_are_read_as_a_real_server_stores_them(control):
+    with serve(Playing(exchanges_of(control))) as server:
         answers = list(LabelStudioOracle(server.url, f"Moles {control}", classes=CLASSES).poll())
     copied, submitted, skipped, empty, turned = sorted(answers, key=lambda answer: (answer.id, answer.revision))
     rows, columns = np.mgrid[:224, :256]
@@ -162,15 +162,15 @@ def test_regions_of_every_kind_are_read_as_a_real_server_keeps_them(control):
     assert isinstance(turned.label, Invalid)
 
 
-def test_a_reason_is_written_over_the_task_on_a_real_server():
-    with serving(Playing(recorded("refused"))) as server:
+def test_a_reason_is_written_above_the_image_on_a_real_server():
+    with serve(Playing(exchanges_of("refused"))) as server:
         one = oracle(server)
         answers = {answer.id: answer for answer in one.poll()}
         one.refused(answers["mole-2"], "it holds no lesion")
     assert server.left == []
     data = server.asked[-1]["body"]["data"]
     assert data["alkit_note"].startswith("The answer of 20")
-    assert data["alkit_note"].endswith(" UTC by user-1 was not taken: it holds no lesion")
+    assert data["alkit_note"].endswith(" UTC by user-1 was not accepted: it holds no lesion")
     assert data["image"].startswith("/data/upload/"), "and the rest of the task stays"
 
 
@@ -185,7 +185,7 @@ def test_queries_handed_over_twice_are_asked_once(fake, folder):
     assert len(fake.projects) == 1
 
 
-def test_tasks_are_made_in_rank_order_with_what_they_stand_for_and_their_size(fake, folder):
+def test_tasks_are_created_in_rank_order_with_what_they_stand_for_and_their_size(fake, folder):
     oracle(fake, folder).ask(QUERIES[::-1])
     assert [task["data"]["alkit_query"] for task in fake.tasks] == [query.key for query in QUERIES]
     first = fake.tasks[0]["data"]
@@ -197,7 +197,7 @@ def test_tasks_are_made_in_rank_order_with_what_they_stand_for_and_their_size(fa
 @pytest.mark.parametrize(
     "step", [("POST", "projects/"), ("POST", "commit"), ("GET", "file-upload/"), ("POST", "return")]
 )
-def test_asking_goes_on_where_it_broke_off(fake, folder, step, late):
+def test_ask_continues_after_a_failure(fake, folder, step, late):
     fake.failing, fake.late = {step: 1}, late
     with pytest.raises(OracleError, match="500 out of order"):
         oracle(fake, folder).ask(QUERIES)
@@ -207,7 +207,7 @@ def test_asking_goes_on_where_it_broke_off(fake, folder, step, late):
     assert len(fake.projects) == 1
 
 
-def test_more_queries_than_go_into_one_request_are_all_asked(fake, tmp_path, monkeypatch):
+def test_queries_that_do_not_fit_into_one_request_are_all_asked(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(labelstudio, "BATCH", 4)
     monkeypatch.setattr(labelstudio, "PAGE", 3)
     for n in range(10):
@@ -221,18 +221,18 @@ def test_more_queries_than_go_into_one_request_are_all_asked(fake, tmp_path, mon
     assert [answer.id for answer in oracle(fake).poll()] == [query.id for query in queries]
 
 
-def test_asking_nothing_makes_nothing(fake, folder):
+def test_asking_no_query_sends_no_request(fake, folder):
     oracle(fake, folder).ask([])
     assert fake.asked == []
 
 
-def test_several_annotators_are_wanted_of_the_project(fake, folder):
+def test_the_project_asks_for_several_annotators(fake, folder):
     oracle(fake, folder).ask(QUERIES)
     assert fake.projects[1]["maximum_annotations"] == 1
     oracle(fake, folder).ask([Query("ward/3", 1, 0, (SIZE,), wanted=3)])
     assert fake.projects[1]["maximum_annotations"] == 3
     oracle(fake, folder).ask(QUERIES)
-    assert fake.projects[1]["maximum_annotations"] == 3, "what was raised is not lowered"
+    assert fake.projects[1]["maximum_annotations"] == 3, "the number is never lowered"
 
 
 def test_later_prelabels_are_shown_under_their_own_name(fake, folder):
@@ -257,14 +257,14 @@ def test_a_project_with_tasks_keeps_its_interface_or_is_refused(fake, folder):
     assert (region["from_name"], region["to_name"]) == ("b", "img")
 
 
-def test_a_project_without_tasks_gets_the_interface_it_lacks(fake, folder):
+def test_a_project_without_tasks_gets_the_missing_interface(fake, folder):
     fake.project(title="Moles", label_config="<View></View>")
     oracle(fake, folder).ask(QUERIES)
     assert "BitmaskLabels" in fake.projects[1]["label_config"]
     assert len(fake.tasks) == 3
 
 
-def test_a_project_is_found_by_number_too(fake, folder):
+def test_a_project_can_be_given_by_number(fake, folder):
     fake.project(title="other", label_config="<View></View>")
     LabelStudioOracle(fake.url, 1, classes=CLASSES, images=alkit.ImagePool(folder, size=4)).ask(QUERIES)
     assert len(fake.tasks) == 3
@@ -272,12 +272,14 @@ def test_a_project_is_found_by_number_too(fake, folder):
         list(LabelStudioOracle(fake.url, 2, classes=CLASSES).poll())
 
 
-def test_a_title_is_taken_whole_and_must_name_one_project(fake, folder):
+def test_a_title_must_match_exactly_one_project(fake, folder):
     fake.project(title="Moles of Anna", label_config="<View></View>")
     oracle(fake, folder).ask(QUERIES)
     assert [project["title"] for project in fake.projects.values()] == ["Moles of Anna", "Moles"]
     fake.project(title="Moles", label_config="<View></View>")
-    with pytest.raises(OracleError, match=r"2 projects called 'Moles': got numbers 2, 3. Try: give the number"):
+    with pytest.raises(
+        OracleError, match=r"2 projects have the title 'Moles': got the numbers 2, 3. Try: give the number"
+    ):
         oracle(fake, folder).ask(QUERIES)
 
 
@@ -287,7 +289,7 @@ def test_a_project_of_another_campaign_is_refused(fake, folder):
         oracle(fake, folder).ask([Query("ward 0", 0, 0, (SIZE,))])
 
 
-def test_tasks_that_are_not_ours_are_ignored(fake, folder):
+def test_tasks_without_our_keys_are_ignored(fake, folder):
     oracle(fake, folder).ask(QUERIES[:1])
     for data in ({"image": "x"}, {"alkit_id": "ward/1"}, {"alkit_query": "q", "alkit_id": 3}, None, []):
         task = fake.task(1, data=data)
@@ -295,14 +297,14 @@ def test_tasks_that_are_not_ours_are_ignored(fake, folder):
     assert list(oracle(fake).poll()) == []
 
 
-def test_drafts_and_predictions_are_no_answers(fake, folder):
+def test_drafts_and_predictions_are_not_answers(fake, folder):
     oracle(fake, folder, prelabels={"ward/0": mask((0, 0))}).ask(QUERIES)
     fake.tasks[1]["drafts"] = [{"result": regions_of(mask((0, 0)), SPEC, "bitmask"), "user": "anna@example.org"}]
     assert list(oracle(fake).poll()) == []
 
 
-def test_what_was_submitted_comes_with_who_when_and_how_long(fake, folder):
-    answer = answered(fake, folder, regions_of(mask((2, 3)), SPEC, "bitmask"))
+def test_an_answer_states_its_annotator_revision_and_duration(fake, folder):
+    answer = answer_of(fake, folder, regions_of(mask((2, 3)), SPEC, "bitmask"))
     np.testing.assert_array_equal(answer.label, mask((2, 3)))
     assert (answer.id, answer.annotator, answer.seconds) == ("ward/0", "user-1", 7.5)
     assert answer.revision == nanoseconds("2026-01-02T03:04:05.000006Z")
@@ -310,25 +312,25 @@ def test_what_was_submitted_comes_with_who_when_and_how_long(fake, folder):
 
 
 def test_an_empty_annotation_is_a_mask_of_the_image_s_size_without_a_lesion(fake, folder):
-    answer = answered(fake, folder, [])
+    answer = answer_of(fake, folder, [])
     np.testing.assert_array_equal(answer.label, mask())
 
 
 def test_an_annotation_copied_in_bulk_is_not_confirmed(fake, folder):
     regions = regions_of(mask((2, 3)), SPEC, "bitmask")
-    assert not answered(fake, folder, regions, lead_time=None).confirmed
+    assert not answer_of(fake, folder, regions, lead_time=None).confirmed
 
 
-def test_one_marked_as_copied_in_bulk_is_not_confirmed_even_with_a_time(fake, folder):
-    assert not answered(fake, folder, [], bulk_created=True).confirmed
+def test_an_annotation_marked_as_copied_in_bulk_is_not_confirmed_even_with_a_duration(fake, folder):
+    assert not answer_of(fake, folder, [], bulk_created=True).confirmed
 
 
 @pytest.mark.parametrize("time", [-1, float("nan"), float("inf"), "12", None])
-def test_a_time_that_cannot_be_is_unknown(fake, folder, time):
-    assert answered(fake, folder, [], lead_time=time).seconds is None
+def test_an_impossible_duration_is_unknown(fake, folder, time):
+    assert answer_of(fake, folder, [], lead_time=time).seconds is None
 
 
-def test_a_skip_is_a_skip_whatever_was_drawn_and_both_are_passed_on(fake, folder):
+def test_a_skip_with_regions_is_a_skip_and_earlier_answers_are_yielded_too(fake, folder):
     one = oracle(fake, folder)
     one.ask(QUERIES[:1])
     fake.annotate(1, regions_of(mask((0, 0)), SPEC, "brush"))
@@ -338,11 +340,11 @@ def test_a_skip_is_a_skip_whatever_was_drawn_and_both_are_passed_on(fake, folder
     assert skip.revision > label.revision
 
 
-def test_what_cannot_be_read_is_invalid_with_the_reason(fake, folder):
+def test_an_unreadable_annotation_is_invalid_with_the_reason(fake, folder):
     regions = regions_of(mask((0, 0)), SPEC, "bitmask")
-    answer = answered(fake, folder, [{**regions[0], "image_rotation": 90}])
+    answer = answer_of(fake, folder, [{**regions[0], "image_rotation": 90}])
     assert isinstance(answer.label, Invalid)
-    assert answer.label.reason.startswith("the image was turned while it was labelled: got by 90 degrees")
+    assert answer.label.reason.startswith("the image was rotated while it was labelled: got 90 degrees")
 
 
 def test_a_task_that_lost_its_size_makes_its_empty_answer_invalid(fake, folder):
@@ -350,35 +352,35 @@ def test_a_task_that_lost_its_size_makes_its_empty_answer_invalid(fake, folder):
     del fake.tasks[0]["data"]["alkit_size"]
     fake.annotate(1, [])
     (answer,) = oracle(fake).poll()
-    assert "does not say its image's size any more" in answer.label.reason
+    assert "must state the size of its image" in answer.label.reason
 
 
 @pytest.mark.parametrize(
     ("by", "name"), [(2, "user-2"), ({"id": 1, "email": "anna@example.org"}, "user-1"), (None, "")]
 )
-def test_an_annotator_goes_by_a_number_that_everybody_sees(fake, folder, by, name):
-    assert answered(fake, folder, [], completed_by=by).annotator == name
+def test_an_annotator_is_named_by_a_number_that_everybody_sees(fake, folder, by, name):
+    assert answer_of(fake, folder, [], completed_by=by).annotator == name
     assert not any("users" in asked["path"] for asked in fake.asked)
 
 
 def test_an_annotation_without_a_time_is_an_error(fake, folder):
-    with pytest.raises(OracleError, match="does not say when it was made"):
-        answered(fake, folder, [], updated_at=None)
+    with pytest.raises(OracleError, match="must state when it was last changed"):
+        answer_of(fake, folder, [], updated_at=None)
 
 
-def test_no_project_is_said_and_none_is_made_by_polling(fake):
-    with pytest.raises(OracleError, match=r"there is no project 'Moles'.* Try: ask makes it"):
+def test_poll_reports_a_missing_project_and_creates_none(fake):
+    with pytest.raises(OracleError, match=r"has no project 'Moles'.* Try: ask creates it"):
         list(oracle(fake).poll())
     assert fake.projects == {}
 
 
-def turned(*pixels):
-    """Return regions that cannot be read."""
+def rotated(*pixels):
+    """Return regions of a rotated image, which cannot be read."""
     return [{**region, "image_rotation": 90} for region in regions_of(mask(*pixels), SPEC, "bitmask")]
 
 
 def tell(one):
-    """Refuse what cannot be read, as an experiment does."""
+    """Refuse invalid answers, as an experiment does."""
     for answer in one.poll():
         if isinstance(answer.label, Invalid):
             one.refused(answer, answer.label.reason)
@@ -388,14 +390,14 @@ def patches(fake):
     return sum(asked["method"] == "PATCH" for asked in fake.asked)
 
 
-def test_each_reason_is_written_once_and_goes_when_its_answer_is_corrected(fake, folder):
+def test_each_reason_is_written_once_and_removed_when_its_answer_is_corrected(fake, folder):
     oracle(fake, folder).ask(QUERIES)
-    fake.annotate(2, turned((0, 0)), completed_by=1)
-    fake.annotate(2, turned((1, 1)), completed_by=2, updated_at="2026-01-03T00:00:00Z")
+    fake.annotate(2, rotated((0, 0)), completed_by=1)
+    fake.annotate(2, rotated((1, 1)), completed_by=2, updated_at="2026-01-03T00:00:00Z")
     tell(oracle(fake))
     first, second = fake.tasks[1]["data"]["alkit_note"].splitlines()
-    assert first.startswith("The answer of 2026-01-02 03:04:05 UTC by user-1 was not taken: the image was turned")
-    assert second.startswith("The answer of 2026-01-03 00:00:00 UTC by user-2 was not taken: the image was turned")
+    assert first.startswith("The answer of 2026-01-02 03:04:05 UTC by user-1 was not accepted: the image was rotated")
+    assert second.startswith("The answer of 2026-01-03 00:00:00 UTC by user-2 was not accepted: the image was rotated")
     assert [task["data"]["alkit_note"] for task in (fake.tasks[0], fake.tasks[2])] == ["", ""]
     before = patches(fake)
     tell(oracle(fake))
@@ -409,10 +411,10 @@ def test_each_reason_is_written_once_and_goes_when_its_answer_is_corrected(fake,
     assert fake.tasks[1]["data"]["alkit_note"] == ""
 
 
-def test_the_tasks_are_listed_once_however_many_answers_are_refused(fake, folder):
+def test_tasks_are_listed_once_for_any_number_of_refused_answers(fake, folder):
     oracle(fake, folder).ask(QUERIES)
     for n in range(3):
-        fake.annotate(n + 1, turned((0, 0)))
+        fake.annotate(n + 1, rotated((0, 0)))
     fake.asked.clear()
     tell(oracle(fake))
     assert sum(asked["path"] == "/api/tasks" for asked in fake.asked) == 1
@@ -429,13 +431,13 @@ def test_a_reason_that_cannot_be_written_is_logged(fake, folder, caplog):
     assert "too large" in caplog.text
 
 
-def test_what_was_withdrawn_says_so_until_somebody_answers_and_after(fake, folder):
+def test_a_withdrawn_query_keeps_its_note_before_and_after_an_answer(fake, folder):
     oracle(fake, folder).ask(QUERIES)
     oracle(fake).cancelled(QUERIES[:1])
     oracle(fake).cancelled(QUERIES[:1])
     assert [task["data"]["alkit_note"] for task in fake.tasks] == [labelstudio.WITHDRAWN, "", ""]
     assert patches(fake) == 1
-    fake.annotate(1, turned((0, 0)))
+    fake.annotate(1, rotated((0, 0)))
     tell(oracle(fake))
     assert len(fake.tasks[0]["data"]["alkit_note"].splitlines()) == 2
 
@@ -452,13 +454,13 @@ def test_a_project_that_another_campaign_uses_is_refused(fake, folder):
     assert list(oracle(fake).poll()) == []
 
 
-def test_images_are_sent_as_their_files_are_and_others_as_the_model_sees_them(folder):
+def test_images_with_files_are_sent_unchanged_and_others_at_the_working_size(folder):
     pool = alkit.ImagePool(folder, size=4)
     content = (folder / "ward" / "0.png").read_bytes()
     for images in (pool, pool.subset(pool.ids)):
-        assert labelstudio._shown(images, "ward/0") == (content, ".png")
+        assert labelstudio._browser_image(images, "ward/0") == (content, ".png")
     arrays = alkit.ArrayPool(np.full((1, 6, 8), 7, np.uint8))
-    content, suffix = labelstudio._shown(arrays, "0000")
+    content, suffix = labelstudio._browser_image(arrays, "0000")
     (folder / "shown").write_bytes(content)
     assert (np.asarray(Image.open(folder / "shown")) == 7).all()
     assert suffix == ".png"
@@ -470,7 +472,7 @@ def test_images_a_browser_cannot_show_are_sent_as_png(tmp_path):
     Image.fromarray(deep.astype(np.uint8)).save(tmp_path / "gray.tif")
     shown = {}
     for id in ("deep", "gray"):
-        content, suffix = labelstudio._shown(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
+        content, suffix = labelstudio._browser_image(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
         assert suffix == ".png"
         (tmp_path / "shown").write_bytes(content)
         shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
@@ -478,8 +480,8 @@ def test_images_a_browser_cannot_show_are_sent_as_png(tmp_path):
     assert (shown["deep"].shape, shown["deep"].min(), shown["deep"].max()) == (SIZE, 0, 255)
 
 
-def test_images_that_are_not_there_are_named(fake, folder):
-    with pytest.raises(ConfigurationError, match="no pool to take the images from"):
+def test_missing_images_are_named(fake, folder):
+    with pytest.raises(ConfigurationError, match="images must be a pool: got None"):
         oracle(fake).ask(QUERIES)
     with pytest.raises(DataError, match="no such image in the pool: got 'ward/9'"):
         oracle(fake, folder).ask([Query("ward/9", 0, 0, (SIZE,))])
@@ -491,7 +493,7 @@ def test_images_that_are_not_there_are_named(fake, folder):
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.full(SIZE, 9, np.uint8)])
-def test_a_prelabel_that_is_no_mask_of_the_original_size_is_refused(fake, folder, wrong):
+def test_a_prelabel_of_another_size_or_with_unknown_classes_is_refused(fake, folder, wrong):
     with pytest.raises(LabelError, match="ward/0"):
         oracle(fake, folder, prelabels={"ward/0": wrong}).ask(QUERIES)
 
@@ -499,24 +501,24 @@ def test_a_prelabel_that_is_no_mask_of_the_original_size_is_refused(fake, folder
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"control": "lasso"}, "no such control: got 'lasso', expected bitmask or brush or polygon"),
-        ({"project": "ab"}, "no project's title"),
-        ({"project": 1.5}, "by its title or number"),
-        ({"project": True}, "by its title or number"),
+        ({"control": "lasso"}, "control must be bitmask or brush or polygon: got 'lasso'"),
+        ({"project": "ab"}, "must have 3 to 50 characters"),
+        ({"project": 1.5}, "must be a title or a number"),
+        ({"project": True}, "must be a title or a number"),
         ({"classes": ("skin",)}, "cannot be told apart"),
         ({"classes": "skin"}, "one string"),
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
         ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "a class is called 'ignored'"),
-        ({"since": datetime(2026, 1, 1)}, "without a time zone"),
+        ({"since": datetime(2026, 1, 1)}, "since must have a time zone"),
         ({"url": "studio"}, "url must be an http or https address"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(arguments, message):
+def test_unusable_arguments_are_refused_at_once(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         LabelStudioOracle(**{"url": "http://127.0.0.1:9", "project": "Moles", "classes": CLASSES, **arguments})
 
 
-def test_no_token_is_in_an_oracle_its_pickle_or_what_it_sends(fake, folder, caplog):
+def test_no_token_is_in_an_oracle_its_pickle_or_its_requests_apart_from_the_header(fake, folder, caplog):
     one = oracle(fake, folder, prelabels={"ward/0": mask((0, 0))})
     one.ask(QUERIES)
     assert SECRET not in repr(one) + repr(vars(one)) + caplog.text
@@ -541,5 +543,5 @@ def test_no_token_is_in_the_record_of_a_campaign(fake, folder, tmp_path, world):
         assert file.is_dir() or SECRET.encode() not in file.read_bytes(), file
 
 
-def test_the_oracle_is_one():
+def test_the_oracle_satisfies_the_protocol():
     assert isinstance(LabelStudioOracle("http://127.0.0.1:9", "Moles", classes=CLASSES), alkit.Oracle)

@@ -1,7 +1,7 @@
-"""Label Studio as it is: a server of its own on loopback, and a browser in which somebody draws, skips and corrects.
+"""Tests with a real Label Studio server on loopback, and a browser in which an annotator draws, skips and corrects.
 
-``make label-studio`` installs what is needed and runs this. With ``ALKIT_KEEP=1`` it also writes the screenshots into
-``docs/figures`` and the exchanges that the other tests play back.
+``make label-studio`` installs both and runs these tests. With ``ALKIT_KEEP=1`` they also write the screenshots to
+``docs/figures`` and record the exchanges that the other tests play back.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from replay import Recording, serving
-from server import running
+from replay import Recording, serve
+from server import run_server
 
 import alkit
 from alkit import LabelStudioOracle, Query
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.live
 def server(tmp_path_factory):
     if not (PROGRAMS / "label-studio").is_file():
         pytest.fail("Label Studio is not installed: run `make label-studio`")
-    with running(PROGRAMS / "label-studio", tmp_path_factory.mktemp("label-studio")) as server:
+    with run_server(PROGRAMS / "label-studio", tmp_path_factory.mktemp("label-studio")) as server:
         yield server
 
 
@@ -46,7 +46,7 @@ def token(server, monkeypatch):
 
 @pytest.fixture(scope="module")
 def recorder(server):
-    with serving(Recording(server.url)) as recorder:
+    with serve(Recording(server.url)) as recorder:
         yield recorder
         if KEEP:
             recorder.save([server.token, server.password])
@@ -60,7 +60,7 @@ def images(tmp_path_factory):
         gray = images[row, 0, 16:240].astype(float)
         colour = np.stack([np.clip(gray * share + base, 0, 255) for share, base in TINT], -1)
         picture = Image.fromarray(colour.astype(np.uint8))
-        if number == 2:  # a camera held askew: the file lies on its side, and says so
+        if number == 2:  # a rotated file whose EXIF tag says so
             askew = Image.Exif()
             askew[ExifTags.Base.Orientation] = 6
             picture.transpose(Image.Transpose.ROTATE_90).save(folder / f"mole-{number}.jpg", quality=95, exif=askew)
@@ -82,7 +82,7 @@ def prelabel():
 
 
 def annotate(server, project, steps, folder):
-    """Let somebody do these steps in a browser."""
+    """Do these steps in a browser."""
     plan = {"email": server.email, "password": server.password, "project": project, "steps": steps}
     (folder / "plan.json").write_text(json.dumps({**plan, "failure": str(folder / "failure.png")}))
     done = subprocess.run(
@@ -99,11 +99,11 @@ def by_id(answers):
 
 
 def painted(annotation):
-    """Return what an annotation's bitmasks paint: the obvious way."""
+    """Return the pixels that an annotation's bitmasks paint: the obvious way."""
     return np.any([alpha_of(region["value"]["imageDataURL"]) >= 128 for region in annotation["result"]], axis=0)
 
 
-def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, recorder, images, tmp_path):
+def test_masks_skips_and_corrections_from_a_browser_arrive(server, recorder, images, tmp_path):
     shots = ROOT / "docs" / "figures" if KEEP else tmp_path
     oracle = LabelStudioOracle(
         recorder.url, "Moles", classes=SPEC, images=images, prelabels={"mole-0": prelabel()}, model_version="round-0"
@@ -134,16 +134,16 @@ def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, rec
     annotate(server, project["id"], steps, tmp_path)
     recorder.scene = "answered"
     first = by_id(oracle.poll())
-    assert set(first) == {"mole-0", "mole-1", "mole-2"}, "the draft of mole-3 is no answer"
+    assert set(first) == {"mole-0", "mole-1", "mole-2"}, "the draft of mole-3 is not an answer"
     corrected = first["mole-0"]
     (annotator,) = {answer.annotator for answer in first.values()}
     assert annotator.startswith("user-")
     assert all(answer.seconds > 0 for answer in first.values())
     assert corrected.confirmed
     assert corrected.label.shape == SIZE
-    assert (corrected.label >= prelabel()).all(), "what was in the pre-label stays"
+    assert (corrected.label >= prelabel()).all(), "the pre-label is kept"
     added = corrected.label.astype(bool) & ~prelabel().astype(bool)
-    assert added[int(0.75 * 224), int(0.66 * 256)], "and what was drawn is added"
+    assert added[int(0.75 * 224), int(0.66 * 256)], "and the drawn pixels are added"
     assert first["mole-1"].label == Skip()
     stroke = first["mole-2"].label
     assert stroke.shape == SIZE, "as a viewer shows it"
@@ -175,13 +175,13 @@ def test_what_somebody_draws_skips_and_corrects_in_a_browser_arrives(server, rec
     recorder.scene = "refused"
     oracle.refused(by_id(oracle.poll())["mole-2"], "it holds no lesion")
     note = client.get(f"/api/tasks/{tasks['mole-2']}/")["data"]["alkit_note"]
-    assert note.endswith(f"by {annotator} was not taken: it holds no lesion")
+    assert note.endswith(f"by {annotator} was not accepted: it holds no lesion")
     recorder.scene = ""
-    assert len(list(oracle.poll())) == 3, "a note changes no answer"
+    assert len(list(oracle.poll())) == 3, "a note does not change answers"
 
 
 @pytest.mark.parametrize("control", ["bitmask", "brush", "polygon"])
-def test_every_kind_of_region_goes_there_and_back_pixel_for_pixel(server, recorder, images, control):
+def test_every_kind_of_region_survives_the_server_pixel_for_pixel(server, recorder, images, control):
     mask = prelabel()
     mask[120:130, 110:140] = 0  # a hole
     oracle = LabelStudioOracle(
@@ -195,10 +195,10 @@ def test_every_kind_of_region_goes_there_and_back_pixel_for_pixel(server, record
     assert [task["data"]["alkit_query"] for task in tasks] == [query.key for query in QUERIES], "in rank order"
     (predicted,) = tasks[0]["predictions"]
 
-    # Taken over in bulk, by nobody's eye:
+    # Copied in bulk, seen by nobody:
     everything = {"selectedItems": {"all": False, "included": [tasks[0]["id"]]}, "model_version": "alkit"}
     client.post("/api/dm/actions", everything, id="predictions_to_annotations", project=project["id"])
-    # Submitted; empty; turned; skipped, and submitted after all:
+    # Submitted; empty; rotated; skipped after it was submitted:
     for task, body in (
         (tasks[1], {"result": predicted["result"], "lead_time": 4.5}),
         (tasks[2], {"result": [], "lead_time": 1}),
@@ -208,16 +208,16 @@ def test_every_kind_of_region_goes_there_and_back_pixel_for_pixel(server, record
         client.post(f"/api/tasks/{task['id']}/annotations/", body)
 
     recorder.scene = control
-    copied, submitted, skipped, empty, turned = sorted(oracle.poll(), key=lambda answer: (answer.id, answer.revision))
+    copied, submitted, skipped, empty, rotated = sorted(oracle.poll(), key=lambda answer: (answer.id, answer.revision))
     np.testing.assert_array_equal(copied.label, mask)
     assert not copied.confirmed
     np.testing.assert_array_equal(submitted.label, mask)
     assert (submitted.id, submitted.seconds, submitted.confirmed) == ("mole-1", 4.5, True)
     assert (skipped.id, skipped.label) == ("mole-1", Skip())
     assert (empty.id, empty.label.shape, empty.label.any()) == ("mole-2", SIZE, False)
-    assert turned.id == "mole-3"
-    assert isinstance(turned.label, Invalid)
-    assert "turned" in turned.label.reason
+    assert rotated.id == "mole-3"
+    assert isinstance(rotated.label, Invalid)
+    assert "rotated" in rotated.label.reason
 
 
 def test_a_personal_access_token_is_exchanged(server, monkeypatch):
@@ -229,10 +229,10 @@ def test_a_personal_access_token_is_exchanged(server, monkeypatch):
     assert client.get("/api/current-user/whoami")["email"] == server.email
 
 
-def test_a_wrong_token_a_wrong_project_and_a_stopped_server_are_said_clearly(server, monkeypatch):
+def test_a_wrong_token_a_wrong_project_and_a_stopped_server_give_clear_errors(server, monkeypatch):
     with pytest.raises(alkit.OracleError, match="found nothing for GET /api/projects/999/: got 404"):
         list(LabelStudioOracle(server.url, 999, classes=SPEC).poll())
-    with pytest.raises(alkit.OracleError, match="there is no project 'Nobody made it'"):
+    with pytest.raises(alkit.OracleError, match="has no project 'Nobody made it'"):
         list(LabelStudioOracle(server.url, "Nobody made it", classes=SPEC).poll())
     monkeypatch.setenv(TOKEN, "wrong")
     with pytest.raises(alkit.OracleError, match=f"does not accept the token in {TOKEN}: got 401"):

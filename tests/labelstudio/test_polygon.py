@@ -2,11 +2,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from alkit.labelstudio.polygon import filled, outlines
+from alkit.labelstudio.polygon import fill, outlines
 
 
 def pixel_by_pixel(polygon, size):
-    """Return the pixels whose centres a polygon winds around: the slow, obvious way."""
+    """Return the pixels whose centres lie in a polygon: the slow, obvious way."""
     inside = np.zeros(size, bool)
     for row, column in np.ndindex(size):
         x, y, winding = column + 0.5, row + 0.5, 0
@@ -19,10 +19,10 @@ def pixel_by_pixel(polygon, size):
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)))
-def test_outlines_give_back_exactly_the_pixels_they_were_drawn_around(mask):
+def test_filled_outlines_are_the_painted_pixels(mask):
     total = np.zeros(mask.shape, int)
     for outline in outlines(mask):
-        total += filled(outline, mask.shape)
+        total += fill(outline, mask.shape)
     np.testing.assert_array_equal(total, mask)
 
 
@@ -30,19 +30,19 @@ def test_a_part_with_two_holes_is_one_polygon():
     mask = np.ones((7, 9), bool)
     mask[2, 2] = mask[4:6, 5:7] = False
     (outline,) = outlines(mask)
-    np.testing.assert_array_equal(filled(outline, mask.shape), mask)
+    np.testing.assert_array_equal(fill(outline, mask.shape), mask)
 
 
-def test_nothing_painted_has_no_outline():
+def test_an_empty_mask_has_no_outlines():
     assert outlines(np.zeros((3, 3), bool)) == []
 
 
 @given(arrays(float, (7, 2), elements={"min_value": -3, "max_value": 12, "allow_nan": False}))
-def test_any_polygon_is_filled_as_one_would_by_looking_at_each_pixel(corners):
+def test_a_polygon_is_filled_as_if_each_pixel_were_checked(corners):
     polygon = [tuple(corner) for corner in corners.tolist()]
-    np.testing.assert_array_equal(filled(polygon, (8, 10)), pixel_by_pixel(polygon, (8, 10)))
+    np.testing.assert_array_equal(fill(polygon, (8, 10)), pixel_by_pixel(polygon, (8, 10)))
 
 
-def test_a_line_that_crosses_itself_is_filled_as_a_browser_does():
+def test_a_polygon_that_crosses_itself_is_filled_as_in_a_browser():
     star = [(5 + 5 * np.sin(t), 5 - 5 * np.cos(t)) for t in 2 * np.pi * np.array([0, 0.4, 0.8, 0.2, 0.6])]
-    assert filled(star, (10, 10))[5, 5]
+    assert fill(star, (10, 10))[5, 5]

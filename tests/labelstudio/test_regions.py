@@ -44,17 +44,17 @@ def png(pixels, mode):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(mask=masks)
-def test_a_mask_comes_back_pixel_for_pixel_holes_and_ignored_pixels_included(kind, mask):
+def test_regions_of_a_mask_give_the_same_mask_holes_and_ignored_pixels_included(kind, mask):
     np.testing.assert_array_equal(mask_of(regions_of(mask, SPEC, kind), SPEC, mask.shape), mask)
 
 
-def test_no_region_is_a_mask_of_the_background():
+def test_an_annotation_without_regions_is_background():
     assert mask_of([], SPEC, (2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
     assert regions_of(np.zeros((2, 3), np.uint8), SPEC, "bitmask") == []
 
 
 @pytest.mark.parametrize("kinds", [("bitmask", "brush"), ("polygon", "bitmask"), ("brush", "polygon")])
-def test_regions_of_one_label_are_united_however_they_are_drawn(kinds):
+def test_regions_of_one_label_are_united_whatever_their_kind(kinds):
     one, other = plane((0, 0), (1, 1)), plane((1, 1), (2, 2))
     drawn = [part for kind, painted in zip(kinds, (one, other), strict=True) for part in parts(painted, kind)]
     np.testing.assert_array_equal(mask_of(drawn, SPEC, SIZE), one | other)
@@ -65,22 +65,22 @@ def parts(painted, kind):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_where_classes_overlap_the_higher_id_wins_in_whatever_order_they_were_drawn(order):
+def test_the_higher_class_id_wins_in_any_order_of_drawing(order):
     drawn = [region(plane((0, 0), (0, 1)), "hair"), region(plane((0, 1), (0, 2)), "lesion")]
     assert mask_of(drawn[::order], SPEC, SIZE)[0].tolist() == [2, 2, 1, 0, 0]
 
 
-def test_what_is_ignored_wins_over_every_class():
+def test_ignored_pixels_win_over_every_class():
     drawn = [region(plane((0, 0)), "ignored"), region(plane((0, 0), (0, 1)), "hair")]
     assert mask_of(drawn, SPEC, SIZE)[0].tolist() == [255, 2, 0, 0, 0]
 
 
-def test_a_region_of_the_background_paints_over_nothing():
+def test_a_region_of_the_background_hides_no_other():
     drawn = [region(plane((0, 0)), "skin"), region(plane((0, 0), (0, 1)), "lesion")]
     assert mask_of(drawn, SPEC, SIZE)[0].tolist() == [1, 1, 0, 0, 0]
 
 
-def test_a_soft_edge_is_painted_from_an_alpha_of_128_on():
+def test_a_soft_edge_is_painted_if_its_alpha_is_at_least_128():
     alpha = [[0, 127, 128, 255, 1]] * 4
     drawn = bitmask(png(np.stack([np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE), alpha], -1), "RGBA"))
     assert mask_of([drawn], SPEC, SIZE)[0].tolist() == [0, 0, 1, 1, 0]
@@ -96,50 +96,53 @@ def test_remarks_and_relations_draw_nothing():
 
 
 WRONG = {
-    "turned by 90 degrees": (region(plane((0, 0)), image_rotation=90), "turned while it was labelled: got by 90"),
-    "a rectangle": (region(plane((0, 0)), type="rectanglelabels"), "cannot be read: got rectanglelabels"),
-    "no type": (region(plane((0, 0)), type=None), "cannot be read: got None"),
-    "no label": (region(plane((0, 0)), value={"imageDataURL": data_url(plane())}), "needs one label: got none"),
+    "rotated by 90 degrees": (region(plane((0, 0)), image_rotation=90), "rotated while it was labelled: got 90"),
+    "a rectangle": (
+        region(plane((0, 0)), type="rectanglelabels"),
+        "must be a bitmask, brush or polygon: got rectanglelabels",
+    ),
+    "no type": (region(plane((0, 0)), type=None), "must be a bitmask, brush or polygon: got None"),
+    "no label": (region(plane((0, 0)), value={"imageDataURL": data_url(plane())}), "must have one label: got none"),
     "two labels": (
         region(plane((0, 0)), value={"imageDataURL": data_url(plane()), "bitmasklabels": ["lesion", "hair"]}),
-        "needs one label: got",
+        "must have one label: got",
     ),
-    "an unknown label": (region(plane((0, 0)), "leison"), "of no class: got 'leison'.*Try: 'lesion'"),
-    "no value": (region(plane((0, 0)), value=None), "needs one label"),
-    "no size": (region(plane((0, 0)), original_width=None), "does not say its image's size"),
-    "another size": (region(plane((0, 0)), original_width=4), r"another size than its image: got \(4, 5\)"),
-    "no url": (bitmask(None), "no PNG as data URL"),
-    "another format": (bitmask("data:image/jpeg;base64,AAAA"), "no PNG as data URL"),
-    "no base64": (bitmask(PREFIX + "???"), "no PNG as data URL"),
+    "an unknown label": (region(plane((0, 0)), "leison"), "must be a class: got 'leison'.*Try: 'lesion'"),
+    "no value": (region(plane((0, 0)), value=None), "must have one label"),
+    "no size": (region(plane((0, 0)), original_width=None), "must state the size of its image"),
+    "another size": (region(plane((0, 0)), original_width=4), r"must have the size of its image: got \(4, 5\)"),
+    "no url": (bitmask(None), "must be a PNG as data URL"),
+    "another format": (bitmask("data:image/jpeg;base64,AAAA"), "must be a PNG as data URL"),
+    "no base64": (bitmask(PREFIX + "???"), "must be a PNG as data URL"),
     "half a file": (bitmask(data_url(plane())[:60]), "bitmask"),
-    "no alpha": (bitmask(png(np.ones(SIZE), "L")), "has no alpha: got L"),
+    "no alpha": (bitmask(png(np.ones(SIZE), "L")), "must have alpha: got the mode L"),
     "an open polygon": (
         {
             **region(plane((0, 0)), kind="polygon"),
             "value": {"points": [[0, 0], [9, 9], [0, 9]], "closed": False, "polygonlabels": ["lesion"]},
         },
-        "left open",
+        "is open",
     ),
     "two points": (
         {
             **region(plane((0, 0)), kind="polygon"),
             "value": {"points": [[0, 0], [9, 9]], "polygonlabels": ["lesion"]},
         },
-        "has no inside",
+        "at least 3 points",
     ),
     "points of text": (
         {**region(plane((0, 0)), kind="polygon"), "value": {"points": "no", "polygonlabels": ["lesion"]}},
-        "has no points",
+        "must have points",
     ),
     "no code": (
         {**region(plane((0, 0)), kind="brush"), "value": {"format": "rle", "brushlabels": ["lesion"]}},
-        "no run-length code",
+        "must hold a list of bytes",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_read_faithfully_is_refused(case):
+def test_a_region_that_cannot_be_read_without_loss_is_refused(case):
     wrong, message = WRONG[case]
     with pytest.raises(LabelError, match=message):
         mask_of([region(plane((1, 1))), wrong], SPEC, SIZE)
@@ -147,11 +150,11 @@ def test_what_cannot_be_read_faithfully_is_refused(case):
 
 def test_regions_of_images_of_different_sizes_are_refused():
     (other,) = regions_of(np.ones((2, 2), np.uint8), LabelSpec(("background", "lesion")), "bitmask")
-    with pytest.raises(LabelError, match=r"different sizes: got \[\(2, 2\), \(4, 5\)\]"):
+    with pytest.raises(LabelError, match=r"size of one image: got \[\(2, 2\), \(4, 5\)\]"):
         mask_of([region(plane((0, 0))), other], SPEC, SIZE)
 
 
 @pytest.mark.parametrize("result", [None, {"a": 1}, ["a"], 3])
-def test_what_is_no_list_of_regions_is_refused(result):
-    with pytest.raises(LabelError, match="no list of regions"):
+def test_a_result_that_is_not_a_list_of_regions_is_refused(result):
+    with pytest.raises(LabelError, match="must be a list of regions"):
         mask_of(result, SPEC, SIZE)
