@@ -527,6 +527,27 @@ def test_no_token_is_in_an_oracle_its_pickle_or_its_requests_apart_from_the_head
     assert {asked["authorization"] for asked in fake.asked} == {f"Token {SECRET}"}
 
 
+@pytest.mark.parametrize(
+    ("request_of", "message"),
+    [
+        (("POST", "/api/projects/"), "must have an id"),
+        (("GET", "/api/projects/1/file-uploads"), "must be a list"),
+        (("POST", "/api/projects/1/import"), "did not store an image"),
+        (("GET", "/api/import/file-upload/1"), "must have an id"),
+    ],
+)
+def test_no_token_is_in_an_error_about_an_unexpected_answer(folder, request_of, message):
+    class Unexpected(Fake):
+        def do(self, asked, content):
+            if (asked["method"], asked["path"]) == request_of:
+                return 200, {"token": SECRET}
+            return super().do(asked, content)
+
+    with serve(Unexpected()) as server, pytest.raises(OracleError, match=message) as failed:
+        oracle(server, folder).ask(QUERIES)
+    assert "got {'token': '...'}" in str(failed.value)
+
+
 def test_no_token_is_in_the_record_of_a_campaign(fake, folder, tmp_path, world):
     store = tmp_path / "record" / "c.db"
     pool = alkit.ImagePool(folder / "ward")
