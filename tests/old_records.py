@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -85,17 +86,21 @@ def a_finished_run(folder):
     found = {"recorded": rounds(experiment), "spec": list(experiment.spec.classes)}
     found["evaluated"] = dict(experiment.evaluate(test, oracle(folder)))
     found["predicted"] = predictions(experiment, test)
+    found["asked"] = list(alkit.Experiment.open(copy_of("run.db"), pool=pool, report=stages(heard)).ask(3))
+    assert not {"pretext", "features"}.intersection(heard)  # the clusters come from the record
     command("run", *RUN, *CLUSTERED, "--store", "run.db", "--rounds", "4")
-    experiment = alkit.Experiment.open(
-        folder / "run.db", report=stages(heard)
-    )  # the record knows the new place of the pool
+    experiment = alkit.Experiment.open(folder / "run.db")  # it knows the new place of the pool
     found["resumed"] = rounds(experiment)
     found["predicted after"] = predictions(experiment, test)
-    found["next"] = list(experiment.ask(3))
-    assert not {"pretext", "features"}.intersection(heard)  # the clusters come from the record
     command("repair", "run.db", "--out", "repaired.db")
     assert rounds(alkit.Experiment.open(folder / "repaired.db")) == found["resumed"]
     return found
+
+
+def copy_of(record):
+    """Return the path of a copy of a record."""
+    shutil.copytree(f"{record}.files", f"copy-{record}.files")
+    return shutil.copy(record, f"copy-{record}")
 
 
 def a_trained_model(folder):
