@@ -101,6 +101,19 @@ def test_the_figures_of_scoring_are_those_of_the_rows():
     assert all(float(row["cpu_ratio"]) <= 0.8 and float(row["anon_mib"]) <= 100 for row in ours)
 
 
+def test_the_verdict_has_ten_sentences_and_every_number_in_them_is_in_a_table():
+    page = (DOCS / "explanation/reproduction.md").read_text()
+    verdict = page.partition("## The verdict in ten sentences")[2].partition("![")[0]
+    items = re.findall(r"^\d+\. (.*?\.)$", verdict, re.M | re.S)
+    assert len(items) == 10
+    assert not any(re.search(r"[.!?]\s+[A-Z]", item) for item in items)
+    results = DOCS.parent / "benchmarks/results/isic2017-small"
+    tables = "\n".join(path.read_text() for path in results.glob("*.md"))
+    told = re.findall(r"[+-]?\d\.\d+", verdict)
+    assert len(told) >= 5
+    assert [number for number in told if number not in tables] == []
+
+
 def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
     images, masks = alkit.synthetic.lesions(70, size=16)
     pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
