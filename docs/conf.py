@@ -40,11 +40,13 @@ nitpick_ignore_regex = [
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autosummary_generate = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_attr_annotations = False
 napoleon_custom_sections = ["Deviation", "Deviations", "Reference"]
 
 html_theme = "furo"

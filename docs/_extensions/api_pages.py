@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -41,6 +42,7 @@ def public_names(module: ModuleType) -> list[str]:
         name
         for name, value in vars(module).items()
         if not name.startswith("_")
+        and not isinstance(value, TypeVar)
         and (getattr(value, "__module__", None) == module.__name__ or (name.isupper() and len(name) > 1))
     ]
 
@@ -91,6 +93,7 @@ def page(namespace: str, module: ModuleType, home: dict[int, str]) -> str:
                 if name.rpartition(".")[0] == namespace:
                     lines += [f".. {DIRECTIVES[kind]}:: {name}"]
                     lines += ["   :members:"] if kind == "Classes" else []
+                    lines += ["   :no-value:"] if kind == "Constants" and len(repr(_imported(name))) > 80 else []
                     lines += [""]
     return "\n".join(lines)
 
@@ -115,6 +118,8 @@ def find_public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, con
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"].lstrip("~")
+    if isinstance(_imported(target), TypeVar):
+        return contnode
     for start in (target, f"{node.get('py:module')}.{target}"):
         for address, member in ((start, ""), start.rpartition(".")[::2]):
             if (home := homes().get(id(_imported(address)))) is not None:
@@ -137,8 +142,29 @@ def _imported(address: str) -> Any:
     return value
 
 
+REPLACEMENTS = (
+    (r"numpy\.ndarray\[~?tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\]]*)\]\]", r"numpy.typing.NDArray[\1]"),
+    (r"<function (\w+)>", r"\1"),  # the default of a field
+    (r"<factory>", "..."),
+)
+
+
+def shorten_signature(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Write types and defaults as the source does, so that Sphinx can parse them."""
+
+    def shortened(text: str | None) -> str | None:
+        for pattern, replacement in REPLACEMENTS:
+            text = text and re.sub(pattern, replacement, text)
+        return text
+
+    return shortened(signature), shortened(returns)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("missing-reference", find_public_name)
+    app.connect("autodoc-process-signature", shorten_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
