@@ -88,6 +88,14 @@ def test_the_table_of_checks_names_them_all():
         assert f"| {check} |".lower() in page.lower(), check
 
 
+def test_the_conformance_tests_of_the_page_run_as_written(tmp_path):
+    (code,) = blocks("reference/conformance.md", "python")
+    (tmp_path / "test_random.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ids or ties", tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert re.search(r"^[2-9]\d* passed", ran.stdout, re.M), ran.stdout + ran.stderr
+
+
 def test_the_figures_of_scoring_are_those_of_the_rows():
     page = (DOCS / "explanation/scoring.md").read_text()
     rows = list(csv.DictReader((DOCS.parent / "benchmarks/results/scoring.csv").read_text().splitlines()))
