@@ -1,20 +1,22 @@
 """The README's example, run as it is written, and the pages that go on from it."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import alkit
+from alkit.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
 
 
-def blocks(page):
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+def blocks(page, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
 
 
 @pytest.fixture
@@ -51,6 +53,12 @@ def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys):
         exec(code, names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
+    (command,) = blocks("tutorials/first-experiment.md", "sh")
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(command.replace("\\\n", " "))[1:])
+    assert not end.value.code
+    assert len(alkit.Experiment.open("runs/ssl.db").history) == 4
+    capsys.readouterr()
     exec(people, names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
     assert names["batch"].labels.shape[1:] == (64, 64)
