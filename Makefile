@@ -14,9 +14,9 @@ test: $(VENV)/installed lint
 
 # A real Label Studio and a real browser, in an environment of their own (1 GB). ALKIT_KEEP=1 renews the screenshots.
 label-studio: $(VENV)/installed .label-studio/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m live tests/labelstudio
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m live tests/oracles/labelstudio
 
-.label-studio/installed: tests/labelstudio/requirements.txt $(VENV)/installed
+.label-studio/installed: tests/oracles/labelstudio/requirements.txt $(VENV)/installed
 	test -x .label-studio/venv/bin/python || $(PYTHON) -m venv .label-studio/venv
 	$(BIN)/python -m uv pip install --python .label-studio/venv/bin/python --requirement $<
 	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }

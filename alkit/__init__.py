@@ -3,7 +3,19 @@
 Everything public is listed in ``__init__.pyi`` and loaded when it is first used, so that ``import alkit`` is quick.
 """
 
+import pkgutil
+import warnings
+
 import lazy_loader
 
+from alkit._former_names import FORMER
+
 __version__ = "0.1.0"
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    if name in FORMER:
+        warnings.warn(f"alkit.{name} is now {FORMER[name]}", DeprecationWarning, stacklevel=2)
+        return pkgutil.resolve_name(FORMER[name])
+    return _load(name)

@@ -5,21 +5,31 @@ Anything that has these verbs will do; nothing needs to inherit from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.draws import DETERMINISTIC
 from alkit.rng import Stream
-from alkit.types import Answer, Images, Label, LabelSpec, Predictions, Query, Report, Selection, quiet
+from alkit.values.answers import Answer
+from alkit.values.label_spec import Images, Label, LabelSpec
+from alkit.values.predictions import Predictions
+from alkit.values.progress import Report, quiet
+from alkit.values.queries import Query
+from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alkit.clustering import Clusters
-    from alkit.scores import Reduction, Score
+    from alkit.values.clusters import Clusters
+
+
+Score = Callable[..., "Tensor"]
+"""An acquisition score: from moments of a batch to ``(n, *space)`` or ``(n,)``; higher is more informative."""
+
+Reduction = Callable[["Tensor"], "Tensor"]
+"""From the pixels of each image, ``(n, *space)``, to one number per image, ``(n,)``."""
 
 
 @runtime_checkable
@@ -82,7 +92,7 @@ class View(Protocol):
         """Return the K-means clusters of the whole pool. They belong to the experiment: every round sees the same."""
 
     def scores(
-        self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
+        self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
     ) -> Mapping[str, float]:
         """Return the acquisition score of each candidate by the last round's model, finite, in sorted order of ids.
 
@@ -91,7 +101,8 @@ class View(Protocol):
         score:
             From :mod:`alkit.scores`, or any function of the same kind.
         sampler:
-            What draws predictions: :class:`alkit.Dropout`, :class:`alkit.Members`, or the prediction itself.
+            Draws predictions: :class:`alkit.Dropout` or :class:`alkit.samplers.Members`. None takes the deterministic
+            prediction as the only draw.
         reduction:
             From an image's pixels to one number; default: their mean, :func:`alkit.scores.mean`.
 
@@ -235,7 +246,9 @@ __all__ = [
     "Pool",
     "Posterior",
     "Predictor",
+    "Reduction",
     "Sampler",
+    "Score",
     "Strategy",
     "View",
 ]

@@ -14,9 +14,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from alkit.configuration.registry import STOPPING, found, loaded, made, registered
 from alkit.errors import ConfigurationError
-from alkit.plugins import STOPPING, found, loaded, made, registered
-from alkit.types import RoundResult
+from alkit.values.rounds import RoundResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +85,24 @@ class StoppingRule(Protocol):
         """
 
 
-def stopping_rules() -> dict[str, EntryPoint]:
+def installed() -> dict[str, EntryPoint]:
     """Return the entry points of all registered stopping rules by name, importing none.
 
     Names that two distributions register are treated as in :func:`alkit.strategies`.
 
-    >>> "expected-gain" in stopping_rules()
+    >>> "expected-gain" in installed()
     True
     """
     return registered(STOPPING)
 
 
-def stopping_rule(name: str, /, **parameters: Any) -> StoppingRule:
+def rule(name: str, /, **parameters: Any) -> StoppingRule:
     """Make a registered stopping rule.
 
     Parameters
     ----------
     name:
-        As in :func:`stopping_rules`; ``distribution:name`` always works.
+        As in :func:`installed`; ``distribution:name`` always works.
     parameters:
         The rule's own.
 
@@ -116,9 +116,9 @@ def stopping_rule(name: str, /, **parameters: Any) -> StoppingRule:
 
     Examples
     --------
-    >>> stopping_rule("stabilising-predictions", window=2)
+    >>> rule("stabilising-predictions", window=2)
     StabilisingPredictions(window=2, threshold=0.99)
-    >>> stopping_rule("stabilizing-predictions")
+    >>> rule("stabilizing-predictions")
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no stopping rule ... Try: 'stabilising-predictions'.
     """
@@ -152,12 +152,12 @@ def stopping_advice(history: Sequence[RoundResult], next_batch: int) -> dict[str
     if next_batch < 1:
         raise ConfigurationError("there is no such batch", got=next_batch, expected="1 or more")
     history = tuple(history)
-    return {name: _guarded(name, lambda rule: rule.advise(history, next_batch)) for name in stopping_rules()}
+    return {name: _guarded(name, lambda rule: rule.advise(history, next_batch)) for name in installed()}
 
 
 def _guarded(name: str, ask: Callable[[StoppingRule], Advice]) -> Advice:
     try:
-        said = ask(stopping_rule(name))
+        said = ask(rule(name))
     except ConfigurationError as reason:
         return Advice(None, str(reason))
     except (Exception, SystemExit) as reason:  # a plugin may fail in any way

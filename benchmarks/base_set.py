@@ -36,12 +36,12 @@ from PIL import Image
 from scipy import stats
 
 import alkit
-from alkit.cli.progress import progress_bar
 from alkit.errors import AlkitError
+from alkit.features import FittedReconstruction
 from alkit.pools import Subset
-from alkit.pretext import FittedReconstruction
+from alkit.report import progress_bar
 from alkit.report.page import Table
-from alkit.types import Report, quiet
+from alkit.values import Report, quiet
 
 FILE = "base_set.csv"
 STOPPED_ON_TEST = ", stopped on test"
@@ -86,9 +86,9 @@ class StoppedOnTest:
     """A pretext that is trained on the whole pool, until its loss on the test images falls no more."""
 
     pretext: alkit.Reconstruction
-    images: alkit.Pool
+    images: alkit.protocols.Pool
 
-    def fit(self, pool: alkit.Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
+    def fit(self, pool: alkit.protocols.Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, and judge by all others there are."""
         test = set(self.images.ids) - set(pool.ids)
         return replace(self.pretext, hold_out=tuple(test)).fit(self.images, rng, report)

@@ -21,7 +21,7 @@ import torch
 from rows import append, commit, machine
 from torch.nn import functional as F
 
-from alkit.deform import Deformation
+from alkit.features import Deformation
 from alkit.networks import UNet
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from alkit.errors import ConfigurationError, StoreError
-from alkit.store import Store
+from alkit.record import Store
 
 BACKENDS = {"processes": "loky", "sequential": "sequential", "ray": "ray"}
 """Names of this command line, and joblib's."""

@@ -38,12 +38,12 @@ from rich.console import Console
 from rich.table import Table
 
 import alkit
-from alkit.cli.progress import progress_bar
-from alkit.declare import written
+from alkit._files import cache_folder
+from alkit.configuration import former, written
 from alkit.errors import AlkitError, ConfigurationError
-from alkit.files import cache_folder
 from alkit.networks import DEEP_SUPERVISION
-from alkit.types import Report, quiet
+from alkit.report import progress_bar
+from alkit.values import Report, quiet
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "isic2017_split.json"
@@ -426,7 +426,7 @@ def make(
     add(places.out, measured, chosen, environment(commit, machine, pool, test))
 
 
-def environment(commit: str, machine: str, pool: alkit.Pool, test: alkit.Pool) -> Environment:
+def environment(commit: str, machine: str, pool: alkit.protocols.Pool, test: alkit.protocols.Pool) -> Environment:
     """Return what this process computes with."""
     import torch
 
@@ -485,7 +485,7 @@ def _unequal_choices(chosen: Sequence[Chosen]) -> Iterator[str]:
         yield f"seed {seed}: SSL-cluster chose unequally from equal features: {', '.join(sorted(arms))}"
 
 
-def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.Learner, alkit.Strategy]:
+def parts(run: Run, profile: Profile, device: str) -> tuple[alkit.protocols.Learner, alkit.protocols.Strategy]:
     """Return the learner and the strategy of a run; the learner has the members or heads that the strategy needs."""
     pretext = pretext_of(profile, device)
     strategy = strategy_of(run.method, pretext, profile.clusters)
@@ -512,7 +512,7 @@ def pretext_of(profile: Profile, device: str) -> alkit.Reconstruction:
     )
 
 
-def strategy_of(method: str, pretext: alkit.Reconstruction, clusters: int) -> alkit.Strategy:
+def strategy_of(method: str, pretext: alkit.Reconstruction, clusters: int) -> alkit.protocols.Strategy:
     """Return the strategy of a name.
 
     Two go beyond the paper, each put together before anything was measured, from parts of alkit, and left as it was:
@@ -522,13 +522,15 @@ def strategy_of(method: str, pretext: alkit.Reconstruction, clusters: int) -> al
         case "ssl-cluster":
             return alkit.strategy(method, features=pretext, clusters=clusters)
         case "ssl-entropy":
-            return alkit.PerCluster(alkit.Uncertainty("entropy", alkit.Dropout(20)), pretext, clusters)
+            return alkit.strategies.PerCluster(
+                alkit.strategies.Uncertainty("entropy", alkit.Dropout(20)), pretext, clusters
+            )
         case "power-bald":
-            return alkit.Stochastic(alkit.Uncertainty("bald", alkit.Dropout(20)))
+            return alkit.strategies.Stochastic(alkit.strategies.Uncertainty("bald", alkit.Dropout(20)))
     return alkit.strategy("random" if method == CONTROL else method)
 
 
-def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.Pool, alkit.Pool]:
+def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.protocols.Pool, alkit.protocols.Pool]:
     """Return the images to label and those to measure on, by the committed split."""
     split = json.loads(SPLIT.read_text())
     ids = split["pool"][: profile.pool], split["test"][: profile.test]
@@ -536,11 +538,11 @@ def pools(profile: Profile, data: Path, show: Report = quiet) -> tuple[alkit.Poo
     return images.subset(ids[0]), images.subset(ids[1])
 
 
-def configuration(run: Run, profile: Profile, pool: alkit.Pool, test: alkit.Pool) -> str:
+def configuration(run: Run, profile: Profile, pool: alkit.protocols.Pool, test: alkit.protocols.Pool) -> str:
     """Return a hash of all that a run's figures depend on, apart from the code and the machine."""
     learner, strategy = parts(run, profile, "auto")
     schedule = [profile.start, profile.batch, profile.rounds]
-    facts = [run.seed, written(learner), written(strategy), schedule, pool.digest(), test.digest()]
+    facts = [run.seed, former(written(learner)), former(written(strategy)), schedule, pool.digest(), test.digest()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -22,10 +22,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import alkit
-from alkit.declare import written
+from alkit.configuration import written
+from alkit.pictures.sheets import contact_sheet
 from alkit.report.curves import COLOURS, draw_curves
 from alkit.report.page import Block, Code, Picture, Section, Table, Text, write_page
-from alkit.sheets import contact_sheet
 from alkit.statistics import (
     MINIMUM_SEEDS,
     Estimate,
@@ -104,7 +104,7 @@ def write(out: Path, name: str, data: Path | None = None) -> None:
     """
     measured = isic2017.read_rows(out)
     if not measured:
-        raise alkit.ConfigurationError(f"there are no rows in {out}", hint="run the benchmark first")
+        raise alkit.errors.ConfigurationError(f"there are no rows in {out}", hint="run the benchmark first")
     results = results_of(measured)
     figure = figure_2(results, name)
     figure.savefig(out / "figure2.png", dpi=150)

@@ -37,10 +37,10 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from alkit._files import write_atomically
 from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, LabelError, StoreError
-from alkit.files import write_atomically
-from alkit.masks import resize_mask
-from alkit.types import LabelSpec, Progress, Report, quiet
+from alkit.labels.masks import resize_mask
+from alkit.values import LabelSpec, Progress, Report, quiet
 
 OFFICIAL = "https://isic-challenge-data.s3.amazonaws.com/2017/"
 

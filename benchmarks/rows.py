@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from alkit.files import write_atomically
+from alkit._files import write_atomically
 
 Kind = TypeVar("Kind")
 

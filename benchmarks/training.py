@@ -23,8 +23,8 @@ from rows import append, commit, machine
 import alkit
 from alkit.learners.segmentation import segmentation_loss
 from alkit.networks import fresh
+from alkit.networks.training import adam, minibatches
 from alkit.rng import forked
-from alkit.training import adam, minibatches
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))
 BATCH = 10
@@ -56,7 +56,7 @@ class Labels:
 
 def bare(network: partial[alkit.UNet], images: torch.Tensor, masks: torch.Tensor, epochs: int, batch: int) -> None:
     """Train as anybody would without a toolkit."""
-    stream = alkit.Stream(0)
+    stream = alkit.rng.Stream(0)
     model = fresh(network, in_channels=1, classes=2, stream=stream).to(memory_format=torch.channels_last).train()
     optimizer, loss = adam(model, 1e-4), segmentation_loss(SPEC)
     for epoch in range(epochs):
@@ -94,7 +94,7 @@ def main() -> None:
         )
         tensors = torch.from_numpy(pool.read(pool.ids)), torch.from_numpy(masks).long()
 
-        def fit(learner: alkit.SegmentationLearner = learner, labels: Labels = labels) -> alkit.Predictor:
+        def fit(learner: alkit.SegmentationLearner = learner, labels: Labels = labels) -> alkit.protocols.Predictor:
             return learner.fit(labels, np.random.default_rng(0))
 
         def loop(network: partial[alkit.UNet] = network, tensors: tuple = tensors, epochs: int = epochs) -> None:

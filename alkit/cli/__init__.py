@@ -22,8 +22,8 @@ from alkit.cli import (
     take_back,
     tell,
 )
-from alkit.cli.progress import StoppedError
 from alkit.errors import AlkitError
+from alkit.report.progress import StoppedError
 
 app = typer.Typer(
     name="alkit",

@@ -46,9 +46,9 @@ def ask(
     """
     from alkit.cli.fit import said
     from alkit.cli.places import Handing, place_of, remember, remembered
-    from alkit.cli.progress import progress_bar
     from alkit.cli.records import opened, record_at
     from alkit.errors import ConfigurationError
+    from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = opened(store, images, report)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from alkit.networks import NetworkFactory
+    from alkit.networks.factory import NetworkFactory
     from alkit.protocols import Strategy
-    from alkit.types import Report, RoundResult
+    from alkit.values.progress import Report
+    from alkit.values.rounds import RoundResult
 
 START, BATCH, ROUNDS = 20, 20, 5
 IMAGES, TEST, SIZE = 400, 100, 64
@@ -28,9 +29,9 @@ def demo(
     """
     from rich.console import Console
 
-    from alkit.cli.progress import progress_bar
     from alkit.cli.tables import results_table
     from alkit.report.curves import learning_curves
+    from alkit.report.progress import progress_bar
 
     console = Console()
     histories = {}

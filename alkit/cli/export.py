@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from alkit.export import Format
+    from alkit.trained.export import Format
 
 
 class Formats(StrEnum):
@@ -35,9 +35,9 @@ def export(
 
     [cyan]alkit export campaign.db --out model --format both[/cyan]
     """
-    from alkit.cli.progress import progress_bar
-    from alkit.export import export_model
-    from alkit.trained import trained_model
+    from alkit.report.progress import progress_bar
+    from alkit.trained.export import export_model
+    from alkit.trained.model import trained_model
 
     formats: dict[Formats, tuple[Format, ...]] = {
         Formats.TORCH: ("torch",),

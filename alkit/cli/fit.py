@@ -10,7 +10,7 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
-    from alkit.types import RoundResult
+    from alkit.values.rounds import RoundResult
 
 
 def fit(
@@ -25,8 +25,8 @@ def fit(
 
     [cyan]alkit fit campaign.db[/cyan]
     """
-    from alkit.cli.progress import progress_bar
     from alkit.cli.records import opened
+    from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report:
         experiment = opened(store, images, report)

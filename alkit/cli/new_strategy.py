@@ -89,8 +89,9 @@ def _words(name: str) -> list[str]:
     import re
     from importlib.util import find_spec
 
+    from alkit.configuration.registry import RESERVED, distribution
     from alkit.errors import ConfigurationError
-    from alkit.plugins import RESERVED, distribution, strategies
+    from alkit.strategies.named import installed
 
     words = name.split("-")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name.capitalize()):
@@ -102,7 +103,7 @@ def _words(name: str) -> list[str]:
         )
     if name in RESERVED:
         raise ConfigurationError(f"{name!r} is a part of alkit's own that strategies are made of", hint="another name")
-    for point in strategies().values():
+    for point in installed().values():
         if point.name == name:
             raise ConfigurationError(
                 f"{distribution(point)} has a strategy {name!r} already", hint="another name, or alkit strategies"

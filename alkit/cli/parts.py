@@ -30,7 +30,7 @@ def parts(
     from functools import partial
 
     import alkit
-    from alkit.networks import DEEP_SUPERVISION
+    from alkit.networks.heads import DEEP_SUPERVISION
 
     network = partial(alkit.UNet, widths=_numbers("widths", widths))
     pretext = alkit.Reconstruction(network, epochs=pretext_epochs, device=device)
@@ -49,9 +49,10 @@ def parts(
 
 def _strategy(name: str, pretext: FeatureExtractor, parameters: dict[str, Any]) -> Strategy:
     """Make a strategy; one that needs features and brings none gets those of the learner's own network."""
+    from alkit.configuration.registry import found, loaded
     from alkit.errors import ConfigurationError
-    from alkit.plugins import found, loaded, strategy
-    from alkit.strategy_file import read_strategy, takes_features
+    from alkit.strategies.named import strategy
+    from alkit.strategies.toml import read_strategy, takes_features
 
     if name.endswith(".toml"):
         if parameters:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from alkit.exchange.regions import Empty
-    from alkit.labelstudio.regions import Kind
-    from alkit.oracles.folder import FolderOracle
-    from alkit.oracles.labelstudio import LabelStudioOracle
+    from alkit.oracles.folder.oracle import FolderOracle
+    from alkit.oracles.formats.regions import Empty
+    from alkit.oracles.labelstudio.oracle import LabelStudioOracle
+    from alkit.oracles.labelstudio.regions import Kind
     from alkit.protocols import Pool
-    from alkit.store import Store
-    from alkit.types import LabelSpec, Query
+    from alkit.record.store import Store
+    from alkit.values.label_spec import LabelSpec
+    from alkit.values.queries import Query
 
 PLACE = "place"
 """Under this name the record remembers where queries went last."""
@@ -61,7 +62,7 @@ class FolderPlace:
 
     def oracle(self, handing: Handing, empty: Empty = "unanswered") -> FolderOracle:
         """Return what hands queries over there, and reads answers."""
-        from alkit.oracles.folder import FolderOracle
+        from alkit.oracles.folder.oracle import FolderOracle
 
         return FolderOracle(
             self.folder,
@@ -88,7 +89,7 @@ class LabelStudioPlace:
 
     def oracle(self, handing: Handing, empty: Empty = "unanswered") -> LabelStudioOracle:
         """Return what hands queries over there, and reads answers; an empty annotation is background in any case."""
-        from alkit.oracles.labelstudio import LabelStudioOracle
+        from alkit.oracles.labelstudio.oracle import LabelStudioOracle
 
         return LabelStudioOracle(
             self.url,

@@ -30,9 +30,9 @@ def predict(
 
     [cyan]alkit predict campaign.db --images new --out predicted[/cyan]
     """
-    from alkit.cli.progress import StoppedError, progress_bar
-    from alkit.prediction import predict_folder
-    from alkit.trained import trained_model
+    from alkit.report.progress import StoppedError, progress_bar
+    from alkit.trained.folder import predict_folder
+    from alkit.trained.model import trained_model
 
     with progress_bar(str(store)) as report:
         model = trained_model(store, device=device)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from alkit.errors import ConfigurationError, DataError, StoreError
 
 if TYPE_CHECKING:
-    from alkit.declare import Written
-    from alkit.experiment import Experiment
-    from alkit.store import Store
-    from alkit.types import Report
+    from alkit.configuration.forms import Written
+    from alkit.experiment.loop import Experiment
+    from alkit.record.store import Store
+    from alkit.values.progress import Report
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def record_at(path: Path) -> Iterator[Store]:
     StoreError
         There is none; or it is damaged.
     """
-    from alkit.store import Store
+    from alkit.record.store import Store
 
     if not path.is_file():
         raise StoreError(f"there is no record at {path}", hint="alkit start makes one, and so does alkit run")
@@ -54,8 +54,8 @@ def opened(path: Path, images: Path | None, report: Report) -> Experiment:
         `images` was given for a record whose pool is no folder.
     """
     import alkit
-    from alkit.declare import built
-    from alkit.settings import Settings
+    from alkit.configuration.forms import built
+    from alkit.record.settings import Settings
 
     with record_at(path) as record:
         form = Settings(record).declared.get("pool")
@@ -74,7 +74,7 @@ def opened(path: Path, images: Path | None, report: Report) -> Experiment:
 def _folder(form: Written) -> str | None:
     """Return the folder in the written form of a pool; None where it is none."""
     match form:
-        case {"is": "alkit.pools:ImagePool", "with": {"path": str(path)}}:
+        case {"is": "alkit:ImagePool", "with": {"path": str(path)}}:
             return path
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
             return _folder(pool)
@@ -84,7 +84,7 @@ def _folder(form: Written) -> str | None:
 def _moved(form: Written, path: str) -> Written | None:
     """Return the written form of the same pool in another folder; None where it is in none."""
     match form:
-        case {"is": "alkit.pools:ImagePool", "with": {"path": str()}}:
+        case {"is": "alkit:ImagePool", "with": {"path": str()}}:
             return {**form, "with": {**form["with"], "path": path}}
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
             inner = _moved(pool, path)

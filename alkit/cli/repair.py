@@ -18,7 +18,7 @@ def repair(
 
     [cyan]alkit repair campaign.db --out repaired.db[/cyan]
     """
-    from alkit.repair import repair as save
+    from alkit.record.repair import repair as save
 
     repaired = save(store, out)
     told = {"queries": "queries", "answers": "answers", "rounds": "rounds"}

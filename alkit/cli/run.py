@@ -50,8 +50,8 @@ def run(
     """
     import alkit
     from alkit.cli.parts import parts
-    from alkit.cli.progress import progress_bar
     from alkit.cli.status import status
+    from alkit.report.progress import progress_bar
 
     learner, chosen, first = parts(
         strategy=strategy,

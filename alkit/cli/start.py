@@ -54,8 +54,8 @@ def start(
     """
     import alkit
     from alkit.cli.parts import parts
-    from alkit.cli.progress import progress_bar
-    from alkit.declare import differences
+    from alkit.configuration.forms import differences
+    from alkit.report.progress import progress_bar
 
     learner, chosen, first = parts(
         strategy=strategy,

@@ -12,9 +12,9 @@ import typer
 from alkit.cli.places import PLACE
 
 if TYPE_CHECKING:
-    from alkit.report.campaign import CampaignSummary, Step
-    from alkit.store import Store
-    from alkit.types import Query
+    from alkit.record.store import Store
+    from alkit.report.summary import CampaignSummary, Step
+    from alkit.values.queries import Query
 
 USUAL_BATCH = 30
 """What is proposed where nothing was asked yet and no schedule says."""
@@ -41,7 +41,7 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.cli.records import record_at
-    from alkit.report.campaign import next_step
+    from alkit.report.summary import next_step
 
     with record_at(store) as record:
         found, queries = summarised(record, batch), record.queries()
@@ -62,11 +62,11 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
     """Return what is to be said of a record, with the advice of all stopping rules on a next batch of this size."""
     from datetime import UTC, datetime
 
-    from alkit.report.campaign import summary
+    from alkit.record.terms import Terms
+    from alkit.report.summary import summary
     from alkit.rng import Stream
-    from alkit.settings import Terms
     from alkit.stopping import stopping_advice
-    from alkit.types import State
+    from alkit.values.queries import State
 
     history, found = record.rounds(), record.standings()
     schedule, configuration = record.fact("schedule"), record.fact("configuration")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from alkit.describe import Description
+    from alkit.strategies.described import Description
 
 
 def strategies(
@@ -28,7 +28,7 @@ def strategies(
 
     [cyan]alkit strategies ssl-cluster[/cyan]
     """
-    from alkit.describe import describe, describe_all
+    from alkit.strategies.described import describe, describe_all
 
     with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         found = describe_all() if name is None else [describe(name)]

@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from alkit.types import RoundResult, State
+from alkit.values.queries import State
+from alkit.values.rounds import RoundResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from alkit.report.campaign import CampaignSummary, OpenQuery, Step, Timing
+    from alkit.report.summary import CampaignSummary, OpenQuery, Step, Timing
 
 
 FEW = 10
@@ -61,7 +62,7 @@ def print_campaign(console: Console, summary: CampaignSummary, step: Step, name:
     console:
         Where to; tables are fitted to its width.
     summary, step:
-        From :mod:`alkit.report.campaign`.
+        From :mod:`alkit.report.summary`.
     name:
         Of the record, for the title.
     """
@@ -123,7 +124,7 @@ def _annotators(summary: CampaignSummary) -> Table:
 
 
 def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
-    from alkit.report.campaign import age
+    from alkit.report.summary import age
 
     groups: dict[tuple[State, str], list[OpenQuery]] = {}
     for query in summary.open:
@@ -158,7 +159,7 @@ def _for_whom(query: OpenQuery) -> str:
 
 
 def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
-    from alkit.report.campaign import sparkline
+    from alkit.report.summary import sparkline
 
     if not summary.history:
         return

@@ -20,8 +20,8 @@ def reject(
 
     [cyan]alkit reject campaign.db r02-0004-ward_3_0017 --reason "the border is missing" --annotator ann[/cyan]
     """
-    from alkit import taking_back
     from alkit.cli.records import record_at
+    from alkit.record import taking_back
 
     with record_at(store) as record:
         id = next((entry.query.id for entry in record.asked() if entry.query.key == image), image)
@@ -37,11 +37,11 @@ def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None
 
     [cyan]alkit withdraw campaign.db[/cyan]
     """
-    from alkit import taking_back
     from alkit.cli.places import Handing, remembered
     from alkit.cli.records import record_at
     from alkit.errors import AlkitError
-    from alkit.settings import Settings
+    from alkit.record import taking_back
+    from alkit.record.settings import Settings
 
     with record_at(store) as record:
         queries = taking_back.withdraw(record)

@@ -12,8 +12,8 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
-    from alkit.exchange.regions import Empty
-    from alkit.types import Answer
+    from alkit.oracles.formats.regions import Empty
+    from alkit.values.answers import Answer
 
 
 def tell(
@@ -52,14 +52,14 @@ def tell(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
-    from alkit.answers import Answers
     from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
     from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError, StoreError
-    from alkit.label_files import LabelFiles
-    from alkit.oracles.folder import FORMATS, SUFFIXES
-    from alkit.settings import FEW, Settings
-    from alkit.states import answered, open_entries
+    from alkit.oracles.folder.oracle import FORMATS, SUFFIXES
+    from alkit.record.answers import Answers
+    from alkit.record.label_files import LabelFiles
+    from alkit.record.settings import FEW, Settings
+    from alkit.record.states import answered, open_entries
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else Path(source).expanduser()
@@ -131,7 +131,7 @@ def tell(
 
 
 def _facts(answer: Answer) -> dict[str, object]:
-    from alkit.types import Invalid, Skip, Withdrawal
+    from alkit.values.answers import Invalid, Skip, Withdrawal
 
     kinds = {Skip: "skip", Withdrawal: "withdrawal", Invalid: "invalid"}
     kind = next((name for cls, name in kinds.items() if isinstance(answer.label, cls)), "label")

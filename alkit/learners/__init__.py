@@ -1,1 +1,5 @@
 """Learners: what turns labels into a predictor."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

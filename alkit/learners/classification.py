@@ -8,13 +8,13 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from alkit.declare import runtime
+from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError
 from alkit.learners.network import NetworkPredictor, carried_on, check_recipe, first_model, loaded, train
-from alkit.networks import NetworkFactory
+from alkit.networks.factory import NetworkFactory
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.types import Report, quiet
+from alkit.values.progress import Report, quiet
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,10 @@ from torch import Tensor
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Learner, Predictor
 from alkit.rng import Stream
-from alkit.scoring import posterior_of
-from alkit.types import Images, Progress, Report, averaged, quiet
+from alkit.scores.moments import posterior_of
+from alkit.values.label_spec import Images
+from alkit.values.predictions import averaged
+from alkit.values.progress import Progress, Report, quiet
 
 
 @dataclass(frozen=True, eq=False)

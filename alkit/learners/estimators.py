@@ -25,7 +25,8 @@ from sklearn.base import clone
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.types import Images, Progress, Report, quiet
+from alkit.values.label_spec import Images
+from alkit.values.progress import Progress, Report, quiet
 
 Rows = npt.NDArray[np.floating[Any]]
 """What an estimator sees of some images: one row each, ``(n, d)``, float32 or float64."""

@@ -16,12 +16,13 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
-from alkit.networks import NetworkFactory, fresh
-from alkit.posterior import CutNetwork, NetworkPosterior
+from alkit.networks.factory import NetworkFactory, fresh
+from alkit.networks.posterior import CutNetwork, NetworkPosterior
+from alkit.networks.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
-from alkit.types import Images, Progress, Report
+from alkit.values.label_spec import Images
+from alkit.values.progress import Progress, Report
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit.declare import runtime
+from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError
 from alkit.learners.network import (
     NetworkPredictor,
@@ -24,14 +24,17 @@ from alkit.learners.network import (
     loaded,
     train,
 )
-from alkit.networks import NetworkFactory, UNet, warm_start
+from alkit.networks.factory import NetworkFactory
+from alkit.networks.training import Loss
+from alkit.networks.unet import UNet
+from alkit.networks.weights import warm_start
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.training import Loss
-from alkit.types import LabelSpec, Report, quiet
+from alkit.values.label_spec import LabelSpec
+from alkit.values.progress import Report, quiet
 
 if TYPE_CHECKING:
-    from alkit.pretext import Reconstruction
+    from alkit.features.reconstruction import Reconstruction
 
 
 class _Pretrained(Protocol):

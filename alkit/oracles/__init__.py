@@ -1,1 +1,5 @@
 """Oracles: those who label, and those who only play the part."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alkit.errors import ConfigurationError, LabelError, nearest
-from alkit.types import Answer, LabelSpec, Query
+from alkit.values.answers import Answer
+from alkit.values.label_spec import LabelSpec
+from alkit.values.queries import Query
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alkit.errors import ConfigurationError
-from alkit.statistics import Runs, mean_curve
-from alkit.types import RoundResult
+from alkit.statistics.curves import Runs, mean_curve
+from alkit.values.rounds import RoundResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alkit._files import write_atomically
 from alkit.errors import ConfigurationError
-from alkit.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

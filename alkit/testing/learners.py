@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alkit.pools import ArrayPool
+from alkit.pools.arrays import ArrayPool
 from alkit.testing.worlds import generators_left_as_found, ids_of
-from alkit.types import Label, LabelSpec
+from alkit.values.label_spec import Label, LabelSpec
 
 
 @dataclass(frozen=True)

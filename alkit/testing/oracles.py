@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from alkit.testing.worlds import generators_left_as_found
-from alkit.types import Answer, Invalid, LabelSpec, Query, Skip
+from alkit.values.answers import Answer, Invalid, Skip
+from alkit.values.label_spec import LabelSpec
+from alkit.values.queries import Query
 
 
 class OracleKit:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alkit.errors import AlkitError
-from alkit.pools import check_pool, digest, mask_sizes
+from alkit.pools.base import digest, mask_sizes
+from alkit.pools.checks import check_pool
 from alkit.testing.worlds import generators_left_as_found
 
 

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 import alkit
-import alkit.compose
-from alkit.declare import built, opaque_parts, written
+from alkit.configuration.forms import built, opaque_parts, written
+from alkit.configuration.registry import trusted_packages
 from alkit.errors import AlkitError, ColdStartError
-from alkit.oracles.masks import MaskOracle
-from alkit.plugins import trusted_packages
-from alkit.pools import ArrayPool
+from alkit.oracles.simulated import MaskOracle
+from alkit.pools.arrays import ArrayPool
+from alkit.strategies.functions import as_strategy, innermost
 from alkit.testing.worlds import (
     DECLARABLE,
     Brightness,
@@ -37,7 +37,7 @@ from alkit.testing.worlds import (
     view_in,
     view_of,
 )
-from alkit.types import Selection
+from alkit.values.selection import Selection
 
 ROUNDS = (1, 7)
 """The rounds that are tried: strategies may do other things later on."""
@@ -237,7 +237,7 @@ class StrategyKit:
 
     def test_its_parameters_survive_the_record(self, strategy: Any) -> None:
         """Written down, read back, equal; and it can be read by people."""
-        strategy = alkit.compose.as_strategy("strategy", strategy)
+        strategy = as_strategy("strategy", strategy)
         form = json.loads(json.dumps(written(strategy)))
         opaque = opaque_parts(form)
         if self.recordable:
@@ -276,8 +276,8 @@ class StrategyKit:
         """Return the strategy as a new process would have it; a copy where it cannot be written down."""
         if not self.recordable:
             return copy.deepcopy(strategy)
-        strategy = alkit.compose.as_strategy("strategy", strategy)
-        own = str(alkit.compose.innermost(strategy).__module__).split(".")[:1]
+        strategy = as_strategy("strategy", strategy)
+        own = str(innermost(strategy).__module__).split(".")[:1]
         return built(json.loads(json.dumps(written(strategy))), {*trusted_packages(), *own, *self.packages})
 
     def _asked(self, strategy: Any) -> set[str]:
@@ -298,7 +298,7 @@ class StrategyKit:
 
 def said(strategy: Any, name: str, otherwise: Any) -> Any:
     """Return what a strategy, or the function in a partial, says of itself."""
-    return getattr(alkit.compose.as_strategy("strategy", strategy), name, otherwise)
+    return getattr(as_strategy("strategy", strategy), name, otherwise)
 
 
 def rounds_of(strategy: Any) -> tuple[int, ...]:
@@ -308,7 +308,7 @@ def rounds_of(strategy: Any) -> tuple[int, ...]:
 
 def choose(strategy: Any, view: KitView, n: int, seed: int = 0) -> Selection:
     """Return what a strategy, or a plain function, chooses."""
-    return alkit.compose.as_strategy("strategy", strategy).select(view, n, np.random.default_rng(seed))
+    return as_strategy("strategy", strategy).select(view, n, np.random.default_rng(seed))
 
 
 def decision(chosen: Selection) -> tuple[tuple[str, ...], tuple[str, ...]]:

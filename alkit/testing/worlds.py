@@ -15,16 +15,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from alkit.clustering import Clusters, kmeans
-from alkit.draws import DETERMINISTIC
 from alkit.errors import ColdStartError
-from alkit.pools import ArrayPool
-from alkit.protocols import FeatureExtractor, Labelled, Pool, Predictor, Sampler
+from alkit.features.clustering import kmeans
+from alkit.pools.arrays import ArrayPool
+from alkit.protocols import FeatureExtractor, Labelled, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
-from alkit.scores import Reduction, Score, mean
-from alkit.scoring import Scoring
+from alkit.samplers import DETERMINISTIC
+from alkit.scores.functions import mean
+from alkit.scores.streamed import Scoring
 from alkit.synthetic import lesions
-from alkit.types import Images, Predictions, Report, quiet
+from alkit.values.clusters import Clusters
+from alkit.values.label_spec import Images
+from alkit.values.predictions import Predictions
+from alkit.values.progress import Report, quiet
 
 
 @dataclass(frozen=True)
@@ -165,11 +168,11 @@ class KitView:
         return Clusters(tuple(self.ids), found.labels[back], found.distances[back], found.k)
 
     def scores(
-        self, score: Score, sampler: Sampler = DETERMINISTIC, reduction: Reduction | None = None
+        self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
     ) -> Mapping[str, float]:
         """Return the score of each candidate."""
         self.asked.add("model")
-        return self._scoring().scores(self.candidates, score, sampler, reduction or mean)
+        return self._scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
 
     def predictions(self) -> Iterator[Predictions]:
         """Yield the predictions of the candidates."""

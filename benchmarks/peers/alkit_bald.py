@@ -20,7 +20,7 @@ from workload import Lesions, Network
 import alkit
 from alkit.learners.network import NetworkPredictor
 from alkit.rng import Stream
-from alkit.scoring import Scoring
+from alkit.scores.streamed import Scoring
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import pytest
 from isic2017_report import tables_in
 
 import alkit
-from alkit.store import Store
+from alkit.record import Store
 
 
 def test_each_arm_and_seed_gives_its_rows_and_is_not_run_again(bench, tmp_path, monkeypatch, capsys):
@@ -272,7 +272,7 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_done(arguments, sai
 def test_a_dry_run_downloads_nothing(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(isic2017, "fetch", lambda *_, **__: pytest.fail("it downloads"))
-    with pytest.raises(alkit.ConfigurationError, match="a dry run downloads nothing"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="a dry run downloads nothing"):
         isic2017.main(["--dry-run"])
 
 

@@ -482,7 +482,7 @@ def test_a_table_explains_the_signs_it_has_and_no_others(measured):
 def test_no_rows_are_an_error(tmp_path):
     import alkit
 
-    with pytest.raises(alkit.ConfigurationError, match="no rows"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="no rows"):
         write(tmp_path, "small")
 
 

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError
-from alkit.types import Progress
+from alkit.values import Progress
 from benchmarks import isic_archive
 from benchmarks.isic_archive import OFFICIAL, TRAINING, Archive, Archives, DownloadError, decode, download, fetch
 

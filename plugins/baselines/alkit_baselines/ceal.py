@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import ConfigurationError, Selection, SelectionError, View, largest_remainder
+from alkit import Selection, View
+from alkit.errors import ConfigurationError, SelectionError
+from alkit.strategies import largest_remainder
 
 SHARES = 10, 10, 15
 """How many of 35 labels go to no detection, to the most uncertain and to the middle."""

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View, top_k
+from alkit import Selection, View
+from alkit.strategies import top_k
 
 from .ceal import binned, check_whole, pseudo_budget
 

@@ -17,7 +17,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View, top_k
+from alkit import Selection, View
+from alkit.strategies import top_k
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class EnsembleS:
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the entropy of the members' mean for each candidate."""
-        from alkit import Members, scores  # bring torch, which listing the strategies does not need
+        from alkit import scores  # bring torch, which listing the strategies does not need
+        from alkit.samplers import Members
 
         return view.scores(scores.entropy, Members())
 

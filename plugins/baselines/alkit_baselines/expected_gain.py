@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alkit import Advice, ConfigurationError, RoundResult
+from alkit import RoundResult
+from alkit.errors import ConfigurationError
+from alkit.stopping import Advice
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import ConfigurationError, Selection, View, top_k
+from alkit import Selection, View
+from alkit.errors import ConfigurationError
+from alkit.strategies import top_k
 
 Score = Callable[..., Any]
 """A score of :mod:`alkit.scores`, or one made like them."""

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, SelectionError, View
+from alkit import Selection, View
+from alkit.errors import SelectionError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import ConfigurationError, FeatureExtractor, Selection, SelectionError, View, cluster_order, stands_for
+from alkit import Selection, View
+from alkit.errors import ConfigurationError, SelectionError
+from alkit.protocols import FeatureExtractor
+from alkit.strategies import cluster_order, stands_for
 
 
 def _reconstruction() -> FeatureExtractor:
@@ -49,7 +52,7 @@ class SSLCluster:
     - the pool is clustered once, and every round sees the same clusters;
     - the paper's quota, ceil(C N_i / N) of cluster i, can sum to more than C. The images within the quotas
       are those with r / N_i < C / N, where r is the rank in the cluster by distance to its centre; the pool
-      is ordered by r / N_i and cut at the number asked for (:func:`alkit.selection.cluster_order`). So sizes
+      is ordered by r / N_i and cut at the number asked for (:func:`alkit.strategies.ordering.cluster_order`). So sizes
       are exact, nothing is chosen twice, and the start set with the rounds after it is what one larger start
       set would have been;
     - what others have already taken is passed over: the next candidates of the order are chosen;
@@ -60,7 +63,7 @@ class SSLCluster:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> from alkit.clustering import Clusters
+    >>> from alkit.values import Clusters
     >>> found = Clusters(("a", "b", "c"), np.array([0, 0, 1]), np.array([0.2, 0.1, 0.0]), k=2)
     >>> view = SimpleNamespace(candidates=["a", "c"], clusters=lambda extractor, k: found)
     >>> SSLCluster(clusters=2).select(view, 1, np.random.default_rng(0)).stands_for

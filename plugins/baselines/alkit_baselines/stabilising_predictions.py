@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from alkit import Advice, ConfigurationError, RoundResult
+from alkit import RoundResult
+from alkit.errors import ConfigurationError
+from alkit.stopping import Advice
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from alkit import Clusters, ConfigurationError, FeatureExtractor, Selection, SelectionError, View, kmeans
+from alkit import Selection, View
+from alkit.errors import ConfigurationError, SelectionError
+from alkit.features import kmeans
+from alkit.protocols import FeatureExtractor
+from alkit.values import Clusters
 from scipy.spatial.distance import cdist
 
 BLOCK = 256

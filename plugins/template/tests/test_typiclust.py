@@ -25,7 +25,7 @@ class TestTypiClust(StrategyKit):
 def slowly(view, n, rng, neighbours, max_clusters):
     """Return what the paper's words come to, one image at a time."""
     rows = dict(zip(view.ids, view.features(None).tolist(), strict=True))
-    found = alkit.kmeans(view.features(None), view.ids, min(len(view.labelled) + n, max_clusters), rng)
+    found = alkit.features.kmeans(view.features(None), view.ids, min(len(view.labelled) + n, max_clusters), rng)
     cluster = {id: int(label) for id, label in zip(found.ids, found.labels, strict=True)}
 
     def typicality(id):
@@ -87,5 +87,5 @@ def test_what_each_image_stands_for_names_its_cluster():
 @pytest.mark.parametrize("wrong", [{"features": 3}, {"neighbours": 0}, {"max_clusters": 0}, {"neighbours": 2.5}])
 def test_what_cannot_work_is_refused_when_it_is_made(wrong):
     (name,) = wrong
-    with pytest.raises(alkit.ConfigurationError, match=name):
+    with pytest.raises(alkit.errors.ConfigurationError, match=name):
         TypiClust(**wrong)

@@ -1,0 +1,5 @@
+"""Names and text to objects and back: entry points, typed parameters, the written form."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,224 @@
+"""The written form of a configuration: what a record keeps of pools, learners and strategies.
+
+A frozen dataclass is written as its class and its fields, a class or function as ``module:name``, a
+``functools.partial`` as both. An object that can be called is no function: it has parameters. Fields made by
+:func:`runtime` say where to compute, not what, and are left out.
+Reading a written form back imports only from packages the caller trusts: a record is data, and must not be able to
+name just any function of the machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from alkit.configuration.addresses import FORMER, address_of, present
+from alkit.configuration.parameters import as_declared, kinds_of
+from alkit.errors import ConfigurationError
+
+Written = Any
+"""What JSON can hold."""
+
+
+def runtime(default: Any = None) -> Any:
+    """A dataclass field that says where or how to compute, not what: no part of an experiment's configuration."""
+    return field(default=default, compare=False, repr=False, metadata={"runtime": True})
+
+
+def written(value: object) -> Written:
+    """Return the written form of `value`: numbers, strings, lists and dictionaries only.
+
+    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes;
+    an estimator of scikit-learn with its parameters, and a method with the object that it is bound to.
+
+    >>> from functools import partial
+    >>> from alkit import LabelSpec
+    >>> written(LabelSpec(("skin", "lesion")))
+    {'is': 'alkit:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None, 'per': 'pixel'}}
+    >>> built(written(LabelSpec(("skin", "lesion")))).classes
+    ('skin', 'lesion')
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Enum):
+        return _member(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [written(entry) for entry in value]
+    if isinstance(value, set | frozenset):
+        return {"set": sorted(map(written, value), key=lambda form: json.dumps(form, sort_keys=True))}
+    if isinstance(value, Mapping):
+        return {"items": [[written(key), written(entry)] for key, entry in value.items()]}
+    if isinstance(value, functools.partial):
+        return {
+            "partial": written(value.func),
+            "args": written(value.args),
+            "with": {key: written(entry) for key, entry in value.keywords.items()},
+        }
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
+        return {"is": address_of(type(value)), "with": {name: written(getattr(value, name)) for name in kept}}
+    if _named(value):
+        name = address_of(value)
+        return {"opaque": name} if "<" in name else {"named": name}
+    if inspect.isroutine(value):
+        owner = getattr(value, "__self__", None)
+        return {"opaque": address_of(value), **({} if owner is None else {"with": {"self": written(owner)}})}
+    # Not enough to build it again, but enough to notice most changes.
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return {"opaque": address_of(type(value)), "with": {"shape": list(value.shape), "content": content}}
+    if callable(get_params := getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
+        inside = get_params(deep=False)
+        return {"opaque": address_of(type(value)), "with": {key: written(entry) for key, entry in inside.items()}}
+    slots = (key for owner in type(value).__mro__ for key in vars(owner).get("__slots__", ()))
+    held = {**{key: getattr(value, key, None) for key in slots}, **getattr(value, "__dict__", {})}
+    plain = {key: entry for key, entry in held.items() if isinstance(entry, _PLAIN)}
+    return {"opaque": address_of(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
+
+
+_PLAIN = (bool, int, float, str, tuple, np.generic)
+
+
+def _named(value: object) -> bool:
+    """Whether a name says all there is to know: of a type, and of a function that is bound to no object."""
+    if isinstance(value, type):
+        return True
+    path = getattr(value, "__qualname__", None)
+    if not callable(value) or not isinstance(path, str):
+        return False
+    if not isinstance(getattr(value, "__self__", None), type | ModuleType | None):
+        return False
+    if isinstance(value, np.ufunc) or (inspect.isroutine(value) and not hasattr(value, "__wrapped__")):
+        return True
+    thing: Any = sys.modules.get(getattr(value, "__module__", None) or "")  # a wrapper may bear what it wraps's name
+    for part in path.split("."):
+        thing = getattr(thing, part, None)
+    return thing is value
+
+
+def _member(value: Enum) -> Written:
+    """Write a member of an enumeration by its name; one that is a number or text, as that; several flags, by value."""
+    if isinstance(value, bool | int | float | str):
+        return value.value
+    if value.name in type(value).__members__:
+        return {"named": f"{address_of(type(value))}.{value.name}"}
+    return {"opaque": address_of(type(value)), "with": {"value": written(value.value)}}
+
+
+def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
+    """Return the value whose written form is `form`.
+
+    Lists come back as tuples, sets as frozen ones, paths as text, and members of an enumeration of numbers or text as
+    these; but as the very type where a field of a dataclass says so.
+
+    Parameters
+    ----------
+    trusted:
+        Top-level packages that may be imported from.
+
+    Raises
+    ------
+    ConfigurationError
+        The form is opaque, or names something outside the trusted packages or no longer there.
+    """
+    if isinstance(form, list):
+        return tuple(built(entry, trusted) for entry in form)
+    if not isinstance(form, dict):
+        return form
+    if "set" in form:
+        return frozenset(built(entry, trusted) for entry in form["set"])
+    if "items" in form:
+        return {built(key, trusted): built(entry, trusted) for key, entry in form["items"]}
+    if "named" in form:
+        return _imported(form["named"], trusted)
+    if "opaque" in form:
+        raise ConfigurationError(f"{form['opaque']} was not declared by a name it could be imported by")
+    arguments = {name: built(entry, trusted) for name, entry in form["with"].items()}
+    if "partial" in form:
+        return functools.partial(built(form["partial"], trusted), *built(form["args"], trusted), **arguments)
+    made = _imported(form["is"], trusted)
+    if not (isinstance(made, type) and is_dataclass(made)):
+        raise ConfigurationError(f"{form['is']} is nothing a record is made of", expected="a dataclass")
+    kinds = kinds_of(made)
+    return made(**{name: as_declared(value, kinds.get(name, Any)) for name, value in arguments.items()})
+
+
+def opaque_parts(form: Written) -> list[str]:
+    """Return the names of what has no written form, anywhere inside `form`."""
+    if isinstance(form, list):
+        return [name for entry in form for name in opaque_parts(entry)]
+    if isinstance(form, dict):
+        if "opaque" in form:
+            return [form["opaque"]]
+        return [name for entry in form.values() for name in opaque_parts(entry)]
+    return []
+
+
+def differences(old: Written, new: Written) -> list[str]:
+    """Say in lines where two written forms differ; a former address equals the present one of the same class.
+
+    >>> differences({"with": {"lr": 0.1, "batch": 10}}, {"with": {"lr": 0.2, "batch": 10}})
+    ['lr: recorded 0.1, now 0.2']
+    """
+    return list(_compared(present(old), present(new), ""))
+
+
+def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict) and _short(old) == _short(new):
+        before, after = ({**form.get("with", form)} for form in (old, new))
+        for key in dict.fromkeys([*before, *after]):
+            yield from _compared(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
+        if before == after:  # what differs is which function, or what it is given by position
+            yield f"{path}: recorded {old}, now {new}"
+    else:
+        yield f"{path or 'value'}: recorded {_short(old)}, now {_short(new)}"
+
+
+def _short(form: Written) -> str:
+    """Name what is built from a written form; an empty word for a plain dictionary of parts."""
+    if not isinstance(form, dict):
+        return repr(form)
+    name = form.get("is") or form.get("named") or form.get("opaque")
+    if name is None and "partial" in form:
+        return f"partial {_short(form['partial'])}"
+    return "" if name is None else str(name).rpartition(":")[2]
+
+
+def _imported(name: str, trusted: Collection[str]) -> Any:
+    name = FORMER.get(name, name)
+    module, _, path = name.partition(":")
+    if module.partition(".")[0] not in trusted:
+        raise ConfigurationError(
+            f"{name} is not of a package that records may name", expected=", ".join(sorted(trusted))
+        )
+    try:
+        thing: Any = importlib.import_module(module)
+        for part in path.split("."):
+            thing = getattr(thing, part)
+            if isinstance(thing, ModuleType):  # what a trusted module imports is not therefore trusted
+                break
+    except (ImportError, AttributeError) as reason:
+        raise ConfigurationError(f"{name} cannot be found any more ({reason})") from reason
+    if str(getattr(thing, "__module__", "")).partition(".")[0] not in trusted:
+        raise ConfigurationError(
+            f"{name} is something of another package", expected=f"what is defined in {', '.join(sorted(trusted))}"
+        )
+    return thing

@@ -1,0 +1,1 @@
+"""Metrics, their measurement, and the labels of a test set."""

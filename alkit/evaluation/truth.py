@@ -1,0 +1,69 @@
+"""The labels of a test set, asked for once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from alkit.errors import LabelError
+from alkit.labels.masks import resize_mask
+from alkit.pools.base import mask_sizes
+from alkit.protocols import Oracle, Pool
+from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
+from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.queries import Query
+
+Collect = Callable[[Oracle, Sequence[Query], float], Iterator[tuple[int, list[Answer]]]]
+"""Asks an oracle and yields its answers as they come, with how many there are by then."""
+
+
+class TestLabels:
+    """The labels of test sets: asked for once, checked, and kept in files that are gone with the process.
+
+    Parameters
+    ----------
+    collect:
+        How to get answers out of an oracle.
+    """
+
+    __test__ = False  # no test case, whatever pytest may think of the name
+
+    def __init__(self, collect: Collect) -> None:
+        self._collect = collect
+        self._kept: dict[tuple[int, int], tuple[Pool, Oracle, Label]] = {}  # by identity
+
+    def of(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
+        """Return the labels of `test`, masks at its working size ``(n, h, w)`` or ``(n,)``, in the order of its ids.
+
+        Raises
+        ------
+        LabelError
+            An image has none, or one that breaks `spec`.
+        """
+        key = id(test), id(oracle)
+        if key not in self._kept:
+            self._kept[key] = test, oracle, self._asked(test, oracle, spec, poll)
+        return self._kept[key][2]
+
+    def _asked(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
+        ids = list(test.ids)
+        size = test.read(ids[:1]).shape[-2:] if spec.per == "pixel" else ()
+        with tempfile.TemporaryFile() as file:
+            labels = np.memmap(file, np.uint8 if size else np.int64, "w+", shape=(len(ids), *size))
+        rows = {id: row for row, id in enumerate(ids)}
+        for begin in range(0, len(ids), 64):
+            some = ids[begin : begin + 64]
+            sizes = dict(zip(some, mask_sizes(test, some), strict=True))
+            queries = [Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)]
+            for _, answers in self._collect(oracle, queries, poll):
+                for answer in answers:
+                    if isinstance(answer.label, Skip | Withdrawal | Invalid):
+                        raise LabelError(
+                            f"the test image {answer.id!r} has no label ({answer.label.reason})",
+                            hint="leave it out of the test set",
+                        )
+                    label = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
+                    labels[rows[answer.id]] = resize_mask(label, size, spec) if size else label
+        return labels

@@ -1,0 +1,111 @@
+"""What can be known of a pool without labels: fitted pretexts, features and clusters, each computed once."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.configuration.addresses import former
+from alkit.configuration.forms import opaque_parts, written
+from alkit.errors import DataError
+from alkit.features.clustering import kmeans
+from alkit.pools.batches import batches
+from alkit.protocols import FeatureExtractor, FittedExtractor, Pool
+from alkit.record.store import Store
+from alkit.rng import Stream
+from alkit.values.clusters import Clusters
+from alkit.values.progress import Progress, Report
+
+
+class Representations:
+    """The label-free knowledge of one experiment's pool.
+
+    Clusters belong to the experiment: they are kept in its record, so every round and every process sees the same.
+    Fitted pretexts and features are kept in memory, one row an image.
+
+    Parameters
+    ----------
+    pool:
+        All images of the experiment.
+    stream:
+        The experiment's root stream; what is drawn here depends on the seed alone.
+    store:
+        The record that keeps the clusters.
+    """
+
+    def __init__(self, pool: Pool, stream: Stream, store: Store, report: Report) -> None:
+        self.pool, self.report = pool, report
+        self.ids = tuple(sorted(pool.ids))
+        self._stream, self._store = stream, store
+        self._fitted: dict[object, FittedExtractor] = {}
+        self._features: dict[object, npt.NDArray[np.float32]] = {}
+        self._clusters: dict[object, Clusters] = {}
+
+    def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
+        """Return `extractor` fitted on the pool."""
+        key = _key(extractor)
+        if key not in self._fitted:
+            self._fitted[key] = extractor.fit(self.pool, self._stream.child("pretext").numpy(), self.report)
+        return self._fitted[key]
+
+    def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
+        """Return one row per image of ``ids``, ``(len(ids), d)``, read-only."""
+        key = _key(extractor)
+        if key not in self._features:
+            fitted, done = self.fitted(extractor), 0
+            table = np.empty((len(self.ids), 0), np.float32)
+            for ids in batches(self.ids, self.pool):
+                rows = fitted.features(self.pool.read(ids))
+                if done == 0:  # now the number of columns is known
+                    table = np.empty((len(self.ids), rows.shape[1]), np.float32)
+                table[done : done + len(ids)] = rows
+                done += len(ids)
+                self.report(Progress("features", done, len(self.ids)))
+            finite = np.isfinite(table).all(axis=1)
+            if not finite.all():
+                raise DataError(f"the features of {self.ids[int(np.argmin(finite))]!r} are not finite")
+            table.flags.writeable = False
+            self._features[key] = table
+        return self._features[key]
+
+    def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
+        """Return the K-means clusters of the whole pool."""
+        key = (_key(extractor), k)
+        if key not in self._clusters:
+            self._clusters[key] = self._recorded_clusters(extractor, k)
+        return self._clusters[key]
+
+    def _recorded_clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
+        form = written(extractor)
+        name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(former(form), sort_keys=True)}"
+        if name is not None and (file := self._store.fact(name)) is not None:
+            with np.load(io.BytesIO(self._store.content(file))) as arrays:
+                return Clusters(self.ids, arrays["labels"], arrays["distances"], int(arrays["k"]))
+        clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
+        if name is not None:
+            buffer = io.BytesIO()
+            np.savez(buffer, labels=clusters.labels, distances=clusters.distances, k=np.int64(clusters.k))
+            self._store.declare({name: self._store.keep(buffer.getvalue(), ".npz")})
+        return clusters
+
+
+def _key(extractor: FeatureExtractor) -> object:
+    """Tell extractors apart: by what they say, or, where that cannot be written, by which object they are."""
+    form = written(extractor)
+    return _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
+
+
+class _Same:
+    """An object as a key: equal to itself alone, and kept alive."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)

@@ -1,0 +1,56 @@
+"""What a strategy sees of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.experiment.representations import Representations
+from alkit.protocols import FeatureExtractor, Sampler
+from alkit.samplers import DETERMINISTIC
+from alkit.values.clusters import Clusters
+from alkit.values.predictions import Predictions
+
+if TYPE_CHECKING:
+    from alkit.protocols import Reduction, Score
+    from alkit.scores.streamed import Scoring
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """The state of an experiment before a round's selection: see :class:`alkit.protocols.View`."""
+
+    candidates: tuple[str, ...]
+    labelled: tuple[str, ...]
+    round: int
+    _representations: Representations = field(repr=False)
+    _scoring: Callable[[], Scoring] = field(repr=False)  # of the last round's model, which is read only when asked for
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids of the pool, sorted."""
+        return self._representations.ids
+
+    def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
+        """Return one row per image of :attr:`ids`, ``(len(ids), d)``, read-only."""
+        return self._representations.features(extractor)
+
+    def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
+        """Return the K-means clusters of the whole pool."""
+        return self._representations.clusters(extractor, k)
+
+    def scores(
+        self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
+    ) -> Mapping[str, float]:
+        """Return the acquisition score of each candidate."""
+        from alkit.scores.functions import mean  # torch: not for strategies that ask for no score
+
+        return self._scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
+
+    def predictions(self) -> Iterator[Predictions]:
+        """Yield the last model's predictions of the candidates, in batches."""
+        return self._scoring().predictions(self.candidates)

@@ -1,0 +1,62 @@
+"""Weights carried from one network to another, and the deepest encoder map."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from alkit.errors import ConfigurationError
+from alkit.networks.heads import output_layers
+
+
+def deepest(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the last feature map of the network's encoder, ``(n, c, h', w')``.
+
+    Asks a method ``encode`` that returns the maps, the deepest last (:class:`UNet`), or else a submodule ``encoder``
+    that does (segmentation-models-pytorch).
+    """
+    encode = getattr(network, "encode", None) or getattr(network, "encoder", None)
+    if encode is None:
+        raise ConfigurationError(
+            f"{type(network).__name__} has no encoder to take features from",
+            expected="a method encode(images) or a submodule encoder, returning feature maps with the deepest last",
+        )
+    return cast(Tensor, encode(images)[-1])
+
+
+def warm_start(network: nn.Module, source: nn.Module) -> None:
+    """Copy the weights of `source` into `network`, all but those of the output layers of either.
+
+    So one of them may have heads of deep supervision that the other lacks.
+
+    Raises
+    ------
+    ConfigurationError
+        The two differ in more than the output layers.
+
+    Examples
+    --------
+    >>> from alkit.networks import UNet
+    >>> source = UNet(in_channels=1, classes=1, widths=(2, 4, 8))
+    >>> network = UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4})
+    >>> warm_start(network, source)
+    >>> network.down[0][0].weight.equal(source.down[0][0].weight)
+    True
+    """
+    theirs, ours = _without_outputs(source), _without_outputs(network)
+    differing = sorted(theirs.keys() ^ ours.keys()) or [n for n in ours if ours[n].shape != theirs[n].shape]
+    if differing:
+        raise ConfigurationError(
+            "the pretext's network and the learner's differ in more than the output layers",
+            got=f"different {', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}",
+            hint="give both the same network factory",
+        )
+    network.load_state_dict(theirs, strict=False)
+
+
+def _without_outputs(network: nn.Module) -> dict[str, Tensor]:
+    """Return weights and buffers by name, without those of the output layers."""
+    # A network that is a single layer has the empty name, and its weights stand below no dot.
+    below = tuple(f"{name}." if name else "" for name in output_layers(network))
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(below)}

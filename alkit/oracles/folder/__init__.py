@@ -1,0 +1,1 @@
+"""Annotators who work in a folder."""

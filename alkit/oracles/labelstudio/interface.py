@@ -1,0 +1,102 @@
+"""The labelling interface of a project: the XML that defines what an annotator sees and can draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from alkit.errors import ConfigurationError
+from alkit.oracles.formats.regions import label_values
+from alkit.oracles.labelstudio.regions import Kind
+from alkit.pictures.colours import colour
+from alkit.values.label_spec import LabelSpec
+
+TAGS: dict[Kind, str] = {"bitmask": "BitmaskLabels", "brush": "BrushLabels", "polygon": "PolygonLabels"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Names in an interface that regions refer to.
+
+    Parameters
+    ----------
+    control:
+        Name of the tag that draws the regions.
+    image:
+        Name of the tag that shows the image.
+    data:
+        Key of a task's data that holds the image.
+    """
+
+    control: str
+    image: str
+    data: str
+
+
+def interface(spec: LabelSpec, kind: Kind) -> str:
+    """Return an interface that offers all classes except the background, class 0.
+
+    A task's ``alkit_note`` is shown above the image.
+
+    Parameters
+    ----------
+    spec:
+        The classes.
+    kind:
+        How annotators draw.
+
+    Examples
+    --------
+    >>> tags_of(interface(LabelSpec(("skin", "lesion")), "brush"), LabelSpec(("skin", "lesion")), "brush")
+    Tags(control='label', image='image', data='image')
+    """
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Header", value="$alkit_note", size="5")
+    control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
+    for name in _labels(spec):
+        ElementTree.SubElement(control, "Label", value=name, background=colour(label_values(spec)[name], spec))
+    ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
+    """Return the names that regions of this kind refer to.
+
+    Parameters
+    ----------
+    config:
+        The interface, as XML.
+    spec:
+        The classes.
+    kind:
+        How annotators draw.
+
+    Raises
+    ------
+    ConfigurationError
+        The interface is not XML, or it does not offer these classes in this way.
+    """
+    try:
+        view = ElementTree.fromstring(config)
+    except ElementTree.ParseError as reason:
+        raise ConfigurationError("the project's labelling interface must be XML", got=reason) from reason
+    images = {image.get("name"): image.get("value", "") for image in view.iter("Image")}
+    wanted, offered = set(_labels(spec)), []
+    for control in view.iter(TAGS[kind]):
+        labels = [str(label.get("value")) for label in control.iter("Label")]
+        offered.append(labels)
+        image = control.get("toName")
+        if wanted.issubset(labels) and images.get(image, "").startswith("$"):
+            return Tags(str(control.get("name")), str(image), images[image][1:])
+    raise ConfigurationError(
+        "the project's labelling interface does not offer these classes",
+        got=" and ".join(f"{TAGS[kind]} of {', '.join(labels) or 'nothing'}" for labels in offered)
+        or f"no {TAGS[kind]}",
+        expected=f"{TAGS[kind]} of {', '.join(_labels(spec))} on an image",
+        hint="change it in the project's settings, or use another project",
+    )
+
+
+def _labels(spec: LabelSpec) -> list[str]:
+    return [name for name, value in label_values(spec).items() if value]

@@ -1,0 +1,241 @@
+"""Conversion of a Label Studio annotation's regions to a mask, and of a mask to regions.
+
+Each region has one label. Regions of the same label are united. If classes overlap, the higher class id wins; ignored
+pixels win over all classes. Pixels without a region are class 0, so an annotation without regions is a valid mask.
+
+Three kinds of region can be read: ``bitmask``, a PNG as data URL whose alpha marks the painted pixels; ``brush``, see
+:mod:`alkit.oracles.labelstudio.brush`; and ``polygon``, corners in percent of width and height. Strokes from a browser
+have soft edges: a pixel counts as painted if its alpha is at least 128.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.errors import LabelError, nearest
+from alkit.oracles.formats.regions import label_values
+from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
+from alkit.oracles.labelstudio.polygon import fill, outlines
+from alkit.values.label_spec import LabelSpec, Mask, Size
+
+Kind = Literal["bitmask", "brush", "polygon"]
+"""How annotators draw a region: with Label Studio's tags BitmaskLabels, BrushLabels or PolygonLabels."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+PAINTED = 128
+"""Lowest alpha of a painted pixel."""
+
+REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "datetime", "pairwise", "ranker"})
+"""Types of results that describe an image or a region and draw nothing."""
+
+PREFIX = "data:image/png;base64,"
+
+
+def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
+    """Return the mask of an annotation, ``(h, w)``, uint8, with class ids as values.
+
+    Parameters
+    ----------
+    result:
+        The list of regions, as the server sends it.
+    spec:
+        The classes.
+    size:
+        Height and width of the mask of an annotation without regions. Regions state their own.
+
+    Raises
+    ------
+    LabelError
+        A region is of an unknown kind, does not have exactly one label that is a class, was drawn on a rotated image,
+        differs in size from the others, is an open polygon, or cannot be decoded.
+
+    Examples
+    --------
+    >>> spec = LabelSpec(("skin", "lesion"))
+    >>> mask_of([], spec, (1, 2)).tolist()
+    [[0, 0]]
+    >>> mask_of(regions_of(np.array([[0, 1]], np.uint8), spec, "brush"), spec, (1, 2)).tolist()
+    [[0, 1]]
+    """
+    values = label_values(spec)
+    if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
+        raise LabelError("the result must be a list of regions", got=type(result).__name__)
+    drawn: dict[int, list[npt.NDArray[np.bool_]]] = {}
+    sizes: set[Size] = set()
+    for region in result:
+        if region.get("type") == "relation" or str(region.get("type")).lower() in REMARKS:
+            continue
+        value = values[_label(region, values)]
+        sizes.add(_size(region))
+        drawn.setdefault(value, []).append(_painted_pixels(region))
+    if len(sizes) > 1:
+        raise LabelError("all regions must have the size of one image", got=sorted(sizes))
+    mask = np.zeros(next(iter(sizes), size), np.uint8)
+    for value in sorted(drawn):  # the ignore value is greater than all class ids
+        for painted in drawn[value]:
+            mask[painted] = value
+    return mask
+
+
+def regions_of(
+    mask: Mask, spec: LabelSpec, kind: Kind, *, control: str = "label", image: str = "image"
+) -> list[dict[str, Any]]:
+    """Return a mask as regions: one for each class except 0, or one polygon for each connected part.
+
+    Parameters
+    ----------
+    mask:
+        ``(h, w)``, uint8, with class ids and the ignore value.
+    spec:
+        The classes.
+    kind:
+        How to draw the regions.
+    control, image:
+        Names of the two tags in the project's labelling interface.
+
+    Examples
+    --------
+    >>> (region,) = regions_of(np.array([[0, 1]], np.uint8), LabelSpec(("skin", "lesion")), "polygon")
+    >>> region["value"]["points"]
+    [[50.0, 0.0], [100.0, 0.0], [100.0, 100.0], [50.0, 100.0]]
+    """
+    height, width = mask.shape
+    regions: list[dict[str, Any]] = []
+    for name, value in label_values(spec).items():
+        painted = mask == value
+        if value == 0 or not painted.any():
+            continue
+        shapes: list[dict[str, Any]]
+        match kind:
+            case "bitmask":
+                shapes = [{"format": "png", "imageDataURL": data_url(painted)}]
+            case "brush":
+                shapes = [{"format": "rle", "rle": encode_brush(painted)}]
+            case "polygon":
+                corners = ([[100 * x / width, 100 * y / height] for x, y in outline] for outline in outlines(painted))
+                shapes = [{"points": points, "closed": True} for points in corners]
+        for shape in shapes:
+            regions.append(
+                {
+                    "id": f"{kind}-{value}-{len(regions)}",
+                    "type": f"{kind}labels",
+                    "from_name": control,
+                    "to_name": image,
+                    "original_width": width,
+                    "original_height": height,
+                    "image_rotation": 0,
+                    "value": {**shape, f"{kind}labels": [name]},
+                }
+            )
+    return regions
+
+
+def data_url(painted: npt.NDArray[np.bool_]) -> str:
+    """Return painted pixels, ``(h, w)``, as Label Studio stores them: a PNG in which they are black and opaque."""
+    from PIL import Image
+
+    pixels = np.zeros((*painted.shape, 2), np.uint8)
+    pixels[..., 1] = 255 * painted
+    file = BytesIO()
+    Image.fromarray(pixels, "LA").save(file, "PNG")
+    return PREFIX + base64.b64encode(file.getvalue()).decode()
+
+
+def alpha_of(url: str) -> Mask:
+    """Return the alpha, ``(h, w)``, uint8, of a PNG as data URL.
+
+    Raises
+    ------
+    LabelError
+        The text is not a PNG as data URL, or the PNG has no alpha. Without alpha, every pixel would be painted.
+    """
+    from PIL import Image
+
+    if not url.startswith(PREFIX):
+        raise LabelError("a bitmask must be a PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
+    try:
+        with Image.open(BytesIO(base64.b64decode(url[len(PREFIX) :], validate=True)), formats=["PNG"]) as file:
+            if not file.has_transparency_data:
+                raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
+            return np.asarray(file.convert("RGBA").getchannel("A"))
+    except (LabelError, MemoryError):
+        raise
+    except binascii.Error as reason:
+        raise LabelError("a bitmask must be a PNG as data URL", got=reason) from reason
+    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and others
+        raise LabelError("a bitmask cannot be decoded", got=reason) from reason
+
+
+def _label(region: Mapping[str, Any], values: Mapping[str, int]) -> str:
+    kind = _kind(region)
+    value = region.get("value")
+    labels = value.get(f"{kind}labels") if isinstance(value, Mapping) else None
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise LabelError(f"a {kind} region must have one label", got=labels or "none", expected=", ".join(values))
+    name = str(labels[0])
+    if name not in values:
+        raise LabelError(
+            "the label of a region must be a class",
+            got=repr(name),
+            expected=", ".join(values),
+            hint=nearest(name, values),
+        )
+    return name
+
+
+def _kind(region: Mapping[str, Any]) -> Kind:
+    said = str(region.get("type"))
+    for kind in KINDS:
+        if said.lower() in (kind, f"{kind}labels"):
+            return kind
+    raise LabelError("a region must be a bitmask, brush or polygon", got=said)
+
+
+def _size(region: Mapping[str, Any]) -> Size:
+    if region.get("image_rotation"):
+        raise LabelError(
+            "the image was rotated while it was labelled",
+            got=f"{region['image_rotation']} degrees",
+            expected="0",
+            hint="rotate it back and draw the region again",
+        )
+    height, width = region.get("original_height"), region.get("original_width")
+    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+        raise LabelError("a region must state the size of its image", got=f"height {height}, width {width}")
+    return height, width
+
+
+def _painted_pixels(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return the painted pixels of a region, ``(h, w)``."""
+    size, shape = _size(region), region["value"]
+    match _kind(region):
+        case "bitmask":
+            alpha = alpha_of(str(shape.get("imageDataURL")))
+            if alpha.shape != size:
+                raise LabelError("a bitmask must have the size of its image", got=alpha.shape, expected=size)
+            return np.asarray(alpha >= PAINTED)
+        case "brush":
+            return np.asarray(decode_brush(shape.get("rle"), size) >= PAINTED)
+        case "polygon":
+            return _polygon_pixels(shape, size)
+
+
+def _polygon_pixels(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool_]:
+    if shape.get("closed") is False:
+        raise LabelError("a polygon is open", hint="close it with a click on its first point")
+    try:
+        points = np.asarray(shape.get("points"), np.float64)
+    except (TypeError, ValueError) as reason:
+        raise LabelError("a polygon must have points", got=reason) from reason
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise LabelError("a polygon must have at least 3 points (x, y)", got=f"an array {points.shape}")
+    height, width = size
+    return fill([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)

@@ -1,0 +1,80 @@
+"""Arrays as a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.errors import DataError
+from alkit.pools.base import PoolBase
+from alkit.pools.checks import check_alike, check_count, check_range, planes_of, shape_of, unique_ids
+from alkit.pools.decoding import Pixels
+from alkit.pools.scaling import Scale, check_scale
+
+
+class ArrayPool(PoolBase):
+    """Images that are arrays already. They are kept by reference, so memory-mapped ones stay on disk.
+
+    Parameters
+    ----------
+    images:
+        One array ``(n, h, w)`` or ``(n, c, h, w)``, or a mapping from id to ``(h, w)`` or ``(c, h, w)``, all
+        of one shape and type: uint8, uint16, or floats in [0, 1].
+    ids:
+        Their ids. By default the positions, ``"0000"`` and so on, or the keys of the mapping.
+    scale:
+        How values become [0, 1] when they are read: ``"full"`` range of the type, or ``"minmax"`` of each
+        image.
+
+    Raises
+    ------
+    DataError
+        Ids that are no different strings or not as many as images; images of another shape or type, or out of
+        range.
+
+    Examples
+    --------
+    >>> pool = ArrayPool(np.full((3, 8, 8), 51, np.uint8))
+    >>> images = pool.read(["0002"])
+    >>> images.shape, round(float(images.max()), 3)
+    ((1, 1, 8, 8), 0.2)
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
+        ids: Iterable[str] | None = None,
+        scale: Scale = "full",
+    ) -> None:
+        check_scale(scale)
+        self.scale = scale
+        self._kept: Pixels | list[Pixels]
+        if isinstance(images, Mapping):
+            self.ids = unique_ids(images if ids is None else ids)
+            if missing := [id for id in self.ids if id not in images]:
+                raise DataError("some ids have no image", got=missing[:8], expected="keys of the mapping")
+            self._kept = [planes_of(images[id], id) for id in self.ids]
+        else:
+            images = np.asarray(images)
+            if images.ndim not in (3, 4):
+                raise DataError(
+                    "these are no images", got=f"shape {images.shape}", expected="(n, h, w) or (n, c, h, w)"
+                )
+            width = max(4, len(str(len(images) - 1)))
+            self.ids = unique_ids((f"{n:0{width}}" for n in range(len(images))) if ids is None else ids)
+            self._kept = images if images.ndim == 4 else images[:, None]
+        check_count(self.ids, self._kept)
+        self._first = planes_of(self._kept[0], self.ids[0])
+        self.shape = shape_of(self._first)
+        self._rows = {id: row for row, id in enumerate(self.ids)}
+        for id, image in zip(self.ids, self._kept, strict=True):
+            check_alike(image, self._first, id, self.ids[0])
+            check_range(image, id)
+
+    def _pixels(self, rows: Sequence[int]) -> Pixels:
+        if not isinstance(self._kept, list):
+            return self._kept[np.asarray(rows, np.intp)]
+        return np.array([self._kept[row] for row in rows], self._first.dtype).reshape(-1, *self.shape)

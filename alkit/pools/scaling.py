@@ -1,0 +1,42 @@
+"""From stored values to [0, 1]."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from alkit.errors import ConfigurationError
+from alkit.pools.decoding import Pixels
+from alkit.values.label_spec import Images
+
+Scale = Literal["minmax", "full"]
+"""How stored values become [0, 1].
+
+``minmax``: for each image, all its channels together, the least value becomes 0 and the greatest 1; a
+constant image becomes 0. ``full``: 0 stays 0 and the greatest value of the type, 255 or 65535, becomes 1;
+floats stay as they are.
+"""
+
+
+def scaled(pixels: Pixels, scale: Scale) -> Images:
+    """Return `pixels`, ``(n, c, h, w)``, as float32 in [0, 1]; see :data:`Scale`.
+
+    >>> scaled(np.array([5, 10, 15], np.uint8).reshape(1, 1, 1, 3), "minmax").ravel().tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if scale == "minmax":
+        low = pixels.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)
+        span = pixels.max(axis=(1, 2, 3), keepdims=True).astype(np.float32) - low
+        images: Images = np.subtract(pixels, low, dtype=np.float32)
+        images /= np.where(span > 0, span, np.float32(1))
+        return images
+    if np.issubdtype(pixels.dtype, np.floating):
+        return pixels.astype(np.float32)
+    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+
+
+def check_scale(scale: str) -> None:
+    """Raise a :class:`ConfigurationError` unless `scale` is one of :data:`Scale`."""
+    if scale not in get_args(Scale):
+        raise ConfigurationError("there is no such scale", got=repr(scale), expected=" or ".join(get_args(Scale)))

@@ -1,0 +1,5 @@
+"""The record of an experiment: what was asked, answered and learnt."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,39 @@
+"""Labels as files of a record, at the size in which they were given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alkit.labels.masks import decode_mask, mask_png, resize_mask
+from alkit.record.store import Store
+from alkit.values.label_spec import Label, LabelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFiles:
+    """Writes and reads them: a PNG for a mask, digits for a class id."""
+
+    store: Store
+
+    def keep(self, label: Label) -> str:
+        """Keep a label as a file of the record and return its name."""
+        content, suffix = (mask_png(label.astype(np.uint8)), ".png") if label.ndim else (b"%d" % int(label), ".txt")
+        return self.store.keep(content, suffix)
+
+    def read(self, file: str) -> Label:
+        """Return the label that :meth:`keep` made into a file."""
+        content = self.store.content(file)
+        return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
+
+    def same(self, file: str, other: str) -> bool:
+        """Whether two files hold the same label, though perhaps not the same bytes."""
+        return file == other or np.array_equal(self.read(file), self.read(other))
+
+    def alike(self, file: str, other: str, spec: LabelSpec) -> bool:
+        """Whether they do, at the size of the smaller where masks were given at two sizes."""
+        if file == other:
+            return True
+        a, b = sorted((self.read(file), self.read(other)), key=np.size)
+        return np.array_equal(a, resize_mask(b, (a.shape[0], a.shape[1]), spec) if a.ndim else b)

@@ -1,0 +1,189 @@
+"""What a record was made with: declared once, and checked each time it is gone on with."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+from alkit.configuration.forms import Written, built, differences, opaque_parts, written
+from alkit.errors import ConfigurationError, ResumeError
+from alkit.pools.base import digest
+from alkit.protocols import Pool
+from alkit.record.store import Store
+from alkit.rng import threads
+from alkit.values.label_spec import LabelSpec
+
+log = logging.getLogger(__name__)
+
+FEW = 5
+"""So many images are named in a message."""
+
+
+class Settings:
+    """The settings in a record.
+
+    While nothing was asked they may still change: nothing hangs on them yet. Afterwards other settings are refused,
+    and the difference is shown.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def declare(
+        self,
+        parts: Mapping[str, object],
+        pool: Pool,
+        seed: int,
+        classes: LabelSpec | Sequence[str] | None = None,
+    ) -> Pool:
+        """Declare the parts of an experiment, its terms among them, or check that they are those declared before.
+
+        Return the pool without the images that have come since: only those that were there at first are asked for.
+        Where the pool lies does not matter, what it shows does; where it lies now is remembered.
+
+        Raises
+        ------
+        ResumeError
+            They are others; images that are gone or show something else are named.
+        """
+        declared = {**{name: written(part) for name, part in parts.items()}, "pool": written(pool)}
+        configuration = {**declared, "pool": described(pool), "seed": seed}
+        if self._store.fact("configuration") != configuration:
+            with self._store.exclusive():
+                if self._store.ever_asked():
+                    recorded = self._store.fact("configuration")
+                    if {**recorded, "pool": None} == {**configuration, "pool": None}:  # else other images are no wonder
+                        pool = self._as_it_was(pool, configuration["pool"])
+                        configuration["pool"] = described(pool)
+                elif self._store.fact("configuration") != configuration:  # and nobody else has just declared it
+                    facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
+                    facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
+                    self._store.declare(facts, anew=True)
+                self._settle("configuration", configuration)
+        place = declared["pool"]
+        if self.declared["pool"] != place and not opaque_parts(place):
+            with self._store.exclusive():
+                self._store.forget(MOVED)
+                self._store.declare({MOVED: place})
+        if classes is not None and self._store.fact("classes") != written(_spec(classes)):
+            with self._store.exclusive():
+                if not self._store.ever_asked():
+                    self._store.forget("classes")
+                self.adopt(classes)
+        return pool
+
+    @property
+    def declared(self) -> Mapping[str, Written]:
+        """The written forms of the parts, and of the pool where it was seen last; empty before they are declared."""
+        declared, moved = self._store.fact("declared"), self._store.fact(MOVED)
+        return {**(declared or {}), **({} if moved is None else {"pool": moved})}
+
+    @property
+    def campaign(self) -> str:
+        """A word drawn by chance when the record was begun, which no other record has."""
+        return str(self._store.fact("campaign") or "")
+
+    def _as_it_was(self, pool: Pool, now: Mapping[str, Any]) -> Pool:
+        """Return the images of a pool that were there at first; raise where some are gone or show something else."""
+        before, shown = self._store.fact("images"), self._store.fact("configuration")["pool"]
+        if before is None or (there := _images(pool)) is None:
+            return pool
+        if any(now[name] != shown[name] for name in ("channels", "height", "width")):
+            return pool  # read in another way
+        gone = [id for id in before if id not in there]
+        other = [id for id in before if id in there and there[id] != before[id]]
+        whys = [f"{_named(gone)} {_is(gone)} gone"] if gone else []
+        whys += [f"{_named(other)} {'shows' if len(other) == 1 else 'show'} something else"] if other else []
+        if whys:
+            raise ResumeError(
+                f"the images are not those that {self._store.path} was begun with: {'; '.join(whys)}",
+                hint="put them back as they were; where they lie elsewhere, say where",
+            )
+        subset = getattr(pool, "subset", None)
+        if (new := [id for id in there if id not in before]) and callable(subset):
+            log.warning("not used, as the record was begun without: %s", _named(new))
+            return cast(Pool, subset(tuple(before)))
+        return pool
+
+    def schedule(self, start: int, batch: int, test: Pool | None) -> None:
+        """Declare a schedule of rounds, or check that it is the one declared before."""
+        with self._store.exclusive():
+            if not self._store.ever_asked():
+                self._store.forget("schedule")
+            shown = None if test is None else described(test)
+            self._settle("schedule", {"start": start, "batch": batch, "test": shown})
+
+    def measures_on(self, test: Pool) -> bool:
+        """Whether figures on `test` are those of the rounds: there is no schedule, or it has this test set or none."""
+        schedule = self._store.fact("schedule")
+        return schedule is None or schedule["test"] in (None, described(test))
+
+    def adopt(self, classes: LabelSpec | Sequence[str]) -> None:
+        """Declare what the labels look like, or check that it is what was declared before."""
+        if self._store.fact("classes") != (form := written(_spec(classes))):
+            with self._store.exclusive():
+                self._settle("classes", form)
+
+    @property
+    def spec(self) -> LabelSpec:
+        """What the labels look like; a :class:`ConfigurationError` while nobody has said."""
+        form = self._store.fact("classes")
+        if form is None:
+            raise ConfigurationError(
+                "nobody has said yet which classes there are",
+                hint='Experiment(..., classes=("background", "object"))',
+            )
+        return cast(LabelSpec, built(form))
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Compute with the number of threads the record was begun with."""
+        return threads(self._store.fact("threads"))
+
+    def _settle(self, name: str, value: Written) -> None:
+        recorded = self._store.fact(name)
+        if recorded is None:
+            self._store.declare({name: value})
+        elif lines := differences(recorded, value):
+            raise ResumeError(
+                f"{self._store.path} was made with other settings ({name}): {'; '.join(lines)}",
+                hint="what it was made with, or another store",
+            )
+
+
+def described(pool: Pool) -> Written:
+    """Return how many images a pool has, of which shape, and a digest of what they show."""
+    channels, height, width = pool.read(list(pool.ids)[:1]).shape[1:]
+    shape = {"channels": channels, "height": height, "width": width}
+    return {"images": len(pool.ids), **shape, "content": digest(pool)}
+
+
+MOVED = "moved"
+"""Under this name the record keeps the written form of a pool that lies elsewhere than at first."""
+
+
+def _images(pool: Pool) -> dict[str, str] | None:
+    """Return by id what tells an image from another; None where a pool cannot say that without being read."""
+    own = getattr(pool, "digests", None)
+    return {id: found[:16] for id, found in own().items()} if callable(own) else None
+
+
+def _spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
+    return classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
+
+
+def _named(ids: Sequence[str]) -> str:
+    named = ", ".join(map(repr, ids[:FEW]))
+    return named if len(ids) <= FEW else f"{named} and {len(ids) - FEW} more"
+
+
+def _is(ids: Sequence[str]) -> str:
+    return "is" if len(ids) == 1 else "are"
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

@@ -1,0 +1,28 @@
+"""Taking back what was said: answers that are sent back, and questions that are withdrawn.
+
+Only the record is needed; the images need not be there.
+"""
+
+from __future__ import annotations
+
+from alkit.errors import QueryError
+from alkit.record.states import answered, open_entries
+from alkit.record.store import Store
+from alkit.values.queries import Query
+
+
+def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> None:
+    """Send an image's answers back: see :meth:`alkit.Experiment.reject`."""
+    known = answered(store.asked(), store.answers()).get(id)
+    back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
+    if not back:
+        whose = "" if annotator is None else f" of {annotator!r}"
+        raise QueryError(f"there is no answer{whose} for {id!r} to send back")
+    store.reject([answer.number for answer in back], reason)
+
+
+def withdraw(store: Store) -> tuple[Query, ...]:
+    """Close the open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
+    queries = tuple(entry.query for entry in open_entries(store.asked(), store.answers()))
+    store.withdraw([query.id for query in queries])
+    return queries

@@ -1,0 +1,16 @@
+from .functions import MOMENTS as MOMENTS
+from .functions import NAMED as NAMED
+from .functions import bald as bald
+from .functions import check_draws as check_draws
+from .functions import edt_variance as edt_variance
+from .functions import edt_variance_both_sides as edt_variance_both_sides
+from .functions import entropy as entropy
+from .functions import head_disagreement as head_disagreement
+from .functions import kept as kept
+from .functions import least_confidence as least_confidence
+from .functions import margin as margin
+from .functions import mean as mean
+from .functions import moments_of as moments_of
+from .functions import named as named
+from .functions import total as total
+from .functions import variance as variance

@@ -1,0 +1,17 @@
+from .comparisons import holm as holm
+from .comparisons import paired as paired
+from .comparisons import penalty_matrix as penalty_matrix
+from .curves import Curve as Curve
+from .curves import Runs as Runs
+from .curves import aubc as aubc
+from .curves import mean_curve as mean_curve
+from .estimates import MINIMUM_SEEDS as MINIMUM_SEEDS
+from .estimates import ROUNDING as ROUNDING
+from .estimates import Estimate as Estimate
+from .estimates import estimate as estimate
+from .savings import LabelsSaved as LabelsSaved
+from .savings import labels_saved as labels_saved
+from .savings import labels_to_reach as labels_to_reach
+from .savings import share_of_ceiling as share_of_ceiling
+from .variance import VarianceParts as VarianceParts
+from .variance import variance_parts as variance_parts

@@ -1,0 +1,5 @@
+"""Frozen values that pass from stage to stage. They neither read files nor import torch."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,39 @@
+"""Predictions of a batch of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.values.label_spec import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Class probabilities of some images, float32: ``(n, classes, h, w)``, or ``(n, classes)`` of one class each."""
+
+    ids: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+
+    @property
+    def labels(self) -> Label:
+        """The most probable classes: masks ``(n, h, w)``, uint8, or ids ``(n,)``, int64; ties go to the lower id."""
+        return most_probable(self.probabilities)
+
+
+def most_probable(probabilities: npt.NDArray[np.float32]) -> Label:
+    """Return the labels that class probabilities come to: see :attr:`Predictions.labels`."""
+    labels: Label = probabilities.argmax(axis=1).astype(np.uint8 if probabilities.ndim > 2 else np.int64)
+    return labels
+
+
+def averaged(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Return the mean of several models' probabilities of the same images; they are added up as they come."""
+    total: npt.NDArray[np.float32] = np.zeros((), np.float32)
+    count = 0
+    for one in probabilities:
+        total, count = total + one, count + 1
+    return total / np.float32(count)

@@ -1,0 +1,440 @@
+"""A campaign from the command line: start, ask, tell, correct, train, and what a stranger sees next."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import alkit
+from PIL import Image
+
+from alkit import Experiment, LabelSpec, synthetic
+from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
+from alkit.labels.masks import resize_mask
+from alkit.oracles.formats import coco, cvat
+from alkit.record import Store
+
+SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0.3 --stop-set 4".split()
+LONG_AGO = 1_700_000_000
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return a folder with images at 24 pixels; the masks are what people will paint."""
+    images, masks = synthetic.lesions(24, size=24)
+    for name in ("images", "truth"):
+        (tmp_path / name).mkdir()
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        Image.fromarray(image[0]).save(tmp_path / f"images/case {number:02}.png")
+        Image.fromarray(mask * 255).save(tmp_path / f"truth/case {number:02}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def start(*more):
+    return alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", *SMALL, *more)
+
+
+def asked(exchange=Path("exchange")):
+    """Return what the query.json files say, by rank."""
+    return [json.loads(path.read_text()) for path in sorted(exchange.glob("r*/query.json"))]
+
+
+def paint(query, by="ann", content=None, ending=".png", at=LONG_AGO):
+    path = Path("exchange") / by / f"{query['query']}{ending}"
+    path.parent.mkdir(exist_ok=True)
+    if ending == ".png":
+        Image.fromarray(content if content is not None else truth(query)).save(path)
+    else:
+        path.write_text(content or "")
+    os.utime(path, (at, at))
+    return path
+
+
+def truth(query):
+    return np.asarray(Image.open(f"truth/{query['image']}.png"))
+
+
+def printed(capfd, *arguments):
+    capfd.readouterr()
+    assert alkit(*arguments) == 0
+    return capfd.readouterr().out
+
+
+def as_json(capfd, *arguments):
+    return json.loads(printed(capfd, *arguments, "--json"))
+
+
+def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(place, capfd):
+    assert start("--strategy", "random") == 0
+    assert "24 images, read at 16 x 16 pixels" in capfd.readouterr().out
+    said = printed(capfd, "ask", "c.db", "-n", 6, "--out", "exchange")
+    assert "Asked for: 6, with a pre-label: 0" in said
+    queries = asked()
+    assert [query["rank"] for query in queries] == list(range(6))
+    assert {query["stands_for"] for query in queries} == {"chosen by Random"}
+    assert all(Path("exchange", query["query"], "image.png").exists() for query in queries)
+    assert Path("exchange/contact-sheet-r00.png").exists()
+
+    for query in queries[:4]:
+        paint(query)
+    paint(queries[4], content="hair in front", ending=".skip")
+    small = paint(queries[5], content=truth(queries[5])[:7])
+    told = as_json(capfd, "tell", "c.db")  # it knows where the queries went
+    assert [answer["kind"] for answer in told["taken"]].count("label") == 4
+    assert told["open"] == 1
+    (refused,) = told["refused"]
+    assert refused["kind"] == "label"
+    assert (refused["id"], "another size" in refused["reason"]) == (queries[5]["image"], True)
+    assert "another size" in small.with_suffix(".refused.txt").read_text()
+    assert small.exists()
+
+    content = small.read_bytes()
+    small.write_bytes(content[:40])
+    os.utime(small, (LONG_AGO + 30, LONG_AGO + 30))
+    assert as_json(capfd, "tell", "c.db")["refused"][0]["kind"] == "invalid"
+    again = as_json(capfd, "tell", "c.db", "--from", "exchange")
+    assert (again["taken"], len(again["unchanged"])) == ([], 5)
+    assert printed(capfd, "status", "c.db").rstrip().endswith("alkit tell c.db")
+    paint(queries[5], at=LONG_AGO + 60)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert not small.with_suffix(".refused.txt").exists()
+
+    said = printed(capfd, "ask", "c.db", "-n", 3)
+    assert re.search(r"Round 0: trained on [1-5] labels", said)
+    assert "with a pre-label: 3" in said
+    later = [query for query in asked() if query["round"] == 1]
+    untouched = Path("exchange", later[0]["query"], "prelabel.png")
+    paint(later[0], content=np.asarray(Image.open(untouched)))
+    for query in later[1:]:
+        paint(query)
+    said = printed(capfd, "tell", "c.db")
+    assert "pre-label, untouched" in said
+    Path("exchange", "ann", f"{later[0]['query']}.confirmed").touch()
+    os.utime(Path("exchange", "ann", f"{later[0]['query']}.confirmed"), (LONG_AGO + 60,) * 2)
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+
+    revised = np.roll(truth(queries[0]), 3)
+    paint(queries[0], content=revised, at=LONG_AGO + 120)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert as_json(capfd, "status", "c.db")["states"]["stale"] == 1
+    assert "Round 1: trained on" in printed(capfd, "fit", "c.db")
+    assert "Nothing new to learn from" in printed(capfd, "fit", "c.db")
+    assert as_json(capfd, "status", "c.db")["states"] == {"consumed": 8, "skipped": 1}
+
+
+def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
+    assert start("--strategy", "random") == 0
+    for _ in range(20):
+        command = as_json(capfd, "status", "c.db")["next"]["command"]
+        words = shlex.split(command.replace("--out FOLDER", "--out exchange").replace("-n 24", "-n 5"))
+        assert words[0] == "alkit"
+        if words[1] == "predict":
+            break
+        assert alkit(*words[1:]) == 0, command
+        for query in asked():
+            if not Path("exchange", "ann", f"{query['query']}.png").exists():
+                paint(query)
+    else:
+        pytest.fail(f"it never came to an end: {command}")
+    assert as_json(capfd, "status", "c.db")["labels"] >= 15  # until a rule would stop, or nothing is left
+
+
+def test_while_all_labels_are_held_out_status_says_to_ask_for_more(place, capfd):
+    start("--strategy", "random", "--hold-out", "0.99")
+    printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
+    paint(asked()[0])
+    printed(capfd, "tell", "c.db")
+    step = as_json(capfd, "status", "c.db")["next"]
+    assert step["command"] == "alkit ask c.db -n 1"
+    assert "held out" in step["why"]
+    assert alkit(*shlex.split(step["command"])[1:]) == 0
+
+
+def test_while_a_query_is_open_asking_again_hands_over_the_same(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 4, "--out", "exchange")
+    first = asked()
+    assert "Still open, and handed over again: 4" in printed(capfd, "ask", "c.db")
+    assert asked() == first
+    printed(capfd, "ask", "c.db", "--out", "elsewhere")
+    assert [query["query"] for query in asked(Path("elsewhere"))] == [query["query"] for query in first]
+    assert alkit("ask", "c.db", "-n", 5) == 1
+    assert "a query for 4 images is open" in capfd.readouterr().err
+
+
+def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    queries = asked()
+    for query in queries:
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    said = printed(capfd, "reject", "c.db", queries[0]["query"], "--reason", "the border is missing")
+    assert "open again" in said
+    assert "the border is missing" in printed(capfd, "status", "c.db")
+    note = Path("exchange/ann", f"{queries[0]['query']}.refused.txt")
+    for _ in range(2):
+        assert "images still open: 1" in printed(capfd, "tell", "c.db")
+        assert "was sent back: the border is missing" in note.read_text()
+    paint(queries[0], content=np.roll(truth(queries[0]), 1), at=LONG_AGO + 60)
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+    assert not note.exists()
+
+
+def test_a_mask_that_is_older_than_the_one_that_counts_is_reported_and_not_lost_in_silence(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
+    (query,) = asked()
+    paint(query, at=LONG_AGO)
+    printed(capfd, "tell", "c.db")
+    paint(query, content=np.roll(truth(query), 1), at=LONG_AGO - 60)  # as a program does that keeps the time of a file
+    assert f"older than what counts: {query['query']} by ann" in printed(capfd, "tell", "c.db")
+    paint(query, content=np.roll(truth(query), 1), at=LONG_AGO + 60)
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+
+
+def test_what_is_not_answered_can_be_withdrawn(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    first, second = asked()
+    paint(first)
+    printed(capfd, "tell", "c.db")
+    assert printed(capfd, "withdraw", "c.db").startswith(f"No longer asked for: {second['image']}.")
+    assert printed(capfd, "withdraw", "c.db").startswith("Nothing is open.")
+    assert as_json(capfd, "status", "c.db")["states"] == {"answered": 1, "cancelled": 1}
+    assert "No longer asked for" in Path("exchange", second["query"], "withdrawn.txt").read_text()
+    assert not Path("exchange", first["query"], "withdrawn.txt").exists()
+    assert as_json(capfd, "tell", "c.db")["unread"] == {}
+
+
+def test_answers_are_taken_and_sent_back_and_queries_withdrawn_where_the_images_are_not(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    first, second = asked()
+    paint(first)
+    Path("images").rename("pictures")
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert "open again" in printed(capfd, "reject", "c.db", first["query"], "--reason", "the border is missing")
+    assert second["image"] in printed(capfd, "withdraw", "c.db")
+
+
+def test_what_people_type_between_rounds_waits_for_no_torch(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "coco")
+    first, _ = asked()
+    paint(first)
+    file = "exchange/r00-coco/annotations.json"
+    commands = ["tell c.db", f"tell c.db --from {file} --annotator ann", "status c.db"]
+    for command in [*commands, f"reject c.db {first['query']} --reason border", "withdraw c.db"]:
+        code = f"import sys; sys.modules['torch'] = None; from alkit.cli import main; main({command.split()})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert as_json(capfd, "status", "c.db")["states"] == {"cancelled": 2}
+
+
+def test_a_campaign_that_is_started_anew_says_what_changed(place, capfd):
+    start("--strategy", "random")
+    capfd.readouterr()
+    start("--strategy", "random")
+    assert "changed" not in capfd.readouterr().out
+    start("--strategy", "random", "--lr", "0.25", "--ignore", "255")
+    said = changes(capfd)
+    assert said == ["changed: learner.lr: recorded 0.001, now 0.25", "changed: classes.ignore: recorded None, now 255"]
+    start("--strategy", "random", "--lr", "0.25", "--ignore", "255", "--size", "24")
+    assert changes(capfd)[1:] == ["changed: pool.width: recorded 16, now 24", "changed: other images"]
+
+
+def test_a_start_that_was_stopped_has_nothing_to_be_changed(place, capfd):
+    Store(Path("c.db")).close()
+    start("--strategy", "random")
+    assert changes(capfd) == []
+
+
+def changes(capfd):
+    return [line for line in capfd.readouterr().out.splitlines() if line.startswith("changed: ")]
+
+
+def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    for query in asked():
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    Path("images").rename("pictures")
+    for command in ("fit", "ask"):
+        assert alkit(command, "c.db") == 1
+        assert "--images FOLDER says where they are" in capfd.readouterr().err
+    printed(capfd, "fit", "c.db", "--images", "pictures")
+    printed(capfd, "fit", "c.db")
+    Path("pictures").rename("again")
+    printed(capfd, "ask", "c.db", "-n", 2, "--images", "again", "--no-prelabels")
+    assert len(asked()) == 4
+
+
+def test_two_campaigns_do_not_share_a_folder(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    before = asked()
+    assert alkit("start", "d.db", "--images", "images", "--classes", "skin,lesion", *SMALL, "--strategy", "random") == 0
+    for command in (["ask", "d.db", "-n", "2", "--out", "exchange"], ["tell", "d.db", "--from", "exchange"]):
+        capfd.readouterr()
+        assert alkit(*command) == 1
+        assert "exchange belongs to another campaign" in capfd.readouterr().err
+    assert asked() == before
+
+
+def test_a_place_is_changed_option_by_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    studio = LabelStudioPlace("http://127.0.0.1:9", "Moles", "polygon")
+    assert place_of(Path("c.db"), studio, service="label-studio") == studio
+    assert place_of(Path("c.db"), studio, project="Other") == LabelStudioPlace(studio.url, "Other", "polygon")
+    folder = FolderPlace(str(tmp_path / "a"), "cvat")
+    assert place_of(Path("c.db"), folder, folder="b") == FolderPlace(str(tmp_path / "b"), "cvat")
+    assert place_of(Path("c.db"), folder, form="files") == FolderPlace(folder.folder)
+    assert place_of(Path("c.db"), folder) == folder
+
+
+def test_spaces_between_classes_do_not_count(place):
+    assert start("--strategy", "random", "--classes", "skin, lesion") == 0
+    assert Experiment.open("c.db").spec.classes == ("skin", "lesion")
+
+
+@pytest.mark.parametrize("join", ["one", "majority"])
+def test_of_unequal_labels_it_is_said_whose_counts(place, capfd, join):
+    start("--strategy", "random", "--join", join)
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
+    first, second, third = asked()
+    for query in (first, second, third):
+        paint(query)
+    paint(first, by="bob")
+    paint(second, by="bob", content=255 - truth(second), at=LONG_AGO - 9)
+    small = resize_mask((truth(third) > 0).astype(np.uint8), (16, 16), LabelSpec(("skin", "lesion")))
+    paint(third, by="bob", content=small * 255)  # the same, at the working size
+    told = printed(capfd, "tell", "c.db")
+    said = f"labelled differently by several people, and the latest label counts: {second['query']}: that of ann\n"
+    assert (said in told) == (join == "one")
+    assert ("labelled differently" in told) == (join == "one")
+    assert as_json(capfd, "tell", "c.db")["disputed"] == {}  # nothing new
+
+
+def test_a_record_in_which_nothing_was_declared_is_named(place, capfd):
+    Store(Path("bare.db")).close()
+    assert alkit("tell", "bare.db", "--from", "exchange") == 1
+    assert "nothing was declared yet in bare.db" in capfd.readouterr().err
+
+
+def test_two_annotators_are_waited_for(place, capfd):
+    start("--strategy", "random", "--annotators", 2, "--join", "majority")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    for query in asked():
+        paint(query, by="ann")
+    assert "images still open: 2" in printed(capfd, "tell", "c.db")
+    for query in asked():
+        paint(query, by="bob", content=np.roll(truth(query), 1))
+    assert "images still open: 0" in printed(capfd, "tell", "c.db")
+    assert {one["name"]: one["labels"] for one in as_json(capfd, "status", "c.db")["annotators"]} == {
+        "ann": 2,
+        "bob": 2,
+    }
+
+
+@pytest.mark.parametrize(("form", "codec", "ending"), [("coco", coco, "json"), ("cvat", cvat, "xml")])
+def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, capfd, form, codec, ending):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange", "--as", form)
+    experiment = Experiment.open("c.db")
+    queries = experiment.queries()
+    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries[:2]}
+    codec.write("tool", queries[:2], experiment.pool, experiment.spec, painted)  # as the tool would
+    (file,) = Path("tool").glob(f"*/*.{ending}")
+    told = as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")
+    assert {(answer["id"], answer["annotator"]) for answer in told["taken"]} == {(id, "ann") for id in painted}
+    assert as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")["taken"] == []
+    for standing in experiment.standings()[:2]:
+        np.testing.assert_array_equal(experiment._files.read(standing.answers[0].label), painted[standing.query.id])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ask", "c.db"], "how many images"),
+        (["ask", "c.db", "-n", "3"], "--out FOLDER"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--to", "label-studio"], "not both"),
+        (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "no such service"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
+        (["ask", "c.db", "-n", "99", "--out", "a"], "expected 1 to 24"),
+        (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
+        (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--control", "brush", "--project", "x"], "--project and --control"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--url", "http://127.0.0.1:9"], "Try: --project"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--as", "cvat"], "--as cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--annotator", "ann"], "--annotator cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--confirmed"], "--confirmed cannot be used here"),
+        (["tell", "c.db", "--from", "images", "--project", "x"], "--project cannot be used here"),
+        (["tell", "c.db", "--from", "a.json", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
+        (["tell", "other.db"], "Try: alkit start makes one"),
+        (["fit", "other.db"], "Try: alkit start makes one"),
+        (["reject", "other.db", "x", "--reason", "y"], "Try: alkit start makes one"),
+        (["withdraw", "other.db"], "Try: alkit start makes one"),
+        (["tell", "c.db"], "where are the answers?"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
+        (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),
+        (["tell", "c.db", "--from", "nowhere"], "no such folder of answers"),
+        (["fit", "c.db"], "no label to learn from"),
+        (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),
+        (["start", "d.db", "--images", "nowhere", "--classes", "a,b"], "nowhere"),
+        (["start", "d.db", "--images", "images", "--classes", "a"], "cannot be told apart"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(place, capfd, arguments, message):
+    start("--strategy", "random")
+    capfd.readouterr()
+    assert alkit(*arguments) == 1
+    said = capfd.readouterr().err
+    assert message in said
+    assert "bug of alkit" not in said
+    assert len(said.strip().splitlines()) == 1
+    assert as_json(capfd, "status", "c.db")["open"] == []
+    assert not Path("d.db").exists()
+
+
+def test_a_file_whose_name_is_no_text_is_reported_like_any_other(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    paint(asked()[0])
+    Path(os.fsdecode(b"exchange/ann/\xff.png")).touch()
+    said = printed(capfd, "tell", "c.db")
+    assert "New answers: 1" in said
+    assert "\\udcff.png: there is no query" in said
+
+
+def test_other_options_change_a_campaign_until_something_was_asked(place, capfd):
+    assert start("--strategy", "random") == 0
+    assert start("--strategy", "ssl-cluster") == 0
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
+    assert "cluster" in asked()[0]["stands_for"]
+    assert start("--strategy", "random") == 1
+    assert "was made with other settings" in capfd.readouterr().err
+
+
+def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "cvat")
+    experiment = Experiment.open("c.db")
+    queries = experiment.queries()
+    painted = {query.id: (truth({"image": query.id}) > 0).astype(np.uint8) for query in queries[:1]}
+    (file,) = cvat.write("tool", queries, experiment.pool, experiment.spec, painted)
+    Path("exchange/ann").mkdir()
+    file.rename("exchange/ann/annotations.xml")
+    os.utime("exchange/ann/annotations.xml", (LONG_AGO, LONG_AGO))
+    assert {answer["annotator"] for answer in as_json(capfd, "tell", "c.db")["taken"]} == {"ann"}
+    assert experiment.open_ids == (queries[1].id,)
+    assert len(as_json(capfd, "tell", "c.db", "--empty-is-background")["taken"]) == 1
+    assert experiment.open_ids == ()

@@ -1,0 +1,183 @@
+"""``alkit status`` on real records: of campaigns under way and of simulations, beside another process, and quickly."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import alkit
+from alkit.cli import main
+from alkit.values import Invalid, Skip
+
+
+def told(capfd, *arguments):
+    """Return what the command line prints."""
+    with pytest.raises(SystemExit) as end:
+        main(["status", *map(str, arguments)])
+    said = capfd.readouterr()
+    assert not end.value.code, said.err
+    return said.out
+
+
+@pytest.fixture
+def campaign(world, tmp_path):
+    """Return a store with a round learnt from, and a second one in every state that people leave it in."""
+    store = tmp_path / "c.db"
+    experiment = world.experiment(
+        store, classes=("skin", "lesion"), annotators=2, join="majority", hold_out=0.3, stop_set=5
+    )
+    first = experiment.ask(10)
+    experiment.receive(
+        alkit.Answer(id, world.masks[id], name, seconds=seconds)
+        for id in first
+        for name, seconds in (("ann", 20.0), ("bob", 40.0))
+    )
+    experiment.fit()
+    ids = experiment.ask(5)
+    experiment.send(alkit.MaskOracle(world.masks, classes=("skin", "lesion")))
+    experiment.receive(
+        [
+            alkit.Answer(ids[0], world.masks[ids[0]], "ann"),
+            *(alkit.Answer(ids[1], Skip("blurred"), name) for name in ("ann", "bob")),
+            alkit.Answer(ids[2], Invalid("the file is cut off"), "bob"),
+            *(alkit.Answer(ids[3], world.masks[ids[3]], name) for name in ("ann", "bob")),
+        ]
+    )
+    experiment.reject(ids[3], "the border is missing", "bob")
+    return store, first, ids
+
+
+def test_a_campaign_under_way_is_told_to_programs(campaign, capfd, world):
+    store, first, ids = campaign
+    facts = json.loads(told(capfd, store, "--json"))
+    assert (facts["store"], facts["labels"], facts["skipped"]) == (str(store), 12, [ids[1]])
+    assert facts["open"] == [ids[0], ids[2], ids[3], ids[4]]
+    assert facts["left"] == len(world.pool.ids) - 15
+    assert facts["states"] == {"asked": 2, "partial": 1, "consumed": 10, "skipped": 1, "rejected": 1}
+    assert {who["name"]: who["labels"] for who in facts["annotators"]} == {"ann": 12, "bob": 10}
+    assert facts["seconds_per_label"] == {"median": 30.0, "n": 20}
+    assert {query["id"]: query["state"] for query in facts["open_queries"]} == {
+        ids[0]: "partial",
+        ids[2]: "asked",
+        ids[3]: "rejected",
+        ids[4]: "asked",
+    }
+    assert facts["open_queries"][0]["answered_by"] == ["ann"]
+    assert "the file is cut off" in facts["open_queries"][1]["problems"][0]["reason"]
+    assert facts["open_queries"][2]["problems"][0]["reason"] == "the border is missing"
+    assert (facts["metric"], facts["measured_on"]) == ("dice", "hold-out")
+    (round,) = facts["rounds"]
+    assert round["ids"] == list(first)
+    assert round["held_out"] + round["labels"] == 10
+    assert set(facts["advice"]) >= {"expected-gain", "stabilising-predictions"}
+    assert facts["advice"]["expected-gain"]["stop"] is None
+    assert (facts["worth"], facts["next_batch"]) == (None, 5)
+    assert facts["next"]["command"] == f"alkit tell {store} --from FOLDER"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_campaign_under_way_is_told_to_people(campaign, capfd, monkeypatch, columns):
+    store, _, _ = campaign
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = told(capfd, store)
+    said = " ".join(text.split())
+    assert "12 labels, 1 skipped, 4 open, 25 of the pool left" in said
+    for line in (
+        "partial 1 some of the annotators wanted have answered",
+        "ann 12 1 0 0 20 s (n = 10)",
+        "bob 10 1 1 1 40 s (n = 10)",
+        "partial 1 0 min 1 more, after ann",
+        "bob sent back the border is missing",
+        "A label takes 30 s, the median of 20.",
+        "no random sample of the pool",
+        "it needs 3 agreements, and there are 0",
+        "Worth 5 more labels? No stopping rule can say yet.",
+        f"Next: 4 images wait for an answer; alkit withdraw {store} gives up on them.",
+    ):
+        assert line in said, line
+    assert text.rstrip().endswith(f"alkit tell {store} --from FOLDER")
+
+
+def test_the_next_command_follows_the_campaign_to_its_end(world, tmp_path, capfd):
+    store = tmp_path / "c.db"
+
+    def follows():
+        return json.loads(told(capfd, store, "--json"))["next"]["command"].replace(str(store), "S")
+
+    experiment = world.experiment(store, classes=("skin", "lesion"))
+    assert follows() == "alkit ask S -n 30 --out FOLDER"
+    ids = experiment.ask(20)
+    assert follows() == "alkit ask S --out FOLDER"
+    experiment.send(world.oracle)
+    assert follows() == "alkit tell S --from FOLDER"
+    experiment.receive(alkit.Answer(id, world.masks[id]) for id in ids)
+    assert follows() == "alkit fit S"
+    experiment.fit()
+    assert follows() == "alkit ask S -n 20 --out FOLDER"
+    assert json.loads(told(capfd, store, "--json", "-n", "4"))["next"]["command"].endswith("-n 4 --out FOLDER")
+    rest = experiment.ask(20)
+    experiment.receive(alkit.Answer(id, world.masks[id]) for id in rest)
+    experiment.fit()
+    assert follows() == "alkit predict S --images FOLDER --out FOLDER"
+
+
+def test_a_simulation_is_measured_on_its_test_set_and_goes_on_by_its_own_command(world, tmp_path, capfd):
+    store = tmp_path / "r.db"
+    experiment = world.experiment(store, hold_out=0.3)
+    experiment.run(world.oracle, test=world.test, start=8, batch=4, rounds=1)
+    facts = json.loads(told(capfd, store, "--json"))
+    assert (facts["measured_on"], facts["next_batch"]) == ("test set", 4)
+    assert facts["next"]["command"] == f"alkit run ... --store {store} --rounds 2"
+    assert "dice is measured on a test set" in told(capfd, store)
+
+
+def test_it_waits_for_nobody_who_trains_and_needs_no_torch(campaign):
+    from alkit.record import Store
+
+    store, _, _ = campaign
+    record = Store(store)
+    trains, over = threading.Event(), threading.Event()
+
+    def train():
+        with record.exclusive():
+            trains.set()
+            over.wait(60)
+
+    other = threading.Thread(target=train)
+    other.start()
+    try:
+        assert trains.wait(10)
+        script = (
+            "import sys\nfrom alkit.cli import main\n"
+            f"try:\n    main(['status', {str(store)!r}])\nexcept SystemExit as end:\n    assert not end.code\n"
+            "print('torch' in sys.modules, 'sklearn' in sys.modules, 'matplotlib' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=25, check=True)
+    finally:
+        over.set()
+        other.join()
+    assert "Next:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False False False"
+
+
+def test_it_changes_nothing(campaign, capfd):
+    store, _, _ = campaign
+
+    def content():
+        from alkit.record import Store
+
+        record = Store(store)
+        return record.asked(), record.answers(), record.rounds(), record.consumed()
+
+    before = content()
+    told(capfd, store)
+    assert content() == before
+
+
+def test_a_batch_of_no_images_is_refused(campaign, capfd):
+    with pytest.raises(SystemExit) as end:
+        main(["status", str(campaign[0]), "-n", "0"])
+    assert end.value.code
+    assert capfd.readouterr().err.splitlines() == ["alkit: there is no such batch: got 0, expected 1 or more"]

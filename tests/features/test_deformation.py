@@ -1,0 +1,536 @@
+"""The deformations against their laws, and against references that loop over pixels and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from alkit.errors import ConfigurationError, ImageError
+from alkit.features import Deformation
+from alkit.features import deformation as deform
+from alkit.features.deformation import flip, paint, remap_intensity, shuffle_locally
+
+ALL: dict[str, Callable[[Tensor, torch.Generator, float], Tensor]] = {
+    "flip": flip,
+    "shuffle": shuffle_locally,
+    "remap": remap_intensity,
+    "paint": paint,
+    "together": lambda images, generator, p: Deformation(p, p, 1000, p, p)(images, generator)[0],
+}
+EACH = pytest.mark.parametrize("deformed", ALL.values(), ids=ALL.keys())
+SEEDS = st.integers(0, 2**31)
+QUICKLY = settings(max_examples=40, deadline=None)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@st.composite
+def batches(draw: st.DrawFn, dtype: torch.dtype | None = None, most: int = 45) -> Tensor:
+    """Images of any small shape whose pixels all differ, in either memory layout."""
+    n, c, h, w = (draw(st.integers(1, top)) for top in (3, 3, most, most))
+    dtype = dtype or draw(st.sampled_from([torch.float32, torch.float64]))
+    numbers = torch.randperm(n * c * h * w, generator=seeded(draw(SEEDS)))
+    images = (numbers / max(1, len(numbers) - 1)).to(dtype).view(n, c, h, w)
+    return images.to(memory_format=draw(st.sampled_from([torch.contiguous_format, torch.channels_last])))
+
+
+@contextmanager
+def recording(*names: str) -> Iterator[dict[str, tuple[tuple[Any, ...], Any]]]:
+    """Keep what these steps of the module are given and return, by name."""
+    kept: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def kept_by(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*given: Any) -> Any:
+            assert name not in kept
+            kept[name] = given, step(*given)
+            return kept[name][1]
+
+        return wrapped
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setattr(deform, name, kept_by(name, getattr(deform, name)))
+        yield kept
+
+
+def share(decisions: Tensor) -> float:
+    return decisions.double().mean().item()
+
+
+def near(p: float, n: int) -> Any:
+    """Four standard deviations around the share expected of n decisions of probability p."""
+    return pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
+
+
+def changed(before: Tensor, after: Tensor) -> Tensor:
+    return (before != after).flatten(1).any(1)
+
+
+# --- what all of them keep ---
+
+
+@EACH
+@QUICKLY
+@given(images=batches(), seed=SEEDS, p=st.floats(0, 1))
+def test_shape_type_and_range_are_kept_and_the_input_is_untouched(deformed, images, seed, p):
+    before = images.clone()
+    after = deformed(images, seeded(seed), p)
+    assert after.shape == images.shape
+    assert after.dtype == images.dtype
+    assert 0 <= after.min() <= after.max() <= 1
+    assert torch.equal(images, before)
+    after.fill_(0.5)
+    assert torch.equal(images, before)
+
+
+@EACH
+@QUICKLY
+@given(images=batches(), seed=SEEDS)
+def test_probability_0_is_the_identity_in_a_new_tensor(deformed, images, seed):
+    after = deformed(images, seeded(seed), 0)
+    assert torch.equal(after, images)
+    assert after.data_ptr() != images.data_ptr()
+
+
+@EACH
+def test_probability_1_changes_every_sample(deformed):
+    images = torch.rand(50, 1, 24, 36, generator=seeded(1))
+    if deformed is paint:
+        assert changed(images, paint(images, seeded(), 1, inward=0)).all()
+    else:
+        assert changed(images, deformed(images, seeded(), 1)).all()
+
+
+@EACH
+def test_the_same_generator_state_gives_the_same_images_and_another_gives_others(deformed):
+    images = torch.rand(8, 2, 40, 30, generator=seeded(1))
+    first, again, other = (deformed(images, seeded(seed), 0.5) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@EACH
+def test_only_the_given_generator_moves(deformed):
+    images, generator = torch.rand(8, 1, 40, 30, generator=seeded(1)), seeded(2)
+    shared, own = torch.get_rng_state(), generator.get_state()
+    deformed(images, generator, 0.5)
+    assert torch.equal(torch.get_rng_state(), shared)
+    assert not torch.equal(generator.get_state(), own)
+
+
+@EACH
+def test_samples_are_decided_apart(deformed):
+    alike = torch.rand(1, 1, 40, 30, generator=seeded(1)).expand(40, 1, 40, 30)
+    outcomes = changed(alike, deformed(alike, seeded(), 0.3))
+    assert outcomes.any()
+    assert not outcomes.all()
+    assert len(deformed(alike, seeded(), 1).unique(dim=0)) > 1
+
+
+@pytest.mark.parametrize("deformed", [flip, shuffle_locally, remap_intensity])
+def test_channels_of_a_pixel_stay_together(deformed):
+    gray = torch.rand(6, 1, 40, 30, generator=seeded(1))
+    after = deformed(gray.expand(-1, 3, -1, -1), seeded(), 1)
+    assert changed(gray, after[:, :1]).all()
+    assert torch.equal(after, after[:, :1].expand(-1, 3, -1, -1))
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 1, 1, 1), (2, 1, 1, 50), (3, 2, 16, 16)])
+def test_empty_batches_and_tiny_images_pass(deformed, shape):
+    assert deformed(torch.rand(shape, generator=seeded()), seeded(), 1).shape == shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_in_range(dtype):
+    images = torch.rand(4, 1, 32, 32, generator=seeded()).to(dtype)
+    after, _ = Deformation(1, 1, 100, 1, 1)(images, seeded())
+    assert after.dtype == dtype
+    assert 0 <= after.min() <= after.max() <= 1
+
+
+# --- rates ---
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "deformed",
+    [
+        lambda images, p: flip(images, seeded(), p, times=1),
+        lambda images, p: shuffle_locally(images, seeded(), p, windows=100),
+        lambda images, p: remap_intensity(images, seeded(), p),
+        lambda images, p: paint(images, seeded(), p, inward=0),
+    ],
+    ids=["flip", "shuffle", "remap", "paint"],
+)
+def test_as_many_samples_change_as_stated(deformed, p):
+    images = torch.rand(1500, 1, 24, 24, generator=seeded(1))
+    assert share(changed(images, deformed(images, p))) == near(p, 1500)
+
+
+def test_the_default_rates_are_those_of_models_genesis():
+    assert Deformation() == Deformation(flip=0.4, shuffle=0.5, windows=1000, remap=0.9, paint=0.9, inward=0.2)
+    images = torch.rand(6, 1, 40, 40, generator=seeded(1))
+    for function, same in (
+        (flip, lambda generator: flip(images, generator, 0.4, 3)),
+        (shuffle_locally, lambda generator: shuffle_locally(images, generator, 0.5, 1000)),
+        (remap_intensity, lambda generator: remap_intensity(images, generator, 0.9)),
+        (paint, lambda generator: paint(images, generator, 0.9, 0.2)),
+    ):
+        assert torch.equal(function(images, seeded(3)), same(seeded(3)))
+
+
+# --- flip ---
+
+
+def reversals(image: Tensor) -> list[Tensor]:
+    return [image, image.flip(1), image.flip(2), image.flip(1, 2)]
+
+
+@QUICKLY
+@given(images=batches(), seed=SEEDS, p=st.floats(0, 1), times=st.integers(0, 4))
+def test_a_flip_is_one_of_the_axis_reversals(images, seed, p, times):
+    for before, after in zip(images, flip(images, seeded(seed), p, times), strict=True):
+        assert any(torch.equal(after, reversal) for reversal in reversals(before))
+
+
+def test_flips_go_on_while_chance_has_it_and_end_after_three():
+    # P(0, 1, 2, 3 flips) = .6, .24, .096, .064; two flips of one axis cancel, as do two of three.
+    n, image = 4000, torch.tensor([[[0.0, 0.1], [0.2, 0.3]]])
+    after = flip(image.expand(n, 1, 2, 2), seeded(), 0.4)
+    shares = [share((after == reversal).flatten(1).all(1)) for reversal in reversals(image)]
+    for got, expected in zip(shares, (0.648, 0.152, 0.152, 0.048), strict=True):
+        assert got == near(expected, n)
+
+
+def test_three_certain_flips_reverse_one_axis():
+    image = torch.tensor([[[0.0, 0.1], [0.2, 0.3]]])
+    after = flip(image.expand(200, 1, 2, 2), seeded(), 1, times=3)
+    rows, columns = ((after == reversal).flatten(1).all(1) for reversal in reversals(image)[1:3])
+    assert (rows ^ columns).all()
+    assert rows.any()
+    assert columns.any()
+
+
+# --- local shuffling ---
+
+
+def slowly_shuffled(images: Tensor, corners: Tensor, sides: Tensor, order: Tensor) -> Tensor:
+    """Window after window: read from the original, permute, write to the copy."""
+    copy, used = images.clone(), 0
+    for sample, image in enumerate(images):
+        for (top, left), (h, w) in zip(corners[sample].tolist(), sides[sample].tolist(), strict=True):
+            permutation = order[used : used + h * w] - used
+            assert permutation.sort().values.tolist() == list(range(h * w))
+            block = image[:, top : top + h, left : left + w].reshape(-1, h * w)
+            copy[sample, :, top : top + h, left : left + w] = block[:, permutation].reshape(-1, h, w)
+            used += h * w
+    assert used == len(order)
+    return copy
+
+
+@QUICKLY
+@given(images=batches(torch.float64), windows=st.integers(0, 60), seed=SEEDS)
+def test_shuffling_equals_writing_one_window_after_another(images, windows, seed):
+    with recording("_windows", "_permuted") as kept:
+        after = shuffle_locally(images, seeded(seed), 1, windows)
+    (_, (corners, sides)), (_, order) = kept["_windows"], kept["_permuted"]
+    assert sides.shape == (len(images), windows, 2)
+    assert torch.equal(after, slowly_shuffled(images, corners, sides, order))
+
+
+@QUICKLY
+@given(shape=st.tuples(*[st.integers(1, n) for n in (3, 9, 12, 14)]), seed=SEEDS)
+def test_any_windows_and_permutations_give_what_the_slow_reference_gives(shape, seed):
+    n, k, h, w = shape
+    rng, images = np.random.default_rng(seed), torch.rand(n, 2, h, w, generator=seeded(seed))
+    sides = torch.from_numpy(rng.integers(1, [h, w], (n, k, 2), endpoint=True))
+    corners = torch.from_numpy(rng.integers(0, torch.tensor([h, w]) - sides, endpoint=True))
+    ends = sides.prod(2).flatten().cumsum(0).tolist()
+    blocks = zip([0, *ends], ends, strict=False)
+    order = torch.from_numpy(np.concatenate([start + rng.permutation(end - start) for start, end in blocks]))
+    pixel, _ = deform._cells(corners, sides, torch.tensor([h, w]))
+    fast = deform._rewritten(images, pixel, pixel[order])
+    assert torch.equal(fast, slowly_shuffled(images, corners, sides, order))
+
+
+@QUICKLY
+@given(seed=SEEDS, size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_a_single_window_is_a_permutation_of_itself(seed, size):
+    height, width = size
+    image = torch.randperm(height * width, generator=seeded(seed)).double().view(1, 1, height, width)
+    image = image / image.numel()
+    after = shuffle_locally(image, seeded(seed), 1, windows=1)
+    assert torch.equal(after.flatten().sort().values, image.flatten().sort().values)
+    rows, columns = (after != image)[0, 0].nonzero().unbind(1)
+    if len(rows):
+        assert rows.max() - rows.min() < max(1, height // 10)
+        assert columns.max() - columns.min() < max(1, width // 10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (100, 30), (16, 40)])
+def test_no_value_moves_further_than_a_window_reaches(height, width):
+    image = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
+    after = shuffle_locally(image / image.numel(), seeded(), 1)[0, 0] * image.numel()
+    origin = after.round().long()
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    assert (origin // width - rows).abs().max() == max(1, height // 10) - 1
+    assert (origin % width - columns).abs().max() == max(1, width // 10) - 1
+
+
+def test_windows_have_every_side_and_place_equally_often():
+    with recording("_windows") as kept:
+        shuffle_locally(torch.rand(4, 1, 40, 32, generator=seeded(1)), seeded(), 1, windows=5000)
+    _, (corners, sides) = kept["_windows"]
+    for axis, (length, most) in enumerate([(40, 4), (32, 3)]):
+        side, corner = sides[..., axis].flatten(), corners[..., axis].flatten()
+        assert side.unique().tolist() == list(range(1, most + 1))
+        for value in range(1, most + 1):
+            assert share(side == value) == near(1 / most, 20_000)
+            places = corner[side == value]
+            assert places.unique().tolist() == list(range(length - value + 1))
+            assert share(places < (length - value + 1) // 2) == near(
+                ((length - value + 1) // 2) / (length - value + 1), len(places)
+            )
+
+
+def test_every_permutation_of_a_window_is_equally_likely():
+    areas = torch.tensor([3, 1, 2]).repeat(3000)
+    window = torch.repeat_interleave(areas)
+    order = deform._permuted(window, seeded()).view(3000, 6)
+    order = order - 6 * torch.arange(3000)[:, None]
+    assert (order[:, 3] == 3).all()
+    assert share(order[:, 4] == 4) == near(1 / 2, 3000)
+    triples, counts = order[:, :3].unique(dim=0, return_counts=True)
+    assert triples.tolist() == [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    assert ((counts / 3000 - 1 / 6).abs() < 4 * (5 / 36 / 3000) ** 0.5).all()
+
+
+# --- intensity map ---
+
+RAMP = torch.linspace(0, 1, 512, dtype=torch.float64).view(1, 1, 16, 32)
+
+
+@QUICKLY
+@given(seed=SEEDS)
+def test_the_curve_joins_the_corners_and_never_turns(seed):
+    for after in remap_intensity(RAMP.expand(8, 1, 16, 32), seeded(seed), 1).flatten(1):
+        rising = after[0] == 0
+        assert after[[0, -1]].tolist() == ([0, 1] if rising else [1, 0])
+        steps = after.diff() if rising else -after.diff()
+        assert steps.min() >= -1e-12
+
+
+def test_the_curve_falls_half_of_the_time():
+    ends = torch.tensor([0.0, 1.0]).expand(2000, 1, 1, 2)
+    after = remap_intensity(ends, seeded(), 1)[:, 0, 0]
+    assert share(after[:, 0] == 1) == near(0.5, 2000)
+    assert torch.equal(after.sum(1), torch.ones(2000))
+
+
+def test_each_sample_is_looked_up_on_its_own_curve_forwards_or_backwards():
+    images = torch.rand(10, 2, 9, 7, generator=seeded(1), dtype=torch.float64)
+    with recording("_bezier") as kept:
+        after = remap_intensity(images, seeded(), 1)
+    (controls,), (x, y) = kept["_bezier"]
+    assert controls.shape == (2, 10, 2)
+    backwards = 0
+    for i in range(10):
+        ways = [np.interp(images[i], x[i], heights) for heights in (y[i], y[i].flip(0))]
+        fits = [np.allclose(after[i], way, atol=1e-9) for way in ways]
+        assert sum(fits) == 1
+        backwards += fits[1]
+    assert 0 < backwards < 10
+
+
+def bezier(t: np.ndarray, first: float, second: float) -> np.ndarray:
+    return 3 * (1 - t) ** 2 * t * first + 3 * (1 - t) * t**2 * second + t**3
+
+
+@QUICKLY
+@given(seed=SEEDS)
+def test_the_look_up_is_close_to_the_exact_curve_at_8_bit_levels(seed):
+    controls = torch.rand(2, 1, 2, generator=seeded(seed))
+    levels = np.arange(256) / 255
+    low, high = np.zeros(256), np.ones(256)
+    for _ in range(50):  # bisection for the t at which x(t) is the level
+        middle = (low + high) / 2
+        below = bezier(middle, *controls[0, 0].tolist()) < levels
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    exact = bezier(low, *controls[1, 0].tolist())
+    x, y = deform._bezier(controls)
+    looked_up = deform._interpolated(torch.from_numpy(levels).float().view(1, 1, 16, 16), x, y)
+    assert np.abs(looked_up.flatten().numpy() - exact).max() < 1e-4
+
+
+def test_the_steepest_and_flattest_curves_stay_finite():
+    controls = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]])
+    after = deform._interpolated(RAMP.float().expand(3, 1, 16, 32), *deform._bezier(controls)).flatten(1)
+    assert after.isfinite().all()
+    assert (after.diff() >= -1e-6).all()
+    assert torch.allclose(after[2], RAMP.float().flatten(), atol=1e-3)  # x and y alike: the diagonal
+
+
+# --- painting ---
+
+
+def slow_union(corners: Tensor, sides: Tensor, height: int, width: int) -> Tensor:
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    for (top, left), (h, w) in zip(corners.tolist(), sides.tolist(), strict=True):
+        assert 0 <= top <= top + h <= height
+        assert 0 <= left <= left + w <= width
+        inside[top : top + h, left : left + w] = True
+    return inside
+
+
+@pytest.mark.parametrize("inward", [0, 1])
+@QUICKLY
+@given(images=batches(torch.float64), seed=SEEDS)
+def test_painting_in_leaves_all_but_the_windows_and_out_leaves_only_the_windows(inward, images, seed):
+    with recording("_union") as kept:
+        after = paint(images, seeded(seed), 1, inward)
+    (corners, sides, height, width), _ = kept["_union"]
+    for before, painted, corner, side in zip(images, after, corners, sides, strict=True):
+        happens = side.any(1)
+        assert len(happens) == 5
+        assert happens.int().diff().max() <= 0  # none after one that did not happen
+        assert inward or happens[0]
+        for axis, length in enumerate((height, width)):
+            least, most = (
+                (max(1, length // 6), max(1, length // 3))
+                if inward
+                else (length - 4 * length // 7, length - 3 * length // 7)
+            )
+            assert ((side[happens, axis] >= least) & (side[happens, axis] <= most)).all()
+        inside = slow_union(corner[happens], side[happens], height, width)
+        assert torch.equal((before != painted), (inside == bool(inward)).expand_as(before))
+
+
+@pytest.mark.parametrize(("inward", "shares"), [(1, (0.05, 0.774)), (0, (0, 0.815))])
+def test_painting_goes_on_to_the_next_window_with_probability_95(inward, shares):
+    with recording("_union") as kept:
+        paint(torch.zeros(3000, 1, 42, 21), seeded(), 1, inward)
+    (_, sides, *_), _ = kept["_union"]
+    happened = sides.any(2).sum(1)
+    assert share(happened == 0) == near(shares[0], 3000)
+    assert share(happened == 5) == near(shares[1], 3000)
+
+
+@pytest.mark.parametrize(("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))])
+def test_windows_painted_in_or_kept_have_every_side_of_their_range(inward, ranges):
+    with recording("_union") as kept:
+        paint(torch.zeros(500, 1, 42, 21), seeded(), 1, inward)
+    (_, sides, *_), _ = kept["_union"]
+    happened = sides[sides.any(2)]
+    for axis in (0, 1):
+        assert happened[:, axis].unique().tolist() == list(ranges[axis])
+
+
+def test_a_fifth_of_the_paintings_goes_in():
+    with recording("_union") as kept:
+        paint(torch.zeros(3000, 1, 24, 24), seeded(), 1)
+    (_, sides, *_), _ = kept["_union"]
+    assert share(sides[:, 0, 0] <= 8) == near(0.2, 3000)
+
+
+def test_noise_is_even_and_differs_between_pixels_channels_and_samples():
+    images = torch.full((20, 2, 70, 70), 0.5, dtype=torch.float64)
+    after = paint(images, seeded(), 1, inward=0)
+    noise = after[after != 0.5]
+    assert len(noise.unique()) == len(noise)
+    counts = torch.histc(noise, bins=10, min=0, max=1)
+    assert (counts / len(noise) - 0.1).abs().max() < 4 * (0.09 / len(noise)) ** 0.5
+
+
+# --- all four ---
+
+
+def test_they_run_in_the_papers_order():
+    images, deformation = torch.rand(8, 1, 40, 40, generator=seeded(1)), Deformation(windows=300)
+    deformed, target = deformation(images, seeded(4))
+    generator = seeded(4)
+    flipped = flip(images, generator, 0.4)
+    shuffled = shuffle_locally(flipped, generator, 0.5, 300)
+    painted = paint(remap_intensity(shuffled, generator, 0.9), generator, 0.9, 0.2)
+    assert torch.equal(target, flipped)
+    assert torch.equal(deformed, painted)
+
+
+@QUICKLY
+@given(images=batches(), seed=SEEDS)
+def test_input_and_target_are_flipped_alike_and_only_the_input_is_spoilt(images, seed):
+    deformed, target = Deformation(flip=0.8, shuffle=0, remap=0, paint=0)(images, seeded(seed))
+    assert torch.equal(deformed, target)
+    _, spoilt_target = Deformation(flip=0.8)(images, seeded(seed))
+    assert torch.equal(spoilt_target, target)
+    deformed.fill_(0.5)
+    assert torch.equal(spoilt_target, target)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_keeps_its_images_and_repeats_itself():
+    images = torch.rand(16, 1, 64, 64, device="cuda")
+    first, again = (Deformation()(images, torch.Generator("cuda").manual_seed(0)) for _ in range(2))
+    assert first[0].device == first[1].device == images.device
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+
+
+# --- what cannot work ---
+
+
+@pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan"), float("inf")])
+def test_a_rate_outside_0_to_1_is_refused(rate):
+    images = torch.rand(1, 1, 8, 8)
+    for deformed in (flip, shuffle_locally, remap_intensity, paint):
+        with pytest.raises(ConfigurationError, match="p is no probability"):
+            deformed(images, seeded(), rate)
+    with pytest.raises(ConfigurationError, match="inward is no probability"):
+        paint(images, seeded(), 0.5, rate)
+    for name in ("flip", "shuffle", "remap", "paint", "inward"):
+        with pytest.raises(ConfigurationError, match=f"{name} is no probability"):
+            Deformation(**{name: rate})
+
+
+@pytest.mark.parametrize("count", [-1, 1.5])
+def test_a_number_of_windows_or_flips_that_is_none_is_refused(count):
+    images = torch.rand(1, 1, 8, 8)
+    with pytest.raises(ConfigurationError, match="windows is no number"):
+        shuffle_locally(images, seeded(), windows=count)
+    with pytest.raises(ConfigurationError, match="windows is no number"):
+        Deformation(windows=count)
+    with pytest.raises(ConfigurationError, match="times is no number"):
+        flip(images, seeded(), times=count)
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(1, 8, 8), "no batch of images"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "no batch of images"),
+        (torch.full((1, 1, 8, 8), 1.01), "no intensities"),
+        (torch.full((1, 1, 8, 8), -0.01), "no intensities"),
+        (torch.full((1, 1, 8, 8), float("nan")), "no intensities"),
+    ],
+    ids=["3 axes", "uint8", "above", "below", "nan"],
+)
+def test_what_are_no_images_is_refused(deformed, images, message):
+    with pytest.raises(ImageError, match=message):
+        deformed(images, seeded(), 0.5)
+
+
+@EACH
+def test_a_generator_on_another_device_is_refused(deformed):
+    with pytest.raises(ConfigurationError, match="another device"):
+        deformed(torch.rand(1, 1, 8, 8, device="meta"), seeded(), 0.5)

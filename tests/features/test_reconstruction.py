@@ -1,0 +1,283 @@
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import alkit
+from alkit.networks.weights import deepest
+from alkit.values import quiet
+
+
+@pytest.fixture(scope="module")
+def pool():
+    images, _ = alkit.synthetic.lesions(24, size=16)
+    return alkit.ArrayPool(images, scale="minmax")
+
+
+@pytest.fixture
+def task(small_network, tmp_path):
+    return alkit.Reconstruction(
+        small_network,
+        epochs=4,
+        batch=8,
+        patience=9,
+        deformation=alkit.features.Deformation(windows=10),
+        cache=str(tmp_path),
+    )
+
+
+def fit(task, pool, seed=0, report=quiet):
+    return task.fit(pool, np.random.default_rng(seed), report)
+
+
+def state(fitted):
+    return torch.cat([value.flatten().double() for value in fitted.network.state_dict().values()])
+
+
+def kept(task, suffix):
+    return sorted(Path(task.cache).rglob(f"*{suffix}"))
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_second_fit_comes_from_the_cache(task, pool):
+    said = []
+    first = fit(task, pool, report=said.append)
+    assert [p.done for p in said if p.stage == "pretext"] == [1, 2, 3, 4]
+    again = fit(task, pool, report=said.append)
+    assert len(said) == 4
+    assert state(first).equal(state(again))
+
+
+def test_pooling_shares_the_weights_and_pixels_settings_and_seed_do_not(task, pool):
+    fit(task, pool)
+    assert len(kept(task, ".safetensors")) == 1
+    fit(replace(task, pooling=1), pool)
+    fit(task, pool.subset(list(pool.ids)[::-1]))  # the same images in another order
+    assert len(kept(task, ".safetensors")) == 1
+    fit(task, pool, seed=1)
+    fit(replace(task, lr=1e-2), pool)
+    fit(task, pool.subset(pool.ids[1:]))
+    fit(replace(task, deformation=alkit.features.Deformation(windows=11)), pool)
+    assert len(kept(task, ".safetensors")) == 5
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_training_stopped_after_any_epoch_ends_with_the_same_weights(task, pool, tmp_path, stop):
+    whole = fit(replace(task, cache=str(tmp_path / "whole")), pool)
+    said = []
+
+    def report(progress):
+        said.append(progress.done)
+        if len(said) == stop:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(task, pool, report=report)
+    assert len(kept(task, ".checkpoint")) == 1
+    resumed = fit(task, pool, report=report)
+    assert said == [1, 2, 3, 4]  # no epoch twice
+    assert state(resumed).equal(state(whole))
+    assert kept(task, ".checkpoint") == []
+
+
+def test_the_best_epoch_is_kept_and_training_stops_when_it_stays_the_best(task, pool):
+    said = []
+    fit(replace(task, epochs=60, patience=2, lr=3e-2), pool, report=said.append)
+    losses = [p.detail["loss"] for p in said]
+    assert len(losses) < 60
+    assert min(losses) not in losses[-2:]
+    assert said[-1].detail["best"] == min(losses)
+
+
+def test_restoring_gets_better_with_training(task, pool):
+    said = []
+    fit(replace(task, epochs=25, patience=25, lr=1e-2), pool, report=said.append)
+    losses = [p.detail["loss"] for p in said]
+    assert min(losses) < 0.8 * losses[0]
+
+
+def test_without_held_out_images_the_last_weights_are_kept(task, pool, tmp_path):
+    all_in = replace(task, hold_out=0.0)
+    short = fit(replace(all_in, epochs=2), pool)
+    long = fit(replace(all_in, epochs=3), pool)
+    assert not state(short).equal(state(long))
+
+
+@pytest.mark.parametrize("pooling", [1, 2])
+def test_features_are_the_averaged_deepest_map_in_evaluation_mode(task, pool, pooling):
+    fitted = fit(replace(task, pooling=pooling), pool)
+    images = pool.read(pool.ids[:5])
+    features = fitted.features(images)
+    assert features.shape == (5, 8 * pooling**2)
+    with torch.inference_mode():
+        maps = deepest(fitted.network.eval(), torch.from_numpy(images)).numpy()
+    half = maps.shape[-1] // pooling
+    cells = [maps[:, :, y * half : (y + 1) * half, x * half : (x + 1) * half].mean((2, 3))
+             for y in range(pooling) for x in range(pooling)]  # fmt: skip
+    np.testing.assert_allclose(features, np.stack(cells, -1).reshape(5, -1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(fitted.features(images[2:3]), features[2:3], rtol=1e-4, atol=1e-6)
+
+
+def test_colour_images_are_restored_in_colour(task):
+    images = np.random.default_rng(0).random((12, 3, 16, 16), np.float32)
+    fitted = fit(replace(task, epochs=1), alkit.ArrayPool(images))
+    assert fitted.network(torch.from_numpy(images)).shape == (12, 3, 16, 16)
+
+
+def test_a_network_that_cannot_be_named_is_refused_rather_than_cached_under_a_name_it_shares(task, pool):
+    nameless = replace(task, network=lambda in_channels, classes: alkit.UNet(in_channels, classes, (2, 4, 8)))
+    with pytest.raises(alkit.errors.ConfigurationError, match="module level"):
+        fit(nameless, pool)
+
+
+def test_global_generators_are_left_as_found(task, pool):
+    before = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
+    fit(task, pool)
+    assert before[0].equal(torch.random.get_rng_state())
+    assert before[1] == repr(np.random.get_state())  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"epochs": 0}, {"batch": 0}, {"lr": -1}, {"patience": 0}, {"pooling": 0}),
+        *({"hold_out": value} for value in (1.0, 1, -0.1, float("nan"), "lesion-1", b"ab", None, [1, "a"])),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(arguments):
+    with pytest.raises(alkit.errors.ConfigurationError):
+        alkit.Reconstruction(**arguments)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_of_ours(task, pool, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(alkit.errors.StoreError):
+        fit(replace(task, cache=str(tmp_path / "file")), pool)
+
+
+def test_features_from_the_cache_equal_those_of_the_training_bit_for_bit(task, pool):
+    images = pool.read(pool.ids)
+    trained, cached = (fit(task, pool).features(images) for _ in range(2))
+    assert (trained == cached).all()
+
+
+@pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
+def test_a_damaged_file_of_the_cache_means_training_anew(task, pool, suffix, caplog):
+    whole = fit(task, pool)
+    (finished,) = kept(task, ".safetensors")
+    if suffix == ".checkpoint":
+        finished.unlink()
+    finished.with_suffix(suffix).write_bytes(b"damaged")
+    assert state(fit(task, pool)).equal(state(whole))
+    assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("all_but_none", [0.9, ["0000", "0001", "0002"]])
+def test_a_pool_that_is_all_held_out_is_refused(task, pool, all_but_none):
+    with pytest.raises(alkit.errors.ConfigurationError, match="all 3 images of the pool are held out"):
+        fit(replace(task, hold_out=all_but_none), pool.subset(pool.ids[:3]))
+
+
+def test_a_share_of_numpys_is_a_share_and_ids_have_no_order(task, pool):
+    share = alkit.Reconstruction(hold_out=np.float32(0.25)).hold_out
+    assert type(share) is float
+    assert share == 0.25
+    assert alkit.Reconstruction(hold_out=np.array(["b", "a", "b"])).hold_out == ("a", "b")
+
+
+def test_images_to_hold_out_must_be_in_the_pool(task, pool):
+    with pytest.raises(
+        alkit.errors.ConfigurationError, match="1 of 2 images to hold out are not in the pool"
+    ) as refused:
+        fit(replace(task, hold_out=[pool.ids[0], "elsewhere"]), pool)
+    assert "elsewhere" in str(refused.value)
+    assert kept(task, ".safetensors") == []
+
+
+@dataclass(frozen=True)
+class Recording(alkit.features.Deformation):
+    """Deforms, and remembers what it was shown and what came out."""
+
+    def __call__(self, images, generator):
+        STATES.append(generator.get_state())
+        deformed, target = super().__call__(images, generator)
+        SHOWN.append((images.clone(), deformed.clone(), target.clone()))
+        return deformed, target
+
+
+SHOWN: list = []
+STATES: list = []
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_held_out_images_are_never_trained_on_and_always_judged_on_the_same_deformations(task, pool, named):
+    SHOWN.clear()
+    STATES.clear()
+    held = pool.ids[3:9] if named else 0.25
+    fit(replace(task, epochs=3, hold_out=held, deformation=Recording(windows=5)), pool)
+    rows = {tuple(pool.read([id]).ravel()): id for id in pool.ids}
+    epochs = [SHOWN[start : start + 4] for start in range(0, 12, 4)]  # 18 images in 3 batches, and 6 judged in one
+
+    def names(batches):
+        return [rows[tuple(image.ravel().tolist())] for images, _, _ in batches for image in images.numpy()]
+
+    rows = {tuple(np.float32(value).item() for value in key): id for key, id in rows.items()}
+    for epoch in epochs:
+        assert sorted(names(epoch[:3])) == sorted(set(pool.ids) - set(names(epoch[3:])))
+        assert names(epoch[3:]) == names(epochs[0][3:])
+        assert not named or names(epoch[3:]) == list(held)
+        assert epoch[3][1].equal(epochs[0][3][1])
+    assert names(epochs[0][:3]) != names(epochs[1][:3])  # another order each epoch
+    starts = [tuple(STATES[start].tolist()) for start in range(0, 12, 4)]
+    assert len(set(starts)) == 3  # and other deformations
+
+
+def test_the_loss_compares_with_the_target_and_not_with_the_undeformed_image(task, pool, monkeypatch):
+    """A flip changes input and target alike: the network has to restore the flipped image."""
+    from alkit.features import reconstruction as pretext
+
+    seen = []
+    loss = pretext._restoration_loss
+    monkeypatch.setattr(
+        pretext, "_restoration_loss", lambda out, target: seen.append(target.clone()) or loss(out, target)
+    )
+    SHOWN.clear()
+    fit(replace(task, epochs=1, deformation=Recording(flip=0.99, windows=5)), pool)
+    targets, images = [t for _, _, t in SHOWN], [i for i, _, _ in SHOWN]
+    assert all(a.equal(b) for a, b in zip(seen, targets, strict=True))
+    assert any(not a.equal(b) for a, b in zip(seen, images, strict=True))
+
+
+def test_the_best_weights_are_the_ones_returned_after_exactly_so_much_patience(task, pool):
+    losses = []
+
+    def report(progress):
+        losses.append(progress.detail["loss"])
+
+    impatient = replace(task, epochs=60, patience=2, lr=3e-2)
+    best = fit(impatient, pool, report=report)
+    where = int(np.argmin(losses))
+    assert len(losses) == where + 1 + 2
+    assert state(fit(replace(impatient, epochs=where + 1), pool)).equal(state(best))
+
+
+def test_models_of_smp_can_be_pretrained_and_warm_start_a_learner(task):
+    from functools import partial
+
+    import segmentation_models_pytorch as smp
+
+    from alkit.networks import fresh
+    from alkit.networks.weights import warm_start
+
+    factory = partial(smp.Unet, "resnet18", encoder_weights=None)
+    images = np.random.default_rng(0).random((8, 1, 32, 32), np.float32)
+    fitted = fit(replace(task, network=factory, epochs=1), alkit.ArrayPool(images))
+    assert fitted.features(images).shape == (8, 512 * 4)
+    network = fresh(factory, in_channels=1, classes=2, stream=alkit.rng.Stream(0))
+    warm_start(network, fitted.network)
+    assert network.encoder.conv1.weight.equal(fitted.network.encoder.conv1.weight)

@@ -1,0 +1,237 @@
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+
+import alkit
+from alkit.learners.segmentation import segmentation_loss
+from alkit.networks.training import minibatches
+
+SPEC = alkit.LabelSpec(("skin", "lesion"))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled images without an experiment."""
+
+    ids: tuple[str, ...]
+    pool: alkit.protocols.Pool
+    all_masks: np.ndarray
+    spec: alkit.LabelSpec = SPEC
+
+    def images(self, ids):
+        return self.pool.read(ids)
+
+    def labels(self, ids):
+        return self.all_masks[[int(id) for id in ids]]
+
+    def fitted(self, extractor):
+        return extractor.fit(self.pool, np.random.default_rng(5))
+
+
+@pytest.fixture(scope="module")
+def labels():
+    images, masks = alkit.synthetic.lesions(21, size=16)
+    pool = alkit.ArrayPool(images)
+    return Labels(tuple(pool.ids), pool, masks)
+
+
+@pytest.fixture
+def learner(small_network):
+    return alkit.SegmentationLearner(small_network, epochs=(2, 1), lr=1e-2)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def weights(predictor):
+    return torch.cat([p.detach().flatten() for p in predictor.network.parameters()])
+
+
+def test_the_same_chance_gives_the_same_weights_and_other_chance_others(learner, labels):
+    a, b, c = (learner.fit(labels, rng(seed)).dumps() for seed in (0, 0, 1))
+    assert a == b != c
+
+
+def test_a_predictor_comes_back_number_for_number_and_is_carried_on_alike(learner, labels):
+    model = learner.fit(labels, rng())
+    again = learner.loads(model.dumps())
+    images = labels.images(labels.ids)
+    assert (again.probabilities(images) == model.probabilities(images)).all()
+    assert learner.fit(labels, rng(1), again).dumps() == learner.fit(labels, rng(1), model).dumps()
+
+
+def test_fitting_leaves_the_previous_model_as_it_was(learner, labels):
+    model = learner.fit(labels, rng())
+    before = model.dumps()
+    learner.fit(labels, rng(1), model)
+    assert model.dumps() == before
+
+
+def test_carrying_on_starts_from_the_last_weights_and_starting_anew_does_not(learner, labels):
+    still = replace(learner, lr=1e-9)
+    model = still.fit(labels, rng(0))
+    assert torch.allclose(weights(still.fit(labels, rng(1), model)), weights(model), atol=1e-4)
+    assert not torch.allclose(
+        weights(replace(still, carry_on=False).fit(labels, rng(1), model)), weights(model), atol=1e-4
+    )
+
+
+def test_the_first_round_takes_the_first_number_of_epochs_and_later_rounds_the_second(labels, small_network):
+    said = []
+    learner = alkit.SegmentationLearner(small_network, epochs=(3, 2))
+    model = learner.fit(labels, rng(), report=said.append)
+    learner.fit(labels, rng(), model, said.append)
+    replace(learner, carry_on=False).fit(labels, rng(), model, said.append)
+    assert [(p.stage, p.done, p.total) for p in said] == [
+        ("fit", done, total) for total in (3, 2, 3) for done in range(1, total + 1)
+    ]
+
+
+def test_training_lowers_the_loss_and_learns_the_training_images(labels, small_network):
+    said = []
+    learner = alkit.SegmentationLearner(small_network, epochs=(40, 1), lr=1e-2)
+    model = learner.fit(labels, rng(), report=said.append)
+    losses = [p.detail["loss"] for p in said]
+    assert np.mean(losses[-3:]) < 0.7 * losses[0]
+    found = model.probabilities(labels.images(labels.ids)).argmax(1)
+    assert (found == labels.all_masks).mean() > 0.85
+
+
+def test_images_and_masks_of_a_batch_belong_together(small_network):
+    """Each image is bright where its mask is 1: only a learner that pairs them can learn it from random masks."""
+    chance = np.random.default_rng(0)
+    masks = np.repeat(np.repeat(chance.integers(0, 2, (20, 4, 4)), 4, 1), 4, 2).astype(np.uint8)
+    pool = alkit.ArrayPool(masks * 255)
+    model = alkit.SegmentationLearner(small_network, epochs=(40, 1), lr=1e-2).fit(
+        Labels(tuple(pool.ids), pool, masks), rng()
+    )
+    assert (model.probabilities(pool.read(pool.ids)).argmax(1) == masks).mean() > 0.95
+
+
+def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(learner, labels):
+    model, images = learner.fit(labels, rng()), labels.images(labels.ids)
+    whole = model.probabilities(images)
+    np.testing.assert_allclose(whole.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.probabilities(images[3:4]), whole[3:4], atol=1e-5)
+    with pytest.raises(alkit.errors.ConfigurationError, match="do not fit the model"):
+        model.probabilities(np.repeat(images, 3, axis=1))
+
+
+def test_a_warm_start_takes_the_weights_of_the_fitted_pretext(labels, small_network):
+    pretext = alkit.Reconstruction(small_network, epochs=1)
+    learner = alkit.SegmentationLearner(small_network, epochs=(1, 1), lr=1e-9, warm_start=pretext)
+    model, source = learner.fit(labels, rng()), labels.fitted(pretext).network
+    ours, theirs = dict(model.network.named_parameters()), dict(source.named_parameters())
+    for name in ours:
+        assert name.startswith("head.") or torch.allclose(ours[name], theirs[name], atol=1e-6), name
+
+
+def test_models_of_smp_learn_like_any_network(labels):
+    learner = alkit.SegmentationLearner(partial(smp.Unet, "resnet18", encoder_weights=None), epochs=(1, 1), batch=7)
+    images = np.random.default_rng(0).random((7, 1, 32, 32), np.float32)
+    pool = alkit.ArrayPool(images)
+    some = Labels(tuple(pool.ids), pool, np.zeros((7, 32, 32), np.uint8))
+    model = learner.fit(some, rng())
+    assert learner.loads(model.dumps()).probabilities(images).shape == (7, 2, 32, 32)
+
+
+def test_one_label_is_enough(learner, labels):
+    assert learner.fit(replace(labels, ids=labels.ids[:1]), rng()).probabilities(labels.images(labels.ids[:1])).shape
+
+
+def test_global_generator_is_left_as_found(learner, labels):
+    before = torch.random.get_rng_state()
+    learner.fit(labels, rng())
+    assert before.equal(torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"epochs": (1,)}, {"epochs": (0, 1)}, {"batch": 0}, {"lr": 0}, {"lr": float("nan")}, {"epochs": (1, 2, 3)}],
+)
+def test_settings_that_cannot_be_are_refused(arguments):
+    with pytest.raises(alkit.errors.ConfigurationError):
+        alkit.SegmentationLearner(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"device": "abacus"}, {"precision": "half-hearted"}])
+def test_a_device_or_precision_that_is_not_there_is_refused(labels, learner, arguments):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"cannot compute|no such precision"):
+        replace(learner, **arguments).fit(labels, rng())
+
+
+def test_mixed_precision_trains(labels, learner):
+    model = replace(learner, precision="bf16-mixed").fit(labels, rng())
+    assert model.probabilities(labels.images(labels.ids)).dtype == np.float32
+
+
+def test_a_loss_that_is_not_finite_is_an_error(labels, small_network):
+    with pytest.raises(alkit.errors.ConfigurationError, match="diverged"):
+        alkit.SegmentationLearner(small_network, epochs=(30, 1), lr=1e30).fit(labels, rng())
+
+
+def slow_loss(logits, masks, ignore):
+    """Cross-entropy + soft Dice, pixel by pixel, in float64."""
+    n, classes, h, w = logits.shape
+    probabilities = torch.softmax(logits.double(), 1)
+    pixels = [(i, y, x) for i in range(n) for y in range(h) for x in range(w) if masks[i, y, x] != ignore]
+    entropy = -sum(torch.log(probabilities[i, masks[i, y, x], y, x]) for i, y, x in pixels) / len(pixels)
+    dice = 0.0
+    for number in range(classes):
+        true = [masks[i, y, x] == number for i, y, x in pixels]
+        if any(true):
+            p = [probabilities[i, number, y, x] for i, y, x in pixels]
+            both = sum(a for a, t in zip(p, true, strict=True) if t)
+            dice += 1 - (both + 1) / ((sum(p) + sum(true)) / 2 + 1)
+    return float(entropy + dice / classes)
+
+
+@pytest.mark.parametrize("ignore", [None, 9])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_loss_equals_its_definition(classes, ignore):
+    generator = torch.Generator().manual_seed(classes)
+    logits = torch.randn(2, classes, 4, 5, generator=generator)
+    masks = torch.randint(0, classes, (2, 4, 5), generator=generator)
+    if ignore is not None:
+        masks[0, 1:3] = ignore
+    loss = segmentation_loss(alkit.LabelSpec(tuple("abc"[:classes]), ignore))
+    assert float(loss(logits, masks)) == pytest.approx(slow_loss(logits, masks, ignore), rel=1e-5)
+
+
+def test_ignored_pixels_have_no_gradient():
+    logits = torch.randn(1, 2, 2, 2, requires_grad=True)
+    masks = torch.tensor([[[0, 1], [9, 9]]])
+    segmentation_loss(alkit.LabelSpec(("a", "b"), 9))(logits, masks).backward()
+    assert (logits.grad[0, :, 1] == 0).all()
+    assert (logits.grad[0, :, 0] != 0).all()
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 10), (10, 10), (11, 10), (21, 10), (300, 10), (335, 10)])
+def test_minibatches_hold_each_once_in_even_batches(count, size):
+    batches = minibatches(count, size, alkit.rng.Stream(0))
+    assert sorted(i for batch in batches for i in batch) == list(range(count))
+    assert len(batches) == -(-count // size)
+    assert max(map(len, batches)) - min(map(len, batches)) <= 1
+
+
+def test_every_epoch_of_a_fit_has_an_order_and_a_dropout_of_its_own(labels, learner, monkeypatch):
+    from alkit.learners import network
+
+    streams = []
+
+    def recorded(function, place):
+        def call(*arguments):
+            streams.append(arguments[place])
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(network, "train_epoch", recorded(network.train_epoch, 5))
+    monkeypatch.setattr(network, "minibatches", recorded(network.minibatches, 2))
+    replace(learner, epochs=(4, 1)).fit(labels, rng())
+    assert len(streams) == len(set(streams)) == 8

@@ -1,0 +1,310 @@
+"""Draws by dropout: keyed by seed and number, the encoder run once, and equal to full passes."""
+
+import gc
+import weakref
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import alkit
+from alkit.learners.network import NetworkPredictor, carried_on
+from alkit.networks import posterior
+from alkit.networks.posterior import CutNetwork, NetworkPosterior
+from alkit.rng import Stream
+
+
+class TwoDropouts(nn.Module):
+    """A small U-shaped network without encode and decode, whose one dropout layer is called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1, stride=2)
+        self.norm, self.drop = nn.BatchNorm2d(4), nn.Dropout2d(0.5)
+        self.last = nn.Conv2d(8, 3, 1)
+
+    def forward(self, images):
+        fine = torch.relu(self.norm(self.first(images)))
+        coarse = self.drop(torch.relu(self.second(fine)))
+        wide = F.interpolate(self.drop(coarse), size=fine.shape[-2:])
+        return self.last(torch.cat([fine, wide], dim=1))
+
+
+class Untraceable(TwoDropouts):
+    """The same, with a decision that depends on the data."""
+
+    def forward(self, images):
+        return super().forward(images if images.sum() > -1e9 else -images)
+
+
+class DropsInItsEncoder(nn.Module):
+    """Has encode and decode, and drops in both."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.drop, self.late = nn.Conv2d(1, 4, 3, padding=1), nn.Dropout(0.3), nn.Dropout(0.3)
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def encode(self, images):
+        return [self.drop(self.conv(images))]
+
+    def decode(self, maps):
+        return self.last(self.late(maps[-1]))
+
+    def forward(self, images):
+        return self.decode(self.encode(images))
+
+
+class WritesInPlace(nn.Module):
+    """Adds what was dropped to a map that all draws share, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, images):
+        maps = self.first(images)
+        dropped = self.drop(maps).clone()
+        return self.last(maps.add_(dropped).relu_())
+
+
+class WritesBehindTheBack(WritesInPlace):
+    """The same, and goes on with the map as if nothing had been written: a graph of its values is wrong."""
+
+    def forward(self, images):
+        maps = self.first(images)
+        maps.add_(self.drop(maps).clone())
+        return self.last(maps)
+
+
+class EncodesSomethingElse(TwoDropouts):
+    """Has methods of these names that have nothing to do with its forward pass."""
+
+    def encode(self, images):
+        return [images.mean(dim=1, keepdim=True)]
+
+    def decode(self, maps):
+        return maps[-1].expand(-1, 3, -1, -1) * 7
+
+
+class DropsByAFunction(TwoDropouts):
+    """Has a dropout without a layer, which is on in training only and is not drawn from."""
+
+    def forward(self, images):
+        return F.dropout(super().forward(images), 0.5, self.training)
+
+
+class Transformer(nn.Module):
+    """Drops inside a container of torch's own, which no tracer looks into."""
+
+    def __init__(self, batch_first=True):
+        super().__init__()
+        self.split = nn.Conv2d(1, 8, 4, stride=4)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.5, batch_first=batch_first)
+        self.batch_first, self.last = batch_first, nn.Linear(8, 3)
+
+    def forward(self, images):
+        tokens = self.split(images).flatten(2).transpose(1, 2)
+        tokens = self.layer(tokens if self.batch_first else tokens.transpose(0, 1))
+        return self.last(tokens.mean(dim=1 if self.batch_first else 0))
+
+
+NETWORKS = {
+    "drops in a container": Transformer,
+    "writes in place": WritesInPlace,
+    "writes behind the back": WritesBehindTheBack,
+    "encodes something else": EncodesSomethingElse,
+    "drops by a function": DropsByAFunction,
+    "encode and decode": partial(alkit.UNet, in_channels=1, classes=2, widths=(4, 8)),
+    "traced": TwoDropouts,
+    "untraceable": Untraceable,
+    "drops in its encoder": DropsInItsEncoder,
+    "classifier": lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)),
+}
+
+
+@pytest.fixture(params=NETWORKS, ids=str)
+def network(request):
+    torch.manual_seed(0)
+    made = NETWORKS[request.param]().train()
+    for module in made.modules():  # statistics that are not those of the batch, so that evaluation mode shows
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    return made
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def drawn(network, images, draws=4, seed=0):
+    return torch.cat(list(NetworkPosterior(CutNetwork(network), images).dropout(draws, Stream(seed))))
+
+
+def in_full(network, images, draw, seed=0):
+    """Reference: one full pass in evaluation mode whose dropout layers multiply by masks drawn one by one."""
+    network.eval()
+    names = {module: name for name, module in network.named_modules()}
+    calls: dict[str, int] = {}
+
+    def drop(layer, inputs, output):
+        name = names[layer]
+        generator = Stream(seed).child(draw, name, calls.get(name, 0)).torch()
+        calls[name] = calls.get(name, 0) + 1
+        whole_channels = isinstance(layer, nn.Dropout2d)
+        shape = (output.shape[1], 1, 1) if whole_channels else output.shape[1:]
+        kept = torch.empty(shape).bernoulli_(1 - layer.p, generator=generator)
+        return torch.stack([row * kept / (1 - layer.p) for row in output])
+
+    handles = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))]
+    with torch.no_grad():
+        result = network(images).softmax(dim=1)
+    for handle in handles:
+        handle.remove()
+    return result
+
+
+def test_draws_equal_full_passes_with_the_same_masks(network, images):
+    expected = torch.stack([in_full(network, images, draw) for draw in range(4)])
+    torch.testing.assert_close(drawn(network, images), expected, atol=1e-6, rtol=1e-5)
+    assert expected.std(dim=0).max() > 1e-4  # the draws differ
+
+
+def test_draws_do_not_depend_on_which_images_share_a_batch(network, images):
+    together = drawn(network, images)
+    apart = torch.cat([drawn(network, images[[row]]) for row in (4, 0, 2)], dim=1)
+    torch.testing.assert_close(apart, together[:, [4, 0, 2]], atol=1e-6, rtol=1e-5)
+
+
+def test_draws_do_not_depend_on_how_many_are_taken_at_once_or_in_all(network, images, monkeypatch):
+    expected = drawn(network, images, draws=7)
+    torch.testing.assert_close(drawn(network, images, draws=3), expected[:3], atol=1e-6, rtol=1e-5)
+    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    chunks = list(NetworkPosterior(CutNetwork(network), images).dropout(7, Stream(0)))
+    assert [len(chunk) for chunk in chunks] == [1] * 7
+    torch.testing.assert_close(torch.cat(chunks), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_model_that_was_carried_on_draws_with_its_own_weights(network, images):
+    """Whatever the last round's model remembers of its network must not follow into the next."""
+    first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
+    first.posterior(images.numpy()).prediction()
+    recipe = SimpleNamespace(carry_on=True)
+    second = carried_on(recipe, first)
+    with torch.no_grad():
+        for value in second.network.parameters():
+            value += 0.1
+    expected = torch.from_numpy(second.probabilities(images.numpy()))
+    torch.testing.assert_close(second.posterior(images.numpy()).prediction(), expected, atol=1e-6, rtol=1e-5)
+    fresh = torch.cat(list(NetworkPosterior(CutNetwork(second.network), images).dropout(3, Stream(0))))
+    torch.testing.assert_close(torch.cat(list(second.posterior(images.numpy()).dropout(3, Stream(0)))), fresh)
+    before = torch.from_numpy(first.probabilities(images.numpy()))
+    torch.testing.assert_close(first.posterior(images.numpy()).prediction(), before, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-4)
+
+
+def test_another_seed_gives_other_draws(network, images):
+    assert not torch.equal(drawn(network, images, seed=0), drawn(network, images, seed=1))
+
+
+def test_the_prediction_is_the_network_in_evaluation_mode(network, images):
+    network.train()
+    prediction = NetworkPosterior(CutNetwork(network), images).prediction()
+    assert network.training
+    torch.testing.assert_close(prediction, network.eval()(images).softmax(dim=1).detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_drawing_leaves_network_and_global_generator_as_found(network, images):
+    network.train()
+    before, state = {k: v.clone() for k, v in network.state_dict().items()}, torch.random.get_rng_state()
+    draws = NetworkPosterior(CutNetwork(network), images).dropout(3, Stream(0))
+    next(draws)
+    assert not torch.is_inference_mode_enabled()  # between two draws, too
+    assert network.training
+    list(draws)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    assert all(not module._forward_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("name", ["encode and decode", "traced", "classifier"])
+def test_what_lies_before_the_first_dropout_runs_once_however_many_draws(name, images, monkeypatch):
+    network = NETWORKS[name]()
+    first = next(module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
+    last = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))][-1]
+    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    cut = CutNetwork(network)
+    cut.images_at_once(images)  # measures on one image, once
+    calls = {first: 0, last: 0}
+    for layer in calls:
+        layer.register_forward_hook(lambda layer, *_: calls.update({layer: calls[layer] + 1}))
+    inside = NetworkPosterior(cut, images)
+    list(inside.dropout(9, Stream(0)))
+    inside.prediction()
+    assert calls == {first: 1, last: 10}
+
+
+def test_a_network_without_dropout_says_so(images):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"no dropout layer.*dropout=0\.5"):
+        drawn(alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.0), images)
+    with pytest.raises(alkit.errors.ConfigurationError, match="AlphaDropout"):
+        drawn(nn.Sequential(nn.Flatten(), nn.AlphaDropout(0.5), nn.Linear(256, 2)), images)
+
+
+def test_layers_that_do_not_see_images_first_or_are_not_called_are_refused(images):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"images first.*batch_first=True"):
+        drawn(Transformer(batch_first=False), images[:3])
+
+    class Unused(TwoDropouts):
+        def forward(self, images):
+            return self.last(torch.cat([self.first(images)] * 2, dim=1))
+
+    with pytest.raises(alkit.errors.ConfigurationError, match="took part"):
+        drawn(Unused(), images)
+
+
+def test_heads_are_those_of_the_network(images):
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8, 8), heads={2: 0.1, 4: 0.3})
+    heads = NetworkPosterior(CutNetwork(network), images).heads()
+    with torch.no_grad():
+        expected = network.eval().decode_all(network.encode(images))
+    assert len(heads) == 3
+    for head, logits in zip(heads, expected, strict=True):
+        torch.testing.assert_close(head, logits.softmax(dim=1))
+    with pytest.raises(alkit.errors.ConfigurationError, match="heads="):
+        NetworkPosterior(CutNetwork(TwoDropouts()), images).heads()
+
+
+def test_more_images_fit_at_once_when_they_are_smaller_and_at_least_one_always(monkeypatch):
+    cut = CutNetwork(alkit.UNet(in_channels=1, classes=2, widths=(8, 16)))
+    small, large = cut.images_at_once(torch.zeros(1, 1, 32, 32)), cut.images_at_once(torch.zeros(1, 1, 64, 64))
+    assert small == pytest.approx(4 * large, rel=0.05)
+    # 64 x 64 pixels: the largest layer takes 2 x 8 channels and gives 8, counted twice, beside two shared maps; what
+    # comes out has 2 channels, counted six times.
+    assert large == posterior.BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4 + 6 * 2))
+    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    assert cut.images_at_once(torch.zeros(1, 1, 64, 64)) == 1
+
+
+def test_a_model_that_is_let_go_is_freed(images):
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4))
+    predictor = NetworkPredictor(network, 1, 2)
+    list(predictor.posterior(images.numpy()).dropout(2, Stream(0)))
+    gone = weakref.ref(network)
+    del network, predictor
+    gc.collect()
+    assert gone() is None
+
+
+def test_every_unit_is_kept_with_the_layers_probability():
+    layer = nn.Dropout(0.25)
+    masks = torch.stack([posterior._mask(layer, torch.zeros(1, 400), Stream(t)) for t in range(50)])
+    assert set(np.unique(masks.numpy())) == {np.float32(0), np.float32(1 / 0.75)}
+    assert float((masks > 0).float().mean()) == pytest.approx(0.75, abs=0.01)

@@ -1,0 +1,551 @@
+"""Images are decoded rightly, once, and a cache survives what happens to caches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alkit.errors import DataError, ImageError, StoreError
+from alkit.pools import ImagePool
+from alkit.pools import cache as imagecache
+
+RNG = np.random.default_rng(0)
+
+
+def gray(height=12, width=10, deep=False):
+    top, kind = (65536, np.uint16) if deep else (256, np.uint8)
+    return RNG.integers(top, size=(height, width)).astype(kind)
+
+
+def colour(height=12, width=10, channels=3):
+    return RNG.integers(256, size=(height, width, channels), dtype=np.uint8)
+
+
+def save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "images"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return the names of the files decoded, as they are decoded."""
+    names, decode = [], imagecache.decode
+
+    def counting(path, size, grayscale):
+        names.append(path.name)
+        return decode(path, size, grayscale)
+
+    monkeypatch.setattr(imagecache, "decode", counting)
+    return names
+
+
+def fill(folder, n=5, **options):
+    arrays = [gray(**options) for _ in range(n)]
+    for number, array in enumerate(arrays):
+        save(folder / f"{number}.png", array)
+    return np.stack(arrays)
+
+
+def png(width, height, depth, kind, lines):
+    """Return a PNG of a kind that Pillow reads and does not write."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def the_row_file(place):
+    return next(place.rglob("rows-*.bin"))
+
+
+# What is decoded.
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG", "tif", "tiff", "bmp", "TIFF"])
+def test_every_lossless_format_gives_the_pixels_that_were_saved(folder, suffix):
+    gray_one, colour_one = gray(), colour()
+    save(folder / f"gray.{suffix}", gray_one)
+    save(folder / f"colour.{suffix}", colour_one)
+    pixels = ImagePool(folder, scale="full").read(["gray", "colour"])
+    np.testing.assert_allclose(pixels[0] * 255, np.broadcast_to(gray_one, (3, 12, 10)), atol=1e-4)
+    np.testing.assert_allclose(pixels[1] * 255, colour_one.transpose(2, 0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "webp"])
+def test_lossy_formats_are_read_as_pillow_reads_them(folder, suffix):
+    save(folder / f"a.{suffix}", colour())
+    with Image.open(folder / f"a.{suffix}") as image:
+        expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_allclose(ImagePool(folder, scale="full").read(["a"])[0] * 255, expected, atol=1e-4)
+
+
+def test_grayscale_is_the_luma_of_the_colours(folder):
+    array = colour()
+    save(folder / "a.png", array)
+    luma = array @ np.array([0.299, 0.587, 0.114])
+    pixels = ImagePool(folder, grayscale=True, scale="full").read(["a"])
+    assert pixels.shape == (1, 1, 12, 10)
+    np.testing.assert_allclose(pixels[0, 0] * 255, luma, atol=0.51)
+
+
+def test_an_image_is_resized_whole_by_an_antialiasing_bicubic_filter(folder):
+    array = gray(40, 60)
+    save(folder / "a.png", array)
+    expected = np.asarray(Image.fromarray(array).resize((20, 10), Image.Resampling.BICUBIC))
+    pool = ImagePool(folder, size=(10, 20), grayscale=True, scale="full")
+    np.testing.assert_allclose(pool.read(["a"])[0, 0] * 255, expected, atol=1e-4)
+    assert pool.sizes(["a"]) == [((40, 60), (10, 20))]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_the_exif_orientation_is_applied(folder, orientation, suffix):
+    array, exif = gray(), Image.Exif()
+    exif[0x0112] = orientation
+    save(folder / f"a.{suffix}", array, exif=exif)
+    seen = {  # where a viewer puts the rows and columns of the file
+        1: array,
+        2: array[:, ::-1],
+        3: array[::-1, ::-1],
+        4: array[::-1],
+        5: array.T,
+        6: np.rot90(array, -1),
+        7: np.rot90(array, 2).T,
+        8: np.rot90(array),
+    }[orientation]
+    pool = ImagePool(folder, grayscale=True, scale="full")
+    np.testing.assert_allclose(pool.read(["a"])[0, 0] * 255, seen, atol=1e-4)
+    assert pool.sizes(["a"]) == [(seen.shape,)]
+
+
+def test_a_palette_image_is_looked_up_in_its_palette(folder):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    image.putpixel((1, 0), 1)
+    image.save(folder / "a.png")
+    pixels = ImagePool(folder, scale="full").read(["a"])[0] * 255
+    np.testing.assert_allclose(pixels[:, 0].T, [[10, 20, 30], [200, 100, 0]], atol=1e-4)
+
+
+@pytest.mark.parametrize("grayscale", [True, False])
+def test_an_image_of_one_bit_is_black_and_white_and_resized_smoothly(folder, grayscale):
+    image = Image.fromarray(np.eye(16, dtype=bool))
+    image.save(folder / "a.png")
+    expected = np.asarray(image.convert("L").resize((6, 6), Image.Resampling.BICUBIC))
+    pixels = ImagePool(folder, size=6, grayscale=grayscale, scale="full").read(["a"])[0] * 255
+    np.testing.assert_allclose(pixels, np.broadcast_to(expected, pixels.shape), atol=1e-4)
+    assert len(np.unique(expected)) > 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_gray_images_of_16_bits_keep_all_their_bits(folder, suffix):
+    array = gray(deep=True)
+    save(folder / f"a.{suffix}", array)
+    pixels = ImagePool(folder, grayscale=True, scale="full").read(["a"])
+    np.testing.assert_array_equal(np.rint(pixels[0, 0].astype(np.float64) * 65535), array)
+
+
+def test_gray_images_of_16_bits_are_resized_with_all_their_bits_and_do_not_wrap_around(folder):
+    array = np.where(np.arange(40) < 20, 65535, 300).astype(np.uint16)[None].repeat(40, 0)  # overshoots at the edge
+    save(folder / "a.png", array)
+    exact = np.asarray(Image.fromarray(array.astype(np.float32)).resize((16, 16), Image.Resampling.BICUBIC))
+    pixels = ImagePool(folder, size=16, grayscale=True, scale="full").read(["a"])[0, 0].astype(np.float64) * 65535
+    assert exact.max() > 65535
+    assert exact.min() < 0
+    np.testing.assert_allclose(pixels, exact.clip(0, 65535), atol=0.51)
+
+
+def test_an_opaque_alpha_channel_is_dropped(folder):
+    array = colour(channels=4)
+    array[..., 3] = 255
+    save(folder / "a.png", array)
+    save(folder / "b.png", np.ascontiguousarray(array[..., :3]))
+    first, second = ImagePool(folder).read(["a", "b"])
+    np.testing.assert_array_equal(first, second)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "palette", "16 bits"])
+def test_transparency_is_refused(folder, kind):
+    array = colour(channels=4)
+    array[..., 3] = 255
+    array[3, 4, 3] = 254
+    image = Image.fromarray(array)
+    if kind == "LA":
+        image = image.convert("LA")
+    if kind == "palette":
+        image = Image.fromarray(array[..., 0] // 128).convert("P")
+    if kind == "16 bits":
+        image = Image.fromarray(gray(deep=True))
+    image.save(folder / "a.png", **({"transparency": 1} if kind in ("palette", "16 bits") else {}))
+    with pytest.raises(ImageError, match=r"a\.png is transparent in places.*alpha"):
+        ImagePool(folder, grayscale=True)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_16_bits_in_colour_are_refused_because_pillow_would_cut_them_to_8(folder, kind, channels):
+    content = b"\0" + struct.pack(f">{channels}H", *[1234] * channels)
+    (folder / "a.png").write_bytes(png(1, 1, 16, kind, content))
+    with pytest.raises(ImageError, match=r"a\.png has several channels of 16 bits.*expected 8 bits"):
+        ImagePool(folder)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_are_refused(folder, dtype):
+    save(folder / "a.tif", np.zeros((4, 4), dtype))
+    with pytest.raises(ImageError, match=r"a\.tif has 32 bits"):
+        ImagePool(folder, grayscale=True)
+
+
+def test_16_bits_without_grayscale_are_refused_at_once(folder, decoded):
+    fill(folder, 60, deep=True)
+    with pytest.raises(ImageError, match=r"0\.png has 16 bits.*Try: grayscale=True"):
+        ImagePool(folder)
+    assert len(decoded) < 60
+
+
+def test_a_folder_of_8_and_16_bits_is_refused_by_naming_one_of_each(folder):
+    save(folder / "flat.png", gray())
+    save(folder / "very deep.png", gray(deep=True))
+    for pattern in ("**/*", "*.png"):
+        with pytest.raises(ImageError, match=r"flat\.png with 8 bits, very deep\.png with 16"):
+            ImagePool(folder, grayscale=True, pattern=pattern)
+    save(folder / "a.png", gray(deep=True))
+    with pytest.raises(ImageError, match=r"flat\.png with 8 bits, a\.png with 16"):
+        ImagePool(folder, grayscale=True)
+
+
+def test_different_sizes_without_a_working_size_are_refused_by_naming_two(folder):
+    save(folder / "a.png", gray(12, 10))
+    save(folder / "b.png", gray(10, 12))
+    with pytest.raises(ImageError, match=r"a\.png \(12, 10\) and b\.png \(10, 12\).*size=256"):
+        ImagePool(folder)
+    assert ImagePool(folder, size=8).sizes(["b", "a"]) == [((10, 12), (8, 8)), ((12, 10), (8, 8))]
+
+
+def test_an_animation_is_refused(folder):
+    frames = [Image.fromarray(gray()) for _ in range(2)]
+    frames[0].save(folder / "a.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match=r"a\.tif holds several frames"):
+        ImagePool(folder)
+
+
+@pytest.mark.parametrize("damage", ["cut", "rubbish", "empty"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_an_unreadable_image_is_named_with_the_reason_and_the_others_are_decoded(folder, damage, suffix, decoded):
+    fill(folder, height=64, width=64)
+    bad = folder / f"2bad.{suffix}"
+    save(bad, gray(64, 64))
+    content = bad.read_bytes()
+    bad.write_bytes({"cut": content[: len(content) // 2], "rubbish": b"rubbish" * 50, "empty": b""}[damage])
+    with pytest.raises(ImageError, match=rf"2bad\.{suffix} cannot be decoded: got .+Try: ") as caught:
+        ImagePool(folder)
+    assert caught.value.__cause__ is not None
+    bad.unlink()
+    decoded.clear()
+    assert len(ImagePool(folder)) == 5
+    assert decoded == []
+
+
+def test_several_unreadable_images_are_told_together(folder):
+    fill(folder)
+    for name in "xyz":
+        (folder / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"^3 images cannot be used.*x\.png.*y\.png.*z\.png"):
+        ImagePool(folder)
+
+
+def test_a_link_to_nowhere_is_named(folder):
+    fill(folder)
+    (folder / "lost.png").symlink_to(folder / "nowhere.png")
+    with pytest.raises(ImageError, match=r"lost\.png cannot be read"):
+        ImagePool(folder)
+
+
+# What is found.
+
+
+def test_ids_are_relative_names_without_suffix_in_sorted_order(folder):
+    for name in ("b.v2.png", "a-b.png", "a.jpg", "ward 3/x.TIF", "ward 3/deep/é.bmp"):
+        save(folder / name, gray())
+    for name in (".hidden.png", ".folder/z.png", "notes.txt", "table.csv", "b.v2.png.bak"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"no image")
+    (folder / "folder.png").mkdir()
+    assert ImagePool(folder, size=8).ids == ("a", "a-b", "b.v2", "ward 3/deep/é", "ward 3/x")
+    assert ImagePool(folder, size=8, pattern="*.png").ids == ("a-b", "b.v2")
+    assert ImagePool(folder, size=8, pattern="ward*/**/*").ids == ("ward 3/deep/é", "ward 3/x")
+
+
+def test_two_files_of_one_id_are_refused_by_naming_both(folder):
+    save(folder / "x/a.png", gray())
+    save(folder / "x/a.jpg", gray())
+    with pytest.raises(DataError, match=r"x/a\.jpg and x/a\.png, both 'x/a'.*pattern="):
+        ImagePool(folder)
+    assert ImagePool(folder, pattern="**/*.png").ids == ("x/a",)
+
+
+def test_a_missing_and_an_empty_folder_are_told_apart(folder):
+    with pytest.raises(DataError, match=r"no such folder of images: got .*nowhere"):
+        ImagePool(folder / "nowhere")
+    with pytest.raises(DataError, match=r"no images in this folder: got .*images, pattern '\*\.png'"):
+        ImagePool(folder, pattern="*.png")
+
+
+# What is kept.
+
+
+def test_an_image_is_decoded_once_whoever_opens_the_folder(folder, decoded):
+    fill(folder)
+    first = ImagePool(folder, size=8).read(["3", "1"])
+    second = ImagePool(str(folder), size=(8, 8), scale="full")
+    assert sorted(decoded) == [f"{n}.png" for n in range(5)]
+    np.testing.assert_array_equal(ImagePool(folder, size=8).read(["3", "1"]), first)
+    assert second.read(["3"]).max() < first.max()
+    assert len(decoded) == 5
+
+
+def test_another_size_or_colour_is_another_cache(folder, decoded):
+    fill(folder)
+    pools = [ImagePool(folder, size, grayscale) for size, grayscale in ((8, True), (6, True), (6, False))]
+    assert len(decoded) == 15
+    assert [pool.shape for pool in pools] == [(1, 8, 8), (1, 6, 6), (3, 6, 6)]
+
+
+def test_opening_a_finished_cache_writes_and_opens_nothing_but_its_index(folder, monkeypatch):
+    fill(folder)
+    ImagePool(folder)
+    monkeypatch.setattr(Image, "open", None)
+    monkeypatch.setattr(imagecache, "FileLock", None)
+    monkeypatch.setattr(imagecache, "write_atomically", None)
+    assert len(ImagePool(folder)) == 5
+
+
+def test_changed_and_new_images_are_decoded_and_no_others(folder, decoded):
+    before = fill(folder)
+    old = ImagePool(folder, grayscale=True, scale="full")
+    seen = old.read(old.ids)
+    save(folder / "2.png", 255 - before[2])
+    save(folder / "new.png", before[0])
+    (folder / "4.png").unlink()
+    decoded.clear()
+    new = ImagePool(folder, grayscale=True, scale="full")
+    assert sorted(decoded) == ["2.png", "new.png"]
+    assert new.ids == ("0", "1", "2", "3", "new")
+    expected = np.stack([before[0], before[1], 255 - before[2], before[3], before[0]])
+    np.testing.assert_allclose(new.read(new.ids)[:, 0] * 255, expected, atol=1e-4)
+    np.testing.assert_array_equal(old.read(old.ids), seen)  # a pool that is open sees what it saw
+
+
+def test_a_file_that_was_touched_is_decoded_again(folder, decoded):
+    fill(folder)
+    ImagePool(folder)
+    decoded.clear()
+    facts = (folder / "1.png").stat()
+    os.utime(folder / "1.png", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    ImagePool(folder)
+    assert decoded == ["1.png"]
+
+
+def test_a_folder_whose_images_all_changed_size_is_decoded_anew_under_a_pool_that_reads_the_old_ones(folder):
+    before = fill(folder)
+    old = ImagePool(folder, grayscale=True, scale="full")
+    after = fill(folder, height=20, width=22)
+    new = ImagePool(folder, grayscale=True, scale="full")
+    np.testing.assert_allclose(old.read(old.ids)[:, 0] * 255, before, atol=1e-4)
+    np.testing.assert_allclose(new.read(new.ids)[:, 0] * 255, after, atol=1e-4)
+
+
+def test_a_killed_decode_goes_on_where_it_was(folder, tmp_path, decoded):
+    arrays = fill(folder, 20)
+    program = f"""
+        import os
+        from alkit import pools
+        from alkit.pools import cache as imagecache
+        imagecache.SAVE_EVERY = 5
+        decode = imagecache.decode
+        def killed(path, size, grayscale):
+            if path.name == "9.png":
+                os._exit(9)  # no clean-up of any kind
+            return decode(path, size, grayscale)
+        imagecache.decode = killed
+        imagecache.joblib.cpu_count = lambda: 1
+        pools.ImagePool({str(folder)!r}, grayscale=True, scale="full", cache={str(tmp_path / "cache")!r})
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False).returncode == 9
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    assert 1 <= len(decoded) <= 9  # 15 of 20 were saved or more; names sort as 0, 1, 10, ... 19, 2, ...
+    order = [int(id) for id in pool.ids]
+    np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays[order], atol=1e-4)
+
+
+def test_an_interrupted_decode_keeps_every_row(folder, decoded):
+    fill(folder, 10)
+
+    def interrupted(progress):
+        if progress.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ImagePool(folder, report=interrupted)
+    decoded.clear()
+    ImagePool(folder)
+    assert len(decoded) == 6
+
+
+def test_progress_is_told_from_what_is_there_to_the_end(folder):
+    fill(folder, 3)
+    ImagePool(folder)
+    fill(folder / "more", 4)
+    told = []
+    ImagePool(folder, report=told.append)
+    assert [(step.stage, step.done, step.total) for step in told] == [("read", done, 7) for done in (4, 5, 6, 7)]
+
+
+def cut_rows(place):
+    file = the_row_file(place)
+    os.truncate(file, file.stat().st_size - 1)
+
+
+DAMAGE = {
+    "rows cut": cut_rows,
+    "rows gone": lambda place: the_row_file(place).unlink(),
+    "index is rubbish": lambda place: next(place.rglob("index.json")).write_bytes(b"\xff\x00{"),
+    "index is cut": lambda place: os.truncate(next(place.rglob("index.json")), 50),
+    "index lacks a part": lambda place: next(place.rglob("index.json")).write_text(json.dumps({"format": 1})),
+    "index is of another kind": lambda place: next(place.rglob("index.json")).write_text("[1]"),
+    "index is of another format": lambda place: next(place.rglob("index.json")).write_text('{"format": 0}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_built_anew_with_a_warning(folder, tmp_path, damage, decoded, caplog):
+    fill(folder)
+    before = ImagePool(folder, cache=tmp_path / "cache").read(["0", "4"])
+    DAMAGE[damage](tmp_path / "cache")
+    decoded.clear()
+    with caplog.at_level(logging.WARNING):
+        pool = ImagePool(folder, cache=tmp_path / "cache")
+    assert len(decoded) == 5
+    assert "damaged" in caplog.text
+    np.testing.assert_array_equal(pool.read(["0", "4"]), before)
+    assert len(list((tmp_path / "cache").rglob("rows-*"))) == 1
+
+
+def test_rows_written_after_the_index_was_saved_are_not_taken_for_images(folder, tmp_path):
+    arrays = fill(folder)
+    ImagePool(folder, grayscale=True, cache=tmp_path / "cache")
+    with the_row_file(tmp_path / "cache").open("ab") as file:
+        file.write(b"half a row")
+    save(folder / "5.png", arrays[0][::-1])
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    np.testing.assert_allclose(pool.read(["5"])[0, 0] * 255, arrays[0][::-1], atol=1e-4)
+
+
+def test_two_that_open_a_folder_at_once_decode_it_once(folder, decoded):
+    fill(folder, 30)
+    pools = []
+    threads = [threading.Thread(target=lambda: pools.append(ImagePool(folder, size=8))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoded) == 30
+    np.testing.assert_array_equal(pools[0].read(pools[0].ids), pools[2].read(pools[2].ids))
+
+
+def test_images_in_flight_are_few(folder, monkeypatch):
+    fill(folder, 40)
+    monkeypatch.setattr(imagecache.joblib, "cpu_count", lambda: 2)
+    begun, decode, ahead = [], imagecache.decode, []
+
+    def counting(path, size, grayscale):
+        begun.append(path)
+        return decode(path, size, grayscale)
+
+    monkeypatch.setattr(imagecache, "decode", counting)
+    ImagePool(folder, report=lambda step: ahead.append(len(begun) - step.done))
+    assert max(ahead) <= 4
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_set(folder, tmp_path, monkeypatch):
+    fill(folder)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"image cache cannot be written.*set ALKIT_CACHE"):
+        ImagePool(folder)
+
+
+def test_a_full_disk_is_a_store_error_and_the_rows_before_it_stay(folder, tmp_path, monkeypatch, decoded):
+    fill(folder)
+    write, rows = imagecache._write, []
+
+    def full(index, pixels):
+        rows.append(index.count)
+        if len(rows) == 4:
+            raise OSError(28, "No space left on device")
+        write(index, pixels)
+
+    monkeypatch.setattr(imagecache, "_write", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*set ALKIT_CACHE"):
+        ImagePool(folder)
+    monkeypatch.setattr(imagecache, "_write", write)
+    decoded.clear()
+    assert len(ImagePool(folder)) == 5
+    assert len(decoded) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_row_that_does_not_fit_is_noticed(tmp_path):
+    (tmp_path / "rows").symlink_to("/dev/full")
+    index = imagecache.Index(tmp_path, "rows", 0, (1, 2, 2), "|u1", {})
+    with pytest.raises(OSError, match="No space"):
+        imagecache._write(index, np.zeros((1, 2, 2), np.uint8))
+
+
+def test_a_cache_goes_where_it_is_told(folder, tmp_path, monkeypatch):
+    fill(folder)
+    monkeypatch.delenv("ALKIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    ImagePool(folder)
+    assert the_row_file(tmp_path / "xdg" / "alkit" / "images")
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "own"))
+    ImagePool(folder)
+    assert the_row_file(tmp_path / "own" / "images")
+    ImagePool(folder, cache=tmp_path / "given")
+    assert the_row_file(tmp_path / "given" / "images")
+
+
+def test_a_pool_whose_row_file_was_replaced_cannot_be_unpickled_into_other_images(folder, tmp_path):
+    fill(folder)
+    pickled = pickle.dumps(ImagePool(folder, cache=tmp_path / "cache"))
+    shutil.rmtree(tmp_path / "cache")
+    fill(folder)
+    ImagePool(folder, cache=tmp_path / "cache")
+    with pytest.raises(StoreError, match="open the pool again"):
+        pickle.loads(pickled)

@@ -1,0 +1,498 @@
+"""Answers of people: late, out of order, several times over, revised, in part wrong, by several annotators."""
+
+from functools import partial
+from itertools import permutations
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit import SKIP, Answer
+from alkit.values import Invalid, Skip, State, Withdrawal
+
+
+@pytest.fixture
+def world():
+    return alkit.synthetic.lesions(12, size=16)
+
+
+def campaign(world, path=None, **terms):
+    images, _ = world
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")
+    return alkit.Experiment(
+        alkit.ArrayPool(images), learner, alkit.strategy("random"), path, classes=("skin", "lesion"), **terms
+    )
+
+
+def mask_of(world, id, shift=0):
+    return np.roll(world[1][int(id)], shift, axis=0)
+
+
+def states(experiment):
+    return {standing.query.id: standing.state for standing in experiment.standings()}
+
+
+def test_a_receipt_says_what_was_new_what_was_known_and_what_was_refused(world):
+    experiment = campaign(world)
+    a, b, c = experiment.ask(3)
+    answers = [
+        Answer(a, mask_of(world, a), "ann", 1),
+        Answer(b, Skip("blurred"), "ann", 1),
+        Answer(c, mask_of(world, c)[:3], "ann", 1),
+        Answer("nobody's", SKIP, "ann", 1),
+    ]
+    receipt = experiment.receive(answers)
+    assert [answer.id for answer in receipt.taken] == [a, b]
+    (small, size), (stranger, unknown) = receipt.refused
+    assert (small.id, stranger.id) == (c, "nobody's")
+    assert "another size" in size
+    assert "not an image of the pool" in unknown
+    assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED, c: State.PENDING}
+    again = experiment.receive(answers)
+    assert [answer.id for answer in again.unchanged] == [a, b]
+    assert again.taken == ()
+    assert len(experiment._store.answers()) == 3  # the invalid one is kept, once
+
+
+def test_the_order_of_arrival_does_not_matter(world):
+    a = campaign(world).ask(1)[0]
+    answers = [
+        Answer(a, mask_of(world, a), "ann", 10),
+        Answer(a, SKIP, "ann", 20),
+        Answer(a, mask_of(world, a, 2), "ann", 30),
+        Answer(a, Invalid("half of it is missing"), "ann", 40),
+    ]
+    for order in permutations(answers):
+        experiment = campaign(world)
+        experiment.ask(1)
+        for answer in (*order, *order):
+            experiment.receive([answer])
+        (standing,) = experiment.standings()
+        assert standing.state == State.ANSWERED
+        assert [(one.kind, one.revision) for one in standing.answers] == [("invalid", 40), ("label", 30)]
+        assert len(experiment._store.answers()) == 4
+
+
+def test_two_answers_of_one_revision_are_refused(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    ((_, reason),) = experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 1)]).refused
+    assert "another answer of that revision" in reason
+
+
+def test_an_answer_may_be_taken_back_before_it_arrives(world):
+    for order in permutations([(mask_of(world, "0010"), 1), (Withdrawal("wrong image"), 2), (Withdrawal(), 4)]):
+        experiment = campaign(world)
+        assert experiment.ask(1) == ("0010",)
+        for label, revision in (*order, *order):
+            assert not experiment.receive([Answer("0010", label, "ann", revision)]).refused
+        assert experiment.open_ids == ("0010",)
+        assert len(experiment._store.answers()) == 3
+
+
+def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right_in_it(world):
+    answers = {
+        "small": lambda a: Answer(a, mask_of(world, a)[:3], "ann", 5),
+        "right": lambda a: Answer(a, mask_of(world, a), "ann", 5),
+        "strange": lambda a: Answer(a, mask_of(world, a) * 7, "ann", 5),
+    }
+    for order in permutations(answers):
+        experiment = campaign(world)
+        a, b = experiment.ask(2)
+        for name in (*order, *order):
+            experiment.receive([answers[name](a), Answer(b, SKIP, "ann", 1)])
+        assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED}
+        assert sorted(one.kind for one in experiment._store.answers()) == ["invalid", "invalid", "label", "skip"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"revision": 1.5}, "no such revision"),
+        ({"revision": -1}, "no such revision"),
+        ({"revision": 2**63}, "no such revision"),
+        ({"seconds": float("nan")}, "no such time"),
+        ({"seconds": "long"}, "no such time"),
+        ({"annotator": "\udcff"}, "no text"),
+        ({"annotator": None}, "no text"),
+        ({"label": Invalid("no file \udcff")}, "no file"),
+    ],
+)
+def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_with_it(world, wrong, reason):
+    experiment = campaign(world)
+    a, b = experiment.ask(2)
+    answers = [
+        Answer(a, **{"label": mask_of(world, a), "annotator": "ann", "revision": 1, **wrong}),
+        Answer(b, mask_of(world, b), "ann", np.int64(1), np.float32(7.5)),
+    ]
+    for _ in range(2):
+        ((_, said),) = experiment.receive(answers).refused
+        assert reason in said
+    assert states(experiment) == {a: State.PENDING, b: State.ANSWERED}
+    assert [(one.id, one.kind, one.revision, one.seconds) for one in experiment._store.answers()] == [
+        (a, "invalid", 1, None),
+        (b, "label", 1, 7.5),
+    ]
+
+
+def test_wrong_answers_without_revisions_are_recorded_once_however_often_they_come(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    labels = mask_of(world, a)[:3], mask_of(world, a) * 7, mask_of(world, a)
+    for _ in range(3):
+        experiment.receive([Answer(a, label, "ann") for label in labels])
+    assert [one.kind for one in experiment._store.answers()] == ["invalid", "invalid", "label"]
+
+
+def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, SKIP, "ann", 7)])
+    experiment.receive([Answer(a, mask_of(world, a), "ann")])
+    assert [one.revision for one in experiment.standings()[0].answers] == [8]
+
+
+def test_an_answer_that_was_taken_back_opens_the_query_again(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    ((_, reason),) = experiment.receive([Answer(a, Withdrawal(), "ann")]).refused
+    assert "has no answer" in reason
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 2)])
+    assert experiment.open_ids == ()
+    experiment.receive([Answer(a, Withdrawal("wrong image"), "ann", 3)])
+    assert experiment.open_ids == (a,)
+    experiment.tell({a: mask_of(world, a)}, annotator="ann", revise=True)
+    assert experiment.open_ids == ()
+
+
+def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world):
+    experiment = campaign(world, annotators=3, join="majority")
+    (a,) = experiment.ask(1)
+    truth = mask_of(world, a)
+    for name, label in (("ann", truth), ("bob", mask_of(world, a, 8))):
+        experiment.tell({a: label}, annotator=name)
+    assert states(experiment) == {a: State.PARTIAL}
+    assert experiment.standings()[0].missing == 1
+    with pytest.raises(alkit.errors.QueryError, match="lack an answer"):
+        experiment.fit()
+    experiment.tell({a: truth}, annotator="eve")
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    experiment.fit()
+    np.testing.assert_array_equal(seen[0].labels([a])[0], truth)
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+class Spy:
+    def __init__(self, learner, seen):
+        self.learner, self.seen = learner, seen
+
+    def fit(self, labelled, *rest):
+        self.seen.append(labelled)
+        return self.learner.fit(labelled, *rest)
+
+    def loads(self, dumped):
+        return self.learner.loads(dumped)
+
+
+def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world):
+    experiment = campaign(world, annotators=2, join="one")
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 5), Answer(a, mask_of(world, a, 3), "bob", 6)])
+    experiment.fit()
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 7)])
+    assert states(experiment) == {a: State.STALE}
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    assert experiment.fit().round == 1
+    np.testing.assert_array_equal(seen[0].labels([a])[0], mask_of(world, a))
+    assert states(experiment) == {a: State.CONSUMED}
+    assert experiment.fit().round == 1
+
+
+def test_what_a_join_returns_is_checked_as_any_label(world):
+    experiment = campaign(world, annotators=2, join=lambda labels, spec: labels[0] + 7)
+    (a,) = experiment.ask(1)
+    for name, shift in (("ann", 0), ("bob", 1)):
+        experiment.tell({a: mask_of(world, a, shift)}, annotator=name)
+    with pytest.raises(alkit.errors.LabelError, match="outside its classes"):
+        experiment.fit()
+
+
+def test_an_answer_that_is_sent_back_counts_no_longer_until_there_is_a_new_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    answer = Answer(a, mask_of(world, a), "ann", 1)
+    experiment.receive([answer])
+    with pytest.raises(alkit.errors.QueryError, match="of 'bob'"):
+        experiment.reject(a, "sloppy", "bob")
+    experiment.reject(a, "the border is missing", "ann")
+    (standing,) = experiment.standings()
+    assert (standing.state, standing.answers[0].rejected) == (State.REJECTED, "the border is missing")
+    assert experiment.open_ids == (a,)
+    for revision in (1, 2, None):  # delivered once more, also with another date, it is sent back all the same
+        ((_, reason),) = experiment.receive([Answer(a, mask_of(world, a), "ann", revision)]).refused
+        assert "was sent back: the border is missing" in reason
+    assert experiment.open_ids == (a,)
+    experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 2)])
+    assert states(experiment) == {a: State.ANSWERED}
+
+
+def test_the_same_answer_at_a_later_time_is_no_new_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    experiment.fit()
+    receipt = experiment.receive([Answer(a, mask_of(world, a), "ann", 3)])
+    assert (len(receipt.taken), len(receipt.unchanged)) == (0, 1)
+    experiment.receive([Answer(a, mask_of(world, a, 2), "ann", 2)])  # and what was said between the two is outdated
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+def prelabelled(world):
+    """Return an experiment with one open query, its id, and what the model predicts of it."""
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    (b,) = experiment.ask(1)
+    return experiment, b, experiment.prelabels()[b]
+
+
+def test_a_confirmed_prelabel_stays_so_when_it_comes_again(world):
+    experiment, b, prelabel = prelabelled(world)
+    assert experiment.receive([Answer(b, prelabel, "ann", 1, confirmed=True)]).taken
+    assert experiment.receive([Answer(b, prelabel, "ann", 2)]).unchanged
+
+
+def test_a_machine_s_trouble_is_nobody_s_wrong_answer(world, monkeypatch):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+
+    def full(*_):
+        raise alkit.errors.StoreError("no room")
+
+    monkeypatch.setattr(experiment._store, "keep", full)
+    with pytest.raises(alkit.errors.StoreError, match="no room"):
+        experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
+    assert experiment._store.answers() == []
+
+
+def test_figures_of_a_test_set_do_not_take_the_place_of_those_held_out(world):
+    experiment = campaign(world, hold_out=0.5, seed=1)
+    ids = experiment.ask(8)
+    experiment.tell({id: mask_of(world, id) for id in ids})
+    held = experiment.fit().metrics
+    test = alkit.ArrayPool(world[0][:2], ids=["x", "y"])
+    oracle = alkit.MaskOracle(dict(zip(["x", "y"], world[1][:2], strict=True)), ("skin", "lesion"))
+    assert experiment.evaluate(test, oracle) != held
+    assert experiment.history[-1].metrics == held
+
+
+def test_a_label_revised_after_it_was_trained_on_is_stale_until_the_next_model(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    first = experiment.fit()
+    assert states(experiment) == {a: State.CONSUMED}
+    experiment.tell({a: mask_of(world, a, 2)}, revise=True)
+    assert states(experiment) == {a: State.STALE}
+    assert experiment.fit().round == first.round + 1
+    assert states(experiment) == {a: State.CONSUMED}
+
+
+def test_an_untouched_prelabel_is_never_taken_for_truth(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    assert experiment.prelabels() == {}  # there is no model yet
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    (b,) = experiment.ask(1)
+    prelabel = experiment.prelabels()[b]
+    assert prelabel.shape == (16, 16)
+    np.testing.assert_array_equal(experiment.prelabels()[b], prelabel)
+    with pytest.raises(alkit.errors.LabelError, match="untouched"):
+        experiment.tell({b: prelabel})
+    ((_, reason),) = experiment.receive([Answer(b, prelabel, "ann", 1)]).refused
+    assert "pre-label" in reason
+    assert experiment.open_ids == (b,)
+    changed = prelabel.copy()
+    changed[0, 0] = 1 - changed[0, 0]
+    assert experiment.receive([Answer(b, changed, "ann", 2)]).taken
+    assert experiment.receive([Answer(b, prelabel, "ann", 3, confirmed=True)]).taken
+
+
+def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(world):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    experiment.fit()
+    experiment.ask(11)
+    prelabels = experiment.prelabels()
+    experiment.withdraw()
+    ids = experiment.ask(11)  # with no pre-label so far
+    receipt = experiment.receive([Answer(id, prelabels[id], "ann", 1) for id in ids])
+    assert len(receipt.refused) == 11
+    assert experiment.open_ids == ids
+
+
+def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirmation(world):
+    found = []
+    for order in (1, -1):
+        experiment, b, prelabel = prelabelled(world)
+        untouched, confirmed = Answer(b, prelabel, "ann", 1), Answer(b, prelabel, "ann", 2, confirmed=True)
+        receipts = [experiment.receive([answer]) for answer in (untouched, confirmed)[::order]]
+        assert sum(len(receipt.refused) for receipt in receipts) == 1
+        found.append(sorted((one.revision, one.kind) for one in experiment._store.answers() if one.id == b))
+    assert found == [[(1, "invalid"), (2, "label")]] * 2
+
+
+def test_labels_held_out_measure_and_are_not_learnt_from(world):
+    experiment = campaign(world, hold_out=0.5, seed=1)
+    ids = experiment.ask(8)
+    experiment.tell({id: mask_of(world, id) for id in ids})
+    seen = []
+    experiment.learner = Spy(experiment.learner, seen)
+    result = experiment.fit()
+    assert result.n_held_out + result.n_labels == 8
+    assert 0 < result.n_held_out < 8
+    assert set(result.metrics) >= {"dice", "iou"}
+    held = set(ids) - set(seen[0].ids)
+    assert len(held) == result.n_held_out
+    assert set(states(experiment).values()) == {State.CONSUMED}
+    later = experiment.ask(2)
+    experiment.tell({id: mask_of(world, id) for id in later})
+    experiment.fit()
+    assert held <= (set(ids) | set(later)) - set(seen[1].ids)  # once held out, always
+
+
+def test_where_every_label_is_held_out_that_is_said(world):
+    experiment = campaign(world, hold_out=0.999)
+    (a,) = experiment.ask(1)
+    experiment.tell({a: mask_of(world, a)})
+    with pytest.raises(alkit.errors.QueryError, match="every label is held out"):
+        experiment.fit()
+
+
+def test_models_of_successive_rounds_are_compared_where_it_is_asked_for(world):
+    experiment = campaign(world, stop_set=5)
+    oracle = alkit.MaskOracle(dict(zip(experiment.pool.ids, world[1], strict=True)), ("skin", "lesion"))
+    results = experiment.run(oracle, start=2, batch=2, rounds=2)
+    assert results[0].agreement is None
+    assert all(-1 <= result.agreement <= 1 for result in results[1:])
+    assert experiment.history == results
+
+
+@pytest.mark.parametrize(
+    "terms", [{"annotators": 0}, {"annotators": True}, {"hold_out": 1.0}, {"stop_set": -1}, {"join": "most"}]
+)
+def test_terms_that_cannot_be_kept_are_refused(world, terms):
+    with pytest.raises(alkit.errors.ConfigurationError):
+        campaign(world, **terms)
+
+
+def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(world, tmp_path):
+    path = tmp_path / "r.db"
+    experiment = campaign(world, path, annotators=2, join="majority", hold_out=0.25, stop_set=3)
+    experiment.ask(1)
+    with pytest.raises(alkit.errors.ResumeError, match="annotators"):
+        campaign(world, path, annotators=3, join="majority", hold_out=0.25, stop_set=3)
+    again = alkit.Experiment.open(path, pool=experiment.pool)
+    assert again._terms == experiment._terms
+    assert again.queries()[0].wanted == 2
+
+
+def test_a_rule_that_cannot_be_written_down_is_passed_when_a_record_is_opened(world, tmp_path):
+    def first(labels, spec):
+        return labels[0]
+
+    pool = campaign(world, tmp_path / "r.db", annotators=2, join=lambda labels, spec: labels[0]).pool
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"join \(.*pass join="):
+        alkit.Experiment.open(tmp_path / "r.db", pool=pool)
+    again = alkit.Experiment.open(tmp_path / "r.db", pool=pool, join=first)
+    assert (again._terms.annotators, again._terms.join) == (2, first)
+
+
+def test_people_s_mistakes_do_not_end_rounds_that_wait_for_them(world, tmp_path):
+    experiment = campaign(world)
+    oracle = Clumsy(world)
+    (result,) = experiment.run(oracle, start=3, batch=1, rounds=0, poll=0)
+    assert result.n_labels == 3
+    assert len(oracle.told) == 3
+    assert all("another size" in reason for reason in oracle.told)
+
+
+class Clumsy:
+    """Gives each mask in the wrong size first, and can be told so."""
+
+    spec = alkit.LabelSpec(("skin", "lesion"))
+
+    def __init__(self, world):
+        self.world, self.ids, self.told, self.polls = world, [], [], 0
+
+    def ask(self, queries):
+        self.ids = [query.id for query in queries]
+
+    def poll(self):
+        self.polls += 1
+        cut = slice(3 if self.polls == 1 else None)
+        return [Answer(id, mask_of(self.world, id)[cut], "ann", self.polls) for id in self.ids]
+
+    def refused(self, answer, reason):
+        self.told.append(reason)
+
+
+def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
+    class Folder:
+        spec = alkit.LabelSpec(("skin", "lesion"))
+        asked, told = (), ()
+
+        def ask(self, queries):
+            self.asked = tuple(query.key for query in queries)
+
+        def poll(self):
+            return [Answer(id, np.zeros((2, 2), np.uint8), "ann", 1) for id in ids]
+
+        def refused(self, answer, reason):
+            self.told += ((answer.id, reason),)
+
+    experiment, oracle = campaign(world), Folder()
+    ids = experiment.ask(2)
+    assert set(states(experiment).values()) == {State.PENDING}
+    assert [query.id for query in experiment.send(oracle)] == list(ids)
+    assert oracle.asked == tuple(f"r00-000{rank}-{id}" for rank, id in enumerate(ids))
+    assert set(states(experiment).values()) == {State.ASKED}
+    experiment.collect(oracle)
+    assert [id for id, reason in oracle.told if "another size" in reason] == list(ids)
+
+
+def test_answers_are_taken_while_another_process_holds_the_record(world, tmp_path):
+    experiment = campaign(world, tmp_path / "r.db")
+    ids = experiment.ask(2)
+    with experiment._store.exclusive():  # as while a model is trained
+        context = get_context("fork")
+        teller = context.Process(target=_tell, args=(world, tmp_path / "r.db", ids[0]))
+        teller.start()
+        teller.join(60)
+        assert teller.exitcode == 0
+    assert experiment.open_ids == ids[1:]
+
+
+def _tell(world, path, id):
+    campaign(world, path, wait=1.0).receive([Answer(id, mask_of(world, id), "ann", 1)])
+
+
+def test_classes_of_images_have_annotators_too():
+    labels = {"a": 0, "b": 1}
+    pool = alkit.ArrayPool(np.zeros((2, 4, 4), np.uint8), ids=list(labels))
+    spec = alkit.LabelSpec(("cat", "dog"), per="image")
+    learner, strategy = Spy(None, []), alkit.strategy("random")
+    experiment = alkit.Experiment(pool, learner, strategy, classes=spec, annotators=3, join="majority")
+    ids = experiment.ask(2)
+    for name, label in (("ann", 1), ("bob", 0), ("eve", 1)):
+        experiment.tell(dict.fromkeys(ids, label), annotator=name)
+    with pytest.raises(alkit.errors.ConfigurationError, match="pre-labels are masks"):
+        experiment.prelabels()
+    assert set(states(experiment).values()) == {State.ANSWERED}

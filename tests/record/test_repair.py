@@ -1,0 +1,241 @@
+"""A damaged record opens to an earlier state or says what is wrong; what is whole is saved into a new one."""
+
+import hashlib
+import shutil
+import sqlite3
+from functools import partial
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit.cli import main
+from alkit.record import Recorded, Store
+from alkit.record.repair import repair
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    """Return the folder of a campaign of two rounds and an open query, and what it had after each step."""
+    folder = tmp_path_factory.mktemp("campaign")
+    images, masks = alkit.synthetic.lesions(14, size=16)
+    pool = alkit.ArrayPool(images)
+    truth = dict(zip(pool.ids, masks, strict=True))
+    experiment = open_at(folder / "r.db", pool)
+    steps = [said(experiment)]
+    for n in (4, 3):
+        ids = experiment.ask(n)
+        steps.append(said(experiment))
+        for id in ids:
+            experiment.tell({id: truth[id]}, annotator="ann")
+            steps.append(said(experiment))
+        experiment.fit()
+        steps.append(said(experiment))
+    experiment.ask(2)
+    steps.append(said(experiment))
+    experiment._store.close()
+    return folder, pool, truth, steps
+
+
+def open_at(path, pool):
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")
+    return alkit.Experiment(pool, learner, alkit.strategy("random"), path, classes=("skin", "lesion"))
+
+
+def said(experiment):
+    """Return all that a record says of queries, answers and rounds."""
+    store = experiment._store
+    rounds = [(result.round, result.n_labels, result.ids) for result in store.rounds()]
+    return store.queries(), [(one.id, one.label) for one in store.answers()], rounds
+
+
+def copied(campaign, tmp_path):
+    shutil.copytree(campaign[0], tmp_path / "copy")
+    return tmp_path / "copy" / "r.db"
+
+
+def kept(path):
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in path.parent.rglob("*") if file.is_file()}
+
+
+def opened(path):
+    """Return what a record says, or the error it was refused with."""
+    try:
+        store = Store(path)
+    except alkit.AlkitError as reason:
+        return reason
+    try:
+        return said(type("Opened", (), {"_store": store}))
+    finally:
+        store.close()
+
+
+def places(size, n, seed):
+    return sorted(np.random.default_rng(seed).choice(size, n, replace=False).tolist())
+
+
+def test_a_database_cut_off_anywhere_says_what_is_wrong_or_opens_to_an_earlier_state(campaign, tmp_path):
+    whole = (campaign[0] / "r.db").read_bytes()
+    for number, size in enumerate([0, *places(len(whole), 60, 0)]):
+        path = tmp_path / f"{number}.db"
+        path.write_bytes(whole[:size])
+        found = opened(path)
+        if size == 0:
+            assert found == ([], [], [])  # an empty file is an empty record
+        else:
+            assert isinstance(found, alkit.errors.StoreError), size
+
+
+def test_a_log_cut_off_anywhere_opens_to_an_earlier_state(tmp_path):
+    store = Store(tmp_path / "r.db")
+    ids = [f"image {n}" for n in range(6)]
+    store.add_queries([alkit.Query(id, 0, rank, ((4, 4),)) for rank, id in enumerate(ids)])
+    with sqlite3.connect(store.path) as keeper:  # as long as somebody has it open, SQLite leaves the log beside it
+        keeper.execute("SELECT count(*) FROM answers").fetchone()
+        for id in ids:
+            store.add_answers({id}, lambda asked, known, id=id: [Recorded(id, "ann", 1, "skip")])
+        main_part, log = store.path.read_bytes(), store.path.with_name("r.db-wal").read_bytes()
+    keeper.close()
+    counts = set()
+    for number, size in enumerate([0, *places(len(log), 40, 1), len(log)]):
+        path = tmp_path / f"{number}" / "r.db"
+        path.parent.mkdir()
+        path.write_bytes(main_part)
+        path.with_name("r.db-wal").write_bytes(log[:size])
+        found = opened(path)
+        if isinstance(found, alkit.AlkitError):
+            assert isinstance(found, alkit.errors.StoreError)
+            continue
+        answers = [id for id, _ in found[1]]
+        assert answers == ids[: len(answers)]
+        counts.add(len(answers))
+    assert 6 in counts
+    assert len(counts) > 2
+
+
+def test_a_flipped_byte_is_noticed_or_changes_nothing_and_a_repair_saves_all_but_what_it_hit(campaign, tmp_path):
+    _, _, _, steps = campaign
+    noticed = 0
+    used = np.flatnonzero(np.frombuffer((campaign[0] / "r.db").read_bytes(), np.uint8))
+    for number, place in enumerate(used[places(len(used), 60, 2)]):
+        path = copied(campaign, tmp_path / f"{number}")
+        content = bytearray(path.read_bytes())
+        content[place] ^= 0x40
+        path.write_bytes(bytes(content))
+        before = kept(path)
+        found = opened(path)
+        if isinstance(found, alkit.AlkitError):
+            noticed += 1
+            assert isinstance(found, alkit.errors.StoreError | alkit.errors.ResumeError), place
+            damaged = {file: digest for file, digest in before.items() if file.suffix == ".db"}
+            repaired = repair(path, path.with_name("new.db"))
+            now = kept(path)
+            assert all(now[file] == digest for file, digest in damaged.items())  # it was only read
+            found = opened(repaired.path)
+            assert len(found[1]) >= 6  # of seven: the last backup is younger than all of them but for what was hit
+        else:
+            assert found == steps[-1], place
+        assert set(found[1]) <= set(steps[-1][1])
+        shutil.rmtree(path.parent)
+    assert noticed > 30
+
+
+def test_a_repaired_record_goes_on(campaign, tmp_path):
+    _, pool, truth, steps = campaign
+    path = copied(campaign, tmp_path)
+    path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])  # the head of the database is gone
+    with pytest.raises(alkit.errors.StoreError):
+        Store(path)
+    repaired = repair(path, tmp_path / "new.db")
+    assert repaired.from_backup > 0
+    experiment = open_at(repaired.path, pool)
+    # The last backup was made before the last query, which is forgotten with its two images.
+    assert said(experiment) == steps[-2]
+    ids = experiment.ask(2)
+    experiment.tell({id: truth[id] for id in ids})
+    assert experiment.fit().round == 2
+
+
+def test_what_hangs_on_a_lost_file_is_asked_for_again(campaign, tmp_path):
+    _, pool, truth, _ = campaign
+    path = copied(campaign, tmp_path)
+    store = Store(path)
+    first = store.answers()[0]
+    store.close()
+    (path.with_name("r.db.files") / first.label).write_bytes(b"damaged")
+    repaired = repair(path, tmp_path / "new.db")
+    assert [line for line in repaired.lost if repr(first.id) in line]
+    experiment = open_at(repaired.path, pool)
+    assert first.id in experiment.open_ids
+    experiment.tell({id: truth[id] for id in experiment.open_ids})
+    assert experiment.fit().n_labels == 9
+
+
+def test_without_the_last_model_labels_stay_and_the_next_one_learns_from_all_of_them(campaign, tmp_path):
+    _, pool, truth, _ = campaign
+    path = copied(campaign, tmp_path)
+    for model in path.with_name("r.db.files").glob("*.model"):
+        model.unlink()
+    repaired = repair(path, tmp_path / "new.db")
+    assert any("the model of round 1" in line for line in repaired.lost)
+    experiment = open_at(repaired.path, pool)
+    assert experiment.history == ()
+    experiment.tell({id: truth[id] for id in experiment.open_ids})
+    assert (experiment.fit().round, experiment.history[0].n_labels) == (0, 9)
+
+
+def test_of_a_whole_record_nothing_is_lost(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    repaired = repair(path, tmp_path / "new.db")
+    assert (repaired.lost, repaired.from_backup) == ((), 0)
+    assert opened(repaired.path) == campaign[3][-1]
+
+
+def test_a_round_whose_row_is_lost_is_named_and_the_next_ones_go_on(campaign, tmp_path):
+    _, pool, truth, _ = campaign
+    path = copied(campaign, tmp_path)
+    shutil.rmtree(path.with_name("r.db.backups"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE rounds SET n_labels = 99 WHERE round = 0")
+    connection.close()
+    repaired = repair(path, tmp_path / "new.db")
+    assert "the figures of round 0" in repaired.lost
+    experiment = open_at(repaired.path, pool)
+    assert [result.round for result in experiment.history] == [1]
+    experiment.tell({id: truth[id] for id in experiment.open_ids})
+    assert experiment.fit().round == 2
+
+
+def test_what_was_deleted_does_not_come_back_from_a_backup(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    store = Store(path)
+    store.forget("classes")
+    store.close()
+    repaired = repair(path, tmp_path / "new.db")
+    assert repaired.from_backup == 0
+    assert Store(repaired.path).fact("classes") is None
+
+
+def test_nothing_is_overwritten_and_nothing_comes_of_nothing(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    with pytest.raises(alkit.errors.StoreError, match="nothing is overwritten"):
+        repair(path, path)
+    (tmp_path / "text.db").write_text("hello")
+    for nothing in (tmp_path / "absent.db", tmp_path / "text.db"):
+        with pytest.raises(alkit.errors.StoreError, match="could be saved"):
+            repair(nothing, tmp_path / "new.db")
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_the_command_says_what_was_saved_and_what_was_lost(campaign, tmp_path, capsys):
+    path = copied(campaign, tmp_path)
+    main_exit(["repair", str(path), "--out", str(tmp_path / "new.db")])
+    said = capsys.readouterr().out
+    assert "9 queries, 7 answers, 2 rounds" in said
+    assert "Nothing is known to be lost." in said
+
+
+def main_exit(arguments):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code in (0, None)

@@ -1,0 +1,118 @@
+"""What a record was made with, and what may change: where the images lie, and all while nothing was asked."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import alkit
+from alkit import Experiment
+from alkit.errors import ResumeError
+from alkit.record import Store
+
+LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Return a folder with images a to f; a record is beside it."""
+    (tmp_path / "images").mkdir()
+    for row, name in enumerate("abcdef"):
+        save(tmp_path / f"images/{name}.png", row)
+    return tmp_path
+
+
+def save(path, seed):
+    Image.fromarray(np.random.default_rng(seed).integers(256, size=(8, 8), dtype=np.uint8)).save(path)
+
+
+def begun(place, classes=("skin", "lesion"), folder="images", **more):
+    pool = alkit.ImagePool(place / folder, grayscale=True, **more)
+    return Experiment(pool, LEARNER, alkit.strategy("random"), store=place / "c.db", classes=classes)
+
+
+def test_classes_may_be_mended_until_something_was_asked(place):
+    begun(place, ("skin", "leison"))
+    experiment = begun(place, ("skin", "lesion"))
+    assert experiment.spec.classes == ("skin", "lesion")
+    experiment.ask(1)
+    with pytest.raises(ResumeError, match=r"classes.*'lesion'.*'mole'"):
+        begun(place, ("skin", "mole"))
+
+
+def test_an_oracle_of_other_classes_is_refused_even_before_anything_was_asked(place):
+    experiment = begun(place)
+    with pytest.raises(ResumeError, match="classes"):
+        experiment.send(alkit.MaskOracle({}, classes=("skin", "mole")))
+
+
+def test_images_that_were_moved_are_found_again_once_somebody_said_where(place):
+    asked = begun(place).ask(2)
+    (place / "images").rename(place / "pictures")
+    assert begun(place, folder="pictures").open_ids == asked
+    assert Experiment.open(place / "c.db").open_ids == asked, "it is remembered"
+    (place / "pictures").rename(place / "again")
+    assert begun(place, folder="again").open_ids == asked
+    assert str(Experiment.open(place / "c.db").pool.path) == str(place / "again")
+
+
+def test_images_that_came_later_are_named_and_not_used(place, caplog):
+    begun(place).ask(2)
+    save(place / "images/aa.png", 99)
+    save(place / "images/z.png", 98)
+    experiment = Experiment.open(place / "c.db")
+    assert "as the record was begun without: 'aa', 'z'" in caplog.text
+    assert experiment.pool.ids == tuple("abcdef")
+    assert len(experiment.candidates) == 4
+
+
+def test_images_that_are_gone_or_others_are_named(place):
+    begun(place).ask(2)
+    (place / "images/b.png").unlink()
+    save(place / "images/d.png", 99)
+    save(place / "images/e.png", 98)
+    save(place / "images/new.png", 97)
+    with pytest.raises(ResumeError, match=r"begun with: 'b' is gone; 'd', 'e' show something else.*put them back"):
+        Experiment.open(place / "c.db")
+
+
+def test_many_images_that_are_gone_are_counted(place):
+    begun(place).ask(1)
+    for path in (place / "images").iterdir():
+        path.unlink()
+    save(place / "images/x.png", 1)
+    with pytest.raises(ResumeError, match=r"'a', 'b', 'c', 'd', 'e' and 1 more are gone"):
+        Experiment.open(place / "c.db")
+
+
+def test_images_read_in_another_way_are_still_another_setting(place):
+    begun(place).ask(1)
+    with pytest.raises(ResumeError, match=r"pool\.height: recorded 8, now 4"):
+        begun(place, size=4)
+
+
+def test_each_record_has_a_name_of_its_own(place, tmp_path):
+    first = begun(place)
+    first.ask(1)
+    assert begun(place).campaign == first.campaign == Experiment.open(place / "c.db").campaign
+    other = Experiment(first.pool, LEARNER, alkit.strategy("random"), store=place / "other.db")
+    assert len(other.campaign) == 16
+    assert other.campaign != first.campaign
+
+
+def test_who_looked_before_another_declared_the_same_takes_nothing_of_it_back(place, monkeypatch):
+    first = begun(place)
+    campaign, looked = first._settings.campaign, []
+    fact = Store.fact
+
+    def looks_too_early(store, name):
+        if name == "configuration" and not looked:
+            looked.append(name)
+            return None
+        return fact(store, name)
+
+    monkeypatch.setattr(Store, "fact", looks_too_early)
+    again = begun(place, classes=None)
+    assert looked
+    assert (again._settings.campaign, again.spec.classes) == (campaign, ("skin", "lesion"))

@@ -1,0 +1,330 @@
+import multiprocessing
+import os
+import resource
+import sqlite3
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alkit import Query, RoundResult
+from alkit.errors import ResumeError, StoreBusyError, StoreError
+from alkit.record import Recorded, Store
+from alkit.record.states import answered
+
+
+def query(id, round=0, rank=0):
+    return Query(id, round, rank, ((4, 4),), score=0.5, stands_for="itself")
+
+
+def add(store, *answers):
+    store.add_answers({answer.id for answer in answers}, lambda asked, known: answers)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "record.db", wait=0.2)
+
+
+def test_everything_recorded_is_there_for_the_next_process(store):
+    store.declare({"seed": 3})
+    store.add_queries([query("b", rank=0), query("a", rank=1)])
+    label = Recorded("a", "ann", 7, "label", store.keep(b"mask", ".png"), seconds=2.5)
+    add(store, label, Recorded("b", "bob", 1, "skip", reason="blurred"))
+    store.commit_round(RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0}), b"weights", "stamp")
+    again = Store(store.path)
+    assert again.fact("seed") == 3
+    assert again.queries() == [query("b", rank=0), query("a", rank=1)]
+    first, second = again.answers()
+    assert [first.number, second.number] == [1, 2]
+    assert replace(first, number=0, told_at="") == label
+    assert (second.annotator, second.kind, second.reason) == ("bob", "skip", "blurred")
+    assert again.content(first.label) == b"mask"
+    assert list(answered(again.asked(), again.answers())) == ["b", "a"]  # in the order they were asked
+    assert again.rounds() == [RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0})]
+    model, last = again.last_model()
+    assert (again.content(model), last) == (b"weights", "stamp")
+
+
+def test_what_is_decided_about_answers_sees_all_that_is_there_and_an_error_leaves_it(store):
+    store.add_queries([query("a", rank=0), query("b", rank=1)])
+    add(store, Recorded("a", "", 1, "skip"), Recorded("b", "", 1, "skip"))
+
+    def refuse(asked, known):
+        assert [entry.query.id for entry in asked] == ["a"]
+        assert [(answer.id, answer.number) for answer in known] == [("a", 1)]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        store.add_answers({"a"}, refuse)
+    assert len(store.answers()) == 2
+
+
+def test_one_annotator_has_one_answer_of_one_revision(store):
+    store.add_queries([query("a")])
+    add(store, Recorded("a", "ann", 1, "skip"), Recorded("a", "bob", 1, "skip"))
+    with pytest.raises(StoreError, match="UNIQUE"):
+        add(store, Recorded("a", "ann", 1, "withdrawal"))
+    assert len(store.answers()) == 2
+
+
+def test_it_is_recorded_which_answers_a_model_has_seen_and_which_the_last_one(store):
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp", [1, 2])
+    store.commit_round(RoundResult(1, (), 1), b"other", "stamp", [2, 3])
+    assert store.consumed() == {1: 0, 2: 1, 3: 1}
+
+
+def test_a_query_is_handed_over_once_and_has_its_first_time(store):
+    store.add_queries([query("a", rank=0), query("b", rank=1)])
+    store.mark_sent(["a"])
+    (first, second) = store.asked()
+    assert (first.sent_at is None, second.sent_at) == (False, None)
+    store.mark_sent(["a", "b"])
+    assert store.asked()[0].sent_at == first.sent_at
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [("answers", "revision", 2), ("queries", "id", "'c'"), ("rounds", "n_labels", 4), ("facts", "seal", "'4'")],
+)
+def test_a_value_that_was_changed_from_outside_is_noticed_and_the_row_named(store, table, column, value):
+    store.declare({"seed": 3})
+    store.add_queries([query("a")])
+    add(store, Recorded("a", "ann", 1, "skip"))
+    store.commit_round(RoundResult(0, ("a",), 1, {"dice": 0.5}), b"weights", "stamp")
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = {value}")
+    connection.close()
+    with pytest.raises(StoreError, match=rf"the first a row of {table} \("):
+        Store(store.path)
+
+
+def test_only_the_last_model_is_kept(store):
+    for number in range(3):
+        store.commit_round(RoundResult(number, (), 1), f"weights {number}".encode(), "stamp")
+    assert [path.read_bytes() for path in store.files.glob("*.model")] == [b"weights 2"]
+
+
+def test_a_round_with_the_same_weights_as_the_last_keeps_its_model(store):
+    for number in range(2):
+        store.commit_round(RoundResult(number, (), 1), b"same", "stamp")
+    assert store.content(store.last_model()[0]) == b"same"
+
+
+def test_a_failed_transaction_leaves_nothing(store):
+    with pytest.raises(StoreError):
+        store.add_queries([query("a", rank=0), query("b", rank=0)])  # one rank twice
+    assert store.queries() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database " * 500])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path, content):
+    path = tmp_path / "record.db"
+    path.write_bytes(content)
+    if content:
+        with pytest.raises(StoreError, match=r"record\.db"):
+            Store(path)
+        assert path.read_bytes() == content
+    else:  # an empty file is an empty database
+        assert Store(path).queries() == []
+
+
+def test_a_damaged_database_is_refused(store, tmp_path):
+    store.add_queries([query(f"image {number}", rank=number) for number in range(500)])
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    content = bytearray(store.path.read_bytes())
+    content[4096:12288] = b"\xff" * 8192
+    store.path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"damaged|malformed"):
+        Store(store.path)
+
+
+def test_a_foreign_database_is_refused_and_not_written_to(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (name)")
+    connection.close()
+    with pytest.raises(StoreError, match="no record of"):
+        Store(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+    connection.close()
+
+
+def test_another_schema_version_is_refused(store):
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE facts SET value = '99' WHERE name = 'schema'")
+    connection.close()
+    with pytest.raises(ResumeError, match="99"):
+        Store(store.path)
+
+
+def test_a_missing_or_altered_file_is_noticed(store):
+    name = store.keep(b"content", ".png")
+    (store.files / name).write_bytes(b"other")
+    with pytest.raises(StoreError, match="damaged"):
+        store.content(name)
+    (store.files / name).unlink()
+    with pytest.raises(StoreError, match="does not have"):
+        store.content(name)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot make the folder"):
+        Store(tmp_path / "file" / "record.db")
+    (tmp_path / "record.db").mkdir()
+    with pytest.raises(StoreError, match="cannot"):
+        Store(tmp_path / "record.db")
+
+
+def _fill(path, limit, done):
+    store = Store(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    for name, action in (
+        ("file", lambda: store.keep(bytes(2 * limit), ".model")),
+        ("rows", lambda: store.add_queries([query(f"{n}" * 50, rank=n) for n in range(5000)])),
+    ):
+        try:
+            action()
+        except StoreError as reason:
+            done.put((name, str(reason)))
+        else:
+            done.put((name, "no error"))
+
+
+def test_running_out_of_room_is_an_error_of_ours_and_loses_nothing(store):
+    store.add_queries([query("a")])
+    limit = 200_000
+    context = multiprocessing.get_context("spawn")
+    done = context.Queue()
+    child = context.Process(target=_fill, args=(store.path, limit, done))
+    child.start()
+    said = dict(done.get(timeout=60) for _ in range(2))
+    child.join()
+    assert "cannot write" in said["file"]
+    assert "cannot read or write the record" in said["rows"]
+    assert [q.id for q in Store(store.path).queries()] == ["a"]
+    assert not list(store.files.glob(".writing-*"))
+
+
+def _hold(path, held, release):
+    with Store(path).exclusive():
+        held.set()
+        release.wait(30)
+
+
+def test_a_second_process_waits_and_then_says_who_is_in_the_way(store):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    child = context.Process(target=_hold, args=(store.path, held, release))
+    child.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(StoreBusyError, match="another process"), store.exclusive():
+            pass
+        assert Store(store.path).queries() == []  # looking does not wait
+        release.set()
+        with Store(store.path, wait=30).exclusive():
+            pass
+    finally:
+        release.set()
+        child.join()
+
+
+def test_the_lock_of_a_killed_process_is_free(store):
+    context = multiprocessing.get_context("spawn")
+    held, never = context.Event(), context.Event()
+    child = context.Process(target=_hold, args=(store.path, held, never))
+    child.start()
+    assert held.wait(60)
+    child.kill()
+    child.join()
+    with store.exclusive():
+        pass
+
+
+def test_scores_come_back_as_they_were(store):
+    score = float(np.nextafter(0.1, 1))
+    store.add_queries([Query("a", 0, 0, ((4, 4),), score)])
+    assert store.queries()[0].score == score
+
+
+def test_records_with_one_stem_share_no_file(tmp_path):
+    stores = [Store(tmp_path / name) for name in ("r.v1", "r.v2", "r.lock", "r.files")]
+    for number, one in enumerate(stores):
+        one.commit_round(RoundResult(0, (), 1), f"{number}".encode(), "stamp")
+    assert [one.content(one.last_model()[0]) for one in stores] == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_file_that_another_process_finishes_meanwhile_does_not_spoil_a_commit(store, monkeypatch):
+    store.keep(b"a label", ".png")
+    (store.files / ".writing-z").write_bytes(b"another")
+    found = Path.glob
+
+    def glob(folder, pattern):  # between this look and the next the other process gives the file its name
+        yield from list(found(folder, pattern))
+        if pattern == ".writing-*" and (folder / ".writing-z").exists():
+            (folder / ".writing-z").rename(folder / "whole.png")
+
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: list(glob(folder, pattern)))
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp")
+    assert (store.files / "whole.png").exists()
+    assert list(store.backups.iterdir())
+
+
+def test_half_a_backup_of_a_killed_process_of_the_same_number_is_not_in_the_way(store):
+    store.backups.mkdir()
+    (store.backups / f".writing-{os.getpid()}-{threading.get_ident()}").write_bytes(b"half")
+    store.add_queries([query("a")])
+    assert [path.suffix for path in store.backups.iterdir()] == [".db"]
+
+
+def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
+    store.keep(b"orphan", ".model")
+    for name, age in ((".writing-x", 7200), (".writing-y", 0)):
+        (store.files / name).write_bytes(b"half")
+        os.utime(store.files / name, (time.time() - age,) * 2)
+    mask = store.keep(b"mask", ".png")
+    store.commit_round(RoundResult(0, (), 1), b"weights", "stamp")
+    at_work = ".writing-y"  # another process may be writing it now
+    assert {path.name for path in store.files.iterdir()} == {mask, store.last_model()[0], at_work}
+
+
+def test_keeping_the_same_again_heals_a_damaged_file(store):
+    name = store.keep(b"content", ".png")
+    (store.files / name).write_bytes(b"damaged")
+    assert store.keep(b"content", ".png") == name
+    assert store.content(name) == b"content"
+
+
+def test_commits_are_synchronised_to_disk(store):
+    with store._transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_looking_does_not_wait_for_somebody_who_writes(store):
+    store.add_queries([query("a")])
+    with sqlite3.connect(store.path, isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        again = Store(store.path, wait=0.2)
+        assert set(again.ever_asked()) == {"a"}
+        assert again.answers() == []
+        with pytest.raises(StoreBusyError):
+            again.declare({"seed": 1})
+        writer.execute("ROLLBACK")
+    writer.close()
+
+
+@pytest.mark.parametrize("handed", [False, True])
+def test_what_an_oracle_answers_was_handed_to_it_also_where_that_was_not_written_down(store, handed):
+    store.add_queries([query("a"), query("b", rank=1)])
+    store.add_answers({"a"}, lambda asked, known: [Recorded("a", "ann", 1, "skip")], handed=handed)
+    assert [entry.sent_at is not None for entry in store.asked()] == [handed, False]

@@ -1,0 +1,189 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+import alkit
+from alkit.errors import ConfigurationError, LabelError
+from alkit.pictures.sheets import contact_sheet
+from alkit.report import learning_curves
+from alkit.report.curves import draw_curves
+from alkit.report.page import Code, Picture, Section, Table, Text, write_page
+from alkit.values import RoundResult
+
+
+class Reader(HTMLParser):
+    """Notes tags, attributes and text of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.said, self.sources = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.said.append(data)
+
+
+@pytest.fixture
+def page(tmp_path):
+    def page(*sections):
+        write_page(tmp_path / "page.html", "A title", sections)
+        return (tmp_path / "page.html").read_text()
+
+    return page
+
+
+def test_a_page_needs_nothing_but_itself(page):
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    text = page(Section("One picture", [Picture(figure, "a line", "rising")]), Section("Code", [Code("alkit demo")]))
+    reader = Reader(text)
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in reader.sources)
+    assert "url(" not in text
+    assert "@import" not in text
+    picture = next(source for source in reader.sources if source.startswith("data:"))
+    with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
+        assert image.size[0] > 500
+    assert "alkit demo" in reader.said
+
+
+def test_contents_lead_to_the_sections_whatever_their_titles(page):
+    text = page(*(Section(title, [Text("all")]) for title in ("What was run?", "皮膚", "皮膚")))
+    leads = [source[1:] for source in Reader(text).sources]
+    assert leads == re.findall(r'<section id="([^"]+)"', text)
+    assert len(set(leads)) == 3
+
+
+def test_what_an_image_is_called_is_shown_and_not_run(page):
+    hostile = "<script>alert('&')</script>"
+    blocks = [Text(hostile), Code(hostile), Table((hostile, "b"), [(hostile, hostile)], hostile)]
+    reader = Reader(page(Section(hostile, blocks)))
+    assert "script" not in reader.tags
+    assert reader.said.count(hostile) == 8  # and in the contents, the heading and the caption
+
+
+def test_a_row_has_a_cell_for_each_column():
+    with pytest.raises(ConfigurationError, match="cells"):
+        Table(("a", "b"), [("1",)])
+
+
+def test_a_bar_in_a_cell_does_not_part_it_in_markdown():
+    lines = Table(("a|b", "c"), [("---", "p|q")]).markdown().splitlines()
+    assert lines == [r"| a\|b | c |", "|---|---|", r"| --- | p\|q |"]
+
+
+def shown(cell):
+    return np.asarray(cell.images[0].get_array())
+
+
+def test_a_contact_sheet_shows_the_images_in_the_order_asked_for_with_their_outlines():
+    images, masks = alkit.synthetic.lesions(5, size=16, seed=3)
+    pool = alkit.ArrayPool(images, ids=list("abcde"))
+    sheet = contact_sheet(pool, ["d", "a", "b"], masks={"a": masks[0]}, captions={"d": "first"}, columns=2)
+    cells = sheet.axes
+    assert len(cells) == 4
+    for cell, id in zip(cells, "dab", strict=False):
+        assert np.array_equal(shown(cell), pool.read([id])[0, 0])
+    assert [cell.get_xlabel() for cell in cells[:3]] == ["first", "a", "b"]
+    outlined = [bool(cell.collections) for cell in cells[:3]]
+    assert outlined == [False, True, False]
+
+
+def test_an_outline_follows_its_mask_whatever_the_masks_size():
+    pool = alkit.ArrayPool(np.zeros((1, 16, 24), np.uint8), ids=["a"])
+    mask = np.zeros((64, 96), np.uint8)
+    mask[32:, :24] = 1  # below the middle, the left quarter
+    (cell,) = contact_sheet(pool, ["a"], masks={"a": mask}).axes
+    points = np.concatenate([path.vertices for path in cell.collections[0].get_paths()])
+    assert points[:, 0].max() == pytest.approx(6, abs=0.3)
+    assert points[:, 1].min() == pytest.approx(8, abs=0.3)
+    assert list(cell.images[0].get_extent()) == [0, 24, 16, 0]  # the first row is on top
+    assert cell.get_ylim() == (16, 0)
+
+
+def test_captions_stand_below_their_image_and_beside_no_other_whatever_is_in_them():
+    ids = [f"patient_003{number}_slice_0012_contrast_T2w.nii.gz" for number in range(2)] + [r"$\bad$", "<script>"]
+    pool = alkit.ArrayPool(np.zeros((4, 8, 16), np.uint8), ids=ids)
+    sheet = contact_sheet(pool, ids, captions={"<script>": "one\ntwo"})
+    sheet.draw_without_rendering()
+    cells = [(cell.get_window_extent(), cell.xaxis.label.get_window_extent()) for cell in sheet.axes]
+    for image, caption in cells:
+        assert caption.y1 <= image.y0
+        assert image.x0 <= (caption.x0 + caption.x1) / 2 <= image.x1
+    for (_, left), (_, right) in pairwise(cells):
+        assert left.x1 < right.x0
+    assert [cell.get_xlabel().replace("\n", "") for cell in sheet.axes] == [*ids[:3], "onetwo"]
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.ones((4, 4))])
+def test_empty_and_full_masks_have_no_outline(mask):
+    pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
+    assert not contact_sheet(pool, ["a"], masks={"a": mask}).axes[0].collections
+
+
+def test_a_picture_shrinks_to_the_width_that_its_letters_allow(page):
+    figure = Figure(figsize=(5, 4))
+    figure.subplots()
+    text = page(Section("Two", [Picture(figure, "a"), Picture(figure, "b", least=340)]))
+    assert re.findall(r"min-width: (\d+)px\"", text) == ["480", "340"]
+
+
+def test_what_cannot_be_shown_is_an_error():
+    pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
+    with pytest.raises(ConfigurationError, match="nothing to show"):
+        contact_sheet(pool, [])
+    with pytest.raises(LabelError, match="'a'"):
+        contact_sheet(pool, ["a"], masks={"a": np.zeros((2, 4, 4))})
+
+
+def test_a_band_is_drawn_from_five_seeds_on_and_is_the_interval():
+    from scipy import stats
+
+    values = [0.5, 0.6, 0.65, 0.7, 0.8]
+    for n in (4, 5):
+        axes = Figure().subplots()
+        draw_curves(axes, {"random": {seed: {300: value, 335: value} for seed, value in enumerate(values[:n])}})
+        assert bool(axes.collections) == (n == 5)
+    edges = axes.collections[0].get_paths()[0].vertices[:, 1]
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (edges.min(), edges.max()) == pytest.approx((interval.low, interval.high))
+
+
+def test_a_method_without_runs_keeps_its_colour_free():
+    both, one = Figure().subplots(), Figure().subplots()
+    draw_curves(both, {"random": {0: {300: 0.5}}, "dsal": {0: {300: 0.6}}})
+    draw_curves(one, {"random": {}, "dsal": {0: {300: 0.6}}})
+    (drawn,) = one.lines
+    assert drawn.get_color() == both.lines[1].get_color() != both.lines[0].get_color()
+
+
+def test_bands_are_of_the_methods_asked_for_and_nine_lines_are_told_apart():
+    runs = {seed: {300: 0.5 + seed / 10, 335: 0.6} for seed in range(5)}
+    axes = Figure().subplots()
+    draw_curves(axes, {str(number): runs for number in range(9)}, bands=("1", "4"))
+    assert len(axes.collections) == 2
+    assert len({line.get_marker() for line in axes.lines}) == 9
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 9
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_curves_are_drawn_as_the_suffix_says(tmp_path, suffix):
+    history = [RoundResult(0, ("a",), 1, {"dice": 0.5}), RoundResult(1, ("b",), 2, {"dice": 0.7})]
+    learning_curves({"random": [history, history], "other": [history]}, tmp_path / f"curve.{suffix}")
+    head = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert (tmp_path / f"curve.{suffix}").read_bytes().startswith(head)
+
+
+def test_runs_without_the_metric_are_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="no run has the metric"):
+        learning_curves({"random": [[RoundResult(0, ("a",), 1, {})]]}, tmp_path / "curve.png")

@@ -1,0 +1,216 @@
+"""Scores of a pool: streamed, cached, checked, and the same whatever the batches."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import alkit
+from alkit import scores
+from alkit.learners.network import NetworkPredictor
+from alkit.networks import fresh, posterior
+from alkit.rng import Stream
+from alkit.samplers import DETERMINISTIC
+from alkit.scores.streamed import Scoring
+
+DROPOUT = alkit.Dropout(draws=4)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    images, _ = alkit.synthetic.lesions(30, size=16, seed=3)
+    return alkit.ArrayPool(images)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    factory = partial(alkit.UNet, widths=(4, 8, 8), heads={2: 0.3})
+    return NetworkPredictor(fresh(factory, in_channels=1, classes=2, stream=Stream(7)), 1, 2)
+
+
+def scored(pool, predictor, score, sampler=DETERMINISTIC, ids=None, seed=0, reduction=scores.mean):
+    return Scoring(pool, predictor, Stream(seed)).scores(ids or sorted(pool.ids), score, sampler, reduction)
+
+
+@pytest.mark.parametrize("score", [scores.entropy, scores.bald, scores.variance, scores.edt_variance, scores.margin])
+def test_scores_equal_those_of_the_whole_array_of_draws(pool, predictor, score):
+    """Reference: all draws of all images at once, in float64."""
+    inside = predictor.posterior(pool.read(pool.ids))
+    draws = torch.cat(list(inside.dropout(4, Stream(0)))).double()
+    moments = {
+        "mean": draws.mean(0),
+        "mean_entropy": -torch.xlogy(draws, draws).sum(2).mean(0),
+        "variance": draws.var(0, correction=0),
+        "prediction": inside.prediction().double(),
+    }
+    expected = score(**{name: moments[name] for name in scores.moments_of(score)}).mean(dim=(1, 2))
+    found = scored(pool, predictor, score, DROPOUT)
+    np.testing.assert_allclose([found[id] for id in pool.ids], expected.detach().numpy(), rtol=1e-4, atol=1e-7)
+    assert len(set(found.values())) > 5
+
+
+@pytest.mark.parametrize("score", [scores.bald, scores.edt_variance, scores.head_disagreement])
+@pytest.mark.parametrize("budget", [1, 10**6])
+def test_scores_do_not_depend_on_the_batches(pool, predictor, score, budget, monkeypatch):
+    expected = scored(pool, predictor, score, DROPOUT)
+    monkeypatch.setitem(posterior.BUDGET, "cpu", budget)
+    found = scored(pool, predictor, score, DROPOUT)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_scores_belong_to_their_images_whatever_the_order_and_company(pool, predictor):
+    everything = scored(pool, predictor, scores.bald, DROPOUT)
+    some = ["0007", "0021", "0002"]
+    found = scored(pool, predictor, scores.bald, DROPOUT, ids=some)
+    assert list(found) == some
+    assert found == pytest.approx({id: everything[id] for id in some}, abs=1e-6)
+
+
+def test_another_stream_draws_other_networks(pool, predictor):
+    assert scored(pool, predictor, scores.bald, DROPOUT) != scored(pool, predictor, scores.bald, DROPOUT, seed=1)
+    assert scored(pool, predictor, scores.entropy) == scored(pool, predictor, scores.entropy, seed=1)
+
+
+def test_the_pool_passes_once_per_question_and_asking_again_is_free(pool, predictor):
+    read = []
+
+    @dataclass
+    class Counting:
+        ids = pool.ids
+
+        def read(self, ids):
+            read.extend(ids)
+            return pool.read(ids)
+
+    scoring = Scoring(Counting(), predictor, Stream(0))
+    first = scoring.scores(pool.ids[:20], scores.entropy, DROPOUT)
+    assert Counter(read) - Counter(dict.fromkeys([pool.ids[0]], 3)) <= Counter(pool.ids[:20])  # its size is looked at
+    read.clear()
+    assert scoring.scores(pool.ids[:20], scores.entropy, DROPOUT) == first
+    assert not read
+    scoring.scores(pool.ids, scores.entropy, DROPOUT)  # ten more candidates: only they are looked at
+    assert set(read) == set(pool.ids[20:])
+    read.clear()
+    assert scoring.scores(pool.ids, scores.entropy, alkit.Dropout(draws=5)) != first  # another question
+    assert set(read) == set(pool.ids)
+
+
+@dataclass
+class Prophet:
+    """Predicts what it is told, by the first pixel of each image."""
+
+    answers: dict
+
+    def probabilities(self, images):
+        return np.stack([self.answers[int(image[0, 0, 0])] for image in images]).astype(np.float32)
+
+
+def told(*answers):
+    images = np.arange(len(answers), dtype=np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 1, 2, 2), np.float32)
+
+    class Numbers:
+        ids = tuple(f"image {row}" for row in range(len(answers)))
+
+        def read(self, ids):
+            return images[[self.ids.index(id) for id in ids]]
+
+    return Numbers(), Prophet(dict(enumerate(answers)))
+
+
+HALF = np.full((2, 2, 2), 0.5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("score", [scores.entropy, scores.margin, scores.bald, scores.edt_variance])
+def test_a_prediction_that_is_not_finite_is_an_error_that_names_the_image(bad, score):
+    broken = HALF.copy()
+    broken[1, 0, 1] = bad
+    with pytest.raises(alkit.errors.SelectionError, match="'image 1' is not finite"):
+        scored(*told(HALF, broken, HALF), score)
+    with pytest.raises(alkit.errors.SelectionError, match="'image 1' is not finite"):
+        list(Scoring(*told(HALF, broken, HALF), Stream(0)).predictions(["image 0", "image 1"]))
+
+
+def test_a_score_that_is_not_finite_is_an_error_that_names_the_image():
+    certain = np.stack([np.ones((2, 2)), np.zeros((2, 2))])
+    with pytest.raises(alkit.errors.SelectionError, match="score of 'image 2' is not finite"):
+        scored(*told(HALF, HALF, certain), lambda mean: mean.log().sum(dim=1))
+
+
+def test_a_score_of_another_shape_is_refused():
+    with pytest.raises(alkit.errors.ConfigurationError, match="each image needs a score"):
+        scored(*told(HALF, HALF, HALF), lambda mean: mean.flatten()[:7])
+
+
+def test_the_reduction_makes_the_number(pool, predictor):
+    means = scored(pool, predictor, scores.entropy)
+    totals = scored(pool, predictor, scores.entropy, reduction=scores.total)
+    assert totals == pytest.approx({id: 256 * value for id, value in means.items()}, rel=1e-5)
+    peaks = scored(pool, predictor, scores.entropy, reduction=lambda maps: maps.flatten(1).amax(dim=1))
+    assert all(peaks[id] >= means[id] for id in means)
+
+
+def test_predictions_are_the_models_own(pool, predictor):
+    ids = list(reversed(pool.ids))
+    found = list(Scoring(pool, predictor, Stream(0)).predictions(ids))
+    assert [id for batch in found for id in batch.ids] == ids
+    together = np.concatenate([batch.probabilities for batch in found])
+    np.testing.assert_allclose(together, predictor.probabilities(pool.read(ids)), atol=1e-6)
+
+
+def test_a_model_says_what_it_cannot_do(pool):
+    no_draws = told(HALF, HALF)
+    for sampler, hint in ((alkit.Dropout(), "Ensemble"), (alkit.samplers.Members(), "Ensemble")):
+        with pytest.raises(alkit.errors.ConfigurationError, match=hint):
+            scored(*no_draws, scores.entropy, sampler)
+    with pytest.raises(alkit.errors.ConfigurationError, match="heads="):
+        scored(*no_draws, scores.head_disagreement)
+
+
+MEMORY = """
+import json, sys, threading, time
+import numpy as np, torch
+torch.set_num_threads(1)
+import alkit
+from alkit import scores
+from alkit.learners.network import NetworkPredictor
+from alkit.rng import Stream
+from alkit.scores.streamed import Scoring
+
+class Endless:
+    "Images made when they are read, so that the pool itself takes no memory."
+    def __init__(self, n): self.ids = [f"{i:05}" for i in range(n)]
+    def read(self, ids):
+        return np.stack([np.random.default_rng(int(id)).random((1, 96, 96), np.float32) for id in ids])
+
+def anonymous():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1]) / 1024
+
+def peak(n, draws):
+    pool, before, most, stop = Endless(n), anonymous(), [0], threading.Event()
+    def watch():
+        while not stop.wait(0.001): most.append(anonymous())
+    thread = threading.Thread(target=watch); thread.start()
+    Scoring(pool, predictor, Stream(0)).scores(pool.ids, scores.edt_variance, alkit.Dropout(draws))
+    stop.set(); thread.join()
+    return max(most) - before
+
+predictor = NetworkPredictor(alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8)), 1, 2)
+first = peak(32, 2)
+print(json.dumps([first, peak(32, 10), peak(384, 2), peak(384, 10)]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_grows_neither_with_the_pool_nor_with_the_number_of_draws():
+    """All draws of 384 images would be 283 MB, their means alone 28 MB; the budget of feature maps is 24 MB."""
+    said = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout
+    first, *others = json.loads(said)
+    assert max(others) < first + 20
+    assert first < 100

@@ -1,0 +1,211 @@
+"""The pages' examples run, and their figures are those of the committed rows."""
+
+import csv
+import re
+import shlex
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import alkit
+from alkit.cli import main
+from alkit.strategies import read_strategy
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [path for path in DOCS.rglob("*.md") if not path.is_relative_to(DOCS / "_build")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_link_and_picture_leads_somewhere(page):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_table_of_contents():
+    lists = re.findall(r"```{toctree}\n(.*?)```", (DOCS / "index.md").read_text(), re.S)
+    listed = {line for text in lists for line in text.splitlines() if line and not line.startswith(":")}
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES}
+    assert listed == {page for page in pages if not re.match(r"index$|decisions/\d", page)}
+
+
+@pytest.mark.slow
+def test_the_site_builds_offline_and_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="the site needs alkit[docs]")
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-E", "-W", "--keep-going", "-q", DOCS, tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    for page in tmp_path.rglob("*.html"):
+        assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//", page.read_text()), page
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.S)
+
+
+def test_the_composition_of_features_and_uncertainty_runs_as_written(tmp_path):
+    images, masks = alkit.synthetic.lesions(60, size=16)
+    pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
+    network = partial(alkit.UNet, widths=(2, 4, 8))
+    names = {
+        "network": network,
+        "epochs": 1,
+        "pool": pool,
+        "test": test,
+        "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
+        "learner": alkit.SegmentationLearner(network, epochs=(1, 1)),
+    }
+    (code,) = blocks("how-to/compose.md", "python")
+    exec(code, names)
+    assert [result.n_labels for result in names["history"]] == [20, 25, 30]
+    (toml,) = blocks("how-to/compose.md", "toml")
+    (tmp_path / "both.toml").write_text(toml)
+    assert read_strategy(tmp_path / "both.toml", names["pretext"]) == names["strategy"]
+
+
+def test_the_table_of_compositions_names_them_all():
+    named = set(re.findall(r"\| `(\w+)\(", (DOCS / "how-to/compose.md").read_text()))
+    assert named == {"Uncertainty", "Then", "Filter", "Mix", "Stochastic", "PerCluster", "DuplicatesLast"}
+    assert all(hasattr(alkit.strategies, name) for name in named)
+
+
+def test_every_strategy_and_rule_of_alkit_is_in_the_reference():
+    page = (DOCS / "reference/strategies.md").read_text()
+    for points in (alkit.strategies.installed(), alkit.stopping.installed()):
+        own = [name for name, point in points.items() if point.value.startswith("alkit_baselines.")]
+        assert own
+        assert all(f"| `{name}` |" in page for name in own)
+
+
+def test_the_table_of_checks_names_them_all():
+    from alkit.testing import StrategyKit
+
+    page = (DOCS / "reference/conformance.md").read_text().replace("-labels", " labels")
+    checks = [name.removeprefix("test_").replace("_", " ") for name in dir(StrategyKit) if name.startswith("test_")]
+    for check in checks:
+        assert f"| {check} |".lower() in page.lower(), check
+
+
+def test_the_conformance_tests_of_the_page_run_as_written(tmp_path):
+    (code,) = blocks("reference/conformance.md", "python")
+    (tmp_path / "test_random.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ids or ties", tmp_path]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert re.search(r"^[2-9]\d* passed", ran.stdout, re.M), ran.stdout + ran.stderr
+
+
+def test_the_figures_of_scoring_are_those_of_the_rows():
+    page = (DOCS / "explanation/scoring.md").read_text()
+    rows = list(csv.DictReader((DOCS.parent / "benchmarks/results/scoring.csv").read_text().splitlines()))
+    assert rows
+    for row in rows:
+        best = [row["n"], row["draws"], row["cpu_ratio"], row["anon_mib"]]
+        line = rf"\| {best[0]} \| {best[1]} \| {row['library']}.*{row['mode']}.*\| {best[2]} \| {best[3]} \|"
+        assert re.search(line, page), row
+        assert row["commit"] in page
+    ours = [row for row in rows if row["library"] == "alkit"]
+    assert all(float(row["cpu_ratio"]) <= 0.8 and float(row["anon_mib"]) <= 100 for row in ours)
+
+
+def test_the_verdict_has_ten_sentences_and_every_number_in_them_is_in_a_table():
+    page = (DOCS / "explanation/reproduction.md").read_text()
+    verdict = page.partition("## The verdict in ten sentences")[2].partition("![")[0]
+    items = re.findall(r"^\d+\. (.*?\.)$", verdict, re.M | re.S)
+    assert len(items) == 10
+    assert not any(re.search(r"[.!?]\s+[A-Z]", item) for item in items)
+    results = DOCS.parent / "benchmarks/results/isic2017-small"
+    tables = "\n".join(path.read_text() for path in results.glob("*.md"))
+    told = re.findall(r"[+-]?\d\.\d+", verdict)
+    assert len(told) >= 5
+    assert [number for number in told if number not in tables] == []
+
+
+def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
+    images, masks = alkit.synthetic.lesions(70, size=16)
+    pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
+    names = {
+        "pool": pool,
+        "test": test,
+        "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
+        "learner": alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(1, 1)),
+        "folder": tmp_path,
+    }
+    for code in blocks("how-to/compare.md", "python"):
+        exec(code, names)
+    said = capsys.readouterr().out
+    assert re.findall(r"^([\w-]+): area", said, re.M) == ["mc-dropout", "power"]
+    assert "of 5 seeds" in said
+    assert "mc-dropout" in (tmp_path / "comparison.html").read_text()
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert all(f"`{name}`" in (DOCS / "how-to/compare.md").read_text() for name in public_functions())
+
+
+def public_functions():
+    from alkit import statistics
+
+    return [
+        name
+        for name, value in vars(statistics).items()
+        if getattr(value, "__module__", "") == "alkit.statistics" and name.islower() and not name.startswith("_")
+    ]
+
+
+def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
+    first, _ = blocks("how-to/stop.md", "python")
+    exec(first, {})
+    shown, printed = blocks("how-to/stop.md", "text")
+    assert capsys.readouterr().out == printed
+    for line in printed.splitlines()[:2]:
+        assert line.partition(": ")[2] in " ".join(
+            re.sub(r"^ (expected|stab)\S+ +(go on)?", "", shown, flags=re.M).split()
+        )
+
+
+def test_the_stopping_rule_of_the_page_is_found_as_it_is_registered_there(tmp_path, monkeypatch):
+    _, code = blocks("how-to/stop.md", "python")
+    (registered,) = blocks("how-to/stop.md", "toml")
+    group, name, module = re.fullmatch(r'\[project\.entry-points\."(.+)"\]\n(\w+) = "(\w+):\w+"\n', registered).groups()
+    (tmp_path / f"{module}.py").write_text(code)
+    folder = tmp_path / f"{module}-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text(f"[{group}]\n" + registered.partition("\n")[2].replace('"', ""))
+    monkeypatch.syspath_prepend(tmp_path)
+    history = [alkit.RoundResult(0, (), 200, n_held_out=50)]
+    assert [alkit.stopping.stopping_advice(history, n)[name].stop for n in (50, 51)] == [False, True]
+    assert alkit.stopping.rule(name, labels=400).advise(history, 51).figures == {"spent": 250, "budget": 400}
+    del sys.modules[module]
+
+
+def test_every_stopping_rule_of_alkit_is_on_the_page():
+    page = (DOCS / "how-to/stop.md").read_text()
+    own = [name for name, point in alkit.stopping.installed().items() if point.value.startswith("alkit_baselines.")]
+    assert own
+    assert all(f"| `{name}` |" in page for name in own)
+
+
+def test_the_model_is_used_as_the_page_says(folders, monkeypatch, capsys):
+    monkeypatch.chdir(folders)
+    pool = alkit.ImagePool("images", size=16, grayscale=True)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    oracle = alkit.MaskOracle("masks", classes=("skin", "lesion"))
+    alkit.Experiment(pool, learner, alkit.strategy("random"), "campaign.db").run(oracle, start=4, batch=1, rounds=0)
+    Path("images").rename("new")
+    for command in blocks("how-to/use-the-model.md", "bash"):
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(command)[1:])
+        assert not end.value.code
+    capsys.readouterr()
+    (code,) = blocks("how-to/use-the-model.md", "python")
+    exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 24
+    assert re.fullmatch(r"000 \(16, 16\) \d+\.\d% lesion", lines[0])
+    named = re.findall(r"^\| `(\S+)`(?:, `(\S+)`)?", (DOCS / "how-to/use-the-model.md").read_text(), re.M)
+    written = {str(path) for folder in ("predicted", "model") for path in Path(folder).rglob("*.*")}
+    assert written == {
+        *(f"predicted/{name}" for n in range(24) for name in (f"masks/{n:03}.png", f"overlays/{n:03}.jpg")),
+        *(f"model/{name}" for pair in named[3:] for name in pair if name and name != "model.onnx"),
+    }

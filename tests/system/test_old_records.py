@@ -1,0 +1,92 @@
+"""Files written by commit a395940 still work: records resume, caches are found, models predict the same numbers.
+
+Ids and counts must be equal. Probabilities, scores and features may differ by 1e-4 of the largest expected one, because
+another CPU adds in another order: with AVX2 only, and without vector instructions, they differed by at most 3e-6.
+Metrics may differ by 0.02, because a pixel near 0.5 may change its class; with those CPU settings they were equal.
+"""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import old_records as use
+import pytest
+
+import alkit
+from alkit import configuration as forms
+
+CLOSE, COUNTED = 1e-4, 0.02
+TRUSTED = ("alkit", "alkit_baselines", "segmentation_models_pytorch")
+EXPECTED = json.loads((use.FOLDER / "expected.json").read_text())
+FORMS = json.loads((use.FOLDER / "written_forms.json").read_text())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Copy the files, make the copy the working directory, and use the cache in it."""
+    shutil.copytree(use.FOLDER, tmp_path / "copy")
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "copy" / "cache"))
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize("used", use.USES, ids=lambda used: used.__name__)
+def test_files_of_an_earlier_alkit_work_and_give_the_same_numbers(folder, used):
+    found, arrays = used(folder), 0
+    with np.load(use.FOLDER / "expected.npz") as expected:
+        for name, value in found.items():
+            if isinstance(value, np.ndarray):
+                wanted = expected[f"{used.__name__}: {name}"]
+                np.testing.assert_allclose(value, wanted, rtol=0, atol=CLOSE * np.abs(wanted).max(), err_msg=name)
+                arrays += 1
+        assert arrays == sum(name.startswith(f"{used.__name__}: ") for name in expected)
+    plain = {name: value for name, value in found.items() if not isinstance(value, np.ndarray)}
+    assert plain == roughly(EXPECTED.get(used.__name__, {}))
+    assert use.contents(folder / "cache" / "pretext") == use.contents(use.FOLDER / "cache" / "pretext")
+
+
+def roughly(value):
+    """Return `value` with floats that equal any float within the tolerance."""
+    if isinstance(value, dict):
+        return {key: roughly(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [roughly(entry) for entry in value]
+    return pytest.approx(value, abs=COUNTED) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("name", FORMS["values"])
+def test_a_value_is_built_from_its_old_written_form(name):
+    form, value = FORMS["values"][name], use.values()[name]
+    assert forms.differences(form, forms.written(value)) == []
+    if not forms.opaque_parts(form):
+        again = forms.built(form, TRUSTED)
+        assert type(again) is type(value)
+        assert forms.written(again) == forms.written(value)
+
+
+@pytest.mark.parametrize("name", FORMS["names"])
+def test_a_public_class_or_function_is_found_by_its_old_address(name):
+    assert forms.built(FORMS["names"][name], TRUSTED) is use.names()[name]
+
+
+@pytest.mark.parametrize("name", FORMS["others"])
+def test_a_name_that_is_not_public_is_found_by_its_old_address(name):
+    assert forms.built(FORMS["others"][name], TRUSTED).__qualname__ == name
+
+
+def test_every_value_and_name_has_a_written_form():
+    assert set(FORMS["values"]) == set(use.values())
+    assert set(FORMS["names"]) == set(use.names())
+
+
+def test_nobody_has_changed_the_files():
+    for line in (use.FOLDER / "SHA256SUMS").read_text().splitlines():
+        sum, _, name = line.partition("  ")
+        assert hashlib.sha256((use.FOLDER / name).read_bytes()).hexdigest() == sum, name
+
+
+def test_a_missing_image_is_noticed(folder):
+    next((folder / "images").iterdir()).unlink()
+    with pytest.raises(alkit.errors.ResumeError):
+        alkit.Experiment.open(folder / "campaign.db", pool=alkit.ImagePool(folder / "images", size=16, grayscale=True))

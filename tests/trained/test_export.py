@@ -1,0 +1,382 @@
+"""Exported models say what the model says, where alkit is not; the card says what it is, and its code runs."""
+
+import contextlib
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import alkit
+from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.learners.network import NetworkPredictor
+from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
+from alkit.trained.card import card, card_text, sample
+from alkit.trained.export import Mean, Probabilities, exported_module, exported_program, onnx_program
+
+BLOCKED = "import sys\nsys.modules['alkit'] = None\n"
+"""Put before code, makes any import of alkit fail."""
+
+
+def record(folder, learner, *, per="pixel", hold_out=0.0, **reading):
+    """Make a record of a folder's images, of round 0 with 8 answers by two people; return its file."""
+    images, masks = alkit.synthetic.lesions(12, size=20, seed=1)
+    (folder / "pool").mkdir()
+    for row, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(folder / "pool" / f"{row}.png")
+    pool = alkit.ImagePool(folder / "pool", cache=folder / "cache", **{"size": 16, "grayscale": True, **reading})
+    spec = alkit.LabelSpec(("skin", "lesion"), per=per)
+    experiment = alkit.Experiment(
+        pool, learner, alkit.strategy("random"), folder / "r.db", classes=spec, hold_out=hold_out, stop_set=4
+    )
+    for number, id in enumerate(experiment.ask(8)):
+        label = masks[int(id)] if per == "pixel" else int(masks[int(id)].sum() > 60)
+        experiment.tell({id: label}, annotator="ann" if number < 3 else "bob")
+    experiment.fit()
+    return folder / "r.db"
+
+
+def unet(epochs=5):
+    return alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(epochs, 1), lr=1e-2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return trained_model(record(tmp_path_factory.mktemp("record"), unet(200), hold_out=0.3))
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """Return a folder with the exported model."""
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_model(model, folder)
+    return folder
+
+
+def flat(in_channels, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 16 * 16, classes))
+
+
+def loaded(folder):
+    return torch.export.load(folder / "model.pt2").module()
+
+
+def images(*shape):
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def code_of(folder):
+    return re.search(r"```python\n(.*?)```", (folder / "CARD.md").read_text(), re.S).group(1)
+
+
+def run_without_alkit(code, folder):
+    subprocess.run([sys.executable, "-W", "error", "-c", BLOCKED + code], cwd=folder, check=True)
+
+
+def run_here(code, folder):
+    """Run code in this process, which is quicker."""
+    with contextlib.chdir(folder):
+        exec(code, {})
+
+
+# What is exported.
+
+
+@pytest.mark.parametrize("size", [(1, 1, 16, 16), (5, 1, 16, 16), (2, 1, 32, 20)])
+def test_the_program_says_what_the_model_says_for_any_number_of_images_of_any_size(model, exported, size):
+    program = loaded(exported)
+    said = program(torch.from_numpy(images(*size))).numpy()
+    assert np.array_equal(said, model.predictor.probabilities(images(*size)))
+
+
+def test_an_ensemble_is_exported_as_the_mean_of_its_members(tmp_path):
+    ensemble = trained_model(record(tmp_path, alkit.Ensemble(unet(), members=3)))
+    export_model(ensemble, tmp_path / "model")
+    said = loaded(tmp_path / "model")(torch.from_numpy(images(2, 1, 16, 16))).numpy()
+    np.testing.assert_allclose(said, ensemble.predictor.probabilities(images(2, 1, 16, 16)), rtol=0, atol=1e-5)
+    told = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert told["model"]["network"] == "the mean of 3 networks, UNet"
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    own = ensemble.predictor.members[2].network.state_dict()
+    assert torch.equal(weights["members.2.network.head.weight"], own["head.weight"])
+    assert len(weights) == 3 * len(own)
+
+
+def test_the_weights_are_the_networks_state_dict(model, exported):
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8)).eval()
+    network.load_state_dict(load_file(exported / "model.safetensors"))
+    with torch.no_grad():
+        said = network(torch.from_numpy(images(1, 1, 16, 16))).softmax(dim=1).numpy()
+    np.testing.assert_allclose(said, model.predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
+
+
+def test_a_network_that_takes_one_size_is_exported_for_that_size(tmp_path, capsys):
+    learner = alkit.ClassificationLearner(flat, epochs=(1, 1))
+    model = trained_model(record(tmp_path, learner, per="image"), learner=learner)
+    export_model(model, tmp_path / "model")
+    program = loaded(tmp_path / "model")
+    said = program(torch.from_numpy(images(3, 1, 16, 16))).numpy()
+    np.testing.assert_allclose(said, model.predictor.probabilities(images(3, 1, 16, 16)), rtol=0, atol=1e-5)
+    assert json.loads((tmp_path / "model" / "card.json").read_text())["model"]["input"]["free"] == ["batch"]
+    assert "Of any length: batch. Height and width are fixed." in (tmp_path / "model" / "CARD.md").read_text()
+    Image.fromarray(np.uint8(images(30, 30) * 255)).save(tmp_path / "model" / "image.png")
+    run_here(code_of(tmp_path / "model"), tmp_path / "model")
+    name, probability = capsys.readouterr().out.split()
+    assert name in ("skin", "lesion")
+    assert 0.5 <= float(probability) <= 1
+
+
+def test_a_network_that_counts_on_single_images_is_exported_for_one_at_a_time():
+    class Single(nn.Module):
+        def forward(self, images):
+            return images.reshape(1, 2, 4, 8)
+
+    program, free = exported_program(Probabilities(Single()).eval(), (1, 8, 8))
+    assert free == ()
+    assert program.module()(torch.zeros(1, 1, 8, 8)).shape == (1, 2, 4, 8)
+
+
+def test_dropout_and_batch_normalisation_are_as_in_evaluation_and_the_model_stays_as_it_was():
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.9).train()
+    predictor = NetworkPredictor(network, 1, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    module = exported_module(predictor)
+    with torch.no_grad():
+        first, second = (module(torch.from_numpy(images(2, 1, 16, 16))) for _ in range(2))
+    assert torch.equal(first, second)
+    assert network.training
+    assert all(value.requires_grad for value in network.parameters())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not {value.data_ptr() for value in module.parameters()} & {
+        value.data_ptr() for value in network.parameters()
+    }
+
+
+def test_heads_of_deep_supervision_leave_only_the_final_output():
+    network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4}).eval()
+    predictor = NetworkPredictor(network, 1, 2)
+    program, _ = exported_program(exported_module(predictor), (1, 16, 16))
+    said = program.module()(torch.from_numpy(images(1, 1, 16, 16))).numpy()
+    np.testing.assert_allclose(said, predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
+
+
+def test_what_is_no_network_is_refused_by_name(tmp_path):
+    learner = alkit.EstimatorLearner(LogisticRegression())
+    model = trained_model(record(tmp_path, learner, per="image"), learner=learner)
+    with pytest.raises(ConfigurationError, match=r"only networks of torch.*got EstimatorPredictor.*alkit predict"):
+        export_model(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_network_that_torch_cannot_export_is_refused_with_the_reason():
+    class Deciding(nn.Module):
+        def forward(self, images):
+            return images.repeat(1, 2, 1, 1) if float(images.numpy().sum()) > 3 else images.repeat(1, 2, 1, 1) - 1
+
+    with pytest.raises(ConfigurationError, match=r"torch\.export cannot make a program of this network"):
+        exported_program(Probabilities(Deciding()).eval(), (1, 8, 8))
+
+
+def test_no_path_of_this_machine_gets_into_the_files(exported):
+    folder = str(alkit.__file__).rpartition("/")[0].encode()
+    for path in exported.iterdir():
+        assert folder not in path.read_bytes(), path
+        assert b"site-packages" not in path.read_bytes(), path
+
+
+# Use without alkit.
+
+
+def test_the_cards_code_runs_without_alkit_and_gives_the_mask_that_alkit_predicts(model, exported, tmp_path):
+    (tmp_path / "new").mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    raw, _ = alkit.synthetic.lesions(3, size=40, seed=5)
+    Image.fromarray(raw[0, 0]).resize((50, 30)).convert("RGB").save(tmp_path / "new" / "turned.png", exif=turned)
+    Image.fromarray(raw[1, 0].astype(np.uint16) * 123).save(tmp_path / "new" / "deep.png")
+    Image.fromarray(raw[2, 0]).convert("P").save(tmp_path / "new" / "palette.png")
+    assert len(predict_folder(model, tmp_path / "new", tmp_path / "out").done) == 3
+    for run, name in ((run_without_alkit, "palette.png"), (run_here, "turned.png"), (run_here, "deep.png")):
+        path = tmp_path / "new" / name
+        (exported / "image.png").write_bytes(path.read_bytes())
+        run(code_of(exported), exported)
+        ours, theirs = (np.asarray(Image.open(p)) for p in (tmp_path / "out/masks" / path.name, exported / "mask.png"))
+        assert np.array_equal(ours, theirs), path
+        assert ours.any()
+
+
+@pytest.mark.parametrize("reading", [{"grayscale": False, "scale": "full"}, {"size": None, "scale": "full"}])
+def test_the_code_prepares_an_image_as_the_record_does(tmp_path, reading):
+    model = trained_model(record(tmp_path, unet(), **reading))
+    told = card(model, network="", parameters=0, free=(), files={"model.pt2": ""}, versions={}, now=datetime.now(UTC))
+    before_the_model = sample(told).partition("model = ")[0]
+    (tmp_path / "image.png").write_bytes((tmp_path / "pool" / "3.png").read_bytes())
+    run_here(before_the_model + "np.save('inputs.npy', inputs)", tmp_path)
+    pool = alkit.ImagePool(tmp_path / "pool", **{"size": 16, "grayscale": True, **reading})
+    np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), pool.read(["3"]), atol=1e-5)
+
+
+def test_the_code_for_a_pool_that_was_no_folder_takes_arrays(model, tmp_path):
+    export_model(replace(model, reading=None), tmp_path / "model")
+    np.save(tmp_path / "model" / "images.npy", images(1, 1, 16, 20)[..., :16])
+    run_here(code_of(tmp_path / "model"), tmp_path / "model")
+    wanted = model.predictor.probabilities(images(1, 1, 16, 20)[..., :16].copy())[0].argmax(axis=0)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "model" / "mask.png")), wanted)
+
+
+# ONNX.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [1, 2])
+def test_onnx_says_what_the_model_says_within_a_hundred_thousandth(tmp_path, members):
+    learner = unet() if members == 1 else alkit.Ensemble(unet(), members)
+    model = trained_model(record(tmp_path, learner))
+    export_model(model, tmp_path / "model", formats=("torch", "onnx"))
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx", providers=["CPUExecutionProvider"])
+    for size in [(1, 1, 16, 16), (5, 1, 16, 16), (2, 1, 32, 20)]:
+        (said,) = session.run(["probabilities"], {"images": images(*size)})
+        np.testing.assert_allclose(said, model.predictor.probabilities(images(*size)), rtol=0, atol=1e-5)
+    assert [entry.shape for entry in session.get_inputs()] == [["batch", 1, "height", "width"]]
+    content = (tmp_path / "model" / "model.onnx").read_bytes()
+    assert str(alkit.__file__).rpartition("/")[0].encode() not in content
+
+
+@pytest.mark.slow
+def test_the_cards_code_for_onnx_needs_neither_alkit_nor_torch(model, tmp_path):
+    export_model(model, tmp_path / "model", formats=("onnx",))
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "CARD.md",
+        "card.json",
+        "model.onnx",
+        "model.safetensors",
+    ]
+    (tmp_path / "new").mkdir()
+    raw, _ = alkit.synthetic.lesions(1, size=40, seed=5)
+    for path in (tmp_path / "new" / "image.png", tmp_path / "model" / "image.png"):
+        Image.fromarray(raw[0, 0]).save(path)
+    predict_folder(model, tmp_path / "new", tmp_path / "out")
+    run_without_alkit("sys.modules['torch'] = None\n" + code_of(tmp_path / "model"), tmp_path / "model")
+    ours, theirs = (np.asarray(Image.open(tmp_path / name)) for name in ("out/masks/image.png", "model/mask.png"))
+    assert (ours == theirs).mean() > 0.999  # a pixel on the very edge may fall on either side
+    assert ours.any()
+
+
+@pytest.mark.slow
+def test_a_network_of_one_size_is_written_as_onnx_of_that_size():
+    module = Mean([Probabilities(flat(1, 3)).eval().requires_grad_(False) for _ in range(2)]).eval()
+    program, free = exported_program(module, (1, 16, 16))
+    content = onnx_program(module, program, (1, 16, 16), free)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (said,) = session.run(None, {"images": images(4, 1, 16, 16)})
+    np.testing.assert_allclose(said, module(torch.from_numpy(images(4, 1, 16, 16))).numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_packages_of_onnx_the_extra_is_named_before_any_work(model, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "alkit\[onnx\]"'):
+        export_model(model, tmp_path / "model", formats=("onnx",))
+    assert not (tmp_path / "model").exists()
+
+
+# The card and the files.
+
+
+def test_the_card_says_what_the_record_says(model, exported):
+    told = json.loads((exported / "card.json").read_text())
+    (result,) = model.origin.history
+    assert 0 < result.n_held_out < 8
+    assert told["labels"] == {
+        "trained_on": 8 - result.n_held_out,
+        "held_out": result.n_held_out,
+        "pseudo_labels": 0,
+        "answers": 8,
+        "annotators": 2,
+        "came_later": 0,
+    }
+    assert told["data"] == {"images": 12, "reading": {"grayscale": True, "scale": "minmax"}}
+    assert told["model"]["input"] == {
+        "channels": 1,
+        "height": 16,
+        "width": 16,
+        "free": ["batch", "height", "width"],
+    }
+    assert told["model"]["parameters"] == sum(value.numel() for value in model.predictor.network.parameters())
+    assert (told["classes"], told["per"], told["seed"]) == (["skin", "lesion"], "pixel", 0)
+    assert told["rounds"][0]["metrics"] == dict(result.metrics)
+    assert told["measured_on"] == "hold-out"
+    assert told["strategy"] == {"is": "alkit_baselines.random:Random", "with": {}}
+    assert told["learner"]["with"]["epochs"] == [200, 1]
+    assert told["versions"] == {"alkit": alkit.__version__, "torch": torch.__version__.partition("+")[0]}
+    assert datetime.fromisoformat(told["exported"]).tzinfo is not None
+    for name in ("model.safetensors", "model.pt2"):
+        assert told["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
+
+
+def test_the_text_of_the_card_has_the_figures_the_classes_and_the_limits(model, exported):
+    text = (exported / "CARD.md").read_text()
+    told = json.loads((exported / "card.json").read_text())
+    assert "0 skin, 1 lesion" in text
+    assert "8 answers by 2 annotators" in text
+    assert "bob" not in text + (exported / "card.json").read_text(), "the card is passed on"
+    assert f"| {model.origin.history[0].metrics['dice']:.3f} |" in text
+    assert all(f"- {limit}" in text for limit in told["limits"])
+    assert "resize it whole to 16 x 16 pixels" in text
+    assert card_text(told) == text
+
+
+def told(model: TrainedModel, **changes):
+    origin = replace(model.origin, **changes)
+    everything = {"network": "UNet", "parameters": 1, "free": ("batch",), "files": {}, "versions": {}}
+    return card(replace(model, origin=origin), now=datetime.now(UTC), **everything)
+
+
+def test_the_limits_are_those_of_this_model(model):
+    (result,) = model.origin.history
+    held = " ".join(told(model)["limits"])
+    assert f"held out, {result.n_held_out} for the last round" in held
+    assert "at 16 x 16 pixels" not in held  # it takes no other
+    assert "test set" in " ".join(told(model, tested=True)["limits"])
+    assert "never measured" in " ".join(told(model, history=(replace(result, metrics={}),))["limits"])
+    assert "5 of its labels are an earlier" in " ".join(told(model, history=(replace(result, n_pseudo=5),))["limits"])
+    late = [replace(one, state=alkit.values.State.STALE) for one in model.origin.standings[:2]]
+    assert "2 images were answered or corrected" in " ".join(told(model, standings=tuple(late))["limits"])
+
+
+def test_answers_that_came_after_the_training_are_not_counted_as_learnt_from(tmp_path):
+    store = record(tmp_path, unet())
+    experiment = alkit.Experiment.open(store)
+    (id,) = experiment.ask(1)
+    experiment.tell({id: np.zeros((16, 16), np.uint8)}, annotator="cleo")
+    later = told(trained_model(store))
+    assert later["labels"]["came_later"] == 1
+    assert (later["labels"]["answers"], later["labels"]["annotators"]) == (8, 2)
+
+
+def test_files_that_are_there_are_not_overwritten_unless_asked(model, tmp_path):
+    (tmp_path / "CARD.md").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"there already in .*got CARD\.md"):
+        export_model(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["CARD.md"]
+    assert (tmp_path / "CARD.md").read_text() == "mine"
+    export_model(model, tmp_path, overwrite=True)
+    assert (tmp_path / "CARD.md").read_text().startswith("# A model of skin, lesion")
+
+
+@pytest.mark.parametrize("formats", [(), ("tflite",), ("torch", "jax")])
+def test_formats_that_are_none_are_refused(model, tmp_path, formats):
+    with pytest.raises(ConfigurationError, match="no such format"):
+        export_model(model, tmp_path, formats=formats)

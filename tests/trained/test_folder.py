@@ -1,0 +1,393 @@
+"""Predictions for new images: the masks' sizes and edges, what is read how, and what is written and what is not."""
+
+import csv
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+from scipy import ndimage
+from sklearn.linear_model import LogisticRegression
+
+import alkit
+from alkit import Predictions
+from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
+from alkit.labels.resizing import masks_at_original_size, resized_probabilities
+from alkit.pictures.colours import COLOURS, rgb
+from alkit.pictures.overlay import overlay
+from alkit.pools import decoding
+from alkit.trained import predict_folder, trained_model
+from alkit.trained.folder import predicted
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+def made(folder, learner=None, *, grayscale=True, size=16, rounds=1, **more):
+    """Make a record with a model, of images in a folder; return its file."""
+    images, masks = alkit.synthetic.lesions(12, size=20, seed=1)
+    (folder / "pool").mkdir()
+    for row, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(folder / "pool" / f"{row:04}.png")
+    pool = alkit.ImagePool(folder / "pool", size=size, grayscale=grayscale, cache=folder / "cache", **more)
+    oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
+    network = partial(alkit.UNet, widths=(2, 4, 8))
+    learner = learner or alkit.SegmentationLearner(network, epochs=(30, 10), lr=1e-2)
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), folder / "r.db")
+    experiment.run(oracle, start=6, batch=2, rounds=rounds)
+    return folder / "r.db"
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("record")
+    store = made(folder)
+    shutil.rmtree(folder / "pool")  # for a prediction the pool need not be there
+    return store
+
+
+@pytest.fixture
+def new(tmp_path):
+    """Return a folder of new images of several sizes, in colour and gray, one in a sub-folder."""
+    images, _ = alkit.synthetic.lesions(4, size=40, seed=7)
+    folder = tmp_path / "new"
+    (folder / "ward.3").mkdir(parents=True)
+    Image.fromarray(images[0, 0]).save(folder / "a.png")
+    Image.fromarray(images[1, 0]).resize((64, 24)).convert("RGB").save(folder / "b.v2.jpg")
+    Image.fromarray(images[2, 0]).resize((9, 12)).save(folder / "ward.3" / "c.png")
+    Image.fromarray(images[3, 0].astype(np.uint16) * 200).save(folder / "d.tif")
+    return folder
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# Sizes.
+
+
+@given(arrays.arrays(np.float32, st.tuples(st.just(3), *[st.integers(1, 6)] * 2), elements=st.floats(0, 1, width=32)))
+def test_enlarged_probabilities_are_those_of_a_bilinear_reference(planes):
+    size = planes.shape[1] * 2 + 1, planes.shape[2] + 3
+    places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(size, planes.shape[1:], strict=True)]
+    grid = np.meshgrid(*places, indexing="ij")
+    wanted = [ndimage.map_coordinates(plane.astype(np.float64), grid, order=1, mode="nearest") for plane in planes]
+    np.testing.assert_allclose(resized_probabilities(planes, size), wanted, atol=1e-5)
+
+
+@given(arrays.arrays(np.float32, (3, 5, 4), elements=st.floats(0, 1, width=32)), SIZES)
+def test_at_any_size_probabilities_add_up_to_one_and_masks_are_their_arg_max(raw, size):
+    raw = raw + np.float32(0.01)
+    planes = raw / raw.sum(axis=0)
+    resized = resized_probabilities(planes, size)
+    assert resized.shape == (3, *size)
+    np.testing.assert_allclose(resized.sum(axis=0), 1, atol=1e-5)
+    (mask,) = masks_at_original_size(Predictions(("a",), planes[None]), [size])
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, resized.argmax(axis=0))
+
+
+def test_a_smaller_original_gets_the_mean_of_the_pixels_it_merges():
+    stripes = np.zeros((1, 1, 64), np.float32)
+    stripes[..., ::2] = 1
+    assert abs(resized_probabilities(stripes, (1, 4)) - 0.5).max() < 0.05  # and not whichever stripe it falls upon
+
+
+def test_a_mask_at_the_working_size_is_the_prediction_itself_and_ties_go_to_the_lower_class():
+    probabilities = np.array([[[[0.5, 0.2]], [[0.5, 0.4]], [[0.0, 0.4]]]], np.float32)
+    predictions = Predictions(("a",), probabilities)
+    assert np.array_equal(masks_at_original_size(predictions, [(1, 2)])[0], predictions.labels[0])
+    assert predictions.labels[0].tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "words"),
+    [((2, 3, 4, 4), [(4, 4)], "a size for each image"), ((2, 3), [(4, 4)] * 2, "make no masks")],
+)
+def test_predictions_and_sizes_that_do_not_fit_are_refused(shape, sizes, words):
+    with pytest.raises(ConfigurationError, match=words):
+        masks_at_original_size(Predictions(("a", "b"), np.zeros(shape, np.float32)), sizes)
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_an_outline_is_seen_on_any_ground(ground):
+    mask = np.zeros((60, 60), np.uint8)
+    mask[20:40, 20:40] = 1
+    picture = overlay(np.full((3, 60, 60), ground, np.uint8), mask).astype(int)
+    line, around = picture[20, 30], picture[19, 30]
+    assert abs(line - around).max() > 150
+    assert max(abs(line - ground).max(), abs(around - ground).max()) > 100
+    assert (picture[:18] == ground).all()
+
+
+def test_each_class_has_its_colour_and_borders_of_the_frame_are_no_outlines():
+    mask = np.zeros((1, 50), np.uint8)
+    mask[:, 20:] = 1
+    mask[:, 35:] = 9
+    picture = overlay(np.full((1, 1, 50), 100, np.uint8), mask)
+    assert [tuple(picture[0, column]) for column in (20, 34, 35)] == [
+        rgb(COLOURS[0]),
+        rgb(COLOURS[0]),
+        rgb(COLOURS[8 % 7]),
+    ]
+    assert tuple(picture[0, 49]) != rgb(COLOURS[8 % 7])  # tinted only
+    whole = overlay(np.full((1, 8, 8), 100, np.uint8), np.zeros((8, 8), np.uint8))
+    assert (whole == 100).all()
+
+
+def test_lines_are_wider_on_large_images_and_sixteen_bits_are_shown_in_full_range():
+    mask = np.zeros((4, 2000), np.uint8)
+    mask[:, 1000:] = 1
+    image = np.linspace(1000, 1100, 8000).reshape(1, 4, 2000).astype(np.uint16)
+    picture = overlay(image, mask)
+    assert (picture[0] == rgb(COLOURS[0])).all(axis=1).sum() == 7
+    assert picture[0, 0].tolist() == [0, 0, 0]
+    assert picture[-1, 990].tolist() == [picture[-1, 990, 0]] * 3
+    assert picture[3, 900, 0] > 200
+
+
+def test_image_and_mask_of_other_sizes_are_refused():
+    with pytest.raises(ConfigurationError, match="differ in size"):
+        overlay(np.zeros((1, 4, 4), np.uint8), np.zeros((4, 5), np.uint8))
+
+
+# Reading.
+
+
+def refuse(id, reason):
+    raise AssertionError(f"{id}: {reason}")
+
+
+def test_new_images_are_predicted_as_a_pool_of_them_would_be(record, new):
+    (new / "d.tif").unlink()  # a pool has no images of 8 and of 16 bits at once
+    pool = alkit.ImagePool(new, size=16, grayscale=True)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)))
+    probabilities = learner.loads(next(record.with_name("r.db.files").glob("*.model")).read_bytes()).probabilities
+    found = list(predicted(trained_model(record), new, refuse))
+    assert [one.id for one in found] == list(pool.ids) == ["a", "b.v2", "ward.3/c"]
+    assert np.array_equal([one.probabilities for one in found], probabilities(pool.read(pool.ids)))
+    assert [one.size for one in found] == [(40, 40), (24, 64), (12, 9)]
+    assert [one.mask.shape for one in found] == [(40, 40), (24, 64), (12, 9)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"), [({"grayscale": False, "scale": "full"}, (3, 16, 16)), ({"size": None}, (1, 20, 20))]
+)
+def test_colour_scale_and_size_are_those_of_the_record(tmp_path, settings, shape):
+    store = made(tmp_path, rounds=0, **settings)
+    model = trained_model(store)
+    assert model.shape == shape
+    pool = alkit.ImagePool(tmp_path / "pool", **{"grayscale": True, "size": 16, **settings})
+    found = list(predicted(model, tmp_path / "pool", refuse))
+    wanted = model.predictor.probabilities(pool.read(pool.ids))
+    assert np.array_equal([one.probabilities for one in found], wanted)
+
+
+def test_a_record_of_some_of_a_folder_is_read_as_the_folder(tmp_path):
+    images, masks = alkit.synthetic.lesions(8, size=16)
+    (tmp_path / "pool").mkdir()
+    for row, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(tmp_path / "pool" / f"{row}.png")
+    pool, _ = alkit.ImagePool(tmp_path / "pool", size=(8, 16), grayscale=True).split(test=2, seed=0)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("a", "b"))
+    experiment.tell({id: masks[int(id)] for id in experiment.ask(2)})
+    experiment.fit()
+    reading = trained_model(tmp_path / "r.db").reading
+    assert (reading.size, reading.grayscale, reading.scale) == ((8, 16), True, "minmax")
+
+
+def test_images_are_read_no_further_ahead_than_a_batch(record, new, monkeypatch):
+    read = []
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda path, *more: read.append(path.name) or decode(path, *more))
+    model = trained_model(record)
+
+    class Counting:
+        def probabilities(self, images):
+            assert len(images) == 1
+            return np.zeros((1, 2, 1024, 1024), np.float32)
+
+    large = replace(
+        model, predictor=Counting(), shape=(1, 1024, 1024), reading=replace(model.reading, size=(1024, 1024))
+    )
+    for number, _ in enumerate(predicted(large, new, refuse), start=1):
+        assert len(read) == number
+
+
+# Writing.
+
+
+def test_a_folder_of_masks_and_overlays_is_written_by_id_at_the_images_sizes(record, new, tmp_path):
+    steps = []
+    outcome = predict_folder(trained_model(record), new, tmp_path / "out", report=steps.append)
+    assert outcome.done == ("a", "b.v2", "d", "ward.3/c")
+    assert outcome.failed == {}
+    assert [(step.stage, step.done, step.total) for step in steps] == [("predict", n, 4) for n in range(1, 5)]
+    assert files(tmp_path / "out") == [
+        *[f"masks/{name}.png" for name in ("a", "b.v2", "d", "ward.3/c")],
+        *[f"overlays/{name}.jpg" for name in ("a", "b.v2", "d", "ward.3/c")],
+    ]
+    oracle = alkit.MaskOracle(tmp_path / "out" / "masks", classes=("skin", "lesion"))
+    oracle.ask([alkit.Query("b.v2", 0, 0, ((24, 64),))])
+    (answer,) = oracle.poll()
+    wanted = {one.id: one.mask for one in predicted(trained_model(record), new, refuse)}
+    assert np.array_equal(answer.label, wanted["b.v2"])
+    assert {0, 1} <= set(np.unique(np.concatenate([mask.ravel() for mask in wanted.values()])))
+    with Image.open(tmp_path / "out" / "overlays" / "b.v2.jpg") as picture:
+        assert (picture.size, picture.mode) == ((64, 24), "RGB")
+
+
+def test_the_mask_and_the_picture_are_as_a_viewer_shows_a_turned_photograph(record, tmp_path):
+    (tmp_path / "new").mkdir()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "new" / "a.jpg", exif=turned)
+    predict_folder(trained_model(record), tmp_path / "new", tmp_path / "out")
+    for name in ("masks/a.png", "overlays/a.jpg"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.size == (20, 30)
+            assert not image.getexif()
+
+
+def test_images_that_cannot_be_used_are_reported_and_the_others_go_on(record, new, tmp_path):
+    (new / "a.png").write_bytes(b"no image")
+    Image.new("RGBA", (8, 8), (1, 2, 3, 4)).save(new / "e.png")
+    outcome = predict_folder(trained_model(record), new, tmp_path / "out", overlays=False)
+    assert outcome.done == ("b.v2", "d", "ward.3/c")
+    assert list(outcome.failed) == ["a", "e"]
+    assert "a.png cannot be decoded" in outcome.failed["a"]
+    assert "transparent" in outcome.failed["e"]
+    assert files(tmp_path / "out") == ["masks/b.v2.png", "masks/d.png", "masks/ward.3/c.png"]
+
+
+def test_an_image_of_another_size_or_depth_than_those_learnt_from_is_reported(tmp_path, new):
+    model = trained_model(made(tmp_path, rounds=0, size=None, grayscale=False))
+    outcome = predict_folder(model, new, tmp_path / "out")
+    assert outcome.done == ()
+    assert "got (channels, height, width) (3, 40, 40), expected (3, 20, 20)" in outcome.failed["a"]
+    assert "(1, 40, 40)" in outcome.failed["d"]  # 16 bits have no colour
+
+
+def test_what_is_there_already_is_not_overwritten_unless_asked(record, new, tmp_path):
+    out, model = tmp_path / "out", trained_model(record)
+    (out / "masks" / "ward.3").mkdir(parents=True)
+    own = out / "masks" / "ward.3" / "c.png"
+    own.write_text("painted by hand")
+    with pytest.raises(ConfigurationError, match=r"1 of the files .*c\.png.*overwrite"):
+        predict_folder(model, new, out)
+    assert files(out) == ["masks/ward.3/c.png"]
+    assert own.read_text() == "painted by hand"
+    predict_folder(model, new, out, overwrite=True)
+    assert own.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigurationError, match="8 of the files"):
+        predict_folder(model, new, out)
+    predict_folder(model, new, tmp_path / "other", overlays=False)
+
+
+def test_masks_do_not_go_among_the_images_nor_over_them(record, new):
+    model = trained_model(record)
+    for out in (new, new / "predicted"):
+        with pytest.raises(ConfigurationError, match="among the images"):
+            predict_folder(model, new, out)
+    images = new.parent / "masks"
+    new.rename(images)
+    with pytest.raises(ConfigurationError, match="among the images"):
+        predict_folder(model, images, images.parent, overwrite=True)
+
+
+def test_folders_without_images_and_patterns_that_lead_out_are_refused(record, new, tmp_path):
+    model = trained_model(record)
+    with pytest.raises(DataError, match="no such folder"):
+        predict_folder(model, tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(DataError, match="no images"):
+        predict_folder(model, new, tmp_path / "out", pattern="*.bmp")
+    with pytest.raises(ConfigurationError, match="leads out"):
+        predict_folder(model, new / "ward.3", tmp_path / "out", pattern="../*")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_class_per_image_becomes_a_table(tmp_path, new):
+    images, masks = alkit.synthetic.lesions(12, size=16)
+    (tmp_path / "pool").mkdir()
+    for row, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(tmp_path / "pool" / f"{row}.png")
+    pool = alkit.ImagePool(tmp_path / "pool", size=16, grayscale=True)
+    learner = alkit.EstimatorLearner(LogisticRegression())
+    spec = alkit.LabelSpec(("small", "large, or so"), per="image")
+    experiment = alkit.Experiment(
+        pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=spec, initial=alkit.strategy("random")
+    )
+    ids = experiment.ask(12)
+    experiment.tell({id: int(masks[int(id)].sum() > np.median(masks.sum(axis=(1, 2)))) for id in ids})
+    experiment.fit()
+    model = trained_model(tmp_path / "r.db", learner=learner)
+    outcome = predict_folder(model, new, tmp_path / "out")
+    assert files(tmp_path / "out") == ["classes.csv"]
+    rows = list(csv.DictReader((tmp_path / "out" / "classes.csv").read_text().splitlines()))
+    wanted = {one.id: one.probabilities for one in predicted(model, new, refuse)}
+    assert tuple(row["id"] for row in rows) == outcome.done == tuple(wanted)
+    for row in rows:
+        assert row["class"] == spec.classes[int(wanted[row["id"]].argmax())]
+        assert float(row["probability"]) == pytest.approx(wanted[row["id"]].max(), abs=1e-6)
+    with pytest.raises(ConfigurationError, match="files to be written are there"):
+        predict_folder(model, new, tmp_path / "out")
+
+
+# The model.
+
+
+def test_a_record_without_a_model_says_what_is_missing(tmp_path, folders):
+    pool = alkit.ImagePool(folders / "images", size=16, grayscale=True)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("a", "b"))
+    experiment.ask(2)
+    with pytest.raises(QueryError, match=r"no model in .*r\.db yet.*alkit fit"):
+        trained_model(tmp_path / "r.db")
+    with pytest.raises(StoreError, match="no record at"):
+        trained_model(tmp_path / "other.db")
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_learner_that_cannot_be_written_down_has_to_be_passed(tmp_path):
+    learner = alkit.SegmentationLearner(lambda in_channels, classes: alkit.UNet(in_channels, classes, (2, 4)), (1, 1))
+    store = made(tmp_path, learner, rounds=0)
+    with pytest.raises(ConfigurationError, match="does not say enough to build its learner"):
+        trained_model(store)
+    assert trained_model(store, learner=learner).predictor.classes == 2
+
+
+def test_a_record_of_arrays_does_not_say_how_files_are_read(tmp_path, new, world):
+    experiment = world.experiment(tmp_path / "r.db", learner=alkit.SegmentationLearner(epochs=(1, 1)))
+    experiment.run(world.oracle, start=2, batch=1, rounds=0)
+    model = trained_model(tmp_path / "r.db")
+    assert model.reading is None
+    with pytest.raises(ConfigurationError, match="its pool was no folder"):
+        predict_folder(model, new, tmp_path / "out")
+
+
+def test_the_device_of_a_learner_inside_an_ensemble_can_be_chosen_and_that_of_an_estimator_cannot(tmp_path):
+    from alkit.trained.model import _on
+
+    learner = alkit.Ensemble(alkit.SegmentationLearner(), members=2)
+    assert _on(learner, "cpu").learner.device == "cpu"
+    assert _on(learner, "auto") is learner
+    with pytest.raises(ConfigurationError, match="EstimatorLearner knows of no device"):
+        _on(alkit.EstimatorLearner(LogisticRegression()), "cuda")
+
+
+def test_the_prelabels_of_an_experiment_are_these_masks(tmp_path):
+    store = made(tmp_path)
+    experiment = alkit.Experiment.open(store)
+    ids = experiment.ask(2)
+    wanted = {one.id: one.mask for one in predicted(trained_model(store), tmp_path / "pool", refuse)}
+    prelabels = experiment.prelabels()
+    assert set(prelabels) == set(ids)
+    assert all(np.array_equal(prelabels[id], wanted[id]) for id in ids)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alkit import LabelSpec, Predictions, Selection
+from alkit.errors import ConfigurationError, LabelError, SelectionError
+
+SPEC = LabelSpec(("skin", "lesion"), ignore=255)
+
+
+def check(mask, sizes=((2, 3),)):
+    return SPEC.check(mask, id="a", sizes=sizes)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.uint16])
+def test_integers_and_booleans_are_taken_and_come_out_as_uint8(dtype):
+    mask = np.array([[0, 1, 0], [1, 1, 0]], dtype)
+    checked = check(mask)
+    assert checked.dtype == np.uint8
+    assert (checked == mask).all()
+    assert not checked.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros((2, 3), float), "wrong type"),
+        (np.zeros((2, 3, 3), int), "not a label map"),
+        (np.zeros((3, 2), int), "another size"),
+        (np.full((2, 3), 2), r"\[2\]"),
+        (np.full((2, 3), -1), r"\[-1\]"),
+        (np.full((2, 3), 256), r"\[256\]"),
+    ],
+)
+def test_a_mask_that_breaks_the_spec_is_refused_with_the_reason(mask, words):
+    with pytest.raises(LabelError, match=words):
+        check(mask)
+
+
+def test_either_of_two_sizes_is_taken():
+    assert check(np.zeros((4, 6), int), sizes=[(4, 6), (2, 3)]).shape == (4, 6)
+
+
+def test_without_an_ignore_value_255_is_a_stranger():
+    with pytest.raises(LabelError, match="255"):
+        LabelSpec(("skin", "lesion")).check(np.full((1, 1), 255), id="a", sizes=[(1, 1)])
+
+
+@pytest.mark.parametrize("classes", [(), ("one",), ("a", "a"), "ab"])
+def test_classes_that_cannot_be_told_apart_are_refused(classes):
+    with pytest.raises(ConfigurationError):
+        LabelSpec(classes)
+
+
+@pytest.mark.parametrize("ignore", [0, 1, 256, -1])
+def test_an_ignore_value_among_the_classes_or_out_of_a_byte_is_refused(ignore):
+    with pytest.raises(ConfigurationError, match="ignore"):
+        LabelSpec(("a", "b"), ignore)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_is_an_error_naming_the_image(score):
+    with pytest.raises(SelectionError, match="'b'"):
+        Selection(["a", "b"], scores=[1.0, score])
+
+
+def test_a_repeated_id_and_other_lengths_are_refused():
+    with pytest.raises(SelectionError, match="twice"):
+        Selection(["a", "b", "a"])
+    with pytest.raises(SelectionError, match="lengths"):
+        Selection(["a", "b"], scores=[1.0])
+
+
+@given(st.integers(2, 5), st.integers(0, 99))
+def test_predicted_masks_are_the_arg_max_with_ties_to_the_lower_class(classes, seed):
+    probabilities = np.random.default_rng(seed).integers(0, 3, (2, classes, 3, 4)).astype(np.float32)
+    masks = Predictions(("a", "b"), probabilities).labels
+    for n, y, x in np.ndindex(masks.shape):
+        pixel = probabilities[n, :, y, x].tolist()
+        assert masks[n, y, x] == pixel.index(max(pixel))
