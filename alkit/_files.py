@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from reason
 
 
-def abandoned(folder: Path, older: float = 3600.0) -> list[Path]:
+def abandoned_files(folder: Path, older: float = 3600.0) -> list[Path]:
     """Return what :func:`write_atomically` left half-written where it was killed: untouched for `older` seconds."""
     found = []
     for path in folder.glob(".writing-*"):
@@ -50,7 +50,7 @@ def abandoned(folder: Path, older: float = 3600.0) -> list[Path]:
     return found
 
 
-def ensured(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """Make `folder` where it is missing, and return it; a :class:`StoreError` where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ Every use of chance names what it is for, such as ``("round", 3, "select")``. Th
 the seed and the name alone, never on what was drawn before: a run that is resumed, reordered or spread over
 processes draws the same numbers.
 
-What torch offers only through its global generators runs inside :func:`forked`, which leaves them as found.
+What torch offers only through its global generators runs inside :func:`seed_torch`, which leaves them as found.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Stream:
         object.__setattr__(self, "seed", operator.index(self.seed))
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Stream:
+    def from_rng(cls, rng: np.random.Generator) -> Stream:
         """Return a root whose seed is drawn from `rng`: one number is taken, whatever is built on it."""
         return cls(int(rng.integers(2**63)))
 
@@ -72,14 +72,14 @@ class Stream:
 
 
 @contextmanager
-def forked(stream: Stream) -> Iterator[None]:
+def seed_torch(stream: Stream) -> Iterator[None]:
     """Seed torch's global generators, CPU and GPU, from `stream` inside the block; afterwards they are as found.
 
     For what torch draws from nowhere else: the initial weights of a layer and the masks of dropout.
 
     >>> import torch
     >>> before = torch.random.get_rng_state()
-    >>> with forked(Stream(0).child("initial weights")):
+    >>> with seed_torch(Stream(0).child("initial weights")):
     ...     layer = torch.nn.Linear(2, 2)
     >>> bool((before == torch.random.get_rng_state()).all())
     True

@@ -36,8 +36,8 @@ from rows import append, commit, machine
 from scipy.stats import spearmanr
 from torch.nn import functional as F
 
-from alkit.networks import fresh
-from alkit.rng import Stream, forked
+from alkit.networks import make_network
+from alkit.rng import Stream, seed_torch
 
 PEERS = Path(__file__).parent / "peers"
 MODES = ("memory", "memory-loop", "stream", "stream-loop")
@@ -160,10 +160,10 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 def trained(size: int, steps: int) -> Network:
     """Return the network after some steps on images that are not in the pool, so that its scores tell them apart."""
-    network = fresh(Network, in_channels=3, classes=2, stream=Stream(0)).train()
+    network = make_network(Network, in_channels=3, classes=2, stream=Stream(0)).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     images = Lesions(8 * steps, size, seed=1)
-    with forked(Stream(0).child("dropout")):
+    with seed_torch(Stream(0).child("dropout")):
         for step in range(steps):
             shown, masks = zip(*(images[8 * step + i] for i in range(8)), strict=True)
             optimizer.zero_grad()

@@ -22,9 +22,9 @@ from rows import append, commit, machine
 
 import alkit
 from alkit.learners.segmentation import segmentation_loss
-from alkit.networks import fresh
+from alkit.networks import make_network
 from alkit.networks.training import adam, minibatches
-from alkit.rng import forked
+from alkit.rng import seed_torch
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))
 BATCH = 10
@@ -57,10 +57,10 @@ class Labels:
 def bare(network: partial[alkit.UNet], images: torch.Tensor, masks: torch.Tensor, epochs: int, batch: int) -> None:
     """Train as anybody would without a toolkit."""
     stream = alkit.rng.Stream(0)
-    model = fresh(network, in_channels=1, classes=2, stream=stream).to(memory_format=torch.channels_last).train()
+    model = make_network(network, in_channels=1, classes=2, stream=stream).to(memory_format=torch.channels_last).train()
     optimizer, loss = adam(model, 1e-4), segmentation_loss(SPEC)
     for epoch in range(epochs):
-        with forked(stream.child(epoch)):
+        with seed_torch(stream.child(epoch)):
             for rows in minibatches(len(images), batch, stream.child("order", epoch)):
                 optimizer.zero_grad(set_to_none=True)
                 inputs = images[rows].contiguous(memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ FORMER = {
     "alkit.draws:Deterministic": "alkit.samplers:Deterministic",
     "alkit.draws:Dropout": "alkit:Dropout",
     "alkit.draws:Members": "alkit.samplers:Members",
-    "alkit.duplicates:originals": "alkit.features:originals",
+    "alkit.duplicates:originals": "alkit.features:find_duplicates",
     "alkit.errors:AlkitError": "alkit:AlkitError",
     "alkit.experiment:Experiment": "alkit:Experiment",
     "alkit.export:export_model": "alkit:export_model",

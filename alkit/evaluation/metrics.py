@@ -44,7 +44,7 @@ def dice(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], spec: L
     return scores.double().numpy()
 
 
-def summarise(scores: Iterable[npt.NDArray[np.float64]], spec: LabelSpec) -> dict[str, float]:
+def segmentation_metrics(scores: Iterable[npt.NDArray[np.float64]], spec: LabelSpec) -> dict[str, float]:
     """Reduce the batches of :func:`dice` to the figures of a round, each in [0, 1].
 
     ``dice`` is the mean over images of the mean over the foreground classes that the image's prediction or truth
@@ -53,7 +53,7 @@ def summarise(scores: Iterable[npt.NDArray[np.float64]], spec: LabelSpec) -> dic
     than one foreground class there is also ``dice/<class>``, over the images that show the class.
 
     >>> spec = LabelSpec(("skin", "lesion"))
-    >>> summarise([np.array([[0.5], [np.nan]])], spec)
+    >>> segmentation_metrics([np.array([[0.5], [np.nan]])], spec)
     {'dice': 0.75, 'iou': 0.6666666666666666}
     """
     table = np.concatenate(list(scores))
@@ -71,7 +71,9 @@ def summarise(scores: Iterable[npt.NDArray[np.float64]], spec: LabelSpec) -> dic
     return figures
 
 
-def classified(predicted: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], spec: LabelSpec) -> dict[str, float]:
+def classification_metrics(
+    predicted: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], spec: LabelSpec
+) -> dict[str, float]:
     """Return the figures of a round where each image has one class, each in [0, 1].
 
     Parameters
@@ -88,7 +90,7 @@ def classified(predicted: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], s
     Examples
     --------
     >>> spec = LabelSpec(("cat", "dog", "fox"), per="image")
-    >>> classified(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 2]), spec)
+    >>> classification_metrics(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 2]), spec)
     {'accuracy': 0.75, 'balanced_accuracy': 0.5, 'f1': 0.33..., 'recall/cat': 1.0, 'recall/fox': 0.0}
     """
     from sklearn.metrics import accuracy_score, f1_score, recall_score  # half a second, not for those who have masks

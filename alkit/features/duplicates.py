@@ -14,7 +14,7 @@ AGAINST = 4096
 """With how many others at once: a table of products holds 16 MiB."""
 
 
-def originals(
+def find_duplicates(
     features: npt.NDArray[np.float32],
     ids: Sequence[str],
     labelled: Sequence[str],
@@ -50,7 +50,7 @@ def originals(
     Examples
     --------
     >>> rows = np.array([[0, 9], [0, 9], [9, 0], [0.1, 8]], np.float32)
-    >>> originals(rows, ["a", "b", "c", "d"], labelled=["b"], candidates=["a", "c", "d"], similarity=0.95)
+    >>> find_duplicates(rows, ["a", "b", "c", "d"], labelled=["b"], candidates=["a", "c", "d"], similarity=0.95)
     {'a': 'b', 'd': 'b'}
     """
     place = {id: row for row, id in enumerate(ids)}
@@ -58,7 +58,7 @@ def originals(
     waiting = sorted(candidates)
     first: dict[bytes, str] = {}
     same = {id: first.setdefault((features[place[id]] + 0).tobytes(), id) for id in known + waiting}  # + 0: no -0.0
-    rows = directions(features)
+    rows = unit_vectors(features)
     away = np.any(rows, axis=1, keepdims=True)[:, 0]
     near = _near(
         rows,
@@ -75,7 +75,7 @@ def originals(
     return found
 
 
-def directions(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def unit_vectors(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the rows as unit vectors from their mean, ``(N, d)``; a row at the mean itself stays 0."""
     centred = np.empty(features.shape, np.float32)
     np.subtract(features, features.mean(axis=0, dtype=np.float64), out=centred, casting="same_kind")

@@ -30,15 +30,15 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit._files import cache_folder, ensured, write_atomically
+from alkit._files import cache_folder, make_folder, write_atomically
 from alkit.configuration.addresses import former
 from alkit.configuration.forms import opaque_parts, runtime, written
 from alkit.errors import ConfigurationError
 from alkit.features.deformation import Deformation
-from alkit.networks.factory import NetworkFactory, fresh
+from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Example, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.networks.unet import UNet
-from alkit.networks.weights import deepest
+from alkit.networks.weights import deepest_map
 from alkit.pools.base import digest
 from alkit.protocols import Pool
 from alkit.rng import Stream
@@ -65,7 +65,7 @@ class FittedReconstruction:
         """
         device = next(self.network.parameters()).device
         with evaluating(self.network) as network:
-            maps = deepest(network, torch.from_numpy(images).to(device))
+            maps = deepest_map(network, torch.from_numpy(images).to(device))
             return cast(
                 "npt.NDArray[np.float32]",
                 F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1).cpu().numpy(),
@@ -135,11 +135,11 @@ class Reconstruction:
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, or bring the weights from the cache where that was done before."""
-        stream = Stream.drawn(rng)
-        folder = ensured(cache_folder(self.cache) / "pretext")
+        stream = Stream.from_rng(rng)
+        folder = make_folder(cache_folder(self.cache) / "pretext")
         finished = folder / f"{self._key(pool, stream)}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
-        network = fresh(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
+        network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         network.to(
             memory_format=torch.channels_last
         )  # before the weights, so that cached ones compute bit for bit alike

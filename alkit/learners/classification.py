@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError
-from alkit.learners.network import NetworkPredictor, carried_on, check_recipe, first_model, loaded, train
+from alkit.learners.network import NetworkPredictor, check_recipe, copy_previous, first_model, load_predictor, train
 from alkit.networks.factory import NetworkFactory
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
@@ -81,14 +81,14 @@ class ClassificationLearner:
             raise ConfigurationError(
                 "a classification learner needs one class per image", got="masks", hint="SegmentationLearner for masks"
             )
-        stream = Stream.drawn(rng)
-        if (model := carried_on(self, previous)) is not None:
+        stream = Stream.from_rng(rng)
+        if (model := copy_previous(self, previous)) is not None:
             return train(self, model, self.epochs[1], labelled, cross_entropy, stream, report)
         return train(self, first_model(self, labelled, stream), self.epochs[0], labelled, cross_entropy, stream, report)
 
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` gave these bytes, on this learner's device."""
-        return loaded(self, dumped)
+        return load_predictor(self, dumped)
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from alkit.protocols import Labelled, Learner, Predictor
 from alkit.rng import Stream
 from alkit.scores.moments import posterior_of
 from alkit.values.label_spec import Images
-from alkit.values.predictions import averaged
+from alkit.values.predictions import mean_probabilities
 from alkit.values.progress import Progress, Report, quiet
 
 
@@ -35,7 +35,7 @@ class EnsemblePredictor:
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the mean of the members' probabilities."""
-        return averaged(member.probabilities(images) for member in self.members)
+        return mean_probabilities(member.probabilities(images) for member in self.members)
 
     def posterior(self, images: Images) -> EnsemblePosterior:
         """Return the prediction of the members and their mean."""
@@ -117,7 +117,7 @@ class Ensemble:
     ) -> EnsemblePredictor:
         """Train each member on all labels so far."""
         earlier = self._members_of(previous)
-        root = Stream.drawn(copy.deepcopy(rng))
+        root = Stream.from_rng(copy.deepcopy(rng))
         members = []
         for number in range(self.members):
             chance = rng if number == 0 else root.child("member", number).numpy()

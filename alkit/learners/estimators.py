@@ -131,7 +131,7 @@ class EstimatorLearner:
             np.concatenate([_rows_of(labelled.images(some), self.rows) for some in parts]),
             np.concatenate([labelled.labels(some) for some in parts]),
             len(labelled.spec.classes),
-            Stream.drawn(rng).seed,
+            Stream.from_rng(rng).seed,
         )
         if len(present := lesson.present) == 1:
             _log.warning(

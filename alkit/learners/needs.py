@@ -33,12 +33,12 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
     single: Any = getattr(learner, "learner", learner)  # inside an ensemble
     if not {"dropout", "heads"}.intersection(needs) or not callable(getattr(single, "network", None)):
         return
-    from alkit.networks.factory import fresh
+    from alkit.networks.factory import make_network
     from alkit.networks.posterior import dropout_layers
     from alkit.rng import Stream
 
     channels = pool.read(list(pool.ids)[:1]).shape[1]
-    network = fresh(single.network, in_channels=channels, classes=2, stream=Stream(0))
+    network = make_network(single.network, in_channels=channels, classes=2, stream=Stream(0))
     if "dropout" in needs:
         dropout_layers(network)
     if "heads" in needs and len(getattr(network, "head_weights", ())) < 2:

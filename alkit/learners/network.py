@@ -16,7 +16,7 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
-from alkit.networks.factory import NetworkFactory, fresh
+from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.posterior import CutNetwork, NetworkPosterior
 from alkit.networks.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.protocols import Labelled, Predictor
@@ -128,11 +128,11 @@ def check_recipe(recipe: Recipe) -> None:
 def first_model(recipe: Recipe, labelled: Labelled, stream: Stream) -> NetworkPredictor:
     """Return a fresh model whose weights depend on `stream` alone."""
     in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
-    network = fresh(recipe.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
+    network = make_network(recipe.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
     return NetworkPredictor(network, in_channels, classes)
 
 
-def carried_on(recipe: Recipe, previous: Predictor | None) -> NetworkPredictor | None:
+def copy_previous(recipe: Recipe, previous: Predictor | None) -> NetworkPredictor | None:
     """Return a copy of the last round's model to go on with; None where a round starts anew."""
     if previous is None or not recipe.carry_on:
         return None
@@ -166,12 +166,12 @@ def train(
     return model
 
 
-def loaded(recipe: Recipe, dumped: bytes) -> NetworkPredictor:
+def load_predictor(recipe: Recipe, dumped: bytes) -> NetworkPredictor:
     """Return the predictor whose ``dumps`` gave these bytes, on the recipe's device."""
     length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
     in_channels, classes = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
     # The weights drawn here are overwritten by the next line.
-    network = fresh(recipe.network, in_channels=in_channels, classes=classes, stream=Stream(0))
+    network = make_network(recipe.network, in_channels=in_channels, classes=classes, stream=Stream(0))
     network.load_state_dict(safetensors.load(dumped))
     network.to(memory_format=torch.channels_last).to(fabric_for(recipe.device, recipe.precision).device)
     return NetworkPredictor(network, in_channels, classes)

@@ -18,10 +18,10 @@ from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError
 from alkit.learners.network import (
     NetworkPredictor,
-    carried_on,
     check_recipe,
+    copy_previous,
     first_model,
-    loaded,
+    load_predictor,
     train,
 )
 from alkit.networks.factory import NetworkFactory
@@ -119,8 +119,8 @@ class SegmentationLearner:
             raise ConfigurationError(
                 "a segmentation learner needs masks", got="one class per image", hint="ClassificationLearner"
             )
-        stream, loss = Stream.drawn(rng), segmentation_loss(labelled.spec)
-        if (model := carried_on(self, previous)) is not None:
+        stream, loss = Stream.from_rng(rng), segmentation_loss(labelled.spec)
+        if (model := copy_previous(self, previous)) is not None:
             return train(self, model, self.epochs[1], labelled, loss, stream, report)
         model = first_model(self, labelled, stream)
         if self.warm_start is not None:
@@ -129,7 +129,7 @@ class SegmentationLearner:
 
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` gave these bytes, on this learner's device."""
-        return loaded(self, dumped)
+        return load_predictor(self, dumped)
 
 
 def segmentation_loss(spec: LabelSpec) -> Loss:

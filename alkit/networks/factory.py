@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from alkit.errors import ConfigurationError
-from alkit.rng import Stream, forked
+from alkit.rng import Stream, seed_torch
 
 
 class NetworkFactory(Protocol):
@@ -25,9 +25,9 @@ def dropout_layer(probability: float) -> nn.Dropout:
     return nn.Dropout(probability)
 
 
-def fresh(factory: NetworkFactory, *, in_channels: int, classes: int, stream: Stream) -> nn.Module:
+def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, stream: Stream) -> nn.Module:
     """Make a network whose initial weights depend on `stream` alone."""
-    with forked(stream):
+    with seed_torch(stream):
         network = factory(in_channels=in_channels, classes=classes)
     if not isinstance(network, nn.Module):
         raise ConfigurationError(

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
-from alkit.rng import Stream, forked
+from alkit.rng import Stream, seed_torch
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 """Lightning Fabric's names of full and of mixed precision."""
@@ -68,7 +68,7 @@ def train_epoch(
     """
     network.train()
     total, steps = torch.zeros((), device=fabric.device), 0
-    with forked(stream):
+    with seed_torch(stream):
         for inputs, target in examples:
             optimizer.zero_grad(set_to_none=True)
             value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))

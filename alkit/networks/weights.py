@@ -10,7 +10,7 @@ from alkit.errors import ConfigurationError
 from alkit.networks.heads import output_layers
 
 
-def deepest(network: nn.Module, images: Tensor) -> Tensor:
+def deepest_map(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last feature map of the network's encoder, ``(n, c, h', w')``.
 
     Asks a method ``encode`` that returns the maps, the deepest last (:class:`UNet`), or else a submodule ``encoder``

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alkit._files import ensured
+from alkit._files import make_folder
 from alkit.errors import AlkitError, StoreError
 from alkit.record.store import SCHEMA, TABLES, Store, insert, sealed
 
@@ -136,7 +136,7 @@ def _leave_out(tables: Mapping[str, Rows], old: Path, new: Path) -> Iterator[str
         except OSError:
             return False
         if whole:
-            shutil.copyfile(old / name, ensured(new) / name)
+            shutil.copyfile(old / name, make_folder(new) / name)
         return whole
 
     for name, rows in (("answers", tables["answers"]), ("pseudo_labels", tables["pseudo_labels"])):

@@ -26,7 +26,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from alkit._files import abandoned, ensured, write_atomically
+from alkit._files import abandoned_files, make_folder, write_atomically
 from alkit.configuration.addresses import present
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record.states import Asked, Recorded, Standing, standings
@@ -158,7 +158,7 @@ class Store:
             raise StoreError(
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
             )
-        ensured(self.path.parent)
+        make_folder(self.path.parent)
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._engine = _engine(self.path, wait)
         # Making a record needs the lock; looking at one, while another process trains, must not wait for it.
@@ -468,7 +468,7 @@ class Store:
 
     def _back_up(self) -> None:
         """Copy the database as it is now, whole or not at all; the two latest copies are kept."""
-        ensured(self.backups)
+        make_folder(self.backups)
         copy = self.backups / f".writing-{os.getpid()}-{threading.get_ident()}"
         try:
             copy.unlink(missing_ok=True)  # of a killed process that had the same number, as happens in containers
@@ -551,7 +551,7 @@ class Store:
 
 def _sweep(folder: Path, old: Iterable[Path]) -> None:
     """Remove files, and what killed processes left half-written."""
-    for file in [*old, *abandoned(folder)]:
+    for file in [*old, *abandoned_files(folder)]:
         file.unlink(missing_ok=True)
 
 

@@ -163,7 +163,7 @@ def moments_of(score: Score) -> tuple[str, ...]:
     return names
 
 
-NAMED: dict[str, Score] = {
+SCORES: dict[str, Score] = {
     "entropy": entropy,
     "least-confidence": least_confidence,
     "margin": margin,
@@ -176,7 +176,7 @@ NAMED: dict[str, Score] = {
 """The scores above by the name a command line or a file gives them."""
 
 
-def named(score: str | Score) -> Score:
+def score_function(score: str | Score) -> Score:
     """Return the score of this name; a function is its own, if it is a score.
 
     Raises
@@ -188,36 +188,36 @@ def named(score: str | Score) -> Score:
 
     Examples
     --------
-    >>> named("bald") is bald
+    >>> score_function("bald") is bald
     True
     """
     if isinstance(score, str):
-        if score not in NAMED:
-            raise UnknownNameError(f"there is no score {score!r}", hint=nearest(score, NAMED))
-        return NAMED[score]
+        if score not in SCORES:
+            raise UnknownNameError(f"there is no score {score!r}", hint=nearest(score, SCORES))
+        return SCORES[score]
     if not callable(score):
         raise ConfigurationError(
-            "this is no score", got=repr(score), expected=f"a function, or one of {', '.join(NAMED)}"
+            "this is no score", got=repr(score), expected=f"a function, or one of {', '.join(SCORES)}"
         )
     moments_of(score)
     return score
 
 
-def kept(score: str | Score) -> str | Score:
+def name_or_function(score: str | Score) -> str | Score:
     """Return the name of a score that has one, and any other as it is: what a strategy keeps of it.
 
     Raises
     ------
     UnknownNameError, ConfigurationError
-        As :func:`named`.
+        As :func:`score_function`.
 
     Examples
     --------
-    >>> kept(bald), kept("bald")
+    >>> name_or_function(bald), name_or_function("bald")
     ('bald', 'bald')
     """
-    function = named(score)
-    return next((name for name, known in NAMED.items() if known is function), function)
+    function = score_function(score)
+    return next((name for name, known in SCORES.items() if known is function), function)
 
 
 def check_draws(score: str | Score, draws: int) -> None:
@@ -235,7 +235,7 @@ def check_draws(score: str | Score, draws: int) -> None:
     Traceback (most recent call last):
     alkit.errors.ConfigurationError: bald is about what several draws disagree on: got 1 draw. Try: alkit.Dropout(20).
     """
-    function = named(score)
+    function = score_function(score)
     if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
         name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.features.duplicates import originals
+from alkit.features.duplicates import find_duplicates
 from alkit.protocols import FeatureExtractor, Strategy, View
 from alkit.values.selection import Selection
 
@@ -104,4 +104,4 @@ class DuplicatesLast:
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise SelectionError(f"the features of {view.ids[int(np.argmin(finite))]!r} are not finite")
-        return originals(features, view.ids, view.labelled, view.candidates, self.similarity)
+        return find_duplicates(features, view.ids, view.labelled, view.candidates, self.similarity)

@@ -53,9 +53,9 @@ class Uncertainty:
     reduction: str | Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores.functions import check_draws, kept
+        from alkit.scores.functions import check_draws, name_or_function
 
-        object.__setattr__(self, "score", kept(self.score))
+        object.__setattr__(self, "score", name_or_function(self.score))
         if isinstance(self.sampler, type) or not callable(getattr(self.sampler, "sample", None)):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
         if isinstance(self.sampler, Deterministic | Dropout):
@@ -77,17 +77,17 @@ class Uncertainty:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the sampler and the score rely on."""
-        from alkit.scores.functions import moments_of, named
+        from alkit.scores.functions import moments_of, score_function
 
-        moments = moments_of(named(self.score))
+        moments = moments_of(score_function(self.score))
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
         return (*(needs_of(self.sampler) if drawn else ()), *(["heads"] if "heads" in moments else []))
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate."""
-        from alkit.scores.functions import named
+        from alkit.scores.functions import score_function
 
-        return view.scores(named(self.score), self.sampler, _reduction(self.reduction))
+        return view.scores(score_function(self.score), self.sampler, _reduction(self.reduction))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` highest; equal scores go by id."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 import alkit
-from alkit._files import ensured, write_atomically
+from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.protocols import Predictor
@@ -240,7 +240,7 @@ def export_model(
     )
     contents["card.json"] = (json.dumps(told, indent=2, allow_nan=False) + "\n").encode()
     contents["CARD.md"] = card_text(told).encode()
-    ensured(folder)
+    make_folder(folder)
     for name in names:
         write_atomically(folder / name, contents[name])
     return tuple(folder / name for name in names)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._files import ensured, write_atomically
+from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError, ImageError
 from alkit.labels.masks import mask_png
 from alkit.labels.resizing import masks_at_original_size
@@ -208,7 +208,7 @@ def predict_folder(
             got=", ".join(map(str, there[:3])),
             hint="another folder, or overwrite them on purpose",
         )
-    ensured(target)
+    make_folder(target)
     done: list[str] = []
     reasons: dict[str, str] = {}
     rows: list[tuple[str, str, str]] = []

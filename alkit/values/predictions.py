@@ -21,16 +21,16 @@ class Predictions:
     @property
     def labels(self) -> Label:
         """The most probable classes: masks ``(n, h, w)``, uint8, or ids ``(n,)``, int64; ties go to the lower id."""
-        return most_probable(self.probabilities)
+        return most_probable_labels(self.probabilities)
 
 
-def most_probable(probabilities: npt.NDArray[np.float32]) -> Label:
+def most_probable_labels(probabilities: npt.NDArray[np.float32]) -> Label:
     """Return the labels that class probabilities come to: see :attr:`Predictions.labels`."""
     labels: Label = probabilities.argmax(axis=1).astype(np.uint8 if probabilities.ndim > 2 else np.int64)
     return labels
 
 
-def averaged(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def mean_probabilities(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """Return the mean of several models' probabilities of the same images; they are added up as they come."""
     total: npt.NDArray[np.float32] = np.zeros((), np.float32)
     count = 0

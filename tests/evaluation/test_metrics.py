@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from alkit import LabelSpec
-from alkit.evaluation.metrics import classified, dice, summarise
+from alkit.evaluation.metrics import classification_metrics, dice, segmentation_metrics
 
 
 def slow_dice(predicted, truth, spec):
@@ -31,7 +31,7 @@ def test_dice_equals_counting_pixels(data, classes, ignoring):
     truth = data.draw(nps.arrays(np.uint8, shape, elements=st.sampled_from(values)))
     expected = slow_dice(predicted, truth, spec)
     np.testing.assert_allclose(dice(predicted, truth, spec), expected, rtol=1e-6)
-    figures = summarise([dice(predicted[:1], truth[:1], spec), dice(predicted[1:], truth[1:], spec)], spec)
+    figures = segmentation_metrics([dice(predicted[:1], truth[:1], spec), dice(predicted[1:], truth[1:], spec)], spec)
     means = [np.nanmean(row) if not np.isnan(row).all() else 1.0 for row in expected]
     assert figures["dice"] == pytest.approx(np.mean(means), rel=1e-6)
 
@@ -42,9 +42,9 @@ def masks(*rows):
 
 def test_the_edges_of_the_paper_reading():
     spec = LabelSpec(("skin", "lesion"))
-    both_empty = summarise([dice(masks([0, 0]), masks([0, 0]), spec)], spec)
-    missed = summarise([dice(masks([0, 0]), masks([0, 1]), spec)], spec)
-    invented = summarise([dice(masks([0, 1]), masks([0, 0]), spec)], spec)
+    both_empty = segmentation_metrics([dice(masks([0, 0]), masks([0, 0]), spec)], spec)
+    missed = segmentation_metrics([dice(masks([0, 0]), masks([0, 1]), spec)], spec)
+    invented = segmentation_metrics([dice(masks([0, 1]), masks([0, 0]), spec)], spec)
     assert both_empty == {"dice": 1, "iou": 1}
     assert missed == invented == {"dice": 0, "iou": 0}
 
@@ -52,18 +52,18 @@ def test_the_edges_of_the_paper_reading():
 def test_the_mean_is_over_images_and_not_over_pixels():
     spec = LabelSpec(("skin", "lesion"))
     scores = dice(masks([1, 1, 1, 1], [1, 0, 0, 0]), masks([1, 1, 1, 1], [0, 1, 0, 0]), spec)
-    assert summarise([scores], spec)["dice"] == 0.5
+    assert segmentation_metrics([scores], spec)["dice"] == 0.5
 
 
 def test_iou_is_that_of_the_same_masks():
     spec = LabelSpec(("skin", "lesion"))
-    figures = summarise([dice(masks([1, 1, 0, 0]), masks([0, 1, 1, 0]), spec)], spec)
+    figures = segmentation_metrics([dice(masks([1, 1, 0, 0]), masks([0, 1, 1, 0]), spec)], spec)
     assert figures == {"dice": 0.5, "iou": pytest.approx(1 / 3)}
 
 
 def test_a_class_no_image_shows_has_no_figure_of_its_own():
     spec = LabelSpec(("skin", "lesion", "hair"))
-    figures = summarise([dice(masks([0, 1]), masks([0, 1]), spec)], spec)
+    figures = segmentation_metrics([dice(masks([0, 1]), masks([0, 1]), spec)], spec)
     assert figures == {"dice": 1, "iou": 1, "dice/lesion": 1}
 
 
@@ -92,14 +92,14 @@ def test_figures_of_classes_equal_counting_images(data, classes, n):
     predicted, truth = (
         data.draw(nps.arrays(np.int64, n, elements=st.integers(0, classes - 1))) for _ in ("predicted", "truth")
     )
-    figures = classified(predicted, truth, spec)
+    figures = classification_metrics(predicted, truth, spec)
     assert figures == pytest.approx(slow_figures(predicted.tolist(), truth.tolist(), spec))
     assert all(0 <= figure <= 1 for figure in figures.values())
 
 
 def test_a_rare_class_that_is_missed_shows_in_all_figures_but_accuracy():
     spec = LabelSpec(("common", "rare", "absent"), per="image")
-    figures = classified(np.zeros(100, np.int64), np.r_[np.zeros(99, np.int64), 1], spec)
+    figures = classification_metrics(np.zeros(100, np.int64), np.r_[np.zeros(99, np.int64), 1], spec)
     assert figures == pytest.approx(
         {"accuracy": 0.99, "balanced_accuracy": 0.5, "f1": 99 / 199, "recall/common": 1, "recall/rare": 0}
     )

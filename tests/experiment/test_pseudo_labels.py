@@ -8,7 +8,7 @@ from parts import MeanLearner
 
 import alkit
 from alkit.labels.masks import decode_mask
-from alkit.values.predictions import most_probable
+from alkit.values.predictions import most_probable_labels
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def test_a_pseudo_label_is_the_last_rounds_prediction_of_that_very_image(world, 
     _, learner, _ = run(world, tmp_path / "r.db")
     first = learner.loads(repr(float(np.mean([world.pool.read([id]).mean() for id in learner.seen[0][0]]))).encode())
     seen, pseudo, labels = learner.seen[1]
-    masks = {id: most_probable(first.probabilities(world.pool.read([id])))[0] for id in pseudo}
+    masks = {id: most_probable_labels(first.probabilities(world.pool.read([id])))[0] for id in pseudo}
     assert len({mask.tobytes() for mask in masks.values()}) == 3  # so that a mix-up would show
     for id, label in zip(seen, labels, strict=True):
         np.testing.assert_array_equal(label, masks[id] if id in masks else world.masks[id])

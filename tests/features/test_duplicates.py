@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alkit.features import duplicates, originals
+from alkit.features import duplicates, find_duplicates
 
 
 def plainly(features, ids, labelled, candidates, similarity):
@@ -50,7 +50,7 @@ def test_it_is_what_going_through_them_one_by_one_gives(n, d, labelled, block, a
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "BLOCK", block)
         patch.setattr(duplicates, "AGAINST", against)
-        found = originals(features, ids, first, rest, similarity)
+        found = find_duplicates(features, ids, first, rest, similarity)
     expected = plainly(features, ids, first, rest, similarity)
     assert found.keys() == expected.keys()
     if d > 1:  # in one dimension every cosine is 1 or -1, and which of equals is the nearest is rounding's
@@ -59,12 +59,12 @@ def test_it_is_what_going_through_them_one_by_one_gives(n, d, labelled, block, a
 
 def test_identical_images_are_duplicates_whatever_the_cosine():
     rows = np.array([[3, 1], [3, 1], [0, 7], [0, 7], [0, -9]], np.float32)
-    assert originals(rows, list("abcde"), [], list("abcde"), similarity=1.0) == {"b": "a", "d": "c"}
+    assert find_duplicates(rows, list("abcde"), [], list("abcde"), similarity=1.0) == {"b": "a", "d": "c"}
     alone = np.ones((3, 4), np.float32)  # all at the mean: without direction, and yet one image three times
-    assert originals(alone, list("abc"), ["c"], ["a", "b"], similarity=0.5) == {"a": "c", "b": "c"}
-    assert originals(np.array([[0.0], [-0.0]], np.float32), ["a", "b"], [], ["a", "b"], 0.9) == {"b": "a"}
+    assert find_duplicates(alone, list("abc"), ["c"], ["a", "b"], similarity=0.5) == {"a": "c", "b": "c"}
+    assert find_duplicates(np.array([[0.0], [-0.0]], np.float32), ["a", "b"], [], ["a", "b"], 0.9) == {"b": "a"}
 
 
 def test_a_labelled_image_that_the_pool_does_not_hold_is_left_out():
     rows = np.array([[1, 0], [0, 1]], np.float32)
-    assert originals(rows, ["a", "b"], ["gone"], ["a", "b"], 0.9) == {}
+    assert find_duplicates(rows, ["a", "b"], ["gone"], ["a", "b"], 0.9) == {}

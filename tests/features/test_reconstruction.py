@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import alkit
-from alkit.networks.weights import deepest
+from alkit.networks.weights import deepest_map
 from alkit.values import quiet
 
 
@@ -115,7 +115,7 @@ def test_features_are_the_averaged_deepest_map_in_evaluation_mode(task, pool, po
     features = fitted.features(images)
     assert features.shape == (5, 8 * pooling**2)
     with torch.inference_mode():
-        maps = deepest(fitted.network.eval(), torch.from_numpy(images)).numpy()
+        maps = deepest_map(fitted.network.eval(), torch.from_numpy(images)).numpy()
     half = maps.shape[-1] // pooling
     cells = [maps[:, :, y * half : (y + 1) * half, x * half : (x + 1) * half].mean((2, 3))
              for y in range(pooling) for x in range(pooling)]  # fmt: skip
@@ -271,13 +271,13 @@ def test_models_of_smp_can_be_pretrained_and_warm_start_a_learner(task):
 
     import segmentation_models_pytorch as smp
 
-    from alkit.networks import fresh
+    from alkit.networks import make_network
     from alkit.networks.weights import warm_start
 
     factory = partial(smp.Unet, "resnet18", encoder_weights=None)
     images = np.random.default_rng(0).random((8, 1, 32, 32), np.float32)
     fitted = fit(replace(task, network=factory, epochs=1), alkit.ArrayPool(images))
     assert fitted.features(images).shape == (8, 512 * 4)
-    network = fresh(factory, in_channels=1, classes=2, stream=alkit.rng.Stream(0))
+    network = make_network(factory, in_channels=1, classes=2, stream=alkit.rng.Stream(0))
     warm_start(network, fitted.network)
     assert network.encoder.conv1.weight.equal(fitted.network.encoder.conv1.weight)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import alkit
-from alkit.learners.network import NetworkPredictor, carried_on
+from alkit.learners.network import NetworkPredictor, copy_previous
 from alkit.networks import posterior
 from alkit.networks.posterior import CutNetwork, NetworkPosterior
 from alkit.rng import Stream
@@ -197,7 +197,7 @@ def test_a_model_that_was_carried_on_draws_with_its_own_weights(network, images)
     first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
     first.posterior(images.numpy()).prediction()
     recipe = SimpleNamespace(carry_on=True)
-    second = carried_on(recipe, first)
+    second = copy_previous(recipe, first)
     with torch.no_grad():
         for value in second.network.parameters():
             value += 0.1

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 import alkit
 from alkit.configuration import built, written
-from alkit.networks import SmpNetwork, fresh
+from alkit.networks import SmpNetwork, make_network
 from alkit.networks.heads import output_layers
 from alkit.networks.posterior import CutNetwork, NetworkPosterior, dropout_layers
 from alkit.networks.smp import _divisor
-from alkit.networks.weights import deepest, warm_start
-from alkit.rng import Stream, forked
+from alkit.networks.weights import deepest_map, warm_start
+from alkit.rng import Stream, seed_torch
 
 HEADS = {4: 0.3, 2: 0.1}
 
@@ -37,7 +37,7 @@ MODELS = {
 
 def made(factory, heads=None, seed=0, classes=2, dropout=0.5):
     wrapped = partial(SmpNetwork, factory, dropout=dropout, heads=heads)
-    return fresh(wrapped, in_channels=1, classes=classes, stream=Stream(seed))
+    return make_network(wrapped, in_channels=1, classes=classes, stream=Stream(seed))
 
 
 def images(*shape):
@@ -46,7 +46,7 @@ def images(*shape):
 
 def draw_statistics(network):
     """Give batch normalisation other averages than the first ones, so that no layer acts as the identity."""
-    with forked(Stream(9)), torch.no_grad():
+    with seed_torch(Stream(9)), torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
@@ -193,11 +193,11 @@ def half_frozen(*, in_channels, classes):
 
 
 def test_finding_the_maps_leaves_weights_averages_modes_and_generators_as_found():
-    with forked(Stream(0)):
+    with seed_torch(Stream(0)):
         plain = half_frozen(in_channels=1, classes=2)
         head = nn.Conv2d(8, 2, 1)
         expected = torch.random.get_rng_state()
-    with forked(Stream(0)):
+    with seed_torch(Stream(0)):
         network = SmpNetwork(half_frozen, in_channels=1, classes=2, heads={2: 0.1})
         assert torch.random.get_rng_state().equal(expected)
     assert network.heads["2"].weight.equal(head.weight)
@@ -223,7 +223,7 @@ def test_asking_for_all_outputs_leaves_no_hook_behind_even_where_it_fails():
 
 @pytest.mark.parametrize("name", ["UnetPlusPlus", "Linknet"])
 def test_the_initial_weights_are_those_of_the_model_with_and_without_heads(name):
-    plain = fresh(MODELS[name], in_channels=1, classes=2, stream=Stream(4)).state_dict()
+    plain = make_network(MODELS[name], in_channels=1, classes=2, stream=Stream(4)).state_dict()
     for heads in (None, HEADS):
         network = made(MODELS[name], heads, seed=4)
         assert all(value.equal(plain[key]) for key, value in network.model.state_dict().items())
@@ -240,9 +240,9 @@ def test_dropout_acts_on_the_deepest_map_alone():
     assert all(a.equal(b) for a, b in zip(maps, network.encode(batch), strict=True))
     seen = []
     network.model.decoder.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0]))
-    with forked(Stream(1)):
+    with seed_torch(Stream(1)):
         network.decode(maps)
-    with forked(Stream(1)):
+    with seed_torch(Stream(1)):
         dropped = F.dropout(maps[-1], 0.3, training=True)
     assert all(a is b for a, b in zip(seen[0][:-1], maps[:-1], strict=True))
     assert seen[0][-1].equal(dropped)
@@ -339,7 +339,7 @@ def test_a_dropout_that_is_no_probability_is_refused(dropout):
 
 def test_the_features_are_the_deepest_map():
     network, batch = made(UNET, HEADS).eval(), images(2, 1, 64, 96)
-    assert deepest(network, batch).equal(network.model.encoder(batch)[-1])
+    assert deepest_map(network, batch).equal(network.model.encoder(batch)[-1])
 
 
 @pytest.mark.parametrize(("there", "here"), [(None, HEADS), (HEADS, None), (HEADS, HEADS)])
@@ -361,7 +361,7 @@ def test_the_declaration_of_a_network_can_be_written_and_built_again():
     assert (again.func, again.args[0].func, again.args[0].args) == (SmpNetwork, smp.Unet, ("mobilenet_v2",))
     assert again.args[0].keywords == UNET.keywords
     assert again.keywords == {"dropout": 0.25, "heads": {2: 0.1, 4: 0.3}}
-    one, other = (fresh(f, in_channels=1, classes=2, stream=Stream(2)) for f in (factory, again))
+    one, other = (make_network(f, in_channels=1, classes=2, stream=Stream(2)) for f in (factory, again))
     assert other.head_weights == (0.6, 0.1, 0.3)
     theirs = other.state_dict()
     assert all(value.equal(theirs[name]) for name, value in one.state_dict().items())

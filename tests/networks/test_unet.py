@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import alkit
-from alkit.networks import Heads, fresh
+from alkit.networks import Heads, make_network
 from alkit.networks.heads import output_layers
-from alkit.networks.weights import deepest, warm_start
-from alkit.rng import Stream, forked
+from alkit.networks.weights import deepest_map, warm_start
+from alkit.rng import Stream, seed_torch
 
 SMP = partial(smp.Unet, "resnet18", encoder_weights=None)
 SMALL = partial(alkit.UNet, widths=(2, 4, 8))
@@ -25,18 +25,18 @@ SUPERVISED = partial(DEEP, heads={4: 0.3, 2: 0.1})
 @pytest.mark.parametrize("factory", [alkit.UNet, SMALL, SMP])
 @pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 4)])
 def test_logits_have_the_size_of_the_image(factory, channels, classes):
-    network = fresh(factory, in_channels=channels, classes=classes, stream=Stream(0)).eval()
+    network = make_network(factory, in_channels=channels, classes=classes, stream=Stream(0)).eval()
     assert network(torch.rand(2, channels, 64, 96)).shape == (2, classes, 64, 96)
 
 
 def test_the_paper_feature_is_512_x_16_x_16():
     network = alkit.UNet(in_channels=1, classes=2).eval()
-    assert deepest(network, torch.rand(1, 1, 256, 256)).shape == (1, 512, 16, 16)
+    assert deepest_map(network, torch.rand(1, 1, 256, 256)).shape == (1, 512, 16, 16)
 
 
 def test_smp_models_give_their_deepest_map():
-    network = fresh(SMP, in_channels=1, classes=2, stream=Stream(0)).eval()
-    assert deepest(network, torch.rand(1, 1, 64, 64)).shape == (1, 512, 2, 2)
+    network = make_network(SMP, in_channels=1, classes=2, stream=Stream(0)).eval()
+    assert deepest_map(network, torch.rand(1, 1, 64, 64)).shape == (1, 512, 2, 2)
 
 
 def test_decoding_the_encoding_is_the_forward_pass():
@@ -46,7 +46,7 @@ def test_decoding_the_encoding_is_the_forward_pass():
 
 def test_dropout_acts_in_training_and_at_the_bottleneck_only():
     factory, generator = partial(alkit.UNet, widths=(4, 8, 16)), torch.Generator().manual_seed(0)
-    network = fresh(factory, in_channels=1, classes=2, stream=Stream(0))
+    network = make_network(factory, in_channels=1, classes=2, stream=Stream(0))
     images = torch.rand(4, 1, 16, 16, generator=generator)
     assert network.eval()(images).equal(network(images))
     for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
@@ -54,7 +54,7 @@ def test_dropout_acts_in_training_and_at_the_bottleneck_only():
     network.dropout.train()
     maps = network.encode(images)
     assert all(a.equal(b) for a, b in zip(maps, network.encode(images), strict=True))
-    with forked(Stream(1)):
+    with seed_torch(Stream(1)):
         assert not network.decode(maps).equal(network.decode(maps))
 
 
@@ -76,7 +76,7 @@ def test_initial_weights_depend_on_the_stream_alone():
 
     def SMALL_state(seed):
         return torch.cat(
-            [p.flatten() for p in fresh(SMALL, in_channels=1, classes=2, stream=Stream(seed)).parameters()]
+            [p.flatten() for p in make_network(SMALL, in_channels=1, classes=2, stream=Stream(seed)).parameters()]
         )
 
     assert weights(0).equal(weights(0))
@@ -96,8 +96,8 @@ def test_initial_weights_depend_on_the_stream_alone():
 )
 @pytest.mark.parametrize("classes", [1, 2])  # with 2, even the shapes of the output layers are alike
 def test_a_warm_start_copies_all_but_the_output_layers(there, here, outputs, classes):
-    source = fresh(there, in_channels=1, classes=classes, stream=Stream(0))
-    network = fresh(here, in_channels=1, classes=2, stream=Stream(1))
+    source = make_network(there, in_channels=1, classes=classes, stream=Stream(0))
+    network = make_network(here, in_channels=1, classes=2, stream=Stream(1))
     for value in source.state_dict().values():  # everywhere different, running averages too
         value += 3
     before, theirs = copy.deepcopy(network.state_dict()), source.state_dict()
@@ -107,7 +107,7 @@ def test_a_warm_start_copies_all_but_the_output_layers(there, here, outputs, cla
 
 
 def test_a_warm_start_leaves_the_output_layer_alone_even_where_its_shape_fits():
-    source, network = (fresh(SMALL, in_channels=2, classes=2, stream=Stream(s)) for s in (0, 1))
+    source, network = (make_network(SMALL, in_channels=2, classes=2, stream=Stream(s)) for s in (0, 1))
     head = network.head.weight.clone()
     warm_start(network, source)
     assert network.head.weight.equal(head)
@@ -132,12 +132,12 @@ def test_a_warm_start_is_refused_where_one_side_alone_has_a_further_layer(more):
 
 def test_a_network_without_an_encoder_gives_no_features():
     with pytest.raises(alkit.errors.ConfigurationError, match="no encoder"):
-        deepest(torch.nn.Conv2d(1, 2, 1), torch.rand(1, 1, 4, 4))
+        deepest_map(torch.nn.Conv2d(1, 2, 1), torch.rand(1, 1, 4, 4))
 
 
 def test_a_factory_of_something_else_is_refused():
     with pytest.raises(alkit.errors.ConfigurationError, match="did not make a torch module"):
-        fresh(lambda **_: "network", in_channels=1, classes=2, stream=Stream(0))
+        make_network(lambda **_: "network", in_channels=1, classes=2, stream=Stream(0))
 
 
 def test_a_single_number_to_normalise_is_an_error_of_ours_in_training_only():
@@ -148,8 +148,8 @@ def test_a_single_number_to_normalise_is_an_error_of_ours_in_training_only():
 
 
 def test_the_initial_weights_are_drawn_layer_by_layer_from_the_encoder_to_the_head():
-    widths, network = (2, 4, 8), fresh(SMALL, in_channels=3, classes=2, stream=Stream(5))
-    with forked(Stream(5)):
+    widths, network = (2, 4, 8), make_network(SMALL, in_channels=3, classes=2, stream=Stream(5))
+    with seed_torch(Stream(5)):
         drawn = [nn.Conv2d(i, o, 3, bias=False) for a, b in pairwise((3, *widths)) for i, o in ((a, b), (b, b))]
         drawn += [nn.ConvTranspose2d(8, 4, 2), nn.ConvTranspose2d(4, 2, 2)]
         drawn += [nn.Conv2d(i, o, 3, bias=False) for i, o in ((8, 4), (4, 4), (4, 2), (2, 2))]
@@ -161,7 +161,7 @@ def test_the_initial_weights_are_drawn_layer_by_layer_from_the_encoder_to_the_he
 
 
 def test_heads_change_no_initial_weight_of_the_other_layers_and_come_last():
-    plain, deep = (fresh(f, in_channels=1, classes=2, stream=Stream(3)).state_dict() for f in (DEEP, SUPERVISED))
+    plain, deep = (make_network(f, in_channels=1, classes=2, stream=Stream(3)).state_dict() for f in (DEEP, SUPERVISED))
     assert list(deep)[: len(plain)] == list(plain)
     assert all(deep[name].equal(value) for name, value in plain.items())
     assert list(deep)[len(plain) :] == ["heads.2.weight", "heads.2.bias", "heads.4.weight", "heads.4.bias"]
@@ -177,7 +177,7 @@ def test_a_network_without_heads_has_one_output_of_weight_one():
 
 
 def test_each_head_is_a_1_x_1_convolution_of_its_decoder_map_brought_to_full_size():
-    network = fresh(SUPERVISED, in_channels=1, classes=3, stream=Stream(0)).eval()
+    network = make_network(SUPERVISED, in_channels=1, classes=3, stream=Stream(0)).eval()
     images = torch.rand(2, 1, 16, 24, generator=torch.Generator().manual_seed(0))
     maps = network.encode(images)
     final, half, quarter = network.decode_all(maps)
@@ -207,7 +207,7 @@ def test_head_weights_follow_the_divisors_in_rising_order_and_add_up_to_one(head
 
 
 def test_every_head_is_trained_by_its_output():
-    network = fresh(SUPERVISED, in_channels=1, classes=2, stream=Stream(0))
+    network = make_network(SUPERVISED, in_channels=1, classes=2, stream=Stream(0))
     outputs = network.decode_all(network.encode(torch.rand(2, 1, 16, 16)))
     for position, layer in enumerate((network.head, network.heads["2"], network.heads["4"])):
         network.zero_grad(set_to_none=True)

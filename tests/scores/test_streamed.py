@@ -14,7 +14,7 @@ import torch
 import alkit
 from alkit import scores
 from alkit.learners.network import NetworkPredictor
-from alkit.networks import fresh, posterior
+from alkit.networks import make_network, posterior
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.streamed import Scoring
@@ -31,7 +31,7 @@ def pool():
 @pytest.fixture(scope="module")
 def predictor():
     factory = partial(alkit.UNet, widths=(4, 8, 8), heads={2: 0.3})
-    return NetworkPredictor(fresh(factory, in_channels=1, classes=2, stream=Stream(7)), 1, 2)
+    return NetworkPredictor(make_network(factory, in_channels=1, classes=2, stream=Stream(7)), 1, 2)
 
 
 def scored(pool, predictor, score, sampler=DETERMINISTIC, ids=None, seed=0, reduction=scores.mean):

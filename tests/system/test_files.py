@@ -2,7 +2,7 @@ import stat
 
 import pytest
 
-from alkit._files import cache_folder, ensured, write_atomically
+from alkit._files import cache_folder, make_folder, write_atomically
 from alkit.errors import StoreError
 
 
@@ -31,7 +31,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot make the folder"):
-        ensured(tmp_path / "file" / "below")
+        make_folder(tmp_path / "file" / "below")
     with pytest.raises(StoreError, match="cannot write"):
         write_atomically(tmp_path / "file" / "below", b"")
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alkit.rng import Stream, forked
+from alkit.rng import Stream, seed_torch
 
 names = st.lists(st.text(max_size=5) | st.integers(), min_size=1, max_size=4)
 
@@ -37,7 +37,7 @@ def test_torch_and_numpy_generators_start_the_same_each_time():
 
 def test_drawing_a_stream_takes_one_number():
     a, b = np.random.default_rng(0), np.random.default_rng(0)
-    Stream.drawn(a).child("x").numpy().random(100)
+    Stream.from_rng(a).child("x").numpy().random(100)
     b.integers(2**63)
     assert a.random() == b.random()
 
@@ -47,7 +47,7 @@ def test_a_fork_leaves_every_global_generator_as_found_even_after_an_error():
     inside = []
 
     def fail():
-        with forked(Stream(1)):
+        with seed_torch(Stream(1)):
             inside.append(torch.rand(1))
             raise ZeroDivisionError
 
@@ -56,7 +56,7 @@ def test_a_fork_leaves_every_global_generator_as_found_even_after_an_error():
     after = torch.random.get_rng_state(), random.getstate(), repr(np.random.get_state())  # noqa: NPY002
     assert before[0].equal(after[0])
     assert before[1:] == after[1:]
-    with forked(Stream(1)):
+    with seed_torch(Stream(1)):
         assert torch.rand(1).equal(inside[0])
 
 

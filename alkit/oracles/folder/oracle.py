@@ -41,7 +41,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._files import ensured, write_atomically
+from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError, DataError, LabelError, StoreError, UnknownNameError, nearest
 from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.formats import coco, cvat
@@ -214,7 +214,7 @@ class FolderOracle:
             self._hand_over(query, self.images)
         if queries and not (self._out / "how-to-answer.txt").exists():
             write_atomically(self._out / "how-to-answer.txt", self._how(queries[0]).encode())
-        ensured(self._in)
+        make_folder(self._in)
         for name in self.also:
             FORMATS[name].write(self._out, queries, self.images, self.spec, self.prelabels)
         for round in sorted({query.round for query in queries}):

@@ -110,14 +110,14 @@ class CEAL:
             check_whole(name, getattr(self, name), least)
         from alkit import scores  # brings torch, which listing the strategies does not need
 
-        object.__setattr__(self, "score", scores.kept(self.score))
+        object.__setattr__(self, "score", scores.name_or_function(self.score))
         scores.check_draws(self.score, self.draws)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the three groups one after the other, what each image stands for, and the pseudo-labels wanted."""
         from alkit import Dropout, scores
 
-        uncertainty = shuffled(view.scores(scores.named(self.score), Dropout(self.draws), scores.total), rng)
+        uncertainty = shuffled(view.scores(scores.score_function(self.score), Dropout(self.draws), scores.total), rng)
         chosen = groups(uncertainty, n)
         wanted = pseudo_budget(view.round, self.pseudo_from, self.pseudo_step)
         return Selection(

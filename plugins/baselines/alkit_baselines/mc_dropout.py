@@ -39,7 +39,7 @@ class MCDropout:
         - ``bald``: that, less the mean entropy of the passes: what the passes disagree about;
         - ``variance``: over the passes, of the class probabilities;
         - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour;
-        - ``least-confidence``, ``margin``: of the mean prediction; and whatever else :func:`alkit.scores.named` knows.
+        - ``least-confidence``, ``margin``: of the mean prediction; and every other name in :data:`alkit.scores.SCORES`.
 
         Or a score function itself: one of :mod:`alkit.scores`, which is kept by its name, or one of your own.
 
@@ -79,14 +79,14 @@ class MCDropout:
             )
         from alkit import scores  # brings torch, which listing the strategies does not need
 
-        object.__setattr__(self, "score", scores.kept(self.score))
+        object.__setattr__(self, "score", scores.name_or_function(self.score))
         scores.check_draws(self.score, self.draws)
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate."""
         from alkit import Dropout, scores
 
-        return view.scores(scores.named(self.score), Dropout(self.draws))
+        return view.scores(scores.score_function(self.score), Dropout(self.draws))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` candidates with the highest scores, the highest first."""
