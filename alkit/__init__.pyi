@@ -28,8 +28,8 @@ from .learners.estimators import EstimatorLearner as EstimatorLearner
 from .learners.segmentation import SegmentationLearner as SegmentationLearner
 from .networks.unet import UNet as UNet
 from .oracles.folder.oracle import FolderOracle as FolderOracle
-from .oracles.labels import LabelOracle as LabelOracle
 from .oracles.labelstudio.oracle import LabelStudioOracle as LabelStudioOracle
+from .oracles.simulated import LabelOracle as LabelOracle
 from .oracles.simulated import MaskOracle as MaskOracle
 from .pools.arrays import ArrayPool as ArrayPool
 from .pools.datasets import DatasetPool as DatasetPool

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alkit.errors import StoreError
+from alkit.errors import AlkitError, StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -57,6 +58,20 @@ def make_folder(folder: Path) -> Path:
     except OSError as reason:
         raise StoreError(f"cannot make the folder {folder} ({reason.strerror})") from reason
     return folder
+
+
+@contextmanager
+def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
+    """Raise the error that `refusal` returns in place of whatever a library raises at a damaged image file.
+
+    Pillow raises OSError, SyntaxError, struct.error and others. alkit's own errors and MemoryError pass unchanged.
+    """
+    try:
+        yield
+    except (AlkitError, MemoryError):
+        raise
+    except Exception as error:
+        raise refusal(error) from error
 
 
 def _sync_folder(folder: Path) -> None:

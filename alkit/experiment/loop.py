@@ -40,7 +40,7 @@ from alkit.evaluation.truth import TestLabels
 from alkit.experiment.labelled import Labels
 from alkit.experiment.representations import Representations
 from alkit.experiment.view import PoolView
-from alkit.labels.joining import Join, named
+from alkit.labels.joining import Join, join_rule
 from alkit.learners.needs import check_needs
 from alkit.pools.base import Some, mask_sizes
 from alkit.pools.batches import batches
@@ -698,7 +698,7 @@ class Experiment:
         self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
     ) -> RoundResult:
         known, pseudo = self._known(), self._store.pseudo_labels(number)
-        everything = self._labels.of(known, pseudo, self._settings.spec, named(self._terms.join))
+        everything = self._labels.of(known, pseudo, self._settings.spec, join_rule(self._terms.join))
         held = tuple(id for id in everything.ids if self._held_out(id) and id not in everything.pseudo_ids)
         labelled = everything.without(held)
         if not set(labelled.ids) - set(labelled.pseudo_ids):

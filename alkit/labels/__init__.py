@@ -1,4 +1,4 @@
-"""Masks as files, at other sizes, and joined from several annotators."""
+"""Masks as files, masks at other sizes, and rules that join the labels of several annotators."""
 
 import lazy_loader
 

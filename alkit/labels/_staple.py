@@ -1,7 +1,7 @@
-"""STAPLE by SimpleITK, in a process of its own: it and FAISS cannot be imported into one without harm to either.
+"""STAPLE by SimpleITK, in a separate process, because SimpleITK and FAISS crash if one process imports both.
 
-Run as ``python -m alkit.labels._staple`` it reads stacks of masks from its input and writes what they come to, until
-the input ends.
+``python -m alkit.labels._staple`` reads stacks of masks from its input and writes the joined masks, until the input
+ends.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from alkit.errors import AlkitError, MissingDependencyError
 from alkit.values.label_spec import Mask
 
 UNDECIDED = 256
-"""What SimpleITK is to give to a pixel that it cannot decide: no value of a mask."""
+"""The value that SimpleITK gives to undecided pixels. No mask contains it."""
 
 
-def staple(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
+def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
     """Return for each pixel of a stack ``(n, h, w)`` the most probable value, or :data:`UNDECIDED`.
 
     Raises
     ------
     MissingDependencyError
-        SimpleITK is absent.
+        SimpleITK is not installed.
     AlkitError
-        It failed.
+        SimpleITK failed.
     """
     if importlib.util.find_spec("SimpleITK") is None:
-        raise MissingDependencyError("STAPLE needs SimpleITK", hint='pip install "alkit[staple]"')
+        raise MissingDependencyError("join='staple' needs SimpleITK", hint='pip install "alkit[staple]"')
     worker = _worker()
     try:
         pickle.dump(masks, cast("IO[bytes]", worker.stdin))
@@ -57,7 +57,7 @@ def _worker() -> subprocess.Popen[bytes]:
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
     for pipe in (worker.stdin, worker.stdout):
-        with suppress(OSError):  # it has ended already
+        with suppress(OSError):  # the process has already ended
             cast("IO[bytes]", pipe).close()
     worker.wait()
 

@@ -1,4 +1,4 @@
-"""Rules by which several annotators' labels of one image become the one that is learnt from.
+"""Rules that join the labels of several annotators of an image into the one label that a learner sees.
 
 References
 ----------
@@ -15,18 +15,18 @@ from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.values.label_spec import Label, LabelSpec
 
 Join = Callable[[Sequence[Label], LabelSpec], Label]
-"""From two or more labels of one image, alike in shape, to one: those of older revisions first."""
+"""A function from two or more labels of an image, of equal shape and ordered by revision, and the spec to one label."""
 
 
 def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
-    """Return the label of the latest revision; of equal ones that of the annotator whose name is last."""
+    """Return the label of the latest revision; if several have it, that of the annotator whose name sorts last."""
     return labels[-1]
 
 
 def majority(labels: Sequence[Label], spec: LabelSpec) -> Label:
-    """Return at each pixel the class that most annotators gave it.
+    """Return at each pixel the class that most annotators chose.
 
-    Equal votes go to the ignore value, where the spec has one, else to the lowest class id among them.
+    A tie becomes the ignore value. If the spec has none, the lowest of the tied class ids wins.
 
     >>> spec = LabelSpec(("skin", "lesion"))
     >>> majority([np.array([[0, 1]]), np.array([[1, 1]]), np.array([[0, 1]])], spec).tolist()
@@ -45,47 +45,48 @@ def majority(labels: Sequence[Label], spec: LabelSpec) -> Label:
 
 
 def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
-    """Return the most probable true mask where each annotator errs in a way of their own, by SimpleITK.
+    """Return the most probable true mask, by STAPLE: it estimates how reliable each annotator is for each class.
 
-    Pixels that cannot be decided go to the ignore value, where the spec has one, else to class 0.
+    Undecided pixels become the ignore value, or class 0 if the spec has none.
 
     Raises
     ------
     ConfigurationError
-        Labels that are no masks.
+        The labels are not masks.
     MissingDependencyError
-        SimpleITK is absent.
+        SimpleITK is not installed.
     """
     if spec.per == "image":
-        raise ConfigurationError("STAPLE joins masks, and these are classes of images", hint="join='majority'")
+        raise ConfigurationError("join='staple' needs masks", got="one class per image", hint="join='majority'")
     if all(np.array_equal(label, labels[0]) for label in labels):
-        return labels[0]  # the algorithm has nothing to estimate there
-    from alkit.labels._staple import UNDECIDED
-    from alkit.labels._staple import staple as estimated
+        return labels[0]  # STAPLE has nothing to estimate
+    from alkit.labels._staple import UNDECIDED, estimate
 
-    joined = estimated(np.stack(labels).astype(np.uint8))
+    joined = estimate(np.stack(labels).astype(np.uint8))
     found: Label = np.where(joined == UNDECIDED, 0 if spec.ignore is None else spec.ignore, joined).astype(np.uint8)
     return found
 
 
 JOINS: dict[str, Join] = {"one": one, "majority": majority, "staple": staple}
-"""By name."""
+"""The rules by name."""
 
 
-def named(join: str | Join) -> Join:
-    """Return the rule of this name; a function is its own.
+def join_rule(join: str | Join) -> Join:
+    """Return the rule of this name, or `join` itself if it is a function.
 
     Raises
     ------
     UnknownNameError
-        There is no rule of that name.
+        No rule has this name.
     ConfigurationError
-        It is neither a name nor a function.
+        `join` is neither a name nor a function.
     """
     if isinstance(join, str):
         if join not in JOINS:
-            raise UnknownNameError(f"there is no rule {join!r} to join labels by", hint=nearest(join, JOINS))
+            raise UnknownNameError("join must be the name of a rule", got=repr(join), hint=nearest(join, JOINS))
         return JOINS[join]
     if isinstance(join, type) or not callable(join):
-        raise ConfigurationError("this joins no labels", got=repr(join), expected=f"a function, or {', '.join(JOINS)}")
+        raise ConfigurationError(
+            "join must be a function or a name", got=repr(join), hint=" or ".join(map(repr, JOINS))
+        )
     return join

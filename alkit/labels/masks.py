@@ -1,4 +1,4 @@
-"""Masks as files, and at another size."""
+"""Read and write masks as files, and resize them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from alkit._files import refuse_damage
 from alkit.errors import LabelError
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
-FORMATS = ("PNG", "TIFF", "BMP")
-"""Formats that keep every value as it was painted, under the names Pillow gives them."""
+LOSSLESS = ("PNG", "TIFF", "BMP")
+"""Formats, by Pillow's names, that keep every value unchanged."""
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How TIFF files begin, those beyond 4 GB too."""
+"""First bytes of TIFF files, BigTIFF included."""
 
 SHALLOW = {"L;2": 85, "L;4": 17}
-"""By what Pillow multiplies gray values of 2 and of 4 bits to fill 0 to 255."""
+"""Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
 
 
 def read_mask(path: str | Path) -> npt.NDArray[Any]:
@@ -30,7 +31,7 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     Raises
     ------
     LabelError
-        The file cannot be read, has several channels or frames, or is of a format that may change values.
+        The file cannot be read, has several channels or frames, or has a format that can change values.
     """
     try:
         content = Path(path).read_bytes()
@@ -40,49 +41,48 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
 
 
 def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
-    """Return the values in the content of a mask file, ``(h, w)``: boolean for 1 bit, else integers.
+    """Return the values of a mask file, ``(h, w)``: booleans for 1 bit, else integers.
 
-    A palette image gives its palette's indices. An EXIF orientation is applied, as it is to images. TIFF files of
-    signed, 32-bit and 64-bit integers, which napari and scikit-image write, are read as well.
+    A palette image gives the indices of its palette. An EXIF orientation is applied, as it is to images. TIFF files of
+    signed, 32-bit and 64-bit integers, as napari and scikit-image write them, can be read too.
 
     Parameters
     ----------
+    content:
+        Content of the file.
     name:
-        What the file is called in messages.
+        Name of the file in messages.
 
     Raises
     ------
     LabelError
-        It cannot be read, has several channels or frames, or is of a format that may change values.
+        The file cannot be read, has several channels or frames, or has a format that can change values.
     """
-    try:
-        with Image.open(BytesIO(content)) as image:
+    with refuse_damage(lambda error: _damaged(name, error)):
+        try:
+            file = Image.open(BytesIO(content))
+        except UnidentifiedImageError as error:
+            if content[:4] in TIFF:
+                return _tiff_values(content, name)
+            raise LabelError(f"{name} is empty or has an unknown format", hint="save it as PNG") from error
+        with file as image:
             _check_kind(image, name)
             scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
             ImageOps.exif_transpose(image, in_place=True)
             array = np.asarray(image)
             return array // scale if scale > 1 else array.copy()
-    except (LabelError, MemoryError):
-        raise
-    except UnidentifiedImageError as error:
-        if content[:4] in TIFF:
-            return _tiff_values(content, name)
-        raise LabelError(f"{name} is empty or of no known format", hint="save it as PNG") from error
-    except Exception as error:  # damaged files raise OSError, SyntaxError, struct.error and what not
-        raise LabelError(f"{name} cannot be read as a mask", got=error, hint="save it as PNG") from error
+
+
+def _damaged(name: str, error: Exception) -> LabelError:
+    return LabelError(f"{name} cannot be read as a mask", got=error, hint="save it as PNG")
 
 
 def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
-    """Read a TIFF of a kind that Pillow does not know."""
+    """Return the values of a TIFF file of a type that Pillow does not support."""
     import tifffile
 
-    try:
-        with tifffile.TiffFile(BytesIO(content)) as file:
-            pages, array = len(file.pages), file.pages.first.asarray()
-    except MemoryError:
-        raise
-    except Exception as error:  # as above
-        raise LabelError(f"{name} cannot be read as a mask", got=error, hint="save it as PNG") from error
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        pages, array = len(file.pages), file.pages.first.asarray()
     if pages > 1:
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
@@ -99,23 +99,25 @@ def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
 def class_ids(
     mask: npt.NDArray[Any], spec: LabelSpec, id: str, values: Mapping[int, int] | None = None
 ) -> npt.NDArray[Any]:
-    """Return the class ids that the values of a mask stand for; what they are not is left to :meth:`LabelSpec.check`.
+    """Return a mask with class ids in place of its values. :meth:`LabelSpec.check` checks the result.
 
     Parameters
     ----------
     mask:
-        ``(h, w)``; one that is not of integers or booleans is returned as it is.
+        ``(h, w)``. A mask that has neither integers nor booleans is returned unchanged.
+    spec:
+        The classes.
     id:
-        The image's id, for the message.
+        Id of the image, for the message.
     values:
-        From values in the mask to class ids; the ignore value, too, must be named. By default values are class ids,
-        except that with two classes a mask of only 0 and 255 means class 1 where it is 255, unless 255 is the ignore
-        value.
+        Class id of each value in the mask. It must contain the ignore value, too. By default values are class ids, with
+        one exception: with two classes, a mask of only 0 and 255 means class 1 where it is 255, unless 255 is the
+        ignore value.
 
     Raises
     ------
     LabelError
-        The mask holds a value that `values` does not name.
+        The mask contains a value that `values` lacks.
 
     Examples
     --------
@@ -131,10 +133,10 @@ def class_ids(
         values = {0: 0, 255: 1}
     if strangers := [int(value) for value in present if value not in values]:
         raise LabelError(
-            f"the mask of {id!r} holds values nobody named",
+            f"the mask of image {id!r} contains values without a class id",
             got=strangers[:8],
             expected=" or ".join(str(value) for value in values),
-            hint="name them in values={...}",
+            hint="add them to values={...}",
         )
     ids = np.zeros(mask.shape, np.uint8)
     for value, class_id in values.items():
@@ -143,7 +145,7 @@ def class_ids(
 
 
 def decode_mask(content: bytes) -> Mask:
-    """Return the mask that :func:`mask_png` made into `content`.
+    """Return the mask in `content`, which :func:`mask_png` wrote.
 
     >>> decode_mask(mask_png(np.array([[0, 1], [255, 1]], np.uint8))).tolist()
     [[0, 1], [255, 1]]
@@ -152,24 +154,23 @@ def decode_mask(content: bytes) -> Mask:
 
 
 def mask_png(mask: Mask) -> bytes:
-    """Return `mask`, ``(h, w)``, uint8, as a grayscale PNG of 8 bits: without loss, and always the same
-    bytes.
+    """Return a mask, ``(h, w)``, uint8, as an 8-bit grayscale PNG: without loss, and the same bytes each time.
 
-    Another version of Pillow or of its compression library may give other bytes for the same pixels.
+    Another version of Pillow or of its compression library can write other bytes for the same pixels.
     """
     if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise LabelError("this is no mask", got=f"shape {mask.shape}, {mask.dtype}", expected="(h, w), uint8")
+        raise LabelError("mask must be a label map", got=f"shape {mask.shape}, {mask.dtype}", expected="(h, w), uint8")
     file = BytesIO()
     Image.fromarray(np.ascontiguousarray(mask)).save(file, "PNG")
     return file.getvalue()
 
 
 def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
-    if image.format not in FORMATS:
+    if image.format not in LOSSLESS:
         raise LabelError(
-            f"{name} is of a format that may change the values of a mask",
+            f"{name} has a format that can change the values of a mask",
             got=image.format,
-            expected=" or ".join(FORMATS),
+            expected=" or ".join(LOSSLESS),
             hint="export the masks as PNG",
         )
     if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
@@ -177,24 +178,26 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
             f"{name} is a picture, not a label map",
             got=f"{len(image.getbands())} channels ({image.mode})",
             expected="one channel of class ids",
-            hint="save it as one channel; a palette image will do",
+            hint="save it as one channel or as a palette image",
         )
     if getattr(image, "n_frames", 1) > 1:
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
 
 
 def resize_mask(mask: Mask, size: Size, spec: LabelSpec) -> Mask:
-    """Return `mask` at another size: each pixel goes to the class that covers most of its area.
+    """Return a mask at another size: each pixel gets the class that covers most of its area.
 
-    Equal areas go to the lower class id, and to the ignore value last. Areas are exact, also between pixels. With
-    two classes this is the area average of the mask followed by a threshold: class 1 where it exceeds one half.
+    Of classes with equal areas, the lowest id wins; the ignore value comes last. Areas are exact, fractions of pixels
+    included. With two classes this equals the area average of the mask, followed by a threshold at one half.
 
     Parameters
     ----------
     mask:
-        ``(h, w)``, uint8, of class ids and the ignore value of `spec`.
+        ``(h, w)``, uint8, with class ids and the ignore value as values.
     size:
-        (height, width) wanted. At the mask's own size it is returned as it is.
+        New height and width. A mask that already has this size is returned unchanged.
+    spec:
+        The classes.
 
     Examples
     --------
@@ -216,7 +219,7 @@ def resize_mask(mask: Mask, size: Size, spec: LabelSpec) -> Mask:
 def _areas(plane: npt.NDArray[Any], n: int) -> npt.NDArray[np.float64]:
     """Sum ``(h, w)`` over `n` equal parts of its rows, ``(n, w)``, in units of 1/n of a pixel.
 
-    Part and pixel meet in a whole number of such units, so sums are whole numbers and comparisons exact.
+    A part and a pixel overlap by an integer number of these units, so sums are integers and comparisons are exact.
     """
     sums = np.empty((n, plane.shape[1]))
     for part, start in enumerate(range(0, n * len(plane), len(plane))):

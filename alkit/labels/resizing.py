@@ -1,4 +1,4 @@
-"""Probabilities and predicted masks at an image's original size."""
+"""Resize probabilities, and predict masks at the original size of an image."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from alkit.values.label_spec import Mask, Size
 from alkit.values.predictions import Predictions
 
 
-def resized_probabilities(probabilities: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32]:
+def resize_probabilities(probabilities: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32]:
     """Return class probabilities at another size, ``(classes, *size)``.
 
-    Bilinear between the centres of the pixels, as the image itself was resized; where it becomes smaller, a triangle
-    filter as wide as the pixels that it merges. Each class is interpolated for itself, and they still add up to 1.
+    Enlarging interpolates bilinearly between the centres of pixels. Shrinking uses a triangle filter, as wide as the
+    pixels that it merges. Classes are resized separately; their probabilities still add up to 1.
 
     Parameters
     ----------
     probabilities:
         ``(classes, h, w)``, float32.
     size:
-        (height, width) wanted. At their own size they are returned as they are.
+        New height and width. Probabilities that already have this size are returned unchanged.
 
     Examples
     --------
-    >>> resized_probabilities(np.array([[[0.0, 1.0]]], np.float32), (1, 4)).tolist()
+    >>> resize_probabilities(np.array([[[0.0, 1.0]]], np.float32), (1, 4)).tolist()
     [[[0.0, 0.25, 0.75, 1.0]]]
     """
     if probabilities.shape[1:] == size:
@@ -41,22 +41,22 @@ def resized_probabilities(probabilities: npt.NDArray[np.float32], size: Size) ->
 
 
 def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size]) -> list[Mask]:
-    """Return the mask of each image at its own size: at each pixel the class whose resized probability is greatest.
+    """Return the mask of each image at its original size: at each pixel the class with the highest resized probability.
 
-    Equal ones go to the lower class id. Beside the masks, two planes of one image are in memory at a time, however
-    many classes there are.
+    Of classes with equal probabilities, the lowest id wins. Besides the masks, only two classes' probabilities of one
+    image are in memory at a time.
 
     Parameters
     ----------
     predictions:
-        Probabilities of pixels, ``(n, classes, h, w)``.
+        Probabilities per pixel, ``(n, classes, h, w)``.
     sizes:
-        For each image the (height, width) wanted.
+        Original height and width of each image.
 
     Raises
     ------
     ConfigurationError
-        The predictions are of one class per image, or there are not as many sizes.
+        The predictions are of one class per image, or the number of sizes differs from the number of images.
 
     Examples
     --------
@@ -66,22 +66,22 @@ def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size]) -> l
     """
     if predictions.probabilities.ndim != 4:
         raise ConfigurationError(
-            "these predictions make no masks",
+            "predictions must be of pixels",
             got=f"shape {predictions.probabilities.shape}",
             expected="(n, classes, h, w)",
         )
     if len(sizes) != len(predictions.probabilities):
         raise ConfigurationError(
-            "there must be a size for each image", got=len(sizes), expected=len(predictions.probabilities)
+            "sizes must contain one size per image", got=len(sizes), expected=len(predictions.probabilities)
         )
     return [_mask(own, size) for own, size in zip(predictions.probabilities, sizes, strict=True)]
 
 
 def _mask(probabilities: npt.NDArray[np.float32], size: Size) -> Mask:
-    most = resized_probabilities(probabilities[:1], size)[0].copy()
+    most = resize_probabilities(probabilities[:1], size)[0].copy()
     mask = np.zeros(size, np.uint8)
     for number in range(1, len(probabilities)):
-        plane = resized_probabilities(probabilities[number : number + 1], size)[0]
+        plane = resize_probabilities(probabilities[number : number + 1], size)[0]
         wins = plane > most
         mask[wins], most[wins] = number, plane[wins]
     return mask

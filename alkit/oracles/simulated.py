@@ -1,7 +1,8 @@
-"""An oracle that knows the answers already: it plays the annotator from masks that exist."""
+"""Simulated oracles: they answer from labels that are already known, such as those of a benchmark."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,41 +11,81 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit.errors import ConfigurationError, DataError, LabelError
+from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
 
 
-@dataclass(frozen=True)
-class MaskOracle:
-    """A simulated annotator: answers every query at the next poll, from masks in a folder or in a mapping.
+class Simulated(ABC):
+    """An oracle that knows the label of every image: it notes queries and answers them at the next poll."""
 
-    Whether a mask fits its image and its classes is for :meth:`LabelSpec.check` to say, as with any answer.
+    _asked: dict[str, None]  # ids in the order asked
+
+    @abstractmethod
+    def read(self, id: str) -> Any:
+        """Return the label of an image."""
+
+    @abstractmethod
+    def _missing(self, ids: Iterable[str]) -> list[str]:
+        """Return those of `ids` that have no label."""
+
+    @abstractmethod
+    def _refusal(self, missing: Sequence[str]) -> LabelError:
+        """Return the error for images without a label."""
+
+    def ask(self, queries: Sequence[Query]) -> None:
+        """Note the queries. A query that is already noted is asked once."""
+        self._asked.update(dict.fromkeys(query.id for query in queries))
+
+    def poll(self) -> Iterator[Answer]:
+        """Yield an answer to each query noted, in the order asked, and forget the query."""
+        for id in list(self._asked):
+            label = self.read(id)
+            self._asked.pop(id, None)
+            yield Answer(id, label)
+
+    def check(self, ids: Iterable[str]) -> None:
+        """Check that every image has a label, before time is spent on training. No label file is opened.
+
+        Raises
+        ------
+        LabelError
+            Images have no label. The message states how many and names the first five.
+        """
+        if missing := self._missing(ids):
+            raise self._refusal(missing)
+
+
+@dataclass(frozen=True)
+class MaskOracle(Simulated):
+    """A simulated annotator of masks, from files in a folder or arrays in a mapping.
+
+    The oracle does not check sizes and classes: :meth:`LabelSpec.check` does, as with any answer.
 
     Parameters
     ----------
     masks:
-        A folder of PNG, TIFF or BMP files of one channel, at any size an answer may have; or a mapping from
-        id to ``(h, w)`` of class ids. A palette file gives its palette's indices, a file of 1 bit 0 and 1.
+        A folder of PNG, TIFF or BMP files with one channel, at the image's original or working size; or a mapping from
+        id to ``(h, w)`` of class ids. A palette file is read as its indices, a 1-bit file as 0 and 1.
     classes:
-        Names of the classes; a class's id is its position.
+        Names of the classes. The id of a class is its position.
     ignore:
-        The value of pixels that are neither trained on nor measured; None for none.
+        Value of pixels that are neither trained on nor measured. None: there are none.
     pattern:
-        A mask's file name, ``{id}`` standing for the image's id, such as ``"{id}_segmentation.png"``.
+        File name of a mask, with ``{id}`` for the id of the image, such as ``"{id}_segmentation.png"``.
     values:
-        From values in the masks to class ids, such as ``{0: 0, 128: 1, 255: 2}``; the ignore value, too, must
-        be named. By default values are class ids, except that with two classes a mask of only 0 and 255 means
-        class 1 where it is 255, unless 255 is the ignore value.
+        Class id of each value in the masks, such as ``{0: 0, 128: 1, 255: 2}``. It must contain the ignore value, too.
+        By default values are class ids, with one exception: with two classes, a mask of only 0 and 255 means class 1
+        where it is 255, unless 255 is the ignore value.
 
     Raises
     ------
     DataError
-        There is no such folder.
+        `masks` is a folder that does not exist.
     ConfigurationError
-        A pattern without ``{id}``, or `values` that lead to what is no class.
+        `pattern` does not contain ``{id}``, or `values` maps to something other than a class id or the ignore value.
 
     Examples
     --------
@@ -68,62 +109,123 @@ class MaskOracle:
         spec = LabelSpec(self.classes, self.ignore)
         vars(self).update(spec=spec, classes=spec.classes)
         if not isinstance(self.masks, Mapping) and not Path(self.masks).expanduser().is_dir():
-            raise DataError("there is no such folder of masks", got=self.masks, hint="check the path")
+            raise DataError("masks must be an existing folder", got=self.masks, hint="check the path")
         if "{id}" not in self.pattern:
-            raise ConfigurationError("the pattern names one file for all", got=self.pattern, expected="{id} in it")
+            raise ConfigurationError("pattern must contain {id}", got=repr(self.pattern), hint="pattern='{id}.png'")
         allowed = {*range(len(spec.classes)), spec.ignore}
         if self.values is not None and (wrong := [v for v in self.values.values() if v not in allowed]):
-            raise ConfigurationError("values lead to what is no class", got=wrong, expected=str(spec))
+            raise ConfigurationError("values must map to class ids", got=wrong, expected=str(spec))
 
-    def ask(self, queries: Sequence[Query]) -> None:
-        """Note the queries; one that is noted already is asked once."""
-        self._asked.update(dict.fromkeys(query.id for query in queries))
-
-    def poll(self) -> Iterator[Answer]:
-        """Yield an answer to each query noted, in the order asked, and forget it."""
-        for id in list(self._asked):
-            mask = self.read(id)
-            self._asked.pop(id, None)
-            yield Answer(id, mask)
-
-    def check(self, ids: Iterable[str]) -> None:
-        """Look whether all these images have a mask, before anything is spent on them; no mask is read.
+    def read(self, id: str) -> npt.NDArray[Any]:
+        """Return the mask of an image, ``(h, w)``, with class ids as values, at the size at which it is stored.
 
         Raises
         ------
         LabelError
-            Some have none: how many, and which are the first.
+            The image has no mask, its file is not a label map, or the mask contains a value that `values` lacks.
         """
-        kept = self.masks
-        missing = [id for id in ids if not (id in kept if isinstance(kept, Mapping) else self._file(id).is_file())]
-        if missing:
-            raise LabelError(
-                f"{len(missing)} images have no mask",
-                got=", ".join(missing[:5]) + (" ..." if len(missing) > 5 else ""),
-                expected=f"{self.pattern!r} in {self.masks}" if not isinstance(self.masks, Mapping) else "keys",
-                hint="another folder or pattern, such as '{id}_segmentation.png'",
-            )
+        if self._missing([id]):
+            raise self._refusal([id])
+        mask = np.asarray(self.masks[id]) if isinstance(self.masks, Mapping) else read_mask(self._file(id))
+        return class_ids(mask, self.spec, id, self.values)
 
     def _file(self, id: str) -> Path:
         return Path(str(self.masks)).expanduser() / self.pattern.replace("{id}", id)
 
-    def read(self, id: str) -> npt.NDArray[Any]:
-        """Return the mask of an image, ``(h, w)``, in class ids, at the size it is kept in.
+    def _missing(self, ids: Iterable[str]) -> list[str]:
+        known = self.masks if isinstance(self.masks, Mapping) else None
+        return [id for id in ids if not (self._file(id).is_file() if known is None else id in known)]
+
+    def _refusal(self, missing: Sequence[str]) -> LabelError:
+        if isinstance(self.masks, Mapping):
+            return _no_label("mask", missing, "a key of the mapping for each id")
+        return _no_label(
+            "mask",
+            missing,
+            f"a file such as {self._file(missing[0])}",
+            f"pattern='{{id}}_segmentation.png' (it is {self.pattern!r}), or another folder",
+        )
+
+
+@dataclass(frozen=True)
+class LabelOracle(Simulated):
+    """A simulated annotator of one class per image, from a mapping.
+
+    Parameters
+    ----------
+    labels:
+        Class of each image, by image id: a class id or a name in `classes`. It may contain images that nobody asks for.
+    classes:
+        Names of the classes. The id of a class is its position.
+
+    Raises
+    ------
+    LabelError
+        A label is not a class. The message names the image.
+    ConfigurationError
+        `labels` is not a mapping, or `classes` are not two or more different names.
+
+    Examples
+    --------
+    >>> oracle = LabelOracle({"a": "dog", "b": 0}, classes=("cat", "dog"))
+    >>> oracle.ask([Query(id, round=0, rank=rank, sizes=()) for rank, id in enumerate("ab")])
+    >>> [(answer.id, answer.label) for answer in oracle.poll()]
+    [('a', 1), ('b', 0)]
+    >>> list(oracle.poll())
+    []
+    """
+
+    labels: Mapping[str, int | str] = field(repr=False)
+    classes: tuple[str, ...]
+    spec: LabelSpec = field(init=False, repr=False, compare=False)
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+    _asked: dict[str, None] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec = LabelSpec(self.classes, per="image")
+        if not isinstance(self.labels, Mapping):
+            raise ConfigurationError(
+                "labels must be a mapping from id to class",
+                got=type(self.labels).__name__,
+                hint="labels=dict(zip(ids, labels))",
+            )
+        known = {id: _class_id(label, id, spec) for id, label in self.labels.items()}
+        vars(self).update(spec=spec, classes=spec.classes, _ids=known)
+
+    def read(self, id: str) -> int:
+        """Return the class id of an image.
 
         Raises
         ------
         LabelError
-            There is none, its file is no label map, or it holds a value that `values` does not name.
+            The image has no label.
         """
-        if isinstance(self.masks, Mapping):
-            if id not in self.masks:
-                raise LabelError(f"there is no mask of {id!r}", expected="a key of the mapping")
-            return class_ids(np.asarray(self.masks[id]), self.spec, id, self.values)
-        path = self._file(id)
-        if not path.is_file():
-            raise LabelError(
-                f"there is no mask of {id!r}",
-                got=f"no file {path}",
-                hint=f"pattern='{{id}}_segmentation.png' or the like; it is {self.pattern!r}",
-            )
-        return class_ids(read_mask(path), self.spec, id, self.values)
+        if id not in self._ids:
+            raise self._refusal([id])
+        return self._ids[id]
+
+    def _missing(self, ids: Iterable[str]) -> list[str]:
+        return [id for id in ids if id not in self._ids]
+
+    def _refusal(self, missing: Sequence[str]) -> LabelError:
+        return _no_label("label", missing, "a key of the mapping for each id")
+
+
+def _no_label(noun: str, missing: Sequence[str], expected: str, hint: str | None = None) -> LabelError:
+    if len(missing) == 1:
+        return LabelError(f"image {missing[0]!r} has no {noun}", expected=expected, hint=hint)
+    first = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+    return LabelError(f"{len(missing)} images have no {noun}", got=first, expected=expected, hint=hint)
+
+
+def _class_id(label: int | str, id: str, spec: LabelSpec) -> int:
+    if not isinstance(label, str):
+        return int(spec.check(label, id=id, sizes=()))
+    if label not in spec.classes:
+        raise LabelError(
+            f"the label of image {id!r} must be a class",
+            got=repr(label),
+            expected=str(spec),
+            hint=nearest(label, spec.classes),
+        )
+    return spec.classes.index(label)

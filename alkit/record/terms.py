@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alkit.errors import ConfigurationError
-from alkit.labels.joining import Join, named
+from alkit.labels.joining import Join, join_rule
 from alkit.rng import Stream
 
 
@@ -19,7 +19,7 @@ class Terms:
     stop_set: int = 0
 
     def __post_init__(self) -> None:
-        named(self.join)
+        join_rule(self.join)
         for name, least in (("annotators", 1), ("stop_set", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -1,4 +1,4 @@
-"""Several annotators' labels of one image become the one that is learnt from."""
+"""The labels of several annotators are joined into one label."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 import alkit
 from alkit.labels._staple import _worker
-from alkit.labels.joining import JOINS, named
+from alkit.labels.joining import JOINS, join_rule
 
 SPEC = alkit.LabelSpec(("skin", "lesion", "hair"))
 IGNORING = alkit.LabelSpec(("skin", "lesion"), ignore=255)
@@ -21,71 +21,71 @@ def rows(*values):
     return [np.array([value], np.uint8) for value in values]
 
 
-def test_one_is_the_last():
-    assert named("one")(rows([0, 1], [1, 1]), SPEC).tolist() == [[1, 1]]
+def test_rule_one_returns_the_last_label():
+    assert join_rule("one")(rows([0, 1], [1, 1]), SPEC).tolist() == [[1, 1]]
 
 
 def test_the_majority_of_three():
-    assert named("majority")(rows([0, 1, 2], [1, 1, 2], [2, 0, 2]), SPEC).tolist() == [[0, 1, 2]]
+    assert join_rule("majority")(rows([0, 1, 2], [1, 1, 2], [2, 0, 2]), SPEC).tolist() == [[0, 1, 2]]
 
 
-def test_equal_votes_go_to_the_ignore_value_or_else_to_the_lowest_class():
-    assert named("majority")(rows([0, 1], [1, 1]), IGNORING).tolist() == [[255, 1]]
-    assert named("majority")(rows([2, 1], [1, 1]), SPEC).tolist() == [[1, 1]]
+def test_a_tie_becomes_the_ignore_value_or_the_lowest_class():
+    assert join_rule("majority")(rows([0, 1], [1, 1]), IGNORING).tolist() == [[255, 1]]
+    assert join_rule("majority")(rows([2, 1], [1, 1]), SPEC).tolist() == [[1, 1]]
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 2)))
-def test_the_majority_is_what_counting_each_pixel_gives_in_any_order(stack):
+def test_the_majority_equals_a_count_of_votes_at_each_pixel_in_any_order(stack):
     votes = np.stack([(stack == value).sum(axis=0) for value in range(3)])
     for order in (stack, stack[::-1]):
-        joined = named("majority")(list(order), SPEC)
+        joined = join_rule("majority")(list(order), SPEC)
         assert joined.dtype == np.uint8
         np.testing.assert_array_equal(joined, votes.argmax(axis=0))
 
 
 @pytest.mark.parametrize("name", JOINS)
-def test_all_agree_on_what_all_say(name):
+def test_every_rule_returns_a_label_that_all_annotators_gave(name):
     mask = np.array([[0, 1], [2, 1]], np.uint8)
-    np.testing.assert_array_equal(named(name)([mask, mask, mask], SPEC), mask)
+    np.testing.assert_array_equal(join_rule(name)([mask, mask, mask], SPEC), mask)
 
 
-def test_classes_of_images_are_joined_too():
+def test_the_majority_also_joins_classes_of_images_but_staple_does_not():
     spec = alkit.LabelSpec(("cat", "dog"), per="image")
-    assert int(named("majority")([np.array(1), np.array(0), np.array(1)], spec)) == 1
-    with pytest.raises(alkit.errors.ConfigurationError, match="STAPLE joins masks"):
-        named("staple")([np.array(1), np.array(0)], spec)
+    assert int(join_rule("majority")([np.array(1), np.array(0), np.array(1)], spec)) == 1
+    with pytest.raises(alkit.errors.ConfigurationError, match="join='staple' needs masks"):
+        join_rule("staple")([np.array(1), np.array(0)], spec)
 
 
-def test_staple_trusts_those_who_agree_with_the_others():
+def test_staple_weighs_reliable_annotators_more_than_the_majority_does():
     rng = np.random.default_rng(0)
     truth = np.zeros((32, 32), np.uint8)
     truth[8:24, 8:24] = 1
     errors = [0.05, 0.05, 0.05, 0.45, 0.45, 0.45, 0.45]
     labels = [np.where(rng.random(truth.shape) < error, 1 - truth, truth).astype(np.uint8) for error in errors]
     spec = alkit.LabelSpec(("skin", "lesion"))
-    wrong = {name: float((named(name)(labels, spec) != truth).mean()) for name in ("staple", "majority")}
+    wrong = {name: float((join_rule(name)(labels, spec) != truth).mean()) for name in ("staple", "majority")}
     assert wrong["staple"] < 0.03 < 0.08 < wrong["majority"]
 
 
-def test_without_simpleitk_the_extra_is_named(monkeypatch):
+def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(alkit.errors.MissingDependencyError, match=r"alkit\[staple\]"):
-        named("staple")(rows([0], [1]), SPEC)
+        join_rule("staple")(rows([0], [1]), SPEC)
 
 
-def test_it_does_no_harm_to_faiss_and_goes_on_after_its_process_was_ended():
+def test_staple_works_beside_faiss_and_restarts_its_process_after_it_was_killed():
     labels = rows([0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0])
-    first = named("staple")(labels, SPEC)
+    first = join_rule("staple")(labels, SPEC)
     assert "SimpleITK" not in sys.modules
     assert alkit.features.kmeans(np.eye(3, dtype=np.float32), ["a", "b", "c"], k=2, rng=np.random.default_rng(0)).k == 2
     _worker().kill()
     _worker().wait()
     with pytest.raises(alkit.AlkitError, match="STAPLE failed"):
-        named("staple")(labels, SPEC)
-    np.testing.assert_array_equal(named("staple")(labels, SPEC), first)
+        join_rule("staple")(labels, SPEC)
+    np.testing.assert_array_equal(join_rule("staple")(labels, SPEC), first)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [("majorty", "'majority'"), (3, "joins no labels"), (int, "joins no")])
-def test_what_is_no_rule_is_refused(wrong, message):
+@pytest.mark.parametrize(("wrong", "message"), [("majorty", "'majority'"), (3, "join must be"), (int, "join must be")])
+def test_anything_that_is_not_a_rule_is_refused(wrong, message):
     with pytest.raises(alkit.errors.ConfigurationError, match=message):
-        named(wrong)
+        join_rule(wrong)

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import alkit
 from alkit import Predictions
 from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
-from alkit.labels.resizing import masks_at_original_size, resized_probabilities
+from alkit.labels.resizing import masks_at_original_size, resize_probabilities
 from alkit.pictures.colours import COLOURS, rgb
 from alkit.pictures.overlay import overlay
 from alkit.pools import decoding
@@ -76,14 +76,14 @@ def test_enlarged_probabilities_are_those_of_a_bilinear_reference(planes):
     places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(size, planes.shape[1:], strict=True)]
     grid = np.meshgrid(*places, indexing="ij")
     wanted = [ndimage.map_coordinates(plane.astype(np.float64), grid, order=1, mode="nearest") for plane in planes]
-    np.testing.assert_allclose(resized_probabilities(planes, size), wanted, atol=1e-5)
+    np.testing.assert_allclose(resize_probabilities(planes, size), wanted, atol=1e-5)
 
 
 @given(arrays.arrays(np.float32, (3, 5, 4), elements=st.floats(0, 1, width=32)), SIZES)
 def test_at_any_size_probabilities_add_up_to_one_and_masks_are_their_arg_max(raw, size):
     raw = raw + np.float32(0.01)
     planes = raw / raw.sum(axis=0)
-    resized = resized_probabilities(planes, size)
+    resized = resize_probabilities(planes, size)
     assert resized.shape == (3, *size)
     np.testing.assert_allclose(resized.sum(axis=0), 1, atol=1e-5)
     (mask,) = masks_at_original_size(Predictions(("a",), planes[None]), [size])
@@ -94,7 +94,7 @@ def test_at_any_size_probabilities_add_up_to_one_and_masks_are_their_arg_max(raw
 def test_a_smaller_original_gets_the_mean_of_the_pixels_it_merges():
     stripes = np.zeros((1, 1, 64), np.float32)
     stripes[..., ::2] = 1
-    assert abs(resized_probabilities(stripes, (1, 4)) - 0.5).max() < 0.05  # and not whichever stripe it falls upon
+    assert abs(resize_probabilities(stripes, (1, 4)) - 0.5).max() < 0.05  # and not whichever stripe it falls upon
 
 
 def test_a_mask_at_the_working_size_is_the_prediction_itself_and_ties_go_to_the_lower_class():
@@ -106,7 +106,7 @@ def test_a_mask_at_the_working_size_is_the_prediction_itself_and_ties_go_to_the_
 
 @pytest.mark.parametrize(
     ("shape", "sizes", "words"),
-    [((2, 3, 4, 4), [(4, 4)], "a size for each image"), ((2, 3), [(4, 4)] * 2, "make no masks")],
+    [((2, 3, 4, 4), [(4, 4)], "one size per image"), ((2, 3), [(4, 4)] * 2, "must be of pixels")],
 )
 def test_predictions_and_sizes_that_do_not_fit_are_refused(shape, sizes, words):
     with pytest.raises(ConfigurationError, match=words):
