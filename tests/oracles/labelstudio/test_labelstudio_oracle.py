@@ -12,6 +12,7 @@ import alkit
 from alkit import LabelSpec, LabelStudioOracle, Query
 from alkit.errors import ConfigurationError, DataError, LabelError, OracleError
 from alkit.oracles.labelstudio import oracle as labelstudio
+from alkit.oracles.labelstudio import project
 from alkit.oracles.labelstudio.client import TOKEN
 from alkit.oracles.labelstudio.regions import alpha_of, mask_of, regions_of
 from alkit.values import Invalid, Skip
@@ -210,7 +211,7 @@ def test_ask_continues_after_a_failure(fake, folder, step, late):
 
 def test_queries_that_do_not_fit_into_one_request_are_all_asked(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(labelstudio, "BATCH", 4)
-    monkeypatch.setattr(labelstudio, "PAGE", 3)
+    monkeypatch.setattr(project, "PAGE", 3)
     for n in range(10):
         Image.fromarray(np.full(SIZE, n, np.uint8)).save(tmp_path / f"{n}.png")
     queries = [Query(str(n), 0, n, (SIZE,)) for n in range(10)]
@@ -453,32 +454,6 @@ def test_a_project_that_another_campaign_uses_is_refused(fake, folder):
     assert len(fake.tasks) == 1
     oracle(fake, folder, campaign="one").ask(QUERIES)
     assert list(oracle(fake).poll()) == []
-
-
-def test_images_with_files_are_sent_unchanged_and_others_at_the_working_size(folder):
-    pool = alkit.ImagePool(folder, size=4)
-    content = (folder / "ward" / "0.png").read_bytes()
-    for images in (pool, pool.subset(pool.ids)):
-        assert labelstudio._browser_image(images, "ward/0") == (content, ".png")
-    arrays = alkit.ArrayPool(np.full((1, 6, 8), 7, np.uint8))
-    content, suffix = labelstudio._browser_image(arrays, "0000")
-    (folder / "shown").write_bytes(content)
-    assert (np.asarray(Image.open(folder / "shown")) == 7).all()
-    assert suffix == ".png"
-
-
-def test_images_a_browser_cannot_show_are_sent_as_png(tmp_path):
-    deep = np.arange(48, dtype=np.uint16).reshape(SIZE) * 1000 + 7
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    Image.fromarray(deep.astype(np.uint8)).save(tmp_path / "gray.tif")
-    shown = {}
-    for id in ("deep", "gray"):
-        content, suffix = labelstudio._browser_image(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
-        assert suffix == ".png"
-        (tmp_path / "shown").write_bytes(content)
-        shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
-    np.testing.assert_array_equal(shown["gray"], deep.astype(np.uint8))
-    assert (shown["deep"].shape, shown["deep"].min(), shown["deep"].max()) == (SIZE, 0, 255)
 
 
 def test_missing_images_are_named(fake, folder):

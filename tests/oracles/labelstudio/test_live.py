@@ -22,7 +22,7 @@ from alkit.oracles.labelstudio.client import TOKEN, Client
 from alkit.oracles.labelstudio.regions import alpha_of
 from alkit.values import Invalid, Skip
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAMS = ROOT / ".label-studio" / "venv" / "bin"
 KEEP = bool(os.environ.get("ALKIT_KEEP"))
 SIZE = (224, 256)
@@ -86,7 +86,7 @@ def annotate(server, project, steps, folder):
     plan = {"email": server.email, "password": server.password, "project": project, "steps": steps}
     (folder / "plan.json").write_text(json.dumps({**plan, "failure": str(folder / "failure.png")}))
     done = subprocess.run(
-        [PROGRAMS / "python", Path(__file__).parent / "browser.py", server.url, folder / "plan.json"],
+        [PROGRAMS / "python", ROOT / "tests" / "support" / "browser.py", server.url, folder / "plan.json"],
         capture_output=True,
         text=True,
         timeout=400,

@@ -1,0 +1,91 @@
+"""Conversion of Label Studio annotations to answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from alkit.errors import LabelError, OracleError
+from alkit.oracles.labelstudio.regions import mask_of
+from alkit.values.answers import Answer, Invalid, Skip
+from alkit.values.label_spec import LabelSpec, Mask, Size
+
+
+def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Answer:
+    """Return the answer that an annotation of a task gives.
+
+    Parameters
+    ----------
+    annotation:
+        The annotation, as the server sends it.
+    data:
+        The data of its task, with the keys ``alkit_id`` and ``alkit_size``.
+    spec:
+        The classes.
+
+    Raises
+    ------
+    OracleError
+        The annotation does not state when it was last changed.
+
+    Examples
+    --------
+    >>> spec, data = LabelSpec(("skin", "lesion")), {"alkit_id": "mole-1", "alkit_size": [1, 2]}
+    >>> annotation = {"updated_at": "2026-01-02T03:04:05Z", "completed_by": 7, "lead_time": 4.5, "result": []}
+    >>> answer = answer_of(annotation, data, spec)
+    >>> answer.label.tolist(), answer.annotator, answer.seconds
+    ([[0, 0]], 'user-7', 4.5)
+    """
+    by = annotation.get("completed_by")
+    if isinstance(by, dict):  # some versions send more than the number
+        by = by.get("id")
+    try:
+        revision = _nanoseconds(str(annotation["updated_at"]))
+    except (KeyError, ValueError) as reason:
+        raise OracleError("an annotation must state when it was last changed", got=reason) from None
+    spent = annotation.get("lead_time")
+    seconds = float(spent) if isinstance(spent, int | float) and math.isfinite(spent) and spent >= 0 else None
+    # Only the editor measures a time; predictions that are copied in bulk have none.
+    confirmed = seconds is not None and not annotation.get("bulk_created")
+    annotator = f"user-{by}" if isinstance(by, int) else ""
+    return Answer(data["alkit_id"], _label(annotation, data, spec), annotator, revision, seconds, confirmed)
+
+
+def time_of(revision: int) -> datetime:
+    """Return the time of a revision, in whole seconds.
+
+    >>> time_of(1_000_002_000).isoformat()
+    '1970-01-01T00:00:01+00:00'
+    """
+    return datetime.fromtimestamp(revision // 1_000_000_000, UTC)
+
+
+def _nanoseconds(updated_at: str) -> int:
+    """Return a time of the server as nanoseconds since 1970 UTC, the unit of file times.
+
+    >>> _nanoseconds("1970-01-01T00:00:01.000002Z")
+    1000002000
+    """
+    time = datetime.fromisoformat(updated_at)
+    if time.tzinfo is None:
+        raise ValueError(f"{updated_at!r} has no time zone")
+    since = time - datetime.fromtimestamp(0, UTC)
+    return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Mask | Skip | Invalid:
+    if annotation.get("was_cancelled"):
+        return Skip()
+    try:
+        return mask_of(annotation.get("result"), spec, _size(data))
+    except LabelError as reason:
+        return Invalid(str(reason))
+
+
+def _size(data: Mapping[str, Any]) -> Size:
+    match data.get("alkit_size"):
+        case [int(height), int(width)] if min(height, width) > 0:
+            return height, width
+    raise LabelError("the task must state the size of its image as alkit_size", got=repr(data.get("alkit_size")))

@@ -1,0 +1,34 @@
+import numpy as np
+from PIL import Image
+
+import alkit
+from alkit.pictures.browser import browser_picture
+
+SIZE = (6, 8)
+
+
+def test_images_with_files_are_shown_unchanged_and_others_at_the_working_size(tmp_path):
+    Image.fromarray(np.full((*SIZE, 3), 40, np.uint8)).save(tmp_path / "0.png")
+    pool = alkit.ImagePool(tmp_path, size=4)
+    content = (tmp_path / "0.png").read_bytes()
+    for images in (pool, pool.subset(pool.ids)):
+        assert browser_picture(images, "0") == (content, ".png")
+    arrays = alkit.ArrayPool(np.full((1, 6, 8), 7, np.uint8))
+    content, suffix = browser_picture(arrays, "0000")
+    (tmp_path / "shown").write_bytes(content)
+    assert (np.asarray(Image.open(tmp_path / "shown")) == 7).all()
+    assert suffix == ".png"
+
+
+def test_images_a_browser_cannot_show_are_shown_as_png(tmp_path):
+    deep = np.arange(48, dtype=np.uint16).reshape(SIZE) * 1000 + 7
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep.astype(np.uint8)).save(tmp_path / "gray.tif")
+    shown = {}
+    for id in ("deep", "gray"):
+        content, suffix = browser_picture(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
+        assert suffix == ".png"
+        (tmp_path / "shown").write_bytes(content)
+        shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
+    np.testing.assert_array_equal(shown["gray"], deep.astype(np.uint8))
+    assert (shown["deep"].shape, shown["deep"].min(), shown["deep"].max()) == (SIZE, 0, 255)
