@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the folder of what can be made again."""
+"""Atomic writes of files, and the folder of alkit's cache."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from alkit.errors import AlkitError, StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a crash at any moment leaves the old file or the new one, never a part.
+    """Write `content` to `path`. After a crash the file has either its old content or all of the new one.
+
+    Folders that do not exist are created.
 
     Raises
     ------
     StoreError
-        The folder cannot be written, or there is no room.
+        The file cannot be written: permission is missing, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +30,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # mkstemp lets nobody else read: a cache or a record may be shared
+            os.chmod(name, 0o644)  # mkstemp makes it private, but users may share a cache or a record
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -37,26 +39,38 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as reason:
         raise StoreError(
             f"cannot write {path} ({reason.strerror})",
-            hint="check that the folder exists, is writable and has room",
+            hint="check the permissions of the folder and the free space of the disk",
         ) from reason
 
 
 def abandoned_files(folder: Path, older: float = 3600.0) -> list[Path]:
-    """Return what :func:`write_atomically` left half-written where it was killed: untouched for `older` seconds."""
+    """Return the temporary files in `folder` that killed writers left behind.
+
+    A file belongs to a killed writer if it has not changed for `older` seconds.
+    """
     found = []
     for path in folder.glob(".writing-*"):
-        with suppress(FileNotFoundError):  # whoever wrote it has just finished
+        with suppress(FileNotFoundError):  # its writer has just finished
             if time.time() - path.stat().st_mtime > older:
                 found.append(path)
     return found
 
 
 def make_folder(folder: Path) -> Path:
-    """Make `folder` where it is missing, and return it; a :class:`StoreError` where that cannot be."""
+    """Create `folder` unless it exists, and return it.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
-        raise StoreError(f"cannot make the folder {folder} ({reason.strerror})") from reason
+        raise StoreError(
+            f"cannot create the folder {folder} ({reason.strerror})",
+            hint="check the permissions of the folder above it",
+        ) from reason
     return folder
 
 
@@ -75,7 +89,7 @@ def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename is durable only once its folder is; where folders cannot be opened (Windows) there is nothing to do.
+    # A rename survives a power failure only after its folder is synchronised. Windows cannot open folders.
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -85,9 +99,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def cache_folder(given: str | Path | None = None) -> Path:
-    """Return the folder for what can be made again: decoded images and pretext weights.
+    """Return the folder of cached files, such as decoded images and pretext weights. Deleting it costs only time.
 
-    `given`, or else ``$ALKIT_CACHE``, ``$XDG_CACHE_HOME/alkit``, ``~/.cache/alkit``. Deleting it loses time only.
+    It is `given`, or the first of ``$ALKIT_CACHE``, ``$XDG_CACHE_HOME/alkit`` and ``~/.cache/alkit`` that is set.
     """
     if given is not None:
         return Path(given)

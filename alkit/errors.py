@@ -1,27 +1,27 @@
-"""Every error alkit raises on purpose.
+"""Errors that alkit raises on purpose.
 
 ::
 
     AlkitError
-    ├── DataError                what was given as images, masks, ids or arrays
+    ├── DataError                images, masks, ids or arrays cannot be used
     │   ├── ImageError           an image cannot be used
-    │   └── LabelError           a label breaks its LabelSpec
-    ├── ConfigurationError       arguments that cannot work, alone or together
-    │   ├── UnknownNameError     a name nobody registered; the nearest ones are listed
-    │   └── ResumeError          a record was made under another configuration
-    ├── QueryError               the ask/tell protocol was broken
-    │   └── ConflictError        a second, different answer without ``revise=True``
-    ├── ColdStartError           a strategy needs a trained model and there is none
-    ├── SelectionError           a strategy failed, or chose what it was not offered, or too much or too little
+    │   └── LabelError           a label does not fit its LabelSpec
+    ├── ConfigurationError       an argument is wrong, or two arguments contradict each other
+    │   ├── UnknownNameError     a name is not registered; the message suggests similar ones
+    │   └── ResumeError          a record was created with other settings
+    ├── QueryError               a call does not fit the state of the queries
+    │   └── ConflictError        an image has a different answer already, and ``revise=True`` is missing
+    ├── ColdStartError           a strategy needs a trained model, but no model has been trained yet
+    ├── SelectionError           a strategy failed, or returned a selection that is not allowed
     ├── StoreError               the record cannot be read or written
-    │   └── StoreBusyError       another process is working on it
-    ├── OracleError              a tool in which people label cannot be reached, or does not answer as it should
-    └── MissingDependencyError   an optional package is absent; the extra is named
+    │   └── StoreBusyError       another process is using the record
+    ├── OracleError              a labelling tool cannot be reached, or its response is not usable
+    └── MissingDependencyError   an optional package is not installed; the message names the extra
 
-One message answers three questions: what happened, what was got and expected, what to try.
+A message names the parameter or the file, says what was found and what must hold, and ends with a fix where one exists.
 
->>> print(ConfigurationError("the batch is too large", got=40, expected="at most 12", hint="ask for 12"))
-the batch is too large: got 40, expected at most 12. Try: ask for 12.
+>>> print(ConfigurationError("batch is too large", got=40, expected="at most 12", hint="batch=12"))
+batch is too large: got 40, expected at most 12. Try: batch=12.
 """
 
 from collections.abc import Iterable
@@ -29,16 +29,16 @@ from difflib import get_close_matches
 
 
 class AlkitError(Exception):
-    """Root of all errors alkit raises on purpose.
+    """Base class of all errors that alkit raises on purpose.
 
     Parameters
     ----------
     what:
-        What happened, in one clause.
+        What is wrong, in one clause that begins with the parameter or the file.
     got, expected:
-        What was met and what was wanted; left out of the message where None.
+        The value that was found, and what must hold. The message leaves out either if it is None.
     hint:
-        What to try.
+        A fix, in the words of the interface.
     """
 
     def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
@@ -48,7 +48,7 @@ class AlkitError(Exception):
 
 
 class DataError(AlkitError, ValueError):
-    """What was given as images, masks, ids or arrays cannot be used."""
+    """Images, masks, ids or arrays cannot be used."""
 
 
 class ImageError(DataError):
@@ -56,35 +56,35 @@ class ImageError(DataError):
 
 
 class LabelError(DataError):
-    """A label breaks its :class:`~alkit.LabelSpec`."""
+    """A label does not fit its :class:`~alkit.LabelSpec`."""
 
 
 class ConfigurationError(AlkitError, ValueError):
-    """Arguments that cannot work, alone or together."""
+    """An argument is wrong, or two arguments contradict each other."""
 
 
 class UnknownNameError(ConfigurationError):
-    """A name nobody registered; the message lists the nearest ones."""
+    """A name is not registered. The message suggests similar names."""
 
 
 class ResumeError(ConfigurationError):
-    """A record was made under another configuration; the message shows the difference."""
+    """A record was created with other settings. The message shows the difference."""
 
 
 class QueryError(AlkitError):
-    """The ask/tell protocol was broken."""
+    """A call does not fit the state of the queries, such as an answer to an image that was not asked about."""
 
 
 class ConflictError(QueryError):
-    """A second, different answer for one image, without ``revise=True``."""
+    """An image has a different answer already, and ``revise=True`` is missing."""
 
 
 class ColdStartError(AlkitError):
-    """A strategy needs a trained model and there is none."""
+    """A strategy needs a trained model, but no model has been trained yet."""
 
 
 class SelectionError(AlkitError):
-    """A strategy chose what it was not offered, or too much, or too little; or it failed."""
+    """A strategy failed, or selected too few or too many images, or images that are not candidates."""
 
 
 class StoreError(AlkitError):
@@ -92,19 +92,19 @@ class StoreError(AlkitError):
 
 
 class StoreBusyError(StoreError):
-    """Another process is working on the record."""
+    """Another process is using the record."""
 
 
 class OracleError(AlkitError):
-    """A tool in which people label cannot be reached, refuses what it is sent, or does not answer as it should."""
+    """A labelling tool cannot be reached, rejects what alkit sends, or its response is not usable."""
 
 
 class MissingDependencyError(AlkitError, ImportError):
-    """An optional package is absent; the message names the extra that brings it."""
+    """An optional package is not installed. The message names the extra that installs it."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which of the known names a mistyped one may have meant.
+    """Return a hint for an unknown name: the known names that are similar to it, or all of them if none is.
 
     >>> nearest("randm", ["ssl-cluster", "random"])
     "'random'"

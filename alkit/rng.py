@@ -1,10 +1,11 @@
-"""One seed, many named streams.
+"""Named random streams: one seed, and one independent stream of random numbers for each purpose.
 
-Every use of chance names what it is for, such as ``("round", 3, "select")``. The stream behind a name depends on
-the seed and the name alone, never on what was drawn before: a run that is resumed, reordered or spread over
-processes draws the same numbers.
+Each use of randomness has a name, such as ``("round", 3, "select")``. A stream depends only on the seed and its name,
+not on what other streams have drawn. So a run draws the same numbers if it is resumed, reordered or spread over
+processes.
 
-What torch offers only through its global generators runs inside :func:`seed_torch`, which leaves them as found.
+Some operations of torch draw from its global generators only. They run inside :func:`seed_torch`, which restores the
+generators afterwards.
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ Name = str | int
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A named source of chance: a seed and a path of names below it.
+    """A named random stream: a seed and a path of names.
+
+    Parameters
+    ----------
+    seed:
+        Any integer.
+    path:
+        Names of the stream, strings or integers. Streams with different paths are independent of each other.
+
+    Raises
+    ------
+    TypeError
+        `seed`, or a name that is not a string, is not an integer.
 
     Examples
     --------
     >>> root = Stream(0)
     >>> a = root.child("round", 3, "select").numpy().integers(1000)
-    >>> _ = root.child("round", 2, "select").numpy().integers(1000)  # other streams change nothing
+    >>> _ = root.child("round", 2, "select").numpy().integers(1000)  # another stream changes nothing
     >>> bool(a == root.child("round", 3).child("select").numpy().integers(1000))
     True
     """
@@ -41,31 +54,31 @@ class Stream:
     path: tuple[Name, ...] = ()
 
     def __post_init__(self) -> None:
-        # Plain numbers, so that numpy's give the same stream: the names are hashed as they are printed.
+        # The hash is taken of the printed names, so numpy's integers must become Python's to give the same stream.
         plain = (name if isinstance(name, str) else operator.index(name) for name in self.path)
         object.__setattr__(self, "path", tuple(plain))
         object.__setattr__(self, "seed", operator.index(self.seed))
 
     @classmethod
     def from_rng(cls, rng: np.random.Generator) -> Stream:
-        """Return a root whose seed is drawn from `rng`: one number is taken, whatever is built on it."""
+        """Return a stream without names whose seed is one number drawn from `rng`."""
         return cls(int(rng.integers(2**63)))
 
     def child(self, *names: Name) -> Stream:
-        """Return the stream of these names below this one."""
+        """Return the stream whose path is this stream's path followed by `names`."""
         return Stream(self.seed, self.path + names)
 
     def integer(self) -> int:
-        """Return this stream's own seed, in [0, 2**63), for a generator of any library."""
+        """Return the seed of this stream, in [0, 2**63), for the random generator of any library."""
         digest = hashlib.sha256(repr((self.seed, self.path)).encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 
     def numpy(self) -> np.random.Generator:
-        """Return a fresh numpy generator at the start of this stream."""
+        """Return a new numpy generator at the start of this stream."""
         return np.random.default_rng(self.integer())
 
     def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
-        """Return a fresh torch generator at the start of this stream, on `device`."""
+        """Return a new torch generator on `device`, at the start of this stream."""
         import torch
 
         return torch.Generator(device).manual_seed(self.integer())
@@ -73,9 +86,9 @@ class Stream:
 
 @contextmanager
 def seed_torch(stream: Stream) -> Iterator[None]:
-    """Seed torch's global generators, CPU and GPU, from `stream` inside the block; afterwards they are as found.
+    """Seed torch's global generators, on CPU and GPUs, inside a ``with`` block, and restore them after it.
 
-    For what torch draws from nowhere else: the initial weights of a layer and the masks of dropout.
+    Initial weights of layers and dropout masks need this, because torch draws them from the global generators only.
 
     >>> import torch
     >>> before = torch.random.get_rng_state()
@@ -93,12 +106,15 @@ def seed_torch(stream: Stream) -> Iterator[None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch compute on `count` threads inside the block: sums depend on their number in the last bits."""
+    """Let torch compute with `count` threads inside a ``with`` block.
+
+    The number of threads changes the order of additions, and so the last bits of the results.
+    """
     import torch
 
-    found = torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(found)
+        torch.set_num_threads(before)

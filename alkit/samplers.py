@@ -1,4 +1,4 @@
-"""Samplers: how predictions are drawn from a model. The score then says what their disagreement means.
+"""Samplers draw predictions from a model: by dropout, from the members of an ensemble, or just once.
 
 References
 ----------
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deterministic:
-    """One draw: the model's prediction, dropout off."""
+    """Take the model's prediction, with dropout off, as the only draw."""
 
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -33,27 +34,37 @@ class Deterministic:
 
 
 DETERMINISTIC = Deterministic()
-"""The sampler where none is given."""
+"""The default sampler."""
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Predictions with dropout on and batch normalisation in evaluation mode (Gal and Ghahramani 2016).
+    """Draw predictions with dropout on and batch normalisation in evaluation mode (Gal and Ghahramani 2016).
 
     Parameters
     ----------
     draws:
-        T, how many; at least 1.
+        Number of draws per image (T in the papers), at least 1.
+
+    Raises
+    ------
+    ConfigurationError
+        `draws` is not an integer >= 1. When sampling: the model has no dropout layers to draw from.
 
     Notes
     -----
-    A draw is one thinned network: its masks depend on the seed, the draw's number and the layer alone, and are the same
-    for every image. So scores do not depend on which images share a batch, and images are compared under the same
-    networks. Deviation: torch's own dropout has another mask for each image.
+    Deviation: a draw uses the same dropout masks for all images, while torch draws another mask for each image. The
+    masks depend only on the seed, the number of the draw and the layer. So the score of an image does not depend on the
+    other images of its batch, and all images are compared by the same networks.
 
-    Layers are torch's Dropout and Dropout1d to Dropout3d, called as modules. Dropout by a function, and inside LSTM and
-    MultiheadAttention, is not drawn; a network that has no other is refused. The images must come first in what a layer
-    sees. A model serves one thread at a time.
+    The layers must be modules of torch's classes Dropout or Dropout1d to Dropout3d, and the first axis of their input
+    must be the images. Dropout by ``torch.nn.functional``, and dropout inside LSTM and MultiheadAttention, stays off; a
+    network without any other dropout is an error. Only one thread may use a model at a time.
+
+    Examples
+    --------
+    >>> Dropout(draws=10)
+    Dropout(draws=10)
     """
 
     needs: ClassVar[tuple[str, ...]] = ("dropout",)
@@ -61,23 +72,22 @@ class Dropout:
     draws: int = 20
 
     def __post_init__(self) -> None:
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 1:
-            raise ConfigurationError("there is no such number of draws", got=repr(self.draws), expected="1 or more")
+        object.__setattr__(self, "draws", check_integer("draws", self.draws, least=1))
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
-        """Yield all draws, several at a time, ``(k, n, classes, *space)``."""
+        """Yield all draws, several at a time: ``(k, n, classes, *space)``."""
         if not callable(getattr(posterior, "dropout", None)):
             raise ConfigurationError(
-                "this model cannot draw by dropout",
-                expected="a network of torch with dropout layers",
-                hint="ensemble-s or ensemble-js go with an Ensemble",
+                "alkit.Dropout needs a model with dropout layers",
+                expected="a torch network that has some",
+                hint="another strategy; for an Ensemble, ensemble-s or ensemble-js",
             )
         return posterior.dropout(self.draws, stream)
 
 
 @dataclass(frozen=True)
 class Members:
-    """The prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018)."""
+    """Draw the prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018)."""
 
     needs: ClassVar[tuple[str, ...]] = ("members",)
 
@@ -85,6 +95,8 @@ class Members:
         """Yield one draw per member, ``(1, n, classes, *space)``."""
         if not callable(getattr(posterior, "members", None)):
             raise ConfigurationError(
-                "this model has no members", got="a single model", hint="Ensemble(learner, members=5) as the learner"
+                "alkit.samplers.Members needs an ensemble",
+                got="a single model",
+                hint="alkit.Ensemble(learner, members=5) as the learner",
             )
         return posterior.members()

@@ -1,1 +1,1 @@
-"""Metrics, their measurement, and the labels of a test set."""
+"""Metrics of a model on a test set, and the labels of that test set."""

@@ -1,4 +1,4 @@
-"""Metrics of a predictor, and how far two predictors agree."""
+"""Measure a predictor on a test set, and the agreement of two predictors on a pool."""
 
 from __future__ import annotations
 
@@ -16,22 +16,35 @@ from alkit.values.progress import Progress, Report
 
 
 def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, report: Report) -> dict[str, float]:
-    """Return the figures of a predictor on `test`, whose labels are `truth`, in the order of its ids.
+    """Return the metrics of a predictor on a test set, by name.
 
-    Of masks see :func:`alkit.evaluation.metrics.segmentation_metrics`, of one class per image
-    :func:`alkit.evaluation.metrics.classification_metrics`. Of an
-    ensemble they are those of the mean prediction; ``member_dice`` or ``member_accuracy`` is the mean of its members.
+    For masks see :func:`alkit.evaluation.metrics.segmentation_metrics`, for one class per image
+    :func:`alkit.evaluation.metrics.classification_metrics`. The metrics of an ensemble are those of its mean
+    prediction; ``member_dice`` or ``member_accuracy`` is the mean over its members.
+
+    Parameters
+    ----------
+    predictor:
+        The model.
+    test:
+        Images of the test set.
+    truth:
+        Their labels in the order of ``test.ids``: masks ``(n, h, w)`` or class ids ``(n,)``.
+    spec:
+        The classes of the labels.
+    report:
+        Called after each batch with the progress.
     """
-    from alkit.evaluation import metrics  # torch: not for those who only ask and tell
+    from alkit.evaluation import metrics  # imports torch, which asking and telling do not need
 
     members: Sequence[Predictor] = getattr(predictor, "members", ())
-    found: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # of the predictor, then its members
+    results: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # the predictor's, then the members'
     done, ids = 0, list(test.ids)
     for some in batches(ids, test):
         images, true = test.read(some), truth[done : done + len(some)]
         each = [member.probabilities(images) for member in members]
         whole = mean_probabilities(each) if each else predictor.probabilities(images)
-        for collected, probabilities in zip(found, [whole, *each], strict=True):
+        for collected, probabilities in zip(results, [whole, *each], strict=True):
             labels = most_probable_labels(probabilities)
             collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
         done += len(some)
@@ -41,19 +54,19 @@ def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, rep
         metrics.segmentation_metrics(collected, spec)
         if spec.per == "pixel"
         else metrics.classification_metrics(np.concatenate(collected), truth, spec)
-        for collected in found
+        for collected in results
     ]
     if theirs:
-        own[f"member_{name}"] = float(np.mean([figures[name] for figures in theirs]))
+        own[f"member_{name}"] = float(np.mean([member[name] for member in theirs]))
     return own
 
 
 def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[str], spec: LabelSpec) -> float:
-    """Return Cohen's kappa between two models' predictions of some images, over all their pixels; at most 1.
+    """Return Cohen's kappa of two models' predictions over all pixels (or all images) of `ids`; at most 1.
 
-    It is 1 where they agree everywhere, also in a single class, of which kappa itself says nothing.
+    It is 1 if they agree everywhere, even if all predictions are of one class, for which kappa is undefined.
     """
-    import torch  # not for those who only ask and tell
+    import torch  # asking and telling do not need it
     from torchmetrics.classification import MulticlassCohenKappa
 
     kappa, same = MulticlassCohenKappa(len(spec.classes)), True

@@ -1,4 +1,4 @@
-"""The labels of a test set, asked for once."""
+"""Labels of test sets: the oracle is asked for them once."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.queries import Query
 
 Collect = Callable[[Oracle, Sequence[Query], float], Iterator[tuple[int, list[Answer]]]]
-"""Asks an oracle and yields its answers as they come, with how many there are by then."""
+"""Asks an oracle the queries; yields its answers as they arrive, each time with the number of answers so far.
+
+The arguments are the oracle, the queries, and the seconds between two polls.
+"""
 
 
 class TestLabels:
-    """The labels of test sets: asked for once, checked, and kept in files that are gone with the process.
+    """Labels of test sets, checked once and then kept in temporary files until the process ends.
 
     Parameters
     ----------
     collect:
-        How to get answers out of an oracle.
+        Function that asks an oracle.
     """
 
-    __test__ = False  # no test case, whatever pytest may think of the name
+    __test__ = False  # pytest takes the name for that of a test case
 
     def __init__(self, collect: Collect) -> None:
         self._collect = collect
         self._kept: dict[tuple[int, int], tuple[Pool, Oracle, Label]] = {}  # by identity
 
     def of(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
-        """Return the labels of `test`, masks at its working size ``(n, h, w)`` or ``(n,)``, in the order of its ids.
+        """Return the labels of `test` in the order of its ids: masks at its working size, ``(n, h, w)``, or ``(n,)``.
 
         Raises
         ------
         LabelError
-            An image has none, or one that breaks `spec`.
+            An image has no label, or its label does not fit `spec`.
         """
         key = id(test), id(oracle)
         if key not in self._kept:
-            self._kept[key] = test, oracle, self._asked(test, oracle, spec, poll)
+            self._kept[key] = test, oracle, self._ask(test, oracle, spec, poll)
         return self._kept[key][2]
 
-    def _asked(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
+    def _ask(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
         ids = list(test.ids)
         size = test.read(ids[:1]).shape[-2:] if spec.per == "pixel" else ()
         with tempfile.TemporaryFile() as file:
@@ -61,8 +64,8 @@ class TestLabels:
                 for answer in answers:
                     if isinstance(answer.label, Skip | Withdrawal | Invalid):
                         raise LabelError(
-                            f"the test image {answer.id!r} has no label ({answer.label.reason})",
-                            hint="leave it out of the test set",
+                            f"test image {answer.id!r} has no label ({answer.label.reason})",
+                            hint="a test set without this image",
                         )
                     label = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
                     labels[rows[answer.id]] = resize_mask(label, size, spec) if size else label

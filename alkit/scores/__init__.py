@@ -1,4 +1,4 @@
-"""Acquisition scores, and their computation over a pool."""
+"""Acquisition scores: functions that say how informative the label of an image would be. Higher is more informative."""
 
 import lazy_loader
 

@@ -1,25 +1,25 @@
-"""Acquisition scores: how informative would a label be, by what the model says of an image?
+"""Acquisition scores: how informative would the label of an image be, judged by the model's predictions?
 
-Uncertainty has four parts that compose: a *sampler* draws predictions (:mod:`alkit.samplers`), a *score* says per pixel
-how uncertain they are, a *reduction* makes one number of an image's pixels, and a strategy's *batch rule* chooses by
-it. This file holds scores and reductions: pure functions on tensors of a batch of images.
+Uncertainty sampling has four parts: a *sampler* draws predictions (:mod:`alkit.samplers`), a *score* measures the
+uncertainty of each pixel, a *reduction* turns the pixels of an image into one number, and a strategy selects images by
+these numbers. This module contains scores and reductions. They are pure functions on the tensors of a batch of images.
 
-A score is any function whose parameters are named after the moments of the draws that it needs (:data:`MOMENTS`):
+A score is any function whose parameters have the names of moments of the draws (:data:`MOMENTS`):
 
 =================  ========================  ==============================================================
 ``mean``           ``(n, classes, *space)``  mean class probability over the draws
 ``mean_entropy``   ``(n, *space)``           mean over the draws of the entropy of each, in nats
-``variance``       ``(n, classes, *space)``  variance of each class probability over the draws (divided by T)
+``variance``       ``(n, classes, *space)``  variance of each class probability over the T draws (divisor T)
 ``prediction``     ``(n, classes, *space)``  class probability of the deterministic prediction, dropout off
-``heads``          tuple of the same         deep supervision: final output first, then coarser ones
+``heads``          tuple of the same shape   heads of deep supervision: final output first, then coarser ones
 =================  ========================  ==============================================================
 
-``space`` is ``(h, w)`` for masks and empty for one class per image. A score returns ``(n, *space)``, or ``(n,)`` where
-pixels were already brought together. **Higher is always more informative.** All are finite for probabilities of 0 and
-1. Differences may come out a rounding error below 0; nothing is clipped.
+``space`` is ``(h, w)`` for masks, and empty for one class per image. A score returns ``(n, *space)``, or ``(n,)`` if it
+gives one number per image. **A higher score is always more informative.** All scores are finite for probabilities of 0
+and 1. Rounding may make a score that is a difference slightly negative; nothing is clipped.
 
->>> certain, torn = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 0.5]])
->>> [round(float(entropy(p)), 3) for p in (certain, torn)]
+>>> certain, uncertain = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 0.5]])
+>>> [round(float(entropy(p)), 3) for p in (certain, uncertain)]
 [0.0, 0.693]
 
 References
@@ -43,80 +43,97 @@ from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Score
 
 MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
-"""What a score may ask for, by the names of its parameters."""
+"""Names that the parameters of a score may have."""
 
 
 def entropy(mean: Tensor) -> Tensor:
-    """Entropy of the mean prediction: ``h(p) = -sum_c p_c log p_c``, in nats, 0 to log(classes)."""
+    """Return the entropy of the mean prediction, ``h(p) = -sum_c p_c log p_c``, in nats: 0 to log(classes)."""
     terms: Tensor = torch.special.entr(mean)
     return terms.sum(dim=1)
 
 
 def least_confidence(mean: Tensor) -> Tensor:
-    """One minus the probability of the most probable class: ``1 - max_c p_c``, 0 to 1 - 1 / classes."""
+    """Return one minus the probability of the most probable class, ``1 - max_c p_c``: 0 to 1 - 1 / classes."""
     return 1 - mean.amax(dim=1)
 
 
 def margin(mean: Tensor) -> Tensor:
-    """One minus the lead of the most probable class over the second: ``1 - (p_(1) - p_(2))``, 0 to 1."""
+    """Return one minus the margin between the two most probable classes, ``1 - (p_(1) - p_(2))``: 0 to 1."""
     first, second = mean.topk(2, dim=1).values.unbind(dim=1)
     return 1 - (first - second)
 
 
 def bald(mean: Tensor, mean_entropy: Tensor) -> Tensor:
-    """What the draws disagree on: ``h(mean_t p_t) - mean_t h(p_t)``, in nats, 0 to log(classes).
+    """Return the disagreement of the draws, ``h(mean_t p_t) - mean_t h(p_t)``, in nats: 0 to log(classes).
 
-    Over dropout draws this is BALD (Houlsby et al. 2011), the mutual information of label and weights; over the
-    members of an ensemble it is their Jensen-Shannon divergence.
+    For dropout draws this is BALD (Houlsby et al. 2011), the mutual information of label and weights. For the members
+    of an ensemble it is their Jensen-Shannon divergence.
     """
     return entropy(mean) - mean_entropy
 
 
 def variance(variance: Tensor) -> Tensor:
-    """Variance over the draws, mean over the classes: of two classes, that of the lesion's probability, 0 to 1 / 4."""
+    """Return the mean over the classes of the variance over the draws: 0 to 1 / 4.
+
+    For two classes it is the variance of the probability of either class.
+    """
     return variance.mean(dim=1)
 
 
 def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
-    """Variance over the draws, weighted by how deep inside the predicted foreground a pixel lies.
+    """Return the variance over the draws, weighted by the depth of each pixel inside the predicted foreground.
 
-    ``v * w``, where v is :func:`variance` and w the Euclidean distance to the nearest background pixel, divided by the
-    image's largest; 0 outside the foreground, which is every class but 0 in the arg-max of `prediction`. An image
-    without foreground gets 0 everywhere: "no detection" (Gorriz et al. 2017).
+    The score is ``v * w``: v is :func:`variance`, and w is the Euclidean distance to the nearest background pixel,
+    divided by the largest such distance in the image. The foreground are the pixels whose most probable class by
+    `prediction` is not class 0. The score is 0 on the background, so an image without foreground has 0 everywhere:
+    "no detection" (Gorriz et al. 2017).
+
+    Raises
+    ------
+    ConfigurationError
+        The predictions are not ``(n, classes, h, w)``.
 
     Notes
     -----
-    Choices: the transform is taken inside the mask only, and min-max scaling of it is division by its maximum, since
-    the background is 0. Where an image has no background at all, its frame counts as the contour.
+    The paper leaves two choices open. The distance transform is computed inside the mask only, so min-max scaling means
+    division by the maximum. If an image has no background, the pixels just outside its frame count as background.
     """
     return _variance(variance) * _depth(prediction, _inside)
 
 
 def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
-    """Variance over the draws, weighted by the distance from the predicted contour, inside and outside of it.
+    """Return the variance over the draws, weighted by the distance to the predicted contour, inside and outside.
 
-    As :func:`edt_variance`, with the transform on both sides: the distance of each pixel to the nearest one of the
-    other side, min-max scaled over the image. An image without foreground gets 0 everywhere.
+    Like :func:`edt_variance`, but w is the distance of each pixel to the nearest pixel on the other side of the
+    contour, scaled to [0, 1] in each image. An image without foreground has 0 everywhere.
+
+    Raises
+    ------
+    ConfigurationError
+        The predictions are not ``(n, classes, h, w)``.
     """
     return _variance(variance) * _depth(prediction, _both_sides)
 
 
 def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
-    """One minus the agreement of the final output with the coarser heads of deep supervision, ``(n,)``, 0 to 1.
+    """Return one minus the agreement of the final output with the other heads of deep supervision, ``(n,)``: 0 to 1.
 
-    Agreement is the mean of Dice(final, head) over the other heads, of the arg-max masks (Zhao et al., JBHI 2021).
-    Choice for more than two classes: Dice is the mean over the foreground classes that either mask shows. Two masks
-    without foreground agree.
+    The agreement is the mean of Dice(final, head) over the other heads, computed on the masks of the most probable
+    classes (Zhao et al., JBHI 2021). Two masks without foreground agree.
 
     Raises
     ------
     ConfigurationError
-        There is one head only.
+        The network has only one head.
+
+    Notes
+    -----
+    For more than two classes, Dice is the mean over the foreground classes that occur in either mask.
     """
     if len(heads) < 2:
         raise ConfigurationError(
-            "one output has nothing to agree with",
-            got="a network without deep supervision",
+            "head_disagreement needs a network with two or more heads",
+            got=f"{len(heads)}",
             hint="heads={2: 0.1, 4: 0.3} for alkit.UNet or alkit.networks.SmpNetwork",
         )
     masks = [_one_hot_foreground(head) for head in heads]
@@ -125,22 +142,22 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
 
 
 def mean(maps: Tensor) -> Tensor:
-    """Return the mean over an image's pixels, ``(n,)``: comparable between image sizes."""
+    """Return the mean over the pixels of each image, ``(n,)``. It does not depend on the size of the images."""
     return maps.flatten(1).mean(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
 
 
 def total(maps: Tensor) -> Tensor:
-    """Return the sum over an image's pixels, ``(n,)``, as the papers have it."""
+    """Return the sum over the pixels of each image, ``(n,)``, as most papers do."""
     return maps.flatten(1).sum(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
 
 
 def moments_of(score: Score) -> tuple[str, ...]:
-    """Return the names of the moments a score needs; parameters with a default are its own affair.
+    """Return the names of the moments that a score needs. Its parameters that have a default are not moments.
 
     Raises
     ------
     ConfigurationError
-        A parameter without a default that is not named after a moment.
+        The function has no moment among its parameters, or a parameter without a default that is not a moment.
 
     Examples
     --------
@@ -151,13 +168,15 @@ def moments_of(score: Score) -> tuple[str, ...]:
         parameters = inspect.signature(score).parameters.values()
     except (TypeError, ValueError) as reason:
         raise ConfigurationError(
-            f"this function is no acquisition score ({reason})", got=repr(score), expected="a function of moments"
+            f"score must be a function whose parameters are named after moments ({reason})",
+            got=repr(score),
+            expected=f"some of {', '.join(MOMENTS)}",
         ) from reason
     names = tuple(entry.name for entry in parameters if entry.default is entry.empty)
     if not names or not set(names) <= set(MOMENTS):
         raise ConfigurationError(
-            "this function is no acquisition score",
-            got=f"parameters {', '.join(names) or 'none'}",
+            "score must be a function whose parameters are named after moments",
+            got=f"the parameters {', '.join(names)}" if names else "no parameters",
             expected=f"some of {', '.join(MOMENTS)}",
         )
     return names
@@ -173,18 +192,18 @@ SCORES: dict[str, Score] = {
     "edt-variance-both-sides": edt_variance_both_sides,
     "head-disagreement": head_disagreement,
 }
-"""The scores above by the name a command line or a file gives them."""
+"""Scores by the name that the command line and strategy files use."""
 
 
 def score_function(score: str | Score) -> Score:
-    """Return the score of this name; a function is its own, if it is a score.
+    """Return the score with this name. A function is checked and returned as it is.
 
     Raises
     ------
     UnknownNameError
-        There is no score of that name; the nearest are listed.
+        No score has this name. The message suggests similar names.
     ConfigurationError
-        It is neither a name nor a function of moments.
+        `score` is neither a name nor a function of moments.
 
     Examples
     --------
@@ -193,23 +212,23 @@ def score_function(score: str | Score) -> Score:
     """
     if isinstance(score, str):
         if score not in SCORES:
-            raise UnknownNameError(f"there is no score {score!r}", hint=nearest(score, SCORES))
+            raise UnknownNameError(f"unknown score {score!r}", hint=nearest(score, SCORES))
         return SCORES[score]
     if not callable(score):
         raise ConfigurationError(
-            "this is no score", got=repr(score), expected=f"a function, or one of {', '.join(SCORES)}"
+            "score must be a function or a name", got=repr(score), expected=f"one of {', '.join(SCORES)}"
         )
     moments_of(score)
     return score
 
 
 def name_or_function(score: str | Score) -> str | Score:
-    """Return the name of a score that has one, and any other as it is: what a strategy keeps of it.
+    """Return the name of a score of this module, and any other score as it is. Strategies store scores in this form.
 
     Raises
     ------
     UnknownNameError, ConfigurationError
-        As :func:`score_function`.
+        As in :func:`score_function`.
 
     Examples
     --------
@@ -221,36 +240,36 @@ def name_or_function(score: str | Score) -> str | Score:
 
 
 def check_draws(score: str | Score, draws: int) -> None:
-    """Refuse one draw where a score asks what several disagree about: it would be the same for every image.
+    """Check that a score of the disagreement of draws gets two draws or more. With one, all images would score 0.
 
     Raises
     ------
     ConfigurationError
-        `draws` is 1 and the score asks for ``mean_entropy`` or ``variance``.
+        `draws` is 1, and the score needs ``mean_entropy`` or ``variance``.
 
     Examples
     --------
     >>> check_draws("entropy", 1)
     >>> check_draws("bald", 1)
     Traceback (most recent call last):
-    alkit.errors.ConfigurationError: bald is about what several draws disagree on: got 1 draw. Try: alkit.Dropout(20).
+    alkit.errors.ConfigurationError: the score bald needs at least 2 draws: got 1. Try: alkit.Dropout(draws=20).
     """
     function = score_function(score)
     if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
         name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
-        raise ConfigurationError(
-            f"{name} is about what several draws disagree on", got="1 draw", hint="alkit.Dropout(20)"
-        )
+        raise ConfigurationError(f"the score {name} needs at least 2 draws", got=draws, hint="alkit.Dropout(draws=20)")
 
 
-_variance = variance  # the functions above have parameters of that name
+_variance = variance  # for the functions above that have a parameter of this name
 
 
 def _depth(prediction: Tensor, transform: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """Return the scaled distance transform of each predicted foreground, ``(n, h, w)``; zeros where there is none."""
+    """Return the scaled distance transform of each predicted foreground, ``(n, h, w)``; zeros if an image has none."""
     if prediction.ndim != 4:
         raise ConfigurationError(
-            "distances to a contour need masks", got=f"predictions {tuple(prediction.shape)}", expected="(n, c, h, w)"
+            "scores that use the distance to a contour need masks",
+            got=f"predictions of shape {tuple(prediction.shape)}",
+            expected="(n, classes, h, w)",
         )
     foreground = (prediction.argmax(dim=1) != 0).cpu().numpy()
     weights = [transform(mask) if mask.any() else np.zeros(mask.shape) for mask in foreground]
@@ -258,6 +277,7 @@ def _depth(prediction: Tensor, transform: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def _inside(mask: np.ndarray) -> np.ndarray:
+    """Return each pixel's distance to the background, divided by the largest, ``(h, w)``."""
     framed = np.pad(mask, 1) if mask.all() else mask
     distance: np.ndarray = ndimage.distance_transform_edt(framed)
     distance = distance[1:-1, 1:-1] if mask.all() else distance
@@ -266,6 +286,7 @@ def _inside(mask: np.ndarray) -> np.ndarray:
 
 
 def _both_sides(mask: np.ndarray) -> np.ndarray:
+    """Return each pixel's distance to the other side of the contour, min-max scaled, ``(h, w)``."""
     if mask.all():
         return _inside(mask)
     distance: np.ndarray = ndimage.distance_transform_edt(mask) + ndimage.distance_transform_edt(~mask)
@@ -274,14 +295,14 @@ def _both_sides(mask: np.ndarray) -> np.ndarray:
 
 
 def _one_hot_foreground(probabilities: Tensor) -> Tensor:
-    """Return which pixels are of which foreground class, ``(n, classes - 1, h * w)``, bool."""
+    """Return the masks of the foreground classes, ``(n, classes - 1, h * w)``, bool."""
     labels = probabilities.argmax(dim=1, keepdim=True)
     foreground = torch.arange(1, probabilities.shape[1], device=labels.device).reshape(1, -1, *[1] * (labels.ndim - 2))
     return (labels == foreground).flatten(2)
 
 
 def _dice(a: Tensor, b: Tensor) -> Tensor:
-    """Return the Dice of each image, ``(n,)``: the mean over the classes either shows, 1 where neither shows any."""
+    """Return the Dice of each image, ``(n,)``: the mean over the classes that occur in either; 1 if none occurs."""
     both, either = (a & b).sum(dim=2), a.sum(dim=2) + b.sum(dim=2)
     shown = either > 0
     dice = torch.where(shown, 2 * both / either.clamp(min=1), 0.0).sum(dim=1)
@@ -289,4 +310,5 @@ def _dice(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _accurate(maps: Tensor) -> torch.dtype:
+    """Return the type in which sums over many pixels do not drift."""
     return torch.float32 if maps.device.type == "mps" else torch.float64  # MPS has no float64

@@ -1,4 +1,4 @@
-"""Moments of a model's draws, streamed: no draw outlives its own addition."""
+"""Moments of a model's draws, computed one draw at a time, so that the draws never lie in memory together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from alkit.values.label_spec import Images
 
 
 def posterior_of(predictor: Predictor, images: Images) -> Posterior:
-    """Return what a model says of a batch of images; of one without a posterior of its own, the prediction."""
+    """Return the posterior of a batch of images: the predictor's own, or one that offers its prediction only."""
     own = getattr(predictor, "posterior", None)
-    return cast(Posterior, _Plain(predictor, images) if own is None else own(images))
+    return cast(Posterior, _PredictionOnly(predictor, images) if own is None else own(images))
 
 
-class _Plain:
-    """The posterior of a predictor that has none of its own: its prediction."""
+class _PredictionOnly:
+    """The posterior of a predictor without a method ``posterior``."""
 
     def __init__(self, predictor: Predictor, images: Images) -> None:
         self._predictor, self._images = predictor, images
@@ -33,20 +33,31 @@ class _Plain:
 def moments_of_draws(
     posterior: Posterior, names: Collection[str], sampler: Sampler, stream: Stream
 ) -> dict[str, Tensor | tuple[Tensor, ...]]:
-    """Return the moments of these names of one batch; the draws are folded as they come and never held together.
+    """Return moments of one batch of images by name, with the shapes that :mod:`alkit.scores` lists.
 
     Parameters
     ----------
+    posterior:
+        The model's posterior of the batch.
     names:
         Some of :data:`alkit.scores.MOMENTS`.
+    sampler:
+        Draws the predictions for ``mean``, ``mean_entropy`` and ``variance``.
+    stream:
+        Random stream of the draws.
+
+    Raises
+    ------
+    ConfigurationError
+        The model does not offer what the sampler or the moments need, or the sampler draws nothing.
 
     Notes
     -----
-    Mean and variance are folded by Welford's recurrence, which does not cancel.
+    Welford's recurrence computes mean and variance without cancellation.
     """
     moments: dict[str, Tensor | tuple[Tensor, ...]] = {}
-    if drawn := {"mean", "mean_entropy", "variance"}.intersection(names):
-        moments.update(_folded(sampler.sample(posterior, stream), drawn))
+    if of_draws := {"mean", "mean_entropy", "variance"}.intersection(names):
+        moments.update(_accumulate(sampler.sample(posterior, stream), of_draws))
     if "prediction" in names:
         moments["prediction"] = posterior.prediction()
     if "heads" in names:
@@ -54,7 +65,7 @@ def moments_of_draws(
     return moments
 
 
-def _folded(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, Tensor]:
+def _accumulate(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, Tensor]:
     count = 0
     mean = entropy = squares = torch.zeros(())
     for chunk in chunks:
@@ -71,16 +82,16 @@ def _folded(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, Tenso
             if "mean_entropy" in names:
                 entropy += torch.special.entr(draw).sum(dim=1)
     if count == 0:
-        raise ConfigurationError("the sampler drew nothing", expected="at least one prediction")
-    folded = {"mean": mean, "mean_entropy": entropy / count, "variance": squares / count}
-    return {name: folded[name] for name in names}
+        raise ConfigurationError("sampler must draw at least one prediction", got=0)
+    moments = {"mean": mean, "mean_entropy": entropy / count, "variance": squares / count}
+    return {name: moments[name] for name in names}
 
 
 def _heads(posterior: Posterior) -> tuple[Tensor, ...]:
     if not callable(getattr(posterior, "heads", None)):
         raise ConfigurationError(
-            "this model has no heads of deep supervision",
-            expected="a SegmentationLearner whose network has heads",
+            "the score needs a network with heads of deep supervision",
+            got="a model without heads",
             hint="heads={2: 0.1, 4: 0.3} for alkit.UNet or alkit.networks.SmpNetwork",
         )
     return posterior.heads()

@@ -1,8 +1,7 @@
-"""What a round's model says of the pool: scores and predictions, streamed.
+"""Scores and predictions of a pool by one model, computed batch by batch.
 
-The pool passes once per question. Of each batch only the moments of its draws are held (:mod:`alkit.scores`), and what
-is kept is one number per image, so memory does not grow with the pool, with the number of draws, nor with the images'
-size times the pool's.
+Each question reads the pool once. Only the moments of one batch (:mod:`alkit.scores`) and one number per image stay in
+memory, so memory grows neither with the number of draws nor with the size of the pool's images.
 """
 
 from __future__ import annotations
@@ -24,26 +23,28 @@ from alkit.values.progress import Progress, Report, quiet
 
 
 class Scoring:
-    """The scores of one model, each computed once.
+    """The scores of a pool by one model. Each score is computed once and then remembered.
 
     Parameters
     ----------
     pool:
-        Where the images are.
+        The images.
     predictor:
         The model.
     stream:
-        All draws come from it: the same stream, the same draws.
+        Random stream of the draws. The same stream gives the same draws.
+    report:
+        Called after each batch with the progress.
 
     Examples
     --------
     >>> import numpy as np
     >>> from alkit import ArrayPool, scores
-    >>> class Torn:
+    >>> class Uncertain:
     ...     def probabilities(self, images):
     ...         return np.full((len(images), 2, 4, 4), 0.5, np.float32)
     >>> pool = ArrayPool(np.zeros((2, 4, 4), np.uint8), ids=["a", "b"])
-    >>> found = Scoring(pool, Torn(), Stream(0)).scores(["a"], scores.entropy)
+    >>> found = Scoring(pool, Uncertain(), Stream(0)).scores(["a"], scores.entropy)
     >>> round(found["a"], 3)
     0.693
     """
@@ -59,7 +60,7 @@ class Scoring:
         sampler: Sampler = DETERMINISTIC,
         reduction: Reduction = mean,
     ) -> dict[str, float]:
-        """Return the score of each of these images: see :meth:`alkit.protocols.View.scores`."""
+        """Return the score of each image by id. See :meth:`alkit.protocols.View.scores` for parameters and errors."""
         known = self._known.setdefault((score, sampler, reduction), {})
         left = [id for id in ids if id not in known]
         names, done = moments_of(score), len(ids) - len(left)
@@ -83,7 +84,7 @@ class Scoring:
         Raises
         ------
         SelectionError
-            One is not finite; the image is named.
+            A prediction is not finite. The message names the image.
         """
         done = 0
         for some in self._batches(ids):
@@ -94,7 +95,7 @@ class Scoring:
             self._report(Progress("predict", done, len(ids)))
 
     def _batches(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Cut `ids` into batches that the model has room for."""
+        """Divide `ids` into batches whose size suits the model."""
         at_once = getattr(self._predictor, "images_at_once", None)
         return batches(ids, self._pool, None if at_once is None or not ids else at_once(self._pool.read(ids[:1])))
 
@@ -103,11 +104,13 @@ def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what:
     for tensor in values if isinstance(values, tuple) else (values,):
         if tensor.shape[:1] != (len(ids),):
             raise ConfigurationError(
-                f"each image needs a {what}", got=f"shape {tuple(tensor.shape)}", expected=f"{len(ids)} images first"
+                f"the {what} must have one entry per image on its first axis",
+                got=f"shape {tuple(tensor.shape)}",
+                expected=f"{len(ids)} entries",
             )
         finite = torch.isfinite(tensor.flatten(1).sum(dim=1) if tensor.ndim > 1 else tensor)
         if not finite.all():
             raise SelectionError(
                 f"the {what} of {ids[int(finite.int().argmin())]!r} is not finite",
-                hint="the model may have diverged in training: a smaller lr, or precision='32-true'",
+                hint="a smaller lr or precision='32-true' in training: the model may have diverged",
             )

@@ -40,7 +40,7 @@ def masks(*rows):
     return np.array([[row] for row in rows], np.uint8)
 
 
-def test_the_edges_of_the_paper_reading():
+def test_dice_is_one_if_both_masks_are_empty_and_zero_if_only_one_is():
     spec = LabelSpec(("skin", "lesion"))
     both_empty = segmentation_metrics([dice(masks([0, 0]), masks([0, 0]), spec)], spec)
     missed = segmentation_metrics([dice(masks([0, 0]), masks([0, 1]), spec)], spec)
@@ -61,7 +61,7 @@ def test_iou_is_that_of_the_same_masks():
     assert figures == {"dice": 0.5, "iou": pytest.approx(1 / 3)}
 
 
-def test_a_class_no_image_shows_has_no_figure_of_its_own():
+def test_a_class_that_occurs_in_no_image_has_no_dice():
     spec = LabelSpec(("skin", "lesion", "hair"))
     figures = segmentation_metrics([dice(masks([0, 1]), masks([0, 1]), spec)], spec)
     assert figures == {"dice": 1, "iou": 1, "dice/lesion": 1}
@@ -87,7 +87,7 @@ def slow_figures(predicted, truth, spec):
 
 
 @given(st.data(), st.integers(2, 5), st.integers(1, 12))
-def test_figures_of_classes_equal_counting_images(data, classes, n):
+def test_classification_metrics_equal_counting_images(data, classes, n):
     spec = LabelSpec(tuple("abcde"[:classes]), per="image")
     predicted, truth = (
         data.draw(nps.arrays(np.int64, n, elements=st.integers(0, classes - 1))) for _ in ("predicted", "truth")
@@ -97,7 +97,7 @@ def test_figures_of_classes_equal_counting_images(data, classes, n):
     assert all(0 <= figure <= 1 for figure in figures.values())
 
 
-def test_a_rare_class_that_is_missed_shows_in_all_figures_but_accuracy():
+def test_a_missed_rare_class_lowers_all_metrics_but_accuracy():
     spec = LabelSpec(("common", "rare", "absent"), per="image")
     figures = classification_metrics(np.zeros(100, np.int64), np.r_[np.zeros(99, np.int64), 1], spec)
     assert figures == pytest.approx(

@@ -177,7 +177,7 @@ def test_a_missing_or_altered_file_is_noticed(store):
 
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot make the folder"):
+    with pytest.raises(StoreError, match="cannot create the folder"):
         Store(tmp_path / "file" / "record.db")
     (tmp_path / "record.db").mkdir()
     with pytest.raises(StoreError, match="cannot"):

@@ -36,7 +36,7 @@ def draws(draw, space=None, classes=None):
     return (powers / powers.sum(axis=2, keepdims=True)).astype(np.float32)
 
 
-class Told:
+class GivenPosterior:
     """A posterior whose draws are given, some at a time."""
 
     def __init__(self, chunks, prediction=None):
@@ -50,7 +50,7 @@ class Told:
 
 
 def score_of(score, array, prediction=None, chunks=None):
-    posterior = Told([array] if chunks is None else chunks, prediction)
+    posterior = GivenPosterior([array] if chunks is None else chunks, prediction)
     moments = moments_of_draws(posterior, scores.moments_of(score), alkit.samplers.Members(), Stream(0))
     return score(**moments).double().numpy()
 
@@ -102,7 +102,7 @@ def test_bald_of_members_is_their_jensen_shannon_divergence(array):
 @pytest.mark.parametrize("score", PIXELWISE)
 @given(array=draws(), data=st.data())
 @settings(max_examples=25)
-def test_scores_know_neither_the_names_of_classes_nor_the_order_of_draws_nor_other_images(score, array, data):
+def test_scores_do_not_depend_on_the_order_of_classes_or_draws_nor_on_other_images(score, array, data):
     found = score_of(score, array)
     t, n, classes = array.shape[:3]
     shuffled = array[data.draw(st.permutations(range(t)))][:, :, data.draw(st.permutations(range(classes)))]
@@ -113,7 +113,7 @@ def test_scores_know_neither_the_names_of_classes_nor_the_order_of_draws_nor_oth
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-def test_the_edges_are_exact(classes):
+def test_scores_of_certain_and_of_uniform_predictions_are_exact(classes):
     certain = np.zeros((3, 1, classes, 2, 2), np.float32)
     certain[:, :, 1] = 1
     for score in PIXELWISE:
@@ -134,7 +134,7 @@ def test_the_edges_are_exact(classes):
     np.testing.assert_allclose(score_of(scores.variance, opposed), 2 * 0.25 / classes, atol=1e-7)
 
 
-def test_of_two_classes_the_variance_is_that_of_the_lesion():
+def test_the_variance_of_two_classes_is_that_of_the_lesion():
     lesion = np.random.default_rng(0).random((5, 2, 3, 3)).astype(np.float32)
     both = np.stack([1 - lesion, lesion], axis=2)
     np.testing.assert_allclose(score_of(scores.variance, both), lesion.astype(np.float64).var(axis=0), atol=1e-7)
@@ -158,7 +158,7 @@ def test_a_small_variance_near_one_is_not_lost():
     np.testing.assert_allclose(score_of(scores.variance, array), expected, rtol=0.02)
 
 
-# Scores that know where a pixel lies.
+# Scores that depend on where a pixel lies.
 
 
 def probabilities(masks, classes=2):
@@ -204,14 +204,14 @@ def test_edt_variance_weights_by_the_distance_to_the_contour(score, both_sides, 
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_every_foreground_class_is_inside_and_an_empty_prediction_scores_nothing():
+def test_edt_variance_counts_every_foreground_class_and_is_zero_for_an_empty_prediction():
     array = np.moveaxis(np.random.default_rng(0).dirichlet([1, 1, 1], (3, 2, 4, 4)).astype(np.float32), -1, 2)
     masks = np.zeros((2, 4, 4), int)
     masks[0, 1:3, 1:3] = [[1, 2], [2, 1]]
     found = score_of(scores.edt_variance, array, probabilities(masks, classes=3))
     assert (found[0] > 0).sum() == 4
     assert not found[1].any()
-    with pytest.raises(alkit.errors.ConfigurationError, match="need masks"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="need masks: got predictions of shape"):
         score_of(scores.edt_variance, array[..., 0, 0], probabilities(masks[:, 0, 0], classes=3))
 
 
@@ -247,15 +247,15 @@ def test_head_disagreement_is_one_minus_the_mean_dice_with_the_final_output(case
     assert found.tolist() == pytest.approx([expected, 0], abs=1e-6)
 
 
-def test_one_head_has_nothing_to_agree_with():
+def test_head_disagreement_of_a_single_head_is_an_error():
     with pytest.raises(alkit.errors.ConfigurationError, match="heads="):
         scores.head_disagreement((torch.ones(1, 2, 2, 2),))
 
 
-# From pixels to images, and scores of one's own.
+# Reductions, and scores that users define.
 
 
-def test_reductions_make_one_number_of_an_image_and_leave_one_number_alone():
+def test_reductions_give_one_number_per_image_and_keep_a_single_number():
     maps = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
     assert scores.mean(maps).tolist() == [5.5, 17.5]
     assert scores.total(maps).tolist() == [66.0, 210.0]
@@ -268,7 +268,7 @@ def test_a_total_over_many_pixels_does_not_drift():
     assert float(scores.total(maps)) == pytest.approx(4e6 * float(np.float32(0.1)), rel=1e-9)
 
 
-def test_a_score_names_what_it_needs_and_may_have_settings_of_its_own():
+def test_a_score_names_its_moments_and_may_have_parameters_with_defaults():
     def power(mean, exponent=2):
         return mean.pow(exponent).sum(dim=1)
 
@@ -282,12 +282,12 @@ def test_a_score_names_what_it_needs_and_may_have_settings_of_its_own():
 
 def test_the_deterministic_sampler_draws_the_prediction_once():
     array = probabilities(np.eye(4, dtype=int)[None])
-    moments = moments_of_draws(Told([], array), ("mean", "variance"), DETERMINISTIC, Stream(0))
+    moments = moments_of_draws(GivenPosterior([], array), ("mean", "variance"), DETERMINISTIC, Stream(0))
     np.testing.assert_array_equal(moments["mean"].numpy(), array)
     assert not moments["variance"].any()
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, True, "many"])
-def test_a_number_of_draws_is_a_positive_whole_number(wrong):
-    with pytest.raises(alkit.errors.ConfigurationError, match="draws"):
+def test_draws_must_be_a_positive_integer(wrong):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"^draws must be an integer >= 1: got "):
         alkit.Dropout(wrong)

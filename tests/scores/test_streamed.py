@@ -1,4 +1,4 @@
-"""Scores of a pool: streamed, cached, checked, and the same whatever the batches."""
+"""Scores of a pool: streamed, cached, checked, and independent of the batches."""
 
 import json
 import subprocess
@@ -64,7 +64,7 @@ def test_scores_do_not_depend_on_the_batches(pool, predictor, score, budget, mon
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_scores_belong_to_their_images_whatever_the_order_and_company(pool, predictor):
+def test_the_score_of_an_image_does_not_depend_on_the_order_or_on_other_images(pool, predictor):
     everything = scored(pool, predictor, scores.bald, DROPOUT)
     some = ["0007", "0021", "0002"]
     found = scored(pool, predictor, scores.bald, DROPOUT, ids=some)
@@ -72,12 +72,12 @@ def test_scores_belong_to_their_images_whatever_the_order_and_company(pool, pred
     assert found == pytest.approx({id: everything[id] for id in some}, abs=1e-6)
 
 
-def test_another_stream_draws_other_networks(pool, predictor):
+def test_another_stream_gives_other_dropout_draws(pool, predictor):
     assert scored(pool, predictor, scores.bald, DROPOUT) != scored(pool, predictor, scores.bald, DROPOUT, seed=1)
     assert scored(pool, predictor, scores.entropy) == scored(pool, predictor, scores.entropy, seed=1)
 
 
-def test_the_pool_passes_once_per_question_and_asking_again_is_free(pool, predictor):
+def test_a_score_reads_each_image_once_and_repeating_it_reads_none(pool, predictor):
     read = []
 
     @dataclass
@@ -102,8 +102,8 @@ def test_the_pool_passes_once_per_question_and_asking_again_is_free(pool, predic
 
 
 @dataclass
-class Prophet:
-    """Predicts what it is told, by the first pixel of each image."""
+class Lookup:
+    """Looks its prediction up by the first pixel of each image."""
 
     answers: dict
 
@@ -120,7 +120,7 @@ def told(*answers):
         def read(self, ids):
             return images[[self.ids.index(id) for id in ids]]
 
-    return Numbers(), Prophet(dict(enumerate(answers)))
+    return Numbers(), Lookup(dict(enumerate(answers)))
 
 
 HALF = np.full((2, 2, 2), 0.5)
@@ -143,12 +143,12 @@ def test_a_score_that_is_not_finite_is_an_error_that_names_the_image():
         scored(*told(HALF, HALF, certain), lambda mean: mean.log().sum(dim=1))
 
 
-def test_a_score_of_another_shape_is_refused():
-    with pytest.raises(alkit.errors.ConfigurationError, match="each image needs a score"):
+def test_a_score_of_a_wrong_shape_is_an_error():
+    with pytest.raises(alkit.errors.ConfigurationError, match="the score must have one entry per image"):
         scored(*told(HALF, HALF, HALF), lambda mean: mean.flatten()[:7])
 
 
-def test_the_reduction_makes_the_number(pool, predictor):
+def test_the_reduction_turns_pixels_into_the_score(pool, predictor):
     means = scored(pool, predictor, scores.entropy)
     totals = scored(pool, predictor, scores.entropy, reduction=scores.total)
     assert totals == pytest.approx({id: 256 * value for id, value in means.items()}, rel=1e-5)
@@ -164,7 +164,7 @@ def test_predictions_are_the_models_own(pool, predictor):
     np.testing.assert_allclose(together, predictor.probabilities(pool.read(ids)), atol=1e-6)
 
 
-def test_a_model_says_what_it_cannot_do(pool):
+def test_an_error_says_what_the_model_lacks(pool):
     no_draws = told(HALF, HALF)
     for sampler, hint in ((alkit.Dropout(), "Ensemble"), (alkit.samplers.Members(), "Ensemble")):
         with pytest.raises(alkit.errors.ConfigurationError, match=hint):

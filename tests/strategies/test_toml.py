@@ -253,7 +253,7 @@ def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, te
         ('name = "mc-dropout"\ndrws = 3', "'draws'"),
         ('name = "mc-dropout"\ndraws = 3.5', "draws .*another type"),
         ('name = "mc-dropout"\nscore = "bold"', "'bald'"),
-        ('name = "uncertainty"\nscore = "bald"', "bald is about what several draws disagree on"),
+        ('name = "uncertainty"\nscore = "bald"', "the score bald needs at least 2 draws"),
         ('name = "then"\nafter = 3', "needs a value for cold, warm"),
         ('name = "dropout"', "no strategy"),
         ('name = "mix"\nparts = [{ share = 1 }]', "tables"),

@@ -14,7 +14,7 @@ def test_the_tree_in_the_docstring_lists_every_error_and_no_other():
     assert all(issubclass(getattr(errors, name), errors.AlkitError) for name in defined)
 
 
-def test_a_message_says_what_happened_what_was_met_and_what_to_try():
+def test_a_message_says_what_is_wrong_what_was_found_and_what_to_try():
     message = str(errors.AlkitError("it failed", got=0, expected="more", hint="this"))
     assert message == "it failed: got 0, expected more. Try: this."
 
@@ -22,5 +22,5 @@ def test_a_message_says_what_happened_what_was_met_and_what_to_try():
 @pytest.mark.parametrize(
     ("kind", "builtin"), [(errors.DataError, ValueError), (errors.MissingDependencyError, ImportError)]
 )
-def test_errors_can_be_caught_as_the_builtin_they_are_a_case_of(kind, builtin):
+def test_errors_can_be_caught_as_builtin_errors(kind, builtin):
     assert issubclass(kind, builtin)

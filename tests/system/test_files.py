@@ -28,15 +28,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_store_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot make the folder"):
+    with pytest.raises(StoreError, match="cannot create the folder"):
         make_folder(tmp_path / "file" / "below")
     with pytest.raises(StoreError, match="cannot write"):
         write_atomically(tmp_path / "file" / "below", b"")
 
 
-def test_the_cache_is_where_it_is_told_to_be(tmp_path, monkeypatch):
+def test_the_cache_folder_comes_from_the_argument_then_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder("given").name == "given"
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "own"))

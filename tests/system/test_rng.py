@@ -35,14 +35,14 @@ def test_torch_and_numpy_generators_start_the_same_each_time():
     assert (stream.numpy().random(4) == stream.numpy().random(4)).all()
 
 
-def test_drawing_a_stream_takes_one_number():
+def test_a_stream_from_a_generator_takes_one_number():
     a, b = np.random.default_rng(0), np.random.default_rng(0)
     Stream.from_rng(a).child("x").numpy().random(100)
     b.integers(2**63)
     assert a.random() == b.random()
 
 
-def test_a_fork_leaves_every_global_generator_as_found_even_after_an_error():
+def test_seed_torch_restores_every_global_generator_even_after_an_error():
     before = torch.random.get_rng_state(), random.getstate(), repr(np.random.get_state())  # noqa: NPY002
     inside = []
 
@@ -60,7 +60,7 @@ def test_a_fork_leaves_every_global_generator_as_found_even_after_an_error():
         assert torch.rand(1).equal(inside[0])
 
 
-def test_numbers_of_numpy_give_the_same_stream_as_plain_ones():
+def test_integers_of_numpy_give_the_same_stream_as_those_of_python():
     assert Stream(np.int64(3)).child(np.int32(1)).integer() == Stream(3).child(1).integer()
     with pytest.raises(TypeError):
         Stream(0.5)

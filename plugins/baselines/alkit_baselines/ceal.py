@@ -62,7 +62,7 @@ class CEAL:
     Raises
     ------
     ConfigurationError
-        Less than one draw, one where the score is about what several disagree on, a negative round or number, or a
+        Less than one draw, one draw for a score that needs two, a negative round or number, or a
         score that is none.
 
     Notes

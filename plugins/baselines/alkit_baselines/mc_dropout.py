@@ -48,7 +48,7 @@ class MCDropout:
     UnknownNameError
         There is no score of that name.
     ConfigurationError
-        Less than one pass, one where the score is about what several disagree on, or a score that is neither a name
+        Less than one pass, one pass for a score that needs two, or a score that is neither a name
         nor a function.
 
     Notes
