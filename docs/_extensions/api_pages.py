@@ -7,31 +7,30 @@ signature that mentions an object by the file it is defined in links to that one
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
 
-NAMESPACES = [
-    "alkit",
-    *(
-        f"alkit.{name}"
-        for name in (
-            "errors features learners networks oracles pools protocols report samplers scores statistics stopping "
-            "strategies synthetic testing values"
-        ).split()
-    ),
-]
+import alkit
+
+NAMESPACES = ["alkit", *(f"alkit.{name}" for name in alkit.__all__ if inspect.ismodule(getattr(alkit, name)))]
 FOLDER = Path("reference") / "api"
-KINDS = ("Classes", "Functions", "Exceptions", "Constants")
+DIRECTIVES = {
+    "Classes": "autoclass",
+    "Functions": "autofunction",
+    "Exceptions": "autoexception",
+    "Constants": "data",
+    "Types": "data",
+}
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -49,7 +48,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 def namespaces() -> dict[str, ModuleType]:
     """Return the public namespaces by their full names."""
-    return {name: importlib.import_module(name) for name in NAMESPACES if importlib.util.find_spec(name)}
+    return {name: importlib.import_module(name) for name in NAMESPACES}
 
 
 @cache
@@ -64,37 +63,74 @@ def homes() -> dict[int, str]:
 
 def kind_of(value: Any) -> str:
     """Return under which heading of its page an object stands."""
+    if get_origin(value) is not None:
+        return "Types"
     if inspect.isclass(value):
         return "Exceptions" if issubclass(value, Exception) else "Classes"
     return "Functions" if inspect.isroutine(value) else "Constants"
 
 
-DIRECTIVES = dict(zip(KINDS, ("autoclass", "autofunction", "autoexception", "autodata"), strict=True))
+def files_behind(module: ModuleType) -> dict[str, str]:
+    """Return by public name the file that defines it, as the stub of a lazy namespace says."""
+    stub = Path(str(module.__file__)).with_suffix(".pyi")
+    if not stub.exists():
+        return {}
+    imports = re.findall(r"^from \.([\w.]+) import (\w+) as", stub.read_text(), re.M)
+    return {name: f"{module.__name__}.{file}" for file, name in imports}
+
+
+def comment_on(module: ModuleType, name: str) -> list[str]:
+    """Return the docstring under a constant or type in the file that defines it."""
+    file = files_behind(module).get(name, module.__name__)
+    return ModuleAnalyzer.for_module(file).find_attr_docs().get(("", name), [])
+
+
+def background(module: ModuleType) -> list[str]:
+    """Return the introductions of the files behind a namespace, those that say more than one line."""
+    files = dict.fromkeys(files_behind(module).values())
+    long = [file for file in files if "\n\n" in (importlib.import_module(file).__doc__ or "")]
+    lines = ["Background", "-" * 10, ""] if long and module is not alkit else []
+    for file in long if lines else ():
+        lines += [f".. automodule:: {file}", "   :no-members:", "   :no-index:", ""]
+    return lines
 
 
 def page(namespace: str, module: ModuleType, home: dict[int, str]) -> str:
     """Return the page of a namespace in reStructuredText."""
     lines = [namespace, "=" * len(namespace), "", f".. automodule:: {namespace}", "   :no-members:", ""]
-    entries: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    entries: dict[str, list[str]] = {kind: [] for kind in DIRECTIVES}
+    own = f"{namespace}."
     for name in sorted(public_names(module), key=str.lower):
-        value = getattr(module, name)
-        full = f"{namespace}.{name}" if kind_of(value) == "Constants" else home[id(value)]
-        entries[kind_of(value)].append(full)
+        kind = kind_of(getattr(module, name))
+        entries[kind].append(own + name if kind in ("Constants", "Types") else home[id(getattr(module, name))])
     for kind, names in entries.items():
         if names:
             lines += [kind, "-" * len(kind), ""]
-            if kind != "Constants":
-                own = f"{namespace}."
-                summary = [
-                    name.removeprefix(own) if name.rpartition(".")[0] == namespace else f"~{name}" for name in names
-                ]
+            if DIRECTIVES[kind] != "data":
+                summary = [name.removeprefix(own) if name.startswith(own) else f"~{name}" for name in names]
                 lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in summary), ""]
-            for name in names:
-                if name.rpartition(".")[0] == namespace:
-                    lines += [f".. {DIRECTIVES[kind]}:: {name}"]
-                    lines += ["   :members:"] if kind == "Classes" else []
-                    lines += ["   :no-value:"] if kind == "Constants" and len(repr(_imported(name))) > 80 else []
-                    lines += [""]
+            for name in (name for name in names if name.startswith(own)):
+                if DIRECTIVES[kind] == "data":
+                    comment = comment_on(module, name.removeprefix(own))
+                    lines += [f".. data:: {name.removeprefix(own)}", "", *(f"   {line}" for line in comment), ""]
+                else:
+                    lines += [f".. {DIRECTIVES[kind]}:: {name}", *["   :members:"] * (kind == "Classes"), ""]
+    return "\n".join([*lines, *background(module)])
+
+
+def baselines_page() -> str:
+    """Return the page of the strategies and stopping rules that come with alkit."""
+    title = "Strategies and stopping rules in detail"
+    lines = [title, "=" * len(title), ""]
+    for heading, points in (
+        ("Strategies", alkit.strategies.installed()),
+        ("Stopping rules", alkit.stopping.installed()),
+    ):
+        own = [point.value.replace(":", ".") for point in points.values() if point.value.startswith("alkit_baselines.")]
+        lines += [heading, "-" * len(heading), "", ".. autosummary::", "   :nosignatures:", ""]
+        lines += [*(f"   ~{name}" for name in own), ""]
+        for name in own:
+            lines += [f".. autoclass:: {name}", ""]
     return "\n".join(lines)
 
 
@@ -104,6 +140,7 @@ def write_pages(app: Sphinx) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     home = homes()
     texts = {f"{name}.rst": page(name, module, home) for name, module in namespaces().items()}
+    texts["alkit_baselines.rst"] = baselines_page()
     for path in folder.glob("*.rst"):
         if path.name not in texts:
             path.unlink()

@@ -119,3 +119,33 @@ def test_workflows_run_what_contributors_run():
         steps = re.findall(r"- run: (.*)$", (ROOT / f".github/workflows/{name}.yml").read_text(), re.M)
         assert steps
         assert all(step.removeprefix("make ") in targets for step in steps)
+
+
+def test_every_place_named_in_the_contributing_guide_exists():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:alkit|plugins|tests|docs|benchmarks)/[^`]*|[A-Z_]+\.md|pyproject\.toml)`", guide)
+    assert len(named) > 20
+    for path in named:
+        place = path.rpartition("/")[0] if "NAME" in path or path.endswith("NNNN") else path
+        assert (ROOT / place).exists(), path
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_layout_names_every_folder_and_public_file_of_the_package_and_no_other(page):
+    layout = (ROOT / page).read_text().partition("## Layout")[2].partition("```text")[2].partition("\nplugins/")[0]
+    entries = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "alkit").iterdir()
+        if not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").exists())
+    }
+    assert set(re.findall(r"(?<![\w/])[a-z]+(?:/|\.py)(?!\w)", layout)) - {"alkit/"} == entries
+
+
+def test_the_contributing_guide_names_at_most_three_files_per_addition():
+    guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to add things")[2]
+    rows = re.findall(r"^\| an? (.*?) \|(.*)$", guide, re.M)
+    wanted = ("acquisition score", "strategy", "feature extractor", "oracle", "pool", "learner", "command")
+    assert {name for name, _ in rows} >= set(wanted)
+    for name, files in rows:
+        if name in wanted:
+            assert len(re.findall(r"`[^`]*(?:\.pyi?|\.toml|\.md)`", files)) <= 3, name
