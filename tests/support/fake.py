@@ -45,7 +45,7 @@ class Fake(Serving):
             case "POST", "/api/projects/":
                 return 201, self.project(**body)
             case "GET", "/api/projects/N/" if number in self.projects:
-                return 200, self.counted(self.projects[number])
+                return 200, self.with_task_number(self.projects[number])
             case "PATCH", "/api/projects/N/":
                 self.projects[number] |= body
                 return 200, self.projects[number]
@@ -75,7 +75,7 @@ class Fake(Serving):
         self.projects[id] = {"id": id, "maximum_annotations": 1, **facts}
         return self.projects[id]
 
-    def counted(self, project):
+    def with_task_number(self, project):
         return {**project, "task_number": sum(task["project"] == project["id"] for task in self.tasks)}
 
     def task(self, project, **facts):
@@ -105,5 +105,5 @@ class Fake(Serving):
 
     def page(self, entries, query, key, total):
         size, page = int(query["page_size"]), int(query["page"])
-        entries = [self.counted(entry) if key == "results" else entry for entry in entries]
+        entries = [self.with_task_number(entry) if key == "results" else entry for entry in entries]
         return {total: len(entries), key: entries[size * (page - 1) : size * page]}

@@ -143,7 +143,7 @@ class LabelStudioOracle:
             if query.key not in existing:
                 missing.append(query)
             elif existing[query.key] != query.id:
-                raise self._project.taken(f"{query.key} of image {existing[query.key]!r}", query.id)
+                raise self._project.conflict(f"{query.key} of image {existing[query.key]!r}", query.id)
         if not missing:
             return
         files = self._project.files(number)

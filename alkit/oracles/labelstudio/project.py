@@ -145,10 +145,10 @@ class Project:
             data = task.get("data")
             if isinstance(data, dict) and all(isinstance(data.get(key), str) for key in ("alkit_query", "alkit_id")):
                 if self.campaign and data.get("alkit_campaign") not in (None, "", self.campaign):
-                    raise self.taken(f"task {task['id']} of campaign {data['alkit_campaign']!r}", self.campaign)
+                    raise self.conflict(f"task {task['id']} of campaign {data['alkit_campaign']!r}", self.campaign)
                 yield Task(task["id"], data, task.get("annotations") or ())
 
-    def taken(self, got: str, expected: str) -> OracleError:
+    def conflict(self, got: str, expected: str) -> OracleError:
         """Return the error for a project that belongs to another campaign."""
         return OracleError(
             f"project {self.name!r} belongs to another campaign",

@@ -376,7 +376,7 @@ def test_poll_reports_a_missing_project_and_creates_none(fake):
     assert fake.projects == {}
 
 
-def rotated(*pixels):
+def rotated_regions(*pixels):
     """Return regions of a rotated image, which cannot be read."""
     return [{**region, "image_rotation": 90} for region in regions_of(mask(*pixels), SPEC, "bitmask")]
 
@@ -394,8 +394,8 @@ def patches(fake):
 
 def test_each_reason_is_written_once_and_removed_when_its_answer_is_corrected(fake, folder):
     oracle(fake, folder).ask(QUERIES)
-    fake.annotate(2, rotated((0, 0)), completed_by=1)
-    fake.annotate(2, rotated((1, 1)), completed_by=2, updated_at="2026-01-03T00:00:00Z")
+    fake.annotate(2, rotated_regions((0, 0)), completed_by=1)
+    fake.annotate(2, rotated_regions((1, 1)), completed_by=2, updated_at="2026-01-03T00:00:00Z")
     tell(oracle(fake))
     first, second = fake.tasks[1]["data"]["alkit_note"].splitlines()
     assert first.startswith("The answer of 2026-01-02 03:04:05 UTC by user-1 was not accepted: the image was rotated")
@@ -416,7 +416,7 @@ def test_each_reason_is_written_once_and_removed_when_its_answer_is_corrected(fa
 def test_tasks_are_listed_once_for_any_number_of_refused_answers(fake, folder):
     oracle(fake, folder).ask(QUERIES)
     for n in range(3):
-        fake.annotate(n + 1, rotated((0, 0)))
+        fake.annotate(n + 1, rotated_regions((0, 0)))
     fake.asked.clear()
     tell(oracle(fake))
     assert sum(asked["path"] == "/api/tasks" for asked in fake.asked) == 1
@@ -439,7 +439,7 @@ def test_a_withdrawn_query_keeps_its_note_before_and_after_an_answer(fake, folde
     oracle(fake).cancelled(QUERIES[:1])
     assert [task["data"]["alkit_note"] for task in fake.tasks] == [labelstudio.WITHDRAWN, "", ""]
     assert patches(fake) == 1
-    fake.annotate(1, rotated((0, 0)))
+    fake.annotate(1, rotated_regions((0, 0)))
     tell(oracle(fake))
     assert len(fake.tasks[0]["data"]["alkit_note"].splitlines()) == 2
 
