@@ -33,8 +33,8 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
     single: Any = getattr(learner, "learner", learner)  # inside an ensemble
     if not {"dropout", "heads"}.intersection(needs) or not callable(getattr(single, "network", None)):
         return
+    from alkit.networks.dropout import dropout_layers
     from alkit.networks.factory import make_network
-    from alkit.networks.posterior import dropout_layers
     from alkit.rng import Stream
 
     channels = pool.read(list(pool.ids)[:1]).shape[1]

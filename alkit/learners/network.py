@@ -16,8 +16,9 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
+from alkit.networks.cut import CutNetwork
 from alkit.networks.factory import NetworkFactory, make_network
-from alkit.networks.posterior import CutNetwork, NetworkPosterior
+from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream

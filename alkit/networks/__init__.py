@@ -1,4 +1,4 @@
-"""Networks of torch: how they are made, divided at their dropout layers, and trained for an epoch."""
+"""Neural networks of torch for segmentation, and factories that make them."""
 
 import lazy_loader
 

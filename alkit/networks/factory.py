@@ -1,4 +1,4 @@
-"""Network factories, and fresh networks from them."""
+"""Network factories, and new networks made by them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,57 @@ from typing import Protocol
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, seed_torch
 
 
 class NetworkFactory(Protocol):
-    """Makes a fresh network that maps images ``(n, in_channels, h, w)`` to logits ``(n, classes, h, w)``."""
+    """Makes a new network.
+
+    It maps images ``(n, in_channels, h, w)`` to logits: ``(n, classes, h, w)`` for masks, or ``(n, classes)``.
+    """
 
     def __call__(self, *, in_channels: int, classes: int) -> nn.Module:
-        """Make one."""
+        """Make a network."""
 
 
 def dropout_layer(probability: float) -> nn.Dropout:
-    """Return a dropout layer; unlike torch, refuse a probability of 1, which lets nothing through."""
-    if not 0 <= probability < 1:
-        raise ConfigurationError("dropout is no probability", got=probability, expected="0 <= dropout < 1")
-    return nn.Dropout(probability)
+    """Return a dropout layer. Unlike in torch, the probability 1 is an error, because it would drop everything.
+
+    Raises
+    ------
+    ConfigurationError
+        `probability` is not in [0, 1).
+    """
+    return nn.Dropout(check_number("dropout", probability, 0, 1, open_ends=")"))
 
 
 def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, stream: Stream) -> nn.Module:
-    """Make a network whose initial weights depend on `stream` alone."""
+    """Make a network whose initial weights depend on `stream` alone.
+
+    Parameters
+    ----------
+    factory:
+        Makes the network.
+    in_channels, classes:
+        Arguments of the factory.
+    stream:
+        Random stream of the initial weights.
+
+    Raises
+    ------
+    ConfigurationError
+        The factory did not return a torch module, or the network has lazy layers.
+    """
     with seed_torch(stream):
         network = factory(in_channels=in_channels, classes=classes)
     if not isinstance(network, nn.Module):
-        raise ConfigurationError(
-            "the network factory did not make a torch module",
-            got=type(network).__name__,
-            expected="torch.nn.Module",
-        )
+        raise ConfigurationError("the network factory must return a torch.nn.Module", got=type(network).__name__)
     if lazy := [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]:
         raise ConfigurationError(
-            "a lazy layer draws its weights only when it first sees images, from torch's global generator",
+            "the network must not have lazy layers, because their initial weights would not depend on the seed",
             got=", ".join(lazy),
-            hint="give its input size",
+            hint="layers with a given input size",
         )
     return network

@@ -1,4 +1,10 @@
-"""Deep supervision: output heads at coarser resolutions."""
+"""Deep supervision: output heads at coarser resolutions.
+
+References
+----------
+Zhao, Zeng, Xu, Chen, Guan. "DSAL: Deeply Supervised Active Learning From Strong and Weak Labelers for Biomedical Image
+Segmentation". IEEE Journal of Biomedical and Health Informatics, 2021.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +16,19 @@ from torch.nn import functional as F
 from alkit.errors import ConfigurationError
 
 DEEP_SUPERVISION = {2: 0.1, 4: 0.3}
-"""Heads of DSAL: loss weights by resolution divisor; the final output has 0.6 (Zhao et al., JBHI 2021)."""
+"""Loss weights of the heads of DSAL by resolution divisor; the final output has 0.6 (Zhao et al., JBHI 2021)."""
 
 
 class Heads(nn.ModuleDict):
-    """Heads of deep supervision: a 1 x 1 convolution on each of some decoder maps, brought to full size.
+    """Heads of deep supervision: 1 x 1 convolutions on decoder maps, with their output resized to that of the network.
 
     Parameters
     ----------
     weights:
-        Share of each head in the loss, by resolution divisor: ``{2: 0.1, 4: 0.3}`` are heads at half and quarter
-        resolution, and the final output has the rest, 0.6. None or an empty mapping: no heads.
+        Weight of each head in the loss, by resolution divisor. ``{2: 0.1, 4: 0.3}`` makes heads at half and quarter
+        resolution, and the final output has the remaining weight 0.6. None or an empty mapping makes no heads.
     channels:
-        Channels of the decoder maps there are, by resolution divisor.
+        Channels of each decoder map, by resolution divisor.
     classes:
         Channels of the logits.
     owner:
@@ -31,12 +37,12 @@ class Heads(nn.ModuleDict):
     Attributes
     ----------
     weights: tuple of float
-        Share in the loss of the final output, then of each head by rising divisor; they add up to 1.
+        Weights in the loss of the final output and then of each head, by ascending divisor. Their sum is 1.
 
     Raises
     ------
     ConfigurationError
-        There is no decoder map for a divisor; a weight is not positive; nothing is left for the final output.
+        The decoder has no map for a divisor, a weight is not positive, or the sum of the weights is not below 1.
 
     Examples
     --------
@@ -54,28 +60,32 @@ class Heads(nn.ModuleDict):
     ) -> None:
         super().__init__()
         wanted = dict(weights or {})
-        # By type too: 2.0 would find the map of 2, and then be another name in the state dict.
-        if strange := [divisor for divisor in wanted if divisor not in channels or not isinstance(divisor, int)]:
+        # The type matters: 2.0 would find the map of 2, but have another name in the state dict.
+        if unknown := [divisor for divisor in wanted if divisor not in channels or not isinstance(divisor, int)]:
             raise ConfigurationError(
-                f"{owner} has no decoder map for a head there",
-                got=f"a head at resolution 1/{strange[0]}",
+                f"heads must be at the resolutions of the decoder's maps in {owner}",
+                got=f"1/{unknown[0]}",
                 expected=", ".join(f"1/{divisor}" for divisor in sorted(channels)) or "no heads",
             )
         final = 1.0 - sum(wanted[divisor] for divisor in sorted(wanted))
         if not all(weight > 0 for weight in wanted.values()) or not final > 0:
             raise ConfigurationError(
-                "these are no loss weights of heads",
+                "heads must have positive loss weights with a sum below 1, because the final output gets the rest",
                 got=wanted,
-                expected="each positive, and a sum below 1, the rest being the final output's",
             )
         self.weights = (final, *(float(wanted[divisor]) for divisor in sorted(wanted)))
         for divisor in sorted(wanted):
             self[str(divisor)] = nn.Conv2d(channels[divisor], classes, 1)
 
     def forward(self, final: Tensor, maps: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
-        """Return the final logits ``(n, classes, h, w)``, then those of each head by rising divisor, of the same size.
+        """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``.
 
-        `maps` are decoder maps by resolution divisor; there may be more than there are heads.
+        Parameters
+        ----------
+        final:
+            The final logits.
+        maps:
+            Decoder maps by resolution divisor, at least one for each head.
         """
         size = final.shape[-2:]
         logits = [
@@ -86,15 +96,14 @@ class Heads(nn.ModuleDict):
 
 
 def output_layers(network: nn.Module) -> tuple[str, ...]:
-    """Name the layers that make logits.
+    """Return the names of the layers that compute logits.
 
-    They are what the network's attribute ``output_layers`` names, or else the last module that holds parameters of
-    its own.
+    The network's attribute ``output_layers`` lists them. Without it, the last module with parameters is the only one.
 
     Raises
     ------
     ConfigurationError
-        The attribute is no tuple of names of modules.
+        The attribute is not a tuple of names of modules.
 
     Examples
     --------
@@ -105,13 +114,13 @@ def output_layers(network: nn.Module) -> tuple[str, ...]:
     ('2',)
     """
     modules = dict(network.named_modules())
-    said = getattr(network, "output_layers", None)
-    if said is None:
+    names = getattr(network, "output_layers", None)
+    if names is None:
         return tuple([name for name, module in modules.items() if list(module.parameters(recurse=False))][-1:])
-    if not isinstance(said, tuple) or not all(name in modules for name in said):
+    if not isinstance(names, tuple) or not all(name in modules for name in names):
         raise ConfigurationError(
-            f"the output_layers of {type(network).__name__} are not layers of it",
-            got=repr(said),
-            expected="a tuple of names as in named_modules()",
+            f"output_layers of {type(network).__name__} must be a tuple of names of its modules",
+            got=repr(names),
+            hint="names from named_modules()",
         )
-    return said
+    return names

@@ -1,8 +1,8 @@
-"""Models of segmentation-models-pytorch with dropout to draw from and heads of deep supervision.
+"""Models of segmentation-models-pytorch with dropout and heads of deep supervision.
 
-They come as they are where a plain segmentation network is enough. What asks for uncertainty by dropout, or for the
-heads that DSAL compares, needs layers that most of them lack: :class:`SmpNetwork` adds these around any of them. The
-library itself is not imported here.
+Learners can use a model of that library as it is. Strategies that draw by dropout, or compare heads as DSAL does, need
+layers that most of its models do not have. :class:`SmpNetwork` adds these layers to any of them. This module does not
+import the library.
 
 References
 ----------
@@ -28,32 +28,33 @@ from alkit.networks.heads import Heads
 
 
 class SmpNetwork(nn.Module):
-    """A model of segmentation-models-pytorch, with dropout at its deepest map and heads of deep supervision.
+    """A model of segmentation-models-pytorch with dropout at its deepest map and heads of deep supervision.
 
     Parameters
     ----------
     model:
-        Factory of the model, called with ``in_channels=`` and ``classes=``. Without an ``activation``, since learners
-        expect logits. (Its ``encoder_weights=None`` keeps it from downloading any.)
+        Factory of the model, called with ``in_channels=`` and ``classes=``. The model must return logits, so it has no
+        ``activation``. With ``encoder_weights=None`` it downloads nothing.
     in_channels, classes:
         Channels of the image and of the logits.
     dropout:
-        Probability at the deepest map of the encoder, in [0, 1).
+        Dropout probability at the deepest map of the encoder, in [0, 1).
     heads:
-        Loss weights of heads by resolution divisor: ``{2: 0.1, 4: 0.3}`` are heads at half and quarter resolution, and
-        the final output weighs 0.6. Initial weights of the model are the same with and without heads.
+        Loss weights of heads by resolution divisor. ``{2: 0.1, 4: 0.3}`` makes heads at half and quarter resolution,
+        and the final output has the weight 0.6. The initial weights of the model do not depend on the heads.
 
     Raises
     ------
     ConfigurationError
-        The model is no such model or has a second output, its decoder has no map at the resolution of a head, or
-        dropout or heads cannot be.
+        The model is not one of segmentation-models-pytorch or has a second output, `dropout` is not in [0, 1), or
+        `heads` are at resolutions without a decoder map or have weights that are not positive or have a sum of 1 or
+        more.
 
     Notes
     -----
-    The decoder's map of a resolution is found by one pass of zeros: of the modules of the decoder that return a map of
-    that size, the outermost, and of those the last. In a U-Net that is the block that comes to this resolution, in a
-    U-Net++ its last node there.
+    One forward pass of zeros finds the decoder map of each resolution. It is the output of the outermost module of the
+    decoder that returns a map of this size, and of the last one if there are several. In a U-Net this is the block of
+    the resolution, in a U-Net++ the last node of the resolution.
 
     Examples
     --------
@@ -78,34 +79,33 @@ class SmpNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout_layer(dropout)
-        self.model = _checked(model(in_channels=in_channels, classes=classes))
+        self.model = _check_model(model(in_channels=in_channels, classes=classes))
         self._places = _decoder_maps(self.model, in_channels) if heads else {}
         channels = {divisor: place.channels for divisor, place in self._places.items()}
-        # After the model, whose layers so draw the same initial weights with and without heads.
+        # Heads come last, so that the initial weights of the model do not depend on them.
         self.heads = Heads(heads, channels, classes, type(self.model).__name__)
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """Return the maps of the model's encoder, the deepest last; the first may be the images themselves.
+        """Return the maps of the model's encoder, the deepest last. The first map may be the images themselves.
 
         Raises
         ------
         ConfigurationError
-            Images of a size the model cannot take, or an encoder that returns something else than maps.
+            The model does not support images of this size, or its encoder returns values that are not tensors.
         """
         model: Any = self.model
         try:
             model.check_input_shape(images)
         except RuntimeError as reason:
             raise ConfigurationError(
-                f"{type(model).__name__} cannot take images of this size",
-                got=f"images of {images.shape[-2]} x {images.shape[-1]}",
-                expected=f"sides divisible by {model.encoder.output_stride}",
-                hint="choose another size= for the pool",
+                f"images for this {type(model).__name__} must have sides divisible by {model.encoder.output_stride}",
+                got=f"{images.shape[-2]} x {images.shape[-1]}",
+                hint="another size= of the pool",
             ) from reason
         maps = list(model.encoder(images))
         if not all(isinstance(entry, Tensor) for entry in maps):
             raise ConfigurationError(
-                f"the encoder of {type(model).__name__} returns more than feature maps",
+                f"the encoder of {type(model).__name__} must return feature maps only",
                 got=", ".join(type(entry).__name__ for entry in maps),
                 expected="tensors, the deepest last",
             )
@@ -117,7 +117,7 @@ class SmpNetwork(nn.Module):
         return cast(Tensor, model.segmentation_head(model.decoder([*maps[:-1], self.dropout(maps[-1])])))
 
     def decode_all(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the final logits and those of each head, by rising divisor, all ``(n, classes, h, w)``."""
+        """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``."""
         decoder: Any = self.model.decoder
         returned: defaultdict[str, list[Tensor]] = defaultdict(list)
 
@@ -138,46 +138,47 @@ class SmpNetwork(nn.Module):
 
     @property
     def head_weights(self) -> tuple[float, ...]:
-        """Shares in the loss of what :meth:`decode_all` returns, in that order; they add up to 1."""
+        """Loss weights of the outputs of :meth:`decode_all`, in that order. Their sum is 1."""
         return self.heads.weights
 
     @property
     def output_layers(self) -> tuple[str, ...]:
-        """Names of the layers that make logits."""
+        """Names of the layers that compute logits."""
         return ("model.segmentation_head", *(f"heads.{divisor}" for divisor in self.heads))
 
 
 class _Place(NamedTuple):
-    """Where in a decoder a map is made."""
+    """The place in a decoder that returns a map."""
 
     name: str  # of the module, as in named_modules()
-    call: int  # the map is what it returns when called for this time, from 0
+    call: int  # number of the call that returns the map, from 0
     channels: int
 
 
-def _checked(model: nn.Module) -> nn.Module:
+def _check_model(model: nn.Module) -> nn.Module:
+    """Return `model` after a check that it has the parts of a model of segmentation-models-pytorch."""
     parts = ("encoder", "decoder", "segmentation_head", "check_input_shape")
     if missing := [part for part in parts if not hasattr(model, part)]:
         raise ConfigurationError(
-            f"{type(model).__name__} is no model of segmentation-models-pytorch",
-            got=f"one without {', '.join(missing)}",
-            expected="such as functools.partial(segmentation_models_pytorch.Unet, 'resnet18')",
+            "model must make a model of segmentation-models-pytorch",
+            got=f"{type(model).__name__} without {', '.join(missing)}",
+            hint="functools.partial(segmentation_models_pytorch.Unet, 'resnet18')",
         )
     if getattr(model, "classification_head", None) is not None:
         raise ConfigurationError(
-            f"this {type(model).__name__} has a second output, which nothing would train",
-            got="a classification head",
-            hint="leave out aux_params",
+            "model must not have a classification head, because no learner trains it",
+            got=f"{type(model).__name__} with aux_params",
+            hint="the model without aux_params",
         )
     return model
 
 
 def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:
-    """Find where the decoder makes its map of each resolution below the full one, by divisor, a power of two."""
+    """Return the places of the decoder's maps below full resolution, by divisor, a power of two."""
     network: Any = model
     stride = int(network.encoder.output_stride)
     side = stride * math.ceil(64 / stride)
-    # No square: what is pooled to 1 x 1 or to a fixed grid then has the ratio of no resolution.
+    # Not a square: a map that is pooled to 1 x 1 or to a fixed grid then has another aspect ratio than the image.
     image = torch.zeros(1, in_channels, 2 * side, 3 * side).to(next(model.parameters()))
     found: dict[int, tuple[int, _Place]] = {}
     calls: Counter[str] = Counter()
@@ -200,22 +201,22 @@ def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:
 
     with _undisturbed(model), ExitStack() as hooks:
         for name, module in network.decoder.named_modules():
-            if not isinstance(module, nn.Identity):  # it would pass off a map of the encoder as one of the decoder
+            if not isinstance(module, nn.Identity):  # its output is a map of the encoder
                 hooks.callback(module.register_forward_pre_hook(enter).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
         try:
             network.decoder(list(network.encoder(image)))
-        except Exception as reason:  # whatever a third party's model may raise
+        except Exception as reason:  # models of third parties raise errors of any type
             raise ConfigurationError(
-                f"{type(model).__name__} cannot be asked for its decoder maps ({reason})",
-                got=f"zeros of {2 * side} x {3 * side}",
-                hint="leave out heads=, or take a model for images of any size",
+                f"{type(model).__name__} cannot have heads, because it fails on an image of zeros ({reason})",
+                got=f"{2 * side} x {3 * side} pixels",
+                hint="no heads=, or a model for images of any size",
             ) from reason
     return {divisor: place for divisor, (_, place) in found.items()}
 
 
 def _divisor(image: Tensor, output: object) -> int:
-    """Return how many times smaller than the image a map is, a power of two; 0 for what is no such map."""
+    """Return how many times smaller than the image a map is, if that is a power of two; else 0."""
     if not isinstance(output, Tensor) or output.ndim != 4 or not output.numel():
         return 0
     times = image.shape[2] // output.shape[2]
@@ -225,12 +226,12 @@ def _divisor(image: Tensor, output: object) -> int:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Let a model compute in evaluation mode; afterwards its modes and torch's global generators are as found."""
+    """Switch a model to evaluation mode inside a ``with`` block; restore its modes and torch's generators after it."""
     modes = {module: module.training for module in model.modules()}
     try:
         for module in modes:
             module.training = False
-        # Not inference_mode: what a model keeps from its first pass could take no part in training.
+        # Not inference_mode: if a model stores tensors in its first pass, training could not use them.
         with torch.no_grad(), torch.random.fork_rng():
             yield
     finally:

@@ -1,4 +1,4 @@
-"""One epoch of gradient descent, on any device, through Lightning Fabric."""
+"""Training for one epoch, on any device, by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -16,35 +16,48 @@ from alkit.errors import ConfigurationError
 from alkit.rng import Stream, seed_torch
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
-"""Lightning Fabric's names of full and of mixed precision."""
+"""Precisions, by the names of Lightning Fabric."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Example = tuple[Tensor, Tensor]
 
 
 def fabric_for(device: str, precision: str) -> Fabric:
-    """Return the Fabric of one device: ``auto``, ``cpu``, ``cuda``, ``mps``, or one of several such as ``cuda:1``."""
+    """Return the Fabric of a device.
+
+    Parameters
+    ----------
+    device:
+        ``auto``, ``cpu``, ``cuda``, ``mps``, or a numbered device such as ``cuda:1``.
+    precision:
+        One of :data:`PRECISIONS`.
+
+    Raises
+    ------
+    ConfigurationError
+        The precision is unknown, or this machine does not have the device.
+    """
     if precision not in PRECISIONS:
-        raise ConfigurationError("there is no such precision", got=repr(precision), expected=", ".join(PRECISIONS))
+        raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}", got=repr(precision))
     kind, _, number = device.partition(":")
     try:
         return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision))
-    except Exception as reason:  # Fabric raises its own and built-in types, by accelerator
+    except Exception as reason:  # Fabric raises errors of several types
         raise ConfigurationError(
-            f"cannot compute on device {device!r} in precision {precision!r} ({reason})",
-            hint="device='auto' and precision='32-true' work everywhere",
+            f"device {device!r} cannot be used with precision {precision!r} ({reason})",
+            hint="device='auto' and precision='32-true', which work on every machine",
         ) from reason
 
 
 def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
-    """Return Adam over the network's parameters, without weight decay."""
+    """Return an Adam optimizer of the network's parameters, without weight decay."""
     return torch.optim.Adam(network.parameters(), lr=rate)
 
 
 def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     """Shuffle ``range(count)`` into ceil(count / size) batches whose sizes differ by at most one.
 
-    Even batches, because a last batch of a single image would leave batch normalisation without a variance.
+    The sizes are even because batch normalisation cannot compute a variance of a batch of one image.
 
     >>> [len(batch) for batch in minibatches(21, 10, Stream(0))]
     [7, 7, 7]
@@ -61,10 +74,27 @@ def train_epoch(
     loss: Loss,
     stream: Stream,
 ) -> float:
-    """Take one optimizer step per example batch and return the mean loss of the batches.
+    """Take one optimizer step per batch of examples, and return the mean loss of the batches.
 
-    `network` and `optimizer` come from ``fabric.setup``; dropout draws from `stream`. The network ends in training
-    mode.
+    The network is in training mode afterwards.
+
+    Parameters
+    ----------
+    fabric:
+        Fabric of the device.
+    network, optimizer:
+        Results of ``fabric.setup``.
+    examples:
+        Batches of images and targets.
+    loss:
+        From logits and targets to a scalar.
+    stream:
+        Random stream of dropout.
+
+    Raises
+    ------
+    ConfigurationError
+        The mean loss is not finite.
     """
     network.train()
     total, steps = torch.zeros((), device=fabric.device), 0
@@ -79,14 +109,14 @@ def train_epoch(
     mean = float(total) / max(steps, 1)
     if not math.isfinite(mean):
         raise ConfigurationError(
-            "training diverged", got=f"a mean loss of {mean}", hint="a smaller lr, or precision='32-true'"
+            "training diverged", got=f"a mean loss of {mean}", hint="a smaller lr or precision='32-true'"
         )
     return mean
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """Put the network into evaluation mode, without gradients, inside the block."""
+    """Switch the network to evaluation mode without gradients, inside a ``with`` block."""
     was_training = network.training
     network.eval()
     try:

@@ -1,7 +1,7 @@
-"""The classic U-Net, and the few questions alkit asks of any network.
+"""The classic U-Net.
 
-A network is given as a *factory*, called with ``in_channels=`` and ``classes=``, so that ensembles, seeded
-initialisation and the pretext each get a fresh one. :class:`UNet` is such a factory, and so is
+Learners and the pretext take a *factory* of networks, which they call with ``in_channels=`` and ``classes=``, because
+each member of an ensemble and each initialisation needs a new network. :class:`UNet` is a factory, and so is
 ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``.
 
 References
@@ -34,24 +34,25 @@ class UNet(nn.Module):
     in_channels, classes:
         Channels of the image and of the logits.
     widths:
-        Channels of each level, the bottleneck last; every level but the first halves the image. The default
-        turns 256 x 256 into a last feature of 512 x 16 x 16, as in the paper (EMBC 2022, section II).
+        Channels of each level, the bottleneck last. Every level but the first halves the height and width. With the
+        default, the deepest map of a 256 x 256 image is 512 x 16 x 16, as in the EMBC 2022 paper, section II.
     dropout:
-        Probability at the bottleneck, in [0, 1).
+        Dropout probability at the bottleneck, in [0, 1).
     heads:
-        Loss weights of heads of deep supervision by resolution divisor, 2 to 2^(levels - 2): ``{2: 0.1, 4: 0.3}``
-        are heads on the decoder maps of half and quarter resolution, and the final output weighs 0.6. Initial weights
-        of all other layers are the same with and without heads.
+        Loss weights of heads of deep supervision by resolution divisor, 2 to 2^(levels - 2). ``{2: 0.1, 4: 0.3}``
+        makes heads on the decoder maps of half and quarter resolution, and the final output has the weight 0.6. The
+        initial weights of the other layers do not depend on the heads.
 
     Raises
     ------
     ConfigurationError
-        Widths, dropout or heads that cannot be.
+        `widths` has less than two entries or one below 1, `dropout` is not in [0, 1), or `heads` are at other
+        resolutions or have weights that are not positive or have a sum of 1 or more.
 
     Notes
     -----
-    Two deviations from Ronneberger et al., both usual today: convolutions are padded, so that the mask has the size
-    of the image, and each is followed by batch normalisation.
+    Deviations from Ronneberger et al., both usual today: convolutions are padded, so that the mask has the size of the
+    image, and batch normalisation follows each convolution.
 
     Examples
     --------
@@ -77,35 +78,39 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(widths) < 2 or min(widths) < 1:
-            raise ConfigurationError(
-                "these widths make no U-Net", got=tuple(widths), expected="two or more, each positive"
-            )
+            raise ConfigurationError("widths must be two or more positive integers", got=tuple(widths))
         ins = (in_channels, *widths[:-1])
         self.down = nn.ModuleList(_double_convolution(i, o) for i, o in zip(ins, widths, strict=True))
         self.dropout = dropout_layer(dropout)
-        pairs = list(pairwise(widths))[::-1]  # (shallow, deep), the deepest first
+        pairs = list(pairwise(widths))[::-1]  # (shallow, deep), deepest first
         self.up = nn.ModuleList(nn.ConvTranspose2d(deep, shallow, 2, stride=2) for shallow, deep in pairs)
         self.merge = nn.ModuleList(_double_convolution(2 * shallow, shallow) for shallow, _ in pairs)
         self.head = nn.Conv2d(widths[0], classes, 1)
         channels = {2**level: width for level, width in enumerate(widths[:-1]) if level}
-        # Last, so that the layers above draw the same initial weights with and without them.
+        # Heads come last, so that the initial weights of the other layers do not depend on them.
         self.heads = Heads(heads, channels, classes, f"a U-Net of {len(widths)} levels")
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """Return the feature map of each level, the deepest last."""
+        """Return the feature map of each level, the deepest last.
+
+        Raises
+        ------
+        ConfigurationError
+            The height or width of the images is not divisible by 2^(levels - 1), or in training the batch has a single
+            pixel at the bottleneck.
+        """
         factor = 2 ** (len(self.down) - 1)
         if images.shape[-2] % factor or images.shape[-1] % factor:
             raise ConfigurationError(
-                f"a U-Net of {len(self.down)} levels halves its images {len(self.down) - 1} times",
-                got=f"images of {images.shape[-2]} x {images.shape[-1]}",
-                expected=f"sides divisible by {factor}",
-                hint="choose another size= for the pool, or fewer widths",
+                f"images for a U-Net of {len(self.down)} levels must have sides divisible by {factor}",
+                got=f"{images.shape[-2]} x {images.shape[-1]}",
+                hint="another size= of the pool, or fewer widths",
             )
         if self.training and images.shape[0] * images.shape[2] * images.shape[3] == factor**2:
             raise ConfigurationError(
-                "batch normalisation needs more than one number of a kind",
-                got=f"one image of {factor} x {factor}, a single pixel at the bottleneck",
-                hint="more labels, a larger size, or fewer widths",
+                "batch normalisation needs more than one pixel at the bottleneck",
+                got=f"one image of {factor} x {factor}",
+                hint="more labels, a larger size= of the pool, or fewer widths",
             )
         maps: list[Tensor] = []
         for level in self.down:
@@ -114,28 +119,28 @@ class UNet(nn.Module):
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the final logits from the feature maps of :meth:`encode`."""
-        for decoded in self._decoded(maps):
+        for decoded in self._decoder_maps(maps):
             finest = decoded
         return cast(Tensor, self.head(finest))
 
     def decode_all(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the final logits and those of each head, by rising divisor, all ``(n, classes, h, w)``."""
-        finest_first = list(self._decoded(maps))[::-1]
+        """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``."""
+        finest_first = list(self._decoder_maps(maps))[::-1]
         by_divisor = {2**level: decoded for level, decoded in enumerate(finest_first)}
         return cast("tuple[Tensor, ...]", self.heads(self.head(finest_first[0]), by_divisor))
 
     @property
     def head_weights(self) -> tuple[float, ...]:
-        """Shares in the loss of what :meth:`decode_all` returns, in that order; they add up to 1."""
+        """Loss weights of the outputs of :meth:`decode_all`, in that order. Their sum is 1."""
         return self.heads.weights
 
     @property
     def output_layers(self) -> tuple[str, ...]:
-        """Names of the layers that make logits."""
+        """Names of the layers that compute logits."""
         return ("head", *(f"heads.{divisor}" for divisor in self.heads))
 
-    def _decoded(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield the decoder's map of each level, the deepest first."""
+    def _decoder_maps(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the decoder map of each level, the deepest first."""
         x = self.dropout(maps[-1])
         for up, merge, skip in zip(self.up, self.merge, maps[-2::-1], strict=True):
             x = merge(torch.cat([up(x), skip], dim=1))
@@ -149,7 +154,7 @@ class UNet(nn.Module):
 def _double_convolution(ins: int, outs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (ins, outs):
-        # No bias: the batch normalisation that follows would take it away again.
+        # No bias, because the batch normalisation after it would subtract it.
         layers += [
             nn.Conv2d(channels, outs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outs),

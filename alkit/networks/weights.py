@@ -1,4 +1,4 @@
-"""Weights carried from one network to another, and the deepest encoder map."""
+"""Copy weights from one network to another, and read the deepest encoder map."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from alkit.networks.heads import output_layers
 def deepest_map(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last feature map of the network's encoder, ``(n, c, h', w')``.
 
-    Asks a method ``encode`` that returns the maps, the deepest last (:class:`UNet`), or else a submodule ``encoder``
-    that does (segmentation-models-pytorch).
+    The encoder is a method ``encode``, as of :class:`alkit.UNet`, or a submodule ``encoder``, as in
+    segmentation-models-pytorch. It returns a list of maps, the deepest last.
+
+    Raises
+    ------
+    ConfigurationError
+        The network has neither.
     """
     encode = getattr(network, "encode", None) or getattr(network, "encoder", None)
     if encode is None:
         raise ConfigurationError(
-            f"{type(network).__name__} has no encoder to take features from",
-            expected="a method encode(images) or a submodule encoder, returning feature maps with the deepest last",
+            f"{type(network).__name__} has no encoder",
+            expected="a method encode(images) or a submodule encoder that returns feature maps, the deepest last",
         )
     return cast(Tensor, encode(images)[-1])
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> None:
-    """Copy the weights of `source` into `network`, all but those of the output layers of either.
+    """Copy the weights of `source` into `network`, except those of the output layers of either.
 
-    So one of them may have heads of deep supervision that the other lacks.
+    One of them may have heads of deep supervision that the other does not have.
 
     Raises
     ------
     ConfigurationError
-        The two differ in more than the output layers.
+        The networks differ in more than the output layers.
 
     Examples
     --------
@@ -48,15 +53,15 @@ def warm_start(network: nn.Module, source: nn.Module) -> None:
     differing = sorted(theirs.keys() ^ ours.keys()) or [n for n in ours if ours[n].shape != theirs[n].shape]
     if differing:
         raise ConfigurationError(
-            "the pretext's network and the learner's differ in more than the output layers",
+            "the networks of the pretext and of the learner may differ in their output layers only",
             got=f"different {', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}",
-            hint="give both the same network factory",
+            hint="the same network factory for both",
         )
     network.load_state_dict(theirs, strict=False)
 
 
 def _without_outputs(network: nn.Module) -> dict[str, Tensor]:
     """Return weights and buffers by name, without those of the output layers."""
-    # A network that is a single layer has the empty name, and its weights stand below no dot.
+    # A network that is a single layer has an empty name, and no dot in the names of its weights.
     below = tuple(f"{name}." if name else "" for name in output_layers(network))
     return {name: value for name, value in network.state_dict().items() if not name.startswith(below)}

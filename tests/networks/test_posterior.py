@@ -1,4 +1,4 @@
-"""Draws by dropout: keyed by seed and number, the encoder run once, and equal to full passes."""
+"""Draws by dropout depend on seed and number, equal full passes, and run the encoder once."""
 
 import gc
 import weakref
@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 import alkit
 from alkit.learners.network import NetworkPredictor, copy_previous
-from alkit.networks import posterior
-from alkit.networks.posterior import CutNetwork, NetworkPosterior
+from alkit.networks.cut import BUDGET, CutNetwork
+from alkit.networks.dropout import draw_mask
+from alkit.networks.posterior import NetworkPosterior
 from alkit.rng import Stream
 
 
@@ -186,14 +187,14 @@ def test_draws_do_not_depend_on_which_images_share_a_batch(network, images):
 def test_draws_do_not_depend_on_how_many_are_taken_at_once_or_in_all(network, images, monkeypatch):
     expected = drawn(network, images, draws=7)
     torch.testing.assert_close(drawn(network, images, draws=3), expected[:3], atol=1e-6, rtol=1e-5)
-    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    monkeypatch.setitem(BUDGET, "cpu", 1)
     chunks = list(NetworkPosterior(CutNetwork(network), images).dropout(7, Stream(0)))
     assert [len(chunk) for chunk in chunks] == [1] * 7
     torch.testing.assert_close(torch.cat(chunks), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_a_model_that_was_carried_on_draws_with_its_own_weights(network, images):
-    """Whatever the last round's model remembers of its network must not follow into the next."""
+def test_a_copy_of_the_previous_model_draws_with_its_own_weights(network, images):
+    """The cut that the previous model stores belongs to its own network."""
     first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
     first.posterior(images.numpy()).prediction()
     recipe = SimpleNamespace(carry_on=True)
@@ -221,7 +222,7 @@ def test_the_prediction_is_the_network_in_evaluation_mode(network, images):
     torch.testing.assert_close(prediction, network.eval()(images).softmax(dim=1).detach(), atol=1e-6, rtol=1e-5)
 
 
-def test_drawing_leaves_network_and_global_generator_as_found(network, images):
+def test_draws_change_neither_the_network_nor_the_global_generator(network, images):
     network.train()
     before, state = {k: v.clone() for k, v in network.state_dict().items()}, torch.random.get_rng_state()
     draws = NetworkPosterior(CutNetwork(network), images).dropout(3, Stream(0))
@@ -235,11 +236,11 @@ def test_drawing_leaves_network_and_global_generator_as_found(network, images):
 
 
 @pytest.mark.parametrize("name", ["encode and decode", "traced", "classifier"])
-def test_what_lies_before_the_first_dropout_runs_once_however_many_draws(name, images, monkeypatch):
+def test_layers_before_the_first_dropout_run_once_for_all_draws(name, images, monkeypatch):
     network = NETWORKS[name]()
     first = next(module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
     last = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))][-1]
-    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    monkeypatch.setitem(BUDGET, "cpu", 1)
     cut = CutNetwork(network)
     cut.images_at_once(images)  # measures on one image, once
     calls = {first: 0, last: 0}
@@ -251,22 +252,22 @@ def test_what_lies_before_the_first_dropout_runs_once_however_many_draws(name, i
     assert calls == {first: 1, last: 10}
 
 
-def test_a_network_without_dropout_says_so(images):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"no dropout layer.*dropout=0\.5"):
+def test_a_network_without_usable_dropout_is_an_error(images):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"^UNet has no dropout layer.*dropout=0\.5"):
         drawn(alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.0), images)
     with pytest.raises(alkit.errors.ConfigurationError, match="AlphaDropout"):
         drawn(nn.Sequential(nn.Flatten(), nn.AlphaDropout(0.5), nn.Linear(256, 2)), images)
 
 
-def test_layers_that_do_not_see_images_first_or_are_not_called_are_refused(images):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"images first.*batch_first=True"):
+def test_dropout_layers_without_images_first_or_without_calls_are_errors(images):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"the images on the first axis.*batch_first=True"):
         drawn(Transformer(batch_first=False), images[:3])
 
     class Unused(TwoDropouts):
         def forward(self, images):
             return self.last(torch.cat([self.first(images)] * 2, dim=1))
 
-    with pytest.raises(alkit.errors.ConfigurationError, match="took part"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="must call a dropout layer"):
         drawn(Unused(), images)
 
 
@@ -288,12 +289,12 @@ def test_more_images_fit_at_once_when_they_are_smaller_and_at_least_one_always(m
     assert small == pytest.approx(4 * large, rel=0.05)
     # 64 x 64 pixels: the largest layer takes 2 x 8 channels and gives 8, counted twice, beside two shared maps; what
     # comes out has 2 channels, counted six times.
-    assert large == posterior.BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4 + 6 * 2))
-    monkeypatch.setitem(posterior.BUDGET, "cpu", 1)
+    assert large == BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4 + 6 * 2))
+    monkeypatch.setitem(BUDGET, "cpu", 1)
     assert cut.images_at_once(torch.zeros(1, 1, 64, 64)) == 1
 
 
-def test_a_model_that_is_let_go_is_freed(images):
+def test_a_deleted_model_is_freed(images):
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4))
     predictor = NetworkPredictor(network, 1, 2)
     list(predictor.posterior(images.numpy()).dropout(2, Stream(0)))
@@ -303,8 +304,8 @@ def test_a_model_that_is_let_go_is_freed(images):
     assert gone() is None
 
 
-def test_every_unit_is_kept_with_the_layers_probability():
+def test_a_mask_keeps_each_unit_with_the_probability_of_the_layer():
     layer = nn.Dropout(0.25)
-    masks = torch.stack([posterior._mask(layer, torch.zeros(1, 400), Stream(t)) for t in range(50)])
+    masks = torch.stack([draw_mask(layer, torch.zeros(1, 400), Stream(t)) for t in range(50)])
     assert set(np.unique(masks.numpy())) == {np.float32(0), np.float32(1 / 0.75)}
     assert float((masks > 0).float().mean()) == pytest.approx(0.75, abs=0.01)

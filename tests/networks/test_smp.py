@@ -11,8 +11,10 @@ from torch.nn import functional as F
 import alkit
 from alkit.configuration import built, written
 from alkit.networks import SmpNetwork, make_network
+from alkit.networks.cut import CutNetwork
+from alkit.networks.dropout import dropout_layers
 from alkit.networks.heads import output_layers
-from alkit.networks.posterior import CutNetwork, NetworkPosterior, dropout_layers
+from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp import _divisor
 from alkit.networks.weights import deepest_map, warm_start
 from alkit.rng import Stream, seed_torch
@@ -35,7 +37,7 @@ MODELS = {
 }
 
 
-def made(factory, heads=None, seed=0, classes=2, dropout=0.5):
+def make(factory, heads=None, seed=0, classes=2, dropout=0.5):
     wrapped = partial(SmpNetwork, factory, dropout=dropout, heads=heads)
     return make_network(wrapped, in_channels=1, classes=classes, stream=Stream(seed))
 
@@ -56,7 +58,7 @@ def draw_statistics(network):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_all_outputs_have_the_size_of_the_image_and_the_final_one_is_that_of_the_model_itself(name):
-    network = draw_statistics(made(MODELS[name], HEADS, classes=3))
+    network = draw_statistics(make(MODELS[name], HEADS, classes=3))
     batch = images(2, 1, 64, 96)
     with torch.no_grad():
         maps = network.encode(batch)
@@ -77,8 +79,8 @@ def test_all_outputs_have_the_size_of_the_image_and_the_final_one_is_that_of_the
         (model(smp.Linknet), "blocks.3", "blocks.2"),
     ],
 )
-def test_each_head_reads_what_the_decoder_makes_of_its_resolution(factory, half, quarter):
-    network, batch, seen = draw_statistics(made(factory, HEADS)), images(2, 1, 64, 64), {}
+def test_each_head_reads_the_decoder_map_of_its_resolution(factory, half, quarter):
+    network, batch, seen = draw_statistics(make(factory, HEADS)), images(2, 1, 64, 64), {}
     for name in (half, quarter):
         block = network.model.decoder.get_submodule(name)
         block.register_forward_hook(lambda module, _, output, name=name: seen.__setitem__(name, output))
@@ -92,8 +94,8 @@ def test_each_head_reads_what_the_decoder_makes_of_its_resolution(factory, half,
 
 
 @pytest.mark.parametrize("heads", [None, {}])
-def test_without_heads_there_is_one_output_of_weight_one(heads):
-    network, batch = made(UNET, heads).eval(), images(1, 1, 64, 64)
+def test_a_network_without_heads_has_one_output_of_weight_one(heads):
+    network, batch = make(UNET, heads).eval(), images(1, 1, 64, 64)
     assert network.head_weights == (1.0,)
     (only,) = network.decode_all(network.encode(batch))
     assert only.equal(network(batch))
@@ -103,13 +105,13 @@ def test_without_heads_there_is_one_output_of_weight_one(heads):
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (model(smp.FPN), r"FPN .*1/2, expected 1/4, 1/8, 1/16, 1/32$"),
-        (model(smp.PSPNet), r"PSPNet .*1/2, expected 1/8$"),  # what it pools to 1 x 1 and 2 x 2 are no resolutions
+        (model(smp.FPN), r"FPN: got 1/2, expected 1/4, 1/8, 1/16, 1/32$"),
+        (model(smp.PSPNet), r"PSPNet: got 1/2, expected 1/8$"),  # maps that it pools to 1 x 1 and 2 x 2 do not count
     ],
 )
-def test_a_decoder_without_a_map_of_the_resolution_is_refused_with_those_it_has(factory, message):
+def test_a_head_without_a_decoder_map_is_an_error_that_lists_the_maps(factory, message):
     with pytest.raises(alkit.errors.ConfigurationError, match=message):
-        made(factory, {2: 0.1})
+        make(factory, {2: 0.1})
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_decoder_without_a_map_of_the_resolution_is_refused_with_those_it_has(
         ([torch.zeros(1, 3, 48, 72)], 0),
     ],
 )
-def test_a_resolution_is_a_power_of_two_that_divides_both_sides_alike(output, divisor):
+def test_the_divisor_of_a_map_is_a_power_of_two_equal_on_both_sides(output, divisor):
     assert _divisor(torch.zeros(1, 1, 96, 144), output) == divisor
 
 
@@ -135,15 +137,15 @@ def test_a_resolution_is_a_power_of_two_that_divides_both_sides_alike(output, di
     ("factory", "divisors"),
     [(model(smp.FPN), (4, 8)), (model(smp.DeepLabV3Plus), (4, 16)), (model(smp.PSPNet), (8,)), (model(smp.PAN), (4,))],
 )
-def test_decoders_that_end_below_full_size_can_have_heads_on_what_they_have(factory, divisors):
-    network = made(factory, dict.fromkeys(divisors, 0.1)).eval()
+def test_decoders_that_end_below_full_size_can_have_heads_on_their_maps(factory, divisors):
+    network = make(factory, dict.fromkeys(divisors, 0.1)).eval()
     outputs = network.decode_all(network.encode(images(1, 1, 128, 192)))
     assert [output.shape[-2:] for output in outputs] == [(128, 192)] * (1 + len(divisors))
 
 
-def test_the_map_of_the_encoder_that_a_decoder_passes_on_is_none_of_the_decoder():
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"Unet .*expected 1/2, 1/4, 1/8, 1/16$"):
-        made(UNET, {32: 0.1})
+def test_a_map_of_the_encoder_that_the_decoder_passes_on_does_not_count():
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"Unet: got 1/32, expected 1/2, 1/4, 1/8, 1/16$"):
+        make(UNET, {32: 0.1})
 
 
 class Shared(nn.Module):
@@ -168,7 +170,7 @@ def shared(*, in_channels, classes):
 
 
 def test_a_layer_that_is_called_at_several_resolutions_gives_each_head_its_own_map():
-    network = made(shared, HEADS).eval()
+    network = make(shared, HEADS).eval()
     with torch.no_grad():
         maps = network.encode(images(1, 1, 64, 64))
         x, outputs = network.model.decoder.inwards(maps[-1]), network.decode_all(maps)
@@ -192,7 +194,7 @@ def half_frozen(*, in_channels, classes):
     return network
 
 
-def test_finding_the_maps_leaves_weights_averages_modes_and_generators_as_found():
+def test_the_search_for_maps_changes_no_weights_averages_modes_or_generators():
     with seed_torch(Stream(0)):
         plain = half_frozen(in_channels=1, classes=2)
         head = nn.Conv2d(8, 2, 1)
@@ -212,8 +214,8 @@ def test_finding_the_maps_leaves_weights_averages_modes_and_generators_as_found(
     )
 
 
-def test_asking_for_all_outputs_leaves_no_hook_behind_even_where_it_fails():
-    network = made(UNET, HEADS)
+def test_decode_all_removes_its_hooks_even_after_an_error():
+    network = make(UNET, HEADS)
     maps = network.eval().encode(images(1, 1, 64, 64))
     network.decode_all(maps)
     with pytest.raises(RuntimeError):
@@ -225,7 +227,7 @@ def test_asking_for_all_outputs_leaves_no_hook_behind_even_where_it_fails():
 def test_the_initial_weights_are_those_of_the_model_with_and_without_heads(name):
     plain = make_network(MODELS[name], in_channels=1, classes=2, stream=Stream(4)).state_dict()
     for heads in (None, HEADS):
-        network = made(MODELS[name], heads, seed=4)
+        network = make(MODELS[name], heads, seed=4)
         assert all(value.equal(plain[key]) for key, value in network.model.state_dict().items())
         names = list(network.state_dict())
         assert names[: len(plain)] == [f"model.{name}" for name in plain]
@@ -233,7 +235,7 @@ def test_the_initial_weights_are_those_of_the_model_with_and_without_heads(name)
 
 
 def test_dropout_acts_on_the_deepest_map_alone():
-    network, batch = made(UNET, HEADS, dropout=0.3).eval(), images(2, 1, 64, 64)
+    network, batch = make(UNET, HEADS, dropout=0.3).eval(), images(2, 1, 64, 64)
     assert {name: layer.p for name, layer in dropout_layers(network).items()} == {"dropout": 0.3}
     network.dropout.train()
     maps = network.encode(batch)
@@ -249,8 +251,8 @@ def test_dropout_acts_on_the_deepest_map_alone():
     assert not dropped.equal(maps[-1])
 
 
-def test_draws_and_heads_can_be_asked_for():
-    network, batch = draw_statistics(made(UNET, HEADS)), images(2, 1, 64, 64)
+def test_the_posterior_offers_draws_and_heads():
+    network, batch = draw_statistics(make(UNET, HEADS)), images(2, 1, 64, 64)
     posterior = NetworkPosterior(CutNetwork(network), batch)
     draws = torch.cat(list(posterior.dropout(3, Stream(0))))
     assert draws.shape == (3, 2, 2, 64, 64)
@@ -261,15 +263,15 @@ def test_draws_and_heads_can_be_asked_for():
 
 
 def test_all_outputs_train_the_model():
-    network = made(UNET, HEADS)
+    network = make(UNET, HEADS)
     outputs = network.decode_all(network.encode(images(2, 1, 64, 64)))
     weighted, target = zip(network.head_weights, outputs, strict=True), torch.ones(2, 64, 64).long()
     sum(weight * F.cross_entropy(logits, target) for weight, logits in weighted).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_a_copy_answers_for_itself():
-    network = draw_statistics(made(UNET, HEADS))
+def test_a_copy_computes_with_its_own_weights():
+    network = draw_statistics(make(UNET, HEADS))
     other, batch = copy.deepcopy(network), images(1, 1, 64, 64)
     with torch.no_grad():
         before = network.decode_all(network.encode(batch))
@@ -281,17 +283,15 @@ def test_a_copy_answers_for_itself():
 
 
 @pytest.mark.parametrize("name", ["UnetPlusPlus", "MAnet", "Linknet"])
-def test_sizes_the_model_cannot_take_are_errors_of_ours(name):
-    network = made(MODELS[name]).eval()
+def test_image_sizes_that_the_model_does_not_support_are_configuration_errors(name):
+    network = make(MODELS[name]).eval()
     for ask in (network, network.encode):
-        with pytest.raises(
-            alkit.errors.ConfigurationError, match="got images of 64 x 50, expected sides divisible by 32"
-        ):
+        with pytest.raises(alkit.errors.ConfigurationError, match="must have sides divisible by 32: got 64 x 50"):
             ask(images(1, 1, 64, 50))
 
 
-def test_sizes_that_only_the_model_can_take_are_taken_with_heads_of_full_size():
-    network = made(UNET, HEADS).eval()
+def test_heads_have_the_full_size_for_every_image_size_of_the_model():
+    network = make(UNET, HEADS).eval()
     outputs = network.decode_all(network.encode(images(1, 1, 50, 67)))
     assert [output.shape for output in outputs] == [(1, 2, 50, 67)] * 3
 
@@ -299,25 +299,28 @@ def test_sizes_that_only_the_model_can_take_are_taken_with_heads_of_full_size():
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (partial(alkit.UNet, widths=(2, 4)), "UNet is no model .* without encoder, decoder, segmentation_head"),
-        (lambda **_: "network", "str is no model"),
+        (
+            partial(alkit.UNet, widths=(2, 4)),
+            "got UNet without encoder, decoder, segmentation_head",
+        ),
+        (lambda **_: "network", "got str without encoder"),
         (model(smp.Unet, aux_params={"classes": 2}), "aux_params"),
     ],
 )
-def test_what_is_no_model_of_smp_or_has_a_second_output_is_refused(factory, message):
+def test_a_model_of_another_library_or_with_a_second_output_is_an_error(factory, message):
     with pytest.raises(alkit.errors.ConfigurationError, match=message):
         SmpNetwork(factory, in_channels=1, classes=2)
 
 
-def test_an_encoder_that_returns_more_than_maps_is_refused():
-    network = made(UNET)
+def test_an_encoder_that_returns_more_than_maps_is_an_error():
+    network = make(UNET)
     encode = network.model.encoder.forward
     network.model.encoder.forward = lambda x: (encode(x), [None])
-    with pytest.raises(alkit.errors.ConfigurationError, match="more than feature maps"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="must return feature maps only"):
         network.encode(images(2, 1, 64, 64))
 
 
-def test_a_model_that_cannot_take_zeros_is_refused_with_its_reason():
+def test_a_model_that_fails_on_zeros_is_an_error_with_its_reason():
     def picky(*, in_channels, classes):
         network = UNET(in_channels=in_channels, classes=classes)
 
@@ -333,18 +336,18 @@ def test_a_model_that_cannot_take_zeros_is_refused_with_its_reason():
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0])
 def test_a_dropout_that_is_no_probability_is_refused(dropout):
-    with pytest.raises(alkit.errors.ConfigurationError, match="no probability"):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"dropout must be a number in \[0, 1\): got "):
         SmpNetwork(UNET, in_channels=1, classes=2, dropout=dropout)
 
 
 def test_the_features_are_the_deepest_map():
-    network, batch = made(UNET, HEADS).eval(), images(2, 1, 64, 96)
+    network, batch = make(UNET, HEADS).eval(), images(2, 1, 64, 96)
     assert deepest_map(network, batch).equal(network.model.encoder(batch)[-1])
 
 
 @pytest.mark.parametrize(("there", "here"), [(None, HEADS), (HEADS, None), (HEADS, HEADS)])
 def test_a_warm_start_copies_all_but_the_output_layers(there, here):
-    source, network = made(UNET, there, seed=0, classes=1), made(UNET, here, seed=1)
+    source, network = make(UNET, there, seed=0, classes=1), make(UNET, here, seed=1)
     for value in source.state_dict().values():
         value += 3
     before, theirs = copy.deepcopy(network.state_dict()), source.state_dict()

@@ -34,7 +34,7 @@ def test_the_paper_feature_is_512_x_16_x_16():
     assert deepest_map(network, torch.rand(1, 1, 256, 256)).shape == (1, 512, 16, 16)
 
 
-def test_smp_models_give_their_deepest_map():
+def test_the_deepest_map_of_smp_models_is_their_last_encoder_map():
     network = make_network(SMP, in_channels=1, classes=2, stream=Stream(0)).eval()
     assert deepest_map(network, torch.rand(1, 1, 64, 64)).shape == (1, 512, 2, 2)
 
@@ -58,13 +58,13 @@ def test_dropout_acts_in_training_and_at_the_bottleneck_only():
         assert not network.decode(maps).equal(network.decode(maps))
 
 
-def test_a_size_that_cannot_be_halved_often_enough_is_refused_with_what_would_do():
+def test_an_image_size_that_the_levels_do_not_divide_is_an_error():
     with pytest.raises(alkit.errors.ConfigurationError, match="divisible by 4"):
         SMALL(in_channels=1, classes=2)(torch.rand(1, 1, 16, 18))
 
 
 @pytest.mark.parametrize("arguments", [{"widths": (4,)}, {"widths": (4, 0)}, {"dropout": 1.0}, {"dropout": -0.1}])
-def test_networks_that_cannot_be_are_refused(arguments):
+def test_invalid_widths_or_dropout_are_errors(arguments):
     with pytest.raises(alkit.errors.ConfigurationError):
         alkit.UNet(in_channels=1, classes=2, **arguments)
 
@@ -106,20 +106,20 @@ def test_a_warm_start_copies_all_but_the_output_layers(there, here, outputs, cla
         assert value.equal((before if name.startswith(outputs) else theirs)[name]), name
 
 
-def test_a_warm_start_leaves_the_output_layer_alone_even_where_its_shape_fits():
+def test_a_warm_start_does_not_change_the_output_layer_even_if_its_shape_fits():
     source, network = (make_network(SMALL, in_channels=2, classes=2, stream=Stream(s)) for s in (0, 1))
     head = network.head.weight.clone()
     warm_start(network, source)
     assert network.head.weight.equal(head)
 
 
-def test_a_warm_start_from_another_network_is_refused():
+def test_a_warm_start_from_another_network_is_an_error():
     with pytest.raises(alkit.errors.ConfigurationError, match="same network factory"):
         warm_start(SMALL(in_channels=1, classes=2), alkit.UNet(in_channels=1, classes=1, widths=(2, 4, 16)))
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_warm_start_is_refused_where_one_side_alone_has_a_further_layer(more):
+def test_a_warm_start_is_an_error_if_only_one_network_has_a_further_layer(more):
     sides = [nn.ModuleDict({"body": nn.Linear(1, 1), "head": nn.Linear(1, 1)}) for _ in range(2)]
     sides[more]["neck"] = nn.Linear(1, 1)
     for side in sides:
@@ -130,17 +130,17 @@ def test_a_warm_start_is_refused_where_one_side_alone_has_a_further_layer(more):
     assert sides[0]["body"].weight.equal(before)
 
 
-def test_a_network_without_an_encoder_gives_no_features():
+def test_a_network_without_an_encoder_has_no_deepest_map():
     with pytest.raises(alkit.errors.ConfigurationError, match="no encoder"):
         deepest_map(torch.nn.Conv2d(1, 2, 1), torch.rand(1, 1, 4, 4))
 
 
-def test_a_factory_of_something_else_is_refused():
-    with pytest.raises(alkit.errors.ConfigurationError, match="did not make a torch module"):
+def test_a_factory_that_returns_no_module_is_an_error():
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"factory must return a torch\.nn\.Module: got str"):
         make_network(lambda **_: "network", in_channels=1, classes=2, stream=Stream(0))
 
 
-def test_a_single_number_to_normalise_is_an_error_of_ours_in_training_only():
+def test_a_single_pixel_at_the_bottleneck_is_an_error_in_training_only():
     network, image = SMALL(in_channels=1, classes=2), torch.rand(1, 1, 4, 4)
     with pytest.raises(alkit.errors.ConfigurationError, match="batch normalisation"):
         network(image)
@@ -220,7 +220,7 @@ def test_every_head_is_trained_by_its_output():
 @pytest.mark.parametrize(
     ("heads", "message"),
     [
-        ({8: 0.1}, "expected 1/2, 1/4"),  # the bottleneck is no decoder map
+        ({8: 0.1}, "expected 1/2, 1/4"),  # the bottleneck is not a decoder map
         ({1: 0.1}, "expected 1/2, 1/4"),
         ({3: 0.1}, "expected 1/2, 1/4"),
         ({2.0: 0.1}, "1/2.0"),
@@ -233,12 +233,12 @@ def test_every_head_is_trained_by_its_output():
         ({2: -0.5, 4: 1.2}, "loss weights"),
     ],
 )
-def test_heads_that_cannot_be_are_refused(heads, message):
+def test_invalid_heads_are_errors(heads, message):
     with pytest.raises(alkit.errors.ConfigurationError, match=message):
         DEEP(in_channels=1, classes=2, heads=heads)
 
 
-def test_a_network_of_two_levels_has_no_place_for_heads():
+def test_a_network_of_two_levels_cannot_have_heads():
     with pytest.raises(alkit.errors.ConfigurationError, match="expected no heads"):
         alkit.UNet(in_channels=1, classes=2, widths=(2, 4), heads={2: 0.1})
 
@@ -252,7 +252,7 @@ def test_heads_of_several_maps_take_their_own():
     assert logits.equal(torch.full((1, 1, 4, 4), 3.0))
 
 
-def test_the_output_layers_are_what_the_network_says_or_its_last_layer_with_parameters():
+def test_the_output_layers_are_listed_by_the_network_or_its_last_layer_with_parameters():
     plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1), nn.ReLU())
     assert output_layers(plain) == ("1",)
     plain.output_layers = ("0", "1")
@@ -262,7 +262,7 @@ def test_the_output_layers_are_what_the_network_says_or_its_last_layer_with_para
 
 
 @pytest.mark.parametrize("said", ["0", ("0", "2"), ["0"]])
-def test_output_layers_that_are_none_are_refused(said):
+def test_output_layers_that_are_not_modules_are_an_error(said):
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))
     network.output_layers = said
     with pytest.raises(alkit.errors.ConfigurationError, match="output_layers of Sequential"):

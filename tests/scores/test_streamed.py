@@ -14,7 +14,8 @@ import torch
 import alkit
 from alkit import scores
 from alkit.learners.network import NetworkPredictor
-from alkit.networks import make_network, posterior
+from alkit.networks import make_network
+from alkit.networks.cut import BUDGET
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.streamed import Scoring
@@ -59,7 +60,7 @@ def test_scores_equal_those_of_the_whole_array_of_draws(pool, predictor, score):
 @pytest.mark.parametrize("budget", [1, 10**6])
 def test_scores_do_not_depend_on_the_batches(pool, predictor, score, budget, monkeypatch):
     expected = scored(pool, predictor, score, DROPOUT)
-    monkeypatch.setitem(posterior.BUDGET, "cpu", budget)
+    monkeypatch.setitem(BUDGET, "cpu", budget)
     found = scored(pool, predictor, score, DROPOUT)
     assert found == pytest.approx(expected, abs=1e-6)
 

@@ -1,0 +1,124 @@
+"""Dropout as draws from a network: the same masks for all images of a draw, and other masks for each draw.
+
+References
+----------
+Gal, Ghahramani. "Dropout as a Bayesian Approximation". ICML 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from alkit.errors import ConfigurationError
+from alkit.rng import Stream
+
+
+def dropout_layers(network: nn.Module) -> dict[str, _DropoutNd]:
+    """Return the dropout layers of a network with p > 0, by name.
+
+    Raises
+    ------
+    ConfigurationError
+        There are none, or one is not of torch's classes Dropout and Dropout1d to Dropout3d.
+    """
+    layers = active_layers(network)
+    if not layers:
+        raise ConfigurationError(
+            f"{type(network).__name__} has no dropout layer with p > 0 to draw from",
+            hint="dropout=0.5 for alkit.UNet or alkit.networks.SmpNetwork, or an alkit.Ensemble",
+        )
+    for name, layer in layers.items():
+        if isinstance(layer, nn.AlphaDropout | nn.FeatureAlphaDropout):
+            raise ConfigurationError(
+                f"dropout layer {name!r} has the wrong class",
+                got=type(layer).__name__,
+                expected="torch.nn.Dropout, or Dropout1d to Dropout3d",
+            )
+    return layers
+
+
+def active_layers(network: nn.Module) -> dict[str, _DropoutNd]:
+    """Return the layers of any dropout class with p > 0, by name."""
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, _DropoutNd) and layer.p > 0}
+
+
+@contextmanager
+def apply_masks(
+    layers: Mapping[str, _DropoutNd], numbers: Sequence[int], n: int, stream: Stream
+) -> Iterator[list[str]]:
+    """Let the dropout layers of a network in evaluation mode apply the masks of some draws, inside a ``with`` block.
+
+    A mask depends on the seed, the number of the draw, the layer, and how often the layer was called before. It is
+    drawn on the CPU, so that it is the same on every device.
+
+    Parameters
+    ----------
+    layers:
+        Dropout layers by name.
+    numbers:
+        Numbers of the k draws.
+    n:
+        Images in a batch. The input of the network must be k copies of the batch, one after the other.
+    stream:
+        Random stream of the masks.
+
+    Yields
+    ------
+    list of str
+        Names of the layers that were called. It grows inside the block.
+
+    Raises
+    ------
+    ConfigurationError
+        The first axis of a layer's output is not that of the images.
+    """
+    called: list[str] = []
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+        calls = 0
+
+        def drop(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            nonlocal calls
+            if len(output) % (len(numbers) * n):
+                raise ConfigurationError(
+                    f"dropout layer {name!r} must have the images on the first axis of its input",
+                    got=f"shape {tuple(output.shape)}",
+                    expected=f"a multiple of {len(numbers) * n} rows",
+                    hint="batch_first=True if it is part of a transformer",
+                )
+            called.append(name)
+            masks = [draw_mask(cast(_DropoutNd, layer), output, stream.child(t, name, calls)) for t in numbers]
+            calls += 1
+            factors = torch.stack(masks).to(output)[:, None]  # (k, 1, ...)
+            return (split_copies(output, len(numbers)) * factors).flatten(0, 1)
+
+        return drop
+
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(hook(name)).remove)
+        yield called
+
+
+def draw_mask(layer: _DropoutNd, output: Tensor, stream: Stream) -> Tensor:
+    """Return the factors of one draw for one image: 0 with the layer's probability p, else 1 / (1 - p).
+
+    The shape is that of an image in `output`, ``(n, ...)``. Layers that drop whole channels have one factor per
+    channel.
+    """
+    shape = output.shape[1:]
+    if not isinstance(layer, nn.Dropout):  # Dropout1d to Dropout3d drop whole channels
+        shape = shape[:1] + (1,) * (len(shape) - 1)
+    keep = 1 - layer.p
+    return torch.empty(shape).bernoulli_(keep, generator=stream.torch()) / max(keep, 1e-9)
+
+
+def split_copies(stacked: Tensor, k: int) -> Tensor:
+    """Split k copies of a batch, one after the other: ``(k * n, ...)`` to ``(k, n, ...)``."""
+    return stacked.reshape(k, -1, *stacked.shape[1:])
