@@ -23,8 +23,9 @@ from matplotlib.figure import Figure
 
 import alkit
 from alkit.configuration import written
+from alkit.pictures.colours import LINES
 from alkit.pictures.sheets import contact_sheet
-from alkit.report.curves import COLOURS, draw_curves
+from alkit.report.curves import draw_curves
 from alkit.report.page import Block, Code, Picture, Section, Table, Text, write_page
 from alkit.statistics import (
     MINIMUM_SEEDS,
@@ -714,8 +715,8 @@ def cluster_map(out: Path) -> Iterator[Block]:
     axes = figure.subplots()
     for cluster in sorted({place.cluster for place in places}):
         own = sorted((place for place in places if place.cluster == cluster), key=lambda place: place.rank)
-        again, number = divmod(cluster - 1, len(COLOURS))
-        marker, colour = "o^sD"[again % 4], COLOURS[number]
+        again, number = divmod(cluster - 1, len(LINES))
+        marker, colour = "o^sD"[again % 4], LINES[number]
         first = [place for place in own if place.id in chosen]
         for drawn, size, alpha in ((own, 9, 0.3), (first, 16, 1)):
             axes.scatter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
     LabelError
         The file cannot be read, has several channels or frames, or has a format that can change values.
     """
-    with refuse_damage(lambda error: _damaged(name, error)):
+    with refuse_damage(partial(_damaged, name)):
         try:
             file = Image.open(BytesIO(content))
         except UnidentifiedImageError as error:

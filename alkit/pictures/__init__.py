@@ -1,1 +1,1 @@
-"""Pictures for people: upright files, overlays, contact sheets, colours."""
+"""Pictures for people: image files, overlays, contact sheets and colours."""

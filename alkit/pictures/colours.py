@@ -1,25 +1,40 @@
-"""The colours of classes, the same wherever one is shown: in pre-labels, in annotation tools and on overlays."""
+"""Colours of classes, and of lines in figures: those of Okabe and Ito, distinct for people with any colour vision.
+
+A class has the same colour wherever it is shown: in pre-labels, in annotation tools and on overlays.
+
+References
+----------
+Okabe, Ito. "Color Universal Design". 2008. https://jfly.uni-koeln.de/color/
+"""
 
 from __future__ import annotations
 
 from alkit.values.label_spec import LabelSpec
 
-COLOURS = ("#f0e442", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2")
-"""Of class 1 and those after it, again from the start after the last: those of Okabe and Ito, which people who see
-colours differently can tell apart too."""
+BLACK, WHITE = "#000000", "#ffffff"
+ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
+
+COLOURS = (YELLOW, SKY, VERMILLION, GREEN, PURPLE, ORANGE, BLUE)
+"""Colours of class 1 and above, for images: the brightest first. Class 8 has the colour of class 1, and so on."""
+
+LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""Colours of lines, for figures on white: black replaces yellow."""
 
 
 def colour(class_id: int, spec: LabelSpec) -> str:
-    """Return the colour of a class, ``#rrggbb``: the background is black, what is ignored white.
+    """Return the colour of a class, ``#rrggbb``: black for the background, white for the ignore value.
+
+    There are seven other colours. Class 8 has the colour of class 1 again, class 9 that of class 2, and so on.
 
     >>> spec = LabelSpec(("skin", "lesion"), ignore=255)
     >>> colour(0, spec), colour(1, spec), colour(255, spec)
     ('#000000', '#f0e442', '#ffffff')
     """
     if class_id == 0:
-        return "#000000"
+        return BLACK
     if class_id == spec.ignore:
-        return "#ffffff"
+        return WHITE
     return COLOURS[(class_id - 1) % len(COLOURS)]
 
 

@@ -1,4 +1,4 @@
-"""A mask drawn over its image."""
+"""Draw a mask over its image."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from alkit.pools.scaling import scaled
 from alkit.values.label_spec import Mask
 
 TINT = 0.25
-"""How much of its class's colour a pixel gets inside an outline."""
+"""Share of the class's colour in a pixel inside an outline."""
 
-Picture = npt.NDArray[np.uint8]
-"""An image to look at, ``(h, w, 3)``: red, green and blue."""
+RGB = npt.NDArray[np.uint8]
+"""Red, green and blue, ``(h, w, 3)``."""
 
 
-def overlay(image: Pixels, mask: Mask) -> Picture:
-    """Return an image with its mask on it: each class but 0 tinted, and outlined in its colour.
+def overlay(image: Pixels, mask: Mask) -> RGB:
+    """Return an image with its mask on it: each class except 0 has a tint and an outline in its colour.
 
-    Round each outline, on the side of class 0, runs a black line as wide, so that it is seen on dark and on light. The
-    lines are one pixel wide for each 300 of the longer side.
+    A black line of the same width surrounds each outline on the side of class 0, so it is visible on dark and on bright
+    images. The lines are one pixel wide for each 300 pixels of the longer side.
 
     Parameters
     ----------
     image:
-        ``(c, h, w)`` with one channel or three; 16 bits are shown from their least value to their greatest.
+        ``(c, h, w)`` with one or three channels, uint8 or uint16. An image of 16 bits is scaled from its lowest value
+        (black) to its highest (white).
     mask:
-        ``(h, w)``, of class ids.
+        ``(h, w)``, uint8, with class ids as values.
 
     Raises
     ------
     ConfigurationError
-        They differ in size.
+        Image and mask differ in size.
 
     Examples
     --------
@@ -46,7 +47,7 @@ def overlay(image: Pixels, mask: Mask) -> Picture:
     ([240, 228, 66], [210, 207, 166], [0, 0, 0], [200, 200, 200])
     """
     if image.shape[1:] != mask.shape:
-        raise ConfigurationError("image and mask differ in size", got=f"{image.shape[1:]} and {mask.shape}")
+        raise ConfigurationError("mask must have the size of its image", got=mask.shape, expected=image.shape[1:])
     if image.dtype != np.uint8:
         image = (255 * scaled(image[None], "minmax")[0]).round().astype(np.uint8)
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))

@@ -1,4 +1,4 @@
-"""Contact sheets: many images on one page, each with its mask's outline and what is to be said of it."""
+"""Contact sheets: many images on one page, each with the outline of its mask and a caption."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError
+from alkit.pictures.colours import COLOURS
 from alkit.protocols import Pool
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-OUTLINE = "#f5d90a"
 
 
 def contact_sheet(
@@ -27,28 +27,30 @@ def contact_sheet(
     title: str = "",
     columns: int = 6,
 ) -> Figure:
-    """Return a figure with the images of some ids, row by row, in the order given.
+    """Return a figure with images of a pool, row by row, in the order of `ids`.
 
     Parameters
     ----------
     pool:
-        Where the images are; they are shown as the model sees them: at the working size, the first channel, or three
-        as red, green and blue.
+        The pool. Images are shown as the model sees them: at the working size, the first channel in gray, or three
+        channels as red, green and blue.
     ids:
-        At least one of the pool's.
+        Ids of the images to show, at least one.
     masks:
-        By id ``(h, w)``, of any size: the outline of all that is not class 0 is drawn. Ids without one have none.
+        Masks ``(h, w)`` of any size, by id. One outline surrounds all classes except 0.
     captions:
-        By id, shown below it, a line or more; by default the id itself.
+        Texts below the images, by id, of one or more lines. Default: the id.
+    title:
+        Title of the page.
     columns:
-        Images side by side.
+        Number of images in a row.
 
     Raises
     ------
     ConfigurationError
-        No ids, or fewer than one column.
+        `ids` is empty, or `columns` is less than 1.
     LabelError
-        A mask that is not two-dimensional.
+        A mask does not have two dimensions.
 
     Examples
     --------
@@ -61,9 +63,9 @@ def contact_sheet(
     """
     from matplotlib.figure import Figure
 
-    if not ids or columns < 1:
-        raise ConfigurationError("there is nothing to show", got=f"{len(ids)} ids, {columns} columns")
-    columns = min(columns, len(ids))
+    if not ids:
+        raise ConfigurationError("ids must contain at least one id", got="none")
+    columns = min(check_integer("columns", columns, least=1), len(ids))
     rows = -(-len(ids) // columns)
     figure = Figure(figsize=(1.7 * columns, 2.0 * rows + (0.4 if title else 0)), layout="constrained")
     cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
@@ -76,16 +78,16 @@ def contact_sheet(
         if masks is not None and id in masks:
             mask = np.asarray(masks[id]) != 0
             if mask.ndim != 2:
-                raise LabelError(f"the mask of {id!r} is no picture", got=f"shape {mask.shape}", expected="(h, w)")
+                raise LabelError(f"the mask of image {id!r} must be (h, w)", got=f"shape {mask.shape}")
             if mask.any() and not mask.all():
                 across, down = (
                     (np.arange(n) + 0.5) * length / n
                     for n, length in zip(mask.shape[::-1], (width, height), strict=True)
                 )
-                cell.contour(across, down, mask, levels=[0.5], colors=OUTLINE, linewidths=1.2)
+                cell.contour(across, down, mask, levels=[0.5], colors=COLOURS[0], linewidths=1.2)
         lines = (captions or {}).get(id, id).splitlines()
         caption = "\n".join(textwrap.fill(line, 26) for line in lines)
-        cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name may hold a dollar
+        cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name can contain a dollar sign
     if title:
         figure.suptitle(title, fontsize=10)
     return figure

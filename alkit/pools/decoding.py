@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
+from alkit._files import refuse_damage
 from alkit.errors import DataError, ImageError
 from alkit.values.label_spec import Size
 
@@ -96,18 +98,15 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
         The file cannot be read, is transparent somewhere, holds several frames, or has more bits than can be
         kept: 16 in colour (Pillow would silently cut them to 8), or 32.
     """
-    try:
-        # From an open file: given a path, Pillow maps uncompressed TIFFs into memory and turns those askew wrongly.
-        with path.open("rb") as file, Image.open(file) as image:
-            _check_kind(image, path)
-            ImageOps.exif_transpose(image, in_place=True)
-            return _pixels(image, size, grayscale, path), (image.height, image.width)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # damaged files raise OSError, SyntaxError, struct.error and what not
-        raise ImageError(
-            f"{path} cannot be decoded", got=error, hint="save it anew, or move it out of the folder"
-        ) from error
+    # From an open file: given a path, Pillow maps uncompressed TIFFs into memory and rotates some of them wrongly.
+    with refuse_damage(partial(_undecodable, path)), path.open("rb") as file, Image.open(file) as image:
+        _check_kind(image, path)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image, size, grayscale, path), (image.height, image.width)
+
+
+def _undecodable(path: Path, error: Exception) -> ImageError:
+    return ImageError(f"{path} cannot be decoded", got=error, hint="save it again, or move it out of the folder")
 
 
 def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alkit.errors import ConfigurationError
+from alkit.pictures.colours import LINES
 from alkit.statistics.curves import Runs, mean_curve
 from alkit.values.rounds import RoundResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Told apart by people with any colour vision (Okabe and Ito, "Color Universal Design", 2008)."""
 
 MARKERS = "osD^vPX*h>"
 STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
@@ -93,8 +91,8 @@ def draw_curves(
         Names of the methods that have a band; all by default. More than three hide each other.
     """
     for number, (name, runs) in enumerate(methods.items()):
-        again, place = divmod(number, len(COLOURS))
-        colour, style, marker = COLOURS[place], STYLES[again % len(STYLES)], MARKERS[number % len(MARKERS)]
+        again, place = divmod(number, len(LINES))
+        colour, style, marker = LINES[place], STYLES[again % len(STYLES)], MARKERS[number % len(MARKERS)]
         if seeds and len(runs) > 1:
             for curve in runs.values():
                 axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, lw=0.7, alpha=0.4)

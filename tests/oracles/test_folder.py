@@ -125,7 +125,7 @@ def test_an_image_that_is_gone_is_named(tmp_path):
     Image.fromarray(IMAGES[0, 0]).save(tmp_path / "images" / "0000.png")
     pool = alkit.ImagePool(tmp_path / "images")
     (tmp_path / "images" / "0000.png").unlink()
-    with pytest.raises(ImageError, match=r"0000\.png can no longer be read"):
+    with pytest.raises(ImageError, match=r"0000\.png cannot be read"):
         oracle_in(tmp_path / "out", images=pool).ask([query(0)])
 
 

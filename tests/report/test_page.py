@@ -2,16 +2,12 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-import alkit
-from alkit.errors import ConfigurationError, LabelError
-from alkit.pictures.sheets import contact_sheet
+from alkit.errors import ConfigurationError
 from alkit.report import learning_curves
 from alkit.report.curves import draw_curves
 from alkit.report.page import Code, Picture, Section, Table, Text, write_page
@@ -82,68 +78,11 @@ def test_a_bar_in_a_cell_does_not_part_it_in_markdown():
     assert lines == [r"| a\|b | c |", "|---|---|", r"| --- | p\|q |"]
 
 
-def shown(cell):
-    return np.asarray(cell.images[0].get_array())
-
-
-def test_a_contact_sheet_shows_the_images_in_the_order_asked_for_with_their_outlines():
-    images, masks = alkit.synthetic.lesions(5, size=16, seed=3)
-    pool = alkit.ArrayPool(images, ids=list("abcde"))
-    sheet = contact_sheet(pool, ["d", "a", "b"], masks={"a": masks[0]}, captions={"d": "first"}, columns=2)
-    cells = sheet.axes
-    assert len(cells) == 4
-    for cell, id in zip(cells, "dab", strict=False):
-        assert np.array_equal(shown(cell), pool.read([id])[0, 0])
-    assert [cell.get_xlabel() for cell in cells[:3]] == ["first", "a", "b"]
-    outlined = [bool(cell.collections) for cell in cells[:3]]
-    assert outlined == [False, True, False]
-
-
-def test_an_outline_follows_its_mask_whatever_the_masks_size():
-    pool = alkit.ArrayPool(np.zeros((1, 16, 24), np.uint8), ids=["a"])
-    mask = np.zeros((64, 96), np.uint8)
-    mask[32:, :24] = 1  # below the middle, the left quarter
-    (cell,) = contact_sheet(pool, ["a"], masks={"a": mask}).axes
-    points = np.concatenate([path.vertices for path in cell.collections[0].get_paths()])
-    assert points[:, 0].max() == pytest.approx(6, abs=0.3)
-    assert points[:, 1].min() == pytest.approx(8, abs=0.3)
-    assert list(cell.images[0].get_extent()) == [0, 24, 16, 0]  # the first row is on top
-    assert cell.get_ylim() == (16, 0)
-
-
-def test_captions_stand_below_their_image_and_beside_no_other_whatever_is_in_them():
-    ids = [f"patient_003{number}_slice_0012_contrast_T2w.nii.gz" for number in range(2)] + [r"$\bad$", "<script>"]
-    pool = alkit.ArrayPool(np.zeros((4, 8, 16), np.uint8), ids=ids)
-    sheet = contact_sheet(pool, ids, captions={"<script>": "one\ntwo"})
-    sheet.draw_without_rendering()
-    cells = [(cell.get_window_extent(), cell.xaxis.label.get_window_extent()) for cell in sheet.axes]
-    for image, caption in cells:
-        assert caption.y1 <= image.y0
-        assert image.x0 <= (caption.x0 + caption.x1) / 2 <= image.x1
-    for (_, left), (_, right) in pairwise(cells):
-        assert left.x1 < right.x0
-    assert [cell.get_xlabel().replace("\n", "") for cell in sheet.axes] == [*ids[:3], "onetwo"]
-
-
-@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.ones((4, 4))])
-def test_empty_and_full_masks_have_no_outline(mask):
-    pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
-    assert not contact_sheet(pool, ["a"], masks={"a": mask}).axes[0].collections
-
-
 def test_a_picture_shrinks_to_the_width_that_its_letters_allow(page):
     figure = Figure(figsize=(5, 4))
     figure.subplots()
     text = page(Section("Two", [Picture(figure, "a"), Picture(figure, "b", least=340)]))
     assert re.findall(r"min-width: (\d+)px\"", text) == ["480", "340"]
-
-
-def test_what_cannot_be_shown_is_an_error():
-    pool = alkit.ArrayPool(np.zeros((1, 16, 16), np.uint8), ids=["a"])
-    with pytest.raises(ConfigurationError, match="nothing to show"):
-        contact_sheet(pool, [])
-    with pytest.raises(LabelError, match="'a'"):
-        contact_sheet(pool, ["a"], masks={"a": np.zeros((2, 4, 4))})
 
 
 def test_a_band_is_drawn_from_five_seeds_on_and_is_the_interval():

@@ -7,19 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from PIL import Image
-from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 import alkit
-from alkit import Predictions
 from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
-from alkit.labels.resizing import masks_at_original_size, resize_probabilities
-from alkit.pictures.colours import COLOURS, rgb
-from alkit.pictures.overlay import overlay
 from alkit.pools import decoding
 from alkit.trained import predict_folder, trained_model
 from alkit.trained.folder import predicted
@@ -65,97 +58,6 @@ def new(tmp_path):
 
 def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-# Sizes.
-
-
-@given(arrays.arrays(np.float32, st.tuples(st.just(3), *[st.integers(1, 6)] * 2), elements=st.floats(0, 1, width=32)))
-def test_enlarged_probabilities_are_those_of_a_bilinear_reference(planes):
-    size = planes.shape[1] * 2 + 1, planes.shape[2] + 3
-    places = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(size, planes.shape[1:], strict=True)]
-    grid = np.meshgrid(*places, indexing="ij")
-    wanted = [ndimage.map_coordinates(plane.astype(np.float64), grid, order=1, mode="nearest") for plane in planes]
-    np.testing.assert_allclose(resize_probabilities(planes, size), wanted, atol=1e-5)
-
-
-@given(arrays.arrays(np.float32, (3, 5, 4), elements=st.floats(0, 1, width=32)), SIZES)
-def test_at_any_size_probabilities_add_up_to_one_and_masks_are_their_arg_max(raw, size):
-    raw = raw + np.float32(0.01)
-    planes = raw / raw.sum(axis=0)
-    resized = resize_probabilities(planes, size)
-    assert resized.shape == (3, *size)
-    np.testing.assert_allclose(resized.sum(axis=0), 1, atol=1e-5)
-    (mask,) = masks_at_original_size(Predictions(("a",), planes[None]), [size])
-    assert mask.dtype == np.uint8
-    assert np.array_equal(mask, resized.argmax(axis=0))
-
-
-def test_a_smaller_original_gets_the_mean_of_the_pixels_it_merges():
-    stripes = np.zeros((1, 1, 64), np.float32)
-    stripes[..., ::2] = 1
-    assert abs(resize_probabilities(stripes, (1, 4)) - 0.5).max() < 0.05  # and not whichever stripe it falls upon
-
-
-def test_a_mask_at_the_working_size_is_the_prediction_itself_and_ties_go_to_the_lower_class():
-    probabilities = np.array([[[[0.5, 0.2]], [[0.5, 0.4]], [[0.0, 0.4]]]], np.float32)
-    predictions = Predictions(("a",), probabilities)
-    assert np.array_equal(masks_at_original_size(predictions, [(1, 2)])[0], predictions.labels[0])
-    assert predictions.labels[0].tolist() == [[0, 1]]
-
-
-@pytest.mark.parametrize(
-    ("shape", "sizes", "words"),
-    [((2, 3, 4, 4), [(4, 4)], "one size per image"), ((2, 3), [(4, 4)] * 2, "must be of pixels")],
-)
-def test_predictions_and_sizes_that_do_not_fit_are_refused(shape, sizes, words):
-    with pytest.raises(ConfigurationError, match=words):
-        masks_at_original_size(Predictions(("a", "b"), np.zeros(shape, np.float32)), sizes)
-
-
-# Pictures.
-
-
-@pytest.mark.parametrize("ground", [0, 128, 255])
-def test_an_outline_is_seen_on_any_ground(ground):
-    mask = np.zeros((60, 60), np.uint8)
-    mask[20:40, 20:40] = 1
-    picture = overlay(np.full((3, 60, 60), ground, np.uint8), mask).astype(int)
-    line, around = picture[20, 30], picture[19, 30]
-    assert abs(line - around).max() > 150
-    assert max(abs(line - ground).max(), abs(around - ground).max()) > 100
-    assert (picture[:18] == ground).all()
-
-
-def test_each_class_has_its_colour_and_borders_of_the_frame_are_no_outlines():
-    mask = np.zeros((1, 50), np.uint8)
-    mask[:, 20:] = 1
-    mask[:, 35:] = 9
-    picture = overlay(np.full((1, 1, 50), 100, np.uint8), mask)
-    assert [tuple(picture[0, column]) for column in (20, 34, 35)] == [
-        rgb(COLOURS[0]),
-        rgb(COLOURS[0]),
-        rgb(COLOURS[8 % 7]),
-    ]
-    assert tuple(picture[0, 49]) != rgb(COLOURS[8 % 7])  # tinted only
-    whole = overlay(np.full((1, 8, 8), 100, np.uint8), np.zeros((8, 8), np.uint8))
-    assert (whole == 100).all()
-
-
-def test_lines_are_wider_on_large_images_and_sixteen_bits_are_shown_in_full_range():
-    mask = np.zeros((4, 2000), np.uint8)
-    mask[:, 1000:] = 1
-    image = np.linspace(1000, 1100, 8000).reshape(1, 4, 2000).astype(np.uint16)
-    picture = overlay(image, mask)
-    assert (picture[0] == rgb(COLOURS[0])).all(axis=1).sum() == 7
-    assert picture[0, 0].tolist() == [0, 0, 0]
-    assert picture[-1, 990].tolist() == [picture[-1, 990, 0]] * 3
-    assert picture[3, 900, 0] > 200
-
-
-def test_image_and_mask_of_other_sizes_are_refused():
-    with pytest.raises(ConfigurationError, match="differ in size"):
-        overlay(np.zeros((1, 4, 4), np.uint8), np.zeros((4, 5), np.uint8))
 
 
 # Reading.

@@ -39,7 +39,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError, DataError, LabelError, StoreError, UnknownNameError, nearest
@@ -49,7 +48,8 @@ from alkit.oracles.formats.handover import FOLDER
 from alkit.oracles.formats.protocol import Format
 from alkit.oracles.formats.regions import Empty, label_values
 from alkit.pictures.colours import colour
-from alkit.pictures.shown import coloured, is_as_coloured, picture
+from alkit.pictures.files import KEY as MARK
+from alkit.pictures.files import image_file, is_prelabel, png_text, prelabel_png
 from alkit.protocols import Pool
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Size
@@ -258,11 +258,11 @@ class FolderOracle:
         folder = self._out / query.key
         there = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
         if "image" not in there:
-            content, suffix = picture(images, query.id)
+            content, suffix = image_file(images, query.id)
             write_atomically(folder / f"image{suffix}", content)
         if query.id in self.prelabels and "prelabel" not in there:
             mask = self.spec.check(self.prelabels[query.id], id=query.id, sizes=query.sizes[:1])
-            write_atomically(folder / "prelabel.png", coloured(mask, self.spec))
+            write_atomically(folder / "prelabel.png", prelabel_png(mask, self.spec))
         if "query" not in there:
             facts = json.dumps(self._facts(query), indent=2, ensure_ascii=False)
             write_atomically(folder / "query.json", facts.encode())
@@ -474,7 +474,7 @@ class FolderOracle:
         for path in _visible(folder, strays):
             if path.stem not in OURS:
                 strays[path] = f"this is the folder of a query; answers go to {self._in}/NAME/{folder.name}.png"
-            elif path.name == "prelabel.png" and not is_as_coloured(path):
+            elif path.name == "prelabel.png" and not is_prelabel(path):
                 strays[path] = f"somebody changed this pre-label; answers go to {self._in}/NAME/{folder.name}.png"
 
     def _unsettled(self, path: Path) -> str | None:
@@ -680,7 +680,6 @@ def _thinned(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _shown_on(path: Path) -> set[str]:
     """Return the keys of the queries on a contact sheet; none where it is another picture."""
     try:
-        with Image.open(path) as image:
-            return set(json.loads(image.info.get("alkit", "[]")))
-    except (OSError, TypeError, ValueError, SyntaxError, RecursionError):
+        return set(json.loads(png_text(path, MARK) or "[]"))
+    except (TypeError, ValueError, RecursionError):
         return set()

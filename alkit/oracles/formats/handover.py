@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from alkit._files import write_atomically
 from alkit.errors import DataError
-from alkit.pictures.shown import picture
+from alkit.pictures.files import image_file
 from alkit.protocols import Pool
 from alkit.values.label_spec import LabelSpec, Mask, Size
 from alkit.values.queries import Query
@@ -87,7 +87,7 @@ def _place(folder: Path, round: int, name: str, number: int) -> Path:
 
 def _image(folder: Path, query: Query, images: Pool) -> str:
     """Write an image, unless it is there, and return its file's name."""
-    content, suffix = picture(images, query.id)
+    content, suffix = image_file(images, query.id)
     path = folder / f"{query.key}{suffix}"
     if not path.exists():
         write_atomically(path, content)

@@ -16,7 +16,7 @@ from alkit.oracles.labelstudio.client import Client
 from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.project import Project, Task
 from alkit.oracles.labelstudio.regions import KINDS, Kind, regions_of
-from alkit.pictures.browser import browser_picture
+from alkit.pictures.files import browser_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec
@@ -149,7 +149,7 @@ class LabelStudioOracle:
         files = self._project.files(number)
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            images = [self._project.upload(number, *browser_picture(self.images, query.id), files) for query in batch]
+            images = [self._project.upload(number, *browser_file(self.images, query.id), files) for query in batch]
             self._project.add(number, [self._task(*both, tags) for both in zip(batch, images, strict=True)])
 
     def poll(self) -> Iterator[Answer]:

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from alkit._files import refuse_damage
 from alkit.errors import LabelError, nearest
 from alkit.oracles.formats.regions import label_values
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
@@ -162,16 +163,16 @@ def alpha_of(url: str) -> Mask:
     if not url.startswith(PREFIX):
         raise LabelError("a bitmask must be a PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
     try:
-        with Image.open(BytesIO(base64.b64decode(url[len(PREFIX) :], validate=True)), formats=["PNG"]) as file:
-            if not file.has_transparency_data:
-                raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
-            return np.asarray(file.convert("RGBA").getchannel("A"))
-    except (LabelError, MemoryError):
-        raise
+        content = base64.b64decode(url[len(PREFIX) :], validate=True)
     except binascii.Error as reason:
         raise LabelError("a bitmask must be a PNG as data URL", got=reason) from reason
-    except Exception as reason:  # damaged files raise OSError, SyntaxError, struct.error and others
-        raise LabelError("a bitmask cannot be decoded", got=reason) from reason
+    with (
+        refuse_damage(lambda error: LabelError("a bitmask cannot be decoded", got=error)),
+        Image.open(BytesIO(content), formats=["PNG"]) as file,
+    ):
+        if not file.has_transparency_data:
+            raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
+        return np.asarray(file.convert("RGBA").getchannel("A"))
 
 
 def _label(region: Mapping[str, Any], values: Mapping[str, int]) -> str:

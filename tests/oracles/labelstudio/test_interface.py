@@ -12,8 +12,8 @@ from alkit.errors import ConfigurationError
 from alkit.oracles.labelstudio.interface import TAGS, Tags, interface, tags_of
 from alkit.oracles.labelstudio.regions import KINDS
 from alkit.pictures.colours import COLOURS, rgb
+from alkit.pictures.files import prelabel_png
 from alkit.pictures.overlay import overlay
-from alkit.pictures.shown import coloured
 
 SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 IMAGE = '<Image name="img" value="$picture"/>'
@@ -40,7 +40,7 @@ def test_a_new_interface_offers_every_class_except_the_background(kind):
 def test_a_class_has_the_same_colour_in_label_studio_in_pre_labels_and_on_overlays():
     view = ElementTree.fromstring(interface(SPEC, "bitmask"))
     offered = {label.get("value"): label.get("background") for label in view.iter("Label")}
-    prelabel = Image.open(BytesIO(coloured(np.array([[1, 2, 255]], np.uint8), SPEC))).convert("RGB")
+    prelabel = Image.open(BytesIO(prelabel_png(np.array([[1, 2, 255]], np.uint8), SPEC))).convert("RGB")
     assert offered == {"lesion": COLOURS[0], "hair": COLOURS[1], "ignored": "#ffffff"}
     assert [prelabel.getpixel((n, 0)) for n in range(3)] == [rgb(one) for one in offered.values()]
     assert tuple(overlay(np.zeros((1, 1, 9), np.uint8), np.array([[0] * 4 + [2] * 5], np.uint8))[0, 4]) == rgb(

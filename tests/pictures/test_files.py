@@ -1,8 +1,10 @@
+"""Annotators get image files unchanged if possible, and a browser gets files that it can show."""
+
 import numpy as np
 from PIL import Image
 
 import alkit
-from alkit.pictures.browser import browser_picture
+from alkit.pictures.files import browser_file
 
 SIZE = (6, 8)
 
@@ -12,9 +14,9 @@ def test_images_with_files_are_shown_unchanged_and_others_at_the_working_size(tm
     pool = alkit.ImagePool(tmp_path, size=4)
     content = (tmp_path / "0.png").read_bytes()
     for images in (pool, pool.subset(pool.ids)):
-        assert browser_picture(images, "0") == (content, ".png")
+        assert browser_file(images, "0") == (content, ".png")
     arrays = alkit.ArrayPool(np.full((1, 6, 8), 7, np.uint8))
-    content, suffix = browser_picture(arrays, "0000")
+    content, suffix = browser_file(arrays, "0000")
     (tmp_path / "shown").write_bytes(content)
     assert (np.asarray(Image.open(tmp_path / "shown")) == 7).all()
     assert suffix == ".png"
@@ -26,7 +28,7 @@ def test_images_a_browser_cannot_show_are_shown_as_png(tmp_path):
     Image.fromarray(deep.astype(np.uint8)).save(tmp_path / "gray.tif")
     shown = {}
     for id in ("deep", "gray"):
-        content, suffix = browser_picture(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
+        content, suffix = browser_file(alkit.ImagePool(tmp_path, grayscale=True, pattern=f"{id}.*"), id)
         assert suffix == ".png"
         (tmp_path / "shown").write_bytes(content)
         shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
