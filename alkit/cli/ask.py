@@ -46,12 +46,12 @@ def ask(
     """
     from alkit.cli.fit import said
     from alkit.cli.places import Handing, place_of, remember, remembered
-    from alkit.cli.records import opened, record_at
+    from alkit.cli.records import open_campaign, record_at
     from alkit.errors import ConfigurationError
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
-        experiment = opened(store, images, report)
+        experiment = open_campaign(record, images, report)
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
             raise ConfigurationError("nothing is open, and how many images to choose was not said", hint="-n 35")

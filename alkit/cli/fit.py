@@ -25,11 +25,11 @@ def fit(
 
     [cyan]alkit fit campaign.db[/cyan]
     """
-    from alkit.cli.records import opened
+    from alkit.cli.records import open_campaign, record_at
     from alkit.report.progress import progress_bar
 
-    with progress_bar(str(store)) as report:
-        experiment = opened(store, images, report)
+    with progress_bar(str(store)) as report, record_at(store) as record:
+        experiment = open_campaign(record, images, report)
         before = len(experiment.history)
         result = experiment.fit()
     typer.echo(said(result) if len(experiment.history) > before else f"Nothing new to learn from. {said(result)}")

@@ -36,39 +36,36 @@ def record_at(path: Path) -> Iterator[Store]:
         record.close()
 
 
-def opened(path: Path, images: Path | None, report: Report) -> Experiment:
-    """Go on with a campaign.
+def open_campaign(record: Store, images: Path | None, report: Report) -> Experiment:
+    """Return the experiment of an open record, ready to resume.
 
     Parameters
     ----------
     images:
-        Where its images lie now; None for where they were seen last.
+        The folder that contains the images now; None for the folder in the record.
 
     Raises
     ------
-    StoreError
-        There is no such record.
     DataError
-        The images are not where they were seen last.
+        The folder in the record does not exist any more.
     ConfigurationError
-        `images` was given for a record whose pool is no folder.
+        `images` was given, but the record's pool is not a folder.
     """
     import alkit
     from alkit.configuration.forms import built
     from alkit.record.settings import Settings
 
-    with record_at(path) as record:
-        form = Settings(record).declared.get("pool")
+    form = Settings(record).declared.get("pool")
     if images is not None:
         moved = _moved(form, str(images.expanduser().absolute()))
         if moved is None:
             raise ConfigurationError("the images of this record came from no folder", got=f"--images {images}")
-        return alkit.Experiment.open(path, pool=built(moved), report=report)
+        return alkit.Experiment.open(record, pool=built(moved), report=report)
     if (folder := _folder(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the images are no longer in {folder}", hint="--images FOLDER says where they are; it is remembered"
         )
-    return alkit.Experiment.open(path, report=report)
+    return alkit.Experiment.open(record, report=report)
 
 
 def _folder(form: Written) -> str | None:

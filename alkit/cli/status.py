@@ -41,14 +41,17 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.cli.records import record_at
+    from alkit.record.settings import Settings
     from alkit.report.summary import next_step
 
     with record_at(store) as record:
-        found, queries = summarised(record, batch), record.queries()
-        seed, schedule, place = record.fact("seed"), record.fact("schedule"), record.fact(PLACE)
+        settings, queries = Settings(record), record.queries()
+        found, place = campaign_summary(record, batch), record.fact(PLACE)
+        seed, schedule = settings.seed, settings.schedule
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if as_json:
-        facts = {"store": str(store), "seed": seed, "schedule": schedule, **_facts(found, step, queries)}
+        planned = None if schedule is None else asdict(schedule)
+        facts = {"store": str(store), "seed": seed, "schedule": planned, **_facts(found, step, queries)}
         print(json.dumps(facts, indent=2, allow_nan=False))
         return
     from rich.console import Console
@@ -58,23 +61,22 @@ def status(
     print_campaign(Console(), found, step, str(store))
 
 
-def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
-    """Return what is to be said of a record, with the advice of all stopping rules on a next batch of this size."""
+def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
+    """Return the summary of a record, with the advice of all stopping rules on a next batch of `batch` images."""
     from datetime import UTC, datetime
 
+    from alkit.record.settings import Settings
     from alkit.record.terms import Terms
     from alkit.report.summary import summary
     from alkit.rng import Stream
     from alkit.stopping import stopping_advice
     from alkit.values.queries import State
 
-    history, found = record.rounds(), record.standings()
-    schedule, configuration = record.fact("schedule"), record.fact("configuration")
-    planned = None if schedule is None else schedule["batch"]
+    history, found, settings = record.rounds(), record.standings(), Settings(record)
+    schedule, images = settings.schedule, settings.images
+    planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
-    images = None if configuration is None else configuration["pool"]["images"]
-    share = 0.0 if configuration is None else configuration["terms"]["with"]["hold_out"]
-    terms, stream = Terms(hold_out=share), Stream(record.fact("seed") or 0)
+    terms, stream = Terms(hold_out=settings.hold_out), Stream(settings.seed)
     taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
     return summary(
         found,
@@ -83,7 +85,7 @@ def summarised(record: Store, batch: int | None = None) -> CampaignSummary:
         advice=stopping_advice(history, size),
         next_batch=size,
         left=None if images is None else images - len(taken),
-        tested=schedule is not None and schedule["test"] is not None,
+        tested=schedule is not None and schedule.test is not None,
         held_out=lambda id: terms.holds_out(id, stream),
     )
 

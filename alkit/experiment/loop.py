@@ -17,9 +17,8 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -56,7 +55,7 @@ from alkit.record import taking_back
 from alkit.record.answers import Answers
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
-from alkit.record.states import Answered, Standing, answered, open_entries
+from alkit.record.states import Answered, Standing
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
@@ -88,8 +87,8 @@ class Experiment:
     strategy:
         Decides what to label next: a strategy, or a function of view, n and rng that returns ids.
     store:
-        The record's file. One that exists is gone on with, if it was made with the same arguments. None keeps the
-        record in a temporary folder, for as long as the experiment lives.
+        The record: its file, or an open :class:`alkit.record.Store`. A record that exists is resumed, if it was made
+        with the same arguments. None keeps the record in a temporary folder, for as long as the experiment lives.
     seed:
         All chance comes from it, through named streams (:mod:`alkit.rng`).
     initial:
@@ -145,7 +144,7 @@ class Experiment:
         pool: Pool,
         learner: Learner,
         strategy: Strategy | Choice,
-        store: str | os.PathLike[str] | None = None,
+        store: str | os.PathLike[str] | Store | None = None,
         seed: int = 0,
         *,
         initial: Strategy | Choice | None = None,
@@ -174,7 +173,7 @@ class Experiment:
         self.learner, self.strategy, self.initial = learner, strategy, initial
         self.seed, self.report = int(seed), report
         self._stream = Stream(self.seed)
-        self._store = Store(_temporary_for(self) if store is None else store, wait)
+        self._store = _record(_temporary_for(self) if store is None else store, wait)
         self._settings = Settings(self._store)
         parts = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
         self.pool = pool = self._settings.declare(parts, pool, self.seed, classes)
@@ -190,7 +189,7 @@ class Experiment:
     @classmethod
     def open(
         cls,
-        store: str | os.PathLike[str],
+        store: str | os.PathLike[str] | Store,
         *,
         pool: Pool | None = None,
         learner: Learner | None = None,
@@ -210,43 +209,37 @@ class Experiment:
             Something was declared by a value that cannot be written down, such as an array or a lambda, and has to be
             passed; the message names it.
         """
-        if not Path(store).is_file():
+        if not isinstance(store, Store) and not Path(store).is_file():
             raise StoreError(f"there is no record at {store}", hint="Experiment(..., store=...) makes one")
-        record = Store(store, wait)
+        record = _record(store, wait)
+        settings, place = Settings(record), record.path
+        declared = settings.declared
+        if not declared:
+            raise StoreError(f"nothing was declared yet in {place}", hint="make it with Experiment(..., store=...)")
+        given: dict[str, Any] = {
+            "pool": pool,
+            "learner": learner,
+            "strategy": strategy,
+            "initial": initial,
+        }
+        failures: list[str] = []
+        terms = Terms()
         try:
-            declared = Settings(record).declared
-            if not declared:
-                raise StoreError(f"nothing was declared yet in {store}", hint="make it with Experiment(..., store=...)")
-            given: dict[str, Any] = {
-                "pool": pool,
-                "learner": learner,
-                "strategy": strategy,
-                "initial": initial,
-            }
-            failures: list[str] = []
-            terms = Terms()
-            try:
-                own = {} if join is None else {"join": "one"}  # in place of what cannot be built
-                form = {**declared["terms"], "with": {**declared["terms"]["with"], **own}}
-                terms = cast(Terms, built(form, trusted_packages()))
-                terms = terms if join is None else replace(terms, join=join)
-            except ConfigurationError as reason:
-                failures.append(f"join ({reason})")
-            for name in given:
-                if given[name] is None and declared[name] is not None:
-                    try:
-                        given[name] = built(declared[name], trusted_packages())
-                    except ConfigurationError as reason:
-                        failures.append(f"{name} ({reason})")
-            if failures:
-                raise ConfigurationError(
-                    f"{store} does not say enough to build: {'; '.join(failures)}",
-                    hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
-                )
-            seed = record.fact("seed")
-        finally:
-            record.close()
-        return cls(**given, **vars(terms), store=store, seed=seed, report=report, wait=wait)
+            terms = settings.terms if join is None else settings.terms_joined_by(join)
+        except ConfigurationError as reason:
+            failures.append(f"join ({reason})")
+        for name in given:
+            if given[name] is None and declared[name] is not None:
+                try:
+                    given[name] = built(declared[name], trusted_packages())
+                except ConfigurationError as reason:
+                    failures.append(f"{name} ({reason})")
+        if failures:
+            raise ConfigurationError(
+                f"{place} does not say enough to build: {'; '.join(failures)}",
+                hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
+            )
+        return cls(**given, **vars(terms), store=record, seed=settings.seed, report=report, wait=wait)
 
     # Asking and telling.
 
@@ -263,7 +256,8 @@ class Experiment:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
-        taken = {query.id for query in self._store.queries()} | set(self._known())
+        snapshot = self._store.snapshot()
+        taken = {query.id for query in snapshot.queries} | set(snapshot.known)
         return tuple(id for id in self._representations.ids if id not in taken)
 
     @property
@@ -410,8 +404,7 @@ class Experiment:
         if self._settings.spec.per == "image":
             raise ConfigurationError("pre-labels are masks, and these labels are classes of images")
         with self._store.exclusive():
-            entries = open_entries(self._store.asked(), self._store.answers())
-            files = {entry.query.id: entry.prelabel for entry in entries}
+            files = {entry.query.id: entry.prelabel for entry in self._store.snapshot().open}
             without = [id for id, file in files.items() if file is None]
             if without and self._store.last_model() is not None:
                 news = self._predicted(without)
@@ -435,7 +428,7 @@ class Experiment:
 
     def standings(self) -> tuple[Standing, ...]:
         """Return where each query stands, by rounds and ranks: its state, its answers, and what is missing."""
-        return self._store.standings()
+        return self._store.snapshot().standings
 
     def withdraw(self) -> tuple[str, ...]:
         """Close the open query; its images that lack an answer, returned, may be chosen again if they have none."""
@@ -554,7 +547,7 @@ class Experiment:
             self._check_test(test)
         with self._store.exclusive():
             self._settings.adopt(oracle.spec)
-            self._settings.schedule(start, batch, test)
+            self._settings.declare_schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
     def run(
@@ -757,12 +750,12 @@ class Experiment:
 
     # State, read from the record.
 
-    def _known(self) -> dict[str, Answered]:
+    def _known(self) -> Mapping[str, Answered]:
         """Return what is known of each image that has an answer that counts, in the order they were asked for."""
-        return answered(self._store.asked(), self._store.answers())
+        return self._store.snapshot().known
 
     def _open(self) -> list[Query]:
-        return [entry.query for entry in open_entries(self._store.asked(), self._store.answers())]
+        return [entry.query for entry in self._store.snapshot().open]
 
     def _predictor(self) -> Predictor:
         while (last := self._store.last_model()) is not None:
@@ -846,6 +839,10 @@ def _stamp(known: Mapping[str, Answered]) -> str:
     """Tell sets of labels apart; skips do not count."""
     files = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _record(store: str | os.PathLike[str] | Store, wait: float) -> Store:
+    return store if isinstance(store, Store) else Store(store, wait)
 
 
 def _temporary_for(owner: object) -> Path:

@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-from alkit.configuration.forms import written
 from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
-from alkit.labels.joining import one
 from alkit.protocols import Oracle
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
@@ -120,9 +118,9 @@ class Answers:
 
     def disputed(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Return by id who labelled these images differently, where of their labels only the last is learnt from."""
-        join, spec = self.store.fact("configuration")["terms"]["with"]["join"], self.settings.spec
-        if join not in ("one", written(one)):
+        if not self.settings.joins_by_latest:
             return {}
+        spec = self.settings.spec
         return {
             id: tuple(answer.annotator for answer in own.labels)
             for id, own in known.items()

@@ -1,4 +1,4 @@
-"""What a record was made with: declared once, and checked each time it is gone on with."""
+"""The settings an experiment was created with; they are checked whenever it is resumed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from alkit.configuration.forms import Written, built, differences, opaque_parts, written
+from alkit.configuration.registry import trusted_packages
 from alkit.errors import ConfigurationError, ResumeError
+from alkit.labels.joining import Join, one
 from alkit.pools.base import digest
 from alkit.protocols import Pool
 from alkit.record.store import Store
+from alkit.record.terms import Terms
 from alkit.rng import threads
 from alkit.values.label_spec import LabelSpec
 
@@ -22,11 +26,27 @@ FEW = 5
 """So many images are named in a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule of rounds.
+
+    Parameters
+    ----------
+    start, batch:
+        Labels of round 0 and of each later round.
+    test:
+        Description of the test set, from :func:`describe`; None without a test set.
+    """
+
+    start: int
+    batch: int
+    test: Written
+
+
 class Settings:
     """The settings in a record.
 
-    While nothing was asked they may still change: nothing hangs on them yet. Afterwards other settings are refused,
-    and the difference is shown.
+    They may change until the first query. After that, other settings are refused, and the error shows the difference.
     """
 
     def __init__(self, store: Store) -> None:
@@ -108,8 +128,53 @@ class Settings:
             return cast(Pool, subset(tuple(before)))
         return pool
 
-    def schedule(self, start: int, batch: int, test: Pool | None) -> None:
-        """Declare a schedule of rounds, or check that it is the one declared before."""
+    @property
+    def seed(self) -> int:
+        """The seed; 0 before it is declared."""
+        return int(self._store.fact("seed") or 0)
+
+    @property
+    def terms(self) -> Terms:
+        """The terms; a :class:`ConfigurationError` if their join rule cannot be built from the record."""
+        return cast(Terms, built(self.declared["terms"], trusted_packages()))
+
+    def terms_joined_by(self, join: Join) -> Terms:
+        """Return the terms with `join` in place of the recorded join rule, which need not be buildable."""
+        form = self.declared["terms"]
+        terms = cast(Terms, built({**form, "with": {**form["with"], "join": "one"}}, trusted_packages()))
+        return replace(terms, join=join)
+
+    @property
+    def hold_out(self) -> float:
+        """Share of the labels that no model is trained on; 0 before the terms are declared."""
+        form = self.declared.get("terms")
+        return 0.0 if form is None else float(form["with"]["hold_out"])
+
+    @property
+    def joins_by_latest(self) -> bool:
+        """Whether only the latest of several annotators' labels is trained on."""
+        return self.declared["terms"]["with"]["join"] in ("one", written(one))
+
+    @property
+    def images(self) -> int | None:
+        """Number of images in the pool; None before the pool is declared."""
+        configuration = self._store.fact("configuration")
+        return None if configuration is None else int(configuration["pool"]["images"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the pool's images; a :class:`KeyError` before the pool is declared."""
+        pool = self._store.fact("configuration")["pool"]
+        return pool["channels"], pool["height"], pool["width"]
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of rounds; None if the rounds are not scheduled."""
+        form = self._store.fact("schedule")
+        return None if form is None else Schedule(**form)
+
+    def declare_schedule(self, start: int, batch: int, test: Pool | None) -> None:
+        """Declare a schedule of rounds, or check that it equals the one declared before."""
         with self._store.exclusive():
             if not self._store.ever_asked():
                 self._store.forget("schedule")
@@ -118,8 +183,8 @@ class Settings:
 
     def measures_on(self, test: Pool) -> bool:
         """Whether figures on `test` are those of the rounds: there is no schedule, or it has this test set or none."""
-        schedule = self._store.fact("schedule")
-        return schedule is None or schedule["test"] in (None, described(test))
+        schedule = self.schedule
+        return schedule is None or schedule.test in (None, described(test))
 
     def adopt(self, classes: LabelSpec | Sequence[str]) -> None:
         """Declare what the labels look like, or check that it is what was declared before."""

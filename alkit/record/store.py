@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from alkit._files import abandoned_files, make_folder, write_atomically
 from alkit.configuration.addresses import present
 from alkit.errors import ResumeError, StoreBusyError, StoreError
+from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded, Standing, standings
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
@@ -256,6 +257,13 @@ class Store:
                 sa.select(_pseudo_labels).where(_pseudo_labels.c.round == round).order_by(_pseudo_labels.c.id)
             ).all()
         return {row.id: row.label for row in rows}
+
+    def snapshot(self) -> Snapshot:
+        """Return all queries, answers and rounds at this moment."""
+        with self._reading() as connection:
+            used = set(connection.scalars(sa.select(_consumed.c.number)).all())
+            asked, told, last = _asked(connection), _told(connection), _last_consumed(connection)
+        return Snapshot(tuple(asked), tuple(told), tuple(self.rounds()), self.last_model(), used, last)
 
     def asked(self) -> list[Asked]:
         """Return all queries with what is known of each, withdrawn ones included, by round and rank."""

@@ -19,6 +19,7 @@ from alkit.pools.base import Subset
 from alkit.pools.folder import ImagePool
 from alkit.pools.scaling import Scale
 from alkit.protocols import Learner, Predictor
+from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
 from alkit.values.label_spec import LabelSpec, Size
@@ -125,6 +126,7 @@ def trained_model(
     if not Path(store).is_file():
         raise StoreError(f"there is no record at {store}", hint="alkit start makes one, and so does alkit run")
     record = Store(store, wait)
+    settings = Settings(record)
     try:
         while (last := record.last_model()) is not None:
             # Another process may commit a round meanwhile, and its model takes the last one's place.
@@ -134,39 +136,39 @@ def trained_model(
                 if record.last_model() == last:
                     raise
                 continue
-            origin, facts = _origin(record), {name: record.fact(name) for name in ("classes", "threads")}
-            shown = record.fact("configuration")["pool"]
+            origin, spec, threads, shape = _origin(record), settings.spec, record.fact("threads"), settings.shape
             if record.last_model() == last:
                 break
         else:
             raise QueryError(
                 f"there is no model in {store} yet", hint="alkit status says what is missing; alkit fit trains one"
             )
-        form = record.fact("declared")["pool"]
+        form = settings.declared["pool"]
     finally:
         record.close()
     found = _learner(origin.declared["learner"], store) if learner is None else learner
     return TrainedModel(
         _on(found, device).loads(dumped),
-        built(facts["classes"]),
-        (shown["channels"], shown["height"], shown["width"]),
+        spec,
+        shape,
         _reading(form),
-        facts["threads"],
+        threads,
         origin,
     )
 
 
 def _origin(record: Store) -> Origin:
     history, answers, last = tuple(record.rounds()), record.answers(), record.last_consumed()
-    schedule, declared = record.fact("schedule"), record.fact("declared")
+    settings = Settings(record)
+    schedule, declared = settings.schedule, settings.declared
     return Origin(
         {name: declared[name] for name in ("learner", "strategy", "initial")},
-        record.fact("seed"),
-        record.fact("configuration")["pool"]["images"],
+        settings.seed,
+        settings.images or 0,
         history,
         record.standings(),
         tuple(answer for answer in answers if answer.number in last),
-        schedule is not None and schedule["test"] is not None,
+        schedule is not None and schedule.test is not None,
     )
 
 

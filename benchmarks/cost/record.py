@@ -123,7 +123,7 @@ def measure(folder: Path) -> dict[str, float]:
     found = json.loads(timed("status", lambda: run("status", str(store), "--json")))
     if len(found["open"]) != 8:
         raise SystemExit(f"the answers were not taken: {found['open']}")
-    #timed("check", lambda: run("check", str(store)))
+    # timed("check", lambda: run("check", str(store)))
     return took
 
 

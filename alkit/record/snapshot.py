@@ -1,0 +1,59 @@
+"""The state of a record at one moment: what was read in one transaction, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+from alkit.record.states import Answered, Asked, Recorded, Standing, answered, missing, standings
+from alkit.values.queries import Query
+from alkit.values.rounds import RoundResult
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All queries, answers and rounds of a record at one moment. What follows from them is computed at most once.
+
+    Parameters
+    ----------
+    asked:
+        All queries by round and rank, withdrawn ones included.
+    answers:
+        All answers in the order in which they were recorded.
+    rounds:
+        The committed rounds.
+    last_model:
+        The file of the last round's model and the stamp of its labels; None before the first round.
+    consumed:
+        Numbers of the answers that any model was trained on or measured by.
+    last_consumed:
+        Numbers of those that the last model was trained on or measured by.
+    """
+
+    asked: tuple[Asked, ...]
+    answers: tuple[Recorded, ...]
+    rounds: tuple[RoundResult, ...]
+    last_model: tuple[str, str] | None
+    consumed: Set[int]
+    last_consumed: Set[int]
+
+    @cached_property
+    def queries(self) -> tuple[Query, ...]:
+        """All queries that were not withdrawn, by round and rank."""
+        return tuple(entry.query for entry in self.asked if not entry.withdrawn)
+
+    @cached_property
+    def known(self) -> Mapping[str, Answered]:
+        """By id the answers that count, of each image that has any, in the order the images were asked for."""
+        return answered(self.asked, self.answers)
+
+    @cached_property
+    def open(self) -> tuple[Asked, ...]:
+        """The queries that wait for an annotator."""
+        return tuple(entry for entry in self.asked if missing(entry, self.known))
+
+    @cached_property
+    def standings(self) -> tuple[Standing, ...]:
+        """The state of each query, by round and rank."""
+        return standings(self.asked, self.answers, self.consumed, self.last_consumed)
