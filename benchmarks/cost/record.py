@@ -12,7 +12,6 @@ to 100 rounds, and a model trained on all of them. Then each of these is measure
 - ``tell``: ``alkit tell``, of one mask in a folder.
 - ``tell_in_code``: ``experiment.tell({id: mask})`` of an experiment that is open.
 - ``status``: ``alkit status --json``.
-- ``check``: ``alkit check``, which reads everything.
 
 A process first runs all of them on a record of a few images, so that start-up (imports, entry points) is not measured.
 Columns: CPU seconds of one thread, the median of ``repeats`` processes with the least and the most; ``us_per_answer``,
