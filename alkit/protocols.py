@@ -1,11 +1,16 @@
-"""The seams: what a pool, an oracle, a strategy, a learner and a feature extractor must offer.
+"""Protocols: the members that a pool, an oracle, a strategy, a learner and a feature extractor must have.
 
-Anything that has these verbs will do; nothing needs to inherit from here.
+Any object with these members works; it does not need to inherit from here. An optional member has a protocol of its
+own, such as :class:`HasSizes`, which alkit checks by ``isinstance``. An object that delegates to another one must
+define the optional members itself: ``isinstance`` does not find members that come from ``__getattr__``.
+
+The module is longer than others so that all protocols are on one page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,14 +18,14 @@ import numpy.typing as npt
 
 from alkit.rng import Stream
 from alkit.values.answers import Answer
-from alkit.values.label_spec import Images, Label, LabelSpec
+from alkit.values.label_spec import Images, Label, LabelSpec, Size
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
 from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from alkit.values.clusters import Clusters
 
@@ -32,41 +37,119 @@ Reduction = Callable[["Tensor"], "Tensor"]
 """From the pixels of each image, ``(n, *space)``, to one number per image, ``(n,)``."""
 
 
+# Pools.
+
+
 @runtime_checkable
 class Pool(Protocol):
-    """Images that can be asked for by id."""
+    """Images by id.
+
+    Optional: :class:`HasSizes`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`, :class:`HasSubsets`.
+    """
 
     @property
     def ids(self) -> Sequence[str]:
-        """All ids, different from each other, in an order that does not change."""
+        """All ids: distinct strings, in an order that does not change."""
 
     def read(self, ids: Sequence[str]) -> Images:
-        """Return these images, ``(n, c, h, w)``, float32 in [0, 1], all of one size, in the order asked."""
+        """Return these images, ``(n, c, h, w)``, float32 in [0, 1], all of one size, in the order of `ids`."""
+
+
+@runtime_checkable
+class HasSizes(Protocol):
+    """A pool that knows which sizes a mask may have. Masks of other pools must have the size of the images."""
+
+    def sizes(self, ids: Sequence[str]) -> Sequence[tuple[Size, ...]]:
+        """Return, for each of `ids`, the heights and widths that its mask may have; the working size is one of them."""
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A pool that decodes image files. Oracles show these files to people; they draw images of other pools."""
+
+    def file(self, id: str) -> Path | None:
+        """Return the file of an image, or None if it does not have one."""
+
+
+@runtime_checkable
+class HasDigest(Protocol):
+    """A pool that can tell its content from other content without reading every image through :meth:`Pool.read`."""
+
+    def digest(self) -> str:
+        """Return a text that changes if an id, a pixel, the shape or the scale changes; the order of ids is ignored."""
+
+
+@runtime_checkable
+class HasDigests(Protocol):
+    """A pool that can tell which images changed. A record then names them, and ignores images that were added later."""
+
+    def digests(self) -> Mapping[str, str]:
+        """Return a text of at least 16 characters for each id; it changes if a pixel of the image changes."""
+
+
+@runtime_checkable
+class HasSubsets(Protocol):
+    """A pool that can give a part of itself, which is how a record ignores images that were added later."""
+
+    def subset(self, ids: Sequence[str]) -> Pool:
+        """Return a pool of these images, in the order of `ids`."""
+
+
+# Oracles.
 
 
 @runtime_checkable
 class Oracle(Protocol):
-    """Somebody, or something, that labels. Asking never waits; answers are fetched.
+    """A source of labels: people, a tool, or known masks.
 
-    One that can pass on why an answer was not taken, or was sent back, has a method ``refused(answer, reason)``; and
-    one that can say which queries were withdrawn, ``cancelled(queries)``.
+    Optional: :class:`TakesRefusals`, :class:`TakesCancellations`, :class:`ReportsUnread`.
     """
 
     @property
     def spec(self) -> LabelSpec:
-        """What its labels look like."""
+        """The classes, the ignore value, and whether a label is a mask or a class."""
 
     def ask(self, queries: Sequence[Query]) -> None:
-        """Hand over queries and return at once. A query handed over twice is asked once."""
+        """Send queries and return without waiting. A query that is sent twice is asked once."""
 
     def poll(self) -> Iterable[Answer]:
-        """Return the answers there are by now: in any order, in part, possibly again."""
+        """Return the answers that have arrived: in any order, some or all, possibly repeated."""
+
+
+@runtime_checkable
+class TakesRefusals(Protocol):
+    """An oracle that can tell its annotators that an answer was refused or sent back.
+
+    With an oracle that cannot, a refused answer ends :meth:`alkit.Experiment.run` with an error.
+    """
+
+    def refused(self, answer: Answer, reason: str) -> None:
+        """Pass on why an answer was refused. An answer that this oracle did not give is ignored."""
+
+
+@runtime_checkable
+class TakesCancellations(Protocol):
+    """An oracle that can tell its annotators that queries were withdrawn."""
+
+    def cancelled(self, queries: Sequence[Query]) -> None:
+        """Pass on that these queries need no answer any more. A query that was never sent is ignored."""
+
+
+@runtime_checkable
+class ReportsUnread(Protocol):
+    """An oracle that knows of files that look like answers but cannot be read as such."""
+
+    def unread(self) -> Mapping[Path, str]:
+        """Return the reason for each file that :meth:`Oracle.poll` passed over."""
+
+
+# Strategies.
 
 
 class View(Protocol):
-    """What a strategy may see: a read-only, lazy look at the state of an experiment.
+    """What a strategy may read: the state of an experiment, computed when it is asked for.
 
-    Features, clusters and scores pass over the pool at most once and are cached: asking for the same again is free.
+    Features, clusters and scores pass over the pool at most once and are cached, so asking again costs nothing.
     """
 
     @property
@@ -79,17 +162,17 @@ class View(Protocol):
 
     @property
     def labelled(self) -> Sequence[str]:
-        """Ids that have a label, in the order they were chosen."""
+        """Ids that have a label, in the order in which they were selected."""
 
     @property
     def round(self) -> int:
-        """The round that is being selected for; 0 is the start set."""
+        """Number of the round that images are selected for; 0 is the start set."""
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
-        """Return one row per image of :attr:`ids`, ``(len(ids), d)``; `extractor` is fitted first if need be."""
+        """Return one row for each image of :attr:`ids`, ``(len(ids), d)``; `extractor` is fitted first if necessary."""
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
-        """Return the K-means clusters of the whole pool. They belong to the experiment: every round sees the same."""
+        """Return K-means clusters of the whole pool. They belong to the experiment and are the same in every round."""
 
     def scores(
         self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
@@ -122,30 +205,76 @@ class View(Protocol):
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Decides which images are worth labelling.
+    """Selects the images that are worth labelling.
 
-    A strategy that cannot choose before there is a model says so by an attribute ``starts_cold = False``; what else it
-    relies on it may say by ``needs``, a tuple of ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``.
+    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, :class:`HasScores`.
     """
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return exactly `n` of ``view.candidates``, the most wanted first; all chance comes from `rng`."""
+        """Return exactly `n` of ``view.candidates``, the best first; all random numbers come from `rng`."""
+
+
+@runtime_checkable
+class DeclaresStart(Protocol):
+    """A strategy that declares whether it can select without a model. One that does not declare it can."""
+
+    @property
+    def starts_cold(self) -> bool:
+        """False if the strategy needs a trained model; another strategy then selects the start set."""
+
+
+@runtime_checkable
+class DeclaresNeeds(Protocol):
+    """A strategy or a sampler that declares what it uses. One that does not declare it uses nothing of the list."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Any of ``features``, ``dropout``, ``members``, ``heads`` and ``pseudo-labels``."""
+
+
+@runtime_checkable
+class HasScores(Protocol):
+    """A strategy that gives every candidate a number, so that compositions can use the numbers."""
+
+    def scores(self, view: View) -> Mapping[str, float]:
+        """Return one finite number for each of ``view.candidates``; higher is more informative."""
+
+
+# Features.
+
+
+class FittedExtractor(Protocol):
+    """A fitted feature extractor."""
+
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return one row per image, ``(n, d)``, float32."""
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Learns to describe images without labels. An experiment fits it on the images of its pool and on no others."""
+
+    def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedExtractor:
+        """Learn from the images of `pool`."""
+
+
+# Learners and their models.
 
 
 class Labelled(Protocol):
-    """What a learner may see: the labelled images, and the pretext models the experiment fitted on the pool."""
+    """What a learner may read: the labelled images, and feature extractors fitted on the whole pool."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """Ids to learn from: those with a label, in the order they were chosen, then those with a pseudo-label."""
+        """Ids with a label, in the order in which they were selected, then those with a pseudo-label."""
 
     @property
     def pseudo_ids(self) -> Sequence[str]:
-        """Those of :attr:`ids` whose label is a model's prediction and nobody's answer."""
+        """Those of :attr:`ids` whose label is a prediction of a model."""
 
     @property
     def spec(self) -> LabelSpec:
-        """What the labels look like."""
+        """The classes, the ignore value, and whether a label is a mask or a class."""
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``, float32 in [0, 1]."""
@@ -158,11 +287,57 @@ class Labelled(Protocol):
 
 
 @runtime_checkable
-class Predictor(Protocol):
-    """A trained model. There is no untrained one: a learner returns it, or a record.
+class Learner(Protocol):
+    """Trains a predictor on labels.
 
-    One that can say more than its prediction has a method ``posterior(images) -> Posterior``; an ensemble also has its
-    ``members``, a sequence of predictors, and predicts the mean of their probabilities.
+    Optional: :class:`TrainsMembers`, :class:`WrapsLearner`, :class:`BuildsNetwork`. alkit reads them to refuse, before
+    anybody labels images, a learner whose models cannot give what the strategy needs.
+    """
+
+    def fit(
+        self,
+        labelled: Labelled,
+        rng: np.random.Generator,
+        previous: Predictor | None = None,
+        report: Report = quiet,
+    ) -> Predictor:
+        """Train on `labelled`; `previous` is the model of the last round, None in the first round."""
+
+    def loads(self, dumped: bytes) -> Predictor:
+        """Return the predictor whose ``dumps`` returned these bytes."""
+
+
+@runtime_checkable
+class TrainsMembers(Protocol):
+    """A learner whose models are ensembles, as those of :class:`alkit.Ensemble`."""
+
+    @property
+    def members(self) -> int:
+        """Number of members."""
+
+
+@runtime_checkable
+class WrapsLearner(Protocol):
+    """A learner that trains its models, or their members, by another learner."""
+
+    @property
+    def learner(self) -> Learner:
+        """The other learner."""
+
+
+@runtime_checkable
+class BuildsNetwork(Protocol):
+    """A learner that trains networks of torch."""
+
+    def network(self, *, in_channels: int, classes: int) -> nn.Module:
+        """Return a new network."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A trained model. There is no untrained one: it comes from a learner or from a record.
+
+    Optional: :class:`HasPosterior`, :class:`HasMembers`, :class:`LimitsBatches`.
     """
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -172,83 +347,111 @@ class Predictor(Protocol):
         """
 
     def dumps(self) -> bytes:
-        """Return the model as bytes; the learner's ``loads`` brings it back, number for number."""
+        """Return the model as bytes; ``loads`` of the learner returns a model with the same numbers."""
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """A predictor that can say more about images than its prediction."""
+
+    def posterior(self, images: Images) -> Posterior:
+        """Return the posterior of these images, ``(n, c, h, w)``."""
+
+
+@runtime_checkable
+class HasMembers(Protocol):
+    """An ensemble. It predicts the mean of its members' probabilities."""
+
+    @property
+    def members(self) -> Sequence[Predictor]:
+        """The members."""
+
+
+@runtime_checkable
+class LimitsBatches(Protocol):
+    """A predictor that knows how many images fit in memory while their posterior is computed."""
+
+    def images_at_once(self, images: Images) -> int | None:
+        """Return the largest batch of images like these, at least 1; None for no preference."""
 
 
 class Posterior(Protocol):
     """One batch of images inside a model; what all questions share, such as the encoder, is computed once.
 
-    A model offers those verbs it can. Each tensor holds class probabilities, ``(n, classes, *space)``, on the model's
-    device; ``space`` is ``(h, w)``, or empty for one class per image.
+    Each tensor holds class probabilities, ``(n, classes, *space)``, on the device of the model; ``space`` is
+    ``(h, w)``, or empty with one class per image.
+
+    Optional: :class:`DrawsDropout`, :class:`DrawsMembers`, :class:`HasHeads`.
     """
 
     def prediction(self) -> Tensor:
         """Return the deterministic prediction."""
 
+
+@runtime_checkable
+class DrawsDropout(Protocol):
+    """A posterior of a network with dropout."""
+
     def dropout(self, draws: int, stream: Stream) -> Iterator[Tensor]:
         """Yield `draws` predictions with dropout, several at a time: ``(k, n, classes, *space)``."""
 
+
+@runtime_checkable
+class DrawsMembers(Protocol):
+    """A posterior of an ensemble."""
+
     def members(self) -> Iterator[Tensor]:
-        """Yield the prediction of each member of an ensemble: ``(1, n, classes, *space)``."""
+        """Yield the prediction of each member: ``(1, n, classes, *space)``."""
+
+
+@runtime_checkable
+class HasHeads(Protocol):
+    """A posterior of a network with deep supervision."""
 
     def heads(self) -> tuple[Tensor, ...]:
         """Return the prediction of each head of deep supervision, the final one first."""
 
 
+@runtime_checkable
 class Sampler(Protocol):
-    """Draws predictions from a model: by dropout, or by the members of an ensemble.
-
-    What the model must have for that it may say by ``needs``, as a strategy does: ``("dropout",)``.
-    """
+    """Draws predictions from a model, for instance by dropout. Optional: :class:`DeclaresNeeds`."""
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
-        """Yield all draws, several at a time, ``(k, n, classes, *space)``; all chance comes from `stream`."""
-
-
-@runtime_checkable
-class Learner(Protocol):
-    """Turns labels into a predictor."""
-
-    def fit(
-        self,
-        labelled: Labelled,
-        rng: np.random.Generator,
-        previous: Predictor | None = None,
-        report: Report = quiet,
-    ) -> Predictor:
-        """Train on `labelled`; `previous` is the last round's model, None in the first."""
-
-    def loads(self, dumped: bytes) -> Predictor:
-        """Return the predictor whose ``dumps`` gave these bytes."""
-
-
-class FittedExtractor(Protocol):
-    """A fitted feature extractor."""
-
-    def features(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return one row per image, ``(n, d)``, float32."""
-
-
-@runtime_checkable
-class FeatureExtractor(Protocol):
-    """Learns to describe images without labels. An experiment fits it on its pool's images, and on no others."""
-
-    def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedExtractor:
-        """Learn from the images of `pool`."""
+        """Yield all draws, several at a time, ``(k, n, classes, *space)``; random numbers come from `stream`."""
 
 
 __all__ = [
+    "BuildsNetwork",
+    "DeclaresNeeds",
+    "DeclaresStart",
+    "DrawsDropout",
+    "DrawsMembers",
     "FeatureExtractor",
     "FittedExtractor",
+    "HasDigest",
+    "HasDigests",
+    "HasFiles",
+    "HasHeads",
+    "HasMembers",
+    "HasPosterior",
+    "HasScores",
+    "HasSizes",
+    "HasSubsets",
     "Labelled",
     "Learner",
+    "LimitsBatches",
     "Oracle",
     "Pool",
     "Posterior",
     "Predictor",
     "Reduction",
+    "ReportsUnread",
     "Sampler",
     "Score",
     "Strategy",
+    "TakesCancellations",
+    "TakesRefusals",
+    "TrainsMembers",
     "View",
+    "WrapsLearner",
 ]

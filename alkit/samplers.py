@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.protocols import DrawsDropout, DrawsMembers, Posterior
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from alkit.protocols import Posterior
     from alkit.rng import Stream
 
 
@@ -76,7 +76,7 @@ class Dropout:
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield all draws, several at a time: ``(k, n, classes, *space)``."""
-        if not callable(getattr(posterior, "dropout", None)):
+        if not isinstance(posterior, DrawsDropout):
             raise ConfigurationError(
                 "alkit.Dropout needs a model with dropout layers",
                 expected="a torch network that has some",
@@ -93,7 +93,7 @@ class Members:
 
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield one draw per member, ``(1, n, classes, *space)``."""
-        if not callable(getattr(posterior, "members", None)):
+        if not isinstance(posterior, DrawsMembers):
             raise ConfigurationError(
                 "alkit.samplers.Members needs an ensemble",
                 got="a single model",

@@ -31,12 +31,13 @@ def parts(
 
     import alkit
     from alkit.networks.heads import DEEP_SUPERVISION
+    from alkit.strategies.functions import needs_of
 
     network = partial(alkit.UNet, widths=_numbers("widths", widths))
     pretext = alkit.Reconstruction(network, epochs=pretext_epochs, device=device)
     first = None if initial is None else _strategy(initial, pretext, {})
     chosen = _strategy(strategy, pretext, _parameters(parameters))
-    needs = getattr(chosen, "needs", ())
+    needs = needs_of(chosen)
     single = alkit.SegmentationLearner(
         partial(network, heads=DEEP_SUPERVISION) if "heads" in needs else network,
         epochs=cast("tuple[int, int]", _numbers("epochs", epochs)),

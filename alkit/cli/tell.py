@@ -56,6 +56,7 @@ def tell(
     from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.folder.oracle import FORMATS, SUFFIXES
+    from alkit.protocols import ReportsUnread
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles
     from alkit.record.settings import FEW, Settings
@@ -91,7 +92,7 @@ def tell(
                 refuse({"--empty-is-background": empty}, "it is for COCO and CVAT files")
             oracle = place.oracle(Handing(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle)
-            unread = getattr(oracle, "unread", dict)()
+            unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
         asked, known = record.asked(), record.answers()
         still_open = len(open_entries(asked, known))
         disputed = answers.disputed(answered(asked, known), {answer.id for answer in receipt.taken})

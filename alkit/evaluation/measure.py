@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.pools.batches import batches
-from alkit.protocols import Pool, Predictor
+from alkit.protocols import HasMembers, Pool, Predictor
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.predictions import mean_probabilities, most_probable_labels
 from alkit.values.progress import Progress, Report
@@ -37,7 +37,7 @@ def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, rep
     """
     from alkit.evaluation import metrics  # imports torch, which asking and telling do not need
 
-    members: Sequence[Predictor] = getattr(predictor, "members", ())
+    members = predictor.members if isinstance(predictor, HasMembers) else ()
     results: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # the predictor's, then the members'
     done, ids = 0, list(test.ids)
     for some in batches(ids, test):

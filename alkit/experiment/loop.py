@@ -44,13 +44,7 @@ from alkit.learners.needs import check_needs
 from alkit.pools.base import Some, mask_sizes
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
-from alkit.protocols import (
-    Learner,
-    Oracle,
-    Pool,
-    Predictor,
-    Strategy,
-)
+from alkit.protocols import Learner, Oracle, Pool, Predictor, Strategy, TakesRefusals
 from alkit.record import taking_back
 from alkit.record.answers import Answers
 from alkit.record.label_files import LabelFiles
@@ -59,7 +53,7 @@ from alkit.record.states import Answered, Standing
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
-from alkit.strategies.asking import blamed
+from alkit.strategies.asking import blamed, start_cold
 from alkit.strategies.described import cold_strategies
 from alkit.strategies.functions import Choice, as_strategy, innermost, needs_of
 from alkit.strategies.named import strategy as strategy_named
@@ -158,17 +152,17 @@ class Experiment:
     ) -> None:
         check_pool(pool)
         terms = Terms(annotators, join, hold_out, stop_set)
-        _check_part("learner", learner, "fit")
+        _check_learner(learner)
         strategy = as_strategy("strategy", strategy)
         initial = None if initial is None else as_strategy("initial", initial)
         given = initial
-        if initial is not None and not getattr(initial, "starts_cold", True):
+        if initial is not None and not start_cold(initial):
             raise ColdStartError(
                 f"{type(initial).__name__} cannot choose the start set: it needs a trained model",
                 hint=f"initial= one that needs none, such as {_cold_strategies()}",
             )
         if initial is None:
-            initial = strategy if getattr(strategy, "starts_cold", True) else _random()
+            initial = strategy if start_cold(strategy) else _random()
         check_needs(needs_of(strategy), learner, pool)
         self.learner, self.strategy, self.initial = learner, strategy, initial
         self.seed, self.report = int(seed), report
@@ -660,7 +654,7 @@ class Experiment:
             # An oracle of the test set, too, may say again what it said of that.
             news = [answer for answer in oracle.poll() if answer.id in open_ids]
             receipt = self._answers.received(news, oracle)
-            if receipt.refused and not callable(getattr(oracle, "refused", None)):
+            if receipt.refused and not isinstance(oracle, TakesRefusals):
                 raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
             open_ids = set(self.open_ids)
             self.report(Progress("tell", total - len(open_ids), total))
@@ -795,13 +789,12 @@ class Experiment:
             )
 
 
-def _check_part(name: str, part: object, verb: str) -> None:
-    if isinstance(part, type) or not callable(getattr(part, verb, None)):
+def _check_learner(part: object) -> None:
+    if isinstance(part, type) or not isinstance(part, Learner):
         raise ConfigurationError(
-            f"this is no {name}",
+            "learner must be an object with the methods fit() and loads()",
             got=f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__,
-            expected=f"an object with a method {verb}()",
-            hint=f"make one: {part.__name__}()" if isinstance(part, type) else None,
+            hint=f"{part.__name__}()" if isinstance(part, type) else None,
         )
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from alkit.errors import ConfigurationError
-from alkit.protocols import Labelled, Learner, Predictor
+from alkit.protocols import Labelled, Learner, LimitsBatches, Predictor
 from alkit.rng import Stream
 from alkit.scores.moments import posterior_of
 from alkit.values.label_spec import Images
@@ -43,8 +43,8 @@ class EnsemblePredictor:
 
     def images_at_once(self, images: Images) -> int | None:
         """Return how many images like these a posterior should be asked for at once; None where it makes no odds."""
-        at_once = getattr(self.members[0], "images_at_once", None)
-        return None if at_once is None else at_once(images)
+        first = self.members[0]
+        return first.images_at_once(images) if isinstance(first, LimitsBatches) else None
 
     def dumps(self) -> bytes:
         """Return the members' bytes, each after its length in 8 bytes."""
@@ -105,7 +105,7 @@ class Ensemble:
     def __post_init__(self) -> None:
         if isinstance(self.members, bool) or not isinstance(self.members, int) or self.members < 2:
             raise ConfigurationError("an ensemble has members", got=repr(self.members), expected="2 or more")
-        if not callable(getattr(self.learner, "fit", None)) or isinstance(self.learner, type):
+        if not isinstance(self.learner, Learner) or isinstance(self.learner, type):
             raise ConfigurationError("an ensemble needs a learner", got=repr(self.learner))
 
     def fit(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from alkit.errors import ConfigurationError
-from alkit.protocols import Pool
+from alkit.protocols import BuildsNetwork, Pool, TrainsMembers, WrapsLearner
 
 
 def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
@@ -24,14 +22,14 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
     ConfigurationError
         Something is missing; the message says what to give instead.
     """
-    if "members" in needs and not hasattr(learner, "members"):
+    if "members" in needs and not isinstance(learner, TrainsMembers):
         raise ConfigurationError(
             "the strategy needs an ensemble",
             got=type(learner).__name__,
             hint="Ensemble(learner, members=5) as the learner",
         )
-    single: Any = getattr(learner, "learner", learner)  # inside an ensemble
-    if not {"dropout", "heads"}.intersection(needs) or not callable(getattr(single, "network", None)):
+    single = learner.learner if isinstance(learner, WrapsLearner) else learner
+    if not {"dropout", "heads"}.intersection(needs) or not isinstance(single, BuildsNetwork):
         return
     from alkit.networks.dropout import dropout_layers
     from alkit.networks.factory import make_network

@@ -16,7 +16,7 @@ from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
 from alkit.pools.scaling import scaled
-from alkit.protocols import Pool
+from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, Mask
 
 ORIENTATION = 0x0112
@@ -95,8 +95,7 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
 
 def _path(pool: Pool, id: str) -> Path | None:
     """Return the file of an image, or None if the pool has no files."""
-    file = getattr(pool, "file", None)
-    return file(id) if callable(file) else None
+    return pool.file(id) if isinstance(pool, HasFiles) else None
 
 
 def _unreadable(path: Path, error: Exception) -> ImageError:

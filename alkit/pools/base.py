@@ -17,7 +17,7 @@ from alkit.errors import ConfigurationError, DataError
 from alkit.pools.checks import unique_ids
 from alkit.pools.decoding import Pixels, pixel_digest
 from alkit.pools.scaling import Scale, scaled
-from alkit.protocols import Pool
+from alkit.protocols import HasDigest, HasSizes, Pool
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, Size
 
@@ -136,8 +136,8 @@ def digest(pool: Pool) -> str:
     >>> digest(pool) == digest(pool.subset(["b", "a"]))
     True
     """
-    if callable(own := getattr(pool, "digest", None)):
-        return str(own())
+    if isinstance(pool, HasDigest):
+        return str(pool.digest())
     images = {id: pixel_digest(pool.read([id])[0]) for id in pool.ids}
     return _digest(pool.read(list(pool.ids)[:1]).shape[1:], "full", images)
 
@@ -168,8 +168,8 @@ def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
     >>> mask_sizes(ArrayPool(np.zeros((2, 8, 9), np.uint8)), ["0001"])
     [((8, 9),)]
     """
-    if callable(own := getattr(pool, "sizes", None)):
-        return list(own(ids))
+    if isinstance(pool, HasSizes):
+        return list(pool.sizes(ids))
     height, width = pool.read(list(pool.ids)[:1]).shape[-2:]
     return [((height, width),)] * len(ids)
 

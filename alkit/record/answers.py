@@ -16,7 +16,7 @@ from functools import cache
 from itertools import pairwise
 
 from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
-from alkit.protocols import Oracle
+from alkit.protocols import Oracle, TakesRefusals
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded, latest
@@ -55,9 +55,9 @@ class Answers:
     def received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
         """Record answers, and tell an oracle that can pass it on what was not taken."""
         receipt = self.receive(answers, handed=True)
-        if callable(refused := getattr(oracle, "refused", None)):
+        if isinstance(oracle, TakesRefusals):
             for answer, reason in receipt.refused:
-                refused(answer, reason)
+                oracle.refused(answer, reason)
         return receipt
 
     def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:

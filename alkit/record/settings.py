@@ -14,7 +14,7 @@ from alkit.configuration.registry import trusted_packages
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.labels.joining import Join, one
 from alkit.pools.base import digest
-from alkit.protocols import Pool
+from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import threads
@@ -122,10 +122,9 @@ class Settings:
                 f"the images are not those that {self._store.path} was begun with: {'; '.join(whys)}",
                 hint="put them back as they were; where they lie elsewhere, say where",
             )
-        subset = getattr(pool, "subset", None)
-        if (new := [id for id in there if id not in before]) and callable(subset):
+        if (new := [id for id in there if id not in before]) and isinstance(pool, HasSubsets):
             log.warning("not used, as the record was begun without: %s", _named(new))
-            return cast(Pool, subset(tuple(before)))
+            return pool.subset(tuple(before))
         return pool
 
     @property
@@ -231,8 +230,7 @@ MOVED = "moved"
 
 def _images(pool: Pool) -> dict[str, str] | None:
     """Return by id what tells an image from another; None where a pool cannot say that without being read."""
-    own = getattr(pool, "digests", None)
-    return {id: found[:16] for id, found in own().items()} if callable(own) else None
+    return {id: found[:16] for id, found in pool.digests().items()} if isinstance(pool, HasDigests) else None
 
 
 def _spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:

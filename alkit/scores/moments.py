@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from alkit.errors import ConfigurationError
-from alkit.protocols import Posterior, Predictor, Sampler
+from alkit.protocols import HasHeads, HasPosterior, Posterior, Predictor, Sampler
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
 
 def posterior_of(predictor: Predictor, images: Images) -> Posterior:
     """Return the posterior of a batch of images: the predictor's own, or one that offers its prediction only."""
-    own = getattr(predictor, "posterior", None)
-    return cast(Posterior, _PredictionOnly(predictor, images) if own is None else own(images))
+    return predictor.posterior(images) if isinstance(predictor, HasPosterior) else _PredictionOnly(predictor, images)
 
 
 class _PredictionOnly:
@@ -88,7 +86,7 @@ def _accumulate(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, T
 
 
 def _heads(posterior: Posterior) -> tuple[Tensor, ...]:
-    if not callable(getattr(posterior, "heads", None)):
+    if not isinstance(posterior, HasHeads):
         raise ConfigurationError(
             "the score needs a network with heads of deep supervision",
             got="a model without heads",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.pools.batches import batches
-from alkit.protocols import Pool, Predictor, Reduction, Sampler, Score
+from alkit.protocols import LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.functions import mean, moments_of
@@ -96,8 +96,10 @@ class Scoring:
 
     def _batches(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Divide `ids` into batches whose size suits the model."""
-        at_once = getattr(self._predictor, "images_at_once", None)
-        return batches(ids, self._pool, None if at_once is None or not ids else at_once(self._pool.read(ids[:1])))
+        at_once = None
+        if ids and isinstance(self._predictor, LimitsBatches):
+            at_once = self._predictor.images_at_once(self._pool.read(ids[:1]))
+        return batches(ids, self._pool, at_once)
 
 
 def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
-from alkit.protocols import FeatureExtractor, Sampler, Strategy, View
+from alkit.protocols import DeclaresStart, FeatureExtractor, HasScores, Sampler, Strategy, View
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
 
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 from alkit.strategies.functions import as_strategy, check_selection, innermost, name_in_words
 
 
-class Ranking(Strategy, Protocol):
-    """A strategy that gives every candidate a number; higher is more wanted."""
-
-    def scores(self, view: View) -> Mapping[str, float]:
-        """Return one finite number for each of ``view.candidates``."""
+class Ranking(Strategy, HasScores, Protocol):
+    """A strategy that selects by one number for each candidate; higher is more informative."""
 
 
 class Among:
@@ -143,7 +140,7 @@ def check_n(view: View, n: int) -> None:
 
 def check_ranking(ranking: object) -> None:
     """Raise a :class:`ConfigurationError` unless `ranking` has a method ``scores(view)``."""
-    if isinstance(ranking, type) or not callable(getattr(ranking, "scores", None)):
+    if isinstance(ranking, type) or not isinstance(ranking, HasScores):
         raise ConfigurationError(
             "this gives no scores",
             got=repr(ranking),
@@ -154,7 +151,7 @@ def check_ranking(ranking: object) -> None:
 
 def check_features(features: object) -> None:
     """Raise a :class:`ConfigurationError` unless `features` has a method ``fit``."""
-    if isinstance(features, type) or not callable(getattr(features, "fit", None)):
+    if isinstance(features, type) or not isinstance(features, FeatureExtractor):
         raise ConfigurationError(
             "features is no feature extractor", got=repr(features), expected="such as alkit.Reconstruction()"
         )
@@ -168,4 +165,4 @@ def convert_functions(whole: Any, *names: str) -> None:
 
 def start_cold(*parts: object) -> bool:
     """Whether all parts can choose before there is a model."""
-    return all(getattr(part, "starts_cold", True) for part in parts)
+    return all(part.starts_cold for part in parts if isinstance(part, DeclaresStart))

@@ -13,6 +13,7 @@ import docstring_parser
 from alkit.configuration.parameters import in_words, kinds_of
 from alkit.configuration.registry import accepted_by, distribution, found, loaded, version
 from alkit.errors import ConfigurationError
+from alkit.protocols import DeclaresNeeds, DeclaresStart
 from alkit.strategies.functions import needs_of
 from alkit.strategies.named import installed
 
@@ -139,14 +140,15 @@ def _whether_cold(factory: object, accepted: Mapping[str, object]) -> bool | Non
     """Return what a factory says for all strategies it makes; a class that says nothing says yes."""
     if "starts_cold" in accepted:
         return None
-    said = getattr(factory, "starts_cold", True if isinstance(factory, type) else None)
+    said = factory.starts_cold if isinstance(factory, DeclaresStart) else isinstance(factory, type) or None
     return said if isinstance(said, bool) else None  # a property is asked of the strategy itself
 
 
 def _needs(factory: object, accepted: Mapping[str, object]) -> tuple[str, ...] | None:
     """Return what a factory says that all strategies it makes need; a class that says nothing needs nothing."""
-    said = getattr(factory, "needs", () if isinstance(factory, type) else None)
-    if "needs" in accepted or said is None or isinstance(said, property | cached_property):
+    if "needs" in accepted or not isinstance(factory, type | DeclaresNeeds):
+        return None
+    if isinstance(factory, DeclaresNeeds) and isinstance(factory.needs, property | cached_property):
         return None
     return needs_of(factory)
 

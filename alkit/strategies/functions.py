@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.protocols import Strategy, View
+from alkit.protocols import DeclaresNeeds, Strategy, View
 from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def as_strategy(name: str, part: object) -> Strategy:
         raise ConfigurationError(
             f"{name} is no strategy", got=f"the class {part.__name__}", hint=f"make one: {part.__name__}()"
         )
-    if callable(getattr(part, "select", None)):
-        return cast(Strategy, part)
+    if isinstance(part, Strategy):
+        return part
     if callable(part):
         return FromFunction(part)
     raise ConfigurationError(
@@ -163,7 +163,7 @@ def needs_of(*parts: object) -> tuple[str, ...]:
     ConfigurationError
         One says something else than a tuple of names.
     """
-    said = [(part, getattr(part, "needs", ())) for part in parts]
+    said = [(part, part.needs) for part in parts if isinstance(part, DeclaresNeeds)]
     for part, needs in said:
         if not isinstance(needs, tuple | list) or not all(isinstance(need, str) for need in needs):
             raise ConfigurationError(

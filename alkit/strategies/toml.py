@@ -36,7 +36,7 @@ from alkit.configuration.parameters import kinds_of
 from alkit.configuration.registry import accepted_by, found, loaded, made
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 from alkit.features.reconstruction import Reconstruction
-from alkit.protocols import FeatureExtractor, Sampler, Strategy
+from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
 from alkit.samplers import Deterministic, Dropout, Members
 from alkit.strategies.asking import Ranking
 from alkit.strategies.duplicates_last import DuplicatesLast
@@ -205,9 +205,8 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
     parameter = accepted_by(name, factory).get("features")
     if parameter is None:
         return False
-    needs = getattr(factory, "needs", None)
-    if isinstance(needs, tuple | list):
-        return "features" in needs and _is_open(factory, parameter)
+    if isinstance(factory, DeclaresNeeds) and isinstance(factory.needs, tuple | list):
+        return "features" in factory.needs and _is_open(factory, parameter)
     return kinds_of(factory).get("features") is FeatureExtractor and _is_open(factory, parameter)
 
 

@@ -56,10 +56,10 @@ class Uncertainty:
         from alkit.scores.functions import check_draws, name_or_function
 
         object.__setattr__(self, "score", name_or_function(self.score))
-        if isinstance(self.sampler, type) or not callable(getattr(self.sampler, "sample", None)):
+        if isinstance(self.sampler, type) or not isinstance(self.sampler, Sampler):
             raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
         if isinstance(self.sampler, Deterministic | Dropout):
-            check_draws(self.score, getattr(self.sampler, "draws", 1))
+            check_draws(self.score, self.sampler.draws if isinstance(self.sampler, Dropout) else 1)
         _reduction(self.reduction)
         reduction = next((name for name, known in _reductions().items() if known is self.reduction), self.reduction)
         object.__setattr__(self, "reduction", None if reduction == "mean" else reduction)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from alkit.errors import AlkitError
 from alkit.pools.arrays import ArrayPool
+from alkit.protocols import (
+    DrawsDropout,
+    DrawsMembers,
+    HasHeads,
+    HasMembers,
+    HasPosterior,
+    Learner,
+    LimitsBatches,
+    Predictor,
+)
+from alkit.rng import Stream
 from alkit.testing.worlds import generators_left_as_found, ids_of
 from alkit.values.label_spec import Label, LabelSpec
 
@@ -51,7 +65,7 @@ class LearnerKit:
     size: int = 16
 
     @pytest.fixture
-    def learner(self) -> Any:
+    def learner(self) -> Learner:
         """Return the learner to check: the one thing an author writes."""
         raise NotImplementedError("give a fixture `learner` that returns the learner to check")
 
@@ -67,7 +81,7 @@ class LearnerKit:
         known = dict(zip(ids, masks if self.per == "pixel" else classes, strict=True))
         return Labelled(ArrayPool(images, ids=ids), tuple(ids[:12]), known, spec)
 
-    def test_its_model_gives_class_probabilities(self, learner: Any, labelled: Labelled) -> None:
+    def test_its_model_gives_class_probabilities(self, learner: Learner, labelled: Labelled) -> None:
         """``(n, classes, h, w)`` or ``(n, classes)``, float32, summing to 1."""
         images = labelled.pool.read(labelled.pool.ids)
         found = fit(learner, labelled).probabilities(images)
@@ -77,19 +91,21 @@ class LearnerKit:
         assert found.min() >= 0
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
-    def test_the_same_chance_gives_the_same_model(self, learner: Any, labelled: Labelled) -> None:
+    def test_the_same_chance_gives_the_same_model(self, learner: Learner, labelled: Labelled) -> None:
         """Number for number."""
         images = labelled.pool.read(labelled.pool.ids)
         one, other = (fit(learner, labelled).probabilities(images) for _ in range(2))
         np.testing.assert_array_equal(one, other)
 
-    def test_a_model_comes_back_number_for_number(self, learner: Any, labelled: Labelled) -> None:
+    def test_a_model_comes_back_number_for_number(self, learner: Learner, labelled: Labelled) -> None:
         """From the bytes that a record keeps."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_array_equal(learner.loads(model.dumps()).probabilities(images), model.probabilities(images))
 
-    def test_a_model_that_was_loaded_carries_on_like_one_that_was_kept(self, learner: Any, labelled: Labelled) -> None:
+    def test_a_model_that_was_loaded_carries_on_like_one_that_was_kept(
+        self, learner: Learner, labelled: Labelled
+    ) -> None:
         """And the earlier model is left as it was."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
@@ -99,13 +115,53 @@ class LearnerKit:
         np.testing.assert_array_equal(kept.probabilities(images), loaded.probabilities(images))
         np.testing.assert_array_equal(model.probabilities(images), before)
 
-    def test_the_prediction_of_an_image_does_not_depend_on_its_company(self, learner: Any, labelled: Labelled) -> None:
+    def test_the_prediction_of_an_image_does_not_depend_on_its_company(
+        self, learner: Learner, labelled: Labelled
+    ) -> None:
         """Batch statistics are those of the training."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_allclose(model.probabilities(images[3:4])[0], model.probabilities(images)[3], atol=1e-5)
 
-    def test_global_generators_are_left_as_found(self, learner: Any, labelled: Labelled) -> None:
+    def test_a_posterior_agrees_with_the_prediction(self, learner: Learner, labelled: Labelled) -> None:
+        """If the model has a method ``posterior``: each of its methods gives class probabilities in the right shape.
+
+        A method that raises an error of alkit counts as one that the model does not have.
+        """
+        images = labelled.pool.read(labelled.pool.ids)
+        model = fit(learner, labelled)
+        if not isinstance(model, HasPosterior):
+            return
+        posterior, expected = model.posterior(images), model.probabilities(images)
+        np.testing.assert_allclose(arrays([posterior.prediction()]), expected[None], atol=1e-3)
+        if isinstance(posterior, DrawsDropout):
+            dropout = posterior.dropout
+            drawn, again = (drawn_by(lambda: dropout(3, Stream(2))) for _ in range(2))
+            np.testing.assert_array_equal(drawn, again, err_msg="dropout() must depend on its stream alone")
+            assert len(drawn) in (0, 3), f"dropout(3) gave {len(drawn)} draws"
+            check_probabilities("dropout()", drawn, expected)
+        if isinstance(posterior, DrawsMembers):
+            check_probabilities("members()", drawn_by(posterior.members), expected)
+        if isinstance(posterior, HasHeads) and len(heads := drawn_by(lambda: iter([*posterior.heads()]), whole=True)):
+            np.testing.assert_allclose(heads[0], expected, atol=1e-3, err_msg="heads() must give the final head first")
+            check_probabilities("heads()", heads, expected)
+
+    def test_an_ensemble_predicts_the_mean_of_its_members(self, learner: Learner, labelled: Labelled) -> None:
+        """If the model has ``members``."""
+        images = labelled.pool.read(labelled.pool.ids)
+        model = fit(learner, labelled)
+        if isinstance(model, HasMembers):
+            mean = np.mean([member.probabilities(images) for member in model.members], axis=0)
+            np.testing.assert_allclose(model.probabilities(images), mean, atol=1e-5)
+
+    def test_the_limit_of_a_batch_is_a_number(self, learner: Learner, labelled: Labelled) -> None:
+        """If the model has a method ``images_at_once``: an integer >= 1, or None."""
+        model = fit(learner, labelled)
+        if isinstance(model, LimitsBatches):
+            limit = model.images_at_once(labelled.images(labelled.ids[:1]))
+            assert limit is None or (isinstance(limit, int) and limit >= 1), f"images_at_once() returned {limit!r}"
+
+    def test_global_generators_are_left_as_found(self, learner: Learner, labelled: Labelled) -> None:
         """Training, predicting and loading."""
         with generators_left_as_found():
             model = fit(learner, labelled)
@@ -113,6 +169,29 @@ class LearnerKit:
             learner.loads(model.dumps())
 
 
-def fit(learner: Any, labelled: Labelled, previous: Any = None) -> Any:
-    """Return what a learner makes of the labels."""
+def fit(learner: Learner, labelled: Labelled, previous: Predictor | None = None) -> Predictor:
+    """Return the model that a learner trains on the labels."""
     return learner.fit(labelled, np.random.default_rng(3), previous)
+
+
+def drawn_by(draw: Callable[[], Iterator[Any]], whole: bool = False) -> npt.NDArray[np.float32]:
+    """Return all draws as one array; an empty one if the model cannot draw and says so with an error of alkit.
+
+    Each item is a stack of draws, or one draw if `whole`.
+    """
+    try:
+        return arrays(part for chunk in draw() for part in ([chunk] if whole else chunk))
+    except AlkitError:
+        return np.zeros(0, np.float32)
+
+
+def arrays(tensors: Iterable[Any]) -> npt.NDArray[np.float32]:
+    """Return tensors of one shape as one array."""
+    return np.stack([tensor.cpu().numpy() for tensor in tensors])
+
+
+def check_probabilities(what: str, drawn: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> None:
+    """Check that draws, ``(k, n, classes, *space)``, are class probabilities of the shape of the prediction."""
+    for draw in drawn:
+        assert draw.shape == expected.shape, f"{what} gave shape {draw.shape}, the prediction has {expected.shape}"
+        np.testing.assert_allclose(draw.sum(axis=1), 1, atol=1e-3, err_msg=f"{what} must give probabilities")

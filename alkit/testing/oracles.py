@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from alkit.protocols import Oracle, ReportsUnread, TakesCancellations, TakesRefusals
 from alkit.testing.worlds import generators_left_as_found
-from alkit.values.answers import Answer, Invalid, Skip
+from alkit.values.answers import SKIP, Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
 
@@ -29,7 +31,7 @@ class OracleKit:
     at_once: float = 1.0
 
     @pytest.fixture
-    def oracle(self) -> Any:
+    def oracle(self) -> Oracle:
         """Return the oracle to check."""
         raise NotImplementedError("give a fixture `oracle` that returns the oracle to check")
 
@@ -38,15 +40,15 @@ class OracleKit:
         """Return at least two queries that it can answer."""
         raise NotImplementedError("give a fixture `queries` with at least two queries the oracle can answer")
 
-    def test_it_says_what_its_labels_look_like(self, oracle: Any) -> None:
+    def test_it_says_what_its_labels_look_like(self, oracle: Oracle) -> None:
         """A label spec."""
         assert isinstance(oracle.spec, LabelSpec)
 
-    def test_before_it_is_asked_it_says_nothing(self, oracle: Any) -> None:
+    def test_before_it_is_asked_it_says_nothing(self, oracle: Oracle) -> None:
         """Nobody waits for an answer to no question."""
         assert list(oracle.poll()) == []
 
-    def test_every_query_is_answered_within_the_spec(self, oracle: Any, queries: list[Query]) -> None:
+    def test_every_query_is_answered_within_the_spec(self, oracle: Oracle, queries: list[Query]) -> None:
         """By a valid label, a skip, or invalid with a reason."""
         answers = {answer.id: answer for answer in self._answers(oracle, queries)}
         assert set(answers) == {query.id for query in queries}
@@ -55,19 +57,20 @@ class OracleKit:
             if isinstance(label, Invalid):
                 assert label.reason
             elif not isinstance(label, Skip):
+                assert not isinstance(label, Withdrawal), f"{query.id!r} is withdrawn and never had an answer"
                 oracle.spec.check(label, id=query.id, sizes=query.sizes)
 
-    def test_asking_returns_at_once(self, oracle: Any, queries: list[Query]) -> None:
+    def test_asking_returns_at_once(self, oracle: Oracle, queries: list[Query]) -> None:
         """Answers are fetched, however long they take."""
         begun = time.perf_counter()
         oracle.ask(queries)
         assert time.perf_counter() - begun < self.at_once, "ask() waits: answers are fetched by poll()"
 
-    def test_only_what_was_asked_is_answered(self, oracle: Any, queries: list[Query]) -> None:
+    def test_only_what_was_asked_is_answered(self, oracle: Oracle, queries: list[Query]) -> None:
         """And nothing else of what it knows."""
         assert {answer.id for answer in self._answers(oracle, queries[:1])} == {queries[0].id}
 
-    def test_a_query_handed_over_twice_has_one_answer(self, oracle: Any, queries: list[Query]) -> None:
+    def test_a_query_handed_over_twice_has_one_answer(self, oracle: Oracle, queries: list[Query]) -> None:
         """It may come again, as an experiment asks again after a restart, but it does not change."""
         oracle.ask(queries[:1])
         answers = self._answers(oracle, queries[:1])
@@ -76,12 +79,40 @@ class OracleKit:
         different = [answer for answer in answers if not _same(answer.label, answers[0].label)]
         assert not different, f"{queries[0].id!r} has been answered in two ways"
 
-    def test_global_generators_are_left_as_found(self, oracle: Any, queries: list[Query]) -> None:
+    def test_a_refusal_is_taken(self, oracle: Oracle, queries: list[Query]) -> None:
+        """If the oracle has a method ``refused``: also for an answer that it did not give, which it ignores."""
+        if not isinstance(oracle, TakesRefusals):
+            return
+        for answer in [*self._answers(oracle, queries), Answer("no such image, certainly", SKIP)]:
+            oracle.refused(answer, "refused by the kit")
+        list(oracle.poll())
+
+    def test_a_cancelled_query_leaves_the_others(self, oracle: Oracle, queries: list[Query]) -> None:
+        """If the oracle has a method ``cancelled``: the other queries are answered all the same."""
+        if not isinstance(oracle, TakesCancellations):
+            return
+        oracle.cancelled(queries[:1])  # it was never sent
+        oracle.ask(queries)
+        oracle.cancelled(queries[:1])
+        missing = {query.id for query in queries[1:]} - {answer.id for answer in self._answers(oracle, queries[1:])}
+        assert not missing, f"{sorted(missing)} were not cancelled and have no answer"
+
+    def test_unread_files_have_reasons(self, oracle: Oracle, queries: list[Query]) -> None:
+        """If the oracle has a method ``unread``: a reason in words for each file."""
+        if not isinstance(oracle, ReportsUnread):
+            return
+        self._answers(oracle, queries)
+        for path, reason in oracle.unread().items():
+            assert isinstance(path, Path), f"unread() named {path!r}, which is not a path"
+            assert isinstance(reason, str), f"unread() gave {reason!r} for {path}"
+            assert reason.strip(), f"unread() must give a reason for {path}"
+
+    def test_global_generators_are_left_as_found(self, oracle: Oracle, queries: list[Query]) -> None:
         """A simulated annotator has a generator of its own."""
         with generators_left_as_found():
             self._answers(oracle, queries)
 
-    def _answers(self, oracle: Any, queries: list[Query]) -> list[Answer]:
+    def _answers(self, oracle: Oracle, queries: list[Query]) -> list[Answer]:
         """Ask, and return all answers, in the order they came, as soon as each query has one."""
         oracle.ask(queries)
         missing, answers = {query.id for query in queries}, list[Answer]()

@@ -23,6 +23,8 @@ from alkit.configuration.registry import trusted_packages
 from alkit.errors import AlkitError, ColdStartError
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.arrays import ArrayPool
+from alkit.protocols import DeclaresNeeds, HasScores
+from alkit.strategies.asking import start_cold
 from alkit.strategies.functions import as_strategy, innermost
 from alkit.testing.worlds import (
     DECLARABLE,
@@ -201,7 +203,7 @@ class StrategyKit:
     def test_it_starts_cold_or_says_that_it_cannot(self, strategy: Any) -> None:
         """In round 0 there is no model and no label."""
         view = view_in(0)
-        if said(strategy, "starts_cold", True):
+        if starts_cold(strategy):
             try:
                 self._checked(choose(strategy, view, 5), 5)
             except ColdStartError:
@@ -212,12 +214,25 @@ class StrategyKit:
 
     def test_it_declares_what_it_asks_for(self, strategy: Any) -> None:
         """``needs`` lists features, dropout, members, heads and pseudo-labels, as far as it asks for them."""
-        needs, asked = said(strategy, "needs", ()), self._asked(strategy) - {"model"}
+        part = as_strategy("strategy", strategy)
+        needs: Any = part.needs if isinstance(part, DeclaresNeeds) else ()
+        asked = self._asked(strategy) - {"model"}
         assert not isinstance(needs, str), f"needs is a tuple of words: ({needs!r},)"
         unknown = sorted(set(needs) - DECLARABLE)
         assert not unknown, f"needs has unknown words, {', '.join(unknown)}; known: {', '.join(sorted(DECLARABLE))}"
         undeclared = sorted(asked - set(needs))
         assert not undeclared, f"it asks for {', '.join(undeclared)}: declare needs = {tuple(sorted(asked))}"
+
+    def test_scores_are_one_finite_number_per_candidate(self, strategy: Any) -> None:
+        """If it has a method ``scores``."""
+        strategy = as_strategy("strategy", strategy)
+        if not isinstance(strategy, HasScores):
+            return
+        for round in ROUNDS:
+            view = view_of(round=round)
+            scores = strategy.scores(view)
+            assert sorted(scores) == view.candidates, "scores() must return one number for each of view.candidates"
+            assert np.isfinite(list(scores.values())).all(), "scores() must return finite numbers"
 
     def test_what_it_lacks_is_an_error_of_alkit(self, strategy: Any) -> None:
         """A model without dropout, members and heads."""
@@ -283,7 +298,7 @@ class StrategyKit:
     def _asked(self, strategy: Any) -> set[str]:
         """Return what it asks of the view in any round, and whether it asks for pseudo-labels."""
         asked: set[str] = set()
-        for round in range(0 if said(strategy, "starts_cold", True) else 1, 10):
+        for round in range(0 if starts_cold(strategy) else 1, 10):
             view = view_in(round)
             if choose(strategy, view, 5).pseudo_labels:
                 asked.add("pseudo-labels")
@@ -296,14 +311,14 @@ class StrategyKit:
             pytest.fail(f"{len(chosen.ids)} images where {n} were asked for, and no error")
 
 
-def said(strategy: Any, name: str, otherwise: Any) -> Any:
-    """Return what a strategy, or the function in a partial, says of itself."""
-    return getattr(as_strategy("strategy", strategy), name, otherwise)
+def starts_cold(strategy: Any) -> bool:
+    """Return whether a strategy, or the function in a partial, declares that it can select without a model."""
+    return start_cold(as_strategy("strategy", strategy))
 
 
 def rounds_of(strategy: Any) -> tuple[int, ...]:
     """Return the rounds to try: round 0 too, where the strategy chooses the start set."""
-    return (0, *ROUNDS) if said(strategy, "starts_cold", True) else ROUNDS
+    return (0, *ROUNDS) if starts_cold(strategy) else ROUNDS
 
 
 def choose(strategy: Any, view: KitView, n: int, seed: int = 0) -> Selection:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,18 @@ from torch import Tensor
 from alkit.errors import ColdStartError
 from alkit.features.clustering import kmeans
 from alkit.pools.arrays import ArrayPool
-from alkit.protocols import FeatureExtractor, Labelled, Pool, Predictor, Reduction, Sampler, Score
+from alkit.protocols import (
+    DrawsDropout,
+    DrawsMembers,
+    FeatureExtractor,
+    HasHeads,
+    Labelled,
+    Pool,
+    Predictor,
+    Reduction,
+    Sampler,
+    Score,
+)
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.functions import mean
@@ -208,7 +220,7 @@ class _Asked:
         return result
 
     def posterior(self, images: Images) -> Any:
-        return _AskedPosterior(self.model.posterior(images), self.asked)
+        return _noting(self.model.posterior(images), self.asked)
 
     def images_at_once(self, images: Images) -> int:
         return self.at_once
@@ -218,26 +230,24 @@ class _Asked:
         return dumped
 
 
-@dataclass(frozen=True)
-class _AskedPosterior:
-    """Notes here, and not by the kind of sampler, what is drawn: a plugin's own sampler is noted as well."""
+def _noting(posterior: Any, asked: set[str]) -> Any:
+    """Return a posterior with the same optional methods that adds the names of those called to `asked`.
 
-    posterior: Any
-    asked: set[str]
+    The sampler is not asked for its kind, so a plugin's own sampler is noted as well.
+    """
 
-    def __getattr__(self, verb: str) -> Any:
-        found = getattr(self.posterior, verb)  # what the model cannot do, this cannot either
-        if verb not in DRAWN:
-            return found
+    def noted(verb: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            asked.add(verb)
+            return getattr(posterior, verb)(*arguments)
 
-        def noted(*arguments: Any) -> Any:
-            self.asked.add(verb)
-            return found(*arguments)
+        return call
 
-        return noted
+    offered = [verb for verb, protocol in DRAWN.items() if isinstance(posterior, protocol)]
+    return SimpleNamespace(prediction=posterior.prediction, **{verb: noted(verb) for verb in offered})
 
 
-DRAWN = "dropout", "members", "heads"
+DRAWN: dict[str, type] = {"dropout": DrawsDropout, "members": DrawsMembers, "heads": HasHeads}
 """What a posterior may be asked for besides its prediction; a strategy declares it under the same name."""
 
 DECLARABLE = frozenset({"features", "pseudo-labels", *DRAWN})

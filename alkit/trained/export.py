@@ -30,7 +30,7 @@ import alkit
 from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
-from alkit.protocols import Predictor
+from alkit.protocols import HasMembers, Predictor
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
 from alkit.trained.model import TrainedModel
@@ -87,8 +87,8 @@ def exported_module(predictor: Predictor) -> nn.Module:
         # Channels last, as the predictor has them: sums come in the same order, and so the same numbers.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
         return Probabilities(network).eval().requires_grad_(False)
-    if members := getattr(predictor, "members", ()):
-        return Mean([exported_module(member) for member in members]).eval()
+    if isinstance(predictor, HasMembers):
+        return Mean([exported_module(member) for member in predictor.members]).eval()
     raise ConfigurationError(
         "only networks of torch can be exported, and ensembles of such",
         got=type(predictor).__name__,

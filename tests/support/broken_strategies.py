@@ -572,6 +572,22 @@ class RemembersTheLastRound(Right):
         return alkit.Selection(chosen)
 
 
+class ScoresTheWholePool(Right):
+    """Rows of the features, one for each image of the pool."""
+
+    caught_by = "test_scores_are_one_finite_number_per_candidate"
+
+    def scores(self, view):
+        return dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
+
+
+class ScoresThatAreNotFinite(Right):
+    caught_by = "test_scores_are_one_finite_number_per_candidate"
+
+    def scores(self, view):
+        return dict.fromkeys(view.candidates, float("-inf"))
+
+
 BROKEN = [
     thing for thing in list(globals().values()) if isinstance(thing, type) and getattr(thing, "caught_by", "") != ""
 ]

@@ -1,0 +1,202 @@
+"""Learners that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from alkit.rng import Stream
+from alkit.testing import Brightness
+from alkit.testing.worlds import BrightnessModel, BrightnessPosterior
+
+
+class Counts(BrightnessModel):
+    def probabilities(self, images):
+        return 2 * super().probabilities(images)
+
+
+class InDoubles(BrightnessModel):
+    def probabilities(self, images):
+        return super().probabilities(images).astype(np.float64)
+
+
+class OnlyTheLesion(BrightnessModel):
+    def probabilities(self, images):
+        return np.ones((len(images), 1, *images.shape[-2:]), np.float32)
+
+
+class BelowZero(BrightnessModel):
+    def probabilities(self, images):
+        return (3 * super().probabilities(images) - 1).astype(np.float32)  # they still sum to 1
+
+
+class ByItsCompany(BrightnessModel):
+    """Batch statistics of what it is asked about."""
+
+    def probabilities(self, images):
+        return super().probabilities(images - images.mean() + np.float32(0.5))
+
+
+@dataclass(frozen=True)
+class BrokenLearner(Brightness):
+    """The kit's learner, with models that are wrong."""
+
+    model = BrightnessModel
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        return self.model(super().fit(labelled, rng, previous).level)
+
+    def loads(self, dumped):
+        return self.model(super().loads(dumped).level)
+
+
+class GivesNoProbabilities(BrokenLearner):
+    caught_by = "test_its_model_gives_class_probabilities"
+    model = Counts
+
+
+class GivesDoubles(BrokenLearner):
+    caught_by = "test_its_model_gives_class_probabilities"
+    model = InDoubles
+
+
+class GivesOneClass(BrokenLearner):
+    caught_by = "test_its_model_gives_class_probabilities"
+    model = OnlyTheLesion
+
+
+class GivesLessThanNothing(BrokenLearner):
+    caught_by = "test_its_model_gives_class_probabilities"
+    model = BelowZero
+
+
+class PredictsByTheCompany(BrokenLearner):
+    caught_by = "test_the_prediction_of_an_image_does_not_depend_on_its_company"
+    model = ByItsCompany
+
+
+class IgnoresItsGenerator(BrokenLearner):
+    caught_by = "test_the_same_chance_gives_the_same_model"
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        return super().fit(labelled, np.random.default_rng(), previous)
+
+
+class RoundsWhatItKeeps(BrokenLearner):
+    caught_by = "test_a_model_comes_back_number_for_number"
+
+    def loads(self, dumped):
+        return BrightnessModel(round(super().loads(dumped).level, 2))
+
+
+class TrainsTheEarlierModel(BrokenLearner):
+    """Carries on in place: the model of the last round, which others still hold, changes under them."""
+
+    caught_by = "test_a_model_that_was_loaded_carries_on_like_one_that_was_kept"
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        model = super().fit(labelled, rng, previous)
+        if previous is not None:
+            object.__setattr__(previous, "level", 0.9)
+        return model
+
+
+class CarriesOnWithWhatIsNotKept(BrokenLearner):
+    """The state of its optimiser: a model that was loaded has none."""
+
+    caught_by = "test_a_model_that_was_loaded_carries_on_like_one_that_was_kept"
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        model = super().fit(labelled, rng, previous)
+        model = BrightnessModel(model.level + getattr(previous, "momentum", 0.0))
+        object.__setattr__(model, "momentum", 0.1)
+        return model
+
+
+class SeedsToTrain(BrokenLearner):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        np.random.seed(3)  # noqa: NPY002
+        return super().fit(labelled, rng, previous)
+
+
+class OfAnotherLevel(BrightnessModel):
+    def posterior(self, images):
+        return BrightnessPosterior(self.level + 0.1, torch.from_numpy(images))
+
+
+class PosteriorOfAnotherModel(BrokenLearner):
+    caught_by = "test_a_posterior_agrees_with_the_prediction"
+    model = OfAnotherLevel
+
+
+class OneDrawLess(BrightnessPosterior):
+    def dropout(self, draws, stream):
+        return super().dropout(draws - 1, stream)
+
+
+class DrawsByItself(BrightnessPosterior):
+    def dropout(self, draws, stream):
+        return super().dropout(draws, Stream(int(np.random.default_rng().integers(1 << 30))))
+
+
+class FinalHeadLast(BrightnessPosterior):
+    def heads(self):
+        return super().heads()[::-1]
+
+
+class MembersAsCounts(BrightnessPosterior):
+    def members(self):
+        return (2 * member for member in super().members())
+
+
+def with_posterior(kind):
+    class Model(BrightnessModel):
+        def posterior(self, images):
+            return kind(self.level, torch.from_numpy(images))
+
+    return Model
+
+
+class DrawsTooFew(BrokenLearner):
+    caught_by = "test_a_posterior_agrees_with_the_prediction"
+    model = with_posterior(OneDrawLess)
+
+
+class DrawsWithoutItsStream(BrokenLearner):
+    caught_by = "test_a_posterior_agrees_with_the_prediction"
+    model = with_posterior(DrawsByItself)
+
+
+class GivesTheFinalHeadLast(BrokenLearner):
+    caught_by = "test_a_posterior_agrees_with_the_prediction"
+    model = with_posterior(FinalHeadLast)
+
+
+class GivesMembersAsCounts(BrokenLearner):
+    caught_by = "test_a_posterior_agrees_with_the_prediction"
+    model = with_posterior(MembersAsCounts)
+
+
+class OfItsFirstMember(BrightnessModel):
+    @property
+    def members(self):
+        return BrightnessModel(self.level), BrightnessModel(self.level + 0.2)
+
+
+class PredictsByItsFirstMember(BrokenLearner):
+    caught_by = "test_an_ensemble_predicts_the_mean_of_its_members"
+    model = OfItsFirstMember
+
+
+class WithoutRoom(BrightnessModel):
+    def images_at_once(self, images):
+        return 0
+
+
+class HasRoomForNoImage(BrokenLearner):
+    caught_by = "test_the_limit_of_a_batch_is_a_number"
+    model = WithoutRoom

@@ -1,0 +1,124 @@
+"""Oracles that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from alkit.values import Answer, Invalid, LabelSpec
+
+
+class BrokenOracle:
+    """A right oracle of class ids without optional methods; each subclass breaks one promise."""
+
+    spec = LabelSpec(("cat", "dog"), per="image")
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, queries):
+        self.asked += queries
+
+    def poll(self):
+        asked, self.asked = self.asked, []
+        return [Answer(query.id, 1) for query in asked]
+
+
+class NamesAsItsSpec(BrokenOracle):
+    caught_by = "test_it_says_what_its_labels_look_like"
+    spec = ("cat", "dog")
+
+
+class TalksUnasked(BrokenOracle):
+    caught_by = "test_before_it_is_asked_it_says_nothing"
+
+    def poll(self):
+        return [*super().poll(), Answer("b", 1)]
+
+
+class ForgetsSome(BrokenOracle):
+    caught_by = "test_every_query_is_answered_within_the_spec"
+
+    def poll(self):
+        return super().poll()[:1]
+
+
+class RefusesWithoutAReason(BrokenOracle):
+    caught_by = "test_every_query_is_answered_within_the_spec"
+
+    def poll(self):
+        return [replace(answer, label=Invalid("")) for answer in super().poll()]
+
+
+class AnotherClass(BrokenOracle):
+    caught_by = "test_every_query_is_answered_within_the_spec"
+
+    def poll(self):
+        return [replace(answer, label=2) for answer in super().poll()]
+
+
+class WaitsForPeople(BrokenOracle):
+    caught_by = "test_asking_returns_at_once"
+
+    def ask(self, queries):
+        time.sleep(0.2)
+        super().ask(queries)
+
+
+class AnswersMore(BrokenOracle):
+    caught_by = "test_only_what_was_asked_is_answered"
+
+    def poll(self):
+        return [Answer(id, 1) for id in "ab"] if super().poll() else []
+
+
+class ThrowsACoin(BrokenOracle):
+    """A simulated annotator whose errors are drawn for each call and not for each image."""
+
+    caught_by = "test_a_query_handed_over_twice_has_one_answer"
+    coin = 0
+
+    def poll(self):
+        self.coin = 1 - self.coin
+        return [replace(answer, label=self.coin) for answer in super().poll()]
+
+
+class ThrowsNumpysCoin(BrokenOracle):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def poll(self):
+        return [replace(answer, label=np.random.randint(2)) for answer in super().poll()]  # noqa: NPY002
+
+
+class RefusesOnlyWhatItGave(BrokenOracle):
+    caught_by = "test_a_refusal_is_taken"
+
+    def poll(self):
+        self.given = {answer.id: [] for answer in super().poll()}
+        return [Answer(id, 1) for id in self.given]
+
+    def refused(self, answer, reason):
+        self.given[answer.id].append(reason)
+
+
+class CancelsEverything(BrokenOracle):
+    caught_by = "test_a_cancelled_query_leaves_the_others"
+
+    def ask(self, queries):
+        self.asked += [query for query in queries if query not in self.asked and not self.closed]
+
+    closed = False
+
+    def cancelled(self, queries):
+        self.closed = bool(self.asked)
+        self.asked = []
+
+
+class PassesOverFilesWithoutAReason(BrokenOracle):
+    caught_by = "test_unread_files_have_reasons"
+
+    def unread(self):
+        return {Path("answer.tif"): ""}

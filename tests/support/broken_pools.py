@@ -1,0 +1,190 @@
+"""Pools that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import alkit
+
+
+class BrokenPool:
+    """A right pool without optional methods; each subclass breaks one promise."""
+
+    def __init__(self):
+        self.whole = alkit.ArrayPool(alkit.synthetic.lesions(5, size=16, seed=3)[0])
+
+    @property
+    def ids(self):
+        return self.whole.ids
+
+    def read(self, ids):
+        return self.whole.read(ids)
+
+
+class IdsInAnotherOrderEachTime(BrokenPool):
+    caught_by = "test_ids_are_different_strings_in_an_order_that_does_not_change"
+    turn = 1
+
+    @property
+    def ids(self):
+        self.turn = -self.turn
+        return tuple(self.whole.ids)[:: self.turn]
+
+
+class NumbersForIds(BrokenPool):
+    caught_by = "test_ids_are_different_strings_in_an_order_that_does_not_change"
+    ids = tuple(range(5))
+
+    def read(self, ids):
+        return super().read([self.whole.ids[id] for id in ids])
+
+
+class Doubles(BrokenPool):
+    caught_by = "test_images_are_a_batch_of_float32_in_0_to_1"
+
+    def read(self, ids):
+        return super().read(ids).astype(np.float64)
+
+
+class WithoutChannels(BrokenPool):
+    caught_by = "test_images_are_a_batch_of_float32_in_0_to_1"
+
+    def read(self, ids):
+        return super().read(ids)[:, 0]
+
+
+class Bytes(BrokenPool):
+    caught_by = "test_images_are_a_batch_of_float32_in_0_to_1"
+
+    def read(self, ids):
+        return super().read(ids) * np.float32(255)
+
+
+class InTheOrderOfThePool(BrokenPool):
+    """A query of a database without an order: rows that belong to other images. The bug of a released code."""
+
+    caught_by = "test_images_come_in_the_order_asked_each_its_own"
+
+    def read(self, ids):
+        return super().read(sorted(ids))
+
+
+class Augmented(BrokenPool):
+    caught_by = "test_reading_twice_gives_the_same"
+    reads = 0
+
+    def read(self, ids):
+        self.reads += 1
+        return np.roll(super().read(ids), self.reads, axis=-1)
+
+
+class HandsOutItsOwnMemory(BrokenPool):
+    caught_by = "test_reading_twice_gives_the_same"
+
+    def __init__(self):
+        super().__init__()
+        self.memory = self.whole.read(self.ids).copy()
+
+    def read(self, ids):
+        return self.memory if list(ids) == list(self.ids) else super().read(ids)
+
+
+class BlackWhereThereIsNone(BrokenPool):
+    caught_by = "test_an_unknown_id_is_an_error"
+
+    def read(self, ids):
+        return super().read([id if id in self.whole.ids else self.whole.ids[0] for id in ids])
+
+
+class WrongSizes(BrokenPool):
+    caught_by = "test_every_image_has_sizes_its_mask_may_have"
+
+    def sizes(self, ids):
+        return [((400, 300),) for _ in ids]
+
+
+class DrawsToRead(BrokenPool):
+    caught_by = "test_global_generators_are_left_as_found"
+
+    def read(self, ids):
+        np.random.rand()  # noqa: NPY002
+        return super().read(ids)
+
+
+class SizesInTheOrderOfThePool(BrokenPool):
+    caught_by = "test_every_image_has_sizes_its_mask_may_have"
+
+    def sizes(self, ids):
+        return [((16, 16), (100 + place, 100)) for place in range(len(ids))]
+
+
+class FilesThatWereMoved(BrokenPool):
+    caught_by = "test_the_file_of_an_image_is_there"
+
+    def file(self, id):
+        return Path("moved") / f"{id}.png"
+
+
+class AFileForEveryId(BrokenPool):
+    caught_by = "test_the_file_of_an_image_is_there"
+
+    def file(self, id):
+        return None
+
+
+class DigestsOfTheShape(BrokenPool):
+    caught_by = "test_digests_tell_images_apart"
+
+    def digests(self):
+        return dict.fromkeys(self.ids, f"{self.read(self.ids[:1]).shape!s:64}")
+
+
+class DigestsAfterALongName(BrokenPool):
+    """A record keeps the first 16 characters."""
+
+    caught_by = "test_digests_tell_images_apart"
+
+    def digests(self):
+        return {id: f"digest of the pixels {digest:.0f}" for id, digest in self._sums()}
+
+    def _sums(self):
+        return [(id, 1e4 * self.read([id]).sum()) for id in self.ids]
+
+
+class Part(BrokenPool):
+    """A right pool with a digest and subsets."""
+
+    def __init__(self, ids=None):
+        super().__init__()
+        self._ids = tuple(ids or self.whole.ids)
+
+    ids = property(lambda self: self._ids)
+
+    def digest(self):
+        return self.whole.subset(self.ids).digest()
+
+    def subset(self, ids):
+        return type(self)(ids)
+
+
+class DigestOfTheWholePool(Part):
+    caught_by = "test_a_digest_belongs_to_the_images"
+
+    def digest(self):
+        return self.whole.digest()
+
+
+class DigestOfTheOrder(Part):
+    caught_by = "test_a_digest_belongs_to_the_images"
+
+    def digest(self):
+        return f"{super().digest()} {self.ids}"
+
+
+class SubsetInTheOrderOfThePool(Part):
+    caught_by = "test_a_subset_is_a_pool_of_its_images"
+
+    def subset(self, ids):
+        return type(self)(sorted(ids))
