@@ -18,6 +18,7 @@ from . import stopping as stopping
 from . import strategies as strategies
 from . import synthetic as synthetic
 from . import testing as testing
+from . import trained as trained
 from . import values as values
 from .errors import AlkitError as AlkitError
 from .experiment.loop import Experiment as Experiment

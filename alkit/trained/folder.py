@@ -60,7 +60,7 @@ class Predicted:
         return masks_at_original_size(Predictions((self.id,), self.probabilities[None]), [self.size])[0]
 
 
-def predicted(
+def predict_images(
     model: TrainedModel, folder: str | Path, failed: Callable[[str, ImageError], None], pattern: str = "**/*"
 ) -> Iterator[Predicted]:
     """Yield what a model says of the images of a folder, in the order of their ids.
@@ -83,7 +83,7 @@ def predicted(
     ConfigurationError
         The record's pool was no folder of images, or the pattern leads out of the folder.
     """
-    return _predicted(model, Path(folder), _scan(model, Path(folder), pattern), failed)
+    return _predict_images(model, Path(folder), _scan(model, Path(folder), pattern), failed)
 
 
 def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decoding.File]:
@@ -98,7 +98,7 @@ def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decod
     return files
 
 
-def _predicted(
+def _predict_images(
     model: TrainedModel,
     folder: Path,
     files: Mapping[str, decoding.File],
@@ -217,7 +217,7 @@ def predict_folder(
         reasons[id] = str(reason)
         report(Progress("predict", len(done) + len(reasons), len(files)))
 
-    for one in _predicted(model, source, files, failed):
+    for one in _predict_images(model, source, files, failed):
         if per_image:
             best = int(one.probabilities.argmax())
             rows.append((one.id, model.spec.classes[best], f"{one.probabilities[best]:.6f}"))

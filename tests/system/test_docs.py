@@ -1,6 +1,7 @@
 """The pages' examples run, and their figures are those of the committed rows."""
 
 import csv
+import inspect
 import re
 import shlex
 import subprocess
@@ -22,6 +23,22 @@ PAGES = [path for path in DOCS.rglob("*.md") if not path.is_relative_to(DOCS / "
 def test_every_link_and_picture_leads_somewhere(page):
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_file_of_the_repository_that_is_named_exists(page):
+    for path in re.findall(r"(?:`|python )((?:alkit|plugins|tests|docs|benchmarks)/[\w./-]+)", page.read_text()):
+        assert (DOCS.parent / path).exists() or "_build" in path or "NNNN" in path, path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_name_of_alkit_that_is_mentioned_is_public(page):
+    spaces = {name for name in alkit.__all__ if inspect.ismodule(getattr(alkit, name))}
+    groups = {"stopping_rules"}  # entry-point groups are named alkit.NAME as well
+    for first, second in re.findall(r"\balkit\.([A-Za-z]\w*)(?:\.([A-Za-z]\w*))?", page.read_text()):
+        assert first in {*alkit.__all__, *groups}, first
+        if first in spaces and second:
+            assert hasattr(getattr(alkit, first), second), f"{first}.{second}"
 
 
 def test_every_page_is_in_the_table_of_contents():

@@ -20,7 +20,7 @@ SegmentationLearner Selection UNet View export_model highest predict_folder stra
 
 NAMESPACES = """
 checks configuration errors features labels learners networks oracles pools protocols record report rng samplers scores
-statistics stopping strategies synthetic testing values
+statistics stopping strategies synthetic testing trained values
 """.split()
 
 

@@ -15,7 +15,7 @@ import alkit
 from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
 from alkit.pools import decoding
 from alkit.trained import predict_folder, trained_model
-from alkit.trained.folder import predicted
+from alkit.trained.folder import predict_images
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -72,7 +72,7 @@ def test_new_images_are_predicted_as_a_pool_of_them_would_be(record, new):
     pool = alkit.ImagePool(new, size=16, grayscale=True)
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)))
     probabilities = learner.loads(next(record.with_name("r.db.files").glob("*.model")).read_bytes()).probabilities
-    found = list(predicted(trained_model(record), new, refuse))
+    found = list(predict_images(trained_model(record), new, refuse))
     assert [one.id for one in found] == list(pool.ids) == ["a", "b.v2", "ward.3/c"]
     assert np.array_equal([one.probabilities for one in found], probabilities(pool.read(pool.ids)))
     assert [one.size for one in found] == [(40, 40), (24, 64), (12, 9)]
@@ -87,7 +87,7 @@ def test_colour_scale_and_size_are_those_of_the_record(tmp_path, settings, shape
     model = trained_model(store)
     assert model.shape == shape
     pool = alkit.ImagePool(tmp_path / "pool", **{"grayscale": True, "size": 16, **settings})
-    found = list(predicted(model, tmp_path / "pool", refuse))
+    found = list(predict_images(model, tmp_path / "pool", refuse))
     wanted = model.predictor.probabilities(pool.read(pool.ids))
     assert np.array_equal([one.probabilities for one in found], wanted)
 
@@ -120,7 +120,7 @@ def test_images_are_read_no_further_ahead_than_a_batch(record, new, monkeypatch)
     large = replace(
         model, predictor=Counting(), shape=(1, 1024, 1024), reading=replace(model.reading, size=(1024, 1024))
     )
-    for number, _ in enumerate(predicted(large, new, refuse), start=1):
+    for number, _ in enumerate(predict_images(large, new, refuse), start=1):
         assert len(read) == number
 
 
@@ -140,7 +140,7 @@ def test_a_folder_of_masks_and_overlays_is_written_by_id_at_the_images_sizes(rec
     oracle = alkit.MaskOracle(tmp_path / "out" / "masks", classes=("skin", "lesion"))
     oracle.ask([alkit.Query("b.v2", 0, 0, ((24, 64),))])
     (answer,) = oracle.poll()
-    wanted = {one.id: one.mask for one in predicted(trained_model(record), new, refuse)}
+    wanted = {one.id: one.mask for one in predict_images(trained_model(record), new, refuse)}
     assert np.array_equal(answer.label, wanted["b.v2"])
     assert {0, 1} <= set(np.unique(np.concatenate([mask.ravel() for mask in wanted.values()])))
     with Image.open(tmp_path / "out" / "overlays" / "b.v2.jpg") as picture:
@@ -234,7 +234,7 @@ def test_one_class_per_image_becomes_a_table(tmp_path, new):
     outcome = predict_folder(model, new, tmp_path / "out")
     assert files(tmp_path / "out") == ["classes.csv"]
     rows = list(csv.DictReader((tmp_path / "out" / "classes.csv").read_text().splitlines()))
-    wanted = {one.id: one.probabilities for one in predicted(model, new, refuse)}
+    wanted = {one.id: one.probabilities for one in predict_images(model, new, refuse)}
     assert tuple(row["id"] for row in rows) == outcome.done == tuple(wanted)
     for row in rows:
         assert row["class"] == spec.classes[int(wanted[row["id"]].argmax())]
@@ -289,7 +289,7 @@ def test_the_prelabels_of_an_experiment_are_these_masks(tmp_path):
     store = made(tmp_path)
     experiment = alkit.Experiment.open(store)
     ids = experiment.ask(2)
-    wanted = {one.id: one.mask for one in predicted(trained_model(store), tmp_path / "pool", refuse)}
+    wanted = {one.id: one.mask for one in predict_images(trained_model(store), tmp_path / "pool", refuse)}
     prelabels = experiment.prelabels()
     assert set(prelabels) == set(ids)
     assert all(np.array_equal(prelabels[id], wanted[id]) for id in ids)
