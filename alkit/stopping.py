@@ -1,19 +1,20 @@
-"""Stopping rules: whether the next batch of labels is worth asking for.
+"""Stopping rules advise whether the next batch is worth labelling.
 
-A rule is a plugin of the entry-point group ``alkit.stopping_rules``. It reads the history of a campaign and advises; it
-never stops anything itself.
+A rule is a plugin of the entry-point group ``alkit.stopping_rules``. It reads the history of a campaign and gives
+advice; it never stops a campaign itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from alkit.checks import check_integer
 from alkit.configuration.registry import STOPPING, found, loaded, made, registered
 from alkit.errors import ConfigurationError
 from alkit.values.rounds import RoundResult
@@ -21,29 +22,29 @@ from alkit.values.rounds import RoundResult
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a stopping rule says.
+    """The advice of a stopping rule.
 
     Parameters
     ----------
     stop:
-        True: the next batch is not worth it. False: it is. None: the rule cannot say yet.
+        True if the next batch is not worth its labels, False if it is, None if the rule cannot tell yet.
     reason:
-        Why, in one sentence for a person, with the figures that decided.
+        One sentence that explains the advice to a person, with the figures behind it.
     figures:
-        What it was decided on, by name: finite numbers. What is not known is left out.
+        The figures behind the advice by name, finite numbers. Leave out unknown ones.
 
     Raises
     ------
     ConfigurationError
-        No reason, a `stop` that is neither, or a figure that is no finite number.
+        `stop` is not True, False or None, `reason` is empty, or a figure is not a finite number.
 
     Examples
     --------
     >>> Advice(True, "the next 35 labels would add 0.001 Dice", {"gain": 0.001}).stop
     True
-    >>> Advice(None, "one round is no curve", {"gain": float("nan")})
+    >>> Advice(None, "a curve needs two rounds", {"gain": float("nan")})
     Traceback (most recent call last):
-    alkit.errors.ConfigurationError: the figure gain of an advice is no finite number: got nan. Try: leave it out.
+    alkit.errors.ConfigurationError: figures['gain'] must be a finite number: got nan. Try: leave it out.
     """
 
     stop: bool | None
@@ -52,9 +53,9 @@ class Advice:
 
     def __post_init__(self) -> None:
         if self.stop is not None and not isinstance(self.stop, bool | np.bool_):
-            raise ConfigurationError("this is no advice", got=f"stop={self.stop!r}", expected="True, False or None")
+            raise ConfigurationError("stop must be True, False or None", got=repr(self.stop))
         if not isinstance(self.reason, str) or not self.reason.strip():
-            raise ConfigurationError("an advice says why", got=f"reason={self.reason!r}", expected="a sentence")
+            raise ConfigurationError("reason must be a sentence", got=repr(self.reason))
         figures = {}
         for name, value in self.figures.items():
             try:
@@ -63,7 +64,7 @@ class Advice:
                 figures[str(name)] = math.nan
             if not math.isfinite(figures[str(name)]):
                 raise ConfigurationError(
-                    f"the figure {name} of an advice is no finite number", got=repr(value), hint="leave it out"
+                    f"figures[{str(name)!r}] must be a finite number", got=repr(value), hint="leave it out"
                 )
         object.__setattr__(self, "stop", None if self.stop is None else bool(self.stop))
         object.__setattr__(self, "figures", figures)
@@ -71,24 +72,24 @@ class Advice:
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Advises whether to ask for more labels."""
+    """A stopping rule: it advises whether to ask for more labels."""
 
     def advise(self, history: Sequence[RoundResult], next_batch: int) -> Advice:
-        """Say whether the next batch is worth it.
+        """Return the advice for the next batch.
 
         Parameters
         ----------
         history:
-            The committed rounds in their order, possibly none. Metrics and agreements may be missing.
+            All committed rounds in their order, possibly none. Metrics and agreements may be missing.
         next_batch:
-            How many labels would be asked for next, at least 1.
+            Number of labels in the next batch, an integer >= 1.
         """
 
 
 def installed() -> dict[str, EntryPoint]:
-    """Return the entry points of all registered stopping rules by name, importing none.
+    """Return the entry points of all installed stopping rules by name, without importing them.
 
-    Names that two distributions register are treated as in :func:`alkit.strategies`.
+    If two distributions register the same name, it appears as in :func:`alkit.strategies.installed`.
 
     >>> "expected-gain" in installed()
     True
@@ -97,22 +98,22 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def rule(name: str, /, **parameters: Any) -> StoppingRule:
-    """Make a registered stopping rule.
+    """Make an installed stopping rule.
 
     Parameters
     ----------
     name:
-        As in :func:`installed`; ``distribution:name`` always works.
+        Name as listed by :func:`installed`; ``distribution:name`` always works.
     parameters:
-        The rule's own.
+        Parameters of the rule.
 
     Raises
     ------
     UnknownNameError
-        No such rule; the nearest names are listed.
+        No installed stopping rule has this name; the message lists the nearest names.
     ConfigurationError
-        Two distributions register the name, the plugin cannot be imported, it does not take these parameters, or what
-        it returns has no verb ``advise``.
+        Two distributions register the name, the plugin cannot be imported, a parameter is unknown or of the wrong
+        type, or the rule has no method ``advise``.
 
     Examples
     --------
@@ -128,40 +129,46 @@ def rule(name: str, /, **parameters: Any) -> StoppingRule:
 def _rule(name: str, thing: object) -> StoppingRule:
     if isinstance(thing, type) or not isinstance(thing, StoppingRule) or not callable(thing.advise):
         raise ConfigurationError(
-            f"stopping rule {name!r} is none", got=repr(thing), expected="a method advise(history, next_batch)"
+            f"stopping rule {name!r} must have a method advise(history, next_batch)", got=repr(thing)
         )
     return thing
 
 
 def stopping_advice(history: Sequence[RoundResult], next_batch: int) -> dict[str, Advice]:
-    """Return what every installed rule says with its defaults, by name.
+    """Return the advice of every installed stopping rule with its default parameters, by name.
 
-    A rule that cannot be made, or that fails, says nothing on whether to stop, and its reason is what went wrong: one
-    broken plugin must not silence the others.
+    If a rule cannot be made or fails, its advice has ``stop=None`` and gives the error as the reason, so that a broken
+    plugin does not hide the other rules.
+
+    Parameters
+    ----------
+    history:
+        All committed rounds in their order.
+    next_batch:
+        Number of labels in the next batch, an integer >= 1.
 
     Raises
     ------
     ConfigurationError
-        `next_batch` is less than 1.
+        `next_batch` is out of range.
 
     Examples
     --------
     >>> stopping_advice([], 35)["expected-gain"].stop is None
     True
     """
-    if next_batch < 1:
-        raise ConfigurationError("there is no such batch", got=next_batch, expected="1 or more")
+    check_integer("next_batch", next_batch, least=1)
     history = tuple(history)
-    return {name: _guarded(name, lambda rule: rule.advise(history, next_batch)) for name in installed()}
+    return {name: _advice_or_failure(name, history, next_batch) for name in installed()}
 
 
-def _guarded(name: str, ask: Callable[[StoppingRule], Advice]) -> Advice:
+def _advice_or_failure(name: str, history: Sequence[RoundResult], next_batch: int) -> Advice:
     try:
-        said = ask(rule(name))
+        advice = rule(name).advise(history, next_batch)
     except ConfigurationError as reason:
         return Advice(None, str(reason))
     except (Exception, SystemExit) as reason:  # a plugin may fail in any way
         return Advice(None, f"the rule failed ({type(reason).__name__}: {reason})")
-    if not isinstance(said, Advice):
-        return Advice(None, f"the rule gave no advice, but a {type(said).__name__}")
-    return said
+    if not isinstance(advice, Advice):
+        return Advice(None, f"the rule must return an Advice: got {type(advice).__name__}")
+    return advice

@@ -53,7 +53,7 @@ from alkit.record.states import Answered, Standing
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
-from alkit.strategies.asking import blamed, start_cold
+from alkit.strategies.asking import name_on_failure, start_cold
 from alkit.strategies.described import cold_strategies
 from alkit.strategies.functions import Choice, as_strategy, innermost, needs_of
 from alkit.strategies.named import strategy as strategy_named
@@ -595,7 +595,7 @@ class Experiment:
         # A second query of one round, after a withdrawal, draws from a stream of its own.
         stream = self._stream.child("round", number, "select", *([rank] if rank else []))
         with self._settings.threads():
-            with blamed(strategy):
+            with name_on_failure(strategy):
                 selection = strategy.select(view, n, stream.numpy())
             _check_selection(selection, n, candidates, strategy)
             pseudo_labels = self._pseudo_labels(selection.pseudo_labels)

@@ -1,4 +1,4 @@
-"""Strategies: from what is known of a pool to the ids to label."""
+"""Query strategies: they select the ids of the images to label next."""
 
 import sys
 import types
@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 class _FormerFunction(types.ModuleType):
-    """Until the next release ``alkit.strategies.installed()`` lists the installed strategies, as it did in 0.1."""
+    """Lets ``alkit.strategies()`` list the installed strategies, as in 0.1, until the next release."""
 
     def __call__(self) -> object:
         warnings.warn("alkit.strategies() is now alkit.strategies.installed()", DeprecationWarning, stacklevel=2)

@@ -8,6 +8,7 @@ from .functions import as_strategy as as_strategy
 from .mix import Mix as Mix
 from .named import installed as installed
 from .named import strategy as strategy
+from .ordering import check_n as check_n
 from .ordering import cluster_order as cluster_order
 from .ordering import highest as highest
 from .ordering import largest_remainder as largest_remainder

@@ -1,4 +1,4 @@
-"""How a composition asks its parts, and checks what they return."""
+"""How a composition calls its parts and checks their results."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
 from alkit.protocols import DeclaresStart, FeatureExtractor, HasScores, Sampler, Strategy, View
+from alkit.strategies.functions import as_strategy, check_selection, innermost, name_in_words
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
     from alkit.protocols import Reduction, Score
     from alkit.values.clusters import Clusters
-from alkit.strategies.functions import as_strategy, check_selection, innermost, name_in_words
 
 
 class Ranking(Strategy, HasScores, Protocol):
-    """A strategy that selects by one number for each candidate; higher is more informative."""
+    """A strategy that selects by one score for each candidate; higher is more informative."""
 
 
 class Among:
-    """A view of fewer candidates: the rest of the state is that of the view below.
+    """A view with fewer candidates; everything else is that of the whole view.
 
     Parameters
     ----------
     view:
         The whole view.
     candidates:
-        Some of its candidates.
+        The candidates that remain, a subset of those of `view`.
     """
 
     def __init__(self, view: View, candidates: Sequence[str]) -> None:
@@ -46,16 +46,16 @@ class Among:
 
     @property
     def labelled(self) -> Sequence[str]:
-        """Ids that have a label, in the order they were chosen."""
+        """Ids that have a label, in the order they were selected."""
         return self._view.labelled
 
     @property
     def round(self) -> int:
-        """The round that is being selected for."""
+        """Number of the round that the selection is for."""
         return self._view.round
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
-        """Return one row per image of :attr:`ids`."""
+        """Return one row of features per image of :attr:`ids`."""
         return self._view.features(extractor)
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
@@ -79,34 +79,37 @@ class Among:
 
 
 def scores_by(ranking: Ranking, view: View) -> dict[str, float]:
-    """Return the ranking's number for each candidate; one of no other image is looked at."""
-    with blamed(ranking):
+    """Return the ranking's score of each candidate, after a check that none is missing.
+
+    Raises
+    ------
+    SelectionError
+        The ranking failed, did not return a mapping, or left out a candidate.
+    """
+    with name_on_failure(ranking):
         scores = ranking.scores(view)
     if not isinstance(scores, Mapping):
         raise SelectionError(
-            f"{name_in_words(ranking)} returned no scores by id",
-            got=type(scores).__name__,
-            expected="{id: number, ...}",
+            f"{name_in_words(ranking)}.scores must return a mapping from id to score", got=type(scores).__name__
         )
-    if without := [id for id in view.candidates if id not in scores]:
+    if missing := [id for id in view.candidates if id not in scores]:
         raise SelectionError(
-            f"{name_in_words(ranking)} gave {len(without)} candidates no score",
-            got=without[:3],
-            expected="one for each of view.candidates",
+            f"{name_in_words(ranking)}.scores must return a score for each of view.candidates",
+            got=f"no score for {len(missing)} of them, such as {missing[:3]}",
         )
     return {id: scores[id] for id in view.candidates}
 
 
 def select_from(part: Strategy, view: View, n: int, rng: np.random.Generator) -> Selection:
-    """Return what a part chooses of what it is offered, if that is `n` of these and nothing else."""
-    with blamed(part):
+    """Return the selection of a part, after a check that it holds `n` candidates of `view`."""
+    with name_on_failure(part):
         selection = part.select(view, n, rng)
     return check_selection(name_in_words(part), selection, view, n)
 
 
 @contextmanager
-def blamed(part: object) -> Iterator[None]:
-    """Turn whatever else than an error of alkit comes out of a part's code into one that names the part.
+def name_on_failure(part: object) -> Iterator[None]:
+    """Turn an exception from a part's code into an error of alkit that names the part; alkit's own errors pass.
 
     Raises
     ------
@@ -127,42 +130,47 @@ def blamed(part: object) -> Iterator[None]:
 
 
 def remaining_pseudo_labels(trusted: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
-    """Return, once each, the ids to be trusted that are not chosen."""
-    asked = set(chosen)
-    return tuple(id for id in dict.fromkeys(trusted) if id not in asked)
-
-
-def check_n(view: View, n: int) -> None:
-    """Raise a :class:`SelectionError` unless the view has at least `n` candidates."""
-    if not 0 <= n <= len(view.candidates):
-        raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(view.candidates)}")
+    """Return the pseudo-label requests without those of selected images, each id once."""
+    selected = set(chosen)
+    return tuple(id for id in dict.fromkeys(trusted) if id not in selected)
 
 
 def check_ranking(ranking: object) -> None:
-    """Raise a :class:`ConfigurationError` unless `ranking` has a method ``scores(view)``."""
+    """Check that `ranking` has a method ``scores(view)``.
+
+    Raises
+    ------
+    ConfigurationError
+        It has none.
+    """
     if isinstance(ranking, type) or not isinstance(ranking, HasScores):
         raise ConfigurationError(
-            "this gives no scores",
+            "ranking must have a method scores(view)",
             got=repr(ranking),
-            expected="an object with a method scores(view)",
-            hint="alkit.strategies.Uncertainty(alkit.scores.entropy)",
+            expected="for example alkit.strategies.Uncertainty(alkit.scores.entropy)",
         )
 
 
 def check_features(features: object) -> None:
-    """Raise a :class:`ConfigurationError` unless `features` has a method ``fit``."""
+    """Check that `features` has a method ``fit(pool, rng)``.
+
+    Raises
+    ------
+    ConfigurationError
+        It has none.
+    """
     if isinstance(features, type) or not isinstance(features, FeatureExtractor):
         raise ConfigurationError(
-            "features is no feature extractor", got=repr(features), expected="such as alkit.Reconstruction()"
+            "features must be a feature extractor", got=repr(features), expected="for example alkit.Reconstruction()"
         )
 
 
 def convert_functions(whole: Any, *names: str) -> None:
-    """Turn the parts of these names that are functions into strategies."""
+    """Turn those of the named attributes that are functions into strategies."""
     for name in names:
         object.__setattr__(whole, name, as_strategy(name, getattr(whole, name)))
 
 
 def start_cold(*parts: object) -> bool:
-    """Whether all parts can choose before there is a model."""
+    """Whether all parts can select without a trained model."""
     return all(part.starts_cold for part in parts if isinstance(part, DeclaresStart))

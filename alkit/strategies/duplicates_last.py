@@ -1,54 +1,56 @@
-"""Near-duplicates after all other images."""
+"""A strategy that selects near-duplicates only after all other images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alkit.errors import ConfigurationError, SelectionError
+from alkit.checks import check_number
+from alkit.errors import SelectionError
 from alkit.features.duplicates import find_duplicates
 from alkit.protocols import FeatureExtractor, Strategy, View
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
 from alkit.strategies.asking import (
     Among,
     check_features,
-    check_n,
     convert_functions,
     remaining_pseudo_labels,
     select_from,
     start_cold,
 )
 from alkit.strategies.functions import needs_of
+from alkit.strategies.ordering import check_n
+from alkit.values.selection import Selection
 
 
 @dataclass(frozen=True)
 class DuplicatesLast:
-    """Leave near-duplicates out as long as there is anything else.
+    """Select near-duplicates only if nothing else is left.
 
-    A candidate is a near-duplicate where its features are nearly those of an image that has a label, or of another
-    candidate, of which the one with the lowest id counts as the original. The strategy chooses among the others;
-    only when these do not suffice is the batch filled up with near-duplicates, and the selection says so.
+    A candidate is a near-duplicate if its features are nearly those of a labelled image or of another candidate.
+    Among similar candidates, the one with the lowest id counts as the original. The strategy selects among the
+    originals; if there are too few, near-duplicates fill the batch, and the selection says so.
 
     Parameters
     ----------
     strategy:
-        Chooses.
+        Strategy that selects, first among the originals and then among the near-duplicates.
     features:
-        What the images are compared by.
+        Feature extractor whose features are compared.
     similarity:
-        From which cosine of two images' features on they are near-duplicates, in (-1, 1]. The features are centred at
-        the pool's mean first. Which value is right depends on the features: look at some pairs. Identical features
-        are always near-duplicates.
+        Least cosine similarity of near-duplicates, in (-1, 1]. The pool's mean is subtracted from the features first.
+        The right value depends on the features: look at some pairs. Images with identical features are always
+        near-duplicates.
+
+    Raises
+    ------
+    ConfigurationError
+        `strategy` is not a strategy, `features` is not a feature extractor, or `similarity` is out of range.
 
     Notes
     -----
-    Inside a :class:`Mix` it does not see what the earlier parts took, and may choose near-duplicates of their picks;
-    around the mix it sees to all of them.
+    Inside a :class:`Mix` this strategy does not see the selections of earlier parts, and may select near-duplicates of
+    them. Put it around the mix instead.
 
     Examples
     --------
@@ -65,24 +67,21 @@ class DuplicatesLast:
     def __post_init__(self) -> None:
         convert_functions(self, "strategy")
         check_features(self.features)
-        if isinstance(self.similarity, bool) or not isinstance(self.similarity, int | float):
-            raise ConfigurationError("similarity is no number", got=repr(self.similarity))
-        if not -1 < self.similarity <= 1:
-            raise ConfigurationError("there is no such cosine", got=self.similarity, expected="-1 < similarity <= 1")
+        check_number("similarity", self.similarity, -1, 1, open_ends="(")
 
     @property
     def starts_cold(self) -> bool:
-        """Whether the strategy can choose before there is a model."""
+        """Whether the strategy can select without a trained model."""
         return start_cold(self.strategy)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the strategy relies on, and features."""
+        """What the strategy needs, and features."""
         return tuple(dict.fromkeys([*needs_of(self.strategy), "features"]))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the strategy's choice of originals and, if these are too few, of near-duplicates after them."""
-        check_n(view, n)
+        """Return the strategy's selection of originals, followed by near-duplicates if there are too few originals."""
+        check_n(n, view.candidates)
         known = self._originals(view)
         unlike = [id for id in view.candidates if id not in known]
         first = Selection(())
@@ -99,7 +98,7 @@ class DuplicatesLast:
         return Selection(ids, stands_for=tuple(words), pseudo_labels=pseudo)
 
     def _originals(self, view: View) -> dict[str, str]:
-        """Return for each near-duplicate among the candidates the image that it is a duplicate of."""
+        """Map each near-duplicate among the candidates to the image that it duplicates."""
         features = view.features(self.features)
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():

@@ -1,46 +1,39 @@
-"""One strategy among the candidates that a ranking offers."""
+"""A ranking that shortlists candidates for another strategy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alkit.checks import check_integer
 from alkit.protocols import Strategy, View
-from alkit.strategies.ordering import top_k
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
-from alkit.strategies.asking import (
-    Among,
-    Ranking,
-    check_n,
-    check_ranking,
-    convert_functions,
-    scores_by,
-    select_from,
-    start_cold,
-)
+from alkit.strategies.asking import Among, Ranking, check_ranking, convert_functions, scores_by, select_from, start_cold
 from alkit.strategies.functions import needs_of
+from alkit.strategies.ordering import check_n, highest
+from alkit.values.selection import Selection
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Let a ranking offer the best candidates, and another strategy choose among them.
+    """Shortlist the candidates with the highest scores, and let another strategy select among them.
 
-    ``Filter(Uncertainty(scores.entropy), then=alkit.strategy("ssl-cluster"))``: uncertain, and diverse among those.
+    ``Filter(Uncertainty(alkit.scores.entropy), then=alkit.strategy("ssl-cluster"))`` selects a diverse batch of
+    uncertain images.
 
     Parameters
     ----------
     ranking:
-        Gives every candidate a number.
+        Strategy that gives every candidate a score.
     then:
-        Chooses from the ``factor * n`` highest; the other candidates are hidden from it.
+        Strategy that selects among the ``factor * n`` candidates with the highest scores. It does not see the others.
     factor:
-        At least 1. With fewer candidates than that all are offered.
+        Size of the shortlist as a multiple of `n`, an integer >= 1. If there are fewer candidates, all are shortlisted.
+
+    Raises
+    ------
+    ConfigurationError
+        `ranking` gives no scores, `then` is not a strategy, or `factor` is out of range.
 
     Examples
     --------
@@ -62,17 +55,17 @@ class Filter:
 
     @property
     def starts_cold(self) -> bool:
-        """Whether both can choose before there is a model."""
+        """Whether both parts can select without a trained model."""
         return start_cold(self.ranking, self.then)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What either of the two relies on."""
+        """What the two parts need."""
         return needs_of(self.ranking, self.then)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return what the second strategy chooses of what the ranking offers."""
-        check_n(view, n)
+        """Return the selection of `then` among the shortlist."""
+        check_n(n, view.candidates)
         scores = scores_by(self.ranking, view)
-        offered = top_k(list(scores), list(scores.values()), min(self.factor * n, len(scores)))
-        return select_from(self.then, Among(view, offered), n, rng)
+        shortlist = highest(scores, min(self.factor * n, len(scores))).ids
+        return select_from(self.then, Among(view, shortlist), n, rng)

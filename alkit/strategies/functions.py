@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,29 +13,27 @@ from alkit.errors import ConfigurationError, SelectionError
 from alkit.protocols import DeclaresNeeds, Strategy, View
 from alkit.values.selection import Selection
 
-if TYPE_CHECKING:
-    pass
-
 Choice = Callable[[View, int, np.random.Generator], Selection | Sequence[str]]
-"""The smallest strategy: a function that returns exactly n of ``view.candidates``, the most wanted first."""
+"""A function that is a strategy: it returns exactly `n` of ``view.candidates``, the most wanted first."""
 
 
 @dataclass(frozen=True)
 class FromFunction:
-    """A strategy that is a plain function of view, n and rng.
+    """A strategy made from a function of view, n and rng.
 
-    Wherever a strategy is taken, the function itself will do; this is what it becomes.
+    Every parameter that takes a strategy also takes such a function, and wraps it in this class.
 
     Parameters
     ----------
     function:
-        Returns ids, or a :class:`Selection`. Its attributes ``starts_cold`` and ``needs`` count, as any strategy's do;
-        those of a :func:`functools.partial` are those of the function inside, unless it has its own.
+        Function that returns exactly `n` ids, or a :class:`~alkit.Selection`. It may have the attributes
+        ``starts_cold`` and ``needs``, like any strategy. A :func:`functools.partial` without these attributes has
+        those of the function inside it.
 
     Raises
     ------
     ConfigurationError
-        What it says it needs is no tuple of names.
+        The function's attribute ``needs`` is not a tuple of names.
 
     Examples
     --------
@@ -56,44 +54,43 @@ class FromFunction:
 
     @property
     def starts_cold(self) -> bool:
-        """Whether the function says that it can choose before there is a model; it can where it says nothing."""
-        return bool(self._said("starts_cold", True))
+        """The function's attribute ``starts_cold``; True if it has none."""
+        return bool(self._attribute("starts_cold", True))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the function says it relies on."""
-        needs: tuple[str, ...] = self._said("needs", ())
+        """The function's attribute ``needs``; empty if it has none."""
+        needs: tuple[str, ...] = self._attribute("needs", ())
         return needs
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return what the function returns.
+        """Call the function and return its selection.
 
         Raises
         ------
         SelectionError
-            That is no list of `n` different ids of candidates.
+            The function did not return `n` different ids of candidates.
         """
         chosen, name = self.function(view, n, rng), name_in_words(self)
         if isinstance(chosen, Selection):
             return check_selection(name, chosen, view, n)
         if isinstance(chosen, str) or not isinstance(chosen, Sequence | np.ndarray):
             raise SelectionError(
-                f"{name} chose nothing that is a list of ids",
-                got=type(chosen).__name__,
-                expected=f"{n} of view.candidates",
+                f"{name} must return a list of ids", got=type(chosen).__name__, expected=f"{n} of view.candidates"
             )
         for id in chosen:
             if not isinstance(id, str):
                 positions = isinstance(id, int | np.integer) and not isinstance(id, bool)
                 raise SelectionError(
-                    f"{name} chose no ids: ids are strings, these {'look like positions' if positions else 'are none'}",
+                    f"{name} must return ids, which are strings"
+                    + (", but the items look like positions" if positions else ""),
                     got=repr(id),
-                    hint="view.candidates[position]" if positions else None,
+                    hint="return view.candidates[position]" if positions else None,
                 )
         return check_selection(name, Selection(tuple(chosen)), view, n)
 
-    def _said(self, name: str, otherwise: Any) -> Any:
-        """Return an attribute of the function, or of the function inside."""
+    def _attribute(self, name: str, otherwise: Any) -> Any:
+        """Return an attribute of the function, or of the function inside a partial."""
         function: Any = self.function
         while isinstance(function, functools.partial) and not hasattr(function, name):
             function = function.func
@@ -101,7 +98,7 @@ class FromFunction:
 
 
 def is_among(part: Strategy, others: Iterable[Strategy]) -> bool:
-    """Whether a strategy is one of these; as no partial equals another, those inside are compared as written."""
+    """Whether a strategy equals one of `others`. Partials never compare equal, so written forms are compared too."""
     from alkit.configuration.forms import opaque_parts, written
 
     form = written(part)
@@ -109,31 +106,38 @@ def is_among(part: Strategy, others: Iterable[Strategy]) -> bool:
 
 
 def as_strategy(name: str, part: object) -> Strategy:
-    """Return a strategy as it is, and a function as a strategy.
+    """Return a strategy unchanged, and wrap a function in :class:`FromFunction`.
+
+    Parameters
+    ----------
+    name:
+        The parameter's name, for the message.
+    part:
+        A strategy, or a function of view, n and rng.
 
     Raises
     ------
     ConfigurationError
-        It is neither; `name` says which argument it was.
+        `part` is neither.
     """
     if isinstance(part, type):
         raise ConfigurationError(
-            f"{name} is no strategy", got=f"the class {part.__name__}", hint=f"make one: {part.__name__}()"
+            f"{name} must be a strategy", got=f"the class {part.__name__}", hint=f"pass an instance: {part.__name__}()"
         )
     if isinstance(part, Strategy):
         return part
     if callable(part):
         return FromFunction(part)
     raise ConfigurationError(
-        f"{name} is no strategy",
+        f"{name} must be a strategy",
         got=repr(part),
-        expected="an object with a method select(), or a function of view, n and rng",
-        hint="alkit.strategy(NAME)" if isinstance(part, str) else None,
+        expected="an object with a method select(view, n, rng), or a function of view, n and rng",
+        hint=f"alkit.strategy({part!r})" if isinstance(part, str) else None,
     )
 
 
 def short_name(part: object) -> str:
-    """Name a part as its ``repr`` does, functions by their name."""
+    """Return the name of a function, the parts of a partial, or the ``repr`` of anything else."""
     if isinstance(part, functools.partial):
         given = [*map(repr, part.args), *(f"{key}={value!r}" for key, value in part.keywords.items())]
         return f"partial({', '.join([short_name(part.func), *given])})"
@@ -141,7 +145,7 @@ def short_name(part: object) -> str:
 
 
 def name_in_words(part: object) -> str:
-    """Name a part in a sentence."""
+    """Return a part's name as it stands in an error message."""
     if not isinstance(part, FromFunction):
         return (part if isinstance(part, type) else type(part)).__name__
     function = innermost(part)
@@ -149,37 +153,48 @@ def name_in_words(part: object) -> str:
 
 
 def innermost(part: Any) -> Any:
-    """Return the function that a strategy is made from, without what is given to it; any other strategy as it is."""
+    """Return the function inside a :class:`FromFunction` and its partials; any other strategy unchanged."""
     while isinstance(part, FromFunction | functools.partial):
         part = part.function if isinstance(part, FromFunction) else part.func
     return part
 
 
 def needs_of(*parts: object) -> tuple[str, ...]:
-    """Return what parts say that they need, each once.
+    """Return the needs of all parts, each once.
 
     Raises
     ------
     ConfigurationError
-        One says something else than a tuple of names.
+        The attribute ``needs`` of a part is not a tuple of names.
     """
     said = [(part, part.needs) for part in parts if isinstance(part, DeclaresNeeds)]
     for part, needs in said:
         if not isinstance(needs, tuple | list) or not all(isinstance(need, str) for need in needs):
             raise ConfigurationError(
-                f"what {name_in_words(part)} needs is no tuple of names",
+                f"the attribute needs of {name_in_words(part)} must be a tuple of names",
                 got=repr(needs),
-                expected='such as ("dropout",)',
+                expected='for example ("dropout",)',
             )
     return tuple(dict.fromkeys(need for _, needs in said for need in needs))
 
 
 def check_selection(name: str, selection: Selection, view: View, n: int) -> Selection:
-    """Return the selection unless it breaks its promise; that no id is there twice, it has checked itself."""
+    """Return `selection` after a check that it holds `n` candidates of `view`, and only candidates.
+
+    Parameters
+    ----------
+    name:
+        The strategy's name, for the message.
+
+    Raises
+    ------
+    SelectionError
+        `selection` is not a :class:`~alkit.Selection`, has another number of ids, or an id that is not a candidate.
+    """
     if not isinstance(selection, Selection):
-        raise SelectionError(f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection")
+        raise SelectionError(f"{name} must return an alkit.Selection", got=type(selection).__name__)
     if len(selection.ids) != n:
-        raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
-    if strangers := {*selection.ids, *selection.pseudo_labels} - set(view.candidates):
-        raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
+        raise SelectionError(f"{name} selected the wrong number of images", got=len(selection.ids), expected=n)
+    if unknown := {*selection.ids, *selection.pseudo_labels} - set(view.candidates):
+        raise SelectionError(f"{name} selected images that are not candidates", got=sorted(unknown)[:3])
     return selection

@@ -1,47 +1,45 @@
-"""Several strategies that share each batch."""
+"""Several strategies that each select a share of the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.protocols import Strategy, View
-from alkit.strategies.ordering import shares
+from alkit.strategies.asking import Among, remaining_pseudo_labels, select_from, start_cold
+from alkit.strategies.functions import as_strategy, is_among, needs_of, short_name
+from alkit.strategies.ordering import check_n, shares
 from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
-from alkit.strategies.asking import Among, check_n, remaining_pseudo_labels, select_from, start_cold
-from alkit.strategies.functions import as_strategy, is_among, needs_of
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Several strategies share each batch in given proportions.
+    """Let several strategies each select a share of the batch.
 
     Parameters
     ----------
     parts:
-        By strategy its share, positive; what they sum to does not matter. The batch is shared by largest remainder,
-        ties going to the earlier part. The order counts: the same parts in another order are another mix.
+        Mapping from strategy to its share, a positive number. Shares need not sum to 1. The batch is divided by
+        largest remainder; ties go to the earlier part. The order matters: the same parts in another order are
+        another mix.
 
     Raises
     ------
     ConfigurationError
-        No parts, one that is no strategy, two that are the same strategy, or a share that is not positive.
+        There are no parts, a part is not a strategy or occurs twice, or a share is not positive and finite.
 
     Notes
     -----
-    The strategies choose one after the other, in the order given, each among what the earlier ones have left. Their
-    picks are then interleaved, so that the beginning of the batch has nearly the same proportions. A batch of fewer
-    images than strategies goes to those with the largest shares.
+    The strategies select one after the other, in the given order, each among the candidates that the earlier ones
+    left. Their selections are then interleaved, so that the beginning of the batch has nearly the same proportions.
+    If the batch has fewer images than the mix has strategies, the strategies with the largest shares select it.
 
-    A part sees which images have a label and which are left, not what the earlier parts took: a
-    :class:`DuplicatesLast` inside a mix may choose near-duplicates of their picks. Put it around the mix to have none.
+    A part does not see the images that earlier parts selected, only the candidates that are left. So a
+    :class:`DuplicatesLast` inside a mix may select near-duplicates of those images; put it around the mix instead.
 
     Examples
     --------
@@ -56,15 +54,20 @@ class Mix:
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not self.parts:
-            raise ConfigurationError("a mix has parts", got=repr(self.parts), expected="{strategy: share, ...}")
+            raise ConfigurationError(
+                "parts must be a mapping with at least one strategy",
+                got=repr(self.parts),
+                expected="{strategy: share, ...}",
+            )
         adopted: dict[Strategy, float] = {}
         for given, share in self.parts.items():
-            part = as_strategy("a part of the mix", given)
-            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < float("inf"):
-                raise ConfigurationError("a share is a positive number", got=repr(share))
+            part = as_strategy("each of parts", given)
+            check_number(f"the share of {short_name(given)}", share, 0, open_ends="(")
             if is_among(part, adopted):
                 raise ConfigurationError(
-                    "a part of the mix is there already", got=repr(part), hint="one part with the sum of the shares"
+                    "parts must not contain a strategy twice",
+                    got=repr(part),
+                    hint="give it once, with the sum of its shares",
                 )
             adopted[part] = share
         object.__setattr__(self, "parts", adopted)
@@ -77,17 +80,17 @@ class Mix:
 
     @property
     def starts_cold(self) -> bool:
-        """Whether all can choose before there is a model."""
+        """Whether all parts can select without a trained model."""
         return start_cold(*self.parts)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What any of them relies on."""
+        """What the parts need."""
         return needs_of(*self.parts)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the interleaved picks, each with what its own strategy says of it."""
-        check_n(view, n)
+        """Return the interleaved selections of the parts; each image keeps its own strategy's ``stands_for`` text."""
+        check_n(n, view.candidates)
         left, picked = list(view.candidates), list[tuple[float, str, str]]()
         trusted: list[str] = []
         for part, share in zip(self.parts, shares(n, list(self.parts.values())), strict=True):
@@ -102,7 +105,7 @@ class Mix:
             trusted += chosen.pseudo_labels
             taken = set(chosen.ids)
             left = [id for id in left if id not in taken]
-        picked.sort(key=lambda pick: pick[0])  # stable: of equals the earlier strategy's comes first
+        picked.sort(key=lambda pick: pick[0])  # stable: among equals, the earlier strategy comes first
         ids = tuple(id for _, id, _ in picked)
         words = tuple(meaning for _, _, meaning in picked)
         return Selection(

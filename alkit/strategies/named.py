@@ -11,11 +11,10 @@ from alkit.strategies.functions import as_strategy
 
 
 def installed() -> dict[str, EntryPoint]:
-    """Return the entry points of all registered strategies by name, importing none.
+    """Return the entry points of all installed strategies by name, without importing them.
 
-    A name that two distributions register, or that is one of :data:`RESERVED`, appears as ``distribution:name`` for
-    each, and no longer alone. One that a single distribution gives to two things appears as
-    ``distribution:name=object``.
+    If two distributions register the same name, or a name is reserved for compositions, the name appears as
+    ``distribution:name``. If one distribution registers a name twice, it appears as ``distribution:name=object``.
 
     >>> "random" in installed()
     True
@@ -24,22 +23,22 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def strategy(name: str, /, **parameters: Any) -> Strategy:
-    """Make a registered strategy.
+    """Make an installed strategy.
 
     Parameters
     ----------
     name:
-        As in :func:`installed`; ``distribution:name`` always works.
+        Name as listed by :func:`alkit.strategies.installed`; ``distribution:name`` always works.
     parameters:
-        The strategy's own.
+        Parameters of the strategy.
 
     Raises
     ------
     UnknownNameError
-        No such strategy; the nearest names are listed.
+        No installed strategy has this name; the message lists the nearest names.
     ConfigurationError
-        Two distributions register the name, the plugin cannot be imported, it does not take these parameters (one of
-        another name, or of another type than the strategy says), or what it returns is no strategy.
+        Two distributions register the name, the plugin cannot be imported, a parameter is unknown or of the wrong
+        type, or the plugin does not make a strategy.
 
     Examples
     --------
@@ -49,4 +48,4 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
     """
-    return as_strategy(f"strategy {name!r}", made(name, loaded(found(name)), parameters))
+    return as_strategy(f"plugin {name!r}", made(name, loaded(found(name)), parameters))

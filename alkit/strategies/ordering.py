@@ -1,8 +1,7 @@
-"""From scores or distances to an order of ids: pure functions, the last step of a strategy.
+"""Pure functions that turn scores or cluster distances into an order of ids: the last step of a strategy.
 
-Every function speaks of ids. Ties are broken by ids, in sorted order, never by an image's place in the pool:
-place often carries meaning (one patient after another), and another listing of the same folder would choose
-other images.
+Ties are broken by id, in sorted order, never by an image's position in the pool. Positions often carry meaning (one
+patient after another), and a folder that is listed in another order would give another selection.
 
 References
 ----------
@@ -12,7 +11,7 @@ EMBC 2022, arXiv 2205.07021, section II.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -23,22 +22,45 @@ from alkit.values.clusters import Clusters
 from alkit.values.selection import Selection
 
 
+def check_n(n: int, candidates: Collection[str]) -> None:
+    """Check that `n` images can be selected from `candidates`.
+
+    Raises
+    ------
+    SelectionError
+        `n` is negative, or greater than the number of candidates.
+
+    Examples
+    --------
+    >>> check_n(9, ["a", "b", "c", "d"])
+    Traceback (most recent call last):
+    alkit.errors.SelectionError: cannot select 9 images: only 4 candidates are left
+    """
+    if n < 0:
+        raise SelectionError("n must be an integer >= 0", got=n)
+    if n > len(candidates):
+        left = "1 candidate is" if len(candidates) == 1 else f"{len(candidates)} candidates are"
+        raise SelectionError(f"cannot select {n} image{'s' * (n != 1)}: only {left} left")
+
+
 def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
-    """Return the `n` ids with the highest scores, the highest first; equal scores go by id, in sorted order.
+    """Return the `n` ids with the highest scores, the highest first; equal scores are ordered by id.
+
+    :func:`highest` does the same for a mapping from id to score.
 
     Parameters
     ----------
     ids:
         N different ids.
     scores:
-        ``(N,)``, finite, higher is more wanted.
+        Array of N finite scores. Higher means more wanted.
     n:
-        0 to N.
+        Number of ids, 0 to N.
 
     Raises
     ------
     SelectionError
-        A score that is not finite or no number, ids and scores of different lengths, repeated ids, `n` outside 0 to N.
+        A score is not a finite number, ids and scores differ in length, an id is repeated, or `n` is not in 0 to N.
 
     Examples
     --------
@@ -48,39 +70,38 @@ def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
     try:
         values = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as reason:
-        raise SelectionError(f"scores are no numbers ({reason})") from reason
+        raise SelectionError(f"scores must be numbers ({reason})") from reason
     if values.shape != (len(ids),) or len(set(ids)) != len(ids):
         raise SelectionError(
-            "ids and scores do not go together",
+            "ids and scores must have the same length, and each id must occur once",
             got=f"{len(ids)} ids, {len(set(ids))} of them different, and scores of shape {values.shape}",
-            expected="one score for each id, each id once",
         )
-    if not 0 <= n <= len(ids):
-        raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(ids)}")
+    check_n(n, ids)
     if not np.isfinite(values).all():
         bad = int(np.argmin(np.isfinite(values)))
         raise SelectionError(
             f"the score of {ids[bad]!r} is not finite",
             got=values[bad],
-            hint="look at the model's predictions for that image; it may have diverged in training",
+            hint="look at the model's predictions for that image; training may have diverged",
         )
-    return tuple(ids[i] for i in np.lexsort((_alphabetical(ids), -values))[:n])
+    return tuple(ids[i] for i in np.lexsort((_sorted_positions(ids), -values))[:n])
 
 
 def highest(scores: Mapping[str, float], n: int) -> Selection:
-    """Select the `n` images with the highest scores, the highest first; equal scores go by id, in sorted order.
+    """Select the `n` images with the highest scores, the highest first; equal scores are ordered by id.
 
     Parameters
     ----------
     scores:
-        By id a finite number, higher is more wanted, such as :meth:`alkit.View.scores` returns.
+        Mapping from id to a finite score, for example the result of :meth:`alkit.View.scores`. Higher means more
+        wanted.
     n:
-        0 to the number of scores.
+        Number of images, 0 to the number of scores.
 
     Raises
     ------
     SelectionError
-        A score that is not finite or not a number, or `n` out of range.
+        A score is not a finite number, or `n` is out of range.
 
     Examples
     --------
@@ -92,12 +113,12 @@ def highest(scores: Mapping[str, float], n: int) -> Selection:
 
 
 def ranks(clusters: Clusters) -> npt.NDArray[np.int64]:
-    """Return each image's rank in its own cluster, ``(N,)``: 0 is the nearest to the centre; ties go by id.
+    """Return each image's rank in its cluster, ``(N,)``: 0 is the nearest to the centre; ties are broken by id.
 
     >>> ranks(Clusters(("c", "b", "a"), np.array([0, 1, 0]), np.array([0.2, 0.3, 0.2]), k=2))
     array([1, 0, 0])
     """
-    order = np.lexsort((_alphabetical(clusters.ids), clusters.distances, clusters.labels))
+    order = np.lexsort((_sorted_positions(clusters.ids), clusters.distances, clusters.labels))
     starts = np.cumsum(clusters.sizes) - clusters.sizes
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order)) - starts[clusters.labels[order]]
@@ -105,10 +126,10 @@ def ranks(clusters: Clusters) -> npt.NDArray[np.int64]:
 
 
 def cluster_order(clusters: Clusters) -> tuple[str, ...]:
-    """Order all images so that the first C, for every C, are what SSL-cluster labels with a budget of C.
+    """Order all images so that the first C are the SSL-cluster selection for a budget of C, for every C.
 
-    An image of rank r (0 is the nearest to the centre) in a cluster of N_i images comes at r / N_i; ties go
-    to the larger cluster, then to the lower cluster number.
+    Images are sorted by r / N_i, the rank r in the cluster (0 is the nearest to the centre) over the cluster's size
+    N_i. Ties go to the larger cluster, then to the lower cluster number.
 
     Parameters
     ----------
@@ -117,13 +138,13 @@ def cluster_order(clusters: Clusters) -> tuple[str, ...]:
 
     Notes
     -----
-    The paper takes ceil(C N_i / N) images from cluster i, the nearest to its centre first. These are exactly
-    the images with r / N_i < C / N, but over all clusters they can be more than C. Choice: the order is cut
-    at C, so sizes are exact, each larger budget contains the smaller ones, and no cluster gives more than the
-    paper's number.
+    Deviation: the paper takes the ceil(C N_i / N) images nearest to the centre from cluster i. These are the images
+    with r / N_i < C / N, and their number over all clusters can exceed C. Here the order is cut after C images.
+    So the selection has the exact size, a larger budget contains every smaller one, and no cluster gives more images
+    than in the paper.
 
     Fractions are compared exactly, in integers: r / N_i is written with two digits in base S, the size of the
-    largest cluster. Two different fractions lie at least 1 / S^2 apart, so two digits tell them apart, and
+    largest cluster. Two different fractions are at least 1 / S^2 apart, so two digits distinguish them, and
     equal fractions have equal digits. No number exceeds S^2.
 
     Examples
@@ -140,7 +161,7 @@ def cluster_order(clusters: Clusters) -> tuple[str, ...]:
 
 
 def stands_for(clusters: Clusters) -> dict[str, str]:
-    """Say of each image which cluster it stands for; clusters are counted from 1, the largest first.
+    """Describe, for each id, the cluster that the image represents; clusters are counted from 1, the largest first.
 
     >>> stands_for(Clusters(("a", "b", "c"), np.array([0, 0, 1]), np.array([0.3, 0.1, 0.0]), k=2))["a"]
     'cluster 1 of 2, 2 images, 2nd nearest to its centre'
@@ -153,78 +174,49 @@ def stands_for(clusters: Clusters) -> dict[str, str]:
     }
 
 
-def quota(budget: int, sizes: Sequence[int]) -> list[int]:
-    """Return ceil(C N_i / N) for each group: the paper's number of labels for cluster i.
-
-    They may sum to more than C; :func:`largest_remainder` sums to it exactly.
-
-    Parameters
-    ----------
-    budget:
-        C, 0 to N.
-    sizes:
-        N_i, how many images each group holds; N is their sum.
-
-    Raises
-    ------
-    ConfigurationError
-        A budget outside 0 to N, or a negative size.
-
-    Notes
-    -----
-    Computed in integers: in floats, ``ceil(440 / 1600 * 200)`` is 56, where 440 * 200 / 1600 is 55.
-
-    Examples
-    --------
-    >>> quota(440, [200, 1400])
-    [55, 385]
-    >>> quota(2, [5, 3, 2])
-    [1, 1, 1]
-    """
-    counts, total = _groups(budget, sizes)
-    return [-(-budget * count // total) for count in counts] if total else counts
-
-
 def largest_remainder(budget: int, sizes: Sequence[int]) -> list[int]:
-    """Share `budget` among groups in proportion to their sizes, as whole numbers that sum to it exactly.
+    """Divide `budget` among groups in proportion to their sizes, as integers that sum to `budget` exactly.
 
-    Each group gets floor(C N_i / N); what is left goes, one each, to the largest remainders, ties to the
-    larger group, then to the earlier one. No group gets more than it holds. (The method of Hare and
-    Niemeyer.)
+    Each group gets floor(C N_i / N). The rest goes, one each, to the groups with the largest remainders; ties go to
+    the larger group, then to the earlier one. No group gets more than its size. (The Hare-Niemeyer method.)
 
     Parameters
     ----------
     budget:
-        C, 0 to N.
+        Budget C, 0 to N.
     sizes:
-        N_i, how many images each group holds; N is their sum.
+        Number of images N_i of each group; N is their sum.
 
     Raises
     ------
     ConfigurationError
-        A budget outside 0 to N, or a negative size.
+        `budget` is not in 0 to N, or a size is negative.
 
     Examples
     --------
     >>> largest_remainder(5, [4, 3, 3])
     [2, 2, 1]
     """
-    counts, _ = _groups(budget, sizes)
+    counts = [int(size) for size in sizes]  # Python's integers cannot overflow
+    if min(counts, default=0) < 0:
+        raise ConfigurationError("sizes must be integers >= 0", got=counts)
+    if not 0 <= budget <= sum(counts):
+        raise ConfigurationError(f"budget must be from 0 to {sum(counts)}, the sum of sizes", got=budget)
     return _hare_niemeyer(budget, counts, sorted(range(len(counts)), key=lambda i: -counts[i]))
 
 
 def shares(n: int, weights: Sequence[float]) -> list[int]:
-    """Share `n` in proportion to weights, as whole numbers that sum to it exactly.
+    """Divide `n` in proportion to weights, as integers that sum to `n` exactly.
 
-    As :func:`largest_remainder`, but ties go to the earlier one, and no share is bounded. A weight counts as the
-    number that it is written as: 0.3 is three tenths.
+    Like :func:`largest_remainder`, but ties go to the earlier weight, and a share has no upper bound. A weight is
+    taken as the decimal number that is printed for it: 0.3 is exactly three tenths.
 
     Parameters
     ----------
     n:
-        0 or more.
+        Integer >= 0.
     weights:
-        At least one; positive and finite.
+        Positive finite numbers, at least one.
 
     Examples
     --------
@@ -236,7 +228,7 @@ def shares(n: int, weights: Sequence[float]) -> list[int]:
 
 
 def _hare_niemeyer(n: int, weights: Sequence[int] | Sequence[Fraction], turns: Sequence[int]) -> list[int]:
-    """Share `n` by largest remainder, exactly; of equal remainders the one whose place is earlier in `turns` wins."""
+    """Divide `n` by largest remainder, exactly; among equal remainders, positions earlier in `turns` win."""
     total = sum(weights)
     parts = [divmod(n * weight, total) if total else (0, 0) for weight in weights]
     short = n - sum(whole for whole, _ in parts)
@@ -244,23 +236,11 @@ def _hare_niemeyer(n: int, weights: Sequence[int] | Sequence[Fraction], turns: S
     return [int(whole) + (i in favoured) for i, (whole, _) in enumerate(parts)]
 
 
-def _groups(budget: int, sizes: Sequence[int]) -> tuple[list[int], int]:
-    counts = [int(size) for size in sizes]  # Python's integers: no overflow
-    total = sum(counts)
-    if min(counts, default=0) < 0 or not 0 <= budget <= total:
-        raise ConfigurationError(
-            "this budget cannot be shared among these groups",
-            got=f"{budget} for sizes {counts}",
-            expected=f"no negative size, and a budget of 0 to {total}",
-        )
-    return counts, total
-
-
-def _alphabetical(ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the place of each id among the sorted ids, ``(N,)``."""
-    place = np.empty(len(ids), dtype=np.int64)
-    place[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    return place
+def _sorted_positions(ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the position of each id among the sorted ids, ``(N,)``."""
+    position = np.empty(len(ids), dtype=np.int64)
+    position[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return position
 
 
 def _ordinal(n: int) -> str:

@@ -1,46 +1,41 @@
-"""The highest scores of each cluster."""
+"""The images with the highest scores in each cluster."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alkit.checks import check_integer
 from alkit.protocols import FeatureExtractor, View
-from alkit.strategies.ordering import largest_remainder, top_k
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
-from alkit.strategies.asking import (
-    Ranking,
-    check_features,
-    check_n,
-    check_ranking,
-    scores_by,
-    start_cold,
-)
+from alkit.strategies.asking import Ranking, check_features, check_ranking, scores_by, start_cold
 from alkit.strategies.functions import needs_of
+from alkit.strategies.ordering import check_n, highest, largest_remainder
+from alkit.values.selection import Selection
 
 
 @dataclass(frozen=True)
 class PerCluster:
-    """From each cluster of the pool its share of the batch, the highest scores of the cluster first.
+    """Select a share of the batch from each cluster of the pool: the images with the highest scores in the cluster.
 
     Parameters
     ----------
     ranking:
-        Gives every candidate a number.
+        Strategy that gives every candidate a score.
     features:
-        What the images are clustered by.
+        Feature extractor whose features are clustered.
     clusters:
-        K of K-means, at least 1. The clusters belong to the experiment: every round sees the same.
+        Number of clusters K of K-means, an integer >= 1. The pool is clustered once; every round uses the same
+        clusters.
+
+    Raises
+    ------
+    ConfigurationError
+        `ranking` gives no scores, `features` is not a feature extractor, or `clusters` is out of range.
 
     Notes
     -----
-    Shares are in proportion to the candidates that are left in each cluster, by largest remainder.
+    Shares are proportional to the number of candidates left in each cluster, rounded by largest remainder.
 
     Examples
     --------
@@ -63,17 +58,17 @@ class PerCluster:
 
     @property
     def starts_cold(self) -> bool:
-        """Whether the ranking can be had before there is a model."""
+        """Whether the ranking can give scores without a trained model."""
         return start_cold(self.ranking)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the ranking relies on, and features."""
+        """What the ranking needs, and features."""
         return tuple(dict.fromkeys([*needs_of(self.ranking), "features"]))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the shares of all clusters, ordered by score, and which cluster each image stands for."""
-        check_n(view, n)
+        """Return the shares of all clusters, ordered by score, and the cluster that each image represents."""
+        check_n(n, view.candidates)
         found, scores = view.clusters(self.features, self.clusters), scores_by(self.ranking, view)
         label = dict(zip(found.ids, found.labels.tolist(), strict=True))
         groups: list[list[str]] = [[] for _ in range(found.k)]
@@ -81,12 +76,7 @@ class PerCluster:
             groups[label[id]].append(id)
         chosen: list[str] = []
         for members, share in zip(groups, largest_remainder(n, [len(group) for group in groups]), strict=True):
-            chosen += top_k(members, [scores[id] for id in members], share)
-        ids = top_k(chosen, [scores[id] for id in chosen], len(chosen))
-        return Selection(
-            ids,
-            scores=tuple(scores[id] for id in ids),
-            stands_for=tuple(
-                f"cluster {label[id] + 1} of {found.k}, {len(groups[label[id]])} candidates" for id in ids
-            ),
-        )
+            chosen += highest({id: scores[id] for id in members}, share).ids
+        selection = highest({id: scores[id] for id in chosen}, n)
+        words = [f"cluster {label[id] + 1} of {found.k}, {len(groups[label[id]])} candidates" for id in selection.ids]
+        return replace(selection, stands_for=tuple(words))

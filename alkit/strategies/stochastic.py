@@ -1,4 +1,4 @@
-"""Batches drawn at random by score.
+"""Batches drawn at random, with probabilities that grow with the score.
 
 References
 ----------
@@ -8,39 +8,41 @@ Kirsch et al. "Stochastic Batch Acquisition: A Simple Baseline for Deep Active L
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alkit.errors import ConfigurationError
+from alkit.checks import check_number
 from alkit.protocols import View
-from alkit.strategies.ordering import top_k
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
 from alkit.strategies.asking import Ranking, check_ranking, scores_by, start_cold
 from alkit.strategies.functions import needs_of
+from alkit.strategies.ordering import highest
+from alkit.values.selection import Selection
 
 
 @dataclass(frozen=True)
 class Stochastic:
-    """A batch drawn at random, the likelier the higher the score, instead of the very highest.
+    """Draw a batch at random, where a higher score makes an image more likely.
 
     Images are drawn without replacement with probability proportional to ``score ** power``, by taking the highest of
-    ``power * log(score) + Gumbel noise`` (Kirsch et al. 2023, "power" acquisition). A batch of the very highest scores
-    tends to be the same image many times over; a drawn one is not.
+    ``power * log(score) + Gumbel noise`` (Kirsch et al. 2023, "power" acquisition). The images with the highest scores
+    often resemble each other; a drawn batch is more diverse.
 
     Parameters
     ----------
     ranking:
-        Gives every candidate a number.
+        Strategy that gives every candidate a score.
     power:
-        0 is uniform over the candidates with a positive score; the higher, the closer to the very highest. Default: 1.
+        Exponent, a finite number >= 0. At 0 all candidates with a positive score are equally likely; a higher power
+        comes closer to the highest scores. Default: 1.
+
+    Raises
+    ------
+    ConfigurationError
+        `ranking` gives no scores, or `power` is out of range.
 
     Notes
     -----
-    Scores of 0 or less are never drawn while there are positive ones, whatever the power, and then at random.
+    Candidates with a score of 0 or less are drawn only if no positive score is left, and then uniformly.
 
     Examples
     --------
@@ -55,24 +57,23 @@ class Stochastic:
 
     def __post_init__(self) -> None:
         check_ranking(self.ranking)
-        if isinstance(self.power, bool) or not isinstance(self.power, int | float) or not 0 <= self.power < 1e9:
-            raise ConfigurationError("there is no such power", got=repr(self.power), expected="0 or more")
+        check_number("power", self.power, 0, 1e9, open_ends=")")
 
     @property
     def starts_cold(self) -> bool:
-        """Whether the ranking can be had before there is a model."""
+        """Whether the ranking can give scores without a trained model."""
         return start_cold(self.ranking)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the ranking relies on."""
+        """What the ranking needs."""
         return needs_of(self.ranking)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return `n` drawn candidates with their scores."""
+        """Return `n` candidates, drawn at random, with their scores."""
         scores = scores_by(self.ranking, view)
+        highest(scores, n)  # checks the scores and n
         ids = sorted(scores)
-        top_k(ids, [scores[id] for id in ids], n)  # checks them
         values = np.array([scores[id] for id in ids], np.float64)
         noise = rng.gumbel(size=len(ids))
         positive = values > 0

@@ -1,35 +1,37 @@
-"""One strategy after another."""
+"""One strategy for the first labels, another from then on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alkit.protocols import Strategy, View
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    pass
 from alkit.checks import check_integer
-from alkit.strategies.asking import check_n, convert_functions, select_from, start_cold
+from alkit.protocols import Strategy, View
+from alkit.strategies.asking import convert_functions, select_from, start_cold
 from alkit.strategies.functions import needs_of
+from alkit.strategies.ordering import check_n
+from alkit.values.selection import Selection
 
 
 @dataclass(frozen=True)
 class Then:
-    """Begin with one strategy and go on with another.
+    """Start with one strategy and continue with another.
 
     Parameters
     ----------
     cold:
-        Chooses while there are fewer than `after` labels; it should be able to start without a model.
+        Strategy used while there are fewer than `after` labels. It should be able to select without a model.
     warm:
-        Chooses from then on.
+        Strategy used from then on.
     after:
-        How many labels, at least 1. A selection is made by one of the two: one that begins below `after` is the cold
-        one's to the end.
+        Number of labels, an integer >= 1. One strategy makes a whole selection: if there are fewer than `after`
+        labels at its start, `cold` makes all of it.
+
+    Raises
+    ------
+    ConfigurationError
+        `cold` or `warm` is not a strategy, or `after` is out of range.
 
     Examples
     --------
@@ -49,15 +51,15 @@ class Then:
 
     @property
     def starts_cold(self) -> bool:
-        """Whether the first of the two can choose before there is a model."""
+        """Whether `cold` can select without a trained model."""
         return start_cold(self.cold)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What either of the two relies on."""
+        """What `cold` and `warm` need."""
         return needs_of(self.cold, self.warm)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return what the strategy whose turn it is chooses."""
-        check_n(view, n)
+        """Return the selection of `cold` or `warm`."""
+        check_n(n, view.candidates)
         return select_from(self.cold if len(view.labelled) < self.after else self.warm, view, n, rng)

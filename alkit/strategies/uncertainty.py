@@ -11,35 +11,38 @@ import numpy as np
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Sampler, View
 from alkit.samplers import DETERMINISTIC, Deterministic, Dropout
+from alkit.strategies.functions import needs_of, short_name
 from alkit.strategies.ordering import highest
 from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
     from alkit.protocols import Reduction, Score
-from alkit.strategies.functions import needs_of, short_name
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """The candidates with the highest acquisition score: sampler x score x reduction, and the plainest batch rule.
+    """Select the candidates with the highest acquisition scores.
+
+    An acquisition score is made of three parts: a sampler draws predictions, a score turns them into one number per
+    pixel, and a reduction turns the pixels into one number per image.
 
     Parameters
     ----------
     score:
-        One of :mod:`alkit.scores`, as a function or by name such as ``"bald"``, or any function of the same kind. A
-        function that has a name is kept by it: the two are the same strategy.
+        Score function, or the name of one in :mod:`alkit.scores` such as ``"bald"``. A function of
+        :mod:`alkit.scores` is stored by its name, so both spellings give equal strategies.
     sampler:
-        What draws predictions; by default the prediction itself is the one draw.
+        Sampler that draws predictions, for example :class:`alkit.Dropout`. Default: one draw, the model's prediction.
     reduction:
-        From an image's pixels to one number: ``"mean"``, ``"total"`` or a function. The mean is the default, and is
-        kept as None however it was given.
+        Reduction from the pixels of an image to one number: ``"mean"`` (default), ``"total"`` or a function. The mean
+        is stored as None.
 
     Raises
     ------
     UnknownNameError
-        There is no score or no reduction of that name.
+        No score or reduction has the given name.
     ConfigurationError
-        One of the three is nothing of its kind; or the score is about what several draws disagree on, and there is one.
+        A part is of the wrong kind, or the score needs several draws and the sampler makes one.
 
     Examples
     --------
@@ -57,7 +60,11 @@ class Uncertainty:
 
         object.__setattr__(self, "score", name_or_function(self.score))
         if isinstance(self.sampler, type) or not isinstance(self.sampler, Sampler):
-            raise ConfigurationError("sampler is no sampler", got=repr(self.sampler), hint="such as alkit.Dropout(20)")
+            raise ConfigurationError(
+                "sampler must have a method sample(posterior, stream)",
+                got=repr(self.sampler),
+                expected="for example alkit.Dropout(20)",
+            )
         if isinstance(self.sampler, Deterministic | Dropout):
             check_draws(self.score, self.sampler.draws if isinstance(self.sampler, Dropout) else 1)
         _reduction(self.reduction)
@@ -71,12 +78,12 @@ class Uncertainty:
 
     @property
     def starts_cold(self) -> bool:
-        """No: there is nothing to be uncertain before there is a model."""
+        """False: scores need a trained model."""
         return False
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the sampler and the score rely on."""
+        """What the sampler and the score need."""
         from alkit.scores.functions import moments_of, score_function
 
         moments = moments_of(score_function(self.score))
@@ -84,13 +91,13 @@ class Uncertainty:
         return (*(needs_of(self.sampler) if drawn else ()), *(["heads"] if "heads" in moments else []))
 
     def scores(self, view: View) -> Mapping[str, float]:
-        """Return the score of each candidate."""
+        """Return the acquisition score of each candidate, by id."""
         from alkit.scores.functions import score_function
 
         return view.scores(score_function(self.score), self.sampler, _reduction(self.reduction))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the `n` highest; equal scores go by id."""
+        """Return the `n` candidates with the highest scores; equal scores are ordered by id."""
         return highest(self.scores(view), n)
 
 
@@ -101,14 +108,14 @@ def _reductions() -> dict[str, Reduction]:
 
 
 def _reduction(reduction: str | Reduction | None) -> Reduction | None:
-    """Return the reduction of this name; a function, and None, are their own."""
+    """Return the reduction with this name; a function and None are returned unchanged."""
     known = _reductions()
     if isinstance(reduction, str):
         if reduction not in known:
-            raise UnknownNameError(f"there is no reduction {reduction!r}", hint=nearest(reduction, known))
+            raise UnknownNameError(f"no reduction is called {reduction!r}", hint=nearest(reduction, known))
         return known[reduction]
     if reduction is not None and (isinstance(reduction, type) or not callable(reduction)):
         raise ConfigurationError(
-            "this is no reduction", got=repr(reduction), expected=f"a function, or one of {', '.join(known)}"
+            "reduction must be a function or a name", got=repr(reduction), expected=f"one of {', '.join(known)}"
         )
     return reduction

@@ -92,7 +92,7 @@ def test_a_campaign_under_way_is_told_to_people(campaign, capfd, monkeypatch, co
         "bob sent back the border is missing",
         "A label takes 30 s, the median of 20.",
         "no random sample of the pool",
-        "it needs 3 agreements, and there are 0",
+        "the rule needs 3 agreements, and there are 0",
         "Worth 5 more labels? No stopping rule can say yet.",
         f"Next: 4 images wait for an answer; alkit withdraw {store} gives up on them.",
     ):
@@ -180,4 +180,4 @@ def test_a_batch_of_no_images_is_refused(campaign, capfd):
     with pytest.raises(SystemExit) as end:
         main(["status", str(campaign[0]), "-n", "0"])
     assert end.value.code
-    assert capfd.readouterr().err.splitlines() == ["alkit: there is no such batch: got 0, expected 1 or more"]
+    assert capfd.readouterr().err.splitlines() == ["alkit: next_batch must be an integer >= 1: got 0"]

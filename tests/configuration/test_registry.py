@@ -347,7 +347,7 @@ def bare():
 
 def test_what_a_factory_returns_is_a_strategy_or_an_error(installed):
     installed(point("three", "a", f"{HERE}:three"), point("bare", "a", f"{HERE}:bare"))
-    with pytest.raises(alkit.errors.ConfigurationError, match="strategy 'three' is no strategy: got 3"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="plugin 'three' must be a strategy: got 3"):
         alkit.strategy("three")
     assert alkit.strategy("bare") == alkit.strategies.FromFunction(choose)
 

@@ -1,10 +1,12 @@
-"""The strategies that start cold: exactly n candidates, the same for a seed, whatever the pool's order."""
+"""The baselines that need no model: they select exactly n candidates, the same for a seed and any order of the pool."""
 
 import ast
 import importlib
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,13 @@ import alkit
 from alkit.errors import ConfigurationError
 from alkit.features import kmeans
 from alkit.strategies import cluster_order, stands_for
-from alkit.strategies.ordering import quota
 from alkit.values import Clusters
 from alkit_baselines.random import Random
 from alkit_baselines.ssl_cluster import SSLCluster
 
 
 class Given:
-    """An extractor for views that hold their features already."""
+    """An extractor for views that hold features."""
 
     def fit(self, pool, rng, report=None):
         raise AssertionError("only an experiment fits extractors")
@@ -34,7 +35,7 @@ GIVEN = Given()
 
 @dataclass(frozen=True)
 class FakeView:
-    """What a strategy may see, over features that are given."""
+    """A view with given features."""
 
     rows: dict[str, np.ndarray]
     labelled: tuple[str, ...] = ()
@@ -113,7 +114,7 @@ def test_a_smaller_request_gets_the_beginning_of_a_larger_one(strategy, n):
 
 
 @each_strategy
-def test_they_say_that_they_start_cold_and_leave_the_global_generator_alone(strategy):
+def test_they_start_cold_and_do_not_use_the_global_generator(strategy):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     strategy.select(pool(20), 5, rng())
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
@@ -134,7 +135,7 @@ def test_random_draws_every_candidate_equally_often_at_every_rank():
         assert all(abs(count - 1000) < 140 for count in counts.values())
 
 
-def test_ssl_cluster_follows_the_cluster_order_and_says_what_each_pick_stands_for():
+def test_ssl_cluster_follows_the_cluster_order_and_describes_the_cluster_of_each_image():
     view = pool(60)
     found = view.clusters(GIVEN, 4)
     selection = SSLCluster(features=GIVEN, clusters=4).select(view, 15, rng())
@@ -147,7 +148,8 @@ def test_ssl_cluster_takes_the_nearest_images_of_each_cluster_within_its_quota()
     view = pool(60)
     found = view.clusters(GIVEN, 4)
     chosen = set(SSLCluster(features=GIVEN, clusters=4).select(view, 17, rng()).ids)
-    for label, share in enumerate(quota(17, found.sizes)):
+    quotas = [math.ceil(Fraction(17 * int(size), 60)) for size in found.sizes]
+    for label, share in enumerate(quotas):
         members = sorted(
             (distance, id)
             for id, own, distance in zip(found.ids, found.labels, found.distances, strict=True)
@@ -158,7 +160,7 @@ def test_ssl_cluster_takes_the_nearest_images_of_each_cluster_within_its_quota()
         assert taken == sorted(taken, reverse=True)
 
 
-def test_ssl_cluster_over_rounds_is_one_large_start_set():
+def test_ssl_cluster_selects_the_same_images_over_rounds_as_in_one_large_start_set():
     strategy, view, picks = SSLCluster(features=GIVEN, clusters=4), pool(60), ()
     for n in (12, 5, 5, 8):
         chosen = strategy.select(view, n, rng(n)).ids
@@ -166,7 +168,7 @@ def test_ssl_cluster_over_rounds_is_one_large_start_set():
     assert picks == strategy.select(pool(60), 30, rng()).ids
 
 
-def test_ssl_cluster_passes_over_what_others_have_labelled():
+def test_ssl_cluster_skips_images_that_other_strategies_selected():
     strategy, view = SSLCluster(features=GIVEN, clusters=4), pool(60)
     order = strategy.select(view, 60, rng()).ids
     others = (*order[:3], *order[5:9], order[30])
@@ -181,7 +183,7 @@ def test_ssl_cluster_works_with_fewer_images_than_clusters_and_with_equal_images
     assert strategy.select(equal, 2, rng()).ids == ("a", "b")
 
 
-def test_ssl_cluster_uses_no_chance_of_its_own():
+def test_ssl_cluster_does_not_use_the_generator():
     generator = rng(0)
     SSLCluster(features=GIVEN, clusters=4).select(pool(20), 5, generator)
     assert generator.random() == rng(0).random()
@@ -189,11 +191,11 @@ def test_ssl_cluster_uses_no_chance_of_its_own():
 
 @pytest.mark.parametrize("clusters", [0, -3])
 def test_ssl_cluster_refuses_less_than_one_cluster(clusters):
-    with pytest.raises(ConfigurationError, match=f"got {clusters}"):
+    with pytest.raises(ConfigurationError, match=f"^clusters must be an integer >= 1: got {clusters}$"):
         SSLCluster(features=GIVEN, clusters=clusters)
 
 
-def test_ssl_cluster_needs_no_arguments_and_then_has_the_settings_of_the_paper():
+def test_ssl_cluster_has_the_settings_of_the_paper_by_default():
     from alkit.features import Reconstruction
 
     strategy = SSLCluster()
@@ -207,7 +209,8 @@ def test_ssl_cluster_needs_no_arguments_and_then_has_the_settings_of_the_paper()
     [{"clusters": "abc"}, {"clusters": None}, {"clusters": 2.5}, {"clusters": True}, {"clusters": 0}, {"features": 3}],
 )
 def test_ssl_cluster_refuses_parameters_of_another_type(arguments):
-    with pytest.raises(ConfigurationError):
+    (name,) = arguments
+    with pytest.raises(ConfigurationError, match=f"^{name} must be "):
         SSLCluster(**arguments)
 
 

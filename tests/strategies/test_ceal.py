@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import alkit
-from alkit_baselines.ceal import CEAL, binned, certain, fill, groups, histogram, middle, shuffled
+from alkit_baselines.ceal import CEAL, assign_bins, fill, groups, histogram, middle, most_certain, shuffle
 
 NO_DETECTION, UNCERTAIN, MIDDLE, FILL = "no detection", "most uncertain", "middle of the histogram", "fill"
 
 
 @dataclass(frozen=True)
 class FakeView:
-    """What CEAL may see, over uncertainties that are given."""
+    """A view with given uncertainties."""
 
     uncertainty: dict[str, float]
     round: int = 0
@@ -81,7 +81,7 @@ def slow_modal(bins):
 
 
 def slow_groups(u, n):
-    """The groups as the description has them, one image at a time; `u` is shuffled already."""
+    """The groups as the docstring describes them, one image at a time; `u` is already shuffled."""
     exact = [Fraction(n * share, 35) for share in (10, 10, 15)]
     shares = [share.numerator // share.denominator for share in exact]
     # What is left goes to the largest remainders; of equal ones the middle first, the largest group.
@@ -152,7 +152,7 @@ def test_the_groups_are_those_of_the_slow_description_for_every_number(values):
 def test_pseudo_labels_are_those_of_the_slow_description(values, wanted, data):
     u = named(values)
     queried = groups(u, data.draw(st.integers(0, len(u))))
-    assert certain(histogram(u), queried, wanted) == slow_certain(u, queried, wanted)
+    assert most_certain(histogram(u), queried, wanted) == slow_certain(u, queried, wanted)
 
 
 positive = st.floats(min_value=0, max_value=1e300, exclude_min=True)
@@ -185,19 +185,26 @@ def test_exactly_n_different_candidates_are_chosen_and_no_pseudo_label_is_among_
     assert all(u[id] > 0 for id in pseudo)
 
 
-@pytest.mark.parametrize("n", [-1, 6, 40])
-def test_more_images_than_there_are_is_the_error_of_top_k(n):
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (-1, "n must be an integer >= 0: got -1"),
+        (6, "cannot select 6 images: only 5 candidates are left"),
+        (40, "cannot select 40 images: only 5 candidates are left"),
+    ],
+)
+def test_a_number_of_images_out_of_range_is_the_same_error_as_that_of_highest(n, words):
     u = named(range(5))
     with pytest.raises(alkit.errors.SelectionError) as expected:
-        alkit.strategies.top_k(list(u), list(u.values()), n)
-    with pytest.raises(alkit.errors.SelectionError, match=f"got {n}, expected 0 to 5") as found:
+        alkit.highest(u, n)
+    with pytest.raises(alkit.errors.SelectionError, match=words) as found:
         CEAL().select(FakeView(u), n, rng())
     assert str(found.value) == str(expected.value)
 
 
-def test_thirty_five_are_ten_empty_ones_ten_from_the_top_and_fifteen_from_the_middle():
+def test_a_batch_of_35_has_10_empty_predictions_10_from_the_top_and_15_from_the_middle():
     u = {f"e{i:02d}": 0.0 for i in range(30)} | in_bins(b0=3, b4=30, b10=9, b30=9, b47=9, b48=9, b75=9, b76=9, b79=2)
-    found = by_group(groups(shuffled(u, rng()), 35))
+    found = by_group(groups(shuffle(u, rng()), 35))
     assert [len(ids) for ids in found.values()] == [10, 10, 15, 0]
     assert all(u[id] == 0 for id in found[NO_DETECTION])
     assert bins_of(found[UNCERTAIN]) == {79: 2, 76: 8}
@@ -211,18 +218,18 @@ def test_larger_numbers_keep_the_proportions(n, expected):
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, (0, 0, 1)), (2, (1, 0, 1)), (3, (1, 1, 1)), (8, (2, 2, 4))])
-def test_smaller_numbers_are_shared_by_largest_remainder(n, expected):
+def test_smaller_batches_are_divided_by_largest_remainder(n, expected):
     u = {f"e{i:03d}": 0.0 for i in range(9)} | in_bins(b0=1, b3=9, b20=9, b79=9)
     assert tuple(len(ids) for ids in by_group(groups(u, n)).values()) == (*expected, 0)
 
 
-def test_of_the_last_five_bins_the_least_filled_comes_first_and_of_equal_ones_the_higher():
+def test_the_least_full_of_the_last_five_bins_comes_first_and_the_highest_among_equal_ones():
     u = in_bins(b0=30, b74=1, b75=1, b76=3, b77=2, b78=2, b79=3)
     found = by_group(groups(u, 35))[UNCERTAIN]
     assert list(bins_of(found).items()) == [(75, 1), (78, 2), (77, 2), (79, 3), (76, 2)]
 
 
-def test_the_most_uncertain_are_looked_for_downwards_when_the_last_five_bins_hold_too_few():
+def test_the_most_uncertain_come_from_lower_bins_if_the_last_five_bins_hold_too_few():
     u = in_bins(b0=40, b60=40, b72=5, b73=2, b74=3, b75=1, b79=1)
     found = by_group(groups(u, 35))[UNCERTAIN]
     assert list(bins_of(found).items()) == [(79, 1), (75, 1), (74, 3), (73, 2), (72, 3)]
@@ -237,7 +244,7 @@ def test_inside_a_bin_the_higher_uncertainty_comes_first():
 def test_the_middle_begins_six_bins_above_the_fullest_and_ends_with_bin_47(modal):
     edges = {modal: 60, modal + 5: 20, modal + 6: 20, 47: 20, 48: 20, 79: 20}
     u = {f"e{i:02d}": 0.0 for i in range(30)} | in_bins(**{"b0": 1} | {f"b{at}": count for at, count in edges.items()})
-    found = bins_of(by_group(groups(shuffled(u, rng()), 35))[MIDDLE])
+    found = bins_of(by_group(groups(shuffle(u, rng()), 35))[MIDDLE])
     assert found.keys() == {modal + 6, 47}
     assert found.total() == 15
 
@@ -256,12 +263,12 @@ def test_a_middle_with_too_few_grows_by_one_bin_at_either_end_at_a_time(around, 
     assert bins_of(middle(bins, (), sum(expected.values()))) == expected
 
 
-def test_the_middle_can_grow_to_all_bins_and_give_all_there_is():
+def test_the_middle_can_grow_to_all_bins():
     bins = histogram(in_bins(b0=2, b79=3))
     assert len(middle(bins, (), 5)) == len(middle(bins, (), 9)) == 5
 
 
-def test_a_fullest_bin_near_the_top_leaves_a_middle_between_it_and_bin_47():
+def test_the_middle_grows_between_bin_47_and_a_fullest_bin_near_the_top():
     # From bin 66 to bin 47: nothing, until both ends have met at 56 and 57.
     bins = histogram(in_bins(b0=5, b55=5, b56=5, b57=5, b58=5, b60=30, b79=5))
     assert bins_of(middle(bins, (), 1)).keys() <= {56, 57}
@@ -269,7 +276,7 @@ def test_a_fullest_bin_near_the_top_leaves_a_middle_between_it_and_bin_47():
     assert bins_of(middle(bins, (), 10)) == {56: 5, 57: 5}
 
 
-def test_the_middle_does_not_count_what_the_other_groups_have_taken():
+def test_the_middle_does_not_count_images_of_the_other_groups():
     u = in_bins(b0=30, b20=5, b47=5, b48=9, b79=1)
     bins = histogram(u)
     taken = [id for id in u if bins[id] == 20]
@@ -277,7 +284,7 @@ def test_the_middle_does_not_count_what_the_other_groups_have_taken():
     assert bins_of(middle(bins, taken, 7)) == {47: 5, 48: 2}
 
 
-def test_all_empty_predictions_are_taken_at_random_and_none_is_a_pseudo_label():
+def test_empty_predictions_are_selected_at_random_and_get_no_pseudo_label():
     u = named([0] * 50)
     selection = CEAL().select(FakeView(u, round=9), 35, rng())
     assert selection.pseudo_labels == ()
@@ -285,20 +292,20 @@ def test_all_empty_predictions_are_taken_at_random_and_none_is_a_pseudo_label():
     assert selection.ids != tuple(sorted(selection.ids))
 
 
-def test_what_is_short_is_filled_by_descending_uncertainty_and_then_in_the_order_given():
+def test_a_batch_that_is_too_small_is_filled_by_descending_uncertainty_and_then_in_the_given_order():
     u = {"c": 0.0, "a": 3.0, "d": 0.0, "b": 5.0}
     assert fill(u, (), 4) == ["b", "a", "c", "d"]
     assert fill(u, ("b",), 2) == ["a", "c"]
 
 
-def test_without_empty_predictions_the_lowest_uncertainty_takes_their_place_and_is_called_so():
+def test_without_empty_predictions_the_lowest_uncertainty_takes_their_place_and_is_described_as_such():
     u = named(range(1, 81))
     selection = CEAL().select(FakeView(u), 7, rng())
     assert selection.ids[:2] == ("image000", "image001")
     assert selection.stands_for[:2] == ("least uncertain, U = 1", "least uncertain, U = 2")
 
 
-def test_each_image_says_its_group_and_its_uncertainty_and_none_has_a_score():
+def test_stands_for_gives_the_group_and_the_uncertainty_and_there_are_no_scores():
     u = {"empty": 0.0, "b": 12.3456, "c": 100.0, "d": 1.0, "e": 1.0, "f": 1.0}
     selection = CEAL().select(FakeView(u), 3, rng())
     assert dict(zip(selection.ids, selection.stands_for, strict=True)) == {
@@ -351,7 +358,7 @@ def test_pseudo_labels_begin_in_round_5_with_20_and_grow_by_20(round, count):
     assert bins_of(pseudo) == ({2: count} if count else {})
 
 
-def test_pseudo_labels_are_as_many_as_the_fullest_bin_holds_besides_the_queried():
+def test_there_are_at_most_as_many_pseudo_labels_as_unqueried_images_in_the_fullest_bin():
     # Three queried: the least uncertain (b0), the most (b79), and one of the middle, which grows down to the fullest.
     u = in_bins(b0=1, b2=8, b79=1)
     selection = CEAL().select(FakeView(u, 5), 3, rng())
@@ -360,12 +367,12 @@ def test_pseudo_labels_are_as_many_as_the_fullest_bin_holds_besides_the_queried(
     assert bins_of(selection.pseudo_labels) == {2: 7}
 
 
-def test_empty_predictions_are_never_pseudo_labels_though_they_are_the_most_frequent():
+def test_empty_predictions_get_no_pseudo_label_though_they_are_the_most_frequent():
     u = {f"e{i:03d}": 0.0 for i in range(200)} | in_bins(b0=1, b2=30, b79=1)
     assert bins_of(CEAL().select(FakeView(u, 5), 35, rng()).pseudo_labels).keys() == {2}
 
 
-def test_of_equally_full_bins_the_lowest_gives_the_pseudo_labels():
+def test_pseudo_labels_come_from_the_lowest_among_equally_full_bins():
     u = in_bins(b0=1, b9=5, b4=5, b79=1)
     assert bins_of(CEAL().select(FakeView(u, 5), 0, rng()).pseudo_labels) == {4: 5}
 
@@ -391,7 +398,7 @@ def test_the_score_and_the_number_of_draws_can_be_set():
     assert view.question == (alkit.scores.edt_variance_both_sides, alkit.Dropout(7), alkit.scores.total)
 
 
-def test_a_score_that_has_a_name_is_kept_by_it():
+def test_a_score_function_with_a_name_is_stored_by_its_name():
     assert CEAL(score=alkit.scores.edt_variance) == CEAL()
     assert CEAL(score=alkit.scores.edt_variance_both_sides).score == "edt-variance-both-sides"
     assert CEAL(draws=1, score="entropy").draws == 1
@@ -399,9 +406,9 @@ def test_a_score_that_has_a_name_is_kept_by_it():
 
 def test_a_value_on_a_border_belongs_to_the_upper_bin_and_the_highest_to_the_last():
     u = {f"{k}": 1.0 + k for k in range(81)}
-    assert binned(u, 80) == {f"{k}": min(k, 79) for k in range(81)}
-    assert binned({"a": 4.0, "b": 4.0}, 10) == {"a": 0, "b": 0}
-    assert binned({}, 10) == {}
+    assert assign_bins(u, 80) == {f"{k}": min(k, 79) for k in range(81)}
+    assert assign_bins({"a": 4.0, "b": 4.0}, 10) == {"a": 0, "b": 0}
+    assert assign_bins({}, 10) == {}
 
 
 @pytest.mark.parametrize(
@@ -417,6 +424,6 @@ def test_a_value_on_a_border_belongs_to_the_upper_bin_and_the_highest_to_the_las
         {"draws": 1},
     ],
 )
-def test_parameters_that_cannot_be_are_refused(arguments):
+def test_wrong_parameters_are_errors(arguments):
     with pytest.raises(alkit.errors.ConfigurationError):
         CEAL(**arguments)

@@ -112,7 +112,7 @@ class NeedsByProperty:
 
 def test_needs_that_are_text_are_a_problem_and_those_of_a_property_depend(installed, capsys):
     installed(point("text", "a", f"{__name__}:NeedsText"), point("property", "a", f"{__name__}:NeedsByProperty"))
-    assert "what NeedsText needs is no tuple of names" in describe("text").problem
+    assert "the attribute needs of NeedsText must be a tuple of names" in describe("text").problem
     assert (describe("property").needs, describe("property").problem) == (None, "")
     assert "depends" in told(capsys, "strategies")
     assert "What it needs depends on how it is made." in told(capsys, "strategies", "property")

@@ -1,4 +1,4 @@
-"""DSAL: the least agreement is queried; the most confident, and of those the most agreeing, are weakly labelled."""
+"""DSAL queries the images with the least agreement, and pseudo-labels the most confident with the most agreement."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,7 +80,7 @@ def test_the_lowest_agreement_is_queried_lowest_first_ties_by_id(rows, data):
 
 
 @given(pools, st.randoms(use_true_random=False), st.data())
-def test_nothing_depends_on_the_order_of_the_pool_or_on_chance(rows, random, data):
+def test_the_selection_depends_neither_on_the_order_of_the_pool_nor_on_the_generator(rows, random, data):
     n = data.draw(st.integers(0, len(rows)))
     other = list(rows.items())
     random.shuffle(other)
@@ -103,7 +103,7 @@ def test_weak_labels_begin_in_round_5_with_20_and_grow_by_20(round, count):
     assert len(DSAL().select(view_of(pool(), round), 35, rng()).pseudo_labels) == count
 
 
-def test_confidence_is_not_asked_for_where_no_weak_label_is_wanted():
+def test_confidence_is_not_computed_if_no_weak_label_is_wanted():
     class View:
         round = 4
 
@@ -116,7 +116,7 @@ def test_confidence_is_not_asked_for_where_no_weak_label_is_wanted():
     assert DSAL(pseudo_step=0).select(View(), 1, rng()).ids == ("a",)
 
 
-def test_the_queried_are_no_weak_labels_and_do_not_stretch_the_histogram():
+def test_queried_images_get_no_weak_label_and_are_not_in_the_histogram():
     # "q" is by far the most confident; without it the last bin holds "a" and "b".
     disagreement = {"q": 0.9, "a": 0.3, "b": 0.2, "c": 0.1}
     doubt = {"q": 0.0, "a": 0.3, "b": 0.305, "c": 0.4}
@@ -138,12 +138,12 @@ def test_with_equal_confidence_the_agreement_alone_decides():
     assert weak_labels(disagreement, dict.fromkeys("abc", 0.25), [], 2) == ("b", "c")
 
 
-def test_more_images_than_there_are_is_an_error():
-    with pytest.raises(alkit.errors.SelectionError, match="got 3, expected 0 to 2"):
+def test_more_images_than_candidates_is_an_error():
+    with pytest.raises(alkit.errors.SelectionError, match="cannot select 3 images: only 2 candidates are left"):
         DSAL().select(view_of({"a": (0.5, 0.5), "b": (0.5, 0.5)}), 3, rng())
 
 
 @pytest.mark.parametrize("arguments", [{"pseudo_from": -1}, {"pseudo_from": None}, {"pseudo_step": 1.5}])
-def test_parameters_that_cannot_be_are_refused(arguments):
+def test_wrong_parameters_are_errors(arguments):
     with pytest.raises(alkit.errors.ConfigurationError):
         DSAL(**arguments)

@@ -213,7 +213,7 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
     [
         ('name = "randm"', r"s\.toml: there is no strategy or part"),
         ('strategy = { name = "randm" }', r"s\.toml, at strategy: there is no"),
-        ("strategy = { x = 3 }", r"s\.toml, at strategy is no strategy"),
+        ("strategy = { x = 3 }", r"s\.toml, at strategy must be a strategy"),
         (
             f'name = "filter"\n{MARGIN}\nthen = {{ nam = "random" }}',
             r"s\.toml: then has no name: got {'nam': 'random'}",
@@ -237,7 +237,7 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
         ('name = "ssl-cluster"\nfeatures = { name = "reconstruction", epochs = 0 }', r"s\.toml, at features: epochs"),
         ('name = "ssl-cluster"\nfeatures = { name = "reconstruction", network = "x" }', "cannot be written in a file"),
         ('name = "ssl-cluster"\nfeatures = { epochs = 3 }', r"s\.toml: features has no name"),
-        ('name = "reconstruction"', r"s\.toml is no strategy"),
+        ('name = "reconstruction"', r"s\.toml must be a strategy"),
     ],
 )
 def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, text, words):
@@ -255,11 +255,14 @@ def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, te
         ('name = "mc-dropout"\nscore = "bold"', "'bald'"),
         ('name = "uncertainty"\nscore = "bald"', "the score bald needs at least 2 draws"),
         ('name = "then"\nafter = 3', "needs a value for cold, warm"),
-        ('name = "dropout"', "no strategy"),
+        ('name = "dropout"', "must be a strategy"),
         ('name = "mix"\nparts = [{ share = 1 }]', "tables"),
-        ('name = "filter"\nranking = { name = "random" }\nthen = { name = "random" }', "gives no scores"),
+        (
+            'name = "filter"\nranking = { name = "random" }\nthen = { name = "random" }',
+            "ranking must have a method",
+        ),
         ("strategy = 3", "no table"),
-        ("x = 3", "no strategy"),
+        ("x = 3", "must be a strategy"),
         ("name = ", "TOML"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The strategies that need a model: what each asks of it, and that each runs by name in a real experiment."""
+"""The baselines that need a model: the scores that each asks for, and a real experiment with each of them by name."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -57,7 +57,7 @@ def median_entropy(mean):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_each_asks_for_its_score_and_takes_the_highest(strategy, question):
+def test_each_asks_for_its_score_and_selects_the_highest(strategy, question):
     view = FakeView({"c": 0.5, "a": 0.5, "d": 0.1, "b": 0.9})
     selection = strategy.select(view, 3, rng())
     assert view.questions == [question]
@@ -75,7 +75,7 @@ HIGHEST = pytest.mark.parametrize("strategy", [MCDropout(), EnsembleS(), Ensembl
     st.randoms(use_true_random=False),
     st.data(),
 )
-def test_they_are_the_highest_ties_by_id_in_any_order_of_the_pool_and_without_chance(strategy, found, random, data):
+def test_ties_are_broken_by_id_in_any_order_of_the_pool_and_without_the_generator(strategy, found, random, data):
     n = data.draw(st.integers(0, len(found)))
     other = list(found.items())
     random.shuffle(other)
@@ -88,8 +88,8 @@ def test_they_are_the_highest_ties_by_id_in_any_order_of_the_pool_and_without_ch
 
 
 @HIGHEST
-def test_more_images_than_there_are_is_an_error(strategy):
-    with pytest.raises(alkit.errors.SelectionError, match="got 3, expected 0 to 2"):
+def test_more_images_than_candidates_is_an_error(strategy):
+    with pytest.raises(alkit.errors.SelectionError, match="cannot select 3 images: only 2 candidates are left"):
         strategy.select(FakeView({"a": 0.1, "b": 0.2}), 3, rng())
 
 
@@ -106,7 +106,7 @@ def test_an_unknown_score_suggests_the_nearest(name, hint):
     "arguments",
     [{"draws": 0}, {"draws": 2.5}, {"draws": True}, {"score": 3}, {"score": None}, {"draws": 1, "score": "bald"}],
 )
-def test_parameters_that_cannot_be_are_refused(arguments):
+def test_wrong_parameters_are_errors(arguments):
     with pytest.raises(alkit.errors.ConfigurationError):
         MCDropout(**arguments)
 
@@ -121,7 +121,7 @@ def test_parameters_that_cannot_be_are_refused(arguments):
         (DSAL, ("heads", "pseudo-labels")),
     ],
 )
-def test_they_say_that_they_need_a_model_and_what_it_must_offer(strategy, needs):
+def test_each_declares_that_it_needs_a_model_and_what_the_model_must_have(strategy, needs):
     assert strategy.starts_cold is False
     assert strategy.needs == needs
 
@@ -168,7 +168,7 @@ def runs(world):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_by_name_each_runs_two_rounds_and_the_same_seed_asks_for_the_same(world, runs, name):
+def test_each_runs_two_rounds_by_name_and_the_same_seed_gives_the_same_queries(world, runs, name):
     results, selections = runs[name]
     assert [len(result.ids) for result in results] == [10, 7, 7]
     asked = [id for result in results for id in result.ids]
@@ -177,13 +177,13 @@ def test_by_name_each_runs_two_rounds_and_the_same_seed_asks_for_the_same(world,
     assert run(world, name, rounds=1)[1] == selections[:1]
 
 
-def test_all_of_a_seed_share_their_start_set_and_then_go_their_own_ways(runs):
+def test_runs_with_one_seed_share_their_start_set_and_then_differ(runs):
     assert len({runs[name][0][0].ids for name in NAMES}) == 1
     assert len({runs[name][0][1].ids for name in NAMES}) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", ["ceal", "dsal"])
-def test_pseudo_labels_are_trained_on_from_the_round_that_is_set(runs, name):
+def test_pseudo_labels_are_trained_on_from_the_given_round_on(runs, name):
     results, selections = runs[name]
     counts = [len(selection.pseudo_labels) for selection in selections]
     assert [result.n_pseudo for result in results] == [0, *counts]
@@ -193,7 +193,7 @@ def test_pseudo_labels_are_trained_on_from_the_round_that_is_set(runs, name):
     assert 1 <= counts[0] <= 3
 
 
-def test_in_a_real_round_ceal_tells_the_uncertainty_and_it_is_0_for_empty_predictions_alone(world):
+def test_in_a_real_round_ceal_states_the_uncertainty_which_is_0_only_for_empty_predictions(world):
     experiment = world.experiment(strategy=made("ceal"), learner=learner("ceal"), seed=3)
     list(experiment.rounds(world.oracle, start=10, batch=7, rounds=0))
     experiment.ask(14)
@@ -211,19 +211,19 @@ def test_in_a_real_round_ceal_tells_the_uncertainty_and_it_is_0_for_empty_predic
 
 
 @pytest.mark.parametrize("name", ["ensemble-s", "ensemble-js", "dsal"])
-def test_a_learner_that_cannot_answer_is_refused_with_what_to_try(world, name):
+def test_a_learner_that_lacks_what_the_strategy_needs_is_an_error_with_a_hint(world, name):
     plain = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(1, 1))
     with pytest.raises(alkit.errors.ConfigurationError, match="Try: "):
         world.experiment(strategy=made(name), learner=plain)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_none_can_choose_the_start_set(world, name):
+def test_none_can_select_the_start_set(world, name):
     with pytest.raises(alkit.errors.ColdStartError, match="random"):
         world.experiment(initial=made(name))
 
 
-def test_a_view_needs_nothing_but_what_each_asks_for():
+def test_a_view_needs_only_the_scores_that_each_asks_for():
     view = SimpleNamespace(scores=lambda *question: {"a": 0.5, "b": 0.25}, round=0)
     for name in NAMES:
         assert len(made(name).select(view, 1, rng()).ids) == 1

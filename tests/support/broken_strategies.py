@@ -19,11 +19,10 @@ from alkit.testing import RowMeans
 
 
 def pick(view, n):
-    """The right way, which each bug bends: the darkest images first."""
-    if n > len(view.candidates):
-        raise alkit.errors.SelectionError("there are not so many images", got=n)
+    """The correct selection, which each bug changes: the darkest images first."""
+    alkit.strategies.check_n(n, view.candidates)
     table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
-    return alkit.strategies.top_k(view.candidates, [-table[id] for id in view.candidates], n)
+    return alkit.highest({id: -table[id] for id in view.candidates}, n).ids
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class ReadsTheName(Right):
 
     def select(self, view, n, rng):
         pick(view, n)
-        return alkit.Selection(alkit.strategies.top_k(view.candidates, [int(id[-4:]) % 7 for id in view.candidates], n))
+        return alkit.highest({id: int(id[-4:]) % 7 for id in view.candidates}, n)
 
 
 class RowsOfCandidates(Right):
@@ -78,8 +77,7 @@ class RowsOfCandidates(Right):
     caught_by = "test_rows_are_paired_with_images_by_id"
 
     def select(self, view, n, rng):
-        if n > len(view.candidates):
-            raise alkit.errors.SelectionError("there are not so many images", got=n)
+        alkit.strategies.check_n(n, view.candidates)
         light = view.features(RowMeans()).mean(axis=1)[: len(view.candidates)]
         return alkit.Selection(alkit.strategies.top_k(list(view.candidates), -light, n))
 
@@ -91,8 +89,7 @@ class RowsOfCandidatesDrawn(Right):
     says_random = True
 
     def select(self, view, n, rng):
-        if n > len(view.candidates):
-            raise alkit.errors.SelectionError("there are not so many images", got=n)
+        alkit.strategies.check_n(n, view.candidates)
         light = view.features(RowMeans()).mean(axis=1)[: len(view.candidates)].astype(np.float64)
         drawn = rng.gumbel(size=len(light)) - 100 * light
         return alkit.Selection(alkit.strategies.top_k(list(view.candidates), drawn, n))
@@ -105,7 +102,7 @@ class ClustersOfCandidates(Right):
 
     def select(self, view, n, rng):
         far = dict(zip(view.candidates, view.clusters(RowMeans(), 3).distances.tolist(), strict=False))
-        return alkit.Selection(alkit.strategies.top_k(list(far), list(far.values()), n))
+        return alkit.highest(far, n)
 
 
 class ScoresOfAll(Right):
@@ -116,8 +113,7 @@ class ScoresOfAll(Right):
 
     def select(self, view, n, rng):
         found = dict(zip(view.ids, view.scores(scores.entropy).values(), strict=False))
-        left = list(view.candidates)
-        return alkit.Selection(alkit.strategies.top_k(left, [found.get(id, 0.0) for id in left], n))
+        return alkit.highest({id: found.get(id, 0.0) for id in view.candidates}, n)
 
 
 class PredictionsOfAll(Right):
@@ -129,8 +125,7 @@ class PredictionsOfAll(Right):
     def select(self, view, n, rng):
         sizes = [row for batch in view.predictions() for row in batch.probabilities[:, 1].mean(axis=(1, 2)).tolist()]
         found = dict(zip(view.ids, sizes, strict=False))
-        left = list(view.candidates)
-        return alkit.Selection(alkit.strategies.top_k(left, [found.get(id, 0.0) for id in left], n))
+        return alkit.highest({id: found.get(id, 0.0) for id in view.candidates}, n)
 
 
 class Duplicates(Right):
@@ -321,7 +316,7 @@ class RepairsNaN(Right):
     def select(self, view, n, rng):
         pick_from = np.nan_to_num(view.features(RowMeans())).mean(axis=1)
         table = dict(zip(view.ids, pick_from.tolist(), strict=True))
-        return alkit.Selection(alkit.strategies.top_k(view.candidates, [table[id] for id in view.candidates], n))
+        return alkit.highest({id: table[id] for id in view.candidates}, n)
 
 
 class LeavesOutWhatIsNotFinite(Right):
@@ -331,8 +326,7 @@ class LeavesOutWhatIsNotFinite(Right):
 
     def select(self, view, n, rng):
         table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
-        finite = [id for id in view.candidates if np.isfinite(table[id])]
-        return alkit.Selection(alkit.strategies.top_k(finite, [table[id] for id in finite], n))
+        return alkit.highest({id: table[id] for id in view.candidates if np.isfinite(table[id])}, n)
 
 
 class GuessesWhereTheModelDiverged(Right):
@@ -383,13 +377,12 @@ class DependsOnTheBatch(Right):
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
-        if n > len(view.candidates):
-            raise alkit.errors.SelectionError("there are not so many images", got=n)
+        alkit.strategies.check_n(n, view.candidates)
         found = {}
         for batch in view.predictions():
             lesion = batch.probabilities[:, 1].mean(axis=(1, 2))
             found.update(zip(batch.ids, (lesion - lesion.mean()).tolist(), strict=True))
-        return alkit.Selection(alkit.strategies.top_k(list(found), list(found.values()), n))
+        return alkit.highest(found, n)
 
 
 class NeedsAModelAndDoesNotSay(Right):

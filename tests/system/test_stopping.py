@@ -1,4 +1,4 @@
-"""Stopping rules: the two that come with alkit against numbers worked out by hand, and those of strangers."""
+"""Stopping rules: those of alkit against numbers computed by hand, and those of other plugins."""
 
 import math
 import sys
@@ -62,7 +62,7 @@ def installed(monkeypatch):
         ([None, 0.99, 0.99, 0.99, 0.5], False, 2.48 / 3),
     ],
 )
-def test_stabilising_predictions_stop_where_the_mean_of_the_last_three_agreements_reaches_the_threshold(
+def test_stabilising_predictions_stop_when_the_mean_of_the_last_three_agreements_reaches_the_threshold(
     kappas, stop, mean
 ):
     advice = stopping_rule("stabilising-predictions").advise(agreeing(*kappas), 35)
@@ -89,7 +89,7 @@ def test_stabilising_predictions_can_be_adjusted():
         ([None, 1.0, math.nan, 1.0], "agreement of round 2 is nan"),
     ],
 )
-def test_stabilising_predictions_say_what_they_lack(kappas, words):
+def test_stabilising_predictions_state_what_is_missing(kappas, words):
     advice = stopping_rule("stabilising-predictions").advise(agreeing(*kappas), 35)
     assert advice.stop is None
     assert words in advice.reason
@@ -108,22 +108,22 @@ def test_expected_gain_finds_a_known_curve_and_extrapolates_it():
     assert advice.stop is False
 
 
-def test_expected_gain_stops_where_even_the_upper_bound_is_below_the_threshold():
+def test_expected_gain_stops_if_even_the_upper_bound_is_below_the_threshold():
     history = curve(X, law(X))  # 8 more labels: 0.9 - 0.5 / sqrt(108) less 0.85 is 0.00189
     advice = stopping_rule("expected-gain").advise(history, 8)
     assert advice.figures["gain"] == pytest.approx(0.05 - 0.5 / math.sqrt(108), abs=1e-6)
     assert advice.stop is True
     assert "8 more labels are expected to add 0.0019 dice" in advice.reason
-    assert "less than 0.002" in advice.reason
+    assert "less than the threshold 0.002" in advice.reason
     assert stopping_rule("expected-gain", threshold=0.0018).advise(history, 8).stop is False
 
 
-def test_of_a_batch_only_the_share_that_would_be_trained_on_counts():
+def test_only_the_labels_of_the_batch_that_would_be_trained_on_count():
     held = stopping_rule("expected-gain").advise(curve(X, law(X), held_out=25), 125)
     assert held.figures["gain"] == pytest.approx(0.05 - 0.5 / math.sqrt(200), abs=1e-6)  # 100 of 125
 
 
-def test_the_interval_is_that_of_the_delta_method_done_by_hand():
+def test_the_interval_equals_the_delta_method_computed_by_hand():
     x = np.array([20, 40, 60, 80, 100, 120, 140])
     y = law(x) + np.array([0.004, -0.003, 0.002, -0.001, 0.002, -0.002, 0.001])
     figures = stopping_rule("expected-gain", confidence=0.9).advise(curve(x, y), 60).figures
@@ -145,16 +145,16 @@ def test_the_interval_is_that_of_the_delta_method_done_by_hand():
     assert figures["gain"] - figures["low"] == pytest.approx(half, rel=1e-2)
 
 
-def test_expected_gain_leaves_open_what_the_interval_leaves_open():
+def test_expected_gain_gives_no_advice_if_the_threshold_is_inside_the_interval():
     x = [20, 40, 60, 80, 100, 120]
     y = law(x, decay=1.0) + np.array([0.004, -0.006, 0.005, -0.005, 0.004, -0.003])
     advice = stopping_rule("expected-gain").advise(curve(x, y), 20)
     assert advice.stop is None
     assert advice.figures["gain"] < 0.002 < advice.figures["high"]
-    assert "more rounds must tell" in advice.reason
+    assert "more rounds are needed" in advice.reason
 
 
-def test_the_interval_covers_the_gain_of_a_noisy_power_law_about_as_often_as_it_says():
+def test_the_interval_covers_the_gain_of_a_noisy_power_law_about_as_often_as_its_confidence_level():
     rng = np.random.default_rng(0)
     x = np.arange(50, 550, 50)
     true = float(law(550) - law(500))
@@ -181,18 +181,18 @@ def test_the_interval_covers_the_gain_of_a_noisy_power_law_about_as_often_as_it_
         ([10, 20, 30, 40, 50], [1.0] * 5, "does not rise"),
         ([10, 20, 30, 40, 50], [0.8, 0.78, 0.75, 0.7, 0.6], "does not rise"),
         ([10, 20, 30, 40, 50, 60], [0.70, 0.75, 0.69, 0.74, 0.70, 0.72], "does not rise"),
-        ([20, 30, 40, 50, 60, 70], [0.80, 0.81, 0.805, 0.808, 0.81, 0.809], "jumps and is flat"),
+        ([20, 30, 40, 50, 60, 70], [0.80, 0.81, 0.805, 0.808, 0.81, 0.809], "jumps once and is flat"),
         ([20, 40, 80, 160, 320], [0.1, 0.103, 0.106, 0.109, 0.112], "rises without bending"),
     ],
 )
-def test_expected_gain_says_why_there_is_no_fit(x, y, words):
+def test_expected_gain_gives_the_reason_if_there_is_no_fit(x, y, words):
     advice = stopping_rule("expected-gain").advise(curve(x, y), 35)
     assert advice.stop is None
     assert words in advice.reason
     assert "gain" not in advice.figures
 
 
-def test_expected_gain_takes_the_chief_metric_or_the_one_it_is_given():
+def test_expected_gain_uses_the_main_metric_or_the_given_one():
     history = curve(X, law(X), metric="accuracy")
     assert "accuracy" in stopping_rule("expected-gain").advise(history, 300).reason
     said = stopping_rule("expected-gain", metric="dice").advise(history, 300)
@@ -203,7 +203,7 @@ def test_expected_gain_takes_the_chief_metric_or_the_one_it_is_given():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_expected_gain_says_something_finite_of_any_curve(seed):
+def test_expected_gain_gives_finite_figures_for_any_curve(seed):
     rng = np.random.default_rng(seed)
     x = np.cumsum(rng.integers(1, 60, rng.integers(4, 25)))
     y = np.clip(
@@ -216,24 +216,24 @@ def test_expected_gain_says_something_finite_of_any_curve(seed):
         assert advice.stop == (advice.figures["high"] < 0.002)
 
 
-# What is wrong is said.
+# Errors.
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "words"),
     [
-        ("stabilising-predictions", {"window": 0}, "no such window: got 0"),
-        ("stabilising-predictions", {"threshold": 0.0}, "kappa cannot be so"),
-        ("stabilising-predictions", {"threshold": 1.01}, "kappa cannot be so"),
+        ("stabilising-predictions", {"window": 0}, "window must be an integer >= 1: got 0"),
+        ("stabilising-predictions", {"threshold": 0.0}, r"threshold must be a number in \(0, 1\]: got 0.0"),
+        ("stabilising-predictions", {"threshold": 1.01}, r"threshold must be a number in \(0, 1\]: got 1.01"),
         ("stabilising-predictions", {"windows": 2}, "stopping rule 'stabilising-predictions' has no parameter"),
         ("stabilising-predictions", {"window": "3"}, "window of stopping rule .* is of another type"),
-        ("expected-gain", {"threshold": 0.0}, "no least gain"),
-        ("expected-gain", {"threshold": math.inf}, "no least gain"),
-        ("expected-gain", {"confidence": 1.0}, "no confidence"),
+        ("expected-gain", {"threshold": 0.0}, "threshold must be a finite number > 0: got 0.0"),
+        ("expected-gain", {"threshold": math.inf}, "threshold must be a finite number > 0: got inf"),
+        ("expected-gain", {"confidence": 1.0}, r"confidence must be a number in \(0, 1\): got 1.0"),
         ("expected-gains", {}, "there is no stopping rule 'expected-gains'. Try: 'expected-gain'"),
     ],
 )
-def test_a_rule_that_cannot_be_made_says_why(name, parameters, words):
+def test_a_wrong_rule_or_parameter_is_an_error(name, parameters, words):
     with pytest.raises(alkit.errors.ConfigurationError, match=words):
         stopping_rule(name, **parameters)
 
@@ -241,11 +241,11 @@ def test_a_rule_that_cannot_be_made_says_why(name, parameters, words):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ((1, "because"), "stop=1"),
-        ((True, " "), "says why"),
-        ((True, None), "says why"),
-        ((None, "because", {"gain": math.inf}), "figure gain .* got inf"),
-        ((None, "because", {"gain": "much"}), "figure gain .* got 'much'"),
+        ((1, "because"), "stop must be True, False or None: got 1"),
+        ((True, " "), "reason must be a sentence: got ' '"),
+        ((True, None), "reason must be a sentence: got None"),
+        ((None, "because", {"gain": math.inf}), r"figures\['gain'\] must be a finite number: got inf"),
+        ((None, "because", {"gain": "much"}), r"figures\['gain'\] must be a finite number: got 'much'"),
     ],
 )
 def test_an_advice_is_checked(said, words):
@@ -259,15 +259,15 @@ def test_an_advice_holds_plain_values():
     assert type(advice.figures["gain"]) is float
 
 
-def test_there_is_no_advice_on_an_empty_batch():
-    with pytest.raises(alkit.errors.ConfigurationError, match="no such batch: got 0"):
+def test_an_empty_batch_is_an_error():
+    with pytest.raises(alkit.errors.ConfigurationError, match="next_batch must be an integer >= 1: got 0"):
         stopping_advice([], 0)
 
 
-# Rules of strangers.
+# Rules of other plugins.
 
 
-def test_a_strangers_rule_is_found_by_its_entry_point_beside_those_of_alkit(tmp_path, monkeypatch):
+def test_a_rule_of_another_package_is_found_by_its_entry_point(tmp_path, monkeypatch):
     folder = tmp_path / "stranger-2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 2\n")
@@ -289,13 +289,13 @@ def test_a_strangers_rule_is_found_by_its_entry_point_beside_those_of_alkit(tmp_
     sys.modules.pop("strange_budget")
 
 
-def test_listing_the_rules_imports_none(installed):
+def test_listing_the_rules_does_not_import_them(installed):
     installed(point("lazy", "a", "antigravity:fly"))
     assert list(alkit.stopping.installed()) == ["lazy"]
     assert "antigravity" not in sys.modules
 
 
-def test_two_rules_of_one_name_are_both_asked_and_can_be_told_apart(installed):
+def test_two_rules_with_one_name_both_give_advice_under_distinct_names(installed):
     value = "alkit_baselines.expected_gain:ExpectedGain"
     installed(point("mine", "a", value), point("mine", "b", value))
     assert list(stopping_advice([], 1)) == ["a:mine", "b:mine"]
@@ -323,14 +323,14 @@ class Leaves:
 
 
 class Shrugs:
-    """A rule that answers with a word."""
+    """A rule that returns a string."""
 
     def advise(self, history, next_batch):
         return "stop"
 
 
 class Infinite:
-    """A rule with a figure that is none."""
+    """A rule with an infinite figure."""
 
     def advise(self, history, next_batch):
         return Advice(True, "because", {"gain": math.inf})
@@ -349,13 +349,13 @@ class Demands:
         ("no_such_module:Rule", "cannot be imported (ModuleNotFoundError"),
         (f"{__name__}:Fails", "the rule failed (ZeroDivisionError: no rounds)"),
         (f"{__name__}:Leaves", "the rule failed (SystemExit: enough)"),
-        (f"{__name__}:Shrugs", "gave no advice, but a str"),
-        (f"{__name__}:Infinite", "figure gain"),
+        (f"{__name__}:Shrugs", "must return an Advice: got str"),
+        (f"{__name__}:Infinite", "figures['gain']"),
         (f"{__name__}:Demands", "needs a value for budget"),
-        ("alkit_baselines.random:Random", "expected a method advise"),
+        ("alkit_baselines.random:Random", "must have a method advise"),
     ],
 )
-def test_a_broken_rule_says_what_is_wrong_and_silences_no_other(installed, value, words):
+def test_a_broken_rule_gives_its_error_as_the_reason_and_the_other_rules_still_advise(installed, value, words):
     installed(point("bad", "a", value), point("fine", "a", "alkit_baselines.expected_gain:ExpectedGain"))
     said = stopping_advice(curve(X, law(X)), 300)
     assert said["bad"].stop is None

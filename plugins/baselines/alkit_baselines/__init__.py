@@ -1,1 +1,1 @@
-"""The strategies of the comparison, one file per method, registered by entry points as anybody's would be."""
+"""The baseline strategies and stopping rules: one file per method, registered through entry points like any plugin."""

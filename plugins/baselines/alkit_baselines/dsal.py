@@ -1,4 +1,4 @@
-"""DSAL: people label what a network's heads disagree about; the network labels what they agree about and are sure of.
+"""DSAL: annotators label the images on which a network's heads disagree; the network labels those where they agree.
 
 References
 ----------
@@ -9,61 +9,61 @@ Image Segmentation". IEEE Journal of Biomedical and Health Informatics, 2021, ar
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
-from alkit.strategies import top_k
+from alkit import Selection, View, highest
+from alkit.checks import check_integer
 
-from .ceal import binned, check_whole, pseudo_budget
+from .ceal import assign_bins, pseudo_budget
 
 BINS = 10
-"""Bins of the histogram of confidence."""
+"""Number of bins of the histogram of confidence."""
 
 
 @dataclass(frozen=True)
 class DSAL:
-    """Take the candidates whose heads agree least, and train on the model's own word where they agree most.
+    """Select the candidates whose heads agree least, and request pseudo-labels for those whose heads agree most.
 
-    The agreement A of an image, in [0, 1], is the mean Dice between the mask of the final output and those of the
-    heads at half and at quarter resolution. Needs a network with such heads, trained with deep supervision:
-    ``alkit.UNet(heads={2: 0.1, 4: 0.3})``.
+    The agreement A of an image, in [0, 1], is the mean Dice between the mask of the final output and the masks of the
+    heads at half and at quarter resolution. The strategy needs a network with such heads, trained with deep
+    supervision, for example ``alkit.UNet`` with ``heads={2: 0.1, 4: 0.3}``.
 
-    From round `pseudo_from` on there are weak labels: of the images the model is most confident about, those of the
-    highest agreement are trained on with the model's own prediction. They are chosen anew each round and can still be
-    queried later.
+    From round `pseudo_from` on, the selection requests pseudo-labels (the paper's weak labels): among the images about
+    which the model is most confident, those with the highest agreement are trained on with the model's own
+    prediction. They are selected again in each round, and can still be queried later.
 
     Parameters
     ----------
     pseudo_from:
-        The first round with weak labels. Default: 5.
+        First round with pseudo-labels, an integer >= 0. Default: 5.
     pseudo_step:
-        How many there are in that round, and by how many more in each round after it: 20, 40, 60 ... in rounds 5, 6,
-        7 ... by default; 0 for none at all. Fewer where there are fewer images.
+        Number of pseudo-labels in that round, and the number by which they grow in each later round: by default 20,
+        40, 60 ... in rounds 5, 6, 7 ... 0 means none. Fewer if there are fewer images.
 
     Raises
     ------
     ConfigurationError
-        A negative round or number.
+        `pseudo_from` or `pseudo_step` is not an integer >= 0.
 
     Notes
     -----
-    Confidence c is the mean over pixels of the highest class probability less 1/2, which with two classes is the
-    distance of the lesion's probability from 1/2. The most confident are the last bin of a histogram of c with 10
-    equal bins from its lowest to its highest value.
+    The confidence c of an image is the mean over its pixels of the highest class probability minus 1/2; with two
+    classes, that is the distance of the foreground probability from 1/2. The most confident images are those in the
+    last bin of a histogram of c with 10 equal bins from the lowest to the highest value.
 
-    Choices where the paper is silent:
+    Choices, because the paper does not specify these points:
 
-    - the histogram is over the candidates not queried in this round, so its last bin holds one at least; where all c
-      are equal, agreement alone decides;
-    - a bin with fewer images than wanted is followed by the other candidates, those of the highest agreement first;
-    - ties of A go by id.
+    - the histogram holds the candidates that are not queried in this round, so its last bin holds at least one; if all
+      c are equal, agreement alone decides;
+    - if the last bin holds too few images, the other candidates follow, those with the highest agreement first;
+    - ties of A are broken by id.
 
-    Deviation: weak labels are not refined by a dense conditional random field.
+    Deviation: pseudo-labels are not refined by a dense conditional random field.
 
-    No chance of its own: the generator is not used.
+    The strategy does not use `rng`.
 
     Examples
     --------
@@ -80,35 +80,37 @@ class DSAL:
     pseudo_step: int = 20
 
     def __post_init__(self) -> None:
-        check_whole("pseudo_from", self.pseudo_from, 0)
-        check_whole("pseudo_step", self.pseudo_step, 0)
+        check_integer("pseudo_from", self.pseudo_from, least=0)
+        check_integer("pseudo_step", self.pseudo_step, least=0)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the `n` candidates of the lowest agreement, the lowest first, and the weak labels wanted."""
-        from alkit import scores  # brings torch, which listing the strategies does not need
+        """Return the `n` candidates with the lowest agreement, the lowest first, and the requests for pseudo-labels."""
+        from alkit import scores  # imports torch, so not at the top of the module
 
         disagreement = view.scores(scores.head_disagreement)
-        ids = top_k(list(disagreement), list(disagreement.values()), n)
+        selection = highest(disagreement, n)
         wanted = pseudo_budget(view.round, self.pseudo_from, self.pseudo_step)
-        weak = () if wanted == 0 else weak_labels(disagreement, view.scores(scores.least_confidence), ids, wanted)
-        return Selection(ids, scores=tuple(disagreement[id] for id in ids), pseudo_labels=weak)
+        if wanted == 0:
+            return selection
+        weak = weak_labels(disagreement, view.scores(scores.least_confidence), selection.ids, wanted)
+        return replace(selection, pseudo_labels=weak)
 
 
 def weak_labels(
     disagreement: Mapping[str, float], doubt: Mapping[str, float], queried: Collection[str], n: int
 ) -> tuple[str, ...]:
-    """Return `n` ids the model is trusted about, or as many as there are, the most trusted first.
+    """Return the `n` ids whose predictions are most reliable, or all if there are fewer, the most reliable first.
 
     Parameters
     ----------
     disagreement:
         1 - A by id, in [0, 1].
     doubt:
-        The mean least confidence by id: 1 less the highest class probability.
+        Least confidence by id: 1 minus the highest class probability, averaged over the pixels.
     queried:
-        Ids that are not to be returned.
+        Ids to leave out.
     n:
-        0 or more.
+        Integer >= 0.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def weak_labels(
     ('a', 'b', 'c')
     """
     rest = [id for id in disagreement if id not in queried]
-    confidence = binned({id: 0.5 - doubt[id] for id in rest}, BINS)
+    confidence = assign_bins({id: 0.5 - doubt[id] for id in rest}, BINS)
 
     def turn(id: str) -> tuple[bool, float, str]:
         return confidence[id] < BINS - 1, disagreement[id], id

@@ -1,4 +1,4 @@
-"""Ensemble-JS: label what several models, trained apart, disagree about.
+"""Ensemble-JS: label the images on which independently trained models disagree.
 
 References
 ----------
@@ -17,23 +17,25 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
-from alkit.strategies import top_k
+from alkit import Selection, View, highest
 
 
 @dataclass(frozen=True)
 class EnsembleJS:
-    """Take the candidates where the members disagree most: their Jensen-Shannon divergence, averaged over the pixels.
+    """Select the candidates on which the members disagree most, by Jensen-Shannon divergence averaged over the pixels.
 
-    The divergence is the entropy of the mean less the mean of the members' entropies; between 0, where all members
-    say the same, and log(members). The same expression over dropout passes is BALD.
+    The divergence is the entropy of the mean prediction minus the mean entropy of the members. It lies between 0 (all
+    members agree) and log(number of members). The same expression over dropout draws is BALD.
 
-    Needs a learner with members, such as :class:`alkit.Ensemble`.
+    The strategy needs a learner with members, for example :class:`alkit.Ensemble`.
 
     Notes
     -----
-    As for ``ensemble-s``: equal scores go by id, the mean over pixels gives the order of the sum, and members have
-    initial weights of their own.
+    Equal scores are ordered by id. The paper sums over pixels; for images of one size, the mean used here gives the
+    same order. The strategy does not use `rng`.
+
+    Deviation: in the paper all members start from the same weights. Here the learner decides, and
+    :class:`alkit.Ensemble` gives each member its own initial weights.
 
     Examples
     --------
@@ -47,14 +49,12 @@ class EnsembleJS:
     needs: ClassVar[tuple[str, ...]] = ("members",)
 
     def scores(self, view: View) -> Mapping[str, float]:
-        """Return the divergence of the members for each candidate."""
-        from alkit import scores  # bring torch, which listing the strategies does not need
+        """Return the divergence of the members for each candidate, by id."""
+        from alkit import scores  # imports torch, so not at the top of the module
         from alkit.samplers import Members
 
         return view.scores(scores.bald, Members())
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` candidates with the highest divergence, the highest first."""
-        scored = self.scores(view)
-        ids = top_k(list(scored), list(scored.values()), n)
-        return Selection(ids, scores=tuple(scored[id] for id in ids))
+        return highest(self.scores(view), n)

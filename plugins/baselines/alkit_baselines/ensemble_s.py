@@ -1,4 +1,4 @@
-"""Ensemble-S: label what the mean of several models, trained apart, is unsure of.
+"""Ensemble-S: label the images for which the mean prediction of several models is most uncertain.
 
 References
 ----------
@@ -17,23 +17,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
-from alkit.strategies import top_k
+from alkit import Selection, View, highest
 
 
 @dataclass(frozen=True)
 class EnsembleS:
-    """Take the candidates where the mean of the members has the highest entropy, averaged over the pixels.
+    """Select the candidates with the highest entropy of the members' mean prediction, averaged over the pixels.
 
-    Needs a learner with members, such as :class:`alkit.Ensemble`.
+    The strategy needs a learner with members, for example :class:`alkit.Ensemble`.
 
     Notes
     -----
-    Equal scores go by id. The comparison sums over pixels; at one image size the mean, taken here, gives the same
-    order. No chance of its own: the generator is not used.
+    Equal scores are ordered by id. The paper sums over pixels; for images of one size, the mean used here gives the
+    same order. The strategy does not use `rng`.
 
-    Deviation: in the comparison the members start from the same weights. Here their initial weights are the
-    learner's affair; :class:`alkit.Ensemble` gives each its own.
+    Deviation: in the paper all members start from the same weights. Here the learner decides, and
+    :class:`alkit.Ensemble` gives each member its own initial weights.
 
     Examples
     --------
@@ -47,14 +46,12 @@ class EnsembleS:
     needs: ClassVar[tuple[str, ...]] = ("members",)
 
     def scores(self, view: View) -> Mapping[str, float]:
-        """Return the entropy of the members' mean for each candidate."""
-        from alkit import scores  # bring torch, which listing the strategies does not need
+        """Return the entropy of the members' mean prediction for each candidate, by id."""
+        from alkit import scores  # imports torch, so not at the top of the module
         from alkit.samplers import Members
 
         return view.scores(scores.entropy, Members())
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the `n` candidates with the highest entropy of the mean, the highest first."""
-        scored = self.scores(view)
-        ids = top_k(list(scored), list(scored.values()), n)
-        return Selection(ids, scores=tuple(scored[id] for id in ids))
+        """Return the `n` candidates with the highest entropy, the highest first."""
+        return highest(self.scores(view), n)

@@ -1,4 +1,4 @@
-"""Expected gain: extrapolate the learning curve, and stop when the next batch would add too little.
+"""Expected gain: extrapolate the learning curve, and stop when the next batch is expected to add too little.
 
 References
 ----------
@@ -17,54 +17,55 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit import RoundResult
-from alkit.errors import ConfigurationError
+from alkit.checks import check_number
 from alkit.stopping import Advice
 
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 4
-"""Three parameters and one more point, without which there is nothing to judge the fit by."""
+"""Least number of points for a fit: its three parameters, and one more to estimate the scatter."""
 
 
 @dataclass(frozen=True)
 class ExpectedGain:
-    """Stop when the next batch is expected to add less than a threshold, at the upper end of the interval.
+    """Advise to stop when even the upper end of the interval of the next batch's gain is below a threshold.
 
-    The chief metric over the number of labels x is fitted by the inverse power law of the paper,
+    The main metric y over the number of labels x is fitted by the inverse power law of the paper,
 
-        y(x) = (1 - a) - b x^c,    a: the error that remains, b: the learning rate, c < 0: the decay rate,
+        y(x) = (1 - a) - b x^c,    a: remaining error, b: learning rate, c < 0: decay rate,
 
-    by weighted nonlinear least squares, in which the j-th of m points weighs j / m: later rounds tell more of what is
-    to come. The gain of the next batch of k labels is y(x + k) - y(x) of the fitted curve.
+    by weighted nonlinear least squares. Point j of m has the weight j / m, since later rounds predict the next one
+    better. The gain of the next batch of k labels is y(x + k) - y(x) of the fitted curve.
 
     Parameters
     ----------
     threshold:
-        The least gain worth a batch, in units of the metric (0.002 Dice by default), above 0.
+        Least gain that is worth a batch, in units of the metric, a number > 0. Default: 0.002.
     confidence:
-        Of the two-sided interval of the gain, between 0 and 1; 0.95 as the paper's.
+        Confidence level of the two-sided interval of the gain, in (0, 1). Default: 0.95, as in the paper.
     metric:
-        Which; None for the chief one, the first of the last round that has any.
+        Name of the metric. Default (None): the main metric, which is the first metric of the last round that has any.
 
     Raises
     ------
     ConfigurationError
-        A threshold or a confidence outside its range.
+        `threshold` or `confidence` is out of range.
 
     Notes
     -----
-    It says True where the upper end of the interval lies below the threshold, False where the expected gain itself is
-    at least the threshold, and None in between, where more rounds are needed to tell. It says None, with the reason,
-    where no curve can be fitted: fewer than 4 different numbers of labels, a metric that is not finite, a curve that
-    does not rise by more than it scatters, one that jumps and is flat from there on or does not bend at all, or a fit
-    that does not determine its parameters.
+    The advice is True if the upper end of the interval is below the threshold, False if the expected gain is at least
+    the threshold, and None in between, where more rounds are needed. It is also None, with the reason, if no curve can
+    be fitted: there are fewer than 4 different numbers of labels, a metric is not finite, the curve does not rise by
+    more than it scatters, the curve jumps once and is flat afterwards or does not bend, or the fit does not determine
+    its parameters.
 
-    Deviations from the paper: the interval is of the gain, not of the metric, by the delta method with the
-    covariance of the fit and Student's t at m - 3 degrees of freedom; the parameters are bounded to
-    0 <= a <= 1, b >= 0 and -10 <= c <= -0.01; the curve is scaled to the last x, which changes no prediction. The
-    paper's curves are means over repeated samples with a fixed test set; a campaign has one curve, and on a hold-out
-    that grows from round to round, which scatters more. Where answers are held out, k is the share of the batch that
-    would be trained on. The interval takes the power law for true: it does not cover a curve of another shape.
+    Deviations from the paper: the interval is one of the gain, not of the metric, by the delta method with the
+    covariance of the fit and Student's t with m - 3 degrees of freedom. The parameters are bounded to
+    0 <= a <= 1, b >= 0 and -10 <= c <= -0.01. The curve is scaled to the last x, which changes no prediction. The
+    paper's curves are means over repeated samples with a fixed test set; a campaign has a single curve, measured on a
+    hold-out that grows from round to round, which scatters more. If answers are held out, k is the expected number of
+    the batch's labels that are trained on. The interval assumes that the power law holds: it does not cover a curve
+    of another shape.
 
     Examples
     --------
@@ -78,19 +79,17 @@ class ExpectedGain:
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        if not (self.threshold > 0 and math.isfinite(self.threshold)):
-            raise ConfigurationError("this is no least gain", got=self.threshold, expected="a number above 0")
-        if not 0 < self.confidence < 1:
-            raise ConfigurationError("this is no confidence", got=self.confidence, expected="between 0 and 1")
+        check_number("threshold", self.threshold, 0, open_ends="(")
+        check_number("confidence", self.confidence, 0, 1, open_ends="()")
 
     def advise(self, history: Sequence[RoundResult], next_batch: int) -> Advice:
-        """Return whether the fitted curve's gain from the next batch is surely below the threshold."""
+        """Advise whether the gain of the next batch, by the fitted curve, is below the threshold."""
         settings = {"threshold": self.threshold, "confidence": self.confidence}
         metric = self.metric or next((name for result in reversed(history) for name in result.metrics), None)
         measured = [result for result in history if metric in result.metrics and result.n_labels]
         if metric is None or not measured:
             what = "no round has been measured" if metric is None else f"no round has the metric {metric!r}"
-            return Advice(None, f"{what}: it needs a hold-out or a test set", settings)
+            return Advice(None, f"{what}: the rule needs a hold-out or a test set", settings)
         for result in measured:
             if not math.isfinite(result.metrics[metric]):
                 return Advice(None, f"the {metric} of round {result.round} is {result.metrics[metric]}", settings)
@@ -104,7 +103,7 @@ class ExpectedGain:
                 f"a curve needs {FEWEST} rounds with different numbers of labels, and there are {different}",
                 settings,
             )
-        fit = fitted(x, y)
+        fit = fit_power_law(x, y)
         if isinstance(fit, str):
             return Advice(None, f"the {metric} {fit}", settings)
         last = measured[-1]
@@ -116,17 +115,19 @@ class ExpectedGain:
             f"({self.confidence:.0%} interval {gain - half:.4f} to {gain + half:.4f})"
         )
         if gain + half < self.threshold:
-            return Advice(True, f"{expected}, less than {self.threshold:g}", figures)
+            return Advice(True, f"{expected}, less than the threshold {self.threshold:g}", figures)
         if gain >= self.threshold:
-            return Advice(False, f"{expected}, and {self.threshold:g} is worth a batch", figures)
-        return Advice(None, f"{expected}: whether it is {self.threshold:g}, more rounds must tell", figures)
+            return Advice(False, f"{expected}, at least the threshold {self.threshold:g}", figures)
+        why = f"more rounds are needed to compare it with the threshold {self.threshold:g}"
+        return Advice(None, f"{expected}: {why}", figures)
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """y(u) = plateau - short u^-decay, where u is x over the last x; with the covariance of the three, in this order.
+    """The fitted curve y(u) = plateau - short u^-decay, where u = x / x_last.
 
-    In the paper's terms a = 1 - plateau, b = short x_last^decay, c = -decay.
+    In the paper's terms a = 1 - plateau, b = short x_last^decay and c = -decay. `covariance`, ``(3, 3)``, is that of
+    plateau, short and decay, and `freedom` the number of degrees of freedom.
     """
 
     plateau: float
@@ -136,7 +137,7 @@ class Curve:
     freedom: int
 
     def gain(self, ratio: float, confidence: float) -> tuple[float, float]:
-        """Return what the curve gains from u = 1 to u = `ratio`, and half the width of its interval."""
+        """Return the gain of the curve from u = 1 to u = `ratio`, and half the width of its interval."""
         from scipy.stats import t
 
         left = ratio**-self.decay
@@ -145,32 +146,32 @@ class Curve:
         return self.short * (1 - left), float(half)
 
 
-def fitted(x: Floats, y: Floats) -> Curve | str:
-    """Return the power law through some points, or why there is none, as the end of a sentence about the metric.
+def fit_power_law(x: Floats, y: Floats) -> Curve | str:
+    """Fit the power law, or return the reason why it cannot be fitted, as the end of a sentence about the metric.
 
     Parameters
     ----------
     x:
-        Numbers of labels, above 0, of at least :data:`FEWEST` different values, the last round last; ``(m,)``.
+        Number of labels in each round, ``(m,)``, positive, with at least :data:`FEWEST` different values.
     y:
-        The metric there, ``(m,)``.
+        Metric in each round, ``(m,)``.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
     u = x / x[-1]
     weights = np.arange(1, len(x) + 1) / len(x)
     best: tuple[float, Floats, Floats] | None = None
-    for decay in (0.1, 0.5, 1.0, 2.0):  # a poor start ends in a local optimum
+    for decay in (0.1, 0.5, 1.0, 2.0):  # several starts, since a poor one ends in a local optimum
         design = np.stack([np.ones_like(u), -(u**-decay)], axis=1) * np.sqrt(weights)[:, None]
         plateau, short = np.linalg.lstsq(design, y * np.sqrt(weights))[0]
         start = np.clip([plateau, short, decay], LOWEST, HIGHEST)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", OptimizeWarning)  # parameters left open: the covariance shows it
+                warnings.simplefilter("ignore", OptimizeWarning)  # undetermined parameters show in the covariance
                 found, covariance = curve_fit(
                     _law, u, y, start, weights**-0.5, jac=_slopes, bounds=(LOWEST, HIGHEST), max_nfev=2000
                 )
-        except RuntimeError:  # no convergence from here
+        except RuntimeError:  # no convergence from this start
             continue
         cost = float(weights @ (y - _law(u, *found)) ** 2)
         if best is None or cost < best[0]:
@@ -183,11 +184,11 @@ def fitted(x: Floats, y: Floats) -> Curve | str:
     if not rise > max(scatter, 1e-9):
         return f"does not rise by more than it scatters ({rise:.4f} and {scatter:.4f}), so no power law fits it"
     if decay > 0.99 * HIGHEST[2]:
-        return "jumps and is flat from there on, which no power law describes"
+        return "jumps once and is flat afterwards, so no power law fits it"
     if decay < 1.01 * LOWEST[2]:
-        return "rises without bending, which no power law describes"
+        return "rises without bending, so no power law fits it"
     if not np.isfinite(covariance).all():
-        return "leaves the parameters of a power law open"
+        return "does not determine the parameters of a power law"
     return Curve(float(plateau), float(short), float(decay), covariance, len(x) - 3)
 
 

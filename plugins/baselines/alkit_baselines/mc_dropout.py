@@ -1,4 +1,4 @@
-"""MC dropout: label what the model is unsure of when units are left out at random.
+"""MC dropout: label the images whose predictions are most uncertain over several dropout draws.
 
 References
 ----------
@@ -16,47 +16,47 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
-from alkit.errors import ConfigurationError
-from alkit.strategies import top_k
+from alkit import Selection, View, highest
+from alkit.checks import check_integer
 
 Score = Callable[..., Any]
-"""A score of :mod:`alkit.scores`, or one made like them."""
+"""A score function, such as those of :mod:`alkit.scores`."""
 
 
 @dataclass(frozen=True)
 class MCDropout:
-    """Take the candidates with the highest score over several passes with dropout on.
+    """Select the candidates with the highest acquisition score over several dropout draws.
 
     Parameters
     ----------
     draws:
-        T, how many passes; at least 1. Default: 20.
+        Number of draws T, an integer >= 1. Default: 20.
     score:
-        What to measure at each pixel; an image has the mean over its pixels. By name:
+        Score per pixel, averaged over the image. One of these names:
 
-        - ``entropy`` (default): of the mean prediction, in nats;
-        - ``bald``: that, less the mean entropy of the passes: what the passes disagree about;
-        - ``variance``: over the passes, of the class probabilities;
-        - ``edt-variance``: the variance of the lesion probability, weighted by the distance to the contour;
-        - ``least-confidence``, ``margin``: of the mean prediction; and every other name in :data:`alkit.scores.SCORES`.
+        - ``entropy`` (default): entropy of the mean prediction, in nats;
+        - ``bald``: that entropy minus the mean entropy of the draws, which measures their disagreement;
+        - ``variance``: variance of the class probabilities over the draws;
+        - ``edt-variance``: variance of the foreground probability, weighted by the distance to the contour;
+        - ``least-confidence``, ``margin``: of the mean prediction;
+        - any other name in :data:`alkit.scores.SCORES`.
 
-        Or a score function itself: one of :mod:`alkit.scores`, which is kept by its name, or one of your own.
+        Or a score function. A function of :mod:`alkit.scores` is stored by its name.
 
     Raises
     ------
     UnknownNameError
-        There is no score of that name.
+        No score has the given name.
     ConfigurationError
-        Less than one pass, one pass for a score that needs two, or a score that is neither a name
-        nor a function.
+        `draws` is out of range, or is 1 with a score that needs several draws; or `score` is neither a name nor a
+        function.
 
     Notes
     -----
-    Equal scores go by id. The paper sums over pixels in places and averages in others: at one image size the order
-    is the same; the mean, taken here, can be compared between sizes.
+    Equal scores are ordered by id. The paper uses both the sum and the mean over pixels. For images of one size they
+    give the same order; the mean, used here, can also be compared between sizes.
 
-    No chance of its own: the generator is not used. Chance lies in the passes, and belongs to the experiment.
+    The strategy does not use `rng`. The dropout draws have random streams that belong to the experiment.
 
     Examples
     --------
@@ -73,23 +73,18 @@ class MCDropout:
     score: str | Score = "entropy"
 
     def __post_init__(self) -> None:
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 1:
-            raise ConfigurationError(
-                "there is no such number of draws", got=repr(self.draws), expected="a whole number, 1 or more"
-            )
-        from alkit import scores  # brings torch, which listing the strategies does not need
+        from alkit import scores  # imports torch, so not before an instance is made
 
+        check_integer("draws", self.draws, least=1)
         object.__setattr__(self, "score", scores.name_or_function(self.score))
         scores.check_draws(self.score, self.draws)
 
     def scores(self, view: View) -> Mapping[str, float]:
-        """Return the score of each candidate."""
+        """Return the score of each candidate, by id."""
         from alkit import Dropout, scores
 
         return view.scores(scores.score_function(self.score), Dropout(self.draws))
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` candidates with the highest scores, the highest first."""
-        scored = self.scores(view)
-        ids = top_k(list(scored), list(scored.values()), n)
-        return Selection(ids, scores=tuple(scored[id] for id in ids))
+        return highest(self.scores(view), n)

@@ -1,4 +1,4 @@
-"""Random selection: what every other strategy must beat."""
+"""Random selection, the baseline of all other strategies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from alkit import Selection, View
-from alkit.errors import SelectionError
+from alkit.strategies import check_n
 
 
 @dataclass(frozen=True)
 class Random:
-    """Uniform sampling of the candidates, without replacement.
+    """Draw candidates uniformly at random, without replacement.
 
     Notes
     -----
-    A smaller `n` gives the beginning of what a larger one gives from the same generator.
+    With the same generator, a smaller `n` gives the beginning of the selection that a larger `n` gives.
 
     Examples
     --------
@@ -35,9 +35,8 @@ class Random:
         Raises
         ------
         SelectionError
-            There are fewer candidates.
+            There are fewer than `n` candidates.
         """
         candidates = view.candidates
-        if not 0 <= n <= len(candidates):
-            raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(candidates)}")
+        check_n(n, candidates)
         return Selection(tuple(candidates[i] for i in rng.permutation(len(candidates))[:n]))

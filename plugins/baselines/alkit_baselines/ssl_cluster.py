@@ -1,4 +1,4 @@
-"""SSL-cluster: label what lies in the middle of the clusters that self-supervised features form.
+"""SSL-cluster: label the images nearest to the centres of clusters of self-supervised features.
 
 References
 ----------
@@ -14,51 +14,51 @@ from typing import ClassVar
 import numpy as np
 
 from alkit import Selection, View
-from alkit.errors import ConfigurationError, SelectionError
+from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
 from alkit.protocols import FeatureExtractor
-from alkit.strategies import cluster_order, stands_for
+from alkit.strategies import check_n, cluster_order, stands_for
 
 
 def _reconstruction() -> FeatureExtractor:
-    from alkit import Reconstruction  # brings torch, which listing the strategies does not need
+    from alkit import Reconstruction  # imports torch, so not before an instance is made
 
     return Reconstruction()
 
 
 @dataclass(frozen=True)
 class SSLCluster:
-    """Take from each cluster of the pool its share of the budget, the images nearest to the centre first.
+    """Select a share of the budget from each cluster of the pool, the images nearest to the cluster's centre first.
 
-    Needs no labels and no trained model, so it chooses the start set too; later rounds go on from there.
+    The strategy needs neither labels nor a trained model, so it can select the start set too.
 
     Parameters
     ----------
     features:
-        What describes the images; it is fitted on the whole pool. Default: :class:`alkit.Reconstruction`, the
-        paper's pretext, with its 2 x 2 pooling (2048 numbers per image of 256 x 256). Give the one that also
-        warm-starts the learner, and it is trained once.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.Reconstruction`, the paper's pretext task,
+        with 2 x 2 pooling (2048 features per image of 256 x 256 pixels). Pass the instance that also warm-starts the
+        learner, and it is trained only once.
     clusters:
-        K of K-means, at least 1; the paper has 10 (default) and 5.
+        Number of clusters K of K-means, an integer >= 1. The paper uses 10 (default) and 5.
 
     Raises
     ------
     ConfigurationError
-        Fewer than one cluster.
+        `features` is not a feature extractor, or `clusters` is out of range.
 
     Notes
     -----
-    Choices where the paper is silent:
+    Choices, because the paper does not specify these points:
 
-    - the pool is clustered once, and every round sees the same clusters;
-    - the paper's quota, ceil(C N_i / N) of cluster i, can sum to more than C. The images within the quotas
-      are those with r / N_i < C / N, where r is the rank in the cluster by distance to its centre; the pool
-      is ordered by r / N_i and cut at the number asked for (:func:`alkit.strategies.ordering.cluster_order`). So sizes
-      are exact, nothing is chosen twice, and the start set with the rounds after it is what one larger start
-      set would have been;
-    - what others have already taken is passed over: the next candidates of the order are chosen;
-    - with fewer different images than clusters, there are as many clusters as different images.
+    - the pool is clustered once, and every round uses the same clusters;
+    - the paper's quotas, ceil(C N_i / N) images of cluster i, can sum to more than the budget C. Here the pool is
+      ordered by r / N_i, the rank in the cluster by distance to the centre over the cluster's size, and the order is
+      cut after C images (:func:`alkit.strategies.cluster_order`). So every selection has the exact size, and a start
+      set with later rounds equals one larger start set;
+    - images that are no longer candidates are skipped: the next candidates in the order are selected;
+    - if the pool has fewer distinct images than `clusters`, there is one cluster per distinct image.
 
-    No chance of its own: the generator is not used. Chance lies in the features and in K-means.
+    The strategy does not use `rng`. The features and K-means have random streams of their own.
 
     Examples
     --------
@@ -79,25 +79,23 @@ class SSLCluster:
     def __post_init__(self) -> None:
         if not callable(getattr(self.features, "fit", None)):
             raise ConfigurationError(
-                "features is no feature extractor", got=repr(self.features), expected="such as alkit.Reconstruction()"
+                "features must be a feature extractor",
+                got=repr(self.features),
+                expected="for example alkit.Reconstruction()",
             )
-        if isinstance(self.clusters, bool) or not isinstance(self.clusters, int) or self.clusters < 1:
-            raise ConfigurationError(
-                "there is no such number of clusters", got=repr(self.clusters), expected="a whole number, 1 or more"
-            )
+        check_integer("clusters", self.clusters, least=1)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return the next `n` candidates of the cluster order, and which cluster each stands for.
+        """Return the next `n` candidates of the cluster order, and the cluster that each represents.
 
         Raises
         ------
         SelectionError
-            There are fewer candidates.
+            There are fewer than `n` candidates.
         """
         found = view.clusters(self.features, self.clusters)
         candidates = set(view.candidates)
-        if not 0 <= n <= len(candidates):
-            raise SelectionError("there are not so many images", got=n, expected=f"0 to {len(candidates)}")
+        check_n(n, candidates)
         chosen = [id for id in cluster_order(found) if id in candidates][:n]
         meanings = stands_for(found)
         return Selection(tuple(chosen), stands_for=tuple(meanings[id] for id in chosen))

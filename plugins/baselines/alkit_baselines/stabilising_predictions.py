@@ -1,4 +1,4 @@
-"""Stabilising predictions: stop when training on more labels no longer changes what the model predicts.
+"""Stabilising predictions: stop when training on more labels no longer changes the model's predictions.
 
 References
 ----------
@@ -6,7 +6,7 @@ Bloodgood, Vijay-Shanker. "A Method for Stopping Active Learning Based on Stabil
 User-Adjustable Stopping". CoNLL 2009, pages 39 to 47, arXiv 1409.5165.
 
 Bloodgood, Grothendieck. "Analysis of Stopping Active Learning based on Stabilizing Predictions". CoNLL 2013, arXiv
-1504.06329: how much two models whose kappa is known can differ in F-measure.
+1504.06329: a bound on the difference in F-measure of two models with a known kappa.
 """
 
 from __future__ import annotations
@@ -17,41 +17,40 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from alkit import RoundResult
-from alkit.errors import ConfigurationError
+from alkit.checks import check_integer, check_number
 from alkit.stopping import Advice
 
 
 @dataclass(frozen=True)
 class StabilisingPredictions:
-    """Stop when successive models agree on a stop set of images, labelled or not.
+    """Advise to stop when successive models agree on a stop set of images.
 
-    The agreement of a round is Cohen's kappa between its model's predictions on a stop set and those of the model
-    before, and is measured where the campaign has a stop set: images drawn by chance from the whole pool, some of which
-    come to be labelled. It needs no labels.
+    The agreement of a round is Cohen's kappa between the predictions of its model and of the previous model on a stop
+    set: images drawn at random from the whole pool. It needs no labels. It is measured if the campaign has a stop set.
 
     Parameters
     ----------
     window:
-        Over how many of the last agreements the mean is taken, at least 1; the paper's is 3.
+        Number of last agreements to average, an integer >= 1. The paper uses 3 (default).
     threshold:
-        Stop where that mean is at least so much, above 0 and at most 1; the paper's is 0.99. Lower stops earlier: the
-        setting by which the paper lets users trade annotation for performance.
+        Least mean kappa at which to stop, in (0, 1]. The paper uses 0.99 (default). A lower threshold stops earlier:
+        the paper's way to trade performance for fewer annotations.
 
     Raises
     ------
     ConfigurationError
-        A window below 1, or a threshold that kappa cannot reach.
+        `window` or `threshold` is out of range.
 
     Notes
     -----
-    With kappa K above 0, the F-measures of two successive models differ by at most 4 (1 - K) / K (Bloodgood and
-    Grothendieck 2013): 0.04 at 0.99. A high agreement says that the last batches changed little, not that the model
+    With kappa K > 0, the F-measures of two successive models differ by at most 4 (1 - K) / K (Bloodgood and
+    Grothendieck 2013): 0.04 at 0.99. A high agreement shows that the last batches changed little, not that the model
     is good.
 
-    Deviations: the paper's predictions are one class per text; here they may also be one per pixel, all pixels of the
-    stop set together, so that the many background pixels count too. The paper stops when the rule fires for the first
-    time; this advises anew after each round. A round without an agreement among the last ones leaves the question
-    open.
+    Deviations: in the paper a prediction is one class per text. Here it can also be one class per pixel; the pixels
+    of all images of the stop set are pooled, so the many background pixels count too. The paper stops when the rule
+    is met for the first time; this rule advises after each round. If one of the last `window` rounds has no agreement,
+    the advice is None.
 
     Examples
     --------
@@ -65,28 +64,29 @@ class StabilisingPredictions:
     threshold: float = 0.99
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ConfigurationError("there is no such window", got=self.window, expected="1 or more agreements")
-        if not 0 < self.threshold <= 1:
-            raise ConfigurationError("kappa cannot be so", got=self.threshold, expected="above 0 and at most 1")
+        check_integer("window", self.window, least=1)
+        check_number("threshold", self.threshold, 0, 1, open_ends="(")
 
     def advise(self, history: Sequence[RoundResult], next_batch: int) -> Advice:
-        """Return whether the mean of the last agreements reaches the threshold; the batch makes no difference."""
+        """Advise whether the mean of the last agreements reaches the threshold; `next_batch` is not used."""
         settings = {"window": self.window, "threshold": self.threshold}
         known = [result.agreement for result in history if result.agreement is not None]
         if len(history) > 1 and not known:
-            return Advice(None, "no agreement between successive models was measured: it needs a stop set", settings)
+            return Advice(
+                None, "no agreement between successive models was measured: the rule needs a stop set", settings
+            )
         if len(known) < self.window:
-            return Advice(None, f"it needs {self.window} agreements, and there are {len(known)}", settings)
+            return Advice(None, f"the rule needs {self.window} agreements, and there are {len(known)}", settings)
         last = history[-self.window :]
         for result in last:
             if result.agreement is None or not math.isfinite(result.agreement):
-                lacks = "was not measured" if result.agreement is None else f"is {result.agreement}"
-                return Advice(None, f"the agreement of round {result.round} {lacks}", settings)
+                problem = "was not measured" if result.agreement is None else f"is {result.agreement}"
+                return Advice(None, f"the agreement of round {result.round} {problem}", settings)
         agreements = [result.agreement for result in last if result.agreement is not None]
         mean = fmean(agreements)
         figures = {"mean agreement": mean, "least agreement": min(agreements), **settings}
-        over = f"the mean kappa of the last {self.window} pairs of models is {mean:.4f}"
+        start = f"the mean kappa of the last {self.window} pairs of models is {mean:.4f}"
         if mean >= self.threshold - 1e-12:  # 0.99, 0.99 and 0.99 have a mean of 0.98999...
-            return Advice(True, f"{over}, at least {self.threshold:g}: the last batches hardly changed it", figures)
-        return Advice(False, f"{over}, below {self.threshold:g}: its predictions still change", figures)
+            why = "the last batches hardly changed the predictions"
+            return Advice(True, f"{start}, at least {self.threshold:g}: {why}", figures)
+        return Advice(False, f"{start}, below {self.threshold:g}: the predictions still change", figures)

@@ -1,4 +1,4 @@
-"""TypiClust: label the most typical image of each large cluster that has no label yet.
+"""TypiClust: label the most typical image of each large cluster without a label.
 
 References
 ----------
@@ -15,60 +15,63 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 from alkit import Selection, View
-from alkit.errors import ConfigurationError, SelectionError
+from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
 from alkit.features import kmeans
 from alkit.protocols import FeatureExtractor
+from alkit.strategies import check_n
 from alkit.values import Clusters
 from scipy.spatial.distance import cdist
 
 BLOCK = 256
-"""Rows whose distances are held at once, so that memory does not grow with the square of a cluster's size."""
+"""Number of rows whose distances are in memory at once; otherwise memory would grow as the square of a cluster."""
 
 
 def _reconstruction() -> FeatureExtractor:
-    from alkit import Reconstruction  # brings torch, which listing the strategies does not need
+    from alkit import Reconstruction  # imports torch, so not before an instance is made
 
     return Reconstruction()
 
 
 @dataclass(frozen=True)
 class TypiClust:
-    """Take the most typical image of each cluster without a label, the largest cluster first.
+    """Select the most typical image of each cluster without a label, the largest cluster first.
 
-    Needs no labels and no trained model, so it chooses the start set too. It is made for small budgets.
+    The strategy needs neither labels nor a trained model, so it can select the start set too. It is made for small
+    budgets.
 
     Parameters
     ----------
     features:
-        What describes the images; it is fitted on the whole pool. Default: :class:`alkit.Reconstruction`.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.Reconstruction`.
     neighbours:
-        K of the typicality, 1 / (mean L2 distance to the K nearest images of the same cluster), at least 1; all the
-        others in a cluster of K images or fewer. The paper has 20 (default).
+        Number of neighbours K in the typicality, 1 / (mean L2 distance to the K nearest images of the same cluster),
+        an integer >= 1. In a cluster of at most K images, all other images count. The paper uses 20 (default).
     max_clusters:
-        The pool is clustered into as many clusters as there are labels and new queries together, but into no more
-        than this, at least 1. The paper has 500 (default).
+        Largest number of clusters, an integer >= 1. The pool is clustered into as many clusters as there are labels
+        and new queries together, up to this number. The paper uses 500 (default).
 
     Raises
     ------
     ConfigurationError
-        Features that cannot be fitted, or a number below 1.
+        `features` is not a feature extractor, or a number is out of range.
 
     Notes
     -----
-    Choices where the paper is silent, and deviations from it:
+    Choices, because the paper does not specify these points, and deviations:
 
-    - in each round the next image is taken from the cluster with the fewest labels, those just chosen counted in, and
-      of equal ones from the largest. While there are clusters without a label, that is the paper's rule; it goes on
-      where there are none, as there are with more labels than `max_clusters`;
-    - the authors' code leaves out clusters of fewer than 5 images. Here they stay, and come last by their size: an
-      exact batch needs them where a pool is small;
-    - the nearest images are looked for among all of the cluster, labelled ones too: a label makes nobody less typical;
-    - K-means is alkit's, for any number of clusters; the paper takes mini-batches from 50 clusters on;
-    - an image that was asked for and has no label, such as a skipped one, does not cover its cluster;
-    - ties of typicality go by id, those of size to the cluster with the smallest id.
+    - the next image comes from the cluster with the fewest labels, including the images selected so far; among equal
+      clusters, from the largest. While some clusters have no label, this is the paper's rule. It also defines the
+      selection when every cluster has a label, for example with more labels than `max_clusters`;
+    - deviation: the authors' code leaves out clusters of fewer than 5 images. Here they come last, because a small
+      pool needs them for a batch of the exact size;
+    - the nearest images are searched among all images of the cluster, labelled ones included;
+    - deviation: K-means is alkit's, for any number of clusters; the paper uses mini-batch K-means from 50 clusters on;
+    - an image that was queried and has no label, such as a skipped image, does not count as a label of its cluster;
+    - ties of typicality are broken by id, ties of size by the smallest id in the cluster.
 
-    All chance lies in the first centres of K-means and comes from the round's generator. A cluster of m images costs
-    m^2 distances, of the clusters that are chosen from alone.
+    The only random step is the initialisation of K-means, which uses `rng`. A cluster of m images costs m^2 distances;
+    only clusters that images are selected from are computed.
 
     Examples
     --------
@@ -93,19 +96,16 @@ class TypiClust:
     def __post_init__(self) -> None:
         if not callable(getattr(self.features, "fit", None)):
             raise ConfigurationError(
-                "features is no feature extractor", got=repr(self.features), expected="such as alkit.Reconstruction()"
+                "features must be a feature extractor",
+                got=repr(self.features),
+                expected="for example alkit.Reconstruction()",
             )
-        for name in ("neighbours", "max_clusters"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(
-                    f"{name} is no number to count with", got=repr(value), expected="a whole number, 1 or more"
-                )
+        check_integer("neighbours", self.neighbours, least=1)
+        check_integer("max_clusters", self.max_clusters, least=1)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
-        """Return `n` candidates, the one of the largest cluster without a label first."""
-        if not 0 <= n <= len(view.candidates):
-            raise SelectionError("there are not so many candidates", got=n, expected=f"0 to {len(view.candidates)}")
+        """Return `n` candidates, that of the largest cluster without a label first."""
+        check_n(n, view.candidates)
         if n == 0:
             return Selection(())
         rows = view.features(self.features)
@@ -113,7 +113,7 @@ class TypiClust:
         cluster_of = dict(zip(clusters.ids, clusters.labels.tolist(), strict=True))
         labels = Counter(cluster_of[id] for id in view.labelled)
         unasked = Counter(cluster_of[id] for id in view.candidates)
-        waiting: dict[int, list[str]] = {}  # the candidates of each cluster visited, the most typical last
+        waiting: dict[int, list[str]] = {}  # candidates of each cluster visited so far, the most typical last
         chosen, meanings = [], []
         for _ in range(n):
             # Clusters are numbered by size, the largest first.
@@ -133,7 +133,7 @@ class TypiClust:
     def _by_typicality(
         self, rows: npt.NDArray[np.float32], clusters: Clusters, cluster: int, candidates: set[str]
     ) -> list[str]:
-        """Return the candidates of a cluster, the most typical first; ties go by id."""
+        """Return the candidates of a cluster, the most typical first; ties are broken by id."""
         members = np.flatnonzero(clusters.labels == cluster)
         far = mean_distances(rows[members], self.neighbours).tolist()
         found = zip(far, (clusters.ids[row] for row in members), strict=True)
@@ -141,19 +141,19 @@ class TypiClust:
 
 
 def mean_distances(rows: npt.NDArray[np.float32], neighbours: int) -> npt.NDArray[np.float64]:
-    """Return the mean L2 distance of each row to its nearest other rows: the inverse of its typicality.
+    """Return the mean L2 distance of each row to its nearest other rows, which is the inverse of its typicality.
 
     Parameters
     ----------
     rows:
-        ``(m, d)``, finite, m at least 1.
+        Features, ``(m, d)``, finite, m >= 1.
     neighbours:
-        How many of the others count, at least 1; all where there are fewer.
+        Number of nearest rows, an integer >= 1; all other rows if there are fewer.
 
     Returns
     -------
     ndarray
-        ``(m,)``, float64, in the unit of the features; 0 for a row that is alone.
+        ``(m,)``, float64, in the unit of the features; 0 if there is only one row.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def mean_distances(rows: npt.NDArray[np.float32], neighbours: int) -> npt.NDArra
     means = np.zeros(len(rows))
     for start in range(0, len(rows) if k else 0, BLOCK):
         distances = cdist(rows[start : start + BLOCK], rows)
-        # The nearest of all is the row itself. Sorted, equal distances have equal means, to the last bit.
+        # The nearest row is the row itself. Sorting gives equal sets of distances equal means, to the last bit.
         nearest = np.sort(np.partition(distances, k, axis=1)[:, : k + 1], axis=1)[:, 1:]
         means[start : start + BLOCK] = nearest.mean(axis=1)
     return means

@@ -1,4 +1,4 @@
-"""alkit's conformance kit, and a comparison with the paper's rule written out slowly."""
+"""alkit's conformance kit, and a comparison with a slow implementation of the paper's rule."""
 
 import math
 from types import SimpleNamespace
@@ -15,15 +15,15 @@ from alkit_typiclust import TypiClust
 class TestTypiClust(StrategyKit):
     """The kit."""
 
-    random = True  # K-means begins somewhere else with every seed
+    random = True  # the initial centres of K-means depend on the seed
 
     @pytest.fixture
     def strategy(self):
         return TypiClust(features=RowMeans(), neighbours=5)
 
 
-def slowly(view, n, rng, neighbours, max_clusters):
-    """Return what the paper's words come to, one image at a time."""
+def select_slowly(view, n, rng, neighbours, max_clusters):
+    """Select as the paper describes it, one image at a time."""
     rows = dict(zip(view.ids, view.features(None).tolist(), strict=True))
     found = alkit.features.kmeans(view.features(None), view.ids, min(len(view.labelled) + n, max_clusters), rng)
     cluster = {id: int(label) for id, label in zip(found.ids, found.labels, strict=True)}
@@ -45,20 +45,20 @@ def slowly(view, n, rng, neighbours, max_clusters):
 
 @pytest.mark.parametrize(("neighbours", "max_clusters"), [(20, 500), (3, 500), (1, 4)])
 @pytest.mark.parametrize(("n", "labelled"), [(1, 0), (8, 0), (8, 5), (30, 20)])
-def test_the_choice_is_the_paper_s_rule_written_out_slowly(n, labelled, neighbours, max_clusters):
+def test_the_selection_equals_that_of_a_slow_implementation_of_the_paper(n, labelled, neighbours, max_clusters):
     rng = np.random.default_rng(n + labelled)
     ids = [f"{number:02}" for number in range(60)]
-    # Round a few points of a grid, so that there are clusters of several sizes.
+    # Around a few points of a grid, so that clusters have different sizes.
     rows = (10 * rng.integers(4, size=(60, 2)) + rng.normal(size=(60, 2))).astype(np.float32)
     order = rng.permutation(ids).tolist()
     view = SimpleNamespace(
         ids=ids, labelled=order[:labelled], candidates=sorted(order[labelled + 2 :]), features=lambda extractor: rows
     )
     chosen = TypiClust(RowMeans(), neighbours, max_clusters).select(view, n, np.random.default_rng(0))
-    assert chosen.ids == slowly(view, n, np.random.default_rng(0), neighbours, max_clusters)
+    assert chosen.ids == select_slowly(view, n, np.random.default_rng(0), neighbours, max_clusters)
 
 
-def test_equally_typical_images_go_by_id():
+def test_equally_typical_images_are_ordered_by_id():
     ids = ["a", "b", "c", "d"]
     square = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
     view = SimpleNamespace(ids=ids, labelled=[], candidates=ids, features=lambda extractor: square)
@@ -66,14 +66,14 @@ def test_equally_typical_images_go_by_id():
 
 
 @pytest.mark.parametrize("block", [1, 7, 10, 11])
-def test_distances_do_not_depend_on_how_many_rows_are_held_at_once(monkeypatch, block):
+def test_distances_do_not_depend_on_the_block_size(monkeypatch, block):
     rows = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
     monkeypatch.setattr(alkit_typiclust, "BLOCK", block)
     slow = [np.mean(sorted(math.dist(a, b) for b in rows.tolist() if b != a)[:4]) for a in rows.tolist()]
     np.testing.assert_allclose(alkit_typiclust.mean_distances(rows, 4), slow, rtol=1e-12)
 
 
-def test_what_each_image_stands_for_names_its_cluster():
+def test_stands_for_names_the_cluster_of_each_image():
     ids = ["a", "b", "c", "d"]
     line = np.array([[0], [1], [3], [90]], dtype=np.float32)
     view = SimpleNamespace(ids=ids, labelled=["b"], candidates=["a", "c", "d"], features=lambda extractor: line)
@@ -85,7 +85,7 @@ def test_what_each_image_stands_for_names_its_cluster():
 
 
 @pytest.mark.parametrize("wrong", [{"features": 3}, {"neighbours": 0}, {"max_clusters": 0}, {"neighbours": 2.5}])
-def test_what_cannot_work_is_refused_when_it_is_made(wrong):
+def test_a_wrong_parameter_is_an_error_that_names_it(wrong):
     (name,) = wrong
-    with pytest.raises(alkit.errors.ConfigurationError, match=name):
+    with pytest.raises(alkit.errors.ConfigurationError, match=f"^{name} must be "):
         TypiClust(**wrong)
