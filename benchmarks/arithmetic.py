@@ -1,12 +1,12 @@
-"""One arithmetic for machines of several kinds: the vector instructions that torch may use, fixed before it is loaded.
+"""Limit torch to one set of vector instructions, so that different machines compute the same numbers.
 
-PyTorch and oneDNN use the widest instructions a processor has. Wider ones add in another order; the last bits of each
-step of training differ, and after hundreds of steps so does a run's Dice (the table "What the arithmetic alone does" of
-the ISIC 2017 report says by how much). Runs of one seed are compared to each other, so they must not differ by that.
-AVX2, because nearly all x86-64 machines of the last ten years have it. Graphics cards, and other processors, are as
-they are.
+PyTorch and oneDNN use the widest instructions of the processor. Wider instructions add numbers in another order, so the
+last digits of each training step differ, and after hundreds of steps the Dice of a run differs too (the table "Effect
+of the arithmetic alone" in the ISIC 2017 report shows by how much). The benchmark compares runs of the same seed, and
+such differences must not enter the comparison. We use AVX2, because nearly all x86-64 machines of the last ten years
+support it. GPUs and other processors are not limited.
 
-Import it before anything that imports torch. What was set from outside is left.
+Import this module before any module that imports torch. Limits that are already set in the environment are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 
 
 def instructions() -> str:
-    """Return what this process computes with."""
+    """Return the instructions that torch and oneDNN use in this process."""
     import torch
 
     return f"{torch.backends.cpu.get_cpu_capability()}; oneDNN {os.environ.get('ONEDNN_MAX_CPU_ISA', 'not limited')}"

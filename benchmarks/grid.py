@@ -1,7 +1,7 @@
-"""Independent runs side by side: in processes of this machine, one after the other, or on Ray.
+"""Run independent experiments side by side: in processes on this machine, one after the other, or on Ray.
 
-Each run writes its results itself, so that nothing of a finished run hangs on the process that started it. How far the
-others are is read from their records.
+Each run writes its own results, so a finished run does not depend on the process that started it. The progress of
+runs in other processes is read from their records.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import joblib
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from alkit.errors import ConfigurationError, StoreError
+from alkit.errors import MissingDependencyError, StoreError
 from alkit.record import Store
 
 BACKENDS = {"processes": "loky", "sequential": "sequential", "ray": "ray"}
-"""Names of this command line, and joblib's."""
+"""Names of the backends on the command line, and their names in joblib."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its name, its experiment's record, and how many rounds it has."""
+    """One run: its name, the record of its experiment, and its number of rounds."""
 
     name: str
     record: Path
     rounds: int
 
-    def done(self) -> int:
+    def rounds_done(self) -> int:
         """Return how many rounds are committed."""
         if not self.record.exists():
             return 0
         try:
             store = Store(self.record)
-        except StoreError:  # it is just being made
+        except StoreError:  # another process is creating it
             return 0
         try:
             return min(self.rounds, len(store.rounds()))
@@ -48,45 +48,48 @@ class Job:
             store.close()
 
 
-def play(jobs: Sequence[Job], work: Callable[[int, int], None], *, at_once: int, backend: str) -> None:
-    """Do all jobs and show how far they are.
+def run_jobs(jobs: Sequence[Job], work: Callable[[int, int], None], *, at_once: int, backend: str) -> None:
+    """Run all jobs and show their progress.
 
     Parameters
     ----------
     work:
-        Called with a job's number, and with the process that it must not outlive (see :func:`orphaned`).
+        Function that runs one job. Its arguments are the number of the job and the id of the parent process, for
+        :func:`parent_is_gone`.
     at_once:
-        Jobs side by side, each on one thread.
+        Number of jobs side by side, each on one thread.
     backend:
-        One of :data:`BACKENDS`.
+        A key of :data:`BACKENDS`.
 
     Raises
     ------
-    ConfigurationError
-        Ray is asked for and not installed.
+    MissingDependencyError
+        The backend is Ray, and Ray is not installed.
     """
-    parent = 0 if backend == "ray" else os.getpid()  # Ray's workers are no children of ours
-    with _configured(backend, at_once), _shown(jobs):
+    parent = 0 if backend == "ray" else os.getpid()  # Ray starts its workers itself, so they are not our children
+    with _joblib_backend(backend, at_once), _progress_of(jobs):
         joblib.Parallel(batch_size=1, pre_dispatch=at_once)(
             joblib.delayed(work)(number, parent) for number in range(len(jobs))
         )
 
 
-def orphaned(parent: int) -> bool:
-    """Say whether the process that this one works for is gone: killed, it cannot stop its workers."""
+def parent_is_gone(parent: int) -> bool:
+    """Say whether the parent process has ended. A killed parent cannot stop its workers, so they ask."""
     return parent > 0 and parent not in (os.getpid(), os.getppid())
 
 
 @contextmanager
-def _configured(backend: str, at_once: int) -> Iterator[None]:
+def _joblib_backend(backend: str, at_once: int) -> Iterator[None]:
     threads = {"inner_max_num_threads": 1} if backend == "processes" else {}
     if backend == "ray":
         try:
             import ray
             from ray.util.joblib import register_ray
-        except ImportError as reason:
-            raise ConfigurationError(f"Ray cannot be had ({reason})", hint='pip install "alkit[ray]"') from reason
-        # The workers import what this process has imported, from where it has.
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"--backend ray needs the package ray ({error})", hint='pip install "alkit[ray]"'
+            ) from error
+        # The workers import modules from the same folders as this process.
         paths = os.pathsep.join(path for path in sys.path if path)
         ray.init(
             num_cpus=at_once,
@@ -104,41 +107,41 @@ def _configured(backend: str, at_once: int) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(jobs: Sequence[Job], every: float = 2.0) -> Iterator[None]:
-    """Show a bar for each run that has begun and one for all; on no terminal, a line for each run that has ended."""
+def _progress_of(jobs: Sequence[Job], every: float = 2.0) -> Iterator[None]:
+    """Show a bar for each started job and one for all jobs; without a terminal, print a line for each finished job."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    ended = threading.Event()
-    done = [job.done() for job in jobs]  # of earlier times
+    stop = threading.Event()
+    done = [job.rounds_done() for job in jobs]  # by earlier calls
 
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         total = bars.add_task(
             f"{len(jobs)} runs, in rounds", total=sum(job.rounds for job in jobs), completed=sum(done)
         )
-        begun = [bars.add_task(job.name, total=job.rounds, visible=False, start=False) for job in jobs]
+        own = [bars.add_task(job.name, total=job.rounds, visible=False, start=False) for job in jobs]
 
-        def look() -> None:
-            for number, (job, bar) in enumerate(zip(jobs, begun, strict=True)):
+        def update() -> None:
+            for number, (job, bar) in enumerate(zip(jobs, own, strict=True)):
                 if done[number] == job.rounds or not job.record.exists():
                     continue
                 if not bars.tasks[bar].started:
                     bars.start_task(bar)
-                before, done[number] = done[number], job.done()
+                before, done[number] = done[number], job.rounds_done()
                 finished = done[number] == job.rounds
                 bars.update(bar, completed=done[number], visible=not finished)
                 if finished and done[number] > before:
                     console.print(f"{time.strftime('%H:%M')} {job.name}: all {job.rounds} rounds")
             bars.update(total, completed=sum(done))
 
-        def keep_looking() -> None:
-            while not ended.wait(every):
-                look()
+        def keep_updating() -> None:
+            while not stop.wait(every):
+                update()
 
-        looking = threading.Thread(target=keep_looking, daemon=True)
-        looking.start()
+        watcher = threading.Thread(target=keep_updating, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            ended.set()
-            looking.join()
-            look()
+            stop.set()
+            watcher.join()
+            update()

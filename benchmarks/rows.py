@@ -1,4 +1,4 @@
-"""Measurements as rows of a CSV file, with where and from which commit they come."""
+"""Measurements as rows of a CSV file, with the machine and the commit they come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 from alkit._files import write_atomically
 
-Kind = TypeVar("Kind")
+R = TypeVar("R")
 
 
 def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -24,7 +24,7 @@ def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write a CSV file anew, whole or not at all."""
+    """Replace a CSV file in one step, so that a crash leaves the old file or the new one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -33,21 +33,21 @@ def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file; none where there is no file."""
+    """Return the rows of a CSV file, or an empty list if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def read_as(kind: type[Kind], path: Path) -> list[Kind]:
-    """Return the rows of a CSV file as dataclasses with fields of int, float and str."""
-    kinds = {"int": int, "float": float, "str": str}
-    return [kind(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(kind)}) for row in read(path)]
+def read_as(row_type: type[R], path: Path) -> list[R]:
+    """Return the rows of a CSV file as instances of a dataclass with fields of type int, float and str."""
+    types = {"int": int, "float": float, "str": str}
+    return [row_type(**{f.name: types[str(f.type)](row[f.name]) for f in fields(row_type)}) for row in read(path)]
 
 
 def machine(device: torch.device | str = "cpu") -> str:
-    """Return the kind of machine: the GPU's name, or the system and the processor's."""
+    """Return the model of the GPU, or the operating system and the model of the processor."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -56,15 +56,17 @@ def machine(device: torch.device | str = "cpu") -> str:
     return f"{platform.system()} {platform.machine()}, {models[0] if models else platform.processor()}"
 
 
-def commit() -> str:
-    """Return the commit this code is of, with ``-dirty`` where it was changed since; empty outside a repository.
+def commit(folder: Path = Path(__file__).parent) -> str:
+    """Return the commit of the code, with ``-dirty`` if files have changed since; empty outside a repository.
 
-    Results are no code: that rows were added to them since changes nothing.
+    Parameters
+    ----------
+    folder:
+        The folder of the benchmarks. Changes in its subfolder ``results`` do not count.
     """
-    here = Path(__file__).parent
     name = subprocess.run(
-        ["git", "describe", "--always"], cwd=here, capture_output=True, text=True, check=False
+        ["git", "describe", "--always"], cwd=folder, capture_output=True, text=True, check=False
     ).stdout.strip()
-    command = ["git", "diff", "--quiet", "HEAD", "--", ":/", f":(exclude){here / 'results'}"]
-    changed = bool(name) and subprocess.run(command, cwd=here, check=False).returncode
+    command = ["git", "diff", "--quiet", "HEAD", "--", ":/", f":(exclude){folder / 'results'}"]
+    changed = bool(name) and subprocess.run(command, cwd=folder, check=False).returncode
     return f"{name}-dirty" if changed else name

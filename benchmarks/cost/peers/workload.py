@@ -1,6 +1,6 @@
-"""The work that is given to every library: a pool of images and a network with dropout. Needs torch alone.
+"""The work for every library: a pool of images and a network with dropout. Needs only torch.
 
-It is imported by both sides of a comparison, each in an environment of its own.
+Both sides of a comparison import it, each in its own environment.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class Lesions:
-    """Colour images, each with one elliptic lesion, drawn when they are asked for: the pool itself needs no memory.
+    """Colour images with one elliptic lesion each, drawn when they are read, so that the pool needs no memory.
 
     Parameters
     ----------
     n:
-        How many images.
+        Number of images.
     size:
-        Their side, in pixels.
+        Height and width, in pixels.
     seed:
-        Which pool. An image depends on the seed and its position alone.
+        Seed of the pool. An image depends only on the seed and its position.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class Lesions:
         down, across = (at - centre[0]) / radii[0], (at - centre[1]) / radii[1]
         mask = (down[:, None] ** 2 + across[None, :] ** 2 < 1).long()
         skin = torch.tensor([0.85, 0.65, 0.55])[:, None, None]
-        contrast = 0.1 + 0.4 * uniform[4]  # some lesions are plain and some faint, so that the images differ in score
+        contrast = 0.1 + 0.4 * uniform[4]  # some lesions are clear and some faint, so that scores differ
         noise = 0.08 * torch.randn(3, self.size, self.size, generator=generator)
         return (skin * (1 - contrast * mask) + noise).clamp(0, 1), mask
 
@@ -53,7 +53,7 @@ class Lesions:
 class Network(nn.Module):
     """A U-Net of three levels, 16, 32 and 64 channels, that drops channels at the bottleneck and in the decoder.
 
-    It is a network as anybody would write one, without the methods by which alkit finds the encoder.
+    It is an ordinary network, without the methods that tell alkit where the encoder ends.
 
     Parameters
     ----------

@@ -1,13 +1,12 @@
-"""Which 1600 of the 2000 ISIC 2017 training images form the pool, and which 400 the test set.
+"""Split the 2000 ISIC 2017 training images into a pool of 1600 and a test set of 400.
 
-The paper does not say which. Choice: a permutation of the sorted ids, drawn from the stream ``"split"`` of
-seed 0; its first 400 are the test set, as in ``ImagePool.split(test=400, seed=0)``. The outcome is kept in
-``isic2017_split.json``, so that a run depends on a list that can be read and not on a generator. To make the
-file again::
+The paper does not give its split. Our choice: draw a permutation of the sorted ids from the stream ``"split"`` of
+seed 0; the first 400 are the test set, as in ``ImagePool.split(test=400, seed=0)``. The result is kept in
+``split.json``, so that a run depends on a list that can be read, and not on a generator. To write the file again::
 
-    python benchmarks/isic2017_split.py --data DIR
+    python -m benchmarks.isic2017.split --data DIR
 
-where ``DIR`` holds ``images/ISIC_<7 digits>.<extension>``.
+``DIR`` contains ``images/ISIC_<7 digits>.<extension>``.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ FILE = Path(__file__).with_suffix(".json")
 
 
 def split(ids: Iterable[str], *, test: int = 400, seed: int = 0) -> dict[str, list[str]]:
-    """Part `ids` into ``"pool"`` and ``"test"``, each sorted; the order in which `ids` come changes nothing.
+    """Split `ids` into ``"pool"`` and ``"test"``, each sorted. The order of `ids` does not matter.
 
     Parameters
     ----------
     ids:
         Different ids.
     test:
-        How many go to the test set.
+        Number of ids in the test set.
     seed:
-        Of the :class:`~alkit.rng.Stream` whose child ``"split"`` draws the permutation.
+        Seed of the :class:`~alkit.rng.Stream` whose child ``"split"`` draws the permutation.
 
     Examples
     --------
@@ -46,7 +45,7 @@ def split(ids: Iterable[str], *, test: int = 400, seed: int = 0) -> dict[str, li
 
 
 def dumps(parts: dict[str, list[str]]) -> str:
-    """Return the text of the file: JSON, one id a line."""
+    """Return the text of the file: JSON with one id per line."""
     return json.dumps(parts, indent=0) + "\n"
 
 
@@ -62,6 +61,6 @@ def read(file: Path = FILE) -> dict[str, list[str]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the split of the ISIC 2017 training set.")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds images/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with images/")
     folder = parser.parse_args().data / "images"
     FILE.write_text(dumps(split(path.stem for path in folder.glob("ISIC_*"))))

@@ -1,4 +1,4 @@
-"""What a piece of work costs the process it runs in: seconds, and memory above what was held before. Linux only."""
+"""Measure the cost of a function in its process: seconds, and memory above the level before. Linux only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ T = TypeVar("T")
 _FIELDS = re.compile(rb"^(VmRSS|RssAnon):\s+(\d+) kB$", re.MULTILINE)
 
 
-def measured(work: Callable[[], T], interval: float = 0.003) -> tuple[T, dict[str, float]]:
-    """Do `work` and return what it returned, and what it cost.
+def measure(work: Callable[[], T], interval: float = 0.003) -> tuple[T, dict[str, float]]:
+    """Call `work`, and return its result and its cost.
 
     Parameters
     ----------
+    work:
+        The function to measure.
     interval:
-        Seconds between two looks at the memory, by a thread whose own time is not counted. A peak shorter than this
-        may be missed.
+        Seconds between two readings of the memory. Shorter peaks may be missed. The time of the thread that reads is
+        not counted.
 
     Returns
     -------
-    The outcome, and a dict of ``cpu_s``, seconds of all threads of the process; ``wall_s``; ``anon_mib``, the peak of
-    anonymous memory (what was allocated, not the files mapped) above the level at the start, in MiB; ``rss_mib``, the
-    same of all resident memory.
+    The result, and a dict with ``cpu_s``, the seconds of all threads of the process; ``wall_s``; ``anon_mib``, the peak
+    of anonymous memory (allocations, without mapped files) above the level at the start, in MiB; and ``rss_mib``, the
+    same for all resident memory.
 
     Examples
     --------
-    >>> held, cost = measured(lambda: bytearray(b"1") * 2**26)
+    >>> held, cost = measure(lambda: bytearray(b"1") * 2**26)
     >>> cost["anon_mib"] > 60
     True
     """
@@ -55,7 +57,7 @@ def measured(work: Callable[[], T], interval: float = 0.003) -> tuple[T, dict[st
     watcher.start()
     try:
         wall, cpu = time.perf_counter(), time.process_time()
-        outcome = work()
+        result = work()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         own = watching
         last = memory()
@@ -64,7 +66,7 @@ def measured(work: Callable[[], T], interval: float = 0.003) -> tuple[T, dict[st
         watcher.join()
         os.close(status)
     mib = {name: (max(peak[name], last[name]) - before[name]) / 1024 for name in before}
-    return outcome, {
+    return result, {
         "cpu_s": cpu - own,
         "wall_s": wall,
         "anon_mib": mib[b"RssAnon"],

@@ -1,19 +1,23 @@
-"""What it costs to score a pool by BALD over dropout draws, with alkit and with baal, side by side.
+"""Compare the cost of scoring a pool by BALD over dropout draws in alkit and in baal.
 
 ::
 
-    python benchmarks/scoring.py --peer-python .peers/bin/python --out benchmarks/results/scoring.csv
+    python -m benchmarks.cost.scoring --peer-python .peers/bin/python --out benchmarks/results/scoring.csv
 
-Both score the same images with the same network and weights (``peers/workload.py``), on one thread, each measurement in
-a process of its own. The processes of a case take turns, so that a busy machine slows all; a row holds the medians.
-Each is measured from when everything is imported and the network is loaded until there is one score per image;
-neither warms up. How to set baal up, and its modes: ``peers/README.md``. Without it, alkit alone is measured.
+Both libraries score the same images with the same network and weights (``peers/workload.py``), on one thread, and each
+measurement has its own process. The processes of a case take turns, so that a busy machine slows all of them; a row has
+the medians. The measurement starts when everything is imported and the network is loaded, and ends with one score per
+image; no library warms up. ``peers/README.md`` describes how to set up baal, and its modes. Without baal, only alkit is
+measured.
 
-Columns: ``cpu_s`` with its least and most, ``wall_s``; ``anon_mib`` and ``rss_mib``, the peaks of anonymous and of
-resident memory above the start (the most of all repeats); ``cpu_ratio``, the CPU seconds over those of baal's best mode
-in the same case, and ``anon_ratio``, the anonymous memory over that mode's. ``spearman``: the rank correlation between
-alkit's scores and baal's over ``spearman_draws`` draws, for the smallest pool. The two draw different masks, so it is
-not 1; what chance alone leaves of it is ``spearman_self``, between baal's scores under two seeds.
+Columns:
+
+- ``cpu_s``, with the least and the most of all repeats, and ``wall_s``.
+- ``anon_mib`` and ``rss_mib``: peaks of anonymous and of resident memory above the start (the highest of all repeats).
+- ``cpu_ratio`` and ``anon_ratio``: CPU seconds and anonymous memory, divided by those of baal's best mode in the case.
+- ``spearman``: rank correlation of alkit's scores with baal's over ``spearman_draws`` draws, for the smallest pool. It
+  is not 1, because both draw different dropout masks. ``spearman_self``, between baal's scores under two seeds, shows
+  the effect of chance alone.
 """
 
 from __future__ import annotations
@@ -31,17 +35,17 @@ from statistics import mean, median
 from typing import Any
 
 import torch
-from peers.workload import Lesions, Network
-from rows import append, commit, machine
 from scipy.stats import spearmanr
 from torch.nn import functional as F
 
 from alkit.networks import make_network
 from alkit.rng import Stream, seed_torch
+from benchmarks.cost.peers.workload import Lesions, Network
+from benchmarks.rows import append, commit, machine
 
 PEERS = Path(__file__).parent / "peers"
 MODES = ("memory", "memory-loop", "stream", "stream-loop")
-"""Those of ``peers/baal_bald.py``; the first is baal's default, the last holds least in memory."""
+"""The modes of ``peers/baal_bald.py``. The first is baal's default, the last needs the least memory."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -51,7 +55,7 @@ Cost = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """How much is scored: images, their side in pixels, draws."""
+    """Size of the work: number of images, their height and width in pixels, draws."""
 
     n: int
     size: int
@@ -71,19 +75,19 @@ class Way:
 OURS = Way("alkit", "", "", (sys.executable, str(PEERS / "alkit_bald.py")))
 
 
-def baal(python: str, mode: str, batch: int) -> Way:
-    """Return the way of baal in one of its modes, by the Python of its environment."""
+def baal_way(python: str, mode: str, batch: int) -> Way:
+    """Return the way to score with baal in one of its modes, by the Python of its environment."""
     script = str(PEERS / "baal_bald.py")
     return Way("baal", mode, str(batch), (python, script, "--mode", mode, "--batch", str(batch)))
 
 
 def run(way: Way, case: Case, weights: Path, seed: int) -> Cost:
-    """Score once, in a fresh process.
+    """Score once, in a new process.
 
     Raises
     ------
     RuntimeError
-        It failed; the message ends with what it said.
+        The process failed. The message ends with its error output.
     """
     case_arguments = ["--n", str(case.n), "--size", str(case.size), "--draws", str(case.draws)]
     done = subprocess.run(
@@ -100,7 +104,7 @@ def run(way: Way, case: Case, weights: Path, seed: int) -> Cost:
 
 
 def measure(ways: Sequence[Way], case: Case, weights: Path, repeat: int) -> dict[Way, list[Cost]]:
-    """Run each way `repeat` times; they take turns, and another one begins each time."""
+    """Run each way `repeat` times. The ways take turns, and each turn begins with another one."""
     costs: dict[Way, list[Cost]] = {way: [] for way in ways}
     for turn in range(repeat):
         first = turn % len(ways)
@@ -110,7 +114,7 @@ def measure(ways: Sequence[Way], case: Case, weights: Path, repeat: int) -> dict
 
 
 def rows_of(case: Case, costs: Mapping[Way, Sequence[Cost]], agreement: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Return one row for each way to score this case; see the top of this file for the columns."""
+    """Return one row for each way; the docstring of the module explains the columns."""
     cpu = {way: median(cost["cpu_s"] for cost in some) for way, some in costs.items()}
     anon = {way: max(cost["anon_mib"] for cost in some) for way, some in costs.items()}
     peers = [way for way in costs if way.library != "alkit"]
@@ -139,7 +143,7 @@ NO_AGREEMENT = {"spearman": "", "spearman_self": "", "spearman_draws": ""}
 
 
 def agreement(way: Way, peer: Way, case: Case, weights: Path) -> dict[str, object]:
-    """Return the rank correlation of a way's and a peer's scores, and of the peer's under two seeds."""
+    """Return the rank correlation of the scores of a way and a peer, and of the peer under two seeds."""
     ours, theirs = ([run(one, case, weights, seed)["scores"] for seed in (0, 1)] for one in (way, peer))
     between = mean(rank_correlation(a, b) for a in ours for b in theirs)
     return {
@@ -150,7 +154,7 @@ def agreement(way: Way, peer: Way, case: Case, weights: Path) -> dict[str, objec
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return Spearman's, -1 to 1.
+    """Return Spearman's rank correlation, in [-1, 1].
 
     >>> round(rank_correlation([1, 2, 3], [10, 20, 300]), 6)
     1.0
@@ -158,8 +162,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def trained(size: int, steps: int) -> Network:
-    """Return the network after some steps on images that are not in the pool, so that its scores tell them apart."""
+def train_network(size: int, steps: int) -> Network:
+    """Return the network, trained on images that are not in the pool, so that the scores of images differ."""
     network = make_network(Network, in_channels=3, classes=2, stream=Stream(0)).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     images = Lesions(8 * steps, size, seed=1)
@@ -172,8 +176,8 @@ def trained(size: int, steps: int) -> Network:
     return network
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows of one case as lines to read."""
+def format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of one case as text."""
     head = "{n} images of {size} x {size}, {draws} draws".format(**rows[0])
     lines = [
         "  {library:5} {mode:11}  CPU {cpu_s:8.2f} s ({cpu_least:.2f} to {cpu_most:.2f}), wall {wall_s:8.2f} s, "
@@ -187,14 +191,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure, print and append rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="the Python of an environment that has baal")
+    parser.add_argument("--peer-python", help="Python of an environment with baal")
     parser.add_argument("--n", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--draws", type=int, nargs="+", default=[10, 40])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
-    parser.add_argument("--batch", type=int, default=8, help="images in a batch of baal; alkit chooses its own")
-    parser.add_argument("--steps", type=int, default=30, help="training steps before")
+    parser.add_argument("--batch", type=int, default=8, help="images in a batch of baal; alkit chooses its own size")
+    parser.add_argument("--steps", type=int, default=30, help="training steps before scoring")
     parser.add_argument("--agreement-draws", type=int, default=100)
     parser.add_argument("--out", type=Path, help="CSV file to append to")
     options = parser.parse_args()
@@ -202,20 +206,20 @@ def main() -> None:
     torch.set_num_threads(1)
     ways = [OURS]
     if options.peer_python:
-        ways += [baal(options.peer_python, mode, options.batch) for mode in options.modes]
+        ways += [baal_way(options.peer_python, mode, options.batch) for mode in options.modes]
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pt"
-        torch.save(trained(options.size, options.steps).state_dict(), weights)
+        torch.save(train_network(options.size, options.steps).state_dict(), weights)
         agreed = NO_AGREEMENT
-        if options.peer_python:  # first of all: it shows at once whether both sides run
-            least = baal(options.peer_python, MODES[-1], options.batch)
+        if options.peer_python:  # comes first, because it shows at once whether both sides run
+            least = baal_way(options.peer_python, MODES[-1], options.batch)
             agreed = agreement(OURS, least, Case(min(options.n), options.size, options.agreement_draws), weights)
             print("rank correlation over {spearman_draws} draws: alkit and baal {spearman}, "
                   "baal under two seeds {spearman_self}".format(**agreed), flush=True)  # fmt: skip
         for case in (Case(n, options.size, draws) for n in options.n for draws in options.draws):
             costs = measure(ways, case, weights, options.repeat)
             rows = rows_of(case, costs, agreed if case.n == min(options.n) else NO_AGREEMENT)
-            print(table(rows), flush=True)
+            print(format_rows(rows), flush=True)
             if options.out:
                 append(options.out, rows)
 

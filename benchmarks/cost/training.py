@@ -1,10 +1,10 @@
-"""What the learner costs beside a bare PyTorch loop: same images, batches, network, loss and optimizer.
+"""Compare the time of the learner with a plain PyTorch loop: same images, batches, network, loss and optimizer.
 
-    python benchmarks/training.py --out benchmarks/results/training.csv
+    python -m benchmarks.cost.training --out benchmarks/results/training.csv
 
-The bare loop is given every advantage: its images lie in memory as float32, scaled beforehand, where alkit reads 8-bit
-pixels from a pool and scales them batch by batch. Both run interleaved; the medians are compared. Saving the model is
-timed apart. One thread.
+The plain loop has every advantage: its images are in memory as float32, scaled beforehand. alkit reads 8-bit pixels
+from a pool and scales them batch by batch. Both run in turn on one thread, and their medians are compared. Saving the
+model is timed separately.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from rows import append, commit, machine
 
 import alkit
 from alkit.learners.segmentation import segmentation_loss
 from alkit.networks import make_network
 from alkit.networks.training import adam, minibatches
 from alkit.rng import seed_torch
+from benchmarks.rows import append, commit, machine
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))
 BATCH = 10
 CASES = {"narrow": (64, (8, 16, 32, 64, 128), 200, 2), "wide": (128, (16, 32, 64, 128, 256), 40, 1)}
-"""Size, widths, images and epochs of each case."""
+"""Size, widths, number of images and epochs of each case."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled images without an experiment."""
+    """Labelled images as a learner reads them, without an experiment."""
 
     pool: alkit.ArrayPool
     all_masks: np.ndarray
@@ -42,20 +43,22 @@ class Labels:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """All ids."""
+        """Ids of all images."""
         return tuple(self.pool.ids)
 
     def images(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Return images by id."""
+        """Return the images of some ids."""
         return self.pool.read(ids)
 
     def labels(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Return masks by id, gathered one by one as an experiment does."""
+        """Return the masks of some ids, read one by one as an experiment does."""
         return np.stack([self.all_masks[int(id)] for id in ids])
 
 
-def bare(network: partial[alkit.UNet], images: torch.Tensor, masks: torch.Tensor, epochs: int, batch: int) -> None:
-    """Train as anybody would without a toolkit."""
+def train_plain(
+    network: partial[alkit.UNet], images: torch.Tensor, masks: torch.Tensor, epochs: int, batch: int
+) -> None:
+    """Train without alkit's learner."""
     stream = alkit.rng.Stream(0)
     model = make_network(network, in_channels=1, classes=2, stream=stream).to(memory_format=torch.channels_last).train()
     optimizer, loss = adam(model, 1e-4), segmentation_loss(SPEC)
@@ -68,11 +71,11 @@ def bare(network: partial[alkit.UNet], images: torch.Tensor, masks: torch.Tensor
                 optimizer.step()
 
 
-def seconds(action: object) -> float:
-    """Return how long a call takes."""
-    begun = time.perf_counter()
+def seconds(action: Callable[[], object]) -> float:
+    """Return the duration of a call."""
+    start = time.perf_counter()
     action()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -98,9 +101,9 @@ def main() -> None:
             return learner.fit(labels, np.random.default_rng(0))
 
         def loop(network: partial[alkit.UNet] = network, tensors: tuple = tensors, epochs: int = epochs) -> None:
-            bare(network, *tensors, epochs, BATCH)
+            train_plain(network, *tensors, epochs, BATCH)
 
-        fit(), loop()  # imports and caches
+        fit(), loop()  # fills caches, and imports
         times = [(seconds(fit), seconds(loop)) for _ in range(options.repeats)]
         ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
         model = fit()

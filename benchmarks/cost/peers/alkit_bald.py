@@ -1,10 +1,10 @@
-"""Scores the pool with alkit and prints one line of JSON: what it cost, and the scores in the pool's order.
+"""Score the pool with alkit, and print one line of JSON: the cost, and the scores in the order of the pool.
 
 ::
 
-    python benchmarks/peers/alkit_bald.py --weights FILE --n 64 --size 96 --draws 10
+    python benchmarks/cost/peers/alkit_bald.py --weights FILE --n 64 --size 96 --draws 10
 
-It does what a strategy's ``view.scores(alkit.scores.bald, alkit.Dropout(10))`` does.
+It does the same as a strategy's ``view.scores(alkit.scores.bald, alkit.Dropout(10))``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 import torch
-from meter import measured
+from meter import measure
 from workload import Lesions, Network
 
 import alkit
@@ -38,12 +38,12 @@ def main() -> None:
     network = Network()
     network.load_state_dict(torch.load(options.weights, weights_only=True))
     learner = alkit.SegmentationLearner(Network, device="cpu")
-    predictor = learner.loads(NetworkPredictor(network, 3, 2).dumps())  # read back as an experiment reads its model
+    predictor = learner.loads(NetworkPredictor(network, 3, 2).dumps())  # as an experiment reads its model
     pool = alkit.DatasetPool(Lesions(options.n, options.size), ids=[f"{row:06}" for row in range(options.n)])
     scoring = Scoring(pool, predictor, Stream(options.seed))
     sampler = alkit.Dropout(options.draws)
 
-    scores, cost = measured(lambda: scoring.scores(pool.ids, alkit.scores.bald, sampler))
+    scores, cost = measure(lambda: scoring.scores(pool.ids, alkit.scores.bald, sampler))
     report = {
         "version": alkit.__version__,
         "torch": torch.__version__,

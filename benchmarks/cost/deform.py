@@ -1,11 +1,11 @@
-"""What share of a training step of the pretext network its deformations take.
+"""Measure the share of deformations in a training step of the pretext network.
 
 ::
 
-    python benchmarks/deform.py --out benchmarks/results/deform.csv
+    python -m benchmarks.cost.deform --out benchmarks/results/deform.csv
 
-Deforming a batch and one step on it (forward, backward, Adam, in channels-last layout) are timed in turn, so that
-a busy machine slows both; the row holds the medians.
+The deformation of a batch and a training step on it (forward, backward, Adam, in channels-last layout) are timed in
+turn, so that a busy machine slows both. A row has the medians.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from statistics import median
 from typing import TypeVar
 
 import torch
-from rows import append, commit, machine
 from torch.nn import functional as F
 
 from alkit.features import Deformation
 from alkit.networks import UNet
+from benchmarks.rows import append, commit, machine
 
 T = TypeVar("T")
 
 SETTINGS: dict[int, tuple[int, ...]] = {64: (8, 16, 32, 64, 128), 256: (32, 64, 128, 256, 512)}
-"""Widths of the U-Net for each side of the images."""
+"""Widths of the U-Net by size of the images."""
 
 
 def measure(size: int, widths: tuple[int, ...], batch: int, repeats: int, device: torch.device) -> dict[str, object]:
-    """Return one row: median milliseconds of deforming and of a training step, and where they were measured."""
+    """Return one row: median milliseconds of the deformation and of the training step, and the machine."""
     generator = torch.Generator(device).manual_seed(0)
     images = torch.rand(batch, 1, size, size, generator=generator, device=device)
     deformation = Deformation()
@@ -48,11 +48,11 @@ def measure(size: int, widths: tuple[int, ...], batch: int, repeats: int, device
 
     times: list[tuple[float, float]] = []
     for _ in range(repeats + 1):
-        deform_ms, (deformed, target) = timed(deform, device)
+        deform_ms, (deformed, target) = time_call(deform, device)
         deformed = deformed.contiguous(memory_format=torch.channels_last)
-        step_ms, _ = timed(lambda shown=deformed, wanted=target: step(shown, wanted), device)
+        step_ms, _ = time_call(lambda inputs=deformed, target=target: step(inputs, target), device)
         times.append((deform_ms, step_ms))
-    deform_ms, step_ms = (median(column) for column in zip(*times[1:], strict=True))  # the first warms up
+    deform_ms, step_ms = (median(column) for column in zip(*times[1:], strict=True))  # the first pair warms up
     return {
         "size": size,
         "widths": "-".join(map(str, widths)),
@@ -67,13 +67,13 @@ def measure(size: int, widths: tuple[int, ...], batch: int, repeats: int, device
     }
 
 
-def timed(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
-    """Return how many milliseconds `work` took, and what it returned."""
+def time_call(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
+    """Return the milliseconds that `work` took, and its result."""
     start = time.perf_counter()
-    outcome = work()
+    result = work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return 1000 * (time.perf_counter() - start), outcome
+    return 1000 * (time.perf_counter() - start), result
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", choices=sorted(SETTINGS), default=sorted(SETTINGS))
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=7, help="timed pairs, after one that warms up")
+    parser.add_argument("--repeats", type=int, default=7, help="number of timed pairs, after one that warms up")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--out", type=Path, help="CSV file to append to")

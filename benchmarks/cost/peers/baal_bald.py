@@ -1,12 +1,12 @@
-"""Scores the pool with baal and prints one line of JSON: what it cost, and the scores in the pool's order.
+"""Score the pool with baal, and print one line of JSON: the cost, and the scores in the order of the pool.
 
 ::
 
-    .peers/bin/python benchmarks/peers/baal_bald.py --weights FILE --n 64 --size 96 --draws 10 --mode memory
+    .peers/bin/python benchmarks/cost/peers/baal_bald.py --weights FILE --n 64 --size 96 --draws 10 --mode memory
 
 Modes: ``memory`` predicts the whole pool, ``(n, classes, h, w, draws)``, and then scores it; ``stream`` scores batch by
-batch. Both hold a batch once per draw and pass it through the network at once, as baal does unless told otherwise;
-``memory-loop`` and ``stream-loop`` pass it once per draw.
+batch. Both replicate a batch for all draws and pass it through the network once, which is baal's default;
+``memory-loop`` and ``stream-loop`` pass it through the network once per draw.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 
 import structlog
 import torch
-from meter import measured
+from meter import measure
 from workload import Lesions, Network
 
-warnings.filterwarnings("ignore")  # of deprecations in what baal imports
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # else it logs on stdout
+warnings.filterwarnings("ignore")  # about deprecations in packages that baal imports
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # otherwise it logs to stdout
 
 from baal.active import ActiveLearningDataset  # noqa: E402
 from baal.active.heuristics import BALD  # noqa: E402
@@ -63,7 +63,7 @@ def main() -> None:
         _, scores = heuristic.get_ranks(predict(pool, options.draws, verbose=False))
         return scores.tolist()
 
-    scores, cost = measured(score)
+    scores, cost = measure(score)
     report = {
         "version": importlib.metadata.version("baal"),
         "torch": torch.__version__,

@@ -1,0 +1,1 @@
+"""Measurements of alkit; README.md lists them with their commands."""
