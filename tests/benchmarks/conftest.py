@@ -1,21 +1,25 @@
-"""Data and a runner for the ISIC benchmark's smoke profile."""
+"""Data, rows, a runner and a server for the tests of the benchmarks."""
 
-import json
+import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from benchmark_numbers import BUDGETS
+from faulty_server import FaultyServer
 
 import alkit
+from benchmarks import rows
+from benchmarks.isic2017 import command, protocol, results, split
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Return a folder of synthetic images under the ids that the ISIC benchmark's smoke profile takes."""
-    import isic2017
+    """Return a folder of synthetic images with the ids that the benchmark's smoke profile takes."""
     from PIL import Image
 
-    split, smoke = json.loads(isic2017.SPLIT.read_text()), isic2017.PROFILES["smoke"]
-    ids = split["pool"][: smoke.pool] + split["test"][: smoke.test]
+    smoke, parts = protocol.PROFILES["smoke"], split.read()
+    ids = parts["pool"][: smoke.pool] + parts["test"][: smoke.test]
     images, masks = alkit.synthetic.lesions(len(ids), size=40)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
@@ -27,13 +31,49 @@ def data(tmp_path):
 
 @pytest.fixture
 def bench(data, tmp_path):
-    """Run the ISIC benchmark's smoke profile in this process and return its rows."""
-    import isic2017
-
+    """Return a function that runs the benchmark's smoke profile in this process and returns its rows."""
     places = ["--data", data, "--out", tmp_path / "out", "--records", tmp_path / "records", "--profile", "smoke"]
 
     def bench(*more):
-        isic2017.main([str(part) for part in [*places, "--jobs", 1, *more]])
-        return isic2017.read_rows(tmp_path / "out")
+        command.main([str(part) for part in [*places, "--jobs", 1, *more]])
+        return results.read_rows(tmp_path / "out")
 
     return bench
+
+
+@pytest.fixture
+def measured():
+    """Return rows of every arm with known Dice: three seeds of the ensembles, five of the others."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number, arm in enumerate(dict.fromkeys(arm for part in protocol.PARTS.values() for arm in part)):
+        method, _, variant = arm
+        for seed in range(3 if method.startswith("ensemble") else 5):
+            for round, labels in enumerate([1600] if variant.startswith("full") else BUDGETS):
+                dice = round_off(0.6 + round / 50 + number / 500 + seed / 30 + rng.normal(0, 0.01))
+                known = "small", *arm, seed, round, labels, 0, dice, dice, dice, 1.0
+                found.append(results.Row(*known, f"{arm} {seed}", "abc", "a machine"))
+    return found
+
+
+def round_off(value):
+    return round(float(value), 5)
+
+
+@pytest.fixture
+def out(measured, tmp_path):
+    """Return a folder of results with the measured rows."""
+    rows.write(tmp_path / "rows.csv", [vars(row) for row in measured])
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with FaultyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

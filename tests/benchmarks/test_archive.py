@@ -1,99 +1,28 @@
-"""Archives over a real server on loopback, with the faults servers and wires have."""
+"""Archives from a server on loopback: fetched, checked and decoded."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from faulty_server import FaultyServer
 from PIL import Image
 
 from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError
 from alkit.values import Progress
-from benchmarks import isic_archive
-from benchmarks.isic_archive import OFFICIAL, TRAINING, Archive, Archives, DownloadError, decode, download, fetch
+from benchmarks.isic2017.archive import OFFICIAL, TRAINING, Archive, Archives, decode, fetch
 
-ROOT = Path(isic_archive.__file__).parents[1]
-
-
-class Server(ThreadingHTTPServer):
-    """Serves `files`; notes the Range and the bytes of the body of every answer; behaves as told."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.asked: list[str | None] = []
-        self.sent: list[int] = []
-        self.cuts: list[int] = []  # one answer each: close after so many bytes of the body
-        self.always_cut: int | None = None
-        self.refusals: list[int] = []  # one answer each: this status
-        self.ranges = True
-        self.tells_length = True
-        self.lies_about_start = False
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/2017/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        server, asked = self.server, self.headers.get("Range")
-        server.asked.append(asked)
-        body = server.files.get(self.path.removeprefix("/2017/"))
-        if server.refusals or body is None:
-            self.send_response(server.refusals.pop(0) if server.refusals else 404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and server.ranges else 0
-        if start >= len(body) > 0:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(body)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(206 if asked and server.ranges else 200)
-        if asked and server.ranges:
-            said = start + server.lies_about_start
-            self.send_header("Content-Range", f"bytes {said}-{len(body) - 1}/{len(body)}")
-        if server.tells_length:
-            self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        rest = body[start:]
-        rest = rest[: server.cuts.pop(0) if server.cuts else server.always_cut]
-        server.sent.append(len(rest))
-        self.wfile.write(rest)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+ROOT = Path(__file__).parents[2]
 
 
 def picture(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
@@ -135,7 +64,7 @@ def archives_of(images: bytes, masks: bytes) -> Archives:
     return Archives(archive("data.zip", images), archive("truth.zip", masks))
 
 
-def serve(server: Server, images: dict[str, bytes], masks: dict[str, bytes]) -> Archives:
+def serve(server: FaultyServer, images: dict[str, bytes], masks: dict[str, bytes]) -> Archives:
     server.files = {"data.zip": zipped(images), "truth.zip": zipped(masks)}
     return archives_of(server.files["data.zip"], server.files["truth.zip"])
 
@@ -149,10 +78,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-# The whole way
-
-
-def test_what_comes_back_is_every_image_and_mask_at_the_working_size_and_nothing_else(server, tmp_path):
+def test_the_result_is_every_image_and_mask_at_the_working_size_and_nothing_else(server, tmp_path):
     extra = {
         "Data/ISIC_0000000_superpixels.png": encoded(picture(9), "PNG"),
         "Data/ISIC-2017_Training_Data_metadata.csv": b"image_id,age\n",
@@ -170,7 +96,7 @@ def test_what_comes_back_is_every_image_and_mask_at_the_working_size_and_nothing
     assert server.asked == [None, None]
 
 
-def test_what_is_there_is_not_fetched_again_even_when_the_archives_are_gone(server, tmp_path):
+def test_existing_results_are_used_even_without_the_archives(server, tmp_path):
     archives = serve(server, image_members(2), mask_members(2))
     first = fetch(tmp_path, size=8, base=server.base, archives=archives)
     before = tree(first)
@@ -181,7 +107,7 @@ def test_what_is_there_is_not_fetched_again_even_when_the_archives_are_gone(serv
     assert len(server.asked) == 2
 
 
-def test_another_size_is_another_folder_from_the_same_archives(server, tmp_path):
+def test_another_size_makes_another_folder_from_the_same_archives(server, tmp_path):
     archives = serve(server, image_members(1), mask_members(1))
     small = fetch(tmp_path, size=8, base=server.base, archives=archives)
     large = fetch(tmp_path, size=12, base=server.base, archives=archives)
@@ -195,8 +121,8 @@ def test_the_base_address_may_end_without_a_slash(server, tmp_path):
     assert fetch(tmp_path, size=8, base=server.base.rstrip("/"), archives=archives).is_dir()
 
 
-def test_a_size_of_no_pixels_is_refused_before_anything_is_fetched(server, tmp_path):
-    with pytest.raises(ConfigurationError, match="got 0"):
+def test_a_size_of_0_is_refused_before_any_download(server, tmp_path):
+    with pytest.raises(ConfigurationError, match="size must be an integer >= 1: got 0"):
         fetch(tmp_path, size=0, base=server.base)
     assert server.asked == []
 
@@ -213,146 +139,13 @@ def test_the_official_archives_are_the_training_part(tmp_path):
     )
 
 
-# Downloads
-
-
-@pytest.fixture
-def big(server, monkeypatch) -> bytes:
-    """Ten and a half chunks at ``x.zip``."""
-    monkeypatch.setattr(isic_archive, "CHUNK", 1000)
-    server.files["x.zip"] = np.random.default_rng(0).bytes(10_500)
-    return server.files["x.zip"]
-
-
-def test_a_cut_download_goes_on_where_it_was_and_no_byte_is_sent_twice(server, big, tmp_path):
-    server.cuts = [5_250]
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.asked == [None, "bytes=5250-"]
-    assert server.sent == [5_250, 5_250]
-    assert not (tmp_path / "x.zip.part").exists()
-
-
-def test_the_part_of_a_killed_process_is_gone_on_with(server, big, tmp_path):
-    (tmp_path / "x.zip.part").write_bytes(big[:7_000])
-    steps: list[Progress] = []
-    download(server.base + "x.zip", tmp_path / "x.zip", steps.append)
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.asked == ["bytes=7000-"]
-    assert server.sent == [3_500]
-    assert [(step.stage, step.done, step.total) for step in steps] == [
-        ("download", done, 10_500) for done in (7_000, 8_000, 9_000, 10_000, 10_500)
-    ]
-
-
-def test_a_part_that_is_already_whole_is_taken_as_it_is(server, big, tmp_path):
-    (tmp_path / "x.zip.part").write_bytes(big)
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=())
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.sent == []
-
-
-def test_a_part_longer_than_the_archive_is_begun_anew(server, big, tmp_path):
-    (tmp_path / "x.zip.part").write_bytes(big + b"more")
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.asked == ["bytes=10504-", None]
-
-
-def test_a_server_without_ranges_sends_the_whole_again_and_the_part_is_begun_anew(server, big, tmp_path):
-    server.ranges = False
-    server.cuts = [5_250]
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.sent == [5_250, 10_500]
-
-
-def test_an_answer_for_other_bytes_than_those_asked_for_is_not_used(server, big, tmp_path):
-    (tmp_path / "x.zip.part").write_bytes(big[:7_000])
-    server.lies_about_start = True
-    with pytest.raises(DownloadError, match="other bytes, bytes 7001-"):
-        download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip.part").read_bytes() == big[:7_000]
-
-
-def test_a_connection_that_keeps_failing_ends_in_an_error_and_what_arrived_is_kept(server, big, tmp_path):
-    server.cuts = [4_000]
-    server.always_cut = 0
-    with pytest.raises(DownloadError, match=r"kept failing: got the connection was cut after 4000 bytes.*goes on"):
-        download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0, 0))
-    assert server.asked == [None] + ["bytes=4000-"] * 2  # each pause had its try
-    assert (tmp_path / "x.zip.part").read_bytes() == big[:4_000]
-
-
-def test_tries_are_not_used_up_while_each_brings_something(server, big, tmp_path):
-    server.always_cut = 1_500
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip").read_bytes() == big
-    assert server.sent == [1_500] * 7
-
-
-def test_a_server_without_ranges_that_always_cuts_is_given_up(server, big, tmp_path):
-    server.ranges, server.always_cut = False, 1_500
-    with pytest.raises(DownloadError, match="after 1500 bytes"):
-        download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0, 0))
-    assert len(server.asked) == 3
-
-
-@pytest.mark.parametrize("status", [500, 503, 429, 408])
-def test_a_server_in_trouble_is_asked_again(server, big, tmp_path, status):
-    server.refusals = [status]
-    download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-    assert (tmp_path / "x.zip").read_bytes() == big
-
-
-def test_an_archive_that_is_not_there_is_asked_for_once(server, tmp_path):
-    with pytest.raises(DownloadError, match=r"nowhere\.zip cannot be had: got HTTP 404 Not Found. Try: check the addr"):
-        download(server.base + "nowhere.zip", tmp_path / "nowhere.zip", pauses=(0, 0))
-    assert server.asked == [None]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_nobody_listening_is_a_clear_error(server, tmp_path):
-    base = server.base
-    server.server_close()
-    with pytest.raises(DownloadError, match=r"kept failing.*refused"):
-        download(base + "x.zip", tmp_path / "x.zip", pauses=(0,))
-
-
-def test_a_server_that_does_not_say_the_length_is_refused(server, big, tmp_path):
-    server.tells_length = False
-    with pytest.raises(DownloadError, match="without its length"):
-        download(server.base + "x.zip", tmp_path / "x.zip", pauses=())
-
-
-def test_too_little_room_is_told_before_a_byte_is_received(server, big, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_499))
-    (tmp_path / "x.zip.part").write_bytes(big[:7_000])
-    with pytest.raises(StoreError, match=r"no room.*got 3499 bytes free, expected 3500"):
-        download(server.base + "x.zip", tmp_path / "x.zip")
-    assert (tmp_path / "x.zip.part").read_bytes() == big[:7_000]
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_500))
-    download(server.base + "x.zip", tmp_path / "x.zip")
-    assert (tmp_path / "x.zip").read_bytes() == big
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_disk_that_fills_up_on_the_way_is_a_store_error(server, big, tmp_path):
-    (tmp_path / "x.zip.part").symlink_to("/dev/full")
-    with pytest.raises(StoreError, match="No space left"):
-        download(server.base + "x.zip", tmp_path / "x.zip")
-
-
-def test_a_folder_that_cannot_be_made_is_a_store_error(server, tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_store_error(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         fetch(tmp_path / "file" / "data", base=server.base)
 
 
-# Checksums
-
-
-def test_an_archive_of_another_md5_is_moved_aside_and_never_used(server, tmp_path):
+def test_an_archive_with_a_wrong_md5_is_renamed_and_not_used(server, tmp_path):
     archives = serve(server, image_members(1), mask_members(1))
     sound = server.files["data.zip"]
     server.files["data.zip"] = damaged = sound[:-1] + b"?"
@@ -367,7 +160,7 @@ def test_an_archive_of_another_md5_is_moved_aside_and_never_used(server, tmp_pat
     assert fetch(tmp_path, size=8, base=server.base, archives=archives).is_dir()
 
 
-def test_an_archive_brought_by_hand_is_checked_and_used(server, tmp_path):
+def test_an_archive_put_there_by_hand_is_checked_and_used(server, tmp_path):
     archives = serve(server, image_members(1), mask_members(1))
     (tmp_path / "data.zip").write_bytes(server.files["data.zip"])
     (tmp_path / "truth.zip").write_bytes(b"something else")
@@ -376,9 +169,6 @@ def test_an_archive_brought_by_hand_is_checked_and_used(server, tmp_path):
     (tmp_path / "truth.zip").write_bytes(server.files["truth.zip"])
     assert fetch(tmp_path, size=8, base=server.base, archives=archives).is_dir()
     assert server.asked == []
-
-
-# Decoding
 
 
 def decoded(tmp_path: Path, images: dict[str, bytes], masks: dict[str, bytes], size: int = 8) -> Path:
@@ -399,7 +189,7 @@ def test_a_mask_pixel_is_lesion_where_lesion_covers_more_than_half_of_it(tmp_pat
     assert np.array_equal(pixels(out / "masks" / "ISIC_0000000.png") == 255, share > 0.5)
 
 
-def test_an_image_is_the_whole_frame_bicubic_and_kept_without_loss(tmp_path):
+def test_an_image_is_the_whole_frame_resized_bicubically_and_saved_without_loss(tmp_path):
     members = image_members(1)
     out = decoded(tmp_path, members, mask_members(1), size=16)
     with Image.open(io.BytesIO(members["Data/ISIC_0000000.jpg"])) as stored:
@@ -410,7 +200,7 @@ def test_an_image_is_the_whole_frame_bicubic_and_kept_without_loss(tmp_path):
     assert not np.array_equal(got, blurred)
 
 
-def test_members_that_try_to_leave_the_folder_cannot(tmp_path):
+def test_members_cannot_leave_the_folder(tmp_path):
     images = {"../../../ISIC_0000000.jpg": encoded(picture(0), "JPEG"), "/tmp/../../evil.jpg": b"x"}
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
@@ -432,20 +222,20 @@ def test_masks_without_an_image_are_named(tmp_path):
         decoded(tmp_path, image_members(2), mask_members(3))
 
 
-def test_an_id_that_comes_twice_is_refused(tmp_path):
+def test_an_id_in_an_archive_twice_is_refused(tmp_path):
     masks = mask_members(1) | {"Other/ISIC_0000000_Segmentation.png": encoded(outline(3), "PNG")}
-    with pytest.raises(DataError, match="holds ISIC_0000000 twice"):
+    with pytest.raises(DataError, match="contains ISIC_0000000 twice"):
         decoded(tmp_path, image_members(1), masks)
 
 
-def test_an_archive_of_other_things_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"data\.zip holds nothing of use"):
+def test_an_archive_with_other_files_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"data\.zip does not contain the files of this archive"):
         decoded(tmp_path, {"ISIC_0000000_superpixels.png": b"", "readme.txt": b""}, mask_members(1))
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"<html>")
-    with pytest.raises(DataError, match="no zip archive"):
+    with pytest.raises(DataError, match="is not a zip archive"):
         decode(tmp_path / "data.zip", tmp_path / "data.zip", tmp_path / "out", 8)
 
 
@@ -470,12 +260,12 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
 def test_a_mask_of_more_than_two_values_is_refused(tmp_path):
     grey = np.array([[0, 255], [128, 255]], np.uint8)
     with pytest.raises(
-        LabelError, match=r"not of two values: got \[0, 128, 255\], expected 0 for skin, 255 for lesion"
+        LabelError, match=r"has other values than 0 and 255: got \[0, 128, 255\], expected 0 for skin, 255 for lesion"
     ):
         decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encoded(grey, "PNG")})
 
 
-def test_progress_of_decoding_is_told_by_image(tmp_path):
+def test_progress_of_decoding_is_reported_per_image(tmp_path):
     steps: list[Progress] = []
     (tmp_path / "data.zip").write_bytes(zipped(image_members(3)))
     (tmp_path / "truth.zip").write_bytes(zipped(mask_members(3)))
@@ -486,7 +276,7 @@ def test_progress_of_decoding_is_told_by_image(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmarks.isic_archive import Archive, Archives, fetch
+from benchmarks.isic2017.archive import Archive, Archives, fetch
 
 def killer(progress):
     if progress.stage == "read" and progress.done == 2:
@@ -498,7 +288,7 @@ fetch(Path(folder), size=8, archives=archives, report=killer)
 """
 
 
-def test_a_killed_decode_goes_on_with_what_is_missing_and_ends_like_one_never_killed(server, tmp_path):
+def test_a_killed_decode_resumes_and_ends_like_one_never_killed(server, tmp_path):
     archives = serve(server, image_members(5), mask_members(5))
     killed, never = tmp_path / "killed", tmp_path / "never"
     for folder in (killed, never):
@@ -526,7 +316,7 @@ def test_a_killed_decode_goes_on_with_what_is_missing_and_ends_like_one_never_ki
     assert server.asked == []
 
 
-def test_two_that_fetch_at_once_share_one_download(server, tmp_path):
+def test_processes_that_fetch_at_once_share_one_download(server, tmp_path):
     archives = serve(server, image_members(4), mask_members(4))
     results: list[Path] = []
     threads = [

@@ -1,4 +1,4 @@
-"""The comparison with baal measures what it says, of the same work, and reads its numbers rightly."""
+"""The comparison with baal measures the same work on both sides, and computes its columns correctly."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import time
 
 import numpy as np
 import pytest
-import scoring
 import torch
-from peers.meter import measured
-from peers.workload import Lesions, Network
 
 from alkit.learners.network import NetworkPredictor
 from alkit.rng import Stream
+from benchmarks.cost import scoring
+from benchmarks.cost.peers.meter import measure
+from benchmarks.cost.peers.workload import Lesions, Network
 
 MIB = 2**20
+
+
 CASE = scoring.Case(n=3, size=16, draws=4)
 
 
@@ -45,13 +47,13 @@ def cost(cpu_s: float, anon_mib: float, **other: object) -> dict[str, object]:
             "version": "1.0", "torch": "2.0", **other}  # fmt: skip
 
 
-def test_an_image_depends_on_the_seed_and_its_position_alone():
+def test_an_image_depends_only_on_the_seed_and_its_position():
     assert torch.equal(Lesions(9, 32, seed=3)[4][0], Lesions(5, 32, seed=3)[4][0])
     assert not torch.equal(Lesions(9, 32, seed=3)[4][0], Lesions(9, 32, seed=4)[4][0])
     assert not torch.equal(Lesions(9, 32, seed=3)[4][0], Lesions(9, 32, seed=3)[5][0])
 
 
-def test_images_are_colour_in_0_to_1_and_darker_where_the_mask_is_and_the_pool_ends():
+def test_images_are_colour_in_0_to_1_and_darker_inside_the_mask():
     images = list(Lesions(20, 32))
     assert len(images) == 20
     for image, mask in images:
@@ -62,7 +64,7 @@ def test_images_are_colour_in_0_to_1_and_darker_where_the_mask_is_and_the_pool_e
         assert image[:, mask == 1].mean() < image[:, mask == 0].mean() - 0.02
 
 
-def test_the_network_drops_channels_after_the_bottleneck_and_after_the_first_block_of_the_decoder_and_nowhere_else():
+def test_the_network_has_dropout_only_after_the_bottleneck_and_the_first_block_of_the_decoder():
     network, seen = Network(3, 2), []
     for layer in network.modules():
         if isinstance(layer, torch.nn.Dropout2d):
@@ -73,19 +75,19 @@ def test_the_network_drops_channels_after_the_bottleneck_and_after_the_first_blo
     assert widths == {16, 32, 64, 2}
 
 
-def test_the_meter_sees_memory_that_was_given_back_before_the_end():
+def test_the_meter_measures_memory_that_was_freed_before_the_end():
     def hold() -> int:
         held = np.ones(64 * MIB, np.uint8)
         time.sleep(0.1)
         return int(held[-1])
 
-    outcome, found = measured(hold)
+    outcome, found = measure(hold)
     assert outcome == 1
     assert 60 < found["anon_mib"] < 90
     assert 60 < found["rss_mib"] < 90
 
 
-def test_the_meter_tells_mapped_files_from_what_was_allocated(tmp_path):
+def test_the_meter_separates_mapped_files_from_allocations(tmp_path):
     file = tmp_path / "mapped"
     file.write_bytes(bytes(64 * MIB))
 
@@ -95,26 +97,26 @@ def test_the_meter_tells_mapped_files_from_what_was_allocated(tmp_path):
             time.sleep(0.1)
         return total
 
-    _, found = measured(touch)
+    _, found = measure(touch)
     assert found["rss_mib"] > 60
     assert found["anon_mib"] < 20
 
 
-def test_the_meter_counts_the_work_and_not_the_waiting_nor_its_own_watching():
+def test_the_meter_counts_work_but_not_waiting_or_its_own_thread():
     def spin() -> None:
         end = time.process_time() + 0.2
         while time.process_time() < end:
             pass
 
-    _, busy = measured(spin)
-    _, idle = measured(lambda: time.sleep(0.4), interval=0.0)  # the watcher never rests
+    _, busy = measure(spin)
+    _, idle = measure(lambda: time.sleep(0.4), interval=0.0)  # the watcher never rests
     assert busy["cpu_s"] > 0.15
     assert idle["cpu_s"] < 0.1
     assert idle["wall_s"] >= 0.4
 
 
-def test_alkits_process_scores_that_pool_by_those_weights_and_draws(tmp_path):
-    network = scoring.trained(CASE.size, steps=30).eval()
+def test_the_process_of_alkit_scores_the_pool_with_the_given_weights_and_draws(tmp_path):
+    network = scoring.train_network(CASE.size, steps=30).eval()
     with torch.no_grad():
         network.logits.weight *= 3  # after so few steps the draws hardly differ
     torch.save(network.state_dict(), tmp_path / "weights.pt")
@@ -131,7 +133,7 @@ def test_alkits_process_scores_that_pool_by_those_weights_and_draws(tmp_path):
     assert report["cpu_s"] > 0
 
 
-def test_ways_take_turns_each_time_in_a_process_of_its_own_with_the_turn_as_seed_and_one_thread(tmp_path):
+def test_ways_take_turns_in_separate_processes_with_one_thread_and_the_turn_as_seed(tmp_path):
     ways = [faked(tmp_path, name) for name in "abc"]
     costs = scoring.measure(ways, CASE, tmp_path / "weights", repeat=2)
     ran = [json.loads(line) for line in (tmp_path / "ran").read_text().splitlines()]
@@ -143,13 +145,13 @@ def test_ways_take_turns_each_time_in_a_process_of_its_own_with_the_turn_as_seed
     assert {way.mode: len(some) for way, some in costs.items()} == {"a": 2, "b": 2, "c": 2}
 
 
-def test_a_process_that_fails_ends_the_measurement_with_what_it_said(tmp_path):
+def test_a_failing_process_ends_the_measurement_with_its_error_output(tmp_path):
     way = scoring.Way("baal", "memory", "8", (sys.executable, "-S", "-c", "raise SystemExit('no such thing')"))
     with pytest.raises(RuntimeError, match=r"baal memory on Case\(n=3.* ended with 1: no such thing"):
         scoring.run(way, CASE, tmp_path, seed=0)
 
 
-def test_rows_hold_medians_and_extremes_and_compare_with_the_peer_that_needs_least_cpu():
+def test_rows_have_medians_and_extremes_and_compare_with_the_peer_that_needs_least_cpu():
     slow, quick = (scoring.Way("baal", mode, "8", ()) for mode in ("memory", "stream"))
     costs = {
         scoring.OURS: [cost(2, 10), cost(9, 30), cost(3, 20)],
@@ -165,21 +167,21 @@ def test_rows_hold_medians_and_extremes_and_compare_with_the_peer_that_needs_lea
     assert (rows["stream"]["cpu_ratio"], rows["stream"]["anon_ratio"]) == (1, 1)
     assert {row["spearman"] for row in rows.values()} == {0.9}
     assert {(row["library"], row["n"], row["repeats"]) for row in rows.values()} == {("alkit", 3, 3), ("baal", 3, 3)}
-    assert "CPU x 0.5, memory x 0.5" in scoring.table(list(rows.values()))
+    assert "CPU x 0.5, memory x 0.5" in scoring.format_rows(list(rows.values()))
 
 
-def test_without_a_peer_there_is_nothing_to_compare_with():
+def test_rows_without_a_peer_have_no_ratios():
     [row] = scoring.rows_of(CASE, {scoring.OURS: [cost(2, 10)]}, scoring.NO_AGREEMENT)
     assert (row["cpu_ratio"], row["anon_ratio"], row["spearman"]) == ("", "", "")
-    assert "best" not in scoring.table([row])
+    assert "best" not in scoring.format_rows([row])
 
 
-def test_agreement_is_the_mean_over_all_pairs_of_seeds_and_beside_it_that_of_the_peer_with_itself(tmp_path):
+def test_agreement_is_the_mean_over_pairs_of_seeds_beside_that_of_the_peer_with_itself(tmp_path):
     found = scoring.agreement(faked(tmp_path, "a", "alkit"), faked(tmp_path, "b"), CASE, tmp_path)
     assert found == {"spearman": 0.0, "spearman_self": -1.0, "spearman_draws": 4}  # 1, -1, 0.8 and -0.8
 
 
-def test_rank_correlation_is_that_of_the_ranks_with_ties_at_their_mean():
+def test_rank_correlation_gives_ties_their_mean_rank():
     rng = np.random.default_rng(0)
     for _ in range(20):
         a, b = rng.integers(0, 5, (2, 12)).tolist()
@@ -187,13 +189,13 @@ def test_rank_correlation_is_that_of_the_ranks_with_ties_at_their_mean():
         assert scoring.rank_correlation(a, b) == pytest.approx(np.corrcoef(*ranks)[0, 1])
 
 
-def test_training_is_the_same_each_time_and_moves_the_weights():
-    first, again, less = (scoring.trained(16, steps).state_dict() for steps in (2, 2, 1))
+def test_training_is_reproducible_and_changes_the_weights():
+    first, again, less = (scoring.train_network(16, steps).state_dict() for steps in (2, 2, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], less[name]) for name in first if name.endswith("weight"))
 
 
-def test_no_image_of_the_pool_is_trained_on(monkeypatch):
+def test_training_uses_no_image_of_the_pool(monkeypatch):
     class Watched(Lesions):
         def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
             shown.append(super().__getitem__(index)[0])
@@ -201,18 +203,18 @@ def test_no_image_of_the_pool_is_trained_on(monkeypatch):
 
     shown: list[torch.Tensor] = []
     monkeypatch.setattr(scoring, "Lesions", Watched)
-    scoring.trained(16, steps=2)
+    scoring.train_network(16, steps=2)
     assert len({tuple(image.ravel().tolist()) for image in shown}) == 16
     assert not any(torch.equal(image, other) for image in shown for other, _ in Lesions(64, 16))
 
 
-def test_the_modes_on_offer_are_those_that_baals_script_knows():
+def test_the_modes_are_those_of_baals_script():
     tree = ast.parse((scoring.PEERS / "baal_bald.py").read_text())
     assigned = (node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "MODES")
     assert ast.literal_eval(next(assigned).value) == scoring.MODES
 
 
-def test_the_command_measures_each_case_and_appends_its_rows_with_a_peer_and_without(tmp_path, monkeypatch, capsys):
+def test_the_command_measures_each_case_and_appends_rows_with_and_without_a_peer(tmp_path, monkeypatch, capsys):
     def fake(way: scoring.Way, case: scoring.Case, weights: object, seed: int) -> dict[str, object]:
         assert set(torch.load(weights, weights_only=True)) == set(Network().state_dict())
         ran.append((way.library, way.mode, case.n, case.draws))
