@@ -1,6 +1,7 @@
-"""alkit: active learning for people who annotate images.
+"""Active learning for people who annotate images.
 
-Everything public is listed in ``__init__.pyi`` and loaded when it is first used, so that ``import alkit`` is quick.
+Most programs need only the names below. Others are in namespaces such as :mod:`alkit.strategies` and
+:mod:`alkit.scores`. All of them are loaded when they are first used, so that ``import alkit`` is quick.
 """
 
 import pkgutil

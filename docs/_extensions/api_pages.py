@@ -181,6 +181,7 @@ def _imported(address: str) -> Any:
 
 REPLACEMENTS = (
     (r"numpy\.ndarray\[~?tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[([^\]]*)\]\]", r"numpy.typing.NDArray[\1]"),
+    (r"[~\w.]*_Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]", "~numpy.typing.ArrayLike"),
     (r"<function (\w+)>", r"\1"),  # the default of a field
     (r"<factory>", "..."),
 )
