@@ -55,12 +55,13 @@ def find_images(options: argparse.Namespace) -> Path:
     """Return the folder of the images. Without --data, download them first, except for a dry run."""
     if options.data:
         return Path(options.data)
-    if options.dry_run and not (DOWNLOADS / "images").is_dir():
+    size = PROFILES[options.profile].size
+    if options.dry_run and not (DOWNLOADS / str(size)).is_dir():
         raise ConfigurationError(
             "--dry-run downloads nothing, and it needs the images to recognise finished runs", hint="--data DIR"
         )
     with progress_bar("downloading") as report:
-        return fetch(DOWNLOADS, size=PROFILES[options.profile].size, report=report)
+        return fetch(DOWNLOADS, size=size, report=report)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -33,13 +33,13 @@ def outline(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
     return np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), (height, width))
 
 
-def encoded(pixels: np.ndarray, format: str) -> bytes:
+def encode(pixels: np.ndarray, format: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format)
     return buffer.getvalue()
 
 
-def zipped(members: dict[str, bytes]) -> bytes:
+def zip_of(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -48,13 +48,13 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 def image_members(n: int) -> dict[str, bytes]:
-    return {f"Data/ISIC_{i:07}.jpg": encoded(picture(i), "JPEG") for i in range(n)}
+    return {f"Data/ISIC_{i:07}.jpg": encode(picture(i), "JPEG") for i in range(n)}
 
 
 def mask_members(n: int) -> dict[str, bytes]:
-    """Masks under both spellings the official archives use."""
+    """Return masks under both spellings of the official archives."""
     word = ("segmentation", "Segmentation")
-    return {f"Truth/ISIC_{i:07}_{word[i % 2]}.png": encoded(outline(i), "PNG") for i in range(n)}
+    return {f"Truth/ISIC_{i:07}_{word[i % 2]}.png": encode(outline(i), "PNG") for i in range(n)}
 
 
 def archives_of(images: bytes, masks: bytes) -> Archives:
@@ -65,7 +65,7 @@ def archives_of(images: bytes, masks: bytes) -> Archives:
 
 
 def serve(server: FaultyServer, images: dict[str, bytes], masks: dict[str, bytes]) -> Archives:
-    server.files = {"data.zip": zipped(images), "truth.zip": zipped(masks)}
+    server.files = {"data.zip": zip_of(images), "truth.zip": zip_of(masks)}
     return archives_of(server.files["data.zip"], server.files["truth.zip"])
 
 
@@ -80,7 +80,7 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_the_result_is_every_image_and_mask_at_the_working_size_and_nothing_else(server, tmp_path):
     extra = {
-        "Data/ISIC_0000000_superpixels.png": encoded(picture(9), "PNG"),
+        "Data/ISIC_0000000_superpixels.png": encode(picture(9), "PNG"),
         "Data/ISIC-2017_Training_Data_metadata.csv": b"image_id,age\n",
         "__MACOSX/Data/._ISIC_0000001.jpg": b"\0",
     }
@@ -171,9 +171,9 @@ def test_an_archive_put_there_by_hand_is_checked_and_used(server, tmp_path):
     assert server.asked == []
 
 
-def decoded(tmp_path: Path, images: dict[str, bytes], masks: dict[str, bytes], size: int = 8) -> Path:
-    (tmp_path / "data.zip").write_bytes(zipped(images))
-    (tmp_path / "truth.zip").write_bytes(zipped(masks))
+def decode_members(tmp_path: Path, images: dict[str, bytes], masks: dict[str, bytes], size: int = 8) -> Path:
+    (tmp_path / "data.zip").write_bytes(zip_of(images))
+    (tmp_path / "truth.zip").write_bytes(zip_of(masks))
     decode(tmp_path / "data.zip", tmp_path / "truth.zip", tmp_path / "out", size)
     return tmp_path / "out"
 
@@ -181,7 +181,7 @@ def decoded(tmp_path: Path, images: dict[str, bytes], masks: dict[str, bytes], s
 @pytest.mark.parametrize(("height", "width", "size"), [(16, 24, 8), (30, 41, 8), (17, 50, 13), (5, 6, 16), (1, 9, 4)])
 def test_a_mask_pixel_is_lesion_where_lesion_covers_more_than_half_of_it(tmp_path, height, width, size):
     stored = outline(height, height, width)
-    out = decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encoded(stored, "PNG")}, size)
+    out = decode_members(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encode(stored, "PNG")}, size)
     fine = np.kron(
         stored // 255, np.ones((size, size), int)
     )  # each target pixel is a block of (height, width) of these
@@ -191,7 +191,7 @@ def test_a_mask_pixel_is_lesion_where_lesion_covers_more_than_half_of_it(tmp_pat
 
 def test_an_image_is_the_whole_frame_resized_bicubically_and_saved_without_loss(tmp_path):
     members = image_members(1)
-    out = decoded(tmp_path, members, mask_members(1), size=16)
+    out = decode_members(tmp_path, members, mask_members(1), size=16)
     with Image.open(io.BytesIO(members["Data/ISIC_0000000.jpg"])) as stored:
         wanted = np.asarray(stored.resize((16, 16), Image.Resampling.BICUBIC))
         blurred = np.asarray(stored.resize((16, 16), Image.Resampling.BILINEAR))
@@ -201,10 +201,10 @@ def test_an_image_is_the_whole_frame_resized_bicubically_and_saved_without_loss(
 
 
 def test_members_cannot_leave_the_folder(tmp_path):
-    images = {"../../../ISIC_0000000.jpg": encoded(picture(0), "JPEG"), "/tmp/../../evil.jpg": b"x"}
+    images = {"../../../ISIC_0000000.jpg": encode(picture(0), "JPEG"), "/tmp/../../evil.jpg": b"x"}
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
-    out = decoded(inside, images, mask_members(1))
+    out = decode_members(inside, images, mask_members(1))
     assert sorted(tree(out)) == ["images/ISIC_0000000.png", "masks/ISIC_0000000.png"]
     assert sorted(tree(tmp_path)) == sorted(f"a/b/{name}" for name in tree(inside))
 
@@ -213,24 +213,24 @@ def test_images_without_a_mask_are_named(tmp_path):
     masks = mask_members(5)
     del masks["Truth/ISIC_0000001_Segmentation.png"], masks["Truth/ISIC_0000004_segmentation.png"]
     with pytest.raises(DataError, match="got 2 images without a mask, ISIC_0000001, ISIC_0000004, expected one mask"):
-        decoded(tmp_path, image_members(5), masks)
+        decode_members(tmp_path, image_members(5), masks)
     assert not (tmp_path / "out").exists()
 
 
 def test_masks_without_an_image_are_named(tmp_path):
     with pytest.raises(DataError, match="got 1 masks without an image, ISIC_0000002"):
-        decoded(tmp_path, image_members(2), mask_members(3))
+        decode_members(tmp_path, image_members(2), mask_members(3))
 
 
 def test_an_id_in_an_archive_twice_is_refused(tmp_path):
-    masks = mask_members(1) | {"Other/ISIC_0000000_Segmentation.png": encoded(outline(3), "PNG")}
+    masks = mask_members(1) | {"Other/ISIC_0000000_Segmentation.png": encode(outline(3), "PNG")}
     with pytest.raises(DataError, match="contains ISIC_0000000 twice"):
-        decoded(tmp_path, image_members(1), masks)
+        decode_members(tmp_path, image_members(1), masks)
 
 
 def test_an_archive_with_other_files_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"data\.zip does not contain the files of this archive"):
-        decoded(tmp_path, {"ISIC_0000000_superpixels.png": b"", "readme.txt": b""}, mask_members(1))
+        decode_members(tmp_path, {"ISIC_0000000_superpixels.png": b"", "readme.txt": b""}, mask_members(1))
 
 
 def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
@@ -241,20 +241,20 @@ def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
 
 def test_a_damaged_member_names_its_archive(tmp_path):
     members = image_members(1)
-    broken = zipped(members).replace(members["Data/ISIC_0000000.jpg"][-64:], bytes(64))
+    broken = zip_of(members).replace(members["Data/ISIC_0000000.jpg"][-64:], bytes(64))
     (tmp_path / "data.zip").write_bytes(broken)
-    (tmp_path / "truth.zip").write_bytes(zipped(mask_members(1)))
+    (tmp_path / "truth.zip").write_bytes(zip_of(mask_members(1)))
     with pytest.raises(DataError, match=r"data\.zip is damaged at Data/ISIC_0000000\.jpg"):
         decode(tmp_path / "data.zip", tmp_path / "truth.zip", tmp_path / "out", 8)
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
     with pytest.raises(ImageError, match="image of 'ISIC_0000000' cannot be decoded"):
-        decoded(tmp_path, {"ISIC_0000000.jpg": b"no picture"}, mask_members(1))
+        decode_members(tmp_path, {"ISIC_0000000.jpg": b"no picture"}, mask_members(1))
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
-    cut = encoded(outline(0), "PNG")[:-40]
+    cut = encode(outline(0), "PNG")[:-40]
     with pytest.raises(LabelError, match="mask of 'ISIC_0000000' cannot be decoded"):
-        decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": cut})
+        decode_members(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": cut})
 
 
 def test_a_mask_of_more_than_two_values_is_refused(tmp_path):
@@ -262,13 +262,13 @@ def test_a_mask_of_more_than_two_values_is_refused(tmp_path):
     with pytest.raises(
         LabelError, match=r"has other values than 0 and 255: got \[0, 128, 255\], expected 0 for skin, 255 for lesion"
     ):
-        decoded(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encoded(grey, "PNG")})
+        decode_members(tmp_path, image_members(1), {"ISIC_0000000_segmentation.png": encode(grey, "PNG")})
 
 
 def test_progress_of_decoding_is_reported_per_image(tmp_path):
     steps: list[Progress] = []
-    (tmp_path / "data.zip").write_bytes(zipped(image_members(3)))
-    (tmp_path / "truth.zip").write_bytes(zipped(mask_members(3)))
+    (tmp_path / "data.zip").write_bytes(zip_of(image_members(3)))
+    (tmp_path / "truth.zip").write_bytes(zip_of(mask_members(3)))
     decode(tmp_path / "data.zip", tmp_path / "truth.zip", tmp_path / "out", 8, steps.append)
     assert [(step.stage, step.done, step.total) for step in steps] == [("read", done, 3) for done in range(4)]
 

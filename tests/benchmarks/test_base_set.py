@@ -61,7 +61,7 @@ def test_a_pretext_stopped_on_test_trains_on_the_pool_and_is_validated_on_the_te
 
 def test_eroded_masks_lose_pixels_that_are_partly_lesion(tmp_path):
     mask = np.zeros((4, 4), np.uint8)
-    mask[:2, :3] = 255  # of the four pixels at half the size: whole, half, none, none
+    mask[:2, :3] = 255  # the four pixels at half the size are lesion in full, in half, not, and not
     Image.fromarray(mask).save(tmp_path / "mask.png")
     assert base_set.erode(tmp_path / "mask.png", 2).tolist() == [[1, 0], [0, 0]]
 

@@ -45,7 +45,7 @@ def test_committed_base_sets_agree_with_the_committed_rows():
     trained = {results.key_of(row): row.dice for row in results.read_base_sets(folder)}
     seeds = [seed for seed in range(5) if (f"ssl-cluster {seed}", "whole", seed) in trained]
     assert seeds
-    for seed in seeds:  # from the same weights, on the same images
+    for seed in seeds:  # the same weights and images
         run = protocol.Run("ssl-cluster", "scratch", seed)
         (dice,) = {row.dice for row in results.read_rows(folder) if results.run_of(row) == run and row.round == 0}
         assert trained[f"ssl-cluster {seed}", "whole", seed] == dice

@@ -16,7 +16,7 @@ from benchmarks.isic2017.download import DownloadError, download
 
 @pytest.fixture
 def big(server, monkeypatch) -> bytes:
-    """Ten and a half chunks at ``x.zip``."""
+    """Serve ten and a half chunks as ``x.zip``, and return them."""
     monkeypatch.setattr("benchmarks.isic2017.download.CHUNK", 1000)
     server.files["x.zip"] = np.random.default_rng(0).bytes(10_500)
     return server.files["x.zip"]
@@ -78,7 +78,7 @@ def test_a_connection_that_keeps_failing_is_an_error_and_received_bytes_are_kept
     server.always_cut = 0
     with pytest.raises(DownloadError, match=r"kept failing: got the connection was cut after 4000 bytes.*resumes"):
         download(server.base + "x.zip", tmp_path / "x.zip", pauses=(0, 0))
-    assert server.asked == [None] + ["bytes=4000-"] * 2  # each pause had its try
+    assert server.asked == [None] + ["bytes=4000-"] * 2  # one attempt after each pause
     assert (tmp_path / "x.zip.part").read_bytes() == big[:4_000]
 
 

@@ -55,7 +55,7 @@ def test_the_page_shows_the_map_and_contact_sheets_with_the_images(bench, data, 
         own = sorted((place for place in places if place.cluster == cluster), key=lambda place: place.rank)
         assert [place.rank for place in own] == list(range(len(own)))
         first = [place.id for place in own if place.id in chosen]
-        assert first == [place.id for place in own[: len(first)]]  # SSL-cluster takes the nearest of each cluster
+        assert first == [place.id for place in own[: len(first)]]  # the nearest of each cluster
     write(tmp_path / "out", "smoke", data)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "48 images as points, coloured by 4 clusters" in page

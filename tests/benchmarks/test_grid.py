@@ -10,19 +10,11 @@ from benchmarks.isic2017 import results
 ROOT = Path(__file__).parents[2]
 
 
-def started(folder, *more):
+def start(folder, *more):
     places = ["--data", folder, "--out", folder / "out", "--records", folder / "records"]
-    command = [
-        sys.executable,
-        ROOT / "benchmarks" / "isic2017.py",
-        *places,
-        "--profile",
-        "smoke",
-        "--methods",
-        "random",
-        *more,
-    ]
-    return subprocess.Popen([str(part) for part in [*command, *more]], stdout=subprocess.DEVNULL)
+    what = "--profile", "smoke", "--methods", "random", *more
+    command = [sys.executable, ROOT / "benchmarks" / "isic2017.py", *places, *what]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.slow
@@ -33,15 +25,15 @@ def test_a_benchmark_killed_during_two_runs_ends_with_the_same_rows(bench, data,
     elsewhere.mkdir()
     for name in ("images", "masks"):
         (elsewhere / name).symlink_to(data / name)
-    process = started(elsewhere, *two)
+    process = start(elsewhere, *two)
     deadline = time.monotonic() + 120
-    while not list((elsewhere / "records").glob("*.files/*")):  # the first labels are in
+    while not list((elsewhere / "records").glob("*.files/*")):  # until the first labels are recorded
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.kill()  # its workers are left behind, and stop by themselves
+    process.kill()  # its workers continue for a moment and then stop by themselves
     process.wait()
-    again = started(elsewhere, *two)
+    again = start(elsewhere, *two)
     assert again.wait(180) == 0
     ended = results.read_rows(elsewhere / "out")
     assert [(row.seed, row.round, row.dice) for row in ended] == [(row.seed, row.round, row.dice) for row in whole]
@@ -51,7 +43,7 @@ def test_a_benchmark_killed_during_two_runs_ends_with_the_same_rows(bench, data,
 def test_ray_gives_the_same_rows_as_processes(bench, data, tmp_path):
     pytest.importorskip("ray")
     arm = "--seeds", 0, 1, "--methods", "random", "--weights", "scratch"
-    whole = bench(*arm, "--jobs", 2)  # in processes of their own: this one may have loaded torch before the benchmark
+    whole = bench(*arm, "--jobs", 2)  # in new processes, because this one may have loaded torch before arithmetic.py
     for name in ("out", "records"):
         (tmp_path / name).rename(tmp_path / f"first-{name}")
     on_ray = bench(*arm, "--backend", "ray", "--jobs", 2)

@@ -90,7 +90,7 @@ def test_the_control_is_not_tested_as_a_method(measured):
     tables = all_tables([*measured, *five])
     assert [row[0] for row in tables["comparisons-scratch"].rows] == [*METHODS[1:], *COMPOSED]
     assert list(tables["penalties-scratch"].header) == ["method", *METHODS, *COMPOSED]
-    assert tables["ensembles-scratch"].rows[0][3]  # it is tested there, and an ensemble against random is not
+    assert tables["ensembles-scratch"].rows[0][3]  # tested against the control, and below not against random
     assert not any(row[3] for row in tables["comparisons-scratch"].rows if row[0].startswith("ensemble"))
 
 

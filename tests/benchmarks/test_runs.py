@@ -29,17 +29,17 @@ def test_a_stopped_run_resumes_at_its_unfinished_round(bench, monkeypatch):
     whole = bench("--seeds", 0, "--methods", "random", "--weights", "scratch")
     fit, fits = alkit.SegmentationLearner.fit, []
 
-    def stopping(self, *arguments):
+    def stop_at_the_third(self, *arguments):
         fits.append(1)
         if len(fits) == 3:
             raise KeyboardInterrupt
         return fit(self, *arguments)
 
-    monkeypatch.setattr(alkit.SegmentationLearner, "fit", stopping)
+    monkeypatch.setattr(alkit.SegmentationLearner, "fit", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         bench("--seeds", 1, "--methods", "random", "--weights", "scratch")
     rows = bench("--seeds", 1, "--methods", "random", "--weights", "scratch")
-    assert len(fits) == 4  # the third round alone was done again
+    assert len(fits) == 4  # only the third round was done again
     assert len(rows) == 2 * len(whole)
 
 
@@ -55,7 +55,7 @@ def test_methods_of_a_seed_share_the_start_set_and_then_choose_different_images(
     bench("--seeds", 0, "--methods", "random", "mc-dropout", "ceal", "dsal", "ensemble-random", "--weights", "scratch")
     rounds = [Store(record).rounds() for record in (tmp_path / "records").glob("*.db")]
     assert len({history[0].ids for history in rounds}) == 1
-    assert len({history[1].ids for history in rounds}) == 4  # an ensemble on random labels has those of random
+    assert len({history[1].ids for history in rounds}) == 4  # an ensemble on random labels takes the images of random
 
 
 def test_lost_rows_are_written_again_from_the_records(bench, tmp_path):
@@ -94,12 +94,12 @@ def test_a_dry_run_shows_finished_runs_and_the_time_left(bench, capsys, tmp_path
     before = sorted((tmp_path / "records").iterdir())
     capsys.readouterr()
     bench("--seeds", 0, 1, "--methods", "random", "dsal", "--weights", "scratch", "--dry-run")
-    said = " ".join(capsys.readouterr().out.split())
-    assert "random scratch seed 0 │ done" in said
-    assert "random scratch seed 1 │ 0 of 3" in said
-    assert "dsal scratch seed 0 │ 0 of 3 │ ?" in said
-    assert "4 runs, 3 left" in said
-    assert "no estimate for 2 of them" in said
+    text = " ".join(capsys.readouterr().out.split())
+    assert "random scratch seed 0 │ done" in text
+    assert "random scratch seed 1 │ 0 of 3" in text
+    assert "dsal scratch seed 0 │ 0 of 3 │ ?" in text
+    assert "4 runs, 3 left" in text
+    assert "no estimate for 2 of them" in text
     assert sorted((tmp_path / "records").iterdir()) == before
 
 

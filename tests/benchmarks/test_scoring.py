@@ -27,15 +27,15 @@ MIB = 2**20
 CASE = scoring.Case(n=3, size=16, draws=4)
 
 
-def faked(folder, name: str, library: str = "baal") -> scoring.Way:
-    """Return a way whose process notes in a file that it ran, and reports what it was told."""
+def fake_way(folder, name: str, library: str = "baal") -> scoring.Way:
+    """Return a way whose process appends its arguments to a file and reports fixed scores."""
     code = f"""
 import json, os, sys
 told = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 omp = os.environ["OMP_NUM_THREADS"]
 with open({str(folder / "ran")!r}, "a") as file:
     print(json.dumps({{"name": {name!r}, "pid": os.getpid(), "told": told, "omp": omp}}), file=file)
-print("some library chatters")
+print("output of a library")
 scores = {{"a0": [1, 2, 3, 4], "a1": [1, 2, 4, 3], "b0": [1, 2, 3, 4], "b1": [4, 3, 2, 1]}}
 print(json.dumps({{"cpu_s": 1, "scores": scores.get({name!r} + told["--seed"])}}))
 """
@@ -109,7 +109,7 @@ def test_the_meter_counts_work_but_not_waiting_or_its_own_thread():
             pass
 
     _, busy = measure(spin)
-    _, idle = measure(lambda: time.sleep(0.4), interval=0.0)  # the watcher never rests
+    _, idle = measure(lambda: time.sleep(0.4), interval=0.0)  # the thread reads the memory without a pause
     assert busy["cpu_s"] > 0.15
     assert idle["cpu_s"] < 0.1
     assert idle["wall_s"] >= 0.4
@@ -118,7 +118,7 @@ def test_the_meter_counts_work_but_not_waiting_or_its_own_thread():
 def test_the_process_of_alkit_scores_the_pool_with_the_given_weights_and_draws(tmp_path):
     network = scoring.train_network(CASE.size, steps=30).eval()
     with torch.no_grad():
-        network.logits.weight *= 3  # after so few steps the draws hardly differ
+        network.logits.weight *= 3  # after so few steps, draws hardly differ
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     report = scoring.run(scoring.OURS, CASE, tmp_path / "weights.pt", seed=5)
     predictor, expected = NetworkPredictor(network, 3, 2), []
@@ -134,7 +134,7 @@ def test_the_process_of_alkit_scores_the_pool_with_the_given_weights_and_draws(t
 
 
 def test_ways_take_turns_in_separate_processes_with_one_thread_and_the_turn_as_seed(tmp_path):
-    ways = [faked(tmp_path, name) for name in "abc"]
+    ways = [fake_way(tmp_path, name) for name in "abc"]
     costs = scoring.measure(ways, CASE, tmp_path / "weights", repeat=2)
     ran = [json.loads(line) for line in (tmp_path / "ran").read_text().splitlines()]
     assert "".join(one["name"] for one in ran) == "abcbca"
@@ -146,8 +146,8 @@ def test_ways_take_turns_in_separate_processes_with_one_thread_and_the_turn_as_s
 
 
 def test_a_failing_process_ends_the_measurement_with_its_error_output(tmp_path):
-    way = scoring.Way("baal", "memory", "8", (sys.executable, "-S", "-c", "raise SystemExit('no such thing')"))
-    with pytest.raises(RuntimeError, match=r"baal memory on Case\(n=3.* ended with 1: no such thing"):
+    way = scoring.Way("baal", "memory", "8", (sys.executable, "-S", "-c", "raise SystemExit('bad input')"))
+    with pytest.raises(RuntimeError, match=r"baal memory on Case\(n=3.* ended with 1: bad input"):
         scoring.run(way, CASE, tmp_path, seed=0)
 
 
@@ -155,7 +155,7 @@ def test_rows_have_medians_and_extremes_and_compare_with_the_peer_that_needs_lea
     slow, quick = (scoring.Way("baal", mode, "8", ()) for mode in ("memory", "stream"))
     costs = {
         scoring.OURS: [cost(2, 10), cost(9, 30), cost(3, 20)],
-        slow: [cost(8, 90), cost(1, 90), cost(9, 90)],  # once the quickest of all, but not by its median
+        slow: [cost(8, 90), cost(1, 90), cost(9, 90)],  # the fastest once, but not by its median
         quick: [cost(6, 60), cost(4, 50), cost(7, 40)],
     }
     rows = {row["mode"]: row for row in scoring.rows_of(CASE, costs, {"spearman": 0.9})}
@@ -177,7 +177,7 @@ def test_rows_without_a_peer_have_no_ratios():
 
 
 def test_agreement_is_the_mean_over_pairs_of_seeds_beside_that_of_the_peer_with_itself(tmp_path):
-    found = scoring.agreement(faked(tmp_path, "a", "alkit"), faked(tmp_path, "b"), CASE, tmp_path)
+    found = scoring.agreement(fake_way(tmp_path, "a", "alkit"), fake_way(tmp_path, "b"), CASE, tmp_path)
     assert found == {"spearman": 0.0, "spearman_self": -1.0, "spearman_draws": 4}  # 1, -1, 0.8 and -0.8
 
 

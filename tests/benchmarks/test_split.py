@@ -1,4 +1,4 @@
-"""The committed split is what its docstring says, and what a pool's own split gives."""
+"""The committed split matches its documentation and the split of a pool."""
 
 from __future__ import annotations
 

@@ -7,16 +7,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Serves `files`; notes the Range and the bytes of the body of every answer; behaves as told."""
+    """Server of `files` that records the Range and the size of every answer, with faults on demand."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.asked: list[str | None] = []
         self.sent: list[int] = []
-        self.cuts: list[int] = []  # one answer each: close after so many bytes of the body
+        self.cuts: list[int] = []  # for one answer each: number of bytes after which to close the connection
         self.always_cut: int | None = None
-        self.refusals: list[int] = []  # one answer each: this status
+        self.refusals: list[int] = []  # for one answer each: its status
         self.ranges = True
         self.tells_length = True
         self.lies_about_start = False
