@@ -1,4 +1,4 @@
-"""Learners: what turns labels into a predictor."""
+"""Learners: train a model on the labels so far."""
 
 import lazy_loader
 

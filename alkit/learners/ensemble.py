@@ -1,4 +1,4 @@
-"""Several models of one learner: their mean predicts, their disagreement is uncertainty.
+"""Ensembles: several models of one learner, whose mean is the prediction and whose disagreement is the uncertainty.
 
 References
 ----------
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Learner, LimitsBatches, Predictor
 from alkit.rng import Stream
@@ -29,31 +30,37 @@ from alkit.values.progress import Progress, Report, quiet
 
 @dataclass(frozen=True, eq=False)
 class EnsemblePredictor:
-    """Some models of one kind."""
+    """A trained ensemble.
+
+    Parameters
+    ----------
+    members:
+        The models, at least two.
+    """
 
     members: tuple[Predictor, ...]
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return the mean of the members' probabilities."""
+        """Return the mean of the members' probabilities, ``(n, classes, h, w)`` or ``(n, classes)``."""
         return mean_probabilities(member.probabilities(images) for member in self.members)
 
     def posterior(self, images: Images) -> EnsemblePosterior:
-        """Return the prediction of the members and their mean."""
+        """Return the posterior of these images: the members' predictions and their mean."""
         return EnsemblePosterior(self.members, images)
 
     def images_at_once(self, images: Images) -> int | None:
-        """Return how many images like these a posterior should be asked for at once; None where it makes no odds."""
+        """Return the largest batch of images like these for :meth:`posterior`, or None for no preference."""
         first = self.members[0]
         return first.images_at_once(images) if isinstance(first, LimitsBatches) else None
 
     def dumps(self) -> bytes:
-        """Return the members' bytes, each after its length in 8 bytes."""
+        """Return the bytes of each member, preceded by their number in 8 bytes."""
         parts = [member.dumps() for member in self.members]
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
 
 class EnsemblePosterior:
-    """What the members say of one batch of images, one member at a time: see :class:`alkit.protocols.Posterior`."""
+    """The posterior of one batch of images by an ensemble: see :class:`alkit.protocols.Posterior`."""
 
     def __init__(self, members: Sequence[Predictor], images: Images) -> None:
         self._members, self._images = members, images
@@ -64,7 +71,7 @@ class EnsemblePosterior:
             yield posterior_of(member, self._images).prediction()[None]
 
     def prediction(self) -> Tensor:
-        """Return the mean of the members' predictions."""
+        """Return the mean of the members' predictions, ``(n, classes, *space)``."""
         return self._mean
 
     @cached_property
@@ -74,23 +81,28 @@ class EnsemblePosterior:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trains several models by one learner.
+    """Trains several models with one learner.
 
     Parameters
     ----------
     learner:
-        Trains each member: any learner.
+        Learner that trains each member.
     members:
-        How many; at least 2. Default: 5, as Beluch et al. have it.
+        Number of members, at least 2. The default 5 is that of Beluch et al.
+
+    Raises
+    ------
+    ConfigurationError
+        `members` is not an integer >= 2, or `learner` is not a learner.
 
     Notes
     -----
-    The first member is the very model that `learner` alone would have become: methods with and without an ensemble are
-    compared from the same initial weights. The others draw their chance from streams of their own, so they differ in
-    initial weights and in the order of the data. With a pretext's weights as warm start they differ in the output layer
-    and in the order of the data only. Each member carries on from its own last weights.
+    The first member equals the model that `learner` alone would train, so that methods with and without an ensemble
+    start from the same initial weights. The other members have random streams of their own, and so other initial
+    weights and another order of the images. With a pretext as warm start, only the initial weights of the output layers
+    differ. Each member continues from its own last weights.
 
-    Deviation from the comparison of the EMBC 2022 paper, where all members start from the same weights.
+    Deviation: in the comparison of the EMBC 2022 paper, all members start from the same weights.
 
     Examples
     --------
@@ -103,10 +115,12 @@ class Ensemble:
     members: int = 5
 
     def __post_init__(self) -> None:
-        if isinstance(self.members, bool) or not isinstance(self.members, int) or self.members < 2:
-            raise ConfigurationError("an ensemble has members", got=repr(self.members), expected="2 or more")
-        if not isinstance(self.learner, Learner) or isinstance(self.learner, type):
-            raise ConfigurationError("an ensemble needs a learner", got=repr(self.learner))
+        object.__setattr__(self, "members", check_integer("members", self.members, least=2))
+        if isinstance(self.learner, type):
+            name = self.learner.__name__
+            raise ConfigurationError("learner must be an instance", got=f"the class {name}", hint=f"{name}()")
+        if not isinstance(self.learner, Learner):
+            raise ConfigurationError("learner must have the methods fit and loads", got=repr(self.learner))
 
     def fit(
         self,
@@ -115,17 +129,23 @@ class Ensemble:
         previous: Predictor | None = None,
         report: Report = quiet,
     ) -> EnsemblePredictor:
-        """Train each member on all labels so far."""
+        """Train each member on all labels.
+
+        Raises
+        ------
+        ConfigurationError
+            `previous` is not an ensemble of the same number of members, or the learner cannot be fitted.
+        """
         earlier = self._members_of(previous)
         root = Stream.from_rng(copy.deepcopy(rng))
         members = []
         for number in range(self.members):
-            chance = rng if number == 0 else root.child("member", number).numpy()
-            members.append(self.learner.fit(labelled, chance, earlier[number], self._told(report, number)))
+            own_rng = rng if number == 0 else root.child("member", number).numpy()
+            members.append(self.learner.fit(labelled, own_rng, earlier[number], self._member_report(report, number)))
         return EnsemblePredictor(tuple(members))
 
     def loads(self, dumped: bytes) -> EnsemblePredictor:
-        """Return the predictor whose ``dumps`` gave these bytes."""
+        """Return the predictor whose ``dumps`` returned these bytes."""
         members = []
         while dumped:
             end = 8 + int.from_bytes(dumped[:8], "little")
@@ -138,14 +158,15 @@ class Ensemble:
             return [None] * self.members
         if not isinstance(previous, EnsemblePredictor) or len(previous.members) != self.members:
             raise ConfigurationError(
-                "an ensemble carries on from its own members",
-                got=type(previous).__name__,
-                expected=f"{self.members} members",
+                f"previous must be an ensemble of {self.members} members, because each continues from its last weights",
+                got=f"{len(previous.members)} members"
+                if isinstance(previous, EnsemblePredictor)
+                else type(previous).__name__,
             )
         return previous.members
 
-    def _told(self, report: Report, number: int) -> Report:
-        """Count the steps of one member among those of all."""
+    def _member_report(self, report: Report, number: int) -> Report:
+        """Return a report for one member that counts the training steps of all members."""
 
         def tell(step: Progress) -> None:
             done, total = number * step.total + step.done, self.members * step.total

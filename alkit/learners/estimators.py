@@ -1,9 +1,9 @@
-"""One class per image, with any classifier of scikit-learn's kind.
+"""Classification of images by any classifier with the interface of scikit-learn.
 
-Why a model is kept as its training rows and fitted again, instead of being written out: a record is data that may come
-from anybody. Pickles run code when they are read. The safer formats still build whatever objects the bytes describe,
-down to the arrays that compiled trees index without a check. Rows, labels and a seed are numbers and nothing else, and
-they serve every estimator there is, of whichever package.
+A record stores a model as its training data and fits it again when it is loaded, for two reasons. A record may come
+from someone you do not know: reading a pickle runs code, and the safer formats still build objects from the bytes,
+including arrays that compiled trees index without a check. Feature rows, labels and a seed are only numbers. And they
+work for the estimators of every package.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from alkit.values.label_spec import Images
 from alkit.values.progress import Progress, Report, quiet
 
 Rows = npt.NDArray[np.floating[Any]]
-"""What an estimator sees of some images: one row each, ``(n, d)``, float32 or float64."""
+"""Features of some images: one row per image, ``(n, d)``, float32 or float64."""
 
 TOLERANCE = 1e-3
-"""How far a probability may be off when a model is fitted again: more than another machine's last bits come to."""
+"""Largest difference of a probability between a model and its second fit. Rounding on another machine gives less."""
 
 _AT_ONCE = 256
-"""Images in memory at once while their rows are made."""
+"""Images in memory at once while their rows are computed."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,40 +47,41 @@ def flattened(images: Images) -> Rows:
 
 @dataclass(frozen=True)
 class EstimatorLearner:
-    """Trains a classifier of scikit-learn, or of any package with the same methods.
+    """Trains a classifier of scikit-learn, or of any package with its interface.
 
     Parameters
     ----------
     estimator:
-        A classifier with ``predict_proba``; pipelines and searches are classifiers too. It is cloned and never changed.
-        Its ``random_state`` and those of the estimators inside it are set anew for each fit, whatever they are here.
+        A classifier with ``predict_proba``; it may be a pipeline or a parameter search. It is cloned and never changed.
+        Each fit sets its ``random_state``, and those of the estimators inside it, to new seeds.
     rows:
-        From images ``(n, c, h, w)``, float32 in [0, 1], to rows ``(n, d)``, each image for itself. Default: the pixels.
-        The estimator gets them as float64, in which scikit-learn's solvers converge best.
+        Function from images ``(n, c, h, w)``, float32 in [0, 1], to rows ``(n, d)``. The row of an image must not
+        depend on other images. Default: the pixels. The estimator gets float64, because the solvers of scikit-learn
+        converge best with it.
 
     Raises
     ------
     ConfigurationError
-        It has no ``predict_proba``, or is a class.
+        `estimator` is a class, or has no ``predict_proba``.
 
     Notes
     -----
-    Each round fits a fresh clone to all labels so far, in their order; ``previous`` is not used. The same labels and
-    chance give the same model, if the estimator draws from its ``random_state`` or from numpy's global generator, which
-    is seeded for the fit and then put back as found.
+    Each round fits a new clone to all labels, in their order; ``previous`` is not used. The same labels and seed give
+    the same model if the estimator draws only from its ``random_state`` or from numpy's global generator. The global
+    generator is seeded for the fit and restored afterwards.
 
-    Classes that have no label yet get probability 0. While only one class has labels, as a small start set may happen
-    to have it, the model says that class with certainty, whatever the estimator, and a warning is logged: some
-    estimators do so by themselves and others refuse, and a run over seeds should not end on the seed that was unlucky.
-    Uncertainty is then 0 everywhere, so that a strategy made of scores goes by id: a larger start set is better.
+    A class without labels has probability 0. If only one class has labels, which happens in small start sets, the model
+    predicts this class with certainty and logs a warning, whatever the estimator. (Some estimators do this, others
+    raise an error, and one unlucky seed should not end a whole study.) The uncertainty is then 0 for all images, so
+    strategies that use scores select by id. A larger start set avoids this.
 
-    In an :class:`alkit.Ensemble` only chance tells members apart. A random forest has its own; an estimator without,
-    such as logistic regression, makes members that are all the same, unless each is given a sample of its own, as
-    ``BaggingClassifier(LogisticRegression(), n_estimators=1)`` does.
+    The members of an :class:`alkit.Ensemble` differ only by their random numbers. A random forest uses some. Logistic
+    regression does not, so all members are equal unless each gets a random sample of the labels, as with
+    ``BaggingClassifier(LogisticRegression(), n_estimators=1)``.
 
-    A model is kept as its training rows and seed, and loading fits it again: that takes as long as fitting, and as much
-    space as the labelled images. Under the same versions and number of threads it comes back number for number; one
-    that does not come back is an error.
+    A record stores a model as its training rows and seed. Loading it takes as long as fitting it, and storing it as
+    much space as the labelled images. With the same versions and number of threads, the loaded model predicts the same
+    numbers; a model that predicts others is an error.
 
     Examples
     --------
@@ -98,12 +99,11 @@ class EstimatorLearner:
     def __post_init__(self) -> None:
         if isinstance(self.estimator, type):
             name = self.estimator.__name__
-            raise ConfigurationError("an estimator, not its class", got=name, hint=f"make one: {name}()")
+            raise ConfigurationError("estimator must be an instance", got=f"the class {name}", hint=f"{name}()")
         if not all(hasattr(self.estimator, verb) for verb in ("fit", "get_params", "set_params", "predict_proba")):
             raise ConfigurationError(
-                "the estimator gives no probabilities, which strategies need",
+                "estimator must be a classifier with predict_proba, because strategies need probabilities",
                 got=repr(self.estimator),
-                expected="a classifier with predict_proba",
                 hint="sklearn.calibration.CalibratedClassifierCV(estimator)",
             )
 
@@ -114,114 +114,116 @@ class EstimatorLearner:
         previous: Predictor | None = None,
         report: Report = quiet,
     ) -> EstimatorPredictor:
-        """Fit a fresh clone to all labels so far.
+        """Fit a new clone of the estimator to all labels.
 
         Raises
         ------
         ConfigurationError
-            The labels are masks, `rows` gives no rows, or the estimator refuses them.
+            The labels are masks, `rows` does not return one row per image, or the estimator cannot be fitted.
         """
         if labelled.spec.per != "image":
             raise ConfigurationError(
-                "an estimator learner needs one class per image", got="masks", hint="SegmentationLearner for masks"
+                "EstimatorLearner needs labels of one class per image", got="masks", hint="SegmentationLearner"
             )
         ids = list(labelled.ids)
         parts = [ids[begin : begin + _AT_ONCE] for begin in range(0, len(ids), _AT_ONCE)]
-        lesson = _Lesson(
-            np.concatenate([_rows_of(labelled.images(some), self.rows) for some in parts]),
+        training = _TrainingSet(
+            np.concatenate([_compute_rows(labelled.images(some), self.rows) for some in parts]),
             np.concatenate([labelled.labels(some) for some in parts]),
             len(labelled.spec.classes),
             Stream.from_rng(rng).seed,
         )
-        if len(present := lesson.present) == 1:
+        if len(present := training.present) == 1:
             _log.warning(
-                "all %d labels are of class %r: the model says so of every image",
+                "all %d labels are of class %r, so the model predicts this class for every image",
                 len(ids),
                 labelled.spec.classes[present[0]],
             )
-        predictor = EstimatorPredictor(_taught(self.estimator, lesson), self.rows, lesson)
+        predictor = EstimatorPredictor(_fit_clone(self.estimator, training), self.rows, training)
         report(Progress("fit", 1, 1))
         return predictor
 
     def loads(self, dumped: bytes) -> EstimatorPredictor:
-        """Return the predictor whose ``dumps`` gave these bytes, by fitting it again.
+        """Return the predictor whose ``dumps`` returned these bytes. The estimator is fitted again.
 
         Raises
         ------
         ConfigurationError
-            What is fitted now predicts something else: the estimator, its parameters or its version are others, or it
-            draws chance from where it cannot be seeded.
+            The new fit predicts other probabilities: the estimator, its parameters or its version have changed, or it
+            draws random numbers that cannot be seeded.
         """
         arrays = safetensors.load(dumped)
         length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
         seed, classes, version = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["lesson"])
-        lesson = _Lesson(arrays["rows"], arrays["labels"], classes, seed)
-        predictor = EstimatorPredictor(_taught(self.estimator, lesson), self.rows, lesson)
-        now, then = predictor.of_rows(lesson.rows), arrays["probabilities"]
+        training = _TrainingSet(arrays["rows"], arrays["labels"], classes, seed)
+        predictor = EstimatorPredictor(_fit_clone(self.estimator, training), self.rows, training)
+        now, then = predictor.row_probabilities(training.rows), arrays["probabilities"]
         if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=TOLERANCE):
             raise ConfigurationError(
-                f"fitted again, {type(self.estimator).__name__} is another model",
+                f"{type(self.estimator).__name__} predicts other probabilities after it was fitted again",
                 got=f"scikit-learn {sklearn.__version__}",
-                expected=f"what it was fitted with: scikit-learn {version}, the same estimator and rows=",
-                hint="those versions and parameters; chance from random_state alone",
+                expected=f"scikit-learn {version}, and the estimator and rows= of the first fit",
+                hint="the same versions and parameters, and an estimator that draws from random_state only",
             )
         return predictor
 
 
 @dataclass(frozen=True, eq=False)
 class EstimatorPredictor:
-    """A fitted classifier, and what it was fitted to.
+    """A fitted classifier and its training set.
 
     Parameters
     ----------
     estimator:
-        Fitted, with ``classes_`` and ``predict_proba``.
+        Fitted classifier with ``classes_`` and ``predict_proba``.
     rows:
-        From images to rows.
-    lesson:
-        The rows, labels and seed of its training.
+        Function from images to rows.
+    training:
+        Rows, labels and seed of its fit.
     """
 
     estimator: Any
     rows: Callable[[Images], npt.NDArray[Any]]
-    lesson: _Lesson = field(repr=False)
+    training: _TrainingSet = field(repr=False)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return class probabilities, ``(n, classes)``, a column for each class in the order of ids.
+        """Return class probabilities, ``(n, classes)``, with the classes in the order of their ids.
 
         Raises
         ------
         ConfigurationError
-            Images of another shape than those of the training.
+            The images have another shape than those of the training set.
         """
-        return self.of_rows(_rows_of(images, self.rows))
+        return self.row_probabilities(_compute_rows(images, self.rows))
 
     def images_at_once(self, images: Images) -> int:
-        """Return how many images a strategy should ask about at once: a call costs more than a row."""
+        """Return the number of images per call: many, because a call costs more than a row."""
         return 1024
 
-    def of_rows(self, rows: Rows) -> npt.NDArray[np.float32]:
-        """Return class probabilities of rows."""
-        if rows.shape[1] != (width := self.lesson.rows.shape[1]):
+    def row_probabilities(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Return class probabilities, ``(n, classes)``, of rows ``(n, d)``."""
+        if rows.shape[1] != (width := self.training.rows.shape[1]):
             raise ConfigurationError(
-                "these images do not fit the model", got=f"{rows.shape[1]} numbers each", expected=f"{width}"
+                "the rows of the images must be as long as those of the training set",
+                got=f"{rows.shape[1]} numbers",
+                expected=f"{width}",
             )
-        table = np.zeros((len(rows), self.lesson.classes), np.float32)
+        table = np.zeros((len(rows), self.training.classes), np.float32)
         table[:, self.estimator.classes_] = self.estimator.predict_proba(rows.astype(np.float64))
         return table
 
     def dumps(self) -> bytes:
-        """Return what the model can be fitted from again, and what it says of it, in the safetensors format."""
-        lesson = self.lesson
-        arrays = {"rows": lesson.rows, "labels": lesson.labels, "probabilities": self.of_rows(lesson.rows)}
-        # One entry: safetensors keeps no order among several.
-        facts = json.dumps([lesson.seed, lesson.classes, sklearn.__version__])
+        """Return the training set and its predicted probabilities in the safetensors format."""
+        rows, labels = self.training.rows, self.training.labels
+        arrays = {"rows": rows, "labels": labels, "probabilities": self.row_probabilities(rows)}
+        # One entry, because safetensors does not keep the order of several.
+        facts = json.dumps([self.training.seed, self.training.classes, sklearn.__version__])
         return safetensors.save(arrays, metadata={"lesson": facts})
 
 
 @dataclass(frozen=True, eq=False)
-class _Lesson:
-    """All that a fit depends on besides the estimator."""
+class _TrainingSet:
+    """Everything that a fit depends on, except for the estimator."""
 
     rows: Rows
     labels: npt.NDArray[np.int64]
@@ -230,12 +232,13 @@ class _Lesson:
 
     @property
     def present(self) -> npt.NDArray[np.int64]:
+        """Ids of the classes that have labels."""
         return np.unique(self.labels)
 
 
 @dataclass(frozen=True)
-class _Certain:
-    """What is left of a classifier with one class."""
+class _OneClass:
+    """A classifier that knows one class only, and predicts it with certainty."""
 
     classes_: npt.NDArray[np.int64]
 
@@ -243,41 +246,43 @@ class _Certain:
         return np.ones((len(rows), 1))
 
 
-def _rows_of(images: Images, rows: Callable[[Images], npt.NDArray[Any]]) -> Rows:
-    made = np.asarray(rows(images))
-    if made.ndim != 2 or len(made) != len(images):
+def _compute_rows(images: Images, rows: Callable[[Images], npt.NDArray[Any]]) -> Rows:
+    """Return the rows of some images, ``(n, d)``, after a check of their shape."""
+    table = np.asarray(rows(images))
+    if table.ndim != 2 or len(table) != len(images):
         raise ConfigurationError(
-            "rows= gives no rows", got=f"shape {made.shape}", expected=f"({len(images)}, d), one row per image"
+            "rows= must return one row per image", got=f"shape {table.shape}", expected=f"({len(images)}, d)"
         )
-    return np.ascontiguousarray(made, np.float32 if made.dtype == np.float32 else np.float64)
+    return np.ascontiguousarray(table, np.float32 if table.dtype == np.float32 else np.float64)
 
 
-def _taught(estimator: Any, lesson: _Lesson) -> Any:
-    """Return a fresh clone of `estimator`, fitted; what it draws depends on the lesson's seed alone."""
-    if len(lesson.present) == 1:
-        return _Certain(lesson.present)
-    stream = Stream(lesson.seed)
+def _fit_clone(estimator: Any, training: _TrainingSet) -> Any:
+    """Return a fitted clone of `estimator`. Its random numbers depend only on the seed of the training set."""
+    if len(training.present) == 1:
+        return _OneClass(training.present)
+    stream = Stream(training.seed)
     fitted = clone(estimator)
     fitted.set_params(**_random_states(fitted, stream))
-    with _seeded(stream.child("numpy")):
+    with _seed_numpy(stream.child("numpy")):
         try:
-            fitted.fit(lesson.rows.astype(np.float64), lesson.labels)
+            fitted.fit(training.rows.astype(np.float64), training.labels)
         except ValueError as reason:
             counts = ", ".join(
-                f"{count} of class {id}" for id, count in sorted(Counter(lesson.labels.tolist()).items())
+                f"{count} of class {id}" for id, count in sorted(Counter(training.labels.tolist()).items())
             )
             raise ConfigurationError(
                 f"{type(estimator).__name__} cannot be fitted to these labels ({reason})", got=counts
             ) from reason
     if not hasattr(fitted, "classes_"):
         raise ConfigurationError(
-            f"{type(estimator).__name__} does not say which classes it knows", expected="a classifier, with classes_"
+            "estimator must be a classifier, with an attribute classes_ after its fit",
+            got=type(estimator).__name__,
         )
     return fitted
 
 
 def _random_states(estimator: Any, stream: Stream) -> dict[str, int]:
-    """Return a seed for each parameter ``random_state``, those of estimators inside too; it depends on its name."""
+    """Return a seed for each parameter ``random_state`` of the estimator and of those inside it, by name."""
     return {
         name: _seed(stream.child(name))
         for name in estimator.get_params(deep=True)
@@ -286,18 +291,18 @@ def _random_states(estimator: Any, stream: Stream) -> dict[str, int]:
 
 
 def _seed(stream: Stream) -> int:
-    return stream.integer() % 2**32  # the largest that numpy's old generator takes
+    return stream.integer() % 2**32  # the range of seeds of numpy's global generator
 
 
 @contextmanager
-def _seeded(stream: Stream) -> Iterator[None]:
-    """Seed numpy's global generator inside the block; afterwards it is as found.
+def _seed_numpy(stream: Stream) -> Iterator[None]:
+    """Seed numpy's global generator inside a ``with`` block, and restore it after it.
 
-    For estimators that draw from nowhere else, and for folds that are shuffled: those have no parameters to be set.
+    Some estimators draw from it, and so do shuffled folds, which are not parameters of an estimator.
     """
-    found = np.random.get_state()  # noqa: NPY002
+    before = np.random.get_state()  # noqa: NPY002
     np.random.seed(_seed(stream))  # noqa: NPY002
     try:
         yield
     finally:
-        np.random.set_state(found)  # noqa: NPY002
+        np.random.set_state(before)  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Whether a learner's models can give what a strategy needs, asked before anybody labels anything."""
+"""Check that a learner's models offer what a strategy needs, before anyone labels an image."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from alkit.protocols import BuildsNetwork, Pool, TrainsMembers, WrapsLearner
 
 
 def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
-    """Check what can be known of a learner's models before the first is trained.
+    """Check a learner for the needs of a strategy, as far as possible before a model is trained.
 
-    ``members`` are there where the learner says how many, by an attribute of that name; ``dropout`` and ``heads`` are
-    looked for in a network that its factory ``network`` makes. A learner with neither is trusted until it is asked.
+    A learner whose models have ``members`` has an attribute of this name. ``dropout`` and ``heads`` are searched in a
+    network made by its factory ``network``. A learner without a factory passes.
 
     Parameters
     ----------
     needs:
-        Of a strategy.
+        Needs of a strategy: some of ``members``, ``dropout`` and ``heads``; others are ignored.
+    learner:
+        The learner.
+    pool:
+        The images. The first one gives the number of channels.
 
     Raises
     ------
     ConfigurationError
-        Something is missing; the message says what to give instead.
+        The learner's models lack something. The message suggests another learner or network.
     """
     if "members" in needs and not isinstance(learner, TrainsMembers):
         raise ConfigurationError(
             "the strategy needs an ensemble",
             got=type(learner).__name__,
-            hint="Ensemble(learner, members=5) as the learner",
+            hint="alkit.Ensemble(learner, members=5) as the learner",
         )
     single = learner.learner if isinstance(learner, WrapsLearner) else learner
     if not {"dropout", "heads"}.intersection(needs) or not isinstance(single, BuildsNetwork):

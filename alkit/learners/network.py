@@ -1,13 +1,13 @@
-"""What all learners that train a network of torch share: the model they return, and one round of gradient descent."""
+"""Shared parts of the learners that train a network of torch: the learner's parameters, its training, its predictor."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from alkit.checks import check_integer, check_number
+from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork
 from alkit.networks.factory import NetworkFactory, make_network
@@ -22,8 +24,8 @@ from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.values.label_spec import Images
-from alkit.values.progress import Progress, Report
+from alkit.values.label_spec import Images, LabelSpec
+from alkit.values.progress import Progress, Report, quiet
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +35,9 @@ class NetworkPredictor:
     Parameters
     ----------
     network:
-        Maps images to logits, on whichever device its parameters are.
+        Maps images to logits, on the device of its parameters.
     in_channels, classes:
-        What its factory was called with.
+        Arguments that its factory was called with.
     """
 
     network: nn.Module
@@ -43,25 +45,31 @@ class NetworkPredictor:
     classes: int
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return soft-max probabilities in evaluation mode, ``(n, classes, h, w)`` or ``(n, classes)``."""
+        """Return soft-max probabilities in evaluation mode, ``(n, classes, h, w)`` or ``(n, classes)``.
+
+        Raises
+        ------
+        ConfigurationError
+            `images` are not ``(n, in_channels, h, w)``.
+        """
         inputs = self._inputs(images)
         with evaluating(self.network) as network:
             logits = network(inputs)
             return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
 
     def posterior(self, images: Images) -> NetworkPosterior:
-        """Return the prediction, draws by dropout and heads of these images."""
+        """Return the posterior of these images: prediction, draws by dropout, and heads."""
         inputs = self._inputs(images).contiguous(memory_format=torch.channels_last)  # as in training
         return NetworkPosterior(self._cut, inputs)
 
     def images_at_once(self, images: Images) -> int:
-        """Return how many images like these a posterior should be asked for at once."""
+        """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
         return self._cut.images_at_once(self._inputs(images))
 
     def dumps(self) -> bytes:
         """Return weights and buffers in the safetensors format."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        facts = json.dumps([self.in_channels, self.classes])  # one entry: safetensors keeps no order among several
+        facts = json.dumps([self.in_channels, self.classes])  # one entry, because safetensors does not keep an order
         return safetensors.save(state, metadata={"network": facts})
 
     @cached_property
@@ -71,114 +79,138 @@ class NetworkPredictor:
     def _inputs(self, images: Images) -> Tensor:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ConfigurationError(
-                "these images do not fit the model",
-                got=f"shape {images.shape}",
-                expected=f"(n, {self.in_channels}, h, w)",
+                f"images for this model must have the shape (n, {self.in_channels}, h, w)", got=f"{images.shape}"
             )
         return torch.from_numpy(images).to(next(self.network.parameters()).device)
 
 
-class Recipe(Protocol):
-    """How a network is trained: the fields that network learners have in common."""
+@dataclass(frozen=True)
+class NetworkLearner:
+    """Base class of the learners that train a network of torch. A subclass has a loss, and may set initial weights.
 
-    @property
-    def network(self) -> NetworkFactory:
-        """A factory called with ``in_channels=`` and ``classes=``."""
+    Its parameters are documented in :class:`alkit.SegmentationLearner` and :class:`alkit.ClassificationLearner`.
+    """
 
-    @property
-    def epochs(self) -> tuple[int, int]:
-        """Passes over the labels in the first round and in each later one."""
+    network: NetworkFactory
+    epochs: tuple[int, int]
+    batch: int
+    lr: float
+    carry_on: bool = True
+    precision: str = "32-true"
+    device: str = runtime("auto")
 
-    @property
-    def batch(self) -> int:
-        """Images a step."""
+    def __post_init__(self) -> None:
+        if not isinstance(self.epochs, Sequence) or len(self.epochs) != 2:
+            raise ConfigurationError(
+                "epochs must be two integers, for the first round and for later rounds", got=repr(self.epochs)
+            )
+        epochs = tuple(check_integer("both numbers of epochs", count, least=1) for count in self.epochs)
+        object.__setattr__(self, "epochs", epochs)
+        object.__setattr__(self, "batch", check_integer("batch", self.batch, least=1))
+        check_number("lr", self.lr, 0, open_ends="(")
 
-    @property
-    def lr(self) -> float:
-        """Learning rate of Adam."""
+    def loss(self, spec: LabelSpec) -> Loss:
+        """Return the loss of logits and labels; raise a :class:`ConfigurationError` for labels of another kind."""
+        raise NotImplementedError
 
-    @property
-    def carry_on(self) -> bool:
-        """Whether a round goes on from the last round's weights."""
+    def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
+        """Return a model whose initial weights depend on `stream` alone."""
+        in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
+        network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
+        return NetworkPredictor(network, in_channels, classes)
 
-    @property
-    def precision(self) -> str:
-        """As Lightning Fabric names it."""
+    def fit(
+        self,
+        labelled: Labelled,
+        rng: np.random.Generator,
+        previous: Predictor | None = None,
+        report: Report = quiet,
+    ) -> NetworkPredictor:
+        """Train on all labels.
 
-    @property
-    def device(self) -> str:
-        """As Lightning Fabric names it, with a number where there are several."""
+        On a CPU, the same labels, `rng`, `previous` and number of threads give the same weights bit for bit.
+
+        Parameters
+        ----------
+        labelled:
+            Images and labels to learn from.
+        rng:
+            One number is drawn from it; all randomness depends on this number.
+        previous:
+            The last round's model, or None in the first round.
+        report:
+            Called after each epoch with the progress and the loss.
+
+        Raises
+        ------
+        ConfigurationError
+            The labels are of another kind, `previous` is not a :class:`NetworkPredictor`, the device or precision is
+            not available, or the training diverges.
+        """
+        loss, stream = self.loss(labelled.spec), Stream.from_rng(rng)
+        if previous is None or not self.carry_on:
+            model, epochs = self.initial_model(labelled, stream), self.epochs[0]
+        else:
+            model, epochs = copy_model(previous), self.epochs[1]
+        return train(self, model, epochs, labelled, loss, stream, report)
+
+    def loads(self, dumped: bytes) -> NetworkPredictor:
+        """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
+        length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
+        in_channels, classes = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
+        # The next line overwrites these initial weights.
+        network = make_network(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
+        network.load_state_dict(safetensors.load(dumped))
+        network.to(memory_format=torch.channels_last).to(fabric_for(self.device, self.precision).device)
+        return NetworkPredictor(network, in_channels, classes)
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Refuse numbers that cannot work.
+def copy_model(previous: Predictor) -> NetworkPredictor:
+    """Return a copy of the last round's model, to train it further.
 
     Raises
     ------
     ConfigurationError
-        Epochs that are not two positive numbers, or a batch or learning rate that is not positive.
+        It is not a :class:`NetworkPredictor`.
     """
-    if len(recipe.epochs) != 2 or min(recipe.epochs) < 1:
-        raise ConfigurationError(
-            "epochs", got=recipe.epochs, expected="two positive numbers: first round, later rounds"
-        )
-    if recipe.batch < 1 or not recipe.lr > 0:
-        raise ConfigurationError("batch and lr must be positive", got=f"batch={recipe.batch}, lr={recipe.lr}")
-
-
-def first_model(recipe: Recipe, labelled: Labelled, stream: Stream) -> NetworkPredictor:
-    """Return a fresh model whose weights depend on `stream` alone."""
-    in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
-    network = make_network(recipe.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
-    return NetworkPredictor(network, in_channels, classes)
-
-
-def copy_previous(recipe: Recipe, previous: Predictor | None) -> NetworkPredictor | None:
-    """Return a copy of the last round's model to go on with; None where a round starts anew."""
-    if previous is None or not recipe.carry_on:
-        return None
     if not isinstance(previous, NetworkPredictor):
         raise ConfigurationError(
-            "a learner of networks carries on from its own kind of model",
+            "previous must be a NetworkPredictor, because the learner trains its weights further",
             got=type(previous).__name__,
-            expected="NetworkPredictor",
+            hint="carry_on=False",
         )
-    # A model of its own: what else the last one keeps, such as where it is cut, belongs to its own network.
+    # The cut that the predictor stores belongs to its own network, so the copy is a new predictor.
     return NetworkPredictor(copy.deepcopy(previous.network), previous.in_channels, previous.classes)
 
 
 def train(
-    recipe: Recipe, model: NetworkPredictor, epochs: int, labelled: Labelled, loss: Loss, stream: Stream, report: Report
+    learner: NetworkLearner,
+    model: NetworkPredictor,
+    epochs: int,
+    labelled: Labelled,
+    loss: Loss,
+    stream: Stream,
+    report: Report,
 ) -> NetworkPredictor:
-    """Train `model` for some epochs on all of `labelled` and return it.
+    """Train `model` for some epochs on all labels, and return it.
 
-    A network with heads of deep supervision is trained on the sum of their losses by its ``head_weights``.
+    The loss of a network with heads of deep supervision is the sum of the heads' losses with its ``head_weights``.
     """
-    fabric = fabric_for(recipe.device, recipe.precision)
-    network = model.network.to(memory_format=torch.channels_last)  # a fifth faster on CPU, more on GPU
+    fabric = fabric_for(learner.device, learner.precision)
+    network = model.network.to(memory_format=torch.channels_last)  # a fifth faster on a CPU, more on a GPU
     if len(getattr(network, "head_weights", ())) > 1:
-        network, loss = _AllOutputs(network), _weighted(loss, cast(Any, network).head_weights)
-    wrapped, optimizer = fabric.setup(network, adam(network, recipe.lr))
+        network, loss = _AllOutputs(network), _weighted_sum(loss, cast(Any, network).head_weights)
+    wrapped, optimizer = fabric.setup(network, adam(network, learner.lr))
     for epoch in range(epochs):
-        examples = _examples(labelled, recipe.batch, stream.child("order", epoch))
+        examples = _examples(labelled, learner.batch, stream.child("order", epoch))
         value = train_epoch(fabric, wrapped, optimizer, examples, loss, stream.child("dropout", epoch))
         report(Progress("fit", epoch + 1, epochs, {"loss": value}))
     network.zero_grad(set_to_none=True)
     return model
 
 
-def load_predictor(recipe: Recipe, dumped: bytes) -> NetworkPredictor:
-    """Return the predictor whose ``dumps`` gave these bytes, on the recipe's device."""
-    length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
-    in_channels, classes = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
-    # The weights drawn here are overwritten by the next line.
-    network = make_network(recipe.network, in_channels=in_channels, classes=classes, stream=Stream(0))
-    network.load_state_dict(safetensors.load(dumped))
-    network.to(memory_format=torch.channels_last).to(fabric_for(recipe.device, recipe.precision).device)
-    return NetworkPredictor(network, in_channels, classes)
-
-
 def _examples(labelled: Labelled, size: int, stream: Stream) -> Iterator[Example]:
+    """Yield the images and labels of one epoch in random batches."""
     for positions in minibatches(len(labelled.ids), size, stream):
         ids = [labelled.ids[position] for position in positions]
         images = torch.from_numpy(labelled.images(ids)).contiguous(memory_format=torch.channels_last)
@@ -197,7 +229,7 @@ class _AllOutputs(nn.Module):
         return cast("tuple[Tensor, ...]", network.decode_all(network.encode(images)))
 
 
-def _weighted(loss: Loss, weights: tuple[float, ...]) -> Loss:
+def _weighted_sum(loss: Loss, weights: tuple[float, ...]) -> Loss:
     def total(outputs: Any, target: Tensor) -> Tensor:
         losses = [weight * loss(logits, target) for weight, logits in zip(weights, outputs, strict=True)]
         return cast(Tensor, sum(losses))

@@ -89,7 +89,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
         (["--strategy", "random", "--initial", "ceal"], "random or ssl-cluster"),
         (["--strategy", "mc-dropout", "--param", "draws=3", "--param", "draws=4"], "gives draws twice"),
-        (["--strategy", "ensemble-s", "--members", "1"], "2 or more"),
+        (["--strategy", "ensemble-s", "--members", "1"], "members must be an integer >= 2: got 1"),
     ],
 )
 def test_a_mistake_is_one_readable_line_and_a_failure(run, capfd, more, words):

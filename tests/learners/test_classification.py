@@ -1,4 +1,4 @@
-"""One class per image, by a network of torch: the same strategies, scores and record as for masks."""
+"""Classification by a network of torch, with the same strategies, scores and record as for masks."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def shades():
     [("random", {}), ("mc-dropout", {}), ("mc-dropout", {"score": "margin"}), ("mc-dropout", {"score": "bald"})],
     ids=str,
 )
-def test_strategies_work_on_classes_unchanged(shades, tmp_path, name, parameters):
+def test_strategies_work_for_classification_too(shades, tmp_path, name, parameters):
     pool, test, oracle = shades
     strategy = alkit.strategy(name, **parameters)
     experiment = alkit.Experiment(pool, LEARNER, strategy, store=tmp_path / "r.db")
@@ -93,14 +93,14 @@ def test_a_pseudo_label_can_be_a_class(shades, tmp_path):
     assert len(set(made.values())) > 1
 
 
-def test_scores_that_need_a_contour_say_so(shades, tmp_path):
+def test_a_score_that_needs_masks_is_an_error_for_classes(shades, tmp_path):
     pool, _, oracle = shades
     experiment = alkit.Experiment(pool, LEARNER, alkit.strategy("ceal"), store=tmp_path / "r.db")
     with pytest.raises(alkit.errors.ConfigurationError, match="need masks"):
         experiment.run(oracle, start=9, batch=3, rounds=1)
 
 
-def test_learner_and_labels_must_be_of_one_kind(world, shades, tmp_path):
+def test_a_learner_of_another_kind_of_labels_is_an_error(world, shades, tmp_path):
     with pytest.raises(alkit.errors.ConfigurationError, match="SegmentationLearner"):
         world.experiment(tmp_path / "a.db", learner=LEARNER).run(world.oracle, start=3, batch=1, rounds=0)
     pool, _, oracle = shades
@@ -112,7 +112,7 @@ def test_learner_and_labels_must_be_of_one_kind(world, shades, tmp_path):
         alkit.Experiment(pool, convolution, alkit.strategy("random")).run(oracle, start=3, batch=1, rounds=0)
 
 
-def test_a_network_that_draws_its_weights_later_is_refused(shades):
+def test_a_network_with_lazy_layers_is_an_error(shades):
     def lazy(in_channels, classes):
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
 
@@ -122,14 +122,14 @@ def test_a_network_that_draws_its_weights_later_is_refused(shades):
         alkit.Experiment(pool, learner, alkit.strategy("random")).run(oracle, start=3, batch=1, rounds=0)
 
 
-def test_a_spec_says_what_has_a_class():
+def test_a_label_spec_of_images_accepts_any_number_of_classes():
     assert LabelSpec([f"class {n}" for n in range(1000)], per="image").check(999, id="a", sizes=[]) == 999
     for wrong in ({"per": "word"}, {"per": "image", "ignore": 7}):
         with pytest.raises(alkit.errors.ConfigurationError):
             LabelSpec(CLASSES, **wrong)
 
 
-def test_training_is_reproducible_and_leaves_the_global_generator(shades):
+def test_training_is_reproducible_and_does_not_change_the_global_generator(shades):
     pool, _, oracle = shades
 
     class Labelled:
@@ -147,7 +147,7 @@ def test_training_is_reproducible_and_leaves_the_global_generator(shades):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_margin_and_least_confidence_are_scores_of_a_class_too(shades, tmp_path):
+def test_scores_of_predictions_work_for_classes_too(shades, tmp_path):
     pool, _, oracle = shades
 
     class Asking:

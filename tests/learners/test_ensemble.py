@@ -1,4 +1,4 @@
-"""Ensembles: members of their own chance, the first of which is the single model; dumped and carried on one by one."""
+"""Ensembles: the first member equals the single model, and each member continues from its own weights."""
 
 from functools import partial
 
@@ -35,14 +35,14 @@ def rng(seed=0):
 
 
 @pytest.mark.parametrize("learner", [SEGMENTATION, MeanLearner()], ids=["network", "any learner"])
-def test_the_first_member_is_the_model_the_learner_alone_would_have_become(labelled, learner):
+def test_the_first_member_is_the_model_that_the_learner_alone_would_train(labelled, learner):
     alone = learner.fit(labelled, rng())
     ensemble = Ensemble(learner, members=3).fit(labelled, rng())
     assert ensemble.members[0].dumps() == alone.dumps()
     assert len({member.dumps() for member in ensemble.members}) == 3
 
 
-def test_the_same_chance_gives_the_same_members_and_each_carries_on_from_itself(labelled):
+def test_the_same_seed_gives_the_same_members_and_each_continues_from_its_own_weights(labelled):
     ensemble = Ensemble(SEGMENTATION, members=2)
     first, again = (ensemble.fit(labelled, rng()) for _ in range(2))
     assert first.dumps() == again.dumps()
@@ -54,7 +54,7 @@ def test_the_same_chance_gives_the_same_members_and_each_carries_on_from_itself(
 
 
 @pytest.mark.parametrize("learner", [SEGMENTATION, MeanLearner()], ids=["network", "any learner"])
-def test_an_ensemble_comes_back_number_for_number(labelled, world, learner):
+def test_a_loaded_ensemble_predicts_the_same_numbers(labelled, world, learner):
     ensemble = Ensemble(learner, members=3)
     model = ensemble.fit(labelled, rng())
     again = ensemble.loads(model.dumps())
@@ -93,7 +93,7 @@ def test_an_ensemble_has_no_dropout_draws_and_a_single_model_no_members(labelled
         )
 
 
-def test_figures_are_those_of_the_mean_prediction_and_the_mean_of_the_members(world, tmp_path):
+def test_metrics_are_those_of_the_mean_prediction_and_the_mean_of_the_members(world, tmp_path):
     learner = Ensemble(MeanLearner(noise=0.5), members=3)
     experiment = world.experiment(tmp_path / "r.db", alkit.strategy("ensemble-js"), learner=learner)
     result = experiment.run(world.oracle, test=world.test, start=6, batch=4, rounds=1)[-1]
@@ -119,13 +119,16 @@ def test_progress_counts_all_members(labelled):
     assert [(step.stage, step.done, step.total) for step in steps] == [("fit", n, 3) for n in (1, 2, 3)]
 
 
-def test_what_makes_no_ensemble_is_refused(labelled):
+def test_wrong_members_learners_and_previous_models_are_errors(labelled):
     for wrong in (1, 2.0, True):
-        with pytest.raises(alkit.errors.ConfigurationError, match="2 or more"):
+        with pytest.raises(alkit.errors.ConfigurationError, match=r"^members must be an integer >= 2: got "):
             Ensemble(SEGMENTATION, members=wrong)
-    with pytest.raises(alkit.errors.ConfigurationError, match="needs a learner"):
+    with pytest.raises(
+        alkit.errors.ConfigurationError,
+        match="learner must be an instance: got the class SegmentationLearner",
+    ):
         Ensemble(alkit.SegmentationLearner)
     three = Ensemble(MeanLearner(), members=3).fit(labelled, rng())
     for previous in (three.members[0], three):
-        with pytest.raises(alkit.errors.ConfigurationError, match="carries on"):
+        with pytest.raises(alkit.errors.ConfigurationError, match="previous must be an ensemble of 2 members"):
             Ensemble(MeanLearner(), members=2).fit(labelled, rng(), previous)

@@ -1,4 +1,4 @@
-"""Any classifier of scikit-learn's kind learns through the same protocols, and comes back number for number."""
+"""Any classifier with the interface of scikit-learn learns, and predicts the same numbers after it was loaded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Labelled:
         return np.array([self.classes[id] for id in ids], np.int64)
 
 
-def made(n=60, present=(0, 1, 2), seed=0):
+def make(n=60, present=(0, 1, 2), seed=0):
     """Images of 2 x 3 pixels whose brightness is that of their class, but for noise; ids in no order of rows."""
     chance = np.random.default_rng(seed)
     ids = chance.permutation(n)
@@ -90,8 +90,8 @@ each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda est
 
 
 @each_estimator
-def test_it_learns_images_and_their_labels_in_pairs(estimator):
-    labelled = made()
+def test_each_image_is_learned_with_its_own_label(estimator):
+    labelled = make()
     found = alkit.EstimatorLearner(estimator).fit(labelled, rng()).probabilities(labelled.images(labelled.ids))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
@@ -99,17 +99,17 @@ def test_it_learns_images_and_their_labels_in_pairs(estimator):
 
 
 @each_estimator
-def test_a_predictor_comes_back_number_for_number(estimator):
+def test_a_loaded_predictor_predicts_the_same_numbers(estimator):
     learner = alkit.EstimatorLearner(estimator)
-    model = learner.fit(made(), rng())
+    model = learner.fit(make(), rng())
     again = learner.loads(model.dumps())
     assert (again.probabilities(ANYTHING) == model.probabilities(ANYTHING)).all()
     assert again.dumps() == model.dumps()
 
 
 @each_estimator
-def test_the_same_chance_gives_the_same_model_whatever_the_global_generator_and_leaves_it_as_found(estimator):
-    learner, labelled = alkit.EstimatorLearner(estimator), made()
+def test_a_model_depends_on_the_seed_and_neither_reads_nor_changes_the_global_generator(estimator):
+    learner, labelled = alkit.EstimatorLearner(estimator), make()
     found = []
     for number in range(2):
         np.random.seed(number)  # noqa: NPY002
@@ -119,9 +119,9 @@ def test_the_same_chance_gives_the_same_model_whatever_the_global_generator_and_
     assert (found[0] == found[1]).all()
 
 
-def test_other_chance_gives_another_model_even_where_the_estimator_came_with_a_seed():
+def test_another_seed_gives_another_model_even_if_the_estimator_has_a_random_state():
     learner = alkit.EstimatorLearner(make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=3)))
-    a, b = (learner.fit(made(), rng(seed)).probabilities(ANYTHING) for seed in (0, 1))
+    a, b = (learner.fit(make(), rng(seed)).probabilities(ANYTHING) for seed in (0, 1))
     assert (a != b).any()
 
 
@@ -134,23 +134,23 @@ def test_every_random_state_inside_gets_a_seed_of_its_own():
             return super().fit(X, y)
 
     members = [("a", DecisionTreeClassifier()), ("b", make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")))]
-    alkit.EstimatorLearner(Recorder(members, voting="soft")).fit(made(), rng())
+    alkit.EstimatorLearner(Recorder(members, voting="soft")).fit(make(), rng())
     assert set(Recorder.seen) == {"a__random_state", "b__sgdclassifier__random_state"}
     seeds = list(Recorder.seen.values())
     assert len(set(seeds)) == 2
     assert all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds)
 
 
-def test_the_estimator_itself_is_left_unfitted_and_unchanged():
+def test_fitting_does_not_change_the_given_estimator():
     estimator = RandomForestClassifier(5, random_state=7)
-    alkit.EstimatorLearner(estimator).fit(made(), rng())
+    alkit.EstimatorLearner(estimator).fit(make(), rng())
     assert estimator.random_state == 7
     assert not hasattr(estimator, "classes_")
 
 
 @each_estimator
-def test_a_class_without_labels_keeps_its_column_and_gets_probability_0(estimator):
-    labelled = made(present=(1, 3))
+def test_a_class_without_labels_has_probability_0(estimator):
+    labelled = make(present=(1, 3))
     found = alkit.EstimatorLearner(estimator).fit(labelled, rng()).probabilities(labelled.images(labelled.ids))
     assert found.shape == (60, 4)
     assert (found[:, [0, 2]] == 0).all()
@@ -158,28 +158,26 @@ def test_a_class_without_labels_keeps_its_column_and_gets_probability_0(estimato
 
 
 @each_estimator
-def test_with_one_class_labelled_every_estimator_says_that_class_with_certainty_and_a_warning_is_logged(
-    estimator, caplog
-):
-    labelled, learner = made(n=4, present=(2,)), alkit.EstimatorLearner(estimator)
+def test_labels_of_one_class_give_certain_predictions_and_a_warning(estimator, caplog):
+    labelled, learner = make(n=4, present=(2,)), alkit.EstimatorLearner(estimator)
     with caplog.at_level(logging.WARNING):
         model = learner.fit(labelled, rng())
     assert [record.getMessage() for record in caplog.records] == [
-        "all 4 labels are of class 'bright': the model says so of every image"
+        "all 4 labels are of class 'bright', so the model predicts this class for every image"
     ]
     caplog.clear()
     for one in (model, learner.loads(model.dumps())):
-        assert (one.probabilities(made().pixels) == np.eye(4)[[2] * 60]).all()
+        assert (one.probabilities(make().pixels) == np.eye(4)[[2] * 60]).all()
     assert not caplog.records
 
 
 def test_one_label_is_enough():
-    labelled = made(n=1, present=(1,))
+    labelled = make(n=1, present=(1,))
     assert alkit.EstimatorLearner(LogisticRegression()).fit(labelled, rng()).probabilities(labelled.pixels)[0, 1] == 1
 
 
-def test_predictions_are_those_of_the_estimator_alone_on_flat_pixels_in_double_precision():
-    labelled, other = made(), made(seed=1).pixels
+def test_predictions_equal_those_of_the_estimator_on_flat_pixels_in_double_precision():
+    labelled, other = make(), make(seed=1).pixels
     model = alkit.EstimatorLearner(LogisticRegression(C=30)).fit(labelled, rng())
     rows = labelled.images(labelled.ids).reshape(60, 6).astype(np.float64)
     alone = LogisticRegression(C=30).fit(rows, labelled.labels(labelled.ids))
@@ -191,8 +189,8 @@ def corner(images):
     return images[:, 0, :1, 0]
 
 
-def test_rows_are_made_by_the_function_given_in_training_and_in_prediction():
-    labelled = made()
+def test_rows_of_training_and_prediction_come_from_the_given_function():
+    labelled = make()
     learner = alkit.EstimatorLearner(KNeighborsClassifier(1), rows=corner)
     model = learner.fit(labelled, rng())
     changed = labelled.images(labelled.ids).copy()
@@ -202,14 +200,14 @@ def test_rows_are_made_by_the_function_given_in_training_and_in_prediction():
     assert (learner.loads(model.dumps()).probabilities(changed) == expected).all()
 
 
-def test_many_images_are_made_into_rows_a_part_at_a_time_and_stay_in_order():
+def test_rows_of_many_images_are_computed_in_parts_and_stay_in_order():
     sizes = []
 
     def counted(images):
         sizes.append(len(images))
         return flattened(images)
 
-    labelled = made(n=600)
+    labelled = make(n=600)
     model = alkit.EstimatorLearner(RandomForestClassifier(3), rows=counted).fit(labelled, rng())
     assert max(sizes) <= 256
     assert sum(sizes) == 600
@@ -217,45 +215,45 @@ def test_many_images_are_made_into_rows_a_part_at_a_time_and_stay_in_order():
     assert (model.probabilities(ANYTHING)[:, :3] == alone.predict_proba(flattened(ANYTHING)).astype(np.float32)).all()
 
 
-def test_it_tells_when_the_fit_is_done():
+def test_a_fit_reports_its_end():
     said = []
-    alkit.EstimatorLearner(GaussianNB()).fit(made(), rng(), report=said.append)
+    alkit.EstimatorLearner(GaussianNB()).fit(make(), rng(), report=said.append)
     assert said == [alkit.values.Progress("fit", 1, 1)]
 
 
 @pytest.mark.parametrize(
     "estimator", [SVC(), SGDClassifier(), VotingClassifier([("a", GaussianNB())]), StandardScaler(), "forest"]
 )
-def test_an_estimator_without_probabilities_is_refused_with_advice(estimator):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"no probabilities.*CalibratedClassifierCV"):
+def test_an_estimator_without_probabilities_is_an_error_with_advice(estimator):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"classifier with predict_proba.*CalibratedClassifierCV"):
         alkit.EstimatorLearner(estimator)
 
 
-def test_a_class_in_place_of_an_estimator_is_refused():
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"make one: RandomForestClassifier\(\)"):
+def test_a_class_in_place_of_an_estimator_is_an_error():
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"Try: RandomForestClassifier\(\)"):
         alkit.EstimatorLearner(RandomForestClassifier)
 
 
-def test_masks_are_refused():
+def test_masks_are_an_error():
     with pytest.raises(alkit.errors.ConfigurationError, match="one class per image: got masks"):
-        alkit.EstimatorLearner(GaussianNB()).fit(replace(made(), spec=alkit.LabelSpec(("a", "b"))), rng())
+        alkit.EstimatorLearner(GaussianNB()).fit(replace(make(), spec=alkit.LabelSpec(("a", "b"))), rng())
 
 
 @pytest.mark.parametrize("rows", [lambda images: images, lambda images: images[:-1, 0, 0]])
-def test_rows_that_are_none_are_refused(rows):
-    with pytest.raises(alkit.errors.ConfigurationError, match="rows= gives no rows"):
-        alkit.EstimatorLearner(GaussianNB(), rows=rows).fit(made(), rng())
+def test_rows_of_a_wrong_shape_are_an_error(rows):
+    with pytest.raises(alkit.errors.ConfigurationError, match="rows= must return one row per image"):
+        alkit.EstimatorLearner(GaussianNB(), rows=rows).fit(make(), rng())
 
 
 @pytest.mark.parametrize("present", [(0, 1), (0,)])
-def test_images_of_another_size_are_refused(present):
-    model = alkit.EstimatorLearner(GaussianNB()).fit(made(present=present), rng())
-    with pytest.raises(alkit.errors.ConfigurationError, match="got 8 numbers each, expected 6"):
+def test_images_of_another_size_are_an_error(present):
+    model = alkit.EstimatorLearner(GaussianNB()).fit(make(present=present), rng())
+    with pytest.raises(alkit.errors.ConfigurationError, match="got 8 numbers, expected 6"):
         model.probabilities(np.zeros((1, 1, 2, 4), np.float32))
 
 
-def test_labels_the_estimator_refuses_are_counted_in_the_error():
-    labelled = made(n=7, present=(0, 0, 0, 0, 2))
+def test_the_error_of_an_estimator_counts_the_labels_of_each_class():
+    labelled = make(n=7, present=(0, 0, 0, 0, 2))
     with pytest.raises(
         alkit.errors.ConfigurationError,
         match=r"(?s)^CalibratedClassifierCV cannot be fitted to these labels.*got 6 of class 0, 1 of class 2",
@@ -263,9 +261,9 @@ def test_labels_the_estimator_refuses_are_counted_in_the_error():
         alkit.EstimatorLearner(CalibratedClassifierCV(SVC(), cv=3, ensemble=False)).fit(labelled, rng())
 
 
-def test_a_clusterer_is_no_classifier_though_it_has_probabilities():
-    with pytest.raises(alkit.errors.ConfigurationError, match="GaussianMixture does not say which classes"):
-        alkit.EstimatorLearner(GaussianMixture()).fit(made(), rng())
+def test_a_clusterer_with_predict_proba_is_an_error():
+    with pytest.raises(alkit.errors.ConfigurationError, match="attribute classes_ after its fit: got GaussianMixture"):
+        alkit.EstimatorLearner(GaussianMixture()).fit(make(), rng())
 
 
 class FromNowhere(ClassifierMixin, BaseEstimator):
@@ -290,29 +288,30 @@ class FromNowhere(ClassifierMixin, BaseEstimator):
         (FromNowhere(), FromNowhere()),
     ],
 )
-def test_a_model_that_does_not_come_back_is_an_error(fitted, loading):
-    dumped = alkit.EstimatorLearner(fitted).fit(made(present=(0, 1)), rng()).dumps()
+def test_a_model_that_cannot_be_reproduced_is_an_error(fitted, loading):
+    dumped = alkit.EstimatorLearner(fitted).fit(make(present=(0, 1)), rng()).dumps()
     with pytest.raises(
-        alkit.errors.ConfigurationError, match=r"fitted again, \w+ is another model: got scikit-learn \d"
+        alkit.errors.ConfigurationError,
+        match=r"predicts other probabilities .*: got scikit-learn \d",
     ):
         alkit.EstimatorLearner(loading).loads(dumped)
 
 
-def test_a_model_fitted_to_rows_of_another_function_is_an_error():
-    """The rows are in the record, so that only what looks at images can notice."""
-    dumped = alkit.EstimatorLearner(GaussianNB()).fit(made(), rng()).dumps()
+def test_a_predictor_with_rows_of_another_function_is_an_error():
+    """The record contains the rows, so the difference shows only when new images are predicted."""
+    dumped = alkit.EstimatorLearner(GaussianNB()).fit(make(), rng()).dumps()
     model = alkit.EstimatorLearner(GaussianNB(), rows=corner).loads(dumped)
-    with pytest.raises(alkit.errors.ConfigurationError, match="got 1 numbers each, expected 6"):
-        model.probabilities(made().pixels)
+    with pytest.raises(alkit.errors.ConfigurationError, match="got 1 numbers, expected 6"):
+        model.probabilities(make().pixels)
 
 
-def test_what_is_kept_is_numbers_alone():
-    """Only arrays of numbers and one line of JSON: nothing that could be run."""
+def test_a_stored_model_consists_of_numbers():
+    """It contains arrays of numbers and one line of JSON, and no code."""
     import json
 
     from safetensors.numpy import load
 
-    dumped = alkit.EstimatorLearner(RandomForestClassifier(5)).fit(made(), rng()).dumps()
+    dumped = alkit.EstimatorLearner(RandomForestClassifier(5)).fit(make(), rng()).dumps()
     arrays = load(dumped)
     assert {name: (array.dtype.kind, len(array)) for name, array in arrays.items()} == {
         "rows": ("f", 60),
@@ -325,7 +324,7 @@ def test_what_is_kept_is_numbers_alone():
     assert all(part.isdigit() for part in version.split(".")[:2])
 
 
-def test_a_changed_parameter_is_noticed_in_the_written_form():
+def test_the_written_form_shows_a_changed_parameter():
     before, after = (written(alkit.EstimatorLearner(LogisticRegression(C=C))) for C in (1.0, 2.0))
     assert differences(before, after) == ["estimator.C: recorded 1.0, now 2.0"]
     assert differences(before, written(alkit.EstimatorLearner(clone(LogisticRegression())))) == []
@@ -336,13 +335,13 @@ def test_a_changed_parameter_is_noticed_in_the_written_form():
 
 @pytest.fixture(scope="module")
 def world():
-    labelled = made(n=90)
+    labelled = make(n=90)
     pool, test = alkit.ArrayPool(labelled.pixels, ids=[str(row) for row in range(90)]).split(test=30, seed=0)
     return pool, test, alkit.LabelOracle(labelled.classes, CLASSES)
 
 
 @pytest.mark.parametrize("strategy", ["random", "ensemble-s", "ensemble-js"])
-def test_an_ensemble_of_forests_is_asked_trained_and_measured_round_by_round(world, strategy, tmp_path):
+def test_an_ensemble_of_forests_runs_and_resumes(world, strategy, tmp_path):
     pool, test, oracle = world
     learner = alkit.Ensemble(alkit.EstimatorLearner(RandomForestClassifier(5)), members=3)
     arguments = {"pool": pool, "learner": learner, "strategy": alkit.strategy(strategy), "seed": 1}
@@ -358,7 +357,7 @@ def test_an_ensemble_of_forests_is_asked_trained_and_measured_round_by_round(wor
     assert [(r.ids, r.metrics) for r in resumed] == [(r.ids, r.metrics) for r in whole]
 
 
-def test_members_without_chance_of_their_own_agree_and_bagging_sets_them_apart(world):
+def test_members_differ_only_if_the_estimator_uses_random_numbers(world):
     pool, _, _ = world
     spread = {}
     for name, estimator in (
@@ -366,14 +365,14 @@ def test_members_without_chance_of_their_own_agree_and_bagging_sets_them_apart(w
         ("bagged", BaggingClassifier(LogisticRegression(), n_estimators=1)),
     ):
         learner = alkit.Ensemble(alkit.EstimatorLearner(estimator), members=3)
-        model = learner.fit(made(), rng())
+        model = learner.fit(make(), rng())
         members = [member.probabilities(pool.read(pool.ids)) for member in model.members]
         spread[name] = np.ptp(members, axis=0).max()
     assert spread["alone"] == 0
     assert spread["bagged"] > 0.01
 
 
-def test_scores_of_an_estimator_are_those_of_its_probabilities(world):
+def test_scores_of_an_estimator_come_from_its_probabilities(world):
     pool, _, oracle = world
     seen = {}
 
@@ -398,5 +397,5 @@ def test_warnings_of_the_estimator_reach_the_user():
     estimator = MLPClassifier((2,), max_iter=1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        alkit.EstimatorLearner(estimator).fit(made(), rng())
+        alkit.EstimatorLearner(estimator).fit(make(), rng())
     assert any("converge" in str(warning.message).lower() for warning in caught)

@@ -52,12 +52,12 @@ def weights(predictor):
     return torch.cat([p.detach().flatten() for p in predictor.network.parameters()])
 
 
-def test_the_same_chance_gives_the_same_weights_and_other_chance_others(learner, labels):
+def test_weights_depend_on_the_seed_alone(learner, labels):
     a, b, c = (learner.fit(labels, rng(seed)).dumps() for seed in (0, 0, 1))
     assert a == b != c
 
 
-def test_a_predictor_comes_back_number_for_number_and_is_carried_on_alike(learner, labels):
+def test_a_loaded_predictor_predicts_and_trains_further_like_the_original(learner, labels):
     model = learner.fit(labels, rng())
     again = learner.loads(model.dumps())
     images = labels.images(labels.ids)
@@ -65,14 +65,14 @@ def test_a_predictor_comes_back_number_for_number_and_is_carried_on_alike(learne
     assert learner.fit(labels, rng(1), again).dumps() == learner.fit(labels, rng(1), model).dumps()
 
 
-def test_fitting_leaves_the_previous_model_as_it_was(learner, labels):
+def test_fitting_does_not_change_the_previous_model(learner, labels):
     model = learner.fit(labels, rng())
     before = model.dumps()
     learner.fit(labels, rng(1), model)
     assert model.dumps() == before
 
 
-def test_carrying_on_starts_from_the_last_weights_and_starting_anew_does_not(learner, labels):
+def test_only_carry_on_starts_from_the_last_weights(learner, labels):
     still = replace(learner, lr=1e-9)
     model = still.fit(labels, rng(0))
     assert torch.allclose(weights(still.fit(labels, rng(1), model)), weights(model), atol=1e-4)
@@ -81,7 +81,7 @@ def test_carrying_on_starts_from_the_last_weights_and_starting_anew_does_not(lea
     )
 
 
-def test_the_first_round_takes_the_first_number_of_epochs_and_later_rounds_the_second(labels, small_network):
+def test_the_first_round_uses_the_first_number_of_epochs_and_later_rounds_the_second(labels, small_network):
     said = []
     learner = alkit.SegmentationLearner(small_network, epochs=(3, 2))
     model = learner.fit(labels, rng(), report=said.append)
@@ -118,7 +118,7 @@ def test_probabilities_sum_to_one_and_do_not_depend_on_the_batch(learner, labels
     whole = model.probabilities(images)
     np.testing.assert_allclose(whole.sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(model.probabilities(images[3:4]), whole[3:4], atol=1e-5)
-    with pytest.raises(alkit.errors.ConfigurationError, match="do not fit the model"):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"must have the shape \(n, 1, h, w\): got"):
         model.probabilities(np.repeat(images, 3, axis=1))
 
 
@@ -144,7 +144,7 @@ def test_one_label_is_enough(learner, labels):
     assert learner.fit(replace(labels, ids=labels.ids[:1]), rng()).probabilities(labels.images(labels.ids[:1])).shape
 
 
-def test_global_generator_is_left_as_found(learner, labels):
+def test_fitting_does_not_change_the_global_generator(learner, labels):
     before = torch.random.get_rng_state()
     learner.fit(labels, rng())
     assert before.equal(torch.random.get_rng_state())
@@ -154,7 +154,7 @@ def test_global_generator_is_left_as_found(learner, labels):
     "arguments",
     [{"epochs": (1,)}, {"epochs": (0, 1)}, {"batch": 0}, {"lr": 0}, {"lr": float("nan")}, {"epochs": (1, 2, 3)}],
 )
-def test_settings_that_cannot_be_are_refused(arguments):
+def test_epochs_batch_and_lr_out_of_range_are_errors(arguments):
     with pytest.raises(alkit.errors.ConfigurationError):
         alkit.SegmentationLearner(**arguments)
 
@@ -214,26 +214,28 @@ def test_ignored_pixels_have_no_gradient():
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 10), (10, 10), (11, 10), (21, 10), (300, 10), (335, 10)])
-def test_minibatches_hold_each_once_in_even_batches(count, size):
+def test_minibatches_contain_each_image_once_and_have_even_sizes(count, size):
     batches = minibatches(count, size, alkit.rng.Stream(0))
     assert sorted(i for batch in batches for i in batch) == list(range(count))
     assert len(batches) == -(-count // size)
     assert max(map(len, batches)) - min(map(len, batches)) <= 1
 
 
-def test_every_epoch_of_a_fit_has_an_order_and_a_dropout_of_its_own(labels, learner, monkeypatch):
-    from alkit.learners import network
+def test_every_epoch_of_a_fit_has_its_own_order_and_dropout(labels):
+    orders, seeds = [], []
 
-    streams = []
+    class Observed(alkit.UNet):
+        def forward(self, images):
+            seeds.append(torch.initial_seed())  # of the global generator, which dropout draws from
+            return super().forward(images)
 
-    def recorded(function, place):
-        def call(*arguments):
-            streams.append(arguments[place])
-            return function(*arguments)
+    @dataclass(frozen=True)
+    class ObservedLabels(Labels):
+        def labels(self, ids):
+            orders.append(tuple(ids))
+            return super().labels(ids)
 
-        return call
-
-    monkeypatch.setattr(network, "train_epoch", recorded(network.train_epoch, 5))
-    monkeypatch.setattr(network, "minibatches", recorded(network.minibatches, 2))
-    replace(learner, epochs=(4, 1)).fit(labels, rng())
-    assert len(streams) == len(set(streams)) == 8
+    learner = alkit.SegmentationLearner(partial(Observed, widths=(2, 4)), epochs=(4, 1), batch=21)
+    learner.fit(ObservedLabels(labels.ids, labels.pool, labels.all_masks), rng())
+    assert len(orders) == len(set(orders)) == 4
+    assert len(seeds) == len(set(seeds)) == 4

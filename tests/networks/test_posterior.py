@@ -3,7 +3,6 @@
 import gc
 import weakref
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import alkit
-from alkit.learners.network import NetworkPredictor, copy_previous
+from alkit.learners.network import NetworkPredictor, copy_model
 from alkit.networks.cut import BUDGET, CutNetwork
 from alkit.networks.dropout import draw_mask
 from alkit.networks.posterior import NetworkPosterior
@@ -197,8 +196,7 @@ def test_a_copy_of_the_previous_model_draws_with_its_own_weights(network, images
     """The cut that the previous model stores belongs to its own network."""
     first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
     first.posterior(images.numpy()).prediction()
-    recipe = SimpleNamespace(carry_on=True)
-    second = copy_previous(recipe, first)
+    second = copy_model(first)
     with torch.no_grad():
         for value in second.network.parameters():
             value += 0.1
