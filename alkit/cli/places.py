@@ -11,7 +11,7 @@ from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alkit.oracles.folder.oracle import FolderOracle
-    from alkit.oracles.formats.regions import Empty
+    from alkit.oracles.formats.annotations import Empty
     from alkit.oracles.labelstudio.oracle import LabelStudioOracle
     from alkit.oracles.labelstudio.regions import Kind
     from alkit.protocols import Pool

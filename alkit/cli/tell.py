@@ -12,7 +12,7 @@ import typer
 from alkit.cli import options
 
 if TYPE_CHECKING:
-    from alkit.oracles.formats.regions import Empty
+    from alkit.oracles.formats.annotations import Empty
     from alkit.values.answers import Answer
 
 
@@ -55,7 +55,7 @@ def tell(
     from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
     from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError, StoreError
-    from alkit.oracles.folder.oracle import FORMATS, SUFFIXES
+    from alkit.oracles.formats.registry import FORMATS, SUFFIXES
     from alkit.protocols import ReportsUnread
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles

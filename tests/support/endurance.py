@@ -7,7 +7,7 @@ import numpy as np
 from crowd import CLASSES
 
 import alkit
-from alkit.labels import joining
+from alkit.labels.joining import join_rule
 
 START, BATCH = 8, 4
 
@@ -42,7 +42,7 @@ def ending(path, join):
     answers = {one.number: one for one in store.answers()}
     names = {number: (one.id, one.annotator, one.revision) for number, one in answers.items()}
     known, (model, _) = experiment._known(), store.last_model()
-    joined = experiment._labels.of(known, {}, experiment._settings.spec, joining.named(join))
+    joined = experiment._labels.of(known, {}, experiment._settings.spec, join_rule(join))
     with store._transaction() as connection:
         consumed = connection.exec_driver_sql("SELECT number, first, last FROM consumed").all()
     return {

@@ -1,1 +1,1 @@
-"""Annotators who work in a folder."""
+"""The oracle for people who label by files; its public class is :class:`alkit.FolderOracle`."""

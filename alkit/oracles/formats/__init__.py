@@ -1,1 +1,1 @@
-"""Exchange with people and their tools by files: pictures, pre-labels and answers in common formats."""
+"""Formats of annotation files, COCO and CVAT: queries are written in them, and answers read."""

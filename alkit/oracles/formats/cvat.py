@@ -1,10 +1,9 @@
-"""CVAT for images 1.1: one XML file with images, and for each region a mask or a polygon.
+"""CVAT for images 1.1: an XML file with images, and for each region a mask or a polygon.
 
-A mask is a box and in it runs along the rows, the first of them background: ``<mask label="lesion" left="3" top="2"
-width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. :func:`write` makes one mask of every class of a pre-label, exact
-to the pixel, holes included. :func:`read` takes masks and polygons; boxes, ellipses and other shapes make an image
-invalid, tags are passed over. What has the greater ``z_order`` lies on top; see :mod:`alkit.oracles.formats.regions`
-for the rest.
+A mask is a box with runs along its rows, the first run being background: ``<mask label="lesion" left="3" top="2"
+width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. A pre-label becomes one mask per class, holes included. In CVAT,
+make a task with the images and upload the annotations to it if there are pre-labels. Masks and polygons can be read.
+Boxes, ellipses and other shapes make an image invalid; tags are ignored. Regions with a higher ``z_order`` lie on top.
 
 References
 ----------
@@ -13,7 +12,7 @@ https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,103 +24,19 @@ import numpy.typing as npt
 
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
-from alkit.oracles.formats.handover import Page, hand_over
-from alkit.oracles.formats.regions import Empty, Marked, Region, answers, label_values, parts
-from alkit.oracles.formats.rle import Plane
+from alkit.oracles.formats.annotations import AnnotatedImage, Region
+from alkit.oracles.formats.format import Format, Page
+from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.pictures.colours import colour
-from alkit.protocols import Pool
-from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec, Size
-from alkit.values.queries import Query
 
 VERSION = "1.1"
 
 
-def write(
-    folder: str | Path,
-    queries: Sequence[Query],
-    images: Pool,
-    spec: LabelSpec,
-    prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
-) -> tuple[Path, ...]:
-    """Write a folder for each round, ``rNN-cvat``, of ``images`` and ``annotations.xml``; return the latter's paths.
+def encode_mask(plane: npt.NDArray[Any]) -> dict[str, str]:
+    """Return the attributes of a ``<mask>`` for the pixels in `plane`, ``(h, w)``, which must not be empty.
 
-    Make a task of the images in CVAT, and upload the annotations to it where there are pre-labels. An image is called
-    by its query's key. Nothing is written over: queries that an earlier file does not list go into a further folder,
-    ``rNN-cvat-2``.
-
-    Parameters
-    ----------
-    folder:
-        Where to.
-    prelabels:
-        By image id a mask, at the image's original size.
-
-    Raises
-    ------
-    LabelError
-        A pre-label does not fit its image.
-    ImageError
-        An image's file can no longer be read.
-    StoreError
-        The folder cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import alkit
-    >>> images, masks = alkit.synthetic.lesions(1, size=16)
-    >>> spec, query = alkit.LabelSpec(("skin", "lesion")), Query("0000", round=0, rank=0, sizes=((16, 16),))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (path,) = write(folder, [query], alkit.ArrayPool(images), spec, {"0000": masks[0]})
-    ...     [answer] = read(path, [query], spec, annotator="ann")
-    >>> answer.annotator, bool((answer.label == masks[0]).all())
-    ('ann', True)
-    """
-    return hand_over(Path(folder), queries, images, spec, prelabels or {}, "cvat", ".xml", _encoded, names)
-
-
-def read(
-    path: str | Path,
-    queries: Sequence[Query],
-    spec: LabelSpec,
-    *,
-    annotator: str = "",
-    empty: Empty = "unanswered",
-) -> Iterator[Answer]:
-    """Yield an answer for each image of a file that has masks or polygons.
-
-    One that cannot be read, or has another size than it may, comes as invalid, with the reason.
-
-    Parameters
-    ----------
-    queries:
-        All that were ever asked.
-    annotator:
-        Whose answers these are: the file does not say.
-    empty:
-        Whether images that are listed without masks are ``unanswered`` or all ``background``.
-
-    Raises
-    ------
-    DataError
-        This is no such file; or an image in it was never asked for, may be several, or is there twice.
-    LabelError
-        A label that is no class.
-    """
-    path = Path(path).expanduser()
-    yield from answers(path, _decoded(path), queries, spec, annotator=annotator, empty=empty)
-
-
-def names(path: Path) -> list[str]:
-    """Return the names of the images in a file."""
-    return [image.name for image in _decoded(path)]
-
-
-def encode(plane: npt.NDArray[Any]) -> dict[str, str]:
-    """Return the attributes by which a ``<mask>`` says where it is; `plane`, ``(h, w)``, must not be empty.
-
-    >>> encode(np.array([[0, 0, 1], [0, 1, 1]]))
+    >>> encode_mask(np.array([[0, 0, 1], [0, 1, 1]]))
     {'rle': '1, 3', 'left': '1', 'top': '0', 'width': '2', 'height': '2'}
     """
     covered = np.asarray(plane) != 0
@@ -133,33 +48,33 @@ def encode(plane: npt.NDArray[Any]) -> dict[str, str]:
     return {"rle": ", ".join(map(str, runs)), **{name: str(number) for name, number in numbers.items()}}
 
 
-def decode(mask: Mapping[str, str], size: Size) -> Plane:
-    """Return what a ``<mask>`` with these attributes covers in an image of this size, ``(h, w)``.
+def decode_mask(mask: Mapping[str, str], size: Size) -> Plane:
+    """Return the pixels of a ``<mask>`` with these attributes in an image of this size, ``(h, w)``.
 
     Raises
     ------
     LabelError
-        Its box is not inside the image, or its runs do not fill the box.
+        The box is not inside the image, or the runs do not fill the box.
 
     Examples
     --------
     >>> box = {"left": "1", "top": "0", "width": "2", "height": "2", "rle": "1, 3"}
-    >>> decode(box, (2, 3)).astype(int).tolist()
+    >>> decode_mask(box, (2, 3)).astype(int).tolist()
     [[0, 0, 1], [0, 1, 1]]
     """
     try:
         left, top, width, height = (int(mask[name]) for name in ("left", "top", "width", "height"))
         runs = [int(run) for run in mask["rle"].split(",")]
     except (KeyError, ValueError) as reason:
-        raise LabelError("a mask is damaged", got=reason) from reason
+        raise LabelError("a mask has damaged attributes", got=reason) from reason
     if min(left, top) < 0 or min(width, height) < 1 or top + height > size[0] or left + width > size[1]:
         raise LabelError(
-            "a mask is not inside its image",
+            "a mask must lie inside its image",
             got=f"{width} x {height} at {left}, {top}",
             expected=f"inside {size[1]} x {size[0]}",
         )
     if min(runs) < 0 or sum(runs) != width * height:
-        raise LabelError("the runs of a mask do not fill its box", got=sum(runs), expected=width * height)
+        raise LabelError("the runs of a mask must fill its box", got=sum(runs), expected=width * height)
     plane = np.zeros(size, bool)
     plane[top : top + height, left : left + width] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(
         height, width
@@ -167,7 +82,8 @@ def decode(mask: Mapping[str, str], size: Size) -> Plane:
     return plane
 
 
-def _encoded(pages: Sequence[Page], spec: LabelSpec) -> bytes:
+def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
+    """Return the content of a file with these images and their pre-labels."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = VERSION
     labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
@@ -181,57 +97,61 @@ def _encoded(pages: Sequence[Page], spec: LabelSpec) -> bytes:
         height, width = page.size
         facts = {"id": str(number), "name": page.name, "width": str(width), "height": str(height)}
         image = ElementTree.SubElement(root, "image", facts)
-        for name, plane in [] if page.prelabel is None else parts(page.prelabel, spec):
-            facts = {"label": name, "source": "auto", "occluded": "0", **encode(plane), "z_order": "0"}
+        for name, plane in [] if page.prelabel is None else label_planes(page.prelabel, spec):
+            facts = {"label": name, "source": "auto", "occluded": "0", **encode_mask(plane), "z_order": "0"}
             ElementTree.SubElement(image, "mask", facts)
     ElementTree.indent(root)
     content: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
     return content
 
 
-def _decoded(path: Path) -> list[Marked]:
-    """Return the images of a file; what their regions cover is decoded later, one image at a time."""
+def decode(path: Path, content: bytes) -> list[AnnotatedImage]:
+    """Return the images in the content of a file.
+
+    Raises
+    ------
+    DataError
+        The content is not that of a file of CVAT for images. The message names `path`.
+    """
     try:
-        root = _parsed(path.read_bytes())
+        root = _parse(content)
         if root.tag != "annotations" or (version := root.findtext("version")) != VERSION:
             raise ValueError(f"<{root.tag}>" if root.tag != "annotations" else f"version {version}")
         if root.find("track") is not None:
             raise ValueError("tracks, as in CVAT for video")
-        return [_marked(image) for image in root.iterfind("image")]
-    except OSError as reason:
-        raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
+        return [_image(image) for image in root.iterfind("image")]
     except (KeyError, ValueError, expat.ExpatError) as reason:
         told = f"no {reason}" if isinstance(reason, KeyError) else reason
-        raise DataError(f"{path} is no file of CVAT for images", got=told, expected=f"version {VERSION}") from reason
+        raise DataError(f"{path} is not a file of CVAT for images", got=told, expected=f"version {VERSION}") from reason
 
 
-def _marked(image: ElementTree.Element) -> Marked:
+def _image(image: ElementTree.Element) -> AnnotatedImage:
     size = int(image.attrib["height"]), int(image.attrib["width"])
     regions = tuple(_region(shape, size) for shape in image if shape.tag != "tag")
-    return Marked(image.attrib["name"], size, regions)
+    return AnnotatedImage(image.attrib["name"], size, regions)
 
 
 def _region(shape: ElementTree.Element, size: Size) -> Region:
-    filled = partial(decode, shape.attrib, size) if shape.tag == "mask" else partial(_outlined, shape, size)
-    return Region(shape.attrib["label"], filled, int(shape.get("z_order", "0")))
+    plane = partial(decode_mask, shape.attrib, size) if shape.tag == "mask" else partial(_polygon, shape, size)
+    return Region(shape.attrib["label"], plane, int(shape.get("z_order", "0")))
 
 
-def _outlined(shape: ElementTree.Element, size: Size) -> Plane:
+def _polygon(shape: ElementTree.Element, size: Size) -> Plane:
     if shape.tag != "polygon":
-        raise LabelError("a shape is neither mask nor polygon", got=f"<{shape.tag}>", hint="draw masks or polygons")
+        raise LabelError("a shape must be a mask or a polygon", got=f"<{shape.tag}>")
     try:
         points = [float(number) for point in shape.get("points", "").split(";") for number in point.split(",")]
     except ValueError as reason:
-        raise LabelError("a polygon is damaged", got=reason) from reason
+        raise LabelError("a polygon has damaged points", got=reason) from reason
     return rle.polygon(points, size)
 
 
-def _parsed(content: bytes) -> ElementTree.Element:
-    """Parse XML without a document type: that could declare entities which grow without end, or read other files."""
+def _parse(content: bytes) -> ElementTree.Element:
+    """Parse XML and refuse a document type, which can declare entities that grow without end or read other files."""
     builder, parser = ElementTree.TreeBuilder(), expat.ParserCreate()
 
     def refuse(*_: object) -> None:
-        raise ValueError("a document type declaration, which CVAT writes none of")
+        raise ValueError("a document type declaration, which CVAT never writes")
 
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler = builder.start
@@ -239,3 +159,6 @@ def _parsed(content: bytes) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     parser.Parse(content, True)
     return builder.close()
+
+
+CVAT = Format("cvat", ".xml", encode, decode)

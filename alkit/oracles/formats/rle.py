@@ -1,7 +1,7 @@
 """Run-length encodings of COCO, and polygons as pycocotools draws them.
 
-Runs go down the columns and begin with zeros. pycocotools encodes and draws; decoding is done here, since it does not
-check what it is given: pixels that the runs do not reach are left as they happen to lie in memory.
+Runs go down the columns and start with zeros. pycocotools encodes and draws. It does not decode, because it does not
+check its input: pixels that the runs do not reach get arbitrary values from memory.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import LabelError
+from alkit.oracles.label_names import Plane
 from alkit.values.label_spec import Size
-
-Plane = npt.NDArray[np.bool_]
-"""Where something is, ``(h, w)``."""
 
 
 def encode(plane: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return the compressed run-length encoding of a mask of zeros and others, ``(h, w)``, as JSON can hold it.
+    """Return the compressed run-length encoding of the pixels that are not 0, ``(h, w)``, as JSON values.
 
     >>> encode(np.array([[0, 1], [0, 1]]))
     {'size': [2, 2], 'counts': '22'}
@@ -31,12 +29,12 @@ def encode(plane: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def decode(code: object, size: Size) -> Plane:
-    """Return what a run-length encoding covers, ``(h, w)``, whether it is compressed or not.
+    """Return the pixels of a run-length encoding, ``(h, w)``, compressed or not.
 
     Raises
     ------
     LabelError
-        It is none, or of another size, or its runs do not fill the image.
+        The code is not a run-length encoding, has another size, or its runs do not fill the image.
 
     Examples
     --------
@@ -44,9 +42,9 @@ def decode(code: object, size: Size) -> Plane:
     [[0, 1], [0, 1]]
     """
     if not isinstance(code, dict) or not {"size", "counts"} <= code.keys():
-        raise LabelError("this is no run-length encoding", got=type(code).__name__)
+        raise LabelError("a segmentation must be a run-length encoding or polygons", got=type(code).__name__)
     if code["size"] != list(size):
-        raise LabelError("a run-length encoding has another size", got=code["size"], expected=list(size))
+        raise LabelError("a run-length encoding must have the size of its image", got=code["size"], expected=list(size))
     counts = code["counts"]
     runs = _uncompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
@@ -57,17 +55,19 @@ def decode(code: object, size: Size) -> Plane:
 
 
 def polygon(points: object, size: Size) -> Plane:
-    """Return what a polygon covers, ``(h, w)``, as pycocotools draws it.
+    """Return the pixels of a polygon, ``(h, w)``, as pycocotools draws it.
 
     Parameters
     ----------
     points:
         ``x1, y1, x2, y2`` and so on, in pixels; 0, 0 is the upper left corner of the image.
+    size:
+        Height and width of the image.
 
     Raises
     ------
     LabelError
-        Fewer than three points, or a point that is no place near the image.
+        The polygon has fewer than three points, or a point far from the image.
 
     Examples
     --------
@@ -77,18 +77,18 @@ def polygon(points: object, size: Size) -> Plane:
     from pycocotools import mask
 
     if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
-        raise LabelError("a polygon is none", got=str(points)[:40], expected="x and y of at least three points")
-    # Without this look, a point that is not finite hangs pycocotools, and one far away takes all memory.
+        raise LabelError("a polygon must have x and y of at least 3 points", got=str(points)[:40])
+    # Without this check, a point that is not finite hangs pycocotools, and one far away uses up all memory.
     reach = 3 * max(size)
     if not all(isinstance(n, int | float) and abs(n) <= reach for n in points):
-        raise LabelError("a corner of a polygon is far from its image", got=list(points)[:8])
+        raise LabelError("a polygon must lie in its image or close to it", got=list(points)[:8])
     height, width = size
     (code,) = mask.frPyObjects([[float(number) for number in points]], height, width)
     return decode({"size": [height, width], "counts": code["counts"].decode("ascii")}, size)
 
 
 def box(plane: Plane) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the least box around what is not empty, in pixels.
+    """Return left, top, width and height of the smallest box around the pixels of a plane.
 
     >>> box(np.array([[False, False, True], [False, True, True]]))
     (1, 0, 2, 2)
@@ -99,9 +99,10 @@ def box(plane: Plane) -> tuple[int, int, int, int]:
 
 
 def _uncompressed(text: str) -> list[int]:
-    """Return the runs in a compressed encoding: from the fourth on, what each has more than the last but one.
+    """Return the runs in a compressed encoding.
 
-    A number is kept in groups of five bits, the lowest first; the sixth says that more follow.
+    From the fourth run on, it stores the difference from the last but one. A number is stored in groups of five bits,
+    the lowest first; a sixth bit marks that more groups follow.
     """
     runs: list[int] = []
     value = shift = 0
@@ -115,5 +116,5 @@ def _uncompressed(text: str) -> list[int]:
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     if shift:
-        raise LabelError("a run-length encoding is cut short", got=text[:40])
+        raise LabelError("a run-length encoding is truncated", got=text[:40])
     return runs

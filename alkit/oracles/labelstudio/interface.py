@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from alkit.errors import ConfigurationError
-from alkit.oracles.formats.regions import label_values
+from alkit.oracles.label_names import label_values
 from alkit.oracles.labelstudio.regions import Kind
 from alkit.pictures.colours import colour
 from alkit.values.label_spec import LabelSpec

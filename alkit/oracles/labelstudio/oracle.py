@@ -10,12 +10,13 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit.errors import ConfigurationError, OracleError
-from alkit.oracles.formats.regions import label_values
+from alkit.oracles.label_names import label_values
 from alkit.oracles.labelstudio.annotations import answer_of, time_of
 from alkit.oracles.labelstudio.client import Client
 from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.project import Project, Task
 from alkit.oracles.labelstudio.regions import KINDS, Kind, regions_of
+from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures.files import browser_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -24,9 +25,6 @@ from alkit.values.queries import Query
 
 BATCH = 20
 """Number of tasks created by one request."""
-
-WITHDRAWN = "This query was withdrawn: nobody needs to answer it. An answer is still accepted."
-"""Note above an image whose query was withdrawn."""
 
 
 @dataclass(frozen=True)

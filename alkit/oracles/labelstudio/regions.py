@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from alkit._files import refuse_damage
 from alkit.errors import LabelError, nearest
-from alkit.oracles.formats.regions import label_values
+from alkit.oracles.formats.annotations import Region, paint
+from alkit.oracles.label_names import label_planes, label_values
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
 from alkit.oracles.labelstudio.polygon import fill, outlines
 from alkit.values.label_spec import LabelSpec, Mask, Size
@@ -69,21 +70,17 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     values = label_values(spec)
     if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
         raise LabelError("the result must be a list of regions", got=type(result).__name__)
-    drawn: dict[int, list[npt.NDArray[np.bool_]]] = {}
+    drawn: list[Region] = []
     sizes: set[Size] = set()
     for region in result:
         if region.get("type") == "relation" or str(region.get("type")).lower() in REMARKS:
             continue
-        value = values[_label(region, values)]
+        label, painted = _label(region, values), _painted_pixels(region)
+        drawn.append(Region(label, lambda painted=painted: painted))  # type: ignore[misc]
         sizes.add(_size(region))
-        drawn.setdefault(value, []).append(_painted_pixels(region))
     if len(sizes) > 1:
         raise LabelError("all regions must have the size of one image", got=sorted(sizes))
-    mask = np.zeros(next(iter(sizes), size), np.uint8)
-    for value in sorted(drawn):  # the ignore value is greater than all class ids
-        for painted in drawn[value]:
-            mask[painted] = value
-    return mask
+    return paint(drawn, next(iter(sizes), size), spec)
 
 
 def regions_of(
@@ -110,10 +107,8 @@ def regions_of(
     """
     height, width = mask.shape
     regions: list[dict[str, Any]] = []
-    for name, value in label_values(spec).items():
-        painted = mask == value
-        if value == 0 or not painted.any():
-            continue
+    values = label_values(spec)
+    for name, painted in label_planes(mask, spec):
         shapes: list[dict[str, Any]]
         match kind:
             case "bitmask":
@@ -126,7 +121,7 @@ def regions_of(
         for shape in shapes:
             regions.append(
                 {
-                    "id": f"{kind}-{value}-{len(regions)}",
+                    "id": f"{kind}-{values[name]}-{len(regions)}",
                     "type": f"{kind}labels",
                     "from_name": control,
                     "to_name": image,

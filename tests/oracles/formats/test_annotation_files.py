@@ -1,4 +1,4 @@
-"""COCO and CVAT files come and go, exact to the pixel; what is wrong with one image spoils no other."""
+"""COCO and CVAT files are written and read exact to the pixel; a damaged image does not affect the others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, DataError, LabelError
-from alkit.oracles.formats import coco, cvat
-from alkit.oracles.formats.regions import IGNORED, queries_by
+from alkit.oracles.formats import cvat, rle
+from alkit.oracles.formats.coco import COCO
+from alkit.oracles.formats.cvat import CVAT
+from alkit.oracles.formats.image_names import image_names
+from alkit.oracles.formats.registry import FORMATS
+from alkit.oracles.label_names import IGNORED
 from alkit.values import Invalid, LabelSpec, Query
 
 SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 SIZE = (12, 10)
 POOL = alkit.ArrayPool(np.random.default_rng(0).integers(256, size=(4, 1, *SIZE), dtype=np.uint8))
 RING = np.pad(np.pad(np.zeros((4, 2), np.uint8), 2, constant_values=1), 2)
-FORMATS = {"coco": coco, "cvat": cvat}
 every_format = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 
 
@@ -39,7 +42,7 @@ def read(form, path, queries=QUERIES, spec=SPEC, **arguments):
     return list(form.read(path, queries, spec, **arguments))
 
 
-# There and back.
+# Write and read.
 
 
 @every_format
@@ -47,7 +50,7 @@ def read(form, path, queries=QUERIES, spec=SPEC, **arguments):
 @given(mask=arrays.arrays(np.uint8, SIZE, elements=st.sampled_from([0, 1, 2, 255])))
 @example(mask=RING)
 @example(mask=np.ones(SIZE, np.uint8))
-def test_a_prelabel_comes_back_to_the_last_pixel_holes_and_ignored_ones_included(form, mask, tmp_path_factory):
+def test_a_prelabel_is_written_and_read_exactly_with_holes_and_ignored_pixels(form, mask, tmp_path_factory):
     (path,) = form.write(tmp_path_factory.mktemp("out"), [query(1)], POOL, SPEC, {"0001": mask})
     answers = read(form, path, annotator="ann")
     if not mask.any():
@@ -60,7 +63,7 @@ def test_a_prelabel_comes_back_to_the_last_pixel_holes_and_ignored_ones_included
 
 
 @every_format
-def test_images_are_written_in_the_order_wanted_under_the_keys_of_their_queries(form, tmp_path):
+def test_images_are_written_in_rank_order_with_the_keys_of_their_queries_as_names(form, tmp_path):
     (path,) = form.write(tmp_path, QUERIES[::-1], POOL, SPEC)
     assert form.names(path) == [f"{one.key}.png" for one in QUERIES]
     for row, one in enumerate(QUERIES):
@@ -70,10 +73,10 @@ def test_images_are_written_in_the_order_wanted_under_the_keys_of_their_queries(
 
 
 @every_format
-def test_writing_again_writes_nothing_over_and_adds_what_is_new(form, tmp_path):
+def test_writing_again_overwrites_nothing_and_adds_new_queries(form, tmp_path):
     paths = form.write(tmp_path, [*QUERIES[:2], query(3, round=1)], POOL, SPEC, {"0000": RING})
     suffix = paths[0].suffix
-    name = "coco" if form is coco else "cvat"
+    name = form.name
     assert [path.parent for path in paths] == [tmp_path / f"r00-{name}", tmp_path / f"r01-{name}"]
     assert {path.name for path in paths} == {f"annotations{suffix}"}
     (paths[0].parent / "images" / f"{QUERIES[1].key}.png").write_bytes(b"mine")
@@ -99,16 +102,16 @@ def test_a_prelabel_that_does_not_fit_is_refused_before_anything_is_written(form
 
 
 @every_format
-def test_a_class_called_as_what_is_ignored_cannot_be_told_from_it(form, tmp_path):
+def test_no_class_may_have_the_name_of_ignored_pixels(form, tmp_path):
     spec = LabelSpec(("skin", "ignored"), ignore=255)
-    with pytest.raises(ConfigurationError, match="a class is called 'ignored'"):
+    with pytest.raises(ConfigurationError, match="must not have the name 'ignored'"):
         form.write(tmp_path, QUERIES, POOL, spec)
     (path,) = form.write(tmp_path, QUERIES[:1], POOL, LabelSpec(("skin", "ignored")), {"0000": RING})
     np.testing.assert_array_equal(read(form, path, spec=LabelSpec(("skin", "ignored")))[0].label, RING)
 
 
 @every_format
-def test_class_names_may_be_any_words(form, tmp_path):
+def test_class_names_can_contain_any_characters(form, tmp_path):
     spec = LabelSpec(("Haut", "Läsion \"a\" <b> & 'c'"))
     (path,) = form.write(tmp_path, QUERIES[:1], POOL, spec, {"0000": RING})
     np.testing.assert_array_equal(read(form, path, spec=spec)[0].label, RING)
@@ -152,24 +155,24 @@ def cvat_file(path, images):
 
 
 def in_coco(plane):
-    return {"segmentation": coco.rle.encode(plane)}
+    return {"segmentation": rle.encode(plane)}
 
 
 def in_cvat(plane, **more):
-    return "mask", {**cvat.encode(plane), **more}
+    return "mask", {**cvat.encode_mask(plane), **more}
 
 
-WRITTEN = {"coco": (coco, coco_file, in_coco, ".json"), "cvat": (cvat, cvat_file, in_cvat, ".xml")}
+WRITTEN = {"coco": (COCO, coco_file, in_coco), "cvat": (CVAT, cvat_file, in_cvat)}
 
 
 @pytest.fixture(params=WRITTEN)
 def tool(request, tmp_path):
     """Return a format, a function that writes a file of images, and one that writes a region."""
-    form, write, region, suffix = WRITTEN[request.param]
-    return form, lambda *images: write(tmp_path / f"export{suffix}", images), region
+    form, write, region = WRITTEN[request.param]
+    return form, lambda *images: write(tmp_path / f"export{form.suffix}", images), region
 
 
-def test_regions_of_a_label_are_united_and_the_higher_class_covers_the_lower(tool):
+def test_regions_of_a_label_are_united_and_higher_classes_cover_lower_ones(tool):
     form, file, region = tool
     lesion, hair, ignored = square(0, 0), square(2, 2), square(4, 4)
     regions = [(IGNORED, region(ignored)), ("hair", region(hair)), ("lesion", region(lesion))]
@@ -182,7 +185,7 @@ def test_regions_of_a_label_are_united_and_the_higher_class_covers_the_lower(too
     np.testing.assert_array_equal(got.label, expected)
 
 
-def test_images_without_regions_are_no_answers_unless_said_to_be_background(tool):
+def test_images_without_regions_are_not_answers_unless_empty_means_background(tool):
     form, file, region = tool
     path = file(
         (QUERIES[0].key + ".png", SIZE, []),
@@ -193,11 +196,11 @@ def test_images_without_regions_are_no_answers_unless_said_to_be_background(tool
     empty, _ = read(form, path, empty="background")
     assert empty.id == "0000"
     np.testing.assert_array_equal(empty.label, np.zeros(SIZE))
-    with pytest.raises(ConfigurationError, match="an empty image means nothing known: got 'yes'"):
+    with pytest.raises(ConfigurationError, match="empty must be 'unanswered' or 'background': got 'yes'"):
         read(form, path, empty="yes")
 
 
-def test_a_mask_at_the_working_size_is_taken_and_one_of_another_size_is_invalid_alone(tool):
+def test_a_mask_at_the_working_size_is_accepted_and_only_the_one_of_another_size_is_invalid(tool):
     form, file, region = tool
     path = file(
         (QUERIES[0].key + ".png", (6, 6), [("lesion", region(square(1, 1, size=(6, 6))))]),
@@ -243,26 +246,26 @@ def test_an_image_asked_for_twice_is_one_image(tool):
     assert got.id == "0001"
 
 
-def test_names_that_may_be_several_unknown_or_one_image_twice_are_errors(tool):
+def test_ambiguous_unknown_and_repeated_image_names_are_errors(tool):
     form, file, region = tool
     one = [("hair", region(square(1, 1)))]
     queries = [Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(["ward 3/0017", "ward 4/0017"])]
-    with pytest.raises(DataError, match=r"may be several: got '0017.jpg', expected 'ward 3/0017' or 'ward 4/0017'"):
+    with pytest.raises(DataError, match=r"one of several: got '0017.jpg', expected 'ward 3/0017' or 'ward 4/0017'"):
         read(form, file(("0017.jpg", SIZE, one)), queries)
     with pytest.raises(DataError, match=r"never asked for: got '0019.jpg'"):
         read(form, file((QUERIES[0].key, SIZE, one), ("0019.jpg", SIZE, one)))
-    with pytest.raises(DataError, match=rf"one image twice: got '{QUERIES[1].key}.png' and '0001.jpg', both '0001'"):
+    with pytest.raises(DataError, match=rf"an image twice: got '{QUERIES[1].key}.png' and '0001.jpg', both '0001'"):
         read(form, file((f"{QUERIES[1].key}.png", SIZE, one), ("0001.jpg", SIZE, one)))
 
 
-def test_a_label_that_is_no_class_is_an_error_with_the_nearest_class(tool):
+def test_the_error_about_an_unknown_label_suggests_the_nearest_class(tool):
     form, file, region = tool
     path = file((QUERIES[0].key, SIZE, [("hair", region(square(1, 1))), ("Lesion", region(square(1, 1)))]))
-    with pytest.raises(LabelError, match=r"labels that are no classes: got 'Lesion', .*Try: 'lesion'"):
+    with pytest.raises(LabelError, match=r"must be classes: got 'Lesion', .*Try: 'lesion'"):
         read(form, path)
 
 
-def test_reading_a_file_twice_says_the_same_and_a_later_export_is_a_later_revision(tool):
+def test_reading_a_file_twice_gives_equal_answers_and_a_later_export_is_a_later_revision(tool):
     form, file, region = tool
     path = file((QUERIES[0].key, SIZE, [("hair", region(square(1, 1)))]))
     first, again = read(form, path), read(form, path)
@@ -272,25 +275,25 @@ def test_reading_a_file_twice_says_the_same_and_a_later_export_is_a_later_revisi
 
 
 @given(st.lists(st.from_regex(r"[ab](/[ab]){0,3}", fullmatch=True), min_size=1, max_size=6, unique=True), st.data())
-def test_a_full_name_finds_its_image_and_only_with_those_it_may_be_the_end_of(ids, data):
-    names = queries_by(Query(id, 0, rank, ()) for rank, id in enumerate(ids))
+def test_a_full_name_finds_its_image_and_those_whose_id_ends_in_it(ids, data):
+    names = image_names(Query(id, 0, rank, ()) for rank, id in enumerate(ids))
     id = data.draw(st.sampled_from(ids))
     found = [query.id for query in names.find(f"{id}.png")]
     assert found == sorted(other for other in ids if other == id or other.endswith(f"/{id}"))
     assert id in {query.id for query in names.find(id.rpartition("/")[2])}
 
 
-def test_a_name_that_may_be_an_image_or_the_end_of_another_is_several():
-    names = queries_by(Query(id, 0, rank, ()) for rank, id in enumerate(["a", "ward/a"]))
+def test_a_name_that_is_an_id_and_the_end_of_another_id_finds_both():
+    names = image_names(Query(id, 0, rank, ()) for rank, id in enumerate(["a", "ward/a"]))
     assert [query.id for query in names.find("a.png")] == ["a", "ward/a"]
     assert [query.id for query in names.find("ward/a.png")] == ["ward/a"]
 
 
-# What is peculiar to COCO.
+# COCO.
 
 
-def test_a_coco_file_is_what_the_format_says(tmp_path):
-    (path,) = coco.write(tmp_path, QUERIES[:2], POOL, SPEC, {"0001": RING})
+def test_a_coco_file_follows_the_specification(tmp_path):
+    (path,) = COCO.write(tmp_path, QUERIES[:2], POOL, SPEC, {"0001": RING})
     found = json.loads(path.read_text())
     assert found["categories"] == [
         {"id": 1, "name": "lesion", "supercategory": ""},
@@ -303,13 +306,13 @@ def test_a_coco_file_is_what_the_format_says(tmp_path):
     assert one == {"id": 1, "image_id": 2, "category_id": 1, "area": 40, "bbox": [2, 2, 6, 8], "iscrowd": 1}
 
 
-def test_pycocotools_reads_what_is_written(tmp_path, capsys):
+def test_pycocotools_reads_a_written_file(tmp_path, capsys):
     pycoco = pytest.importorskip("pycocotools.coco")
     mask = np.random.default_rng(0).choice([0, 1, 2], size=SIZE).astype(np.uint8)
-    (path,) = coco.write(tmp_path, QUERIES[:1], POOL, SPEC, {"0000": mask})
+    (path,) = COCO.write(tmp_path, QUERIES[:1], POOL, SPEC, {"0000": mask})
     index = pycoco.COCO(str(path))
     for one in index.loadAnns(index.getAnnIds()):
-        assert index.annToRLE(one)["counts"] == coco.rle.encode(mask == one["category_id"])["counts"]
+        assert index.annToRLE(one)["counts"] == rle.encode(mask == one["category_id"])["counts"]
     assert len(index.getAnnIds()) == 2
 
 
@@ -317,7 +320,7 @@ def test_polygons_and_uncompressed_codes_are_read_and_polygons_of_one_annotation
     boxes = [[0, 0, 3, 0, 3, 3, 0, 3], [5.0, 5.0, 8.0, 5.0, 8.0, 8.0, 5.0, 8.0]]
     runs = {"size": list(SIZE), "counts": [12 * 9, 12]}
     regions = [("lesion", {"segmentation": boxes}), ("hair", {"segmentation": runs, "iscrowd": 1})]
-    (got,) = read(coco, coco_file(tmp_path / "a.json", [(QUERIES[0].key, SIZE, regions)]))
+    (got,) = read(COCO, coco_file(tmp_path / "a.json", [(QUERIES[0].key, SIZE, regions)]))
     expected = np.zeros(SIZE, np.uint8)
     expected[square(0, 0) | square(5, 5)] = 1
     expected[:, 9] = 2
@@ -327,19 +330,19 @@ def test_polygons_and_uncompressed_codes_are_read_and_polygons_of_one_annotation
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        ({}, "this is no run-length encoding"),
+        ({}, "must be a run-length encoding or polygons"),
         ({"segmentation": []}, "an annotation has no segmentation"),
         ({"segmentation": {"size": [12, 10], "counts": "rubbish"}}, "a run-length encoding is damaged"),
-        ({"segmentation": {"size": [6, 6], "counts": [36]}}, "a run-length encoding has another size"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "a polygon is none"),
-        ({"segmentation": [5]}, "a polygon is none"),
-        ({"segmentation": "x"}, "this is no run-length encoding"),
+        ({"segmentation": {"size": [6, 6], "counts": [36]}}, "a run-length encoding must have the size of its image"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "a polygon must have x and y of at least 3 points"),
+        ({"segmentation": [5]}, "a polygon must have x and y of at least 3 points"),
+        ({"segmentation": "x"}, "must be a run-length encoding or polygons"),
     ],
 )
 def test_a_damaged_annotation_makes_its_image_invalid_and_no_other(tmp_path, found, reason):
     good = ("hair", in_coco(square(1, 1)))
     images = [(QUERIES[0].key, SIZE, [good, ("lesion", found)]), (QUERIES[1].key, SIZE, [good])]
-    bad, fine = read(coco, coco_file(tmp_path / "a.json", images))
+    bad, fine = read(COCO, coco_file(tmp_path / "a.json", images))
     assert isinstance(bad.label, Invalid)
     assert reason in bad.label.reason
     assert fine.label.sum() == 18
@@ -348,67 +351,67 @@ def test_a_damaged_annotation_makes_its_image_invalid_and_no_other(tmp_path, fou
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no COCO file"),
-        (b"\xff\xfe\x00", "no COCO file"),
-        (b"[]", "no COCO file"),
-        (b"[" * 100_000, "no COCO file"),
-        (b"{}", "no COCO file: got no 'images'"),
+        (b"", "is not a COCO file"),
+        (b"\xff\xfe\x00", "is not a COCO file"),
+        (b"[]", "is not a COCO file"),
+        (b"[" * 100_000, "is not a COCO file"),
+        (b"{}", "is not a COCO file: got no 'images'"),
         (b'{"images": [{"id": 1}], "categories": [], "annotations": []}', "got no 'file_name'"),
-        (b'{"images": 5, "categories": [], "annotations": []}', "no COCO file"),
+        (b'{"images": 5, "categories": [], "annotations": []}', "is not a COCO file"),
         (
             b'{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1}]}',
-            "is of image 1, which",
+            "annotation 0 of an unknown image 1",
         ),
         (
             b'{"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}], "categories": [], '
             b'"annotations": [{"id": 3, "image_id": 1, "category_id": 9}]}',
-            "annotation 3 is of category 9",
+            "annotation 3 of an unknown category 9",
         ),
         (
             b'{"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}, '
             b'{"id": 1, "file_name": "b", "height": 1, "width": 1}], "categories": [], "annotations": []}',
-            "two images have one id",
+            "two images with the same id",
         ),
-        (b'{"images": [{"id": [], "file_name": "a", "height": 1, "width": 1}]}', "no COCO file"),
-        (b'{"images": [{"id": 1, "file_name": "a", "height": Infinity, "width": 1}]}', "no COCO file"),
+        (b'{"images": [{"id": [], "file_name": "a", "height": 1, "width": 1}]}', "is not a COCO file"),
+        (b'{"images": [{"id": 1, "file_name": "a", "height": Infinity, "width": 1}]}', "is not a COCO file"),
     ],
 )
-def test_what_is_no_coco_file_is_named(tmp_path, content, message):
+def test_the_error_names_a_file_that_is_not_coco(tmp_path, content, message):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read(coco, tmp_path / "a.json")
+        read(COCO, tmp_path / "a.json")
 
 
 @every_format
-def test_a_file_that_is_not_there_is_named(form, tmp_path):
+def test_the_error_names_a_file_that_does_not_exist(form, tmp_path):
     with pytest.raises(DataError, match="nowhere cannot be read"):
         read(form, tmp_path / "nowhere")
 
 
-# What is peculiar to CVAT.
+# CVAT.
 
 masks = arrays.arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30))).filter(np.any)
 
 
 @given(masks)
 @example(RING > 0)
-def test_a_cvat_mask_comes_back(plane):
-    np.testing.assert_array_equal(cvat.decode(cvat.encode(plane), plane.shape), plane)
+def test_a_cvat_mask_is_decoded_exactly(plane):
+    np.testing.assert_array_equal(cvat.decode_mask(cvat.encode_mask(plane), plane.shape), plane)
 
 
 @given(masks)
 @example(RING > 0)
-def test_a_cvat_mask_is_the_box_along_the_rows_as_coco_is_along_the_columns(plane):
-    """pycocotools' runs of the box turned over are the very same."""
-    found = cvat.encode(plane)
+def test_a_cvat_mask_runs_along_the_rows_of_its_box_as_coco_runs_down_columns(plane):
+    """The runs of pycocotools for the transposed box are the same."""
+    found = cvat.encode_mask(plane)
     left, top, width, height = (int(found[name]) for name in ("left", "top", "width", "height"))
     box = plane[top : top + height, left : left + width]
     runs = [int(run) for run in found["rle"].split(",")]
     code = pycocotools.mask.frPyObjects({"size": [width, height], "counts": runs}, width, height)
-    assert code["counts"].decode() == coco.rle.encode(box.T)["counts"]
+    assert code["counts"].decode() == rle.encode(box.T)["counts"]
 
 
-def test_a_mask_as_cvat_itself_writes_it_is_read(tmp_path):
+def test_a_file_that_cvat_exported_is_read(tmp_path):
     (tmp_path / "annotations.xml").write_text(
         """<?xml version="1.0" encoding="utf-8"?>
 <annotations>
@@ -425,19 +428,19 @@ def test_a_mask_as_cvat_itself_writes_it_is_read(tmp_path):
   </image>
 </annotations>"""
     )
-    (got,) = read(cvat, tmp_path / "annotations.xml")
+    (got,) = read(CVAT, tmp_path / "annotations.xml")
     expected = np.zeros(SIZE, np.uint8)
     expected[2, 4:6], expected[3, 3:7], expected[9:, :3] = 1, 1, 2
     np.testing.assert_array_equal(got.label, expected)
 
 
-def test_what_has_the_greater_z_order_lies_on_top(tmp_path):
+def test_regions_with_a_higher_z_order_lie_on_top(tmp_path):
     regions = [
         ("lesion", in_cvat(square(1, 1), z_order="1")),
         ("hair", in_cvat(square(1, 1, 5), z_order="0")),
         ("skin", in_cvat(square(1, 1, 2), z_order="2")),
     ]
-    (got,) = read(cvat, cvat_file(tmp_path / "a.xml", [(QUERIES[0].key, SIZE, regions)]))
+    (got,) = read(CVAT, cvat_file(tmp_path / "a.xml", [(QUERIES[0].key, SIZE, regions)]))
     expected = 2 * square(1, 1, 5).astype(np.uint8)
     expected[square(1, 1)] = 1
     expected[square(1, 1, 2)] = 0
@@ -450,24 +453,24 @@ BOX = {"left": "1", "top": "1", "width": "2", "height": "2", "rle": "0, 4"}
 @pytest.mark.parametrize(
     ("tag", "found", "reason"),
     [
-        ("mask", {**BOX, "rle": "0, 3"}, "do not fill its box: got 3, expected 4"),
-        ("mask", {**BOX, "rle": "5, -1"}, "do not fill its box"),
-        ("mask", {**BOX, "rle": ""}, "a mask is damaged"),
-        ("mask", {**BOX, "left": "9"}, "not inside its image: got 2 x 2 at 9, 1, expected inside 10 x 12"),
-        ("mask", {**BOX, "top": "-1"}, "not inside its image"),
-        ("mask", {**BOX, "width": "0", "rle": "0"}, "not inside its image"),
-        ("mask", {**BOX, "left": "1.5"}, "a mask is damaged"),
-        ("mask", {name: value for name, value in BOX.items() if name != "rle"}, "a mask is damaged"),
-        ("box", {"xtl": "1", "ytl": "1", "xbr": "2", "ybr": "2"}, "neither mask nor polygon: got <box>"),
-        ("polygon", {"points": "1,2;3,4"}, "a polygon is none"),
-        ("polygon", {"points": "1,2;3,x;5,6"}, "a polygon is damaged"),
-        ("polygon", {"points": "1,2;3,nan;5,6"}, "far from its image"),
+        ("mask", {**BOX, "rle": "0, 3"}, "must fill its box: got 3, expected 4"),
+        ("mask", {**BOX, "rle": "5, -1"}, "must fill its box"),
+        ("mask", {**BOX, "rle": ""}, "a mask has damaged attributes"),
+        ("mask", {**BOX, "left": "9"}, "must lie inside its image: got 2 x 2 at 9, 1, expected inside 10 x 12"),
+        ("mask", {**BOX, "top": "-1"}, "must lie inside its image"),
+        ("mask", {**BOX, "width": "0", "rle": "0"}, "must lie inside its image"),
+        ("mask", {**BOX, "left": "1.5"}, "a mask has damaged attributes"),
+        ("mask", {name: value for name, value in BOX.items() if name != "rle"}, "a mask has damaged attributes"),
+        ("box", {"xtl": "1", "ytl": "1", "xbr": "2", "ybr": "2"}, "must be a mask or a polygon: got <box>"),
+        ("polygon", {"points": "1,2;3,4"}, "a polygon must have x and y of at least 3 points"),
+        ("polygon", {"points": "1,2;3,x;5,6"}, "a polygon has damaged points"),
+        ("polygon", {"points": "1,2;3,nan;5,6"}, "must lie in its image or close to it"),
     ],
 )
 def test_a_damaged_shape_makes_its_image_invalid_and_no_other(tmp_path, tag, found, reason):
     good = ("hair", in_cvat(square(1, 1)))
     images = [(QUERIES[0].key, SIZE, [good, ("lesion", (tag, found))]), (QUERIES[1].key, SIZE, [good])]
-    bad, fine = read(cvat, cvat_file(tmp_path / "a.xml", images))
+    bad, fine = read(CVAT, cvat_file(tmp_path / "a.xml", images))
     assert isinstance(bad.label, Invalid)
     assert reason in bad.label.reason
     assert fine.label.sum() == 18
@@ -482,8 +485,8 @@ FILE = """<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><annotations><
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no file of CVAT for images"),
-        ("<annotations>", "no file of CVAT for images"),
+        ("", "is not a file of CVAT for images"),
+        ("<annotations>", "is not a file of CVAT for images"),
         ("<svg/>", "got <svg>"),
         ("<annotations/>", "got version None, expected version 1.1"),
         ("<annotations><version>2.0</version></annotations>", "got version 2.0"),
@@ -494,7 +497,7 @@ FILE = """<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><annotations><
         (FILE, "a document type declaration"),
     ],
 )
-def test_what_is_no_cvat_file_is_named_and_no_entity_is_ever_expanded(tmp_path, content, message):
+def test_the_error_names_a_file_that_is_not_cvat_and_entities_are_never_expanded(tmp_path, content, message):
     (tmp_path / "a.xml").write_text(content)
     with pytest.raises(DataError, match=message):
-        read(cvat, tmp_path / "a.xml")
+        read(CVAT, tmp_path / "a.xml")

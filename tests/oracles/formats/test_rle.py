@@ -1,4 +1,4 @@
-"""Run-length encodings and polygons agree with pycocotools, and damaged ones never become masks."""
+"""Run-length encodings and polygons agree with pycocotools, and damaged ones are refused."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RING = np.pad(np.pad(np.zeros((2, 3), bool), 1, constant_values=True), 2)
 
 def decoded_by_pycocotools(code):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it does not know NumPy's newest way to copy
+        warnings.simplefilter("ignore", DeprecationWarning)  # it uses an outdated way to copy arrays
         return reference.decode({**code, "counts": code["counts"].encode()}) > 0
 
 
 def runs_of(plane):
-    """Return the runs down the columns, the slow and obvious way."""
+    """Return the runs down the columns, in a slow and obvious way."""
     runs, value = [0], False
     for pixel in plane.ravel(order="F"):
         if pixel != value:
@@ -39,7 +39,7 @@ def runs_of(plane):
 @example(RING)
 @example(np.zeros((1, 1), bool))
 @example(np.ones((3, 2), bool))
-def test_a_mask_comes_back_from_its_code_and_pycocotools_reads_the_same(plane):
+def test_an_encoded_mask_is_decoded_exactly_as_by_pycocotools(plane):
     code = rle.encode(plane)
     np.testing.assert_array_equal(rle.decode(code, plane.shape), plane)
     np.testing.assert_array_equal(decoded_by_pycocotools(code), plane)
@@ -47,7 +47,7 @@ def test_a_mask_comes_back_from_its_code_and_pycocotools_reads_the_same(plane):
 
 @given(planes)
 @example(RING)
-def test_an_uncompressed_code_means_the_same(plane):
+def test_an_uncompressed_code_is_decoded_to_the_same_mask(plane):
     code = {"size": list(plane.shape), "counts": runs_of(plane)}
     np.testing.assert_array_equal(rle.decode(code, plane.shape), plane)
     assert rle.encode(plane)["counts"] == reference.frPyObjects(code, *plane.shape)["counts"].decode()
@@ -63,8 +63,8 @@ def test_runs_longer_than_one_group_of_bits_are_read():
 @given(st.text(alphabet=[chr(code) for code in range(48, 112)], max_size=30))
 @example("")
 @example("0" * 1000)
-def test_a_damaged_code_is_refused_and_never_read_beyond_what_it_says(text):
-    """Of these pycocotools takes some for masks: it returns memory that nobody has written to."""
+def test_a_damaged_code_is_refused_and_never_reads_foreign_memory(text):
+    """pycocotools accepts some of these codes and returns uninitialised memory."""
     try:
         plane = rle.decode({"size": [4, 4], "counts": text}, (4, 4))
     except LabelError:
@@ -75,9 +75,9 @@ def test_a_damaged_code_is_refused_and_never_read_beyond_what_it_says(text):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (None, "no run-length encoding: got NoneType"),
-        ({"size": [2, 2]}, "no run-length encoding"),
-        ({"size": [2, 3], "counts": [6]}, r"another size: got \[2, 3\], expected \[2, 2\]"),
+        (None, "must be a run-length encoding or polygons: got NoneType"),
+        ({"size": [2, 2]}, "must be a run-length encoding or polygons"),
+        ({"size": [2, 3], "counts": [6]}, r"must have the size of its image: got \[2, 3\], expected \[2, 2\]"),
         ({"size": [2, 2], "counts": [3]}, "damaged: got 3 pixels, expected 4"),
         ({"size": [2, 2], "counts": []}, "damaged: got 0 pixels"),
         ({"size": [2, 2], "counts": [5, -1]}, "damaged"),
@@ -87,10 +87,10 @@ def test_a_damaged_code_is_refused_and_never_read_beyond_what_it_says(text):
         ({"size": [2, 2], "counts": [2**70]}, "damaged"),
         ({"size": [2, 2], "counts": "ä"}, "damaged"),
         ({"size": [2, 2], "counts": "P" * 50}, "damaged"),
-        ({"size": [2, 2], "counts": "2P"}, "cut short"),
+        ({"size": [2, 2], "counts": "2P"}, "truncated"),
     ],
 )
-def test_what_is_no_code_is_refused(code, message):
+def test_anything_that_is_not_a_code_is_refused(code, message):
     with pytest.raises(LabelError, match=message):
         rle.decode(code, (2, 2))
 
@@ -119,13 +119,13 @@ def test_a_box_of_whole_pixels_is_drawn_exactly():
     [None, "1,2", [], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, float("nan")], [1, 2, 3, 4, 5, float("inf")],
      [1, 2, 3, 4, 5, 10**400], [1, 2, 3, 4, 5, 1e9], [1, 2, 3, 4, 5, "6"], [1, 2, 3, 4, 5, None]],
 )  # fmt: skip
-def test_what_is_no_polygon_is_refused_before_it_hangs_the_drawing(points):
+def test_a_damaged_polygon_is_refused_before_it_hangs_pycocotools(points):
     with pytest.raises(LabelError, match="polygon"):
         rle.polygon(points, (15, 20))
 
 
 @given(planes.filter(np.any))
-def test_a_box_is_the_least_around_a_mask(plane):
+def test_a_box_is_the_smallest_around_a_mask(plane):
     left, top, width, height = rle.box(plane)
     inside = plane[top : top + height, left : left + width]
     assert inside.shape == (height, width)

@@ -15,6 +15,7 @@ from alkit.oracles.labelstudio import oracle as labelstudio
 from alkit.oracles.labelstudio import project
 from alkit.oracles.labelstudio.client import TOKEN
 from alkit.oracles.labelstudio.regions import alpha_of, mask_of, regions_of
+from alkit.oracles.notes import WITHDRAWN
 from alkit.values import Invalid, Skip
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
@@ -437,7 +438,7 @@ def test_a_withdrawn_query_keeps_its_note_before_and_after_an_answer(fake, folde
     oracle(fake, folder).ask(QUERIES)
     oracle(fake).cancelled(QUERIES[:1])
     oracle(fake).cancelled(QUERIES[:1])
-    assert [task["data"]["alkit_note"] for task in fake.tasks] == [labelstudio.WITHDRAWN, "", ""]
+    assert [task["data"]["alkit_note"] for task in fake.tasks] == [WITHDRAWN, "", ""]
     assert patches(fake) == 1
     fake.annotate(1, rotated_regions((0, 0)))
     tell(oracle(fake))
@@ -484,7 +485,7 @@ def test_a_prelabel_of_another_size_or_with_unknown_classes_is_refused(fake, fol
         ({"classes": ("skin",)}, "cannot be told apart"),
         ({"classes": "skin"}, "one string"),
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
-        ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "a class is called 'ignored'"),
+        ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "must not have the name 'ignored'"),
         ({"since": datetime(2026, 1, 1)}, "since must have a time zone"),
         ({"url": "studio"}, "url must be an http or https address"),
     ],

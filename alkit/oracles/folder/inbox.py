@@ -1,0 +1,190 @@
+"""The inbox: which files of annotators are answers, and why the others are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alkit.errors import DataError
+from alkit.oracles.folder.layout import (
+    CONFIRMED,
+    KEY,
+    MASKS,
+    NOTE,
+    OWN,
+    QUERY,
+    WORDS,
+    contents,
+    ending,
+    is_annotation_file,
+    read_query,
+)
+from alkit.oracles.formats.format import FOLDER
+from alkit.oracles.formats.registry import SUFFIXES
+from alkit.pictures.files import is_prelabel
+from alkit.values.queries import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The files of one annotator about one query, at least one of them a mask or a word.
+
+    Parameters
+    ----------
+    annotator:
+        Name of the annotator.
+    key:
+        Key of the query.
+    masks, words:
+        The masks; the skips and withdrawals.
+    confirmed:
+        The file that confirms a mask, if there is one.
+    note:
+        Path of the note to write if the answer is refused.
+    """
+
+    annotator: str
+    key: str
+    masks: tuple[Path, ...]
+    words: tuple[Path, ...]
+    confirmed: Path | None
+    note: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the answer."""
+        return (*self.masks, *self.words, *([] if self.confirmed is None else [self.confirmed]))
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationFile:
+    """A COCO or CVAT file, and the annotator in whose folder it lies."""
+
+    annotator: str
+    path: Path
+
+    @property
+    def note(self) -> Path:
+        """Path of the note to write if answers in the file are refused."""
+        return self.path.with_name(f"{self.path.name}{NOTE}")
+
+    @property
+    def confirmation(self) -> Path:
+        """Path of the file that confirms all answers in the file, if it exists."""
+        return self.path.with_name(f"{self.path.name}{CONFIRMED}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The content of an inbox.
+
+    Parameters
+    ----------
+    entries, files:
+        The answers.
+    idle_notes:
+        Notes about answers that no longer exist.
+    strays:
+        Files that are not answers although somebody may think so, with the reason.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    files: list[AnnotationFile] = field(default_factory=list)
+    idle_notes: list[Path] = field(default_factory=list)
+    strays: dict[Path, str] = field(default_factory=dict)
+
+
+def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
+    """Return the content of an inbox, sorted by annotators; no answer is opened.
+
+    Parameters
+    ----------
+    inbox, outbox:
+        Paths of the two folders; they can be the same.
+    queries:
+        Known queries by key. Those in the outbox are added.
+
+    Raises
+    ------
+    DataError
+        The inbox does not exist.
+    """
+    if not inbox.is_dir():
+        raise DataError(f"{inbox} must be an existing folder", hint="check the path")
+    found = Found()
+    for folder in contents(outbox, found.strays):
+        if KEY.match(folder.name) and folder.is_dir():
+            _add_query(folder, queries, found.strays)
+            _find_misplaced(folder, inbox, found.strays)
+    for path in contents(inbox, found.strays):
+        if KEY.match(path.name) and path.is_dir():
+            _find_misplaced(path, inbox, found.strays)
+        elif path.is_dir():
+            if not FOLDER.match(path.name) and not (outbox.is_dir() and path.samefile(outbox)):
+                _scan_annotator(path, outbox, queries, found)
+        elif (ending(path.name) or is_annotation_file(path)) and not path.name.startswith("contact-sheet-"):
+            found.strays[path] = "an answer must lie in a folder with the annotator's name"
+    return found
+
+
+def _add_query(folder: Path, queries: dict[str, Query], strays: dict[Path, str]) -> None:
+    """Add the query of a folder to `queries`; an incomplete folder has no ``query.json``."""
+    path = folder / QUERY
+    if folder.name not in queries and path.is_file():
+        try:
+            queries[folder.name], _ = read_query(path)
+        except DataError as reason:
+            strays[path] = str(reason)
+
+
+def _find_misplaced(folder: Path, inbox: Path, strays: dict[Path, str]) -> None:
+    """Add files to `strays` that somebody saved in the folder of a query."""
+    place = f"{inbox}/NAME/{folder.name}.png"
+    for path in contents(folder, strays):
+        if path.stem not in OWN:
+            strays[path] = f"this is the folder of a query; an answer must be saved as {place}"
+        elif path.name == "prelabel.png" and not is_prelabel(path):
+            strays[path] = f"this pre-label was changed; an answer must be saved as {place}"
+
+
+def _scan_annotator(folder: Path, outbox: Path, queries: dict[str, Query], found: Found) -> None:
+    annotator, files, strays = folder.name, dict[str, dict[str, Path]](), found.strays
+    try:
+        annotator.encode()
+    except UnicodeEncodeError:
+        strays[folder] = "the name of this folder must be Unicode text"
+        return
+    for path in contents(folder, strays):
+        end = ending(path.name)
+        key = path.name[: len(path.name) - len(end)]
+        if path.is_dir():
+            strays[path] = "folders in an annotator's folder are not read"
+        elif not path.is_file():
+            strays[path] = "this is not a file"
+        elif is_annotation_file(path):
+            found.files.append(AnnotationFile(annotator, path))
+        elif end == CONFIRMED and is_annotation_file(folder / key):
+            if not (folder / key).exists():
+                strays[path] = f"it confirms {key}, which does not exist"
+        elif end == NOTE and is_annotation_file(folder / key):
+            found.idle_notes.extend([] if (folder / key).exists() else [path])
+        elif path.name == QUERY:
+            strays[path] = "this file describes a query and is not an answer"
+        elif not end:
+            strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *SUFFIXES))}"
+        elif key not in queries:
+            strays[path] = f"{outbox} has no query {key!r}"
+        elif end in files.get(key, {}):
+            strays[path] = f"{files[key][end].name} is the same answer"
+        else:
+            files.setdefault(key, {})[end] = path
+    for key, own in sorted(files.items()):
+        masks = tuple(own[end] for end in MASKS if end in own)
+        words = tuple(own[end] for end in WORDS if end in own)
+        if masks or words:
+            note = folder / f"{key}{NOTE}"
+            found.entries.append(Entry(annotator, key, masks, words, own.get(CONFIRMED) if masks else None, note))
+        elif NOTE in own:
+            found.idle_notes.append(own[NOTE])
+        if CONFIRMED in own and not masks:
+            strays[own[CONFIRMED]] = "it confirms a mask that does not exist"

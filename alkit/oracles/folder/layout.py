@@ -1,0 +1,158 @@
+"""The layout of an exchange: the names of its files and folders, and the content of a ``query.json``.
+
+::
+
+    outbox/how-to-answer.txt
+           contact-sheet-r02.png          the images of a round on one page, the most wanted first
+           r02-0004-ward_3_0017/          a folder for each query, with the query's key as its name
+               image.png                  the image; a copy of its file if the pool has one
+               prelabel.png               the prediction of a model, if there is one: a palette image of class ids
+               query.json                 written last, so a folder without it is incomplete
+               withdrawn.txt              present if the query was withdrawn
+
+    inbox/ann/r02-0004-ward_3_0017.png        a mask (or .tif, .tiff) by the annotator `ann`
+              r02-0004-ward_3_0017.confirmed  beside a mask: it is right although it equals the pre-label
+              r02-0005-ward_3_0021.skip       the image will not be labelled; the file can contain the reason
+              r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
+              r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
+              instances.json                    many masks in a COCO file (or .xml: CVAT for images)
+              instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
+
+alkit never overwrites a file and never changes an answer. It only writes and deletes notes about refused answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alkit.errors import DataError
+from alkit.oracles.formats.registry import SUFFIXES
+from alkit.pictures.colours import colour
+from alkit.values.label_spec import LabelSpec, Size
+from alkit.values.queries import Query
+
+VERSION = 1
+"""Version of the content of a query.json."""
+
+MASKS = (".png", ".tif", ".tiff")
+WORDS = (".skip", ".withdrawn")
+CONFIRMED, NOTE = ".confirmed", ".refused.txt"
+
+QUERY = "query.json"
+OWN = ("image", "prelabel", "query", "withdrawn")
+"""Names of the files in a query's folder, without suffixes."""
+
+KEY = re.compile(r"r\d{2,}-\d{4,}-")
+"""Start of a query's key."""
+
+TEMPORARY = re.compile(r"(\.(tmp|temp|part|partial|crdownload|swp|bak)|~|^thumbs\.db|^desktop\.ini)$", re.IGNORECASE)
+"""Names of files that programs and file managers leave in folders."""
+
+
+def ending(name: str) -> str:
+    """Return the ending that marks a file as an answer or a note, in lower case, or "" if it is neither.
+
+    >>> ending("r00-0001-a.refused.TXT"), ending("r00-0001-a.txt")
+    ('.refused.txt', '')
+    """
+    lower = name.lower()
+    return next((ending for ending in (*MASKS, *WORDS, CONFIRMED, NOTE) if lower.endswith(ending)), "")
+
+
+def is_annotation_file(path: Path) -> bool:
+    """Return whether a file's name is that of a COCO or CVAT file; a ``query.json`` is not one."""
+    return path.suffix.lower() in SUFFIXES and path.name != QUERY
+
+
+def contents(folder: Path, strays: dict[Path, str]) -> list[Path]:
+    """Return the entries of a folder, sorted by name, without hidden and temporary files; none if it does not exist.
+
+    A folder that cannot be read is added to `strays`, with the reason.
+    """
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as reason:
+        strays[folder] = f"this folder cannot be read ({reason.strerror})"
+        return []
+    return [path for path in found if not path.name.startswith((".", "~")) and not TEMPORARY.search(path.name)]
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """Return the size of a file in bytes and its time of change in nanoseconds, which show whether it has changed."""
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def relative(place: Path, start: Path) -> str:
+    """Return the path from one folder to another, which is also valid on another computer that sees both."""
+    try:
+        return Path(os.path.relpath(place, start)).as_posix()
+    except ValueError:  # the folders are on different drives
+        return place.absolute().as_posix()
+
+
+def in_words(sizes: Sequence[Size]) -> str:
+    """Return sizes as people write them.
+
+    >>> in_words([(480, 640), (128, 128)])
+    '640 x 480 pixels or 128 x 128 pixels'
+    """
+    return " or ".join(f"{width} x {height} pixels" for height, width in sizes)
+
+
+def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> bytes:
+    """Return the content of a ``query.json``; `place` is the path from its folder to the inbox."""
+    ids = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
+    names = [*spec.classes, *([] if spec.ignore is None else ["ignored"])]
+    facts = {
+        "version": VERSION,
+        "campaign": campaign,
+        "query": query.key,
+        "image": query.id,
+        "round": query.round,
+        "rank": query.rank,
+        "score": query.score,
+        "stands_for": query.stands_for,
+        "annotators_wanted": query.wanted,
+        "sizes_allowed": [{"height": height, "width": width} for height, width in query.sizes],
+        "classes": [{"id": id, "name": name, "colour": colour(id, spec)} for id, name in zip(ids, names, strict=True)],
+        "answer": {
+            "mask": f"{place}/YOUR_NAME/{query.key}.png",
+            "skip": f"{place}/YOUR_NAME/{query.key}.skip",
+            "withdraw": f"{place}/YOUR_NAME/{query.key}.withdrawn",
+            "confirm_the_prelabel": f"{place}/YOUR_NAME/{query.key}.confirmed",
+        },
+    }
+    return json.dumps(facts, indent=2, ensure_ascii=False).encode()
+
+
+def read_query(path: Path) -> tuple[Query, str]:
+    """Return the query in a ``query.json``, without its score and its reason, and the name of its campaign.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    try:
+        facts: Any = json.loads(path.read_bytes())
+        if facts["version"] != VERSION:
+            raise ValueError(f"version {facts['version']}")
+        query = Query(
+            str(facts["image"]),
+            int(facts["round"]),
+            int(facts["rank"]),
+            tuple((int(size["height"]), int(size["width"])) for size in facts["sizes_allowed"]),
+        )
+        if query.key != path.parent.name:
+            raise ValueError(f"query {query.key!r}")
+        return query, str(facts["campaign"])
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
+        raise DataError(f"{path} is damaged", got=reason, hint="delete it, and send the query again") from reason

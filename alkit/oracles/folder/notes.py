@@ -1,0 +1,57 @@
+"""Texts for annotators: the instructions in the outbox, and the notes beside refused answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alkit.oracles.folder.layout import in_words
+from alkit.values.label_spec import LabelSpec
+from alkit.values.queries import Query
+
+INSTRUCTIONS = """\
+How to answer
+=============
+
+Each folder here that contains a query.json is an image to label. Start with the lowest number. The query.json states
+why the image was chosen. Beside it are the image and sometimes a prelabel.png: the prediction of a model, which you
+correct.
+
+Make a folder with your name in {inbox}. For the query {key}, save in it:
+
+    {key}.png        the mask: {classes}
+    {key}.skip       instead of a mask, if the image cannot be labelled: a text file with the reason
+    {key}.withdrawn  instead of a mask, to take back an earlier answer
+    {key}.confirmed  beside a mask that equals the pre-label, if the pre-label is right: an empty file
+
+A mask has one channel and the size of the image. It can also be a TIFF (.tif) or a palette image. A tool can save many
+masks in one file, with any name: COCO (.json) or CVAT for images 1.1 (.xml). A file with the same name and .confirmed,
+such as masks.json.confirmed, confirms all masks in it.
+
+To correct an answer, save it again. If an answer is not accepted, the file {key}.refused.txt beside it states why. If a
+folder here contains a withdrawn.txt, nobody needs to answer that query.
+"""
+
+END = "\nalkit deletes or replaces this note the next time it reads answers.\n"
+
+
+def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
+    """Return the content of ``how-to-answer.txt``, with one query as example; `place` is the path to the inbox."""
+    inbox = "this folder" if place == "." else place
+    return INSTRUCTIONS.format(inbox=inbox, key=query.key, classes=spec).encode()
+
+
+def refusal(query: Query, spec: LabelSpec, reason: str) -> bytes:
+    """Return the note beside a refused answer."""
+    text = (
+        f"The answer to {query.key} was not accepted.\n\nWhy: {reason}\n\n"
+        f"What to do: save {query.key}.png again. A mask is {in_words(query.sizes)}, one channel of {spec}.\n"
+        f"If the image cannot be labelled, save the reason as {query.key}.skip instead of a mask.\n"
+        f"If the pre-label is right, save an empty file {query.key}.confirmed beside its copy.\n"
+    )
+    return f"{text}{END}".encode()
+
+
+def refusals(reasons: Iterable[tuple[str, str]]) -> bytes:
+    """Return the note beside a file of annotations, of which some were refused: pairs of image id and reason."""
+    lines = "".join(f"{id}: {reason}\n" for id, reason in reasons)
+    return f"These answers were not accepted. Correct them and export the file again.\n\n{lines}{END}".encode()

@@ -1,0 +1,159 @@
+"""The outbox: a folder for each query, a contact sheet for each round, and instructions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from alkit._files import write_atomically
+from alkit.errors import ConfigurationError, DataError
+from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, in_words, read_query, relative
+from alkit.oracles.folder.notes import instructions
+from alkit.oracles.notes import WITHDRAWN
+from alkit.pictures import files
+from alkit.protocols import Pool
+from alkit.values.label_spec import LabelSpec
+from alkit.values.queries import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """The folder to which queries are written.
+
+    Parameters
+    ----------
+    folder:
+        Path of the folder.
+    inbox:
+        Path of the folder for answers, which the instructions name.
+    spec:
+        The classes.
+    campaign:
+        Name of the campaign, or empty.
+    """
+
+    folder: Path
+    inbox: Path
+    spec: LabelSpec
+    campaign: str
+
+    def check_campaign(self) -> None:
+        """Raise a :class:`ConfigurationError` if the folder contains a query of another campaign."""
+        for folder in contents(self.folder, {}) if self.campaign else ():
+            path = folder / QUERY
+            if not KEY.match(folder.name) or not path.is_file():
+                continue
+            with suppress(DataError):  # a damaged file is reported elsewhere
+                _, campaign = read_query(path)
+                if campaign not in ("", self.campaign):
+                    raise ConfigurationError(
+                        f"{self.folder} belongs to another campaign",
+                        got=f"{folder.name} of campaign {campaign!r}",
+                        expected=repr(self.campaign),
+                        hint="use a folder of its own for each campaign",
+                    )
+
+    def write(self, queries: Sequence[Query], images: Pool, prelabels: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write the missing files of these queries, and the instructions; existing files stay as they are.
+
+        Raises
+        ------
+        ConfigurationError
+            The folder contains another query with the same key.
+        LabelError
+            A pre-label does not fit its image.
+        ImageError
+            An image's file cannot be read.
+        StoreError
+            The folder cannot be written.
+        """
+        for query in queries:
+            self._check_same(query)
+        for query in queries:
+            self._write_query(query, images, prelabels.get(query.id))
+        how = self.folder / "how-to-answer.txt"
+        if queries and not how.exists():
+            write_atomically(how, instructions(queries[0], self.spec, relative(self.inbox, self.folder)))
+
+    def _check_same(self, query: Query) -> None:
+        path = self.folder / query.key / QUERY
+        if path.exists() and ((known := read_query(path)[0]).id, known.sizes) != (query.id, query.sizes):
+            raise ConfigurationError(
+                f"{path} describes another query",
+                got=f"image {known.id!r} of {in_words(known.sizes)}",
+                expected=f"image {query.id!r} of {in_words(query.sizes)}",
+                hint="use a folder of its own for each campaign",
+            )
+
+    def _write_query(self, query: Query, images: Pool, prelabel: npt.NDArray[Any] | None) -> None:
+        folder = self.folder / query.key
+        existing = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+        if "image" not in existing:
+            content, suffix = files.image_file(images, query.id)
+            write_atomically(folder / f"image{suffix}", content)
+        if prelabel is not None and "prelabel" not in existing:
+            mask = self.spec.check(prelabel, id=query.id, sizes=query.sizes[:1])
+            write_atomically(folder / "prelabel.png", files.prelabel_png(mask, self.spec))
+        if "query" not in existing:
+            place = relative(self.inbox, folder)
+            write_atomically(folder / QUERY, describe_query(query, self.spec, self.campaign, place))
+
+    def write_sheets(self, queries: Sequence[Query], images: Pool, prelabels: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write for each round a contact sheet of the queries that no existing sheet shows."""
+        for round in sorted({query.round for query in queries}):
+            own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
+            number, known = 1, set[str]()
+            while (path := self._sheet_path(round, number)).exists():
+                known |= _keys_on(path)
+                number += 1
+            if new := [query for query in own if query.key not in known]:
+                write_atomically(path, _sheet(images, new, prelabels, round))
+
+    def _sheet_path(self, round: int, number: int) -> Path:
+        return self.folder / f"contact-sheet-r{round:02}{'' if number == 1 else f'-{number}'}.png"
+
+    def withdraw(self, queries: Sequence[Query]) -> None:
+        """Write into the folders of these queries that they were withdrawn."""
+        for query in queries:
+            folder = self.folder / query.key
+            if (folder / QUERY).exists() and not (folder / "withdrawn.txt").exists():
+                write_atomically(folder / "withdrawn.txt", f"{WITHDRAWN}\n".encode())
+
+
+def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int) -> bytes:
+    """Return a contact sheet as PNG, whose text contains the keys of its queries."""
+    from alkit.pictures.sheets import contact_sheet
+
+    figure = contact_sheet(
+        images,
+        [query.id for query in queries],
+        masks={query.id: _subsample(prelabels[query.id]) for query in queries if query.id in prelabels},
+        captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
+        title=f"Round {round}: {len(queries)} images, the most wanted first",
+        columns=max(6, 1 + math.isqrt(len(queries) - 1)),
+    )
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=120, metadata={files.KEY: json.dumps([query.key for query in queries])})
+    return file.getvalue()
+
+
+def _subsample(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return every n-th pixel, about 256 to 512 a side: the outline of a large mask takes seconds to draw."""
+    rows, columns = (max(1, side // 256) for side in mask.shape)
+    return mask[::rows, ::columns]
+
+
+def _keys_on(path: Path) -> set[str]:
+    """Return the keys of the queries on a contact sheet; none if the file is another picture."""
+    try:
+        return set(json.loads(files.png_text(path, files.KEY) or "[]"))
+    except (TypeError, ValueError, RecursionError):
+        return set()

@@ -1,0 +1,126 @@
+"""Read answers from files, once the files are at rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.errors import DataError, LabelError
+from alkit.labels.masks import class_ids, mask_values
+from alkit.oracles.folder.inbox import AnnotationFile, Entry
+from alkit.oracles.folder.layout import MASKS, ending, version_of
+from alkit.oracles.formats.annotations import Empty
+from alkit.oracles.formats.registry import FORMATS, SUFFIXES
+from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
+from alkit.values.label_spec import LabelSpec
+from alkit.values.queries import Query
+
+LONGEST_REASON = 10_000
+"""Highest number of bytes in a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads answers.
+
+    Parameters
+    ----------
+    spec:
+        The classes.
+    empty:
+        Meaning of an image without annotations in a COCO or CVAT file.
+    settle:
+        Seconds for which a file must not have changed before it is read.
+    """
+
+    spec: LabelSpec
+    empty: Empty
+    settle: float
+
+    def obstacle(self, path: Path) -> str | None:
+        """Return why a file cannot be read yet, or None if it can."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return "it has just been deleted"
+        if not facts.st_size and ending(path.name) in MASKS:
+            return "it is empty"
+        # A time far in the future comes from a wrong clock and tells nothing.
+        if abs(time.time() - facts.st_mtime) < self.settle:
+            return f"it may be half-written: it is read once it has not changed for {self.settle:g} s"
+        return None
+
+    def answer(self, entry: Entry, query: Query) -> Answer | None:
+        """Return an answer, or None if its files are not at rest."""
+        if any(self.obstacle(path) for path in entry.files):
+            return None
+        try:
+            before = [version_of(path) for path in entry.files]
+            label = self._label(entry, query)
+            if [version_of(path) for path in entry.files] != before:
+                return None
+        except FileNotFoundError:
+            return None
+        revision = max(modified for _, modified in before)
+        return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
+
+    def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
+        """Return the answers in a COCO or CVAT file, or the reason why it is not read."""
+        confirmed = file.confirmation.exists()
+        for path in (file.path, *([file.confirmation] if confirmed else [])):
+            if (why := self.obstacle(path)) is not None:
+                return why
+        form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
+        try:
+            before = version_of(file.path)
+            answers = form.read(file.path, queries, self.spec, annotator=file.annotator, empty=self.empty)
+            if confirmed:
+                since = version_of(file.confirmation)[1]
+                answers = (
+                    replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
+                )
+            first = list(islice(answers, 1))  # the whole file is read and checked before this arrives
+            if version_of(file.path) != before:
+                return "it has just changed"
+        except (DataError, FileNotFoundError) as error:
+            return str(error)
+        return chain(first, answers)
+
+    def _label(self, entry: Entry, query: Query) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
+        names = " and ".join(path.name for path in (*entry.masks, *entry.words))
+        if len(entry.words) > 1 or (entry.words and entry.masks):
+            return Invalid(f"there are two answers, {names}: delete one of them")
+        try:
+            if entry.words:
+                return _word(entry.words[0])
+            masks = [self._mask(path, query) for path in entry.masks]
+        except LabelError as reason:
+            return Invalid(str(reason))
+        except FileNotFoundError:
+            raise
+        except OSError as reason:
+            return Invalid(f"{names} cannot be read ({reason.strerror})")
+        if any(not np.array_equal(masks[0], other) for other in masks[1:]):
+            return Invalid(f"there are two different answers, {names}: delete one of them")
+        return masks[0]
+
+    def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
+        return class_ids(mask_values(path.read_bytes(), path.name), self.spec, query.id)
+
+
+def _word(path: Path) -> Skip | Withdrawal | Invalid:
+    content = path.read_bytes()
+    if len(content) > LONGEST_REASON:
+        return Invalid(f"{path.name} has {len(content)} bytes; a reason must have at most {LONGEST_REASON}")
+    try:
+        reason = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return Invalid(f"{path.name} must contain text: save the reason as UTF-8")
+    return Skip(reason) if path.suffix.lower() == ".skip" else Withdrawal(reason)

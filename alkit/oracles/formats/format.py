@@ -1,0 +1,205 @@
+"""A format of annotation files. It writes queries as a file beside a folder of images, and reads answers from a file.
+
+::
+
+    r02-coco/annotations.json
+             images/r02-0004-ward_3_0017.png
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from alkit._files import write_atomically
+from alkit.errors import DataError
+from alkit.oracles.formats.annotations import AnnotatedImage, Empty, answers
+from alkit.pictures.files import image_file
+from alkit.protocols import Pool
+from alkit.values.answers import Answer
+from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.queries import Query
+
+FOLDER = re.compile(r"r\d{2,}-(coco|cvat)(-\d+)?$")
+"""Names of the folders that :meth:`Format.write` makes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """An image in an annotation file to be written: the name of its file, its size and its pre-label, if any."""
+
+    name: str
+    size: Size
+    prelabel: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of annotation files.
+
+    Parameters
+    ----------
+    name:
+        Name of the format.
+    suffix:
+        Suffix of its files.
+    encode:
+        Function that returns the content of a file with these images.
+    decode:
+        Function that returns the images in the content of a file; the path is for messages. Regions are decoded later,
+        one image at a time.
+    """
+
+    name: str
+    suffix: str
+    encode: Callable[[Sequence[Page], LabelSpec], bytes]
+    decode: Callable[[Path, bytes], list[AnnotatedImage]]
+
+    def write(
+        self,
+        folder: str | Path,
+        queries: Sequence[Query],
+        images: Pool,
+        spec: LabelSpec,
+        prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write a folder for each round, such as ``r02-coco``, with ``images`` and a file of annotations.
+
+        The file name of an image is the key of its query. Nothing is overwritten: queries that no existing file of
+        their round contains go to another folder, such as ``r02-coco-2``.
+
+        Parameters
+        ----------
+        folder:
+            Folder in which the folders are made.
+        queries:
+            The queries.
+        images:
+            The pool.
+        spec:
+            The classes.
+        prelabels:
+            Masks at the original size, by image id. They become annotations, exact to the pixel.
+
+        Returns
+        -------
+        paths:
+            The files of annotations of these rounds, existing ones included.
+
+        Raises
+        ------
+        LabelError
+            A pre-label does not fit its image.
+        ImageError
+            An image's file cannot be read.
+        StoreError
+            The folder cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import alkit
+        >>> from alkit.oracles.formats.coco import COCO
+        >>> images, masks = alkit.synthetic.lesions(1, size=16)
+        >>> spec, query = alkit.LabelSpec(("skin", "lesion")), Query("0000", round=0, rank=0, sizes=((16, 16),))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (path,) = COCO.write(folder, [query], alkit.ArrayPool(images), spec, {"0000": masks[0]})
+        ...     [answer] = COCO.read(path, [query], spec, annotator="ann")
+        >>> answer.annotator, bool((answer.label == masks[0]).all())
+        ('ann', True)
+        """
+        known = prelabels or {}
+        drafts = {
+            query.id: spec.check(known[query.id], id=query.id, sizes=query.sizes[:1])
+            for query in queries
+            if query.id in known
+        }
+        paths: list[Path] = []
+        for round in sorted({query.round for query in queries}):
+            own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
+            number, listed = 1, set[str]()
+            while (path := self._path(Path(folder), round, number)).exists():
+                listed |= self._keys(path)
+                paths.append(path)
+                number += 1
+            if new := [query for query in own if query.key not in listed]:
+                names = [_write_image(path.parent / "images", query, images) for query in new]
+                pages = [
+                    Page(name, query.sizes[0], drafts.get(query.id)) for name, query in zip(names, new, strict=True)
+                ]
+                write_atomically(path, self.encode(pages, spec))  # last: if it exists, all its images do
+                paths.append(path)
+        return tuple(paths)
+
+    def read(
+        self,
+        path: str | Path,
+        queries: Sequence[Query],
+        spec: LabelSpec,
+        *,
+        annotator: str = "",
+        empty: Empty = "unanswered",
+    ) -> Iterator[Answer]:
+        """Yield an answer for each image with annotations, after a check of the whole file.
+
+        An answer that cannot be decoded, or has a size that its query does not allow, is invalid, with the reason.
+
+        Parameters
+        ----------
+        path:
+            Path of the file.
+        queries:
+            All queries of the campaign, answered ones included.
+        spec:
+            The classes.
+        annotator:
+            Name of the annotator, which the file does not contain.
+        empty:
+            Meaning of an image without annotations: ``unanswered``, or ``background`` everywhere.
+
+        Raises
+        ------
+        DataError
+            The file does not have this format; or an image in it was never asked for, can be one of several, or occurs
+            twice.
+        LabelError
+            A label is not a class.
+        """
+        path = Path(path).expanduser()
+        yield from answers(path, self._images(path), queries, spec, annotator=annotator, empty=empty)
+
+    def names(self, path: Path) -> list[str]:
+        """Return the names of the images in a file."""
+        return [image.name for image in self._images(path)]
+
+    def _images(self, path: Path) -> list[AnnotatedImage]:
+        try:
+            content = path.read_bytes()
+        except OSError as reason:
+            raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
+        return self.decode(path, content)
+
+    def _path(self, folder: Path, round: int, number: int) -> Path:
+        place = f"r{round:02}-{self.name}{'' if number == 1 else f'-{number}'}"
+        return folder / place / f"annotations{self.suffix}"
+
+    def _keys(self, path: Path) -> set[str]:
+        """Return the keys of the queries in a file; none if it is damaged, so they are written again beside it."""
+        try:
+            return {Path(name).stem for name in self.names(path)}
+        except DataError:
+            return set()
+
+
+def _write_image(folder: Path, query: Query, images: Pool) -> str:
+    """Write an image, unless it exists, and return the name of its file."""
+    content, suffix = image_file(images, query.id)
+    path = folder / f"{query.key}{suffix}"
+    if not path.exists():
+        write_atomically(path, content)
+    return path.name

@@ -1,0 +1,70 @@
+"""The names under which annotation tools know images: the key of the query, or the image's own file name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from alkit.pools.decoding import SUFFIXES
+from alkit.values.queries import Query
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNames:
+    """The queries by the names of their images; :func:`image_names` makes it.
+
+    Parameters
+    ----------
+    keys:
+        Queries by key.
+    ids:
+        Queries by image id; of several queries of an image, the last.
+    tails:
+        Image ids by their ends: by what remains without the first folder, without the first two, and so on.
+    """
+
+    keys: Mapping[str, Query]
+    ids: Mapping[str, Query]
+    tails: Mapping[str, frozenset[str]]
+
+    def find(self, name: str) -> list[Query]:
+        """Return the queries whose image a file name can mean: the one with this key, or else all with fitting ids.
+
+        >>> names = image_names([Query("ward 3/0017", 2, 4, ((8, 8),)), Query("ward 4/0017", 2, 5, ((8, 8),))])
+        >>> [query.id for query in names.find("images/r02-0004-ward_3_0017.png")]
+        ['ward 3/0017']
+        >>> [query.id for query in names.find("ward 4/0017.jpg")]
+        ['ward 4/0017']
+        >>> len(names.find("0017.jpg"))
+        2
+        """
+        whole = name.replace("\\", "/").lstrip("./")
+        forms = [whole]
+        if PurePosixPath(whole).suffix.lower() in SUFFIXES:
+            forms.append(whole[: -len(PurePosixPath(whole).suffix)])
+        for form in forms:
+            if (key := form.rpartition("/")[2]) in self.keys:
+                return [self.keys[key]]
+        # A tool can omit folders, so a name that is an id can also be the end of another id.
+        exact = [form for form in forms if form in self.ids]
+        longer = [id for form in forms for id in self.tails.get(form, ())]
+        shorter = [] if exact else [tail for form in forms for tail in _tails(form) if tail in self.ids]
+        return [self.ids[id] for id in sorted({*exact, *longer, *shorter})]
+
+
+def image_names(queries: Iterable[Query]) -> ImageNames:
+    """Return the names of the images of queries."""
+    by_key = {query.key: query for query in queries}
+    by_id = {query.id: query for query in by_key.values()}
+    tails: dict[str, set[str]] = {}
+    for id in by_id:
+        for tail in _tails(id):
+            tails.setdefault(tail, set()).add(id)
+    return ImageNames(by_key, by_id, {tail: frozenset(ids) for tail, ids in tails.items()})
+
+
+def _tails(name: str) -> list[str]:
+    """Return a name without its first folder, without its first two, and so on."""
+    parts = name.split("/")
+    return ["/".join(parts[n:]) for n in range(1, len(parts))]

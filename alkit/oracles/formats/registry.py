@@ -1,0 +1,9 @@
+"""The formats of annotation files by name, and by the suffixes of their files."""
+
+from __future__ import annotations
+
+from alkit.oracles.formats.coco import COCO
+from alkit.oracles.formats.cvat import CVAT
+
+FORMATS = {form.name: form for form in (COCO, CVAT)}
+SUFFIXES = {form.suffix: form.name for form in FORMATS.values()}
