@@ -6,6 +6,7 @@ from . import labels as labels
 from . import learners as learners
 from . import networks as networks
 from . import oracles as oracles
+from . import pictures as pictures
 from . import pools as pools
 from . import protocols as protocols
 from . import record as record

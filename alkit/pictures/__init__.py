@@ -1,1 +1,5 @@
-"""Pictures for people: image files, overlays, contact sheets and colours."""
+"""Pictures for people: contact sheets, overlays and colours."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,10 +15,10 @@ BLACK, WHITE = "#000000", "#ffffff"
 ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
 BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
 
-COLOURS = (YELLOW, SKY, VERMILLION, GREEN, PURPLE, ORANGE, BLUE)
+CLASS_COLOURS = (YELLOW, SKY, VERMILLION, GREEN, PURPLE, ORANGE, BLUE)
 """Colours of class 1 and above, for images: the brightest first. Class 8 has the colour of class 1, and so on."""
 
-LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+LINE_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 """Colours of lines, for figures on white: black replaces yellow."""
 
 
@@ -35,7 +35,7 @@ def colour(class_id: int, spec: LabelSpec) -> str:
         return BLACK
     if class_id == spec.ignore:
         return WHITE
-    return COLOURS[(class_id - 1) % len(COLOURS)]
+    return CLASS_COLOURS[(class_id - 1) % len(CLASS_COLOURS)]
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

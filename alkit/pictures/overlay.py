@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from alkit.errors import ConfigurationError
-from alkit.pictures.colours import COLOURS, rgb
+from alkit.pictures.colours import CLASS_COLOURS, rgb
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import scaled
 from alkit.values.label_spec import Mask
@@ -53,7 +53,7 @@ def overlay(image: Pixels, mask: Mask) -> RGB:
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))
     near = ndimage.minimum_filter(mask, around, mode="nearest") != mask
     near |= ndimage.maximum_filter(mask, around, mode="nearest") != mask
-    colours = np.array([rgb(one) for one in COLOURS], np.float32)[(np.arange(256) - 1) % len(COLOURS)]
+    colours = np.array([rgb(one) for one in CLASS_COLOURS], np.float32)[(np.arange(256) - 1) % len(CLASS_COLOURS)]
     colours[0] = 0
     weight = np.where(near, np.float32(1), np.where(mask > 0, np.float32(TINT), np.float32(0)))
     picture = np.empty((*mask.shape, 3), np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError
-from alkit.pictures.colours import COLOURS
+from alkit.pictures.colours import CLASS_COLOURS
 from alkit.protocols import Pool
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def contact_sheet(
                     (np.arange(n) + 0.5) * length / n
                     for n, length in zip(mask.shape[::-1], (width, height), strict=True)
                 )
-                cell.contour(across, down, mask, levels=[0.5], colors=COLOURS[0], linewidths=1.2)
+                cell.contour(across, down, mask, levels=[0.5], colors=CLASS_COLOURS[0], linewidths=1.2)
         lines = (captions or {}).get(id, id).splitlines()
         caption = "\n".join(textwrap.fill(line, 26) for line in lines)
         cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name can contain a dollar sign

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alkit.errors import ConfigurationError
-from alkit.pictures.colours import LINES
+from alkit.pictures.colours import LINE_COLOURS
 from alkit.statistics.curves import Runs, mean_curve
 from alkit.values.rounds import RoundResult
 
@@ -91,8 +91,8 @@ def draw_curves(
         Names of the methods that have a band; all by default. More than three hide each other.
     """
     for number, (name, runs) in enumerate(methods.items()):
-        again, place = divmod(number, len(LINES))
-        colour, style, marker = LINES[place], STYLES[again % len(STYLES)], MARKERS[number % len(MARKERS)]
+        again, place = divmod(number, len(LINE_COLOURS))
+        colour, style, marker = LINE_COLOURS[place], STYLES[again % len(STYLES)], MARKERS[number % len(MARKERS)]
         if seeds and len(runs) > 1:
             for curve in runs.values():
                 axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, lw=0.7, alpha=0.4)

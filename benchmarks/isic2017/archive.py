@@ -33,7 +33,7 @@ from PIL import Image
 from alkit._files import write_atomically
 from alkit.checks import check_integer
 from alkit.errors import DataError, ImageError, LabelError
-from alkit.labels.masks import resize_mask
+from alkit.labels import resize_mask
 from alkit.values import LabelSpec, Progress, Report, quiet
 from benchmarks.isic2017.download import PAUSES, download, store_errors
 

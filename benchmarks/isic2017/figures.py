@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import alkit
-from alkit.pictures.colours import LINES
-from alkit.pictures.sheets import contact_sheet
+from alkit.pictures import LINE_COLOURS, contact_sheet
 from alkit.report.curves import draw_curves
 from alkit.report.page import Block, Picture, Table, Text
 from alkit.statistics import mean_curve
@@ -114,8 +113,8 @@ def cluster_map(out: Path) -> Iterator[Block]:
 
 def _draw_cluster(axes: Axes, points: Sequence[MapPoint], chosen: set[str]) -> None:
     """Draw the points of one cluster, in order of rank, with its number at the first."""
-    again, number = divmod(points[0].cluster - 1, len(LINES))
-    marker, colour = "o^sD"[again % 4], LINES[number]
+    again, number = divmod(points[0].cluster - 1, len(LINE_COLOURS))
+    marker, colour = "o^sD"[again % 4], LINE_COLOURS[number]
     first = [point for point in points if point.id in chosen]
     for drawn, size, alpha in ((points, 9, 0.3), (first, 16, 1)):
         axes.scatter([p.x for p in drawn], [p.y for p in drawn], s=size, alpha=alpha, color=colour, marker=marker, lw=0)

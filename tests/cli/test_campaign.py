@@ -15,7 +15,7 @@ from PIL import Image
 
 from alkit import Experiment, LabelSpec, synthetic
 from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
-from alkit.labels.masks import resize_mask
+from alkit.labels import resize_mask
 from alkit.oracles.formats.registry import FORMATS
 from alkit.record import Store
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alkit.errors import ConfigurationError
-from alkit.pictures.colours import COLOURS, rgb
+from alkit.pictures.colours import CLASS_COLOURS, rgb
 from alkit.pictures.overlay import overlay
 
 
@@ -25,11 +25,11 @@ def test_each_class_has_its_own_colour_and_the_border_of_the_image_has_no_outlin
     mask[:, 35:] = 9
     picture = overlay(np.full((1, 1, 50), 100, np.uint8), mask)
     assert [tuple(picture[0, column]) for column in (20, 34, 35)] == [
-        rgb(COLOURS[0]),
-        rgb(COLOURS[0]),
-        rgb(COLOURS[8 % 7]),
+        rgb(CLASS_COLOURS[0]),
+        rgb(CLASS_COLOURS[0]),
+        rgb(CLASS_COLOURS[8 % 7]),
     ]
-    assert tuple(picture[0, 49]) != rgb(COLOURS[8 % 7])  # tinted only
+    assert tuple(picture[0, 49]) != rgb(CLASS_COLOURS[8 % 7])  # tinted only
     whole = overlay(np.full((1, 8, 8), 100, np.uint8), np.zeros((8, 8), np.uint8))
     assert (whole == 100).all()
 
@@ -39,7 +39,7 @@ def test_lines_are_wider_on_large_images_and_16_bits_are_shown_in_full_range():
     mask[:, 1000:] = 1
     image = np.linspace(1000, 1100, 8000).reshape(1, 4, 2000).astype(np.uint16)
     picture = overlay(image, mask)
-    assert (picture[0] == rgb(COLOURS[0])).all(axis=1).sum() == 7
+    assert (picture[0] == rgb(CLASS_COLOURS[0])).all(axis=1).sum() == 7
     assert picture[0, 0].tolist() == [0, 0, 0]
     assert picture[-1, 990].tolist() == [picture[-1, 990, 0]] * 3
     assert picture[3, 900, 0] > 200

@@ -7,7 +7,7 @@ import pytest
 
 import alkit
 from alkit.errors import ConfigurationError, LabelError
-from alkit.pictures.sheets import contact_sheet
+from alkit.pictures import contact_sheet
 
 
 def shown(cell):

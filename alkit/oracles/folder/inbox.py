@@ -19,8 +19,7 @@ from alkit.oracles.folder.layout import (
     is_annotation_file,
     read_query,
 )
-from alkit.oracles.formats.format import FOLDER
-from alkit.oracles.formats.registry import SUFFIXES
+from alkit.oracles.formats.registry import FOLDER, SUFFIXES
 from alkit.pictures.files import is_prelabel
 from alkit.values.queries import Query
 
@@ -85,7 +84,7 @@ class Found:
     idle_notes:
         Notes about answers that no longer exist.
     strays:
-        Files that are not answers although somebody may think so, with the reason.
+        Files that look like answers or were meant as such, with the reason why they are not read.
     """
 
     entries: list[Entry] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import make_folder, write_atomically
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
 from alkit.oracles.folder.inbox import scan
 from alkit.oracles.folder.notes import refusal, refusals
@@ -63,7 +64,7 @@ class FolderOracle:
     Raises
     ------
     ConfigurationError
-        The classes are not of pixels, or one has the name of ignored pixels in annotation files.
+        The classes are not of pixels, one has the name of ignored pixels in annotation files, or `settle` is negative.
     UnknownNameError
         `also` contains an unknown format.
 
@@ -104,6 +105,7 @@ class FolderOracle:
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
         label_values(spec)
+        check_number("settle", self.settle, least=0)
         for name in self.also:
             if name not in FORMATS:
                 raise UnknownNameError(

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,6 @@ from alkit.protocols import Pool
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec, Mask, Size
 from alkit.values.queries import Query
-
-FOLDER = re.compile(r"r\d{2,}-(coco|cvat)(-\d+)?$")
-"""Names of the folders that :meth:`Format.write` makes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from alkit import LabelSpec
 from alkit.errors import ConfigurationError
 from alkit.oracles.labelstudio.interface import TAGS, Tags, interface, tags_of
 from alkit.oracles.labelstudio.regions import KINDS
-from alkit.pictures.colours import COLOURS, rgb
+from alkit.pictures.colours import CLASS_COLOURS, rgb
 from alkit.pictures.files import prelabel_png
 from alkit.pictures.overlay import overlay
 
@@ -41,10 +41,10 @@ def test_a_class_has_the_same_colour_in_label_studio_in_pre_labels_and_on_overla
     view = ElementTree.fromstring(interface(SPEC, "bitmask"))
     offered = {label.get("value"): label.get("background") for label in view.iter("Label")}
     prelabel = Image.open(BytesIO(prelabel_png(np.array([[1, 2, 255]], np.uint8), SPEC))).convert("RGB")
-    assert offered == {"lesion": COLOURS[0], "hair": COLOURS[1], "ignored": "#ffffff"}
+    assert offered == {"lesion": CLASS_COLOURS[0], "hair": CLASS_COLOURS[1], "ignored": "#ffffff"}
     assert [prelabel.getpixel((n, 0)) for n in range(3)] == [rgb(one) for one in offered.values()]
     assert tuple(overlay(np.zeros((1, 1, 9), np.uint8), np.array([[0] * 4 + [2] * 5], np.uint8))[0, 4]) == rgb(
-        COLOURS[1]
+        CLASS_COLOURS[1]
     )
 
 
