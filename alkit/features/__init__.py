@@ -1,4 +1,4 @@
-"""What is known of images without labels: features, clusters, near-duplicates."""
+"""Features of images that need no labels, and clusters and near-duplicates found by them."""
 
 import lazy_loader
 

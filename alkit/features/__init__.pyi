@@ -1,5 +1,9 @@
 from .clustering import kmeans as kmeans
 from .deformation import Deformation as Deformation
+from .deformation import flip as flip
+from .deformation import paint as paint
+from .deformation import remap_intensity as remap_intensity
+from .deformation import shuffle_locally as shuffle_locally
 from .duplicates import find_duplicates as find_duplicates
 from .reconstruction import FittedReconstruction as FittedReconstruction
 from .reconstruction import Reconstruction as Reconstruction

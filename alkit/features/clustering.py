@@ -1,8 +1,8 @@
-"""K-means behind FAISS, on a CPU or on GPUs, whichever the installed faiss has.
+"""K-means clustering by FAISS, on a CPU, or on GPUs if the installed faiss supports them.
 
-FAISS's own defaults are not used: it draws its first centres uniformly, and so misses true clusters, and it
-trains on 256 rows per centre without saying so. Here the first centres come from greedy k-means++, the best
-of several starts is kept, and every row counts.
+The defaults of FAISS are not used. It draws the first centres uniformly, which misses true clusters, and it trains on
+256 rows per centre without telling. Here the first centres come from greedy k-means++, the best of several starts is
+kept, and every row counts.
 
 References
 ----------
@@ -19,58 +19,58 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit.errors import ConfigurationError, DataError, MissingDependencyError
+from alkit.checks import check_integer
+from alkit.errors import DataError, MissingDependencyError
 from alkit.values.clusters import Clusters, check_ids
 
 STARTS = 5
-"""How often K-means starts anew; the start with the lowest sum of squared distances is kept."""
+"""Number of starts of K-means. The start with the lowest sum of squared distances is kept."""
 
 ITERATIONS = 50
-"""Steps of Lloyd's algorithm in each start."""
+"""Iterations of Lloyd's algorithm in each start."""
 
 
 def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: np.random.Generator) -> Clusters:
-    """Group images by their features.
+    """Cluster images by their features.
 
     Parameters
     ----------
     features:
-        ``(N, d)``, one finite row per image.
+        One finite row per image, ``(N, d)`` with N and d at least 1.
     ids:
-        The N ids of the rows, different from each other. The result keeps their order.
+        Ids of the N rows, all different. The result keeps their order.
     k:
-        Clusters wanted. There are fewer where there is less to tell apart: exactly
-        ``min(k, number of different rows)``, each with at least one image.
+        Largest number of clusters, at least 1. The result has exactly ``min(k, number of different rows)`` clusters,
+        each with at least one image.
     rng:
-        Gives the first centres. The same state, at the same number of threads, gives the same clusters.
+        Source of the first centres. The same state and number of threads give the same clusters.
 
     Returns
     -------
     Clusters
-        Numbered by size, the largest first, and at equal sizes by the smallest id: not by FAISS. Each image
-        is in the cluster whose centre is nearest to it.
+        Each image is in the cluster with the nearest centre. Clusters are numbered by size, the largest first, and at
+        equal sizes by their smallest id.
 
     Raises
     ------
     DataError
-        Features that are no ``(N, d)`` array with N and d at least 1, ids of another number or repeated, or a
-        row that is not finite.
+        `features` are not an ``(N, d)`` array, a row is not finite, or `ids` are not N different strings.
     ConfigurationError
-        `k` below 1.
+        `k` is not an integer >= 1.
     MissingDependencyError
-        No faiss is installed.
+        faiss is not installed.
 
     Notes
     -----
-    Choices, where the paper (EMBC 2022, arXiv 2205.07021) says no more than "K-means":
+    The paper (EMBC 2022, arXiv 2205.07021) says only "K-means". These choices are open there:
 
-    - rows are put into the order of their ids first, so the order in which images are given does not matter;
-    - features are shifted to a mean of zero and divided by a power of two before FAISS sees them, because its
-      float32 arithmetic loses small differences between large numbers; distances keep the features' unit;
-    - the first centres are k-means++ with several candidates per step (scikit-learn), as FAISS has k-means++
-      in its latest versions only; five starts of 50 steps;
-    - centres are FAISS's; who is nearest to which, and how far, is computed anew in float64;
-    - a cluster that ends up empty takes the image farthest from its centre as its own.
+    - Rows are sorted by id first, so the result does not depend on the order of the images.
+    - Features are shifted to a mean of zero and divided by a power of two, because the float32 arithmetic of FAISS
+      loses small differences between large numbers. Distances have the unit of the features.
+    - There are five starts of 50 iterations. The first centres come from k-means++ with several candidates per step, by
+      scikit-learn, because only the latest versions of FAISS have k-means++.
+    - The centres come from FAISS. The nearest centre of each row and its distance are computed in float64.
+    - A cluster that is empty in the end gets the image that is farthest from its centre.
 
     Examples
     --------
@@ -85,46 +85,44 @@ def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: n
     features = np.asarray(features, dtype=np.float32)
     if features.ndim != 2 or len(features) != len(ids) or features.size == 0:
         raise DataError(
-            "features and ids do not go together",
-            got=f"features of shape {features.shape} and {len(ids)} ids",
-            expected="one row of at least one feature per id, and at least one id",
+            "features must be an array (N, d) with one row for each of N ids, N >= 1 and d >= 1",
+            got=f"shape {features.shape} and {len(ids)} ids",
         )
-    if k < 1:
-        raise ConfigurationError("there is no such number of clusters", got=k, expected="1 or more")
+    k = check_integer("k", k, least=1)
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         bad = int(np.argmin(finite))
         raise DataError(
-            f"the features of {ids[bad]!r} are not finite",
+            f"features of {ids[bad]!r} must be finite",
             got=features[bad][~np.isfinite(features[bad])][0],
-            hint="look at that image, and at the extractor's training loss",
+            hint="a look at this image, and at the training loss of the feature extractor",
         )
 
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
-    rows, unit = _centred(features[by_id])
-    k = _distinct(rows, up_to=k)
-    squared = _all_in_use(rows, _centres(rows, k, rng))
+    rows, unit = _centre(features[by_id])
+    k = _count_distinct(rows, up_to=k)
+    squared = fill_clusters(rows, _centres(rows, k, rng))
     labels = squared.argmin(axis=1)
-    # Rows are in id order, so that the first row of a cluster is its smallest id.
+    # Rows are sorted by id, so the first row of a cluster has its smallest id.
     _, first, size = np.unique(labels, return_index=True, return_counts=True)
     number = np.empty(k, dtype=np.int64)
     number[np.lexsort((first, -size))] = np.arange(k)
 
-    given = np.empty(len(ids), dtype=np.int64)  # from id order back to the order given
+    given = np.empty(len(ids), dtype=np.int64)  # for each given id its place in the sorted order
     given[by_id] = np.arange(len(ids))
     return Clusters(ids, number[labels][given], (np.sqrt(squared.min(axis=1)) * unit)[given], k)
 
 
-def _centred(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
-    """Return the rows around their mean, in [-2, 2], and the unit, a power of two, in which they now are."""
+def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the rows minus their mean, divided by a power of two to be in [-2, 2], and that power of two."""
     exponent = int(np.frexp(max(features.max(), -features.min()))[1])
     rows = np.ldexp(features, -exponent)
     rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return rows, 2.0**exponent
 
 
-def _distinct(rows: npt.NDArray[np.float32], up_to: int) -> int:
-    """Count different rows, but stop at `up_to`."""
+def _count_distinct(rows: npt.NDArray[np.float32], up_to: int) -> int:
+    """Return the number of different rows, but at most `up_to`."""
     seen = set[bytes]()
     for row in rows:
         seen.add((row + np.float32(0)).tobytes())  # the sum turns -0.0 into 0.0
@@ -134,7 +132,7 @@ def _distinct(rows: npt.NDArray[np.float32], up_to: int) -> int:
 
 
 def _centres(rows: npt.NDArray[np.float32], k: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return the centres, ``(k, d)``, of the best start."""
+    """Return the centres of the best start, ``(k, d)``."""
     from sklearn.cluster import kmeans_plusplus
 
     faiss = _faiss()
@@ -155,19 +153,19 @@ def _centres(rows: npt.NDArray[np.float32], k: int, rng: np.random.Generator) ->
     return min(map(run, rng.integers(2**31, size=STARTS).tolist()), key=itemgetter(0))[1]
 
 
-def _all_in_use(rows: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return squared distances, ``(N, k)``, to the centres once each is the nearest centre of some row.
+def fill_clusters(rows: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return squared distances to the centres, ``(N, k)``, after each empty cluster has got a row.
 
-    An idle centre moves onto the row that is farthest from its nearest one. As there are at least k different
-    rows, that distance is not zero; the centre keeps this row from then on, so at most k moves are needed.
+    The centre of an empty cluster moves to the row that is farthest from its nearest centre. There are at least k
+    different rows, so this distance is not zero, and the cluster keeps the row. So at most k moves are necessary.
     """
     squared = _squared_distances(rows, centres)
     for _ in centres:
-        idle = np.setdiff1d(np.arange(len(centres)), squared.argmin(axis=1))
-        if not len(idle):
+        empty = np.setdiff1d(np.arange(len(centres)), squared.argmin(axis=1))
+        if not len(empty):
             break
         centre = rows[squared.min(axis=1).argmax()]
-        squared[:, idle[0]] = _squared_distances(rows, centre[None])[:, 0]
+        squared[:, empty[0]] = _squared_distances(rows, centre[None])[:, 0]
     return squared
 
 
@@ -188,6 +186,6 @@ def _faiss() -> Any:
         import faiss
     except ImportError as absent:
         raise MissingDependencyError(
-            "K-means needs faiss, which is not installed", hint="pip install 'alkit[cpu]' or 'alkit[gpu]'"
+            "faiss is not installed, and K-means needs it", hint="pip install 'alkit[cpu]' or 'alkit[gpu]'"
         ) from absent
     return faiss

@@ -1,4 +1,4 @@
-"""Which images show nearly the same as another: by the cosine of their features, pure functions."""
+"""Near-duplicates of images, found by the cosine of their features."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCK = 1024
-"""How many candidates are compared at once."""
+"""Number of candidates that are compared at once."""
 
 AGAINST = 4096
-"""With how many others at once: a table of products holds 16 MiB."""
+"""Number of other images that they are compared with at once. The table of products takes 16 MiB."""
 
 
 def find_duplicates(
@@ -21,31 +21,36 @@ def find_duplicates(
     candidates: Sequence[str],
     similarity: float,
 ) -> dict[str, str]:
-    """Return for each near-duplicate among the candidates the image that it is a duplicate of.
+    """Return the original of each candidate that is a near-duplicate.
 
-    The candidates are gone through in sorted order of ids. One that is at least so similar to an image that has a
-    label, or to an earlier candidate that is no duplicate itself, is a duplicate of the most similar of these; of
-    equally similar ones, of the first.
+    Candidates are compared in sorted order of their ids, with the labelled images and with the earlier candidates that
+    are not duplicates themselves. If the most similar of these has at least the cosine `similarity`, the candidate is
+    its duplicate. Among equally similar images the first one counts.
 
     Parameters
     ----------
     features:
-        ``(N, d)``, finite; one row for each of `ids`. They are centred at the mean of all rows.
+        Finite features, ``(N, d)``, one row for each of `ids`. The mean of all rows is subtracted from them.
     ids:
         N different ids.
     labelled:
-        Ids that have a label; those without a row are left out.
+        Ids of labelled images. Those that are not in `ids` are ignored.
     candidates:
         Some of `ids`.
     similarity:
-        From which cosine on, in (-1, 1].
+        Smallest cosine of a near-duplicate, in (-1, 1].
+
+    Returns
+    -------
+    dict of str to str
+        The id of the original by the id of its duplicate.
 
     Notes
     -----
-    Identical rows are duplicates of each other whatever their cosine is rounded to, and are looked up, not multiplied:
-    one that is identical to a duplicate has the same original, also where a later candidate would be nearer.
-    For other rows the cosine may miss `similarity` by what float32 can lose. A row at the mean has no direction, and
-    is like no row but an identical one.
+    Identical rows are always duplicates, even if rounding makes their cosine smaller. A row that is identical to a
+    duplicate has the same original, even if a later candidate is nearer. For other rows, the limit is lower than
+    `similarity` by the largest rounding error of float32. A row equal to the mean has no direction, so only identical
+    rows are its duplicates.
 
     Examples
     --------
@@ -59,24 +64,24 @@ def find_duplicates(
     first: dict[bytes, str] = {}
     same = {id: first.setdefault((features[place[id]] + 0).tobytes(), id) for id in known + waiting}  # + 0: no -0.0
     rows = unit_vectors(features)
-    away = np.any(rows, axis=1, keepdims=True)[:, 0]
-    near = _near(
+    directed = np.any(rows, axis=1, keepdims=True)[:, 0]  # rows that differ from the mean
+    near = _nearest_kept(
         rows,
-        [place[id] for id in known if same[id] == id and away[place[id]]],
-        [place[id] for id in waiting if same[id] == id and away[place[id]]],
+        [place[id] for id in known if same[id] == id and directed[place[id]]],
+        [place[id] for id in waiting if same[id] == id and directed[place[id]]],
         similarity - np.finfo(np.float32).eps * (8 + rows.shape[1] ** 0.5),
     )
-    found: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for id in waiting:
         if same[id] != id:
-            found[id] = found.get(same[id], same[id])
+            originals[id] = originals.get(same[id], same[id])
         elif place[id] in near:
-            found[id] = ids[near[place[id]]]
-    return found
+            originals[id] = ids[near[place[id]]]
+    return originals
 
 
 def unit_vectors(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the rows as unit vectors from their mean, ``(N, d)``; a row at the mean itself stays 0."""
+    """Return the directions of the rows from their mean as unit vectors, ``(N, d)``; 0 for a row equal to the mean."""
     centred = np.empty(features.shape, np.float32)
     np.subtract(features, features.mean(axis=0, dtype=np.float64), out=centred, casting="same_kind")
     lengths = np.sqrt(np.einsum("nd,nd->n", centred, centred, dtype=np.float64))[:, None]
@@ -84,8 +89,8 @@ def unit_vectors(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return centred
 
 
-def _near(rows: npt.NDArray[np.float32], kept: list[int], waiting: list[int], least: float) -> dict[int, int]:
-    """Return for each waiting row with a product of `least` or more the kept row that it is nearest to; keep others."""
+def _nearest_kept(rows: npt.NDArray[np.float32], kept: list[int], waiting: list[int], least: float) -> dict[int, int]:
+    """Return the nearest kept row of each waiting row whose product with it is at least `least`; keep other rows."""
     kept, near = list(kept), dict[int, int]()
     for start in range(0, len(waiting), BLOCK):
         block = np.array(waiting[start : start + BLOCK])
@@ -96,7 +101,7 @@ def _near(rows: npt.NDArray[np.float32], kept: list[int], waiting: list[int], le
             alike = rows[block] @ rows[others].T
             top = alike.argmax(axis=1)
             highest = alike[np.arange(len(block)), top]
-            better = highest > best  # strictly: of equals the first counts
+            better = highest > best  # strictly, because among equals the first counts
             best[better], whose[better] = highest[better], others[top[better]]
         within = rows[block] @ rows[block].T
         for place, row in enumerate(block.tolist()):

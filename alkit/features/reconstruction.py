@@ -1,4 +1,4 @@
-"""The self-supervised pretext: a network that restores deformed images learns what the images look like.
+"""A self-supervised pretext: a network that learns to restore deformed images learns features of the images.
 
 References
 ----------
@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, write_atomically
+from alkit.checks import check_integer, check_number
 from alkit.configuration.addresses import former
 from alkit.configuration.forms import opaque_parts, runtime, written
 from alkit.errors import ConfigurationError
@@ -48,20 +49,36 @@ from alkit.values.progress import Progress, Report, quiet
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Raised when the same settings come to train other weights, so that cached ones are not taken for them."""
+"""Version of the training. It increases if the same parameters give other weights, so that old caches are not used."""
 
 
 @dataclass(frozen=True, eq=False)
 class FittedReconstruction:
-    """A pretext network after training: a source of features and of initial weights."""
+    """A trained pretext: it computes features, and its weights are a warm start for learners.
+
+    Parameters
+    ----------
+    network:
+        The trained network.
+    pooling:
+        Cells per side to which the deepest feature map is averaged.
+    """
 
     network: nn.Module
     pooling: int
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return the last encoder map of each image, averaged to pooling x pooling cells.
+        """Return the deepest encoder map of each image, averaged to pooling x pooling cells.
 
-        Shape ``(n, channels * pooling^2)``, float32.
+        Parameters
+        ----------
+        images:
+            ``(n, c, h, w)``, float32 in [0, 1].
+
+        Returns
+        -------
+        ndarray
+            ``(n, channels * pooling^2)``, float32.
         """
         device = next(self.network.parameters()).device
         with evaluating(self.network) as network:
@@ -74,41 +91,52 @@ class FittedReconstruction:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Restore deformed images by the network that will later segment, with one output channel per image channel.
+    """Learns features by restoring deformed images, with the network that will later segment them.
 
-    Minimises ||f(D(x)) - x||^2 over the pool, where f ends in a sigmoid and D is
-    :class:`~alkit.features.deformation.Deformation`.
+    It minimises ||f(D(x)) - x||^2 over the images x of the pool. f is the network with one output channel per image
+    channel, followed by a sigmoid, and D is :class:`alkit.features.Deformation`.
 
     Parameters
     ----------
     network:
-        The learner's network factory.
+        Network factory. It must be that of the learner if the learner uses the pretext as warm start.
     epochs:
-        At most so many passes over the pool.
-    batch, lr:
-        Images a step, and Adam's learning rate.
+        Largest number of passes over the pool, at least 1.
+    batch:
+        Images per training step, at least 1.
+    lr:
+        Learning rate of Adam, above 0.
     patience:
-        Stop after so many epochs without a better loss on the held-out images; the best weights are kept.
+        Number of epochs without a better loss on the held-out images after which the training stops, at least 1. The
+        weights of the best epoch are kept.
     hold_out:
-        Share of the *pool* held out for that, in [0, 1), or the ids of the images held out, all of them in the pool;
-        with none all epochs are run and the last weights kept.
+        Share of the *pool* that is held out, in [0, 1), or the ids of the held-out images. If it is 0, all epochs run,
+        and the last weights are kept.
     pooling:
-        Features are averaged to pooling x pooling cells: 512 channels give the paper's 512 numbers at 1, 2048 at 2.
+        Cells per side to which the deepest map is averaged, at least 1. A map of 512 channels gives 512 features with
+        1, as in the paper, and 2048 with 2.
     deformation:
-        D, with its rates.
+        D, with its probabilities.
     precision:
-        As Lightning Fabric names them.
-    device, cache:
-        Where to compute, and the folder of finished weights (default: alkit's cache). No part of the configuration.
+        ``32-true``, ``16-mixed`` or ``bf16-mixed``, as in Lightning Fabric.
+    device:
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration.
+    cache:
+        Folder of cached weights; default: alkit's cache. It is not part of an experiment's configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        A parameter is out of range.
 
     Notes
     -----
-    Choices where the paper is silent: Adam at 1e-3, batches of 16, at most 100 epochs, a tenth of the pool held out
-    for early stopping, judged on the same deformations each time.
+    The paper leaves these choices open: Adam with a learning rate of 1e-3, batches of 16, at most 100 epochs, and early
+    stopping on a tenth of the pool, with the same deformations in each epoch.
 
-    Weights are cached by configuration (without `pooling`), seed, precision and the content of the pool, so that all
-    strategies and learners of a seed share one training. A killed training goes on at its last finished epoch and
-    ends with the same weights.
+    Weights are cached by configuration (without `pooling`), seed, precision and the content of the pool, so all
+    strategies and learners with the same seed share one training. A training that was killed continues from its last
+    complete epoch and ends with the same weights.
 
     Examples
     --------
@@ -128,24 +156,41 @@ class Reconstruction:
     cache: str | None = runtime(None)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "lr", "patience", "pooling"):
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"{name} must be positive", got=getattr(self, name))
-        object.__setattr__(self, "hold_out", _held_out(self.hold_out))
+        for name in ("epochs", "batch", "patience", "pooling"):
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), least=1))
+        check_number("lr", self.lr, 0, open_ends="(")
+        object.__setattr__(self, "hold_out", _check_hold_out(self.hold_out))
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
-        """Train on the images of `pool`, or bring the weights from the cache where that was done before."""
+        """Train on the images of `pool`, or read the weights from the cache.
+
+        Parameters
+        ----------
+        pool:
+            The images, ``(n, c, h, w)`` when read.
+        rng:
+            One number is drawn from it; all randomness depends on this number.
+        report:
+            Called after each epoch with the progress and the loss.
+
+        Raises
+        ------
+        ConfigurationError
+            The network has no name for the cache, the held-out images are not in the pool or are all of it, the device
+            or precision is not available, or the training diverges.
+        StoreError
+            The cache cannot be written.
+        """
         stream = Stream.from_rng(rng)
         folder = make_folder(cache_folder(self.cache) / "pretext")
         finished = folder / f"{self._key(pool, stream)}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
-        network.to(
-            memory_format=torch.channels_last
-        )  # before the weights, so that cached ones compute bit for bit alike
+        # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
+        network.to(memory_format=torch.channels_last)
         fabric = fabric_for(self.device, self.precision)
-        with FileLock(finished.with_suffix(".lock")):  # a second process waits for the first, then finds its weights
-            weights = _finished(finished)
+        with FileLock(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
+            weights = _read_weights(finished)
             if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, fabric, checkpoint, report)
@@ -159,40 +204,40 @@ class Reconstruction:
         configuration = written(self)
         if nameless := opaque_parts(configuration):
             raise ConfigurationError(
-                "the pretext's weights are found again by its settings, and one of them has no name",
+                "parameters of a Reconstruction must have names, because the cache of its weights uses them",
                 got=", ".join(nameless),
-                hint="define it at module level, or with functools.partial",
+                hint="a class or function at module level, or functools.partial of one",
             )
-        del configuration["with"]["pooling"]  # the same weights serve every pooling
+        del configuration["with"]["pooling"]  # the weights do not depend on the pooling
         text = json.dumps([VERSION, former(configuration), stream.seed, digest(pool)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _parted(self, pool: Pool, stream: Stream) -> tuple[list[str], list[str]]:
-        """Return the ids to judge by and those to train on."""
+    def _split(self, pool: Pool, stream: Stream) -> tuple[list[str], list[str]]:
+        """Return the held-out ids and the ids to train on."""
         order = stream.numpy().permutation(sorted(pool.ids)).tolist()
         if isinstance(self.hold_out, float | int):
-            held = round(len(order) * self.hold_out)
-            judged, trained = order[:held], order[held:]
+            count = round(len(order) * self.hold_out)
+            held_out, rest = order[:count], order[count:]
         else:
-            held_out = set(self.hold_out)
-            judged, trained = sorted(held_out), [id for id in order if id not in held_out]
-            if strange := held_out - set(order):
+            wanted = set(self.hold_out)
+            held_out, rest = sorted(wanted), [id for id in order if id not in wanted]
+            if missing := wanted - set(order):
                 raise ConfigurationError(
-                    f"{len(strange)} of {len(judged)} images to hold out are not in the pool",
-                    got=min(strange),
-                    hint="fit on a pool that holds them too",
+                    f"hold_out contains {len(missing)} of {len(held_out)} images that are not in the pool",
+                    got=min(missing),
+                    hint="a pool with these images, or other ids",
                 )
-        if not trained:
+        if not rest:
             raise ConfigurationError(
-                f"all {len(order)} images of the pool are held out",
-                got=f"hold_out={self.hold_out}" if isinstance(self.hold_out, float) else f"{len(judged)} ids",
-                hint="hold out fewer",
+                f"hold_out leaves none of the {len(order)} images of the pool to train on",
+                got=f"hold_out={self.hold_out}" if isinstance(self.hold_out, float) else f"{len(held_out)} ids",
+                hint="a smaller hold_out",
             )
-        return judged, trained
+        return held_out, rest
 
 
-def _held_out(value: object) -> float | tuple[str, ...]:
-    """Return a share as a number of Python's, and ids each once in an order of their own."""
+def _check_hold_out(value: object) -> float | tuple[str, ...]:
+    """Return a share as a number of Python, or ids sorted and without repetitions."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float | int):
@@ -200,9 +245,7 @@ def _held_out(value: object) -> float | tuple[str, ...]:
             return value
     elif isinstance(value, Collection) and not isinstance(value, str) and all(isinstance(id, str) for id in value):
         return tuple(sorted({str(id) for id in value}))
-    raise ConfigurationError(
-        "hold_out is neither a share nor ids", got=repr(value), expected="0 <= hold_out < 1, or a sequence of ids"
-    )
+    raise ConfigurationError("hold_out must be a number in [0, 1) or a sequence of ids", got=repr(value))
 
 
 def _train(
@@ -214,43 +257,44 @@ def _train(
     checkpoint: Path,
     report: Report,
 ) -> dict[str, Tensor]:
-    """Return the best weights; `checkpoint` is written after each epoch and, where it exists, gone on from."""
-    judged, trained = task._parted(pool, stream.child("held out"))
+    """Train until the last epoch or until patience ends, and return the best weights.
+
+    The file `checkpoint` is written after each epoch. If it exists, the training continues from it.
+    """
+    held_out, trained_on = task._split(pool, stream.child("held out"))
     wrapped, optimizer = fabric.setup(network, adam(network, task.lr))
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
-    if (saved := _read(checkpoint, fabric)) is not None:
+    if (saved := _read_checkpoint(checkpoint, fabric)) is not None:
         done, stale, best_loss, best = saved["done"], saved["stale"], saved["best_loss"], saved["best"]
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
 
-    def examples(ids: Sequence[str], batches: Sequence[Sequence[int]], chance: Stream) -> Iterator[Example]:
-        generator = chance.torch(fabric.device)
+    def examples(ids: Sequence[str], batches: Sequence[Sequence[int]], deform: Stream) -> Iterator[Example]:
+        generator = deform.torch(fabric.device)
         for batch in batches:
             images = fabric.to_device(torch.from_numpy(pool.read([ids[position] for position in batch])))
             deformed, target = task.deformation(images, generator)
             yield deformed.contiguous(memory_format=torch.channels_last), target
 
+    def held_out_loss() -> float:
+        starts = range(0, len(held_out), task.batch)
+        batches = [range(start, min(start + task.batch, len(held_out))) for start in starts]
+        # The deformations are the same in each epoch, so that the losses differ only by the network.
+        with evaluating(wrapped):
+            losses = [
+                float(_restoration_loss(wrapped(deformed), target)) * len(target)
+                for deformed, target in examples(held_out, batches, stream.child("judge"))
+            ]
+        return sum(losses) / len(held_out)
+
     while done < task.epochs and stale < task.patience:
-        batches = minibatches(len(trained), task.batch, stream.child("order", done))
-        loss = train_epoch(
-            fabric,
-            wrapped,
-            optimizer,
-            examples(trained, batches, stream.child("deform", done)),
-            _restoration_loss,
-            stream.child("dropout", done),
-        )
+        batches = minibatches(len(trained_on), task.batch, stream.child("order", done))
+        epoch = examples(trained_on, batches, stream.child("deform", done))
+        loss = train_epoch(fabric, wrapped, optimizer, epoch, _restoration_loss, stream.child("dropout", done))
         done += 1
-        if judged:
-            batches = [range(i, min(i + task.batch, len(judged))) for i in range(0, len(judged), task.batch)]
-            with evaluating(wrapped):
-                # The same deformations every time, so that only the network makes the difference.
-                losses = [
-                    float(_restoration_loss(wrapped(deformed), target)) * len(target)
-                    for deformed, target in examples(judged, batches, stream.child("judge"))
-                ]
-            loss = sum(losses) / len(judged)
-        if loss < best_loss or not judged:
+        if held_out:
+            loss = held_out_loss()
+        if loss < best_loss or not held_out:
             stale, best_loss, best = 0, loss, copy.deepcopy(network.state_dict())
         else:
             stale += 1
@@ -269,25 +313,28 @@ def _train(
     return best
 
 
-def _read(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
-    """Return what a training that was stopped had come to; None where there is nothing that can be read."""
+def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
+    """Return the state of an interrupted training; None if the file does not exist or cannot be read."""
     if not checkpoint.exists():
         return None
     try:
         return cast("dict[str, Any]", torch.load(checkpoint, map_location=fabric.device, weights_only=True))
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as reason:
-        logger.warning("the checkpoint %s cannot be read (%s): the pretext is trained anew", checkpoint, reason)
+        logger.warning(
+            "checkpoint %s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason
+        )
         return None
 
 
-def _finished(path: Path) -> dict[str, Tensor] | None:
-    """Return cached weights; None where there are none that can be read."""
+def _read_weights(path: Path) -> dict[str, Tensor] | None:
+    """Return cached weights; None if the file does not exist or cannot be read."""
     try:
         return safetensors.load(path.read_bytes()) if path.exists() else None
     except SafetensorError as reason:
-        logger.warning("the cached weights %s cannot be read (%s): the pretext is trained anew", path, reason)
+        logger.warning("%s cannot be read (%s), so the pretext is trained from the start", path, reason)
         return None
 
 
 def _restoration_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error of the restored images."""
     return F.mse_loss(logits.float().sigmoid(), target)

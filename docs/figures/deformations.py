@@ -24,8 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from alkit.features import Deformation
-from alkit.features.deformation import flip, paint, remap_intensity, shuffle_locally
+from alkit.features import Deformation, flip, paint, remap_intensity, shuffle_locally
 
 COLUMNS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "original": lambda images, _: images,

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from alkit.errors import ConfigurationError, ImageError
-from alkit.features import Deformation
-from alkit.features import deformation as deform
-from alkit.features.deformation import flip, paint, remap_intensity, shuffle_locally
+from alkit.features import Deformation, flip, paint, remap_intensity, shuffle_locally
+from alkit.features import deformation as steps
+from alkit.features.curves import bezier, interpolate
+from alkit.features.windows import cells, overwrite, permute_within
 
 ALL: dict[str, Callable[[Tensor, torch.Generator, float], Tensor]] = {
     "flip": flip,
@@ -59,7 +60,7 @@ def recording(*names: str) -> Iterator[dict[str, tuple[tuple[Any, ...], Any]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
-            patch.setattr(deform, name, kept_by(name, getattr(deform, name)))
+            patch.setattr(steps, name, kept_by(name, getattr(steps, name)))
         yield kept
 
 
@@ -82,7 +83,7 @@ def changed(before: Tensor, after: Tensor) -> Tensor:
 @EACH
 @QUICKLY
 @given(images=batches(), seed=SEEDS, p=st.floats(0, 1))
-def test_shape_type_and_range_are_kept_and_the_input_is_untouched(deformed, images, seed, p):
+def test_the_output_has_the_shape_type_and_range_of_the_input_which_does_not_change(deformed, images, seed, p):
     before = images.clone()
     after = deformed(images, seeded(seed), p)
     assert after.shape == images.shape
@@ -120,7 +121,7 @@ def test_the_same_generator_state_gives_the_same_images_and_another_gives_others
 
 
 @EACH
-def test_only_the_given_generator_moves(deformed):
+def test_only_the_given_generator_is_used(deformed):
     images, generator = torch.rand(8, 1, 40, 30, generator=seeded(1)), seeded(2)
     shared, own = torch.get_rng_state(), generator.get_state()
     deformed(images, generator, 0.5)
@@ -129,7 +130,7 @@ def test_only_the_given_generator_moves(deformed):
 
 
 @EACH
-def test_samples_are_decided_apart(deformed):
+def test_each_image_is_decided_independently(deformed):
     alike = torch.rand(1, 1, 40, 30, generator=seeded(1)).expand(40, 1, 40, 30)
     outcomes = changed(alike, deformed(alike, seeded(), 0.3))
     assert outcomes.any()
@@ -147,7 +148,7 @@ def test_channels_of_a_pixel_stay_together(deformed):
 
 @EACH
 @pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 1, 1, 1), (2, 1, 1, 50), (3, 2, 16, 16)])
-def test_empty_batches_and_tiny_images_pass(deformed, shape):
+def test_empty_batches_and_tiny_images_are_accepted(deformed, shape):
     assert deformed(torch.rand(shape, generator=seeded()), seeded(), 1).shape == shape
 
 
@@ -173,7 +174,7 @@ def test_half_precision_stays_in_range(dtype):
     ],
     ids=["flip", "shuffle", "remap", "paint"],
 )
-def test_as_many_samples_change_as_stated(deformed, p):
+def test_the_share_of_changed_images_is_the_given_probability(deformed, p):
     images = torch.rand(1500, 1, 24, 24, generator=seeded(1))
     assert share(changed(images, deformed(images, p))) == near(p, 1500)
 
@@ -204,7 +205,7 @@ def test_a_flip_is_one_of_the_axis_reversals(images, seed, p, times):
         assert any(torch.equal(after, reversal) for reversal in reversals(before))
 
 
-def test_flips_go_on_while_chance_has_it_and_end_after_three():
+def test_flips_end_at_the_first_that_does_not_happen_or_after_three():
     # P(0, 1, 2, 3 flips) = .6, .24, .096, .064; two flips of one axis cancel, as do two of three.
     n, image = 4000, torch.tensor([[[0.0, 0.1], [0.2, 0.3]]])
     after = flip(image.expand(n, 1, 2, 2), seeded(), 0.4)
@@ -242,16 +243,16 @@ def slowly_shuffled(images: Tensor, corners: Tensor, sides: Tensor, order: Tenso
 @QUICKLY
 @given(images=batches(torch.float64), windows=st.integers(0, 60), seed=SEEDS)
 def test_shuffling_equals_writing_one_window_after_another(images, windows, seed):
-    with recording("_windows", "_permuted") as kept:
+    with recording("draw_windows", "permute_within") as kept:
         after = shuffle_locally(images, seeded(seed), 1, windows)
-    (_, (corners, sides)), (_, order) = kept["_windows"], kept["_permuted"]
+    (_, (corners, sides)), (_, order) = kept["draw_windows"], kept["permute_within"]
     assert sides.shape == (len(images), windows, 2)
     assert torch.equal(after, slowly_shuffled(images, corners, sides, order))
 
 
 @QUICKLY
 @given(shape=st.tuples(*[st.integers(1, n) for n in (3, 9, 12, 14)]), seed=SEEDS)
-def test_any_windows_and_permutations_give_what_the_slow_reference_gives(shape, seed):
+def test_any_windows_and_permutations_equal_the_slow_reference(shape, seed):
     n, k, h, w = shape
     rng, images = np.random.default_rng(seed), torch.rand(n, 2, h, w, generator=seeded(seed))
     sides = torch.from_numpy(rng.integers(1, [h, w], (n, k, 2), endpoint=True))
@@ -259,8 +260,8 @@ def test_any_windows_and_permutations_give_what_the_slow_reference_gives(shape, 
     ends = sides.prod(2).flatten().cumsum(0).tolist()
     blocks = zip([0, *ends], ends, strict=False)
     order = torch.from_numpy(np.concatenate([start + rng.permutation(end - start) for start, end in blocks]))
-    pixel, _ = deform._cells(corners, sides, torch.tensor([h, w]))
-    fast = deform._rewritten(images, pixel, pixel[order])
+    pixel, _ = cells(corners, sides, torch.tensor([h, w]))
+    fast = overwrite(images, pixel, pixel[order])
     assert torch.equal(fast, slowly_shuffled(images, corners, sides, order))
 
 
@@ -279,7 +280,7 @@ def test_a_single_window_is_a_permutation_of_itself(seed, size):
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (100, 30), (16, 40)])
-def test_no_value_moves_further_than_a_window_reaches(height, width):
+def test_no_value_moves_further_than_the_size_of_a_window(height, width):
     image = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
     after = shuffle_locally(image / image.numel(), seeded(), 1)[0, 0] * image.numel()
     origin = after.round().long()
@@ -289,9 +290,9 @@ def test_no_value_moves_further_than_a_window_reaches(height, width):
 
 
 def test_windows_have_every_side_and_place_equally_often():
-    with recording("_windows") as kept:
+    with recording("draw_windows") as kept:
         shuffle_locally(torch.rand(4, 1, 40, 32, generator=seeded(1)), seeded(), 1, windows=5000)
-    _, (corners, sides) = kept["_windows"]
+    _, (corners, sides) = kept["draw_windows"]
     for axis, (length, most) in enumerate([(40, 4), (32, 3)]):
         side, corner = sides[..., axis].flatten(), corners[..., axis].flatten()
         assert side.unique().tolist() == list(range(1, most + 1))
@@ -307,7 +308,7 @@ def test_windows_have_every_side_and_place_equally_often():
 def test_every_permutation_of_a_window_is_equally_likely():
     areas = torch.tensor([3, 1, 2]).repeat(3000)
     window = torch.repeat_interleave(areas)
-    order = deform._permuted(window, seeded()).view(3000, 6)
+    order = permute_within(window, seeded()).view(3000, 6)
     order = order - 6 * torch.arange(3000)[:, None]
     assert (order[:, 3] == 3).all()
     assert share(order[:, 4] == 4) == near(1 / 2, 3000)
@@ -323,7 +324,7 @@ RAMP = torch.linspace(0, 1, 512, dtype=torch.float64).view(1, 1, 16, 32)
 
 @QUICKLY
 @given(seed=SEEDS)
-def test_the_curve_joins_the_corners_and_never_turns(seed):
+def test_the_curve_joins_the_corners_and_is_monotonic(seed):
     for after in remap_intensity(RAMP.expand(8, 1, 16, 32), seeded(seed), 1).flatten(1):
         rising = after[0] == 0
         assert after[[0, -1]].tolist() == ([0, 1] if rising else [1, 0])
@@ -338,11 +339,11 @@ def test_the_curve_falls_half_of_the_time():
     assert torch.equal(after.sum(1), torch.ones(2000))
 
 
-def test_each_sample_is_looked_up_on_its_own_curve_forwards_or_backwards():
+def test_each_image_is_mapped_by_its_own_curve_forwards_or_backwards():
     images = torch.rand(10, 2, 9, 7, generator=seeded(1), dtype=torch.float64)
-    with recording("_bezier") as kept:
+    with recording("bezier") as kept:
         after = remap_intensity(images, seeded(), 1)
-    (controls,), (x, y) = kept["_bezier"]
+    (controls,), (x, y) = kept["bezier"]
     assert controls.shape == (2, 10, 2)
     backwards = 0
     for i in range(10):
@@ -353,29 +354,29 @@ def test_each_sample_is_looked_up_on_its_own_curve_forwards_or_backwards():
     assert 0 < backwards < 10
 
 
-def bezier(t: np.ndarray, first: float, second: float) -> np.ndarray:
+def exact_bezier(t: np.ndarray, first: float, second: float) -> np.ndarray:
     return 3 * (1 - t) ** 2 * t * first + 3 * (1 - t) * t**2 * second + t**3
 
 
 @QUICKLY
 @given(seed=SEEDS)
-def test_the_look_up_is_close_to_the_exact_curve_at_8_bit_levels(seed):
+def test_the_interpolation_is_close_to_the_exact_curve_at_8_bit_levels(seed):
     controls = torch.rand(2, 1, 2, generator=seeded(seed))
     levels = np.arange(256) / 255
     low, high = np.zeros(256), np.ones(256)
     for _ in range(50):  # bisection for the t at which x(t) is the level
         middle = (low + high) / 2
-        below = bezier(middle, *controls[0, 0].tolist()) < levels
+        below = exact_bezier(middle, *controls[0, 0].tolist()) < levels
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    exact = bezier(low, *controls[1, 0].tolist())
-    x, y = deform._bezier(controls)
-    looked_up = deform._interpolated(torch.from_numpy(levels).float().view(1, 1, 16, 16), x, y)
+    exact = exact_bezier(low, *controls[1, 0].tolist())
+    x, y = bezier(controls)
+    looked_up = interpolate(torch.from_numpy(levels).float().view(1, 1, 16, 16), x, y)
     assert np.abs(looked_up.flatten().numpy() - exact).max() < 1e-4
 
 
 def test_the_steepest_and_flattest_curves_stay_finite():
     controls = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]])
-    after = deform._interpolated(RAMP.float().expand(3, 1, 16, 32), *deform._bezier(controls)).flatten(1)
+    after = interpolate(RAMP.float().expand(3, 1, 16, 32), *bezier(controls)).flatten(1)
     assert after.isfinite().all()
     assert (after.diff() >= -1e-6).all()
     assert torch.allclose(after[2], RAMP.float().flatten(), atol=1e-3)  # x and y alike: the diagonal
@@ -396,10 +397,10 @@ def slow_union(corners: Tensor, sides: Tensor, height: int, width: int) -> Tenso
 @pytest.mark.parametrize("inward", [0, 1])
 @QUICKLY
 @given(images=batches(torch.float64), seed=SEEDS)
-def test_painting_in_leaves_all_but_the_windows_and_out_leaves_only_the_windows(inward, images, seed):
-    with recording("_union") as kept:
+def test_painting_inward_covers_the_windows_and_outward_everything_else(inward, images, seed):
+    with recording("union") as kept:
         after = paint(images, seeded(seed), 1, inward)
-    (corners, sides, height, width), _ = kept["_union"]
+    (corners, sides, height, width), _ = kept["union"]
     for before, painted, corner, side in zip(images, after, corners, sides, strict=True):
         happens = side.any(1)
         assert len(happens) == 5
@@ -417,10 +418,10 @@ def test_painting_in_leaves_all_but_the_windows_and_out_leaves_only_the_windows(
 
 
 @pytest.mark.parametrize(("inward", "shares"), [(1, (0.05, 0.774)), (0, (0, 0.815))])
-def test_painting_goes_on_to_the_next_window_with_probability_95(inward, shares):
-    with recording("_union") as kept:
+def test_a_painting_has_a_further_window_with_probability_95(inward, shares):
+    with recording("union") as kept:
         paint(torch.zeros(3000, 1, 42, 21), seeded(), 1, inward)
-    (_, sides, *_), _ = kept["_union"]
+    (_, sides, *_), _ = kept["union"]
     happened = sides.any(2).sum(1)
     assert share(happened == 0) == near(shares[0], 3000)
     assert share(happened == 5) == near(shares[1], 3000)
@@ -428,18 +429,18 @@ def test_painting_goes_on_to_the_next_window_with_probability_95(inward, shares)
 
 @pytest.mark.parametrize(("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))])
 def test_windows_painted_in_or_kept_have_every_side_of_their_range(inward, ranges):
-    with recording("_union") as kept:
+    with recording("union") as kept:
         paint(torch.zeros(500, 1, 42, 21), seeded(), 1, inward)
-    (_, sides, *_), _ = kept["_union"]
+    (_, sides, *_), _ = kept["union"]
     happened = sides[sides.any(2)]
     for axis in (0, 1):
         assert happened[:, axis].unique().tolist() == list(ranges[axis])
 
 
-def test_a_fifth_of_the_paintings_goes_in():
-    with recording("_union") as kept:
+def test_a_fifth_of_the_paintings_is_inward():
+    with recording("union") as kept:
         paint(torch.zeros(3000, 1, 24, 24), seeded(), 1)
-    (_, sides, *_), _ = kept["_union"]
+    (_, sides, *_), _ = kept["union"]
     assert share(sides[:, 0, 0] <= 8) == near(0.2, 3000)
 
 
@@ -455,7 +456,7 @@ def test_noise_is_even_and_differs_between_pixels_channels_and_samples():
 # --- all four ---
 
 
-def test_they_run_in_the_papers_order():
+def test_the_deformations_run_in_the_order_of_the_paper():
     images, deformation = torch.rand(8, 1, 40, 40, generator=seeded(1)), Deformation(windows=300)
     deformed, target = deformation(images, seeded(4))
     generator = seeded(4)
@@ -468,7 +469,7 @@ def test_they_run_in_the_papers_order():
 
 @QUICKLY
 @given(images=batches(), seed=SEEDS)
-def test_input_and_target_are_flipped_alike_and_only_the_input_is_spoilt(images, seed):
+def test_input_and_target_have_the_same_flip_and_only_the_input_is_deformed(images, seed):
     deformed, target = Deformation(flip=0.8, shuffle=0, remap=0, paint=0)(images, seeded(seed))
     assert torch.equal(deformed, target)
     _, spoilt_target = Deformation(flip=0.8)(images, seeded(seed))
@@ -478,7 +479,7 @@ def test_input_and_target_are_flipped_alike_and_only_the_input_is_spoilt(images,
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_gpu_keeps_its_images_and_repeats_itself():
+def test_a_gpu_gives_reproducible_images_on_its_own_device():
     images = torch.rand(16, 1, 64, 64, device="cuda")
     first, again = (Deformation()(images, torch.Generator("cuda").manual_seed(0)) for _ in range(2))
     assert first[0].device == first[1].device == images.device
@@ -490,26 +491,26 @@ def test_a_gpu_keeps_its_images_and_repeats_itself():
 
 
 @pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan"), float("inf")])
-def test_a_rate_outside_0_to_1_is_refused(rate):
+def test_a_probability_outside_0_to_1_is_an_error(rate):
     images = torch.rand(1, 1, 8, 8)
     for deformed in (flip, shuffle_locally, remap_intensity, paint):
-        with pytest.raises(ConfigurationError, match="p is no probability"):
+        with pytest.raises(ConfigurationError, match=r"p must be a number in \[0, 1\]: got "):
             deformed(images, seeded(), rate)
-    with pytest.raises(ConfigurationError, match="inward is no probability"):
+    with pytest.raises(ConfigurationError, match=r"inward must be a number in \[0, 1\]: got "):
         paint(images, seeded(), 0.5, rate)
     for name in ("flip", "shuffle", "remap", "paint", "inward"):
-        with pytest.raises(ConfigurationError, match=f"{name} is no probability"):
+        with pytest.raises(ConfigurationError, match=rf"{name} must be a number in \[0, 1\]: got "):
             Deformation(**{name: rate})
 
 
 @pytest.mark.parametrize("count", [-1, 1.5])
-def test_a_number_of_windows_or_flips_that_is_none_is_refused(count):
+def test_a_wrong_number_of_windows_or_flips_is_an_error(count):
     images = torch.rand(1, 1, 8, 8)
-    with pytest.raises(ConfigurationError, match="windows is no number"):
+    with pytest.raises(ConfigurationError, match="windows must be an integer >= 0: got "):
         shuffle_locally(images, seeded(), windows=count)
-    with pytest.raises(ConfigurationError, match="windows is no number"):
+    with pytest.raises(ConfigurationError, match="windows must be an integer >= 0: got "):
         Deformation(windows=count)
-    with pytest.raises(ConfigurationError, match="times is no number"):
+    with pytest.raises(ConfigurationError, match="times must be an integer >= 0: got "):
         flip(images, seeded(), times=count)
 
 
@@ -517,20 +518,20 @@ def test_a_number_of_windows_or_flips_that_is_none_is_refused(count):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.rand(1, 8, 8), "no batch of images"),
-        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "no batch of images"),
-        (torch.full((1, 1, 8, 8), 1.01), "no intensities"),
-        (torch.full((1, 1, 8, 8), -0.01), "no intensities"),
-        (torch.full((1, 1, 8, 8), float("nan")), "no intensities"),
+        (torch.rand(1, 8, 8), "images must be a tensor"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "images must be a tensor"),
+        (torch.full((1, 1, 8, 8), 1.01), "images must have values in"),
+        (torch.full((1, 1, 8, 8), -0.01), "images must have values in"),
+        (torch.full((1, 1, 8, 8), float("nan")), "images must have values in"),
     ],
     ids=["3 axes", "uint8", "above", "below", "nan"],
 )
-def test_what_are_no_images_is_refused(deformed, images, message):
+def test_a_wrong_shape_type_or_range_of_images_is_an_error(deformed, images, message):
     with pytest.raises(ImageError, match=message):
         deformed(images, seeded(), 0.5)
 
 
 @EACH
-def test_a_generator_on_another_device_is_refused(deformed):
-    with pytest.raises(ConfigurationError, match="another device"):
+def test_a_generator_on_another_device_is_an_error(deformed):
+    with pytest.raises(ConfigurationError, match="generator must be on the device of the images"):
         deformed(torch.rand(1, 1, 8, 8, device="meta"), seeded(), 0.5)

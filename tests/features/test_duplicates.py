@@ -1,4 +1,4 @@
-"""Which images show nearly the same: against plain loops, and where blocks meet."""
+"""Near-duplicates equal those of plain loops, across the borders of blocks too."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alkit.features import duplicates, find_duplicates
 
 
-def plainly(features, ids, labelled, candidates, similarity):
+def plain_loop(features, ids, labelled, candidates, similarity):
     """The definition, image by image, in float64."""
     away = features.astype(float) - features.astype(float).mean(axis=0)
     kept, found = [id for id in labelled if id in ids], {}
@@ -41,7 +41,7 @@ def plainly(features, ids, labelled, candidates, similarity):
     similarity=st.sampled_from([-0.5, 0.31, 0.9, 0.99]),
     seed=st.integers(0, 999),
 )
-def test_it_is_what_going_through_them_one_by_one_gives(n, d, labelled, block, against, similarity, seed):
+def test_near_duplicates_equal_those_of_a_plain_loop(n, d, labelled, block, against, similarity, seed):
     chance = np.random.default_rng(seed)
     features = chance.normal(size=(n, d)).astype(np.float32)
     features[chance.random(n) < 0.3] = features[0]
@@ -51,7 +51,7 @@ def test_it_is_what_going_through_them_one_by_one_gives(n, d, labelled, block, a
         patch.setattr(duplicates, "BLOCK", block)
         patch.setattr(duplicates, "AGAINST", against)
         found = find_duplicates(features, ids, first, rest, similarity)
-    expected = plainly(features, ids, first, rest, similarity)
+    expected = plain_loop(features, ids, first, rest, similarity)
     assert found.keys() == expected.keys()
     if d > 1:  # in one dimension every cosine is 1 or -1, and which of equals is the nearest is rounding's
         assert found == expected
@@ -65,6 +65,6 @@ def test_identical_images_are_duplicates_whatever_the_cosine():
     assert find_duplicates(np.array([[0.0], [-0.0]], np.float32), ["a", "b"], [], ["a", "b"], 0.9) == {"b": "a"}
 
 
-def test_a_labelled_image_that_the_pool_does_not_hold_is_left_out():
+def test_a_labelled_image_that_is_not_in_the_pool_is_ignored():
     rows = np.array([[1, 0], [0, 1]], np.float32)
     assert find_duplicates(rows, ["a", "b"], ["gone"], ["a", "b"], 0.9) == {}
