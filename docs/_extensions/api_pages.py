@@ -95,6 +95,12 @@ def background(module: ModuleType) -> list[str]:
     return lines
 
 
+def members_of(cls: type) -> list[str]:
+    """Return the options that list the members of a class, with those that it inherits from other classes of alkit."""
+    foreign = [base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] != "alkit"]
+    return ["   :members:", f"   :inherited-members: {', '.join(foreign)}"]
+
+
 def page(namespace: str, module: ModuleType, home: dict[int, str]) -> str:
     """Return the page of a namespace in reStructuredText."""
     lines = [namespace, "=" * len(namespace), "", f".. automodule:: {namespace}", "   :no-members:", ""]
@@ -114,7 +120,8 @@ def page(namespace: str, module: ModuleType, home: dict[int, str]) -> str:
                     comment = comment_on(module, name.removeprefix(own))
                     lines += [f".. data:: {name.removeprefix(own)}", "", *(f"   {line}" for line in comment), ""]
                 else:
-                    lines += [f".. {DIRECTIVES[kind]}:: {name}", *["   :members:"] * (kind == "Classes"), ""]
+                    options = members_of(getattr(module, name.removeprefix(own))) if kind == "Classes" else []
+                    lines += [f".. {DIRECTIVES[kind]}:: {name}", *options, ""]
     return "\n".join([*lines, *background(module)])
 
 

@@ -1,25 +1,4 @@
-"""The layout of an exchange: the names of its files and folders, and the content of a ``query.json``.
-
-::
-
-    outbox/how-to-answer.txt
-           contact-sheet-r02.png          the images of a round on one page, the most wanted first
-           r02-0004-ward_3_0017/          a folder for each query, with the query's key as its name
-               image.png                  the image; a copy of its file if the pool has one
-               prelabel.png               the prediction of a model, if there is one: a palette image of class ids
-               query.json                 written last, so a folder without it is incomplete
-               withdrawn.txt              present if the query was withdrawn
-
-    inbox/ann/r02-0004-ward_3_0017.png        a mask (or .tif, .tiff) by the annotator `ann`
-              r02-0004-ward_3_0017.confirmed  beside a mask: it is right although it equals the pre-label
-              r02-0005-ward_3_0021.skip       the image will not be labelled; the file can contain the reason
-              r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
-              r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
-              instances.json                    many masks in a COCO file (or .xml: CVAT for images)
-              instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
-
-alkit never overwrites a file and never changes an answer. It only writes and deletes notes about refused answers.
-"""
+"""The names of the files and folders of an exchange, and the content of a ``query.json``."""
 
 from __future__ import annotations
 

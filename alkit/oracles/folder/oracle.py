@@ -1,4 +1,25 @@
-"""The oracle for people who label by files: queries go to one folder, answers come back in another or the same."""
+"""The oracle for people who label by files: queries go to one folder, answers come back in another or the same.
+
+::
+
+    outbox/how-to-answer.txt
+           contact-sheet-r02.png          the images of a round on one page, the most wanted first
+           r02-0004-ward_3_0017/          a folder for each query, with the query's key as its name
+               image.png                  the image; a copy of its file if the pool has one
+               prelabel.png               the prediction of a model, if there is one: a palette image of class ids
+               query.json                 written last, so a folder without it is incomplete
+               withdrawn.txt              present if the query was withdrawn
+
+    inbox/ann/r02-0004-ward_3_0017.png        a mask (or .tif, .tiff) by the annotator `ann`
+              r02-0004-ward_3_0017.confirmed  beside a mask: it is right although it equals the pre-label
+              r02-0005-ward_3_0021.skip       the image will not be labelled; the file can contain the reason
+              r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
+              r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
+              instances.json                    many masks in a COCO file (or .xml: CVAT for images)
+              instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
+
+alkit never overwrites a file and never changes an answer. It only writes and deletes notes about refused answers.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FolderOracle:
-    """Annotators who get images as files and answer with files; :mod:`alkit.oracles.folder.layout` lists their names.
+    """Annotators who get images as files and answer with files; :mod:`alkit.oracles.folder.oracle` lists them.
 
     Queries are read from `outbox`, so another process can read the answers days later. If the outbox is not there,
     `queries` replaces it.
