@@ -47,6 +47,7 @@ FORMER = {
     "alkit.pools:ArrayPool": "alkit:ArrayPool",
     "alkit.pools:DatasetPool": "alkit:DatasetPool",
     "alkit.pools:ImagePool": "alkit:ImagePool",
+    "alkit.pools:Some": "alkit.pools:Subset",
     "alkit.prediction:predict_folder": "alkit:predict_folder",
     "alkit.pretext:FittedReconstruction": "alkit.features:FittedReconstruction",
     "alkit.pretext:Reconstruction": "alkit:Reconstruction",

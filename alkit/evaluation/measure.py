@@ -15,8 +15,10 @@ from alkit.values.predictions import mean_probabilities, most_probable_labels
 from alkit.values.progress import Progress, Report
 
 
-def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, report: Report) -> dict[str, float]:
-    """Return the metrics of a predictor on a test set, by name.
+def measure(
+    predictor: Predictor, pool: Pool, ids: Sequence[str], truth: Label, spec: LabelSpec, report: Report
+) -> dict[str, float]:
+    """Return the metrics of a predictor on some images of a pool, by name.
 
     For masks see :func:`alkit.evaluation.metrics.segmentation_metrics`, for one class per image
     :func:`alkit.evaluation.metrics.classification_metrics`. The metrics of an ensemble are those of its mean
@@ -26,10 +28,12 @@ def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, rep
     ----------
     predictor:
         The model.
-    test:
-        Images of the test set.
+    pool:
+        A test set, or another pool.
+    ids:
+        Ids of the images in `pool` to measure on.
     truth:
-        Their labels in the order of ``test.ids``: masks ``(n, h, w)`` or class ids ``(n,)``.
+        Their labels in the order of `ids`: masks ``(n, h, w)`` or class ids ``(n,)``.
     spec:
         The classes of the labels.
     report:
@@ -39,9 +43,9 @@ def measure(predictor: Predictor, test: Pool, truth: Label, spec: LabelSpec, rep
 
     members = predictor.members if isinstance(predictor, HasMembers) else ()
     results: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # the predictor's, then the members'
-    done, ids = 0, list(test.ids)
-    for some in batches(ids, test):
-        images, true = test.read(some), truth[done : done + len(some)]
+    done = 0
+    for some in batches(ids, pool):
+        images, true = pool.read(some), truth[done : done + len(some)]
         each = [member.probabilities(images) for member in members]
         whole = mean_probabilities(each) if each else predictor.probabilities(images)
         for collected, probabilities in zip(results, [whole, *each], strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 
 from alkit.errors import LabelError
 from alkit.labels.masks import resize_mask
-from alkit.pools.base import mask_sizes
+from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Oracle, Pool
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import Label, LabelSpec

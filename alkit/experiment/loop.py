@@ -41,9 +41,9 @@ from alkit.experiment.representations import Representations
 from alkit.experiment.view import PoolView
 from alkit.labels.joining import Join, join_rule
 from alkit.learners.needs import check_needs
-from alkit.pools.base import Some, mask_sizes
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
+from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Learner, Oracle, Pool, Predictor, Strategy, TakesRefusals
 from alkit.record import taking_back
 from alkit.record.answers import Answers
@@ -712,7 +712,7 @@ class Experiment:
             begun = time.perf_counter()
             with self._settings.threads():
                 truth = everything.labels(held)
-                metrics = measure(predictor, Some(self.pool, held), truth, self._settings.spec, self.report)
+                metrics = measure(predictor, self.pool, held, truth, self._settings.spec, self.report)
             seconds["evaluate"] = time.perf_counter() - begun
         ids = tuple(query.id for query in self._store.queries() if query.round == number)
         n_pseudo = len(labelled.pseudo_ids)
@@ -729,7 +729,7 @@ class Experiment:
         spec = self._settings.spec
         truth = self._test_labels.of(test, oracle, spec, poll)
         with self._settings.threads():
-            return measure(predictor, test, truth, spec, self.report)
+            return measure(predictor, test, list(test.ids), truth, spec, self.report)
 
     def _held_out(self, id: str) -> bool:
         return self._terms.holds_out(id, self._stream)

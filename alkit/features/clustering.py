@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from alkit.checks import check_integer
 from alkit.errors import DataError, MissingDependencyError
-from alkit.values.clusters import Clusters, check_ids
+from alkit.values.clusters import Clusters
+from alkit.values.ids import check_ids
 
 STARTS = 5
 """Number of starts of K-means. The start with the lowest sum of squared distances is kept."""

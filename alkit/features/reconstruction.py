@@ -40,7 +40,7 @@ from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Example, adam, evaluating, fabric_for, minibatches, train_epoch
 from alkit.networks.unet import UNet
 from alkit.networks.weights import deepest_map
-from alkit.pools.base import digest
+from alkit.pools.digests import digest
 from alkit.protocols import Pool
 from alkit.rng import Stream
 from alkit.values.label_spec import Images

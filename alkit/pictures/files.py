@@ -15,7 +15,7 @@ from alkit._files import refuse_damage
 from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
-from alkit.pools.scaling import scaled
+from alkit.pools.scaling import scale_pixels
 from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, Mask
 
@@ -89,7 +89,7 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
                 return ImageFile(content, BROWSER[image.format])
     pixels, _ = decode(path, None, False)
     if pixels.dtype != np.uint8:
-        pixels = np.rint(255 * scaled(pixels[None], "minmax")[0]).astype(np.uint8)
+        pixels = np.rint(255 * scale_pixels(pixels[None], "minmax")[0]).astype(np.uint8)
     return _png(pixels)
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from alkit.errors import ConfigurationError
 from alkit.pictures.colours import CLASS_COLOURS, rgb
 from alkit.pools.decoding import Pixels
-from alkit.pools.scaling import scaled
+from alkit.pools.scaling import scale_pixels
 from alkit.values.label_spec import Mask
 
 TINT = 0.25
@@ -49,7 +49,7 @@ def overlay(image: Pixels, mask: Mask) -> RGB:
     if image.shape[1:] != mask.shape:
         raise ConfigurationError("mask must have the size of its image", got=mask.shape, expected=image.shape[1:])
     if image.dtype != np.uint8:
-        image = (255 * scaled(image[None], "minmax")[0]).round().astype(np.uint8)
+        image = (255 * scale_pixels(image[None], "minmax")[0]).round().astype(np.uint8)
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))
     near = ndimage.minimum_filter(mask, around, mode="nearest") != mask
     near |= ndimage.maximum_filter(mask, around, mode="nearest") != mask

@@ -1,4 +1,4 @@
-"""Arrays as a pool."""
+"""A pool of images that are arrays."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import numpy.typing as npt
 
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
-from alkit.pools.checks import check_alike, check_count, check_range, planes_of, shape_of, unique_ids
+from alkit.pools.checks import as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import Scale, check_scale
+from alkit.values.ids import check_ids
 
 
 class ArrayPool(PoolBase):
-    """Images that are arrays already. They are kept by reference, so memory-mapped ones stay on disk.
+    """Images given as arrays. The arrays are not copied, so memory-mapped arrays stay on disk.
 
     Parameters
     ----------
     images:
-        One array ``(n, h, w)`` or ``(n, c, h, w)``, or a mapping from id to ``(h, w)`` or ``(c, h, w)``, all
-        of one shape and type: uint8, uint16, or floats in [0, 1].
+        One array ``(n, h, w)`` or ``(n, c, h, w)``; or a mapping from id to an array ``(h, w)`` or ``(c, h, w)``, all
+        of one shape and type. Types are uint8, uint16, and floats in [0, 1].
     ids:
-        Their ids. By default the positions, ``"0000"`` and so on, or the keys of the mapping.
+        Ids of the images, distinct strings. Default: the positions, ``"0000"`` and so on, or the keys of the mapping.
     scale:
-        How values become [0, 1] when they are read: ``"full"`` range of the type, or ``"minmax"`` of each
-        image.
+        How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
 
     Raises
     ------
     DataError
-        Ids that are no different strings or not as many as images; images of another shape or type, or out of
-        range.
+        Ids are not distinct strings or not as many as the images; images differ in shape or type, or have values out
+        of range.
+    ConfigurationError
+        `scale` is unknown.
 
     Examples
     --------
@@ -53,21 +55,19 @@ class ArrayPool(PoolBase):
         self.scale = scale
         self._kept: Pixels | list[Pixels]
         if isinstance(images, Mapping):
-            self.ids = unique_ids(images if ids is None else ids)
+            self.ids = check_ids(images if ids is None else ids)
             if missing := [id for id in self.ids if id not in images]:
-                raise DataError("some ids have no image", got=missing[:8], expected="keys of the mapping")
-            self._kept = [planes_of(images[id], id) for id in self.ids]
+                raise DataError("ids must be keys of the mapping images", got=missing[:8])
+            self._kept = [as_planes(images[id], id) for id in self.ids]
         else:
             images = np.asarray(images)
             if images.ndim not in (3, 4):
-                raise DataError(
-                    "these are no images", got=f"shape {images.shape}", expected="(n, h, w) or (n, c, h, w)"
-                )
+                raise DataError("images must have the shape (n, h, w) or (n, c, h, w)", got=images.shape)
             width = max(4, len(str(len(images) - 1)))
-            self.ids = unique_ids((f"{n:0{width}}" for n in range(len(images))) if ids is None else ids)
+            self.ids = check_ids((f"{n:0{width}}" for n in range(len(images))) if ids is None else ids)
             self._kept = images if images.ndim == 4 else images[:, None]
         check_count(self.ids, self._kept)
-        self._first = planes_of(self._kept[0], self.ids[0])
+        self._first = as_planes(self._kept[0], self.ids[0])
         self.shape = shape_of(self._first)
         self._rows = {id: row for row, id in enumerate(self.ids)}
         for id, image in zip(self.ids, self._kept, strict=True):

@@ -1,12 +1,12 @@
-"""A folder of images as rows of one memory-mapped file: each image is decoded once.
+"""The cache of decoded images: each image of a folder is one row of a memory-mapped file, and is decoded once.
 
-The row file only grows. The index beside it says which row belongs to which file, as the file's name, size in
-bytes and time of change were when it was decoded; it is replaced whole, after the rows it speaks of are on
-disk. So a killed decode goes on where it was, and a changed image is decoded again. A cache is not a record:
-one that is damaged is built anew.
+Rows are only appended. An index beside the row file maps each image file, with its size in bytes and its modification
+time, to its row. The index is replaced as a whole, after the rows that it lists are on disk. So after a crash, decoding
+continues with the next image, and a changed image is decoded again. A damaged cache is rebuilt, since the images are
+still there.
 
-Format 1, under ``images/<key>/``: ``index.json``, a row file of C-ordered ``(c, h, w)`` arrays,
-little-endian, and ``lock``, held while rows are added.
+Format 1, under ``images/<key>/``: ``index.json``; a row file of C-ordered, little-endian ``(c, h, w)`` arrays; and
+``lock``, which is held while rows are added.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from filelock import FileLock, Timeout
 
 from alkit._files import write_atomically
 from alkit.errors import ImageError, StoreError
-from alkit.pools.decoding import File, Pixels, decode, pixel_digest
+from alkit.pools.decoding import File, Pixels, decode
+from alkit.pools.digests import pixel_digest
 from alkit.values.label_spec import Size
 from alkit.values.progress import Progress, Report
 
@@ -40,14 +41,14 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 SAVE_EVERY = 1000
-"""Rows between two savings of the index: what a killed decode loses at most."""
+"""Number of rows after which the index is saved. A crash loses at most so many decoded images."""
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 class Entry(NamedTuple):
-    """What the index knows of a file: what it was when it was decoded, its row and the digest of that row."""
+    """An image file in the index: its size in bytes, modification time, row, original size and digest of its row."""
 
     bytes: int
     modified: int
@@ -64,15 +65,15 @@ class Index:
     Parameters
     ----------
     folder:
-        Where the cache lies.
+        Folder of this cache.
     rows:
         Name of the row file.
     count:
-        Rows written; those no entry names belong to files that have changed since.
+        Number of rows written. Rows without an entry belong to files that have changed since.
     shape, dtype:
-        Of one row: ``(c, h, w)`` and ``|u1`` or ``<u2``.
+        Shape ``(c, h, w)`` and type, ``|u1`` or ``<u2``, of a row.
     entries:
-        By file name.
+        Entries by file name.
     """
 
     folder: Path
@@ -84,11 +85,11 @@ class Index:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row."""
+        """Size of a row in bytes."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def save(self) -> None:
-        """Replace the index on disk by this one."""
+        """Replace the index on disk with this one."""
         text = json.dumps(
             {
                 "format": FORMAT,
@@ -103,7 +104,7 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path) -> Index | None:
-        """Return the index in `folder`; None where there is none, or a damaged one, which is logged."""
+        """Return the index in `folder`, or None if there is none. Log a warning and return None if it is damaged."""
         try:
             text = (folder / "index.json").read_bytes()
         except FileNotFoundError:
@@ -117,7 +118,7 @@ class Index:
             index = cls(folder, found["rows"], found["count"], (channels, height, width), found["dtype"], entries)
             written = (folder / index.rows).stat().st_size
             if written < index.count * index.row_bytes:
-                raise ValueError(f"{written} bytes of {index.count * index.row_bytes} rows are there")
+                raise ValueError(f"the row file has {written} of {index.count * index.row_bytes} bytes")
         except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             log.warning("the image cache in %s is damaged (%s); the images are decoded again", folder, error)
             return None
@@ -125,14 +126,16 @@ class Index:
 
 
 class Rows:
-    """The decoded images of some files, in their order, on disk until they are read.
+    """Decoded images of some files, in their order. They stay on disk until they are read.
+
+    It is pickled without pixels; after unpickling it opens the row file again.
 
     Parameters
     ----------
     index:
-        Of the row file.
+        Index of the row file.
     entries:
-        One for each image. Pickled without pixels: unpickled, it opens the row file again.
+        Entry of each image.
     """
 
     def __init__(self, index: Index, entries: Sequence[Entry]) -> None:
@@ -141,19 +144,21 @@ class Rows:
         try:
             kept = np.memmap(index.folder / index.rows, index.dtype, "r", shape=(index.count, *index.shape))
         except (OSError, ValueError) as error:
-            raise StoreError("the image cache was replaced", got=error, hint="open the pool again") from error
+            raise StoreError(
+                "the image cache was replaced after this pool was opened", got=error, hint="open the pool again"
+            ) from error
         self._kept = np.asarray(kept)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.index, self.entries)
 
     def read(self, positions: Sequence[int]) -> Pixels:
-        """Return the images at these positions, ``(n, c, h, w)``, in memory; no other row is touched."""
+        """Load the images at these positions into memory and return them, ``(n, c, h, w)``."""
         pixels: Pixels = self._kept[self._rows[np.asarray(positions, np.intp)]]
         return pixels
 
 
-def cached(
+def cache_images(
     folder: Path,
     files: Mapping[str, File],
     *,
@@ -163,37 +168,52 @@ def cached(
     root: Path,
     report: Report,
 ) -> Rows:
-    """Return the pixels of `files`, in their order, after decoding those that the cache does not hold yet.
+    """Decode those of `files` that are not in the cache, and return the cached images of all, in their order.
 
-    Two processes may do so at once: the second waits and finds the work done.
+    If two processes do this at the same time, the second waits for the first and then finds the images in the cache.
+
+    Parameters
+    ----------
+    folder:
+        Folder of images.
+    files:
+        Image files by id, see :func:`alkit.pools.decoding.scan`.
+    size, grayscale:
+        Working size and colour, see :class:`alkit.ImagePool`.
+    pattern:
+        Pattern of the file names. With the folder, size and colour it identifies the cache.
+    root:
+        Folder of all caches.
+    report:
+        Called with the progress after each image.
 
     Raises
     ------
     ImageError
-        Some files cannot be decoded (the others are, and stay so), or they do not fit together: of different
-        sizes where `size` is None, of 8 and of 16 bits, or of 16 bits without `grayscale`.
+        Files cannot be decoded (the others are cached nevertheless); or they differ in size while `size` is None, mix
+        8 and 16 bits, or have 16 bits without `grayscale`.
     StoreError
         The cache cannot be written.
     """
     name = repr((FORMAT, os.fspath(folder.resolve()), size, grayscale, pattern))
     place = root / "images" / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    with _storing(place):
+    with _as_store_error(place):
         index = Index.load(place)
-    if index is None or _stale(index, files.values()):
-        with _locked(place):
-            with _storing(place):
-                index = Index.load(place)  # another process may have been here meanwhile
-            index = _extended(index, place, folder, files, size, grayscale, report)
+    if index is None or _missing(index, files.values()):
+        with _lock(place):
+            with _as_store_error(place):
+                index = Index.load(place)  # another process may have added rows meanwhile
+            index = _extend(index, place, folder, files, size, grayscale, report)
     return Rows(index, [index.entries[file.name] for file in files.values()])
 
 
-def _stale(index: Index | None, files: Iterable[File]) -> list[File]:
-    """Return the files that the index does not know as they are now."""
+def _missing(index: Index | None, files: Iterable[File]) -> list[File]:
+    """Return the files that are not in the index, or have changed since."""
     known = {} if index is None else index.entries
     return [file for file in files if (entry := known.get(file.name)) is None or entry[:2] != file[1:]]
 
 
-def _extended(
+def _extend(
     index: Index | None,
     place: Path,
     folder: Path,
@@ -202,8 +222,8 @@ def _extended(
     grayscale: bool,
     report: Report,
 ) -> Index:
-    """Decode what the index lacks, appending rows and saving the index as it goes."""
-    missing = _stale(index, files.values())
+    """Decode the files that are missing in the index, append their rows and save the index at intervals."""
+    missing = _missing(index, files.values())
     stale = {file.name for file in missing}
     entries = (
         {}
@@ -211,19 +231,19 @@ def _extended(
         else {file.name: index.entries[file.name] for file in files.values() if file.name not in stale}
     )
     if index is not None and not entries:
-        index = None  # nothing is left of it: its rows may have another shape
+        index = None  # no row is still valid, so start again: the new rows may have another shape
     failed: list[ImageError] = []
     unsaved = 0
     try:
-        with closing(_streamed(partial(_attempt, folder, size, grayscale), missing)) as results:
+        with closing(_map_in_threads(partial(_try_decode, folder, size, grayscale), missing)) as results:
             for file, result in zip(missing, results, strict=True):
                 if isinstance(result, ImageError):
                     failed.append(result)
                     continue
                 pixels, original = result
                 _check_fits(file.name, pixels, original, grayscale, index, entries)
-                index = index or _begun(place, pixels)
-                with _storing(place):
+                index = index or _start(place, pixels)
+                with _as_store_error(place):
                     _write(index, pixels)
                 entries[file.name] = Entry(file.bytes, file.modified, index.count, *original, pixel_digest(pixels))
                 index = replace(index, count=index.count + 1, entries=entries)
@@ -236,22 +256,24 @@ def _extended(
         if index is not None and unsaved:
             _sync(index)
     if len(failed) > 1:
-        told = "; ".join(map(str, failed[:5])) + ("; ..." if len(failed) > 5 else "")
-        raise ImageError(f"{len(failed)} images cannot be used", got=told, hint="mend them or move them away")
+        reasons = "; ".join(map(str, failed[:5])) + ("; ..." if len(failed) > 5 else "")
+        raise ImageError(
+            f"{len(failed)} images cannot be used", got=reasons, hint="repair them or move them out of the folder"
+        )
     if failed or index is None:
         raise failed[0]
     return index
 
 
-def _attempt(folder: Path, size: Size | None, grayscale: bool, file: File) -> tuple[Pixels, Size] | ImageError:
+def _try_decode(folder: Path, size: Size | None, grayscale: bool, file: File) -> tuple[Pixels, Size] | ImageError:
     try:
         return decode(folder / file.name, size, grayscale)
     except ImageError as error:
         return error
 
 
-def _streamed(function: Callable[[T], U], items: Iterable[T]) -> Generator[U]:
-    """Map in threads, in order, with no more than two items per thread decoded ahead."""
+def _map_in_threads(function: Callable[[T], U], items: Iterable[T]) -> Generator[U]:
+    """Yield the results in the order of `items`; at most two items per thread are processed ahead."""
     threads = min(8, joblib.cpu_count())
     with ThreadPoolExecutor(threads) as executor:
         remaining = iter(items)
@@ -272,38 +294,35 @@ def _check_fits(
     index: Index | None,
     entries: Mapping[str, Entry],
 ) -> None:
-    """Refuse an image that cannot share a row file with those before it."""
+    """Refuse an image that differs in shape or type from the rows before it."""
     deep = pixels.dtype.itemsize == 2
     if deep and not grayscale:
         raise ImageError(
-            f"{name} has 16 bits per pixel",
-            expected="8 bits where gray becomes colour",
-            hint="grayscale=True",
+            f"{name} has 16 bits per pixel", expected="8 bits, unless images are grayscale", hint="grayscale=True"
         )
     if index is None:
         return
     other, entry = next(iter(entries.items()))
     if pixels.dtype.str != index.dtype:
         raise ImageError(
-            "images of 8 and of 16 bits have no scale in common",
+            "all images must have the same number of bits",
             got=f"{other if deep else name} with 8 bits, {name if deep else other} with 16",
-            hint="choose one kind by pattern=, or save all of them with 16 bits",
+            hint="select one kind with pattern, or save all of them with 16 bits",
         )
     if pixels.shape != index.shape:
         raise ImageError(
-            "the images have different sizes",
+            "all images must have the same size, or be resized",
             got=f"{other} {(entry.height, entry.width)} and {name} {original}",
-            expected="one (height, width)",
-            hint="size=256 to resize them all",
+            hint="size=256 to resize them",
         )
 
 
-def _begun(place: Path, pixels: Pixels) -> Index:
-    """Start a row file. Another process may be reading the one before: it is unlinked, not written over."""
+def _start(place: Path, pixels: Pixels) -> Index:
+    """Start a row file. An old one is unlinked, not overwritten, because another process may be reading it."""
     rows = place / f"rows-{secrets.token_hex(4)}.bin"
-    with _storing(place):
+    with _as_store_error(place):
         for old in place.glob("rows-*.bin"):
-            with suppress(PermissionError):  # Windows keeps a file that is being read
+            with suppress(PermissionError):  # Windows does not unlink a file that is open
                 old.unlink()
         rows.touch()
     channels, height, width = pixels.shape
@@ -314,20 +333,20 @@ def _write(index: Index, pixels: Pixels) -> None:
     with (index.folder / index.rows).open("r+b", buffering=0) as file:
         file.seek(index.count * index.row_bytes)
         if file.write(pixels.tobytes()) != index.row_bytes:
-            raise OSError("no room for another row")
+            raise OSError("the disk is full")
 
 
 def _sync(index: Index) -> None:
-    with _storing(index.folder):
+    with _as_store_error(index.folder):
         with (index.folder / index.rows).open("r+b") as file:
             os.fsync(file.fileno())
         index.save()
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _lock(place: Path) -> Iterator[None]:
     lock = FileLock(place / "lock")
-    with _storing(place):
+    with _as_store_error(place):
         place.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -341,7 +360,7 @@ def _locked(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _storing(place: Path) -> Iterator[None]:
+def _as_store_error(place: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, StoreError) as error:
@@ -349,5 +368,5 @@ def _storing(place: Path) -> Iterator[None]:
             "the image cache cannot be written",
             got=error,
             expected=f"a writable folder with room at {place}",
-            hint="set ALKIT_CACHE, or cache=, to another folder",
+            hint="set ALKIT_CACHE to another folder",
         ) from error

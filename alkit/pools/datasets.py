@@ -1,4 +1,4 @@
-"""A torch dataset as a pool."""
+"""A pool of the images of a torch dataset."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alkit.pools.base import PoolBase
-from alkit.pools.checks import Items, check_alike, check_count, check_range, planes_of, shape_of, unique_ids
+from alkit.pools.checks import Items, as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import Scale, check_scale
+from alkit.values.ids import check_ids
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetPool(PoolBase):
-    """The images of a torch map-style dataset, read when they are asked for.
+    """The images of a torch map-style dataset. An image is loaded each time it is read.
 
     Parameters
     ----------
     dataset:
-        Its items are images, or tuples that begin with one: a tensor or array, ``(h, w)`` or ``(c, h, w)``,
-        all of one shape and type: uint8, uint16, or floats in [0, 1]. An item must be the same each time: no
-        augmentation.
+        Dataset whose items are images, or tuples that begin with an image. An image is a tensor or array ``(h, w)`` or
+        ``(c, h, w)``; all have one shape and type: uint8, uint16, or floats in [0, 1]. An item must be the same each
+        time it is loaded, so there must be no random augmentation.
     ids:
-        One for each item, in the order of the dataset.
+        Ids of the items, distinct strings, in the order of the dataset.
     scale:
-        How values become [0, 1] when they are read: ``"full"`` range of the type, or ``"minmax"`` of each
-        image.
+        How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
 
     Raises
     ------
     DataError
-        Ids that are no different strings or not as many as items; and, when it is read, an image of another
-        shape or type than the first, or out of range.
+        Ids are not distinct strings or not as many as the items. When an image is read: it has another shape or type
+        than the first image, or values out of range.
+    ConfigurationError
+        `scale` is unknown.
 
     Examples
     --------
@@ -50,7 +52,7 @@ class DatasetPool(PoolBase):
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        ids = unique_ids(self.ids)
+        ids = check_ids(self.ids)
         check_count(ids, self.dataset)
         vars(self).update(ids=ids, _rows={id: row for row, id in enumerate(ids)})
         vars(self).update(_first=self._image(0))
@@ -58,7 +60,7 @@ class DatasetPool(PoolBase):
 
     def _image(self, row: int) -> Pixels:
         item = self.dataset[row]
-        image = planes_of(item[0] if isinstance(item, tuple | list) else item, self.ids[row])
+        image = as_planes(item[0] if isinstance(item, tuple | list) else item, self.ids[row])
         check_range(image, self.ids[row])
         return image
 

@@ -1,4 +1,4 @@
-"""A folder of images as a pool."""
+"""A pool of the image files in a folder."""
 
 from __future__ import annotations
 
@@ -8,51 +8,54 @@ from pathlib import Path
 
 from alkit._files import cache_folder
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError
-from alkit.pools import cache as imagecache
+from alkit.pools import cache as image_cache
 from alkit.pools.base import PoolBase
 from alkit.pools.decoding import Pixels, scan
 from alkit.pools.scaling import Scale, check_scale
+from alkit.pools.sizes import check_size
 from alkit.values.label_spec import Size
 from alkit.values.progress import Report, quiet
 
 
 @dataclass(frozen=True)
 class ImagePool(PoolBase):
-    """A folder of images, decoded once into a cache from which any of them is read in microseconds.
+    """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
 
-    An image's id is its name relative to the folder without the suffix, such as ``"ward3/0017"``. Opening the
-    pool decodes what the cache does not hold yet: new and changed images. A pool may be larger than memory:
-    reading touches only the rows asked for.
+    The id of an image is its path relative to the folder without the suffix, for example ``"ward3/0017"``. Opening the
+    pool decodes images that are new or have changed since they were cached. A pool may be larger than memory: only the
+    images that are read are loaded.
 
     Parameters
     ----------
     path:
-        The folder. Images end in png, jpg, jpeg, tif, tiff, bmp or webp; other files and hidden ones are
-        passed over.
+        Folder of images. Their names end in png, jpg, jpeg, tif, tiff, bmp or webp. Other files and hidden files are
+        ignored.
     size:
-        The working size: (height, width), or one number for both. The whole frame is squashed to it by a
-        bicubic filter, without a crop. None keeps the images as they are, if they are all of one size.
+        Working size: (height, width) in pixels, or one integer for both. Images are resized to it whole, without a
+        crop and without keeping their aspect ratio, by a bicubic filter. None keeps the original size, which must be
+        the same for all images.
     grayscale:
-        One channel (ITU-R 601-2 luma) instead of three. Gray images of 16 bits keep them, and need this.
+        Convert images to one channel (ITU-R 601-2 luma) instead of three. 16-bit gray images require it, and keep
+        their 16 bits.
     scale:
-        How values become [0, 1] when they are read: ``"minmax"`` of each image, or ``"full"`` range of the
-        type.
+        How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"minmax"``.
     pattern:
-        Which files, as :func:`glob.glob` reads it; ``**`` stands for any folders.
+        Pattern that file names match, as in :func:`glob.glob`; ``**`` matches any folders. Default: all files.
     cache:
-        The folder of caches; by default ``$ALKIT_CACHE``, else ``$XDG_CACHE_HOME/alkit``, else
-        ``~/.cache/alkit``. It holds uncompressed images at the working size.
+        Folder of the cache, which holds uncompressed images at the working size. Default: ``$ALKIT_CACHE``, else
+        ``$XDG_CACHE_HOME/alkit``, else ``~/.cache/alkit``.
     report:
-        Told of each image decoded, as stage ``read``.
+        Called with the progress of stage ``read`` after each image that is decoded.
 
     Raises
     ------
     DataError
-        No such folder, no image in it, or two images with one id.
+        The folder does not exist or holds no images, or two images have the same id.
     ImageError
-        Images that cannot be decoded (the others are, and stay so), that are transparent in places, have
-        several frames, 16 bits in colour or 32 bits, or that do not fit together. The message names the file.
+        Images cannot be decoded (the others are cached nevertheless); are transparent, have several frames, or too
+        many bits; or differ in size or bits. The message names the file.
+    ConfigurationError
+        `size` or `scale` is wrong.
     StoreError
         The cache cannot be written.
 
@@ -75,14 +78,14 @@ class ImagePool(PoolBase):
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
-    _kept: imagecache.Rows = field(init=False, repr=False, compare=False)
+    _kept: image_cache.Rows = field(init=False, repr=False, compare=False)
     _names: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
-        size, folder = _pair(self.size), Path(self.path).expanduser()
+        size, folder = check_size(self.size), Path(self.path).expanduser()
         files = scan(folder, self.pattern)
-        kept = imagecache.cached(
+        kept = image_cache.cache_images(
             folder,
             files,
             size=size,
@@ -92,7 +95,7 @@ class ImagePool(PoolBase):
             report=report,
         )
         rows = {id: row for row, id in enumerate(files)}
-        # The absolute path, so that a record that names it can be opened from any folder.
+        # The absolute path, so that a record with this pool can be opened from any working directory.
         vars(self).update(
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
@@ -110,13 +113,3 @@ class ImagePool(PoolBase):
 
     def _file(self, row: int) -> Path | None:
         return Path(self.path, self._names[row])
-
-
-def _pair(size: int | Sequence[int] | None) -> Size | None:
-    """Return `size` as (height, width)."""
-    if size is None:
-        return None
-    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ConfigurationError("this is no size", got=size, expected="pixels, or (height, width) in pixels")
-    return pair

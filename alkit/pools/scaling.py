@@ -1,4 +1,4 @@
-"""From stored values to [0, 1]."""
+"""Scaling of stored values to [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from alkit.pools.decoding import Pixels
 from alkit.values.label_spec import Images
 
 Scale = Literal["minmax", "full"]
-"""How stored values become [0, 1].
+"""How stored values are mapped to [0, 1].
 
-``minmax``: for each image, all its channels together, the least value becomes 0 and the greatest 1; a
-constant image becomes 0. ``full``: 0 stays 0 and the greatest value of the type, 255 or 65535, becomes 1;
-floats stay as they are.
+``"minmax"`` maps the least value of each image, over all its channels, to 0 and the greatest to 1; a constant image
+becomes 0. ``"full"`` maps the greatest value of the type, 255 or 65535, to 1, and leaves floats unchanged.
 """
 
 
-def scaled(pixels: Pixels, scale: Scale) -> Images:
+def scale_pixels(pixels: Pixels, scale: Scale) -> Images:
     """Return `pixels`, ``(n, c, h, w)``, as float32 in [0, 1]; see :data:`Scale`.
 
-    >>> scaled(np.array([5, 10, 15], np.uint8).reshape(1, 1, 1, 3), "minmax").ravel().tolist()
+    >>> scale_pixels(np.array([5, 10, 15], np.uint8).reshape(1, 1, 1, 3), "minmax").ravel().tolist()
     [0.0, 0.5, 1.0]
     """
     if scale == "minmax":
@@ -37,6 +36,12 @@ def scaled(pixels: Pixels, scale: Scale) -> Images:
 
 
 def check_scale(scale: str) -> None:
-    """Raise a :class:`ConfigurationError` unless `scale` is one of :data:`Scale`."""
+    """Check that `scale` is one of :data:`Scale`.
+
+    Raises
+    ------
+    ConfigurationError
+        It is not.
+    """
     if scale not in get_args(Scale):
-        raise ConfigurationError("there is no such scale", got=repr(scale), expected=" or ".join(get_args(Scale)))
+        raise ConfigurationError(f"scale must be {' or '.join(map(repr, get_args(Scale)))}", got=repr(scale))

@@ -13,7 +13,7 @@ from alkit.configuration.forms import Written, built, differences, opaque_parts,
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.labels.joining import Join, one
-from alkit.pools.base import digest
+from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.store import Store
 from alkit.record.terms import Terms

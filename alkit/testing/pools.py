@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from alkit.errors import AlkitError
-from alkit.pools.base import digest, mask_sizes
 from alkit.pools.checks import check_pool
+from alkit.pools.digests import digest
+from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasDigest, HasDigests, HasFiles, HasSubsets, Pool
 from alkit.testing.worlds import generators_left_as_found
 

@@ -25,7 +25,7 @@ from alkit.labels.resizing import masks_at_original_size
 from alkit.pictures.overlay import overlay
 from alkit.pools import decoding
 from alkit.pools.decoding import Pixels
-from alkit.pools.scaling import scaled
+from alkit.pools.scaling import scale_pixels
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel
 from alkit.values.label_spec import Mask, Size
@@ -138,7 +138,7 @@ def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
             expected=str(model.shape),
             hint="resize it, or save it in as many colours and bits as those",
         )
-    return scaled(pixels[None], reading.scale), size
+    return scale_pixels(pixels[None], reading.scale), size
 
 
 @dataclass(frozen=True, slots=True)

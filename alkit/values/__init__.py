@@ -1,4 +1,4 @@
-"""Frozen values that pass from stage to stage. They neither read files nor import torch."""
+"""Frozen values that the stages of an experiment pass to each other. They neither read files nor import torch."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What annotators answer, and what becomes of their answers."""
+"""Answers of annotators, and the receipt that says how a record took them."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """An answer that is no label: this image will not be labelled. It counts as asked and is not asked again."""
+    """An answer without a label: the annotator will not label this image. It is not queried again."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """An answer taken back by the annotator who gave it: it counts no longer, and the query is open again."""
+    """An answer that takes back the annotator's earlier answer, which no longer counts; the query is open again."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """An answer that could not be read, and why. It is reported; the query stays open."""
+    """An answer that could not be read, with the reason. It is reported, and the query stays open."""
 
     reason: str
 
 
 SKIP = Skip()
-"""The skip without a reason."""
+"""A skip without a reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What an annotator says to one query.
+    """An annotator's answer to one query.
 
     Parameters
     ----------
     id:
-        The image's id.
+        Id of the image.
     label:
-        A mask ``(h, w)`` or class id; a :class:`Skip`; a :class:`Withdrawal` of what was answered before; or
-        :class:`Invalid`, with the reason.
+        A mask ``(h, w)`` or class id; a :class:`Skip`; a :class:`Withdrawal` of the annotator's earlier answer; or
+        :class:`Invalid`.
     annotator:
-        Who; empty where there is only one, or where it is not known.
+        Name of the annotator; empty if there is only one, or if the name is unknown.
     revision:
-        Orders the answers of one annotator to one image, whenever they arrive: the greatest counts. None: later than
-        all that have arrived.
+        Revision number. Among the answers of one annotator to one image, the answer with the greatest revision
+        counts, in whatever order they arrive. None means later than all answers so far.
     seconds:
-        How long it took, where that is known.
+        Time that the annotator needed, in seconds; None if unknown.
     confirmed:
-        Whether somebody said that this is the label. Only then a label is taken that equals the pre-label its query
-        came with.
+        Whether the annotator confirmed the label. A label that equals the pre-label of its query is only accepted if
+        it is confirmed.
     """
 
     id: str
@@ -65,18 +65,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of some answers.
+    """How a record took some answers.
 
     Parameters
     ----------
     taken:
-        New and recorded, in the order they came.
+        New answers, which were recorded, in the order in which they came.
     unchanged:
-        What the annotator's answer that counts says already.
+        Answers equal to the annotator's current answer.
     outdated:
-        Others, older than the annotator's answer that counts: recorded, and of no effect.
+        Answers older than the annotator's current answer. They were recorded, but do not count.
     refused:
-        Not taken, each with the reason.
+        Answers that were not recorded, each with the reason.
     """
 
     taken: tuple[Answer, ...] = ()

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import DataError
+from alkit.values.ids import check_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
-    """Which cluster each image is in, and how far it is from that cluster's centre.
+    """The cluster of each image, and its distance to the cluster's centre.
 
     Parameters
     ----------
     ids:
-        N different ids.
+        Ids of N images, distinct strings.
     labels:
-        ``(N,)``, int64 in [0, k): the cluster of each id.
+        Number of each image's cluster, ``(N,)``, int64 in [0, k).
     distances:
-        ``(N,)``, float64: the L2 distance, not squared, of each id to the centre of its own cluster.
+        L2 distance, not squared, of each image to the centre of its cluster, ``(N,)``, float64.
     k:
-        The number of clusters.
+        Number of clusters.
 
     Raises
     ------
     DataError
-        Repeated ids, other lengths, a label outside [0, k), or a distance that is negative or not finite.
+        Ids are not distinct strings, lengths differ, a label is not in [0, k), or a distance is negative or not
+        finite.
 
     Examples
     --------
@@ -50,30 +51,16 @@ class Clusters:
             object.__setattr__(self, name, values)
             if values.shape != (len(self.ids),):
                 raise DataError(
-                    f"{name} and ids do not go together",
-                    got=f"shape {values.shape}",
-                    expected=f"({len(self.ids)},)",
+                    f"{name} must have one value for each id", got=f"shape {values.shape}", expected=(len(self.ids),)
                 )
-            good = (values >= 0) & (values < end)  # no NaN is good
+            good = (values >= 0) & (values < end)  # False for NaN
             if not good.all():
                 bad = int(np.argmin(good))
                 raise DataError(
-                    f"{self.ids[bad]!r} is out of range in {name}",
-                    got=values[bad],
-                    expected=f"0 <= value < {end}",
+                    f"{name} of {self.ids[bad]!r} is out of range", got=values[bad], expected=f"0 <= value < {end}"
                 )
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """How many images each cluster holds, ``(k,)``."""
+        """Number of images in each cluster, ``(k,)``, int64."""
         return np.bincount(self.labels, minlength=self.k).astype(np.int64)
-
-
-def check_ids(ids: Sequence[str]) -> tuple[str, ...]:
-    """Return `ids` as a tuple; raise a :class:`DataError` unless they are different strings."""
-    ids, seen = tuple(ids), set[str]()
-    for id in ids:
-        if id in seen:
-            raise DataError("an id is given twice", got=repr(id), expected="different ids")
-        seen.add(id)
-    return ids

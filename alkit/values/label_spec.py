@@ -1,4 +1,4 @@
-"""The label specification, and the array types that images and labels have."""
+"""The label specification, and the array types of images and labels."""
 
 from __future__ import annotations
 
@@ -18,24 +18,31 @@ Images = npt.NDArray[np.float32]
 """A batch of images, ``(n, c, h, w)``, float32 in [0, 1]."""
 
 Mask = npt.NDArray[np.uint8]
-"""A label map, ``(h, w)``, uint8: at each pixel a class id, or the ignore value."""
+"""A label map, ``(h, w)``, uint8: each pixel holds a class id or the ignore value."""
 
 Label = npt.NDArray[Any]
-"""A mask, or, where each image has one class, its id: an array without axes, int64."""
+"""A mask; or, if each image has one class, the class id as an array without axes, int64."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSpec:
-    """What a valid label looks like: the names of its classes, whose ids are their positions, and an ignore value.
+    """The form of valid labels: the class names, whose positions are the class ids, and an ignore value.
 
     Parameters
     ----------
     classes:
-        Two or more different names; for masks at most 255, of which class 0 is the background: metrics leave it out.
+        Class names, at least two, all different. For masks there are at most 255, and class 0 is the background,
+        which metrics leave out.
     ignore:
-        A pixel value outside the class ids that is neither trained on nor measured; None for none. For masks only.
+        Pixel value that is neither trained on nor measured, from the number of classes to 255. Default: None. For
+        masks only.
     per:
-        Whether each ``pixel`` has a class (masks, segmentation) or each ``image`` has one (classification).
+        ``"pixel"`` if each pixel has a class (segmentation), ``"image"`` if each image has one (classification).
+
+    Raises
+    ------
+    ConfigurationError
+        A parameter is out of range.
 
     Examples
     --------
@@ -55,43 +62,43 @@ class LabelSpec:
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
-            raise ConfigurationError("classes is one string", got=repr(self.classes), expected="a sequence of names")
+            raise ConfigurationError("classes must be a sequence of names", got=f"the string {self.classes!r}")
         if self.per not in ("pixel", "image"):
-            raise ConfigurationError("what has a class?", got=f"per={self.per!r}", expected="'pixel' or 'image'")
+            raise ConfigurationError("per must be 'pixel' or 'image'", got=repr(self.per))
         object.__setattr__(self, "classes", tuple(self.classes))
-        most = 255 if self.per == "pixel" else len(self.classes)
-        if not 2 <= len(self.classes) <= most or len(set(self.classes)) != len(self.classes):
+        if len(self.classes) < 2:
             raise ConfigurationError(
-                "these classes cannot be told apart",
+                "at least two classes are needed",
                 got=self.classes,
-                expected="2 to 255 different names" if self.per == "pixel" else "2 or more different names",
-                hint="the background is a class, too, and the first" if self.per == "pixel" else None,
+                hint="name the background as the first class" if self.per == "pixel" else None,
             )
+        if len(set(self.classes)) != len(self.classes):
+            raise ConfigurationError("classes must have different names", got=self.classes)
+        if self.per == "pixel" and len(self.classes) > 255:
+            raise ConfigurationError("masks can have at most 255 classes", got=len(self.classes))
         if self.ignore is not None and self.per == "image":
-            raise ConfigurationError("one class per image leaves nothing to ignore", got=f"ignore={self.ignore}")
+            raise ConfigurationError("ignore must be None if each image has one class", got=self.ignore)
         if self.ignore is not None and not len(self.classes) <= self.ignore <= 255:
             raise ConfigurationError(
-                "the ignore value must differ from every class id",
-                got=self.ignore,
-                expected=f"{len(self.classes)} to 255",
+                f"ignore must be an integer from {len(self.classes)} to 255, which is not a class id", got=self.ignore
             )
 
     def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size]) -> Label:
-        """Return `label` as uint8 mask, or int64 class id, after checking it; nothing is changed to make it pass.
+        """Return `label` as a uint8 mask or an int64 class id, after a check. Only its type may change, no value.
 
         Parameters
         ----------
         label:
-            A mask ``(h, w)`` of integer or boolean type; or, with one class per image, its id.
+            Mask ``(h, w)`` of integers or booleans; or, if each image has one class, its class id.
         id:
-            The image's id, for the message.
+            Id of the image, for the message.
         sizes:
-            The heights and widths a mask may have: the image's original size and the working size.
+            Sizes (height, width) that the mask may have: the image's original size and the working size.
 
         Raises
         ------
         LabelError
-            Another number of axes, another size, another type, or values that are no class id.
+            The label has the wrong number of axes, size or type, or a value that is not a class id.
         """
         return self._class_id(label, id) if self.per == "image" else self._mask(label, id, sizes)
 
@@ -99,7 +106,7 @@ class LabelSpec:
         array = np.asarray(label)
         if array.ndim or not np.issubdtype(array.dtype, np.integer) or not 0 <= int(array) < len(self.classes):
             raise LabelError(
-                f"the label of {id!r} is no class id",
+                f"the label of {id!r} is not a class id",
                 got=repr(label) if array.ndim == 0 else f"shape {array.shape}",
                 expected=f"one integer: {self}",
             )
@@ -112,20 +119,20 @@ class LabelSpec:
         try:
             array = np.asarray(mask)
         except ValueError as reason:
-            raise LabelError(f"the mask of {id!r} is no array", got=reason) from reason
+            raise LabelError(f"the mask of {id!r} is not an array", got=reason) from reason
         if array.ndim != 2:
             raise LabelError(
                 f"the mask of {id!r} is not a label map",
                 got=f"shape {array.shape}",
                 expected="one integer per pixel, (h, w)",
-                hint="a colour picture of classes must be turned into class ids first",
+                hint="convert a colour picture of classes to class ids first",
             )
         if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
             raise LabelError(
                 f"the mask of {id!r} is of the wrong type",
                 got=array.dtype,
                 expected="integers or booleans",
-                hint="take the arg-max or a threshold of probabilities first",
+                hint="convert probabilities to class ids first, by the arg-max or a threshold",
             )
         if array.shape not in sizes:
             raise LabelError(
@@ -135,13 +142,13 @@ class LabelSpec:
             )
         allowed = [*range(len(self.classes)), *([] if self.ignore is None else [self.ignore])]
         values = np.unique(array)
-        strangers = values[~np.isin(values, allowed)]
-        if strangers.size:
+        unknown = values[~np.isin(values, allowed)]
+        if unknown.size:
             raise LabelError(
                 f"the mask of {id!r} holds values outside its classes",
-                got=strangers[:8].tolist(),
+                got=unknown[:8].tolist(),
                 expected=str(self),
-                hint="check that this is the folder of masks, and that they hold class ids",
+                hint="check that the folder holds masks, and that the masks hold class ids",
             )
         checked = array.astype(np.uint8, order="C")
         checked.flags.writeable = False

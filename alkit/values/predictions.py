@@ -13,25 +13,33 @@ from alkit.values.label_spec import Label
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Class probabilities of some images, float32: ``(n, classes, h, w)``, or ``(n, classes)`` of one class each."""
+    """Class probabilities of some images.
+
+    Parameters
+    ----------
+    ids:
+        Ids of n images.
+    probabilities:
+        Probabilities in [0, 1], float32: ``(n, classes, h, w)`` per pixel, or ``(n, classes)`` per image.
+    """
 
     ids: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
 
     @property
     def labels(self) -> Label:
-        """The most probable classes: masks ``(n, h, w)``, uint8, or ids ``(n,)``, int64; ties go to the lower id."""
+        """Most probable classes: masks ``(n, h, w)``, uint8, or class ids ``(n,)``, int64. Ties go to the lower id."""
         return most_probable_labels(self.probabilities)
 
 
 def most_probable_labels(probabilities: npt.NDArray[np.float32]) -> Label:
-    """Return the labels that class probabilities come to: see :attr:`Predictions.labels`."""
+    """Return the most probable classes, see :attr:`Predictions.labels`."""
     labels: Label = probabilities.argmax(axis=1).astype(np.uint8 if probabilities.ndim > 2 else np.int64)
     return labels
 
 
 def mean_probabilities(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Return the mean of several models' probabilities of the same images; they are added up as they come."""
+    """Return the mean of several models' probabilities for the same images; they are added one by one."""
     total: npt.NDArray[np.float32] = np.zeros((), np.float32)
     count = 0
     for one in probabilities:

@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of something long: ``done`` of ``total`` units of ``stage`` are over.
+    """Progress of a long computation: `done` of `total` units of a stage are complete.
 
-    Stages are ``download``, ``read`` (images), ``pretext``, ``features``, ``scores``, ``predict``, ``ask``, ``tell``,
-    ``fit``, ``evaluate`` and ``round``.
+    Parameters
+    ----------
+    stage:
+        One of ``download``, ``read`` (images), ``pretext``, ``features``, ``scores``, ``predict``, ``ask``, ``tell``,
+        ``fit``, ``evaluate`` and ``round``.
+    done, total:
+        Numbers of units, such as images, epochs or rounds.
+    detail:
+        Figures by name, such as the loss of an epoch.
     """
 
     stage: str
@@ -21,8 +28,8 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-"""The one callback through which all progress is told."""
+"""Callback that receives all progress."""
 
 
 def quiet(progress: Progress) -> None:
-    """Report to nobody."""
+    """Ignore the progress."""

@@ -11,24 +11,25 @@ from alkit.values.label_spec import Size
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One image that is to be labelled.
+    """A query: one image to be labelled.
 
     Parameters
     ----------
     id:
-        The image's id.
+        Id of the image.
     round:
-        The round that asks; the start set is round 0.
+        Number of the round of the query; the start set is round 0.
     rank:
-        0 is the most wanted of its round.
+        Rank in the round; 0 is the most wanted image.
     sizes:
-        The heights and widths a mask may have: the original size and the working size.
+        Sizes (height, width) that the mask may have: the original size and the working size.
     score:
-        The strategy's acquisition score, higher is more wanted; None where it has none.
+        The strategy's acquisition score, higher is more wanted; None if there is none.
     stands_for:
-        Why this image, in words: what it represents, or where the strategy does not say, which strategy chose it.
+        Reason for the selection, in words: what the image represents; or, if the strategy does not say, the name of
+        the strategy.
     wanted:
-        How many annotators are to label it.
+        Number of annotators who shall label the image.
 
     Examples
     --------
@@ -46,28 +47,28 @@ class Query:
 
     @property
     def key(self) -> str:
-        """A name that no other query of the record has, fit for a file: round, rank, and what is left of the id."""
+        """Unique name of the query in its record, valid as a file name: round, rank, and the id's plain characters."""
         return f"r{self.round:02}-{self.rank:04}-{re.sub(r'[^A-Za-z0-9.-]+', '_', self.id)[:80]}"
 
 
 class State(StrEnum):
-    """What has become of a query. It is read off the record and stored nowhere."""
+    """State of a query. It is derived from the record, not stored."""
 
     PENDING = "pending"
-    """Chosen; no oracle was handed it yet."""
+    """Selected, but not sent to an oracle yet."""
     ASKED = "asked"
-    """Handed to an oracle; nobody has answered, or what was answered was invalid or taken back."""
+    """Sent to an oracle; there is no answer yet, or the answer was invalid or taken back."""
     PARTIAL = "partial"
-    """Some of the annotators wanted have answered."""
+    """Some of the wanted annotators have answered."""
     ANSWERED = "answered"
-    """All have; no model was trained on it yet."""
+    """All wanted annotators have answered; no model has used the answers yet."""
     CONSUMED = "consumed"
-    """The last model was trained on it, or measured by it, as it is."""
+    """The last model was trained or evaluated on the current answers."""
     STALE = "stale"
-    """A model was trained on an answer that was revised since."""
+    """The last model was trained on an answer that has been revised since."""
     SKIPPED = "skipped"
-    """All have, and nobody gave a label."""
+    """All wanted annotators have answered, and none gave a label."""
     REJECTED = "rejected"
-    """Sent back to an annotator with a reason, and not answered anew."""
+    """Sent back to an annotator with a reason, and not answered again yet."""
     CANCELLED = "cancelled"
     """Withdrawn without a label."""

@@ -9,28 +9,28 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """What one committed round came to.
+    """The result of one committed round.
 
     Parameters
     ----------
     round:
-        0 for the start set.
+        Number of the round; the start set is round 0.
     ids:
-        The images this round asked for, in rank order.
+        Ids of the images queried in this round, in rank order.
     n_labels:
-        Labels the model of this round was trained on, all rounds together.
+        Number of labels that the model of this round was trained on, from all rounds.
     metrics:
-        Such as ``{"dice": 0.71, "iou": 0.62}``, each in [0, 1]; empty before the round is evaluated.
+        Metrics by name, such as ``{"dice": 0.71, "iou": 0.62}``, each in [0, 1]; empty if the round is not evaluated.
     seconds:
-        Wall time by stage: ``select``, ``fit``, ``evaluate``.
+        Wall time in seconds by stage: ``select``, ``fit``, ``evaluate``.
     n_pseudo:
-        Pseudo-labels it was trained on besides, which are no labels and not counted as such.
+        Number of pseudo-labels that the model was trained on in addition; `n_labels` does not count them.
     n_held_out:
-        Labels held out from the training. Where there are any and no test set, the metrics are those of these images:
-        chosen by the strategy as all others, and so no random sample of the pool.
+        Number of labels held out from training. If there are any and no test set, metrics are measured on them. The
+        strategy selected these images, so they are not a random sample of the pool.
     agreement:
-        Cohen's kappa between this round's predictions and those of the round before on images of the pool, at most 1;
-        None where it was not asked for, and in round 0.
+        Cohen's kappa, at most 1, between the predictions of this round's model and the previous one on images of the
+        pool; None if it was not measured, and in round 0.
     """
 
     round: int
@@ -44,12 +44,14 @@ class RoundResult:
 
 
 def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:
-    """Return what the metrics of some rounds were measured on; None where there are none.
+    """Return whether the metrics of some rounds were measured on a hold-out or a test set; None if there are none.
 
     Parameters
     ----------
+    history:
+        Committed rounds.
     tested:
-        Whether a test set was declared.
+        Whether the campaign has a test set.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a strategy selects."""
+"""The selection of a strategy."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from alkit.errors import SelectionError
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a strategy chose, the most wanted first.
+    """The images that a strategy selects, the most wanted first.
 
     Parameters
     ----------
     ids:
-        Different ids of candidates, in rank order.
+        Ids of candidates, all different, in rank order.
     scores:
-        One finite number for each, higher is more wanted; None where the strategy does not score.
+        Finite acquisition score of each id, higher is more wanted; None if the strategy has no scores.
     stands_for:
-        For each, what it represents, in words; None where the strategy does not say.
+        Text for each id that says what the image represents; None if the strategy gives no texts.
     pseudo_labels:
-        Ids of further candidates whose label, in this round's training alone, shall be the model's own prediction.
-        They stay candidates.
+        Ids of further candidates that get a pseudo-label: in the training of this round only, the model's own
+        prediction is their label. They stay candidates.
 
     Raises
     ------
     SelectionError
-        Repeated ids, other lengths, or a score that is not finite.
+        An id occurs twice, lengths differ, or a score is not finite.
 
     Examples
     --------
@@ -55,9 +55,7 @@ class Selection:
                 continue
             object.__setattr__(self, name, tuple(kind(value) for value in values))
             if len(values) != len(self.ids):
-                raise SelectionError(
-                    f"{name} and ids are of different lengths", got=len(values), expected=len(self.ids)
-                )
+                raise SelectionError(f"{name} must have one item for each id", got=len(values), expected=len(self.ids))
         if self.scores is not None:
             for id, score in zip(self.ids, self.scores, strict=True):
                 if not np.isfinite(score):

@@ -390,7 +390,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["fit", "c.db"], "no label to learn from"),
         (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),
         (["start", "d.db", "--images", "nowhere", "--classes", "a,b"], "nowhere"),
-        (["start", "d.db", "--images", "images", "--classes", "a"], "cannot be told apart"),
+        (["start", "d.db", "--images", "images", "--classes", "a"], "at least two classes are needed"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(place, capfd, arguments, message):

@@ -56,7 +56,7 @@ def test_an_image_that_cannot_be_read_is_a_failure_and_stops_no_other(campaign, 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--images", "nowhere"], "no such folder"),
+        (["--images", "nowhere"], "folder of images does not exist"),
         (["--pattern", "*.bmp"], "no images"),
         (["--device", "abacus"], "abacus"),
     ],

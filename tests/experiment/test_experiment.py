@@ -454,7 +454,7 @@ def test_an_empty_pool_and_repeated_ids_are_refused():
     class Pool:
         ids = ()
 
-    with pytest.raises(alkit.errors.DataError, match="empty"):
+    with pytest.raises(alkit.errors.DataError, match="pool must contain at least one image"):
         alkit.Experiment(Pool(), MeanLearner(), alkit.strategy("random"))
     Pool.ids = ("a", "a")
     with pytest.raises(alkit.errors.DataError, match="'a'"):
@@ -679,7 +679,7 @@ def test_a_strategy_that_needs_a_model_cannot_be_the_initial_one(world):
 
 
 def test_classes_in_one_string_are_refused(world):
-    with pytest.raises(alkit.errors.ConfigurationError, match="one string"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="must be a sequence of names"):
         world.experiment(classes="ab")
 
 
@@ -791,7 +791,7 @@ def test_the_clusters_of_another_seed_are_not_taken_over(world, tmp_path):
 
 @pytest.mark.parametrize("part", [object(), Chooser, 3])
 def test_what_is_no_strategy_or_learner_is_refused_at_once(world, part):
-    with pytest.raises(alkit.errors.ConfigurationError, match="no strategy"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="must be a strategy"):
         world.experiment(strategy=part)
-    with pytest.raises(alkit.errors.ConfigurationError, match="no learner"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="learner must be an object with the methods"):
         world.experiment(learner=part)

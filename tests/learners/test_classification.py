@@ -64,7 +64,7 @@ def test_class_ids_are_told_recorded_and_compared(shades, tmp_path):
     with pytest.raises(alkit.errors.ConflictError, match=repr(a)):
         experiment.tell({a: 1})
     for wrong in (3, -1, 1.0, "dark", [1], np.zeros((4, 4), np.uint8), None, True):
-        with pytest.raises(alkit.errors.LabelError, match="no class id"):
+        with pytest.raises(alkit.errors.LabelError, match="not a class id"):
             experiment.tell({c: wrong})
     experiment.tell({c: alkit.SKIP})
     store = Store(tmp_path / "r.db")

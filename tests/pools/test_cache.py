@@ -1,4 +1,4 @@
-"""Images are decoded rightly, once, and a cache survives what happens to caches."""
+"""Images are decoded correctly and once, and the cache survives crashes, damage and changes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_every_lossless_format_gives_the_pixels_that_were_saved(folder, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG", "webp"])
-def test_lossy_formats_are_read_as_pillow_reads_them(folder, suffix):
+def test_lossy_formats_are_read_as_by_pillow(folder, suffix):
     save(folder / f"a.{suffix}", colour())
     with Image.open(folder / f"a.{suffix}") as image:
         expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
@@ -141,7 +141,7 @@ def test_the_exif_orientation_is_applied(folder, orientation, suffix):
     assert pool.sizes(["a"]) == [(seen.shape,)]
 
 
-def test_a_palette_image_is_looked_up_in_its_palette(folder):
+def test_the_palette_of_an_image_is_applied(folder):
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 0])
     image.putpixel((1, 0), 1)
@@ -191,7 +191,7 @@ def test_an_opaque_alpha_channel_is_dropped(folder):
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "palette", "16 bits"])
-def test_transparency_is_refused(folder, kind):
+def test_transparency_is_an_error(folder, kind):
     array = colour(channels=4)
     array[..., 3] = 255
     array[3, 4, 3] = 254
@@ -203,12 +203,12 @@ def test_transparency_is_refused(folder, kind):
     if kind == "16 bits":
         image = Image.fromarray(gray(deep=True))
     image.save(folder / "a.png", **({"transparency": 1} if kind in ("palette", "16 bits") else {}))
-    with pytest.raises(ImageError, match=r"a\.png is transparent in places.*alpha"):
+    with pytest.raises(ImageError, match=r"a\.png has transparent pixels.*alpha"):
         ImagePool(folder, grayscale=True)
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_16_bits_in_colour_are_refused_because_pillow_would_cut_them_to_8(folder, kind, channels):
+def test_16_bits_in_colour_are_an_error_because_pillow_would_reduce_them_to_8(folder, kind, channels):
     content = b"\0" + struct.pack(f">{channels}H", *[1234] * channels)
     (folder / "a.png").write_bytes(png(1, 1, 16, kind, content))
     with pytest.raises(ImageError, match=r"a\.png has several channels of 16 bits.*expected 8 bits"):
@@ -216,20 +216,20 @@ def test_16_bits_in_colour_are_refused_because_pillow_would_cut_them_to_8(folder
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_32_bits_are_refused(folder, dtype):
+def test_32_bits_are_an_error(folder, dtype):
     save(folder / "a.tif", np.zeros((4, 4), dtype))
     with pytest.raises(ImageError, match=r"a\.tif has 32 bits"):
         ImagePool(folder, grayscale=True)
 
 
-def test_16_bits_without_grayscale_are_refused_at_once(folder, decoded):
+def test_16_bits_without_grayscale_are_an_error_at_the_first_image(folder, decoded):
     fill(folder, 60, deep=True)
     with pytest.raises(ImageError, match=r"0\.png has 16 bits.*Try: grayscale=True"):
         ImagePool(folder)
     assert len(decoded) < 60
 
 
-def test_a_folder_of_8_and_16_bits_is_refused_by_naming_one_of_each(folder):
+def test_a_folder_of_8_and_16_bits_is_an_error_that_names_one_of_each(folder):
     save(folder / "flat.png", gray())
     save(folder / "very deep.png", gray(deep=True))
     for pattern in ("**/*", "*.png"):
@@ -240,7 +240,7 @@ def test_a_folder_of_8_and_16_bits_is_refused_by_naming_one_of_each(folder):
         ImagePool(folder, grayscale=True)
 
 
-def test_different_sizes_without_a_working_size_are_refused_by_naming_two(folder):
+def test_different_sizes_without_a_working_size_are_an_error_that_names_two(folder):
     save(folder / "a.png", gray(12, 10))
     save(folder / "b.png", gray(10, 12))
     with pytest.raises(ImageError, match=r"a\.png \(12, 10\) and b\.png \(10, 12\).*size=256"):
@@ -248,16 +248,16 @@ def test_different_sizes_without_a_working_size_are_refused_by_naming_two(folder
     assert ImagePool(folder, size=8).sizes(["b", "a"]) == [((10, 12), (8, 8)), ((12, 10), (8, 8))]
 
 
-def test_an_animation_is_refused(folder):
+def test_an_animation_is_an_error(folder):
     frames = [Image.fromarray(gray()) for _ in range(2)]
     frames[0].save(folder / "a.tif", save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageError, match=r"a\.tif holds several frames"):
+    with pytest.raises(ImageError, match=r"a\.tif has several frames"):
         ImagePool(folder)
 
 
 @pytest.mark.parametrize("damage", ["cut", "rubbish", "empty"])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_an_unreadable_image_is_named_with_the_reason_and_the_others_are_decoded(folder, damage, suffix, decoded):
+def test_an_unreadable_image_is_an_error_with_the_reason_and_the_others_are_decoded(folder, damage, suffix, decoded):
     fill(folder, height=64, width=64)
     bad = folder / f"2bad.{suffix}"
     save(bad, gray(64, 64))
@@ -272,7 +272,7 @@ def test_an_unreadable_image_is_named_with_the_reason_and_the_others_are_decoded
     assert decoded == []
 
 
-def test_several_unreadable_images_are_told_together(folder):
+def test_several_unreadable_images_are_one_error(folder):
     fill(folder)
     for name in "xyz":
         (folder / f"{name}.png").write_bytes(b"no image")
@@ -280,7 +280,7 @@ def test_several_unreadable_images_are_told_together(folder):
         ImagePool(folder)
 
 
-def test_a_link_to_nowhere_is_named(folder):
+def test_a_broken_link_is_an_error_that_names_it(folder):
     fill(folder)
     (folder / "lost.png").symlink_to(folder / "nowhere.png")
     with pytest.raises(ImageError, match=r"lost\.png cannot be read"):
@@ -302,7 +302,7 @@ def test_ids_are_relative_names_without_suffix_in_sorted_order(folder):
     assert ImagePool(folder, size=8, pattern="ward*/**/*").ids == ("ward 3/deep/é", "ward 3/x")
 
 
-def test_two_files_of_one_id_are_refused_by_naming_both(folder):
+def test_two_files_with_one_id_are_an_error_that_names_both(folder):
     save(folder / "x/a.png", gray())
     save(folder / "x/a.jpg", gray())
     with pytest.raises(DataError, match=r"x/a\.jpg and x/a\.png, both 'x/a'.*pattern="):
@@ -310,17 +310,17 @@ def test_two_files_of_one_id_are_refused_by_naming_both(folder):
     assert ImagePool(folder, pattern="**/*.png").ids == ("x/a",)
 
 
-def test_a_missing_and_an_empty_folder_are_told_apart(folder):
-    with pytest.raises(DataError, match=r"no such folder of images: got .*nowhere"):
+def test_a_missing_and_an_empty_folder_are_different_errors(folder):
+    with pytest.raises(DataError, match=r"the folder of images does not exist: got .*nowhere"):
         ImagePool(folder / "nowhere")
-    with pytest.raises(DataError, match=r"no images in this folder: got .*images, pattern '\*\.png'"):
+    with pytest.raises(DataError, match=r"the folder .*images contains no images that match the pattern '\*\.png'"):
         ImagePool(folder, pattern="*.png")
 
 
 # What is kept.
 
 
-def test_an_image_is_decoded_once_whoever_opens_the_folder(folder, decoded):
+def test_an_image_is_decoded_once_however_often_the_folder_is_opened(folder, decoded):
     fill(folder)
     first = ImagePool(folder, size=8).read(["3", "1"])
     second = ImagePool(str(folder), size=(8, 8), scale="full")
@@ -330,14 +330,14 @@ def test_an_image_is_decoded_once_whoever_opens_the_folder(folder, decoded):
     assert len(decoded) == 5
 
 
-def test_another_size_or_colour_is_another_cache(folder, decoded):
+def test_each_size_and_colour_has_its_own_cache(folder, decoded):
     fill(folder)
     pools = [ImagePool(folder, size, grayscale) for size, grayscale in ((8, True), (6, True), (6, False))]
     assert len(decoded) == 15
     assert [pool.shape for pool in pools] == [(1, 8, 8), (1, 6, 6), (3, 6, 6)]
 
 
-def test_opening_a_finished_cache_writes_and_opens_nothing_but_its_index(folder, monkeypatch):
+def test_opening_a_complete_cache_writes_nothing_and_opens_only_its_index(folder, monkeypatch):
     fill(folder)
     ImagePool(folder)
     monkeypatch.setattr(Image, "open", None)
@@ -346,7 +346,7 @@ def test_opening_a_finished_cache_writes_and_opens_nothing_but_its_index(folder,
     assert len(ImagePool(folder)) == 5
 
 
-def test_changed_and_new_images_are_decoded_and_no_others(folder, decoded):
+def test_only_changed_and_new_images_are_decoded(folder, decoded):
     before = fill(folder)
     old = ImagePool(folder, grayscale=True, scale="full")
     seen = old.read(old.ids)
@@ -372,7 +372,7 @@ def test_a_file_that_was_touched_is_decoded_again(folder, decoded):
     assert decoded == ["1.png"]
 
 
-def test_a_folder_whose_images_all_changed_size_is_decoded_anew_under_a_pool_that_reads_the_old_ones(folder):
+def test_an_open_pool_reads_the_old_images_while_all_are_decoded_at_a_new_size(folder):
     before = fill(folder)
     old = ImagePool(folder, grayscale=True, scale="full")
     after = fill(folder, height=20, width=22)
@@ -381,7 +381,7 @@ def test_a_folder_whose_images_all_changed_size_is_decoded_anew_under_a_pool_tha
     np.testing.assert_allclose(new.read(new.ids)[:, 0] * 255, after, atol=1e-4)
 
 
-def test_a_killed_decode_goes_on_where_it_was(folder, tmp_path, decoded):
+def test_decoding_continues_after_a_crash(folder, tmp_path, decoded):
     arrays = fill(folder, 20)
     program = f"""
         import os
@@ -418,7 +418,7 @@ def test_an_interrupted_decode_keeps_every_row(folder, decoded):
     assert len(decoded) == 6
 
 
-def test_progress_is_told_from_what_is_there_to_the_end(folder):
+def test_progress_starts_at_the_cached_images_and_reaches_the_end(folder):
     fill(folder, 3)
     ImagePool(folder)
     fill(folder / "more", 4)
@@ -444,7 +444,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_cache_is_built_anew_with_a_warning(folder, tmp_path, damage, decoded, caplog):
+def test_a_damaged_cache_is_rebuilt_with_a_warning(folder, tmp_path, damage, decoded, caplog):
     fill(folder)
     before = ImagePool(folder, cache=tmp_path / "cache").read(["0", "4"])
     DAMAGE[damage](tmp_path / "cache")
@@ -457,7 +457,7 @@ def test_a_damaged_cache_is_built_anew_with_a_warning(folder, tmp_path, damage, 
     assert len(list((tmp_path / "cache").rglob("rows-*"))) == 1
 
 
-def test_rows_written_after_the_index_was_saved_are_not_taken_for_images(folder, tmp_path):
+def test_rows_written_after_the_index_was_saved_are_ignored(folder, tmp_path):
     arrays = fill(folder)
     ImagePool(folder, grayscale=True, cache=tmp_path / "cache")
     with the_row_file(tmp_path / "cache").open("ab") as file:
@@ -467,7 +467,7 @@ def test_rows_written_after_the_index_was_saved_are_not_taken_for_images(folder,
     np.testing.assert_allclose(pool.read(["5"])[0, 0] * 255, arrays[0][::-1], atol=1e-4)
 
 
-def test_two_that_open_a_folder_at_once_decode_it_once(folder, decoded):
+def test_two_pools_opened_at_once_decode_a_folder_once(folder, decoded):
     fill(folder, 30)
     pools = []
     threads = [threading.Thread(target=lambda: pools.append(ImagePool(folder, size=8))) for _ in range(3)]
@@ -479,7 +479,7 @@ def test_two_that_open_a_folder_at_once_decode_it_once(folder, decoded):
     np.testing.assert_array_equal(pools[0].read(pools[0].ids), pools[2].read(pools[2].ids))
 
 
-def test_images_in_flight_are_few(folder, monkeypatch):
+def test_few_images_are_decoded_ahead(folder, monkeypatch):
     fill(folder, 40)
     monkeypatch.setattr(imagecache.joblib, "cpu_count", lambda: 2)
     begun, decode, ahead = [], imagecache.decode, []
@@ -493,7 +493,7 @@ def test_images_in_flight_are_few(folder, monkeypatch):
     assert max(ahead) <= 4
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_set(folder, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable_to_set(folder, tmp_path, monkeypatch):
     fill(folder)
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "file"))
@@ -501,7 +501,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(folder, tmp_path, monke
         ImagePool(folder)
 
 
-def test_a_full_disk_is_a_store_error_and_the_rows_before_it_stay(folder, tmp_path, monkeypatch, decoded):
+def test_a_full_disk_is_a_store_error_and_earlier_rows_are_kept(folder, tmp_path, monkeypatch, decoded):
     fill(folder)
     write, rows = imagecache._write, []
 
@@ -521,14 +521,14 @@ def test_a_full_disk_is_a_store_error_and_the_rows_before_it_stay(folder, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_row_that_does_not_fit_is_noticed(tmp_path):
+def test_a_row_that_does_not_fit_on_the_disk_is_an_error(tmp_path):
     (tmp_path / "rows").symlink_to("/dev/full")
     index = imagecache.Index(tmp_path, "rows", 0, (1, 2, 2), "|u1", {})
     with pytest.raises(OSError, match="No space"):
         imagecache._write(index, np.zeros((1, 2, 2), np.uint8))
 
 
-def test_a_cache_goes_where_it_is_told(folder, tmp_path, monkeypatch):
+def test_the_cache_folder_is_chosen_by_argument_and_environment(folder, tmp_path, monkeypatch):
     fill(folder)
     monkeypatch.delenv("ALKIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -541,7 +541,7 @@ def test_a_cache_goes_where_it_is_told(folder, tmp_path, monkeypatch):
     assert the_row_file(tmp_path / "given" / "images")
 
 
-def test_a_pool_whose_row_file_was_replaced_cannot_be_unpickled_into_other_images(folder, tmp_path):
+def test_a_pool_whose_row_file_was_replaced_cannot_be_unpickled(folder, tmp_path):
     fill(folder)
     pickled = pickle.dumps(ImagePool(folder, cache=tmp_path / "cache"))
     shutil.rmtree(tmp_path / "cache")

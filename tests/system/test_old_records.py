@@ -72,7 +72,8 @@ def test_a_public_class_or_function_is_found_by_its_old_address(name):
 
 @pytest.mark.parametrize("name", FORMS["others"])
 def test_a_name_that_is_not_public_is_found_by_its_old_address(name):
-    assert forms.built(FORMS["others"][name], TRUSTED).__qualname__ == name
+    renamed = {"Some": "Subset"}
+    assert forms.built(FORMS["others"][name], TRUSTED).__qualname__ == renamed.get(name, name)
 
 
 def test_every_value_and_name_has_a_written_form():

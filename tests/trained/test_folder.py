@@ -207,7 +207,7 @@ def test_masks_do_not_go_among_the_images_nor_over_them(record, new):
 
 def test_folders_without_images_and_patterns_that_lead_out_are_refused(record, new, tmp_path):
     model = trained_model(record)
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="folder of images does not exist"):
         predict_folder(model, tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(DataError, match="no images"):
         predict_folder(model, new, tmp_path / "out", pattern="*.bmp")

@@ -1,3 +1,5 @@
+"""Label specifications, selections and predictions."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ def check(mask, sizes=((2, 3),)):
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.uint16])
-def test_integers_and_booleans_are_taken_and_come_out_as_uint8(dtype):
+def test_integers_and_booleans_are_accepted_and_returned_as_uint8(dtype):
     mask = np.array([[0, 1, 0], [1, 1, 0]], dtype)
     checked = check(mask)
     assert checked.dtype == np.uint8
@@ -33,42 +35,56 @@ def test_integers_and_booleans_are_taken_and_come_out_as_uint8(dtype):
         (np.full((2, 3), 256), r"\[256\]"),
     ],
 )
-def test_a_mask_that_breaks_the_spec_is_refused_with_the_reason(mask, words):
+def test_a_mask_that_does_not_fit_the_spec_is_an_error_with_the_reason(mask, words):
     with pytest.raises(LabelError, match=words):
         check(mask)
 
 
-def test_either_of_two_sizes_is_taken():
+def test_a_mask_may_have_either_of_two_sizes():
     assert check(np.zeros((4, 6), int), sizes=[(4, 6), (2, 3)]).shape == (4, 6)
 
 
-def test_without_an_ignore_value_255_is_a_stranger():
+def test_without_an_ignore_value_255_is_not_a_class():
     with pytest.raises(LabelError, match="255"):
         LabelSpec(("skin", "lesion")).check(np.full((1, 1), 255), id="a", sizes=[(1, 1)])
 
 
-@pytest.mark.parametrize("classes", [(), ("one",), ("a", "a"), "ab"])
-def test_classes_that_cannot_be_told_apart_are_refused(classes):
-    with pytest.raises(ConfigurationError):
-        LabelSpec(classes)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"classes": ()}, r"at least two classes are needed: got \(\)"),
+        ({"classes": ("one",)}, r"at least two classes are needed: got \('one',\)\. Try: name the background"),
+        ({"classes": ("a", "a")}, r"classes must have different names: got \('a', 'a'\)"),
+        ({"classes": "ab"}, "classes must be a sequence of names: got the string 'ab'"),
+        ({"classes": tuple(map(str, range(256)))}, "masks can have at most 255 classes: got 256"),
+        ({"classes": ("a", "b"), "per": "voxel"}, "per must be 'pixel' or 'image': got 'voxel'"),
+        (
+            {"classes": ("a", "b"), "per": "image", "ignore": 3},
+            "ignore must be None .*: got 3",
+        ),
+    ],
+)
+def test_wrong_classes_are_errors(arguments, words):
+    with pytest.raises(ConfigurationError, match=words):
+        LabelSpec(**arguments)
 
 
 @pytest.mark.parametrize("ignore", [0, 1, 256, -1])
-def test_an_ignore_value_among_the_classes_or_out_of_a_byte_is_refused(ignore):
-    with pytest.raises(ConfigurationError, match="ignore"):
+def test_an_ignore_value_among_the_class_ids_or_above_255_is_an_error(ignore):
+    with pytest.raises(ConfigurationError, match=f"ignore must be an integer from 2 to 255, .*: got {ignore}"):
         LabelSpec(("a", "b"), ignore)
 
 
 @pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
-def test_a_score_that_is_not_finite_is_an_error_naming_the_image(score):
+def test_a_score_that_is_not_finite_is_an_error_that_names_the_image(score):
     with pytest.raises(SelectionError, match="'b'"):
         Selection(["a", "b"], scores=[1.0, score])
 
 
-def test_a_repeated_id_and_other_lengths_are_refused():
+def test_a_repeated_id_and_differing_lengths_are_errors():
     with pytest.raises(SelectionError, match="twice"):
         Selection(["a", "b", "a"])
-    with pytest.raises(SelectionError, match="lengths"):
+    with pytest.raises(SelectionError, match="scores must have one item for each id: got 1, expected 2"):
         Selection(["a", "b"], scores=[1.0])
 
 

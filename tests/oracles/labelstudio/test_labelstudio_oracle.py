@@ -460,7 +460,7 @@ def test_a_project_that_another_campaign_uses_is_refused(fake, folder):
 def test_missing_images_are_named(fake, folder):
     with pytest.raises(ConfigurationError, match="images must be a pool: got None"):
         oracle(fake).ask(QUERIES)
-    with pytest.raises(DataError, match="no such image in the pool: got 'ward/9'"):
+    with pytest.raises(DataError, match="the pool has no image with this id: got 'ward/9'"):
         oracle(fake, folder).ask([Query("ward/9", 0, 0, (SIZE,))])
     pool = alkit.ImagePool(folder, size=4)
     (folder / "ward/0.png").unlink()
@@ -482,8 +482,8 @@ def test_a_prelabel_of_another_size_or_with_unknown_classes_is_refused(fake, fol
         ({"project": "ab"}, "must have 3 to 50 characters"),
         ({"project": 1.5}, "must be a title or a number"),
         ({"project": True}, "must be a title or a number"),
-        ({"classes": ("skin",)}, "cannot be told apart"),
-        ({"classes": "skin"}, "one string"),
+        ({"classes": ("skin",)}, "at least two classes are needed"),
+        ({"classes": "skin"}, "classes must be a sequence of names"),
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
         ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "must not have the name 'ignored'"),
         ({"since": datetime(2026, 1, 1)}, "since must have a time zone"),

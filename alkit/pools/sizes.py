@@ -1,0 +1,49 @@
+"""Sizes of images and of their masks, (height, width) in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alkit.errors import ConfigurationError
+from alkit.protocols import HasSizes, Pool
+from alkit.values.label_spec import Size
+
+
+def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
+    """Return, for each of `ids`, the sizes that its mask may have.
+
+    If the pool has a method ``sizes(ids)``, its result is returned. In any other pool, masks have the size of the
+    images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alkit import ArrayPool
+    >>> mask_sizes(ArrayPool(np.zeros((2, 8, 9), np.uint8)), ["0001"])
+    [((8, 9),)]
+    """
+    if isinstance(pool, HasSizes):
+        return list(pool.sizes(ids))
+    height, width = pool.read(list(pool.ids)[:1]).shape[-2:]
+    return [((height, width),)] * len(ids)
+
+
+def check_size(size: int | Sequence[int] | None) -> Size | None:
+    """Return `size` as (height, width), or None if it is None.
+
+    Raises
+    ------
+    ConfigurationError
+        `size` is neither a positive integer nor a pair of them.
+
+    Examples
+    --------
+    >>> check_size(256), check_size((480, 640))
+    ((256, 256), (480, 640))
+    """
+    if size is None:
+        return None
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ConfigurationError("size must be a positive integer, or (height, width) in pixels", got=repr(size))
+    return pair

@@ -1,0 +1,33 @@
+"""Ids of images: distinct strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alkit.errors import DataError
+
+
+def check_ids(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return `ids` as a tuple, after a check that they are distinct strings.
+
+    Raises
+    ------
+    DataError
+        `ids` is a single string, an id is not a string, or an id occurs twice.
+
+    Examples
+    --------
+    >>> check_ids(["a", "b", "a"])
+    Traceback (most recent call last):
+    alkit.errors.DataError: ids must be distinct: got 'a' twice
+    """
+    if isinstance(ids, str):
+        raise DataError("ids must be a sequence of strings", got=f"the string {ids!r}")
+    known: dict[str, None] = {}
+    for id in ids:
+        if not isinstance(id, str):
+            raise DataError("ids must be strings", got=f"{id!r} of type {type(id).__name__}", hint=f"str({id!r})")
+        if id in known:
+            raise DataError("ids must be distinct", got=f"{id!r} twice")
+        known[id] = None
+    return tuple(known)
