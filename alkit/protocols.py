@@ -244,10 +244,19 @@ class HasScores(Protocol):
 
 
 class FittedExtractor(Protocol):
-    """A fitted feature extractor."""
+    """A fitted feature extractor. Optional: :class:`HasNetwork`."""
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row per image, ``(n, d)``, float32."""
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """A fitted extractor that is a network of torch, whose weights a learner can start from."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
 
 
 @runtime_checkable
@@ -433,6 +442,7 @@ __all__ = [
     "HasFiles",
     "HasHeads",
     "HasMembers",
+    "HasNetwork",
     "HasPosterior",
     "HasScores",
     "HasSizes",

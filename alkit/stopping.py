@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from alkit.checks import check_integer
-from alkit.configuration.registry import STOPPING, found, loaded, made, registered
+from alkit.configuration.registry import STOPPING_RULES, create, list_plugins
 from alkit.errors import ConfigurationError
 from alkit.values.rounds import RoundResult
 
@@ -94,7 +94,7 @@ def installed() -> dict[str, EntryPoint]:
     >>> "expected-gain" in installed()
     True
     """
-    return registered(STOPPING)
+    return list_plugins(STOPPING_RULES)
 
 
 def rule(name: str, /, **parameters: Any) -> StoppingRule:
@@ -123,7 +123,7 @@ def rule(name: str, /, **parameters: Any) -> StoppingRule:
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no stopping rule ... Try: 'stabilising-predictions'.
     """
-    return _rule(name, made(name, loaded(found(name, STOPPING), STOPPING), parameters, STOPPING))
+    return _rule(name, create(name, STOPPING_RULES, parameters))
 
 
 def _rule(name: str, thing: object) -> StoppingRule:

@@ -57,4 +57,8 @@ def folders(tmp_path: Path) -> Path:
 @pytest.fixture
 def installed(monkeypatch):
     """Pretend that these entry points are installed."""
-    return lambda *points: monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+    def install(*points):
+        monkeypatch.setattr(registry, "entry_points", lambda group: [it for it in points if it.group == group])
+
+    return install

@@ -11,7 +11,9 @@ from alkit.cli import (
     ask,
     demo,
     export,
+    features,
     fit,
+    learners,
     new_strategy,
     predict,
     repair,
@@ -52,7 +54,7 @@ def common(
 
 
 CAMPAIGN = "A campaign with people"
-STRATEGIES = "Strategies"
+PLUGINS = "Strategies, feature extractors and learners"
 TRIAL = "Where the masks are there already"
 
 app.command("start", rich_help_panel=CAMPAIGN)(start.start)
@@ -67,8 +69,10 @@ app.command("export", rich_help_panel=CAMPAIGN)(export.export)
 app.command("repair", rich_help_panel=CAMPAIGN)(repair.repair)
 app.command("demo", rich_help_panel=TRIAL)(demo.demo)
 app.command("run", rich_help_panel=TRIAL)(run.run)
-app.command("strategies", rich_help_panel=STRATEGIES)(strategies.strategies)
-app.command("new-strategy", rich_help_panel=STRATEGIES)(new_strategy.new_strategy)
+app.command("strategies", rich_help_panel=PLUGINS)(strategies.strategies)
+app.command("features", rich_help_panel=PLUGINS)(features.features)
+app.command("learners", rich_help_panel=PLUGINS)(learners.learners)
+app.command("new-strategy", rich_help_panel=PLUGINS)(new_strategy.new_strategy)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,93 +1,214 @@
-"""The parts of an experiment, from what was typed."""
+"""The strategy, the feature extractor and the learner of an experiment, from the options of a command."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alkit.cli import options
 
 if TYPE_CHECKING:
+    from alkit.configuration.registry import Group
     from alkit.protocols import FeatureExtractor, Learner, Strategy
 
 
-def parts(
-    *,
-    strategy: str,
-    parameters: Sequence[str],
-    initial: str | None,
-    widths: str,
-    epochs: str,
-    lr: float,
-    pretext_epochs: int,
-    members: int,
-    warm_start: bool,
-    device: str,
-) -> tuple[Learner, Strategy, Strategy | None]:
-    """Return a learner, the strategy and that of the first round; see :mod:`alkit.cli.options` for each argument.
+class Parts(NamedTuple):
+    """The parts of an experiment that options choose; `initial` selects the start set, None for the default."""
 
-    The learner has the members or the heads that the strategy needs.
-    """
-    from functools import partial
-
-    import alkit
-    from alkit.networks.heads import DEEP_SUPERVISION
-    from alkit.strategies.functions import needs_of
-
-    network = partial(alkit.UNet, widths=_numbers("widths", widths))
-    pretext = alkit.Reconstruction(network, epochs=pretext_epochs, device=device)
-    first = None if initial is None else _strategy(initial, pretext, {})
-    chosen = _strategy(strategy, pretext, _parameters(parameters))
-    needs = needs_of(chosen)
-    single = alkit.SegmentationLearner(
-        partial(network, heads=DEEP_SUPERVISION) if "heads" in needs else network,
-        epochs=cast("tuple[int, int]", _numbers("epochs", epochs)),
-        lr=lr,
-        warm_start=pretext if warm_start else None,
-        device=device,
-    )
-    return alkit.Ensemble(single, members) if "members" in needs else single, chosen, first
+    learner: Learner
+    strategy: Strategy
+    initial: Strategy | None
 
 
-def _strategy(name: str, pretext: FeatureExtractor, parameters: dict[str, Any]) -> Strategy:
-    """Make a strategy; one that needs features and brings none gets those of the learner's own network."""
-    from alkit.configuration.registry import found, loaded
+@dataclass(frozen=True)
+class Choice:
+    """Options that choose and configure the parts. None means the default of the part."""
+
+    strategy: options.Strategy = "ssl-cluster"
+    initial: options.Initial = None
+    features: options.Features = "reconstruction"
+    param: options.Param = None
+    learner: options.Learner = "segmentation"
+    widths: options.Widths = None
+    epochs: options.Epochs = None
+    lr: options.Lr = None
+    pretext_epochs: options.PretextEpochs = None
+    members: options.Members = 5
+    warm_start: options.WarmStart = False
+
+    def make(self, device: str = "auto") -> Parts:
+        """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs."""
+        import alkit
+        from alkit.networks.heads import DEEP_SUPERVISION
+        from alkit.protocols import TrainsMembers
+        from alkit.strategies.functions import needs_of
+
+        parameters = _parameters(self.param or ())
+        network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or "32,64,128,256,512"))
+        extractor = self._features(parameters["features"], network, device)
+        initial = None if self.initial is None else make_strategy(self.initial, extractor, {})
+        strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
+        needs = needs_of(strategy)
+        if "heads" in needs:
+            network = functools.partial(network, heads=DEEP_SUPERVISION)
+        learner = self._learner(parameters["learner"], network, extractor, device)
+        if "members" in needs and not isinstance(learner, TrainsMembers):
+            learner = alkit.Ensemble(learner, self.members)
+        return Parts(learner, strategy, initial)
+
+    def _features(self, parameters: dict[str, Any], network: Any, device: str) -> FeatureExtractor:
+        from alkit.configuration.registry import FEATURES, call, find, load
+        from alkit.features.named import check_extractor
+        from alkit.features.reconstruction import Reconstruction
+
+        factory = load(find(self.features, FEATURES), FEATURES)
+        own = {"epochs": 100} if factory is Reconstruction else {}
+        typed = {"--pretext-epochs": ("epochs", self.pretext_epochs)}
+        parameters = _with_options(self.features, factory, FEATURES, parameters, typed, own)
+        parameters = _with_computing(self.features, factory, FEATURES, parameters, network, device)
+        return check_extractor(self.features, call(self.features, factory, parameters, FEATURES))
+
+    def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
+        from alkit.configuration.registry import LEARNERS, call, find, load
+        from alkit.learners.named import check_learner
+        from alkit.learners.segmentation import SegmentationLearner
+
+        factory = load(find(self.learner, LEARNERS), LEARNERS)
+        own = {"epochs": (30, 10), "lr": 1e-3} if factory is SegmentationLearner else {}
+        typed = {
+            "--epochs": ("epochs", None if self.epochs is None else _integers("epochs", self.epochs)),
+            "--lr": ("lr", self.lr),
+            "--warm-start": ("warm_start", extractor if self.warm_start else None),
+        }
+        parameters = _with_options(self.learner, factory, LEARNERS, parameters, typed, own)
+        parameters = _with_computing(self.learner, factory, LEARNERS, parameters, network, device)
+        if self.widths is not None and "network" not in parameters:
+            from alkit.errors import ConfigurationError
+
+            raise ConfigurationError("--widths is for learners that train a U-Net", got=f"--learner {self.learner}")
+        return check_learner(f"learner {self.learner!r}", call(self.learner, factory, parameters, LEARNERS))
+
+
+def with_choice(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Choice` in place of its parameter `choice`."""
+    shared = inspect.signature(Choice, eval_str=True).parameters
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["choice"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(choice=Choice(**{name: given.pop(name) for name in shared}), **given)
+
+    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {entry.name: entry.annotation for entry in every}
+    return run
+
+
+def make_strategy(name: str, features: FeatureExtractor, parameters: Mapping[str, Any]) -> Strategy:
+    """Make a strategy by its name or file; it gets `features` if it needs features and brings none of its own."""
+    from alkit.configuration.registry import find, load
     from alkit.errors import ConfigurationError
     from alkit.strategies.named import strategy
     from alkit.strategies.toml import read_strategy, takes_features
 
     if name.endswith(".toml"):
         if parameters:
-            raise ConfigurationError("the parameters of a strategy in a file are in the file", got="--param")
-        return read_strategy(name, pretext)
-    if "features" not in parameters and takes_features(name, loaded(found(name))):
-        parameters = {"features": pretext, **parameters}
+            raise ConfigurationError(
+                f"--param {next(iter(parameters))}: a strategy file holds the parameters of its strategy",
+                hint=f"write it into {name}",
+            )
+        return read_strategy(name, features)
+    if "features" not in parameters and takes_features(name, load(find(name))):
+        parameters = {"features": features, **parameters}
     return strategy(name, **parameters)
 
 
-def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs; a value is a Python literal, or else a string."""
+def _with_options(
+    name: str,
+    factory: Callable[..., object],
+    group: Group,
+    parameters: Mapping[str, Any],
+    typed: Mapping[str, tuple[str, object]],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Add to the parameters of a part those that have an option of their own.
+
+    Parameters
+    ----------
+    parameters:
+        From ``--param``.
+    typed:
+        By option, the parameter and the value that was typed, None if none was.
+    own:
+        Defaults of the command line for a part of alkit.
+    """
+    from alkit.configuration.registry import parameters_of
     from alkit.errors import ConfigurationError
 
-    parameters: dict[str, Any] = {}
+    accepted, added = parameters_of(name, factory, group), dict(own)
+    for option, (parameter, value) in typed.items():
+        if value is None:
+            continue
+        if parameter not in accepted:
+            raise ConfigurationError(f"{option}: {group.noun} {name!r} has no parameter {parameter}")
+        if parameter in parameters:
+            raise ConfigurationError(f"{option} and --param give {parameter} of {group.noun} {name!r} twice")
+        added[parameter] = value
+    return {**added, **parameters}
+
+
+def _with_computing(
+    name: str, factory: Callable[..., object], group: Group, parameters: dict[str, Any], network: Any, device: str
+) -> dict[str, Any]:
+    """Add the device if the part has a parameter for it, and the U-Net if that is its default network."""
+    import alkit
+    from alkit.configuration.registry import parameters_of
+
+    accepted, added = parameters_of(name, factory, group), dict[str, Any]()
+    if "device" in accepted:
+        added["device"] = device
+    if "network" in accepted and accepted["network"].default is alkit.UNet:
+        added["network"] = network
+    return {**added, **parameters}
+
+
+def _parameters(pairs: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
+    """Read ``key=value`` pairs, by part; a value is a Python literal, or else text.
+
+    >>> _parameters(["clusters=5", "learner.batch=4", "features.network=x"])
+    {'strategy': {'clusters': 5}, 'features': {'network': 'x'}, 'learner': {'batch': 4}}
+    """
+    from alkit.errors import ConfigurationError
+
+    parameters: dict[str, dict[str, Any]] = {"strategy": {}, "features": {}, "learner": {}}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals:
+        part, dot, name = key.rpartition(".")
+        if not equals or not name:
+            raise ConfigurationError("--param must have the form key=value", got=pair, expected="--param clusters=5")
+        if dot and part not in parameters:
             raise ConfigurationError(
-                "a parameter is not of the form key=value", got=pair, expected="--param clusters=5"
+                f"--param {key}: the part must be strategy, features or learner", got=part, hint="learner.batch=4"
             )
-        if key in parameters:
+        into = parameters[part or "strategy"]
+        if name in into:
             raise ConfigurationError(f"--param gives {key} twice", got=pair, hint="leave one of them out")
         try:
-            parameters[key] = ast.literal_eval(text)
+            into[name] = ast.literal_eval(text)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            parameters[key] = text
+            into[name] = text
     return parameters
 
 
-def _numbers(name: str, text: str) -> tuple[int, ...]:
+def _integers(name: str, text: str) -> tuple[int, ...]:
     from alkit.errors import ConfigurationError
 
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as reason:
-        raise ConfigurationError(f"--{name}", got=text, expected="whole numbers with commas between them") from reason
+        raise ConfigurationError(f"--{name} must be integers with commas between them", got=text) from reason

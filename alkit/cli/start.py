@@ -1,4 +1,4 @@
-"""``alkit start``: open a campaign on a folder of images that nobody has labelled."""
+"""``alkit start``: start a campaign on a folder of images without labels."""
 
 from __future__ import annotations
 
@@ -8,77 +8,62 @@ from typing import Annotated, Any
 import typer
 
 from alkit.cli import options
+from alkit.cli.parts import Choice, with_choice
 
 
+@with_choice
 def start(
-    store: Annotated[Path, typer.Argument(help="The record to make.")],
+    choice: Choice,
+    store: Annotated[Path, typer.Argument(help="Record to create.")],
     images: Annotated[Path, typer.Option(help="Folder of images.")],
     classes: options.Classes,
-    strategy: options.Strategy = "ssl-cluster",
     size: options.Size = None,
     annotators: Annotated[
-        int, typer.Option(help="How many people are to label each image.", rich_help_panel=options.PEOPLE)
+        int, typer.Option(help="Number of people who label each image.", rich_help_panel=options.PEOPLE)
     ] = 1,
     join: Annotated[
-        str, typer.Option(help="How their labels become one: one, majority or staple.", rich_help_panel=options.PEOPLE)
+        str,
+        typer.Option(
+            help="How the labels of one image are joined: one, majority or staple.", rich_help_panel=options.PEOPLE
+        ),
     ] = "one",
     hold_out: Annotated[
         float,
         typer.Option(
-            help="Share of the answers, drawn by chance, that only measure and are not learnt from.",
+            help="Share of the answers, drawn at random, that measure the model and do not train it.",
             rich_help_panel=options.PEOPLE,
         ),
     ] = 0.2,
     stop_set: Annotated[
-        int, typer.Option(help="On so many images successive models are compared, for advice on when to stop.")
+        int, typer.Option(help="Number of images on which successive models are compared, for advice on when to stop.")
     ] = 200,
     seed: options.Seed = 0,
-    initial: options.Initial = None,
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
-    widths: options.Widths = "32,64,128,256,512",
-    epochs: options.Epochs = "30,10",
-    lr: options.Lr = 1e-3,
-    pretext_epochs: options.PretextEpochs = 100,
-    members: options.Members = 5,
-    warm_start: options.WarmStart = False,
-    param: options.Param = None,
 ) -> None:
-    """Open a campaign: no ground truth is needed, people will label what `alkit ask` chooses.
+    """Start a campaign in which people label the images that `alkit ask` selects.
 
-    Nothing is trained yet. While nothing was asked, the same command with other options changes them, and says so.
+    This trains nothing. Until the first `alkit ask`, the same command with other options changes the options.
 
     [dim]Example:[/dim]
 
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
     """
     import alkit
-    from alkit.cli.parts import parts
     from alkit.configuration.forms import differences
     from alkit.report.progress import progress_bar
 
-    learner, chosen, first = parts(
-        strategy=strategy,
-        parameters=param or [],
-        initial=initial,
-        widths=widths,
-        epochs=epochs,
-        lr=lr,
-        pretext_epochs=pretext_epochs,
-        members=members,
-        warm_start=warm_start,
-        device="auto",
-    )
+    learner, strategy, initial = choice.make()
     before = _settings(store)
     with progress_bar(str(store)) as report:
         pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         experiment = alkit.Experiment(
             pool,
             learner,
-            chosen,
+            strategy,
             store=store,
             seed=seed,
-            initial=first,
+            initial=initial,
             classes=alkit.LabelSpec(options.class_names(classes), ignore),
             annotators=annotators,
             join=join,
@@ -89,12 +74,12 @@ def start(
         typer.echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
-    typer.echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be asked for.")
+    typer.echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
     typer.echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
 
 
 def _settings(store: Path) -> dict[str, Any]:
-    """Return what a record was made with; nothing where there is none."""
+    """Return the settings in a record; an empty dictionary if there is no record."""
     from alkit.cli.records import record_at
 
     if not store.is_file():

@@ -1,14 +1,14 @@
-"""``alkit strategies``: what is installed, and what it does."""
+"""``alkit strategies``: list the installed strategies."""
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from alkit.cli.descriptions import print_json, print_plugin, print_table
 
 if TYPE_CHECKING:
     from alkit.strategies.described import Description
@@ -18,7 +18,7 @@ def strategies(
     name: Annotated[str | None, typer.Argument(help="One strategy, to see its parameters.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the query strategies that are installed, alkit's own and those of other packages.
+    """List the installed strategies: those of alkit and those of other packages.
 
     A plugin that cannot be imported or described is listed with the reason.
 
@@ -33,57 +33,28 @@ def strategies(
     with redirect_stdout(sys.stderr):  # a plugin may print when it is imported
         found = describe_all() if name is None else [describe(name)]
     if as_json:
-        print(json.dumps([asdict(entry) for entry in found] if name is None else asdict(found[0]), indent=2))
+        print_json(found, name)
     elif name is None:
-        _list(found)
+        print_table(found, {"start": _start, "needs": _needs})
     else:
-        _show(found[0])
+        print_plugin(found[0], _sentences(found[0]))
 
 
-def _list(found: list[Description]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
+def _start(entry: Description) -> str:
+    return {True: "cold", False: "with a model", None: "depends"}[entry.starts_cold]
 
-    table = Table("name", "distribution", "start", "needs", Column("what it does", overflow="fold"))
-    for entry in found:
-        start = "" if entry.problem else {True: "cold", False: "with a model", None: "depends"}[entry.starts_cold]
-        does = f"[red]{escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
-        origin = f"{entry.distribution} {entry.version}"
-        needs = "" if entry.problem else "depends" if entry.needs is None else ", ".join(entry.needs)
-        table.add_row(escape(entry.name), escape(origin), start, escape(needs), does)
-    Console().print(table)
+
+def _needs(entry: Description) -> str:
+    return "depends" if entry.needs is None else ", ".join(entry.needs)
 
 
 _START = {
     True: "Starts without a model.",
     False: "Needs a trained model: see --initial.",
-    None: "Whether it starts without a model depends on how it is made.",
+    None: "Whether it starts without a model depends on its parameters.",
 }
 
 
-def _show(entry: Description) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
-
-    console = Console()
-    origin = escape(f"{entry.object} of {entry.distribution} {entry.version}")
-    console.print(f"[bold]{escape(entry.name)}[/bold], {origin}", highlight=False)
-    if entry.problem:
-        console.print(escape(entry.problem), style="red")
-        return
-    console.print(escape(entry.summary))
-    console.print(_START[entry.starts_cold])
-    if entry.needs is None:
-        console.print("What it needs depends on how it is made.")
-    elif entry.needs:
-        console.print(escape(f"Needs {', '.join(entry.needs)}."))
-    if not entry.parameters:
-        console.print("It has no parameters.")
-        return
-    table = Table("parameter", "type", "default", Column("meaning", overflow="fold"))
-    for parameter in entry.parameters:
-        default = "[bold]required[/bold]" if parameter.default is None else escape(parameter.default)
-        table.add_row(escape(parameter.name), escape(parameter.kind), default, escape(parameter.meaning))
-    console.print(table)
+def _sentences(entry: Description) -> list[str]:
+    needs = "What it needs depends on its parameters." if entry.needs is None else f"Needs {', '.join(entry.needs)}."
+    return [_START[entry.starts_cold], *([needs] if entry.needs != () else [])]

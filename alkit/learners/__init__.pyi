@@ -3,5 +3,7 @@ from .ensemble import Ensemble as Ensemble
 from .ensemble import EnsemblePredictor as EnsemblePredictor
 from .estimators import EstimatorLearner as EstimatorLearner
 from .estimators import EstimatorPredictor as EstimatorPredictor
+from .named import installed as installed
+from .named import learner as learner
 from .network import NetworkPredictor as NetworkPredictor
 from .segmentation import SegmentationLearner as SegmentationLearner

@@ -8,9 +8,9 @@ continues from the weights of the last one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from alkit.errors import ConfigurationError
@@ -19,16 +19,9 @@ from alkit.networks.factory import NetworkFactory
 from alkit.networks.training import Loss
 from alkit.networks.unet import UNet
 from alkit.networks.weights import warm_start
-from alkit.protocols import Labelled
+from alkit.protocols import FeatureExtractor, HasNetwork, Labelled
 from alkit.rng import Stream
 from alkit.values.label_spec import LabelSpec
-
-if TYPE_CHECKING:
-    from alkit.features.reconstruction import Reconstruction
-
-
-class _Pretrained(Protocol):
-    network: nn.Module
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,8 @@ class SegmentationLearner(NetworkLearner):
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration, so a record
         can be resumed on another device.
     warm_start:
-        A pretext. Its weights, except those of the output layers, are the initial weights. None for random ones.
+        Feature extractor with a network of torch, such as :class:`alkit.Reconstruction`. Its weights, except those of
+        the output layers, are the initial weights. None for random ones.
 
     Raises
     ------
@@ -87,7 +81,7 @@ class SegmentationLearner(NetworkLearner):
     epochs: tuple[int, int] = (10, 2)
     batch: int = 10
     lr: float = 1e-4
-    warm_start: Reconstruction | None = None
+    warm_start: FeatureExtractor | None = None
 
     def loss(self, spec: LabelSpec) -> Loss:
         """Return cross-entropy plus Dice; raise a :class:`ConfigurationError` if the labels are not masks."""
@@ -101,7 +95,14 @@ class SegmentationLearner(NetworkLearner):
         """Return a model whose initial weights depend on `stream`, or come from the pretext `warm_start`."""
         model = super().initial_model(labelled, stream)
         if self.warm_start is not None:
-            warm_start(model.network, cast(_Pretrained, labelled.fitted(self.warm_start)).network)
+            fitted = labelled.fitted(self.warm_start)
+            if not isinstance(fitted, HasNetwork):
+                raise ConfigurationError(
+                    "warm_start must be a feature extractor with a network of torch",
+                    got=repr(self.warm_start),
+                    hint="alkit.Reconstruction(), or warm_start=None",
+                )
+            warm_start(model.network, fitted.network)
         return model
 
 

@@ -121,10 +121,10 @@ def name_on_failure(part: object) -> Iterator[None]:
     except AlkitError:
         raise
     except Exception as reason:
-        from alkit.configuration.registry import whose
+        from alkit.configuration.registry import owner_of
 
         raise SelectionError(
-            f"{name_in_words(part)}{whose(innermost(part))} failed ({type(reason).__name__}: {reason})",
+            f"{name_in_words(part)}{owner_of(innermost(part))} failed ({type(reason).__name__}: {reason})",
             hint="see the traceback, which alkit --debug shows",
         ) from reason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from alkit.configuration.registry import STRATEGIES, found, loaded, made, registered
+from alkit.configuration.registry import STRATEGIES, create, list_plugins
 from alkit.protocols import Strategy
 from alkit.strategies.functions import as_strategy
 
@@ -13,13 +13,14 @@ from alkit.strategies.functions import as_strategy
 def installed() -> dict[str, EntryPoint]:
     """Return the entry points of all installed strategies by name, without importing them.
 
-    If two distributions register the same name, or a name is reserved for compositions, the name appears as
-    ``distribution:name``. If one distribution registers a name twice, it appears as ``distribution:name=object``.
+    A name that two distributions register, or that a strategy file reserves for a part of alkit, appears as
+    ``distribution:name`` for each of them and not on its own. A name that one distribution gives to two objects appears
+    as ``distribution:name=object``.
 
     >>> "random" in installed()
     True
     """
-    return registered(STRATEGIES)
+    return list_plugins(STRATEGIES)
 
 
 def strategy(name: str, /, **parameters: Any) -> Strategy:
@@ -38,7 +39,7 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
         No installed strategy has this name; the message lists the nearest names.
     ConfigurationError
         Two distributions register the name, the plugin cannot be imported, a parameter is unknown or of the wrong
-        type, or the plugin does not make a strategy.
+        type, or the plugin does not return a strategy.
 
     Examples
     --------
@@ -48,4 +49,4 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     Traceback (most recent call last):
     alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
     """
-    return as_strategy(f"plugin {name!r}", made(name, loaded(found(name)), parameters))
+    return as_strategy(f"plugin {name!r}", create(name, STRATEGIES, parameters))

@@ -1,4 +1,4 @@
-"""A strategy written as a TOML file, compositions and their parts included.
+"""Strategy files: a strategy in TOML, with its compositions and parts.
 
 A table with a ``name`` is a strategy, a sampler or a feature extractor; its other entries are the parameters::
 
@@ -12,12 +12,13 @@ A table with a ``name`` is a strategy, a sampler or a feature extractor; its oth
     ranking = { name = "uncertainty", score = "bald", sampler = { name = "dropout", draws = 10 } }
     then = { name = "random" }
 
-Names are those of the installed strategies and, for compositions and parts, those of :data:`PARTS`; a strategy that is
-called as one of these is named in full, ``distribution:name``. Names and types of parameters are checked as everywhere,
-and a mistake is reported with the table that it is in.
+Names are those of the installed strategies and of :data:`PARTS`. An installed strategy with the name of a part needs
+its full name, ``distribution:name``. A table for a parameter of type :class:`alkit.protocols.FeatureExtractor` takes
+the name of an installed feature extractor. Names and types of parameters are checked as everywhere, and an error says
+which table it is in.
 
-Images are compared by the features that the reader of the file gives, in ``alkit run`` those of the learner's own
-network. A table that wants others says what is different about them::
+Parameters for features get the default extractor that the caller passes; ``alkit run`` passes the one that its options
+describe. A table with the name of that extractor states only what differs from it::
 
     name = "ssl-cluster"
     features = { name = "reconstruction", epochs = 3 }
@@ -26,15 +27,17 @@ network. A table that wants others says what is different about them::
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass, replace
 from inspect import Parameter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast, get_args
 
 from alkit.configuration.parameters import kinds_of
-from alkit.configuration.registry import accepted_by, found, loaded, made
+from alkit.configuration.registry import FEATURES, STRATEGIES, Group, call, find, list_plugins, load, parameters_of
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
+from alkit.features.named import check_extractor
 from alkit.features.reconstruction import Reconstruction
 from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
 from alkit.samplers import Deterministic, Dropout, Members
@@ -43,7 +46,6 @@ from alkit.strategies.duplicates_last import DuplicatesLast
 from alkit.strategies.filter import Filter
 from alkit.strategies.functions import as_strategy, is_among
 from alkit.strategies.mix import Mix
-from alkit.strategies.named import installed
 from alkit.strategies.per_cluster import PerCluster
 from alkit.strategies.stochastic import Stochastic
 from alkit.strategies.then import Then
@@ -55,7 +57,9 @@ def _mix(parts: list[Any]) -> Mix:
     for place, part in enumerate(parts):
         if not isinstance(part, dict) or set(part) != {"share", "strategy"}:
             raise ConfigurationError(
-                "the parts of a mix are tables", got=parts, expected='{ share = 0.7, strategy = { name = "random" } }'
+                "the parts of a mix must be tables",
+                got=parts,
+                expected='{ share = 0.7, strategy = { name = "random" } }',
             )
         _check_named(f"parts[{place}].strategy", part["strategy"])
     mixed: dict[Any, Any] = {}
@@ -81,12 +85,11 @@ PARTS: dict[str, Callable[..., object]] = {
     "members": Members,
     "mix": _mix,
     "per-cluster": PerCluster,
-    "reconstruction": Reconstruction,
     "stochastic": Stochastic,
     "then": Then,
     "uncertainty": Uncertainty,
 }
-"""Compositions, samplers, the ranking by score and the feature extractor, by the name a table gives them."""
+"""Compositions, samplers and the ranking by score, by their names in a table."""
 
 
 def read_strategy(path: str | Path, features: FeatureExtractor | None = None) -> Strategy:
@@ -95,25 +98,25 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
     Parameters
     ----------
     path:
-        The file: a table with a name, or with one such table called ``strategy``.
+        File that contains a table with a name, or one such table called ``strategy``.
     features:
-        For every part that takes features (see :func:`takes_features`) and is given none. A table ``reconstruction``
-        has from them whatever it does not say itself, the network above all.
+        Default extractor for every part that takes features (see :func:`takes_features`) and states none. A table of
+        the same class of extractor takes from it the parameters that it does not state.
 
     Raises
     ------
     ConfigurationError
-        The file cannot be read, or describes no strategy; the message says which table of it.
+        The file cannot be read or does not describe a strategy; the message says which table is wrong.
     UnknownNameError
-        A name nobody knows; the nearest are listed.
+        A name is unknown; the message lists the nearest names.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
-        raise ConfigurationError(f"{path} is no TOML file that can be read ({reason})") from reason
+        raise ConfigurationError(f"{path} cannot be read as a TOML file ({reason})") from reason
     inner = table["strategy"] if set(table) == {"strategy"} else table
     if not isinstance(inner, dict):
-        raise ConfigurationError(f"the strategy in {path} is no table", got=repr(inner), expected='name = "random"')
+        raise ConfigurationError(f"strategy in {path} must be a table", got=repr(inner), expected='name = "random"')
     return _strategy(inner, features, str(path), "strategy" if inner is not table else "")
 
 
@@ -130,24 +133,52 @@ def strategy_from(table: Mapping[str, object], features: FeatureExtractor | None
 
 
 def _strategy(table: Mapping[str, object], features: FeatureExtractor | None, whole: str, path: str) -> Strategy:
-    return as_strategy(_place(whole, path), _part(table, features, whole, path))
+    return as_strategy(_place(whole, path), _part(table, features, whole, path, object))
 
 
-def _part(value: object, features: FeatureExtractor | None, whole: str, path: str) -> Any:
-    """Make what a table describes; `whole` and `path` say where in the file it is."""
+def _part(value: object, features: FeatureExtractor | None, whole: str, path: str, kind: object) -> Any:
+    """Make the object that a value describes.
+
+    Parameters
+    ----------
+    whole, path:
+        File and place in the file, for messages.
+    kind:
+        Declared type of the parameter.
+    """
     if isinstance(value, list):
-        return [_part(entry, features, whole, f"{path}[{place}]") for place, entry in enumerate(value)]
+        return [_part(entry, features, whole, f"{path}[{place}]", object) for place, entry in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
+    with _blame(whole, path):
+        name = str(value.get("name"))
+        group, factory = _factory(name, kind) if "name" in value else (STRATEGIES, None)
+        kinds = {} if factory is None else kinds_of(factory)
     inside = {
-        key: _part(entry, features, whole, f"{path}.{key}".lstrip(".")) for key, entry in value.items() if key != "name"
+        key: _part(entry, features, whole, f"{path}.{key}".lstrip("."), kinds.get(key, object))
+        for key, entry in value.items()
+        if key != "name"
     }
-    if "name" not in value:
+    if factory is None:
         return inside
+    with _blame(whole, path):
+        if group is FEATURES:
+            return _extractor(name, factory, inside, features)
+        for key, entry in inside.items():
+            if kinds.get(key) in (Strategy, Ranking, Sampler, FeatureExtractor):
+                _check_named(key, entry)
+        if features is not None and "features" not in inside and takes_features(name, factory):
+            inside = {**inside, "features": features}
+        return call(name, factory, inside)
+
+
+@contextmanager
+def _blame(whole: str, path: str) -> Iterator[None]:
+    """Name the file and the table in an error of alkit."""
     try:
-        return _made(str(value["name"]), inside, features)
+        yield
     except AlkitError as reason:
-        alike = type(reason).__init__ is AlkitError.__init__  # one of a plugin's own may be made of anything
+        alike = type(reason).__init__ is AlkitError.__init__  # an error class of a plugin may take other arguments
         raise (type(reason) if alike else ConfigurationError)(f"{_place(whole, path)}: {reason}") from reason
 
 
@@ -155,54 +186,59 @@ def _place(whole: str, path: str) -> str:
     return f"{whole}, at {path}" if path else whole
 
 
-def _made(name: str, inside: dict[str, Any], features: FeatureExtractor | None) -> object:
-    factory = _factory(name)
-    if factory is Reconstruction:
-        return _reconstruction(inside, features)
-    kinds = kinds_of(factory)
-    for key, value in inside.items():
-        if kinds.get(key) in (Strategy, Ranking, Sampler, FeatureExtractor):
-            _check_named(key, value)
-    if features is not None and "features" not in inside and takes_features(name, factory):
-        inside = {**inside, "features": features}
-    return made(name, factory, inside)
-
-
 def _check_named(key: str, value: object) -> None:
-    """Refuse a table that should be a part and does not say which."""
+    """Raise a :class:`ConfigurationError` if a part is a table without a name."""
     if isinstance(value, dict):
         raise ConfigurationError(f"{key} has no name", got=value, expected='name = "..."')
 
 
-def _reconstruction(inside: dict[str, Any], features: FeatureExtractor | None) -> object:
-    """Return the extractor that a table asks for: where it says nothing, the one at hand."""
-    if code := [key for key in ("network", "deformation") if key in inside]:
-        raise ConfigurationError(f"{code[0]} of features cannot be written in a file", hint="leave it out")
-    own = made("reconstruction", Reconstruction, inside)
-    return replace(features, **inside) if isinstance(features, Reconstruction) else own
+def _extractor(
+    name: str, factory: Callable[..., object], inside: dict[str, Any], default: FeatureExtractor | None
+) -> FeatureExtractor:
+    """Return the extractor of a table; one of the class of the default takes from that what the table leaves out."""
+    kinds = kinds_of(factory)
+    for key, value in inside.items():
+        if _needs_code(kinds.get(key), value):
+            raise ConfigurationError(f"{key} of {name!r} cannot be written in a file", hint="leave it out")
+    own = check_extractor(name, call(name, factory, inside, FEATURES))
+    if type(default) is factory and is_dataclass(default) and not isinstance(default, type):
+        return replace(default, **inside)
+    return own
 
 
-def _factory(name: str) -> Callable[..., object]:
+def _needs_code(kind: object, value: object) -> bool:
+    """Whether a plain value stands where a class of Python is declared, such as a network factory."""
+    plain = isinstance(value, str | int | float | list | dict)
+    return plain and isinstance(kind, type) and (is_dataclass(kind) or cast(type, Protocol) in kind.__mro__)
+
+
+def _factory(name: str, kind: object) -> tuple[Group, Callable[..., object]]:
+    """Return the class or function of this name and its group: an extractor if `kind`, the declared type, is one.
+
+    If the declared type is something else, strategies and parts come first.
+    """
+    if kind is FeatureExtractor or FeatureExtractor in get_args(kind):
+        return FEATURES, load(find(name, FEATURES), FEATURES)
     if name in PARTS:
-        return PARTS[name]
-    try:
-        return loaded(found(name))
-    except UnknownNameError:
-        known = nearest(name, [*installed(), *PARTS])
-        raise UnknownNameError(f"there is no strategy or part of one called {name!r}", hint=known) from None
+        return STRATEGIES, PARTS[name]
+    for group in (STRATEGIES, FEATURES):
+        with suppress(UnknownNameError):
+            return group, load(find(name, group), group)
+    known = nearest(name, [*list_plugins(STRATEGIES), *PARTS, *list_plugins(FEATURES)])
+    raise UnknownNameError(f"there is no strategy or part {name!r}", hint=known)
 
 
 def takes_features(name: str, factory: Callable[..., object]) -> bool:
-    """Whether a strategy's parameter `features` is for the extractor at hand.
+    """Whether the parameter `features` of a strategy is for the default extractor.
 
-    It is where the strategy says that it needs features and brings no extractor but the standard one. Of a factory
-    whose needs can only be asked of the strategy it makes, the type of the parameter decides. Anything else that is
-    called `features`, such as a number of them, is left alone.
+    It is if the strategy declares that it needs features and has no default extractor except
+    ``alkit.Reconstruction()``. If the needs depend on the strategy that a factory makes, the annotation of the
+    parameter decides. Other parameters called `features`, such as a number, are not touched.
 
     >>> takes_features("per-cluster", PerCluster), takes_features("random", lambda features=64: None)
     (True, False)
     """
-    parameter = accepted_by(name, factory).get("features")
+    parameter = parameters_of(name, factory).get("features")
     if parameter is None:
         return False
     if isinstance(factory, DeclaresNeeds) and isinstance(factory.needs, tuple | list):
@@ -211,7 +247,7 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
 
 
 def _is_open(factory: Callable[..., object], parameter: Parameter) -> bool:
-    """Whether a parameter has no default, or that of :class:`Reconstruction`."""
+    """Whether a parameter has no default, or the default ``alkit.Reconstruction()``."""
     default = parameter.default
     if is_dataclass(factory) and isinstance(factory, type):
         for entry in fields(factory):

@@ -73,7 +73,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--batch", "0"], "cannot be run"),
         (["--batch", "-3"], "cannot be run"),
         (["--start", "400"], "cannot be run"),
-        (["--epochs", "many"], "whole numbers"),
+        (["--epochs", "many"], "--epochs must be integers"),
         (["--strategy", "ssl-cluster", "--param", "clusters"], "key=value"),
         (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),
         (
@@ -183,4 +183,4 @@ def test_a_strategy_can_be_a_file(run, folders, capfd):
     assert run("--strategy", folders / "s.toml", "--json") == 0
     assert [entry["labels"] for entry in json.loads(capfd.readouterr().out)["rounds"]] == [4, 6, 8]
     assert run("--strategy", folders / "s.toml", "--param", "after=3") == 1
-    assert "in the file" in capfd.readouterr().err
+    assert "a strategy file holds the parameters" in capfd.readouterr().err

@@ -9,6 +9,7 @@ import torch
 import alkit
 from alkit.learners.segmentation import segmentation_loss
 from alkit.networks.training import minibatches
+from alkit.testing import RowMeans
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))
 
@@ -129,6 +130,12 @@ def test_a_warm_start_takes_the_weights_of_the_fitted_pretext(labels, small_netw
     ours, theirs = dict(model.network.named_parameters()), dict(source.named_parameters())
     for name in ours:
         assert name.startswith("head.") or torch.allclose(ours[name], theirs[name], atol=1e-6), name
+
+
+def test_a_warm_start_without_a_network_is_an_error(labels, small_network):
+    learner = alkit.SegmentationLearner(small_network, epochs=(1, 1), warm_start=RowMeans())
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"^warm_start must be .* got RowMeans\(\)"):
+        learner.fit(labels, rng())
 
 
 def test_models_of_smp_learn_like_any_network(labels):

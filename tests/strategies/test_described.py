@@ -115,7 +115,7 @@ def test_needs_that_are_text_are_a_problem_and_those_of_a_property_depend(instal
     assert "the attribute needs of NeedsText must be a tuple of names" in describe("text").problem
     assert (describe("property").needs, describe("property").problem) == (None, "")
     assert "depends" in told(capsys, "strategies")
-    assert "What it needs depends on how it is made." in told(capsys, "strategies", "property")
+    assert "What it needs depends on its parameters." in told(capsys, "strategies", "property")
 
 
 def test_a_docstring_is_shown_without_the_roles_of_sphinx(capsys):
@@ -197,7 +197,7 @@ def test_whether_it_starts_cold_is_said_to_depend_where_only_the_strategy_itself
     installed(point("by-function", "a", f"{__name__}:make"), point("by-property", "a", f"{__name__}:Depends"))
     assert [entry.starts_cold for entry in describe_all()] == [None, None]
     assert told(capsys, "strategies").count("depends") == 3  # what the function's need, too
-    assert "depends on how it is made" in told(capsys, "strategies", "by-property")
+    assert "depends on its parameters" in told(capsys, "strategies", "by-property")
     assert json.loads(told(capsys, "strategies", "by-property", "--json"))["starts_cold"] is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from entry_points import point
 
 import alkit
-from alkit.cli.parts import _strategy as strategy_of_run
+from alkit.cli.parts import make_strategy as strategy_of_run
 from alkit.configuration import registry
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import read_strategy
@@ -150,7 +150,7 @@ def test_features_that_are_something_else_have_to_be_given(tmp_path, installed, 
 
 
 def test_the_reserved_names_are_those_of_the_parts(installed, tmp_path):
-    assert set(strategy_file.PARTS) == registry.RESERVED
+    assert {*strategy_file.PARTS, *alkit.features.installed()} == registry.RESERVED
     installed(point("filter", "a"), point("random", "a"))
     ranking = '{ name = "uncertainty", score = "margin" }'
     text = f'name = "filter"\nranking = {ranking}\nthen = {{ name = "a:filter" }}'
@@ -211,7 +211,7 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('name = "randm"', r"s\.toml: there is no strategy or part"),
+        ('name = "randm"', r"s\.toml: there is no strategy or part 'randm'"),
         ('strategy = { name = "randm" }', r"s\.toml, at strategy: there is no"),
         ("strategy = { x = 3 }", r"s\.toml, at strategy must be a strategy"),
         (
@@ -261,7 +261,7 @@ def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, te
             'name = "filter"\nranking = { name = "random" }\nthen = { name = "random" }',
             "ranking must have a method",
         ),
-        ("strategy = 3", "no table"),
+        ("strategy = 3", "must be a table"),
         ("x = 3", "must be a strategy"),
         ("name = ", "TOML"),
     ],
@@ -272,5 +272,5 @@ def test_a_mistake_in_a_file_is_named(tmp_path, text, words):
 
 
 def test_a_file_that_is_not_there_is_an_error_of_ours(tmp_path):
-    with pytest.raises(alkit.errors.ConfigurationError, match="can be read"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be read"):
         read_strategy(tmp_path / "none.toml")

@@ -1,0 +1,169 @@
+"""Options of `alkit run` and `alkit start` that choose the strategy, the features and the learner."""
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+from commandline import alkit as run_command
+from entry_points import point
+from parts import MeanLearner
+
+import alkit
+from alkit.cli.parts import Choice, make_strategy
+from alkit.configuration import registry, written
+from alkit.testing import RowMeans
+
+UNET = partial(alkit.UNet, widths=(32, 64, 128, 256, 512))
+HERE = __name__
+
+
+@dataclass(frozen=True)
+class Columns(RowMeans):
+    """Describe an image by columns."""
+
+    step: int = 1
+    device: str = "?"
+
+
+class Nothing:
+    """Do nothing."""
+
+
+def told(capsys, *arguments):
+    """Return what the command line prints."""
+    assert run_command(*arguments) == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def plugins(installed):
+    """Install a feature extractor and a learner besides those of alkit."""
+    own = [it for group in registry.GROUPS for it in registry.entry_points(group=group.name)]
+    features, learners = registry.FEATURES.name, registry.LEARNERS.name
+    installed(
+        *own,
+        point("columns", "plug", f"{HERE}:Columns", features),
+        point("nothing", "plug", f"{HERE}:Nothing", features),
+        point("mean", "plug", f"{HERE}:MeanLearner", learners),
+        point("nothing", "plug", f"{HERE}:Nothing", learners),
+    )
+
+
+def test_the_defaults_are_the_u_net_and_its_reconstruction():
+    learner, strategy, initial = Choice().make("cpu")
+    assert written(learner) == written(alkit.SegmentationLearner(UNET, epochs=(30, 10), lr=1e-3))
+    assert learner.device == strategy.features.device == "cpu"
+    assert written(strategy) == written(alkit.strategy("ssl-cluster", features=alkit.Reconstruction(UNET, epochs=100)))
+    assert initial is None
+
+
+def test_options_and_parameters_reach_their_part():
+    choice = Choice(
+        strategy="ssl-cluster",
+        initial="random",
+        widths="2,4",
+        epochs="3,1",
+        lr=0.5,
+        pretext_epochs=7,
+        warm_start=True,
+        param=["clusters=5", "learner.batch=4", "features.pooling=1"],
+    )
+    learner, strategy, initial = choice.make()
+    network = partial(alkit.UNet, widths=(2, 4))
+    features = alkit.Reconstruction(network, epochs=7, pooling=1)
+    assert written(strategy) == written(alkit.strategy("ssl-cluster", features=features, clusters=5))
+    assert written(learner) == written(
+        alkit.SegmentationLearner(network, epochs=(3, 1), lr=0.5, batch=4, warm_start=features)
+    )
+    assert initial == alkit.strategy("random")
+
+
+def test_a_strategy_gets_the_ensemble_or_the_heads_that_it_needs():
+    assert Choice("ensemble-s", members=3).make().learner.members == 3
+    assert Choice("dsal").make().learner.network.keywords["heads"]
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
+    choice = Choice(features="columns", learner="mean", param=["features.step=2", "learner.noise=0.5"])
+    learner, strategy, _ = choice.make("cuda:1")
+    assert strategy.features == Columns(2, "cuda:1")
+    assert learner == MeanLearner(0.5)
+    (tmp_path / "s.toml").write_text('name = "ssl-cluster"\nfeatures = { name = "columns", step = 3 }')
+    assert make_strategy(str(tmp_path / "s.toml"), RowMeans(), {}).features == Columns(3)
+    assert make_strategy(str(tmp_path / "s.toml"), Columns(1, "cpu"), {}).features == Columns(3, "cpu")
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (Choice(features="colums"), r"there is no feature extractor 'colums'.*'columns'"),
+        (Choice(features="nothing"), r"feature extractor 'nothing' must have a method fit\(pool, rng\)"),
+        (Choice(learner="segmentations"), r"there is no learner 'segmentations'.*'segmentation'"),
+        (Choice(learner="nothing"), r"learner 'nothing' must be an object with the methods fit\(\) and loads\(\)"),
+        (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr"),
+        (Choice(learner="mean", warm_start=True), "--warm-start: learner 'mean' has no parameter warm_start"),
+        (Choice(learner="mean", widths="2,4"), "--widths is for learners that train a U-Net: got --learner mean"),
+        (
+            Choice(features="columns", pretext_epochs=3),
+            "--pretext-epochs: feature extractor 'columns' has no parameter",
+        ),
+        (Choice(lr=0.1, param=["learner.lr=0.2"]), "--lr and --param give lr of learner 'segmentation' twice"),
+        (Choice(param=["learner.btch=4"]), "learner 'segmentation' has no parameter 'btch'.*'batch'"),
+        (Choice(param=["learner.batch='4'"]), "batch of learner 'segmentation' is of another type"),
+        (Choice(param=["model.batch=4"]), "--param model.batch: the part must be strategy, features or learner"),
+        (Choice(param=["clusters=4", "strategy.clusters=5"]), "--param gives strategy.clusters twice"),
+        (Choice(param=["clusters"]), "--param must have the form key=value: got clusters"),
+        (Choice(epochs="many"), "--epochs must be integers with commas between them: got many"),
+        (Choice("s.toml", param=["clusters=4"]), "--param clusters: a strategy file holds the parameters"),
+        (Choice(learner="classification"), "learner 'classification' needs a value for network"),
+    ],
+    ids=str,
+)
+def test_a_mistake_names_the_option(choice, words):
+    with pytest.raises(alkit.AlkitError, match=words):
+        choice.make()
+
+
+def test_installed_features_and_learners_are_listed(capsys):
+    names = {entry["name"] for entry in json.loads(told(capsys, "features", "--json"))}
+    assert names == set(alkit.features.installed()) == {"reconstruction"}
+    learner = json.loads(told(capsys, "learners", "segmentation", "--json"))
+    assert learner["object"] == "alkit.learners:SegmentationLearner"
+    assert {entry["name"]: entry["default"] for entry in learner["parameters"]}["network"] == "UNet"
+    assert "classification" in told(capsys, "learners")
+    assert "Adam" in told(capsys, "learners", "segmentation")
+
+
+def test_a_record_may_name_the_features_and_the_learner_of_a_plugin(folders, tmp_path, monkeypatch, capsys):
+    (tmp_path / "plugged.py").write_text(
+        "from alkit.testing import Brightness, RowMeans\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\nclass Means(RowMeans):\n    'Describe rows.'\n"
+        "@dataclass(frozen=True)\nclass Level(Brightness):\n    'Learn a level.'\n"
+    )
+    folder = tmp_path / "plugged-2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 2\n")
+    (folder / "entry_points.txt").write_text(
+        "[alkit.features]\nmeans = plugged:Means\n[alkit.learners]\nlevel = plugged:Level\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"plugged", "alkit_baselines"} <= registry.trusted_packages()
+    store = tmp_path / "c.db"
+    arguments = ["start", str(store), "--images", str(folders / "images"), "--classes", "skin,lesion", "--size", "16"]
+    told(capsys, *arguments, "--features", "means", "--learner", "level")
+    experiment = alkit.Experiment.open(store)
+    assert type(experiment.learner).__name__ == "Level"
+    assert type(experiment.strategy.features).__name__ == "Means"
+    assert len(experiment.ask(4)) == 4
+    sys.modules.pop("plugged")
+
+
+def test_help_lists_the_shared_options_of_both_commands(capsys):
+    for command in ("run", "start"):
+        text = told(capsys, command, "--help")
+        assert all(option in text for option in ("--features", "--learner", "--param", "--widths", "--members"))
