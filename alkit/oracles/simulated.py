@@ -28,7 +28,7 @@ class Simulated(ABC):
         """Return the label of an image."""
 
     @abstractmethod
-    def _missing(self, ids: Iterable[str]) -> list[str]:
+    def _unlabelled(self, ids: Iterable[str]) -> list[str]:
         """Return those of `ids` that have no label."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Simulated(ABC):
         LabelError
             Images have no label. The message states how many and names the first five.
         """
-        if missing := self._missing(ids):
+        if missing := self._unlabelled(ids):
             raise self._refusal(missing)
 
 
@@ -124,7 +124,7 @@ class MaskOracle(Simulated):
         LabelError
             The image has no mask, its file is not a label map, or the mask contains a value that `values` lacks.
         """
-        if self._missing([id]):
+        if self._unlabelled([id]):
             raise self._refusal([id])
         mask = np.asarray(self.masks[id]) if isinstance(self.masks, Mapping) else read_mask(self._file(id))
         return class_ids(mask, self.spec, id, self.values)
@@ -132,7 +132,7 @@ class MaskOracle(Simulated):
     def _file(self, id: str) -> Path:
         return Path(str(self.masks)).expanduser() / self.pattern.replace("{id}", id)
 
-    def _missing(self, ids: Iterable[str]) -> list[str]:
+    def _unlabelled(self, ids: Iterable[str]) -> list[str]:
         known = self.masks if isinstance(self.masks, Mapping) else None
         return [id for id in ids if not (self._file(id).is_file() if known is None else id in known)]
 
@@ -204,7 +204,7 @@ class LabelOracle(Simulated):
             raise self._refusal([id])
         return self._ids[id]
 
-    def _missing(self, ids: Iterable[str]) -> list[str]:
+    def _unlabelled(self, ids: Iterable[str]) -> list[str]:
         return [id for id in ids if id not in self._ids]
 
     def _refusal(self, missing: Sequence[str]) -> LabelError:

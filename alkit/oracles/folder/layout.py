@@ -69,7 +69,7 @@ def version_of(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def relative(place: Path, start: Path) -> str:
+def relative_path(place: Path, start: Path) -> str:
     """Return the path from one folder to another, which is also valid on another computer that sees both."""
     try:
         return Path(os.path.relpath(place, start)).as_posix()
@@ -77,10 +77,10 @@ def relative(place: Path, start: Path) -> str:
         return place.absolute().as_posix()
 
 
-def in_words(sizes: Sequence[Size]) -> str:
+def size_text(sizes: Sequence[Size]) -> str:
     """Return sizes as people write them.
 
-    >>> in_words([(480, 640), (128, 128)])
+    >>> size_text([(480, 640), (128, 128)])
     '640 x 480 pixels or 128 x 128 pixels'
     """
     return " or ".join(f"{width} x {height} pixels" for height, width in sizes)

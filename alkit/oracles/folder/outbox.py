@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from alkit._files import write_atomically
 from alkit.errors import ConfigurationError, DataError
-from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, in_words, read_query, relative
+from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path, size_text
 from alkit.oracles.folder.notes import instructions
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures import files
@@ -81,15 +81,15 @@ class Outbox:
             self._write_query(query, images, prelabels.get(query.id))
         how = self.folder / "how-to-answer.txt"
         if queries and not how.exists():
-            write_atomically(how, instructions(queries[0], self.spec, relative(self.inbox, self.folder)))
+            write_atomically(how, instructions(queries[0], self.spec, relative_path(self.inbox, self.folder)))
 
     def _check_same(self, query: Query) -> None:
         path = self.folder / query.key / QUERY
         if path.exists() and ((known := read_query(path)[0]).id, known.sizes) != (query.id, query.sizes):
             raise ConfigurationError(
                 f"{path} describes another query",
-                got=f"image {known.id!r} of {in_words(known.sizes)}",
-                expected=f"image {query.id!r} of {in_words(query.sizes)}",
+                got=f"image {known.id!r} of {size_text(known.sizes)}",
+                expected=f"image {query.id!r} of {size_text(query.sizes)}",
                 hint="use a folder of its own for each campaign",
             )
 
@@ -103,7 +103,7 @@ class Outbox:
             mask = self.spec.check(prelabel, id=query.id, sizes=query.sizes[:1])
             write_atomically(folder / "prelabel.png", files.prelabel_png(mask, self.spec))
         if "query" not in existing:
-            place = relative(self.inbox, folder)
+            place = relative_path(self.inbox, folder)
             write_atomically(folder / QUERY, describe_query(query, self.spec, self.campaign, place))
 
     def write_sheets(self, queries: Sequence[Query], images: Pool, prelabels: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -126,7 +126,9 @@ def answers(
             continue
         label: npt.NDArray[Any] | Invalid
         if image.size not in query.sizes:
-            label = Invalid(f"in {path.name} {image.name!r} is {_in_words(image.size)}, not {_in_words(*query.sizes)}")
+            label = Invalid(
+                f"in {path.name} {image.name!r} is {_size_text(image.size)}, not {_size_text(*query.sizes)}"
+            )
         else:
             try:
                 label = paint(image.regions, image.size, spec)
@@ -135,7 +137,7 @@ def answers(
         yield Answer(query.id, label, annotator, revision)
 
 
-def _in_words(*sizes: Size) -> str:
+def _size_text(*sizes: Size) -> str:
     return " or ".join(f"{width} x {height}" for height, width in sizes)
 
 
