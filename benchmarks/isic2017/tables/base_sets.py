@@ -84,7 +84,7 @@ def differences(dice: dict[BaseSetKey, float], initials: Sequence[int]) -> Table
             for name, sides in wanted.items()
             if all(sides) and {*sides[0], *sides[1]} <= {*values}
         ],
-        "Base sets, differences: in Dice under the same initial weights (paired t-test)",
+        "Base sets, differences: Dice of one side minus the other under the same initial weights (paired t-test)",
     )
 
 
