@@ -1,115 +1,94 @@
-"""The active-learning loop: the only place that knows the order of the stages.
+"""The active-learning loop: the only module that knows the order of the stages.
+
+The file is long because :class:`Experiment` is the interface most users read; the work is done in the modules beside
+it.
 
 pool -> features, scores -> selection -> oracle -> labels -> learner -> evaluation -> record
 
-Each step reads the state from the record, so that it makes no difference whether the steps run in one process, in
-several one after the other, or after a crash.
+Each step reads the state from the record. So the steps may run in one process, in several processes one after the
+other, or after a crash, with the same result.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import operator
 import os
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from alkit.configuration.forms import built
-from alkit.configuration.registry import trusted_packages
-from alkit.errors import (
-    AlkitError,
-    ColdStartError,
-    ConfigurationError,
-    DataError,
-    LabelError,
-    QueryError,
-    SelectionError,
-    StoreError,
-)
-from alkit.evaluation.measure import agreement, measure
+from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.truth import TestLabels
+from alkit.experiment import committing, gathering, opening
 from alkit.experiment.labelled import Labels
+from alkit.experiment.model import LastModel
+from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.representations import Representations
-from alkit.experiment.view import PoolView
-from alkit.labels.joining import Join, join_rule
+from alkit.experiment.selecting import select
+from alkit.labels.joining import Join
 from alkit.learners.needs import check_needs
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
-from alkit.pools.sizes import mask_sizes
-from alkit.protocols import Learner, Oracle, Pool, Predictor, Strategy, TakesRefusals
+from alkit.protocols import Learner, Oracle, Pool, Strategy
 from alkit.record import taking_back
 from alkit.record.answers import Answers
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
-from alkit.record.states import Answered, Standing
+from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
-from alkit.strategies.asking import name_on_failure, start_cold
-from alkit.strategies.described import cold_strategies
-from alkit.strategies.functions import Choice, as_strategy, innermost, needs_of
-from alkit.strategies.named import strategy as strategy_named
+from alkit.strategies.functions import Choice, as_strategy, needs_of
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
-from alkit.values.label_spec import LabelSpec, Mask
+from alkit.values.label_spec import Label, LabelSpec, Mask
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
-from alkit.values.selection import Selection
-
-if TYPE_CHECKING:
-    from alkit.scores.streamed import Scoring
 
 
 class Experiment:
-    """A pool, a learner and a strategy, with a record of all that was asked, answered and learnt.
+    """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
     Parameters
     ----------
     pool:
-        The images that may be labelled. Of a record that is gone on with, those that have come since are left out.
+        The images that may be labelled. When an experiment is resumed, images added since it was created are ignored.
     learner:
-        Trains a model on the labels there are.
+        Trains a model on the labels.
     strategy:
-        Decides what to label next: a strategy, or a function of view, n and rng that returns ids.
+        Selects the images to label next: a strategy, or a function of view, n and rng that returns ids.
     store:
-        The record: its file, or an open :class:`alkit.record.Store`. A record that exists is resumed, if it was made
-        with the same arguments. None keeps the record in a temporary folder, for as long as the experiment lives.
+        Path of the record, or an open :class:`alkit.record.Store`. An existing record is resumed if it was created
+        with the same arguments. None keeps the record in a temporary folder that is deleted with the experiment.
     seed:
-        All chance comes from it, through named streams (:mod:`alkit.rng`).
+        The source of all randomness, through named streams (:mod:`alkit.rng`).
     initial:
-        The strategy of round 0. Default: `strategy` itself where it can start without a model, else ``random``. Its
-        chance depends on the seed alone, so that all that start with ``random`` share their start set.
+        The strategy of round 0. Default: `strategy` itself if it can select without a model, else ``random``. Its
+        randomness depends on the seed alone, so all experiments that start with ``random`` share their start set.
     classes:
-        Names of the classes, or a :class:`LabelSpec`. Default: what the oracle says.
+        Names of the classes, or a :class:`LabelSpec`. Default: the classes of the oracle.
     annotators:
-        How many annotators are to label each image.
+        Number of annotators who label each image.
     join:
-        How several annotators' labels of an image become one: ``"one"`` (that of the latest revision), ``"majority"``,
-        ``"staple"``, or a function (:mod:`alkit.labels.joining`).
+        The rule that joins several annotators' labels of an image: ``"one"`` (the latest revision), ``"majority"``,
+        ``"staple"``, or a function (:mod:`alkit.labels`).
     hold_out:
-        Share of the labels, in [0, 1), that no model is trained on. Chance, from the seed and the id, decides which
-        images these are. Rounds without a test set are measured on them.
+        Share of the labels, in [0, 1), that is never trained on. The seed and the id decide which images are held out.
+        Rounds without a test set are measured on them.
     stop_set:
-        On so many images of the pool, drawn from the seed, the models of successive rounds are compared
+        Number of images of the pool, drawn by the seed, on which the models of successive rounds are compared
         (:attr:`RoundResult.agreement`); 0 for no comparison.
     report:
-        Called with a :class:`Progress` after each step of anything long.
+        Called with a :class:`alkit.values.Progress` after each step of a long computation.
     wait:
-        Seconds to wait for another process that is working on the same record.
+        Seconds to wait for another process that works on the same record.
 
     Raises
     ------
     ResumeError
-        The record was made with other arguments; the differences are shown. Device, workers and `wait` may differ.
+        The record was created with other arguments; the differences are shown. Device, workers and `wait` may differ.
     StoreError
         The record cannot be read or written.
     DataError
@@ -117,7 +96,8 @@ class Experiment:
     ColdStartError
         `initial` needs a trained model.
     ConfigurationError
-        A part is none, or the strategy needs an ensemble, dropout or heads that the learner's models would not have.
+        A part lacks a method it needs, or the learner's models cannot give what the strategy needs: an ensemble,
+        dropout or heads.
 
     Examples
     --------
@@ -152,33 +132,36 @@ class Experiment:
     ) -> None:
         check_pool(pool)
         terms = Terms(annotators, join, hold_out, stop_set)
-        _check_learner(learner)
+        opening.check_learner(learner)
         strategy = as_strategy("strategy", strategy)
-        initial = None if initial is None else as_strategy("initial", initial)
-        given = initial
-        if initial is not None and not start_cold(initial):
-            raise ColdStartError(
-                f"{type(initial).__name__} cannot choose the start set: it needs a trained model",
-                hint=f"initial= one that needs none, such as {_cold_strategies()}",
-            )
-        if initial is None:
-            initial = strategy if start_cold(strategy) else _random()
+        given = None if initial is None else as_strategy("initial", initial)
+        first = opening.choose_initial(strategy, given)
         check_needs(needs_of(strategy), learner, pool)
-        self.learner, self.strategy, self.initial = learner, strategy, initial
-        self.seed, self.report = int(seed), report
-        self._stream = Stream(self.seed)
-        self._store = _record(_temporary_for(self) if store is None else store, wait)
-        self._settings = Settings(self._store)
-        parts = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-        self.pool = pool = self._settings.declare(parts, pool, self.seed, classes)
-        self._representations = Representations(pool, self._stream, self._store, report)
-        self._terms = terms
-        self._files = LabelFiles(self._store)
-        self._labels = Labels(self._files, self._representations)
-        self._answers = Answers(self._store, self._settings, self._files, frozenset(pool.ids))
-        self._test_labels = TestLabels(self._collect)
-        self._model: tuple[str, Predictor] | None = None  # the file it was read from or written to
-        self._scores: tuple[tuple[str, int], Scoring] | None = None  # by the file of the model, and the round
+        if not isinstance(store, Store):
+            store = Store(opening.temporary_store(self) if store is None else store, wait)
+        settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
+        recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
+        pool = settings.declare(recorded, pool, seed, classes)
+        representations, files = Representations(pool, stream, store, report), LabelFiles(store)
+        self._parts = Parts(
+            pool,
+            learner,
+            strategy,
+            first,
+            terms,
+            stream,
+            store,
+            settings,
+            files,
+            Answers(store, settings, files, frozenset(pool.ids)),
+            representations,
+            Labels(files, representations),
+            report,
+        )
+        self._model = LastModel(self._parts)
+        self._test_labels = TestLabels(
+            lambda oracle, queries, poll: gathering.gather_test_answers(self._parts, oracle, queries, poll)
+        )
 
     @classmethod
     def open(
@@ -193,130 +176,157 @@ class Experiment:
         report: Report = quiet,
         wait: float = 30.0,
     ) -> Experiment:
-        """Go on with a record, building from it again whatever is not passed.
+        """Resume the experiment of a record; parts that are not passed are built from the record.
 
         Raises
         ------
         StoreError
-            There is no such record.
+            `store` is not a record.
         ConfigurationError
-            Something was declared by a value that cannot be written down, such as an array or a lambda, and has to be
-            passed; the message names it.
+            A part was recorded by a value that cannot be built again, such as an array or a lambda; the message names
+            the argument to pass.
         """
-        if not isinstance(store, Store) and not Path(store).is_file():
-            raise StoreError(f"there is no record at {store}", hint="Experiment(..., store=...) makes one")
-        record = _record(store, wait)
-        settings, place = Settings(record), record.path
-        declared = settings.declared
-        if not declared:
-            raise StoreError(f"nothing was declared yet in {place}", hint="make it with Experiment(..., store=...)")
-        given: dict[str, Any] = {
-            "pool": pool,
-            "learner": learner,
-            "strategy": strategy,
-            "initial": initial,
-        }
-        failures: list[str] = []
-        terms = Terms()
-        try:
-            terms = settings.terms if join is None else settings.terms_joined_by(join)
-        except ConfigurationError as reason:
-            failures.append(f"join ({reason})")
-        for name in given:
-            if given[name] is None and declared[name] is not None:
-                try:
-                    given[name] = built(declared[name], trusted_packages())
-                except ConfigurationError as reason:
-                    failures.append(f"{name} ({reason})")
-        if failures:
-            raise ConfigurationError(
-                f"{place} does not say enough to build: {'; '.join(failures)}",
-                hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
-            )
-        return cls(**given, **vars(terms), store=record, seed=settings.seed, report=report, wait=wait)
+        if not isinstance(store, Store):
+            if not Path(store).is_file():
+                raise StoreError(f"{store} does not exist", hint="Experiment(..., store=...) creates a record")
+            store = Store(store, wait)
+        given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
+        parts, terms = opening.build_parts(store, given, join)
+        return cls(**parts, **vars(terms), store=store, seed=store.fact("seed"), report=report, wait=wait)
 
-    # Asking and telling.
+    # The parts and the state.
+
+    @property
+    def pool(self) -> Pool:
+        """The pool, without images that were added after the experiment was created."""
+        return self._parts.pool
+
+    @property
+    def learner(self) -> Learner:
+        """The learner."""
+        return self._parts.learner
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy of all rounds after round 0."""
+        return self._parts.strategy
+
+    @property
+    def initial(self) -> Strategy:
+        """The strategy of round 0."""
+        return self._parts.initial
+
+    @property
+    def seed(self) -> int:
+        """The source of all randomness."""
+        return self._parts.stream.seed
+
+    @property
+    def path(self) -> Path:
+        """The file of the record."""
+        return self._parts.store.path
 
     @property
     def spec(self) -> LabelSpec:
-        """What the labels look like; a :class:`ConfigurationError` while nobody has said."""
-        return self._settings.spec
+        """The classes of the labels; a :class:`ConfigurationError` until they are known."""
+        return self._parts.settings.spec
 
     @property
     def campaign(self) -> str:
-        """A word drawn by chance when the record was begun: by it oracles tell its queries from another record's."""
-        return self._settings.campaign
+        """A random word of the record, by which oracles tell its queries from those of other records."""
+        return self._parts.settings.campaign
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Ids that can still be asked for, sorted: neither labelled, nor skipped, nor asked."""
-        snapshot = self._store.snapshot()
-        taken = {query.id for query in snapshot.queries} | set(snapshot.known)
-        return tuple(id for id in self._representations.ids if id not in taken)
+        """Ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
+        return self._parts.candidates()
 
     @property
     def learnable(self) -> bool:
-        """Whether there is a label that a model may be trained on: one that is not held out."""
-        return any(known.labels and not self._held_out(id) for id, known in self._known().items())
+        """Whether there is a label to train on: one that is not held out."""
+        return any(known.labels and not self._parts.holds_out(id) for id, known in self._parts.known().items())
 
     @property
     def open_ids(self) -> tuple[str, ...]:
-        """Ids that were asked for and have not all their answers yet, the most wanted first."""
-        return tuple(query.id for query in self._open())
+        """Ids whose queries still lack an answer, the most wanted first."""
+        return tuple(query.id for query in self._parts.open_queries())
+
+    @property
+    def history(self) -> tuple[RoundResult, ...]:
+        """The committed rounds."""
+        return tuple(self._parts.store.rounds())
+
+    def queries(self) -> tuple[Query, ...]:
+        """Return the open queries, with rank, score and what each image stands for."""
+        return tuple(self._parts.open_queries())
+
+    def answers(self) -> tuple[Recorded, ...]:
+        """Return all answers in the order of their recording, those that do not count included."""
+        return tuple(self._parts.store.answers())
+
+    def label(self, answer: Recorded) -> Label:
+        """Return the label of a recorded answer, as the annotator gave it: a mask ``(h, w)``, or a class id.
+
+        Raises
+        ------
+        LabelError
+            The answer has no label: it is a skip, a withdrawal or invalid.
+        """
+        if answer.label is None:
+            raise LabelError(f"the answer for {answer.id!r} has no label", got=f"a {answer.kind} answer")
+        return self._parts.files.read(answer.label)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return the state, the answers and the number of missing answers of each query, by round and rank."""
+        return self._parts.store.snapshot().standings
+
+    # Asking and telling.
 
     def ask(self, n: int | None = None) -> tuple[str, ...]:
-        """Choose `n` images to label and return their ids, the most wanted first.
+        """Select `n` images to label and return their ids, the most wanted first.
 
-        The query is on disk before this returns. While it is open, asking again returns what is still open.
+        The query is on disk before this returns. While it is open, asking again returns the ids that are still open.
 
         Parameters
         ----------
         n:
-            How many; None to see what is open.
+            Number of images, at least 1; None returns the open ids.
 
         Raises
         ------
         QueryError
             A query of another size is open.
         ConfigurationError
-            `n` is not positive, or more than the candidates left.
+            `n` is not an integer >= 1, or there are fewer candidates.
         """
-        with self._store.exclusive():
-            open_queries = self._open()
+        store = self._parts.store
+        with store.exclusive():
+            open_queries = self._parts.open_queries()
             if not open_queries:
-                return () if n is None else self._select(n)
-            size = self._store.size_of_last_ask()
+                return () if n is None else select(self._parts, self._model, n)
+            size = store.size_of_last_ask()
             if n is not None and n != size:
                 raise QueryError(
-                    f"a query for {size} images is open, with {len(open_queries)} to answer",
+                    f"a query for {size} images is open, and {len(open_queries)} of them lack an answer",
                     got=f"ask({n})",
-                    hint="answer them or withdraw them; asked for no number, they are handed over again",
+                    hint="answer or withdraw them; ask() without a number returns them again",
                 )
             return tuple(query.id for query in open_queries)
 
-    def queries(self) -> tuple[Query, ...]:
-        """Return the open queries, with rank, score and what each image stands for."""
-        return tuple(self._open())
-
     def send(self, oracle: Oracle) -> tuple[Query, ...]:
-        """Hand the open queries to an oracle and return them; handing them over again asks nobody twice."""
-        self._settings.adopt(oracle.spec)
-        queries = self.queries()
-        if queries:
-            oracle.ask(queries)
-            self._store.mark_sent([query.id for query in queries])
-        return queries
+        """Hand the open queries to an oracle and return them. A query that is sent again is not labelled twice."""
+        return gathering.send(self._parts, oracle)
 
     def collect(self, oracle: Oracle) -> Receipt:
-        """Record what an oracle answers now, without waiting for more; it is told what was not taken, and why."""
-        return self._answers.collect(oracle)
+        """Record the answers an oracle has now, without waiting for more; refusals are passed on to it."""
+        return self._parts.answers.collect(oracle)
 
     def receive(self, answers: Iterable[Answer]) -> Receipt:
-        """Record answers as people give them: late, out of order, several times over, in part wrong.
+        """Record answers as people give them: late, in any order, repeated, some of them wrong.
 
-        Whatever can be taken is; what cannot is recorded as invalid with the reason, so long as it is about an image
-        that was asked for, and reported. Another process may be training in the meantime. An answer that differs from
-        an earlier one of the same annotator replaces it if its revision is greater; all are kept.
+        Each valid answer is taken. An invalid answer to a query is recorded as invalid with the reason, and reported.
+        Another process may train a model at the same time. An answer that differs from an earlier one of the same
+        annotator replaces it if its revision is greater; all answers are kept.
 
         Examples
         --------
@@ -330,7 +340,7 @@ class Experiment:
         >>> len(receipt.taken), len(receipt.refused), experiment.open_ids == (second,)
         (1, 1, True)
         """
-        return self._answers.receive(answers)
+        return self._parts.answers.receive(answers)
 
     def tell(
         self,
@@ -340,125 +350,103 @@ class Experiment:
         revise: bool = False,
         confirmed: bool = False,
     ) -> None:
-        """Record one annotator's answers, in any order and in part: all of this call, or none where one is wrong.
+        """Record one annotator's answers: all of this call, or none of them if one is wrong.
 
         Parameters
         ----------
         labels:
-            By id a mask ``(h, w)`` of class ids, at the image's original size or the working size; one class id where
-            each image has one; :data:`alkit.SKIP`; or :class:`alkit.values.Withdrawal`. The same answer a second time
-            changes nothing.
+            By id a mask ``(h, w)`` of class ids, at the image's original size or the working size; a class id if each
+            image has one class; :data:`alkit.SKIP`; or :class:`alkit.values.Withdrawal`. Any order and any part of the
+            query will do. Repeating an answer changes nothing.
         annotator:
-            Who.
+            The annotator's name.
         revise:
-            Whether a different answer replaces an earlier one of this annotator. Earlier ones stay in the record.
+            Let a different answer replace the annotator's earlier one, which stays in the record.
         confirmed:
-            Whether labels that equal their pre-label are meant.
+            Accept labels that are identical to their pre-label.
 
         Raises
         ------
         DataError
-            An id outside the pool.
+            An id is not in the pool.
         QueryError
-            An id that was never asked, or nothing to take back. Answers to a withdrawn query are taken.
+            An id was never queried, or a withdrawal has no answer to take back. Answers to withdrawn queries are taken.
         LabelError
-            A mask of another size or type, with values outside the classes, or an untouched pre-label.
+            A mask has another size or type, or values outside the classes, or is an unchanged pre-label.
         ConflictError
-            A different answer, without ``revise=True``.
+            An answer differs from the annotator's earlier one, without ``revise=True``.
         """
         told = [Answer(id, label, annotator, confirmed=confirmed) for id, label in labels.items()]
-        self._answers.tell(told, revise=revise)
+        self._parts.answers.tell(told, revise=revise)
 
     def reject(self, id: str, reason: str, annotator: str | None = None) -> None:
-        """Send an image's answers back: they count no longer, and the query is open until there are new ones.
+        """Send the answers for an image back: they no longer count, and the query is open until there are new ones.
 
         Parameters
         ----------
         annotator:
-            Whose answer; None for all.
+            Whose answer to send back; None for all.
 
         Raises
         ------
         QueryError
-            There is no such answer.
+            The image has no such answer.
         """
-        taking_back.reject(self._store, id, reason, annotator)
+        taking_back.reject(self._parts.store, id, reason, annotator)
+
+    def withdraw(self) -> tuple[str, ...]:
+        """Close the open query and return the ids that lacked an answer; those without any may be selected again."""
+        return tuple(query.id for query in taking_back.withdraw(self._parts.store))
 
     def prelabels(self) -> dict[str, Mask]:
-        """Return by id what the last model predicts of the open queries, at each image's original size.
+        """Return by id the last model's masks of the open queries, at each image's original size.
 
-        They are recorded before they are returned: an answer that is the same to the last pixel is taken only where
-        it is said to be confirmed. Those recorded once stay as they are. Empty while there is no model.
+        They are recorded before they are returned: an identical answer is taken only if it is confirmed. A pre-label
+        that was recorded once stays as it is. The result is empty before there is a model.
 
         Raises
         ------
         ConfigurationError
-            Labels that are no masks.
+            The labels are classes of images, not masks.
         """
-        if self._settings.spec.per == "image":
-            raise ConfigurationError("pre-labels are masks, and these labels are classes of images")
-        with self._store.exclusive():
-            files = {entry.query.id: entry.prelabel for entry in self._store.snapshot().open}
+        parts = self._parts
+        if parts.settings.spec.per == "image":
+            raise ConfigurationError("pre-labels are masks, but the labels of this experiment are classes of images")
+        with parts.store.exclusive():
+            files = {entry.query.id: entry.prelabel for entry in parts.store.snapshot().open}
             without = [id for id, file in files.items() if file is None]
-            if without and self._store.last_model() is not None:
-                news = self._predicted(without)
-                self._store.set_prelabels(news)
-                files.update(news)
-        return {id: self._files.read(file) for id, file in files.items() if file is not None}
-
-    def _predicted(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return by id the files of the last model's masks at the images' original sizes."""
-        from alkit.labels.resizing import masks_at_original_size  # torch: not for those who only ask and tell
-
-        files: dict[str, str] = {}
-        predictor = self._predictor()
-        for batch in batches(list(ids), self.pool):
-            with self._settings.threads():
-                predictions = Predictions(tuple(batch), predictor.probabilities(self.pool.read(batch)))
-            sizes = [sizes[0] for sizes in mask_sizes(self.pool, batch)]
-            masks = masks_at_original_size(predictions, sizes)
-            files.update((id, self._files.keep(mask)) for id, mask in zip(batch, masks, strict=True))
-        return files
-
-    def standings(self) -> tuple[Standing, ...]:
-        """Return where each query stands, by rounds and ranks: its state, its answers, and what is missing."""
-        return self._store.snapshot().standings
-
-    def withdraw(self) -> tuple[str, ...]:
-        """Close the open query; its images that lack an answer, returned, may be chosen again if they have none."""
-        return tuple(query.id for query in taking_back.withdraw(self._store))
+            if without and parts.store.last_model() is not None:
+                predicted = self._model.predict_masks(without)
+                parts.store.set_prelabels(predicted)
+                files.update(predicted)
+        return {id: parts.files.read(file) for id, file in files.items() if file is not None}
 
     # Learning.
 
-    @property
-    def history(self) -> tuple[RoundResult, ...]:
-        """The committed rounds."""
-        return tuple(self._store.rounds())
-
     def fit(self) -> RoundResult:
-        """Train on all labels so far and commit the round. Without new labels, the last round is returned.
+        """Train on all labels so far and commit the round. Without new labels the last round is returned.
 
         Raises
         ------
         QueryError
             A query is open, or there is no label yet.
         """
-        with self._store.exclusive():
+        store = self._parts.store
+        with store.exclusive():
             if open_ids := self.open_ids:
                 raise QueryError(
-                    f"{len(open_ids)} images of the open query lack an answer",
-                    hint="answer them, or withdraw them",
+                    f"{len(open_ids)} images of the open query lack an answer", hint="answer or withdraw them"
                 )
-            done, last = self._store.rounds(), self._store.last_model()
-            if last is not None and last[1] == _stamp(self._known()):
+            done, last = store.rounds(), store.last_model()
+            if last is not None and last[1] == committing.stamp(self._parts.known()):
                 return done[-1]
-            return self._commit(_next(done), None, None, 0, {})
+            return committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
 
     def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
-        """Measure the last round's model on `test` and record the figures with the round.
+        """Measure the last round's model on `test` and record the metrics with the round.
 
-        A record whose :meth:`rounds` are measured on another test set, or on labels held out, keeps those figures;
-        these are only returned.
+        If the rounds of the record are measured on another test set, or on labels held out, the record keeps those
+        metrics, and these are only returned.
 
         Raises
         ------
@@ -467,16 +455,17 @@ class Experiment:
         DataError
             `test` shares images with the pool.
         """
-        with self._store.exclusive():
-            rounds = self._store.rounds()
+        parts = self._parts
+        with parts.store.exclusive():
+            rounds = parts.store.rounds()
             if not rounds:
-                raise QueryError("there is no model to evaluate yet", hint="tell() some labels and fit()")
-            self._check_test(test)
+                raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
+            committing.check_test(parts, test)
             begun = time.perf_counter()
-            metrics = self._measure(self._predictor(), test, oracle, poll)
-            if self._settings.measures_on(test) and not rounds[-1].n_held_out:
+            metrics = committing.measure_on(parts, self._model.predictor(), self._test_labels, test, oracle, poll)
+            if parts.settings.measures_on(test) and not rounds[-1].n_held_out:
                 seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
-                self._store.measure_round(rounds[-1].round, metrics, seconds)
+                parts.store.measure_round(rounds[-1].round, metrics, seconds)
             return metrics
 
     def predict(self, pool: Pool) -> Iterator[Predictions]:
@@ -487,9 +476,9 @@ class Experiment:
         QueryError
             There is no model yet.
         """
-        predictor = self._predictor()
+        predictor = self._model.predictor()
         for ids in batches(list(pool.ids), pool):
-            with self._settings.threads():
+            with self._parts.settings.threads():
                 probabilities = predictor.probabilities(pool.read(ids))
             yield Predictions(tuple(ids), probabilities)
 
@@ -505,43 +494,43 @@ class Experiment:
         rounds: int,
         poll: float = 1.0,
     ) -> Iterator[RoundResult]:
-        """Run round 0 with `start` labels and `rounds` more with `batch` each, yielding every round's result.
+        """Run round 0 with `start` labels and `rounds` more with `batch` each, and yield each round's result.
 
-        Rounds that are committed already are yielded from the record; an unfinished one is taken up where it was.
+        Committed rounds are yielded from the record; an unfinished round continues where it stopped.
 
         Parameters
         ----------
         oracle:
-            Who labels; also asked for the masks of `test`.
+            Labels the queries and the images of `test`.
         test:
-            Images to evaluate each round on; they may not be in the pool.
+            Images to measure each round on; they must not be in the pool.
         start, batch:
-            Labels of round 0 and of each later round.
+            Labels of round 0 and of each later round, at least 1.
         rounds:
-            Rounds after round 0; the only one of these that may differ when a record is gone on with.
+            Rounds after round 0. When an experiment is resumed, this is the only one of the three that may differ.
         poll:
-            Seconds between looks at an oracle that has not answered yet.
+            Seconds between two looks at an oracle that has not answered yet.
 
         Raises
         ------
         ConfigurationError
-            `start` or `batch` is not positive, or the pool has fewer images than start + rounds * batch.
+            `start` or `batch` is less than 1, or the pool has fewer images than start + rounds * batch.
         ResumeError
-            The record was made with another schedule, test set or oracle.
+            The record was created with another schedule, test set or oracle.
         """
-        needed = start + rounds * batch
-        if start < 1 or batch < 1 or rounds < 0 or needed > len(self._representations.ids):
+        parts, needed = self._parts, start + rounds * batch
+        if start < 1 or batch < 1 or rounds < 0 or needed > len(parts.ids):
             raise ConfigurationError(
-                "these rounds cannot be run",
+                f"start and batch must be at least 1, and start + rounds * batch at most {len(parts.ids)}, "
+                "the images of the pool",
                 got=f"start={start}, batch={batch}, rounds={rounds}: {needed} labels",
-                expected=f"start and batch at least 1, and at most the pool's {len(self._representations.ids)} images",
                 hint="a smaller start, batch or number of rounds",
             )
         if test is not None:
-            self._check_test(test)
-        with self._store.exclusive():
-            self._settings.adopt(oracle.spec)
-            self._settings.declare_schedule(start, batch, test)
+            committing.check_test(parts, test)
+        with parts.store.exclusive():
+            parts.settings.adopt(oracle.spec)
+            parts.settings.declare_schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
     def run(
@@ -560,285 +549,18 @@ class Experiment:
     def _rounds(
         self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float
     ) -> Iterator[RoundResult]:
+        parts, model = self._parts, self._model
+        tested = None if test is None else (test, oracle)
         for number in range(rounds + 1):
-            with self._store.exclusive():
-                committed = {result.round: result for result in self._store.rounds()}
+            with parts.store.exclusive():
+                committed = {result.round: result for result in parts.store.rounds()}
                 if number in committed:
                     result = committed[number]
                 elif number < max(committed, default=-1):
-                    continue  # a repair has lost it
+                    continue  # a repair lost this round
                 else:
-                    seconds = self._label(number, start if number == 0 else batch, oracle, poll)
-                    result = self._commit(number, test, oracle, poll, seconds)
-            self.report(Progress("round", number + 1, rounds + 1, result.metrics))
+                    n = start if number == 0 else batch
+                    seconds = gathering.label_round(parts, model, number, n, oracle, poll)
+                    result = committing.commit_round(parts, model, self._test_labels, number, seconds, tested, poll)
+            parts.report(Progress("round", number + 1, rounds + 1, result.metrics))
             yield result
-
-    # Steps. Each expects the record's lock to be held.
-
-    def _select(self, n: int) -> tuple[str, ...]:
-        try:
-            n = operator.index(n)
-        except TypeError:
-            raise ConfigurationError("this is no number of images", got=repr(n), expected="a whole number") from None
-        candidates = self.candidates
-        if not 1 <= n <= len(candidates):
-            raise ConfigurationError(
-                "this many images cannot be chosen",
-                got=n,
-                expected=f"1 to {len(candidates)}, the images that are left",
-            )
-        number = _next(self._store.rounds())
-        rank = self._store.ranks_used(number)
-        labelled = tuple(id for id, known in self._known().items() if known.labels)
-        view = PoolView(candidates, labelled, number, self._representations, self._scoring)
-        strategy = self.initial if number == 0 else self.strategy
-        # A second query of one round, after a withdrawal, draws from a stream of its own.
-        stream = self._stream.child("round", number, "select", *([rank] if rank else []))
-        with self._settings.threads():
-            with name_on_failure(strategy):
-                selection = strategy.select(view, n, stream.numpy())
-            _check_selection(selection, n, candidates, strategy)
-            pseudo_labels = self._pseudo_labels(selection.pseudo_labels)
-        sizes = mask_sizes(self.pool, selection.ids)
-        chosen_by = f"chosen by {getattr(innermost(strategy), '__name__', type(strategy).__name__)}"
-        why = [chosen_by] * n if selection.stands_for is None else [text or chosen_by for text in selection.stands_for]
-        self._store.add_queries(
-            [
-                Query(
-                    id,
-                    number,
-                    rank + position,
-                    sizes[position],
-                    None if selection.scores is None else selection.scores[position],
-                    why[position],
-                    self._terms.annotators,
-                )
-                for position, id in enumerate(selection.ids)
-            ],
-            pseudo_labels,
-        )
-        self.report(Progress("ask", n, n))
-        return selection.ids
-
-    def _pseudo_labels(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return by id the files of what the last round's model predicts of these images."""
-        files: dict[str, str] = {}
-        for batch in self._scoring().predictions(ids) if ids else ():
-            files.update((id, self._files.keep(label)) for id, label in zip(batch.ids, batch.labels, strict=True))
-        return files
-
-    def _label(self, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:
-        """Have `n` images of a round asked and answered, whatever of it is done already; return the seconds it took."""
-        seconds: dict[str, float] = {}
-        while True:
-            self._gather(oracle, poll)
-            asked = sum(query.round == number for query in self._store.queries())
-            if asked == n:
-                return seconds
-            if asked > n:
-                raise QueryError(
-                    f"round {number} was begun by hand",
-                    got=f"{asked} images",
-                    expected=f"{n} by the schedule",
-                    hint="fit() ends it",
-                )
-            begun = time.perf_counter()
-            self._select(n - asked)
-            seconds["select"] = time.perf_counter() - begun
-
-    def _gather(self, oracle: Oracle, poll: float) -> None:
-        """Wait until every open query has its answers."""
-        open_ids = {query.id for query in self.send(oracle)}
-        total = len(open_ids)
-        while open_ids:
-            # An oracle of the test set, too, may say again what it said of that.
-            news = [answer for answer in oracle.poll() if answer.id in open_ids]
-            receipt = self._answers.received(news, oracle)
-            if receipt.refused and not isinstance(oracle, TakesRefusals):
-                raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
-            open_ids = set(self.open_ids)
-            self.report(Progress("tell", total - len(open_ids), total))
-            if open_ids and not receipt.taken:
-                time.sleep(poll)
-
-    def _collect(self, oracle: Oracle, queries: Sequence[Query], poll: float) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield the answers to queries of a test set as they come, each once, with how many there are by then.
-
-        An oracle may at the same time answer queries of the pool that are open: those answers are recorded.
-        """
-        waiting = {query.id for query in queries}
-        if waiting:
-            oracle.ask(queries)
-        while waiting:
-            news = list(oracle.poll())
-            wanted = [answer for answer in {answer.id: answer for answer in news}.values() if answer.id in waiting]
-            if others := [answer for answer in news if answer.id not in waiting]:
-                open_ids = set(self.open_ids)
-                self.receive([answer for answer in others if answer.id in open_ids])
-            waiting -= {answer.id for answer in wanted}
-            if wanted:
-                yield len(queries) - len(waiting), wanted
-            elif waiting:
-                time.sleep(poll)
-
-    def _commit(
-        self, number: int, test: Pool | None, oracle: Oracle | None, poll: float, seconds: Mapping[str, float]
-    ) -> RoundResult:
-        known, pseudo = self._known(), self._store.pseudo_labels(number)
-        everything = self._labels.of(known, pseudo, self._settings.spec, join_rule(self._terms.join))
-        held = tuple(id for id in everything.ids if self._held_out(id) and id not in everything.pseudo_ids)
-        labelled = everything.without(held)
-        if not set(labelled.ids) - set(labelled.pseudo_ids):
-            raise QueryError(
-                "every label is held out, and none is left to learn from",
-                got=f"{len(held)} labels, hold_out={self._terms.hold_out:g}",
-                hint="more labels, or a smaller hold_out",
-            )
-        if test is not None and oracle is not None:
-            # Before the training, which would be lost if a label were missing.
-            self._test_labels.of(test, oracle, self._settings.spec, poll)
-        begun = time.perf_counter()
-        previous = None if number == 0 else self._predictor()
-        rng = self._stream.child("round", number, "fit").numpy()
-        with self._settings.threads():
-            predictor = self.learner.fit(labelled, rng, previous, self.report)
-        seconds = {**seconds, "fit": time.perf_counter() - begun}
-        metrics: Mapping[str, float] = {}
-        if test is not None and oracle is not None:
-            begun = time.perf_counter()
-            metrics = self._measure(predictor, test, oracle, poll)
-            seconds["evaluate"] = time.perf_counter() - begun
-        elif held:
-            begun = time.perf_counter()
-            with self._settings.threads():
-                truth = everything.labels(held)
-                metrics = measure(predictor, self.pool, held, truth, self._settings.spec, self.report)
-            seconds["evaluate"] = time.perf_counter() - begun
-        ids = tuple(query.id for query in self._store.queries() if query.round == number)
-        n_pseudo = len(labelled.pseudo_ids)
-        agreed = None if previous is None else self._agreement(predictor, previous)
-        n_labels = len(labelled.ids) - n_pseudo
-        result = RoundResult(number, ids, n_labels, metrics, seconds, n_pseudo, len(held), agreed)
-        consumed = {answer.number for own in known.values() for answer in own.labels}
-        self._store.commit_round(result, predictor.dumps(), _stamp(known), consumed)
-        self._model = None if (last := self._store.last_model()) is None else (last[0], predictor)
-        return result
-
-    def _measure(self, predictor: Predictor, test: Pool, oracle: Oracle, poll: float) -> dict[str, float]:
-        self._settings.adopt(oracle.spec)
-        spec = self._settings.spec
-        truth = self._test_labels.of(test, oracle, spec, poll)
-        with self._settings.threads():
-            return measure(predictor, test, list(test.ids), truth, spec, self.report)
-
-    def _held_out(self, id: str) -> bool:
-        return self._terms.holds_out(id, self._stream)
-
-    def _agreement(self, predictor: Predictor, previous: Predictor) -> float | None:
-        if not (n := min(self._terms.stop_set, len(self._representations.ids))):
-            return None
-        ids = self._representations.ids
-        drawn = self._stream.child("stop-set").numpy().choice(len(ids), n, replace=False)
-        with self._settings.threads():
-            return agreement(predictor, previous, self.pool, [ids[row] for row in sorted(drawn)], self._settings.spec)
-
-    # State, read from the record.
-
-    def _known(self) -> Mapping[str, Answered]:
-        """Return what is known of each image that has an answer that counts, in the order they were asked for."""
-        return self._store.snapshot().known
-
-    def _open(self) -> list[Query]:
-        return [entry.query for entry in self._store.snapshot().open]
-
-    def _predictor(self) -> Predictor:
-        while (last := self._store.last_model()) is not None:
-            if self._model is not None and self._model[0] == last[0]:
-                return self._model[1]
-            try:
-                self._model = (last[0], self.learner.loads(self._store.content(last[0])))
-            except StoreError:
-                if self._store.last_model() == last:  # and not a model that another process has just replaced
-                    raise
-        raise QueryError("there is no model yet", hint="tell() some labels and fit()")
-
-    def _scoring(self) -> Scoring:
-        """Return the scores of the last round's model; they are kept until there is another."""
-        if (last := self._store.last_model()) is None:
-            if self._known():
-                raise ColdStartError("there are labels, and no model of them yet", hint="fit() first")
-            raise ColdStartError(
-                "there is no model yet: predictions and scores begin with round 1",
-                hint=f"initial= a strategy that needs none, such as {_cold_strategies()}",
-            )
-        key = last[0], _next(self._store.rounds())
-        if self._scores is None or self._scores[0] != key:
-            from alkit.scores.streamed import Scoring  # torch: not for those who only ask and tell
-
-            draws = self._stream.child("round", key[1], "draws")
-            self._scores = key, Scoring(self.pool, self._predictor(), draws, self.report)
-        return self._scores[1]
-
-    def _check_test(self, test: Pool) -> None:
-        check_pool(test)
-        if shared := set(test.ids) & set(self._representations.ids):
-            raise DataError(
-                f"{len(shared)} images are both in the pool and in the test set",
-                got=sorted(shared)[:3],
-                hint="pool.split(test=..., seed=...) makes two that share none",
-            )
-
-
-def _check_learner(part: object) -> None:
-    if isinstance(part, type) or not isinstance(part, Learner):
-        raise ConfigurationError(
-            "learner must be an object with the methods fit() and loads()",
-            got=f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__,
-            hint=f"{part.__name__}()" if isinstance(part, type) else None,
-        )
-
-
-def _check_selection(selection: Selection, n: int, candidates: Sequence[str], strategy: Strategy) -> None:
-    name = type(strategy).__name__
-    if not isinstance(selection, Selection):
-        raise SelectionError(f"{name} returned no selection", got=type(selection).__name__, expected="alkit.Selection")
-    if len(selection.ids) != n:
-        raise SelectionError(f"{name} chose another number of images", got=len(selection.ids), expected=n)
-    if strangers := {*selection.ids, *selection.pseudo_labels} - set(candidates):
-        raise SelectionError(f"{name} chose images it was not offered", got=sorted(strangers)[:3])
-
-
-def _random() -> Strategy:
-    """Return alkit's own random strategy, whatever others are called so."""
-    try:
-        return strategy_named("alkit:random")
-    except AlkitError as reason:
-        raise ConfigurationError(
-            f"the strategy needs a trained model, and the start set has no other ({reason})",
-            hint=f"initial= a strategy that needs none, such as {_cold_strategies()}",
-        ) from reason
-
-
-def _cold_strategies() -> str:
-    return " or ".join([*cold_strategies(), "a function of view, n and rng"])
-
-
-def _next(rounds: Sequence[RoundResult]) -> int:
-    """Return the number of the round after these."""
-    return rounds[-1].round + 1 if rounds else 0
-
-
-def _stamp(known: Mapping[str, Answered]) -> str:
-    """Tell sets of labels apart; skips do not count."""
-    files = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-
-
-def _record(store: str | os.PathLike[str] | Store, wait: float) -> Store:
-    return store if isinstance(store, Store) else Store(store, wait)
-
-
-def _temporary_for(owner: object) -> Path:
-    folder = tempfile.mkdtemp(prefix="alkit-")
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder) / "experiment.db"

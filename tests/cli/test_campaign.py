@@ -357,7 +357,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
     assert {(answer["id"], answer["annotator"]) for answer in told["taken"]} == {(id, "ann") for id in painted}
     assert as_json(capfd, "tell", "c.db", "--from", file, "--annotator", "ann")["taken"] == []
     for standing in experiment.standings()[:2]:
-        np.testing.assert_array_equal(experiment._files.read(standing.answers[0].label), painted[standing.query.id])
+        np.testing.assert_array_equal(experiment.label(standing.answers[0]), painted[standing.query.id])
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["ask", "c.db", "-n", "3", "--out", "a", "--to", "label-studio"], "not both"),
         (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "no such service"),
         (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
-        (["ask", "c.db", "-n", "99", "--out", "a"], "expected 1 to 24"),
+        (["ask", "c.db", "-n", "99", "--out", "a"], "n must be an integer from 1 to 24"),
         (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
         (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
         (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as cannot be used here"),

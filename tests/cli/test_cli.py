@@ -70,9 +70,9 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
     ("more", "words"),
     [
         (["--strategy", "randm"], "'random'"),
-        (["--batch", "0"], "cannot be run"),
-        (["--batch", "-3"], "cannot be run"),
-        (["--start", "400"], "cannot be run"),
+        (["--batch", "0"], "start and batch must be at least 1"),
+        (["--batch", "-3"], "start and batch must be at least 1"),
+        (["--start", "400"], "start and batch must be at least 1"),
         (["--epochs", "many"], "--epochs must be integers"),
         (["--strategy", "ssl-cluster", "--param", "clusters"], "key=value"),
         (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import alkit
 from alkit.configuration import built, differences, opaque_parts, runtime, written
 from alkit.experiment.representations import Representations
+from alkit.record import Store
 from alkit.rng import Stream
 from alkit.values import quiet
 
@@ -189,7 +190,7 @@ def test_functions_methods_of_classes_and_decorated_functions_are_known_by_their
 
 def test_extractors_that_differ_in_a_parameter_share_no_features(world):
     experiment = world.experiment()
-    representations = Representations(world.pool, Stream(0), experiment._store, quiet)
+    representations = Representations(world.pool, Stream(0), Store(experiment.path), quiet)
     one, other = representations.features(Shifted(0)), representations.features(Shifted(3))
     assert not np.array_equal(one, other)
 

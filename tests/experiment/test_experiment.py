@@ -200,13 +200,13 @@ def test_a_batch_that_cannot_be_is_refused(world, n):
 @pytest.mark.parametrize("change", [{"start": 0}, {"batch": 0}, {"batch": -1}, {"rounds": -1}, {"rounds": 9}])
 def test_rounds_that_cannot_be_run_are_refused_before_any_work(world, change):
     experiment = world.experiment()
-    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be run"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="start and batch must be at least 1"):
         experiment.rounds(world.oracle, test=world.test, **SCHEDULE | change)
     assert experiment.open_ids == ()
 
 
 def test_a_test_image_in_the_pool_is_refused(world):
-    with pytest.raises(alkit.errors.DataError, match="both in the pool and in the test set"):
+    with pytest.raises(alkit.errors.DataError, match="test shares"):
         world.experiment().rounds(world.oracle, test=world.pool.subset(world.pool.ids[:2]), **SCHEDULE)
 
 
@@ -397,7 +397,7 @@ def test_open_names_what_has_to_be_passed(world, tmp_path):
         alkit.Experiment.open(store)
     again = alkit.Experiment.open(store, pool=world.pool, learner=world.learner)
     assert again.strategy == alkit.strategy("random")
-    with pytest.raises(alkit.errors.StoreError, match="no record"):
+    with pytest.raises(alkit.errors.StoreError, match=r"missing\.db does not exist"):
         alkit.Experiment.open(tmp_path / "missing.db")
 
 

@@ -8,6 +8,7 @@ from parts import MeanLearner
 
 import alkit
 from alkit.labels.masks import decode_mask
+from alkit.record import Store
 from alkit.values.predictions import most_probable_labels
 
 
@@ -60,7 +61,7 @@ def test_a_round_learns_from_its_own_pseudo_labels_and_counts_them_apart(world, 
     experiment, learner, history = run(world, tmp_path / "r.db")
     assert [(r.n_labels, r.n_pseudo) for r in history] == [(5, 0), (9, 3), (13, 3)]
     assert experiment.history == history
-    ids = experiment._representations.ids
+    ids = tuple(sorted(world.pool.ids))
     for number, (seen, pseudo, _) in enumerate(learner.seen):
         assert len(seen) == [5, 12, 16][number]
         assert tuple(seen[-len(pseudo) :] if pseudo else ()) == tuple(pseudo) == (ids[-3:] if number else ())
@@ -79,7 +80,7 @@ def test_a_pseudo_label_is_the_last_rounds_prediction_of_that_very_image(world, 
 
 def test_pseudo_labels_are_recorded_and_are_no_answers(world, tmp_path):
     experiment, learner, _ = run(world, tmp_path / "r.db")
-    store = experiment._store
+    store = Store(experiment.path)
     assert store.pseudo_labels(0) == {}
     for number in (1, 2):
         _, pseudo, labels = learner.seen[number]
@@ -87,8 +88,8 @@ def test_pseudo_labels_are_recorded_and_are_no_answers(world, tmp_path):
         assert tuple(recorded) == tuple(pseudo)
         for id, label in zip(pseudo, labels[-3:], strict=True):
             np.testing.assert_array_equal(decode_mask(store.content(recorded[id])), label)
-    assert not set(store.answers()) & set(experiment._representations.ids[-3:])
-    assert set(experiment._representations.ids[-3:]) <= set(experiment.candidates)
+    assert not set(store.answers()) & set(tuple(sorted(world.pool.ids))[-3:])
+    assert set(tuple(sorted(world.pool.ids))[-3:]) <= set(experiment.candidates)
 
 
 def test_a_record_that_is_opened_between_asking_and_learning_has_the_pseudo_labels(world, tmp_path):
@@ -115,7 +116,7 @@ def test_an_answer_takes_precedence_over_a_pseudo_label(world, tmp_path):
     withdrawn = experiment.ask(4)
     experiment.withdraw()
     ids = experiment.ask(2)
-    pseudo = set(experiment._store.pseudo_labels(1))
+    pseudo = set(Store(experiment.path).pseudo_labels(1))
     assert pseudo & set(withdrawn)
     assert not pseudo & set(ids)
     late = (pseudo & set(withdrawn)).pop()
@@ -130,10 +131,10 @@ def test_an_answer_takes_precedence_over_a_pseudo_label(world, tmp_path):
 def test_a_query_that_is_withdrawn_takes_its_pseudo_labels_with_it(world, tmp_path):
     experiment, _, history = run(world, tmp_path / "r.db", rounds=1)
     experiment.ask(4)
-    assert experiment._store.pseudo_labels(2)
+    assert Store(experiment.path).pseudo_labels(2)
     experiment.withdraw()
-    assert not experiment._store.pseudo_labels(2)
-    assert experiment._store.pseudo_labels(1)  # of a finished round they are history
+    assert not Store(experiment.path).pseudo_labels(2)
+    assert Store(experiment.path).pseudo_labels(1)  # of a finished round they are history
     id = history[0].ids[0]
     experiment.tell({id: 1 - world.masks[id]}, revise=True)
     assert experiment.fit().n_pseudo == 0

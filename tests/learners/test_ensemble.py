@@ -97,7 +97,7 @@ def test_metrics_are_those_of_the_mean_prediction_and_the_mean_of_the_members(wo
     learner = Ensemble(MeanLearner(noise=0.5), members=3)
     experiment = world.experiment(tmp_path / "r.db", alkit.strategy("ensemble-js"), learner=learner)
     result = experiment.run(world.oracle, test=world.test, start=6, batch=4, rounds=1)[-1]
-    model = experiment._predictor()
+    model = alkit.trained_model(experiment.path, learner=learner).predictor
 
     def dice(masks):
         values = []

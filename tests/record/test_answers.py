@@ -9,6 +9,9 @@ import pytest
 
 import alkit
 from alkit import SKIP, Answer
+from alkit.configuration import written
+from alkit.record import Store, Terms
+from alkit.record.settings import Settings
 from alkit.values import Invalid, Skip, State, Withdrawal
 
 
@@ -52,7 +55,7 @@ def test_a_receipt_says_what_was_new_what_was_known_and_what_was_refused(world):
     again = experiment.receive(answers)
     assert [answer.id for answer in again.unchanged] == [a, b]
     assert again.taken == ()
-    assert len(experiment._store.answers()) == 3  # the invalid one is kept, once
+    assert len(experiment.answers()) == 3  # the invalid one is kept, once
 
 
 def test_the_order_of_arrival_does_not_matter(world):
@@ -71,7 +74,7 @@ def test_the_order_of_arrival_does_not_matter(world):
         (standing,) = experiment.standings()
         assert standing.state == State.ANSWERED
         assert [(one.kind, one.revision) for one in standing.answers] == [("invalid", 40), ("label", 30)]
-        assert len(experiment._store.answers()) == 4
+        assert len(experiment.answers()) == 4
 
 
 def test_two_answers_of_one_revision_are_refused(world):
@@ -89,7 +92,7 @@ def test_an_answer_may_be_taken_back_before_it_arrives(world):
         for label, revision in (*order, *order):
             assert not experiment.receive([Answer("0010", label, "ann", revision)]).refused
         assert experiment.open_ids == ("0010",)
-        assert len(experiment._store.answers()) == 3
+        assert len(experiment.answers()) == 3
 
 
 def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right_in_it(world):
@@ -104,7 +107,7 @@ def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right
         for name in (*order, *order):
             experiment.receive([answers[name](a), Answer(b, SKIP, "ann", 1)])
         assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED}
-        assert sorted(one.kind for one in experiment._store.answers()) == ["invalid", "invalid", "label", "skip"]
+        assert sorted(one.kind for one in experiment.answers()) == ["invalid", "invalid", "label", "skip"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_wit
         ((_, said),) = experiment.receive(answers).refused
         assert reason in said
     assert states(experiment) == {a: State.PENDING, b: State.ANSWERED}
-    assert [(one.id, one.kind, one.revision, one.seconds) for one in experiment._store.answers()] == [
+    assert [(one.id, one.kind, one.revision, one.seconds) for one in experiment.answers()] == [
         (a, "invalid", 1, None),
         (b, "label", 1, 7.5),
     ]
@@ -143,7 +146,7 @@ def test_wrong_answers_without_revisions_are_recorded_once_however_often_they_co
     labels = mask_of(world, a)[:3], mask_of(world, a) * 7, mask_of(world, a)
     for _ in range(3):
         experiment.receive([Answer(a, label, "ann") for label in labels])
-    assert [one.kind for one in experiment._store.answers()] == ["invalid", "invalid", "label"]
+    assert [one.kind for one in experiment.answers()] == ["invalid", "invalid", "label"]
 
 
 def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
@@ -274,10 +277,10 @@ def test_a_machine_s_trouble_is_nobody_s_wrong_answer(world, monkeypatch):
     def full(*_):
         raise alkit.errors.StoreError("no room")
 
-    monkeypatch.setattr(experiment._store, "keep", full)
+    monkeypatch.setattr(Store, "keep", full)
     with pytest.raises(alkit.errors.StoreError, match="no room"):
         experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
-    assert experiment._store.answers() == []
+    assert experiment.answers() == ()
 
 
 def test_figures_of_a_test_set_do_not_take_the_place_of_those_held_out(world):
@@ -345,7 +348,7 @@ def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirma
         untouched, confirmed = Answer(b, prelabel, "ann", 1), Answer(b, prelabel, "ann", 2, confirmed=True)
         receipts = [experiment.receive([answer]) for answer in (untouched, confirmed)[::order]]
         assert sum(len(receipt.refused) for receipt in receipts) == 1
-        found.append(sorted((one.revision, one.kind) for one in experiment._store.answers() if one.id == b))
+        found.append(sorted((one.revision, one.kind) for one in experiment.answers() if one.id == b))
     assert found == [[(1, "invalid"), (2, "label")]] * 2
 
 
@@ -400,7 +403,7 @@ def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(w
     with pytest.raises(alkit.errors.ResumeError, match="annotators"):
         campaign(world, path, annotators=3, join="majority", hold_out=0.25, stop_set=3)
     again = alkit.Experiment.open(path, pool=experiment.pool)
-    assert again._terms == experiment._terms
+    assert Settings(Store(path)).declared["terms"] == written(Terms(2, "majority", 0.25, 3))
     assert again.queries()[0].wanted == 2
 
 
@@ -412,7 +415,9 @@ def test_a_rule_that_cannot_be_written_down_is_passed_when_a_record_is_opened(wo
     with pytest.raises(alkit.errors.ConfigurationError, match=r"join \(.*pass join="):
         alkit.Experiment.open(tmp_path / "r.db", pool=pool)
     again = alkit.Experiment.open(tmp_path / "r.db", pool=pool, join=first)
-    assert (again._terms.annotators, again._terms.join) == (2, first)
+    assert again.queries() == alkit.Experiment.open(tmp_path / "r.db", pool=pool, join=first).queries()
+    again.ask(1)
+    assert again.queries()[0].wanted == 2
 
 
 def test_people_s_mistakes_do_not_end_rounds_that_wait_for_them(world, tmp_path):
@@ -471,7 +476,7 @@ def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
 def test_answers_are_taken_while_another_process_holds_the_record(world, tmp_path):
     experiment = campaign(world, tmp_path / "r.db")
     ids = experiment.ask(2)
-    with experiment._store.exclusive():  # as while a model is trained
+    with Store(experiment.path).exclusive():  # as while a model is trained
         context = get_context("fork")
         teller = context.Process(target=_tell, args=(world, tmp_path / "r.db", ids[0]))
         teller.start()

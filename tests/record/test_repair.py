@@ -33,7 +33,6 @@ def campaign(tmp_path_factory):
         steps.append(said(experiment))
     experiment.ask(2)
     steps.append(said(experiment))
-    experiment._store.close()
     return folder, pool, truth, steps
 
 
@@ -44,7 +43,7 @@ def open_at(path, pool):
 
 def said(experiment):
     """Return all that a record says of queries, answers and rounds."""
-    store = experiment._store
+    store = Store(experiment.path)
     rounds = [(result.round, result.n_labels, result.ids) for result in store.rounds()]
     return store.queries(), [(one.id, one.label) for one in store.answers()], rounds
 
@@ -65,7 +64,7 @@ def opened(path):
     except alkit.AlkitError as reason:
         return reason
     try:
-        return said(type("Opened", (), {"_store": store}))
+        return said(type("Opened", (), {"path": store.path}))
     finally:
         store.close()
 

@@ -103,7 +103,7 @@ def test_each_record_has_a_name_of_its_own(place, tmp_path):
 
 def test_who_looked_before_another_declared_the_same_takes_nothing_of_it_back(place, monkeypatch):
     first = begun(place)
-    campaign, looked = first._settings.campaign, []
+    campaign, looked = first.campaign, []
     fact = Store.fact
 
     def looks_too_early(store, name):
@@ -115,4 +115,4 @@ def test_who_looked_before_another_declared_the_same_takes_nothing_of_it_back(pl
     monkeypatch.setattr(Store, "fact", looks_too_early)
     again = begun(place, classes=None)
     assert looked
-    assert (again._settings.campaign, again.spec.classes) == (campaign, ("skin", "lesion"))
+    assert (again.campaign, again.spec.classes) == (campaign, ("skin", "lesion"))

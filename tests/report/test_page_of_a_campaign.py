@@ -36,7 +36,7 @@ def test_it_ends_with_a_model_and_everything_answered(played, capsys):
 
 def test_the_mask_of_the_wrong_size_was_refused_and_taken_when_it_was_mended(played):
     experiment = alkit.Experiment.open("campaign.db")
-    kinds = [(answer.kind, "another size" in answer.reason) for answer in experiment._store.answers()]
+    kinds = [(answer.kind, "another size" in answer.reason) for answer in experiment.answers()]
     assert ("invalid", True) in kinds
     assert not list((played / "exchange/ann").glob("*.refused.txt"))
 

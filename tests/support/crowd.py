@@ -14,7 +14,8 @@ import numpy as np
 
 import alkit
 from alkit import Answer, LabelSpec
-from alkit.record import Recorded
+from alkit.record import Recorded, Store
+from alkit.record.label_files import LabelFiles
 from alkit.record.states import Asked
 from alkit.values import Invalid, Skip, Withdrawal
 
@@ -204,7 +205,7 @@ class Crowd:
 
     def lines(self) -> list[Line]:
         """The scripts of all queries that were sent, up to the end of the campaign, by rounds, ranks and annotators."""
-        asked = self.experiment._store.asked()
+        asked = Store(self.experiment.path).asked()
         earlier: set[str] = set()
         found: list[Line] = []
         for entry in asked:
@@ -227,12 +228,12 @@ class Crowd:
         if entry.prelabel is None:
             return None
         if entry.prelabel not in self._prelabels:
-            self._prelabels[entry.prelabel] = self.experiment._files.read(entry.prelabel)
+            self._prelabels[entry.prelabel] = LabelFiles(Store(self.experiment.path)).read(entry.prelabel)
         return self._prelabels[entry.prelabel]
 
     def ready(self) -> list[Line]:
         """Those lines whose time has come: their round's queries were sent, and what they mend was sent back."""
-        sent = {entry.query.round for entry in self.experiment._store.asked() if entry.sent_at is not None}
+        sent = {entry.query.round for entry in Store(self.experiment.path).asked() if entry.sent_at is not None}
         now = len(self.experiment.history)
         now -= now not in sent
         record = self.record()
@@ -245,7 +246,7 @@ class Crowd:
 
     def record(self) -> dict[tuple[str, str, int, bool], Recorded]:
         """What the record holds, by the names of lines."""
-        answers = self.experiment._store.answers()
+        answers = self.experiment.answers()
         return {(one.id, one.annotator, one.revision, one.kind == "invalid"): one for one in answers}
 
     def to_send_back(self) -> list[tuple[str, str]]:

@@ -1,6 +1,8 @@
 """The world of the endurance tests, and the end that a campaign in it comes to."""
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -8,6 +10,8 @@ from crowd import CLASSES
 
 import alkit
 from alkit.labels.joining import join_rule
+from alkit.record import Store
+from alkit.record.states import answered
 
 START, BATCH = 8, 4
 
@@ -38,13 +42,14 @@ def world(path, join, report=alkit.values.quiet):
 def ending(path, join):
     """All that a campaign has come to, but for when, and in which order."""
     experiment, _ = world(path, join)
-    store = experiment._store
+    store = Store(experiment.path)
     answers = {one.number: one for one in store.answers()}
     names = {number: (one.id, one.annotator, one.revision) for number, one in answers.items()}
-    known, (model, _) = experiment._known(), store.last_model()
-    joined = experiment._labels.of(known, {}, experiment._settings.spec, join_rule(join))
-    with store._transaction() as connection:
-        consumed = connection.exec_driver_sql("SELECT number, first, last FROM consumed").all()
+    known, (model, _) = answered(store.asked(), store.answers()), store.last_model()
+    rule, spec = join_rule(join), experiment.spec
+    labels = {id: [experiment.label(answer) for answer in own.labels] for id, own in known.items() if own.labels}
+    with closing(sqlite3.connect(store.path)) as connection:
+        consumed = connection.execute("SELECT number, first, last FROM consumed").fetchall()
     return {
         "queries": [
             (entry.query, entry.withdrawn, entry.prelabel, entry.sent_at is not None) for entry in store.asked()
@@ -57,7 +62,7 @@ def ending(path, join):
             (standing.query.key, standing.state, standing.missing, [names[one.number] for one in standing.answers])
             for standing in experiment.standings()
         ],
-        "labels": [(id, joined.labels([id])[0].tobytes()) for id in joined.ids],
+        "labels": [(id, (own[0] if len(own) == 1 else rule(own, spec)).tobytes()) for id, own in labels.items()],
         "skipped": [id for id, own in known.items() if not own.labels],
         "consumed": sorted((names[number], first, last) for number, first, last in consumed),
         "rounds": [

@@ -9,11 +9,13 @@ from crowd import Crowd
 from deaths import Mortals, start
 from endurance import BATCH, START, ending, make_world, world
 
+from alkit.record import Store
+
 
 def conduct(experiment, crowd, rounds, say, wait_for_answers):
     """Lead a campaign to its end, from wherever it stands."""
     while (number := len(experiment.history)) < rounds:
-        asked = [entry for entry in experiment._store.asked() if entry.query.round == number]
+        asked = [entry for entry in Store(experiment.path).asked() if entry.query.round == number]
         if not asked:
             say("ask")
             experiment.ask(BATCH if number else START)
@@ -94,7 +96,7 @@ def endure(folder, seed, rounds, join, seconds):
 def assert_all_is_recorded(path, seed, rounds, join):
     experiment, truth = world(path, join)
     crowd = Crowd(experiment, truth, seed, rounds)
-    lines, answers = crowd.lines(), experiment._store.answers()
+    lines, answers = crowd.lines(), experiment.answers()
     assert Counter(line.name for line in lines) == Counter(
         (one.id, one.annotator, one.revision, one.kind == "invalid") for one in answers
     )
@@ -103,7 +105,7 @@ def assert_all_is_recorded(path, seed, rounds, join):
         one = record[line.name]
         assert one.kind == line.becomes
         if one.kind == "label":
-            np.testing.assert_array_equal(experiment._files.read(one.label), line.answer.label)
+            np.testing.assert_array_equal(experiment.label(one), line.answer.label)
         if one.kind == "invalid":
             assert one.reason
     # Said once more, all at once and backwards, nothing is new and what is wrong is reported again.
@@ -112,7 +114,7 @@ def assert_all_is_recorded(path, seed, rounds, join):
     assert not receipt.taken
     wrong = [line.answer for line in lines if line.becomes in ("invalid", "")]
     assert sorted(map(id, wrong)) == sorted(id(answer) for answer, _ in receipt.refused)
-    assert experiment._store.answers() == answers
+    assert experiment.answers() == answers
 
 
 def test_a_short_campaign_endures_a_difficult_crowd_and_many_deaths(tmp_path):

@@ -13,6 +13,7 @@ from endurance import BATCH, START, ending, make_world, world
 from PIL import Image
 
 from alkit.oracles import FolderOracle
+from alkit.record import Store
 
 ANNOTATORS = ("ann", "bob")
 BEGUN = 1_700_000_000  # seconds since 1970; step n of a script is saved n minutes later
@@ -134,7 +135,7 @@ def oracle_of(experiment, folder):
 def conduct(experiment, folder, truth, rounds, say, meanwhile):
     desk = Desk(folder, truth)
     while (number := len(experiment.history)) < rounds:
-        asked = [entry for entry in experiment._store.asked() if entry.query.round == number]
+        asked = [entry for entry in Store(experiment.path).asked() if entry.query.round == number]
         if not asked:
             say("ask")
             experiment.ask(BATCH if number else START)
@@ -217,11 +218,11 @@ def effective(answers):
 
 def assert_the_same_folder_twice_changes_nothing(folder):
     experiment, truth = world(folder / "r.db", "majority")
-    answers = experiment._store.answers()
+    answers = experiment.answers()
     for _ in range(2):
         oracle = FolderOracle(folder / "outbox", folder / "inbox", classes=experiment.spec, settle=SETTLE)
         receipt = experiment.collect(oracle)
         assert (receipt.taken, receipt.refused) == ((), ())
         assert len(receipt.unchanged) == len(Desk(folder, truth).scripts())
-    assert experiment._store.answers() == answers
+    assert experiment.answers() == answers
     assert not list(folder.glob("inbox/*/*.refused.txt"))

@@ -1,0 +1,121 @@
+"""Train and measure the model of a round, and commit the round to the record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+
+from alkit.errors import DataError, QueryError
+from alkit.evaluation.measure import agreement, measure
+from alkit.evaluation.truth import TestLabels
+from alkit.experiment.model import LastModel
+from alkit.experiment.parts import Parts
+from alkit.labels.joining import join_rule
+from alkit.pools.checks import check_pool
+from alkit.protocols import Oracle, Pool, Predictor
+from alkit.record.states import Answered
+from alkit.values.rounds import RoundResult
+
+
+def commit_round(
+    parts: Parts,
+    model: LastModel,
+    test_labels: TestLabels,
+    number: int,
+    seconds: Mapping[str, float],
+    test: tuple[Pool, Oracle] | None = None,
+    poll: float = 1.0,
+) -> RoundResult:
+    """Train on all labels so far, measure the model and record the round.
+
+    The model is measured on the test set if there is one, else on the labels held out. The caller holds the record's
+    lock.
+
+    Raises
+    ------
+    QueryError
+        There is no label, or all labels are held out.
+    """
+    known, pseudo = parts.known(), parts.store.pseudo_labels(number)
+    everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
+    held = tuple(id for id in everything.ids if parts.holds_out(id) and id not in everything.pseudo_ids)
+    labelled = everything.without(held)
+    if not set(labelled.ids) - set(labelled.pseudo_ids):
+        raise QueryError(
+            "every label is held out, so there is none to train on",
+            got=f"{len(held)} labels, hold_out={parts.terms.hold_out:g}",
+            hint="more labels, or a smaller hold_out",
+        )
+    if test is not None:  # before the training, whose result would be lost if a label were missing
+        test_labels.of(*test, parts.settings.spec, poll)
+    begun = time.perf_counter()
+    previous = None if number == 0 else model.predictor()
+    rng = parts.stream.child("round", number, "fit").numpy()
+    with parts.settings.threads():
+        predictor = parts.learner.fit(labelled, rng, previous, parts.report)
+    seconds = {**seconds, "fit": time.perf_counter() - begun}
+    metrics: Mapping[str, float] = {}
+    begun = time.perf_counter()
+    if test is not None:
+        metrics = measure_on(parts, predictor, test_labels, *test, poll)
+    elif held:
+        with parts.settings.threads():
+            truth = everything.labels(held)
+            metrics = measure(predictor, parts.pool, held, truth, parts.settings.spec, parts.report)
+    if metrics:
+        seconds["evaluate"] = time.perf_counter() - begun
+    n_pseudo = len(labelled.pseudo_ids)
+    result = RoundResult(
+        number,
+        ids=tuple(query.id for query in parts.store.queries() if query.round == number),
+        n_labels=len(labelled.ids) - n_pseudo,
+        metrics=metrics,
+        seconds=seconds,
+        n_pseudo=n_pseudo,
+        n_held_out=len(held),
+        agreement=None if previous is None else _agreement(parts, predictor, previous),
+    )
+    consumed = {answer.number for own in known.values() for answer in own.labels}
+    parts.store.commit_round(result, predictor.dumps(), stamp(known), consumed)
+    model.replace(predictor)
+    return result
+
+
+def measure_on(
+    parts: Parts, predictor: Predictor, test_labels: TestLabels, test: Pool, oracle: Oracle, poll: float
+) -> dict[str, float]:
+    """Return the metrics of a model on a test set, whose labels the oracle gives once."""
+    parts.settings.adopt(oracle.spec)
+    spec = parts.settings.spec
+    truth = test_labels.of(test, oracle, spec, poll)
+    with parts.settings.threads():
+        return measure(predictor, test, list(test.ids), truth, spec, parts.report)
+
+
+def check_test(parts: Parts, test: Pool) -> None:
+    """Raise a :class:`DataError` unless `test` is a pool that shares no image with the experiment's."""
+    check_pool(test)
+    if shared := set(test.ids) & set(parts.ids):
+        raise DataError(
+            f"test shares {len(shared)} images with the pool",
+            got=sorted(shared)[:3],
+            hint="pool.split(test=..., seed=...) makes two that share none",
+        )
+
+
+def stamp(known: Mapping[str, Answered]) -> str:
+    """Return a digest of a set of labels; skips do not count."""
+    files = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float | None:
+    """Return how far two models agree on the stop set; None if there is none."""
+    if not (n := min(parts.terms.stop_set, len(parts.ids))):
+        return None
+    drawn = parts.stream.child("stop-set").numpy().choice(len(parts.ids), n, replace=False)
+    with parts.settings.threads():
+        ids = [parts.ids[row] for row in sorted(drawn)]
+        return agreement(predictor, previous, parts.pool, ids, parts.settings.spec)

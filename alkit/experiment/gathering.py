@@ -1,0 +1,87 @@
+"""Gather answers from an oracle: to the queries of a round, and to those of a test set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from alkit.errors import LabelError, QueryError
+from alkit.experiment.model import LastModel
+from alkit.experiment.parts import Parts
+from alkit.experiment.selecting import select
+from alkit.protocols import Oracle, TakesRefusals
+from alkit.values.answers import Answer
+from alkit.values.progress import Progress
+from alkit.values.queries import Query
+
+
+def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
+    """Hand the open queries to an oracle, record that, and return them."""
+    parts.settings.adopt(oracle.spec)
+    queries = tuple(parts.open_queries())
+    if queries:
+        oracle.ask(queries)
+        parts.store.mark_sent([query.id for query in queries])
+    return queries
+
+
+def label_round(parts: Parts, model: LastModel, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:
+    """Query the `n` images of a round and gather their answers; return the seconds that selecting took.
+
+    Steps that were done before, in this process or another, are not repeated. The caller holds the record's lock.
+    """
+    seconds: dict[str, float] = {}
+    while True:
+        _gather(parts, oracle, poll)
+        asked = sum(query.round == number for query in parts.store.queries())
+        if asked == n:
+            return seconds
+        if asked > n:
+            raise QueryError(
+                f"round {number} has more queries than its schedule, because ask() was called by hand",
+                got=f"{asked} images",
+                expected=f"{n}",
+                hint="fit() ends the round",
+            )
+        begun = time.perf_counter()
+        select(parts, model, n - asked)
+        seconds["select"] = time.perf_counter() - begun
+
+
+def gather_test_answers(
+    parts: Parts, oracle: Oracle, queries: Sequence[Query], poll: float
+) -> Iterator[tuple[int, list[Answer]]]:
+    """Yield the answers to the queries of a test set as they come, each once, with their number so far.
+
+    Answers to open queries of the pool, which the oracle may give at the same time, are recorded.
+    """
+    waiting = {query.id for query in queries}
+    if waiting:
+        oracle.ask(queries)
+    while waiting:
+        answers = list(oracle.poll())
+        wanted = [answer for answer in {answer.id: answer for answer in answers}.values() if answer.id in waiting]
+        if others := [answer for answer in answers if answer.id not in waiting]:
+            open_ids = {query.id for query in parts.open_queries()}
+            parts.answers.receive([answer for answer in others if answer.id in open_ids])
+        waiting -= {answer.id for answer in wanted}
+        if wanted:
+            yield len(queries) - len(waiting), wanted
+        elif waiting:
+            time.sleep(poll)
+
+
+def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
+    """Wait until every open query has its answers."""
+    open_ids = {query.id for query in send(parts, oracle)}
+    total = len(open_ids)
+    while open_ids:
+        # An oracle that also labels the test set may repeat those answers.
+        answers = [answer for answer in oracle.poll() if answer.id in open_ids]
+        receipt = parts.answers.received(answers, oracle)
+        if receipt.refused and not isinstance(oracle, TakesRefusals):
+            raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
+        open_ids = {query.id for query in parts.open_queries()}
+        parts.report(Progress("tell", total - len(open_ids), total))
+        if open_ids and not receipt.taken:
+            time.sleep(poll)

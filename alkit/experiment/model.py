@@ -1,0 +1,88 @@
+"""The model of the last committed round: read from the record when it is needed, and kept until it is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from alkit.errors import ColdStartError, QueryError, StoreError
+from alkit.experiment.opening import cold_strategies_in_words
+from alkit.experiment.parts import Parts, next_round
+from alkit.pools.batches import batches
+from alkit.pools.sizes import mask_sizes
+from alkit.protocols import Predictor
+from alkit.values.predictions import Predictions
+
+if TYPE_CHECKING:
+    from alkit.scores.streamed import Scoring
+
+
+class LastModel:
+    """The last round's model of an experiment, and its scores of the pool."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._loaded: tuple[str, Predictor] | None = None  # the model's file, and the model
+        self._scoring: tuple[tuple[str, int], Scoring] | None = None  # by the model's file and the round
+
+    def replace(self, predictor: Predictor) -> None:
+        """Keep the model of the round that was just committed."""
+        last = self._parts.store.last_model()
+        self._loaded = None if last is None else (last[0], predictor)
+
+    def predictor(self) -> Predictor:
+        """Return the model.
+
+        Raises
+        ------
+        QueryError
+            No round is committed yet.
+        """
+        store = self._parts.store
+        while (last := store.last_model()) is not None:
+            if self._loaded is not None and self._loaded[0] == last[0]:
+                return self._loaded[1]
+            try:
+                self._loaded = (last[0], self._parts.learner.loads(store.content(last[0])))
+            except StoreError:
+                if store.last_model() == last:  # else another process has just replaced the model
+                    raise
+        raise QueryError("the record has no model yet", hint="tell() some labels and fit()")
+
+    def scoring(self) -> Scoring:
+        """Return the scores of the model, which are computed once for each round.
+
+        Raises
+        ------
+        ColdStartError
+            No round is committed yet.
+        """
+        parts = self._parts
+        if (last := parts.store.last_model()) is None:
+            if parts.known():
+                raise ColdStartError("the record has labels, but no model was trained on them yet", hint="fit() first")
+            raise ColdStartError(
+                "round 0 has no model yet: predictions and scores begin with round 1",
+                hint=f"initial= a strategy that needs none, such as {cold_strategies_in_words()}",
+            )
+        key = last[0], next_round(parts.store.rounds())
+        if self._scoring is None or self._scoring[0] != key:
+            from alkit.scores.streamed import Scoring  # imports torch, which ask and tell do not need
+
+            draws = parts.stream.child("round", key[1], "draws")
+            self._scoring = key, Scoring(parts.pool, self.predictor(), draws, parts.report)
+        return self._scoring[1]
+
+    def predict_masks(self, ids: Sequence[str]) -> dict[str, str]:
+        """Predict masks of some images at their original sizes; return their files by id."""
+        from alkit.labels.resizing import masks_at_original_size  # imports torch, which ask and tell do not need
+
+        parts, predictor = self._parts, self.predictor()
+        files: dict[str, str] = {}
+        for batch in batches(list(ids), parts.pool):
+            with parts.settings.threads():
+                predictions = Predictions(tuple(batch), predictor.probabilities(parts.pool.read(batch)))
+            sizes = [sizes[0] for sizes in mask_sizes(parts.pool, batch)]
+            masks = masks_at_original_size(predictions, sizes)
+            files.update((id, parts.files.keep(mask)) for id, mask in zip(batch, masks, strict=True))
+        return files

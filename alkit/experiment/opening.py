@@ -1,0 +1,118 @@
+"""Open an experiment: check its parts, or build them again from a record."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alkit.configuration.forms import built
+from alkit.configuration.registry import trusted_packages
+from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
+from alkit.labels.joining import Join
+from alkit.protocols import Learner, Strategy
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.record.terms import Terms
+from alkit.strategies.asking import start_cold
+from alkit.strategies.described import cold_strategies
+from alkit.strategies.named import strategy as strategy_by_name
+
+
+def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -> tuple[dict[str, Any], Terms]:
+    """Build from a record whichever parts of its experiment are not given.
+
+    Parameters
+    ----------
+    given:
+        The parts by name: ``pool``, ``learner``, ``strategy``, ``initial``; None for each that is to be built.
+    join:
+        The rule that joins several annotators' labels; None if it is to be built.
+
+    Returns
+    -------
+    parts, terms:
+        All parts, and the terms of the experiment.
+
+    Raises
+    ------
+    StoreError
+        The record has no settings yet.
+    ConfigurationError
+        A part was recorded by a value that cannot be built again, such as an array or a lambda; the message names it.
+    """
+    settings = Settings(record)
+    declared = settings.declared
+    if not declared:
+        raise StoreError(f"{record.path} has no settings yet", hint="Experiment(..., store=...) records them")
+    parts, failures, terms = dict(given), list[str](), Terms()
+    try:
+        terms = settings.terms if join is None else settings.terms_joined_by(join)
+    except ConfigurationError as reason:
+        failures.append(f"join ({reason})")
+    for name in parts:
+        if parts[name] is None and declared[name] is not None:
+            try:
+                parts[name] = built(declared[name], trusted_packages())
+            except ConfigurationError as reason:
+                failures.append(f"{name} ({reason})")
+    if failures:
+        raise ConfigurationError(
+            f"{record.path} does not contain enough to build {'; '.join(failures)}",
+            hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
+        )
+    return parts, terms
+
+
+def check_learner(part: object) -> None:
+    """Raise a :class:`ConfigurationError` unless `part` is a learner."""
+    if isinstance(part, type) or not isinstance(part, Learner):
+        raise ConfigurationError(
+            "learner must be an object with the methods fit() and loads()",
+            got=f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__,
+            hint=f"{part.__name__}()" if isinstance(part, type) else None,
+        )
+
+
+def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:
+    """Return the strategy of round 0: the one given, else `strategy` if it starts cold, else ``random``.
+
+    Raises
+    ------
+    ColdStartError
+        The strategy given needs a trained model.
+    """
+    if initial is None:
+        return strategy if start_cold(strategy) else _random()
+    if not start_cold(initial):
+        raise ColdStartError(
+            f"initial must be able to select without a model, and {type(initial).__name__} needs a trained one",
+            hint=f"initial= a strategy that needs none, such as {cold_strategies_in_words()}",
+        )
+    return initial
+
+
+def cold_strategies_in_words() -> str:
+    """Name the installed strategies that need no model, for a message."""
+    return " or ".join([*cold_strategies(), "a function of view, n and rng"])
+
+
+def temporary_store(owner: object) -> Path:
+    """Return the path of a record that is deleted with its owner."""
+    folder = tempfile.mkdtemp(prefix="alkit-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "experiment.db"
+
+
+def _random() -> Strategy:
+    """Return alkit's own random strategy, even if another package registers the same name."""
+    try:
+        return strategy_by_name("alkit:random")
+    except AlkitError as reason:
+        raise ConfigurationError(
+            f"the strategy needs a trained model, and the default strategy of round 0 cannot be made ({reason})",
+            hint=f"initial= a strategy that needs no model, such as {cold_strategies_in_words()}",
+        ) from reason

@@ -1,0 +1,83 @@
+"""What the steps of an experiment share: its parts, its record, and the state that is read from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alkit.experiment.labelled import Labels
+from alkit.experiment.representations import Representations
+from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.answers import Answers
+from alkit.record.label_files import LabelFiles
+from alkit.record.settings import Settings
+from alkit.record.states import Answered
+from alkit.record.store import Store
+from alkit.record.terms import Terms
+from alkit.rng import Stream
+from alkit.values.progress import Report
+from alkit.values.queries import Query
+from alkit.values.rounds import RoundResult
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The parts of one experiment. Each step reads the state anew, because other processes may change the record.
+
+    Parameters
+    ----------
+    pool, learner, strategy, initial, report:
+        As :class:`alkit.Experiment` takes them.
+    terms:
+        The terms on which answers are gathered and used.
+    stream:
+        The root of all randomness.
+    store, settings, files, answers:
+        The record: its tables, its settings, its label files, and the part that takes answers.
+    representations:
+        Features and clusters of the pool.
+    labels:
+        The labels at the working size.
+    """
+
+    pool: Pool
+    learner: Learner
+    strategy: Strategy
+    initial: Strategy
+    terms: Terms
+    stream: Stream
+    store: Store
+    settings: Settings
+    files: LabelFiles
+    answers: Answers
+    representations: Representations
+    labels: Labels
+    report: Report
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All ids of the pool, sorted."""
+        return self.representations.ids
+
+    def known(self) -> Mapping[str, Answered]:
+        """Return by id the answers that count, in the order in which the images were queried."""
+        return self.store.snapshot().known
+
+    def open_queries(self) -> list[Query]:
+        """Return the queries that wait for an annotator, by rank."""
+        return [entry.query for entry in self.store.snapshot().open]
+
+    def candidates(self) -> tuple[str, ...]:
+        """Return the ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
+        snapshot = self.store.snapshot()
+        taken = {query.id for query in snapshot.queries} | set(snapshot.known)
+        return tuple(id for id in self.ids if id not in taken)
+
+    def holds_out(self, id: str) -> bool:
+        """Whether the label of an image is held out from training."""
+        return self.terms.holds_out(id, self.stream)
+
+
+def next_round(rounds: Sequence[RoundResult]) -> int:
+    """Return the number of the round that follows these."""
+    return rounds[-1].round + 1 if rounds else 0

@@ -1,0 +1,75 @@
+"""Select the images of a query and record them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
+from alkit.experiment.model import LastModel
+from alkit.experiment.parts import Parts, next_round
+from alkit.experiment.view import PoolView
+from alkit.pools.sizes import mask_sizes
+from alkit.strategies.asking import name_on_failure
+from alkit.strategies.functions import check_selection, innermost
+from alkit.values.progress import Progress
+from alkit.values.queries import Query
+
+
+def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
+    """Have the strategy select `n` candidates, and record them as queries; return their ids by rank.
+
+    The caller holds the record's lock.
+
+    Raises
+    ------
+    ConfigurationError
+        `n` is not an integer >= 1, or there are fewer candidates.
+    SelectionError
+        The strategy failed, or its selection breaks its promise.
+    """
+    candidates = parts.candidates()
+    if not candidates:
+        raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
+    n = check_integer("n", n, least=1, most=len(candidates))
+    number = next_round(parts.store.rounds())
+    rank = parts.store.ranks_used(number)
+    labelled = tuple(id for id, known in parts.known().items() if known.labels)
+    view = PoolView(candidates, labelled, number, parts.representations, model.scoring)
+    strategy = parts.initial if number == 0 else parts.strategy
+    name = getattr(innermost(strategy), "__name__", type(strategy).__name__)
+    # After a withdrawal, the second query of a round draws from a stream of its own.
+    stream = parts.stream.child("round", number, "select", *([rank] if rank else []))
+    with parts.settings.threads():
+        with name_on_failure(strategy):
+            selection = strategy.select(view, n, stream.numpy())
+        check_selection(type(strategy).__name__, selection, view, n)
+        pseudo_labels = _predict_pseudo_labels(parts, model, selection.pseudo_labels)
+    sizes = mask_sizes(parts.pool, selection.ids)
+    scores = selection.scores or [None] * n
+    meanings = selection.stands_for or [""] * n
+    parts.store.add_queries(
+        [
+            Query(
+                id,
+                number,
+                rank + position,
+                sizes[position],
+                scores[position],
+                meanings[position] or f"chosen by {name}",
+                parts.terms.annotators,
+            )
+            for position, id in enumerate(selection.ids)
+        ],
+        pseudo_labels,
+    )
+    parts.report(Progress("ask", n, n))
+    return selection.ids
+
+
+def _predict_pseudo_labels(parts: Parts, model: LastModel, ids: Sequence[str]) -> dict[str, str]:
+    """Keep the last model's predictions of these images; return their files by id."""
+    files: dict[str, str] = {}
+    for batch in model.scoring().predictions(ids) if ids else ():
+        files.update((id, parts.files.keep(label)) for id, label in zip(batch.ids, batch.labels, strict=True))
+    return files
