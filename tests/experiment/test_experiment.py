@@ -474,23 +474,23 @@ def test_a_pool_needs_no_more_than_the_protocol(world):
     )
 
 
-def test_global_generators_and_threads_are_left_as_found(world, tmp_path):
+def test_global_generators_and_threads_are_left_as_found(world, tmp_path, monkeypatch):
     before = torch.get_num_threads()
     store = tmp_path / "record.db"
     world.experiment(store)
     torch.set_num_threads(before + 1)
     try:
         state, legacy = torch.random.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
-        seen = []
+        seen, fit = [], MeanLearner.fit
 
-        class Watching(MeanLearner):
-            def fit(self, *arguments):
-                seen.append(torch.get_num_threads())
-                return super().fit(*arguments)
+        def watched(*arguments):
+            seen.append(torch.get_num_threads())
+            return fit(*arguments)
+
+        monkeypatch.setattr(MeanLearner, "fit", watched)
 
         alkit.Experiment.open(store, pool=world.pool, learner=world.learner)  # the record knows the learner
         experiment = world.experiment(store)
-        object.__setattr__(experiment, "learner", Watching())
         experiment.run(world.oracle, test=world.test, **SCHEDULE)
         assert set(seen) == {before}  # the number the record was begun with
         assert torch.get_num_threads() == before + 1
@@ -555,7 +555,7 @@ def test_rounds_complete_what_was_begun_by_hand(world):
         assert set(ids[:told]) <= set(results[0].ids)
     experiment = world.experiment()
     experiment.ask(7)
-    with pytest.raises(alkit.errors.QueryError, match="begun by hand"):
+    with pytest.raises(alkit.errors.QueryError, match="more queries than its schedule"):
         experiment.run(world.oracle, **SCHEDULE)
 
 
@@ -583,7 +583,7 @@ def test_figures_of_another_test_set_do_not_replace_those_of_the_schedule(world)
     other = world.test.subset(world.test.ids[:3])
     assert experiment.evaluate(other, world.oracle) != before[-1][-1]
     assert outcome(experiment.history) == before
-    with pytest.raises(alkit.errors.DataError, match="both in the pool"):
+    with pytest.raises(alkit.errors.DataError, match="test shares 40 images"):
         experiment.evaluate(world.pool, world.oracle)
 
 
@@ -654,7 +654,7 @@ def test_a_late_answer_takes_its_image_from_the_candidates(world):
 
 @pytest.mark.parametrize("n", ["3", 2.0, [1]])
 def test_a_number_that_is_none_is_refused(world, n):
-    with pytest.raises(alkit.errors.ConfigurationError, match="no number of images"):
+    with pytest.raises(alkit.errors.ConfigurationError, match="n must be an integer"):
         world.experiment().ask(n)
 
 

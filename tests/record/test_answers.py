@@ -6,6 +6,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from parts import MeanLearner
 
 import alkit
 from alkit import SKIP, Answer
@@ -26,6 +27,19 @@ def campaign(world, path=None, **terms):
     return alkit.Experiment(
         alkit.ArrayPool(images), learner, alkit.strategy("random"), path, classes=("skin", "lesion"), **terms
     )
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Return what learners were given, in the order of their trainings."""
+    given, fit = [], alkit.SegmentationLearner.fit
+
+    def watched(learner, labelled, *rest):
+        given.append(labelled)
+        return fit(learner, labelled, *rest)
+
+    monkeypatch.setattr(alkit.SegmentationLearner, "fit", watched)
+    return given
 
 
 def mask_of(world, id, shift=0):
@@ -170,7 +184,7 @@ def test_an_answer_that_was_taken_back_opens_the_query_again(world):
     assert experiment.open_ids == ()
 
 
-def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world):
+def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world, seen):
     experiment = campaign(world, annotators=3, join="majority")
     (a,) = experiment.ask(1)
     truth = mask_of(world, a)
@@ -181,36 +195,20 @@ def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world):
     with pytest.raises(alkit.errors.QueryError, match="lack an answer"):
         experiment.fit()
     experiment.tell({a: truth}, annotator="eve")
-    seen = []
-    experiment.learner = Spy(experiment.learner, seen)
     experiment.fit()
     np.testing.assert_array_equal(seen[0].labels([a])[0], truth)
     assert states(experiment) == {a: State.CONSUMED}
 
 
-class Spy:
-    def __init__(self, learner, seen):
-        self.learner, self.seen = learner, seen
-
-    def fit(self, labelled, *rest):
-        self.seen.append(labelled)
-        return self.learner.fit(labelled, *rest)
-
-    def loads(self, dumped):
-        return self.learner.loads(dumped)
-
-
-def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world):
+def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world, seen):
     experiment = campaign(world, annotators=2, join="one")
     (a,) = experiment.ask(1)
     experiment.receive([Answer(a, mask_of(world, a), "ann", 5), Answer(a, mask_of(world, a, 3), "bob", 6)])
     experiment.fit()
     experiment.receive([Answer(a, mask_of(world, a), "ann", 7)])
     assert states(experiment) == {a: State.STALE}
-    seen = []
-    experiment.learner = Spy(experiment.learner, seen)
     assert experiment.fit().round == 1
-    np.testing.assert_array_equal(seen[0].labels([a])[0], mask_of(world, a))
+    np.testing.assert_array_equal(seen[-1].labels([a])[0], mask_of(world, a))
     assert states(experiment) == {a: State.CONSUMED}
     assert experiment.fit().round == 1
 
@@ -352,12 +350,10 @@ def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirma
     assert found == [[(1, "invalid"), (2, "label")]] * 2
 
 
-def test_labels_held_out_measure_and_are_not_learnt_from(world):
+def test_labels_held_out_measure_and_are_not_learnt_from(world, seen):
     experiment = campaign(world, hold_out=0.5, seed=1)
     ids = experiment.ask(8)
     experiment.tell({id: mask_of(world, id) for id in ids})
-    seen = []
-    experiment.learner = Spy(experiment.learner, seen)
     result = experiment.fit()
     assert result.n_held_out + result.n_labels == 8
     assert 0 < result.n_held_out < 8
@@ -493,7 +489,7 @@ def test_classes_of_images_have_annotators_too():
     labels = {"a": 0, "b": 1}
     pool = alkit.ArrayPool(np.zeros((2, 4, 4), np.uint8), ids=list(labels))
     spec = alkit.LabelSpec(("cat", "dog"), per="image")
-    learner, strategy = Spy(None, []), alkit.strategy("random")
+    learner, strategy = MeanLearner(), alkit.strategy("random")
     experiment = alkit.Experiment(pool, learner, strategy, classes=spec, annotators=3, join="majority")
     ids = experiment.ask(2)
     for name, label in (("ann", 1), ("bob", 0), ("eve", 1)):
