@@ -213,9 +213,9 @@ def test_a_test_image_in_the_pool_is_refused(world):
 @pytest.mark.parametrize(
     ("choose", "words"),
     [
-        (lambda view, n: alkit.Selection(view.candidates[: n - 1]), "another number"),
-        (lambda view, n: alkit.Selection([*view.candidates[: n - 1], "stranger"]), "not offered"),
-        (lambda view, n: view.candidates[:n], "no selection"),
+        (lambda view, n: alkit.Selection(view.candidates[: n - 1]), "wrong number"),
+        (lambda view, n: alkit.Selection([*view.candidates[: n - 1], "stranger"]), "not candidates"),
+        (lambda view, n: view.candidates[:n], "must return an alkit"),
     ],
 )
 def test_a_strategy_that_breaks_its_contract_is_named(world, choose, words):
