@@ -1,4 +1,4 @@
-"""Statistics over seeds."""
+"""Statistics over random seeds: learning curves with intervals, paired comparisons of methods, saved labels."""
 
 import lazy_loader
 

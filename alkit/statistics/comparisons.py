@@ -1,27 +1,43 @@
-"""Comparisons of several methods."""
+"""Comparisons of methods within seeds, and corrections for several tests.
+
+Runs with the same seed share the initial weights and the test images. So a comparison of two methods takes the
+difference within each seed, which removes the variance that both share.
+
+References
+----------
+Holm. "A Simple Sequentially Rejective Multiple Test Procedure". Scandinavian Journal of Statistics 6, 1979.
+Ash, Zhang, Krishnamurthy, Langford, Agarwal. "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
+Bounds". ICLR 2020, section 4 (the pairwise penalty matrix).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.statistics.curves import Curve, Runs, aubc, common_labels
-from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate, check_probability, estimate_from
+from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate, estimate_from
 
 
 def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0.95) -> Estimate:
-    """Return the difference a - b within the seeds that both have: the paired t-test.
+    """Return the mean difference a - b within the common seeds, with the paired t-test.
 
     Parameters
     ----------
+    a, b:
+        Runs of the two methods.
     labels:
-        At this number of labels. Default: of the :func:`aubc` over the numbers of labels that all these runs have.
+        Number of labels at which the methods are compared. Default: compare the :func:`aubc` over the numbers of labels
+        that all runs have.
+    confidence:
+        Confidence of the interval, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        No seed in common, or not measured there.
+        The methods have no seed in common, a run has no value at `labels`, or `confidence` is not in (0, 1).
 
     Examples
     --------
@@ -34,7 +50,7 @@ def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0
     seeds = common_seeds(a, b)
     common = common_labels([runs[seed] for runs in (a, b) for seed in seeds])
     if labels is not None and labels not in common:
-        raise ConfigurationError(f"not all of these runs were measured at {labels} labels", expected=f"one of {common}")
+        raise ConfigurationError(f"labels must be one of {common}, which all runs have", got=labels)
 
     def value(curve: Curve) -> float:
         return float(curve[labels]) if labels is not None else aubc({there: curve[there] for there in common})
@@ -43,16 +59,16 @@ def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0
 
 
 def gap(a: Sequence[float], b: Sequence[float], confidence: float) -> Estimate:
-    """Return the mean difference a - b of paired values, with its interval."""
+    """Return the mean difference a - b of paired values, with its interval and test."""
     return estimate_from([left - right for left, right in zip(a, b, strict=True)], [*a, *b], confidence)
 
 
 def common_seeds(a: Runs, b: Runs) -> list[int]:
-    """Return the seeds that both methods have, rising."""
+    """Return the seeds that both methods have, in ascending order; raise an error if there are none."""
     if seeds := sorted(set(a) & set(b)):
         return seeds
     raise ConfigurationError(
-        "these runs have no seed in common", got=f"{sorted(a)} and {sorted(b)}", hint="the same seeds for all methods"
+        "both methods must have a seed in common", got=f"{sorted(a)} and {sorted(b)}", hint="the same seeds for both"
     )
 
 
@@ -60,15 +76,20 @@ Name = TypeVar("Name")
 
 
 def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
-    """Return p-values corrected for how many there are (Holm 1979), so that the chance of any error keeps its level.
+    """Return p-values corrected for the number of tests, which controls the family-wise error rate (Holm 1979).
 
-    In rising order the k-th of m is multiplied by m - k + 1; none may be less than the one before, or more than 1.
-    None, for what was not tested, stays None and does not count among the m.
+    In ascending order, the k-th of m p-values is multiplied by m - k + 1. A corrected value is at least the one before
+    it, and at most 1.
+
+    Parameters
+    ----------
+    p:
+        p-values by name. None means that no test was made; it stays None and does not count among the m.
 
     Raises
     ------
     ConfigurationError
-        A value that is no probability.
+        A value is not in [0, 1].
 
     Examples
     --------
@@ -77,7 +98,7 @@ def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
     """
     tested = {name: value for name, value in p.items() if value is not None}
     if wrong := {name: value for name, value in tested.items() if not 0 <= value <= 1}:
-        raise ConfigurationError("these are no p-values", got=wrong, expected="between 0 and 1")
+        raise ConfigurationError("p-values must be in [0, 1]", got=wrong)
     corrected: dict[Name, float] = {}
     least = 0.0
     for rank, name in enumerate(sorted(tested, key=tested.__getitem__)):
@@ -87,18 +108,25 @@ def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
 
 
 def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[str, dict[str, float | None]]:
-    """Return for each method (outer name) the share of their budgets at which it beats each other one (inner name).
+    """Return the share of numbers of labels at which each method (outer name) beats each other one (inner name).
 
-    It does where the paired t-test of their difference has p < `level` (two-sided). A method's column adds up to what
-    it loses: the lower, the better (Ash et al. 2020, who count several data sets so; this is one of them).
+    A method beats another if its mean is higher and the two-sided paired t-test has p < `level`. The sum of a method's
+    column is the penalty for its losses, so lower is better. Ash et al. (2020) add up the matrices of several data
+    sets; this function computes that of one. As in the paper, p-values are not corrected for the number of tests.
 
-    A pair with fewer than :data:`MINIMUM_SEEDS` seeds in common has None, and so has a method with itself. As in the
-    paper, nothing is corrected for how many tests there are.
+    The entry is None for two methods with fewer than :data:`MINIMUM_SEEDS` common seeds, and for a method with itself.
+
+    Parameters
+    ----------
+    methods:
+        Runs by name of the method.
+    level:
+        Significance level, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        `level` is not between 0 and 1, or a pair has no number of labels in common.
+        `level` is not in (0, 1), or two methods have no number of labels in common.
 
     Examples
     --------
@@ -107,7 +135,7 @@ def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[
     >>> penalty_matrix({"better": better, "random": random})
     {'better': {'better': None, 'random': 0.5}, 'random': {'better': 0.0, 'random': None}}
     """
-    check_probability(level, "level")
+    check_number("level", level, 0, 1, open_ends="()")
     return {
         winner: {loser: _wins(methods[winner], methods[loser], level) if winner != loser else None for loser in methods}
         for winner in methods
@@ -115,6 +143,7 @@ def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[
 
 
 def _wins(a: Runs, b: Runs, level: float) -> float | None:
+    """Return the share of numbers of labels at which a beats b; None with too few common seeds."""
     seeds = set(a) & set(b)
     if len(seeds) < MINIMUM_SEEDS:
         return None

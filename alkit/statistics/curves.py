@@ -1,4 +1,9 @@
-"""Learning curves over seeds: their mean, and the area under them."""
+"""Learning curves over seeds: their mean, and the area under them.
+
+References
+----------
+Zhan, Liu, Li, Chan. "A Comparative Survey: Benchmarking for Pool-based Active Learning". IJCAI 2021 (AUBC).
+"""
 
 from __future__ import annotations
 
@@ -12,21 +17,28 @@ from alkit.errors import ConfigurationError
 from alkit.statistics.estimates import Estimate, estimate
 
 Curve = Mapping[int, float]
-"""A metric by number of labels."""
+"""Learning curve of one run: a metric by number of labels."""
 
 Runs = Mapping[int, Curve]
-"""Curves by seed."""
+"""Runs of one method: learning curves by seed."""
 
 
 def mean_curve(runs: Runs, *, confidence: float = 0.95) -> dict[int, Estimate]:
-    """Return the mean over seeds at each number of labels that every seed was measured at.
+    """Return the mean over seeds at each number of labels that all seeds have.
 
-    Intervals hold for each number of labels by itself, not for the curve as a whole.
+    The confidence of an interval applies to one number of labels, not to the whole curve.
+
+    Parameters
+    ----------
+    runs:
+        Runs of one method.
+    confidence:
+        Confidence of the intervals, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        The seeds have no number of labels in common.
+        The seeds have no number of labels in common, a value is not finite, or `confidence` is not in (0, 1).
 
     Examples
     --------
@@ -40,12 +52,14 @@ def mean_curve(runs: Runs, *, confidence: float = 0.95) -> dict[int, Estimate]:
 
 
 def aubc(curve: Curve) -> float:
-    """Return the area under the budget curve, by trapezoids, divided by its width: a mean in the metric's own units.
+    """Return the area under the budget curve by the trapezoidal rule, divided by the range of the numbers of labels.
+
+    It has the unit of the metric, because the division makes it a mean.
 
     Raises
     ------
     ConfigurationError
-        Fewer than two numbers of labels, or a value that is not finite.
+        The curve has fewer than two numbers of labels, or a value that is not finite.
 
     Examples
     --------
@@ -54,25 +68,25 @@ def aubc(curve: Curve) -> float:
     """
     labels, values = sorted_curve(curve)
     if len(labels) < 2:
-        raise ConfigurationError("there is no area under a point", got=dict(curve), expected="two numbers of labels")
+        raise ConfigurationError("the area under the curve needs at least two numbers of labels", got=dict(curve))
     return float(integrate.trapezoid(values, labels) / (labels[-1] - labels[0]))
 
 
 def common_labels(curves: Iterable[Curve]) -> list[int]:
-    """Return the numbers of labels that all curves have, rising."""
+    """Return the numbers of labels that all curves have, in ascending order; raise an error if there are none."""
     sets = [set(curve) for curve in curves]
     common = sorted(set.intersection(*sets)) if sets else []
     if not common:
         raise ConfigurationError(
-            "these runs have no number of labels in common", hint="the same start and batch for all"
+            "the runs must have a number of labels in common", hint="the same start and batch for all runs"
         )
     return common
 
 
 def sorted_curve(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the budgets of a curve in ascending order, and its values."""
+    """Return the numbers of labels in ascending order, and the values; raise an error if one is not finite."""
     labels = sorted(curve)
     values = np.array([curve[there] for there in labels], np.float64)
     if not len(values) or not np.isfinite(values).all():
-        raise ConfigurationError("this is no curve", got=dict(curve), expected="finite values by number of labels")
+        raise ConfigurationError("a curve must have one or more finite values by number of labels", got=dict(curve))
     return np.array(labels, np.float64), values

@@ -1,17 +1,4 @@
-"""Comparing methods over seeds: curves with intervals, paired differences, and what is left when chance is taken out.
-
-A *curve* is a metric by number of labels; a method's *runs* are its curves by seed. Methods are compared within seeds,
-which share the initial weights and the test images, so that what these do to both is taken out.
-
-References
-----------
-Holm. "A Simple Sequentially Rejective Multiple Test Procedure". Scandinavian Journal of Statistics 6, 1979.
-Ash, Zhang, Krishnamurthy, Langford, Agarwal. "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
-Bounds". ICLR 2020, section 4 (the pairwise penalty matrix).
-Zhan, Liu, Li, Chan. "A Comparative Survey: Benchmarking for Pool-based Active Learning". IJCAI 2021 (AUBC).
-Searle, Casella, McCulloch. "Variance Components". Wiley 1992.
-Williams. "A Confidence Interval for Variance Components". Biometrika 49, 1962.
-"""
+"""Means over seeds, with standard deviations, intervals and tests."""
 
 from __future__ import annotations
 
@@ -21,32 +8,37 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 
 MINIMUM_SEEDS = 5
-"""With fewer, intervals and tests are left out: their errors cannot be told from those of single runs."""
+"""Smallest number of seeds for intervals and tests. With fewer seeds, the standard deviation is too uncertain."""
 
 ROUNDING = 1e-12
-"""Differences smaller than this share of what was measured are rounding, and count as none."""
+"""Relative size of rounding errors. Differences below this share of the largest measured value count as zero."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and how sure it is.
+    """A mean over seeds and its uncertainty.
 
     Attributes
     ----------
     mean: float
-        Over the seeds.
+        Mean over the seeds.
     n: int
-        How many seeds.
+        Number of seeds.
     sd: float or None
-        Standard deviation over the seeds (n - 1); None of one.
+        Standard deviation over the seeds (divisor n - 1); None for one seed.
     low, high: float or None
-        Interval of the mean by Student's t; None below :data:`MINIMUM_SEEDS`.
+        Bounds of the confidence interval of the mean by Student's t; None for fewer than :data:`MINIMUM_SEEDS` seeds.
     p: float or None
-        Of the two-sided t-test that the mean is zero; None below :data:`MINIMUM_SEEDS`. Where the values are equal
-        but for :data:`ROUNDING`, `sd` is 0, the interval is the mean, and p is 1 for zeros and 0 for others.
+        p-value of the two-sided t-test that the mean is zero; None for fewer than :data:`MINIMUM_SEEDS` seeds.
+
+    Notes
+    -----
+    If the values are equal up to :data:`ROUNDING`, `sd` is 0, both bounds are the mean, and `p` is 1 if the mean is
+    zero and 0 otherwise.
     """
 
     mean: float
@@ -58,15 +50,22 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
-    """Return the mean of one value per seed, with its spread, interval and test against zero.
+    """Return the mean of one value per seed, with its standard deviation, interval, and test against zero.
 
-    The interval is mean ± t sd / √n, where t is the (1 + `confidence`) / 2 quantile of Student's t with n - 1 degrees
-    of freedom; the test's statistic is mean √n / sd.
+    The interval is mean ± t sd / √n. Here t is the (1 + `confidence`) / 2 quantile of Student's t distribution with
+    n - 1 degrees of freedom. The statistic of the test is mean √n / sd.
+
+    Parameters
+    ----------
+    values:
+        One finite value per seed, at least one.
+    confidence:
+        Confidence of the interval, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        There is no value, one is not finite, or `confidence` is not between 0 and 1.
+        `values` is empty or contains a value that is not finite, or `confidence` is not in (0, 1).
 
     Examples
     --------
@@ -80,11 +79,11 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
 
 
 def estimate_from(values: Sequence[float], measured: Sequence[float], confidence: float) -> Estimate:
-    """Return the estimate of values that come from what was `measured`, whose size says what is rounding."""
+    """Return the estimate of values computed from `measured`. Its largest value gives the size of rounding errors."""
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise ConfigurationError("there is no mean of these values", got=list(values), expected="finite, at least one")
-    check_probability(confidence, "confidence")
+        raise ConfigurationError("values must be one or more finite numbers", got=list(values))
+    check_number("confidence", confidence, 0, 1, open_ends="()")
     n, mean = len(array), float(array.mean())
     if n == 1:
         return Estimate(mean, n)
@@ -96,12 +95,6 @@ def estimate_from(values: Sequence[float], measured: Sequence[float], confidence
         return Estimate(mean, n, sd)
     error = sd / n**0.5
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
-    # Not scipy's own tests, which warn where the values are near to equal.
+    # The tests of scipy would warn if the values are nearly equal.
     p = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(abs(mean) <= rounding)
     return Estimate(mean, n, sd, mean - half, mean + half, p)
-
-
-def check_probability(value: float, what: str) -> None:
-    """Raise a :class:`ConfigurationError` unless `value` lies strictly between 0 and 1."""
-    if not 0 < value < 1:
-        raise ConfigurationError(f"this is no {what}", got=value, expected="between 0 and 1, such as 0.95 or 0.05")

@@ -1,4 +1,4 @@
-"""How many labels a method saves, and its share of what is possible."""
+"""Numbers of labels that a method saves, and its share of the metric of the full pool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.statistics.comparisons import common_seeds, gap
 from alkit.statistics.curves import Curve, Runs, sorted_curve
@@ -14,15 +15,15 @@ from alkit.statistics.estimates import Estimate, estimate
 
 
 def labels_to_reach(curve: Curve, value: float) -> float | None:
-    """Return the number of labels at which a curve first reaches `value`, on straight lines between its points.
+    """Return the number of labels at which a curve first reaches `value`, by linear interpolation between its points.
 
-    None where it never does. A curve that begins above it reached it with its first labels, or with fewer: the answer
-    is then an upper bound, the first number of labels.
+    It is None if the curve never reaches the value. If the curve starts at or above the value, it is the first number
+    of labels of the curve, which is an upper bound.
 
     Raises
     ------
     ConfigurationError
-        No point, or one or `value` is not finite.
+        The curve has no values, or one of them or `value` is not finite.
 
     Examples
     --------
@@ -31,8 +32,7 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
     >>> labels_to_reach({300: 0.6, 400: 0.8}, 0.9) is None
     True
     """
-    if not math.isfinite(value):
-        raise ConfigurationError("this value cannot be reached", got=value, expected="a finite one")
+    check_number("value", value)
     labels, values = sorted_curve(curve)
     if values[0] >= value:
         return float(labels[0])
@@ -44,23 +44,23 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
 
 @dataclass(frozen=True)
 class LabelsSaved:
-    """How many labels fewer one method needs than another to reach a value.
+    """The number of labels that method a saves compared with method b, to reach a value of the metric.
 
-    Seeds in which one of the two never reaches the value, or has it with its first labels, say only that the number is
-    larger or smaller than something (they are censored). They are in no mean: look at the counts first.
+    A seed is censored if a method never reaches the value, or has it with its first labels: then the saved number of
+    labels is only known to be above or below a bound. The mean does not include censored seeds, so look at the counts
+    first.
 
     Attributes
     ----------
     saved: Estimate or None
-        Labels that b needs less those that a needs, over the seeds in which both are seen to cross the value; None
-        where there are none. No interval and no test unless that is all of the `n` seeds: which seeds are censored is
-        no chance.
+        Labels that b needs minus labels that a needs, over the seeds that are not censored; None if all are. It has an
+        interval and a test only if no seed is censored, because censored seeds are not a random sample.
     reached_a, reached_b: int
-        In how many of the seeds each reaches the value.
+        Number of seeds in which each method reaches the value.
     began_a, began_b: int
-        In how many of them it has it with the first labels already.
+        Number of seeds in which each method has the value with its first labels.
     n: int
-        Seeds that both have.
+        Number of seeds that both methods have.
     """
 
     saved: Estimate | None
@@ -72,21 +72,30 @@ class LabelsSaved:
 
 
 def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) -> LabelsSaved:
-    """Return how many labels a saves against b on the way to `value`, within seeds.
+    """Return the number of labels that method a saves compared with method b to reach `value`, within seeds.
 
-    Those of each run are its :func:`labels_to_reach`, where it crosses the value after its first labels.
+    The number of labels of a run is its :func:`labels_to_reach`.
+
+    Parameters
+    ----------
+    a, b:
+        Runs of the two methods.
+    value:
+        Value of the metric.
+    confidence:
+        Confidence of the interval, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        No seed in common, or a point or `value` is not finite.
+        The methods have no seed in common, a value is not finite, or `confidence` is not in (0, 1).
 
     Examples
     --------
     >>> slow, fast = {0: {300: 0.6, 400: 0.8}}, {0: {300: 0.65, 400: 0.75}}
     >>> labels_saved(fast, slow, 0.675).saved.mean
     12.5
-    >>> found = labels_saved({0: {300: 0.7, 400: 0.8}}, slow, 0.675)  # the fast one may have had it with 200
+    >>> found = labels_saved({0: {300: 0.7, 400: 0.8}}, slow, 0.675)  # the fast method may have reached it with 200
     >>> found.saved, found.began_a
     (None, 1)
     """
@@ -112,21 +121,29 @@ def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) ->
 
 
 def share_of_ceiling(runs: Runs, ceiling: Mapping[int, float], *, labels: int, confidence: float = 0.95) -> Estimate:
-    """Return which share of the full pool's metric is reached at a number of labels, seed by seed.
+    """Return the metric at a number of labels as a share of the metric with all labels, within seeds.
 
     Parameters
     ----------
+    runs:
+        Runs of a method.
     ceiling:
-        By seed, the metric of the model that was trained on all labels.
+        Metric of the model that was trained on all labels, by seed.
+    labels:
+        Number of labels.
+    confidence:
+        Confidence of the interval, in (0, 1).
 
     Raises
     ------
     ConfigurationError
-        No seed has both, a ceiling is not positive and finite, or a value is not finite.
+        No seed has both values, a ceiling is not positive and finite, a value is not finite, or `confidence` is not in
+        (0, 1).
 
     Notes
     -----
-    Over the seeds that have both: `n` says how many. The test against zero says nothing here; look at the interval.
+    The estimate is over the seeds that have both values; its `n` is their number. Its test against zero is meaningless
+    here, but its interval is not.
 
     Examples
     --------
@@ -136,8 +153,9 @@ def share_of_ceiling(runs: Runs, ceiling: Mapping[int, float], *, labels: int, c
     seeds = sorted(seed for seed in set(runs) & set(ceiling) if labels in runs[seed])
     if not seeds:
         raise ConfigurationError(
-            f"no seed has both a ceiling and {labels} labels", got=f"{sorted(runs)}, {sorted(ceiling)}"
+            f"runs with {labels} labels and ceiling must have a seed in common",
+            got=f"runs of seeds {sorted(runs)} and ceilings of seeds {sorted(ceiling)}",
         )
     if wrong := {seed: ceiling[seed] for seed in seeds if not 0 < ceiling[seed] < math.inf}:
-        raise ConfigurationError("a ceiling is positive and finite", got=wrong)
+        raise ConfigurationError("ceiling must be positive and finite for each seed", got=wrong)
     return estimate([runs[seed][labels] / ceiling[seed] for seed in seeds], confidence=confidence)

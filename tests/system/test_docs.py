@@ -161,11 +161,7 @@ def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
 def public_functions():
     from alkit import statistics
 
-    return [
-        name
-        for name, value in vars(statistics).items()
-        if getattr(value, "__module__", "") == "alkit.statistics" and name.islower() and not name.startswith("_")
-    ]
+    return [name for name in statistics.__all__ if name.islower()]
 
 
 def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):

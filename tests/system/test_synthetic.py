@@ -16,18 +16,18 @@ def drawn():
     return lesions(300, size=40, seed=5)
 
 
-def grown(mask, steps):
+def dilate(mask, steps):
     return ndimage.binary_dilation(mask, iterations=steps)
 
 
-def of_kind(name, monkeypatch, n=40, size=48):
-    """Images, brightness of the lesion's inside less that of the skin around it, and masks, of one kind alone."""
+def draw_kind(name, monkeypatch, n=40, size=48):
+    """Return images of one kind, the brightness of each lesion minus that of the skin around it, and masks."""
     monkeypatch.setattr(synthetic, "KINDS", {name: synthetic.Kind(1.0, *astuple(KINDS[name])[1:])})
     monkeypatch.setattr(synthetic, "_overlay", lambda rng, size: np.zeros((size, size)))
     images, masks = lesions(n, size, seed=9)
     contrast = []
     for image, mask in zip(images[:, 0].astype(float), masks, strict=True):
-        around = grown(mask, 5) & ~grown(mask, 2) & (image > 20)
+        around = dilate(mask, 5) & ~dilate(mask, 2) & (image > 20)
         contrast.append(np.median(image[mask == 1]) - np.median(image[around]))
     return images, np.array(contrast), masks
 
@@ -51,12 +51,12 @@ def test_the_first_of_many_are_the_same_as_few(seed, size, few, more):
         np.testing.assert_array_equal(short, long[:few])
 
 
-def test_no_two_images_are_alike_and_seeds_share_none():
+def test_no_two_images_of_any_seeds_are_equal():
     images = np.concatenate([lesions(20, 16, seed)[0] for seed in (0, 1, 2)])
     assert len({image.tobytes() for image in images}) == 60
 
 
-def test_global_chance_neither_matters_nor_moves():
+def test_images_neither_read_nor_change_the_global_generator():
     drawn = []
     for state in (0, 1):
         np.random.seed(state)  # noqa: NPY002
@@ -68,7 +68,7 @@ def test_global_chance_neither_matters_nor_moves():
 
 @given(st.integers(0, 2**63 - 1), st.integers(16, 80))
 @settings(max_examples=30, deadline=None)
-def test_a_mask_is_one_piece_without_holes_neither_empty_nor_full(seed, size):
+def test_a_mask_is_one_region_without_holes_and_neither_empty_nor_full(seed, size):
     for mask in lesions(3, size, seed)[1]:
         assert set(np.unique(mask)) == {0, 1}
         assert ndimage.label(mask)[1] == 1
@@ -81,10 +81,10 @@ def test_an_outline_takes_the_largest_region_fills_its_holes_and_is_never_empty(
     inside[2:7, 2:7], inside[4, 4] = 0.0, -1.0
     expected = np.zeros((9, 9), np.uint8)
     expected[2:7, 2:7] = 1
-    np.testing.assert_array_equal(synthetic._outlined(inside), expected)
+    np.testing.assert_array_equal(synthetic._outline(inside), expected)
     nowhere = np.full((9, 9), -2.0)
     nowhere[3, 4] = -0.5
-    np.testing.assert_array_equal(np.argwhere(synthetic._outlined(nowhere)), [[3, 4]])
+    np.testing.assert_array_equal(np.argwhere(synthetic._outline(nowhere)), [[3, 4]])
 
 
 def test_lesions_cover_from_under_one_to_over_fifty_percent_of_the_frame(drawn):
@@ -111,22 +111,22 @@ def test_brightness_uses_its_range(drawn):
 def test_most_lesions_differ_from_the_skin_around_them_and_most_are_darker(drawn):
     contrasts = []
     for image, mask in zip(drawn[0][:, 0].astype(float), drawn[1], strict=True):
-        around = grown(mask, 5) & ~grown(mask, 2) & (image > 20)
+        around = dilate(mask, 5) & ~dilate(mask, 2) & (image > 20)
         contrasts.append(image[around].mean() - image[mask == 1].mean())
     assert np.mean(np.abs(contrasts) > 10) > 0.75
     assert 0.7 < np.mean(np.array(contrasts) > 0) < 0.95
 
 
-def test_a_mask_lies_where_the_lesion_is(monkeypatch):
-    _, contrast, _ = of_kind("mole", monkeypatch)
+def test_the_mask_of_a_mole_is_darker_than_its_surroundings(monkeypatch):
+    _, contrast, _ = draw_kind("mole", monkeypatch)
     assert (contrast < -20).mean() > 0.9
 
 
-def test_each_kind_is_what_it_says(monkeypatch):
+def test_each_kind_has_its_brightness_and_area(monkeypatch):
     seen = {}
     for name in KINDS:
         with monkeypatch.context() as patch:
-            seen[name] = of_kind(name, patch)
+            seen[name] = draw_kind(name, patch)
     contrast = {name: np.median(values) for name, (_, values, _) in seen.items()}
     area = {name: np.median(masks.mean((1, 2))) for name, (_, _, masks) in seen.items()}
     assert contrast["pale"] > 5
@@ -141,7 +141,7 @@ def test_each_kind_is_what_it_says(monkeypatch):
     assert np.nanmedian(middles) > 10
 
 
-def test_kinds_are_met_as_often_as_their_shares_say(monkeypatch):
+def test_kinds_are_as_frequent_as_their_shares(monkeypatch):
     assert sum(kind.share for kind in KINDS.values()) == pytest.approx(1)
     met = []
     monkeypatch.setattr(
@@ -156,7 +156,7 @@ def test_kinds_are_met_as_often_as_their_shares_say(monkeypatch):
         assert met.count(kind) / 800 == pytest.approx(kind.share, abs=4 * deviation)
 
 
-def test_nothing_that_the_lens_hides_is_in_a_mask(monkeypatch):
+def test_a_mask_contains_no_pixel_that_the_lens_hides(monkeypatch):
     field = np.ones((32, 32))
     field[:, 16:] = 0
     monkeypatch.setattr(synthetic, "_lens", lambda rng, size: (np.ones((size, size)), field))
@@ -166,7 +166,7 @@ def test_nothing_that_the_lens_hides_is_in_a_mask(monkeypatch):
     assert images[:, 0, :, 20:].max() < 30
 
 
-def test_a_stroke_covers_its_length_times_its_width_wherever_it_lies():
+def test_a_stroke_covers_its_length_times_its_width_at_any_place():
     one = np.ones(1)
     for start, heading in (((-0.5, 0.1), 0.0), ((-0.31, -0.47), 0.7), ((0.02, -0.6), np.pi / 2)):
         stroke = synthetic._strokes(np.array([start]), heading * one, 0.8 * one, 0 * one, 64)
@@ -177,7 +177,7 @@ def test_a_stroke_covers_its_length_times_its_width_wherever_it_lies():
         np.testing.assert_allclose([column, row], (middle + 1) * 32 - 0.5, atol=0.5)
 
 
-def test_a_stroke_that_leaves_the_frame_does_not_come_back_on_the_other_side():
+def test_a_stroke_that_leaves_the_frame_does_not_reappear_on_the_other_side():
     one = np.ones(1)
     stroke = synthetic._strokes(np.array([[0.8, 0.0]]), 0 * one, 1.0 * one, 0 * one, 32)
     covered = synthetic._pen(stroke, 32, 0.01)
@@ -185,7 +185,7 @@ def test_a_stroke_that_leaves_the_frame_does_not_come_back_on_the_other_side():
     assert not covered[:, :28].any()
 
 
-def test_clouds_are_standard_and_wider_at_a_larger_scale():
+def test_clouds_are_standardised_and_wider_at_a_larger_scale():
     likeness = []
     for scale in (0.02, 0.1, 0.3):
         cloud = synthetic._clouds(np.random.default_rng(0), 64, scale)
@@ -204,13 +204,16 @@ def test_hair_rulers_ink_and_stickers_only_darken():
         assert synthetic._overlay(rng, 32).shape == (32, 32)
 
 
-def test_no_images_are_no_images():
+def test_zero_images_are_empty_arrays():
     images, masks = lesions(0, 20)
     assert images.shape == (0, 1, 20, 20)
     assert masks.shape == (0, 20, 20)
 
 
-@pytest.mark.parametrize(("n", "size", "said"), [(-1, 64, "got -1, expected 0 or more"), (1, 15, "got size 15")])
-def test_numbers_that_cannot_work_are_refused(n, size, said):
+@pytest.mark.parametrize(
+    ("n", "size", "said"),
+    [(-1, 64, "n must be an integer >= 0: got -1"), (1, 15, "size must be an integer >= 16: got 15")],
+)
+def test_n_and_size_out_of_range_are_errors(n, size, said):
     with pytest.raises(ConfigurationError, match=said):
         lesions(n, size)
