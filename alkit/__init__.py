@@ -9,7 +9,7 @@ import warnings
 
 import lazy_loader
 
-from alkit._former_names import FORMER
+from alkit.configuration.former_names import FORMER
 
 __version__ = "0.1.0"
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The labels of a record, ready to learn from."""
+"""The labels of a record at the working size, as learners get them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from alkit.values.label_spec import Images, Label, LabelSpec
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """What a learner is given: see :class:`alkit.protocols.Labelled`."""
+    """The labelled images that a learner gets: see :class:`alkit.protocols.Labelled`."""
 
     ids: tuple[str, ...]
     pseudo_ids: tuple[str, ...]
@@ -40,13 +40,13 @@ class LabelledImages:
         return self.representations.fitted(extractor)
 
     def without(self, ids: Collection[str]) -> LabelledImages:
-        """Return these images but for some."""
+        """Return a copy without these images."""
         left = tuple(id for id in self.ids if id not in ids)
         return replace(self, ids=left, pseudo_ids=tuple(id for id in self.pseudo_ids if id not in ids))
 
 
 class Labels:
-    """The labels of a record at the working size, each decoded once a process."""
+    """The labels of a record at the working size. A process decodes each file once."""
 
     def __init__(self, files: LabelFiles, representations: Representations) -> None:
         self._files, self._representations = files, representations
@@ -59,27 +59,31 @@ class Labels:
         spec: LabelSpec,
         join: Join = one,
     ) -> LabelledImages:
-        """Return the images of these answers, in their order, and after them those with pseudo-labels.
+        """Return the labelled images in the order of their answers, followed by those with pseudo-labels.
 
-        Skips are left out. An answer, a skip as well, takes precedence over the pseudo-label of the same image.
+        Skips are left out. Any answer, a skip included, takes precedence over a pseudo-label of the same image.
 
         Parameters
         ----------
+        answers:
+            By id the answers that count.
         pseudo:
             By id the file of a pseudo-label.
+        spec:
+            The classes.
         join:
-            Makes one label, at the working size, of several annotators'.
+            The rule that joins several annotators' labels of an image at the working size.
 
         Raises
         ------
         QueryError
-            There is no answer that is a label.
+            None of the answers is a label.
         LabelError
-            What `join` made of the labels of an image is none.
+            `join` returned an invalid label.
         """
         told = {id: files for id, known in answers.items() if (files := _files(known))}
         if not told:
-            raise QueryError("there is no label to learn from yet", hint="ask() and tell() some")
+            raise QueryError("the record has no label to train on yet", hint="ask() and tell() some")
         predicted = {id: (file,) for id, file in pseudo.items() if id not in answers}
         everything = {**told, **predicted}
         needed = {file for own in everything.values() for file in own}

@@ -1,4 +1,4 @@
-"""What can be known of a pool without labels: fitted pretexts, features and clusters, each computed once."""
+"""Features and clusters of a pool: label-free, and computed once."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from alkit.values.progress import Progress, Report
 
 
 class Representations:
-    """The label-free knowledge of one experiment's pool.
+    """Fitted extractors, features and clusters of one experiment's pool.
 
-    Clusters belong to the experiment: they are kept in its record, so every round and every process sees the same.
-    Fitted pretexts and features are kept in memory, one row an image.
+    Clusters belong to the experiment: its record keeps them, so every round and every process sees the same clusters.
+    Fitted extractors and features are kept in memory, one row of features per image.
 
     Parameters
     ----------
     pool:
         All images of the experiment.
     stream:
-        The experiment's root stream; what is drawn here depends on the seed alone.
+        The experiment's root stream.
     store:
         The record that keeps the clusters.
     """
@@ -59,7 +59,7 @@ class Representations:
             table = np.empty((len(self.ids), 0), np.float32)
             for ids in batches(self.ids, self.pool):
                 rows = fitted.features(self.pool.read(ids))
-                if done == 0:  # now the number of columns is known
+                if done == 0:  # the first rows tell the number of columns
                     table = np.empty((len(self.ids), rows.shape[1]), np.float32)
                 table[done : done + len(ids)] = rows
                 done += len(ids)
@@ -93,13 +93,13 @@ class Representations:
 
 
 def _key(extractor: FeatureExtractor) -> object:
-    """Tell extractors apart: by what they say, or, where that cannot be written, by which object they are."""
+    """Return a key that tells extractors apart: the written form, or the object itself if it has none."""
     form = written(extractor)
     return _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
 
 
 class _Same:
-    """An object as a key: equal to itself alone, and kept alive."""
+    """An object as a key: equal only to itself, and kept alive."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing

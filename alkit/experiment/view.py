@@ -1,4 +1,4 @@
-"""What a strategy sees of an experiment."""
+"""The view of an experiment that strategies get."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PoolView:
     labelled: tuple[str, ...]
     round: int
     _representations: Representations = field(repr=False)
-    _scoring: Callable[[], Scoring] = field(repr=False)  # of the last round's model, which is read only when asked for
+    _scoring: Callable[[], Scoring] = field(repr=False)  # reads the last round's model when it is first called
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class PoolView:
         self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
     ) -> Mapping[str, float]:
         """Return the acquisition score of each candidate."""
-        from alkit.scores.functions import mean  # torch: not for strategies that ask for no score
+        from alkit.scores.functions import mean  # imports torch, which strategies without scores do not need
 
         return self._scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
 

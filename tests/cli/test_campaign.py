@@ -387,7 +387,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
         (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),
         (["tell", "c.db", "--from", "nowhere"], "nowhere must be an existing folder"),
-        (["fit", "c.db"], "no label to learn from"),
+        (["fit", "c.db"], "no label to train on"),
         (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),
         (["start", "d.db", "--images", "nowhere", "--classes", "a,b"], "nowhere"),
         (["start", "d.db", "--images", "images", "--classes", "a"], "at least two classes are needed"),

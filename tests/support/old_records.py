@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import alkit
-from alkit._former_names import FORMER
+from alkit.configuration.former_names import FORMER
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "a395940"
 CLASSES = ("skin", "lesion")

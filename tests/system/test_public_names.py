@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import alkit
-from alkit._former_names import FORMER
+from alkit.configuration.former_names import FORMER
 
 NAMES = """
 AlkitError Answer ArrayPool ClassificationLearner DatasetPool Dropout Ensemble EstimatorLearner Experiment FolderOracle

@@ -1,4 +1,4 @@
-"""Names that stood at the top level before 0.2 and now stand in a namespace; they go with the next release."""
+"""Names that were at the top level in version 0.1 and are now in a namespace; the next release removes them."""
 
 from __future__ import annotations
 
