@@ -50,5 +50,9 @@ def extractor(name: str, /, **parameters: Any) -> FeatureExtractor:
 def check_extractor(name: str, thing: object) -> FeatureExtractor:
     """Return `thing` if it is a feature extractor; raise a :class:`ConfigurationError` otherwise."""
     if isinstance(thing, type) or not isinstance(thing, FeatureExtractor):
-        raise ConfigurationError(f"feature extractor {name!r} must have a method fit(pool, rng)", got=repr(thing))
+        raise ConfigurationError(
+            f"feature extractor {name!r} must be an object with a method fit(pool, rng)",
+            got=f"the class {thing.__name__}" if isinstance(thing, type) else repr(thing),
+            hint=f"{thing.__name__}()" if isinstance(thing, type) else None,
+        )
     return thing

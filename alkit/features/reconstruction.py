@@ -37,7 +37,7 @@ from alkit.configuration.forms import opaque_parts, runtime, written
 from alkit.errors import ConfigurationError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network
-from alkit.networks.training import Example, adam, evaluating, fabric_for, minibatches, train_epoch
+from alkit.networks.training import Example, adam, evaluation_mode, fabric_for, minibatches, train_epoch
 from alkit.networks.unet import UNet
 from alkit.networks.weights import deepest_map
 from alkit.pools.digests import digest
@@ -81,7 +81,7 @@ class FittedReconstruction:
             ``(n, channels * pooling^2)``, float32.
         """
         device = next(self.network.parameters()).device
-        with evaluating(self.network) as network:
+        with evaluation_mode(self.network) as network:
             maps = deepest_map(network, torch.from_numpy(images).to(device))
             return cast(
                 "npt.NDArray[np.float32]",
@@ -280,7 +280,7 @@ def _train(
         starts = range(0, len(held_out), task.batch)
         batches = [range(start, min(start + task.batch, len(held_out))) for start in starts]
         # The deformations are the same in each epoch, so that the losses differ only by the network.
-        with evaluating(wrapped):
+        with evaluation_mode(wrapped):
             losses = [
                 float(_restoration_loss(wrapped(deformed), target)) * len(target)
                 for deformed, target in examples(held_out, batches, stream.child("judge"))

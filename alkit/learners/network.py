@@ -21,7 +21,7 @@ from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.posterior import NetworkPosterior
-from alkit.networks.training import Example, Loss, adam, evaluating, fabric_for, minibatches, train_epoch
+from alkit.networks.training import Example, Loss, adam, evaluation_mode, fabric_for, minibatches, train_epoch
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
@@ -53,7 +53,7 @@ class NetworkPredictor:
             `images` are not ``(n, in_channels, h, w)``.
         """
         inputs = self._inputs(images)
-        with evaluating(self.network) as network:
+        with evaluation_mode(self.network) as network:
             logits = network(inputs)
             return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from alkit.networks.dropout import active_layers
-from alkit.networks.training import evaluating
+from alkit.networks.training import evaluation_mode
 
 BUDGET = {"cpu": 24 * 2**20, "cuda": 2**30}
 """Bytes of feature maps that may be in memory at once, by type of device. Other devices have the budget of ``cpu``."""
@@ -58,7 +58,7 @@ class CutNetwork:
     def halves(self, images: Tensor) -> Halves:
         """Return the two parts of the network. `images` is any input of it, to try cuts on."""
         if self._halves is None:
-            with evaluating(self.network):
+            with evaluation_mode(self.network):
                 self._halves = self._cut(images[:1])
         return self._halves
 
@@ -98,7 +98,7 @@ class CutNetwork:
             largest = max(largest, _bytes([*inputs, output]))
 
         halves = self.halves(image)
-        with evaluating(self.network), ExitStack() as hooks:
+        with evaluation_mode(self.network), ExitStack() as hooks:
             for module in self.network.modules():
                 if not list(module.children()):
                     hooks.callback(module.register_forward_hook(measure).remove)

@@ -14,7 +14,7 @@ from torch import Tensor
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
 from alkit.networks.dropout import apply_masks, dropout_layers, split_copies
-from alkit.networks.training import evaluating
+from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
 
@@ -51,7 +51,7 @@ class NetworkPosterior:
                 f"{type(network).__name__} has no heads of deep supervision",
                 hint="heads={2: 0.1, 4: 0.3} for alkit.UNet or alkit.networks.SmpNetwork",
             )
-        with evaluating(network):
+        with evaluation_mode(network):
             maps = self._shared if self._halves.encoded else network.encode(self._images)
             return tuple(_probabilities(logits) for logits in network.decode_all(maps))
 
@@ -69,7 +69,7 @@ class NetworkPosterior:
         at_once = max(1, self._cut.images_at_once(self._images) // n) if repeatable else 1
         for begin in range(0, draws, at_once):
             numbers = range(begin, min(begin + at_once, draws))
-            with evaluating(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
+            with evaluation_mode(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
                 logits = self._halves.rest(_repeat(shared, len(numbers)))
                 chunk = split_copies(_probabilities(logits), len(numbers))
             if not called:
@@ -83,12 +83,12 @@ class NetworkPosterior:
     @cached_property
     def _prediction(self) -> Tensor:
         shared = self._shared
-        with evaluating(self._cut.network):
+        with evaluation_mode(self._cut.network):
             return _probabilities(self._halves.rest(shared))
 
     @cached_property
     def _shared(self) -> Shared:
-        with evaluating(self._cut.network):
+        with evaluation_mode(self._cut.network):
             return self._halves.shared(self._images)
 
 

@@ -199,7 +199,7 @@ def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:
 
         return hook
 
-    with _undisturbed(model), ExitStack() as hooks:
+    with _preserve_state(model), ExitStack() as hooks:
         for name, module in network.decoder.named_modules():
             if not isinstance(module, nn.Identity):  # its output is a map of the encoder
                 hooks.callback(module.register_forward_pre_hook(enter).remove)
@@ -225,7 +225,7 @@ def _divisor(image: Tensor, output: object) -> int:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def _preserve_state(model: nn.Module) -> Iterator[None]:
     """Switch a model to evaluation mode inside a ``with`` block; restore its modes and torch's generators after it."""
     modes = {module: module.training for module in model.modules()}
     try:

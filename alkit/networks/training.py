@@ -115,7 +115,7 @@ def train_epoch(
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
     """Switch the network to evaluation mode without gradients, inside a ``with`` block."""
     was_training = network.training
     network.eval()

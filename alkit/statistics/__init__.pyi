@@ -1,5 +1,5 @@
 from .comparisons import holm as holm
-from .comparisons import paired as paired
+from .comparisons import paired_difference as paired_difference
 from .comparisons import penalty_matrix as penalty_matrix
 from .curves import Curve as Curve
 from .curves import Runs as Runs

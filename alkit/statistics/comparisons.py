@@ -21,7 +21,7 @@ from alkit.statistics.curves import Curve, Runs, aubc, common_labels
 from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate, estimate_from
 
 
-def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0.95) -> Estimate:
+def paired_difference(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0.95) -> Estimate:
     """Return the mean difference a - b within the common seeds, with the paired t-test.
 
     Parameters
@@ -43,7 +43,7 @@ def paired(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0
     --------
     >>> random = {seed: {300: 0.6 + seed / 100} for seed in range(5)}
     >>> other = {seed: {300: 0.65 + seed / 100 + seed % 2 / 100} for seed in range(5)}
-    >>> gap = paired(other, random, labels=300)
+    >>> gap = paired_difference(other, random, labels=300)
     >>> round(gap.mean, 3), gap.n, gap.p < 0.01
     (0.054, 5, True)
     """
@@ -148,5 +148,5 @@ def _wins(a: Runs, b: Runs, level: float) -> float | None:
     if len(seeds) < MINIMUM_SEEDS:
         return None
     common = common_labels([runs[seed] for runs in (a, b) for seed in seeds])
-    gaps = [paired(a, b, labels=labels) for labels in common]
+    gaps = [paired_difference(a, b, labels=labels) for labels in common]
     return sum(gap.mean > 0 and gap.p is not None and gap.p < level for gap in gaps) / len(gaps)

@@ -31,7 +31,7 @@ SEEDS = st.integers(0, 2**31)
 QUICKLY = settings(max_examples=40, deadline=None)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def generator_of(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -40,7 +40,7 @@ def batches(draw: st.DrawFn, dtype: torch.dtype | None = None, most: int = 45) -
     """Images of any small shape whose pixels all differ, in either memory layout."""
     n, c, h, w = (draw(st.integers(1, top)) for top in (3, 3, most, most))
     dtype = dtype or draw(st.sampled_from([torch.float32, torch.float64]))
-    numbers = torch.randperm(n * c * h * w, generator=seeded(draw(SEEDS)))
+    numbers = torch.randperm(n * c * h * w, generator=generator_of(draw(SEEDS)))
     images = (numbers / max(1, len(numbers) - 1)).to(dtype).view(n, c, h, w)
     return images.to(memory_format=draw(st.sampled_from([torch.contiguous_format, torch.channels_last])))
 
@@ -48,20 +48,20 @@ def batches(draw: st.DrawFn, dtype: torch.dtype | None = None, most: int = 45) -
 @contextmanager
 def recording(*names: str) -> Iterator[dict[str, tuple[tuple[Any, ...], Any]]]:
     """Keep what these steps of the module are given and return, by name."""
-    kept: dict[str, tuple[tuple[Any, ...], Any]] = {}
+    recorded: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
-    def kept_by(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded_step(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*given: Any) -> Any:
-            assert name not in kept
-            kept[name] = given, step(*given)
-            return kept[name][1]
+            assert name not in recorded
+            recorded[name] = given, step(*given)
+            return recorded[name][1]
 
         return wrapped
 
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
-            patch.setattr(steps, name, kept_by(name, getattr(steps, name)))
-        yield kept
+            patch.setattr(steps, name, recorded_step(name, getattr(steps, name)))
+        yield recorded
 
 
 def share(decisions: Tensor) -> float:
@@ -73,7 +73,7 @@ def near(p: float, n: int) -> Any:
     return pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
 
 
-def changed(before: Tensor, after: Tensor) -> Tensor:
+def differs(before: Tensor, after: Tensor) -> Tensor:
     return (before != after).flatten(1).any(1)
 
 
@@ -85,7 +85,7 @@ def changed(before: Tensor, after: Tensor) -> Tensor:
 @given(images=batches(), seed=SEEDS, p=st.floats(0, 1))
 def test_the_output_has_the_shape_type_and_range_of_the_input_which_does_not_change(deformed, images, seed, p):
     before = images.clone()
-    after = deformed(images, seeded(seed), p)
+    after = deformed(images, generator_of(seed), p)
     assert after.shape == images.shape
     assert after.dtype == images.dtype
     assert 0 <= after.min() <= after.max() <= 1
@@ -98,31 +98,31 @@ def test_the_output_has_the_shape_type_and_range_of_the_input_which_does_not_cha
 @QUICKLY
 @given(images=batches(), seed=SEEDS)
 def test_probability_0_is_the_identity_in_a_new_tensor(deformed, images, seed):
-    after = deformed(images, seeded(seed), 0)
+    after = deformed(images, generator_of(seed), 0)
     assert torch.equal(after, images)
     assert after.data_ptr() != images.data_ptr()
 
 
 @EACH
 def test_probability_1_changes_every_sample(deformed):
-    images = torch.rand(50, 1, 24, 36, generator=seeded(1))
+    images = torch.rand(50, 1, 24, 36, generator=generator_of(1))
     if deformed is paint:
-        assert changed(images, paint(images, seeded(), 1, inward=0)).all()
+        assert differs(images, paint(images, generator_of(), 1, inward=0)).all()
     else:
-        assert changed(images, deformed(images, seeded(), 1)).all()
+        assert differs(images, deformed(images, generator_of(), 1)).all()
 
 
 @EACH
 def test_the_same_generator_state_gives_the_same_images_and_another_gives_others(deformed):
-    images = torch.rand(8, 2, 40, 30, generator=seeded(1))
-    first, again, other = (deformed(images, seeded(seed), 0.5) for seed in (5, 5, 6))
+    images = torch.rand(8, 2, 40, 30, generator=generator_of(1))
+    first, again, other = (deformed(images, generator_of(seed), 0.5) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 @EACH
 def test_only_the_given_generator_is_used(deformed):
-    images, generator = torch.rand(8, 1, 40, 30, generator=seeded(1)), seeded(2)
+    images, generator = torch.rand(8, 1, 40, 30, generator=generator_of(1)), generator_of(2)
     shared, own = torch.get_rng_state(), generator.get_state()
     deformed(images, generator, 0.5)
     assert torch.equal(torch.get_rng_state(), shared)
@@ -131,31 +131,31 @@ def test_only_the_given_generator_is_used(deformed):
 
 @EACH
 def test_each_image_is_decided_independently(deformed):
-    alike = torch.rand(1, 1, 40, 30, generator=seeded(1)).expand(40, 1, 40, 30)
-    outcomes = changed(alike, deformed(alike, seeded(), 0.3))
+    alike = torch.rand(1, 1, 40, 30, generator=generator_of(1)).expand(40, 1, 40, 30)
+    outcomes = differs(alike, deformed(alike, generator_of(), 0.3))
     assert outcomes.any()
     assert not outcomes.all()
-    assert len(deformed(alike, seeded(), 1).unique(dim=0)) > 1
+    assert len(deformed(alike, generator_of(), 1).unique(dim=0)) > 1
 
 
 @pytest.mark.parametrize("deformed", [flip, shuffle_locally, remap_intensity])
 def test_channels_of_a_pixel_stay_together(deformed):
-    gray = torch.rand(6, 1, 40, 30, generator=seeded(1))
-    after = deformed(gray.expand(-1, 3, -1, -1), seeded(), 1)
-    assert changed(gray, after[:, :1]).all()
+    gray = torch.rand(6, 1, 40, 30, generator=generator_of(1))
+    after = deformed(gray.expand(-1, 3, -1, -1), generator_of(), 1)
+    assert differs(gray, after[:, :1]).all()
     assert torch.equal(after, after[:, :1].expand(-1, 3, -1, -1))
 
 
 @EACH
 @pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 1, 1, 1), (2, 1, 1, 50), (3, 2, 16, 16)])
 def test_empty_batches_and_tiny_images_are_accepted(deformed, shape):
-    assert deformed(torch.rand(shape, generator=seeded()), seeded(), 1).shape == shape
+    assert deformed(torch.rand(shape, generator=generator_of()), generator_of(), 1).shape == shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_in_range(dtype):
-    images = torch.rand(4, 1, 32, 32, generator=seeded()).to(dtype)
-    after, _ = Deformation(1, 1, 100, 1, 1)(images, seeded())
+    images = torch.rand(4, 1, 32, 32, generator=generator_of()).to(dtype)
+    after, _ = Deformation(1, 1, 100, 1, 1)(images, generator_of())
     assert after.dtype == dtype
     assert 0 <= after.min() <= after.max() <= 1
 
@@ -167,28 +167,28 @@ def test_half_precision_stays_in_range(dtype):
 @pytest.mark.parametrize(
     "deformed",
     [
-        lambda images, p: flip(images, seeded(), p, times=1),
-        lambda images, p: shuffle_locally(images, seeded(), p, windows=100),
-        lambda images, p: remap_intensity(images, seeded(), p),
-        lambda images, p: paint(images, seeded(), p, inward=0),
+        lambda images, p: flip(images, generator_of(), p, times=1),
+        lambda images, p: shuffle_locally(images, generator_of(), p, windows=100),
+        lambda images, p: remap_intensity(images, generator_of(), p),
+        lambda images, p: paint(images, generator_of(), p, inward=0),
     ],
     ids=["flip", "shuffle", "remap", "paint"],
 )
 def test_the_share_of_changed_images_is_the_given_probability(deformed, p):
-    images = torch.rand(1500, 1, 24, 24, generator=seeded(1))
-    assert share(changed(images, deformed(images, p))) == near(p, 1500)
+    images = torch.rand(1500, 1, 24, 24, generator=generator_of(1))
+    assert share(differs(images, deformed(images, p))) == near(p, 1500)
 
 
 def test_the_default_rates_are_those_of_models_genesis():
     assert Deformation() == Deformation(flip=0.4, shuffle=0.5, windows=1000, remap=0.9, paint=0.9, inward=0.2)
-    images = torch.rand(6, 1, 40, 40, generator=seeded(1))
+    images = torch.rand(6, 1, 40, 40, generator=generator_of(1))
     for function, same in (
         (flip, lambda generator: flip(images, generator, 0.4, 3)),
         (shuffle_locally, lambda generator: shuffle_locally(images, generator, 0.5, 1000)),
         (remap_intensity, lambda generator: remap_intensity(images, generator, 0.9)),
         (paint, lambda generator: paint(images, generator, 0.9, 0.2)),
     ):
-        assert torch.equal(function(images, seeded(3)), same(seeded(3)))
+        assert torch.equal(function(images, generator_of(3)), same(generator_of(3)))
 
 
 # --- flip ---
@@ -201,14 +201,14 @@ def reversals(image: Tensor) -> list[Tensor]:
 @QUICKLY
 @given(images=batches(), seed=SEEDS, p=st.floats(0, 1), times=st.integers(0, 4))
 def test_a_flip_is_one_of_the_axis_reversals(images, seed, p, times):
-    for before, after in zip(images, flip(images, seeded(seed), p, times), strict=True):
+    for before, after in zip(images, flip(images, generator_of(seed), p, times), strict=True):
         assert any(torch.equal(after, reversal) for reversal in reversals(before))
 
 
 def test_flips_end_at_the_first_that_does_not_happen_or_after_three():
     # P(0, 1, 2, 3 flips) = .6, .24, .096, .064; two flips of one axis cancel, as do two of three.
     n, image = 4000, torch.tensor([[[0.0, 0.1], [0.2, 0.3]]])
-    after = flip(image.expand(n, 1, 2, 2), seeded(), 0.4)
+    after = flip(image.expand(n, 1, 2, 2), generator_of(), 0.4)
     shares = [share((after == reversal).flatten(1).all(1)) for reversal in reversals(image)]
     for got, expected in zip(shares, (0.648, 0.152, 0.152, 0.048), strict=True):
         assert got == near(expected, n)
@@ -216,7 +216,7 @@ def test_flips_end_at_the_first_that_does_not_happen_or_after_three():
 
 def test_three_certain_flips_reverse_one_axis():
     image = torch.tensor([[[0.0, 0.1], [0.2, 0.3]]])
-    after = flip(image.expand(200, 1, 2, 2), seeded(), 1, times=3)
+    after = flip(image.expand(200, 1, 2, 2), generator_of(), 1, times=3)
     rows, columns = ((after == reversal).flatten(1).all(1) for reversal in reversals(image)[1:3])
     assert (rows ^ columns).all()
     assert rows.any()
@@ -226,7 +226,7 @@ def test_three_certain_flips_reverse_one_axis():
 # --- local shuffling ---
 
 
-def slowly_shuffled(images: Tensor, corners: Tensor, sides: Tensor, order: Tensor) -> Tensor:
+def shuffle_slowly(images: Tensor, corners: Tensor, sides: Tensor, order: Tensor) -> Tensor:
     """Window after window: read from the original, permute, write to the copy."""
     copy, used = images.clone(), 0
     for sample, image in enumerate(images):
@@ -243,18 +243,18 @@ def slowly_shuffled(images: Tensor, corners: Tensor, sides: Tensor, order: Tenso
 @QUICKLY
 @given(images=batches(torch.float64), windows=st.integers(0, 60), seed=SEEDS)
 def test_shuffling_equals_writing_one_window_after_another(images, windows, seed):
-    with recording("draw_windows", "permute_within") as kept:
-        after = shuffle_locally(images, seeded(seed), 1, windows)
-    (_, (corners, sides)), (_, order) = kept["draw_windows"], kept["permute_within"]
+    with recording("draw_windows", "permute_within") as recorded:
+        after = shuffle_locally(images, generator_of(seed), 1, windows)
+    (_, (corners, sides)), (_, order) = recorded["draw_windows"], recorded["permute_within"]
     assert sides.shape == (len(images), windows, 2)
-    assert torch.equal(after, slowly_shuffled(images, corners, sides, order))
+    assert torch.equal(after, shuffle_slowly(images, corners, sides, order))
 
 
 @QUICKLY
 @given(shape=st.tuples(*[st.integers(1, n) for n in (3, 9, 12, 14)]), seed=SEEDS)
 def test_any_windows_and_permutations_equal_the_slow_reference(shape, seed):
     n, k, h, w = shape
-    rng, images = np.random.default_rng(seed), torch.rand(n, 2, h, w, generator=seeded(seed))
+    rng, images = np.random.default_rng(seed), torch.rand(n, 2, h, w, generator=generator_of(seed))
     sides = torch.from_numpy(rng.integers(1, [h, w], (n, k, 2), endpoint=True))
     corners = torch.from_numpy(rng.integers(0, torch.tensor([h, w]) - sides, endpoint=True))
     ends = sides.prod(2).flatten().cumsum(0).tolist()
@@ -262,16 +262,16 @@ def test_any_windows_and_permutations_equal_the_slow_reference(shape, seed):
     order = torch.from_numpy(np.concatenate([start + rng.permutation(end - start) for start, end in blocks]))
     pixel, _ = cells(corners, sides, torch.tensor([h, w]))
     fast = overwrite(images, pixel, pixel[order])
-    assert torch.equal(fast, slowly_shuffled(images, corners, sides, order))
+    assert torch.equal(fast, shuffle_slowly(images, corners, sides, order))
 
 
 @QUICKLY
 @given(seed=SEEDS, size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
 def test_a_single_window_is_a_permutation_of_itself(seed, size):
     height, width = size
-    image = torch.randperm(height * width, generator=seeded(seed)).double().view(1, 1, height, width)
+    image = torch.randperm(height * width, generator=generator_of(seed)).double().view(1, 1, height, width)
     image = image / image.numel()
-    after = shuffle_locally(image, seeded(seed), 1, windows=1)
+    after = shuffle_locally(image, generator_of(seed), 1, windows=1)
     assert torch.equal(after.flatten().sort().values, image.flatten().sort().values)
     rows, columns = (after != image)[0, 0].nonzero().unbind(1)
     if len(rows):
@@ -282,7 +282,7 @@ def test_a_single_window_is_a_permutation_of_itself(seed, size):
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (100, 30), (16, 40)])
 def test_no_value_moves_further_than_the_size_of_a_window(height, width):
     image = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
-    after = shuffle_locally(image / image.numel(), seeded(), 1)[0, 0] * image.numel()
+    after = shuffle_locally(image / image.numel(), generator_of(), 1)[0, 0] * image.numel()
     origin = after.round().long()
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     assert (origin // width - rows).abs().max() == max(1, height // 10) - 1
@@ -290,9 +290,9 @@ def test_no_value_moves_further_than_the_size_of_a_window(height, width):
 
 
 def test_windows_have_every_side_and_place_equally_often():
-    with recording("draw_windows") as kept:
-        shuffle_locally(torch.rand(4, 1, 40, 32, generator=seeded(1)), seeded(), 1, windows=5000)
-    _, (corners, sides) = kept["draw_windows"]
+    with recording("draw_windows") as recorded:
+        shuffle_locally(torch.rand(4, 1, 40, 32, generator=generator_of(1)), generator_of(), 1, windows=5000)
+    _, (corners, sides) = recorded["draw_windows"]
     for axis, (length, most) in enumerate([(40, 4), (32, 3)]):
         side, corner = sides[..., axis].flatten(), corners[..., axis].flatten()
         assert side.unique().tolist() == list(range(1, most + 1))
@@ -308,7 +308,7 @@ def test_windows_have_every_side_and_place_equally_often():
 def test_every_permutation_of_a_window_is_equally_likely():
     areas = torch.tensor([3, 1, 2]).repeat(3000)
     window = torch.repeat_interleave(areas)
-    order = permute_within(window, seeded()).view(3000, 6)
+    order = permute_within(window, generator_of()).view(3000, 6)
     order = order - 6 * torch.arange(3000)[:, None]
     assert (order[:, 3] == 3).all()
     assert share(order[:, 4] == 4) == near(1 / 2, 3000)
@@ -325,7 +325,7 @@ RAMP = torch.linspace(0, 1, 512, dtype=torch.float64).view(1, 1, 16, 32)
 @QUICKLY
 @given(seed=SEEDS)
 def test_the_curve_joins_the_corners_and_is_monotonic(seed):
-    for after in remap_intensity(RAMP.expand(8, 1, 16, 32), seeded(seed), 1).flatten(1):
+    for after in remap_intensity(RAMP.expand(8, 1, 16, 32), generator_of(seed), 1).flatten(1):
         rising = after[0] == 0
         assert after[[0, -1]].tolist() == ([0, 1] if rising else [1, 0])
         steps = after.diff() if rising else -after.diff()
@@ -334,16 +334,16 @@ def test_the_curve_joins_the_corners_and_is_monotonic(seed):
 
 def test_the_curve_falls_half_of_the_time():
     ends = torch.tensor([0.0, 1.0]).expand(2000, 1, 1, 2)
-    after = remap_intensity(ends, seeded(), 1)[:, 0, 0]
+    after = remap_intensity(ends, generator_of(), 1)[:, 0, 0]
     assert share(after[:, 0] == 1) == near(0.5, 2000)
     assert torch.equal(after.sum(1), torch.ones(2000))
 
 
 def test_each_image_is_mapped_by_its_own_curve_forwards_or_backwards():
-    images = torch.rand(10, 2, 9, 7, generator=seeded(1), dtype=torch.float64)
-    with recording("bezier") as kept:
-        after = remap_intensity(images, seeded(), 1)
-    (controls,), (x, y) = kept["bezier"]
+    images = torch.rand(10, 2, 9, 7, generator=generator_of(1), dtype=torch.float64)
+    with recording("bezier") as recorded:
+        after = remap_intensity(images, generator_of(), 1)
+    (controls,), (x, y) = recorded["bezier"]
     assert controls.shape == (2, 10, 2)
     backwards = 0
     for i in range(10):
@@ -361,7 +361,7 @@ def exact_bezier(t: np.ndarray, first: float, second: float) -> np.ndarray:
 @QUICKLY
 @given(seed=SEEDS)
 def test_the_interpolation_is_close_to_the_exact_curve_at_8_bit_levels(seed):
-    controls = torch.rand(2, 1, 2, generator=seeded(seed))
+    controls = torch.rand(2, 1, 2, generator=generator_of(seed))
     levels = np.arange(256) / 255
     low, high = np.zeros(256), np.ones(256)
     for _ in range(50):  # bisection for the t at which x(t) is the level
@@ -398,9 +398,9 @@ def slow_union(corners: Tensor, sides: Tensor, height: int, width: int) -> Tenso
 @QUICKLY
 @given(images=batches(torch.float64), seed=SEEDS)
 def test_painting_inward_covers_the_windows_and_outward_everything_else(inward, images, seed):
-    with recording("union") as kept:
-        after = paint(images, seeded(seed), 1, inward)
-    (corners, sides, height, width), _ = kept["union"]
+    with recording("union") as recorded:
+        after = paint(images, generator_of(seed), 1, inward)
+    (corners, sides, height, width), _ = recorded["union"]
     for before, painted, corner, side in zip(images, after, corners, sides, strict=True):
         happens = side.any(1)
         assert len(happens) == 5
@@ -419,9 +419,9 @@ def test_painting_inward_covers_the_windows_and_outward_everything_else(inward, 
 
 @pytest.mark.parametrize(("inward", "shares"), [(1, (0.05, 0.774)), (0, (0, 0.815))])
 def test_a_painting_has_a_further_window_with_probability_95(inward, shares):
-    with recording("union") as kept:
-        paint(torch.zeros(3000, 1, 42, 21), seeded(), 1, inward)
-    (_, sides, *_), _ = kept["union"]
+    with recording("union") as recorded:
+        paint(torch.zeros(3000, 1, 42, 21), generator_of(), 1, inward)
+    (_, sides, *_), _ = recorded["union"]
     happened = sides.any(2).sum(1)
     assert share(happened == 0) == near(shares[0], 3000)
     assert share(happened == 5) == near(shares[1], 3000)
@@ -429,24 +429,24 @@ def test_a_painting_has_a_further_window_with_probability_95(inward, shares):
 
 @pytest.mark.parametrize(("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))])
 def test_windows_painted_in_or_kept_have_every_side_of_their_range(inward, ranges):
-    with recording("union") as kept:
-        paint(torch.zeros(500, 1, 42, 21), seeded(), 1, inward)
-    (_, sides, *_), _ = kept["union"]
+    with recording("union") as recorded:
+        paint(torch.zeros(500, 1, 42, 21), generator_of(), 1, inward)
+    (_, sides, *_), _ = recorded["union"]
     happened = sides[sides.any(2)]
     for axis in (0, 1):
         assert happened[:, axis].unique().tolist() == list(ranges[axis])
 
 
 def test_a_fifth_of_the_paintings_is_inward():
-    with recording("union") as kept:
-        paint(torch.zeros(3000, 1, 24, 24), seeded(), 1)
-    (_, sides, *_), _ = kept["union"]
+    with recording("union") as recorded:
+        paint(torch.zeros(3000, 1, 24, 24), generator_of(), 1)
+    (_, sides, *_), _ = recorded["union"]
     assert share(sides[:, 0, 0] <= 8) == near(0.2, 3000)
 
 
 def test_noise_is_even_and_differs_between_pixels_channels_and_samples():
     images = torch.full((20, 2, 70, 70), 0.5, dtype=torch.float64)
-    after = paint(images, seeded(), 1, inward=0)
+    after = paint(images, generator_of(), 1, inward=0)
     noise = after[after != 0.5]
     assert len(noise.unique()) == len(noise)
     counts = torch.histc(noise, bins=10, min=0, max=1)
@@ -457,9 +457,9 @@ def test_noise_is_even_and_differs_between_pixels_channels_and_samples():
 
 
 def test_the_deformations_run_in_the_order_of_the_paper():
-    images, deformation = torch.rand(8, 1, 40, 40, generator=seeded(1)), Deformation(windows=300)
-    deformed, target = deformation(images, seeded(4))
-    generator = seeded(4)
+    images, deformation = torch.rand(8, 1, 40, 40, generator=generator_of(1)), Deformation(windows=300)
+    deformed, target = deformation(images, generator_of(4))
+    generator = generator_of(4)
     flipped = flip(images, generator, 0.4)
     shuffled = shuffle_locally(flipped, generator, 0.5, 300)
     painted = paint(remap_intensity(shuffled, generator, 0.9), generator, 0.9, 0.2)
@@ -470,9 +470,9 @@ def test_the_deformations_run_in_the_order_of_the_paper():
 @QUICKLY
 @given(images=batches(), seed=SEEDS)
 def test_input_and_target_have_the_same_flip_and_only_the_input_is_deformed(images, seed):
-    deformed, target = Deformation(flip=0.8, shuffle=0, remap=0, paint=0)(images, seeded(seed))
+    deformed, target = Deformation(flip=0.8, shuffle=0, remap=0, paint=0)(images, generator_of(seed))
     assert torch.equal(deformed, target)
-    _, spoilt_target = Deformation(flip=0.8)(images, seeded(seed))
+    _, spoilt_target = Deformation(flip=0.8)(images, generator_of(seed))
     assert torch.equal(spoilt_target, target)
     deformed.fill_(0.5)
     assert torch.equal(spoilt_target, target)
@@ -495,9 +495,9 @@ def test_a_probability_outside_0_to_1_is_an_error(rate):
     images = torch.rand(1, 1, 8, 8)
     for deformed in (flip, shuffle_locally, remap_intensity, paint):
         with pytest.raises(ConfigurationError, match=r"p must be a number in \[0, 1\]: got "):
-            deformed(images, seeded(), rate)
+            deformed(images, generator_of(), rate)
     with pytest.raises(ConfigurationError, match=r"inward must be a number in \[0, 1\]: got "):
-        paint(images, seeded(), 0.5, rate)
+        paint(images, generator_of(), 0.5, rate)
     for name in ("flip", "shuffle", "remap", "paint", "inward"):
         with pytest.raises(ConfigurationError, match=rf"{name} must be a number in \[0, 1\]: got "):
             Deformation(**{name: rate})
@@ -507,11 +507,11 @@ def test_a_probability_outside_0_to_1_is_an_error(rate):
 def test_a_wrong_number_of_windows_or_flips_is_an_error(count):
     images = torch.rand(1, 1, 8, 8)
     with pytest.raises(ConfigurationError, match="windows must be an integer >= 0: got "):
-        shuffle_locally(images, seeded(), windows=count)
+        shuffle_locally(images, generator_of(), windows=count)
     with pytest.raises(ConfigurationError, match="windows must be an integer >= 0: got "):
         Deformation(windows=count)
     with pytest.raises(ConfigurationError, match="times must be an integer >= 0: got "):
-        flip(images, seeded(), times=count)
+        flip(images, generator_of(), times=count)
 
 
 @EACH
@@ -528,10 +528,10 @@ def test_a_wrong_number_of_windows_or_flips_is_an_error(count):
 )
 def test_a_wrong_shape_type_or_range_of_images_is_an_error(deformed, images, message):
     with pytest.raises(ImageError, match=message):
-        deformed(images, seeded(), 0.5)
+        deformed(images, generator_of(), 0.5)
 
 
 @EACH
 def test_a_generator_on_another_device_is_an_error(deformed):
     with pytest.raises(ConfigurationError, match="generator must be on the device of the images"):
-        deformed(torch.rand(1, 1, 8, 8, device="meta"), seeded(), 0.5)
+        deformed(torch.rand(1, 1, 8, 8, device="meta"), generator_of(), 0.5)

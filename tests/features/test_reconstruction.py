@@ -36,7 +36,7 @@ def state(fitted):
     return torch.cat([value.flatten().double() for value in fitted.network.state_dict().values()])
 
 
-def cached(task, suffix):
+def cache_files(task, suffix):
     return sorted(Path(task.cache).rglob(f"*{suffix}"))
 
 
@@ -55,15 +55,15 @@ def test_a_second_fit_reads_its_weights_from_the_cache(task, pool):
 
 def test_the_cache_depends_on_pixels_parameters_and_seed_but_not_on_pooling(task, pool):
     fit(task, pool)
-    assert len(cached(task, ".safetensors")) == 1
+    assert len(cache_files(task, ".safetensors")) == 1
     fit(replace(task, pooling=1), pool)
     fit(task, pool.subset(list(pool.ids)[::-1]))  # the same images in another order
-    assert len(cached(task, ".safetensors")) == 1
+    assert len(cache_files(task, ".safetensors")) == 1
     fit(task, pool, seed=1)
     fit(replace(task, lr=1e-2), pool)
     fit(task, pool.subset(pool.ids[1:]))
     fit(replace(task, deformation=alkit.features.Deformation(windows=11)), pool)
-    assert len(cached(task, ".safetensors")) == 5
+    assert len(cache_files(task, ".safetensors")) == 5
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -78,11 +78,11 @@ def test_a_training_stopped_after_any_epoch_ends_with_the_same_weights(task, poo
 
     with pytest.raises(Stop):
         fit(task, pool, report=report)
-    assert len(cached(task, ".checkpoint")) == 1
+    assert len(cache_files(task, ".checkpoint")) == 1
     resumed = fit(task, pool, report=report)
     assert said == [1, 2, 3, 4]  # no epoch twice
     assert state(resumed).equal(state(whole))
-    assert cached(task, ".checkpoint") == []
+    assert cache_files(task, ".checkpoint") == []
 
 
 def test_training_stops_after_patience_epochs_without_a_better_loss(task, pool):
@@ -169,7 +169,7 @@ def test_features_from_the_cache_equal_those_of_the_training_bit_for_bit(task, p
 @pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
 def test_a_damaged_file_of_the_cache_is_ignored_with_a_warning(task, pool, suffix, caplog):
     whole = fit(task, pool)
-    (finished,) = cached(task, ".safetensors")
+    (finished,) = cache_files(task, ".safetensors")
     if suffix == ".checkpoint":
         finished.unlink()
     finished.with_suffix(suffix).write_bytes(b"damaged")
@@ -196,7 +196,7 @@ def test_images_to_hold_out_must_be_in_the_pool(task, pool):
     ) as refused:
         fit(replace(task, hold_out=[pool.ids[0], "elsewhere"]), pool)
     assert "elsewhere" in str(refused.value)
-    assert cached(task, ".safetensors") == []
+    assert cache_files(task, ".safetensors") == []
 
 
 @dataclass(frozen=True)

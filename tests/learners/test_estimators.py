@@ -203,12 +203,12 @@ def test_rows_of_training_and_prediction_come_from_the_given_function():
 def test_rows_of_many_images_are_computed_in_parts_and_stay_in_order():
     sizes = []
 
-    def counted(images):
+    def count_images(images):
         sizes.append(len(images))
         return flattened(images)
 
     labelled = make(n=600)
-    model = alkit.EstimatorLearner(RandomForestClassifier(3), rows=counted).fit(labelled, rng())
+    model = alkit.EstimatorLearner(RandomForestClassifier(3), rows=count_images).fit(labelled, rng())
     assert max(sizes) <= 256
     assert sum(sizes) == 600
     alone = clone(model.estimator).fit(flattened(labelled.images(labelled.ids)), labelled.labels(labelled.ids))

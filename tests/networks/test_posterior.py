@@ -144,7 +144,7 @@ def images():
     return torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
-def drawn(network, images, draws=4, seed=0):
+def all_draws(network, images, draws=4, seed=0):
     return torch.cat(list(NetworkPosterior(CutNetwork(network), images).dropout(draws, Stream(seed))))
 
 
@@ -173,19 +173,19 @@ def in_full(network, images, draw, seed=0):
 
 def test_draws_equal_full_passes_with_the_same_masks(network, images):
     expected = torch.stack([in_full(network, images, draw) for draw in range(4)])
-    torch.testing.assert_close(drawn(network, images), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(all_draws(network, images), expected, atol=1e-6, rtol=1e-5)
     assert expected.std(dim=0).max() > 1e-4  # the draws differ
 
 
 def test_draws_do_not_depend_on_which_images_share_a_batch(network, images):
-    together = drawn(network, images)
-    apart = torch.cat([drawn(network, images[[row]]) for row in (4, 0, 2)], dim=1)
+    together = all_draws(network, images)
+    apart = torch.cat([all_draws(network, images[[row]]) for row in (4, 0, 2)], dim=1)
     torch.testing.assert_close(apart, together[:, [4, 0, 2]], atol=1e-6, rtol=1e-5)
 
 
 def test_draws_do_not_depend_on_how_many_are_taken_at_once_or_in_all(network, images, monkeypatch):
-    expected = drawn(network, images, draws=7)
-    torch.testing.assert_close(drawn(network, images, draws=3), expected[:3], atol=1e-6, rtol=1e-5)
+    expected = all_draws(network, images, draws=7)
+    torch.testing.assert_close(all_draws(network, images, draws=3), expected[:3], atol=1e-6, rtol=1e-5)
     monkeypatch.setitem(BUDGET, "cpu", 1)
     chunks = list(NetworkPosterior(CutNetwork(network), images).dropout(7, Stream(0)))
     assert [len(chunk) for chunk in chunks] == [1] * 7
@@ -210,7 +210,7 @@ def test_a_copy_of_the_previous_model_draws_with_its_own_weights(network, images
 
 
 def test_another_seed_gives_other_draws(network, images):
-    assert not torch.equal(drawn(network, images, seed=0), drawn(network, images, seed=1))
+    assert not torch.equal(all_draws(network, images, seed=0), all_draws(network, images, seed=1))
 
 
 def test_the_prediction_is_the_network_in_evaluation_mode(network, images):
@@ -252,21 +252,21 @@ def test_layers_before_the_first_dropout_run_once_for_all_draws(name, images, mo
 
 def test_a_network_without_usable_dropout_is_an_error(images):
     with pytest.raises(alkit.errors.ConfigurationError, match=r"^UNet has no dropout layer.*dropout=0\.5"):
-        drawn(alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.0), images)
+        all_draws(alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.0), images)
     with pytest.raises(alkit.errors.ConfigurationError, match="AlphaDropout"):
-        drawn(nn.Sequential(nn.Flatten(), nn.AlphaDropout(0.5), nn.Linear(256, 2)), images)
+        all_draws(nn.Sequential(nn.Flatten(), nn.AlphaDropout(0.5), nn.Linear(256, 2)), images)
 
 
 def test_dropout_layers_without_images_first_or_without_calls_are_errors(images):
     with pytest.raises(alkit.errors.ConfigurationError, match=r"the images on the first axis.*batch_first=True"):
-        drawn(Transformer(batch_first=False), images[:3])
+        all_draws(Transformer(batch_first=False), images[:3])
 
     class Unused(TwoDropouts):
         def forward(self, images):
             return self.last(torch.cat([self.first(images)] * 2, dim=1))
 
     with pytest.raises(alkit.errors.ConfigurationError, match="must call a dropout layer"):
-        drawn(Unused(), images)
+        all_draws(Unused(), images)
 
 
 def test_heads_are_those_of_the_network(images):

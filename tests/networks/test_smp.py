@@ -163,14 +163,14 @@ class Shared(nn.Module):
         return x
 
 
-def shared(*, in_channels, classes):
+def make_shared(*, in_channels, classes):
     network = UNET(in_channels=in_channels, classes=classes)
     network.decoder, network.segmentation_head = Shared(network.encoder.out_channels[-1]), nn.Conv2d(3, classes, 1)
     return network
 
 
 def test_a_layer_that_is_called_at_several_resolutions_gives_each_head_its_own_map():
-    network = make(shared, HEADS).eval()
+    network = make(make_shared, HEADS).eval()
     with torch.no_grad():
         maps = network.encode(images(1, 1, 64, 64))
         x, outputs = network.model.decoder.inwards(maps[-1]), network.decode_all(maps)

@@ -277,10 +277,10 @@ def test_a_network_that_is_one_layer_has_nothing_to_warm_start():
 
 
 def test_a_layer_whose_name_begins_like_an_output_layer_is_copied():
-    def made():
+    def make():
         return nn.ModuleDict({"head": nn.Linear(1, 1), "header": nn.Linear(1, 1)})
 
-    network, source = made(), made()
+    network, source = make(), make()
     network.output_layers = source.output_layers = ("head",)
     warm_start(network, source)
     assert network["header"].weight.equal(source["header"].weight)

@@ -35,7 +35,7 @@ def predictor():
     return NetworkPredictor(make_network(factory, in_channels=1, classes=2, stream=Stream(7)), 1, 2)
 
 
-def scored(pool, predictor, score, sampler=DETERMINISTIC, ids=None, seed=0, reduction=scores.mean):
+def pool_scores(pool, predictor, score, sampler=DETERMINISTIC, ids=None, seed=0, reduction=scores.mean):
     return Scoring(pool, predictor, Stream(seed)).scores(ids or sorted(pool.ids), score, sampler, reduction)
 
 
@@ -51,7 +51,7 @@ def test_scores_equal_those_of_the_whole_array_of_draws(pool, predictor, score):
         "prediction": inside.prediction().double(),
     }
     expected = score(**{name: moments[name] for name in scores.moments_of(score)}).mean(dim=(1, 2))
-    found = scored(pool, predictor, score, DROPOUT)
+    found = pool_scores(pool, predictor, score, DROPOUT)
     np.testing.assert_allclose([found[id] for id in pool.ids], expected.detach().numpy(), rtol=1e-4, atol=1e-7)
     assert len(set(found.values())) > 5
 
@@ -59,23 +59,25 @@ def test_scores_equal_those_of_the_whole_array_of_draws(pool, predictor, score):
 @pytest.mark.parametrize("score", [scores.bald, scores.edt_variance, scores.head_disagreement])
 @pytest.mark.parametrize("budget", [1, 10**6])
 def test_scores_do_not_depend_on_the_batches(pool, predictor, score, budget, monkeypatch):
-    expected = scored(pool, predictor, score, DROPOUT)
+    expected = pool_scores(pool, predictor, score, DROPOUT)
     monkeypatch.setitem(BUDGET, "cpu", budget)
-    found = scored(pool, predictor, score, DROPOUT)
+    found = pool_scores(pool, predictor, score, DROPOUT)
     assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_score_of_an_image_does_not_depend_on_the_order_or_on_other_images(pool, predictor):
-    everything = scored(pool, predictor, scores.bald, DROPOUT)
+    everything = pool_scores(pool, predictor, scores.bald, DROPOUT)
     some = ["0007", "0021", "0002"]
-    found = scored(pool, predictor, scores.bald, DROPOUT, ids=some)
+    found = pool_scores(pool, predictor, scores.bald, DROPOUT, ids=some)
     assert list(found) == some
     assert found == pytest.approx({id: everything[id] for id in some}, abs=1e-6)
 
 
 def test_another_stream_gives_other_dropout_draws(pool, predictor):
-    assert scored(pool, predictor, scores.bald, DROPOUT) != scored(pool, predictor, scores.bald, DROPOUT, seed=1)
-    assert scored(pool, predictor, scores.entropy) == scored(pool, predictor, scores.entropy, seed=1)
+    assert pool_scores(pool, predictor, scores.bald, DROPOUT) != pool_scores(
+        pool, predictor, scores.bald, DROPOUT, seed=1
+    )
+    assert pool_scores(pool, predictor, scores.entropy) == pool_scores(pool, predictor, scores.entropy, seed=1)
 
 
 def test_a_score_reads_each_image_once_and_repeating_it_reads_none(pool, predictor):
@@ -112,7 +114,7 @@ class Lookup:
         return np.stack([self.answers[int(image[0, 0, 0])] for image in images]).astype(np.float32)
 
 
-def told(*answers):
+def pool_and_model(*answers):
     images = np.arange(len(answers), dtype=np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 1, 2, 2), np.float32)
 
     class Numbers:
@@ -133,27 +135,27 @@ def test_a_prediction_that_is_not_finite_is_an_error_that_names_the_image(bad, s
     broken = HALF.copy()
     broken[1, 0, 1] = bad
     with pytest.raises(alkit.errors.SelectionError, match="'image 1' is not finite"):
-        scored(*told(HALF, broken, HALF), score)
+        pool_scores(*pool_and_model(HALF, broken, HALF), score)
     with pytest.raises(alkit.errors.SelectionError, match="'image 1' is not finite"):
-        list(Scoring(*told(HALF, broken, HALF), Stream(0)).predictions(["image 0", "image 1"]))
+        list(Scoring(*pool_and_model(HALF, broken, HALF), Stream(0)).predictions(["image 0", "image 1"]))
 
 
 def test_a_score_that_is_not_finite_is_an_error_that_names_the_image():
     certain = np.stack([np.ones((2, 2)), np.zeros((2, 2))])
     with pytest.raises(alkit.errors.SelectionError, match="score of 'image 2' is not finite"):
-        scored(*told(HALF, HALF, certain), lambda mean: mean.log().sum(dim=1))
+        pool_scores(*pool_and_model(HALF, HALF, certain), lambda mean: mean.log().sum(dim=1))
 
 
 def test_a_score_of_a_wrong_shape_is_an_error():
     with pytest.raises(alkit.errors.ConfigurationError, match="the score must have one entry per image"):
-        scored(*told(HALF, HALF, HALF), lambda mean: mean.flatten()[:7])
+        pool_scores(*pool_and_model(HALF, HALF, HALF), lambda mean: mean.flatten()[:7])
 
 
 def test_the_reduction_turns_pixels_into_the_score(pool, predictor):
-    means = scored(pool, predictor, scores.entropy)
-    totals = scored(pool, predictor, scores.entropy, reduction=scores.total)
+    means = pool_scores(pool, predictor, scores.entropy)
+    totals = pool_scores(pool, predictor, scores.entropy, reduction=scores.total)
     assert totals == pytest.approx({id: 256 * value for id, value in means.items()}, rel=1e-5)
-    peaks = scored(pool, predictor, scores.entropy, reduction=lambda maps: maps.flatten(1).amax(dim=1))
+    peaks = pool_scores(pool, predictor, scores.entropy, reduction=lambda maps: maps.flatten(1).amax(dim=1))
     assert all(peaks[id] >= means[id] for id in means)
 
 
@@ -166,12 +168,12 @@ def test_predictions_are_the_models_own(pool, predictor):
 
 
 def test_an_error_says_what_the_model_lacks(pool):
-    no_draws = told(HALF, HALF)
+    no_draws = pool_and_model(HALF, HALF)
     for sampler, hint in ((alkit.Dropout(), "Ensemble"), (alkit.samplers.Members(), "Ensemble")):
         with pytest.raises(alkit.errors.ConfigurationError, match=hint):
-            scored(*no_draws, scores.entropy, sampler)
+            pool_scores(*no_draws, scores.entropy, sampler)
     with pytest.raises(alkit.errors.ConfigurationError, match="heads="):
-        scored(*no_draws, scores.head_disagreement)
+        pool_scores(*no_draws, scores.head_disagreement)
 
 
 MEMORY = """

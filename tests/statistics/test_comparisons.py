@@ -13,7 +13,7 @@ from alkit.statistics import (
     MINIMUM_SEEDS,
     estimate,
     holm,
-    paired,
+    paired_difference,
     penalty_matrix,
 )
 
@@ -30,9 +30,11 @@ def test_differences_by_rounding_count_as_zero():
     b = {seed: {300: 0.1 * seed / 7} for seed in range(6)}
     gaps = [a[seed][300] - b[seed][300] for seed in range(6)]
     assert np.std(gaps) > 0
-    found = paired(a, b, labels=300)
+    found = paired_difference(a, b, labels=300)
     assert (found.sd, found.p) == (0, 1)
-    assert paired(runs_of(*gaps), runs_of(*[0] * 6), labels=300).sd > 0, "small is not rounding where all is small"
+    assert paired_difference(runs_of(*gaps), runs_of(*[0] * 6), labels=300).sd > 0, (
+        "small is not rounding where all is small"
+    )
 
 
 @given(several, st.randoms(use_true_random=False))
@@ -40,7 +42,8 @@ def test_a_difference_is_the_paired_t_test_of_scipy_and_antisymmetric(found, ran
     others = [random.random() for _ in found]
     known = stats.ttest_rel(found, others)
     ours, back = (
-        paired(*pair, labels=300) for pair in ((runs_of(*found), runs_of(*others)), (runs_of(*others), runs_of(*found)))
+        paired_difference(*pair, labels=300)
+        for pair in ((runs_of(*found), runs_of(*others)), (runs_of(*others), runs_of(*found)))
     )
     assert ours.p == pytest.approx(known.pvalue)
     assert (ours.low, ours.high) == pytest.approx(tuple(known.confidence_interval()))
@@ -53,9 +56,9 @@ def test_an_effect_of_the_seed_on_both_methods_does_not_count(gains, luck, scale
         return {seed: {300: scale * (luck[seed] + gain)} for seed, gain in enumerate(gains)}
 
     still = estimate(gains)
-    found = paired(runs(gains), runs([0] * len(gains)), labels=300)
+    found = paired_difference(runs(gains), runs([0] * len(gains)), labels=300)
     assert (found.mean, found.sd, found.p) == pytest.approx((still.mean, still.sd, still.p), abs=1e-9)
-    other = paired(runs(gains, scale), runs([0] * len(gains), scale), labels=300)
+    other = paired_difference(runs(gains, scale), runs([0] * len(gains), scale), labels=300)
     assert (other.mean, other.sd, other.p) == pytest.approx(
         (scale * still.mean, abs(scale) * still.sd, still.p), abs=1e-9
     )
@@ -64,23 +67,23 @@ def test_an_effect_of_the_seed_on_both_methods_does_not_count(gains, luck, scale
 def test_only_common_seeds_are_compared():
     a = {3: {300: 0.9}, 1: {300: 0.5}, 7: {300: 0.1}}
     b = {1: {300: 0.4}, 3: {300: 0.6}, 5: {300: 0.0}}
-    found = paired(a, b, labels=300)
+    found = paired_difference(a, b, labels=300)
     assert (found.n, found.mean) == (2, pytest.approx((0.3 + 0.1) / 2))
 
 
 def test_without_a_number_of_labels_areas_over_the_common_ones_are_compared():
     a = {0: {100: 0.2, 200: 0.4, 300: 9.0}, 1: {100: 0.4, 200: 0.4}}
     b = {0: {100: 0.1, 200: 0.1}, 1: {100: 0.2, 200: 0.4}}
-    assert paired(a, b).mean == pytest.approx(((0.3 - 0.1) + (0.4 - 0.3)) / 2)
+    assert paired_difference(a, b).mean == pytest.approx(((0.3 - 0.1) + (0.4 - 0.3)) / 2)
 
 
 def test_runs_that_cannot_be_compared_are_an_error():
     with pytest.raises(ConfigurationError, match="both methods must have a seed in common"):
-        paired({0: {300: 0.1}}, {1: {300: 0.1}}, labels=300)
+        paired_difference({0: {300: 0.1}}, {1: {300: 0.1}}, labels=300)
     with pytest.raises(ConfigurationError, match="values must be one or more finite numbers"):
-        paired(runs_of(np.float64(math.inf), 0.2), runs_of(np.float64(math.inf), 0.2), labels=300)
+        paired_difference(runs_of(np.float64(math.inf), 0.2), runs_of(np.float64(math.inf), 0.2), labels=300)
     with pytest.raises(ConfigurationError, match="335"):
-        paired(runs_of(0.1, 0.2), runs_of(0.1, 0.2), labels=335)
+        paired_difference(runs_of(0.1, 0.2), runs_of(0.1, 0.2), labels=335)
 
 
 def test_holm_by_hand():
@@ -154,6 +157,6 @@ def test_level_must_be_between_zero_and_one(level):
 
 def test_a_win_needs_a_p_value_below_the_level():
     methods = {"a": runs_of(0.1, 0.2, 0.3, 0.4, 0.5), "b": runs_of(*[0.0] * 5)}
-    p = paired(methods["a"], methods["b"], labels=300).p
+    p = paired_difference(methods["a"], methods["b"], labels=300).p
     assert penalty_matrix(methods, level=p * 1.01)["a"]["b"] == 1
     assert penalty_matrix(methods, level=p * 0.99)["a"]["b"] == 0

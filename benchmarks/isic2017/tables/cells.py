@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alkit.statistics import Estimate, Runs, estimate, labels_saved, paired
+from alkit.statistics import Estimate, Runs, estimate, labels_saved, paired_difference
 from benchmarks.isic2017.protocol import Arm
 from benchmarks.isic2017.tables.curves import Results
 
@@ -46,13 +46,13 @@ def dice_at(results: Results, arm: Arm, labels: int) -> str:
 def gap_at(results: Results, a: Arm, b: Arm, labels: int) -> str:
     """Return the difference within seeds between two arms at a number of labels."""
     runs = [{seed: curve for seed, curve in results.get(arm, {}).items() if labels in curve} for arm in (a, b)]
-    return difference(paired(*runs, labels=labels)) if set(runs[0]) & set(runs[1]) else ""
+    return difference(paired_difference(*runs, labels=labels)) if set(runs[0]) & set(runs[1]) else ""
 
 
 def gap_of_areas(results: Results, a: Arm, b: Arm) -> str:
     """Return the difference within seeds between the areas under the curves of two arms."""
     runs = results.get(a, {}), results.get(b, {})
-    return difference(paired(*runs)) if set(runs[0]) & set(runs[1]) else ""
+    return difference(paired_difference(*runs)) if set(runs[0]) & set(runs[1]) else ""
 
 
 def budgets_off_zero(results: Results, a: Arm, b: Arm) -> str:
@@ -61,7 +61,7 @@ def budgets_off_zero(results: Results, a: Arm, b: Arm) -> str:
     Budgets at which the runs are equal, as with a common start set, are left out.
     """
     common = set.intersection(*(set(curve) for arm in (a, b) for curve in results[arm].values()))
-    gaps = [paired(results[a], results[b], labels=labels) for labels in sorted(common)]
+    gaps = [paired_difference(results[a], results[b], labels=labels) for labels in sorted(common)]
     known = [gap for gap in gaps if gap.low is not None and gap.high is not None and gap.sd]
     above, below = sum(gap.low > 0 for gap in known), sum(gap.high < 0 for gap in known)
     return f"{above}, {below} of {len(known)}" if known else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alkit.report.page import Table
-from alkit.statistics import aubc, estimate, holm, mean_curve, paired, penalty_matrix, share_of_ceiling
+from alkit.statistics import aubc, estimate, holm, mean_curve, paired_difference, penalty_matrix, share_of_ceiling
 from benchmarks.isic2017.protocol import CONTROL, METHODS, Arm
 from benchmarks.isic2017.tables.cells import (
     OFF_ZERO,
@@ -74,7 +74,7 @@ def comparisons(results: Results, members: Results, weights: str) -> Table:
         for method, runs in methods_of(results, weights).items()
         if method not in ("random", CONTROL) and set(runs) & set(random)
     }
-    areas = {method: paired(results[arm], random) for method, arm in arms.items()}
+    areas = {method: paired_difference(results[arm], random) for method, arm in arms.items()}
     tested = {m: gap.p for m, gap in areas.items() if gap.p is not None and not m.startswith("ensemble")}
     corrected = holm(tested)
     header = ["method", "seeds", "AUBC - random", "p", "p (Holm)", f"at {last} - random"]
@@ -109,7 +109,7 @@ def ensembles(results: Results, members: Results, weights: str) -> Table:
     for ours, theirs in [*((arm, control) for arm in choosing), (control, random)]:
         runs = [results.get(arm, {}) for arm in (ours, theirs)]
         if set(runs[0]) & set(runs[1]):
-            gap = paired(*runs)
+            gap = paired_difference(*runs)
             cells = [gap_at(measured, ours, theirs, last) for measured in (results, members)]
             lines.append([f"{ours[0]} - {theirs[0]}", str(gap.n), difference(gap), probability(gap.p), *cells])
     title = f"Ensembles, {weights}: gain by the choice of labels, and by five networks instead of one ({WITHIN})"
