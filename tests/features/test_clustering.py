@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from alkit.errors import ConfigurationError, DataError, MissingDependencyError
 from alkit.features import kmeans
 from alkit.features.clustering import fill_clusters
-from alkit.values import Clusters
 
 
 @pytest.fixture(autouse=True)
@@ -219,34 +218,3 @@ def test_features_that_do_not_match_the_ids_are_an_error(shape, ids):
 def test_k_must_be_at_least_one():
     with pytest.raises(ConfigurationError, match="k must be an integer >= 1: got 0"):
         kmeans(np.zeros((2, 1), dtype=np.float32), ["a", "b"], 0, rng())
-
-
-def test_clusters_cannot_be_changed_from_outside():
-    labels = np.array([0, 1])
-    clusters = Clusters(["a", "b"], labels, np.array([0.5, 0.25], dtype=np.float32), 2)
-    labels[0] = 1
-    assert clusters.labels.tolist() == [0, 1]
-    assert (clusters.labels.dtype, clusters.distances.dtype) == (np.int64, np.float64)
-    for array in (clusters.labels, clusters.distances):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 1
-
-
-@pytest.mark.parametrize(
-    ("labels", "distances"),
-    [
-        ([0, 2], [0.0, 0.0]),
-        ([-1, 0], [0.0, 0.0]),
-        ([0, 1], [0.0, np.nan]),
-        ([0, 1], [0.0, -1.0]),
-        ([0, 1], [0.0]),
-        ([0], [0.0, 0.0]),
-    ],
-)
-def test_invalid_labels_or_distances_of_clusters_are_an_error(labels, distances):
-    with pytest.raises(DataError):
-        Clusters(("a", "b"), np.array(labels), np.array(distances), 2)
-
-
-def test_sizes_count_empty_clusters_too():
-    assert Clusters(("a", "b"), np.array([2, 0]), np.zeros(2), 4).sizes.tolist() == [1, 0, 1, 0]

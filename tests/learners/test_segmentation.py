@@ -8,7 +8,6 @@ import torch
 
 import alkit
 from alkit.learners.segmentation import segmentation_loss
-from alkit.networks.training import minibatches
 from alkit.testing import RowMeans
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))
@@ -218,14 +217,6 @@ def test_ignored_pixels_have_no_gradient():
     segmentation_loss(alkit.LabelSpec(("a", "b"), 9))(logits, masks).backward()
     assert (logits.grad[0, :, 1] == 0).all()
     assert (logits.grad[0, :, 0] != 0).all()
-
-
-@pytest.mark.parametrize(("count", "size"), [(1, 10), (10, 10), (11, 10), (21, 10), (300, 10), (335, 10)])
-def test_minibatches_contain_each_image_once_and_have_even_sizes(count, size):
-    batches = minibatches(count, size, alkit.rng.Stream(0))
-    assert sorted(i for batch in batches for i in batch) == list(range(count))
-    assert len(batches) == -(-count // size)
-    assert max(map(len, batches)) - min(map(len, batches)) <= 1
 
 
 def test_every_epoch_of_a_fit_has_its_own_order_and_dropout(labels):
