@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deterministic:
-    """Take the model's prediction, with dropout off, as the only draw."""
+    """Take the model's prediction, with dropout off, as the only draw.
+
+    Examples
+    --------
+    >>> Deterministic().needs
+    ()
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -87,7 +93,18 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Members:
-    """Draw the prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018)."""
+    """Draw the prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018).
+
+    Raises
+    ------
+    ConfigurationError
+        When sampling: the model is not an ensemble.
+
+    Examples
+    --------
+    >>> Members().needs
+    ('members',)
+    """
 
     needs: ClassVar[tuple[str, ...]] = ("members",)
 

@@ -1,4 +1,4 @@
-"""Learners: train a model on the labels so far."""
+"""Learners train a model on the labels collected so far. The trained model is a predictor."""
 
 import lazy_loader
 

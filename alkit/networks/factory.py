@@ -29,6 +29,14 @@ def dropout_layer(probability: float) -> nn.Dropout:
     ------
     ConfigurationError
         `probability` is not in [0, 1).
+
+    Examples
+    --------
+    >>> dropout_layer(0.5)
+    Dropout(p=0.5, inplace=False)
+    >>> dropout_layer(1)
+    Traceback (most recent call last):
+    alkit.errors.ConfigurationError: dropout must be a number in [0, 1): got 1
     """
     return nn.Dropout(check_number("dropout", probability, 0, 1, open_ends=")"))
 
@@ -49,6 +57,13 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
     ------
     ConfigurationError
         The factory did not return a torch module, or the network has lazy layers.
+
+    Examples
+    --------
+    >>> from alkit import UNet
+    >>> one, other = (make_network(UNet, in_channels=1, classes=2, stream=Stream(0)) for _ in range(2))
+    >>> one.head.weight.equal(other.head.weight)
+    True
     """
     with seed_torch(stream):
         network = factory(in_channels=in_channels, classes=classes)

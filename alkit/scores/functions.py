@@ -47,18 +47,66 @@ MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
 
 
 def entropy(mean: Tensor) -> Tensor:
-    """Return the entropy of the mean prediction, ``h(p) = -sum_c p_c log p_c``, in nats: 0 to log(classes)."""
+    """Return the entropy of the mean prediction, ``h(p) = -sum_c p_c log p_c``, in nats: 0 to log(classes).
+
+    Parameters
+    ----------
+    mean:
+        Mean class probability over the draws, ``(n, classes, *space)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, *space)``.
+
+    Examples
+    --------
+    >>> entropy(torch.tensor([[0.0, 1.0], [0.5, 0.5]]))
+    tensor([0.0000, 0.6931])
+    """
     terms: Tensor = torch.special.entr(mean)
     return terms.sum(dim=1)
 
 
 def least_confidence(mean: Tensor) -> Tensor:
-    """Return one minus the probability of the most probable class, ``1 - max_c p_c``: 0 to 1 - 1 / classes."""
+    """Return one minus the probability of the most probable class, ``1 - max_c p_c``: 0 to 1 - 1 / classes.
+
+    Parameters
+    ----------
+    mean:
+        Mean class probability over the draws, ``(n, classes, *space)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, *space)``.
+
+    Examples
+    --------
+    >>> least_confidence(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
+    tensor([0.2500, 0.5000])
+    """
     return 1 - mean.amax(dim=1)
 
 
 def margin(mean: Tensor) -> Tensor:
-    """Return one minus the margin between the two most probable classes, ``1 - (p_(1) - p_(2))``: 0 to 1."""
+    """Return one minus the margin between the two most probable classes, ``1 - (p_(1) - p_(2))``: 0 to 1.
+
+    Parameters
+    ----------
+    mean:
+        Mean class probability over the draws, ``(n, classes, *space)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, *space)``.
+
+    Examples
+    --------
+    >>> margin(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
+    tensor([0.5000, 1.0000])
+    """
     first, second = mean.topk(2, dim=1).values.unbind(dim=1)
     return 1 - (first - second)
 
@@ -68,6 +116,25 @@ def bald(mean: Tensor, mean_entropy: Tensor) -> Tensor:
 
     For dropout draws this is BALD (Houlsby et al. 2011), the mutual information of label and weights. For the members
     of an ensemble it is their Jensen-Shannon divergence.
+
+    Parameters
+    ----------
+    mean:
+        Mean class probability over the draws, ``(n, classes, *space)``.
+    mean_entropy:
+        Mean over the draws of the entropy of each draw, in nats, ``(n, *space)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, *space)``.
+
+    Examples
+    --------
+    Two draws that are certain of different classes have the mean (0.5, 0.5) and the mean entropy 0:
+
+    >>> bald(torch.tensor([[0.5, 0.5]]), torch.tensor([0.0]))
+    tensor([0.6931])
     """
     return entropy(mean) - mean_entropy
 
@@ -76,6 +143,21 @@ def variance(variance: Tensor) -> Tensor:
     """Return the mean over the classes of the variance over the draws: 0 to 1 / 4.
 
     For two classes it is the variance of the probability of either class.
+
+    Parameters
+    ----------
+    variance:
+        Variance of each class probability over the draws (divisor T), ``(n, classes, *space)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, *space)``.
+
+    Examples
+    --------
+    >>> variance(torch.tensor([[0.25, 0.25], [0.0, 0.0]]))
+    tensor([0.2500, 0.0000])
     """
     return variance.mean(dim=1)
 
@@ -88,6 +170,18 @@ def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     `prediction` is not class 0. The score is 0 on the background, so an image without foreground has 0 everywhere:
     "no detection" (Gorriz et al. 2017).
 
+    Parameters
+    ----------
+    variance:
+        Variance of each class probability over the draws (divisor T), ``(n, classes, h, w)``.
+    prediction:
+        Class probabilities of the deterministic prediction, ``(n, classes, h, w)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, h, w)``, 0 to 1 / 4.
+
     Raises
     ------
     ConfigurationError
@@ -97,6 +191,13 @@ def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     -----
     The paper leaves two choices open. The distance transform is computed inside the mask only, so min-max scaling means
     division by the maximum. If an image has no background, the pixels just outside its frame count as background.
+
+    Examples
+    --------
+    >>> lesion = torch.zeros(1, 2, 5, 5)
+    >>> lesion[:, 0], lesion[:, 1, 1:4, 1:4] = 0.5, 1.0
+    >>> edt_variance(torch.full((1, 2, 5, 5), 0.2), lesion)[0, 2]
+    tensor([0.0000, 0.1000, 0.2000, 0.1000, 0.0000])
     """
     return _variance(variance) * _depth(prediction, _inside)
 
@@ -107,10 +208,29 @@ def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
     Like :func:`edt_variance`, but w is the distance of each pixel to the nearest pixel on the other side of the
     contour, scaled to [0, 1] in each image. An image without foreground has 0 everywhere.
 
+    Parameters
+    ----------
+    variance:
+        Variance of each class probability over the draws (divisor T), ``(n, classes, h, w)``.
+    prediction:
+        Class probabilities of the deterministic prediction, ``(n, classes, h, w)``.
+
+    Returns
+    -------
+    Tensor
+        ``(n, h, w)``, 0 to 1 / 4.
+
     Raises
     ------
     ConfigurationError
         The predictions are not ``(n, classes, h, w)``.
+
+    Examples
+    --------
+    >>> lesion = torch.zeros(1, 2, 1, 6)
+    >>> lesion[:, 0], lesion[..., 1, :, 3:] = 0.5, 1.0
+    >>> edt_variance_both_sides(torch.full((1, 2, 1, 6), 0.2), lesion)[0, 0]
+    tensor([0.2000, 0.1000, 0.0000, 0.0000, 0.1000, 0.2000])
     """
     return _variance(variance) * _depth(prediction, _both_sides)
 
@@ -121,6 +241,16 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
     The agreement is the mean of Dice(final, head) over the other heads, computed on the masks of the most probable
     classes (Zhao et al., JBHI 2021). Two masks without foreground agree.
 
+    Parameters
+    ----------
+    heads:
+        Class probabilities of each head, the final output first, ``(n, classes, *space)`` each.
+
+    Returns
+    -------
+    Tensor
+        ``(n,)``.
+
     Raises
     ------
     ConfigurationError
@@ -129,6 +259,12 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
     Notes
     -----
     For more than two classes, Dice is the mean over the foreground classes that occur in either mask.
+
+    Examples
+    --------
+    >>> lesion, skin = torch.tensor([[[0.0, 0.0], [1.0, 1.0]]]), torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    >>> head_disagreement((lesion, lesion)), head_disagreement((lesion, skin))
+    (tensor([0.]), tensor([1.]))
     """
     if len(heads) < 2:
         raise ConfigurationError(
@@ -142,12 +278,44 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
 
 
 def mean(maps: Tensor) -> Tensor:
-    """Return the mean over the pixels of each image, ``(n,)``. It does not depend on the size of the images."""
+    """Return the mean over the pixels of each image. It is comparable between images of different sizes.
+
+    Parameters
+    ----------
+    maps:
+        Scores of the pixels, ``(n, *space)``. One number per image, ``(n,)``, is returned as it is.
+
+    Returns
+    -------
+    Tensor
+        ``(n,)``, computed in float64 if the device supports it.
+
+    Examples
+    --------
+    >>> mean(torch.tensor([[1.0, 3.0]]))
+    tensor([2.], dtype=torch.float64)
+    """
     return maps.flatten(1).mean(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
 
 
 def total(maps: Tensor) -> Tensor:
-    """Return the sum over the pixels of each image, ``(n,)``, as most papers do."""
+    """Return the sum over the pixels of each image, as in most papers.
+
+    Parameters
+    ----------
+    maps:
+        Scores of the pixels, ``(n, *space)``. One number per image, ``(n,)``, is returned as it is.
+
+    Returns
+    -------
+    Tensor
+        ``(n,)``, computed in float64 if the device supports it.
+
+    Examples
+    --------
+    >>> total(torch.tensor([[1.0, 3.0]]))
+    tensor([4.], dtype=torch.float64)
+    """
     return maps.flatten(1).sum(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
 
 
