@@ -16,6 +16,7 @@ import inspect
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from alkit.configuration.addresses import FORMER, address_of, present
-from alkit.configuration.parameters import as_declared, kinds_of
+from alkit.configuration.parameters import convert, kinds_of
 from alkit.errors import ConfigurationError
 
 Written = Any
@@ -155,8 +156,11 @@ def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
     made = _imported(form["is"], trusted)
     if not (isinstance(made, type) and is_dataclass(made)):
         raise ConfigurationError(f"{form['is']} is nothing a record is made of", expected="a dataclass")
-    kinds = kinds_of(made)
-    return made(**{name: as_declared(value, kinds.get(name, Any)) for name, value in arguments.items()})
+    for name, kind in kinds_of(made).items():
+        if name in arguments:
+            with suppress(ValueError):  # the class itself says what is wrong
+                arguments[name] = convert(arguments[name], kind)
+    return made(**arguments)
 
 
 def opaque_parts(form: Written) -> list[str]:

@@ -1,4 +1,4 @@
-"""Typed parameters: what a factory accepts, whether a value fits, and the value as the declared type."""
+"""Typed parameters: the types that a factory declares, and values converted to them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import InitVar
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 
 def kinds_of(factory: Callable[..., object]) -> dict[str, Any]:
-    """Return the types a factory says its parameters have, of those that it says and that can be found.
+    """Return the types of a factory's parameters by name, for those that are annotated with types that can be found.
 
-    A name that is imported for type checkers only leaves that one parameter without a type. A field that a dataclass
-    inherits is looked up in the module of the class that declares it.
+    If a type is imported for type checkers only, that one parameter is left out. The annotation of an inherited field
+    of a dataclass is evaluated in the module of the class that declares it.
 
     >>> from alkit.strategies import Uncertainty
     >>> sorted(kinds_of(Uncertainty))
@@ -33,14 +33,14 @@ def kinds_of(factory: Callable[..., object]) -> dict[str, Any]:
             said = SimpleNamespace(__annotations__={"": entry.annotation})
             try:
                 kind = get_type_hints(said, _names_at(factory, entry))[""]
-            except Exception:  # an annotation is code, and may fail in any way
+            except Exception:  # an annotation is code and may fail in any way
                 continue
             kinds[entry.name] = kind.type if isinstance(kind, InitVar) else kind
     return kinds
 
 
 def _names_at(factory: Callable[..., object], parameter: inspect.Parameter) -> dict[str, Any]:
-    """Return the names that the annotation of a parameter may mean: those of the module it was written in."""
+    """Return the names that the annotation of a parameter may use: those of the module that contains it."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     if isinstance(factory, type):
@@ -57,81 +57,93 @@ def _names_at(factory: Callable[..., object], parameter: inspect.Parameter) -> d
     return vars(sys.modules[factory.__module__])
 
 
-_SEQUENCES = (tuple, list, Sequence)
-_SETS = (frozenset, set)
-_COLLECTIONS = _SEQUENCES + _SETS
-_MAPPINGS = (dict, Mapping)
+def convert(value: object, kind: Any) -> Any:
+    """Return a value as the declared type, by pydantic's strict rules.
 
+    An int fits a float, and a bool does not fit a number. A list may stand for a tuple or a set, and text for a path
+    or, by value, for a member of an enumeration: a file cannot write these types. Types that are not made of plain
+    types, collections, paths and enumerations accept any value.
 
-def fits(value: object, kind: Any) -> bool:
-    """Whether a value is of a plain type; whatever is not made of plain types fits, and the strategy itself will say.
+    Parameters
+    ----------
+    value:
+        Any value.
+    kind:
+        Type of a parameter, as :func:`kinds_of` returns it.
 
-    A whole number is a float too, and a bool is no number.
+    Raises
+    ------
+    ValueError
+        The value does not fit.
 
-    >>> fits(3, float), fits(True, int), fits("3", int | None), fits(None, int | None), fits([1, 2], tuple[int, ...])
-    (True, False, False, True, True)
+    Examples
+    --------
+    >>> convert(3, float), convert([1, [2, 3]], tuple[int, list[int]]), convert("a", Path | None) == Path("a")
+    (3, (1, [2, 3]), True)
+    >>> convert(True, int)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: ...
     """
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return any(type(value) is type(entry) and value == entry for entry in inner)
-    if origin in (Union, UnionType):
-        return any(fits(value, entry) for entry in inner)
-    if origin in _SEQUENCES:
-        if not isinstance(value, list | tuple):
-            return False
-        if origin is tuple and inner[-1:] != (Ellipsis,):
-            return len(value) == len(inner) and all(map(fits, value, inner))
-        return all(fits(entry, inner[0]) for entry in value)
-    if origin in _MAPPINGS:
-        return isinstance(value, Mapping) and all(
-            fits(key, inner[0]) and fits(entry, inner[1]) for key, entry in value.items()
-        )
-    if origin in _SETS:
-        return isinstance(value, list | tuple | set | frozenset) and all(fits(entry, inner[0]) for entry in value)
-    if kind in (None, type(None)):
-        return value is None
-    if kind in (int, float):
-        return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-    return isinstance(value, kind) if kind in (bool, str) else True
-
-
-def as_declared(value: object, kind: Any) -> Any:
-    """Return a value that fits as the very type that was asked for, where a file has no way to write that type.
-
-    A list may be meant as a tuple or a set, and text as a path or as a member of an enumeration by its value.
-
-    >>> as_declared([1, [2, 3]], tuple[int, list[int]]), as_declared("a/b", Path | None) == Path("a", "b")
-    ((1, [2, 3]), True)
-    """
-    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    if isinstance(value, list | tuple | set | frozenset):
-        sorts = [(cast(Any, get_origin(option) or option), option) for option in options]
-        for sort, option in sorted(sorts, key=lambda pair: pair[0] is not type(value)):
-            of = get_args(option)
-            if sort in (_SETS if isinstance(value, set | frozenset) else _COLLECTIONS) and fits(value, option):
-                of = of if sort is tuple and of[-1:] != (Ellipsis,) else of[:1] * len(value)
-                parts = map(as_declared, value, of) if of else value
-                return (tuple if sort is Sequence else sort)(parts)
-    if isinstance(value, Mapping):
-        for option in options:
-            if get_origin(option) in _MAPPINGS and fits(value, option):
-                keys, entries = get_args(option)
-                return {as_declared(key, keys): as_declared(entry, entries) for key, entry in value.items()}
-    if type(value) in options:
+    if type(value) is kind or kind is Any:
         return value
-    if isinstance(value, str) and Path in options:
-        return Path(value)
-    for option in options:
-        if isinstance(option, type) and issubclass(option, Enum) and not isinstance(value, Enum):
-            try:
-                return option(value)
-            except (TypeError, ValueError):  # the strategy itself will say
-                continue
-    return value
+    return _validator(kind)(value)
+
+
+_ACCEPTED: dict[Any, tuple[type, ...]] = {
+    tuple: (list, tuple),  # and not a set, whose order differs between processes
+    list: (list, tuple),
+    set: (list, tuple, set, frozenset),
+    frozenset: (list, tuple, set, frozenset),
+    dict: (Mapping,),
+}
+"""Types of the values that may stand for a collection."""
+
+
+@functools.cache
+def _validator(kind: Any) -> Callable[[object], Any]:
+    from pydantic import ConfigDict, TypeAdapter  # takes 0.1 s to import
+
+    return TypeAdapter(_checked_type(kind), config=ConfigDict(strict=True)).validate_python
+
+
+def _checked_type(kind: Any) -> Any:
+    """Return the type that pydantic checks: strict, except for what a file cannot write."""
+    from pydantic import Strict
+
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if origin is Literal:
+        return Annotated[kind, _only(*map(type, inner))]  # or True would fit Literal[1]
+    if kind in (int, str, bool, None, type(None)):
+        return kind
+    if kind is float:
+        return int | float  # an int remains one
+    if isinstance(kind, type) and issubclass(kind, Path | Enum):
+        return Annotated[kind, Strict(False)]
+    if origin not in (Union, UnionType, Sequence, Mapping, *_ACCEPTED):
+        return Any
+    entries = tuple(entry if entry is ... else _checked_type(entry) for entry in inner)
+    if origin in (Union, UnionType):
+        return Union[entries]  # noqa: UP007
+    if origin is Sequence:
+        origin, entries = tuple, (*entries, ...) if entries else ()
+    origin = dict if origin is Mapping else origin
+    return Annotated[origin[entries] if entries else origin, Strict(False), _only(*_ACCEPTED[origin])]
+
+
+def _only(*kinds: type) -> Any:
+    """Return a validator that refuses values of other types, before pydantic converts them; a bool is not an int."""
+    from pydantic import BeforeValidator
+
+    def check(value: object) -> object:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError
+        return value
+
+    return BeforeValidator(check)
 
 
 def in_words(kind: Any) -> str:
-    """Name a type as a person would write it.
+    """Name a type in words.
 
     >>> in_words(int | None), in_words(Literal["a", "b"]), in_words(str)
     ('int or None', "'a' or 'b'", 'str')
@@ -145,4 +157,6 @@ def in_words(kind: Any) -> str:
         return "None"
     if origin is Callable:
         return "function"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return " or ".join(repr(member.value) for member in kind)
     return kind.__name__ if isinstance(kind, type) and not inner else str(kind).replace("typing.", "")

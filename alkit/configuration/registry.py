@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import cast
 
-from alkit.configuration.parameters import as_declared, fits, in_words, kinds_of
+from alkit.configuration.parameters import convert, in_words, kinds_of
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 
 RESERVED = frozenset(
@@ -191,7 +191,7 @@ def load(point: EntryPoint, group: Group = STRATEGIES) -> Callable[..., object]:
 def call(
     name: str, factory: Callable[..., object], parameters: Mapping[str, object], group: Group = STRATEGIES
 ) -> object:
-    """Call a factory with parameters whose names and types are checked and converted: see :func:`as_declared`.
+    """Call a factory with parameters whose names and types are checked and converted: see :func:`convert`.
 
     Raises
     ------
@@ -213,15 +213,18 @@ def call(
             f"{group.noun} {name!r} needs a value for {', '.join(missing)}",
             hint="register a function that returns this one, which is itself the strategy" if selects else None,
         )
-    kinds = kinds_of(factory)
-    for parameter, value in parameters.items():
-        if not fits(value, kinds.get(parameter, Any)):
-            raise ConfigurationError(
-                f"{parameter} of {group.noun} {name!r} is of another type",
-                got=f"{value!r}, {type(value).__name__}",
-                expected=in_words(kinds[parameter]),
-            )
-    arguments = {key: as_declared(value, kinds.get(key, Any)) for key, value in parameters.items()}
+    arguments = dict(parameters)
+    for parameter, kind in kinds_of(factory).items():
+        if parameter in arguments:
+            value = arguments[parameter]
+            try:
+                arguments[parameter] = convert(value, kind)
+            except ValueError:
+                raise ConfigurationError(
+                    f"{parameter} of {group.noun} {name!r} is of another type",
+                    got=f"{value!r}, {type(value).__name__}",
+                    expected=in_words(kind),
+                ) from None
     try:
         return factory(**arguments)
     except AlkitError:

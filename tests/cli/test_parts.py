@@ -101,7 +101,7 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
     ("choice", "words"),
     [
         (Choice(features="colums"), r"there is no feature extractor 'colums'.*'columns'"),
-        (Choice(features="nothing"), r"feature extractor 'nothing' must have a method fit\(pool, rng\)"),
+        (Choice(features="nothing"), r"feature extractor 'nothing' must be an object with a method fit\(pool, rng\)"),
         (Choice(learner="segmentations"), r"there is no learner 'segmentations'.*'segmentation'"),
         (Choice(learner="nothing"), r"learner 'nothing' must be an object with the methods fit\(\) and loads\(\)"),
         (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr"),

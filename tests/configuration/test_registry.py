@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
@@ -10,7 +11,8 @@ from entry_points import point
 
 import alkit
 from alkit.configuration import built, registry, written
-from alkit.configuration.parameters import fits
+from alkit.configuration.parameters import convert
+from alkit.protocols import Strategy
 from alkit.strategies import described
 from alkit.strategies.described import describe_all
 
@@ -450,4 +452,46 @@ def test_lists_and_texts_become_what_the_strategy_declares_so_that_it_comes_back
     [(True, Literal[1], False), (1, Literal[1], True), (1, Literal[True], False), (1.0, Literal[1], False)],
 )
 def test_a_literal_is_matched_by_value_and_type(value, kind, right):
-    assert fits(value, kind) is right
+    if right:
+        assert convert(value, kind) is value
+    else:
+        with pytest.raises(ValueError, match="validation error"):
+            convert(value, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (3, float, 3),
+        (3, float | None, 3),
+        ([1], Sequence[int], (1,)),
+        ([1], list[int] | tuple[int, ...], [1]),
+        ((1,), list[int] | tuple[int, ...], (1,)),
+        ([1, "a"], tuple[int | str, ...], (1, "a")),
+        ([[1]], tuple, ([1],)),
+        ({"a": {"b": [1]}}, Mapping[str, dict[str, tuple[int]]], {"a": {"b": (1,)}}),
+        ("soft", Literal["x"] | str, "soft"),
+        ("x", str | Path, "x"),
+        (object, Strategy, object),
+        ([object], tuple[Strategy, ...], (object,)),
+        (len, Callable[[list[int]], int] | None, len),
+        ([1], Sequence, (1,)),
+    ],
+)
+def test_a_value_becomes_what_is_declared(value, kind, expected):
+    found = convert(value, kind)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, float), (True, int | None), ({1, 2}, tuple[int, ...]), ("ab", tuple[str, ...]), ("ab", Sequence[str]),
+        ([1, 2, 3], tuple[int, int]), (iter([1]), list[int]), (["1"], frozenset[int]), (3, Path), ("hard", Mode),
+        ([1], dict[str, int]), (1.0, int), (b"a", str),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused(value, kind):
+    with pytest.raises(ValueError, match="validation error"):
+        convert(value, kind)
