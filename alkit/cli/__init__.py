@@ -1,4 +1,4 @@
-"""The command line. Each command has a file; errors come as one line, with ``--debug`` as a traceback."""
+"""The command line, with one module per command. An error is printed as one line; with ``--debug``, as a traceback."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from alkit.cli import (
     take_back,
     tell,
 )
+from alkit.cli.wording import in_options
 from alkit.errors import AlkitError
 from alkit.report.progress import StoppedError
 
 app = typer.Typer(
     name="alkit",
-    help="Active learning for people who annotate images: which ones are worth labelling, from the very first.",
+    help="Active learning for image annotation: selects the images that are most worth labelling.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"alkit {alkit.__version__}")
         raise typer.Exit
@@ -47,15 +48,15 @@ def _say_version(wanted: bool) -> None:
 def common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     version: bool = typer.Option(
-        False, "--version", callback=_say_version, is_eager=True, help="Show the version of alkit and exit."
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version of alkit and exit."
     ),
 ) -> None:
-    """Options of every command. ``--debug`` is taken out of the arguments by :func:`main`, wherever it stands."""
+    """Options of every command. :func:`main` handles ``--debug``, which may stand anywhere on the command line."""
 
 
-CAMPAIGN = "A campaign with people"
+CAMPAIGN = "Campaigns with annotators"
 PLUGINS = "Strategies, feature extractors and learners"
-TRIAL = "Where the masks are there already"
+TRIAL = "Simulations, with masks that exist already"
 
 app.command("start", rich_help_panel=CAMPAIGN)(start.start)
 app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with 0 only on success."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
-    # A file's name need be no text, and a terminal need not know all letters.
+    # A file name may be invalid Unicode, and a terminal may lack characters.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")
     try:
@@ -90,8 +91,16 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         if isinstance(reason, AlkitError):
-            _fail(str(reason))
-        _fail(f"unexpected {type(reason).__name__}: {reason} (this is a bug of alkit; --debug shows where)")
+            _fail(in_options(str(reason), _options(arguments)))
+        _fail(f"unexpected {type(reason).__name__}: {reason} (this is a bug in alkit; --debug shows the traceback)")
+
+
+def _options(arguments: list[str]) -> dict[str, str]:
+    """Return the options of the command in `arguments`, by the name that the parameter has in Python."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    command = next((commands[word] for word in arguments if word in commands), None)
+    options = [option for parameter in command.params for option in parameter.opts] if command is not None else []
+    return {option.lstrip("-").replace("-", "_"): option for option in options if option.startswith("-")}
 
 
 def _fail(message: str, code: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""``alkit ask``: choose the next images and hand them to people."""
+"""``alkit ask``: select the next images and send them to annotators."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from alkit.cli import options
 def ask(
     store: Annotated[Path, typer.Argument(help="The record.")],
     number: Annotated[
-        int | None, typer.Option("-n", "--number", help="How many images; not needed while some are open.")
+        int | None, typer.Option("-n", "--number", help="Number of images. Not needed while queries are open.")
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder to write them to.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder to write the images to.")] = None,
     form: Annotated[
         str | None,
-        typer.Option("--as", help="Besides a folder for each image, a file for a tool: coco, or cvat; or files: none."),
+        typer.Option(
+            "--as", help="coco or cvat: also write one file for such a tool. files: write folders of images only."
+        ),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="label-studio, instead of a folder.")] = None,
+    to: Annotated[str | None, typer.Option(help="label-studio: send the images to it instead of a folder.")] = None,
     url: options.Url = None,
     project: options.Project = None,
     control: Annotated[
-        str | None, typer.Option(help="How people draw in Label Studio: bitmask, the default, brush, or polygon.")
+        str | None, typer.Option(help="Drawing tool in Label Studio: bitmask (default), brush or polygon.")
     ] = None,
     prelabels: Annotated[
-        bool, typer.Option("--prelabels/--no-prelabels", help="Hand over what the last model predicts, to correct.")
+        bool, typer.Option("--prelabels/--no-prelabels", help="Send the last model's predictions as masks to correct.")
     ] = True,
     images: options.Images = None,
 ) -> None:
-    """Train on what is labelled, choose the images most worth labelling, and hand them over with what they stand for.
+    """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
-    While some are open, nothing is chosen: those are handed over again, which asks nobody twice. Where they went the
-    last time they go again, if no other place is given.
+    While queries are open, no image is selected: the open queries are sent again, which changes nothing where they
+    arrived before. Images go to the same place as the last time, unless you give another one.
 
     [dim]Examples:[/dim]
 
@@ -44,8 +46,8 @@ def ask(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
-    from alkit.cli.fit import said
-    from alkit.cli.places import Handing, place_of, remember, remembered
+    from alkit.cli.fit import describe_round
+    from alkit.cli.places import Delivery, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
     from alkit.errors import ConfigurationError
     from alkit.report.progress import progress_bar
@@ -54,24 +56,24 @@ def ask(
         experiment = open_campaign(record, images, report)
         was_open, rounds = experiment.open_ids, len(experiment.history)
         if not was_open and number is None:
-            raise ConfigurationError("nothing is open, and how many images to choose was not said", hint="-n 35")
-        place = place_of(
-            store, remembered(record), folder=out, form=form, service=to, url=url, project=project, control=control
+            raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
+        place = choose_place(
+            store, last_place(record), folder=out, form=form, service=to, url=url, project=project, control=control
         )
         if place is None:
             raise ConfigurationError(
-                "where the images are to go was not said", hint="--out FOLDER, or --to label-studio --url ADDRESS"
+                "the place to send the images to is missing", hint="--out FOLDER, or --to label-studio --url ADDRESS"
             )
         spec, campaign = experiment.spec, experiment.campaign
-        place.oracle(Handing(spec, campaign))  # what is wrong with it is said before anything is chosen
+        place.oracle(Delivery(spec, campaign))  # raises errors in the place before any image is selected
         if not was_open and experiment.learnable:
             experiment.fit()
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
-        remember(record, place)
-        experiment.send(place.oracle(Handing(spec, campaign, experiment.queries(), experiment.pool, drafts)))
+        save_place(record, place)
+        experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if len(experiment.history) > rounds:
-        typer.echo(said(experiment.history[-1]))
-    what = "Still open, and handed over again" if was_open else "Asked for"
-    typer.echo(f"{what}: {len(ids)}, with a pre-label: {len(drafts)}. They are in {place}.")
-    typer.echo(f"Next, when there are masks: alkit tell {store}")
+        typer.echo(describe_round(experiment.history[-1]))
+    what = "Still open, and sent again" if was_open else "Selected and sent"
+    typer.echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
+    typer.echo(f"Next, when images are labelled: alkit tell {store}")

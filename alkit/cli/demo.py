@@ -1,4 +1,4 @@
-"""``alkit demo``: active learning at work on synthetic images, in a few minutes and without any data."""
+"""``alkit demo``: active learning on synthetic images, in a few minutes and without any data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IMAGES, TEST, SIZE = 400, 100, 64
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture and the records.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="All chance comes from it; the images are always the same.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random steps. The images are always the same.")] = 0,
 ) -> None:
-    """Let SSL-cluster and random selection choose from synthetic images of skin lesions, and compare.
+    """Compare SSL-cluster with random selection on synthetic images of skin lesions.
 
-    Takes at most three minutes on two cores. Run again, it goes on where it was.
+    The demo takes at most three minutes on two cores. If it is interrupted, the same command continues it.
 
     [dim]Example:[/dim] [cyan]alkit demo --out demo[/cyan]
     """
@@ -47,11 +47,11 @@ def demo(
         title=f"{IMAGES - TEST} synthetic images, seed {seed}",
     )
     console.print(results_table(histories))
-    console.print(f"One seed proves nothing; the picture is {picture}. Next: alkit run --help")
+    console.print(f"The learning curves are in {picture}. A comparison needs several seeds. Next: alkit run --help")
 
 
 def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult, ...]:
-    """Run the demo's experiment with one strategy and return its rounds."""
+    """Run the experiment of the demo with one strategy, and return its rounds."""
     import alkit
     from alkit.rng import threads
 
@@ -59,7 +59,7 @@ def play(name: str, seed: int, store: Path, report: Report) -> tuple[RoundResult
     pool, test = alkit.ArrayPool(images, scale="minmax").split(test=TEST, seed=seed)
     oracle = alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion"))
     learner = alkit.SegmentationLearner(_network(), epochs=(20, 12), lr=1e-3)
-    with threads(1):  # for images this small a second thread costs more than it brings, and one is the same everywhere
+    with threads(1):  # for small images a second thread is slower, and one gives the same numbers on every machine
         experiment = alkit.Experiment(pool, learner, _strategy(name), store=store, seed=seed, report=report)
         return experiment.run(oracle, test=test, start=START, batch=BATCH, rounds=ROUNDS)
 

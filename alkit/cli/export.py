@@ -1,4 +1,4 @@
-"""``alkit export``: a record's last model as files that need no alkit."""
+"""``alkit export``: write a record's last model as files that can be used without alkit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Formats(StrEnum):
-    """What can be chosen."""
+    """Formats of the exported model."""
 
     TORCH = "torch"
     ONNX = "onnx"
@@ -23,12 +23,12 @@ class Formats(StrEnum):
 def export(
     store: Annotated[Path, typer.Argument(help="The record.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    format: Annotated[Formats, typer.Option(help="A program of torch.export, one of ONNX, or both.")] = Formats.TORCH,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    format: Annotated[Formats, typer.Option(help="A torch.export program, an ONNX model, or both.")] = Formats.TORCH,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Write the last model for use without alkit, with a card that says what it is, and how it is used.
+    """Write the last model for use without alkit, with a model card that describes the model and how to use it.
 
-    OUT gets model.safetensors, model.pt2 or model.onnx, card.json and CARD.md, in which there is a sample of code. An
+    OUT receives model.safetensors, model.pt2 or model.onnx, card.json and CARD.md, which contains sample code. An
     ensemble becomes one model. ONNX needs more packages: pip install "alkit\\[onnx]".
 
     [dim]Example:[/dim]

@@ -1,4 +1,4 @@
-"""``alkit fit``: train on all labels there are."""
+"""``alkit fit``: train on all labels of a campaign."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def fit(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: options.Images = None,
 ) -> None:
-    """Train on all labels so far and measure on those held out; without new labels nothing is done.
+    """Train on all labels so far, and evaluate on the labels held out. Without new labels, nothing is done.
 
-    `alkit ask` does this by itself before it chooses. Use this one for the last model.
+    `alkit ask` does this before it selects images. Use this command to train the final model.
 
     [dim]Example:[/dim]
 
@@ -32,12 +32,17 @@ def fit(
         experiment = open_campaign(record, images, report)
         before = len(experiment.history)
         result = experiment.fit()
-    typer.echo(said(result) if len(experiment.history) > before else f"Nothing new to learn from. {said(result)}")
+    news = "" if len(experiment.history) > before else "No new labels to train on. "
+    typer.echo(f"{news}{describe_round(result)}")
     typer.echo(f"Next: alkit status {store}")
 
 
-def said(result: RoundResult) -> str:
-    """Say what a round came to, in a line."""
+def describe_round(result: RoundResult) -> str:
+    """Describe the result of a round in one line."""
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
-    held = f" on {result.n_held_out} labels held out" if figures and result.n_held_out else ""
-    return f"Round {result.round}: trained on {result.n_labels} labels{figures}{held}."
+    held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
+    return f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
+
+
+def _labels(n: int) -> str:
+    return "1 label" if n == 1 else f"{n} labels"

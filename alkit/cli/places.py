@@ -1,4 +1,4 @@
-"""Where a campaign's queries go and its answers come from; the record remembers where they went last."""
+"""The place that a campaign sends queries to and reads answers from. The record stores the last place."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from alkit.values.queries import Query
 
 PLACE = "place"
-"""Under this name the record remembers where queries went last."""
+"""Name of the record's fact that holds the last place."""
 
 LABEL_STUDIO = "label-studio"
 
 FILES = "files"
-"""The form in which a folder holds images and masks alone."""
+"""Form of a folder that holds only images and masks, without a file for an annotation tool."""
 
 
 @dataclass(frozen=True, slots=True)
-class Handing:
-    """What is handed to a place: to any oracle alike.
+class Delivery:
+    """The data of a campaign that an oracle needs, in any place.
 
     Parameters
     ----------
     spec:
-        What labels look like.
+        Label specification.
     campaign:
         Name of the campaign.
     queries:
-        All that may be answered.
+        Queries that may be answered.
     images:
-        The pool, where queries are to be written.
+        The pool; None if no query is to be sent.
     prelabels:
-        By image id.
+        Pre-labels by id of the image.
     """
 
     spec: LabelSpec
@@ -55,22 +55,30 @@ class Handing:
 
 @dataclass(frozen=True, slots=True)
 class FolderPlace:
-    """A folder that queries are written to and answers are read from; besides, perhaps, in a tool's own format."""
+    """A folder that queries are written to and answers are read from.
+
+    Parameters
+    ----------
+    folder:
+        Absolute path of the folder.
+    form:
+        ``files``; or ``coco`` or ``cvat`` to write a file in this format too.
+    """
 
     folder: str
     form: str = FILES
 
-    def oracle(self, handing: Handing, empty: Empty = "unanswered") -> FolderOracle:
-        """Return what hands queries over there, and reads answers."""
+    def oracle(self, delivery: Delivery, empty: Empty = "unanswered") -> FolderOracle:
+        """Return the oracle of this folder."""
         from alkit.oracles.folder.oracle import FolderOracle
 
         return FolderOracle(
             self.folder,
-            classes=handing.spec,
-            images=handing.images,
-            prelabels=handing.prelabels,
-            queries=handing.queries,
-            campaign=handing.campaign,
+            classes=delivery.spec,
+            images=delivery.images,
+            prelabels=delivery.prelabels,
+            queries=delivery.queries,
+            campaign=delivery.campaign,
             also=[] if self.form == FILES else [self.form],
             empty=empty,
         )
@@ -81,24 +89,34 @@ class FolderPlace:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioPlace:
-    """A project of Label Studio."""
+    """A project in Label Studio.
+
+    Parameters
+    ----------
+    url:
+        Address of Label Studio.
+    project:
+        Title or number of the project.
+    control:
+        Drawing tool: ``bitmask``, ``brush`` or ``polygon``.
+    """
 
     url: str
     project: str
     control: str = "bitmask"
 
-    def oracle(self, handing: Handing, empty: Empty = "unanswered") -> LabelStudioOracle:
-        """Return what hands queries over there, and reads answers; an empty annotation is background in any case."""
+    def oracle(self, delivery: Delivery, empty: Empty = "unanswered") -> LabelStudioOracle:
+        """Return the oracle of this project. An empty annotation is always background; `empty` is not used."""
         from alkit.oracles.labelstudio.oracle import LabelStudioOracle
 
         return LabelStudioOracle(
             self.url,
             int(self.project) if self.project.isdecimal() else self.project,
-            classes=handing.spec,
-            images=handing.images,
+            classes=delivery.spec,
+            images=delivery.images,
             control=cast("Kind", self.control),
-            prelabels=handing.prelabels,
-            campaign=handing.campaign,
+            prelabels=delivery.prelabels,
+            campaign=delivery.campaign,
         )
 
     def __str__(self) -> str:
@@ -108,7 +126,7 @@ class LabelStudioPlace:
 Place = FolderPlace | LabelStudioPlace
 
 
-def place_of(
+def choose_place(
     store: Path,
     last: Place | None,
     *,
@@ -119,45 +137,54 @@ def place_of(
     project: str | None = None,
     control: str | None = None,
 ) -> Place | None:
-    """Return the place that was typed; what was left out is as in `last`, and None where there is no place.
+    """Return the place given by options of the command line. Options that are left out are taken from `last`.
 
     Parameters
     ----------
+    store:
+        File of the record.
+    last:
+        Place of the last time.
     folder, service:
-        One of the two, or neither for the last place.
+        Folder, or ``label-studio``. If both are None, the place is `last`.
     form:
-        What is written to the folder besides: ``coco`` or ``cvat``.
-    project:
-        Default: the name of the record.
+        Format of a file to write too: ``coco`` or ``cvat``; ``files`` for none. For a folder only.
+    url, project, control:
+        See :class:`LabelStudioPlace`. The default project is the name of the record.
+
+    Returns
+    -------
+    Place or None
+        None if neither the options nor `last` give a place.
 
     Raises
     ------
     ConfigurationError
-        Both, an unknown service, one that nobody has said the address of, or an option of the other kind of place.
+        Both a folder and a service are given, the service is unknown, the address of Label Studio is missing, or an
+        option does not fit the place.
     """
     if folder is not None and service is not None:
-        raise ConfigurationError("a folder or a service, not both", got=f"{folder} and {service}")
+        raise ConfigurationError("--out and --to cannot be used together", got=f"{folder} and {service}")
     if service not in (None, LABEL_STUDIO):
-        raise ConfigurationError("there is no such service", got=service, expected=LABEL_STUDIO)
+        raise ConfigurationError(f"--to must be {LABEL_STUDIO}", got=service)
     if folder is not None or (service is None and not isinstance(last, LabelStudioPlace)):
-        refuse({"--url": url, "--project": project, "--control": control}, f"they are for {LABEL_STUDIO}")
+        refuse_options({"--url": url, "--project": project, "--control": control}, f"with {LABEL_STUDIO}")
         if folder is not None:
             before = last.form if isinstance(last, FolderPlace) else FILES
             return FolderPlace(str(Path(folder).expanduser().absolute()), form or before)
         if isinstance(last, FolderPlace):
             return FolderPlace(last.folder, form or last.form)
-        refuse({"--as": form}, "it is for --out FOLDER")
+        refuse_options({"--as": form}, "with --out FOLDER")
         return None
-    refuse({"--as": form}, "it is for a folder")
+    refuse_options({"--as": form}, "with --out FOLDER")
     known = last if isinstance(last, LabelStudioPlace) else None
     if url is None and known is None:
-        raise ConfigurationError("where is Label Studio?", hint="--url http://localhost:8080")
+        raise ConfigurationError("the address of Label Studio is missing", hint="--url http://localhost:8080")
     title = project or (known.project if known else store.stem)
     if not project and not known and not 3 <= len(title) <= 50:
         raise ConfigurationError(
-            "the record's name can be no project's title",
+            "the title of a project in Label Studio must have 3 to 50 characters, unlike the name of this record",
             got=repr(title),
-            expected="3 to 50 characters",
             hint='--project "A title"',
         )
     return LabelStudioPlace(
@@ -165,23 +192,36 @@ def place_of(
     )
 
 
-def refuse(options: Mapping[str, object], why: str) -> None:
-    """Raise a :class:`ConfigurationError` where one of these options was given."""
+def refuse_options(options: Mapping[str, object], only: str) -> None:
+    """Check that none of these options is given.
+
+    Parameters
+    ----------
+    options:
+        Values by name of the option.
+    only:
+        Case in which they may be used, for the message, for example ``"with --out FOLDER"``.
+
+    Raises
+    ------
+    ConfigurationError
+        An option is given.
+    """
     if given := [name for name, value in options.items() if value]:
-        raise ConfigurationError(f"{' and '.join(given)} cannot be used here", hint=why)
+        raise ConfigurationError(f"{' and '.join(given)} can be used only {only}")
 
 
-def remembered(record: Store) -> Place | None:
-    """Return where queries went last; None where they never went anywhere."""
+def last_place(record: Store) -> Place | None:
+    """Return the place that queries were sent to last, or None."""
     fact = record.fact(PLACE)
     if fact is None:
         return None
     return FolderPlace(**fact) if "folder" in fact else LabelStudioPlace(**fact)
 
 
-def remember(record: Store, place: Place) -> None:
-    """Write down where queries go."""
-    if remembered(record) != place:
+def save_place(record: Store, place: Place) -> None:
+    """Store the place in the record."""
+    if last_place(record) != place:
         with record.exclusive():
             record.forget(PLACE)
             record.declare({PLACE: asdict(place)})

@@ -1,4 +1,4 @@
-"""``alkit predict``: masks of new images, by a record's last model."""
+"""``alkit predict``: predict the masks of new images with a record's last model."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from alkit.cli import options
 def predict(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: Annotated[Path, typer.Option(help="Folder of new images.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to, outside that of the images.")],
-    overlays: Annotated[bool, typer.Option(help="Write each image with its mask on it, too, to look at.")] = True,
-    pattern: Annotated[str, typer.Option(help="Which files; ** stands for any folders.")] = "**/*",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write to, outside the folder of images.")],
+    overlays: Annotated[bool, typer.Option(help="Also write each image with its mask drawn on it.")] = True,
+    pattern: Annotated[str, typer.Option(help="Pattern of the file names; ** matches any folders.")] = "**/*",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     device: options.Device = "auto",
 ) -> None:
-    """Predict the masks of new images by the last model; they are read as those it was trained on.
+    """Predict the masks of new images with the last model. Images are read in the same way as for its training.
 
-    OUT/masks/<id>.png holds class ids at the image's own size, OUT/overlays/<id>.jpg is the image with its mask on it.
-    Where each image has one class, OUT/classes.csv says which. The images of the campaign need not be there any more.
+    OUT/masks/<id>.png holds class ids at the image's original size. OUT/overlays/<id>.jpg shows the image with its
+    mask. If each image has one class, OUT/classes.csv lists the classes. The images of the campaign are not needed.
 
-    Images that cannot be used are listed at the end, the others are predicted all the same, and the exit code is 1.
+    Images that cannot be used are listed at the end, and the exit code is 1. All others are predicted.
 
     [dim]Example:[/dim]
 
@@ -41,7 +41,7 @@ def predict(
                 model, images, out, pattern=pattern, overlays=overlays, overwrite=overwrite, report=report
             )
         except KeyboardInterrupt:
-            raise StoppedError(f"stopped; what is in {out} is whole, and --overwrite starts again") from None
+            raise StoppedError(f"stopped; the files in {out} are complete; --overwrite starts again") from None
     typer.echo(f"{out}: {len(outcome.done)} images predicted.")
     for reason in outcome.failed.values():
         typer.echo(f"alkit: {reason}", err=True)

@@ -1,4 +1,4 @@
-"""``alkit repair``: save what is whole of a damaged record."""
+"""``alkit repair``: save the intact parts of a damaged record."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 
 def repair(
-    store: Annotated[Path, typer.Argument(help="The damaged record. It is only read.")],
-    out: Annotated[Path, typer.Option(help="The new record to make.")],
+    store: Annotated[Path, typer.Argument(help="The damaged record. It is not changed.")],
+    out: Annotated[Path, typer.Option(help="The new record to write.")],
 ) -> None:
-    """Save what is whole of a damaged record into a new one, from the database, its backups and its files.
+    """Save the intact parts of a damaged record in a new record, from the database, its backups and its files.
 
     [dim]Example:[/dim]
 
@@ -21,12 +21,11 @@ def repair(
     from alkit.record.repair import repair as save
 
     repaired = save(store, out)
-    told = {"queries": "queries", "answers": "answers", "rounds": "rounds"}
-    typer.echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {word}" for name, word in told.items()))
+    typer.echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {name}" for name in ("queries", "answers", "rounds")))
     if repaired.from_backup:
         typer.echo(f"{repaired.from_backup} rows came from a backup.")
     for sentence in repaired.lost:
         typer.echo(f"lost: {sentence}")
     if not repaired.lost:
-        typer.echo("Nothing is known to be lost.")
+        typer.echo("No loss was found.")
     typer.echo(f"Next: alkit status {out}")

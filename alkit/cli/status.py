@@ -1,4 +1,4 @@
-"""``alkit status``: how a campaign stands, whether going on is worth it, and what to do next."""
+"""``alkit status``: show the state of a campaign, whether more labels are worth it, and the next step."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from alkit.cli.places import PLACE
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
-    from alkit.report.summary import CampaignSummary, Step
+    from alkit.report.next_step import Step
+    from alkit.report.summary import CampaignSummary
     from alkit.values.queries import Query
 
 USUAL_BATCH = 30
-"""What is proposed where nothing was asked yet and no schedule says."""
+"""Size of the next batch if nothing has been asked yet and there is no schedule."""
 
 
 def status(
-    store: Annotated[Path, typer.Argument(help="The record's file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all that is shown, and the ids.")] = False,
-    batch: Annotated[
-        int | None, typer.Option("--batch", "-n", help="How many images the next batch would have.")
-    ] = None,
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the ids of images.")] = False,
+    batch: Annotated[int | None, typer.Option("--batch", "-n", help="Number of images in the next batch.")] = None,
 ) -> None:
-    """Show how a campaign stands: labels, what is open and for whom, the learning curve, and what to do next.
+    """Show the state of a campaign: labels, open queries, annotators, the learning curve, and the next step.
 
-    Whether the next batch is worth it is said by every stopping rule that is installed. Nothing is changed, and
-    another process may work on the record meanwhile.
+    All installed stopping rules advise whether the next batch is worth its labels. The command changes nothing, and can
+    run while another process works on the record.
 
     [dim]Examples:[/dim]
 
@@ -40,10 +39,13 @@ def status(
 
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
+    from alkit.checks import check_integer
     from alkit.cli.records import record_at
     from alkit.record.settings import Settings
-    from alkit.report.summary import next_step
+    from alkit.report.next_step import next_step
 
+    if batch is not None:
+        check_integer("--batch", batch, least=1)
     with record_at(store) as record:
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
@@ -62,7 +64,7 @@ def status(
 
 
 def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
-    """Return the summary of a record, with the advice of all stopping rules on a next batch of `batch` images."""
+    """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images."""
     from datetime import UTC, datetime
 
     from alkit.record.settings import Settings

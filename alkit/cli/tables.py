@@ -16,15 +16,24 @@ from alkit.values.rounds import RoundResult
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from alkit.report.summary import CampaignSummary, OpenQuery, Step, Timing
+    from alkit.report.next_step import Step
+    from alkit.report.summary import CampaignSummary, OpenQuery, Timing
 
 
 FEW = 10
-"""Of fewer held-out labels than these a figure is called uncertain."""
+"""With fewer held-out labels, metrics are reported as unreliable."""
 
 
 def results_table(histories: Mapping[str, Sequence[RoundResult]], metric: str = "dice") -> Table:
-    """Return one row per number of labels and one column per name; pseudo-labels, if any, are counted beside."""
+    """Return a table of a metric, with one row per number of labels and one column per name.
+
+    Parameters
+    ----------
+    histories:
+        Rounds of each run, by name.
+    metric:
+        Name of the metric.
+    """
     table = Table("labels", *(f"{name} ({metric})" for name in histories))
     curves = [{result.n_labels: result for result in history} for history in histories.values()]
     for labels in sorted({labels for curve in curves for labels in curve}):
@@ -40,31 +49,33 @@ def _cell(result: RoundResult | None, metric: str) -> str:
 
 
 MEANINGS = {
-    State.PENDING: "chosen, not handed out yet",
-    State.ASKED: "handed out, no answer yet",
-    State.PARTIAL: "some of the annotators wanted have answered",
-    State.ANSWERED: "labelled, not learnt from yet",
-    State.CONSUMED: "the last model has learnt from it, or was measured by it",
-    State.STALE: "revised since a model learnt from it",
+    State.PENDING: "selected, not sent yet",
+    State.ASKED: "sent, no answer yet",
+    State.PARTIAL: "some of the wanted annotators have answered",
+    State.ANSWERED: "labelled, not trained on yet",
+    State.CONSUMED: "the last model was trained or evaluated on it",
+    State.STALE: "revised since a model was trained on it",
     State.SKIPPED: "will not be labelled",
-    State.REJECTED: "sent back, not answered anew",
+    State.REJECTED: "sent back, not answered again yet",
     State.CANCELLED: "withdrawn without a label",
 }
 MOST_PROBLEMS = 8
-"""So many answers that are to be given anew are shown one by one."""
+"""Greatest number of problems that are listed."""
 
 
 def print_campaign(console: Console, summary: CampaignSummary, step: Step, name: str) -> None:
-    """Print what a person wants to know of a campaign, the command to type next last, and never broken into lines.
+    """Print the state of a campaign. The last line is the next command, never broken into several lines.
 
     Parameters
     ----------
     console:
-        Where to; tables are fitted to its width.
-    summary, step:
-        From :mod:`alkit.report.summary`.
+        Console to print to. Tables are fitted to its width.
+    summary:
+        Summary of the campaign.
+    step:
+        Next step of the campaign.
     name:
-        Of the record, for the title.
+        Name of the record, for the title.
     """
     for part in _parts(summary, name, unicode=console.encoding.lower().startswith("utf")):
         console.print(part, highlight=False)
@@ -83,7 +94,7 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
     if summary.annotators:
         yield _annotators(summary)
     if summary.seconds is not None:
-        yield f"A label takes {summary.seconds.median:.0f} s, the median of {summary.seconds.n}."
+        yield f"Median time for a label: {_timing(summary.seconds)}."
     if summary.open:
         yield from _open(summary)
     yield from _curve(summary, unicode)
@@ -99,7 +110,7 @@ def _number(name: str) -> Column:
 
 
 def _states(summary: CampaignSummary) -> Table:
-    table = _table("Images", Column("state", no_wrap=True), _number("images"), "what it means")
+    table = _table("Images", Column("state", no_wrap=True), _number("images"), "meaning")
     for state, count in summary.states.items():
         table.add_row(state.value, str(count), MEANINGS[state])
     return table
@@ -124,12 +135,12 @@ def _annotators(summary: CampaignSummary) -> Table:
 
 
 def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
-    from alkit.report.summary import age
+    from alkit.report.text import age
 
     groups: dict[tuple[State, str], list[OpenQuery]] = {}
     for query in summary.open:
         groups.setdefault((query.state, _for_whom(query)), []).append(query)
-    table = _table("Open", Column("state", no_wrap=True), _number("images"), _number("since"), "waits for")
+    table = _table("Open", Column("state", no_wrap=True), _number("images"), _number("since"), "waiting for")
     for (state, whom), queries in groups.items():
         oldest, newest = (age(bound(query.hours for query in queries)) for bound in (max, min))
         since = oldest if oldest == newest else f"{newest} to {oldest}"
@@ -137,7 +148,8 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
     yield table
     problems = [(query, problem) for query in summary.open for problem in query.problems]
     if problems:
-        table = _table("To be answered anew", Column("image", overflow="fold"), "by", "what", Column("why", ratio=1))
+        columns = Column("image", overflow="fold"), "annotator", "problem", Column("reason", ratio=1)
+        table = _table("To be answered again", *columns)
         for query, problem in problems[:MOST_PROBLEMS]:
             what = {"rejected": "sent back", "invalid": "invalid", "withdrawn": "taken back"}[problem.kind]
             table.add_row(escape(query.key), _who(problem.annotator), what, escape(problem.reason))
@@ -148,7 +160,7 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
 
 def _for_whom(query: OpenQuery) -> str:
     if query.state is State.PENDING:
-        return "being handed out"
+        return "being sent"
     back = sorted({problem.annotator for problem in query.problems} - set(query.answered_by))
     named = ", ".join(name or "an unnamed annotator" for name in back)
     others = query.missing - len(back)
@@ -159,7 +171,7 @@ def _for_whom(query: OpenQuery) -> str:
 
 
 def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
-    from alkit.report.summary import sparkline
+    from alkit.report.text import sparkline
 
     if not summary.history:
         return
@@ -183,30 +195,31 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     yield table
     if summary.measured_on == "hold-out":
         yield (
-            f"[dim]{metric} is measured on labels held out by chance from the answers. The strategy chose which images "
-            "were answered, so they are no random sample of the pool; and they become more, so that each round is "
-            "measured on other images than the one before.[/dim]"
+            f"[dim]{metric} is measured on labels held out at random. The strategy selected their images, so they are "
+            "not a random sample of the pool. Their number grows, so each round is measured on other images than the "
+            "round before.[/dim]"
         )
         if (n := history[-1].n_held_out) < FEW:
-            yield f"[yellow]The last round was measured on {n} labels: too few for its {metric} to mean much.[/yellow]"
+            yield f"[yellow]The last round was measured on {n} labels: too few for a reliable {metric}.[/yellow]"
     elif summary.measured_on == "test set":
         yield f"[dim]{metric} is measured on a test set.[/dim]"
     else:
-        yield "[dim]No round was measured: there is no hold-out and no test set.[/dim]"
+        yield "[dim]There are no metrics, because the campaign has neither a hold-out nor a test set.[/dim]"
     if agreed:
-        yield "[dim]agreement: Cohen's kappa with the model before, on images drawn from the whole pool.[/dim]"
+        yield "[dim]agreement: Cohen's kappa with the previous model, on a random sample of the pool.[/dim]"
 
 
 def _advice(summary: CampaignSummary) -> Iterator[RenderableType]:
     if summary.history and summary.advice:
-        table = _table("Stopping rules", Column("rule", no_wrap=True), Column("says", no_wrap=True), "why")
+        table = _table("Stopping rules", Column("rule", no_wrap=True), Column("advice", no_wrap=True), "reason")
         for name, advice in summary.advice.items():
-            says = {True: "[yellow]stop[/yellow]", False: "[green]go on[/green]", None: "cannot say"}[advice.stop]
+            says = {True: "[yellow]stop[/yellow]", False: "[green]continue[/green]", None: "cannot tell"}[advice.stop]
             figures = ", ".join(f"{title} {value:.4g}" for title, value in advice.figures.items())
             why = escape(advice.reason) + (f"\n[dim]{escape(figures)}[/dim]" if figures else "")
             table.add_row(escape(name), says, why)
         yield table
-    yield f"[bold]Worth {_count(summary.next_batch, 'more label')}?[/bold] {escape(summary.verdict)}"
+    question = f"{'Is' if summary.next_batch == 1 else 'Are'} {_count(summary.next_batch, 'more label')} worth it?"
+    yield f"[bold]{question}[/bold] {escape(summary.verdict)}"
 
 
 def _count(n: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""``alkit reject`` and ``alkit withdraw``: send answers back, and take questions back."""
+"""``alkit reject`` and ``alkit withdraw``: send answers back to annotators, and take queries back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 
 def reject(
     store: Annotated[Path, typer.Argument(help="The record.")],
-    image: Annotated[str, typer.Argument(help="The image's id, or its query's name, such as r02-0004-ward_3_0017.")],
-    reason: Annotated[str, typer.Option(help="What is wrong with the answer: the annotator is told.")],
-    annotator: Annotated[str | None, typer.Option(help="Whose answer; default: all.")] = None,
+    image: Annotated[str, typer.Argument(help="Id of the image, or name of its query, such as r02-0004-ward_3_0017.")],
+    reason: Annotated[str, typer.Option(help="What is wrong with the answer. The annotator sees this text.")],
+    annotator: Annotated[str | None, typer.Option(help="Annotator of the answer; default: all.")] = None,
 ) -> None:
-    """Send an image's answers back: they count no longer, and the image is open until there are new ones.
+    """Send the answers to an image back. They no longer count, and the query is open until there are new answers.
 
     [dim]Example:[/dim]
 
@@ -27,17 +27,17 @@ def reject(
         id = next((entry.query.id for entry in record.asked() if entry.query.key == image), image)
         taking_back.reject(record, id, reason, annotator)
     typer.echo(f"{id} is open again: {reason}")
-    typer.echo(f"Next: alkit tell {store}, which says so beside the answer, too.")
+    typer.echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
 
 
 def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None:
-    """Take back what was asked and not answered; those images may be chosen again. Late answers are still taken.
+    """Take back all queries without an answer. Their images can be selected again; late answers are still recorded.
 
     [dim]Example:[/dim]
 
     [cyan]alkit withdraw campaign.db[/cyan]
     """
-    from alkit.cli.places import Handing, remembered
+    from alkit.cli.places import Delivery, last_place
     from alkit.cli.records import record_at
     from alkit.errors import AlkitError
     from alkit.record import taking_back
@@ -45,13 +45,11 @@ def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None
 
     with record_at(store) as record:
         queries = taking_back.withdraw(record)
-        place, settings = remembered(record), Settings(record)
-        typer.echo(
-            f"No longer asked for: {', '.join(query.id for query in queries)}." if queries else "Nothing is open."
-        )
+        place, settings = last_place(record), Settings(record)
+        typer.echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
         if queries and place is not None:
             try:
-                place.oracle(Handing(settings.spec, settings.campaign)).cancelled(queries)
+                place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(queries)
             except AlkitError as reason:
-                typer.echo(f"Nobody is told of it in {place}: {reason}", err=True)
+                typer.echo(f"The queries could not be marked as withdrawn in {place}: {reason}", err=True)
     typer.echo(f"Next: alkit status {store}")

@@ -1,4 +1,4 @@
-"""``alkit tell``: take the answers that people have given."""
+"""``alkit tell``: record the answers of annotators."""
 
 from __future__ import annotations
 
@@ -22,27 +22,30 @@ def tell(
         str | None,
         typer.Option(
             "--from",
-            help="Folder with a folder for each annotator, a COCO .json or CVAT .xml, or label-studio; default: where "
-            "the queries went.",
+            help="Folder with one folder per annotator, a COCO .json file, a CVAT .xml file, or label-studio. Default: "
+            "the place that the queries were sent to.",
         ),
     ] = None,
-    annotator: Annotated[str, typer.Option(help="Whose answers are in a COCO or CVAT file named by --from.")] = "",
+    annotator: Annotated[str, typer.Option(help="Annotator of the COCO or CVAT file given by --from.")] = "",
     empty: Annotated[
         bool,
         typer.Option(
-            "--empty-is-background", help="Images without annotations in COCO or CVAT files are all background."
+            "--empty-is-background", help="Label images without annotations in COCO or CVAT files as background."
         ),
     ] = False,
     confirmed: Annotated[
-        bool, typer.Option("--confirmed", help="What equals its pre-label in such a file is meant, not left undone.")
+        bool,
+        typer.Option(
+            "--confirmed", help="Accept masks in the COCO or CVAT file that are identical to their pre-label."
+        ),
     ] = False,
     url: options.Url = None,
     project: options.Project = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Take masks, skips and corrections. What cannot be taken is reported, and the rest is taken all the same.
+    """Record masks, skips and corrections. Answers that cannot be used are listed; all others are recorded.
 
-    Taking the same twice changes nothing. This may be done while a model is being trained, and needs no images.
+    Recording the same answer twice changes nothing. The command can run while a model is trained, and needs no images.
 
     [dim]Examples:[/dim]
 
@@ -52,7 +55,7 @@ def tell(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
-    from alkit.cli.places import LABEL_STUDIO, Handing, LabelStudioPlace, place_of, refuse, remembered
+    from alkit.cli.places import LABEL_STUDIO, Delivery, LabelStudioPlace, choose_place, last_place, refuse_options
     from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
@@ -66,31 +69,32 @@ def tell(
     path = None if source is None or service else Path(source).expanduser()
     background: Empty = "background" if empty else "unanswered"
     with record_at(store) as record:
-        settings, last = Settings(record), remembered(record)
+        settings, last = Settings(record), last_place(record)
         if not settings.declared:
-            raise StoreError(f"nothing was declared yet in {store}", hint="alkit start, with the images and classes")
+            raise StoreError(
+                f"{store} has no campaign yet", hint=f"alkit start {store} --images FOLDER --classes NAMES"
+            )
         answers = Answers(record, settings, LabelFiles(record))
         queries = [one.query for one in record.standings()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
-            refuse({"--url": url, "--project": project}, f"they are for {LABEL_STUDIO}")
+            refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
         else:
             folder = None if service else source
-            place = place_of(store, last, folder=folder, service=service, url=url, project=project)
+            place = choose_place(store, last, folder=folder, service=service, url=url, project=project)
             if place is None:
                 raise ConfigurationError(
-                    "where are the answers?",
+                    "the place of the answers is missing",
                     hint="--from FOLDER, --from FILE.json or FILE.xml, or --from label-studio --url ADDRESS",
                 )
-            refuse(
-                {"--annotator": annotator, "--confirmed": confirmed},
-                "they are for --from FILE.json or FILE.xml; elsewhere the answers say it themselves",
+            refuse_options(
+                {"--annotator": annotator, "--confirmed": confirmed}, "with --from FILE.json or --from FILE.xml"
             )
             if isinstance(place, LabelStudioPlace):
-                refuse({"--empty-is-background": empty}, "it is for COCO and CVAT files")
-            oracle = place.oracle(Handing(settings.spec, settings.campaign, queries), background)
+                refuse_options({"--empty-is-background": empty}, "for COCO and CVAT files")
+            oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle)
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
         asked, known = record.asked(), record.answers()
@@ -118,14 +122,13 @@ def tell(
     for answer in receipt.outdated:
         whose = f" by {answer.annotator}" if answer.annotator else ""
         typer.echo(
-            f"older than what counts: {keys.get(answer.id, answer.id)}{whose}: save it anew if it is meant all the same"
+            f"outdated: {keys.get(answer.id, answer.id)}{whose}: the annotator's current answer is newer; to use this "
+            "one, save it again"
         )
     if disputed:
-        which = [f"{keys[id]}: that of {names[-1] or 'somebody unnamed'}" for id, names in disputed.items()]
+        which = [f"{keys[id]} by {names[-1] or 'an unnamed annotator'}" for id, names in disputed.items()]
         more = f", and {len(which) - FEW} more" if len(which) > FEW else ""
-        typer.echo(
-            f"labelled differently by several people, and the latest label counts: {', '.join(which[:FEW])}{more}"
-        )
+        typer.echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")

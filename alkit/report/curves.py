@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vPX*h>"
 STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
-"""With them lines are told apart without their colours, and where there are more of them than colours."""
+"""Line styles, so that lines differ without colours, and if there are more lines than colours."""
 
 
 def learning_curves(
@@ -26,21 +26,25 @@ def learning_curves(
     metric: str = "dice",
     title: str = "",
 ) -> None:
-    """Draw a metric over the number of labels: by name thin lines for the runs, a thick one for their mean.
+    """Draw a metric over the number of labels: for each name, a thin line per run and a thick line for their mean.
 
-    From five runs on a band shows the 95 % interval of the mean.
+    With five runs or more, a band shows the 95 % interval of the mean.
 
     Parameters
     ----------
     runs:
-        By name the histories to draw together, such as one per seed.
+        Runs by name, for example one run per seed. A run is the sequence of its rounds.
     path:
-        Where the picture goes; the suffix (.png, .svg, .pdf) says of which kind.
+        File to write. Its suffix, such as .png, .svg or .pdf, gives the format.
+    metric:
+        Name of the metric. Default: ``"dice"``.
+    title:
+        Title of the picture.
 
     Raises
     ------
     ConfigurationError
-        No run has the metric, or the picture cannot be written.
+        No run has the metric, or the file cannot be written.
 
     Examples
     --------
@@ -69,26 +73,29 @@ def learning_curves(
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as reason:
         raise ConfigurationError(
-            f"cannot draw to {path} ({reason})", hint="an existing folder, and .png or .svg"
+            f"cannot write the picture {path} ({reason})", hint="choose an existing folder and the suffix .png or .svg"
         ) from reason
 
 
 def draw_curves(
     axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False, bands: Container[str] | None = None
 ) -> None:
-    """Draw on matplotlib axes the mean over seeds of each method, with a band of the 95 % interval from five seeds on.
+    """Draw the mean over seeds of each method on matplotlib axes. With five seeds or more, a band is its 95 % interval.
 
-    Each line has a marker of its own; colours come again, with another dash and hollow markers, after seven.
+    Each line has its own marker. After seven lines, colours repeat with another dash and hollow markers.
 
     Parameters
     ----------
+    axes:
+        Axes to draw on.
     methods:
-        By name, and by seed, a metric by number of labels. The mean is drawn where all seeds of a method were measured.
-        A name without runs keeps its colour free, so that a method looks the same in two pictures.
+        For each method and each seed, the metric by number of labels. The mean is drawn at numbers of labels that all
+        seeds of a method have. A method without runs reserves its colour, so that a method looks the same in two
+        pictures.
     seeds:
-        Draw a thin line for each seed too.
+        Whether to draw a thin line for each seed too.
     bands:
-        Names of the methods that have a band; all by default. More than three hide each other.
+        Names of the methods with a band. Default: all. More than three bands hide each other.
     """
     for number, (name, runs) in enumerate(methods.items()):
         again, place = divmod(number, len(LINE_COLOURS))

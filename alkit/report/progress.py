@@ -1,4 +1,4 @@
-"""A live progress bar out of alkit's progress reports."""
+"""A live progress bar for alkit's progress reports."""
 
 from __future__ import annotations
 
@@ -14,25 +14,36 @@ if TYPE_CHECKING:
 WORDS = {
     "download": "downloading",
     "read": "reading images",
-    "pretext": "learning from unlabelled images",
-    "features": "describing images",
-    "scores": "scoring images",
+    "pretext": "self-supervised training",
+    "features": "computing features",
+    "scores": "computing scores",
     "predict": "predicting",
-    "ask": "choosing images",
-    "tell": "labelling",
+    "ask": "selecting images",
+    "tell": "recording labels",
     "fit": "training",
-    "evaluate": "measuring",
+    "evaluate": "evaluating",
     "round": "rounds",
 }
 
 
 class StoppedError(AlkitError):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 @contextmanager
 def progress_bar(title: str = "") -> Iterator[Report]:
-    """Show one bar for the rounds and one for what goes on at present; nothing is left on the screen afterwards."""
+    """Show one bar for the rounds and one for the present stage. Both disappear at the end.
+
+    Parameters
+    ----------
+    title:
+        Title of the bar of rounds.
+
+    Raises
+    ------
+    StoppedError
+        The user pressed Ctrl-C.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -59,4 +70,4 @@ def progress_bar(title: str = "") -> Iterator[Report]:
         try:
             yield report
         except KeyboardInterrupt:
-            raise StoppedError("stopped; what was finished is kept, and the same command goes on") from None
+            raise StoppedError("stopped; finished work is kept, and the same command continues") from None

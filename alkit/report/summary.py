@@ -1,11 +1,10 @@
-"""What is to be said of a campaign: who has labelled what, what is open, how it goes, and what to do next.
+"""The summary of a campaign: its labels, annotators, open queries, learning curve and stopping advice, as values.
 
-Pure functions of what the record says, and of the time: nothing is read here, and nothing is printed.
+The functions here depend only on their arguments: they read no record and print nothing.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
 
 OPEN = (State.PENDING, State.ASKED, State.PARTIAL, State.REJECTED)
-"""The states of a query that waits for somebody."""
+"""States of an open query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long labels took, in seconds: their median, and of how many labels it is known."""
+    """Median time for a label, in seconds, and the number of labels with a known time."""
 
     median: float
     n: int
@@ -32,22 +31,22 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """What one annotator has answered; of several answers to one image the latest.
+    """The answers of one annotator. Only the latest answer to each image counts.
 
     Parameters
     ----------
     name:
-        Empty where nobody said.
+        Name of the annotator; empty if unknown.
     labels, skips:
-        That count.
+        Numbers of labels and skips.
     withdrawn:
-        Taken back and not given anew.
+        Number of answers that the annotator took back and has not given again.
     rejected:
-        Sent back to the annotator and not given anew.
+        Number of answers that were sent back and have not been given again.
     invalid:
-        Not readable or not fitting the image, and not mended since.
+        Number of answers that cannot be read or do not fit the image, and have not been corrected.
     seconds:
-        Of the labels that count; None where no time is known.
+        Time for a label; None if no time is known.
     """
 
     name: str
@@ -61,16 +60,16 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer is no answer yet.
+    """An answer that does not count until the annotator gives it again.
 
     Parameters
     ----------
     annotator:
-        Whose it is.
+        Name of the annotator.
     kind:
         ``rejected``, ``invalid`` or ``withdrawn``.
     reason:
-        In words; empty where nobody said.
+        Reason in words; empty if none was given.
     """
 
     annotator: str
@@ -80,22 +79,22 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class OpenQuery:
-    """A query that waits for somebody.
+    """A query that is still open.
 
     Parameters
     ----------
     id, key, round, rank, state:
-        Which it is, and where it stands.
+        As in :class:`alkit.Query`, and the state of the query.
     since:
-        When it was handed over, or chosen where it was not yet; as recorded, UTC.
+        Time when the query was sent, or selected if it has not been sent; as recorded, UTC.
     hours:
-        From then to now, at least 0.
+        Hours from then to now, at least 0.
     missing:
-        How many annotators have yet to answer.
+        Number of annotators who have not answered yet.
     answered_by:
-        Names of those who have.
+        Names of the annotators who have answered.
     problems:
-        Answers that do not count until they are given anew.
+        Answers that do not count until they are given again.
     """
 
     id: str
@@ -112,34 +111,34 @@ class OpenQuery:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSummary:
-    """What is to be said of a campaign.
+    """The summary of a campaign.
 
     Parameters
     ----------
     states:
-        How many queries are in each state; those with none are left out.
+        Number of queries in each state that occurs.
     labels:
-        Images with a label that counts.
+        Number of images with a label.
     skipped:
-        Ids of images that everybody skipped.
+        Ids of the images that all annotators skipped.
     left:
-        Images of the pool that can still be asked for; None where it is not known.
+        Number of images of the pool that can still be queried; None if unknown.
     annotators:
-        By name.
+        Annotators, sorted by name.
     open:
-        By round and rank.
+        Open queries, in the order of rounds and ranks.
     history:
-        The committed rounds.
+        Committed rounds.
     metric:
-        The chief metric: the first of the last round that has any; None before that.
+        Name of the main metric, the first metric of the last round that has any; None if no round has.
     measured_on:
-        What the metrics were measured on; None where there are none.
+        What the metrics were measured on; None if there are none.
     seconds:
-        Of all labels whose time is known; None where none is.
+        Time for a label over all annotators; None if no time is known.
     next_batch:
-        How many images would be asked for next.
+        Number of images in the next batch.
     advice:
-        What each stopping rule says, by name.
+        Advice of each stopping rule, by name.
     learnable:
         Whether there is a label that is not held out.
     """
@@ -160,35 +159,27 @@ class CampaignSummary:
 
     @property
     def worth(self) -> bool | None:
-        """Whether going on is worth it; None where no rule can say, or where they disagree."""
+        """Whether the next batch is worth its labels; None if no stopping rule can tell, or if they disagree."""
         said = {advice.stop for advice in self.advice.values()} - {None}
         return not said.pop() if len(said) == 1 else None
 
     @property
     def verdict(self) -> str:
-        """Whether going on is worth it, in a sentence."""
+        """One sentence that says whether the next batch is worth its labels."""
         stop = [name for name, advice in self.advice.items() if advice.stop is True]
         on = [name for name, advice in self.advice.items() if advice.stop is False]
         if stop and on:
-            return f"The rules disagree: {_list(stop)} would stop, {_list(on)} would go on."
+            return f"The stopping rules disagree: {_list(stop)} would stop, {_list(on)} would continue."
         if stop:
             return f"Probably not: {_list(stop)} would stop here."
         if on:
-            return f"Yes: {_list(on)} would go on."
-        return "No stopping rule can say yet." if self.advice else "No stopping rule is installed."
+            return f"Yes: {_list(on)} would continue."
+        return "No stopping rule can tell yet." if self.advice else "No stopping rule is installed."
 
     @property
     def curve(self) -> tuple[float | None, ...]:
-        """The chief metric of each round; None where a round has none."""
+        """The main metric of each round; None for a round without it."""
         return tuple(None if self.metric is None else result.metrics.get(self.metric) for result in self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What to do next: a command to type, with words in capitals to be filled in, and why."""
-
-    command: str
-    why: str
 
 
 def summary(
@@ -202,27 +193,26 @@ def summary(
     tested: bool = False,
     held_out: Callable[[str], bool] = lambda id: False,
 ) -> CampaignSummary:
-    """Return what is to be said of a campaign.
+    """Return the summary of a campaign.
 
     Parameters
     ----------
     standings:
-        Of all queries, those withdrawn included, in the order of rounds and ranks.
+        Standings of all queries, withdrawn queries included, in the order of rounds and ranks.
     history:
-        The committed rounds.
+        Committed rounds.
     now:
-        With a time zone.
+        Present time, with a time zone.
     advice:
-        What the stopping rules say, by name: see :func:`alkit.stopping.stopping_advice`.
+        Advice of the stopping rules by name, see :func:`alkit.stopping.stopping_advice`.
     next_batch:
-        How many images would be asked for next, at least 1.
+        Number of images in the next batch, at least 1.
     left:
-        Images that can still be asked for, if known.
+        Number of images of the pool that can still be queried, if known.
     tested:
-        Whether the rounds are measured on a test set. Otherwise the metrics of a history with labels held out are
-        those of the hold-out.
+        Whether the campaign has a test set. If not, and labels are held out, metrics are measured on these.
     held_out:
-        Whether an image's label is held out; its id is given.
+        Function that says, for the id of an image, whether its label is held out.
 
     Examples
     --------
@@ -256,7 +246,7 @@ def summary(
 
 
 def timing(answers: Iterable[Recorded]) -> Timing | None:
-    """Return how long the labels among some answers took; None where of none it is known."""
+    """Return the median time of the labels among some answers; None if no time is known."""
     known = [answer.seconds for answer in answers if _is_label(answer) and answer.seconds is not None]
     return Timing(median(known), len(known)) if known else None
 
@@ -304,111 +294,5 @@ def _problem(answer: Recorded) -> Problem | None:
     return Problem(answer.annotator, "withdrawn", answer.reason) if answer.kind == "withdrawal" else None
 
 
-def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, placed: bool = False) -> Step:
-    """Return the command to type next.
-
-    Parameters
-    ----------
-    summary:
-        Of the campaign.
-    store:
-        The record's file.
-    scheduled:
-        Whether it is a simulation, whose rounds ``alkit run`` does by itself.
-    placed:
-        Whether the record knows where its queries go: then it need not be typed.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> begun = summary([], [], now=datetime.now(UTC), advice={}, next_batch=35)
-    >>> next_step(begun, "runs/my skin.db").command
-    "alkit ask 'runs/my skin.db' -n 35 --out FOLDER"
-    """
-    path = shlex.quote(store)
-    if scheduled:
-        return _next_of_a_run(summary, path)
-    there, back = ("", "") if placed else (" --out FOLDER", " --from FOLDER")
-    waiting, fresh = len(summary.open), sum(query.state is State.PENDING for query in summary.open)
-    if fresh:
-        return Step(f"alkit ask {path}{there}", f"{_images(fresh)} {_are(fresh)} chosen and not handed out yet")
-    if waiting:
-        return Step(
-            f"alkit tell {path}{back}",
-            f"{_images(waiting)} {_wait(waiting)} for an answer; alkit withdraw {path} gives up on them",
-        )
-    stale, answered = summary.states.get(State.STALE, 0), summary.states.get(State.ANSWERED, 0)
-    if (stale or answered) and summary.learnable:
-        whys = [f"{_images(answered)} {_are(answered)} labelled and not learnt from yet"] if answered else []
-        whys += [f"the labels of {_images(stale)} were revised since the last training"] if stale else []
-        return Step(f"alkit fit {path}", ", and ".join(whys))
-    predict = f"alkit predict {path} --images FOLDER --out FOLDER"
-    if summary.history and summary.left == 0:
-        return Step(predict, "all images of the pool have been asked for")
-    if summary.history and summary.worth is False:
-        return Step(predict, "more labels are hardly worth it")
-    why = "everything is learnt from" if summary.history else "nothing has been asked for yet"
-    if summary.labels and not summary.learnable:
-        why = "all labels so far are held out to measure on, and none is left to learn from"
-    elif not summary.history and summary.states:
-        why = "nothing that was asked for is labelled"
-    if summary.left == 0:
-        return Step("alkit start NEW.db --images FOLDER --classes NAMES", f"no image is left to ask for, and {why}")
-    batch = summary.next_batch if summary.left is None else min(summary.next_batch, summary.left)
-    return Step(f"alkit ask {path} -n {batch}{there}", why)
-
-
-def _next_of_a_run(summary: CampaignSummary, path: str) -> Step:
-    if summary.open or summary.states.get(State.ANSWERED) or not summary.history:
-        return Step(f"alkit run ... --store {path}", "the run was cut off: the same command goes on with it")
-    if summary.left == 0:
-        return Step(f"alkit predict {path} --images FOLDER --out FOLDER", "all images of the pool have been asked for")
-    if summary.worth is False:
-        return Step(f"alkit predict {path} --images FOLDER --out FOLDER", "more labels are hardly worth it")
-    more = f"alkit run ... --store {path} --rounds {len(summary.history)}"
-    return Step(more, "the run is over; the same command with more rounds goes on")
-
-
-def _images(n: int) -> str:
-    return "1 image" if n == 1 else f"{n} images"
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
-
-
-def _wait(n: int) -> str:
-    return "waits" if n == 1 else "wait"
-
-
 def _list(names: Sequence[str]) -> str:
     return " and ".join(names)
-
-
-def age(hours: float) -> str:
-    """Say how long ago something was.
-
-    >>> age(0.2), age(1.2), age(47.4), age(50)
-    ('12 min', '1 h', '47 h', '2 days')
-    """
-    if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 47.5 else f"{hours / 24:.0f} days"
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """Draw a curve in one line of text, from its least to its greatest value; a space where there is none.
-
-    >>> sparkline([0.1, None, 0.2, 0.4, 0.45])
-    '▁ ▃▇█'
-    >>> sparkline([0.5, 0.5])
-    '▄▄'
-    """
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    least, span = min(known), max(known) - min(known)
-    bars = "▁▂▃▄▅▆▇█"
-    return "".join(
-        " " if value is None else bars[3] if not span else bars[round((value - least) / span * 7)] for value in values
-    )

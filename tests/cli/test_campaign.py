@@ -14,7 +14,7 @@ from commandline import alkit
 from PIL import Image
 
 from alkit import Experiment, LabelSpec, synthetic
-from alkit.cli.places import FolderPlace, LabelStudioPlace, place_of
+from alkit.cli.places import FolderPlace, LabelStudioPlace, choose_place
 from alkit.labels import resize_mask
 from alkit.oracles.formats.registry import FORMATS
 from alkit.record import Store
@@ -74,7 +74,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert start("--strategy", "random") == 0
     assert "24 images, read at 16 x 16 pixels" in capfd.readouterr().out
     said = printed(capfd, "ask", "c.db", "-n", 6, "--out", "exchange")
-    assert "Asked for: 6, with a pre-label: 0" in said
+    assert "Selected and sent: 6 images, 0 with a pre-label" in said
     queries = asked()
     assert [query["rank"] for query in queries] == list(range(6))
     assert {query["stands_for"] for query in queries} == {"chosen by Random"}
@@ -106,8 +106,8 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert not small.with_suffix(".refused.txt").exists()
 
     said = printed(capfd, "ask", "c.db", "-n", 3)
-    assert re.search(r"Round 0: trained on [1-5] labels", said)
-    assert "with a pre-label: 3" in said
+    assert re.search(r"Round 0: trained on [1-5] labels?", said)
+    assert "3 images, 3 with a pre-label" in said
     later = [query for query in asked() if query["round"] == 1]
     untouched = Path("exchange", later[0]["query"], "prelabel.png")
     paint(later[0], content=np.asarray(Image.open(untouched)))
@@ -124,11 +124,11 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert "New answers: 1" in printed(capfd, "tell", "c.db")
     assert as_json(capfd, "status", "c.db")["states"]["stale"] == 1
     assert "Round 1: trained on" in printed(capfd, "fit", "c.db")
-    assert "Nothing new to learn from" in printed(capfd, "fit", "c.db")
+    assert "No new labels to train on" in printed(capfd, "fit", "c.db")
     assert as_json(capfd, "status", "c.db")["states"] == {"consumed": 8, "skipped": 1}
 
 
-def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
+def test_the_next_steps_of_status_lead_through_a_campaign(place, capfd):
     assert start("--strategy", "random") == 0
     for _ in range(20):
         command = as_json(capfd, "status", "c.db")["next"]["command"]
@@ -145,7 +145,7 @@ def test_what_status_says_to_type_next_leads_through_a_campaign(place, capfd):
     assert as_json(capfd, "status", "c.db")["labels"] >= 15  # until a rule would stop, or nothing is left
 
 
-def test_while_all_labels_are_held_out_status_says_to_ask_for_more(place, capfd):
+def test_while_all_labels_are_held_out_the_next_step_is_to_ask_for_more(place, capfd):
     start("--strategy", "random", "--hold-out", "0.99")
     printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
     paint(asked()[0])
@@ -156,11 +156,11 @@ def test_while_all_labels_are_held_out_status_says_to_ask_for_more(place, capfd)
     assert alkit(*shlex.split(step["command"])[1:]) == 0
 
 
-def test_while_a_query_is_open_asking_again_hands_over_the_same(place, capfd):
+def test_while_a_query_is_open_ask_sends_the_same_again(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 4, "--out", "exchange")
     first = asked()
-    assert "Still open, and handed over again: 4" in printed(capfd, "ask", "c.db")
+    assert "Still open, and sent again: 4 images" in printed(capfd, "ask", "c.db")
     assert asked() == first
     printed(capfd, "ask", "c.db", "--out", "elsewhere")
     assert [query["query"] for query in asked(Path("elsewhere"))] == [query["query"] for query in first]
@@ -168,7 +168,7 @@ def test_while_a_query_is_open_asking_again_hands_over_the_same(place, capfd):
     assert "a query for 4 images is open" in capfd.readouterr().err
 
 
-def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
+def test_an_answer_that_is_sent_back_is_open_until_it_is_corrected(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     queries = asked()
@@ -187,33 +187,33 @@ def test_an_answer_that_is_sent_back_is_open_until_it_is_mended(place, capfd):
     assert not note.exists()
 
 
-def test_a_mask_that_is_older_than_the_one_that_counts_is_reported_and_not_lost_in_silence(place, capfd):
+def test_an_outdated_mask_is_reported(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
     (query,) = asked()
     paint(query, at=LONG_AGO)
     printed(capfd, "tell", "c.db")
     paint(query, content=np.roll(truth(query), 1), at=LONG_AGO - 60)  # as a program does that keeps the time of a file
-    assert f"older than what counts: {query['query']} by ann" in printed(capfd, "tell", "c.db")
+    assert f"outdated: {query['query']} by ann: " in printed(capfd, "tell", "c.db")
     paint(query, content=np.roll(truth(query), 1), at=LONG_AGO + 60)
     assert "New answers: 1" in printed(capfd, "tell", "c.db")
 
 
-def test_what_is_not_answered_can_be_withdrawn(place, capfd):
+def test_queries_without_an_answer_can_be_withdrawn(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     first, second = asked()
     paint(first)
     printed(capfd, "tell", "c.db")
-    assert printed(capfd, "withdraw", "c.db").startswith(f"No longer asked for: {second['image']}.")
-    assert printed(capfd, "withdraw", "c.db").startswith("Nothing is open.")
+    assert printed(capfd, "withdraw", "c.db").startswith(f"Withdrawn: {second['image']}.")
+    assert printed(capfd, "withdraw", "c.db").startswith("No query is open.")
     assert as_json(capfd, "status", "c.db")["states"] == {"answered": 1, "cancelled": 1}
     assert "This query was withdrawn" in Path("exchange", second["query"], "withdrawn.txt").read_text()
     assert not Path("exchange", first["query"], "withdrawn.txt").exists()
     assert as_json(capfd, "tell", "c.db")["unread"] == {}
 
 
-def test_answers_are_taken_and_sent_back_and_queries_withdrawn_where_the_images_are_not(place, capfd):
+def test_tell_reject_and_withdraw_need_no_images(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     first, second = asked()
@@ -224,7 +224,7 @@ def test_answers_are_taken_and_sent_back_and_queries_withdrawn_where_the_images_
     assert second["image"] in printed(capfd, "withdraw", "c.db")
 
 
-def test_what_people_type_between_rounds_waits_for_no_torch(place, capfd):
+def test_tell_status_reject_and_withdraw_do_not_import_torch(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange", "--as", "coco")
     first, _ = asked()
@@ -238,7 +238,7 @@ def test_what_people_type_between_rounds_waits_for_no_torch(place, capfd):
     assert as_json(capfd, "status", "c.db")["states"] == {"cancelled": 2}
 
 
-def test_a_campaign_that_is_started_anew_says_what_changed(place, capfd):
+def test_starting_a_campaign_again_reports_changed_settings(place, capfd):
     start("--strategy", "random")
     capfd.readouterr()
     start("--strategy", "random")
@@ -250,7 +250,7 @@ def test_a_campaign_that_is_started_anew_says_what_changed(place, capfd):
     assert changes(capfd)[1:] == ["changed: pool.width: recorded 16, now 24", "changed: other images"]
 
 
-def test_a_start_that_was_stopped_has_nothing_to_be_changed(place, capfd):
+def test_an_interrupted_start_can_be_repeated_with_other_settings(place, capfd):
     Store(Path("c.db")).close()
     start("--strategy", "random")
     assert changes(capfd) == []
@@ -260,7 +260,7 @@ def changes(capfd):
     return [line for line in capfd.readouterr().out.splitlines() if line.startswith("changed: ")]
 
 
-def test_images_that_were_moved_are_found_once_somebody_said_where(place, capfd):
+def test_moved_images_are_found_after_images_was_given_once(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     for query in asked():
@@ -292,21 +292,21 @@ def test_two_campaigns_do_not_share_a_folder(place, capfd):
 def test_a_place_is_changed_option_by_option(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     studio = LabelStudioPlace("http://127.0.0.1:9", "Moles", "polygon")
-    assert place_of(Path("c.db"), studio, service="label-studio") == studio
-    assert place_of(Path("c.db"), studio, project="Other") == LabelStudioPlace(studio.url, "Other", "polygon")
+    assert choose_place(Path("c.db"), studio, service="label-studio") == studio
+    assert choose_place(Path("c.db"), studio, project="Other") == LabelStudioPlace(studio.url, "Other", "polygon")
     folder = FolderPlace(str(tmp_path / "a"), "cvat")
-    assert place_of(Path("c.db"), folder, folder="b") == FolderPlace(str(tmp_path / "b"), "cvat")
-    assert place_of(Path("c.db"), folder, form="files") == FolderPlace(folder.folder)
-    assert place_of(Path("c.db"), folder) == folder
+    assert choose_place(Path("c.db"), folder, folder="b") == FolderPlace(str(tmp_path / "b"), "cvat")
+    assert choose_place(Path("c.db"), folder, form="files") == FolderPlace(folder.folder)
+    assert choose_place(Path("c.db"), folder) == folder
 
 
-def test_spaces_between_classes_do_not_count(place):
+def test_spaces_between_classes_are_ignored(place):
     assert start("--strategy", "random", "--classes", "skin, lesion") == 0
     assert Experiment.open("c.db").spec.classes == ("skin", "lesion")
 
 
 @pytest.mark.parametrize("join", ["one", "majority"])
-def test_of_unequal_labels_it_is_said_whose_counts(place, capfd, join):
+def test_tell_says_whose_label_counts_if_annotators_disagree(place, capfd, join):
     start("--strategy", "random", "--join", join)
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
     first, second, third = asked()
@@ -317,16 +317,16 @@ def test_of_unequal_labels_it_is_said_whose_counts(place, capfd, join):
     small = resize_mask((truth(third) > 0).astype(np.uint8), (16, 16), LabelSpec(("skin", "lesion")))
     paint(third, by="bob", content=small * 255)  # the same, at the working size
     told = printed(capfd, "tell", "c.db")
-    said = f"labelled differently by several people, and the latest label counts: {second['query']}: that of ann\n"
+    said = f"annotators disagree, and the latest label counts: {second['query']} by ann\n"
     assert (said in told) == (join == "one")
-    assert ("labelled differently" in told) == (join == "one")
+    assert ("annotators disagree" in told) == (join == "one")
     assert as_json(capfd, "tell", "c.db")["disputed"] == {}  # nothing new
 
 
-def test_a_record_in_which_nothing_was_declared_is_named(place, capfd):
+def test_a_record_without_a_campaign_is_an_error(place, capfd):
     Store(Path("bare.db")).close()
     assert alkit("tell", "bare.db", "--from", "exchange") == 1
-    assert "nothing was declared yet in bare.db" in capfd.readouterr().err
+    assert "bare.db has no campaign yet" in capfd.readouterr().err
 
 
 def test_two_annotators_are_waited_for(place, capfd):
@@ -363,27 +363,27 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ask", "c.db"], "how many images"),
+        (["ask", "c.db"], "the number of images is missing"),
         (["ask", "c.db", "-n", "3"], "--out FOLDER"),
-        (["ask", "c.db", "-n", "3", "--out", "a", "--to", "label-studio"], "not both"),
-        (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "no such service"),
-        (["ask", "c.db", "-n", "3", "--to", "label-studio"], "where is Label Studio"),
-        (["ask", "c.db", "-n", "99", "--out", "a"], "n must be an integer from 1 to 24"),
+        (["ask", "c.db", "-n", "3", "--out", "a", "--to", "label-studio"], "--out and --to cannot be used together"),
+        (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "--to must be label-studio: got cvat-server"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio"], "the address of Label Studio is missing"),
+        (["ask", "c.db", "-n", "99", "--out", "a"], "alkit: -n must be an integer from 1 to 24"),
         (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
-        (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
-        (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url can be used only with label-studio"),
+        (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as can be used only with --out FOLDER"),
         (["ask", "c.db", "-n", "3", "--out", "a", "--control", "brush", "--project", "x"], "--project and --control"),
         (["ask", "c.db", "-n", "3", "--to", "label-studio", "--url", "http://127.0.0.1:9"], "Try: --project"),
-        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--as", "cvat"], "--as cannot be used here"),
-        (["tell", "c.db", "--from", "images", "--annotator", "ann"], "--annotator cannot be used here"),
-        (["tell", "c.db", "--from", "images", "--confirmed"], "--confirmed cannot be used here"),
-        (["tell", "c.db", "--from", "images", "--project", "x"], "--project cannot be used here"),
-        (["tell", "c.db", "--from", "a.json", "--url", "http://127.0.0.1:9"], "--url cannot be used here"),
+        (["ask", "c.db", "-n", "3", "--to", "label-studio", "--as", "cvat"], "--as can be used only with --out FOLDER"),
+        (["tell", "c.db", "--from", "images", "--annotator", "ann"], "--annotator can be used only with --from FILE"),
+        (["tell", "c.db", "--from", "images", "--confirmed"], "--confirmed can be used only with --from FILE"),
+        (["tell", "c.db", "--from", "images", "--project", "x"], "--project can be used only with label-studio"),
+        (["tell", "c.db", "--from", "a.json", "--url", "http://127.0.0.1:9"], "--url can be used only with --from"),
         (["tell", "other.db"], "Try: alkit start makes one"),
         (["fit", "other.db"], "Try: alkit start makes one"),
         (["reject", "other.db", "x", "--reason", "y"], "Try: alkit start makes one"),
         (["withdraw", "other.db"], "Try: alkit start makes one"),
-        (["tell", "c.db"], "where are the answers?"),
+        (["tell", "c.db"], "the place of the answers is missing"),
         (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
         (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),
         (["tell", "c.db", "--from", "nowhere"], "nowhere must be an existing folder"),
@@ -393,19 +393,19 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["start", "d.db", "--images", "images", "--classes", "a"], "at least two classes are needed"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(place, capfd, arguments, message):
+def test_an_error_is_one_line(place, capfd, arguments, message):
     start("--strategy", "random")
     capfd.readouterr()
     assert alkit(*arguments) == 1
     said = capfd.readouterr().err
     assert message in said
-    assert "bug of alkit" not in said
+    assert "bug in alkit" not in said
     assert len(said.strip().splitlines()) == 1
     assert as_json(capfd, "status", "c.db")["open"] == []
     assert not Path("d.db").exists()
 
 
-def test_a_file_whose_name_is_no_text_is_reported_like_any_other(place, capfd):
+def test_a_file_whose_name_is_not_unicode_is_reported_like_any_other(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     paint(asked()[0])
@@ -416,7 +416,7 @@ def test_a_file_whose_name_is_no_text_is_reported_like_any_other(place, capfd):
     assert "has no query '\\udcff'" in said
 
 
-def test_other_options_change_a_campaign_until_something_was_asked(place, capfd):
+def test_start_can_change_settings_until_the_first_ask(place, capfd):
     assert start("--strategy", "random") == 0
     assert start("--strategy", "ssl-cluster") == 0
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")

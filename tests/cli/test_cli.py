@@ -50,7 +50,7 @@ def test_every_strategy_that_needs_a_model_runs_by_its_name(run, folders, capfd,
     assert json.loads(capfd.readouterr().out)["rounds"][0]["ids"] == rounds[0]["ids"]  # the start set is shared
 
 
-def test_more_rounds_go_on(run, capfd):
+def test_more_rounds_continue_a_run(run, capfd):
     assert run("--strategy", "random", "--json", "--rounds", "1") == 0
     first = json.loads(capfd.readouterr().out)
     assert run("--strategy", "random", "--json") == 0
@@ -92,7 +92,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--strategy", "ensemble-s", "--members", "1"], "members must be an integer >= 2: got 1"),
     ],
 )
-def test_a_mistake_is_one_readable_line_and_a_failure(run, capfd, more, words):
+def test_an_error_is_one_line_and_the_exit_code_is_not_0(run, capfd, more, words):
     assert run(*more) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("alkit: ")
@@ -108,7 +108,7 @@ def test_missing_masks_are_all_found_before_any_work_and_leave_no_record(run, fo
     assert not (folders / "r.db").exists()
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(run, capfd, monkeypatch):
+def test_ctrl_c_says_that_the_same_command_continues(run, capfd, monkeypatch):
     from alkit import SegmentationLearner
 
     def interrupted(*_):
@@ -116,10 +116,10 @@ def test_ctrl_c_says_that_the_same_command_goes_on(run, capfd, monkeypatch):
 
     monkeypatch.setattr(SegmentationLearner, "fit", interrupted)
     assert run("--strategy", "random") == 130
-    assert "the same command goes on" in capfd.readouterr().err
+    assert "the same command continues" in capfd.readouterr().err
 
 
-def test_another_configuration_on_the_same_store_is_refused_with_the_difference(run, capfd):
+def test_other_settings_for_the_same_record_are_an_error_with_the_difference(run, capfd):
     assert run("--strategy", "random", "--rounds", "0") == 0
     capfd.readouterr()
     assert run("--strategy", "random", "--rounds", "0", "--seed", "1", "--lr", "0.5") == 1
@@ -144,7 +144,7 @@ def test_status_of_no_record_is_an_error(folders, capfd, store):
     assert "there is no record" in capfd.readouterr().err
 
 
-def test_strategies_are_listed_for_people_and_for_programs(capfd):
+def test_strategies_are_listed_as_a_table_and_as_json(capfd):
     assert alkit("strategies") == 0
     assert "ssl-cluster" in capfd.readouterr().out
     assert alkit("strategies", "--json") == 0

@@ -4,7 +4,7 @@ from alkit.cli import demo, main
 from alkit.values import quiet
 
 
-def test_the_demo_shows_curves_a_table_and_a_picture_and_goes_on_where_it_was(tmp_path, monkeypatch, capfd):
+def test_the_demo_writes_curves_and_a_table_and_continues_after_an_interruption(tmp_path, monkeypatch, capfd):
     for name, value in {"IMAGES": 24, "TEST": 8, "SIZE": 16, "START": 4, "BATCH": 4, "ROUNDS": 1}.items():
         monkeypatch.setattr(demo, name, value)
     for _ in range(2):

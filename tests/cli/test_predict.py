@@ -27,7 +27,7 @@ def predict(campaign, *more):
     return alkit("predict", campaign / "r.db", "--images", campaign / "new", "--out", campaign / "out", *more)
 
 
-def test_new_images_are_predicted_and_nothing_is_overwritten_unasked(campaign, capfd):
+def test_new_images_are_predicted_and_existing_files_are_overwritten_only_with_overwrite(campaign, capfd):
     assert predict(campaign) == 0
     said = capfd.readouterr()
     assert "3 images predicted" in said.out
@@ -42,7 +42,7 @@ def test_new_images_are_predicted_and_nothing_is_overwritten_unasked(campaign, c
     assert "2 images predicted" in capfd.readouterr().out
 
 
-def test_an_image_that_cannot_be_read_is_a_failure_and_stops_no_other(campaign, capfd):
+def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_predicted(campaign, capfd):
     (campaign / "new" / "001.png").write_bytes(b"")
     assert predict(campaign, "--no-overlays") == 1
     said = capfd.readouterr()
@@ -61,7 +61,7 @@ def test_an_image_that_cannot_be_read_is_a_failure_and_stops_no_other(campaign, 
         (["--device", "abacus"], "abacus"),
     ],
 )
-def test_a_mistake_is_one_readable_line_and_leaves_nothing(campaign, capfd, more, words):
+def test_an_error_is_one_line_and_nothing_is_written(campaign, capfd, more, words):
     assert predict(campaign, *more) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("alkit: ")
@@ -79,7 +79,7 @@ def test_without_a_record_or_a_model_the_next_command_is_named(folders, capfd):
     assert "alkit fit" in capfd.readouterr().err
 
 
-def test_ctrl_c_says_what_is_there(campaign, capfd, monkeypatch):
+def test_ctrl_c_says_that_written_files_are_complete(campaign, capfd, monkeypatch):
     from alkit.trained import folder as prediction
 
     def interrupted(*_):
@@ -106,7 +106,7 @@ def test_the_model_is_exported_with_its_card(campaign, capfd):
     assert alkit("export", campaign / "r.db", "--out", campaign / "model", "--overwrite") == 0
 
 
-def test_an_export_that_cannot_be_is_one_readable_line(campaign, capfd, monkeypatch):
+def test_an_export_that_fails_is_one_line(campaign, capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert alkit("export", campaign / "r.db", "--out", campaign / "model", "--format", "both") == 1
     (line,) = capfd.readouterr().err.splitlines()

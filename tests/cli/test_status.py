@@ -23,7 +23,7 @@ def told(capfd, *arguments):
 
 @pytest.fixture
 def campaign(world, tmp_path):
-    """Return a store with a round learnt from, and a second one in every state that people leave it in."""
+    """Return the record of a campaign with one trained round, and a second round with queries in every state."""
     store = tmp_path / "c.db"
     experiment = world.experiment(
         store, classes=("skin", "lesion"), annotators=2, join="majority", hold_out=0.3, stop_set=5
@@ -49,7 +49,7 @@ def campaign(world, tmp_path):
     return store, first, ids
 
 
-def test_a_campaign_under_way_is_told_to_programs(campaign, capfd, world):
+def test_status_as_json_holds_everything_about_a_campaign(campaign, capfd, world):
     store, first, ids = campaign
     facts = json.loads(told(capfd, store, "--json"))
     assert (facts["store"], facts["labels"], facts["skipped"]) == (str(store), 12, [ids[1]])
@@ -78,23 +78,23 @@ def test_a_campaign_under_way_is_told_to_programs(campaign, capfd, world):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_a_campaign_under_way_is_told_to_people(campaign, capfd, monkeypatch, columns):
+def test_status_shows_everything_about_a_campaign(campaign, capfd, monkeypatch, columns):
     store, _, _ = campaign
     monkeypatch.setenv("COLUMNS", str(columns))
     text = told(capfd, store)
     said = " ".join(text.split())
     assert "12 labels, 1 skipped, 4 open, 25 of the pool left" in said
     for line in (
-        "partial 1 some of the annotators wanted have answered",
+        "partial 1 some of the wanted annotators have answered",
         "ann 12 1 0 0 20 s (n = 10)",
         "bob 10 1 1 1 40 s (n = 10)",
         "partial 1 0 min 1 more, after ann",
         "bob sent back the border is missing",
-        "A label takes 30 s, the median of 20.",
-        "no random sample of the pool",
+        "Median time for a label: 30 s (n = 20).",
+        "not a random sample of the pool",
         "the rule needs 3 agreements, and there are 0",
-        "Worth 5 more labels? No stopping rule can say yet.",
-        f"Next: 4 images wait for an answer; alkit withdraw {store} gives up on them.",
+        "Are 5 more labels worth it? No stopping rule can tell yet.",
+        f"Next: 4 images wait for an answer; alkit withdraw {store} takes the queries back.",
     ):
         assert line in said, line
     assert text.rstrip().endswith(f"alkit tell {store} --from FOLDER")
@@ -123,7 +123,7 @@ def test_the_next_command_follows_the_campaign_to_its_end(world, tmp_path, capfd
     assert follows() == "alkit predict S --images FOLDER --out FOLDER"
 
 
-def test_a_simulation_is_measured_on_its_test_set_and_goes_on_by_its_own_command(world, tmp_path, capfd):
+def test_a_simulation_is_measured_on_its_test_set_and_continued_by_alkit_run(world, tmp_path, capfd):
     store = tmp_path / "r.db"
     experiment = world.experiment(store, hold_out=0.3)
     experiment.run(world.oracle, test=world.test, start=8, batch=4, rounds=1)
@@ -133,7 +133,7 @@ def test_a_simulation_is_measured_on_its_test_set_and_goes_on_by_its_own_command
     assert "dice is measured on a test set" in told(capfd, store)
 
 
-def test_it_waits_for_nobody_who_trains_and_needs_no_torch(campaign):
+def test_status_does_not_wait_for_a_training_process_and_does_not_import_torch(campaign):
     from alkit.record import Store
 
     store, _, _ = campaign
@@ -162,7 +162,7 @@ def test_it_waits_for_nobody_who_trains_and_needs_no_torch(campaign):
     assert done.stdout.splitlines()[-1] == "False False False"
 
 
-def test_it_changes_nothing(campaign, capfd):
+def test_status_changes_nothing(campaign, capfd):
     store, _, _ = campaign
 
     def content():
@@ -176,8 +176,8 @@ def test_it_changes_nothing(campaign, capfd):
     assert content() == before
 
 
-def test_a_batch_of_no_images_is_refused(campaign, capfd):
+def test_an_empty_batch_is_an_error(campaign, capfd):
     with pytest.raises(SystemExit) as end:
         main(["status", str(campaign[0]), "-n", "0"])
     assert end.value.code
-    assert capfd.readouterr().err.splitlines() == ["alkit: next_batch must be an integer >= 1: got 0"]
+    assert capfd.readouterr().err.splitlines() == ["alkit: --batch must be an integer >= 1: got 0"]

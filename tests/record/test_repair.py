@@ -231,7 +231,7 @@ def test_the_command_says_what_was_saved_and_what_was_lost(campaign, tmp_path, c
     main_exit(["repair", str(path), "--out", str(tmp_path / "new.db")])
     said = capsys.readouterr().out
     assert "9 queries, 7 answers, 2 rounds" in said
-    assert "Nothing is known to be lost." in said
+    assert "No loss was found." in said
 
 
 def main_exit(arguments):

@@ -39,7 +39,7 @@ def page(tmp_path):
     return page
 
 
-def test_a_page_needs_nothing_but_itself(page):
+def test_a_page_loads_nothing_from_elsewhere(page):
     figure = Figure()
     figure.subplots().plot([1, 2])
     text = page(Section("One picture", [Picture(figure, "a line", "rising")]), Section("Code", [Code("alkit demo")]))
@@ -53,14 +53,14 @@ def test_a_page_needs_nothing_but_itself(page):
     assert "alkit demo" in reader.said
 
 
-def test_contents_lead_to_the_sections_whatever_their_titles(page):
+def test_the_contents_link_to_sections_with_any_title(page):
     text = page(*(Section(title, [Text("all")]) for title in ("What was run?", "皮膚", "皮膚")))
     leads = [source[1:] for source in Reader(text).sources]
     assert leads == re.findall(r'<section id="([^"]+)"', text)
     assert len(set(leads)) == 3
 
 
-def test_what_an_image_is_called_is_shown_and_not_run(page):
+def test_text_that_looks_like_html_is_escaped(page):
     hostile = "<script>alert('&')</script>"
     blocks = [Text(hostile), Code(hostile), Table((hostile, "b"), [(hostile, hostile)], hostile)]
     reader = Reader(page(Section(hostile, blocks)))
@@ -73,19 +73,19 @@ def test_a_row_has_a_cell_for_each_column():
         Table(("a", "b"), [("1",)])
 
 
-def test_a_bar_in_a_cell_does_not_part_it_in_markdown():
+def test_a_bar_in_a_cell_is_escaped_in_markdown():
     lines = Table(("a|b", "c"), [("---", "p|q")]).markdown().splitlines()
     assert lines == [r"| a\|b | c |", "|---|---|", r"| --- | p\|q |"]
 
 
-def test_a_picture_shrinks_to_the_width_that_its_letters_allow(page):
+def test_a_picture_shrinks_to_its_least_width(page):
     figure = Figure(figsize=(5, 4))
     figure.subplots()
     text = page(Section("Two", [Picture(figure, "a"), Picture(figure, "b", least=340)]))
     assert re.findall(r"min-width: (\d+)px\"", text) == ["480", "340"]
 
 
-def test_a_band_is_drawn_from_five_seeds_on_and_is_the_interval():
+def test_with_five_seeds_a_band_shows_the_interval():
     from scipy import stats
 
     values = [0.5, 0.6, 0.65, 0.7, 0.8]
@@ -98,7 +98,7 @@ def test_a_band_is_drawn_from_five_seeds_on_and_is_the_interval():
     assert (edges.min(), edges.max()) == pytest.approx((interval.low, interval.high))
 
 
-def test_a_method_without_runs_keeps_its_colour_free():
+def test_a_method_without_runs_reserves_its_colour():
     both, one = Figure().subplots(), Figure().subplots()
     draw_curves(both, {"random": {0: {300: 0.5}}, "dsal": {0: {300: 0.6}}})
     draw_curves(one, {"random": {}, "dsal": {0: {300: 0.6}}})
@@ -106,7 +106,7 @@ def test_a_method_without_runs_keeps_its_colour_free():
     assert drawn.get_color() == both.lines[1].get_color() != both.lines[0].get_color()
 
 
-def test_bands_are_of_the_methods_asked_for_and_nine_lines_are_told_apart():
+def test_only_chosen_methods_have_bands_and_nine_lines_look_different():
     runs = {seed: {300: 0.5 + seed / 10, 335: 0.6} for seed in range(5)}
     axes = Figure().subplots()
     draw_curves(axes, {str(number): runs for number in range(9)}, bands=("1", "4"))
@@ -116,7 +116,7 @@ def test_bands_are_of_the_methods_asked_for_and_nine_lines_are_told_apart():
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_curves_are_drawn_as_the_suffix_says(tmp_path, suffix):
+def test_the_suffix_gives_the_format_of_the_picture(tmp_path, suffix):
     history = [RoundResult(0, ("a",), 1, {"dice": 0.5}), RoundResult(1, ("b",), 2, {"dice": 0.7})]
     learning_curves({"random": [history, history], "other": [history]}, tmp_path / f"curve.{suffix}")
     head = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]

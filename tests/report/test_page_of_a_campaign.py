@@ -23,7 +23,7 @@ def played(folder, monkeypatch):
     return folder
 
 
-def test_it_ends_with_a_model_and_everything_answered(played, capsys):
+def test_the_campaign_ends_with_a_model_and_no_open_query(played, capsys):
     run("alkit status campaign.db --json")
     facts = json.loads(capsys.readouterr().out)
     assert facts["labels"] == 20 + 12 + 12 - len(facts["skipped"])
@@ -34,7 +34,7 @@ def test_it_ends_with_a_model_and_everything_answered(played, capsys):
     assert {annotator["name"] for annotator in facts["annotators"]} == {"ann"}
 
 
-def test_the_mask_of_the_wrong_size_was_refused_and_taken_when_it_was_mended(played):
+def test_a_mask_of_the_wrong_size_is_refused_and_its_correction_is_accepted(played):
     experiment = alkit.Experiment.open("campaign.db")
     kinds = [(answer.kind, "another size" in answer.reason) for answer in experiment.answers()]
     assert ("invalid", True) in kinds
@@ -48,7 +48,7 @@ def test_new_images_are_predicted_and_the_model_is_exported(played):
     assert (played / "exchange/contact-sheet-r00.png").exists()
 
 
-def test_every_picture_of_the_page_is_there():
+def test_every_picture_of_the_page_exists():
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", PAGE.read_text())
     assert len(pictures) == 4
     for picture in pictures:

@@ -171,7 +171,7 @@ def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
     assert capsys.readouterr().out == printed
     for line in printed.splitlines()[:2]:
         assert line.partition(": ")[2] in " ".join(
-            re.sub(r"^ (expected|stab)\S+ +(go on)?", "", shown, flags=re.M).split()
+            re.sub(r"^ (expected|stab)\S+ +(continue)?", "", shown, flags=re.M).split()
         )
 
 

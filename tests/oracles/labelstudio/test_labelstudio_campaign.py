@@ -70,7 +70,7 @@ def test_a_campaign_sends_queries_to_label_studio_and_reads_the_answers(masks, t
         assert len(fake.tasks) == 6
         assert alkit("withdraw", "c.db") == 0
         assert ["was withdrawn" in task["data"]["alkit_note"] for task in fake.tasks] == [False] * 4 + [True] * 2
-        assert "Nobody is told" not in capfd.readouterr().err
+        assert "could not be marked as withdrawn" not in capfd.readouterr().err
 
         assert alkit("start", "d.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0
         assert alkit("ask", "d.db", "-n", "2", *there) == 1
