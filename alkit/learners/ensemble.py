@@ -20,6 +20,7 @@ from torch import Tensor
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.learners.named import check_learner
 from alkit.protocols import Labelled, Learner, LimitsBatches, Predictor
 from alkit.rng import Stream
 from alkit.scores.moments import posterior_of
@@ -99,8 +100,8 @@ class Ensemble:
     -----
     The first member equals the model that `learner` alone would train, so that methods with and without an ensemble
     start from the same initial weights. The other members have random streams of their own, and so other initial
-    weights and another order of the images. With a pretext as warm start, only the initial weights of the output layers
-    differ. Each member continues from its own last weights.
+    weights and another order of the images. With a pretext as warm start, they differ only in the initial weights
+    of the output layers and in the order of the images. Each member continues from its own last weights.
 
     Deviation: in the comparison of the EMBC 2022 paper, all members start from the same weights.
 
@@ -116,11 +117,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", check_integer("members", self.members, least=2))
-        if isinstance(self.learner, type):
-            name = self.learner.__name__
-            raise ConfigurationError("learner must be an instance", got=f"the class {name}", hint=f"{name}()")
-        if not isinstance(self.learner, Learner):
-            raise ConfigurationError("learner must have the methods fit and loads", got=repr(self.learner))
+        check_learner("learner", self.learner)
 
     def fit(
         self,

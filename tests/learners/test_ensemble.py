@@ -125,7 +125,7 @@ def test_wrong_members_learners_and_previous_models_are_errors(labelled):
             Ensemble(SEGMENTATION, members=wrong)
     with pytest.raises(
         alkit.errors.ConfigurationError,
-        match="learner must be an instance: got the class SegmentationLearner",
+        match=r"learner must be an object with the methods fit\(\) and loads\(\): got the class",
     ):
         Ensemble(alkit.SegmentationLearner)
     three = Ensemble(MeanLearner(), members=3).fit(labelled, rng())
