@@ -52,7 +52,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
         `images` was given, but the record's pool is not a folder.
     """
     import alkit
-    from alkit.configuration.forms import built
+    from alkit.configuration.forms import build
     from alkit.record.settings import Settings
 
     form = Settings(record).declared.get("pool")
@@ -60,7 +60,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
         moved = _moved(form, str(images.expanduser().absolute()))
         if moved is None:
             raise ConfigurationError("the images of this record came from no folder", got=f"--images {images}")
-        return alkit.Experiment.open(record, pool=built(moved), report=report)
+        return alkit.Experiment.open(record, pool=build(moved), report=report)
     if (folder := _folder(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the images are no longer in {folder}", hint="--images FOLDER says where they are; it is remembered"

@@ -1,7 +1,7 @@
 """Addresses of classes and functions: how a record names them.
 
-A class of alkit is named by its public name, ``alkit:ImagePool`` or ``alkit.strategies:Then``, wherever its module
-lies, so a record survives a move of the module. Anything else is named by module and qualified name.
+A class of alkit has its public name as its address, such as ``alkit:ImagePool`` or ``alkit.strategies:Then``, so a
+record survives a move of the module. Everything else has its module and qualified name.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ FORMER = {
     "alkit.types:Withdrawal": "alkit.values:Withdrawal",
     "alkit.types:quiet": "alkit.values:quiet",
 }
-"""By the address that records of schema 3 and earlier contain the present one."""
+"""Present addresses by the addresses in records of schema 3 and earlier."""
 
 _FORMER_OF = {present: former for former, present in FORMER.items()}
 
@@ -110,17 +110,17 @@ def _public_module(module: str, name: str) -> str:
     return module
 
 
-def present(form: Any) -> Any:
+def to_present(form: Any) -> Any:
     """Return a written form with present addresses in place of former ones.
 
-    >>> present({"partial": {"named": "alkit.networks:UNet"}, "args": [], "with": {}})
+    >>> to_present({"partial": {"named": "alkit.networks:UNet"}, "args": [], "with": {}})
     {'partial': {'named': 'alkit:UNet'}, 'args': [], 'with': {}}
     """
     return _renamed(form, FORMER)
 
 
-def former(form: Any) -> Any:
-    """Return a written form as version 0.1 wrote it: digests of such forms name files and rows of that time."""
+def to_former(form: Any) -> Any:
+    """Return a written form with the addresses of version 0.1, whose digests name files and rows of that time."""
     return _renamed(form, _FORMER_OF)
 
 

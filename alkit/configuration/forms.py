@@ -1,10 +1,11 @@
-"""The written form of a configuration: what a record keeps of pools, learners and strategies.
+"""Written forms: pools, learners and strategies as a record keeps them.
 
-A frozen dataclass is written as its class and its fields, a class or function as ``module:name``, a
-``functools.partial`` as both. An object that can be called is no function: it has parameters. Fields made by
-:func:`runtime` say where to compute, not what, and are left out.
-Reading a written form back imports only from packages the caller trusts: a record is data, and must not be able to
-name just any function of the machine.
+The written form of a frozen dataclass is its class and its fields, that of a class or function is ``module:name``,
+and that of a ``functools.partial`` is both. A callable object counts as an object with parameters, not as a function.
+Fields made by :func:`runtime` are left out, because they state where to compute and not what.
+
+Building an object from its written form imports only from packages that the caller trusts. A record is data, and must
+not be able to name any function of the machine.
 """
 
 from __future__ import annotations
@@ -25,30 +26,31 @@ from typing import Any
 
 import numpy as np
 
-from alkit.configuration.addresses import FORMER, address_of, present
+from alkit.configuration.addresses import FORMER, address_of, to_present
 from alkit.configuration.parameters import convert, kinds_of
 from alkit.errors import ConfigurationError
 
 Written = Any
-"""What JSON can hold."""
+"""A value that JSON can hold."""
 
 
 def runtime(default: Any = None) -> Any:
-    """A dataclass field that says where or how to compute, not what: no part of an experiment's configuration."""
+    """Return a dataclass field that states where or how to compute, and is not part of the configuration."""
     return field(default=default, compare=False, repr=False, metadata={"runtime": True})
 
 
-def written(value: object) -> Written:
+def written_form(value: object) -> Written:
     """Return the written form of `value`: numbers, strings, lists and dictionaries only.
 
-    What has none, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with its plain attributes;
-    an estimator of scikit-learn with its parameters, and a method with the object that it is bound to.
+    A value that cannot be built again, such as a lambda or an array, becomes ``{"opaque": <its type or name>}`` with
+    its plain attributes. For an estimator of scikit-learn these are its parameters, and for a method the object that it
+    is bound to.
 
     >>> from functools import partial
     >>> from alkit import LabelSpec
-    >>> written(LabelSpec(("skin", "lesion")))
+    >>> written_form(LabelSpec(("skin", "lesion")))
     {'is': 'alkit:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None, 'per': 'pixel'}}
-    >>> built(written(LabelSpec(("skin", "lesion")))).classes
+    >>> build(written_form(LabelSpec(("skin", "lesion")))).classes
     ('skin', 'lesion')
     """
     if isinstance(value, np.generic):
@@ -60,44 +62,44 @@ def written(value: object) -> Written:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list | tuple):
-        return [written(entry) for entry in value]
+        return [written_form(entry) for entry in value]
     if isinstance(value, set | frozenset):
-        return {"set": sorted(map(written, value), key=lambda form: json.dumps(form, sort_keys=True))}
+        return {"set": sorted(map(written_form, value), key=lambda form: json.dumps(form, sort_keys=True))}
     if isinstance(value, Mapping):
-        return {"items": [[written(key), written(entry)] for key, entry in value.items()]}
+        return {"items": [[written_form(key), written_form(entry)] for key, entry in value.items()]}
     if isinstance(value, functools.partial):
         return {
-            "partial": written(value.func),
-            "args": written(value.args),
-            "with": {key: written(entry) for key, entry in value.keywords.items()},
+            "partial": written_form(value.func),
+            "args": written_form(value.args),
+            "with": {key: written_form(entry) for key, entry in value.keywords.items()},
         }
     if is_dataclass(value) and not isinstance(value, type):
         kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
-        return {"is": address_of(type(value)), "with": {name: written(getattr(value, name)) for name in kept}}
+        return {"is": address_of(type(value)), "with": {name: written_form(getattr(value, name)) for name in kept}}
     if _named(value):
         name = address_of(value)
         return {"opaque": name} if "<" in name else {"named": name}
     if inspect.isroutine(value):
         owner = getattr(value, "__self__", None)
-        return {"opaque": address_of(value), **({} if owner is None else {"with": {"self": written(owner)}})}
-    # Not enough to build it again, but enough to notice most changes.
+        return {"opaque": address_of(value), **({} if owner is None else {"with": {"self": written_form(owner)}})}
+    # This is not enough to build the value again, but shows most changes.
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return {"opaque": address_of(type(value)), "with": {"shape": list(value.shape), "content": content}}
     if callable(get_params := getattr(value, "get_params", None)):  # an estimator of scikit-learn, and those inside it
         inside = get_params(deep=False)
-        return {"opaque": address_of(type(value)), "with": {key: written(entry) for key, entry in inside.items()}}
+        return {"opaque": address_of(type(value)), "with": {key: written_form(entry) for key, entry in inside.items()}}
     slots = (key for owner in type(value).__mro__ for key in vars(owner).get("__slots__", ()))
     held = {**{key: getattr(value, key, None) for key in slots}, **getattr(value, "__dict__", {})}
     plain = {key: entry for key, entry in held.items() if isinstance(entry, _PLAIN)}
-    return {"opaque": address_of(type(value)), "with": {key: written(entry) for key, entry in plain.items()}}
+    return {"opaque": address_of(type(value)), "with": {key: written_form(entry) for key, entry in plain.items()}}
 
 
 _PLAIN = (bool, int, float, str, tuple, np.generic)
 
 
 def _named(value: object) -> bool:
-    """Whether a name says all there is to know: of a type, and of a function that is bound to no object."""
+    """Whether a name determines the value: a type, or a function that is not bound to an object."""
     if isinstance(value, type):
         return True
     path = getattr(value, "__qualname__", None)
@@ -107,55 +109,57 @@ def _named(value: object) -> bool:
         return False
     if isinstance(value, np.ufunc) or (inspect.isroutine(value) and not hasattr(value, "__wrapped__")):
         return True
-    thing: Any = sys.modules.get(getattr(value, "__module__", None) or "")  # a wrapper may bear what it wraps's name
+    thing: Any = sys.modules.get(
+        getattr(value, "__module__", None) or ""
+    )  # a wrapper may have the name of what it wraps
     for part in path.split("."):
         thing = getattr(thing, part, None)
     return thing is value
 
 
 def _member(value: Enum) -> Written:
-    """Write a member of an enumeration by its name; one that is a number or text, as that; several flags, by value."""
+    """Return the name of a member of an enumeration; the value of a number, a text or several flags."""
     if isinstance(value, bool | int | float | str):
         return value.value
     if value.name in type(value).__members__:
         return {"named": f"{address_of(type(value))}.{value.name}"}
-    return {"opaque": address_of(type(value)), "with": {"value": written(value.value)}}
+    return {"opaque": address_of(type(value)), "with": {"value": written_form(value.value)}}
 
 
-def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
-    """Return the value whose written form is `form`.
+def build(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
+    """Return the value of a written form.
 
-    Lists come back as tuples, sets as frozen ones, paths as text, and members of an enumeration of numbers or text as
-    these; but as the very type where a field of a dataclass says so.
+    Lists become tuples and sets become frozen sets. Paths, and members of an enumeration of numbers or texts, remain
+    text and numbers. If a field of a dataclass declares another of these types, the value has that type.
 
     Parameters
     ----------
     trusted:
-        Top-level packages that may be imported from.
+        Top-level packages that may be imported.
 
     Raises
     ------
     ConfigurationError
-        The form is opaque, or names something outside the trusted packages or no longer there.
+        The form is opaque, or names something that is not in a trusted package or does not exist any more.
     """
     if isinstance(form, list):
-        return tuple(built(entry, trusted) for entry in form)
+        return tuple(build(entry, trusted) for entry in form)
     if not isinstance(form, dict):
         return form
     if "set" in form:
-        return frozenset(built(entry, trusted) for entry in form["set"])
+        return frozenset(build(entry, trusted) for entry in form["set"])
     if "items" in form:
-        return {built(key, trusted): built(entry, trusted) for key, entry in form["items"]}
+        return {build(key, trusted): build(entry, trusted) for key, entry in form["items"]}
     if "named" in form:
         return _imported(form["named"], trusted)
     if "opaque" in form:
-        raise ConfigurationError(f"{form['opaque']} was not declared by a name it could be imported by")
-    arguments = {name: built(entry, trusted) for name, entry in form["with"].items()}
+        raise ConfigurationError(f"{form['opaque']} cannot be imported by its name")
+    arguments = {name: build(entry, trusted) for name, entry in form["with"].items()}
     if "partial" in form:
-        return functools.partial(built(form["partial"], trusted), *built(form["args"], trusted), **arguments)
+        return functools.partial(build(form["partial"], trusted), *build(form["args"], trusted), **arguments)
     made = _imported(form["is"], trusted)
     if not (isinstance(made, type) and is_dataclass(made)):
-        raise ConfigurationError(f"{form['is']} is nothing a record is made of", expected="a dataclass")
+        raise ConfigurationError(f"{form['is']} must be a dataclass", got=repr(made))
     for name, kind in kinds_of(made).items():
         if name in arguments:
             with suppress(ValueError):  # the class itself says what is wrong
@@ -164,7 +168,7 @@ def built(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
 
 
 def opaque_parts(form: Written) -> list[str]:
-    """Return the names of what has no written form, anywhere inside `form`."""
+    """Return the names of all opaque parts of a written form."""
     if isinstance(form, list):
         return [name for entry in form for name in opaque_parts(entry)]
     if isinstance(form, dict):
@@ -175,12 +179,12 @@ def opaque_parts(form: Written) -> list[str]:
 
 
 def differences(old: Written, new: Written) -> list[str]:
-    """Say in lines where two written forms differ; a former address equals the present one of the same class.
+    """Return a line for each difference of two written forms; former and present addresses of a class are equal.
 
     >>> differences({"with": {"lr": 0.1, "batch": 10}}, {"with": {"lr": 0.2, "batch": 10}})
     ['lr: recorded 0.1, now 0.2']
     """
-    return list(_compared(present(old), present(new), ""))
+    return list(_compared(to_present(old), to_present(new), ""))
 
 
 def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
@@ -197,7 +201,7 @@ def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
 
 
 def _short(form: Written) -> str:
-    """Name what is built from a written form; an empty word for a plain dictionary of parts."""
+    """Return a short name for a written form; an empty text for a dictionary of parts."""
     if not isinstance(form, dict):
         return repr(form)
     name = form.get("is") or form.get("named") or form.get("opaque")
@@ -211,18 +215,18 @@ def _imported(name: str, trusted: Collection[str]) -> Any:
     module, _, path = name.partition(":")
     if module.partition(".")[0] not in trusted:
         raise ConfigurationError(
-            f"{name} is not of a package that records may name", expected=", ".join(sorted(trusted))
+            f"{name} is not in a package that records may name", expected=", ".join(sorted(trusted))
         )
     try:
         thing: Any = importlib.import_module(module)
         for part in path.split("."):
             thing = getattr(thing, part)
-            if isinstance(thing, ModuleType):  # what a trusted module imports is not therefore trusted
+            if isinstance(thing, ModuleType):  # a trusted module may import others that are not trusted
                 break
     except (ImportError, AttributeError) as reason:
-        raise ConfigurationError(f"{name} cannot be found any more ({reason})") from reason
+        raise ConfigurationError(f"{name} does not exist any more ({reason})") from reason
     if str(getattr(thing, "__module__", "")).partition(".")[0] not in trusted:
         raise ConfigurationError(
-            f"{name} is something of another package", expected=f"what is defined in {', '.join(sorted(trusted))}"
+            f"{name} is defined in another package", expected=f"one of {', '.join(sorted(trusted))}"
         )
     return thing

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alkit.configuration.forms import built
+from alkit.configuration.forms import build
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.labels.joining import Join
@@ -56,7 +56,7 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
     for name in parts:
         if parts[name] is None and declared[name] is not None:
             try:
-                parts[name] = built(declared[name], trusted_packages())
+                parts[name] = build(declared[name], trusted_packages())
             except ConfigurationError as reason:
                 failures.append(f"{name} ({reason})")
     if failures:

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from alkit.configuration.addresses import former
-from alkit.configuration.forms import opaque_parts, written
+from alkit.configuration.addresses import to_former
+from alkit.configuration.forms import opaque_parts, written_form
 from alkit.errors import DataError
 from alkit.features.clustering import kmeans
 from alkit.pools.batches import batches
@@ -79,8 +79,8 @@ class Representations:
         return self._clusters[key]
 
     def _recorded_clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
-        form = written(extractor)
-        name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(former(form), sort_keys=True)}"
+        form = written_form(extractor)
+        name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
             with np.load(io.BytesIO(self._store.content(file))) as arrays:
                 return Clusters(self.ids, arrays["labels"], arrays["distances"], int(arrays["k"]))
@@ -94,7 +94,7 @@ class Representations:
 
 def _key(extractor: FeatureExtractor) -> object:
     """Return a key that tells extractors apart: the written form, or the object itself if it has none."""
-    form = written(extractor)
+    form = written_form(extractor)
     return _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
 
 

@@ -32,8 +32,8 @@ from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, write_atomically
 from alkit.checks import check_integer, check_number
-from alkit.configuration.addresses import former
-from alkit.configuration.forms import opaque_parts, runtime, written
+from alkit.configuration.addresses import to_former
+from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.errors import ConfigurationError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network
@@ -201,7 +201,7 @@ class Reconstruction:
         return FittedReconstruction(fabric.to_device(network), self.pooling)
 
     def _key(self, pool: Pool, stream: Stream) -> str:
-        configuration = written(self)
+        configuration = written_form(self)
         if nameless := opaque_parts(configuration):
             raise ConfigurationError(
                 "parameters of a Reconstruction must have names, because the cache of its weights uses them",
@@ -209,7 +209,7 @@ class Reconstruction:
                 hint="a class or function at module level, or functools.partial of one",
             )
         del configuration["with"]["pooling"]  # the weights do not depend on the pooling
-        text = json.dumps([VERSION, former(configuration), stream.seed, digest(pool)], sort_keys=True)
+        text = json.dumps([VERSION, to_former(configuration), stream.seed, digest(pool)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _split(self, pool: Pool, stream: Stream) -> tuple[list[str], list[str]]:

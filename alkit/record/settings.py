@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from alkit.configuration.forms import Written, built, differences, opaque_parts, written
+from alkit.configuration.forms import Written, build, differences, opaque_parts, written_form
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.labels.joining import Join, one
@@ -69,7 +69,7 @@ class Settings:
         ResumeError
             They are others; images that are gone or show something else are named.
         """
-        declared = {**{name: written(part) for name, part in parts.items()}, "pool": written(pool)}
+        declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
         configuration = {**declared, "pool": described(pool), "seed": seed}
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
@@ -88,7 +88,7 @@ class Settings:
             with self._store.exclusive():
                 self._store.forget(MOVED)
                 self._store.declare({MOVED: place})
-        if classes is not None and self._store.fact("classes") != written(_spec(classes)):
+        if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
             with self._store.exclusive():
                 if not self._store.ever_asked():
                     self._store.forget("classes")
@@ -135,12 +135,12 @@ class Settings:
     @property
     def terms(self) -> Terms:
         """The terms; a :class:`ConfigurationError` if their join rule cannot be built from the record."""
-        return cast(Terms, built(self.declared["terms"], trusted_packages()))
+        return cast(Terms, build(self.declared["terms"], trusted_packages()))
 
     def terms_joined_by(self, join: Join) -> Terms:
         """Return the terms with `join` in place of the recorded join rule, which need not be buildable."""
         form = self.declared["terms"]
-        terms = cast(Terms, built({**form, "with": {**form["with"], "join": "one"}}, trusted_packages()))
+        terms = cast(Terms, build({**form, "with": {**form["with"], "join": "one"}}, trusted_packages()))
         return replace(terms, join=join)
 
     @property
@@ -152,7 +152,7 @@ class Settings:
     @property
     def joins_by_latest(self) -> bool:
         """Whether only the latest of several annotators' labels is trained on."""
-        return self.declared["terms"]["with"]["join"] in ("one", written(one))
+        return self.declared["terms"]["with"]["join"] in ("one", written_form(one))
 
     @property
     def images(self) -> int | None:
@@ -187,7 +187,7 @@ class Settings:
 
     def adopt(self, classes: LabelSpec | Sequence[str]) -> None:
         """Declare what the labels look like, or check that it is what was declared before."""
-        if self._store.fact("classes") != (form := written(_spec(classes))):
+        if self._store.fact("classes") != (form := written_form(_spec(classes))):
             with self._store.exclusive():
                 self._settle("classes", form)
 
@@ -200,7 +200,7 @@ class Settings:
                 "nobody has said yet which classes there are",
                 hint='Experiment(..., classes=("background", "object"))',
             )
-        return cast(LabelSpec, built(form))
+        return cast(LabelSpec, build(form))
 
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was begun with."""

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from alkit._files import abandoned_files, make_folder, write_atomically
-from alkit.configuration.addresses import present
+from alkit.configuration.addresses import to_present
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded, Standing, standings
@@ -203,7 +203,7 @@ class Store:
     def fact(self, name: str) -> Any:
         """Return a recorded fact, or None; classes have their present addresses, whenever it was recorded."""
         with self._reading() as connection:
-            return present(connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == name)))
+            return to_present(connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == name)))
 
     def declare(self, facts: Mapping[str, Any], *, anew: bool = False) -> None:
         """Record facts, all or none, each once; `anew` forgets all that were declared before."""

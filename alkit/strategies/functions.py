@@ -99,10 +99,10 @@ class FromFunction:
 
 def is_among(part: Strategy, others: Iterable[Strategy]) -> bool:
     """Whether a strategy equals one of `others`. Partials never compare equal, so written forms are compared too."""
-    from alkit.configuration.forms import opaque_parts, written
+    from alkit.configuration.forms import opaque_parts, written_form
 
-    form = written(part)
-    return any(part == other or (written(other) == form and not opaque_parts(form)) for other in others)
+    form = written_form(part)
+    return any(part == other or (written_form(other) == form and not opaque_parts(form)) for other in others)
 
 
 def as_strategy(name: str, part: object) -> Strategy:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import alkit
-from alkit.configuration.forms import built, opaque_parts, written
+from alkit.configuration.forms import build, opaque_parts, written_form
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import AlkitError, ColdStartError
 from alkit.oracles.simulated import MaskOracle
@@ -253,12 +253,12 @@ class StrategyKit:
     def test_its_parameters_survive_the_record(self, strategy: Any) -> None:
         """Written down, read back, equal; and it can be read by people."""
         strategy = as_strategy("strategy", strategy)
-        form = json.loads(json.dumps(written(strategy)))
+        form = json.loads(json.dumps(written_form(strategy)))
         opaque = opaque_parts(form)
         if self.recordable:
             assert not opaque, f"cannot be written down: {', '.join(opaque)}; or declare recordable = False"
             again = self._from_the_record(strategy)
-            assert written(again) == form
+            assert written_form(again) == form
             if '"partial":' not in json.dumps(form):  # no partial equals another
                 assert again == strategy, "what comes back is not equal: make it a frozen dataclass"
         else:
@@ -293,7 +293,7 @@ class StrategyKit:
             return copy.deepcopy(strategy)
         strategy = as_strategy("strategy", strategy)
         own = str(innermost(strategy).__module__).split(".")[:1]
-        return built(json.loads(json.dumps(written(strategy))), {*trusted_packages(), *own, *self.packages})
+        return build(json.loads(json.dumps(written_form(strategy))), {*trusted_packages(), *own, *self.packages})
 
     def _asked(self, strategy: Any) -> set[str]:
         """Return what it asks of the view in any round, and whether it asks for pseudo-labels."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alkit.configuration.addresses import address_of
-from alkit.configuration.forms import Written, built
+from alkit.configuration.forms import Written, build
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.pools.base import Subset
@@ -174,7 +174,7 @@ def _origin(record: Store) -> Origin:
 
 def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
     try:
-        learner: Learner = built(form, trusted_packages())
+        learner: Learner = build(form, trusted_packages())
     except ConfigurationError as reason:
         raise ConfigurationError(
             f"{store} does not say enough to build its learner ({reason})",

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import alkit
 from alkit._files import cache_folder
-from alkit.configuration import former, written
+from alkit.configuration import to_former, written_form
 from alkit.networks import DEEP_SUPERVISION
 from alkit.pools import Subset
 from alkit.values import Report, quiet
@@ -223,5 +223,12 @@ def configuration_hash(run: Run, profile: Profile, pool: alkit.protocols.Pool, t
     """
     learner, strategy = learner_and_strategy(run, profile, "auto")
     schedule = [profile.start, profile.batch, profile.rounds]
-    facts = [run.seed, former(written(learner)), former(written(strategy)), schedule, pool.digest(), test.digest()]
+    facts = [
+        run.seed,
+        to_former(written_form(learner)),
+        to_former(written_form(strategy)),
+        schedule,
+        pool.digest(),
+        test.digest(),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib import rc_context
 
-from alkit.configuration import written
+from alkit.configuration import written_form
 from alkit.errors import ConfigurationError
 from alkit.report.page import Block, Code, Section, Table, Text, write_page
 from alkit.statistics import MINIMUM_SEEDS
@@ -100,12 +100,12 @@ def settings(profile: Profile) -> Iterator[Block]:
         "is cross-entropy + Dice, over both classes and the batch. Each round starts a fresh Adam optimiser without "
         "weight decay."
     )
-    yield Code("\n".join(settings_lines(written(learner), "learner")))
+    yield Code("\n".join(settings_lines(written_form(learner), "learner")))
     yield Text("The strategies. Self-supervised features are those of the learner's pretext.")
     lines = []
     for method in (*METHODS, *BEYOND):
         _, strategy = learner_and_strategy(Run(method, "scratch", 0), profile, "auto")
-        lines += settings_lines(written(strategy), method, ("features",))
+        lines += settings_lines(written_form(strategy), method, ("features",))
     yield Code("\n".join(lines))
 
 

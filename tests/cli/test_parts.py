@@ -12,7 +12,7 @@ from parts import MeanLearner
 
 import alkit
 from alkit.cli.parts import Choice, make_strategy
-from alkit.configuration import registry, written
+from alkit.configuration import registry, written_form
 from alkit.testing import RowMeans
 
 UNET = partial(alkit.UNet, widths=(32, 64, 128, 256, 512))
@@ -53,9 +53,11 @@ def plugins(installed):
 
 def test_the_defaults_are_the_u_net_and_its_reconstruction():
     learner, strategy, initial = Choice().make("cpu")
-    assert written(learner) == written(alkit.SegmentationLearner(UNET, epochs=(30, 10), lr=1e-3))
+    assert written_form(learner) == written_form(alkit.SegmentationLearner(UNET, epochs=(30, 10), lr=1e-3))
     assert learner.device == strategy.features.device == "cpu"
-    assert written(strategy) == written(alkit.strategy("ssl-cluster", features=alkit.Reconstruction(UNET, epochs=100)))
+    assert written_form(strategy) == written_form(
+        alkit.strategy("ssl-cluster", features=alkit.Reconstruction(UNET, epochs=100))
+    )
     assert initial is None
 
 
@@ -73,8 +75,8 @@ def test_options_and_parameters_reach_their_part():
     learner, strategy, initial = choice.make()
     network = partial(alkit.UNet, widths=(2, 4))
     features = alkit.Reconstruction(network, epochs=7, pooling=1)
-    assert written(strategy) == written(alkit.strategy("ssl-cluster", features=features, clusters=5))
-    assert written(learner) == written(
+    assert written_form(strategy) == written_form(alkit.strategy("ssl-cluster", features=features, clusters=5))
+    assert written_form(learner) == written_form(
         alkit.SegmentationLearner(network, epochs=(3, 1), lr=0.5, batch=4, warm_start=features)
     )
     assert initial == alkit.strategy("random")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alkit
-from alkit.configuration import built, differences, opaque_parts, runtime, written
+from alkit.configuration import build, differences, opaque_parts, runtime, written_form
 from alkit.experiment.representations import Representations
 from alkit.record import Store
 from alkit.rng import Stream
@@ -36,81 +36,81 @@ HERE = {"alkit", "alkit_baselines", __name__.partition(".")[0]}
         alkit.SegmentationLearner(epochs=(3, 4), warm_start=alkit.Reconstruction()),
     ],
 )  # fmt: skip
-def test_what_is_written_can_be_built_again_and_passes_through_json(value):
-    assert built(json.loads(json.dumps(written(value))), HERE) == value
+def test_a_value_is_built_again_from_its_written_form_as_json(value):
+    assert build(json.loads(json.dumps(written_form(value))), HERE) == value
 
 
-def test_a_partial_comes_back_with_its_arguments():
-    again = built(written(partial(alkit.UNet, widths=(2, 4))), HERE)
+def test_a_partial_is_built_again_with_its_arguments():
+    again = build(written_form(partial(alkit.UNet, widths=(2, 4))), HERE)
     assert (again.func, again.args, again.keywords) == (alkit.UNet, (), {"widths": (2, 4)})
 
 
-def test_runtime_fields_are_not_written_and_do_not_count():
-    assert written(Part(device="cuda")) == written(Part())
+def test_runtime_fields_are_neither_written_nor_compared():
+    assert written_form(Part(device="cuda")) == written_form(Part())
     assert Part(device="cuda") == Part()
 
 
 @pytest.mark.parametrize("value", [lambda: 0, np.zeros(2), Part(inner=lambda: 0), [object()]])
-def test_what_has_no_name_is_opaque_and_cannot_be_built(value):
-    form = written(value)
+def test_a_value_without_a_name_is_opaque_and_cannot_be_built(value):
+    form = written_form(value)
     assert opaque_parts(json.loads(json.dumps(form)))
-    with pytest.raises(alkit.errors.ConfigurationError, match="not declared by a name"):
-        built(form, HERE)
+    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be imported by its name"):
+        build(form, HERE)
 
 
 @pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:eval"])
-def test_a_record_cannot_name_just_any_function(name):
-    with pytest.raises(alkit.errors.ConfigurationError, match="not of a package"):
-        built({"partial": {"named": name}, "args": [], "with": {}}, HERE)
+def test_a_record_cannot_name_functions_of_other_packages(name):
+    with pytest.raises(alkit.errors.ConfigurationError, match="not in a package"):
+        build({"partial": {"named": name}, "args": [], "with": {}}, HERE)
 
 
 @pytest.mark.parametrize(
     "name",
     ["alkit._files:os.system", "alkit.record.store:sqlite3.connect", "alkit._files:os", "alkit.record.store:json"],
 )
-def test_what_a_trusted_module_imports_is_not_trusted(name, tmp_path):
+def test_imports_of_a_trusted_module_are_not_trusted(name, tmp_path):
     for form in ({"is": name, "with": {}}, {"named": name}, {"partial": {"named": name}, "args": [], "with": {}}):
-        with pytest.raises(alkit.errors.ConfigurationError, match=r"another package|nothing a record"):
-            built(form)
+        with pytest.raises(alkit.errors.ConfigurationError, match=r"another package|must be a dataclass"):
+            build(form)
 
 
 def test_a_function_is_not_called_to_build_a_value(tmp_path):
     form = {"is": "alkit._files:write_atomically", "with": {"path": str(tmp_path / "file"), "content": "x"}}
-    with pytest.raises(alkit.errors.ConfigurationError, match="nothing a record is made of"):
-        built(form)
+    with pytest.raises(alkit.errors.ConfigurationError, match="must be a dataclass"):
+        build(form)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_parameters_of_an_estimator_count_those_inside_it_too():
+def test_parameters_of_an_estimator_and_of_those_inside_it_are_compared():
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    one, other = (written(make_pipeline(StandardScaler(), LogisticRegression(C=c))) for c in (1.0, 2.0))
+    one, other = (written_form(make_pipeline(StandardScaler(), LogisticRegression(C=c))) for c in (1.0, 2.0))
     assert opaque_parts(one)
     assert differences(one, other)
     assert differences(one, json.loads(json.dumps(one))) == []
 
 
-def test_a_name_that_is_gone_is_an_error_of_ours():
-    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be found"):
-        built({"is": "alkit:NoSuchThing", "with": {}})
+def test_a_name_that_does_not_exist_is_an_error_of_alkit():
+    with pytest.raises(alkit.errors.ConfigurationError, match="does not exist any more"):
+        build({"is": "alkit:NoSuchThing", "with": {}})
 
 
-def test_differences_of_kind_are_one_line_and_arrays_count_by_content():
-    old, new = written(alkit.strategy("random")), written(alkit.strategy("ssl-cluster"))
+def test_another_type_is_one_line_and_arrays_are_compared_by_content():
+    old, new = written_form(alkit.strategy("random")), written_form(alkit.strategy("ssl-cluster"))
     assert differences({"strategy": old}, {"strategy": new}) == ["strategy: recorded Random, now SSLCluster"]
-    assert differences(written(np.zeros(2)), written(np.ones(2)))
-    assert differences(written(np.zeros(2)), written(np.zeros(2))) == []
-    one, other = (written(partial(alkit.UNet, widths=(2, n))) for n in (4, 8))
+    assert differences(written_form(np.zeros(2)), written_form(np.ones(2)))
+    assert differences(written_form(np.zeros(2)), written_form(np.zeros(2))) == []
+    one, other = (written_form(partial(alkit.UNet, widths=(2, n))) for n in (4, 8))
     assert differences({"network": one}, {"network": other}) == ["network.widths: recorded [2, 4], now [2, 8]"]
 
 
 def test_differences_name_the_field_and_both_values():
-    old, new = written(Part(0.1, alkit.UNet)), written(Part(0.2, alkit.UNet))
+    old, new = written_form(Part(0.1, alkit.UNet)), written_form(Part(0.2, alkit.UNet))
     assert differences(old, new) == ["rate: recorded 0.1, now 0.2"]
     assert differences(old, old) == []
-    (line,) = differences(written(Part(inner=alkit.UNet)), written(Part(inner=alkit.MaskOracle)))
+    (line,) = differences(written_form(Part(inner=alkit.UNet)), written_form(Part(inner=alkit.MaskOracle)))
     assert "UNet" in line
     assert "MaskOracle" in line
     assert differences({"a": 2, "b": 1}, {"b": 1}) == ["a: recorded 2, now None"]
@@ -168,34 +168,34 @@ def twice(function, factor):
     [Shifted, Slotted, lambda by: Shifted(by).choose, lambda by: update_wrapper(Shifted(by), alkit.scores.bald)],
     ids=["object", "slots", "method", "wrapper"],
 )
-def test_a_callable_object_or_method_is_not_taken_for_another_with_other_parameters(make):
-    one, other = written(make(1)), written(make(2))
+def test_callable_objects_and_methods_with_other_parameters_differ(make):
+    one, other = written_form(make(1)), written_form(make(2))
     assert opaque_parts(one)
-    assert differences(json.loads(json.dumps(one)), written(make(1))) == []
+    assert differences(json.loads(json.dumps(one)), written_form(make(1))) == []
     (line,) = differences(one, other)
     assert line.endswith("by: recorded 1, now 2")
 
 
-def test_a_function_that_only_bears_the_name_of_another_is_opaque():
-    assert written(alkit.scores.bald) == {"named": "alkit.scores:bald"}
-    assert opaque_parts(written(twice(alkit.scores.bald, 2))) == ["alkit.scores:bald"]
+def test_a_function_with_the_name_of_another_is_opaque():
+    assert written_form(alkit.scores.bald) == {"named": "alkit.scores:bald"}
+    assert opaque_parts(written_form(twice(alkit.scores.bald, 2))) == ["alkit.scores:bald"]
 
 
-def test_functions_methods_of_classes_and_decorated_functions_are_known_by_their_names():
+def test_functions_class_methods_and_decorated_functions_are_written_by_name():
     for thing in (np.median, np.maximum, len, dict.fromkeys, Shifted, Shifted.usual, alkit.synthetic.lesions):
-        assert not opaque_parts(written(thing)), thing
-    assert type(built(written(More.usual), HERE)()) is More
-    assert type(built(written(Shifted.usual), HERE)()) is Shifted
+        assert not opaque_parts(written_form(thing)), thing
+    assert type(build(written_form(More.usual), HERE)()) is More
+    assert type(build(written_form(Shifted.usual), HERE)()) is Shifted
 
 
-def test_extractors_that_differ_in_a_parameter_share_no_features(world):
+def test_extractors_with_different_parameters_do_not_share_features(world):
     experiment = world.experiment()
     representations = Representations(world.pool, Stream(0), Store(experiment.path), quiet)
     one, other = representations.features(Shifted(0)), representations.features(Shifted(3))
     assert not np.array_equal(one, other)
 
 
-def test_a_record_made_with_one_callable_strategy_does_not_go_on_with_another(world, tmp_path):
+def test_a_record_of_one_callable_strategy_is_not_resumed_with_another(world, tmp_path):
     store = tmp_path / "r.db"
     world.experiment(strategy=Shifted(0).choose, store=store).ask(3)
     assert world.experiment(strategy=Shifted(0).choose, store=store).ask(3)
@@ -238,8 +238,8 @@ RICH = Rich(
 )  # fmt: skip
 
 
-def test_paths_sets_enumerations_and_lists_come_back_as_a_dataclass_declares_them():
-    again = built(json.loads(json.dumps(written(RICH))), HERE)
+def test_paths_sets_enumerations_and_lists_have_the_types_that_a_dataclass_declares():
+    again = build(json.loads(json.dumps(written_form(RICH))), HERE)
     assert again == RICH
     for entry in fields(Rich):
         assert type(getattr(again, entry.name)) is type(getattr(RICH, entry.name)), entry.name
@@ -251,25 +251,25 @@ def test_paths_sets_enumerations_and_lists_come_back_as_a_dataclass_declares_the
     ids=lambda change: next(iter(change)),
 )
 def test_another_path_set_or_member_of_an_enumeration_is_a_difference(change):
-    (line,) = differences(written(RICH), written(replace(RICH, **change)))
+    (line,) = differences(written_form(RICH), written_form(replace(RICH, **change)))
     assert line.startswith(next(iter(change)))
 
 
 @given(st.frozensets(st.one_of(st.integers(), st.text(), st.booleans())))
-def test_a_set_is_written_the_same_in_whatever_order_and_comes_back(entries):
+def test_the_written_form_of_a_set_does_not_depend_on_its_order(entries):
     backwards = frozenset(reversed(list(entries)))
-    assert json.dumps(written(entries)) == json.dumps(written(backwards))
-    assert built(json.loads(json.dumps(written(entries)))) == entries
+    assert json.dumps(written_form(entries)) == json.dumps(written_form(backwards))
+    assert build(json.loads(json.dumps(written_form(entries)))) == entries
 
 
-def test_several_flags_at_once_are_opaque_with_their_value():
-    assert built(written(Right.WRITE), HERE) is Right.WRITE
-    both = written(Right.READ | Right.WRITE)
+def test_combined_flags_are_opaque_with_their_value():
+    assert build(written_form(Right.WRITE), HERE) is Right.WRITE
+    both = written_form(Right.READ | Right.WRITE)
     assert opaque_parts(both)
-    assert differences(both, written(Right.READ)) != []
+    assert differences(both, written_form(Right.READ)) != []
 
 
-def test_the_written_forms_that_records_and_caches_hold_stay_as_they_are():
+def test_written_forms_in_records_and_caches_do_not_change():
     deformation = {"windows": 1000, "shuffle": 0.5, "remap": 0.9, "paint": 0.9, "inward": 0.2, "flip": 0.4}
     pretext = {
         "is": "alkit:Reconstruction",
@@ -280,10 +280,10 @@ def test_the_written_forms_that_records_and_caches_hold_stay_as_they_are():
         },
     }  # fmt: skip
     features = alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4)), epochs=3)
-    assert written(alkit.strategy("ssl-cluster", features=features, clusters=4)) == {
+    assert written_form(alkit.strategy("ssl-cluster", features=features, clusters=4)) == {
         "is": "alkit_baselines.ssl_cluster:SSLCluster",
         "with": {"features": pretext, "clusters": 4},
     }
-    assert written(alkit.strategies.Uncertainty(alkit.scores.margin))["with"]["score"] == "margin"
-    assert written(Path("a/b")) == "a/b"
-    assert written(Size.LARGE) == 2
+    assert written_form(alkit.strategies.Uncertainty(alkit.scores.margin))["with"]["score"] == "margin"
+    assert written_form(Path("a/b")) == "a/b"
+    assert written_form(Size.LARGE) == 2

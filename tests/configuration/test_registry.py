@@ -10,7 +10,7 @@ import pytest
 from entry_points import point
 
 import alkit
-from alkit.configuration import built, registry, written
+from alkit.configuration import build, registry, written_form
 from alkit.configuration.parameters import convert
 from alkit.protocols import Strategy
 from alkit.strategies import described
@@ -39,7 +39,7 @@ def test_an_unknown_parameter_suggests_the_nearest():
         alkit.strategy("ssl-cluster", cluster=5)
 
 
-def test_two_distributions_with_one_name_are_both_named_and_can_be_told_apart(installed):
+def test_a_name_of_two_distributions_needs_the_full_name(installed):
     installed(point("mine", "a"), point("mine", "b"), point("other", "a"))
     assert list(alkit.strategies.installed()) == ["a:mine", "b:mine", "other"]
     with pytest.raises(alkit.errors.ConfigurationError, match="a:mine or b:mine"):
@@ -47,12 +47,12 @@ def test_two_distributions_with_one_name_are_both_named_and_can_be_told_apart(in
     assert alkit.strategy("b:mine") == alkit.strategy("a:other") == alkit.strategy("other")
 
 
-def test_one_distribution_found_twice_on_the_path_is_one(installed):
+def test_a_distribution_that_is_twice_on_the_path_counts_once(installed):
     installed(point("mine", "a"), point("mine", "a"))
     assert list(alkit.strategies.installed()) == ["mine"]
 
 
-def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_nothing_else(installed):
+def test_a_plugin_that_cannot_be_imported_is_an_error_and_others_still_work(installed):
     installed(point("broken", "a", "no_such_module:Thing"), point("fine", "a"))
     assert list(alkit.strategies.installed()) == ["broken", "fine"]
     with pytest.raises(alkit.errors.ConfigurationError, match=r"ModuleNotFoundError.*no_such_module"):
@@ -60,13 +60,13 @@ def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_nothing_else(insta
     alkit.strategy("fine")
 
 
-def test_listing_names_imports_no_plugin(installed):
+def test_listing_names_does_not_import_plugins(installed):
     installed(point("lazy", "a", "antigravity:fly"))
     alkit.strategies.installed()
     assert "antigravity" not in sys.modules
 
 
-def test_records_may_name_plugins_and_nothing_else():
+def test_records_may_name_plugins_and_no_other_packages():
     trusted = registry.trusted_packages()
     assert {"alkit", "alkit_baselines"} <= trusted
     assert not trusted & {"os", "subprocess", "builtins", "torch"}
@@ -106,7 +106,7 @@ class Typed:
     ],
     ids=str,
 )
-def test_a_parameter_of_another_type_is_refused_and_the_type_is_named(installed, right, wrong):
+def test_a_parameter_of_another_type_is_refused_with_the_declared_type(installed, right, wrong):
     installed(point("typed", "a", f"{__name__}:Typed"))
     alkit.strategy("typed", **right)
     (name,) = wrong
@@ -156,7 +156,7 @@ HERE = __name__
         ("constant:x", "x = 1", "got a int, expected a class or a function"),
     ],
 )
-def test_a_plugin_that_leaves_or_names_nothing_to_call_is_a_configuration_error(
+def test_a_plugin_that_exits_or_cannot_be_called_is_a_configuration_error(
     installed, tmp_path, monkeypatch, value, text, words
 ):
     module = value.partition(":")[0]
@@ -173,7 +173,7 @@ def test_a_plugin_that_cannot_be_described_is_not_recommended(installed):
     assert described.cold_strategies() == ["fine"]
 
 
-def test_only_strategies_that_surely_start_cold_are_recommended(installed):
+def test_only_strategies_that_certainly_start_cold_are_recommended(installed):
     points = {"function": "make", "property": "Depends", "field": "Given", "warm": "Warm", "silent": "Typed"}
     installed(*(point(name, "a", f"{HERE}:{thing}") for name, thing in points.items()))
     assert described.cold_strategies() == ["silent"]
@@ -205,7 +205,7 @@ def make(depth: int = 2):
     return Warm()
 
 
-def test_a_distribution_without_metadata_is_shown_by_a_question_mark_and_breaks_nothing(tmp_path, monkeypatch):
+def test_a_distribution_without_metadata_is_shown_as_a_question_mark(tmp_path, monkeypatch):
     for name, said in (("one", None), ("two", "Metadata-Version: 2.1\n"), ("three", "Name: three\nVersion: 1\n")):
         folder = tmp_path / f"{name}-1.dist-info"
         folder.mkdir()
@@ -221,7 +221,7 @@ def test_a_distribution_without_metadata_is_shown_by_a_question_mark_and_breaks_
     alkit.strategy("random")
 
 
-def test_a_name_that_one_distribution_gives_to_two_things_is_an_error_that_shows_both(installed):
+def test_a_name_that_one_distribution_gives_to_two_objects_is_an_error_that_lists_both(installed):
     installed(point("mine", "a", f"{HERE}:Typed"), point("mine", "a"), point("fine", "a"))
     assert list(alkit.strategies.installed()) == [
         "fine",
@@ -236,7 +236,7 @@ def test_a_name_that_one_distribution_gives_to_two_things_is_an_error_that_shows
     assert alkit.strategy(f"a:mine={HERE}:Typed") == Typed()
 
 
-def test_a_name_of_a_part_of_alkits_own_is_listed_in_full_only_and_the_error_says_so(installed):
+def test_a_strategy_with_the_name_of_a_part_needs_its_full_name(installed):
     installed(point("filter", "a"))
     assert list(alkit.strategies.installed()) == ["a:filter"]
     with pytest.raises(alkit.errors.ConfigurationError, match=r"'filter' is the name of a part .*a:filter"):
@@ -244,7 +244,7 @@ def test_a_name_of_a_part_of_alkits_own_is_listed_in_full_only_and_the_error_say
     assert alkit.strategy("a:filter") == alkit.strategy("A:filter")
 
 
-def test_a_distribution_may_be_spelt_in_any_way_that_pip_takes(installed):
+def test_a_distribution_may_be_spelled_in_any_way_that_pip_accepts(installed):
     installed(point("mine", "Plug.A"), point("mine", "plug-b"))
     for owner in ("Plug.A", "plug-a", "PLUG_A", "plug.a"):
         assert registry.distribution(registry.find(f"{owner}:mine")) == "Plug.A"
@@ -252,7 +252,7 @@ def test_a_distribution_may_be_spelt_in_any_way_that_pip_takes(installed):
         registry.find("pluga:mine")
 
 
-def test_a_function_registered_as_it_is_is_an_error_that_says_how_to(installed):
+def test_a_strategy_function_that_is_registered_itself_is_an_error_with_a_hint(installed):
     installed(point("bare", "a", f"{HERE}:choose"))
     with pytest.raises(
         alkit.errors.ConfigurationError, match=r"needs a value for view, n, rng\. Try: register a function that"
@@ -283,7 +283,7 @@ class Fails:
 @pytest.mark.parametrize(
     ("where", "words"), [("init", "ValueError: no weights at x.pt"), ("exit", "SystemExit: no GPU")]
 )
-def test_what_a_factory_raises_is_said_to_be_its_own_and_the_cause_is_kept(installed, where, words):
+def test_an_error_in_a_factory_names_the_plugin_and_keeps_the_cause(installed, where, words):
     installed(point("fails", "plug-in", f"{HERE}:Fails"))
     with pytest.raises(alkit.errors.ConfigurationError, match=f"'fails' of plug-in cannot be made .{words}") as caught:
         alkit.strategy("fails", where=where)
@@ -303,7 +303,7 @@ def test_what_a_factory_raises_is_said_to_be_its_own_and_the_cause_is_kept(insta
     ],
     ids=["strategy", "part", "ranking", "function"],
 )
-def test_what_a_strategy_raises_when_it_chooses_is_said_to_be_its_own(installed, world, whole, words):
+def test_an_error_in_select_names_the_plugin(installed, world, whole, words):
     strategy = whole()
     installed(point("fails", "plug-in", f"{HERE}:Fails"))
     with pytest.raises(alkit.errors.SelectionError, match=words) as caught:
@@ -317,7 +317,7 @@ def besides(installed):
     return lambda *points: installed(*entry_points(group=registry.STRATEGIES.name), *points)
 
 
-def test_the_start_set_is_drawn_by_alkits_own_random_whatever_else_is_called_so(besides, world, tmp_path):
+def test_alkits_own_random_draws_the_start_set_if_another_plugin_has_its_name(besides, world, tmp_path):
     warm = alkit.strategy("mc-dropout")
     before = world.experiment(tmp_path / "r.db", warm).ask(4)
     besides(point("random", "other", f"{HERE}:Fails"))
@@ -326,7 +326,7 @@ def test_the_start_set_is_drawn_by_alkits_own_random_whatever_else_is_called_so(
     assert world.experiment(tmp_path / "s.db", warm).ask(4) == before
 
 
-def test_without_the_baselines_an_experiment_runs_and_says_where_it_needs_a_start(installed, world):
+def test_without_the_baselines_an_experiment_runs_or_asks_for_a_start_strategy(installed, world):
     installed()
     first, second = world.experiment(strategy=choose).run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
     assert (len(first.ids), second.n_labels) == (4, 7)
@@ -347,7 +347,7 @@ def bare():
     return choose
 
 
-def test_what_a_factory_returns_is_a_strategy_or_an_error(installed):
+def test_a_factory_must_return_a_strategy(installed):
     installed(point("three", "a", f"{HERE}:three"), point("bare", "a", f"{HERE}:bare"))
     with pytest.raises(alkit.errors.ConfigurationError, match="plugin 'three' must be a strategy: got 3"):
         alkit.strategy("three")
@@ -359,20 +359,20 @@ def variadic(*names: str, depth: int, **more: int):
     return alkit.strategies.FromFunction(lambda view, n, rng: (names, depth, more))
 
 
-def test_variadic_parameters_are_not_required_and_take_any_name(installed):
+def test_variadic_parameters_are_optional_and_accept_any_name(installed):
     installed(point("any", "a", f"{HERE}:variadic"), point("typed", "a", f"{HERE}:Typed"))
     assert alkit.strategy("any", depth=1, width=2).function(None, 0, None) == ((), 1, {"width": 2})
     with pytest.raises(alkit.errors.ConfigurationError, match=r"needs a value for depth$"):
         alkit.strategy("any")
 
 
-def test_a_callable_that_does_not_say_what_it_takes_is_a_configuration_error(installed):
+def test_a_callable_without_a_signature_is_a_configuration_error(installed):
     installed(point("opaque", "a", "builtins:max"))
     with pytest.raises(alkit.errors.ConfigurationError, match="does not say what parameters it takes"):
         alkit.strategy("opaque")
 
 
-def test_one_type_that_cannot_be_found_leaves_the_other_parameters_checked(installed):
+def test_one_type_that_cannot_be_found_does_not_stop_other_checks(installed):
     installed(point("both", "a", "partly_typed:Both"), point("made", "a", "partly_typed:make"))
     for name in ("both", "made"):
         with pytest.raises(alkit.errors.ConfigurationError, match=r"count of strategy .* is of another type"):
@@ -410,7 +410,7 @@ def partly_typed(tmp_path_factory, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_a_parameter_that_only_initialises_is_checked_by_its_type(installed):
+def test_an_init_only_parameter_is_checked_by_its_type(installed):
     installed(point("both", "a", "partly_typed:Both"))
     with pytest.raises(alkit.errors.ConfigurationError, match=r"first of strategy .* expected int$"):
         alkit.strategy("both", first="3")
@@ -435,11 +435,11 @@ class Nested:
     select = choose
 
 
-def test_lists_and_texts_become_what_the_strategy_declares_so_that_it_comes_back_exactly(installed):
+def test_lists_and_texts_become_the_declared_types(installed):
     installed(point("nested", "a", f"{HERE}:Nested"))
     made = alkit.strategy("nested", widths=[1, 2], pair=[[3], 1], names=["a"], folder="x/y", mode="soft", either=(1,))
     assert made == Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,))
-    assert built(written(made), {"tests", "alkit"}) == made
+    assert build(written_form(made), {"tests", "alkit"}) == made
     assert hash(made) == hash(Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,)))
     assert alkit.strategy("nested", table={"a": [1]}) == Nested(table={"a": (1,)})
     for wrong in ({"names": [3]}, {"table": {"a": [0.5]}}, {"table": [1]}):
@@ -478,7 +478,7 @@ def test_a_literal_is_matched_by_value_and_type(value, kind, right):
         ([1], Sequence, (1,)),
     ],
 )
-def test_a_value_becomes_what_is_declared(value, kind, expected):
+def test_a_value_becomes_the_declared_type(value, kind, expected):
     found = convert(value, kind)
     assert (found, type(found)) == (expected, type(expected))
 

@@ -8,7 +8,7 @@ import torch
 from parts import CLASSES, MeanLearner
 
 import alkit
-from alkit.configuration import written
+from alkit.configuration import written_form
 from alkit.values import Answer
 
 
@@ -382,7 +382,7 @@ def test_open_builds_what_was_declared_by_name_or_path(folders, tmp_path, small_
     results = experiment.run(oracle, test=test, start=4, batch=2, rounds=1)
     again = alkit.Experiment.open(store)
     assert (again.pool.ids, again.strategy, again.seed) == (pool.ids, alkit.strategy("random"), 4)
-    assert written(again.learner) == written(learner)
+    assert written_form(again.learner) == written_form(learner)
     assert outcome(again.history) == outcome(results)
     whole = again.run(oracle, test=test, start=4, batch=2, rounds=2)
     assert outcome(whole[:2]) == outcome(results)

@@ -24,7 +24,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import alkit
-from alkit.configuration import differences, written
+from alkit.configuration import differences, written_form
 from alkit.learners.estimators import flattened
 
 CLASSES = ("dark", "medium", "bright", "unseen")
@@ -325,9 +325,9 @@ def test_a_stored_model_consists_of_numbers():
 
 
 def test_the_written_form_shows_a_changed_parameter():
-    before, after = (written(alkit.EstimatorLearner(LogisticRegression(C=C))) for C in (1.0, 2.0))
+    before, after = (written_form(alkit.EstimatorLearner(LogisticRegression(C=C))) for C in (1.0, 2.0))
     assert differences(before, after) == ["estimator.C: recorded 1.0, now 2.0"]
-    assert differences(before, written(alkit.EstimatorLearner(clone(LogisticRegression())))) == []
+    assert differences(before, written_form(alkit.EstimatorLearner(clone(LogisticRegression())))) == []
 
 
 # In an experiment.

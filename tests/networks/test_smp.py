@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import alkit
-from alkit.configuration import built, written
+from alkit.configuration import build, written_form
 from alkit.networks import SmpNetwork, make_network
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import dropout_layers
@@ -360,7 +360,7 @@ def test_a_warm_start_copies_all_but_the_output_layers(there, here):
 def test_the_declaration_of_a_network_can_be_written_and_built_again():
     factory = partial(SmpNetwork, UNET, dropout=0.25, heads={2: 0.1, 4: 0.3})
     learner = alkit.SegmentationLearner(factory)
-    again = built(json.loads(json.dumps(written(learner))), {"alkit", "segmentation_models_pytorch"}).network
+    again = build(json.loads(json.dumps(written_form(learner))), {"alkit", "segmentation_models_pytorch"}).network
     assert (again.func, again.args[0].func, again.args[0].args) == (SmpNetwork, smp.Unet, ("mobilenet_v2",))
     assert again.args[0].keywords == UNET.keywords
     assert again.keywords == {"dropout": 0.25, "heads": {2: 0.1, 4: 0.3}}

@@ -467,11 +467,11 @@ def test_an_image_pool_is_a_value_with_its_arguments_in_its_repr(tmp_path):
 
 
 def test_an_image_pool_is_rebuilt_from_its_written_form(tmp_path):
-    from alkit.configuration import built, written
+    from alkit.configuration import build, written_form
 
     image_pool(tmp_path)
     pool = ImagePool(tmp_path / "images", size=4, cache=tmp_path / "cache").subset(["b", "a"])
-    again = built(written(pool))
+    again = build(written_form(pool))
     np.testing.assert_array_equal(again.read(["b", "a"]), pool.read(["b", "a"]))
     assert again.ids == pool.ids
 

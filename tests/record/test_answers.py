@@ -10,7 +10,7 @@ from parts import MeanLearner
 
 import alkit
 from alkit import SKIP, Answer
-from alkit.configuration import written
+from alkit.configuration import written_form
 from alkit.record import Store, Terms
 from alkit.record.settings import Settings
 from alkit.values import Invalid, Skip, State, Withdrawal
@@ -399,7 +399,7 @@ def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(w
     with pytest.raises(alkit.errors.ResumeError, match="annotators"):
         campaign(world, path, annotators=3, join="majority", hold_out=0.25, stop_set=3)
     again = alkit.Experiment.open(path, pool=experiment.pool)
-    assert Settings(Store(path)).declared["terms"] == written(Terms(2, "majority", 0.25, 3))
+    assert Settings(Store(path)).declared["terms"] == written_form(Terms(2, "majority", 0.25, 3))
     assert again.queries()[0].wanted == 2
 
 

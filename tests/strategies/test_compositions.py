@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import alkit
 from alkit import scores
-from alkit.configuration import built, differences, written
+from alkit.configuration import build, differences, written_form
 
 
 @dataclass(frozen=True)
@@ -367,11 +367,11 @@ def test_compositions_nest_and_declare_what_they_need():
 
 
 def test_a_nested_composition_is_rebuilt_exactly_from_its_written_form():
-    form = json.loads(json.dumps(written(NESTED)))
-    assert built(form, {"alkit", "alkit_baselines", "tests"}) == NESTED
-    assert written(built(form, {"alkit", "alkit_baselines", "tests"})) == form
+    form = json.loads(json.dumps(written_form(NESTED)))
+    assert build(form, {"alkit", "alkit_baselines", "tests"}) == NESTED
+    assert written_form(build(form, {"alkit", "alkit_baselines", "tests"})) == form
     other = alkit.strategies.Then(NESTED.cold, alkit.strategies.Stochastic(SCORE), after=4)
-    assert differences(form, written(other))
+    assert differences(form, written_form(other))
 
 
 def test_a_function_can_be_given_wherever_a_strategy_can(world, tmp_path):
@@ -525,9 +525,9 @@ def test_the_order_of_a_mix_matters_and_is_kept_in_its_written_form():
     assert one == alkit.strategies.Mix({Named("a"): 1, Named("b"): 1})
     assert hash(one) == hash(alkit.strategies.Mix({Named("a"): 1, Named("b"): 1}))
     for mix in (one, other):
-        again = built(json.loads(json.dumps(written(mix))), trusted=["alkit", "tests"])
+        again = build(json.loads(json.dumps(written_form(mix))), trusted=["alkit", "tests"])
         assert list(again.parts) == list(mix.parts)
-    assert written(one) != written(other)
+    assert written_form(one) != written_form(other)
 
 
 def nth(view, n, rng, start=0):
