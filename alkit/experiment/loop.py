@@ -27,6 +27,7 @@ from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.representations import Representations
 from alkit.experiment.selecting import select
 from alkit.labels.joining import Join
+from alkit.learners.named import check_learner
 from alkit.learners.needs import check_needs
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
@@ -132,7 +133,7 @@ class Experiment:
     ) -> None:
         check_pool(pool)
         terms = Terms(annotators, join, hold_out, stop_set)
-        opening.check_learner(learner)
+        check_learner("learner", learner)
         strategy = as_strategy("strategy", strategy)
         given = None if initial is None else as_strategy("initial", initial)
         first = opening.choose_initial(strategy, given)

@@ -13,7 +13,7 @@ from alkit.configuration.forms import build
 from alkit.configuration.registry import trusted_packages
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.labels.joining import Join
-from alkit.protocols import Learner, Strategy
+from alkit.protocols import Strategy
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -65,16 +65,6 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
             hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
         )
     return parts, terms
-
-
-def check_learner(part: object) -> None:
-    """Raise a :class:`ConfigurationError` unless `part` is a learner."""
-    if isinstance(part, type) or not isinstance(part, Learner):
-        raise ConfigurationError(
-            "learner must be an object with the methods fit() and loads()",
-            got=f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__,
-            hint=f"{part.__name__}()" if isinstance(part, type) else None,
-        )
 
 
 def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:
