@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from alkit.checks import check_number
+
 BLOCK = 1024
 """Number of candidates that are compared at once."""
 
@@ -45,6 +47,11 @@ def find_duplicates(
     dict of str to str
         The id of the original by the id of its duplicate.
 
+    Raises
+    ------
+    ConfigurationError
+        `similarity` is not in (-1, 1].
+
     Notes
     -----
     Identical rows are always duplicates, even if rounding makes their cosine smaller. A row that is identical to a
@@ -58,6 +65,7 @@ def find_duplicates(
     >>> find_duplicates(rows, ["a", "b", "c", "d"], labelled=["b"], candidates=["a", "c", "d"], similarity=0.95)
     {'a': 'b', 'd': 'b'}
     """
+    check_number("similarity", similarity, -1, 1, open_ends="(")
     place = {id: row for row, id in enumerate(ids)}
     known = [id for id in labelled if id in place]
     waiting = sorted(candidates)

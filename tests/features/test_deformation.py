@@ -1,4 +1,4 @@
-"""The deformations against their laws, and against references that loop over pixels and windows."""
+"""Deformations: their properties, and references that loop over pixels and windows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def batches(draw: st.DrawFn, dtype: torch.dtype | None = None, most: int = 45) -
 
 @contextmanager
 def recording(*names: str) -> Iterator[dict[str, tuple[tuple[Any, ...], Any]]]:
-    """Keep what these steps of the module are given and return, by name."""
+    """Record arguments and results of these functions, by name."""
     recorded: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
     def recorded_step(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +69,7 @@ def share(decisions: Tensor) -> float:
 
 
 def near(p: float, n: int) -> Any:
-    """Four standard deviations around the share expected of n decisions of probability p."""
+    """Return an interval of four standard deviations around the expected share of n decisions of probability p."""
     return pytest.approx(p, abs=4 * (p * (1 - p) / n) ** 0.5)
 
 
@@ -77,7 +77,7 @@ def differs(before: Tensor, after: Tensor) -> Tensor:
     return (before != after).flatten(1).any(1)
 
 
-# --- what all of them keep ---
+# --- properties of all deformations ---
 
 
 @EACH
@@ -160,7 +160,7 @@ def test_half_precision_stays_in_range(dtype):
     assert 0 <= after.min() <= after.max() <= 1
 
 
-# --- rates ---
+# --- probabilities ---
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -317,7 +317,7 @@ def test_every_permutation_of_a_window_is_equally_likely():
     assert ((counts / 3000 - 1 / 6).abs() < 4 * (5 / 36 / 3000) ** 0.5).all()
 
 
-# --- intensity map ---
+# --- intensity curves ---
 
 RAMP = torch.linspace(0, 1, 512, dtype=torch.float64).view(1, 1, 16, 32)
 
@@ -428,7 +428,7 @@ def test_a_painting_has_a_further_window_with_probability_95(inward, shares):
 
 
 @pytest.mark.parametrize(("inward", "ranges"), [(1, (range(7, 15), range(3, 8))), (0, (range(18, 25), range(9, 13)))])
-def test_windows_painted_in_or_kept_have_every_side_of_their_range(inward, ranges):
+def test_painted_and_kept_windows_have_every_side_of_their_range(inward, ranges):
     with recording("union") as recorded:
         paint(torch.zeros(500, 1, 42, 21), generator_of(), 1, inward)
     (_, sides, *_), _ = recorded["union"]
@@ -487,7 +487,7 @@ def test_a_gpu_gives_reproducible_images_on_its_own_device():
     assert torch.equal(first[1], again[1])
 
 
-# --- what cannot work ---
+# --- errors ---
 
 
 @pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan"), float("inf")])

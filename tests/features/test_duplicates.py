@@ -53,14 +53,14 @@ def test_near_duplicates_equal_those_of_a_plain_loop(n, d, labelled, block, agai
         found = find_duplicates(features, ids, first, rest, similarity)
     expected = plain_loop(features, ids, first, rest, similarity)
     assert found.keys() == expected.keys()
-    if d > 1:  # in one dimension every cosine is 1 or -1, and which of equals is the nearest is rounding's
+    if d > 1:  # in one dimension every cosine is 1 or -1, so rounding decides which one is the nearest
         assert found == expected
 
 
 def test_identical_images_are_duplicates_whatever_the_cosine():
     rows = np.array([[3, 1], [3, 1], [0, 7], [0, 7], [0, -9]], np.float32)
     assert find_duplicates(rows, list("abcde"), [], list("abcde"), similarity=1.0) == {"b": "a", "d": "c"}
-    alone = np.ones((3, 4), np.float32)  # all at the mean: without direction, and yet one image three times
+    alone = np.ones((3, 4), np.float32)  # all rows equal the mean, so they have no direction, but they are identical
     assert find_duplicates(alone, list("abc"), ["c"], ["a", "b"], similarity=0.5) == {"a": "c", "b": "c"}
     assert find_duplicates(np.array([[0.0], [-0.0]], np.float32), ["a", "b"], [], ["a", "b"], 0.9) == {"b": "a"}
 

@@ -101,7 +101,7 @@ def test_training_lowers_the_restoration_loss(task, pool):
     assert min(losses) < 0.8 * losses[0]
 
 
-def test_without_held_out_images_the_last_weights_are_cached(task, pool, tmp_path):
+def test_without_held_out_images_the_last_weights_are_kept(task, pool, tmp_path):
     all_in = replace(task, hold_out=0.0)
     short = fit(replace(all_in, epochs=2), pool)
     long = fit(replace(all_in, epochs=3), pool)

@@ -50,7 +50,7 @@ class Labelled:
 
 
 def make(n=60, present=(0, 1, 2), seed=0):
-    """Images of 2 x 3 pixels whose brightness is that of their class, but for noise; ids in no order of rows."""
+    """Images of 2 x 3 pixels whose brightness is their class plus noise, with ids in random order."""
     chance = np.random.default_rng(seed)
     ids = chance.permutation(n)
     classes = np.resize(present, n)
@@ -59,7 +59,9 @@ def make(n=60, present=(0, 1, 2), seed=0):
     return Labelled(pixels, dict(zip(map(str, ids), classes.tolist(), strict=True)))
 
 
-ANYTHING = np.random.default_rng(7).random((200, 1, 2, 3), np.float32)  # where models of other chance disagree
+ANYTHING = np.random.default_rng(7).random(
+    (200, 1, 2, 3), np.float32
+)  # images for which models with other seeds disagree
 
 
 def rng(seed=0):
@@ -194,7 +196,7 @@ def test_rows_of_training_and_prediction_come_from_the_given_function():
     learner = alkit.EstimatorLearner(KNeighborsClassifier(1), rows=corner)
     model = learner.fit(labelled, rng())
     changed = labelled.images(labelled.ids).copy()
-    changed[:, :, 1:] = 0.5  # where the rows do not look
+    changed[:, :, 1:] = 0.5  # pixels that the rows do not use
     expected = np.eye(4)[labelled.labels(labelled.ids)]
     assert (model.probabilities(changed) == expected).all()
     assert (learner.loads(model.dumps()).probabilities(changed) == expected).all()
@@ -267,7 +269,7 @@ def test_a_clusterer_with_predict_proba_is_an_error():
 
 
 class FromNowhere(ClassifierMixin, BaseEstimator):
-    """Draws from a generator nobody can seed."""
+    """Draws from a generator that cannot be seeded."""
 
     def fit(self, X, y):
         self.classes_, self.first_ = np.unique(y), np.random.default_rng().random()

@@ -60,7 +60,7 @@ class DropsInItsEncoder(nn.Module):
 
 
 class WritesInPlace(nn.Module):
-    """Adds what was dropped to a map that all draws share, in place."""
+    """Adds the output of dropout to a map that all draws share, in place."""
 
     def __init__(self):
         super().__init__()
@@ -74,7 +74,7 @@ class WritesInPlace(nn.Module):
 
 
 class WritesBehindTheBack(WritesInPlace):
-    """The same, and goes on with the map as if nothing had been written: a graph of its values is wrong."""
+    """The same, but the later code uses the old name of the map, so a traced graph is wrong."""
 
     def forward(self, images):
         maps = self.first(images)
@@ -83,7 +83,7 @@ class WritesBehindTheBack(WritesInPlace):
 
 
 class EncodesSomethingElse(TwoDropouts):
-    """Has methods of these names that have nothing to do with its forward pass."""
+    """Has methods encode and decode that its forward pass does not use."""
 
     def encode(self, images):
         return [images.mean(dim=1, keepdim=True)]
@@ -93,14 +93,14 @@ class EncodesSomethingElse(TwoDropouts):
 
 
 class DropsByAFunction(TwoDropouts):
-    """Has a dropout without a layer, which is on in training only and is not drawn from."""
+    """Has dropout without a layer, which is on in training only, so draws do not use it."""
 
     def forward(self, images):
         return F.dropout(super().forward(images), 0.5, self.training)
 
 
 class Transformer(nn.Module):
-    """Drops inside a container of torch's own, which no tracer looks into."""
+    """Has dropout inside a module of torch, which the tracer does not look into."""
 
     def __init__(self, batch_first=True):
         super().__init__()
@@ -132,7 +132,9 @@ NETWORKS = {
 def network(request):
     torch.manual_seed(0)
     made = NETWORKS[request.param]().train()
-    for module in made.modules():  # statistics that are not those of the batch, so that evaluation mode shows
+    for (
+        module
+    ) in made.modules():  # other statistics than those of the batch, so that evaluation mode makes a difference
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.5, 2)
@@ -285,8 +287,8 @@ def test_more_images_fit_at_once_when_they_are_smaller_and_at_least_one_always(m
     cut = CutNetwork(alkit.UNet(in_channels=1, classes=2, widths=(8, 16)))
     small, large = cut.images_at_once(torch.zeros(1, 1, 32, 32)), cut.images_at_once(torch.zeros(1, 1, 64, 64))
     assert small == pytest.approx(4 * large, rel=0.05)
-    # 64 x 64 pixels: the largest layer takes 2 x 8 channels and gives 8, counted twice, beside two shared maps; what
-    # comes out has 2 channels, counted six times.
+    # 64 x 64 pixels: the largest layer has 2 x 8 input and 8 output channels, which count twice; there are two shared
+    # maps; and the 2 channels of the logits count six times.
     assert large == BUDGET["cpu"] // (4 * 64 * 64 * (2 * (16 + 8) + 8 + 16 // 4 + 6 * 2))
     monkeypatch.setitem(BUDGET, "cpu", 1)
     assert cut.images_at_once(torch.zeros(1, 1, 64, 64)) == 1

@@ -22,7 +22,7 @@ from alkit.rng import Stream, seed_torch
 HEADS = {4: 0.3, 2: 0.1}
 
 
-def model(architecture, encoder="mobilenet_v2", **arguments):  # a light one
+def model(architecture, encoder="mobilenet_v2", **arguments):  # a small encoder
     return partial(architecture, encoder, encoder_weights=None, **arguments)
 
 
@@ -47,7 +47,7 @@ def images(*shape):
 
 
 def draw_statistics(network):
-    """Give batch normalisation other averages than the first ones, so that no layer acts as the identity."""
+    """Set random averages of batch normalisation, so that no layer is the identity."""
     with seed_torch(Stream(9)), torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -75,7 +75,11 @@ def test_all_outputs_have_the_size_of_the_image_and_the_final_one_is_that_of_the
     [
         (UNET, "blocks.3", "blocks.2"),
         (MODELS["UnetPlusPlus"], "blocks.x_0_3", "blocks.x_0_2"),
-        (MODELS["MAnet"], "blocks.3", "blocks.2"),  # not what the next block begins with at this resolution
+        (
+            MODELS["MAnet"],
+            "blocks.3",
+            "blocks.2",
+        ),  # not the first layer of the next block, which has the same resolution
         (model(smp.Linknet), "blocks.3", "blocks.2"),
     ],
 )
@@ -149,7 +153,7 @@ def test_a_map_of_the_encoder_that_the_decoder_passes_on_does_not_count():
 
 
 class Shared(nn.Module):
-    """A decoder that calls one layer again and again."""
+    """A decoder that calls one layer several times."""
 
     def __init__(self, channels):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Each score against a slow, obvious reference in float64, on random input and at the edges."""
+"""Each score equals a slow and simple reference in float64, for random input and edge cases."""
 
 import itertools
 import math
@@ -92,7 +92,7 @@ def test_a_score_equals_its_reference_at_every_pixel(score, array):
 @given(array=draws(space=[2, 2]))
 @settings(max_examples=30)
 def test_bald_of_members_is_their_jensen_shannon_divergence(array):
-    """For two members scipy knows it: the square of the Jensen-Shannon distance."""
+    """For two members it is the square of scipy's Jensen-Shannon distance."""
     pair = np.concatenate([array, array])[: max(2, len(array))][:2]
     found = score_of(scores.bald, pair)
     p, q = pair.astype(np.float64)
@@ -149,7 +149,7 @@ def test_moments_do_not_depend_on_how_many_draws_come_at_once(array, size):
 
 
 def test_a_small_variance_near_one_is_not_lost():
-    """The difference of the mean square and the squared mean would be all rounding error here."""
+    """The difference of the mean square and the squared mean would be only rounding error here."""
     chance = np.random.default_rng(0)
     lesion = (0.9995 + 1e-4 * chance.random((20, 1, 8, 8))).astype(np.float32)
     array = np.stack([1 - lesion, lesion], axis=2)
@@ -174,7 +174,7 @@ def depths(mask, both_sides):
     inside, outside = [p for p in pixels if mask[p]], [p for p in pixels if not mask[p]]
     if not inside:
         return np.zeros(mask.shape)
-    if not outside:  # the frame is the contour: the pixels just outside of it
+    if not outside:  # then the pixels just outside the frame are the background
         rows, columns = mask.shape
         outside = [(r, c) for r in range(-1, rows + 1) for c in range(-1, columns + 1) if (r, c) not in set(pixels)]
         both_sides = False
@@ -216,7 +216,7 @@ def test_edt_variance_counts_every_foreground_class_and_is_zero_for_an_empty_pre
 
 
 def agreement(one, other, classes):
-    """Reference: Dice of sets of pixels, mean over the foreground classes that either shows."""
+    """Reference: Dice of sets of pixels, mean over the foreground classes in either mask."""
     values = []
     for c in range(1, classes):
         a = {tuple(p) for p in np.argwhere(one == c)}

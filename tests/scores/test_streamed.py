@@ -93,11 +93,11 @@ def test_a_score_reads_each_image_once_and_repeating_it_reads_none(pool, predict
 
     scoring = Scoring(Counting(), predictor, Stream(0))
     first = scoring.scores(pool.ids[:20], scores.entropy, DROPOUT)
-    assert Counter(read) - Counter(dict.fromkeys([pool.ids[0]], 3)) <= Counter(pool.ids[:20])  # its size is looked at
+    assert Counter(read) - Counter(dict.fromkeys([pool.ids[0]], 3)) <= Counter(pool.ids[:20])  # read for its size
     read.clear()
     assert scoring.scores(pool.ids[:20], scores.entropy, DROPOUT) == first
     assert not read
-    scoring.scores(pool.ids, scores.entropy, DROPOUT)  # ten more candidates: only they are looked at
+    scoring.scores(pool.ids, scores.entropy, DROPOUT)  # only the ten new candidates are read
     assert set(read) == set(pool.ids[20:])
     read.clear()
     assert scoring.scores(pool.ids, scores.entropy, alkit.Dropout(draws=5)) != first  # another question
