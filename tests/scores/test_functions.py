@@ -285,9 +285,3 @@ def test_the_deterministic_sampler_draws_the_prediction_once():
     moments = moments_of_draws(GivenPosterior([], array), ("mean", "variance"), DETERMINISTIC, Stream(0))
     np.testing.assert_array_equal(moments["mean"].numpy(), array)
     assert not moments["variance"].any()
-
-
-@pytest.mark.parametrize("wrong", [0, -1, 2.0, True, "many"])
-def test_draws_must_be_a_positive_integer(wrong):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"^draws must be an integer >= 1: got "):
-        alkit.Dropout(wrong)
