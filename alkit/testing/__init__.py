@@ -1,4 +1,4 @@
-"""Conformance kits: what every strategy, pool, oracle and learner must do, as tests that an author inherits.
+"""Conformance kits: tests that every strategy, pool, oracle and learner must pass, for authors to inherit.
 
 ::
 
@@ -11,8 +11,8 @@
         def strategy(self):
             return Mine()
 
-pytest then collects every check of the kit. What a plugin cannot do is declared by an attribute of the class, never
-skipped in silence. Which bug each check would have caught: ``docs/reference/conformance.md``.
+pytest collects every check of the kit. An attribute of the class declares what a plugin cannot do; no check is skipped
+silently. ``docs/reference/conformance.md`` lists the bugs that each check finds.
 """
 
 from alkit.testing.learners import LearnerKit

@@ -23,13 +23,13 @@ from alkit.protocols import (
     Predictor,
 )
 from alkit.rng import Stream
-from alkit.testing.worlds import generators_left_as_found, ids_of
+from alkit.testing.worlds import ids_of, unchanged_generators
 from alkit.values.label_spec import Label, LabelSpec
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled images as an experiment hands them to a learner, without a pretext."""
+    """Labelled images in the form in which an experiment passes them to a learner."""
 
     pool: ArrayPool
     ids: tuple[str, ...]
@@ -51,14 +51,14 @@ class Labelled:
 
 
 class LearnerKit:
-    """What every learner must do. Inherit, and give a fixture ``learner``; small and quick, please.
+    """Checks of a learner. Inherit them, and write a fixture ``learner`` that returns a small and fast one.
 
     Attributes
     ----------
     per:
-        Whether it learns one class per ``pixel`` or per ``image``.
+        ``pixel`` if it learns one class per pixel, ``image`` if it learns one class per image.
     size:
-        Height and width of the images it is given.
+        Height and width of the images.
     """
 
     per: str = "pixel"
@@ -66,12 +66,12 @@ class LearnerKit:
 
     @pytest.fixture
     def learner(self) -> Learner:
-        """Return the learner to check: the one thing an author writes."""
-        raise NotImplementedError("give a fixture `learner` that returns the learner to check")
+        """Return the learner to check; the author writes this fixture."""
+        raise NotImplementedError("write a fixture `learner` that returns the learner to check")
 
     @pytest.fixture
     def labelled(self) -> Labelled:
-        """Return twelve labelled images of twenty."""
+        """Return twenty images, twelve of them with a label."""
         from alkit.synthetic import lesions
 
         images, masks = lesions(20, size=self.size, seed=2)
@@ -82,7 +82,7 @@ class LearnerKit:
         return Labelled(ArrayPool(images, ids=ids), tuple(ids[:12]), known, spec)
 
     def test_its_model_gives_class_probabilities(self, learner: Learner, labelled: Labelled) -> None:
-        """``(n, classes, h, w)`` or ``(n, classes)``, float32, summing to 1."""
+        """``(n, classes, h, w)`` or ``(n, classes)``, float32, with the sum 1 over the classes."""
         images = labelled.pool.read(labelled.pool.ids)
         found = fit(learner, labelled).probabilities(images)
         space = images.shape[-2:] if self.per == "pixel" else ()
@@ -91,22 +91,20 @@ class LearnerKit:
         assert found.min() >= 0
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
-    def test_the_same_chance_gives_the_same_model(self, learner: Learner, labelled: Labelled) -> None:
-        """Number for number."""
+    def test_the_same_seed_gives_the_same_model(self, learner: Learner, labelled: Labelled) -> None:
+        """With exactly the same numbers."""
         images = labelled.pool.read(labelled.pool.ids)
         one, other = (fit(learner, labelled).probabilities(images) for _ in range(2))
         np.testing.assert_array_equal(one, other)
 
-    def test_a_model_comes_back_number_for_number(self, learner: Learner, labelled: Labelled) -> None:
-        """From the bytes that a record keeps."""
+    def test_a_loaded_model_predicts_the_same_numbers(self, learner: Learner, labelled: Labelled) -> None:
+        """If it is loaded from the bytes that a record keeps."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_array_equal(learner.loads(model.dumps()).probabilities(images), model.probabilities(images))
 
-    def test_a_model_that_was_loaded_carries_on_like_one_that_was_kept(
-        self, learner: Learner, labelled: Labelled
-    ) -> None:
-        """And the earlier model is left as it was."""
+    def test_training_continues_alike_from_a_loaded_model(self, learner: Learner, labelled: Labelled) -> None:
+        """As from the model itself, which training must not change."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         before = model.probabilities(images)
@@ -115,10 +113,8 @@ class LearnerKit:
         np.testing.assert_array_equal(kept.probabilities(images), loaded.probabilities(images))
         np.testing.assert_array_equal(model.probabilities(images), before)
 
-    def test_the_prediction_of_an_image_does_not_depend_on_its_company(
-        self, learner: Learner, labelled: Labelled
-    ) -> None:
-        """Batch statistics are those of the training."""
+    def test_predictions_do_not_depend_on_the_batch(self, learner: Learner, labelled: Labelled) -> None:
+        """Batch statistics must be those of the training."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_allclose(model.probabilities(images[3:4])[0], model.probabilities(images)[3], atol=1e-5)
@@ -154,16 +150,16 @@ class LearnerKit:
             mean = np.mean([member.probabilities(images) for member in model.members], axis=0)
             np.testing.assert_allclose(model.probabilities(images), mean, atol=1e-5)
 
-    def test_the_limit_of_a_batch_is_a_number(self, learner: Learner, labelled: Labelled) -> None:
+    def test_the_batch_limit_is_a_number(self, learner: Learner, labelled: Labelled) -> None:
         """If the model has a method ``images_at_once``: an integer >= 1, or None."""
         model = fit(learner, labelled)
         if isinstance(model, LimitsBatches):
             limit = model.images_at_once(labelled.images(labelled.ids[:1]))
             assert limit is None or (isinstance(limit, int) and limit >= 1), f"images_at_once() returned {limit!r}"
 
-    def test_global_generators_are_left_as_found(self, learner: Learner, labelled: Labelled) -> None:
-        """Training, predicting and loading."""
-        with generators_left_as_found():
+    def test_global_generators_are_not_changed(self, learner: Learner, labelled: Labelled) -> None:
+        """By training, predicting or loading."""
+        with unchanged_generators():
             model = fit(learner, labelled)
             model.probabilities(labelled.images(labelled.ids))
             learner.loads(model.dumps())

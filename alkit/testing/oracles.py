@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 
 from alkit.protocols import Oracle, ReportsUnread, TakesCancellations, TakesRefusals
-from alkit.testing.worlds import generators_left_as_found
+from alkit.testing.worlds import unchanged_generators
 from alkit.values.answers import SKIP, Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
 
 
 class OracleKit:
-    """What every oracle must do. Inherit, and give fixtures ``oracle`` and ``queries``.
+    """Checks of an oracle. Inherit them, and write fixtures ``oracle`` and ``queries``.
 
     Attributes
     ----------
     patience:
         Seconds within which all queries are answered.
     at_once:
-        Seconds within which ``ask`` returns: it hands over, and waits for nobody.
+        Seconds within which ``ask`` returns; it does not wait for answers.
     """
 
     patience: float = 10.0
@@ -32,24 +32,26 @@ class OracleKit:
 
     @pytest.fixture
     def oracle(self) -> Oracle:
-        """Return the oracle to check."""
-        raise NotImplementedError("give a fixture `oracle` that returns the oracle to check")
+        """Return the oracle to check; the author writes this fixture."""
+        raise NotImplementedError("write a fixture `oracle` that returns the oracle to check")
 
     @pytest.fixture
     def queries(self) -> list[Query]:
         """Return at least two queries that it can answer."""
-        raise NotImplementedError("give a fixture `queries` with at least two queries the oracle can answer")
+        raise NotImplementedError(
+            "write a fixture `queries` that returns two queries or more that the oracle can answer"
+        )
 
-    def test_it_says_what_its_labels_look_like(self, oracle: Oracle) -> None:
-        """A label spec."""
+    def test_it_has_a_label_spec(self, oracle: Oracle) -> None:
+        """Which states the classes."""
         assert isinstance(oracle.spec, LabelSpec)
 
-    def test_before_it_is_asked_it_says_nothing(self, oracle: Oracle) -> None:
-        """Nobody waits for an answer to no question."""
+    def test_without_a_query_there_is_no_answer(self, oracle: Oracle) -> None:
+        """``poll`` returns nothing before the first ``ask``."""
         assert list(oracle.poll()) == []
 
     def test_every_query_is_answered_within_the_spec(self, oracle: Oracle, queries: list[Query]) -> None:
-        """By a valid label, a skip, or invalid with a reason."""
+        """By a valid label, a skip, or ``Invalid`` with a reason."""
         answers = {answer.id: answer for answer in self._answers(oracle, queries)}
         assert set(answers) == {query.id for query in queries}
         for query in queries:
@@ -60,26 +62,26 @@ class OracleKit:
                 assert not isinstance(label, Withdrawal), f"{query.id!r} is withdrawn and never had an answer"
                 oracle.spec.check(label, id=query.id, sizes=query.sizes)
 
-    def test_asking_returns_at_once(self, oracle: Oracle, queries: list[Query]) -> None:
-        """Answers are fetched, however long they take."""
+    def test_ask_returns_without_waiting(self, oracle: Oracle, queries: list[Query]) -> None:
+        """``poll`` fetches the answers later."""
         begun = time.perf_counter()
         oracle.ask(queries)
-        assert time.perf_counter() - begun < self.at_once, "ask() waits: answers are fetched by poll()"
+        assert time.perf_counter() - begun < self.at_once, "ask() must not wait for answers: poll() fetches them"
 
-    def test_only_what_was_asked_is_answered(self, oracle: Oracle, queries: list[Query]) -> None:
-        """And nothing else of what it knows."""
+    def test_only_queries_are_answered(self, oracle: Oracle, queries: list[Query]) -> None:
+        """And no other images that the oracle knows."""
         assert {answer.id for answer in self._answers(oracle, queries[:1])} == {queries[0].id}
 
-    def test_a_query_handed_over_twice_has_one_answer(self, oracle: Oracle, queries: list[Query]) -> None:
-        """It may come again, as an experiment asks again after a restart, but it does not change."""
+    def test_a_query_that_is_sent_twice_has_one_answer(self, oracle: Oracle, queries: list[Query]) -> None:
+        """The answer may be repeated, because an experiment asks again after a restart, but it must not change."""
         oracle.ask(queries[:1])
         answers = self._answers(oracle, queries[:1])
         oracle.ask(queries[:1])
         answers += [*oracle.poll(), *oracle.poll()]
         different = [answer for answer in answers if not _same(answer.label, answers[0].label)]
-        assert not different, f"{queries[0].id!r} has been answered in two ways"
+        assert not different, f"{queries[0].id!r} has two different answers"
 
-    def test_a_refusal_is_taken(self, oracle: Oracle, queries: list[Query]) -> None:
+    def test_a_refusal_is_accepted(self, oracle: Oracle, queries: list[Query]) -> None:
         """If the oracle has a method ``refused``: also for an answer that it did not give, which it ignores."""
         if not isinstance(oracle, TakesRefusals):
             return
@@ -87,7 +89,7 @@ class OracleKit:
             oracle.refused(answer, "refused by the kit")
         list(oracle.poll())
 
-    def test_a_cancelled_query_leaves_the_others(self, oracle: Oracle, queries: list[Query]) -> None:
+    def test_a_cancelled_query_does_not_affect_the_others(self, oracle: Oracle, queries: list[Query]) -> None:
         """If the oracle has a method ``cancelled``: the other queries are answered all the same."""
         if not isinstance(oracle, TakesCancellations):
             return
@@ -107,13 +109,13 @@ class OracleKit:
             assert isinstance(reason, str), f"unread() gave {reason!r} for {path}"
             assert reason.strip(), f"unread() must give a reason for {path}"
 
-    def test_global_generators_are_left_as_found(self, oracle: Oracle, queries: list[Query]) -> None:
-        """A simulated annotator has a generator of its own."""
-        with generators_left_as_found():
+    def test_global_generators_are_not_changed(self, oracle: Oracle, queries: list[Query]) -> None:
+        """A simulated annotator must use a generator of its own."""
+        with unchanged_generators():
             self._answers(oracle, queries)
 
     def _answers(self, oracle: Oracle, queries: list[Query]) -> list[Answer]:
-        """Ask, and return all answers, in the order they came, as soon as each query has one."""
+        """Ask, and return the answers in the order of their arrival, as soon as each query has one."""
         oracle.ask(queries)
         missing, answers = {query.id for query in queries}, list[Answer]()
         end = time.monotonic() + self.patience

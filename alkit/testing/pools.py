@@ -13,18 +13,18 @@ from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasDigest, HasDigests, HasFiles, HasSubsets, Pool
-from alkit.testing.worlds import generators_left_as_found
+from alkit.testing.worlds import unchanged_generators
 
 
 class PoolKit:
-    """What every pool must do. Inherit, and give a fixture ``pool`` with at least three images."""
+    """Checks of a pool. Inherit them, and write a fixture ``pool`` that returns one with at least three images."""
 
     @pytest.fixture
     def pool(self) -> Pool:
-        """Return the pool to check: the one thing an author writes."""
-        raise NotImplementedError("give a fixture `pool` that returns the pool to check")
+        """Return the pool to check; the author writes this fixture."""
+        raise NotImplementedError("write a fixture `pool` that returns the pool to check")
 
-    def test_ids_are_different_strings_in_an_order_that_does_not_change(self, pool: Pool) -> None:
+    def test_ids_are_distinct_strings_in_a_fixed_order(self, pool: Pool) -> None:
         """At least three of them."""
         check_pool(pool)
         assert len(pool.ids) >= 3
@@ -39,16 +39,16 @@ class PoolKit:
         assert np.isfinite(images).all()
         assert 0 <= images.min() <= images.max() <= 1
 
-    def test_images_come_in_the_order_asked_each_its_own(self, pool: Pool) -> None:
-        """Backwards, in part, and the same one twice."""
+    def test_images_follow_the_order_of_the_ids(self, pool: Pool) -> None:
+        """In reverse order, for some ids, and for a repeated id."""
         ids = list(pool.ids)
         alone = {id: pool.read([id])[0] for id in ids}
         for some in (ids[::-1], ids[1:2], [ids[2], ids[0], ids[2]]):
             for id, image in zip(some, pool.read(some), strict=True):
                 np.testing.assert_array_equal(image, alone[id])
 
-    def test_reading_twice_gives_the_same(self, pool: Pool) -> None:
-        """No augmentation, no chance, and nothing that a caller can write into."""
+    def test_reading_twice_gives_the_same_images(self, pool: Pool) -> None:
+        """Without augmentation or randomness, and even if a caller writes into the images."""
         first = pool.read(list(pool.ids))
         kept = first.copy()
         if first.flags.writeable:
@@ -57,12 +57,12 @@ class PoolKit:
         assert digest(pool) == digest(pool)
 
     def test_an_unknown_id_is_an_error(self, pool: Pool) -> None:
-        """Of alkit, or the one that mappings raise."""
+        """An error of alkit, or a ``KeyError``."""
         with pytest.raises((AlkitError, KeyError)):
             pool.read(["no such image, certainly"])
 
-    def test_every_image_has_sizes_its_mask_may_have(self, pool: Pool) -> None:
-        """The working size among them."""
+    def test_every_image_has_the_sizes_of_its_mask(self, pool: Pool) -> None:
+        """The working size is one of them, and the sizes follow the order of the ids."""
         ids = list(pool.ids)
         size = pool.read(ids[:1]).shape[-2:]
         found = mask_sizes(pool, ids)
@@ -71,7 +71,7 @@ class PoolKit:
             assert tuple(size) in {tuple(one) for one in sizes}
         assert list(mask_sizes(pool, ids[::-1])) == list(found)[::-1], "sizes() must follow the order of its ids"
 
-    def test_the_file_of_an_image_is_there(self, pool: Pool) -> None:
+    def test_the_file_of_an_image_exists(self, pool: Pool) -> None:
         """If the pool has a method ``file``: an existing file or None for each id, and an error for any other."""
         if not isinstance(pool, HasFiles):
             return
@@ -93,7 +93,7 @@ class PoolKit:
             if not np.array_equal(images[one], images[other]):
                 assert found[one][:16] != found[other][:16], f"{one!r} and {other!r} differ, their digests do not"
 
-    def test_a_digest_belongs_to_the_images(self, pool: Pool) -> None:
+    def test_the_digest_changes_with_the_images(self, pool: Pool) -> None:
         """If the pool has ``digest`` and ``subset``: the digest changes with the images and not with their order."""
         if not isinstance(pool, HasDigest) or not isinstance(pool, HasSubsets):
             return
@@ -110,7 +110,7 @@ class PoolKit:
         assert list(some.ids) == ids, "subset() must keep the order of its ids"
         np.testing.assert_array_equal(some.read(ids), pool.read(ids))
 
-    def test_global_generators_are_left_as_found(self, pool: Pool) -> None:
-        """Reading draws nothing."""
-        with generators_left_as_found():
+    def test_global_generators_are_not_changed(self, pool: Pool) -> None:
+        """By reading images."""
+        with unchanged_generators():
             pool.read(list(pool.ids))

@@ -1,4 +1,4 @@
-"""A small world for the kits: images, features, a model that can be asked everything, and a view that counts."""
+"""Small parts for the kits: images, features, a model with every optional method, and a view that notes its calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RowMeans:
     """A feature extractor without training: the mean of each row of pixels."""
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> RowMeans:
-        """Return itself: there is nothing to learn."""
+        """Return the extractor itself."""
         return self
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
@@ -58,7 +58,7 @@ class RowMeans:
 
 @dataclass(frozen=True)
 class BrightnessModel:
-    """Calls a pixel lesion where it is darker than a level; its draws, members and heads have levels of their own."""
+    """Predicts lesion for pixels darker than a level; its draws, members and heads have levels of their own."""
 
     level: float
 
@@ -67,7 +67,7 @@ class BrightnessModel:
         return _split(torch.from_numpy(images), self.level).numpy()
 
     def posterior(self, images: Images) -> BrightnessPosterior:
-        """Return all that can be asked of these images."""
+        """Return the posterior of these images."""
         return BrightnessPosterior(self.level, torch.from_numpy(images))
 
     def dumps(self) -> bytes:
@@ -87,7 +87,7 @@ class BrightnessPosterior:
         return _split(self.images, self.level)
 
     def dropout(self, draws: int, stream: Stream) -> Iterator[Tensor]:
-        """Yield one draw at a time; its level depends on its number alone."""
+        """Yield one draw at a time; its level depends on its number and the stream only."""
         for number in range(draws):
             shift = 0.1 * stream.child(number).numpy().standard_normal()
             yield _split(self.images, self.level + shift)[None]
@@ -109,14 +109,14 @@ def _split(images: Tensor, level: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Brightness:
-    """The least learner that can be asked everything: its level lies between labelled lesions and skin."""
+    """A simple learner whose models have every optional method: its level lies between labelled lesions and skin."""
 
-    members: int = 3  # so many has its model, and says so, as an Ensemble does
+    members: int = 3  # of its models, as an Ensemble declares it
 
     def fit(
         self, labelled: Labelled, rng: np.random.Generator, previous: Predictor | None = None, report: Report = quiet
     ) -> BrightnessModel:
-        """Return the model of all labels so far; chance moves it a little."""
+        """Return the model of all labels so far, with a little noise."""
         images, masks = labelled.images(labelled.ids)[:, 0], labelled.labels(labelled.ids)
         inside = float(images[masks > 0].mean()) if (masks > 0).any() else 0.0
         outside = float(images[masks == 0].mean()) if (masks == 0).any() else 1.0
@@ -129,18 +129,18 @@ class Brightness:
 
 @dataclass
 class KitView:
-    """A view of a small world that counts what it is asked, hands out what can be written to, and can be spoilt.
+    """A view that notes its calls, returns writable arrays, and can contain errors.
 
     Parameters
     ----------
     pool:
         Images, in any order.
     labelled:
-        Ids that have a label.
+        Ids of images with a label.
     model:
-        The last round's; None before there is one.
+        Model of the last round; None in round 0.
     at_once:
-        Images of a batch when scores are computed.
+        Number of images in a batch when scores are computed.
     """
 
     pool: Pool
@@ -171,7 +171,7 @@ class KitView:
         return rows
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
-        """Return the K-means clusters of the whole pool; how the images are called has no influence on them."""
+        """Return the K-means clusters of the whole pool; they do not depend on the names of the images."""
         self.asked.add("features")
         rows = self._features(extractor)
         order = np.lexsort(rows.T)  # by content
@@ -193,11 +193,11 @@ class KitView:
 
     def _scoring(self) -> Scoring:
         if self.model is None:
-            raise ColdStartError("there is no model yet", hint="the kit asks in round 0")
+            raise ColdStartError("there is no model yet in round 0")
         return Scoring(self.pool, _Asked(self.model, self.at_once, self.asked), Stream(5))
 
     def changed(self) -> str:
-        """Name what of the view was written to since it was made; empty where nothing was."""
+        """Return the name of a part of the view that was changed; an empty text if none was."""
         if self.ids != sorted(self.pool.ids):
             return "ids"
         if tuple(self.labelled) != self._labelled:
@@ -209,7 +209,7 @@ class KitView:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A model that wants so many images at once, and notes what it is asked."""
+    """A model with a given batch size that notes its calls."""
 
     model: Any
     at_once: int
@@ -248,7 +248,7 @@ def _noting(posterior: Any, asked: set[str]) -> Any:
 
 
 DRAWN: dict[str, type] = {"dropout": DrawsDropout, "members": DrawsMembers, "heads": HasHeads}
-"""What a posterior may be asked for besides its prediction; a strategy declares it under the same name."""
+"""Protocols of the optional methods of a posterior, by the names under which strategies declare them."""
 
 DECLARABLE = frozenset({"features", "pseudo-labels", *DRAWN})
 """The words that ``needs`` may hold."""
@@ -256,7 +256,7 @@ DECLARABLE = frozenset({"features", "pseudo-labels", *DRAWN})
 
 @dataclass(frozen=True)
 class Broken:
-    """A model that diverged: every prediction is NaN."""
+    """A diverged model: every prediction is NaN."""
 
     level: float = float("nan")
     probabilities = BrightnessModel.probabilities
@@ -265,13 +265,13 @@ class Broken:
 
 @dataclass(frozen=True)
 class Silent:
-    """A model that predicts and can be asked nothing else."""
+    """A model whose posterior has no optional method."""
 
     level: float = 0.5
     probabilities = BrightnessModel.probabilities
 
     def posterior(self, images: Images) -> Any:
-        """Return a posterior without dropout, members and heads."""
+        """Return a posterior with the prediction only."""
         return _OnlyPrediction(_split(torch.from_numpy(images), self.level))
 
 
@@ -288,13 +288,13 @@ N = 24
 
 
 def ids_of(n: int) -> list[str]:
-    """Return ids that look like numbers, in an order that is not theirs, and are nobody's positions."""
+    """Return ids that look like numbers, are not sorted, and are not positions."""
     return [f"{number:04}" for number in np.random.default_rng(9).permutation(9000)[:n] + 1000]
 
 
 @cache
 def images_of(n: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return images and masks of the small world, read-only: they are drawn once for all checks."""
+    """Return read-only images and masks; they are drawn once for all checks."""
     images, masks = lesions(n, size=SIZE, seed=4)
     images.flags.writeable = masks.flags.writeable = False
     return images, masks
@@ -304,7 +304,7 @@ def view_of(
     *, round: int = 1, model: Any = BrightnessModel(0.5), labelled: int = 6, backwards: bool = False,
     ids: Sequence[str] | None = None, identical: bool = False, at_once: int = 64, spoilt_features: bool = False,
 ) -> KitView:  # fmt: skip
-    """Return the view of a world whose every part can be turned."""
+    """Return a view with the given properties."""
     images, names = images_of(N)[0], list(ids or ids_of(N))
     if identical:
         images = np.repeat(images[:1], N, axis=0)
@@ -315,14 +315,14 @@ def view_of(
 
 
 def view_in(round: int) -> KitView:
-    """Return the view of a round: in round 0 nothing is labelled, and there is no model."""
+    """Return the view of a round; in round 0 there are no labels and no model."""
     return view_of(round=round) if round else view_of(round=0, model=None, labelled=0)
 
 
 @contextmanager
-def generators_left_as_found() -> Iterator[None]:
-    """Fail unless the global generators of Python, numpy and torch are after the block as they were before."""
-    random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002 - who seeds them again must not find them seeded
+def unchanged_generators() -> Iterator[None]:
+    """Check that the block does not change the global generators of Python, NumPy and torch."""
+    random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002 - so that seeding them is a change
     before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
     yield
     names = []
@@ -332,4 +332,4 @@ def generators_left_as_found() -> Iterator[None]:
         names.append("numpy.random")
     if not torch.equal(torch.random.get_rng_state(), before[2]):
         names.append("torch")
-    assert not names, f"draws from or seeds the global generator of {', '.join(names)}; draw from `rng` alone"
+    assert not names, f"uses the global generator of {', '.join(names)}: use only `rng`"

@@ -73,19 +73,19 @@ class GivesLessThanNothing(BrokenLearner):
 
 
 class PredictsByTheCompany(BrokenLearner):
-    caught_by = "test_the_prediction_of_an_image_does_not_depend_on_its_company"
+    caught_by = "test_predictions_do_not_depend_on_the_batch"
     model = ByItsCompany
 
 
 class IgnoresItsGenerator(BrokenLearner):
-    caught_by = "test_the_same_chance_gives_the_same_model"
+    caught_by = "test_the_same_seed_gives_the_same_model"
 
     def fit(self, labelled, rng, previous=None, report=None):
         return super().fit(labelled, np.random.default_rng(), previous)
 
 
 class RoundsWhatItKeeps(BrokenLearner):
-    caught_by = "test_a_model_comes_back_number_for_number"
+    caught_by = "test_a_loaded_model_predicts_the_same_numbers"
 
     def loads(self, dumped):
         return BrightnessModel(round(super().loads(dumped).level, 2))
@@ -94,7 +94,7 @@ class RoundsWhatItKeeps(BrokenLearner):
 class TrainsTheEarlierModel(BrokenLearner):
     """Carries on in place: the model of the last round, which others still hold, changes under them."""
 
-    caught_by = "test_a_model_that_was_loaded_carries_on_like_one_that_was_kept"
+    caught_by = "test_training_continues_alike_from_a_loaded_model"
 
     def fit(self, labelled, rng, previous=None, report=None):
         model = super().fit(labelled, rng, previous)
@@ -106,7 +106,7 @@ class TrainsTheEarlierModel(BrokenLearner):
 class CarriesOnWithWhatIsNotKept(BrokenLearner):
     """The state of its optimiser: a model that was loaded has none."""
 
-    caught_by = "test_a_model_that_was_loaded_carries_on_like_one_that_was_kept"
+    caught_by = "test_training_continues_alike_from_a_loaded_model"
 
     def fit(self, labelled, rng, previous=None, report=None):
         model = super().fit(labelled, rng, previous)
@@ -116,7 +116,7 @@ class CarriesOnWithWhatIsNotKept(BrokenLearner):
 
 
 class SeedsToTrain(BrokenLearner):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def fit(self, labelled, rng, previous=None, report=None):
         np.random.seed(3)  # noqa: NPY002
@@ -198,5 +198,5 @@ class WithoutRoom(BrightnessModel):
 
 
 class HasRoomForNoImage(BrokenLearner):
-    caught_by = "test_the_limit_of_a_batch_is_a_number"
+    caught_by = "test_the_batch_limit_is_a_number"
     model = WithoutRoom

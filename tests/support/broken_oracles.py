@@ -28,12 +28,12 @@ class BrokenOracle:
 
 
 class NamesAsItsSpec(BrokenOracle):
-    caught_by = "test_it_says_what_its_labels_look_like"
+    caught_by = "test_it_has_a_label_spec"
     spec = ("cat", "dog")
 
 
 class TalksUnasked(BrokenOracle):
-    caught_by = "test_before_it_is_asked_it_says_nothing"
+    caught_by = "test_without_a_query_there_is_no_answer"
 
     def poll(self):
         return [*super().poll(), Answer("b", 1)]
@@ -61,7 +61,7 @@ class AnotherClass(BrokenOracle):
 
 
 class WaitsForPeople(BrokenOracle):
-    caught_by = "test_asking_returns_at_once"
+    caught_by = "test_ask_returns_without_waiting"
 
     def ask(self, queries):
         time.sleep(0.2)
@@ -69,7 +69,7 @@ class WaitsForPeople(BrokenOracle):
 
 
 class AnswersMore(BrokenOracle):
-    caught_by = "test_only_what_was_asked_is_answered"
+    caught_by = "test_only_queries_are_answered"
 
     def poll(self):
         return [Answer(id, 1) for id in "ab"] if super().poll() else []
@@ -78,7 +78,7 @@ class AnswersMore(BrokenOracle):
 class ThrowsACoin(BrokenOracle):
     """A simulated annotator whose errors are drawn for each call and not for each image."""
 
-    caught_by = "test_a_query_handed_over_twice_has_one_answer"
+    caught_by = "test_a_query_that_is_sent_twice_has_one_answer"
     coin = 0
 
     def poll(self):
@@ -87,14 +87,14 @@ class ThrowsACoin(BrokenOracle):
 
 
 class ThrowsNumpysCoin(BrokenOracle):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def poll(self):
         return [replace(answer, label=np.random.randint(2)) for answer in super().poll()]  # noqa: NPY002
 
 
 class RefusesOnlyWhatItGave(BrokenOracle):
-    caught_by = "test_a_refusal_is_taken"
+    caught_by = "test_a_refusal_is_accepted"
 
     def poll(self):
         self.given = {answer.id: [] for answer in super().poll()}
@@ -105,7 +105,7 @@ class RefusesOnlyWhatItGave(BrokenOracle):
 
 
 class CancelsEverything(BrokenOracle):
-    caught_by = "test_a_cancelled_query_leaves_the_others"
+    caught_by = "test_a_cancelled_query_does_not_affect_the_others"
 
     def ask(self, queries):
         self.asked += [query for query in queries if query not in self.asked and not self.closed]

@@ -24,7 +24,7 @@ class BrokenPool:
 
 
 class IdsInAnotherOrderEachTime(BrokenPool):
-    caught_by = "test_ids_are_different_strings_in_an_order_that_does_not_change"
+    caught_by = "test_ids_are_distinct_strings_in_a_fixed_order"
     turn = 1
 
     @property
@@ -34,7 +34,7 @@ class IdsInAnotherOrderEachTime(BrokenPool):
 
 
 class NumbersForIds(BrokenPool):
-    caught_by = "test_ids_are_different_strings_in_an_order_that_does_not_change"
+    caught_by = "test_ids_are_distinct_strings_in_a_fixed_order"
     ids = tuple(range(5))
 
     def read(self, ids):
@@ -65,14 +65,14 @@ class Bytes(BrokenPool):
 class InTheOrderOfThePool(BrokenPool):
     """A query of a database without an order: rows that belong to other images. The bug of a released code."""
 
-    caught_by = "test_images_come_in_the_order_asked_each_its_own"
+    caught_by = "test_images_follow_the_order_of_the_ids"
 
     def read(self, ids):
         return super().read(sorted(ids))
 
 
 class Augmented(BrokenPool):
-    caught_by = "test_reading_twice_gives_the_same"
+    caught_by = "test_reading_twice_gives_the_same_images"
     reads = 0
 
     def read(self, ids):
@@ -81,7 +81,7 @@ class Augmented(BrokenPool):
 
 
 class HandsOutItsOwnMemory(BrokenPool):
-    caught_by = "test_reading_twice_gives_the_same"
+    caught_by = "test_reading_twice_gives_the_same_images"
 
     def __init__(self):
         super().__init__()
@@ -99,14 +99,14 @@ class BlackWhereThereIsNone(BrokenPool):
 
 
 class WrongSizes(BrokenPool):
-    caught_by = "test_every_image_has_sizes_its_mask_may_have"
+    caught_by = "test_every_image_has_the_sizes_of_its_mask"
 
     def sizes(self, ids):
         return [((400, 300),) for _ in ids]
 
 
 class DrawsToRead(BrokenPool):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def read(self, ids):
         np.random.rand()  # noqa: NPY002
@@ -114,21 +114,21 @@ class DrawsToRead(BrokenPool):
 
 
 class SizesInTheOrderOfThePool(BrokenPool):
-    caught_by = "test_every_image_has_sizes_its_mask_may_have"
+    caught_by = "test_every_image_has_the_sizes_of_its_mask"
 
     def sizes(self, ids):
         return [((16, 16), (100 + place, 100)) for place in range(len(ids))]
 
 
 class FilesThatWereMoved(BrokenPool):
-    caught_by = "test_the_file_of_an_image_is_there"
+    caught_by = "test_the_file_of_an_image_exists"
 
     def file(self, id):
         return Path("moved") / f"{id}.png"
 
 
 class AFileForEveryId(BrokenPool):
-    caught_by = "test_the_file_of_an_image_is_there"
+    caught_by = "test_the_file_of_an_image_exists"
 
     def file(self, id):
         return None
@@ -170,14 +170,14 @@ class Part(BrokenPool):
 
 
 class DigestOfTheWholePool(Part):
-    caught_by = "test_a_digest_belongs_to_the_images"
+    caught_by = "test_the_digest_changes_with_the_images"
 
     def digest(self):
         return self.whole.digest()
 
 
 class DigestOfTheOrder(Part):
-    caught_by = "test_a_digest_belongs_to_the_images"
+    caught_by = "test_the_digest_changes_with_the_images"
 
     def digest(self):
         return f"{super().digest()} {self.ids}"

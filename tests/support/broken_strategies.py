@@ -36,7 +36,7 @@ class Right:
 class CandidateNumbersAsIds(Right):
     """Positions among the candidates, looked up among all ids: small-text's greedy core-set."""
 
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         return alkit.Selection(tuple(view.ids[view.candidates.index(id)] for id in pick(view, n)))
@@ -45,7 +45,7 @@ class CandidateNumbersAsIds(Right):
 class CentroidNumbersAsPositions(Right):
     """The numbers of the clusters, taken for the images' places in the pool: always its first n. DeepAL+."""
 
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         pick(view, n)
@@ -55,7 +55,7 @@ class CentroidNumbersAsPositions(Right):
 class NumbersAsIds(Right):
     """Positions, written as if they were ids."""
 
-    caught_by = "test_it_speaks_of_ids_and_not_of_positions"
+    caught_by = "test_it_uses_ids_and_not_positions"
 
     def select(self, view, n, rng):
         return alkit.Selection(tuple(str(view.ids.index(id)) for id in pick(view, n)))
@@ -64,7 +64,7 @@ class NumbersAsIds(Right):
 class ReadsTheName(Right):
     """Decides by what an image is called."""
 
-    caught_by = "test_it_speaks_of_ids_and_not_of_positions"
+    caught_by = "test_it_uses_ids_and_not_positions"
 
     def select(self, view, n, rng):
         pick(view, n)
@@ -129,21 +129,21 @@ class PredictionsOfAll(Right):
 
 
 class Duplicates(Right):
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         return alkit.Selection((*pick(view, n)[:-1], *pick(view, n)[:1]))
 
 
 class TooFew(Right):
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         return alkit.Selection(pick(view, n)[: max(1, n - 1)])
 
 
 class TooMany(Right):
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         return alkit.Selection(pick(view, min(n + 1, len(view.candidates)) if n else 0))
@@ -152,7 +152,7 @@ class TooMany(Right):
 class AsManyAsThereAre(Right):
     """A smaller choice instead of an error."""
 
-    caught_by = "test_more_than_there_are_is_an_error_of_alkit"
+    caught_by = "test_too_large_a_batch_is_an_error_of_alkit"
 
     def select(self, view, n, rng):
         return alkit.Selection(pick(view, min(n, len(view.candidates))))
@@ -161,7 +161,7 @@ class AsManyAsThereAre(Right):
 class CrashesOnMore(Right):
     """An error, but one that no caller expects."""
 
-    caught_by = "test_more_than_there_are_is_an_error_of_alkit"
+    caught_by = "test_too_large_a_batch_is_an_error_of_alkit"
 
     def select(self, view, n, rng):
         order = pick(view, len(view.candidates))
@@ -187,7 +187,7 @@ class ChoosesLabelled(Right):
 class SeedsNumpy(Right):
     """libact: randomness leaks under a fixed seed."""
 
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def select(self, view, n, rng):
         np.random.seed(0)  # noqa: NPY002
@@ -195,7 +195,7 @@ class SeedsNumpy(Right):
 
 
 class DrawsFromTorch(Right):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def select(self, view, n, rng):
         torch.rand(1)
@@ -203,7 +203,7 @@ class DrawsFromTorch(Right):
 
 
 class DrawsFromPython(Right):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def select(self, view, n, rng):
         random.random()
@@ -213,7 +213,7 @@ class DrawsFromPython(Right):
 class SeedsNumpyInTheFirstRounds(Right):
     """Only where there is little to go by."""
 
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def select(self, view, n, rng):
         if view.round == 1:
@@ -222,7 +222,7 @@ class SeedsNumpyInTheFirstRounds(Right):
 
 
 class DrawsTheStartSetFromNumpy(Right):
-    caught_by = "test_global_generators_are_left_as_found"
+    caught_by = "test_global_generators_are_not_changed"
 
     def select(self, view, n, rng):
         if view.round == 0:
@@ -242,7 +242,7 @@ class DrawsFromNowhere(Right):
 
 
 class UndeclaredChance(Right):
-    caught_by = "test_seeds_matter_just_where_it_is_random"
+    caught_by = "test_the_seed_matters_only_if_random_is_declared"
 
     def select(self, view, n, rng):
         pick(view, n)
@@ -252,7 +252,7 @@ class UndeclaredChance(Right):
 class UndeclaredChanceInTheStartSet(Right):
     """Draws the start set, and says of itself that nothing is drawn."""
 
-    caught_by = "test_seeds_matter_just_where_it_is_random"
+    caught_by = "test_the_seed_matters_only_if_random_is_declared"
 
     def select(self, view, n, rng):
         chosen = pick(view, n)
@@ -262,7 +262,7 @@ class UndeclaredChanceInTheStartSet(Right):
 class UndeclaredChanceInWhatItTrusts(Right):
     """Queries the same images whatever the seed, and draws those that it trusts."""
 
-    caught_by = "test_seeds_matter_just_where_it_is_random"
+    caught_by = "test_the_seed_matters_only_if_random_is_declared"
 
     def select(self, view, n, rng):
         chosen = pick(view, n)
@@ -273,7 +273,7 @@ class UndeclaredChanceInWhatItTrusts(Right):
 class IgnoresItsSeed(Right):
     """Says that it is random, and is not."""
 
-    caught_by = "test_seeds_matter_just_where_it_is_random"
+    caught_by = "test_the_seed_matters_only_if_random_is_declared"
     says_random = True
 
 
@@ -311,7 +311,7 @@ class HashOrder(Right):
 class RepairsNaN(Right):
     """baal: a score that is NaN becomes 0."""
 
-    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+    caught_by = "test_nan_is_an_error_of_alkit"
 
     def select(self, view, n, rng):
         pick_from = np.nan_to_num(view.features(RowMeans())).mean(axis=1)
@@ -322,7 +322,7 @@ class RepairsNaN(Right):
 class LeavesOutWhatIsNotFinite(Right):
     """An image with NaN in its features is never chosen, and nobody is told, as long as there are others."""
 
-    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+    caught_by = "test_nan_is_an_error_of_alkit"
 
     def select(self, view, n, rng):
         table = dict(zip(view.ids, view.features(RowMeans()).mean(axis=1).tolist(), strict=True))
@@ -332,7 +332,7 @@ class LeavesOutWhatIsNotFinite(Right):
 class GuessesWhereTheModelDiverged(Right):
     """Catches the error that names the image, and goes on without the model."""
 
-    caught_by = "test_what_is_not_finite_is_an_error_of_alkit"
+    caught_by = "test_nan_is_an_error_of_alkit"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -342,7 +342,7 @@ class GuessesWhereTheModelDiverged(Right):
 
 
 class WritesIntoTheCandidates(Right):
-    caught_by = "test_the_view_is_left_as_found"
+    caught_by = "test_the_view_is_not_changed"
 
     def select(self, view, n, rng):
         chosen = pick(view, n)
@@ -352,7 +352,7 @@ class WritesIntoTheCandidates(Right):
 
 
 class WritesIntoTheFeatures(Right):
-    caught_by = "test_the_view_is_left_as_found"
+    caught_by = "test_the_view_is_not_changed"
 
     def select(self, view, n, rng):
         features = view.features(RowMeans())
@@ -363,7 +363,7 @@ class WritesIntoTheFeatures(Right):
 class SortsTheLabelled(Right):
     """They come in the order they were chosen, which is then lost."""
 
-    caught_by = "test_the_view_is_left_as_found"
+    caught_by = "test_the_view_is_not_changed"
 
     def select(self, view, n, rng):
         view.labelled.sort()
@@ -373,7 +373,7 @@ class SortsTheLabelled(Right):
 class DependsOnTheBatch(Right):
     """Normalises inside each batch."""
 
-    caught_by = "test_batches_do_not_matter"
+    caught_by = "test_the_batch_size_does_not_matter"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -386,7 +386,7 @@ class DependsOnTheBatch(Right):
 
 
 class NeedsAModelAndDoesNotSay(Right):
-    caught_by = "test_it_starts_cold_or_says_that_it_cannot"
+    caught_by = "test_it_starts_cold_or_declares_that_it_cannot"
 
     def select(self, view, n, rng):
         view.scores(scores.entropy)
@@ -396,7 +396,7 @@ class NeedsAModelAndDoesNotSay(Right):
 class GuessesWithoutAModel(Right):
     """Says that it needs one, catches the error and chooses anyhow."""
 
-    caught_by = "test_it_starts_cold_or_says_that_it_cannot"
+    caught_by = "test_it_starts_cold_or_declares_that_it_cannot"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -408,12 +408,12 @@ class GuessesWithoutAModel(Right):
 
 
 class NeedsFeaturesAndDoesNotSay(Right):
-    caught_by = "test_it_declares_what_it_asks_for"
+    caught_by = "test_it_declares_its_needs"
     needs: ClassVar = ()
 
 
 class NeedsDropoutAndDoesNotSay(Right):
-    caught_by = "test_it_declares_what_it_asks_for"
+    caught_by = "test_it_declares_its_needs"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -432,7 +432,7 @@ class OwnSampler:
 class DrawsDropoutItselfAndDoesNotSay(Right):
     """Asks the model by a sampler of its own."""
 
-    caught_by = "test_it_declares_what_it_asks_for"
+    caught_by = "test_it_declares_its_needs"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -441,7 +441,7 @@ class DrawsDropoutItselfAndDoesNotSay(Right):
 
 
 class NeedsHeadsAndDoesNotSay(Right):
-    caught_by = "test_it_declares_what_it_asks_for"
+    caught_by = "test_it_declares_its_needs"
     starts_cold: ClassVar = False
 
     def select(self, view, n, rng):
@@ -452,14 +452,14 @@ class NeedsHeadsAndDoesNotSay(Right):
 class MisspeltNeed(Right):
     """Declared, in a word that nobody looks for: nothing is checked before people label."""
 
-    caught_by = "test_it_declares_what_it_asks_for"
+    caught_by = "test_it_declares_its_needs"
     needs: ClassVar = ("features", "drop-out")
 
 
 class DoesWithoutDropout(Right):
     """A model without dropout has no uncertainty: taken for certainty."""
 
-    caught_by = "test_what_it_lacks_is_an_error_of_alkit"
+    caught_by = "test_a_missing_need_is_an_error_of_alkit"
     starts_cold: ClassVar = False
     needs: ClassVar = ("features", "dropout")
 
@@ -472,7 +472,7 @@ class DoesWithoutDropout(Right):
 class TrustsWhatItAsks(Right):
     """Pseudo-labels of images that are queried in the same round: CEAL's released code mixes them up."""
 
-    caught_by = "test_pseudo_labels_are_further_candidates"
+    caught_by = "test_pseudo_labels_are_other_candidates"
     needs: ClassVar = ("features", "pseudo-labels")
 
     def select(self, view, n, rng):
@@ -485,14 +485,14 @@ class TrustsWhatItAsks(Right):
 class TrustsTheLabelled(Right):
     """Pseudo-labels of images that people have labelled: a prediction in the place of an answer."""
 
-    caught_by = "test_pseudo_labels_are_further_candidates"
+    caught_by = "test_pseudo_labels_are_other_candidates"
 
     def select(self, view, n, rng):
         return alkit.Selection(pick(view, n), pseudo_labels=tuple(view.labelled[:2]))
 
 
 class ReturnsAList(Right):
-    caught_by = "test_it_chooses_exactly_n_different_candidates"
+    caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
     def select(self, view, n, rng):
         return list(pick(view, n))
@@ -502,7 +502,7 @@ class ReturnsAList(Right):
 class EqualsNothing(Right):
     """Comes back from the record, and nobody can tell that it is the same."""
 
-    caught_by = "test_its_parameters_survive_the_record"
+    caught_by = "test_a_record_keeps_its_parameters"
     k: int = 3
 
     __eq__ = object.__eq__
@@ -511,21 +511,21 @@ class EqualsNothing(Right):
 
 @dataclass(frozen=True, repr=False)
 class Unreadable(Right):
-    caught_by = "test_its_parameters_survive_the_record"
+    caught_by = "test_a_record_keeps_its_parameters"
 
     __repr__ = object.__repr__
 
 
 @dataclass(frozen=True)
 class NotWritable(Right):
-    caught_by = "test_its_parameters_survive_the_record"
+    caught_by = "test_a_record_keeps_its_parameters"
     weight: object = field(default_factory=lambda: np.ones(3), compare=False)
 
 
 class NoDataclass:
     """Comes back from the record as nothing at all."""
 
-    caught_by = "test_its_parameters_survive_the_record"
+    caught_by = "test_a_record_keeps_its_parameters"
     needs = ("features",)
 
     def __init__(self):
@@ -539,7 +539,7 @@ class NoDataclass:
 class Remembers(Right):
     """Skips what it chose before: right in one process, wrong after a restart."""
 
-    caught_by = "test_it_remembers_nothing_between_calls"
+    caught_by = "test_it_keeps_no_state_between_calls"
     seen: list = field(default_factory=list, compare=False, metadata={"runtime": True})
 
     def select(self, view, n, rng):
@@ -553,7 +553,7 @@ class Remembers(Right):
 class RemembersTheLastRound(Right):
     """What it noted in a round changes the next: gone when the record is opened in a new process."""
 
-    caught_by = "test_an_experiment_that_is_reopened_goes_on_as_before"
+    caught_by = "test_a_resumed_experiment_chooses_the_same_images"
     noted: dict = field(default_factory=dict, compare=False, metadata={"runtime": True})
 
     def select(self, view, n, rng):

@@ -1,4 +1,4 @@
-"""The kits are tested themselves: each broken part is caught, by name, and a right one passes everything."""
+"""Checks of the conformance kits find every broken part, and correct parts pass all checks."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from alkit.testing.learners import Labelled
 from alkit.values import LabelSpec, Query
 
 ASSERTED = AssertionError, pytest.fail.Exception
-"""How a check fails; anything else is an accident and counts as not caught."""
+"""Failures of a check; another exception does not count as found."""
 
 CRASHES = {
     "CrashesOnMore": IndexError,
@@ -26,7 +26,7 @@ CRASHES = {
     "AnotherClass": alkit.errors.LabelError,
     "RefusesOnlyWhatItGave": KeyError,
 }
-"""Those of whom alkit, or Python, says by itself what is wrong."""
+"""Errors of alkit or Python for parts whose bug raises one."""
 
 
 def checks(kit):
@@ -98,30 +98,30 @@ SMALL = alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4)), epochs=1)
     ],
     ids=["of-features", "of-a-reduction", "of-a-score"],
 )
-def test_parameters_that_are_partials_and_functions_survive_the_record(strategy, tmp_path):
+def test_a_record_keeps_partials_and_functions_as_parameters(strategy, tmp_path):
     class Kit(StrategyKit):
         packages = ("tests",)
 
-    check(Kit, "test_its_parameters_survive_the_record", {"strategy": strategy, "tmp_path": tmp_path})
+    check(Kit, "test_a_record_keeps_its_parameters", {"strategy": strategy, "tmp_path": tmp_path})
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
-def test_a_broken_strategy_is_caught_by_the_check_of_its_bug(broken, tmp_path):
+def test_a_broken_strategy_fails_the_check_of_its_bug(broken, tmp_path):
     with pytest.raises(CRASHES.get(broken.__name__, ASSERTED)):
         check_strategy(broken.caught_by, broken(), tmp_path, getattr(broken, "says_random", False))
 
 
-def test_who_seeds_the_same_again_is_caught_whatever_was_seeded_before(tmp_path):
+def test_a_global_seed_is_found_even_if_it_was_the_same_before(tmp_path):
     for _ in range(2):
         with pytest.raises(AssertionError, match="numpy"):
-            check_strategy("test_global_generators_are_left_as_found", SeedsNumpy(), tmp_path)
+            check_strategy("test_global_generators_are_not_changed", SeedsNumpy(), tmp_path)
 
 
-def test_every_check_of_a_strategy_catches_something():
+def test_every_check_of_a_strategy_finds_a_bug():
     assert {broken.caught_by for broken in BROKEN} == set(checks(StrategyKit))
 
 
-def test_a_strategy_that_cannot_be_written_says_so_and_the_one_skip_gives_that_as_its_reason(tmp_path):
+def test_only_the_check_in_another_process_is_skipped_and_gives_the_reason(tmp_path):
     @dataclass(frozen=True)
     class Weighed(Right):
         weigh: object = field(default=lambda row: row, compare=False)
@@ -134,9 +134,9 @@ def test_a_strategy_that_cannot_be_written_says_so_and_the_one_skip_gives_that_a
             check_strategy(name, Weighed(), tmp_path, writes=False)
 
 
-def test_to_say_that_it_cannot_be_written_when_it_can_fails(tmp_path):
-    with pytest.raises(AssertionError, match="take the declaration away"):
-        check_strategy("test_its_parameters_survive_the_record", Right(), tmp_path, writes=False)
+def test_a_wrong_declaration_of_recordable_fails(tmp_path):
+    with pytest.raises(AssertionError, match="remove the declaration"):
+        check_strategy("test_a_record_keeps_its_parameters", Right(), tmp_path, writes=False)
 
 
 class QuickOracleKit(OracleKit):
@@ -177,13 +177,13 @@ def test_a_right_pool_oracle_and_learner_pass(right):
 
 
 @pytest.mark.parametrize("part", BROKEN_PARTS, ids=lambda part: part.__name__)
-def test_a_broken_pool_oracle_or_learner_is_caught_by_the_check_of_its_bug(part):
+def test_a_broken_pool_oracle_or_learner_fails_the_check_of_its_bug(part):
     kit, arguments = given(part())
     with pytest.raises(CRASHES.get(part.__name__, ASSERTED)):
         check(kit, part.caught_by, arguments)
 
 
 @pytest.mark.parametrize("right", [BrokenPool, BrokenOracle, BrokenLearner])
-def test_every_check_of_a_pool_an_oracle_and_a_learner_catches_something(right):
+def test_every_check_of_a_pool_an_oracle_and_a_learner_finds_a_bug(right):
     kit, _ = given(right())
     assert {part.caught_by for part in broken(right)} == set(checks(kit))
