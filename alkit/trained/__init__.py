@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: a model that predicts, in folders and exported, with its card."""
+"""The trained model of an experiment: predict folders of images, export the model, and describe it in a card."""
 
 import lazy_loader
 

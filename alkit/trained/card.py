@@ -1,4 +1,4 @@
-"""The card of a model: what it is, where it comes from, how it is used without alkit, and what it cannot do.
+"""The card of a model: its description, its origin, how to use it without alkit, and its limits.
 
 References
 ----------
@@ -18,10 +18,10 @@ from alkit.values.queries import State
 from alkit.values.rounds import measured_on
 
 Card = dict[str, Any]
-"""What ``card.json`` holds: numbers, text, lists and dictionaries of these."""
+"""Content of ``card.json``: numbers, strings, lists and dictionaries."""
 
 MOST_METRICS = 4
-"""Columns of figures in the text; the JSON has them all."""
+"""Greatest number of metrics in the text. The JSON contains all of them."""
 
 
 def card(
@@ -34,22 +34,24 @@ def card(
     versions: Mapping[str, str],
     now: datetime,
 ) -> Card:
-    """Return all there is to say of an exported model, as JSON can hold it.
+    """Return the card of an exported model, as a value for JSON.
 
     Parameters
     ----------
+    model:
+        The model.
     network:
-        What it is, in words.
+        Description of the network.
     parameters:
-        Numbers learnt.
+        Number of parameters.
     free:
-        Axes of the input that may have any length: of ``batch``, ``height`` and ``width``.
+        Axes of the input that can have any length: some of ``batch``, ``height`` and ``width``.
     files:
-        By name the SHA-256 of each file of the model.
+        SHA-256 of each file of the model, by name.
     versions:
-        Of the software it was made with.
+        Versions of the software, by name.
     now:
-        When it is exported, with a time zone.
+        Time of the export, with a time zone.
     """
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
@@ -74,7 +76,7 @@ def card(
             "held_out": last.n_held_out,
             "pseudo_labels": last.n_pseudo,
             "answers": len(origin.used),
-            "annotators": len({answer.annotator for answer in origin.used}),  # and not who: the card is passed on
+            "annotators": len({answer.annotator for answer in origin.used}),  # no names, because the card is shared
             "came_later": sum(one.state in (State.ANSWERED, State.STALE) for one in origin.standings),
         },
         "seed": origin.seed,
@@ -96,50 +98,52 @@ def card(
 
 
 def limits(card: Card) -> list[str]:
-    """Return what somebody who uses the model should not expect of it, a sentence or two each."""
+    """Return the limits of the model, each in a sentence or two."""
     labels, shape, free = card["labels"], card["model"]["input"], card["model"]["input"]["free"]
     strategy = _name(card["strategy"])
     found = [
-        f"It learnt from images that a strategy ({strategy}) chose: they are no random sample of the pool.",
-        "It knows images such as the pool's and no others. Of one from another device, place or population it says "
-        "something all the same, and nothing in what it says tells that it does not know.",
-        "Its probabilities were not calibrated: 0.9 need not be right nine times out of ten.",
+        f"A strategy ({strategy}) selected the images that the model was trained on. They are not a random sample of "
+        "the pool.",
+        "The model was trained only on images like those of the pool. It also gives predictions for images from other "
+        "devices, places or populations, without a sign that they may be wrong.",
+        "The probabilities are not calibrated: predictions with a probability of 0.9 may be correct more or less often "
+        "than nine times out of ten.",
     ]
     if card["measured_on"] is None:
-        found.append("It was never measured: there are no figures of how good it is.")
+        found.append("The model was never evaluated, so there are no metrics.")
     elif card["measured_on"] == "hold-out":
         n = labels["held_out"]
         found.append(
-            f"Its figures are those of labels of the campaign that were held out, {n} for the last round. The strategy "
-            "chose these images too, so on a random sample the figures may be others."
+            f"The metrics are measured on labels of the campaign that were held out, {n} for the last round. The "
+            "strategy selected these images too, so the metrics may differ on a random sample."
         )
     else:
-        found.append("Its figures are those of a test set, of which the record says no more.")
+        found.append("The metrics are measured on a test set. The record does not describe this test set further.")
     if labels["pseudo_labels"]:
-        found.append(f"{labels['pseudo_labels']} of its labels are an earlier model's predictions and nobody's answer.")
+        found.append(f"{labels['pseudo_labels']} of the labels are predictions of an earlier model, not answers.")
     if labels["came_later"]:
-        found.append(f"{labels['came_later']} images were answered or corrected after it was trained.")
+        found.append(f"{labels['came_later']} images were answered or corrected after the model was trained.")
     if card["data"]["reading"] is not None:
-        found.append("Each image is squashed to the working size whole; small things may vanish, proportions change.")
+        found.append("Each image is resized to the working size. Small objects may disappear, and proportions change.")
     if "height" in free:
         found.append(
-            f"It was trained at {shape['width']} x {shape['height']} pixels. It takes other sizes that the network can "
-            "divide, and nobody has measured what it is worth there."
+            f"The model was trained at {shape['width']} x {shape['height']} pixels. It accepts other sizes that fit "
+            "the network, but it was not evaluated at these sizes."
         )
     return found
 
 
 def card_text(card: Card) -> str:
-    """Return a card as Markdown, with a sample of Python that runs without alkit."""
+    """Return a card as Markdown, with sample code in Python that runs without alkit."""
     labels, shape = card["labels"], card["model"]["input"]
     pool = f"{card['data']['images']} images, read at {shape['width']} x {shape['height']} pixels"
     classes = [f"{number} {name}" for number, name in enumerate(card["classes"])]
     facts = [
-        f"What it says: of each {card['per']} the probability of {', '.join(classes)}.",
+        f"Output: for each {card['per']}, the probabilities of {', '.join(classes)}.",
         f"Model: {card['model']['network']}, {card['model']['parameters']} parameters.",
         f"Pool: {pool}.",
-        f"Labels: {labels['trained_on']} trained on, {labels['held_out']} held out to measure on, "
-        f"{labels['pseudo_labels']} pseudo-labels besides. They come from {labels['answers']} answers by "
+        f"Labels: {labels['trained_on']} for training, {labels['held_out']} held out for evaluation, and "
+        f"{labels['pseudo_labels']} pseudo-labels. The labels come from {labels['answers']} answers by "
         f"{labels['annotators']} annotator{'' if labels['annotators'] == 1 else 's'}.",
         f"Strategy: {_name(card['strategy'])}. Learner: {_name(card['learner'])}. Seed: {card['seed']}.",
         f"Exported: {card['exported']}, with "
@@ -147,9 +151,9 @@ def card_text(card: Card) -> str:
     ]
     if card["ignore"] is not None:
         facts.insert(
-            1, f"Pixels that annotators gave the value {card['ignore']} were neither learnt from nor measured."
+            1, f"Pixels with the value {card['ignore']} in a mask were used neither for training nor for evaluation."
         )
-    told = {key: card[key] for key in ("strategy", "initial", "learner")}
+    declared = {key: card[key] for key in ("strategy", "initial", "learner")}
     parts = [
         f"# A model of {', '.join(card['classes'])}",
         _list(facts),
@@ -158,41 +162,41 @@ def card_text(card: Card) -> str:
         "## Use",
         preparation(card),
         f"```python\n{sample(card)}```",
-        "## Figures",
+        "## Metrics",
         _figures(card),
         "## Limits",
         _list(card["limits"]),
         "## As written in the record",
-        f"```json\n{json.dumps(told, indent=1)}\n```",
+        f"```json\n{json.dumps(declared, indent=1)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def preparation(card: Card) -> str:
-    """Say in words how an image becomes the model's input."""
+    """Describe in words how to prepare an image as the model's input."""
     shape, reading = card["model"]["input"], card["data"]["reading"]
     size = f"{shape['width']} x {shape['height']} pixels"
     free = shape["free"]
     tensor = f"float32, (batch, {shape['channels']}, {shape['height']}, {shape['width']})"
-    lengths = f"Of any length: {', '.join(free)}." if free else "It takes one image at a time."
+    lengths = f"Axes of any length: {', '.join(free)}." if free else "The input is one image at a time."
     if "height" not in free:
         lengths += " Height and width are fixed."
     if reading is None:
-        return f"The input is {tensor}, with values in [0, 1], as the pool of the campaign had them. {lengths}"
-    colours = "one channel, gray by ITU-R 601-2 luma" if reading["grayscale"] else "three channels, red, green and blue"
+        return f"The input is {tensor}, with values in [0, 1], as in the pool of the campaign. {lengths}"
+    colours = "one channel (gray by ITU-R 601-2 luma)" if reading["grayscale"] else "three channels (red, green, blue)"
     scale = {
-        "minmax": "the image's least value becomes 0 and its greatest 1, all channels together (a constant image: 0)",
-        "full": "0 stays 0 and the greatest value of the type, 255 or 65535, becomes 1",
+        "minmax": "map its least value over all channels to 0 and its greatest to 1 (a constant image to 0)",
+        "full": "map 0 to 0 and the greatest value of the type, 255 or 65535, to 1",
     }[reading["scale"]]
     return (
-        f"Turn the image as its EXIF orientation says; make it {colours}; resize it whole to {size} by Pillow's "
-        f"bicubic filter; scale it: {scale}. The input is {tensor}. {lengths}"
+        f"Rotate the image by its EXIF orientation; convert it to {colours}; resize it, without a crop, to {size} by "
+        f"Pillow's bicubic filter; {scale}. The input is {tensor}. {lengths}"
     )
 
 
 def sample(card: Card) -> str:
-    """Return Python that predicts one image without alkit: it reads ``image.png``, or else ``images.npy``."""
-    return "\n".join([*_imports(card), "", *_prepared(card), *_run(card), *_result(card)]) + "\n"
+    """Return Python code that predicts one image without alkit. It reads ``image.png`` or ``images.npy``."""
+    return "\n".join([*_imports(card), "", *_prepare(card), *_run(card), *_result(card)]) + "\n"
 
 
 def _imports(card: Card) -> list[str]:
@@ -201,18 +205,18 @@ def _imports(card: Card) -> list[str]:
     return [f"import {name}" for name in sorted(names)] + images
 
 
-def _prepared(card: Card) -> list[str]:
+def _prepare(card: Card) -> list[str]:
     shape, reading = card["model"]["input"], card["data"]["reading"]
     resize = f"resize(({shape['width']}, {shape['height']}), Image.Resampling.BICUBIC)"
     if reading is None:
         return [
-            "inputs = np.load('images.npy')[:1]  # float32 in [0, 1], as the pool of the campaign had them",
+            "inputs = np.load('images.npy')[:1]  # float32 in [0, 1], as in the pool of the campaign",
             "size = inputs.shape[:1:-1]",
         ]
     lines = ["image = ImageOps.exif_transpose(Image.open('image.png'))", "size = image.size"]
     if reading["grayscale"]:
         lines += [
-            "deep = image.mode.startswith('I;16')  # 16 bits, and not 8",
+            "deep = image.mode.startswith('I;16')  # 16 bits instead of 8",
             "gray = Image.fromarray(np.float32(image)) if deep else image.convert('RGB').convert('L')",
             f"pixels = np.rint(np.float32(gray.{resize})).clip(0, 65535)[None]",
         ]
@@ -249,8 +253,8 @@ def _result(card: Card) -> list[str]:
 def _files(card: Card) -> str:
     about = {
         "model.safetensors": "weights and buffers by name, a state dict",
-        "model.pt2": "a program of `torch.export`: images in, probabilities out",
-        "model.onnx": "the same as ONNX: input `images`, output `probabilities`",
+        "model.pt2": "a `torch.export` program that maps images to probabilities",
+        "model.onnx": "the same in ONNX format, with the input `images` and the output `probabilities`",
     }
     rows = [f"`{name}`: {about[name]}. SHA-256 {digest}" for name, digest in card["files"].items()]
     return _list([*rows, "`card.json`: this card, for programs"])
@@ -273,7 +277,7 @@ def _list(lines: Sequence[str]) -> str:
 
 
 def _name(form: Written) -> str:
-    """Name what a written form is of."""
+    """Return the name of the class or function in a written form."""
     if not isinstance(form, dict):
         return str(form)
     if "partial" in form:

@@ -1,7 +1,7 @@
-"""The last model of a record as files that are used without alkit.
+"""Export of a model to files that can be used without alkit.
 
-An ensemble becomes one module, the mean of its members. What is written is tried first: each program must say of random
-images what the model says.
+An ensemble becomes one module, the mean of its members. Each program is tested before it is written: on random images
+it must give the probabilities of the model.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from alkit.trained.model import TrainedModel
 Format = Literal["torch", "onnx"]
 
 AXES = {"batch": 0, "height": 2, "width": 3}
-"""Axes of the input ``(batch, channels, height, width)`` that may be left open."""
+"""Axes of the input ``(batch, channels, height, width)`` that can have any length."""
 
 TOLERANCE = 1e-4
-"""How far a probability of an exported program may be off: more than another order of sums comes to."""
+"""Greatest accepted difference of a probability. Summation in another order gives smaller differences."""
 
 _log = logging.getLogger(__name__)
 
 
 class Probabilities(nn.Module):
-    """A network that says probabilities and not logits.
+    """A network that returns probabilities instead of logits.
 
     >>> module = Probabilities(nn.Conv2d(1, 2, 1))
     >>> round(module(torch.zeros(1, 1, 4, 4)).sum(dim=1).mean().item(), 4)
@@ -64,61 +64,61 @@ class Probabilities(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean of what some modules say."""
+    """The mean of the outputs of several modules."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the members return, averaged."""
+        """Return the mean of the members' outputs."""
         return cast(Tensor, sum(member(images) for member in self.members)) / len(self.members)
 
 
-def exported_module(predictor: Predictor) -> nn.Module:
-    """Return a module of the CPU that maps images to the predictor's probabilities; it shares no weights with it.
+def export_module(predictor: Predictor) -> nn.Module:
+    """Return a module on the CPU that maps images to the predictor's probabilities, with weights of its own.
 
     Raises
     ------
     ConfigurationError
-        The predictor is neither a network of torch nor an ensemble of such.
+        The predictor is neither a torch network nor an ensemble of torch networks.
     """
     if isinstance(predictor, NetworkPredictor):
-        # Channels last, as the predictor has them: sums come in the same order, and so the same numbers.
+        # Channels last, as in the predictor: sums have the same order, and so the same results.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
         return Probabilities(network).eval().requires_grad_(False)
     if isinstance(predictor, HasMembers):
-        return Mean([exported_module(member) for member in predictor.members]).eval()
+        return Mean([export_module(member) for member in predictor.members]).eval()
     raise ConfigurationError(
-        "only networks of torch can be exported, and ensembles of such",
+        "only torch networks and ensembles of torch networks can be exported",
         got=type(predictor).__name__,
-        hint="alkit predict uses the model as it is in the record",
+        hint="alkit predict, which needs no export",
     )
 
 
-def exported_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, tuple[str, ...]]:
-    """Return a program of torch.export and which axes of its input may have any length.
+def export_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """Return a torch.export program, and the names of the input's axes that can have any length.
 
-    That is as many as the network allows: batch, height and width; the batch; or none, for one image at a time.
+    These are as many axes as the network allows: batch, height and width; only the batch; or none, for single images.
 
     Parameters
     ----------
     module:
-        Maps images to probabilities.
+        Module that maps images to probabilities.
     shape:
-        Of an image: channels, height, width.
+        Shape of an image: channels, height, width.
 
     Raises
     ------
     ConfigurationError
-        torch.export cannot make a program of it, or makes one that says something else.
+        torch.export cannot export the module, or the program's output differs from the module's.
 
     Examples
     --------
-    >>> program, free = exported_program(Probabilities(nn.Conv2d(1, 2, 3)).eval(), (1, 8, 8))
+    >>> program, free = export_program(Probabilities(nn.Conv2d(1, 2, 3)).eval(), (1, 8, 8))
     >>> free
     ('batch', 'height', 'width')
-    >>> program, free = exported_program(Probabilities(nn.Sequential(nn.Flatten(), nn.Linear(64, 2))).eval(), (1, 8, 8))
+    >>> program, free = export_program(Probabilities(nn.Sequential(nn.Flatten(), nn.Linear(64, 2))).eval(), (1, 8, 8))
     >>> free
     ('batch',)
     """
@@ -130,29 +130,28 @@ def exported_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Ex
             with torch.no_grad():
                 program = torch.export.export(module, (example,), dynamic_shapes=(axes,), strict=False)
             _check(program.module(), module, shape, free)
-        except Exception as error:  # torch.export and the program's guards raise whatever they meet
-            _log.info("no program with %s open: %s", ", ".join(free) or "nothing", error)
+        except Exception as error:  # torch.export and the program's guards raise errors of many kinds
+            _log.info("export with free axes (%s) failed: %s", ", ".join(free), error)
             reason = reason or error
             continue
-        _without_traces(program)
+        _remove_traces(program)
         return program, free
     raise ConfigurationError(
-        f"torch.export cannot make a program of this network ({_first_line(reason)})",
-        hint="alkit predict uses the model as it is in the record",
+        f"torch.export cannot export this network ({_first_line(reason)})", hint="alkit predict, which needs no export"
     ) from reason
 
 
 def onnx_program(
     module: nn.Module, program: ExportedProgram, shape: tuple[int, int, int], free: Sequence[str]
 ) -> bytes:
-    """Return a program as ONNX, with the input ``images`` and the output ``probabilities``.
+    """Return a program in ONNX format, with the input ``images`` and the output ``probabilities``.
 
     Raises
     ------
     MissingDependencyError
-        The packages of the extra ``onnx`` are not there.
+        The packages of the extra ``onnx`` are not installed.
     ConfigurationError
-        torch.onnx cannot write the program, or the runtime says something else than the module.
+        torch.onnx cannot export the program, or its output in the runtime differs from the module's.
     """
     runtime = _onnx_packages()
     example = torch.zeros(2 if free else 1, *shape)
@@ -173,9 +172,9 @@ def onnx_program(
             return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
         _check(run, module, shape, free)
-    except Exception as error:  # the converter and the runtime have errors of their own, many of them
+    except Exception as error:  # the converter and the runtime raise errors of many kinds
         raise ConfigurationError(
-            f"torch.onnx cannot write this network ({_first_line(error)})", hint="--format torch"
+            f"torch.onnx cannot export this network ({_first_line(error)})", hint="the format torch"
         ) from error
     return content
 
@@ -189,57 +188,61 @@ def export_model(
 ) -> tuple[Path, ...]:
     """Write a model for use without alkit, and return the files.
 
-    ``model.safetensors``, a state dict; ``model.pt2``, a program of torch.export, for the format ``torch``;
-    ``model.onnx`` for ``onnx``; ``CARD.md`` and ``card.json`` with what it is and how it is used.
+    The files are ``model.safetensors``, a state dict; ``model.pt2``, a torch.export program (format ``torch``);
+    ``model.onnx`` (format ``onnx``); and ``CARD.md`` and ``card.json``, which describe the model and how to use it.
 
     Parameters
     ----------
+    model:
+        The model, see :func:`trained_model`.
+    out:
+        Folder to write to.
     formats:
-        ``torch``, ``onnx`` or both.
+        ``"torch"``, ``"onnx"`` or both.
     overwrite:
-        Whether files that are there already may be replaced.
+        Whether to replace existing files. Without it, an existing file is an error.
 
     Raises
     ------
     ConfigurationError
-        A file is there already, or the model is none that can be exported.
+        A file exists already, a format is unknown, or the model cannot be exported.
     MissingDependencyError
-        The packages of the extra ``onnx`` are not there.
+        The packages of the extra ``onnx`` are not installed.
     StoreError
         `out` cannot be written.
     """
     folder = Path(out)
-    if not formats or (strange := set(formats) - {"torch", "onnx"}):
-        raise ConfigurationError("there is no such format", got=strange if formats else "none", expected="torch, onnx")
+    if not formats or set(formats) - {"torch", "onnx"}:
+        raise ConfigurationError("formats must contain 'torch', 'onnx' or both", got=tuple(formats))
     kinds = {"torch": "model.pt2", "onnx": "model.onnx"}
     names = ["model.safetensors", *[kinds[name] for name in kinds if name in formats], "card.json", "CARD.md"]
-    if not overwrite and (there := [name for name in names if (folder / name).exists()]):
+    if not overwrite and (existing := [name for name in names if (folder / name).exists()]):
         raise ConfigurationError(
-            f"files to be written are there already in {folder}",
-            got=", ".join(there),
-            hint="another folder, or overwrite them on purpose",
+            f"files to write already exist in {folder}",
+            got=", ".join(existing),
+            hint="choose another folder, or overwrite=True",
         )
     if "onnx" in formats:
         _onnx_packages()
-    module = exported_module(model.predictor)
-    program, free = exported_program(module, model.shape)
+    module = export_module(model.predictor)
+    program, free = export_program(module, model.shape)
     contents = {"model.safetensors": _weights(module)}
     if "torch" in formats:
-        contents["model.pt2"] = _saved(program)
+        contents["model.pt2"] = _save(program)
     if "onnx" in formats:
         contents["model.onnx"] = onnx_program(module, program, model.shape, free)
     packages = ["torch", *(["onnx"] if "onnx" in formats else [])]
-    told = card(
+    facts = card(
         model,
-        network=_described(module),
+        network=_describe(module),
         parameters=sum(value.numel() for value in module.parameters()),
         free=free,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         versions={"alkit": alkit.__version__, **{name: importlib.metadata.version(name) for name in packages}},
         now=datetime.now(UTC),
     )
-    contents["card.json"] = (json.dumps(told, indent=2, allow_nan=False) + "\n").encode()
-    contents["CARD.md"] = card_text(told).encode()
+    contents["card.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
+    contents["CARD.md"] = card_text(facts).encode()
     make_folder(folder)
     for name in names:
         write_atomically(folder / name, contents[name])
@@ -247,7 +250,7 @@ def export_model(
 
 
 def _check(program: Any, module: nn.Module, shape: tuple[int, int, int], free: Sequence[str]) -> None:
-    """Let a program and its module say something of the same random images, at each kind of size that is open."""
+    """Compare the outputs of a program and its module on random images, with other lengths of the free axes too."""
     channels, height, width = shape
     sizes = [(1, channels, height, width)]
     sizes += [(3, channels, height, width)] if "batch" in free else []
@@ -257,31 +260,31 @@ def _check(program: Any, module: nn.Module, shape: tuple[int, int, int], free: S
         with torch.no_grad():
             ours, theirs = module(images), program(images)
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=TOLERANCE):
-            raise ConfigurationError("the exported program says something else than the model", got=f"input {size}")
+            raise ConfigurationError("the output of the exported program differs from the model's", got=f"input {size}")
 
 
 def _weights(module: nn.Module) -> bytes:
-    """Return the state dict: that of the network itself, where there is one."""
+    """Return the state dict of the network, or of the mean of several networks."""
     inner = module.network if isinstance(module, Probabilities) else module
     return safetensors.save({name: value.contiguous() for name, value in inner.state_dict().items()})
 
 
-def _saved(program: ExportedProgram) -> bytes:
+def _save(program: ExportedProgram) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
-        # Said of each weight that is kept channels last; it is written whole.
+        # A warning for each weight in channels-last format, although it is written completely.
         warnings.filterwarnings("ignore", "No complete tensor found")
         torch.export.save(program, file)
     return file.getvalue()
 
 
-def _described(module: nn.Module) -> str:
+def _describe(module: nn.Module) -> str:
     kinds = [type(own.network).__name__ for own in module.modules() if isinstance(own, Probabilities)]
     return kinds[0] if len(kinds) == 1 else f"the mean of {len(kinds)} networks, {' and '.join(sorted(set(kinds)))}"
 
 
-def _without_traces(program: ExportedProgram) -> None:
-    """Take out where in this machine's files each operation came from."""
+def _remove_traces(program: ExportedProgram) -> None:
+    """Remove the stack trace of each operation, which contains paths of this machine."""
     for part in program.graph_module.modules():
         for node in getattr(getattr(part, "graph", None), "nodes", ()):
             node.meta.pop("stack_trace", None)

@@ -1,8 +1,7 @@
-"""What a model says of new images, at the size the images have.
+"""Predictions for new images, at the original size of each image.
 
-A model works at one size, the images come in many. Its probabilities are brought to an image's own size, and then each
-pixel goes to its most probable class. The other way round, a mask that is enlarged, would have the coarse model's
-steps along every outline.
+A model works at a single size. Its probabilities are resized to an image's original size before each pixel gets its
+most probable class. Enlarging the mask instead would give every outline the steps of the smaller size.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ from alkit.values.progress import Progress, Report, quiet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """What a model says of one new image.
+    """The prediction for one new image.
 
     Parameters
     ----------
     id:
-        The file's name relative to its folder, without the suffix.
+        Id of the image: its path relative to the folder, without the suffix.
     path:
-        The file.
+        File of the image.
     size:
-        The image's own height and width, as a viewer shows it.
+        Original height and width of the image.
     probabilities:
-        Of the classes, ``(classes, h, w)`` at the working size, or ``(classes,)`` of the image.
+        Class probabilities: ``(classes, h, w)`` at the working size, or ``(classes,)`` if each image has one class.
     """
 
     id: str
@@ -56,32 +55,33 @@ class Predicted:
 
     @property
     def mask(self) -> Mask:
-        """The mask at the image's own size: see :func:`masks_at_original_size`."""
+        """Mask at the image's original size, ``(h, w)``; see :func:`alkit.labels.resizing.masks_at_original_size`."""
         return masks_at_original_size(Predictions((self.id,), self.probabilities[None]), [self.size])[0]
 
 
 def predict_images(
     model: TrainedModel, folder: str | Path, failed: Callable[[str, ImageError], None], pattern: str = "**/*"
 ) -> Iterator[Predicted]:
-    """Yield what a model says of the images of a folder, in the order of their ids.
+    """Yield the predictions for the images of a folder, in the order of their ids.
 
-    They are read as the record's pool is: at the same working size, in the same colours, on the same scale. No cache is
-    written, and a batch of about a million pixels at the working size is in memory at a time, however many images
-    there are.
+    Images are read like those of the record's pool: at the same working size, with the same colours and scale. No cache
+    is written. Only a batch of about a million pixels at the working size is in memory at a time.
 
     Parameters
     ----------
+    model:
+        The model, see :func:`trained_model`.
     folder, pattern:
-        Which files: see :class:`alkit.ImagePool`.
+        Folder of images and pattern of file names, see :class:`alkit.ImagePool`.
     failed:
-        Told the id of each image that cannot be used, and why; the others go on.
+        Called with the id and the error of each image that cannot be used. The other images are predicted.
 
     Raises
     ------
     DataError
-        No such folder, no image in it, or two images with one id.
+        The folder does not exist or holds no images, or two images have the same id.
     ConfigurationError
-        The record's pool was no folder of images, or the pattern leads out of the folder.
+        The record's pool was not a folder of images, or the pattern matches files outside the folder.
     """
     return _predict_images(model, Path(folder), _scan(model, Path(folder), pattern), failed)
 
@@ -89,12 +89,12 @@ def predict_images(
 def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decoding.File]:
     if model.reading is None:
         raise ConfigurationError(
-            "the record does not say how files become images: its pool was no folder of them",
-            hint="in code, Experiment.open(..., pool=...).predict(pool) with the new images as a pool of that kind",
+            "the record must be of a pool of image files, so that files can be read in the same way",
+            hint="in Python, Experiment.open(store, pool=pool).predict(new_pool)",
         )
     files = decoding.scan(folder, pattern)
     if outside := [id for id in files if ".." in id.split("/")]:
-        raise ConfigurationError(f"the pattern {pattern!r} leads out of the folder", got=outside[0])
+        raise ConfigurationError(f"pattern must not match files outside {folder}", got=f"{pattern!r}, {outside[0]}")
     return files
 
 
@@ -127,30 +127,30 @@ def _predict_images(
 
 
 def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
-    """Return an image as the model sees it, ``(1, c, h, w)``, and its own size."""
+    """Return an image as input of the model, ``(1, c, h, w)``, and its original size."""
     reading = model.reading
-    assert reading is not None  # _scan has seen to it
+    assert reading is not None  # checked by _scan
     pixels, size = decoding.decode(path, reading.size, reading.grayscale)
     if pixels.shape != model.shape:
         raise ImageError(
-            f"{path} is not as the images the model was trained on",
+            f"{path} differs from the images that the model was trained on",
             got=f"(channels, height, width) {pixels.shape}",
             expected=str(model.shape),
-            hint="resize it, or save it in as many colours and bits as those",
+            hint="resize it, or save it with the same colours and bits",
         )
     return scale_pixels(pixels[None], reading.scale), size
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the images of a folder.
+    """The outcome of predicting a folder.
 
     Parameters
     ----------
     done:
-        Ids of those that have a prediction now, in order.
+        Ids of the images with a prediction, in order.
     failed:
-        By id why an image has none.
+        Reason, by id, for each image without a prediction.
     """
 
     done: tuple[str, ...]
@@ -167,29 +167,34 @@ def predict_folder(
     overwrite: bool = False,
     report: Report = quiet,
 ) -> Outcome:
-    """Write what a model says of the images of a folder.
+    """Write the predictions for the images of a folder.
 
-    ``out/masks/<id>.png`` holds class ids at the image's own size, so that the folder can be read by
-    :class:`alkit.MaskOracle`; ``out/overlays/<id>.jpg`` is the image with the mask on it, to look at. Where each image
-    has one class, ``out/classes.csv`` has a row for each: id, class and probability.
+    ``out/masks/<id>.png`` holds class ids at the image's original size; :class:`alkit.MaskOracle` can read this folder.
+    ``out/overlays/<id>.jpg`` shows the image with its mask. If each image has one class, ``out/classes.csv`` has a row
+    per image with id, class and probability.
 
     Parameters
     ----------
+    model:
+        The model, see :func:`trained_model`.
     images, pattern:
-        Which files: see :class:`alkit.ImagePool`.
+        Folder of images and pattern of file names, see :class:`alkit.ImagePool`.
+    out:
+        Folder to write to.
     overlays:
-        Whether there are to be overlays.
+        Whether to write overlays.
     overwrite:
-        Whether files that are there already may be replaced. Otherwise nothing is predicted while there is one.
+        Whether to replace existing files. Without it, an existing file is an error, and nothing is predicted.
     report:
-        Told of each image, as stage ``predict``.
+        Called with the progress of stage ``predict`` after each image.
 
     Raises
     ------
     DataError
-        No such folder, no image in it, or two images with one id.
+        The folder does not exist or holds no images, or two images have the same id.
     ConfigurationError
-        A file is there already; `out` lies in `images` or the other way round; the record's pool was no folder.
+        A file exists already, `out` is inside `images` or the other way round, the pattern matches files outside
+        `images`, or the record's pool was not a folder of images.
     StoreError
         `out` cannot be written.
     """
@@ -198,15 +203,15 @@ def predict_folder(
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
     if _inside(target, source) or any(_inside(source, folder) for folder in (masks, shown)):
         raise ConfigurationError(
-            "what is written must not lie among the images", got=f"{target} for {source}", hint="another folder"
+            "out must be outside the folder of images", got=f"{target} and {source}", hint="choose another folder"
         )
     planned = [table] if per_image else [_named(masks, id, ".png") for id in files]
     planned += [_named(shown, id, ".jpg") for id in files] if overlays and not per_image else []
-    if not overwrite and (there := [path for path in planned if path.exists()]):
+    if not overwrite and (existing := [path for path in planned if path.exists()]):
         raise ConfigurationError(
-            f"{len(there)} of the files to be written are there already",
-            got=", ".join(map(str, there[:3])),
-            hint="another folder, or overwrite them on purpose",
+            f"{len(existing)} of the files to write already exist",
+            got=", ".join(map(str, existing[:3])),
+            hint="choose another folder, or overwrite=True",
         )
     make_folder(target)
     done: list[str] = []
@@ -224,7 +229,7 @@ def predict_folder(
         else:
             try:
                 _write_mask(one, _named(masks, one.id, ".png"), _named(shown, one.id, ".jpg") if overlays else None)
-            except ImageError as reason:  # changed since it was read
+            except ImageError as reason:  # the file changed since it was read
                 failed(one.id, reason)
                 continue
         done.append(one.id)
@@ -241,7 +246,7 @@ def _write_mask(one: Predicted, path: Path, shown: Path | None) -> None:
     if shown is not None:
         pixels, size = decoding.decode(one.path, None, grayscale=False)
         if size != one.size:
-            raise ImageError(f"{one.path} was changed meanwhile", got=size, expected=one.size)
+            raise ImageError(f"{one.path} has changed since it was read", got=size, expected=one.size)
         file = io.BytesIO()
         Image.fromarray(overlay(pixels, mask)).save(file, "JPEG", quality=90, subsampling=0)
         write_atomically(shown, file.getvalue())
@@ -249,7 +254,7 @@ def _write_mask(one: Predicted, path: Path, shown: Path | None) -> None:
 
 
 def _named(folder: Path, id: str, suffix: str) -> Path:
-    return folder / f"{id}{suffix}"  # not with_suffix: an id may hold dots
+    return folder / f"{id}{suffix}"  # not with_suffix, because an id may contain dots
 
 
 def _inside(path: Path, folder: Path) -> bool:

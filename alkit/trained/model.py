@@ -1,6 +1,6 @@
-"""The last model of a record, with what it takes to use it elsewhere.
+"""The last model of a record, with everything that is needed to use it elsewhere.
 
-Only the record is read: neither the pool's images need to be there, nor the oracle, nor the strategy.
+Only the record is read. The images, the oracle and the strategy of the experiment are not needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from alkit.values.rounds import RoundResult
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How image files are read: as :class:`alkit.ImagePool` has it."""
+    """How image files are read: the parameters of :class:`alkit.ImagePool` with the same names."""
 
     size: Size | None
     grayscale: bool
@@ -37,24 +37,24 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a model comes from.
+    """The experiment that a model comes from.
 
     Parameters
     ----------
     declared:
-        Written forms of ``learner``, ``strategy`` and ``initial``; the last is None where none was given.
+        Written forms of ``learner``, ``strategy`` and ``initial``; ``initial`` is None if none was given.
     seed:
-        Of the experiment.
+        Seed of the experiment.
     images:
-        In the pool.
+        Number of images in the pool.
     history:
-        The committed rounds.
+        Committed rounds.
     standings:
-        Where each query stands.
+        Standing of each query.
     used:
-        The answers that the last model was trained on, or measured by.
+        Answers that the last model was trained or evaluated on.
     tested:
-        Whether the rounds were measured on a test set that was declared beforehand.
+        Whether the rounds were evaluated on a test set that was declared in advance.
     """
 
     declared: Mapping[str, Written]
@@ -68,22 +68,22 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedModel:
-    """The last model of a record.
+    """The last model of a record. :func:`trained_model` returns it.
 
     Parameters
     ----------
     predictor:
-        On its learner's device.
+        The predictor, on its learner's device.
     spec:
-        What its labels look like.
+        Label specification.
     shape:
-        Of the images it was trained on: channels, height, width.
+        Shape of the images that the model was trained on: channels, height, width.
     reading:
-        How files become such images; None where the pool was no folder of them.
+        How image files are read; None if the pool was not a folder of images.
     threads:
-        On how many the experiment computes: as many give the same numbers.
+        Number of threads that the experiment computed with. The same number gives the same results.
     origin:
-        Where it comes from.
+        The experiment that the model comes from.
     """
 
     predictor: Predictor
@@ -97,25 +97,28 @@ class TrainedModel:
 def trained_model(
     store: str | os.PathLike[str], *, learner: Learner | None = None, device: str = "auto", wait: float = 30.0
 ) -> TrainedModel:
-    """Return the last model of a record; another process may be working on it.
+    """Return the last model of a record, even while another process works on the record.
 
     Parameters
     ----------
+    store:
+        File of the record.
     learner:
-        The one the record was made with, where it was declared by what cannot be written down, such as a lambda.
+        Learner that the record was created with. It is needed only if the record cannot rebuild it, for example
+        because it contains a lambda.
     device:
-        Where the model is to compute; ``auto``: where the learner says.
+        Device that the model computes on, such as ``"cpu"`` or ``"cuda"``. Default: ``"auto"``, the learner's device.
     wait:
         Seconds to wait for another process that is writing.
 
     Raises
     ------
     StoreError
-        There is no such record, or it is damaged.
+        The record does not exist, or is damaged.
     QueryError
-        There is no model yet.
+        The record has no model yet.
     ConfigurationError
-        The learner has to be passed, or knows of no device.
+        The record cannot rebuild the learner, or `device` is given and the learner has no parameter ``device``.
 
     Examples
     --------
@@ -129,7 +132,7 @@ def trained_model(
     settings = Settings(record)
     try:
         while (last := record.last_model()) is not None:
-            # Another process may commit a round meanwhile, and its model takes the last one's place.
+            # Another process may commit a round meanwhile, and replace the last model.
             try:
                 dumped = record.content(last[0])
             except StoreError:
@@ -141,7 +144,8 @@ def trained_model(
                 break
         else:
             raise QueryError(
-                f"there is no model in {store} yet", hint="alkit status says what is missing; alkit fit trains one"
+                f"the record {store} has no model yet",
+                hint=f"alkit fit {store}; alkit status {store} shows what is missing",
             )
         form = settings.declared["pool"]
     finally:
@@ -177,14 +181,14 @@ def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
         learner: Learner = build(form, trusted_packages())
     except ConfigurationError as reason:
         raise ConfigurationError(
-            f"{store} does not say enough to build its learner ({reason})",
-            hint="in code, trained_model(store, learner=...)",
+            f"the record {store} cannot rebuild its learner ({reason})",
+            hint="in Python, trained_model(store, learner=...)",
         ) from reason
     return learner
 
 
 def _reading(form: Written) -> Reading | None:
-    """Read how a pool reads its files off its written form; the folder itself may be gone."""
+    """Return how a pool reads files, from its written form. The folder need not exist."""
     names = {address_of(kind): kind for kind in (ImagePool, Subset)}
     while isinstance(form, dict) and names.get(form.get("is", "")) is Subset:
         form = form["with"]["pool"]
@@ -195,7 +199,7 @@ def _reading(form: Written) -> Reading | None:
 
 
 def _on(learner: Learner, device: str) -> Learner:
-    """Return the learner on another device; that of an ensemble, inside it."""
+    """Return a copy of the learner for another device. For an ensemble, its inner learner is changed."""
     if device == "auto":
         return learner
     thing: Any = learner
@@ -207,5 +211,5 @@ def _on(learner: Learner, device: str) -> Learner:
         around: Learner = replace(thing, learner=_on(thing.learner, device))
         return around
     raise ConfigurationError(
-        f"a {type(learner).__name__} knows of no device", got=f"device={device!r}", hint="leave it out"
+        f"device must be 'auto', because {type(learner).__name__} has no parameter device", got=repr(device)
     )

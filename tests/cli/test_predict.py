@@ -102,7 +102,7 @@ def test_the_model_is_exported_with_its_card(campaign, capfd):
     assert "# A model of background, object" in (campaign / "model" / "CARD.md").read_text()
     assert alkit("export", campaign / "r.db", "--out", campaign / "model") == 1
     (line,) = capfd.readouterr().err.splitlines()
-    assert "there already" in line
+    assert "already exist" in line
     assert alkit("export", campaign / "r.db", "--out", campaign / "model", "--overwrite") == 0
 
 

@@ -24,7 +24,7 @@ from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
 from alkit.trained.card import card, card_text, sample
-from alkit.trained.export import Mean, Probabilities, exported_module, exported_program, onnx_program
+from alkit.trained.export import Mean, Probabilities, export_module, export_program, onnx_program
 
 BLOCKED = "import sys\nsys.modules['alkit'] = None\n"
 """Put before code, makes any import of alkit fail."""
@@ -95,7 +95,7 @@ def run_here(code, folder):
 
 
 @pytest.mark.parametrize("size", [(1, 1, 16, 16), (5, 1, 16, 16), (2, 1, 32, 20)])
-def test_the_program_says_what_the_model_says_for_any_number_of_images_of_any_size(model, exported, size):
+def test_the_program_gives_the_models_probabilities_for_any_number_and_size_of_images(model, exported, size):
     program = loaded(exported)
     said = program(torch.from_numpy(images(*size))).numpy()
     assert np.array_equal(said, model.predictor.probabilities(images(*size)))
@@ -122,7 +122,7 @@ def test_the_weights_are_the_networks_state_dict(model, exported):
     np.testing.assert_allclose(said, model.predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
 
 
-def test_a_network_that_takes_one_size_is_exported_for_that_size(tmp_path, capsys):
+def test_a_network_that_accepts_one_size_is_exported_for_that_size(tmp_path, capsys):
     learner = alkit.ClassificationLearner(flat, epochs=(1, 1))
     model = trained_model(record(tmp_path, learner, per="image"), learner=learner)
     export_model(model, tmp_path / "model")
@@ -130,7 +130,7 @@ def test_a_network_that_takes_one_size_is_exported_for_that_size(tmp_path, capsy
     said = program(torch.from_numpy(images(3, 1, 16, 16))).numpy()
     np.testing.assert_allclose(said, model.predictor.probabilities(images(3, 1, 16, 16)), rtol=0, atol=1e-5)
     assert json.loads((tmp_path / "model" / "card.json").read_text())["model"]["input"]["free"] == ["batch"]
-    assert "Of any length: batch. Height and width are fixed." in (tmp_path / "model" / "CARD.md").read_text()
+    assert "Axes of any length: batch. Height and width are fixed." in (tmp_path / "model" / "CARD.md").read_text()
     Image.fromarray(np.uint8(images(30, 30) * 255)).save(tmp_path / "model" / "image.png")
     run_here(code_of(tmp_path / "model"), tmp_path / "model")
     name, probability = capsys.readouterr().out.split()
@@ -138,21 +138,21 @@ def test_a_network_that_takes_one_size_is_exported_for_that_size(tmp_path, capsy
     assert 0.5 <= float(probability) <= 1
 
 
-def test_a_network_that_counts_on_single_images_is_exported_for_one_at_a_time():
+def test_a_network_for_single_images_is_exported_for_single_images():
     class Single(nn.Module):
         def forward(self, images):
             return images.reshape(1, 2, 4, 8)
 
-    program, free = exported_program(Probabilities(Single()).eval(), (1, 8, 8))
+    program, free = export_program(Probabilities(Single()).eval(), (1, 8, 8))
     assert free == ()
     assert program.module()(torch.zeros(1, 1, 8, 8)).shape == (1, 2, 4, 8)
 
 
-def test_dropout_and_batch_normalisation_are_as_in_evaluation_and_the_model_stays_as_it_was():
+def test_dropout_and_batch_normalisation_are_in_evaluation_mode_and_the_model_is_unchanged():
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.9).train()
     predictor = NetworkPredictor(network, 1, 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    module = exported_module(predictor)
+    module = export_module(predictor)
     with torch.no_grad():
         first, second = (module(torch.from_numpy(images(2, 1, 16, 16))) for _ in range(2))
     assert torch.equal(first, second)
@@ -164,32 +164,32 @@ def test_dropout_and_batch_normalisation_are_as_in_evaluation_and_the_model_stay
     }
 
 
-def test_heads_of_deep_supervision_leave_only_the_final_output():
+def test_only_the_final_output_of_deep_supervision_is_exported():
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4}).eval()
     predictor = NetworkPredictor(network, 1, 2)
-    program, _ = exported_program(exported_module(predictor), (1, 16, 16))
+    program, _ = export_program(export_module(predictor), (1, 16, 16))
     said = program.module()(torch.from_numpy(images(1, 1, 16, 16))).numpy()
     np.testing.assert_allclose(said, predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
 
 
-def test_what_is_no_network_is_refused_by_name(tmp_path):
+def test_a_model_that_is_not_a_network_is_an_error_that_names_it(tmp_path):
     learner = alkit.EstimatorLearner(LogisticRegression())
     model = trained_model(record(tmp_path, learner, per="image"), learner=learner)
-    with pytest.raises(ConfigurationError, match=r"only networks of torch.*got EstimatorPredictor.*alkit predict"):
+    with pytest.raises(ConfigurationError, match=r"only torch networks.*got EstimatorPredictor.*alkit predict"):
         export_model(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_a_network_that_torch_cannot_export_is_refused_with_the_reason():
+def test_a_network_that_torch_cannot_export_is_an_error_with_the_reason():
     class Deciding(nn.Module):
         def forward(self, images):
             return images.repeat(1, 2, 1, 1) if float(images.numpy().sum()) > 3 else images.repeat(1, 2, 1, 1) - 1
 
-    with pytest.raises(ConfigurationError, match=r"torch\.export cannot make a program of this network"):
-        exported_program(Probabilities(Deciding()).eval(), (1, 8, 8))
+    with pytest.raises(ConfigurationError, match=r"torch\.export cannot export this network"):
+        export_program(Probabilities(Deciding()).eval(), (1, 8, 8))
 
 
-def test_no_path_of_this_machine_gets_into_the_files(exported):
+def test_the_files_contain_no_path_of_this_machine(exported):
     folder = str(alkit.__file__).rpartition("/")[0].encode()
     for path in exported.iterdir():
         assert folder not in path.read_bytes(), path
@@ -228,7 +228,7 @@ def test_the_code_prepares_an_image_as_the_record_does(tmp_path, reading):
     np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), pool.read(["3"]), atol=1e-5)
 
 
-def test_the_code_for_a_pool_that_was_no_folder_takes_arrays(model, tmp_path):
+def test_the_code_for_a_pool_of_arrays_reads_arrays(model, tmp_path):
     export_model(replace(model, reading=None), tmp_path / "model")
     np.save(tmp_path / "model" / "images.npy", images(1, 1, 16, 20)[..., :16])
     run_here(code_of(tmp_path / "model"), tmp_path / "model")
@@ -241,7 +241,7 @@ def test_the_code_for_a_pool_that_was_no_folder_takes_arrays(model, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 2])
-def test_onnx_says_what_the_model_says_within_a_hundred_thousandth(tmp_path, members):
+def test_onnx_gives_the_models_probabilities_within_a_hundred_thousandth(tmp_path, members):
     learner = unet() if members == 1 else alkit.Ensemble(unet(), members)
     model = trained_model(record(tmp_path, learner))
     export_model(model, tmp_path / "model", formats=("torch", "onnx"))
@@ -277,7 +277,7 @@ def test_the_cards_code_for_onnx_needs_neither_alkit_nor_torch(model, tmp_path):
 @pytest.mark.slow
 def test_a_network_of_one_size_is_written_as_onnx_of_that_size():
     module = Mean([Probabilities(flat(1, 3)).eval().requires_grad_(False) for _ in range(2)]).eval()
-    program, free = exported_program(module, (1, 16, 16))
+    program, free = export_program(module, (1, 16, 16))
     content = onnx_program(module, program, (1, 16, 16), free)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (said,) = session.run(None, {"images": images(4, 1, 16, 16)})
@@ -285,7 +285,7 @@ def test_a_network_of_one_size_is_written_as_onnx_of_that_size():
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_without_the_packages_of_onnx_the_extra_is_named_before_any_work(model, tmp_path, monkeypatch, package):
+def test_missing_packages_of_onnx_are_an_error_before_any_work(model, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=r'pip install "alkit\[onnx\]"'):
         export_model(model, tmp_path / "model", formats=("onnx",))
@@ -295,7 +295,7 @@ def test_without_the_packages_of_onnx_the_extra_is_named_before_any_work(model, 
 # The card and the files.
 
 
-def test_the_card_says_what_the_record_says(model, exported):
+def test_the_card_agrees_with_the_record(model, exported):
     told = json.loads((exported / "card.json").read_text())
     (result,) = model.origin.history
     assert 0 < result.n_held_out < 8
@@ -326,7 +326,7 @@ def test_the_card_says_what_the_record_says(model, exported):
         assert told["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
 
 
-def test_the_text_of_the_card_has_the_figures_the_classes_and_the_limits(model, exported):
+def test_the_text_of_the_card_has_the_metrics_the_classes_and_the_limits(model, exported):
     text = (exported / "CARD.md").read_text()
     told = json.loads((exported / "card.json").read_text())
     assert "0 skin, 1 lesion" in text
@@ -334,7 +334,7 @@ def test_the_text_of_the_card_has_the_figures_the_classes_and_the_limits(model, 
     assert "bob" not in text + (exported / "card.json").read_text(), "the card is passed on"
     assert f"| {model.origin.history[0].metrics['dice']:.3f} |" in text
     assert all(f"- {limit}" in text for limit in told["limits"])
-    assert "resize it whole to 16 x 16 pixels" in text
+    assert "resize it, without a crop, to 16 x 16 pixels" in text
     assert card_text(told) == text
 
 
@@ -348,15 +348,17 @@ def test_the_limits_are_those_of_this_model(model):
     (result,) = model.origin.history
     held = " ".join(told(model)["limits"])
     assert f"held out, {result.n_held_out} for the last round" in held
-    assert "at 16 x 16 pixels" not in held  # it takes no other
+    assert "at 16 x 16 pixels" not in held  # it accepts no other size
     assert "test set" in " ".join(told(model, tested=True)["limits"])
-    assert "never measured" in " ".join(told(model, history=(replace(result, metrics={}),))["limits"])
-    assert "5 of its labels are an earlier" in " ".join(told(model, history=(replace(result, n_pseudo=5),))["limits"])
+    assert "never evaluated" in " ".join(told(model, history=(replace(result, metrics={}),))["limits"])
+    assert "5 of the labels are predictions of an earlier" in " ".join(
+        told(model, history=(replace(result, n_pseudo=5),))["limits"]
+    )
     late = [replace(one, state=alkit.values.State.STALE) for one in model.origin.standings[:2]]
     assert "2 images were answered or corrected" in " ".join(told(model, standings=tuple(late))["limits"])
 
 
-def test_answers_that_came_after_the_training_are_not_counted_as_learnt_from(tmp_path):
+def test_answers_after_the_training_are_not_counted_as_trained_on(tmp_path):
     store = record(tmp_path, unet())
     experiment = alkit.Experiment.open(store)
     (id,) = experiment.ask(1)
@@ -366,9 +368,9 @@ def test_answers_that_came_after_the_training_are_not_counted_as_learnt_from(tmp
     assert (later["labels"]["answers"], later["labels"]["annotators"]) == (8, 2)
 
 
-def test_files_that_are_there_are_not_overwritten_unless_asked(model, tmp_path):
+def test_existing_files_are_overwritten_only_on_request(model, tmp_path):
     (tmp_path / "CARD.md").write_text("mine")
-    with pytest.raises(ConfigurationError, match=r"there already in .*got CARD\.md"):
+    with pytest.raises(ConfigurationError, match=r"already exist in .*got CARD\.md"):
         export_model(model, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["CARD.md"]
     assert (tmp_path / "CARD.md").read_text() == "mine"
@@ -377,6 +379,6 @@ def test_files_that_are_there_are_not_overwritten_unless_asked(model, tmp_path):
 
 
 @pytest.mark.parametrize("formats", [(), ("tflite",), ("torch", "jax")])
-def test_formats_that_are_none_are_refused(model, tmp_path, formats):
-    with pytest.raises(ConfigurationError, match="no such format"):
+def test_unknown_formats_are_errors(model, tmp_path, formats):
+    with pytest.raises(ConfigurationError, match="formats must contain"):
         export_model(model, tmp_path, formats=formats)

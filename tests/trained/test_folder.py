@@ -67,7 +67,7 @@ def refuse(id, reason):
     raise AssertionError(f"{id}: {reason}")
 
 
-def test_new_images_are_predicted_as_a_pool_of_them_would_be(record, new):
+def test_new_images_are_predicted_like_a_pool_of_them(record, new):
     (new / "d.tif").unlink()  # a pool has no images of 8 and of 16 bits at once
     pool = alkit.ImagePool(new, size=16, grayscale=True)
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)))
@@ -92,7 +92,7 @@ def test_colour_scale_and_size_are_those_of_the_record(tmp_path, settings, shape
     assert np.array_equal([one.probabilities for one in found], wanted)
 
 
-def test_a_record_of_some_of_a_folder_is_read_as_the_folder(tmp_path):
+def test_a_record_of_a_subset_of_a_folder_reads_files_like_the_folder(tmp_path):
     images, masks = alkit.synthetic.lesions(8, size=16)
     (tmp_path / "pool").mkdir()
     for row, image in enumerate(images[:, 0]):
@@ -147,7 +147,7 @@ def test_a_folder_of_masks_and_overlays_is_written_by_id_at_the_images_sizes(rec
         assert (picture.size, picture.mode) == ((64, 24), "RGB")
 
 
-def test_the_mask_and_the_picture_are_as_a_viewer_shows_a_turned_photograph(record, tmp_path):
+def test_mask_and_overlay_of_a_rotated_photograph_have_the_orientation_that_viewers_show(record, tmp_path):
     (tmp_path / "new").mkdir()
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -159,7 +159,7 @@ def test_the_mask_and_the_picture_are_as_a_viewer_shows_a_turned_photograph(reco
             assert not image.getexif()
 
 
-def test_images_that_cannot_be_used_are_reported_and_the_others_go_on(record, new, tmp_path):
+def test_images_that_cannot_be_used_are_reported_and_the_others_are_predicted(record, new, tmp_path):
     (new / "a.png").write_bytes(b"no image")
     Image.new("RGBA", (8, 8), (1, 2, 3, 4)).save(new / "e.png")
     outcome = predict_folder(trained_model(record), new, tmp_path / "out", overlays=False)
@@ -170,7 +170,7 @@ def test_images_that_cannot_be_used_are_reported_and_the_others_go_on(record, ne
     assert files(tmp_path / "out") == ["masks/b.v2.png", "masks/d.png", "masks/ward.3/c.png"]
 
 
-def test_an_image_of_another_size_or_depth_than_those_learnt_from_is_reported(tmp_path, new):
+def test_an_image_with_another_size_or_depth_than_in_training_is_reported(tmp_path, new):
     model = trained_model(made(tmp_path, rounds=0, size=None, grayscale=False))
     outcome = predict_folder(model, new, tmp_path / "out")
     assert outcome.done == ()
@@ -178,7 +178,7 @@ def test_an_image_of_another_size_or_depth_than_those_learnt_from_is_reported(tm
     assert "(1, 40, 40)" in outcome.failed["d"]  # 16 bits have no colour
 
 
-def test_what_is_there_already_is_not_overwritten_unless_asked(record, new, tmp_path):
+def test_existing_files_are_overwritten_only_on_request(record, new, tmp_path):
     out, model = tmp_path / "out", trained_model(record)
     (out / "masks" / "ward.3").mkdir(parents=True)
     own = out / "masks" / "ward.3" / "c.png"
@@ -194,24 +194,24 @@ def test_what_is_there_already_is_not_overwritten_unless_asked(record, new, tmp_
     predict_folder(model, new, tmp_path / "other", overlays=False)
 
 
-def test_masks_do_not_go_among_the_images_nor_over_them(record, new):
+def test_masks_cannot_be_written_into_the_folder_of_images(record, new):
     model = trained_model(record)
     for out in (new, new / "predicted"):
-        with pytest.raises(ConfigurationError, match="among the images"):
+        with pytest.raises(ConfigurationError, match="out must be outside the folder of images"):
             predict_folder(model, new, out)
     images = new.parent / "masks"
     new.rename(images)
-    with pytest.raises(ConfigurationError, match="among the images"):
+    with pytest.raises(ConfigurationError, match="out must be outside the folder of images"):
         predict_folder(model, images, images.parent, overwrite=True)
 
 
-def test_folders_without_images_and_patterns_that_lead_out_are_refused(record, new, tmp_path):
+def test_folders_without_images_and_patterns_outside_the_folder_are_errors(record, new, tmp_path):
     model = trained_model(record)
     with pytest.raises(DataError, match="folder of images does not exist"):
         predict_folder(model, tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(DataError, match="no images"):
         predict_folder(model, new, tmp_path / "out", pattern="*.bmp")
-    with pytest.raises(ConfigurationError, match="leads out"):
+    with pytest.raises(ConfigurationError, match="pattern must not match files outside"):
         predict_folder(model, new / "ward.3", tmp_path / "out", pattern="../*")
     assert not (tmp_path / "out").exists()
 
@@ -239,53 +239,53 @@ def test_one_class_per_image_becomes_a_table(tmp_path, new):
     for row in rows:
         assert row["class"] == spec.classes[int(wanted[row["id"]].argmax())]
         assert float(row["probability"]) == pytest.approx(wanted[row["id"]].max(), abs=1e-6)
-    with pytest.raises(ConfigurationError, match="files to be written are there"):
+    with pytest.raises(ConfigurationError, match="files to write already exist"):
         predict_folder(model, new, tmp_path / "out")
 
 
 # The model.
 
 
-def test_a_record_without_a_model_says_what_is_missing(tmp_path, folders):
+def test_a_record_without_a_model_is_an_error_with_a_hint(tmp_path, folders):
     pool = alkit.ImagePool(folders / "images", size=16, grayscale=True)
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
     experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("a", "b"))
     experiment.ask(2)
-    with pytest.raises(QueryError, match=r"no model in .*r\.db yet.*alkit fit"):
+    with pytest.raises(QueryError, match=r"record .*r\.db has no model yet.*alkit fit"):
         trained_model(tmp_path / "r.db")
     with pytest.raises(StoreError, match="no record at"):
         trained_model(tmp_path / "other.db")
     assert not (tmp_path / "other.db").exists()
 
 
-def test_a_learner_that_cannot_be_written_down_has_to_be_passed(tmp_path):
+def test_a_learner_that_the_record_cannot_rebuild_must_be_passed(tmp_path):
     learner = alkit.SegmentationLearner(lambda in_channels, classes: alkit.UNet(in_channels, classes, (2, 4)), (1, 1))
     store = made(tmp_path, learner, rounds=0)
-    with pytest.raises(ConfigurationError, match="does not say enough to build its learner"):
+    with pytest.raises(ConfigurationError, match="cannot rebuild its learner"):
         trained_model(store)
     assert trained_model(store, learner=learner).predictor.classes == 2
 
 
-def test_a_record_of_arrays_does_not_say_how_files_are_read(tmp_path, new, world):
+def test_a_record_of_arrays_cannot_predict_files(tmp_path, new, world):
     experiment = world.experiment(tmp_path / "r.db", learner=alkit.SegmentationLearner(epochs=(1, 1)))
     experiment.run(world.oracle, start=2, batch=1, rounds=0)
     model = trained_model(tmp_path / "r.db")
     assert model.reading is None
-    with pytest.raises(ConfigurationError, match="its pool was no folder"):
+    with pytest.raises(ConfigurationError, match="the record must be of a pool of image files"):
         predict_folder(model, new, tmp_path / "out")
 
 
-def test_the_device_of_a_learner_inside_an_ensemble_can_be_chosen_and_that_of_an_estimator_cannot(tmp_path):
+def test_the_device_inside_an_ensemble_can_be_chosen_and_that_of_an_estimator_cannot(tmp_path):
     from alkit.trained.model import _on
 
     learner = alkit.Ensemble(alkit.SegmentationLearner(), members=2)
     assert _on(learner, "cpu").learner.device == "cpu"
     assert _on(learner, "auto") is learner
-    with pytest.raises(ConfigurationError, match="EstimatorLearner knows of no device"):
+    with pytest.raises(ConfigurationError, match="EstimatorLearner has no parameter device"):
         _on(alkit.EstimatorLearner(LogisticRegression()), "cuda")
 
 
-def test_the_prelabels_of_an_experiment_are_these_masks(tmp_path):
+def test_the_prelabels_of_an_experiment_are_the_same_masks(tmp_path):
     store = made(tmp_path)
     experiment = alkit.Experiment.open(store)
     ids = experiment.ask(2)
