@@ -10,7 +10,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
-from alkit.values.answers import Answer
+from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
 
@@ -76,8 +76,12 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     open_ids = {query.id for query in send(parts, oracle)}
     total = len(open_ids)
     while open_ids:
-        # An oracle that also labels the test set may repeat those answers.
-        answers = [answer for answer in oracle.poll() if answer.id in open_ids]
+        # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about
+        # invalid answers that belong to no query, such as bad items in a file.
+        hears = isinstance(oracle, TakesRefusals)
+        answers = [
+            answer for answer in oracle.poll() if answer.id in open_ids or (hears and isinstance(answer.label, Invalid))
+        ]
         receipt = parts.answers.received(answers, oracle)
         if receipt.refused and not isinstance(oracle, TakesRefusals):
             raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")

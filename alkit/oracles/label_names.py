@@ -11,6 +11,9 @@ from alkit.values.label_spec import LabelSpec, Mask
 IGNORED = "ignored"
 """The label of pixels that are neither trained on nor measured."""
 
+SKIPPING = frozenset({"skip", "skipped", "unusable"})
+"""Tags and labels that skip an image, in small or capital letters, unless a class has the same name."""
+
 Plane = npt.NDArray[np.bool_]
 """The pixels of a label, ``(h, w)``."""
 
@@ -36,6 +39,15 @@ def label_values(spec: LabelSpec) -> dict[str, int]:
     if IGNORED in known:
         raise ConfigurationError(f"a class must not have the name {IGNORED!r} of ignored pixels", hint="rename it")
     return {**known, IGNORED: spec.ignore}
+
+
+def says_skip(name: str) -> bool:
+    """Return whether a tag or label skips its image.
+
+    >>> says_skip("Unusable"), says_skip("blurred")
+    (True, False)
+    """
+    return name.strip().casefold() in SKIPPING
 
 
 def label_planes(mask: Mask, spec: LabelSpec) -> list[tuple[str, Plane]]:

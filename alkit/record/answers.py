@@ -134,6 +134,8 @@ class Answers:
         self, answer: Answer, ever_asked: Mapping[str, Sequence[Size]], spec: Callable[[], LabelSpec]
     ) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
+        if isinstance(answer.label, Invalid) and answer.id not in ever_asked:
+            raise LabelError(answer.label.reason)  # of a bad item in a file, whose reason says which
         if self.ids is not None and answer.id not in self.ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
         if answer.id not in ever_asked:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,13 @@ import numpy as np
 
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
-from alkit.oracles.formats.annotations import AnnotatedImage, Region
+from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.values.label_spec import LabelSpec, Size
+
+DAMAGE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
+"""Errors that content of another form raises."""
 
 
 def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
@@ -59,36 +64,109 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     return json.dumps(everything, ensure_ascii=False, indent=1).encode()
 
 
-def decode(path: Path, content: bytes) -> list[AnnotatedImage]:
-    """Return the images in the content of a file.
+def decode(path: Path, content: bytes) -> Content:
+    """Return the images in the content of a file, damaged ones included.
 
     Raises
     ------
     DataError
-        The content is not that of a COCO file. The message names `path`.
+        The content is not that of a COCO file, or no image in it can be read. The message names `path`.
     """
     try:
         found = json.loads(content)
-        images = {image["id"]: (str(image["file_name"]), _size(image)) for image in found["images"]}
-        categories = {category["id"]: str(category["name"]) for category in found["categories"]}
-        regions: dict[Any, list[Region]] = {id: [] for id in images}
-        if len(images) != len(found["images"]):
-            raise ValueError("two images with the same id")
+        images, strays = _images(found["images"])
+        names = _category_names(found["categories"])
         for number, annotation in enumerate(found["annotations"]):
-            id, category = annotation["image_id"], annotation["category_id"]
-            if id not in images:
-                raise ValueError(f"annotation {annotation.get('id', number)} of an unknown image {id!r}")
-            if category not in categories:
-                raise ValueError(f"annotation {annotation.get('id', number)} of an unknown category {category!r}")
-            plane = partial(segmentation_plane, annotation.get("segmentation"), images[id][1])
-            regions[id].append(Region(categories[category], plane))
+            _add(annotation, number, images, names, strays)
+        return Content(
+            tuple(
+                AnnotatedImage(name, size, tuple(collected.regions), fault=collected.fault)
+                for collected in images.values()
+                for name, size in collected.entries
+            ),
+            tuple(strays),
+        ).check()
     except RecursionError as reason:
         raise DataError(f"{path} is not a COCO file", got="too many brackets") from reason
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as reason:
-        told = f"no {reason}" if isinstance(reason, KeyError) else reason
+    except DAMAGE as reason:
         expected = "images, categories and annotations"
-        raise DataError(f"{path} is not a COCO file", got=told, expected=expected) from reason
-    return [AnnotatedImage(name, size, tuple(regions[id])) for id, (name, size) in images.items()]
+        raise DataError(f"{path} is not a COCO file", got=fault_text(reason), expected=expected) from reason
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What the file says about an image id.
+
+    Parameters
+    ----------
+    entries:
+        Names and sizes of the images with this id: one, unless the file is damaged.
+    regions:
+        Its regions so far.
+    fault:
+        Reason why its annotations cannot be read; empty if they can.
+    """
+
+    entries: list[tuple[str, Size]]
+    regions: list[Region] = field(default_factory=list)
+    fault: str = ""
+
+
+def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], list[str]]:
+    """Return the images by id, and descriptions of those that cannot be read. Equal entries are one image."""
+    images: dict[Any, _Collected] = {}
+    strays: list[str] = []
+    for number, image in enumerate(found, start=1):
+        try:
+            id, entry = image["id"], (str(image["file_name"]), (int(image["height"]), int(image["width"])))
+            known = images.setdefault(id, _Collected([entry]))
+        except DAMAGE as reason:
+            strays.append(f"{fault_text(reason)} (image {number} of the list)")
+            continue
+        if entry not in known.entries:
+            known.entries.append(entry)
+            known.fault = f"two images with the same id {id!r}"
+    return images, strays
+
+
+def _category_names(found: Sequence[Mapping[str, Any]]) -> dict[Any, set[str]]:
+    """Return the names of each category id: one, unless the file is damaged. Damaged categories are left out."""
+    names: dict[Any, set[str]] = {}
+    for category in found:
+        with suppress(*DAMAGE):  # an image with annotations of this category becomes invalid
+            names.setdefault(category["id"], set()).add(str(category["name"]))
+    return names
+
+
+def _add(
+    annotation: Mapping[str, Any],
+    number: int,
+    images: Mapping[Any, _Collected],
+    names: Mapping[Any, set[str]],
+    strays: list[str],
+) -> None:
+    """Add an annotation to its image, or a description of it to `strays` if it has none."""
+    try:
+        id, own = annotation["image_id"], f"annotation {annotation.get('id', number)}"
+        image = images.get(id)
+    except DAMAGE as reason:
+        strays.append(f"{fault_text(reason)} (annotation {number + 1} of the list)")
+        return
+    if image is None:
+        strays.append(f"{own} of an unknown image {id!r}")
+        return
+    try:
+        category = annotation["category_id"]
+        known = names.get(category, set())
+    except DAMAGE as reason:
+        image.fault = image.fault or f"{own}: {fault_text(reason)}"
+        return
+    if len(known) != 1:
+        what = f"category {category!r} with the names {', '.join(sorted(map(repr, known)))}"
+        image.fault = image.fault or f"{own} of {what if known else f'an unknown category {category!r}'}"
+        return
+    (name,), (_, size) = known, image.entries[0]
+    image.regions.append(Region(name, partial(segmentation_plane, annotation.get("segmentation"), size)))
 
 
 def segmentation_plane(segmentation: object, size: Size) -> Plane:
@@ -112,10 +190,6 @@ def segmentation_plane(segmentation: object, size: Size) -> Plane:
     for points in segmentation:
         plane |= rle.polygon(points, size)
     return plane
-
-
-def _size(image: Mapping[str, Any]) -> Size:
-    return int(image["height"]), int(image["width"])
 
 
 COCO = Format("coco", ".json", encode, decode)

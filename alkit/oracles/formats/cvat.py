@@ -3,7 +3,8 @@
 A mask is a box with runs along its rows, the first run being background: ``<mask label="lesion" left="3" top="2"
 width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. A pre-label becomes one mask per class, holes included. In CVAT,
 make a task with the images and upload the annotations to it if there are pre-labels. Masks and polygons can be read.
-Boxes, ellipses and other shapes make an image invalid; tags are ignored. Regions with a higher ``z_order`` lie on top.
+Boxes, ellipses and other shapes make an image invalid. Regions with a higher ``z_order`` lie on top. A tag
+``unusable`` or ``skip`` skips its image.
 
 References
 ----------
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
-from alkit.oracles.formats.annotations import AnnotatedImage, Region
+from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.pictures.colours import colour
@@ -105,13 +106,13 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     return content
 
 
-def decode(path: Path, content: bytes) -> list[AnnotatedImage]:
-    """Return the images in the content of a file.
+def decode(path: Path, content: bytes) -> Content:
+    """Return the images in the content of a file, damaged ones included.
 
     Raises
     ------
     DataError
-        The content is not that of a file of CVAT for images. The message names `path`.
+        The content is not that of a file of CVAT for images, or no image in it can be read. The message names `path`.
     """
     try:
         root = _parse(content)
@@ -119,16 +120,27 @@ def decode(path: Path, content: bytes) -> list[AnnotatedImage]:
             raise ValueError(f"<{root.tag}>" if root.tag != "annotations" else f"version {version}")
         if root.find("track") is not None:
             raise ValueError("tracks, as in CVAT for video")
-        return [_image(image) for image in root.iterfind("image")]
-    except (KeyError, ValueError, expat.ExpatError) as reason:
-        told = f"no {reason}" if isinstance(reason, KeyError) else reason
-        raise DataError(f"{path} is not a file of CVAT for images", got=told, expected=f"version {VERSION}") from reason
+        images: list[AnnotatedImage] = []
+        strays: list[str] = []
+        for number, image in enumerate(root.iterfind("image"), start=1):
+            if (name := image.get("name")) is None:
+                strays.append(f"no 'name' of image {number}")
+            else:
+                images.append(_image(image, name))
+        return Content(tuple(images), tuple(strays)).check()
+    except (ValueError, expat.ExpatError) as reason:
+        found, expected = fault_text(reason), f"version {VERSION}"
+        raise DataError(f"{path} is not a file of CVAT for images", got=found, expected=expected) from reason
 
 
-def _image(image: ElementTree.Element) -> AnnotatedImage:
-    size = int(image.attrib["height"]), int(image.attrib["width"])
-    regions = tuple(_region(shape, size) for shape in image if shape.tag != "tag")
-    return AnnotatedImage(image.attrib["name"], size, regions)
+def _image(image: ElementTree.Element, name: str) -> AnnotatedImage:
+    try:
+        size = int(image.attrib["height"]), int(image.attrib["width"])
+        regions = tuple(_region(shape, size) for shape in image if shape.tag != "tag")
+        tags = tuple(tag.attrib["label"] for tag in image.iterfind("tag"))
+    except (KeyError, ValueError) as reason:
+        return AnnotatedImage(name, (0, 0), fault=fault_text(reason))
+    return AnnotatedImage(name, size, regions, tags)
 
 
 def _region(shape: ElementTree.Element, size: Size) -> Region:

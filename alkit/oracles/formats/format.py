@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from alkit._files import write_atomically
 from alkit.errors import DataError
-from alkit.oracles.formats.annotations import AnnotatedImage, Empty, answers
+from alkit.oracles.formats.annotations import Content, Empty
+from alkit.oracles.formats.answers import answers
 from alkit.pictures.files import image_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -47,14 +48,14 @@ class Format:
     encode:
         Function that returns the content of a file with these images.
     decode:
-        Function that returns the images in the content of a file; the path is for messages. Regions are decoded later,
+        Function that returns the content of a file; the path is for messages. Regions are decoded later,
         one image at a time.
     """
 
     name: str
     suffix: str
     encode: Callable[[Sequence[Page], LabelSpec], bytes]
-    decode: Callable[[Path, bytes], list[AnnotatedImage]]
+    decode: Callable[[Path, bytes], Content]
 
     def write(
         self,
@@ -141,9 +142,12 @@ class Format:
         annotator: str = "",
         empty: Empty = "unanswered",
     ) -> Iterator[Answer]:
-        """Yield an answer for each image with annotations, after a check of the whole file.
+        """Yield an answer for each queried image with annotations, after the whole file was read.
 
-        An answer that cannot be decoded, or has a size that its query does not allow, is invalid, with the reason.
+        An answer is invalid, with the reason, if its image occurs twice, has a label that is not a class or a size that
+        its query does not allow, or cannot be decoded. Images that were never asked for, and other items that belong to
+        no queried image, are listed in invalid answers whose id is the name of the file. An image that is tagged or
+        labelled ``unusable``, ``skip`` or ``skipped`` is a skip.
 
         Parameters
         ----------
@@ -161,19 +165,16 @@ class Format:
         Raises
         ------
         DataError
-            The file does not have this format; or an image in it was never asked for, can be one of several, or occurs
-            twice.
-        LabelError
-            A label is not a class.
+            The file does not have this format, or no image in it can be read.
         """
         path = Path(path).expanduser()
-        yield from answers(path, self._images(path), queries, spec, annotator=annotator, empty=empty)
+        yield from answers(path, self._content(path), queries, spec, annotator=annotator, empty=empty)
 
     def names(self, path: Path) -> list[str]:
         """Return the names of the images in a file."""
-        return [image.name for image in self._images(path)]
+        return [image.name for image in self._content(path).images]
 
-    def _images(self, path: Path) -> list[AnnotatedImage]:
+    def _content(self, path: Path) -> Content:
         try:
             content = path.read_bytes()
         except OSError as reason:

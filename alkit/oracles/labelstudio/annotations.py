@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alkit.errors import LabelError, OracleError
-from alkit.oracles.labelstudio.regions import mask_of
+from alkit.oracles.label_names import says_skip
+from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
@@ -78,8 +79,20 @@ def _nanoseconds(updated_at: str) -> int:
 def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Mask | Skip | Invalid:
     if annotation.get("was_cancelled"):
         return Skip()
+    result = annotation.get("result")
+    tags, labels = tags_and_labels(result)
+    skips = [label for label in labels if label not in spec.classes and says_skip(label)]
+    if skips or any(map(says_skip, tags)):
+        said = next(filter(says_skip, tags), None) or skips[0]
+        if len(skips) < len(labels):
+            return Invalid(f"the image is marked {said!r}, and has regions: delete one or the other")
+        return Skip(f"marked {said!r}")
+    if not labels and (others := [tag for tag in tags if tag != spec.classes[0]]):
+        return Invalid(
+            f"the image has no region, and the tag {', '.join(map(repr, others))}: draw its regions, or skip the image"
+        )
     try:
-        return mask_of(annotation.get("result"), spec, _size(data))
+        return mask_of(result, spec, _size(data))
     except LabelError as reason:
         return Invalid(str(reason))
 

@@ -38,6 +38,9 @@ PAINTED = 128
 REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "datetime", "pairwise", "ranker"})
 """Types of results that describe an image or a region and draw nothing."""
 
+TAGS = frozenset({"choices", "taxonomy"})
+"""Types of results that tag an image or a region."""
+
 PREFIX = "data:image/png;base64,"
 
 
@@ -72,15 +75,34 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
         raise LabelError("the result must be a list of regions", got=type(result).__name__)
     drawn: list[Region] = []
     sizes: set[Size] = set()
-    for region in result:
-        if region.get("type") == "relation" or str(region.get("type")).lower() in REMARKS:
-            continue
+    for region in filter(_is_drawn, result):
         label, painted = _label(region, values), _painted_pixels(region)
         drawn.append(Region(label, lambda painted=painted: painted))  # type: ignore[misc]
         sizes.add(_size(region))
     if len(sizes) > 1:
         raise LabelError("all regions must have the size of one image", got=sorted(sizes))
     return paint(drawn, next(iter(sizes), size), spec)
+
+
+def tags_and_labels(result: object) -> tuple[list[str], list[str]]:
+    """Return the tags of an annotation, and the labels of its drawn regions of whatever kind.
+
+    >>> tags_and_labels([{"type": "choices", "value": {"choices": ["unusable"]}}])
+    (['unusable'], [])
+    """
+    tags: list[str] = []
+    labels: list[str] = []
+    for entry in result if isinstance(result, Sequence) else ():
+        if not isinstance(entry, Mapping):
+            continue
+        kind, value = str(entry.get("type")).lower(), entry.get("value")
+        value = value if isinstance(value, Mapping) else {}
+        if kind in TAGS:  # a choice in a taxonomy is a path of names
+            tags += [str(name[-1] if isinstance(name, list) and name else name) for name in value.get(kind) or ()]
+        elif _is_drawn(entry):
+            names = value.get(kind) or value.get(f"{kind}labels")
+            labels += map(str, names) if isinstance(names, list) else [""]
+    return tags, labels
 
 
 def regions_of(
@@ -168,6 +190,11 @@ def alpha_of(url: str) -> Mask:
         if not file.has_transparency_data:
             raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
         return np.asarray(file.convert("RGBA").getchannel("A"))
+
+
+def _is_drawn(entry: Mapping[str, Any]) -> bool:
+    kind = str(entry.get("type")).lower()
+    return kind != "relation" and kind not in REMARKS
 
 
 def _label(region: Mapping[str, Any], values: Mapping[str, int]) -> str:

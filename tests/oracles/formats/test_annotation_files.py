@@ -22,7 +22,7 @@ from alkit.oracles.formats.cvat import CVAT
 from alkit.oracles.formats.image_names import image_names
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.label_names import IGNORED
-from alkit.values import Invalid, LabelSpec, Query
+from alkit.values import Invalid, LabelSpec, Query, Skip
 
 SPEC = LabelSpec(("skin", "lesion", "hair"), ignore=255)
 SIZE = (12, 10)
@@ -246,23 +246,111 @@ def test_an_image_asked_for_twice_is_one_image(tool):
     assert got.id == "0001"
 
 
-def test_ambiguous_unknown_and_repeated_image_names_are_errors(tool):
+def reasons(answers):
+    """Return the reasons of invalid answers by id, in one text for each id, and check that no other answer has them."""
+    found = {}
+    for one in answers:
+        if isinstance(one.label, Invalid):
+            found[one.id] = f"{found.get(one.id, '')}{one.label.reason}\n"
+    assert not {one.id for one in answers if not isinstance(one.label, Invalid)} & found.keys()
+    return found
+
+
+def test_an_image_that_can_be_one_of_several_is_listed_and_the_file_goes_on(tool):
     form, file, region = tool
     one = [("hair", region(square(1, 1)))]
-    queries = [Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(["ward 3/0017", "ward 4/0017"])]
-    with pytest.raises(DataError, match=r"one of several: got '0017.jpg', expected 'ward 3/0017' or 'ward 4/0017'"):
-        read(form, file(("0017.jpg", SIZE, one)), queries)
-    with pytest.raises(DataError, match=r"never asked for: got '0019.jpg'"):
-        read(form, file((QUERIES[0].key, SIZE, one), ("0019.jpg", SIZE, one)))
-    with pytest.raises(DataError, match=rf"an image twice: got '{QUERIES[1].key}.png' and '0001.jpg', both '0001'"):
-        read(form, file((f"{QUERIES[1].key}.png", SIZE, one), ("0001.jpg", SIZE, one)))
+    queries = [Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(["ward 3/0017", "ward 4/0017", "ward 3/0018"])]
+    path = file(("0017.jpg", SIZE, one), ("ward 3/0018.jpg", SIZE, one))
+    answers = read(form, path, queries)
+    assert [got.id for got in answers] == ["ward 3/0018", path.name]
+    assert "'0017.jpg' can be one of several: it is 'ward 3/0017' or 'ward 4/0017'" in reasons(answers)[path.name]
+    # The image of an entry with its full name could be the one that the short name means.
+    path = file(("0017.jpg", SIZE, one), ("ward 3/0017.jpg", SIZE, one), ("ward 4/0017.jpg", SIZE, []))
+    assert reasons(read(form, path, queries)).keys() == {"ward 3/0017", path.name}
+    answers = read(form, path, queries, empty="background")
+    assert reasons(answers).keys() == {"ward 3/0017", "ward 4/0017", path.name} == {got.id for got in answers}
 
 
-def test_the_error_about_an_unknown_label_suggests_the_nearest_class(tool):
+def test_an_image_that_was_never_asked_for_is_listed_and_the_file_goes_on(tool):
     form, file, region = tool
-    path = file((QUERIES[0].key, SIZE, [("hair", region(square(1, 1))), ("Lesion", region(square(1, 1)))]))
+    one = [("hair", region(square(1, 1)))]
+    path = file((QUERIES[0].key, SIZE, one), ("0019.jpg", SIZE, one), ("0020.jpg", SIZE, one), ("0021.jpg", SIZE, []))
+    good, bad = read(form, path, annotator="ann")
+    np.testing.assert_array_equal(good.label, 2 * square(1, 1))
+    assert (bad.id, bad.annotator) == (path.name, "ann")
+    assert bad.label == Invalid("images that were never asked for have annotations: '0019.jpg', '0020.jpg'")
+
+
+def test_a_file_of_a_whole_data_set_is_read_and_its_other_images_are_counted(tool):
+    form, file, region = tool
+    one = [("hair", region(square(1, 1)))]
+    images = [(f"other-{n:02}.png", SIZE, one) for n in range(20)]
+    good, bad = read(form, file(*images, (QUERIES[0].key, SIZE, one)))
+    assert good.id == "0000"
+    assert bad.label.reason.endswith("'other-06.png', 'other-07.png' and 12 more")
+
+
+@pytest.mark.parametrize("second", ["{key}.png", "0001.jpg"])
+@pytest.mark.parametrize("empty", ["unanswered", "background"])
+def test_nothing_is_taken_from_either_of_two_entries_of_an_image(tool, second, empty):
+    form, file, region = tool
+    name = f"{QUERIES[1].key}.png"
+    second = second.format(key=QUERIES[1].key)
+    left, right = [("lesion", region(square(0, 0)))], [("lesion", region(square(0, 5)))]
+    other = (QUERIES[2].key, SIZE, left)
+    path = file((name, SIZE, left), (second, SIZE, right), other)
+    bad, good = read(form, path, empty=empty)
+    np.testing.assert_array_equal(good.label, square(0, 0))
+    assert bad.id == "0001"
+    assert f"contains it 2 times, as image 1 ({name!r}) and as image 2 ({second!r})" in bad.label.reason
+    one_empty = read(form, file((name, SIZE, []), (second, SIZE, right), other), empty=empty)
+    if empty == "background":
+        assert reasons(one_empty).keys() == {"0001"}
+    else:  # an image without annotations says nothing
+        np.testing.assert_array_equal(one_empty[0].label, square(0, 5))
+
+
+def test_a_label_that_is_not_a_class_makes_its_image_invalid_and_suggests_the_nearest_class(tool):
+    form, file, region = tool
+    one = [("hair", region(square(1, 1)))]
+    path = file((QUERIES[0].key, SIZE, [*one, ("Lesion", region(square(1, 1)))]), (QUERIES[1].key, SIZE, one))
+    bad, good = read(form, path)
     with pytest.raises(LabelError, match=r"must be classes: got 'Lesion', .*Try: 'lesion'"):
-        read(form, path)
+        raise LabelError(bad.label.reason)
+    np.testing.assert_array_equal(good.label, 2 * square(1, 1))
+
+
+@pytest.mark.parametrize("empty", ["unanswered", "background"])
+@pytest.mark.parametrize("label", ["unusable", "Skip", "skipped"])
+def test_a_label_that_says_so_is_a_skip_unless_it_is_a_class(tool, label, empty):
+    form, file, region = tool
+    if form is COCO:
+        file = _coco_file_with(label, file)
+    lesion = ("lesion", region(square(0, 0)))
+    path = file((QUERIES[0].key, SIZE, [(label, region(square(1, 1)))]), (QUERIES[1].key, SIZE, [lesion]))
+    skipped, good = read(form, path, empty=empty)
+    assert skipped.label == Skip(f"marked {label!r}")
+    np.testing.assert_array_equal(good.label, square(0, 0))
+    (bad,) = read(form, file((QUERIES[0].key, SIZE, [lesion, (label, region(square(1, 1)))])), empty=empty)
+    assert f"is marked {label!r}, and has regions" in bad.label.reason
+    (named,) = read(form, file((QUERIES[0].key, SIZE, [(label, region(square(1, 1)))])), spec=LabelSpec(("a", label)))
+    np.testing.assert_array_equal(named.label, square(1, 1))
+
+
+def _coco_file_with(label, file):
+    """Return `file` with a category `label` in place of "Lesion"."""
+
+    def write(*images):
+        path = file(
+            *(
+                (name, size, [("Lesion" if own == label else own, r) for own, r in regions])
+                for name, size, regions in images
+            )
+        )
+        path.write_text(path.read_text().replace('"Lesion"', f'"{label}"'))
+        return path
+
+    return write
 
 
 def test_reading_a_file_twice_gives_equal_answers_and_a_later_export_is_a_later_revision(tool):
@@ -382,6 +470,70 @@ def test_the_error_names_a_file_that_is_not_coco(tmp_path, content, message):
         read(COCO, tmp_path / "a.json")
 
 
+def coco_text(path, images, annotations, categories=({"id": 1, "name": "lesion"},)):
+    path.write_text(json.dumps({"images": images, "categories": list(categories), "annotations": annotations}))
+    return path
+
+
+def coco_image(id, name=QUERIES[0].key):
+    return {"id": id, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+
+
+def coco_region(image, category=1, **more):
+    return {"id": 5, "image_id": image, "category_id": category, "segmentation": rle.encode(square(1, 1)), **more}
+
+
+def test_an_image_that_coco_lists_twice_alike_is_one_image(tmp_path):
+    regions = [coco_region(1), coco_region(1, segmentation=rle.encode(square(5, 5)))]
+    (got,) = read(COCO, coco_text(tmp_path / "a.json", [coco_image(1), coco_image(1)], regions))
+    np.testing.assert_array_equal(got.label, square(1, 1) | square(5, 5))
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "categories", "bad", "reason"),
+    [
+        ([], [coco_region(8)], [], "a.json", "annotation 5 of an unknown image 8"),
+        ([], [coco_region("2")], [], "a.json", "annotation 5 of an unknown image '2'"),
+        ([], [{"id": 5, "category_id": 1}], [], "a.json", r"no 'image_id' \(annotation 2 of the list\)"),
+        ([], [7], [], "a.json", r"\(annotation 2 of the list\)"),
+        ([{"id": 3, "file_name": "x"}], [], [], "a.json", r"no 'height' \(image 3 of the list\)"),
+        ([], [coco_region(1, 9)], [], "0000", "annotation 5 of an unknown category 9"),
+        ([], [{"id": 5, "image_id": 1}], [], "0000", "annotation 5: no 'category_id'"),
+        ([], [coco_region(1, 2)], [{"id": 2}], "0000", "annotation 5 of an unknown category 2"),
+        (
+            [],
+            [coco_region(1, 2)],
+            [{"id": 2, "name": "hair"}, {"id": 2, "name": "lesion"}],
+            "0000",
+            "annotation 5 of category 2 with the names 'hair', 'lesion'",
+        ),
+        ([coco_image(1, QUERIES[3].key)], [], [], "0000", "two images with the same id 1"),
+    ],
+)
+def test_a_damaged_item_of_a_coco_file_is_listed_and_the_file_goes_on(
+    tmp_path, images, annotations, categories, bad, reason
+):
+    path = coco_text(
+        tmp_path / "a.json",
+        [coco_image(1), coco_image(2, QUERIES[1].key), *images],
+        [coco_region(2), *annotations],
+        [{"id": 1, "name": "lesion"}, *categories],
+    )
+    answers = read(COCO, path)
+    np.testing.assert_array_equal(next(got.label for got in answers if got.id == "0001"), square(1, 1))
+    with pytest.raises(LabelError, match=reason):
+        raise LabelError(reasons(answers)[bad])
+
+
+def test_no_image_becomes_background_if_annotations_belong_to_no_image(tmp_path):
+    """Their image may be any image that seems to have none, such as if a tool wrote ids as text."""
+    images = [coco_image(1), coco_image(2, QUERIES[1].key)]
+    path = coco_text(tmp_path / "a.json", images, [coco_region(2), coco_region("1")])
+    answers = read(COCO, path, empty="background")
+    assert reasons(answers).keys() == {"0000", "a.json"}
+    assert [got.id for got in answers if got.id == "0001"] == ["0001"]
+
+
 @every_format
 def test_the_error_names_a_file_that_does_not_exist(form, tmp_path):
     with pytest.raises(DataError, match="nowhere cannot be read"):
@@ -474,6 +626,54 @@ def test_a_damaged_shape_makes_its_image_invalid_and_no_other(tmp_path, tag, fou
     assert isinstance(bad.label, Invalid)
     assert reason in bad.label.reason
     assert fine.label.sum() == 18
+
+
+def cvat_text(path, images):
+    path.write_text(f"<annotations><version>1.1</version>{images}</annotations>")
+    return path
+
+
+def tagged(tag, name=QUERIES[0].key, inside=""):
+    return f'<image name="{name}" width="10" height="12"><tag label="{tag}" source="manual"></tag>{inside}</image>'
+
+
+POLYGON = '<polygon label="lesion" points="0,0;3,0;3,3;0,3" z_order="0"/>'
+GOOD = f'<image name="{QUERIES[1].key}" width="10" height="12">{POLYGON}</image>'
+
+
+@pytest.mark.parametrize("empty", ["unanswered", "background"])
+def test_a_tag_decides_what_an_image_without_regions_means(tmp_path, empty):
+    def first(images):
+        *own, good = read(CVAT, cvat_text(tmp_path / "a.xml", images + GOOD), empty=empty)
+        np.testing.assert_array_equal(good.label, square(0, 0))
+        return own[0].label if own else None
+
+    assert first(tagged("unusable")) == Skip("marked 'unusable'")
+    assert first(tagged("Unusable")) == Skip("marked 'Unusable'")
+    assert "has no region, and the tag 'blurred'" in first(tagged("blurred")).reason
+    assert "the tag 'lesion'" in first(tagged("lesion")).reason
+    assert "is marked 'skip', and has regions" in first(tagged("skip", inside=POLYGON)).reason
+    np.testing.assert_array_equal(first(tagged("blurred", inside=POLYGON)), square(0, 0))
+    # The name of class 0 says background, but does not replace the word of the caller.
+    assert first(tagged("skin")) is None if empty == "unanswered" else not first(tagged("skin")).any()
+
+
+@pytest.mark.parametrize(
+    ("image", "bad", "reason"),
+    [
+        (f'<image name="{QUERIES[0].key}" width="10"/>', "0000", "no 'height'"),
+        (f'<image name="{QUERIES[0].key}" width="10" height="x"/>', "0000", "invalid literal"),
+        ('<image width="10" height="12"/>', "a.xml", "no 'name' of image 1"),
+        (tagged("a").replace("<tag", '<polygon label="hair" z_order="x"/><tag'), "0000", "invalid literal"),
+        (tagged("a").replace("<tag", "<polygon/><tag"), "0000", "no 'label'"),
+        (tagged("a").replace("<tag", '<polyline label="ruler" points="1,1;2,2"/><tag'), "0000", "got 'ruler'"),
+        (tagged("a").replace("<tag", '<polyline label="hair" points="1,1;2,2"/><tag'), "0000", "got <polyline>"),
+    ],
+)
+def test_a_damaged_image_of_a_cvat_file_is_listed_and_the_file_goes_on(tmp_path, image, bad, reason):
+    answers = read(CVAT, cvat_text(tmp_path / "a.xml", image + GOOD))
+    np.testing.assert_array_equal(next(got.label for got in answers if got.id == "0001"), square(0, 0))
+    assert reason in reasons(answers)[bad]
 
 
 BOMB = """<?xml version="1.0"?>

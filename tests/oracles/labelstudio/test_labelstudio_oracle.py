@@ -11,8 +11,8 @@ from replay import Playing, exchanges_of, serve
 import alkit
 from alkit import LabelSpec, LabelStudioOracle, Query
 from alkit.errors import ConfigurationError, DataError, LabelError, OracleError
+from alkit.oracles.labelstudio import annotations, project
 from alkit.oracles.labelstudio import oracle as labelstudio
-from alkit.oracles.labelstudio import project
 from alkit.oracles.labelstudio.client import TOKEN
 from alkit.oracles.labelstudio.regions import alpha_of, mask_of, regions_of
 from alkit.oracles.notes import WITHDRAWN
@@ -317,6 +317,40 @@ def test_an_answer_states_its_annotator_revision_and_duration(fake, folder):
 def test_an_empty_annotation_is_a_mask_of_the_image_s_size_without_a_lesion(fake, folder):
     answer = answer_of(fake, folder, [])
     np.testing.assert_array_equal(answer.label, mask())
+
+
+def choice(*names, kind="choices"):
+    return {"type": kind, "from_name": "quality", "to_name": "image", "value": {kind: list(names)}}
+
+
+def label_of(result):
+    annotation = {"updated_at": "2026-01-02T03:04:05Z", "completed_by": 7, "lead_time": 4.5, "result": result}
+    return annotations.answer_of(annotation, {"alkit_id": "a", "alkit_size": [12, 10]}, SPEC).label
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [choice("Unusable")],
+        [choice("blurred", "unusable")],
+        [choice(["quality", "skip"], kind="taxonomy")],
+        [{"type": "rectanglelabels", "value": {"rectanglelabels": ["unusable"], "x": 1}}],
+        [{"type": "bitmask", "value": {"bitmasklabels": ["skipped"]}}],
+    ],
+)
+def test_a_tag_or_label_that_says_so_is_a_skip(result):
+    found = label_of(result)
+    assert isinstance(found, Skip)
+    assert found.reason.startswith("marked '")
+    both = label_of([*result, *regions_of(mask((2, 3)), SPEC, "bitmask")])
+    assert "and has regions: delete one or the other" in both.reason
+
+
+def test_an_unknown_tag_does_not_become_background():
+    assert "has no region, and the tag 'blurred'" in label_of([choice("blurred")]).reason
+    assert not label_of([choice(SPEC.classes[0])]).any()
+    drawn = label_of([choice("blurred"), *regions_of(mask((2, 3)), SPEC, "bitmask")])
+    np.testing.assert_array_equal(drawn, mask((2, 3)))
 
 
 def test_an_annotation_copied_in_bulk_is_not_confirmed(fake, folder):

@@ -1,0 +1,161 @@
+"""Answers from the content of an annotation file.
+
+A bad item never affects the others. The image it belongs to becomes an invalid answer, and an item that belongs to no
+queried image becomes an invalid answer for the file, whose id is the name of the file.
+
+An image that occurs twice is invalid, because nobody can tell which of the two is right, or whether each is a part. A
+tag or label in :data:`~alkit.oracles.label_names.SKIPPING` is a skip. Any other tag of an image without regions, except
+the name of class 0, makes the image invalid: the tag may well mean that the image is not all background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from alkit.errors import ConfigurationError, LabelError, nearest
+from alkit.oracles.formats.annotations import AnnotatedImage, Content, Empty, paint
+from alkit.oracles.formats.image_names import image_names
+from alkit.oracles.label_names import label_values, says_skip
+from alkit.values.answers import Answer, Invalid, Skip
+from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.queries import Query
+
+FEW = 8
+"""Most names that a message lists."""
+
+
+def answers(
+    path: Path,
+    content: Content,
+    queries: Sequence[Query],
+    spec: LabelSpec,
+    *,
+    annotator: str,
+    empty: Empty,
+) -> Iterator[Answer]:
+    """Yield an answer for each queried image with annotations, and an invalid one for each kind of bad item.
+
+    Parameters
+    ----------
+    path:
+        Path of the file. Its time of change is the revision of all answers.
+    content:
+        Content of the file.
+    queries:
+        All queries of the campaign, answered ones included.
+    spec:
+        The classes.
+    annotator:
+        Name of the annotator.
+    empty:
+        Meaning of an image without regions and tags.
+    """
+    if empty not in ("unanswered", "background"):
+        raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
+    label_values(spec)
+    entries, remarks = _entries(content, queries, spec, empty)
+    revision = path.stat().st_mtime_ns
+    for query, own in entries:
+        label: Mask | Skip | Invalid
+        if len(own) > 1:
+            label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
+        else:
+            label = _label(own[0][1], query, spec, path.name, content.strays)
+        yield Answer(query.id, label, annotator, revision)
+    for remark in remarks:
+        yield Answer(path.name, Invalid(remark), annotator, revision)
+
+
+Entry = tuple[int, AnnotatedImage]
+"""An image and its number in the file, from 1."""
+
+
+def _entries(
+    content: Content, queries: Sequence[Query], spec: LabelSpec, empty: Empty
+) -> tuple[list[tuple[Query, list[Entry]]], list[str]]:
+    """Return for each answered query the images in the file that can be its image, and remarks about the other items.
+
+    Every answered query has at least one image that is surely its own.
+    """
+    names, by_id = image_names(queries), {query.id: query for query in queries}
+    own: dict[str, list[Entry]] = {}
+    doubtful: dict[str, list[Entry]] = {}
+    unknown: list[str] = []
+    remarks: list[str] = []
+    for number, image in enumerate(content.images, start=1):
+        annotated = bool(image.regions or _telling_tags(image, spec) or image.fault)
+        found = names.find(image.name)
+        if not annotated and (empty == "unanswered" or not found):
+            continue
+        if not found:
+            unknown.append(repr(image.name))
+        elif len(found) == 1:
+            own.setdefault(found[0].id, []).append((number, image))
+            by_id[found[0].id] = found[0]
+        else:
+            ids = " or ".join(repr(query.id) for query in found[:FEW])
+            remarks.append(
+                f"{image.name!r} can be one of several: it is {ids}: rename it to the key of its query, such as "
+                f"{found[0].key}"
+            )
+            for query in found if annotated else ():
+                doubtful.setdefault(query.id, []).append((number, image))
+    if unknown:
+        remarks.append(f"images that were never asked for have annotations: {_listed(unknown)}")
+    if content.strays:
+        remarks.append(f"items that belong to no image were left out: {_listed(content.strays)}")
+    return [(by_id[id], [*images, *doubtful.get(id, [])]) for id, images in own.items()], remarks
+
+
+def _label(
+    image: AnnotatedImage, query: Query, spec: LabelSpec, file: str, strays: Sequence[str]
+) -> Mask | Skip | Invalid:
+    """Return the label that the only entry of an image in a file gives."""
+    where, values = f"in {file} {image.name!r}", label_values(spec)
+    if image.fault:
+        return Invalid(f"{where} cannot be read: {image.fault}")
+    skips = [region.label for region in image.regions if region.label not in values and says_skip(region.label)]
+    if skips or any(map(says_skip, image.tags)):
+        said = next(filter(says_skip, image.tags), None) or skips[0]
+        if len(skips) < len(image.regions):
+            return Invalid(f"{where} is marked {said!r}, and has regions: delete one or the other")
+        return Skip(f"marked {said!r}")
+    if not image.regions and (others := _telling_tags(image, spec)):
+        return Invalid(
+            f"{where} has no region, and the tag {_listed(list(map(repr, others)))}: draw its regions, or tag it "
+            "'unusable' to skip it"
+        )
+    if strangers := sorted({region.label for region in image.regions} - values.keys()):
+        reason = LabelError(
+            f"the labels of {image.name!r} in {file} must be classes",
+            got=_listed(list(map(repr, strangers))),
+            expected=", ".join(map(repr, values)),
+            hint=nearest(strangers[0], values),
+        )
+        return Invalid(str(reason))
+    if not image.regions and strays:
+        return Invalid(f"{where} has no region, but {file} has items that belong to no image: {strays[0]}")
+    if image.size not in query.sizes:
+        return Invalid(f"{where} is {_size_text(image.size)}, not {_size_text(*query.sizes)}")
+    try:
+        return paint(image.regions, image.size, spec)
+    except LabelError as reason:
+        return Invalid(f"{where} cannot be read: {reason}")
+
+
+def _telling_tags(image: AnnotatedImage, spec: LabelSpec) -> list[str]:
+    """Return the tags that say more than that the image is class 0."""
+    return [tag for tag in image.tags if tag != spec.classes[0]]
+
+
+def _size_text(*sizes: Size) -> str:
+    return " or ".join(f"{width} x {height}" for height, width in sizes)
+
+
+def _places(entries: Sequence[Entry]) -> str:
+    return " and ".join(f"as image {number} ({image.name!r})" for number, image in entries)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
