@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def record_at(path: Path) -> Iterator[Store]:
-    """Keep the record of that file open inside the block.
+    """Open the record in a file, and close it after the block.
 
     Raises
     ------
     StoreError
-        There is none; or it is damaged.
+        The record does not exist, or is damaged.
     """
     from alkit.record.store import Store
 
     if not path.is_file():
-        raise StoreError(f"there is no record at {path}", hint="alkit start makes one, and so does alkit run")
+        raise StoreError(f"the record {path} does not exist", hint="create it with alkit start or alkit run")
     record = Store(path)
     try:
         yield record
@@ -59,17 +59,19 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
     if images is not None:
         moved = _moved(form, str(images.expanduser().absolute()))
         if moved is None:
-            raise ConfigurationError("the images of this record came from no folder", got=f"--images {images}")
+            raise ConfigurationError(
+                "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
+            )
         return alkit.Experiment.open(record, pool=build(moved), report=report)
     if (folder := _folder(form)) is not None and not Path(folder).is_dir():
         raise DataError(
-            f"the images are no longer in {folder}", hint="--images FOLDER says where they are; it is remembered"
+            f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
         )
     return alkit.Experiment.open(record, report=report)
 
 
 def _folder(form: Written) -> str | None:
-    """Return the folder in the written form of a pool; None where it is none."""
+    """Return the folder in the written form of a pool; None for any other pool."""
     match form:
         case {"is": "alkit:ImagePool", "with": {"path": str(path)}}:
             return path
@@ -79,7 +81,7 @@ def _folder(form: Written) -> str | None:
 
 
 def _moved(form: Written, path: str) -> Written | None:
-    """Return the written form of the same pool in another folder; None where it is in none."""
+    """Return the written form of the same pool in another folder; None for any other pool."""
     match form:
         case {"is": "alkit:ImagePool", "with": {"path": str()}}:
             return {**form, "with": {**form["with"], "path": path}}

@@ -124,10 +124,10 @@ def trained_model(
     --------
     >>> trained_model("nowhere.db")
     Traceback (most recent call last):
-    alkit.errors.StoreError: there is no record at nowhere.db...
+    alkit.errors.StoreError: the record nowhere.db does not exist...
     """
     if not Path(store).is_file():
-        raise StoreError(f"there is no record at {store}", hint="alkit start makes one, and so does alkit run")
+        raise StoreError(f"the record {store} does not exist", hint="create it with alkit start or alkit run")
     record = Store(store, wait)
     settings = Settings(record)
     try:

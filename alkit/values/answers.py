@@ -53,6 +53,11 @@ class Answer:
     confirmed:
         Whether the annotator confirmed the label. A label that equals the pre-label of its query is only accepted if
         it is confirmed.
+
+    Examples
+    --------
+    >>> Answer("ward 3/0017", Skip("out of focus"), annotator="ann").label
+    Skip(reason='out of focus')
     """
 
     id: str

@@ -21,6 +21,11 @@ class Predictions:
         Ids of n images.
     probabilities:
         Probabilities in [0, 1], float32: ``(n, classes, h, w)`` per pixel, or ``(n, classes)`` per image.
+
+    Examples
+    --------
+    >>> Predictions(("a", "b"), np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)).labels
+    array([0, 1])
     """
 
     ids: tuple[str, ...]

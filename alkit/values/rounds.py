@@ -31,6 +31,11 @@ class RoundResult:
     agreement:
         Cohen's kappa, at most 1, between the predictions of this round's model and the previous one on images of the
         pool; None if it was not measured, and in round 0.
+
+    Examples
+    --------
+    >>> RoundResult(0, ("b", "a"), n_labels=2, metrics={"dice": 0.71}).metrics["dice"]
+    0.71
     """
 
     round: int

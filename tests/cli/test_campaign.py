@@ -269,7 +269,7 @@ def test_moved_images_are_found_after_images_was_given_once(place, capfd):
     Path("images").rename("pictures")
     for command in ("fit", "ask"):
         assert alkit(command, "c.db") == 1
-        assert "--images FOLDER says where they are" in capfd.readouterr().err
+        assert "Try: --images FOLDER" in capfd.readouterr().err
     printed(capfd, "fit", "c.db", "--images", "pictures")
     printed(capfd, "fit", "c.db")
     Path("pictures").rename("again")
@@ -369,7 +369,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["ask", "c.db", "-n", "3", "--to", "cvat-server"], "--to must be label-studio: got cvat-server"),
         (["ask", "c.db", "-n", "3", "--to", "label-studio"], "the address of Label Studio is missing"),
         (["ask", "c.db", "-n", "99", "--out", "a"], "alkit: -n must be an integer from 1 to 24"),
-        (["ask", "other.db", "-n", "3", "--out", "a"], "no record at"),
+        (["ask", "other.db", "-n", "3", "--out", "a"], "the record other.db does not exist"),
         (["ask", "c.db", "-n", "3", "--url", "http://127.0.0.1:9"], "--url can be used only with label-studio"),
         (["ask", "c.db", "-n", "3", "--as", "cvat"], "--as can be used only with --out FOLDER"),
         (["ask", "c.db", "-n", "3", "--out", "a", "--control", "brush", "--project", "x"], "--project and --control"),
@@ -379,10 +379,10 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["tell", "c.db", "--from", "images", "--confirmed"], "--confirmed can be used only with --from FILE"),
         (["tell", "c.db", "--from", "images", "--project", "x"], "--project can be used only with label-studio"),
         (["tell", "c.db", "--from", "a.json", "--url", "http://127.0.0.1:9"], "--url can be used only with --from"),
-        (["tell", "other.db"], "Try: alkit start makes one"),
-        (["fit", "other.db"], "Try: alkit start makes one"),
-        (["reject", "other.db", "x", "--reason", "y"], "Try: alkit start makes one"),
-        (["withdraw", "other.db"], "Try: alkit start makes one"),
+        (["tell", "other.db"], "Try: create it with alkit start or alkit run"),
+        (["fit", "other.db"], "Try: create it with alkit start or alkit run"),
+        (["reject", "other.db", "x", "--reason", "y"], "Try: create it with alkit start or alkit run"),
+        (["withdraw", "other.db"], "Try: create it with alkit start or alkit run"),
         (["tell", "c.db"], "the place of the answers is missing"),
         (["ask", "c.db", "-n", "3", "--out", "a", "--as", "coc"], "'coco'"),
         (["tell", "c.db", "--from", "nothing.json"], "nothing.json"),

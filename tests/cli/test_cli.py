@@ -141,7 +141,7 @@ def test_debug_shows_the_traceback(run):
 @pytest.mark.parametrize("store", ["missing.db", "images"])
 def test_status_of_no_record_is_an_error(folders, capfd, store):
     assert alkit("status", folders / store) == 1
-    assert "there is no record" in capfd.readouterr().err
+    assert "does not exist" in capfd.readouterr().err
 
 
 def test_strategies_are_listed_as_a_table_and_as_json(capfd):

@@ -72,7 +72,7 @@ def test_an_error_is_one_line_and_nothing_is_written(campaign, capfd, more, word
 def test_without_a_record_or_a_model_the_next_command_is_named(folders, capfd):
     places = "--images", folders / "images", "--out", folders / "out"
     assert alkit("predict", folders / "r.db", *places) == 1
-    assert "no record" in capfd.readouterr().err
+    assert "does not exist" in capfd.readouterr().err
     start = "--classes", "skin,lesion", "--size", 16, "--strategy", "random", "--grayscale"
     assert alkit("start", folders / "r.db", "--images", folders / "images", *start) == 0
     assert alkit("predict", folders / "r.db", *places) == 1
@@ -112,5 +112,5 @@ def test_an_export_that_fails_is_one_line(campaign, capfd, monkeypatch):
     (line,) = capfd.readouterr().err.splitlines()
     assert 'pip install "alkit[onnx]"' in line
     assert alkit("export", campaign / "none.db", "--out", campaign / "model") == 1
-    assert "no record" in capfd.readouterr().err
+    assert "does not exist" in capfd.readouterr().err
     assert not (campaign / "model").exists()

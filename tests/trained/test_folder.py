@@ -253,7 +253,7 @@ def test_a_record_without_a_model_is_an_error_with_a_hint(tmp_path, folders):
     experiment.ask(2)
     with pytest.raises(QueryError, match=r"record .*r\.db has no model yet.*alkit fit"):
         trained_model(tmp_path / "r.db")
-    with pytest.raises(StoreError, match="no record at"):
+    with pytest.raises(StoreError, match="does not exist"):
         trained_model(tmp_path / "other.db")
     assert not (tmp_path / "other.db").exists()
 
