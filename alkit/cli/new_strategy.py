@@ -1,4 +1,4 @@
-"""``alkit new-strategy``: a package of one's own to start from."""
+"""``alkit new-strategy``: write a package with a new strategy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 
 def new_strategy(
-    name: Annotated[str, typer.Argument(help="The strategy's name, such as nearest-mean.")],
-    out: Annotated[Path | None, typer.Option(help="The new folder; default: alkit-NAME in this one.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the strategy, such as nearest-mean.")],
+    out: Annotated[Path | None, typer.Option(help="New folder; default: alkit-NAME.")] = None,
 ) -> None:
-    """Write a package with a small strategy that works, and its tests, to put your own idea into.
+    """Write a package with a small working strategy and its tests, as a start for your own strategy.
 
     [dim]Example:[/dim]
 
@@ -22,12 +22,12 @@ def new_strategy(
     for path in write_package(name, folder):
         typer.echo(path)
     typer.echo(f"""
-What next:
+Next:
   cd {folder}
   pip install -e ".[dev]"
   alkit strategies {name}
   pytest
-Then write your own `select`.""")
+Then replace the method `select`.""")
 
 
 def write_package(name: str, folder: Path) -> list[Path]:
@@ -36,15 +36,15 @@ def write_package(name: str, folder: Path) -> list[Path]:
     Parameters
     ----------
     name:
-        What the strategy is registered as: small letters and digits, words joined by hyphens.
+        Name of the strategy: lower-case letters and digits, in words joined by hyphens.
     folder:
-        Where the package goes; it must not exist. Folders above it are made.
+        Folder of the package, which must not exist. Folders above it are created.
 
     Raises
     ------
     ConfigurationError
-        Not such a name; one that an installed strategy or package has, or a part of alkit's own; or a folder that
-        exists or cannot be made.
+        The name has another form, or an installed strategy, a package or a part of alkit has it; or the folder exists or
+        cannot be created.
     """
     from importlib.resources import files
     from string import Template
@@ -76,7 +76,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
         (folder / package / "py.typed").touch()
     except FileExistsError as reason:
         raise ConfigurationError(
-            f"{folder} is there already, and nothing was written", hint="another --out, or another name"
+            f"{folder} exists already, and nothing was written", hint="another --out, or another name"
         ) from reason
     except OSError as reason:
         raise ConfigurationError(f"{folder} cannot be written ({reason})", hint="another --out") from reason
@@ -84,7 +84,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
 
 
 def _words(name: str) -> list[str]:
-    """Return the words of a name, once it is one that can be registered, imported and written as a class."""
+    """Return the words of a name, after checks that it can be registered, imported and made the name of a class."""
     import keyword
     import re
     from importlib.util import find_spec
@@ -96,13 +96,12 @@ def _words(name: str) -> list[str]:
     words = name.split("-")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name.capitalize()):
         raise ConfigurationError(
-            "this cannot be a strategy's name",
+            "the name of the strategy must be lower-case letters and digits, in words joined by hyphens",
             got=repr(name),
-            expected="small letters and digits, a letter first, words joined by hyphens",
             hint="a name such as nearest-mean",
         )
     if name in RESERVED:
-        raise ConfigurationError(f"{name!r} is a part of alkit's own that strategies are made of", hint="another name")
+        raise ConfigurationError(f"{name!r} is the name of a part of alkit", hint="another name")
     for point in installed().values():
         if point.name == name:
             raise ConfigurationError(
@@ -110,5 +109,5 @@ def _words(name: str) -> list[str]:
             )
     package = f"alkit_{'_'.join(words)}"
     if find_spec(package) is not None:
-        raise ConfigurationError(f"there is a package {package} already", hint="another name")
+        raise ConfigurationError(f"a package {package} is installed already", hint="another name")
     return words

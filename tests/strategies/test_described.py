@@ -1,4 +1,4 @@
-"""What ``alkit strategies`` says: from metadata, signatures and docstrings."""
+"""Descriptions of strategies: from metadata, signatures and docstrings."""
 
 import json
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def make(depth: int = 2) -> Shy:
     return Shy(depth)
 
 
-def test_a_strategy_is_described_by_its_own_words(installed):
+def test_a_description_comes_from_the_signature_and_docstring(installed):
     installed(point("shy", "a", f"{__name__}:Shy"), point("made", "b", f"{__name__}:make"))
     shy, made = describe("shy"), describe("made")
     assert (shy.name, shy.distribution, shy.version, shy.object) == ("shy", "a", "1", f"{__name__}:Shy")
@@ -72,7 +72,7 @@ def test_a_strategy_is_described_by_its_own_words(installed):
     assert made.starts_cold is None
 
 
-def test_a_plugin_that_cannot_be_imported_is_shown_with_its_reason_and_breaks_nothing(installed, capsys):
+def test_a_plugin_that_cannot_be_imported_is_listed_with_the_reason(installed, capsys):
     installed(point("broken", "a", "no_such_module:Thing"), point("fine", "a"))
     broken, fine = describe_all()
     assert "no_such_module" in broken.problem
@@ -85,7 +85,7 @@ def test_a_plugin_that_cannot_be_imported_is_shown_with_its_reason_and_breaks_no
     assert (said["starts_cold"], said["needs"]) == (None, None)  # nobody knows
 
 
-def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_json(installed, capsys, tmp_path, monkeypatch):
+def test_text_that_a_plugin_prints_during_import_is_not_in_the_json(installed, capsys, tmp_path, monkeypatch):
     (tmp_path / "talks.py").write_text("print('hello')\ndef make():\n    'Talk.'\n")
     monkeypatch.syspath_prepend(tmp_path)
     installed(point("talks", "a", "talks:make"))
@@ -110,7 +110,7 @@ class NeedsByProperty:
         return ("members",)
 
 
-def test_needs_that_are_text_are_a_problem_and_those_of_a_property_depend(installed, capsys):
+def test_needs_that_are_text_are_a_problem_and_a_property_depends(installed, capsys):
     installed(point("text", "a", f"{__name__}:NeedsText"), point("property", "a", f"{__name__}:NeedsByProperty"))
     assert "the attribute needs of NeedsText must be a tuple of names" in describe("text").problem
     assert (describe("property").needs, describe("property").problem) == (None, "")
@@ -123,7 +123,7 @@ def test_a_docstring_is_shown_without_the_roles_of_sphinx(capsys):
     assert "alkit.Reconstruction, the" in describe("ssl-cluster").parameters[0].meaning
 
 
-def test_all_baselines_explain_each_of_their_parameters():
+def test_all_baselines_document_each_parameter():
     found = {entry.name: entry for entry in describe_all()}
     assert {name for name, entry in found.items() if entry.starts_cold} >= {"random", "ssl-cluster"}
     for entry in found.values():
@@ -176,7 +176,7 @@ class Depends:
         (f"{__name__}:__name__", "got a str"),
     ],
 )
-def test_whatever_is_wrong_with_a_plugin_is_its_problem_alone(installed, capsys, value, words):
+def test_a_broken_plugin_does_not_affect_others(installed, capsys, value, words):
     installed(point("bad", "a", value), point("fine", "a"))
     bad, fine = describe_all()
     assert words in bad.problem
@@ -185,7 +185,7 @@ def test_whatever_is_wrong_with_a_plugin_is_its_problem_alone(installed, capsys,
     assert words in " ".join(told(capsys, "strategies", "bad").split())
 
 
-def test_types_that_cannot_be_found_are_shown_as_written_and_variadic_parameters_not_at_all(installed):
+def test_types_that_cannot_be_found_are_shown_as_the_source_writes_them(installed):
     installed(point("odd", "a", f"{__name__}:odd"))
     assert [(p.name, p.kind, p.default) for p in describe("odd").parameters] == [
         ("depth", "1 / 0", "2"),
@@ -193,7 +193,7 @@ def test_types_that_cannot_be_found_are_shown_as_written_and_variadic_parameters
     ]
 
 
-def test_whether_it_starts_cold_is_said_to_depend_where_only_the_strategy_itself_can_say(installed, capsys):
+def test_a_start_that_only_the_made_strategy_knows_depends(installed, capsys):
     installed(point("by-function", "a", f"{__name__}:make"), point("by-property", "a", f"{__name__}:Depends"))
     assert [entry.starts_cold for entry in describe_all()] == [None, None]
     assert told(capsys, "strategies").count("depends") == 3  # what the function's need, too
@@ -201,7 +201,7 @@ def test_whether_it_starts_cold_is_said_to_depend_where_only_the_strategy_itself
     assert json.loads(told(capsys, "strategies", "by-property", "--json"))["starts_cold"] is None
 
 
-def test_names_are_printed_as_they_are_whatever_markup_they_look_like(installed, capsys):
+def test_names_that_look_like_markup_are_printed_unchanged(installed, capsys):
     installed(point("p-[red]x", "d-[bold]y"))
     for said in (told(capsys, "strategies"), told(capsys, "strategies", "p-[red]x")):
         assert "p-[red]x" in said

@@ -47,7 +47,7 @@ def registered(folder):
     return name, getattr(import_module(module), made)
 
 
-def test_the_package_registers_a_strategy_of_that_name_that_works(written, world, monkeypatch):
+def test_the_package_registers_a_working_strategy(written, world, monkeypatch):
     monkeypatch.syspath_prepend(written)
     name, made = registered(written)
     assert (name, made.__name__) == ("far-ones", "FarOnes")
@@ -64,7 +64,7 @@ def test_the_package_registers_a_strategy_of_that_name_that_works(written, world
     assert second.ids == farthest(first.ids, 3)
 
 
-def test_the_package_has_the_shape_of_the_template(written):
+def test_the_package_has_the_files_and_settings_of_the_template(written):
     def shape(folder, module):
         paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
         made = (".", "__pycache__")  # caches of the tools
@@ -83,7 +83,7 @@ def test_the_package_has_the_shape_of_the_template(written):
 
 
 @pytest.mark.parametrize("name", ["x", "far-ones", "nearest-to-the-mean-2"])
-def test_the_package_is_tidy_whatever_its_name(tmp_path, name):
+def test_the_package_passes_the_linter_with_any_name(tmp_path, name):
     paths = write_package(name, tmp_path / "new")
     assert not any("$" in path.read_text() for path in paths)
     for command in (["check"], ["format", "--check"]):
@@ -91,7 +91,7 @@ def test_the_package_is_tidy_whatever_its_name(tmp_path, name):
         assert ran.returncode == 0, ran.stdout
 
 
-def test_the_command_says_what_to_do_next(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_the_next_steps(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["new-strategy", "far-ones"])
@@ -104,8 +104,8 @@ def test_the_command_says_what_to_do_next(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "name", ["Far", "far_ones", "-far", "far-", "far--ones", "", "3d", "fär", "none", "../far", "a b"]
 )
-def test_what_is_no_name_is_refused(tmp_path, name):
-    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be a strategy's name"):
+def test_a_name_in_another_form_is_refused(tmp_path, name):
+    with pytest.raises(alkit.errors.ConfigurationError, match="^the name of the strategy must be"):
         write_package(name, tmp_path / "new")
     assert not list(tmp_path.iterdir())
 
@@ -119,21 +119,21 @@ def test_a_name_that_is_taken_is_refused(tmp_path, name, why):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_exists_is_refused_and_left_as_it_is(tmp_path, capsys):
+def test_an_existing_folder_is_refused_and_not_changed(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     with pytest.raises(SystemExit, match=r"^1$"):
         main(["new-strategy", "far-ones", "--out", str(tmp_path / "mine")])
-    assert re.search(r"^alkit: .*mine is there already", capsys.readouterr().err)
+    assert re.search(r"^alkit: .*mine exists already", capsys.readouterr().err)
     assert not list((tmp_path / "mine").iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_an_error_with_its_reason(tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error_with_the_reason(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(alkit.errors.ConfigurationError, match="cannot be written"):
         write_package("far-ones", tmp_path / "file" / "new")
 
 
-def test_the_strategy_of_the_how_to_works_as_it_is_written(world):
+def test_the_strategy_of_the_how_to_works(world):
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "write-a-strategy.md").read_text(), re.S)
     module = ModuleType("how_to")
     sys.modules["how_to"] = module  # dataclasses look their module up
@@ -154,7 +154,7 @@ def test_the_strategy_of_the_how_to_works_as_it_is_written(world):
         module.NearTheMiddle(apart=-1)
 
 
-def test_the_reference_has_every_protocol_and_every_verb():
+def test_the_reference_lists_every_protocol_and_member():
     page = (ROOT / "docs" / "reference" / "protocols.md").read_text()
     for name in protocols.__all__:
         assert f"`{name}`" in page, name
@@ -163,7 +163,7 @@ def test_the_reference_has_every_protocol_and_every_verb():
 
 
 @pytest.mark.parametrize("page", ["how-to/write-a-strategy.md", "how-to/registry.md", "reference/protocols.md"])
-def test_every_link_and_every_public_name_of_the_pages_is_there(page):
+def test_links_and_public_names_of_the_pages_exist(page):
     path = ROOT / "docs" / page
     text = path.read_text()
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
@@ -173,7 +173,7 @@ def test_every_link_and_every_public_name_of_the_pages_is_there(page):
 
 
 @pytest.mark.parametrize("name", ["filter", "mix", "reconstruction"])
-def test_a_name_of_a_part_of_alkits_own_is_refused_and_nothing_is_written(name, tmp_path):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"part of alkit's own.*another name"):
+def test_the_name_of_a_part_of_alkit_is_refused_and_nothing_is_written(name, tmp_path):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"part of alkit.*another name"):
         write_package(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()

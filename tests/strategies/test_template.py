@@ -46,7 +46,7 @@ class Pixels:
         return images.reshape(len(images), -1)
 
 
-def test_the_template_chooses_typical_images_of_a_small_pool(world, typiclust):
+def test_the_template_selects_typical_images_of_a_small_pool(world, typiclust):
     strategy = typiclust(features=Pixels(), neighbours=3)
     experiment = world.experiment(strategy=strategy)
     first, second = experiment.run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
@@ -56,7 +56,7 @@ def test_the_template_chooses_typical_images_of_a_small_pool(world, typiclust):
     assert all("most typical" in query.stands_for for query in experiment.queries())
 
 
-def test_the_template_uses_public_names_of_alkit_only():
+def test_the_template_uses_only_public_names_of_alkit():
     for path in TEMPLATE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -151,7 +151,7 @@ def check_dependencies(wheel):
 
 
 @pytest.mark.slow
-def test_every_wheel_depends_on_what_it_imports(stranger):
+def test_every_wheel_requires_the_packages_that_it_imports(stranger):
     """The fresh environment borrows all dependencies, and would not miss one."""
     wheels = {wheel.name.partition("-")[0]: wheel for wheel in (stranger.place / "wheels").glob("*.whl")}
     for wheel in wheels.values():
@@ -164,7 +164,7 @@ def listed(run):
 
 
 @pytest.mark.slow
-def test_a_stranger_installs_the_template_s_wheel_and_runs_it_by_name(stranger):
+def test_the_wheel_of_the_template_is_installed_and_runs_by_name(stranger):
     found = listed(stranger)["typiclust"]
     assert found["distribution"] == "alkit-typiclust"
     assert (found["starts_cold"], found["needs"], found["problem"]) == (True, ["features"], "")
@@ -183,7 +183,7 @@ def test_the_installed_template_passes_the_kit(stranger):
 
 
 @pytest.mark.slow
-def test_what_new_strategy_of_the_wheel_writes_is_installed_found_tested_and_run(stranger):
+def test_a_package_from_new_strategy_is_installed_found_tested_and_run(stranger):
     stranger("alkit", "new-strategy", "far-ones")
     folder = stranger.place / "alkit-far-ones"
     stranger.install(folder)

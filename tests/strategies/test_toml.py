@@ -1,4 +1,4 @@
-"""Strategies in TOML: the same parts, the same checks."""
+"""Strategy files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,13 +57,13 @@ def test_a_file_describes_a_nested_strategy(tmp_path):
     )
 
 
-def test_the_example_of_the_docstring_is_one(tmp_path):
+def test_the_example_of_the_docstring_is_a_strategy(tmp_path):
     text = strategy_file.__doc__.partition("::")[2].partition("Names are")[0]
     strategy = read_strategy(written_to(tmp_path, "\n".join(line[4:] for line in text.splitlines())), PRETEXT)
     assert strategy.warm.ranking.sampler == alkit.Dropout(10)
 
 
-def test_a_table_of_features_says_what_differs_from_those_at_hand(tmp_path):
+def test_a_table_of_features_states_what_differs_from_the_default(tmp_path):
     base = alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4)), epochs=100, device="cpu", cache="here")
     path = written_to(tmp_path, 'name = "ssl-cluster"\nfeatures = { name = "reconstruction", epochs = 3, lr = 0.1 }')
     features = read_strategy(path, base).features
@@ -135,14 +135,14 @@ def by_count(features: int = 3):
         ("by_function", PRETEXT), ("by_count", 3),
     ],
 )  # fmt: skip
-def test_features_at_hand_go_only_where_they_are_needed_and_none_are_brought(tmp_path, installed, thing, features):
+def test_default_features_are_passed_only_if_they_are_needed(tmp_path, installed, thing, features):
     installed(point("mine", "a", f"{__name__}:{thing}"))
     assert read_strategy(written_to(tmp_path, 'name = "mine"'), PRETEXT).features == features
     assert strategy_of_run("mine", PRETEXT, {}).features == features
 
 
 @pytest.mark.parametrize("thing", ["Asked", "by_asking"])
-def test_features_that_are_something_else_have_to_be_given(tmp_path, installed, thing):
+def test_a_parameter_called_features_of_another_type_must_be_given(tmp_path, installed, thing):
     installed(point("mine", "a", f"{__name__}:{thing}"))
     with pytest.raises(alkit.errors.ConfigurationError, match="needs a value for features"):
         read_strategy(written_to(tmp_path, 'name = "mine"'), PRETEXT)
@@ -157,14 +157,14 @@ def test_the_reserved_names_are_those_of_the_parts(installed, tmp_path):
     assert read_strategy(written_to(tmp_path, text)).then == alkit.strategy("random")
 
 
-def test_a_file_is_read_as_utf_8_whatever_the_machine_prefers(tmp_path, monkeypatch):
+def test_a_file_is_read_as_utf_8_with_any_locale(tmp_path, monkeypatch):
     (tmp_path / "s.toml").write_bytes('name = "grün"'.encode())
     monkeypatch.setattr("io.text_encoding", lambda encoding, level=2: encoding or "ascii")
     with pytest.raises(alkit.errors.UnknownNameError, match="'grün'"):
         read_strategy(tmp_path / "s.toml")
 
 
-def test_a_table_without_a_name_may_still_be_a_parameter(installed, tmp_path):
+def test_a_table_without_a_name_can_be_a_parameter(installed, tmp_path):
     installed(point("weighted", "a", f"{__name__}:Weighted"))
     text = 'name = "weighted"\nweights = { a = 1.5 }'
     assert read_strategy(written_to(tmp_path, text)).weights == {"a": 1.5}
@@ -197,7 +197,7 @@ def python_error():
     raise KeyError("weights")
 
 
-def test_whatever_a_plugin_raises_is_reported_with_the_table_it_is_in(tmp_path, installed):
+def test_an_error_of_a_plugin_is_reported_with_its_table(tmp_path, installed):
     installed(point("own", "plug-in", f"{__name__}:own_error"), point("python", "plug-in", f"{__name__}:python_error"))
     for name, words in (("own", "no weights at x.pt, 3"), ("python", "'python' of plug-in cannot be made .*weights")):
         text = f'name = "filter"\n{MARGIN}\nthen = {{ name = "{name}" }}'
@@ -240,7 +240,7 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
         ('name = "reconstruction"', r"s\.toml must be a strategy"),
     ],
 )
-def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, text, words):
+def test_a_mistake_is_reported_with_its_file_and_table(tmp_path, text, words):
     with pytest.raises(alkit.errors.ConfigurationError, match=words):
         read_strategy(written_to(tmp_path, text), PRETEXT)
 
@@ -266,11 +266,11 @@ def test_a_mistake_is_reported_with_the_file_and_the_table_it_is_in(tmp_path, te
         ("name = ", "TOML"),
     ],
 )
-def test_a_mistake_in_a_file_is_named(tmp_path, text, words):
+def test_the_message_of_a_mistake_names_it(tmp_path, text, words):
     with pytest.raises(alkit.errors.ConfigurationError, match=words):
         read_strategy(written_to(tmp_path, text), PRETEXT)
 
 
-def test_a_file_that_is_not_there_is_an_error_of_ours(tmp_path):
+def test_a_missing_file_is_an_error_of_alkit(tmp_path):
     with pytest.raises(alkit.errors.ConfigurationError, match="cannot be read"):
         read_strategy(tmp_path / "none.toml")
