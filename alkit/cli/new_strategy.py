@@ -43,8 +43,8 @@ def write_package(name: str, folder: Path) -> list[Path]:
     Raises
     ------
     ConfigurationError
-        The name has another form, or an installed strategy, a package or a part of alkit has it; or the folder exists or
-        cannot be created.
+        The name has another form, or an installed strategy, a package or a part of alkit has it; or the folder exists
+        or cannot be created.
     """
     from importlib.resources import files
     from string import Template

@@ -70,7 +70,9 @@ class Choice:
         typed = {"--pretext-epochs": ("epochs", self.pretext_epochs)}
         parameters = _with_options(self.features, factory, FEATURES, parameters, typed, own)
         parameters = _with_computing(self.features, factory, FEATURES, parameters, network, device)
-        return check_extractor(self.features, call(self.features, factory, parameters, FEATURES))
+        return check_extractor(
+            f"feature extractor {self.features!r}", call(self.features, factory, parameters, FEATURES)
+        )
 
     def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
         from alkit.configuration.registry import LEARNERS, call, find, load

@@ -44,14 +44,14 @@ def extractor(name: str, /, **parameters: Any) -> FeatureExtractor:
     >>> extractor("reconstruction", epochs=3).epochs
     3
     """
-    return check_extractor(name, create(name, FEATURES, parameters))
+    return check_extractor(f"feature extractor {name!r}", create(name, FEATURES, parameters))
 
 
 def check_extractor(name: str, thing: object) -> FeatureExtractor:
-    """Return `thing` if it is a feature extractor; raise a :class:`ConfigurationError` otherwise."""
+    """Return `thing` if it is a feature extractor, or raise a :class:`ConfigurationError` that begins with `name`."""
     if isinstance(thing, type) or not isinstance(thing, FeatureExtractor):
         raise ConfigurationError(
-            f"feature extractor {name!r} must be an object with a method fit(pool, rng)",
+            f"{name} must be an object with a method fit(pool, rng)",
             got=f"the class {thing.__name__}" if isinstance(thing, type) else repr(thing),
             hint=f"{thing.__name__}()" if isinstance(thing, type) else None,
         )

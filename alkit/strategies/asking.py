@@ -151,20 +151,6 @@ def check_ranking(ranking: object) -> None:
         )
 
 
-def check_features(features: object) -> None:
-    """Check that `features` has a method ``fit(pool, rng)``.
-
-    Raises
-    ------
-    ConfigurationError
-        It has none.
-    """
-    if isinstance(features, type) or not isinstance(features, FeatureExtractor):
-        raise ConfigurationError(
-            "features must be a feature extractor", got=repr(features), expected="for example alkit.Reconstruction()"
-        )
-
-
 def convert_functions(whole: Any, *names: str) -> None:
     """Turn those of the named attributes that are functions into strategies."""
     for name in names:

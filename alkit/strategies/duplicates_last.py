@@ -9,10 +9,10 @@ import numpy as np
 from alkit.checks import check_number
 from alkit.errors import SelectionError
 from alkit.features.duplicates import find_duplicates
+from alkit.features.named import check_extractor
 from alkit.protocols import FeatureExtractor, Strategy, View
 from alkit.strategies.asking import (
     Among,
-    check_features,
     convert_functions,
     remaining_pseudo_labels,
     select_from,
@@ -66,7 +66,7 @@ class DuplicatesLast:
 
     def __post_init__(self) -> None:
         convert_functions(self, "strategy")
-        check_features(self.features)
+        check_extractor("features", self.features)
         check_number("similarity", self.similarity, -1, 1, open_ends="(")
 
     @property

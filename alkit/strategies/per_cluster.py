@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alkit.checks import check_integer
+from alkit.features.named import check_extractor
 from alkit.protocols import FeatureExtractor, View
-from alkit.strategies.asking import Ranking, check_features, check_ranking, scores_by, start_cold
+from alkit.strategies.asking import Ranking, check_ranking, scores_by, start_cold
 from alkit.strategies.functions import needs_of
 from alkit.strategies.ordering import check_n, highest, largest_remainder
 from alkit.values.selection import Selection
@@ -53,7 +54,7 @@ class PerCluster:
 
     def __post_init__(self) -> None:
         check_ranking(self.ranking)
-        check_features(self.features)
+        check_extractor("features", self.features)
         check_integer("clusters", self.clusters, least=1)
 
     @property

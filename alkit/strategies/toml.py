@@ -66,14 +66,14 @@ def _mix(parts: list[Any]) -> Mix:
     for place, part in enumerate(parts):
         if is_among(part["strategy"], mixed):
             raise ConfigurationError(
-                f"parts[{place}].strategy is there already",
+                f"parts[{place}].strategy is the same as that of an earlier part",
                 got=repr(part["strategy"]),
-                hint="one part with the sum of the shares",
+                hint="use one part with the sum of the shares",
             )
         try:
             mixed[part["strategy"]] = part["share"]
         except TypeError as reason:  # it cannot be hashed
-            raise ConfigurationError(f"parts[{place}].strategy cannot be told from others ({reason})") from reason
+            raise ConfigurationError(f"parts[{place}].strategy cannot be compared with others ({reason})") from reason
     return Mix(mixed)
 
 
@@ -200,7 +200,7 @@ def _extractor(
     for key, value in inside.items():
         if _needs_code(kinds.get(key), value):
             raise ConfigurationError(f"{key} of {name!r} cannot be written in a file", hint="leave it out")
-    own = check_extractor(name, call(name, factory, inside, FEATURES))
+    own = check_extractor(f"feature extractor {name!r}", call(name, factory, inside, FEATURES))
     if type(default) is factory and is_dataclass(default) and not isinstance(default, type):
         return replace(default, **inside)
     return own

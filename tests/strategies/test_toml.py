@@ -226,7 +226,7 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
         (
             'name = "mix"\nparts = [{ share = 1, strategy = { name = "random" } }, { share = 2, '
             'strategy = { name = "random" } }]',
-            r"s\.toml: parts\[1\]\.strategy is there already: got Random\(\)",
+            r"s\.toml: parts\[1\]\.strategy is the same as .*: got Random\(\)",
         ),
         (
             'name = "mix"\nparts = [{ share = 1, strategy = { name = "stochastic", ranking = { name = "uncertainty", '

@@ -77,7 +77,7 @@ class SSLCluster:
     clusters: int = 10
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.features, "fit", None)):
+        if not isinstance(self.features, FeatureExtractor):
             raise ConfigurationError(
                 "features must be a feature extractor",
                 got=repr(self.features),

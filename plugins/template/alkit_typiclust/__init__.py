@@ -94,7 +94,7 @@ class TypiClust:
     max_clusters: int = 500
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.features, "fit", None)):
+        if not isinstance(self.features, FeatureExtractor):
             raise ConfigurationError(
                 "features must be a feature extractor",
                 got=repr(self.features),
