@@ -47,7 +47,7 @@ class PoolView:
         self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
     ) -> Mapping[str, float]:
         """Return the acquisition score of each candidate."""
-        from alkit.scores.functions import mean  # imports torch, which strategies without scores do not need
+        from alkit.scores.reductions import mean  # imports torch, which strategies without scores do not need
 
         return self._scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
 

@@ -2,9 +2,10 @@
 
 Uncertainty sampling has four parts: a *sampler* draws predictions (:mod:`alkit.samplers`), a *score* measures the
 uncertainty of each pixel, a *reduction* turns the pixels of an image into one number, and a strategy selects images by
-these numbers. This module contains scores and reductions. They are pure functions on the tensors of a batch of images.
+these numbers. This module contains the scores, pure functions on the tensors of a batch of images. The reductions
+``mean`` and ``total`` are functions of the same kind.
 
-A score is any function whose parameters have the names of moments of the draws (:data:`MOMENTS`):
+A score is any function whose parameters have the names of moments of the draws (:data:`alkit.scores.MOMENTS`):
 
 =================  ========================  ==============================================================
 ``mean``           ``(n, classes, *space)``  mean class probability over the draws
@@ -31,7 +32,6 @@ Segmentation". 2017. Zhao et al. "DSAL". IEEE JBHI 2021.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -39,11 +39,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from alkit.errors import ConfigurationError, UnknownNameError, nearest
-from alkit.protocols import Score
-
-MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
-"""Names that the parameters of a score may have."""
+from alkit.errors import ConfigurationError
 
 
 def entropy(mean: Tensor) -> Tensor:
@@ -277,157 +273,6 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
     return 1 - agreement
 
 
-def mean(maps: Tensor) -> Tensor:
-    """Return the mean over the pixels of each image. It is comparable between images of different sizes.
-
-    Parameters
-    ----------
-    maps:
-        Scores of the pixels, ``(n, *space)``. One number per image, ``(n,)``, is returned as it is.
-
-    Returns
-    -------
-    Tensor
-        ``(n,)``, computed in float64 if the device supports it.
-
-    Examples
-    --------
-    >>> mean(torch.tensor([[1.0, 3.0]]))
-    tensor([2.], dtype=torch.float64)
-    """
-    return maps.flatten(1).mean(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
-
-
-def total(maps: Tensor) -> Tensor:
-    """Return the sum over the pixels of each image, as in most papers.
-
-    Parameters
-    ----------
-    maps:
-        Scores of the pixels, ``(n, *space)``. One number per image, ``(n,)``, is returned as it is.
-
-    Returns
-    -------
-    Tensor
-        ``(n,)``, computed in float64 if the device supports it.
-
-    Examples
-    --------
-    >>> total(torch.tensor([[1.0, 3.0]]))
-    tensor([4.], dtype=torch.float64)
-    """
-    return maps.flatten(1).sum(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
-
-
-def moments_of(score: Score) -> tuple[str, ...]:
-    """Return the names of the moments that a score needs. Its parameters that have a default are not moments.
-
-    Raises
-    ------
-    ConfigurationError
-        The function has no moment among its parameters, or a parameter without a default that is not a moment.
-
-    Examples
-    --------
-    >>> moments_of(bald)
-    ('mean', 'mean_entropy')
-    """
-    try:
-        parameters = inspect.signature(score).parameters.values()
-    except (TypeError, ValueError) as reason:
-        raise ConfigurationError(
-            f"score must be a function whose parameters are named after moments ({reason})",
-            got=repr(score),
-            expected=f"some of {', '.join(MOMENTS)}",
-        ) from reason
-    names = tuple(entry.name for entry in parameters if entry.default is entry.empty)
-    if not names or not set(names) <= set(MOMENTS):
-        raise ConfigurationError(
-            "score must be a function whose parameters are named after moments",
-            got=f"the parameters {', '.join(names)}" if names else "no parameters",
-            expected=f"some of {', '.join(MOMENTS)}",
-        )
-    return names
-
-
-SCORES: dict[str, Score] = {
-    "entropy": entropy,
-    "least-confidence": least_confidence,
-    "margin": margin,
-    "bald": bald,
-    "variance": variance,
-    "edt-variance": edt_variance,
-    "edt-variance-both-sides": edt_variance_both_sides,
-    "head-disagreement": head_disagreement,
-}
-"""Scores by the name that the command line and strategy files use."""
-
-
-def score_function(score: str | Score) -> Score:
-    """Return the score with this name. A function is checked and returned as it is.
-
-    Raises
-    ------
-    UnknownNameError
-        No score has this name. The message suggests similar names.
-    ConfigurationError
-        `score` is neither a name nor a function of moments.
-
-    Examples
-    --------
-    >>> score_function("bald") is bald
-    True
-    """
-    if isinstance(score, str):
-        if score not in SCORES:
-            raise UnknownNameError(f"unknown score {score!r}", hint=nearest(score, SCORES))
-        return SCORES[score]
-    if not callable(score):
-        raise ConfigurationError(
-            "score must be a function or a name", got=repr(score), expected=f"one of {', '.join(SCORES)}"
-        )
-    moments_of(score)
-    return score
-
-
-def name_or_function(score: str | Score) -> str | Score:
-    """Return the name of a score of this module, and any other score as it is. Strategies store scores in this form.
-
-    Raises
-    ------
-    UnknownNameError, ConfigurationError
-        As in :func:`score_function`.
-
-    Examples
-    --------
-    >>> name_or_function(bald), name_or_function("bald")
-    ('bald', 'bald')
-    """
-    function = score_function(score)
-    return next((name for name, known in SCORES.items() if known is function), function)
-
-
-def check_draws(score: str | Score, draws: int) -> None:
-    """Check that a score of the disagreement of draws gets two draws or more. With one, all images would score 0.
-
-    Raises
-    ------
-    ConfigurationError
-        `draws` is 1, and the score needs ``mean_entropy`` or ``variance``.
-
-    Examples
-    --------
-    >>> check_draws("entropy", 1)
-    >>> check_draws("bald", 1)
-    Traceback (most recent call last):
-    alkit.errors.ConfigurationError: the score bald needs at least 2 draws: got 1. Try: alkit.Dropout(draws=20).
-    """
-    function = score_function(score)
-    if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
-        name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
-        raise ConfigurationError(f"the score {name} needs at least 2 draws", got=draws, hint="alkit.Dropout(draws=20)")
-
-
 _variance = variance  # for the functions above that have a parameter of this name
 
 
@@ -475,8 +320,3 @@ def _dice(a: Tensor, b: Tensor) -> Tensor:
     shown = either > 0
     dice = torch.where(shown, 2 * both / either.clamp(min=1), 0.0).sum(dim=1)
     return torch.where(shown.any(dim=1), dice / shown.sum(dim=1).clamp(min=1), 1.0)
-
-
-def _accurate(maps: Tensor) -> torch.dtype:
-    """Return the type in which sums over many pixels do not drift."""
-    return torch.float32 if maps.device.type == "mps" else torch.float64  # MPS has no float64

@@ -16,8 +16,9 @@ from alkit.pools.batches import batches
 from alkit.protocols import LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
-from alkit.scores.functions import mean, moments_of
 from alkit.scores.moments import moments_of_draws, posterior_of
+from alkit.scores.named import moments_of
+from alkit.scores.reductions import mean
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
 

@@ -56,7 +56,7 @@ class Uncertainty:
     reduction: str | Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores.functions import check_draws, name_or_function
+        from alkit.scores.named import check_draws, name_or_function
 
         object.__setattr__(self, "score", name_or_function(self.score))
         if isinstance(self.sampler, type) or not isinstance(self.sampler, Sampler):
@@ -84,7 +84,7 @@ class Uncertainty:
     @property
     def needs(self) -> tuple[str, ...]:
         """What the sampler and the score need."""
-        from alkit.scores.functions import moments_of, score_function
+        from alkit.scores.named import moments_of, score_function
 
         moments = moments_of(score_function(self.score))
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
@@ -92,7 +92,7 @@ class Uncertainty:
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the acquisition score of each candidate, by id."""
-        from alkit.scores.functions import score_function
+        from alkit.scores.named import score_function
 
         return view.scores(score_function(self.score), self.sampler, _reduction(self.reduction))
 
@@ -102,7 +102,7 @@ class Uncertainty:
 
 
 def _reductions() -> dict[str, Reduction]:
-    from alkit.scores.functions import mean, total
+    from alkit.scores.reductions import mean, total
 
     return {"mean": mean, "total": total}
 

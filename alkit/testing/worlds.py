@@ -33,7 +33,7 @@ from alkit.protocols import (
 )
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
-from alkit.scores.functions import mean
+from alkit.scores.reductions import mean
 from alkit.scores.streamed import Scoring
 from alkit.synthetic import lesions
 from alkit.values.clusters import Clusters
