@@ -1,4 +1,4 @@
-"""Learners that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+"""Broken learners with one bug each, and the check of the kit that must find it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BelowZero(BrightnessModel):
 
 
 class ByItsCompany(BrightnessModel):
-    """Batch statistics of what it is asked about."""
+    """Uses the batch statistics of the images that it predicts."""
 
     def probabilities(self, images):
         return super().probabilities(images - images.mean() + np.float32(0.5))
@@ -41,7 +41,7 @@ class ByItsCompany(BrightnessModel):
 
 @dataclass(frozen=True)
 class BrokenLearner(Brightness):
-    """The kit's learner, with models that are wrong."""
+    """The learner of the kit, whose models have a bug in each subclass."""
 
     model = BrightnessModel
 
@@ -92,7 +92,7 @@ class RoundsWhatItKeeps(BrokenLearner):
 
 
 class TrainsTheEarlierModel(BrokenLearner):
-    """Carries on in place: the model of the last round, which others still hold, changes under them."""
+    """Trains the model of the last round in place, although others still use it."""
 
     caught_by = "test_training_continues_alike_from_a_loaded_model"
 
@@ -104,7 +104,7 @@ class TrainsTheEarlierModel(BrokenLearner):
 
 
 class CarriesOnWithWhatIsNotKept(BrokenLearner):
-    """The state of its optimiser: a model that was loaded has none."""
+    """Continues with optimiser state, which a loaded model does not have."""
 
     caught_by = "test_training_continues_alike_from_a_loaded_model"
 

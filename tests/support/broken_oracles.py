@@ -1,4 +1,4 @@
-"""Oracles that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+"""Broken oracles with one bug each, and the check of the kit that must find it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alkit.values import Answer, Invalid, LabelSpec
 
 
 class BrokenOracle:
-    """A right oracle of class ids without optional methods; each subclass breaks one promise."""
+    """A correct oracle of class ids without optional methods; each subclass has one bug."""
 
     spec = LabelSpec(("cat", "dog"), per="image")
 
@@ -76,7 +76,7 @@ class AnswersMore(BrokenOracle):
 
 
 class ThrowsACoin(BrokenOracle):
-    """A simulated annotator whose errors are drawn for each call and not for each image."""
+    """A simulated annotator that draws its errors for each call and not for each image."""
 
     caught_by = "test_a_query_that_is_sent_twice_has_one_answer"
     coin = 0

@@ -1,4 +1,4 @@
-"""Pools that are wrong on purpose, one bug each, with the check of the kit that finds it."""
+"""Broken pools with one bug each, and the check of the kit that must find it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import alkit
 
 
 class BrokenPool:
-    """A right pool without optional methods; each subclass breaks one promise."""
+    """A correct pool without optional methods; each subclass has one bug."""
 
     def __init__(self):
         self.whole = alkit.ArrayPool(alkit.synthetic.lesions(5, size=16, seed=3)[0])
@@ -63,7 +63,7 @@ class Bytes(BrokenPool):
 
 
 class InTheOrderOfThePool(BrokenPool):
-    """A query of a database without an order: rows that belong to other images. The bug of a released code."""
+    """Returns rows that belong to other images, as a database without an order. A released code has this bug."""
 
     caught_by = "test_images_follow_the_order_of_the_ids"
 
@@ -142,7 +142,7 @@ class DigestsOfTheShape(BrokenPool):
 
 
 class DigestsAfterALongName(BrokenPool):
-    """A record keeps the first 16 characters."""
+    """Returns digests that agree in the first 16 characters, which a record keeps."""
 
     caught_by = "test_digests_tell_images_apart"
 
@@ -154,7 +154,7 @@ class DigestsAfterALongName(BrokenPool):
 
 
 class Part(BrokenPool):
-    """A right pool with a digest and subsets."""
+    """A correct pool with a digest and subsets."""
 
     def __init__(self, ids=None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Strategies that are wrong on purpose, one bug each, and the check of the kit that must catch it.
+"""Broken strategies with one bug each, and the check of the kit that must find it.
 
 Most of the bugs were shipped by a library of the field; see docs/reference/conformance.md.
 """
@@ -34,7 +34,7 @@ class Right:
 
 
 class CandidateNumbersAsIds(Right):
-    """Positions among the candidates, looked up among all ids: small-text's greedy core-set."""
+    """Uses positions among the candidates as positions among all ids, as the greedy core-set of small-text."""
 
     caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
@@ -43,7 +43,7 @@ class CandidateNumbersAsIds(Right):
 
 
 class CentroidNumbersAsPositions(Right):
-    """The numbers of the clusters, taken for the images' places in the pool: always its first n. DeepAL+."""
+    """Uses cluster numbers as positions in the pool, and so chooses its first n images, as DeepAL+."""
 
     caught_by = "test_it_chooses_exactly_n_distinct_candidates"
 
@@ -53,7 +53,7 @@ class CentroidNumbersAsPositions(Right):
 
 
 class NumbersAsIds(Right):
-    """Positions, written as if they were ids."""
+    """Returns positions, written as text."""
 
     caught_by = "test_it_uses_ids_and_not_positions"
 
@@ -62,7 +62,7 @@ class NumbersAsIds(Right):
 
 
 class ReadsTheName(Right):
-    """Decides by what an image is called."""
+    """Chooses by the name of an image."""
 
     caught_by = "test_it_uses_ids_and_not_positions"
 
@@ -72,7 +72,7 @@ class ReadsTheName(Right):
 
 
 class RowsOfCandidates(Right):
-    """Rows of the features, which are those of all images, taken for rows of the candidates."""
+    """Assigns rows of the features, which belong to all images, to the candidates."""
 
     caught_by = "test_rows_are_paired_with_images_by_id"
 
@@ -83,7 +83,7 @@ class RowsOfCandidates(Right):
 
 
 class RowsOfCandidatesDrawn(Right):
-    """The same, hidden by chance."""
+    """Does the same, with random numbers."""
 
     caught_by = "test_rows_are_paired_with_images_by_id"
     says_random = True
@@ -96,7 +96,7 @@ class RowsOfCandidatesDrawn(Right):
 
 
 class ClustersOfCandidates(Right):
-    """Distances to the centres, which are those of all images, taken for distances of the candidates."""
+    """Assigns distances to the centres, which belong to all images, to the candidates."""
 
     caught_by = "test_rows_are_paired_with_images_by_id"
 
@@ -106,7 +106,7 @@ class ClustersOfCandidates(Right):
 
 
 class ScoresOfAll(Right):
-    """Scores, which are those of the candidates, taken for scores of all images."""
+    """Assigns scores, which belong to the candidates, to all images."""
 
     caught_by = "test_rows_are_paired_with_images_by_id"
     starts_cold: ClassVar = False
@@ -117,7 +117,7 @@ class ScoresOfAll(Right):
 
 
 class PredictionsOfAll(Right):
-    """Predictions, whose batches say whose they are, taken for those of all images in turn."""
+    """Assigns predictions, which come with their ids, to all images in turn."""
 
     caught_by = "test_rows_are_paired_with_images_by_id"
     starts_cold: ClassVar = False
@@ -150,7 +150,7 @@ class TooMany(Right):
 
 
 class AsManyAsThereAre(Right):
-    """A smaller choice instead of an error."""
+    """Returns fewer images instead of an error."""
 
     caught_by = "test_too_large_a_batch_is_an_error_of_alkit"
 
@@ -159,7 +159,7 @@ class AsManyAsThereAre(Right):
 
 
 class CrashesOnMore(Right):
-    """An error, but one that no caller expects."""
+    """Raises an error that callers do not expect."""
 
     caught_by = "test_too_large_a_batch_is_an_error_of_alkit"
 
@@ -185,7 +185,7 @@ class ChoosesLabelled(Right):
 
 
 class SeedsNumpy(Right):
-    """libact: randomness leaks under a fixed seed."""
+    """Draws from the global generator, as libact."""
 
     caught_by = "test_global_generators_are_not_changed"
 
@@ -211,7 +211,7 @@ class DrawsFromPython(Right):
 
 
 class SeedsNumpyInTheFirstRounds(Right):
-    """Only where there is little to go by."""
+    """Seeds the global generator in one round only."""
 
     caught_by = "test_global_generators_are_not_changed"
 
@@ -231,7 +231,7 @@ class DrawsTheStartSetFromNumpy(Right):
 
 
 class DrawsFromNowhere(Right):
-    """A generator of its own, without a seed."""
+    """Uses its own generator without a seed."""
 
     caught_by = "test_the_same_seed_gives_the_same_choice"
 
@@ -250,7 +250,7 @@ class UndeclaredChance(Right):
 
 
 class UndeclaredChanceInTheStartSet(Right):
-    """Draws the start set, and says of itself that nothing is drawn."""
+    """Draws the start set, and does not declare random = True."""
 
     caught_by = "test_the_seed_matters_only_if_random_is_declared"
 
@@ -260,7 +260,7 @@ class UndeclaredChanceInTheStartSet(Right):
 
 
 class UndeclaredChanceInWhatItTrusts(Right):
-    """Queries the same images whatever the seed, and draws those that it trusts."""
+    """Queries the same images with every seed, and draws those with pseudo-labels."""
 
     caught_by = "test_the_seed_matters_only_if_random_is_declared"
 
@@ -271,7 +271,7 @@ class UndeclaredChanceInWhatItTrusts(Right):
 
 
 class IgnoresItsSeed(Right):
-    """Says that it is random, and is not."""
+    """Declares random = True, and is not random."""
 
     caught_by = "test_the_seed_matters_only_if_random_is_declared"
     says_random = True
@@ -287,7 +287,7 @@ class FollowsThePool(Right):
 
 
 class TiesFollowThePool(Right):
-    """A stable sort over the pool's own order."""
+    """Sorts stably in the order of the pool."""
 
     caught_by = "test_ties_do_not_follow_the_order_of_the_pool"
 
@@ -299,7 +299,7 @@ class TiesFollowThePool(Right):
 
 
 class HashOrder(Right):
-    """The order of a set of strings: another one in every process."""
+    """Depends on the order of a set of strings, which differs between processes."""
 
     caught_by = "test_another_process_gives_the_same_choice"
 
@@ -309,7 +309,7 @@ class HashOrder(Right):
 
 
 class RepairsNaN(Right):
-    """baal: a score that is NaN becomes 0."""
+    """Replaces a NaN score by 0, as baal."""
 
     caught_by = "test_nan_is_an_error_of_alkit"
 
@@ -320,7 +320,7 @@ class RepairsNaN(Right):
 
 
 class LeavesOutWhatIsNotFinite(Right):
-    """An image with NaN in its features is never chosen, and nobody is told, as long as there are others."""
+    """Silently leaves out images with NaN in their features while others are left."""
 
     caught_by = "test_nan_is_an_error_of_alkit"
 
@@ -330,7 +330,7 @@ class LeavesOutWhatIsNotFinite(Right):
 
 
 class GuessesWhereTheModelDiverged(Right):
-    """Catches the error that names the image, and goes on without the model."""
+    """Catches the error that names the image, and continues without the model."""
 
     caught_by = "test_nan_is_an_error_of_alkit"
     starts_cold: ClassVar = False
@@ -361,7 +361,7 @@ class WritesIntoTheFeatures(Right):
 
 
 class SortsTheLabelled(Right):
-    """They come in the order they were chosen, which is then lost."""
+    """Sorts the labelled ids of the view in place."""
 
     caught_by = "test_the_view_is_not_changed"
 
@@ -371,7 +371,7 @@ class SortsTheLabelled(Right):
 
 
 class DependsOnTheBatch(Right):
-    """Normalises inside each batch."""
+    """Normalises scores within each batch."""
 
     caught_by = "test_the_batch_size_does_not_matter"
     starts_cold: ClassVar = False
@@ -394,7 +394,7 @@ class NeedsAModelAndDoesNotSay(Right):
 
 
 class GuessesWithoutAModel(Right):
-    """Says that it needs one, catches the error and chooses anyhow."""
+    """Declares that it needs a model, catches the error and chooses without one."""
 
     caught_by = "test_it_starts_cold_or_declares_that_it_cannot"
     starts_cold: ClassVar = False
@@ -423,14 +423,14 @@ class NeedsDropoutAndDoesNotSay(Right):
 
 @dataclass(frozen=True)
 class OwnSampler:
-    """A sampler that alkit has never seen."""
+    """Is a sampler that alkit does not know."""
 
     def sample(self, posterior, stream):
         return posterior.dropout(2, stream)
 
 
 class DrawsDropoutItselfAndDoesNotSay(Right):
-    """Asks the model by a sampler of its own."""
+    """Draws from the model with its own sampler."""
 
     caught_by = "test_it_declares_its_needs"
     starts_cold: ClassVar = False
@@ -450,14 +450,14 @@ class NeedsHeadsAndDoesNotSay(Right):
 
 
 class MisspeltNeed(Right):
-    """Declared, in a word that nobody looks for: nothing is checked before people label."""
+    """Declares its need by an unknown word, so that nothing is checked before people label."""
 
     caught_by = "test_it_declares_its_needs"
     needs: ClassVar = ("features", "drop-out")
 
 
 class DoesWithoutDropout(Right):
-    """A model without dropout has no uncertainty: taken for certainty."""
+    """Treats a model without dropout as certain."""
 
     caught_by = "test_a_missing_need_is_an_error_of_alkit"
     starts_cold: ClassVar = False
@@ -470,7 +470,7 @@ class DoesWithoutDropout(Right):
 
 
 class TrustsWhatItAsks(Right):
-    """Pseudo-labels of images that are queried in the same round: CEAL's released code mixes them up."""
+    """Asks for pseudo-labels of queried images, as the released code of CEAL."""
 
     caught_by = "test_pseudo_labels_are_other_candidates"
     needs: ClassVar = ("features", "pseudo-labels")
@@ -483,7 +483,7 @@ class TrustsWhatItAsks(Right):
 
 
 class TrustsTheLabelled(Right):
-    """Pseudo-labels of images that people have labelled: a prediction in the place of an answer."""
+    """Asks for pseudo-labels of labelled images, so that predictions replace answers."""
 
     caught_by = "test_pseudo_labels_are_other_candidates"
 
@@ -500,7 +500,7 @@ class ReturnsAList(Right):
 
 @dataclass(frozen=True, eq=False)
 class EqualsNothing(Right):
-    """Comes back from the record, and nobody can tell that it is the same."""
+    """Is not equal to itself when a record rebuilds it."""
 
     caught_by = "test_a_record_keeps_its_parameters"
     k: int = 3
@@ -523,7 +523,7 @@ class NotWritable(Right):
 
 
 class NoDataclass:
-    """Comes back from the record as nothing at all."""
+    """Cannot be built from a record."""
 
     caught_by = "test_a_record_keeps_its_parameters"
     needs = ("features",)
@@ -537,7 +537,7 @@ class NoDataclass:
 
 @dataclass(frozen=True)
 class Remembers(Right):
-    """Skips what it chose before: right in one process, wrong after a restart."""
+    """Remembers earlier choices in its process, and forgets them at a restart."""
 
     caught_by = "test_it_keeps_no_state_between_calls"
     seen: list = field(default_factory=list, compare=False, metadata={"runtime": True})
@@ -551,7 +551,7 @@ class Remembers(Right):
 
 @dataclass(frozen=True)
 class RemembersTheLastRound(Right):
-    """What it noted in a round changes the next: gone when the record is opened in a new process."""
+    """Keeps state between rounds, which is lost when a new process opens the record."""
 
     caught_by = "test_a_resumed_experiment_chooses_the_same_images"
     noted: dict = field(default_factory=dict, compare=False, metadata={"runtime": True})
@@ -566,7 +566,7 @@ class RemembersTheLastRound(Right):
 
 
 class ScoresTheWholePool(Right):
-    """Rows of the features, one for each image of the pool."""
+    """Returns a score for each image of the pool, labelled images included."""
 
     caught_by = "test_scores_are_one_finite_number_per_candidate"
 
