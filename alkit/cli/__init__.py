@@ -24,7 +24,7 @@ from alkit.cli import (
     take_back,
     tell,
 )
-from alkit.cli.wording import in_options
+from alkit.cli.wording import for_command_line
 from alkit.errors import AlkitError
 from alkit.report.progress import StoppedError
 
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         if isinstance(reason, AlkitError):
-            _fail(in_options(str(reason), _options(arguments)))
+            _fail(for_command_line(str(reason), _options(arguments)))
         _fail(f"unexpected {type(reason).__name__}: {reason} (this is a bug in alkit; --debug shows the traceback)")
 
 

@@ -6,32 +6,36 @@ import re
 from collections.abc import Mapping
 
 VALUE = r"""('[^']*'|"[^"]*"|[^\s,;.()]+)"""
+COMMANDS = "ask|tell|fit|withdraw|reject"
 
 
-def in_options(message: str, options: Mapping[str, str]) -> str:
-    """Rewrite the parameters in an error message as options.
+def for_command_line(message: str, options: Mapping[str, str]) -> str:
+    """Rewrite an error message in the words of the command line: parameters as options, and methods as commands.
 
     Parameters
     ----------
     message:
-        Message of an :class:`alkit.AlkitError`, which speaks of parameters of Python.
+        Message of an :class:`alkit.AlkitError`, in the words of Python.
     options:
         Options of the command by name of the parameter.
 
     Examples
     --------
-    >>> in_options("all images must have the same size. Try: size=256 to resize them.", {"size": "--size"})
+    >>> for_command_line("all images must have the same size. Try: size=256 to resize them.", {"size": "--size"})
     'all images must have the same size. Try: --size 256 to resize them.'
-    >>> in_options("rounds must be an integer >= 0: got -1", {"rounds": "--rounds"})
+    >>> for_command_line("rounds must be an integer >= 0: got -1", {"rounds": "--rounds"})
     '--rounds must be an integer >= 0: got -1'
-    >>> in_options("a.png has 16 bits per pixel. Try: grayscale=True.", {"grayscale": "--grayscale"})
+    >>> for_command_line("a.png has 16 bits per pixel. Try: grayscale=True.", {"grayscale": "--grayscale"})
     'a.png has 16 bits per pixel. Try: --grayscale.'
+    >>> for_command_line("the model is older than the labels. Try: fit() first.", {})
+    'the model is older than the labels. Try: alkit fit first.'
     """
-    if not options:
-        return message
-    names = "|".join(map(re.escape, options))
-    message = re.sub(rf"^({names})(?= must )", lambda found: options[found[1]], message)
     what, separator, hint = message.partition(". Try: ")
+    hint = re.sub(rf"(?<![\w.])(?:experiment\.)?({COMMANDS})\(\)", r"alkit \1", hint)
+    if not options:
+        return what + separator + hint
+    names = "|".join(map(re.escape, options))
+    what = re.sub(rf"^({names})(?= must )", lambda found: options[found[1]], what)
 
     def as_option(found: re.Match[str]) -> str:
         return options[found[1]] if found[2] == "True" else f"{options[found[1]]} {found[2]}"

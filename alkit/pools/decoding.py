@@ -44,7 +44,7 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
         A file cannot be accessed, or its name is not valid Unicode.
     """
     if not folder.is_dir():
-        raise DataError("the folder of images does not exist", got=folder, hint="check the path")
+        raise DataError("the folder of images does not exist", got=folder)
     root, files = os.fspath(folder), dict[str, File]()
     for name in sorted(set(glob.iglob(pattern, root_dir=folder, recursive=True))):
         stem, suffix = os.path.splitext(name)

@@ -27,3 +27,13 @@ def test_the_fix_of_an_error_is_given_in_the_words_of_the_interface_in_use(image
         main(["start", str(tmp_path / "c.db"), "--images", str(images), "--classes", "skin,lesion"])
     (line,) = capfd.readouterr().err.splitlines()
     assert line.endswith("Try: --size 256 to resize them.")
+
+
+def test_a_step_that_is_missing_is_named_as_a_command(images, tmp_path, capfd):
+    store, options = str(tmp_path / "c.db"), ["--images", str(images), "--size", "8", "--grayscale"]
+    with pytest.raises(SystemExit):
+        main(["start", store, *options, "--classes", "skin,lesion", "--strategy", "random"])
+    with pytest.raises(SystemExit):
+        main(["fit", store])
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "alkit ask and alkit tell" in line
