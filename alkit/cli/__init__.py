@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -9,6 +10,7 @@ import typer
 import alkit
 from alkit.cli import (
     ask,
+    check,
     demo,
     export,
     features,
@@ -67,6 +69,7 @@ app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)
 app.command("predict", rich_help_panel=CAMPAIGN)(predict.predict)
 app.command("export", rich_help_panel=CAMPAIGN)(export.export)
+app.command("check", rich_help_panel=CAMPAIGN)(check.check)
 app.command("repair", rich_help_panel=CAMPAIGN)(repair.repair)
 app.command("demo", rich_help_panel=TRIAL)(demo.demo)
 app.command("run", rich_help_panel=TRIAL)(run.run)
@@ -80,6 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with 0 only on success."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
+    # Imports and the rows of a record create objects that stay. The default looks through all of them again and again.
+    gc.set_threshold(10_000, 10, 10)
     # A file name may be invalid Unicode, and a terminal may lack characters.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")

@@ -54,7 +54,8 @@ def ask(
 
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report)
-        was_open, rounds = experiment.open_ids, len(experiment.history)
+        was_open, trained = experiment.open_ids, None
+        done = {result.round for result in experiment.history}
         if not was_open and number is None:
             raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
         place = choose_place(
@@ -67,13 +68,13 @@ def ask(
         spec, campaign = experiment.spec, experiment.campaign
         place.oracle(Delivery(spec, campaign))  # raises errors in the place before any image is selected
         if not was_open and experiment.learnable:
-            experiment.fit()
+            trained = experiment.fit()
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
-    if len(experiment.history) > rounds:
-        typer.echo(describe_round(experiment.history[-1]))
+    if trained is not None and trained.round not in done:
+        typer.echo(describe_round(trained))
     what = "Still open, and sent again" if was_open else "Selected and sent"
     typer.echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
     typer.echo(f"Next, when images are labelled: alkit tell {store}")

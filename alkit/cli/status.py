@@ -74,7 +74,8 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     from alkit.stopping import stopping_advice
     from alkit.values.queries import State
 
-    history, found, settings = record.rounds(), record.standings(), Settings(record)
+    snapshot, settings = record.snapshot(), Settings(record)
+    history, found = snapshot.rounds, snapshot.standings
     schedule, images = settings.schedule, settings.images
     planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch

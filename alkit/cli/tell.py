@@ -63,7 +63,6 @@ def tell(
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles
     from alkit.record.settings import FEW, Settings
-    from alkit.record.states import answered, open_entries
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else Path(source).expanduser()
@@ -75,7 +74,7 @@ def tell(
                 f"{store} has no campaign yet", hint=f"alkit start {store} --images FOLDER --classes NAMES"
             )
         answers = Answers(record, settings, LabelFiles(record))
-        queries = [one.query for one in record.standings()]
+        queries = [entry.query for entry in record.asked()]
         unread: dict[Path, str] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
@@ -97,9 +96,9 @@ def tell(
             oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle)
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
-        asked, known = record.asked(), record.answers()
-        still_open = len(open_entries(asked, known))
-        disputed = answers.disputed(answered(asked, known), {answer.id for answer in receipt.taken})
+        snapshot = record.snapshot()
+        still_open = len(snapshot.open)
+        disputed = answers.disputed(snapshot.known, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],

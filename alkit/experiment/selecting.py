@@ -33,7 +33,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
         raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
     n = check_integer("n", n, least=1, most=len(candidates))
     number = next_round(parts.store.rounds())
-    rank = parts.store.ranks_used(number)
+    rank = parts.store.count_ranks(number)
     labelled = tuple(id for id, known in parts.known().items() if known.labels)
     view = PoolView(candidates, labelled, number, parts.representations, model.scoring)
     strategy = parts.initial if number == 0 else parts.strategy

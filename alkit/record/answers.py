@@ -24,6 +24,9 @@ from alkit.record.store import Store
 from alkit.values.answers import Answer, Invalid, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Size
 
+FEW = 50
+"""For so many images the sizes are looked up one by one."""
+
 UNKNOWN = -1
 """Stands for the revision of an answer that does not say which it is, until it is recorded."""
 
@@ -54,7 +57,7 @@ class Answers:
 
     def received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
         """Record answers, and tell an oracle that can pass it on what was not taken."""
-        receipt = self.receive(answers, handed=True)
+        receipt = self.receive(answers, sent=True)
         if isinstance(oracle, TakesRefusals):
             for answer, reason in receipt.refused:
                 oracle.refused(answer, reason)
@@ -62,8 +65,8 @@ class Answers:
 
     def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:
         """Record all these answers, or none where one is wrong: see :meth:`alkit.Experiment.tell`."""
-        ever_asked, spec = self.store.ever_asked(), cache(lambda: self.settings.spec)
-        drafts = [(answer, self._draft(answer, ever_asked, spec)) for answer in answers]
+        sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
+        drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
             before = _Before(asked, known)
@@ -72,13 +75,13 @@ class Answers:
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
 
-    def receive(self, answers: Iterable[Answer], *, handed: bool = False) -> Receipt:
+    def receive(self, answers: Iterable[Answer], *, sent: bool = False) -> Receipt:
         """Record what can be taken, and what is wrong as invalid: see :meth:`alkit.Experiment.receive`."""
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
-        ever_asked, spec = self.store.ever_asked(), cache(lambda: self.settings.spec)
+        sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
         for answer in answers:
             try:
-                drafts.append((answer, self._draft(answer, ever_asked, spec)))
+                drafts.append((answer, self._draft(answer, sizes, spec)))
             except (DataError, QueryError) as reason:  # and no others: a full disk is nobody's wrong answer
                 drafts.append((answer, reason))
         taken: list[Answer] = []
@@ -99,7 +102,7 @@ class Answers:
                     continue  # it is recorded, with the reason
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
-                    entry = _invalid(answer, str(reason), before) if answer.id in ever_asked else None
+                    entry = _invalid(answer, str(reason), before) if sizes.of(answer.id) else None
                 else:
                     last = before.last(answer.id, answer.annotator)
                     if last is not None and self._same(last, draft):
@@ -113,7 +116,7 @@ class Answers:
                     news.append(entry)
             return news
 
-        self.store.add_answers({answer.id for answer, _ in drafts if answer.id in ever_asked}, decide, handed=handed)
+        self.store.add_answers({answer.id for answer, _ in drafts if sizes.of(answer.id)}, decide, sent=sent)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
     def disputed(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -130,15 +133,13 @@ class Answers:
             )
         }
 
-    def _draft(
-        self, answer: Answer, ever_asked: Mapping[str, Sequence[Size]], spec: Callable[[], LabelSpec]
-    ) -> Recorded:
+    def _draft(self, answer: Answer, sizes: _Sizes, spec: Callable[[], LabelSpec]) -> Recorded:
         """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
         if isinstance(answer.label, Invalid) and answer.id not in ever_asked:
             raise LabelError(answer.label.reason)  # of a bad item in a file, whose reason says which
         if self.ids is not None and answer.id not in self.ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
-        if answer.id not in ever_asked:
+        if not (allowed := sizes.of(answer.id)):
             raise QueryError(f"{answer.id!r} was never asked", hint="ask() gives the ids to label")
         draft = Recorded(answer.id, _annotator(answer), _revision(answer), "label", seconds=_seconds(answer))
         match answer.label:
@@ -148,7 +149,7 @@ class Answers:
                 return replace(draft, kind="skip", reason=_writable(reason))
             case Withdrawal(reason):
                 return replace(draft, kind="withdrawal", reason=_writable(reason))
-        label = spec().check(answer.label, id=answer.id, sizes=ever_asked[answer.id])
+        label = spec().check(answer.label, id=answer.id, sizes=allowed)
         return replace(draft, label=self.files.keep(label))
 
     def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:
@@ -192,6 +193,23 @@ class Answers:
         if recorded.kind != draft.kind:
             return False
         return recorded.label is None or draft.label is None or self.files.same(recorded.label, draft.label)
+
+
+class _Sizes:
+    """The sizes that masks of images may have: looked up one by one, or all at once if there are many."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._found = store, dict[str, tuple[Size, ...]]()
+        self._everything = False
+
+    def of(self, id: str) -> tuple[Size, ...]:
+        """Return the sizes that a mask of an image may have; empty if it was never asked."""
+        if id not in self._found and not self._everything:
+            if len(self._found) < FEW:
+                self._found[id] = self._store.sizes_of([id]).get(id, ())
+            else:
+                self._found, self._everything = self._store.sizes_of(None), True
+        return self._found.get(id, ())
 
 
 class _SentBackError(LabelError):

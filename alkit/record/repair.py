@@ -1,9 +1,8 @@
-"""Saving what is whole of a damaged record into a new one. The old one is only read, and stays as it is."""
+"""Repair of a damaged record: everything that is intact is saved into a new record. The damaged one is only read."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import sqlite3
 import tempfile
@@ -13,30 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from alkit._files import make_folder
-from alkit.errors import AlkitError, StoreError
-from alkit.record.store import SCHEMA, TABLES, Store, insert, sealed
+from alkit.errors import StoreError
+from alkit.record import migrations, tables
+from alkit.record.backups import latest_first
+from alkit.record.check import find_damage
+from alkit.record.digests import is_whole
+from alkit.record.store import Store
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
-"""Rows by primary key."""
+"""Rows by primary key, without their digests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What came of a repair.
+    """Result of a repair.
 
     Parameters
     ----------
     path:
         The new record.
     saved:
-        Rows by table: ``answers``, ``queries``, ``rounds`` and others.
+        Number of rows by table: ``answers``, ``queries``, ``rounds`` and others.
     from_backup:
-        How many of them were found in a backup only.
+        Number of those rows that only a backup had.
     lost:
-        What is known to be lost, a sentence each; empty where nothing is.
+        A sentence about each known loss; empty if nothing is known to be lost.
     """
 
     path: Path
@@ -46,24 +47,24 @@ class Repaired:
 
 
 def repair(damaged: str | Path, out: str | Path) -> Repaired:
-    """Save what is whole of a record into a new one.
+    """Save everything that is intact in a record into a new one.
 
-    Of a whole database all rows are taken. Of a damaged one they are taken one by one, and from its backups, each
-    checked by its seal, the later version of a row first; files are taken where they are what their name says. An
-    answer whose label is lost is left out, so that its image is asked for again. Where the last model is lost, the
-    rounds are forgotten: queries and answers stay, and the next :meth:`Experiment.fit` trains on all of them anew.
+    All rows of an undamaged database are taken. From a damaged database and its backups, rows are taken one by one:
+    each is checked by its digest, and the latest version of a row wins. Files are taken if their content matches their
+    name. An answer is left out if its label is lost, so its image is asked for again. If the last model is lost, the
+    rounds are deleted; queries and answers stay, and the next :meth:`Experiment.fit` trains on all of them.
 
     Parameters
     ----------
     damaged:
-        The record's file. It need not be readable, nor even there, as long as a backup is.
+        The record's file. If it cannot be read or does not exist, its backups are used.
     out:
-        The new record's file; it may not exist.
+        The new record's file, which must not exist.
 
     Raises
     ------
     StoreError
-        There is something at `out`, or nothing to save.
+        `out` exists, or nothing can be saved.
 
     Examples
     --------
@@ -78,46 +79,42 @@ def repair(damaged: str | Path, out: str | Path) -> Repaired:
     """
     old, new = Path(damaged).absolute(), Path(out).absolute()
     if new.exists():
-        raise StoreError(f"there is something at {new} already", hint="another name: nothing is overwritten")
-    backups = [] if _is_whole(old) else sorted(old.with_name(old.name + ".backups").glob("*.db"), reverse=True)
-    sources = [_whole_rows(path) for path in [old, *backups] if path.is_file()]
-    tables: dict[str, Rows] = {table.name: {} for table in TABLES}
-    for source in reversed(sources):  # the oldest first, and later ones over them
-        for name, rows in source.items():
-            tables[name].update(rows)
-    if tables["facts"].get(("schema",), {}).get("value") != SCHEMA:
+        raise StoreError(f"{new} exists already", hint="another name: nothing is overwritten")
+    backups = [] if _is_intact(old) else latest_first(old.with_name(old.name + ".backups"))
+    sources = [_read_intact_rows(path) for path in [old, *backups] if path.is_file()]
+    rows: dict[str, Rows] = {table.name: {} for table in tables.TABLES}
+    for source in reversed(sources):  # the latest version of a row comes last
+        for name, own in source.items():
+            rows[name].update(own)
+    if ("schema",) not in rows["facts"]:
         raise StoreError(
-            f"there is no record at {old} that could be saved",
-            got=f"{len(sources)} files, none with a whole row that says schema {SCHEMA}",
+            f"nothing in {old} could be saved",
+            got=f"{len(sources)} files without an intact row that tells their schema",
+            expected=f"a record of schema {min(migrations.STEPS)} to {tables.SCHEMA}",
         )
     first = sources[0] if old.is_file() else {}
-    from_backup = sum(len(rows.keys() - first.get(name, {}).keys()) for name, rows in tables.items())
+    from_backup = sum(len(own.keys() - first.get(name, {}).keys()) for name, own in rows.items())
     store = Store(new)
     try:
-        lost = [*_leave_out(tables, old.with_name(old.name + ".files"), store.files), *_gaps(tables)]
-        with store._transaction() as connection:
-            connection.execute(sa.delete(next(table for table in TABLES if table.name == "facts")))
-            for table in TABLES:
-                insert(connection, table, list(tables[table.name].values()))
+        lost = [*_drop_lost_files(rows, old.with_name(old.name + ".files"), store.files), *_find_gaps(rows)]
+        with store.database.transaction() as connection:
+            plain = {name: list(own.values()) for name, own in rows.items()}
+            migrations.write(store.database, connection, plain)
     finally:
         store.close()
-    return Repaired(new, {name: len(rows) for name, rows in tables.items()}, from_backup, tuple(lost))
+    return Repaired(new, {name: len(own) for name, own in rows.items()}, from_backup, tuple(lost))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a database opens without complaint; it is tried on a copy."""
+def _is_intact(path: Path) -> bool:
+    """Whether a database of the present schema has no damage; a copy of it is read."""
+    if not path.is_file():
+        return False
     with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        try:
-            if path.is_file():
-                Store(_copied(path, Path(folder))).close()
-                return True
-        except AlkitError:
-            pass
-    return False
+        return next(find_damage(_copy(path, Path(folder))), None) is None
 
 
-def _copied(path: Path, folder: Path) -> Path:
-    """Copy a database and what is in its log."""
+def _copy(path: Path, folder: Path) -> Path:
+    """Copy a database and its write-ahead log."""
     copy = folder / "record.db"
     for suffix in ("", "-wal"):
         if (part := path.with_name(path.name + suffix)).is_file():
@@ -125,103 +122,96 @@ def _copied(path: Path, folder: Path) -> Path:
     return copy
 
 
-def _leave_out(tables: Mapping[str, Rows], old: Path, new: Path) -> Iterator[str]:
-    """Take the files over, take what hangs on lost ones out of the tables, and say what that was."""
+def _drop_lost_files(rows: Mapping[str, Rows], old: Path, new: Path) -> Iterator[str]:
+    """Copy intact files, delete the rows that depend on lost ones, and yield a sentence about each loss."""
 
-    def taken(name: str | None) -> bool:
+    def copy(name: str | None) -> bool:
         if name is None:
             return True
         try:
-            whole = hashlib.sha256((old / name).read_bytes()).hexdigest() == name.partition(".")[0]
+            intact = hashlib.sha256((old / name).read_bytes()).hexdigest() == name.partition(".")[0]
         except OSError:
             return False
-        if whole:
+        if intact:
             shutil.copyfile(old / name, make_folder(new) / name)
-        return whole
+        return intact
 
-    for name, rows in (("answers", tables["answers"]), ("pseudo_labels", tables["pseudo_labels"])):
-        for key, row in list(rows.items()):
-            if not taken(row["label"]):
-                del rows[key]
+    for name, own in (("answers", rows["answers"]), ("pseudo_labels", rows["pseudo_labels"])):
+        for key, row in list(own.items()):
+            if not copy(row["label"]):
+                del own[key]
                 yield f"a label of {row['id']!r} ({name}): its file is missing or damaged"
-    for row in tables["queries"].values():
-        if not taken(row["prelabel"]):
+    for row in rows["queries"].values():
+        if not copy(row["prelabel"]):
             row["prelabel"] = None
             yield f"the pre-label of {row['id']!r}: its file is missing or damaged"
-    for key in list(tables["consumed"]):
-        if key not in tables["answers"]:
-            del tables["consumed"][key]
-    rounds = tables["rounds"]
+    rounds = rows["rounds"]
     last = max(rounds, default=None)
-    # Of an earlier version of the row of a round that is no longer the last, the model was deleted since.
+    # An earlier version of the row of a round may name a model that was deleted later.
     for key, row in rounds.items():
         if key != last:
             row["model"] = None
-    if last is not None and (rounds[last]["model"] is None or not taken(rounds[last]["model"])):
-        yield f"the model of round {last[0]}: its file is missing or damaged, so the rounds are forgotten"
+    if last is not None and (rounds[last]["model"] is None or not copy(rounds[last]["model"])):
+        yield f"the model of round {last[0]}: its file is missing or damaged, so all rounds are deleted"
         rounds.clear()
-        tables["consumed"].clear()
+        for row in rows["answers"].values():
+            row.update(used_from=None, used_until=None)
 
 
-def _gaps(tables: Mapping[str, Rows]) -> Iterator[str]:
-    """Say which rows must have been there and are not."""
+def _find_gaps(rows: Mapping[str, Rows]) -> Iterator[str]:
+    """Yield a sentence about rows that must have existed and are lost; delete answers whose query is lost."""
     asked: dict[int, list[int]] = {}
-    for round, rank in tables["queries"]:
+    for round, rank in rows["queries"]:
         asked.setdefault(round, []).append(rank)
     for round, ranks in sorted(asked.items()):
         if gone := set(range(max(ranks) + 1)) - set(ranks):
             yield f"{len(gone)} queries of round {round}"
-    known = {row["id"] for row in tables["queries"].values()}
-    for key, row in list(tables["answers"].items()):
+    known = {row["id"] for row in rows["queries"].values()}
+    for key, row in list(rows["answers"].items()):
         if row["id"] not in known:
-            del tables["answers"][key]
+            del rows["answers"][key]
             yield f"an answer for {row['id']!r}: its query is lost"
-    numbers = [number for (number,) in tables["answers"]]
+    numbers = [number for (number,) in rows["answers"]]
     if missing := max(numbers, default=0) - len(numbers):
-        yield f"{missing} answers in all (those named above among them)"
-    rounds = {round for (round,) in tables["rounds"]}
+        yield f"{missing} answers in all (including those named above)"
+    rounds = {round for (round,) in rows["rounds"]}
     if without := sorted(set(range(max(rounds, default=0))) - rounds):
         yield f"the figures of round {', '.join(map(str, without))}"
     for name in ("configuration", "declared", "seed", "classes"):
-        if (name,) not in tables["facts"] and tables["queries"]:
+        if (name,) not in rows["facts"] and rows["queries"]:
             yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"
 
 
-def _whole_rows(path: Path) -> dict[str, Rows]:
-    """Return the rows of a database that can be read and whose seals hold; it is read from a copy."""
-    found: dict[str, Rows] = {}
+def _read_intact_rows(path: Path) -> dict[str, Rows]:
+    """Return the readable rows of a database whose digests hold, in the present schema. A copy of it is read."""
+    found: migrations.Plain = {}
+    schema = tables.SCHEMA
     with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        copy = _copied(path, Path(folder))
-        for table in TABLES:
-            found[table.name] = {}
-            for order in ("ASC", "DESC"):  # up to the damage, from both sides
-                for row in _rows(copy, table, order):
-                    found[table.name][tuple(row[column.name] for column in table.primary_key)] = row
-    return found
+        copy = _copy(path, Path(folder))
+        for name in [*(table.name for table in tables.TABLES), "consumed"]:  # schema 3 has a table `consumed`
+            own: dict[object, dict[str, Any]] = {}
+            for order in ("ASC", "DESC"):  # up to the damage, from both ends
+                for number, row in _read_rows(copy, name, order):
+                    schema = 3 if "seal" in row else schema
+                    own[number] = migrations.strip(row)
+            found[name] = list(own.values())
+    plain = found if schema == tables.SCHEMA else migrations.migrate_rows(found, schema)
+    return {
+        table.name: {tuple(row[column.name] for column in table.primary_key): row for row in plain[table.name]}
+        for table in tables.TABLES
+    }
 
 
-def _rows(path: Path, table: sa.Table, order: str) -> Iterator[dict[str, Any]]:
-    names = [column.name for column in table.columns]
+def _read_rows(path: Path, table: str, order: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the intact rows of a table with their row numbers, up to the first damaged page."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
-            statement = f"SELECT {', '.join(names)} FROM {table.name} ORDER BY rowid {order}"
-            for raw in connection.execute(statement):
-                row = _restored(table, dict(zip(names, raw, strict=True)))
-                if row is not None:
-                    yield row
+            cursor = connection.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}")
+            names = [column for column, *_ in cursor.description][1:]
+            for number, *values in cursor:
+                row = dict(zip(names, values, strict=True))
+                if is_whole(table, row):
+                    yield number, row
     except sqlite3.Error:
-        return  # what was yielded before is whole; what lies behind is not to be had from this side
-
-
-def _restored(table: sa.Table, raw: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a row as it was written; None where its seal does not hold."""
-    try:
-        for column in table.columns:
-            if isinstance(raw[column.name], str) and isinstance(column.type, sa.JSON):  # SQLite keeps a number as one
-                raw[column.name] = json.loads(raw[column.name])
-            elif raw[column.name] is not None and isinstance(column.type, sa.Boolean):
-                raw[column.name] = bool(raw[column.name])
-        return raw if sealed(table, raw)["seal"] == raw["seal"] else None
-    except (TypeError, ValueError):
-        return None
+        return  # the rows behind the damage cannot be read from this end

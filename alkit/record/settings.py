@@ -73,7 +73,7 @@ class Settings:
         configuration = {**declared, "pool": described(pool), "seed": seed}
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
-                if self._store.ever_asked():
+                if self._store.has_queries():
                     recorded = self._store.fact("configuration")
                     if {**recorded, "pool": None} == {**configuration, "pool": None}:  # else other images are no wonder
                         pool = self._as_it_was(pool, configuration["pool"])
@@ -81,7 +81,7 @@ class Settings:
                 elif self._store.fact("configuration") != configuration:  # and nobody else has just declared it
                     facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                     facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
-                    self._store.declare(facts, anew=True)
+                    self._store.declare(facts, replace_all=True)
                 self._settle("configuration", configuration)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place):
@@ -90,7 +90,7 @@ class Settings:
                 self._store.declare({MOVED: place})
         if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
             with self._store.exclusive():
-                if not self._store.ever_asked():
+                if not self._store.has_queries():
                     self._store.forget("classes")
                 self.adopt(classes)
         return pool
@@ -175,7 +175,7 @@ class Settings:
     def declare_schedule(self, start: int, batch: int, test: Pool | None) -> None:
         """Declare a schedule of rounds, or check that it equals the one declared before."""
         with self._store.exclusive():
-            if not self._store.ever_asked():
+            if not self._store.has_queries():
                 self._store.forget("schedule")
             shown = None if test is None else described(test)
             self._settle("schedule", {"start": start, "batch": batch, "test": shown})

@@ -77,7 +77,7 @@ class Answered:
     @property
     def labels(self) -> tuple[Recorded, ...]:
         """The labels among them, those of older revisions first; none where everybody skipped the image."""
-        return _in_order(answer for answer in self.counted if answer.kind == "label")
+        return _in_order([answer for answer in self.counted if answer.kind == "label"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,10 @@ class Standing:
     missing: int
 
 
-def _in_order(answers: Iterable[Recorded]) -> tuple[Recorded, ...]:
-    return tuple(sorted(answers, key=lambda answer: (answer.revision, answer.annotator)))
+def _in_order(answers: Collection[Recorded]) -> tuple[Recorded, ...]:
+    if len(answers) > 1:  # nearly always there is one
+        return tuple(sorted(answers, key=lambda answer: (answer.revision, answer.annotator)))
+    return tuple(answers)
 
 
 def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
@@ -123,9 +125,13 @@ def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
 
 def answered(asked: Sequence[Asked], answers: Iterable[Recorded]) -> dict[str, Answered]:
     """Return what is known of each image that has an answer that counts, in the order the images were asked for."""
-    known = {id: tuple(own[name] for name in sorted(own) if own[name].counts) for id, own in latest(answers).items()}
-    ids = dict.fromkeys(entry.query.id for entry in asked)
-    return {id: Answered(known[id]) for id in ids if known.get(id)}
+    known = latest(answers)
+    found = {}
+    for id in dict.fromkeys(entry.query.id for entry in asked):
+        own = known.get(id, {})
+        if counted := tuple(own[name] for name in sorted(own) if own[name].counts):
+            found[id] = Answered(counted)
+    return found
 
 
 def missing(entry: Asked, known: Mapping[str, Answered]) -> int:
@@ -163,7 +169,7 @@ def standings(
             invalid.setdefault(answer.id, []).append(answer)
     used = {answer.id for answer in answers if answer.number in consumed}
     now: dict[str, list[str | None]] = {}  # by image the files of the last model, in the order that a rule joins them
-    for answer in _in_order(answer for answer in answers if answer.number in last):
+    for answer in _in_order([answer for answer in answers if answer.number in last]):
         now.setdefault(answer.id, []).append(answer.label)
     found = []
     for entry in asked:

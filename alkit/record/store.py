@@ -1,127 +1,46 @@
 """The record: what was asked, answered and learnt, in a database with files beside it.
 
-SQLite in write-ahead mode with full synchronisation holds queries, answers and rounds; labels, weights and clusters
-are files named by their SHA-256 in a folder beside it. A file is written and synchronised before the transaction
-that names it commits, so a record never names a file that is not there. What has become of a query is read off the
-answers (:mod:`alkit.record.states`), not stored a second time. Each row carries a seal, a digest of what it holds, so
-that a byte that was changed from outside is noticed when the record is opened.
+SQLite in write-ahead mode with full synchronisation holds queries, answers and rounds. Labels, weights and clusters are
+files named by their SHA-256, in a folder beside the database. A file is written and synchronised before the transaction
+that names it commits, so every file that a record names exists. The state of a query is computed from the answers
+(:mod:`alkit.record.states`) and never stored. Rows are checked by their digests when they are read
+(:mod:`alkit.record.digests`); ``alkit check`` checks everything.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import sqlite3
-import threading
-import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, fields
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from alkit._files import abandoned_files, make_folder, write_atomically
+from alkit._files import make_folder
 from alkit.configuration.addresses import to_present
-from alkit.errors import ResumeError, StoreBusyError, StoreError
+from alkit.errors import StoreBusyError, StoreError
+from alkit.record import migrations, tables
+from alkit.record.backups import back_up
+from alkit.record.database import REPAIR, Database, Row, chunks
+from alkit.record.files import Files, remove
 from alkit.record.snapshot import Snapshot
-from alkit.record.states import Asked, Recorded, Standing, standings
+from alkit.record.states import Asked, Recorded
+from alkit.record.tables import answers, facts, pseudo_labels, queries, rounds
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 3
-"""Version of the tables below; a record of another version is refused."""
-
-REPAIR = "alkit repair, which saves what is whole into a new record"
-
-_tables = sa.MetaData()
-
-
-def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
-    return sa.Table(name, _tables, *columns, sa.Column("seal", sa.String, nullable=False))
-
-
-_facts = _table(
-    "facts",
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("value", sa.JSON, nullable=False),
-)
-_queries = _table(
-    "queries",
-    sa.Column("round", sa.Integer, primary_key=True),
-    sa.Column("rank", sa.Integer, primary_key=True),
-    sa.Column("ask", sa.Integer, nullable=False),  # which call of ask it came from
-    sa.Column("id", sa.String, nullable=False, index=True),
-    sa.Column("sizes", sa.JSON, nullable=False),
-    sa.Column("score", sa.Float),
-    sa.Column("stands_for", sa.String, nullable=False),
-    sa.Column("wanted", sa.Integer, nullable=False),
-    sa.Column("asked_at", sa.String, nullable=False),
-    sa.Column("sent_at", sa.String),  # NULL until an oracle was handed it
-    sa.Column("prelabel", sa.String),  # the file
-    sa.Column("withdrawn", sa.Boolean, nullable=False),
-)
-_answers = _table(
-    "answers",
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("id", sa.String, nullable=False),
-    sa.Column("annotator", sa.String, nullable=False),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("label", sa.String),  # the file; NULL for all that is no label
-    sa.Column("reason", sa.String, nullable=False),
-    sa.Column("seconds", sa.Float),
-    sa.Column("rejected", sa.String),
-    sa.Column("told_at", sa.String, nullable=False),
-)
-_valid = _answers.c.kind != "invalid"
-sa.Index(  # of a revision there is one answer, and besides it what was wrong
-    "one_of_a_revision",
-    _answers.c.id,
-    _answers.c.annotator,
-    _answers.c.revision,
-    unique=True,
-    sqlite_where=_valid,
-    postgresql_where=_valid,
-)
-sa.Index("answers_of_an_image", _answers.c.id)
-_consumed = _table(
-    "consumed",
-    sa.Column("number", sa.Integer, primary_key=True),  # of an answer
-    sa.Column("first", sa.Integer, nullable=False),  # round whose model was trained on it, or measured by it
-    sa.Column("last", sa.Integer, nullable=False),
-)
-_pseudo_labels = _table(
-    "pseudo_labels",
-    sa.Column("round", sa.Integer, primary_key=True),
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("label", sa.String, nullable=False),  # the file
-)
-_rounds = _table(
-    "rounds",
-    sa.Column("round", sa.Integer, primary_key=True),
-    sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
-    sa.Column("n_labels", sa.Integer, nullable=False),
-    sa.Column("n_pseudo", sa.Integer, nullable=False),
-    sa.Column("n_held_out", sa.Integer, nullable=False),
-    sa.Column("agreement", sa.Float),
-    sa.Column("model", sa.String),  # the file; NULL once a later round has taken its place
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("seconds", sa.JSON, nullable=False),
-    sa.Column("committed_at", sa.String, nullable=False),
-)
-
-
-TABLES = tuple(_tables.sorted_tables)
-"""All tables of a record."""
+T = TypeVar("T")
 
 
 class Store:
@@ -130,14 +49,16 @@ class Store:
     Parameters
     ----------
     path:
-        The database file; made, with its folder, where it does not exist.
+        The database file. It is created, with its folder, if it does not exist.
     wait:
         Seconds to wait for another process that is working on the record.
 
     Raises
     ------
     StoreError
-        It cannot be opened or made, is damaged, is no record, or is of another schema version.
+        The file cannot be opened or created, is damaged, or is not a record.
+    ResumeError
+        A later version of alkit wrote the record.
 
     Examples
     --------
@@ -161,19 +82,47 @@ class Store:
             )
         make_folder(self.path.parent)
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
-        self._engine = _engine(self.path, wait)
-        # Making a record needs the lock; looking at one, while another process trains, must not wait for it.
-        if not self._is_there():
-            with self.exclusive(), self._transaction() as connection:
-                if not _names(connection):
-                    _tables.create_all(connection)
-                    insert(connection, _facts, [{"name": "schema", "value": SCHEMA}])
-        with self._reading() as connection:
-            self._check(connection)
+        self._files = Files(self.files)
+        self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
+        self._asked: Mapping[Row, Asked] = {}  # the rows of that snapshot
+        self._told: Mapping[Row, Recorded] = {}
+        self.database = Database(self.path, wait)
+        # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
+        if self._is_empty():
+            with self.exclusive(), self.database.transaction() as connection:
+                if not tables.names(connection):
+                    self.database.create(connection)
+                    self.database.insert(connection, facts, [{"name": "schema", "value": json.dumps(tables.SCHEMA)}])
+        if self._schema() != tables.SCHEMA:
+            with self.exclusive():
+                migrations.migrate(self.database, self.backups)
 
     def close(self) -> None:
-        """Close the database; the record stays."""
-        self._engine.dispose()
+        """Close the database."""
+        self.database.close()
+
+    def _is_empty(self) -> bool:
+        if not self.path.exists() or not self.path.stat().st_size:
+            return True
+        with self.database.reading() as connection:
+            return not tables.names(connection)
+
+    def _schema(self) -> int:
+        """Return the schema of the record; raise an error if this is not a record that can be read or migrated."""
+        with self.database.reading() as connection:
+            names = tables.names(connection)
+            if "facts" not in names:
+                raise StoreError(
+                    f"{self.path} is a database, but not a record of alkit",
+                    got=f"tables {', '.join(sorted(names))}",
+                    hint="choose another file",
+                )
+            schema = migrations.schema_of(self.database, connection)
+            migrations.check_schema(self.path, schema)
+            expected = {table.name for table in (*tables.TABLES, tables.totals)}
+            if schema == tables.SCHEMA and (missing := expected - names):
+                raise StoreError(f"{self.path} is damaged: table {', '.join(sorted(missing))} is missing", hint=REPAIR)
+            return schema
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -198,192 +147,223 @@ class Store:
         finally:
             self._lock.release()
 
-    # Facts: what is true of the whole experiment.
+    # Facts: values that hold for the whole experiment.
 
     def fact(self, name: str) -> Any:
-        """Return a recorded fact, or None; classes have their present addresses, whenever it was recorded."""
-        with self._reading() as connection:
-            return to_present(connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == name)))
+        """Return a recorded fact, or None. Classes have their present addresses, whenever it was recorded."""
+        with self.database.reading() as connection:
+            found = self.database.rows(connection, facts, facts.c.name == name)
+        return to_present(json.loads(found[0][1])) if found else None
 
-    def declare(self, facts: Mapping[str, Any], *, anew: bool = False) -> None:
-        """Record facts, all or none, each once; `anew` forgets all that were declared before."""
-        with self._transaction() as connection:
-            if anew:
-                connection.execute(_facts.delete().where(_facts.c.name != "schema"))
-            insert(connection, _facts, [{"name": name, "value": value} for name, value in facts.items()])
+    def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
+        """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""
+        rows = [{"name": name, "value": json.dumps(value, allow_nan=False)} for name, value in values.items()]
+        with self.database.transaction() as connection:
+            if replace_all:
+                self.database.delete(connection, facts, facts.c.name != "schema")
+            self.database.insert(connection, facts, rows)
 
     def forget(self, name: str) -> None:
-        """Take back a fact on which nothing hangs yet."""
-        with self._transaction() as connection:
-            connection.execute(_facts.delete().where(_facts.c.name == name))
+        """Delete a fact that nothing depends on yet."""
+        with self.database.transaction() as connection:
+            self.database.delete(connection, facts, facts.c.name == name)
 
-    # Queries and answers.
+    # The whole record.
 
-    def add_queries(self, queries: Sequence[Query], pseudo_labels: Mapping[str, str] | None = None) -> None:
+    def snapshot(self) -> Snapshot:
+        """Return all queries, answers and rounds at this moment; they are read only if the record has changed."""
+        with self.database.reading() as connection:
+            state = self.database.state(connection, queries, answers, rounds)
+            if self._snapshot is None or self._snapshot[0] != state:
+                self._asked = self._read(connection, queries, self._asked, _asked)
+                self._told = self._read(connection, answers, self._told, _recorded)
+                done = self.database.all_rows(connection, rounds)
+                self._snapshot = state, _snapshot_of(self._asked, self._told, done)
+            return self._snapshot[1]
+
+    def _read(
+        self, connection: sa.Connection, table: sa.Table, known: Mapping[Row, T], build: Callable[[Row], T]
+    ) -> dict[Row, T]:
+        """Return all rows of a table with the object built from each; those in `known` are taken from there."""
+        found = self.database.all_rows(connection, table, known)
+        return {row: known[row] if row in known else build(row) for row in found}
+
+    def asked(self) -> list[Asked]:
+        """Return all queries with their times and pre-labels, withdrawn ones included, by round and rank."""
+        return list(self.snapshot().asked)
+
+    def answers(self) -> list[Recorded]:
+        """Return all answers in the order of their recording; :mod:`alkit.record.states` tells which of them count."""
+        return list(self.snapshot().answers)
+
+    def queries(self) -> list[Query]:
+        """Return all queries that were not withdrawn, by round and rank."""
+        return list(self.snapshot().queries)
+
+    def rounds(self) -> list[RoundResult]:
+        """Return the committed rounds."""
+        return list(self.snapshot().rounds)
+
+    # Queries.
+
+    def has_queries(self) -> bool:
+        """Whether anything was ever asked."""
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(queries.c.round).limit(1)) is not None
+
+    def sizes_of(self, ids: Collection[str] | None = None) -> dict[str, tuple[Size, ...]]:
+        """Return by id the sizes that a mask may have, for those of these images, or of all, that were ever asked."""
+        with self.database.reading() as connection:
+            found = (
+                self.database.all_rows(connection, queries)
+                if ids is None
+                else self.database.rows_of(connection, queries.c.id, ids)
+            )
+        return {row[3]: _sizes(row[4]) for row in sorted(found, key=lambda row: int(row[2]))}  # by the call of ask
+
+    def size_of_last_ask(self) -> int:
+        """Return how many images the last call of ask chose."""
+        last = sa.select(sa.func.max(queries.c.ask)).scalar_subquery()
+        with self.database.reading() as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(queries.c.ask == last)) or 0
+
+    def count_ranks(self, round: int) -> int:
+        """Return how many ranks of a round are taken, withdrawn queries included."""
+        with self.database.reading() as connection:
+            last = connection.scalar(sa.select(sa.func.max(queries.c.rank)).where(queries.c.round == round))
+        return 0 if last is None else int(last) + 1
+
+    def add_queries(self, new: Sequence[Query], pseudo: Mapping[str, str] | None = None) -> None:
         """Record queries and the files of their round's pseudo-labels, all or none; they are durable on return.
 
-        A backup of the database is made first, and another by :meth:`commit_round`: two are kept.
-        The pseudo-labels take the place of those of an earlier call for the same round.
+        The database is backed up first. The pseudo-labels replace those of an earlier call for the same round.
         """
-        self._back_up()
+        back_up(self.path, self.backups, self.wait)
         now = _now()
-        with self._transaction() as connection:
-            last = connection.scalar(sa.select(sa.func.max(_queries.c.ask)))
+        with self.database.transaction() as connection:
+            last = connection.scalar(sa.select(sa.func.max(queries.c.ask)))
             rows = [
                 {
                     "round": query.round,
                     "rank": query.rank,
                     "ask": 0 if last is None else last + 1,
                     "id": query.id,
-                    "sizes": [list(size) for size in query.sizes],
+                    "sizes": json.dumps(query.sizes),
                     "score": query.score,
                     "stands_for": query.stands_for,
                     "wanted": query.wanted,
                     "asked_at": now,
                     "withdrawn": False,
                 }
-                for query in queries
+                for query in new
             ]
-            insert(connection, _queries, rows)
-            round = queries[0].round
-            connection.execute(_pseudo_labels.delete().where(_pseudo_labels.c.round == round))
-            files = [{"round": round, "id": id, "label": file} for id, file in (pseudo_labels or {}).items()]
-            insert(connection, _pseudo_labels, files)
+            self.database.insert(connection, queries, rows)
+            round = new[0].round
+            self.database.delete(connection, pseudo_labels, pseudo_labels.c.round == round)
+            files = [{"round": round, "id": id, "label": file} for id, file in (pseudo or {}).items()]
+            self.database.insert(connection, pseudo_labels, files)
 
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                sa.select(_pseudo_labels).where(_pseudo_labels.c.round == round).order_by(_pseudo_labels.c.id)
-            ).all()
-        return {row.id: row.label for row in rows}
-
-    def snapshot(self) -> Snapshot:
-        """Return all queries, answers and rounds at this moment."""
-        with self._reading() as connection:
-            used = set(connection.scalars(sa.select(_consumed.c.number)).all())
-            asked, told, last = _asked(connection), _told(connection), _last_consumed(connection)
-        return Snapshot(tuple(asked), tuple(told), tuple(self.rounds()), self.last_model(), used, last)
-
-    def asked(self) -> list[Asked]:
-        """Return all queries with what is known of each, withdrawn ones included, by round and rank."""
-        with self._reading() as connection:
-            return _asked(connection)
-
-    def queries(self) -> list[Query]:
-        """Return all queries that were not withdrawn, by round and rank."""
-        return [entry.query for entry in self.asked() if not entry.withdrawn]
-
-    def ever_asked(self) -> dict[str, tuple[Size, ...]]:
-        """Return by the id of each image that was asked for, ever, the sizes that its mask may have."""
-        asked = sa.select(_queries.c.id, _queries.c.sizes).order_by(_queries.c.ask)
-        with self._reading() as connection:
-            return {id: tuple((height, width) for height, width in sizes) for id, sizes in connection.execute(asked)}
-
-    def size_of_last_ask(self) -> int:
-        """Return how many images the last call of ask chose."""
-        last = sa.select(sa.func.max(_queries.c.ask)).scalar_subquery()
-        with self._reading() as connection:
-            return connection.scalar(sa.select(sa.func.count()).where(_queries.c.ask == last)) or 0
-
-    def ranks_used(self, round: int) -> int:
-        """Return how many ranks of a round are taken, withdrawn queries included."""
-        with self._reading() as connection:
-            last = connection.scalar(sa.select(sa.func.max(_queries.c.rank)).where(_queries.c.round == round))
-        return 0 if last is None else last + 1
+        with self.database.reading() as connection:
+            found = self.database.rows(connection, pseudo_labels, pseudo_labels.c.round == round)
+        return {id: label for _, id, label, _ in found}
 
     def withdraw(self, ids: Sequence[str]) -> None:
         """Close the queries of these images without an answer.
 
-        A round of which nothing is left that was asked loses its pseudo-labels too: they belong to that selection.
+        If no query of a round is left, and no model was trained in it, its pseudo-labels are deleted: they belong to
+        that selection.
         """
-        with self._transaction() as connection:
-            _change(connection, _queries, _queries.c.id.in_(ids), withdrawn=True)
-            asked = sa.select(_queries.c.round).where(~_queries.c.withdrawn)
-            done = sa.select(_rounds.c.round)
-            connection.execute(
-                _pseudo_labels.delete().where(_pseudo_labels.c.round.not_in(asked), _pseudo_labels.c.round.not_in(done))
-            )
+        with self.database.transaction() as connection:
+            for part in chunks(ids):
+                found = self.database.rows(connection, queries, queries.c.id.in_(part))
+                self.database.change(connection, queries, found, withdrawn=True)
+            asked = sa.select(queries.c.round).where(queries.c.withdrawn == 0)
+            done = sa.select(rounds.c.round)
+            column = pseudo_labels.c.round
+            self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
 
-    def mark_sent(self, ids: Sequence[str]) -> None:
-        """Record that the open queries of these images were handed to an oracle; the first time counts."""
-        with self._transaction() as connection:
-            _mark_sent(connection, ids)
+    def mark_sent(self, ids: Collection[str]) -> None:
+        """Record that the open queries of these images were sent to an oracle; the first time counts."""
+        with self.database.transaction() as connection:
+            self._mark_sent(connection, ids)
 
     def set_prelabels(self, files: Mapping[str, str]) -> None:
-        """Record by id the files of the pre-labels that open queries are handed over with."""
-        with self._transaction() as connection:
-            for id, file in files.items():
-                _change(connection, _queries, _queries.c.id == id, ~_queries.c.withdrawn, prelabel=file)
+        """Record by id the files of the pre-labels that are sent with open queries."""
+        with self.database.transaction() as connection:
+            for part in chunks(files):
+                for row in self.database.rows(connection, queries, queries.c.id.in_(part), queries.c.withdrawn == 0):
+                    self.database.change(connection, queries, [row], prelabel=files[row[3]])
+
+    def _mark_sent(self, connection: sa.Connection, ids: Collection[str]) -> None:
+        now = _now()
+        for part in chunks(ids):
+            conditions = queries.c.id.in_(part), queries.c.withdrawn == 0, queries.c.sent_at.is_(None)
+            found = self.database.rows(connection, queries, *conditions)
+            self.database.change(connection, queries, found, sent_at=now)
+
+    # Answers.
 
     def add_answers(
         self,
         ids: Collection[str],
         decide: Callable[[Sequence[Asked], Sequence[Recorded]], Iterable[Recorded]],
         *,
-        handed: bool = False,
+        sent: bool = False,
     ) -> None:
-        """Record answers, all or none, after a look at what is there that nobody can come between.
+        """Record answers, all or none; no other process writes between the decision and the recording.
 
         Parameters
         ----------
         ids:
             The images that the answers are for.
         decide:
-            Called with their queries and their answers so far; returns those to be recorded, of which number and time
-            are set here. What it raises leaves the record as it was.
-        handed:
-            Whether an oracle gave them: then it was handed their queries, also where whoever did it came to no more.
+            Called with their queries and their earlier answers; returns the answers to record. Their numbers and times
+            are set here. If it raises an error, nothing is recorded.
+        sent:
+            Whether an oracle gave the answers. Then their queries were sent to it, even if a killed process did not
+            record that.
         """
-        wanted = set(ids)
-        with self._transaction() as connection:
-            asked, known = _asked(connection, wanted), _told(connection, wanted)
-            last = connection.scalar(sa.select(sa.func.max(_answers.c.number))) or 0
+        with self.database.transaction() as connection:
+            asked = [_asked(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
+            known = [_recorded(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
+            last = connection.scalar(sa.select(sa.func.max(answers.c.number))) or 0
             now = _now()
             rows = [
                 {**asdict(answer), "number": number, "told_at": now}
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
             ]
-            insert(connection, _answers, rows)
-            if handed and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
-                _mark_sent(connection, unsent & {row["id"] for row in rows})
-
-    def answers(self) -> list[Recorded]:
-        """Return all answers in the order in which they were recorded; :mod:`alkit.record.states` says which count."""
-        with self._reading() as connection:
-            return _told(connection)
+            self.database.insert(connection, answers, rows)
+            if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
+                self._mark_sent(connection, unsent & {row["id"] for row in rows})
 
     def reject(self, numbers: Collection[int], reason: str) -> None:
-        """Send answers back: they count no longer."""
-        with self._transaction() as connection:
-            _change(connection, _answers, _answers.c.number.in_(numbers), rejected=reason)
-
-    def consumed(self) -> dict[int, int]:
-        """Return by number of an answer the last round whose model was trained on it or measured by it."""
-        with self._reading() as connection:
-            return {row.number: row.last for row in connection.execute(sa.select(_consumed)).all()}
-
-    def last_consumed(self) -> set[int]:
-        """Return the numbers of the answers that the last round's model was trained on or measured by."""
-        with self._reading() as connection:
-            return _last_consumed(connection)
-
-    def standings(self) -> tuple[Standing, ...]:
-        """Return where each query stands, by rounds and ranks, all at one moment."""
-        with self._reading() as connection:
-            used = set(connection.scalars(sa.select(_consumed.c.number)).all())
-            return standings(_asked(connection), _told(connection), used, _last_consumed(connection))
+        """Send answers back; they do not count any more."""
+        with self.database.transaction() as connection:
+            for part in chunks(numbers):
+                found = self.database.rows(connection, answers, answers.c.number.in_(part))
+                self.database.change(connection, answers, found, rejected=reason)
 
     # Rounds.
 
     def commit_round(self, result: RoundResult, model: bytes, labels: str, consumed: Collection[int] = ()) -> None:
-        """Record a finished round whole, with its model, a stamp of its labels, and the answers they come from.
+        """Record a finished round completely, with its model, and back the database up.
 
-        The models of earlier rounds are deleted, and what a killed process may have left half-written.
+        The models of earlier rounds are deleted, and so are the unfinished files of killed processes.
+
+        Parameters
+        ----------
+        labels:
+            A stamp of the labels the model was trained on.
+        consumed:
+            Numbers of the answers that the model was trained on or measured by.
         """
         name = self.keep(model, ".model")
-        with self._transaction() as connection:
-            _change(connection, _rounds, model=None)
+        with self.database.transaction() as connection:
+            done = self.database.rows(connection, rounds, rounds.c.model.is_not(None))
+            self.database.change(connection, rounds, done, model=None)
+            self._mark_used(connection, set(consumed), result.round)
             row = {
                 "round": result.round,
                 "labels": labels,
@@ -392,276 +372,98 @@ class Store:
                 "n_held_out": result.n_held_out,
                 "agreement": result.agreement,
                 "model": name,
-                "metrics": dict(result.metrics),
-                "seconds": dict(result.seconds),
+                "metrics": json.dumps(dict(result.metrics), allow_nan=False),
+                "seconds": json.dumps(dict(result.seconds), allow_nan=False),
                 "committed_at": _now(),
             }
-            insert(connection, _rounds, [row])
-            _change(connection, _consumed, _consumed.c.number.in_(consumed), last=result.round)
-            known = set(connection.scalars(sa.select(_consumed.c.number)).all())
-            news = sorted(set(consumed) - known)
-            rows = [{"number": number, "first": result.round, "last": result.round} for number in news]
-            insert(connection, _consumed, rows)
-        _sweep(self.files, [file for file in self.files.glob("*.model") if file.name != name])
+            self.database.insert(connection, rounds, [row])
+        remove(self.files, [file for file in self.files.glob("*.model") if file.name != name])
         try:
-            self._back_up()
+            back_up(self.path, self.backups, self.wait)
         except StoreError as reason:  # the round is recorded all the same
             log.warning("no backup after round %d: %s", result.round, reason)
 
-    def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
-        """Record what an evaluation of a committed round's model gave."""
-        with self._transaction() as connection:
-            _change(connection, _rounds, _rounds.c.round == round, metrics=dict(metrics), seconds=dict(seconds))
+    def _mark_used(self, connection: sa.Connection, consumed: Collection[int], round: int) -> None:
+        last = connection.scalar(sa.select(sa.func.max(rounds.c.round)))
+        number, used_from, used_until = (answers.c.keys().index(n) for n in ("number", "used_from", "used_until"))
+        new, again, dropped = list[Row](), list[Row](), list[Row]()
+        for row in self.database.all_rows(connection, answers):
+            if row[number] in consumed and row[used_from] is None:
+                new.append(row)
+            elif row[number] in consumed and row[used_until] is not None:
+                again.append(row)
+            elif row[number] not in consumed and row[used_from] is not None and row[used_until] is None:
+                dropped.append(row)
+        self.database.change(connection, answers, new, used_from=round)
+        self.database.change(connection, answers, again, used_until=None)
+        self.database.change(connection, answers, dropped, used_until=last)
 
-    def rounds(self) -> list[RoundResult]:
-        """Return the committed rounds."""
-        asked: dict[int, list[str]] = {}
-        for query in self.queries():
-            asked.setdefault(query.round, []).append(query.id)
-        with self._reading() as connection:
-            rows = connection.execute(sa.select(_rounds).order_by(_rounds.c.round)).all()
-        return [
-            RoundResult(
-                row.round,
-                tuple(asked.get(row.round, ())),
-                row.n_labels,
-                row.metrics,
-                row.seconds,
-                row.n_pseudo,
-                row.n_held_out,
-                row.agreement,
-            )
-            for row in rows
-        ]
+    def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
+        """Record the metrics of a committed round's model, and the times of its stages."""
+        texts = {
+            "metrics": json.dumps(dict(metrics), allow_nan=False),
+            "seconds": json.dumps(dict(seconds), allow_nan=False),
+        }
+        with self.database.transaction() as connection:
+            found = self.database.rows(connection, rounds, rounds.c.round == round)
+            self.database.change(connection, rounds, found, **texts)
 
     def last_model(self) -> tuple[str, str] | None:
         """Return the file of the last round's model and the stamp of its labels; None before the first round."""
-        with self._reading() as connection:
-            row = connection.execute(
-                sa.select(_rounds.c.model, _rounds.c.labels).order_by(_rounds.c.round.desc()).limit(1)
-            ).first()
-        return None if row is None else (row.model, row.labels)
+        with self.database.reading() as connection:
+            last = sa.select(sa.func.max(rounds.c.round)).scalar_subquery()
+            return _model_of(self.database.rows(connection, rounds, rounds.c.round == last))
 
     # Files.
 
     def keep(self, content: bytes, suffix: str) -> str:
-        """Keep `content` as a file and return its name, the SHA-256 with `suffix`; the same content is kept once."""
-        name = hashlib.sha256(content).hexdigest() + suffix
-        path = self.files / name
-        if not path.exists() or path.read_bytes() != content:  # a damaged file is healed
-            write_atomically(path, content)
-        return name
+        """Store `content` as a file and return its name; see :meth:`Files.write`."""
+        return self._files.write(content, suffix)
 
     def content(self, name: str) -> bytes:
-        """Return what :meth:`keep` was given.
-
-        Raises
-        ------
-        StoreError
-            The file is missing, or is not what it was.
-        """
-        try:
-            content = (self.files / name).read_bytes()
-        except OSError as reason:
-            raise StoreError(f"the record names a file it does not have: {self.files / name}") from reason
-        if hashlib.sha256(content).hexdigest() != name.partition(".")[0]:
-            raise StoreError(
-                f"a file of the record is damaged: {self.files / name}",
-                got="content of another SHA-256",
-                hint="restore it from a backup",
-            )
-        return content
-
-    # The database.
-
-    def _back_up(self) -> None:
-        """Copy the database as it is now, whole or not at all; the two latest copies are kept."""
-        make_folder(self.backups)
-        copy = self.backups / f".writing-{os.getpid()}-{threading.get_ident()}"
-        try:
-            copy.unlink(missing_ok=True)  # of a killed process that had the same number, as happens in containers
-            with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
-                connection.execute("VACUUM INTO ?", (str(copy),))
-            os.replace(copy, self.backups / f"{time.time_ns():020}.db")
-        except (sqlite3.Error, OSError) as reason:
-            copy.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot back up {self.path} ({reason})", hint="check that its folder is writable and has room"
-            ) from reason
-        _sweep(self.backups, sorted(self.backups.glob("*.db"))[:-2])
-
-    def _is_there(self) -> bool:
-        if not self.path.exists() or not self.path.stat().st_size:
-            return False
-        with self._reading() as connection:
-            return bool(_names(connection))
-
-    def _check(self, connection: sa.Connection) -> None:
-        """See whether this is a record of ours, and whole."""
-        damage = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
-        if damage != "ok":
-            raise StoreError(f"{self.path} is damaged ({damage})", hint=REPAIR)
-        missing = set(_tables.tables) - _names(connection)
-        if "facts" in missing:
-            raise StoreError(
-                f"{self.path} is a database, but no record of alkit's",
-                got=f"no table {', '.join(sorted(missing))}",
-                hint="choose another file",
-            )
-        try:
-            schema = connection.scalar(sa.select(_facts.c.value).where(_facts.c.name == "schema"))
-            whole = schema == SCHEMA and not missing
-            broken = [row for table in TABLES for row in _broken(connection, table)] if whole else []
-        except (ValueError, TypeError) as reason:  # from a text that is no JSON any more, or no text
-            raise StoreError(f"{self.path} is damaged: a value is not what was written ({reason})", hint=REPAIR) from (
-                reason
-            )
-        if schema != SCHEMA:
-            raise ResumeError(
-                f"{self.path} was written by another version of alkit",
-                got=f"schema {schema}",
-                expected=SCHEMA,
-            )
-        if missing:
-            raise StoreError(f"{self.path} is damaged: no table {', '.join(sorted(missing))}", hint=REPAIR)
-        if broken:
-            raise StoreError(
-                f"{self.path} is damaged: {len(broken)} rows are not what was written, the first a row of {broken[0]}",
-                hint=REPAIR,
-            )
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        """Look at one state of the record, which others may change meanwhile."""
-        with self._begun("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """Change the record: all of the block, or nothing, and nobody else in between."""
-        with self._begun("BEGIN IMMEDIATE") as connection:
-            yield connection
-
-    @contextmanager
-    def _begun(self, statement: str) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
-                yield connection
-        except sa.exc.DBAPIError as reason:
-            text = str(reason.orig)
-            if "locked" in text:
-                raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
-            raise StoreError(
-                f"cannot read or write the record {self.path} ({text})",
-                hint="check that it is an alkit record, and that its folder is writable and has room",
-            ) from reason
+        """Return the content of a file; see :meth:`Files.read`."""
+        return self._files.read(name)
 
 
-def _sweep(folder: Path, old: Iterable[Path]) -> None:
-    """Remove files, and what killed processes left half-written."""
-    for file in [*old, *abandoned_files(folder)]:
-        file.unlink(missing_ok=True)
-
-
-def _names(connection: sa.Connection) -> set[str]:
-    """Return the names of the tables there are."""
-    return set(sa.inspect(connection).get_table_names())
-
-
-def _engine(path: Path, wait: float) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        poolclass=sa.pool.NullPool,  # nothing stays open between transactions, so a process may fork or pickle freely
-        connect_args={"timeout": wait},
-        json_serializer=lambda value: json.dumps(value, allow_nan=False),
+def _snapshot_of(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row]) -> Snapshot:
+    queries = tuple(asked.values())
+    ids: dict[int, list[str]] = defaultdict(list)
+    for entry in queries:
+        if not entry.withdrawn:
+            ids[entry.query.round].append(entry.query.id)
+    return Snapshot(
+        queries,
+        tuple(told.values()),
+        tuple(_result(row, tuple(ids[row[0]])) for row in done),
+        _model_of(done[-1:]),
+        frozenset(row[0] for row in told if row[10] is not None),
+        frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
     )
 
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
 
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options()["begin"])
-
-    return engine
+def _asked(row: Row) -> Asked:
+    round, rank, _, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn, _ = row
+    query = Query(id, round, rank, _sizes(sizes), score, stands_for, wanted)
+    return Asked(query, asked_at, sent_at, bool(withdrawn), prelabel)
 
 
-FEW = 500
-"""Of so many images rows are looked up one by one; of more the whole table is read."""
+@lru_cache(maxsize=1000)
+def _sizes(text: str) -> tuple[Size, ...]:
+    return tuple((height, width) for height, width in json.loads(text))
 
 
-def _rows_of(connection: sa.Connection, table: sa.Table, ids: Collection[str] | None) -> Iterator[sa.Row[Any]]:
-    """Yield the rows of these images, or of all, in the order of the primary key."""
-    rows = sa.select(table).order_by(*table.primary_key)
-    if ids is not None and len(ids) <= FEW:
-        rows = rows.where(table.c.id.in_(ids))
-    for row in connection.execute(rows):
-        if ids is None or row.id in ids:
-            yield row
+def _recorded(row: Row) -> Recorded:
+    number, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, *_ = row
+    return Recorded(id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
 
 
-def _mark_sent(connection: sa.Connection, ids: Collection[str]) -> None:
-    unsent = _queries.c.id.in_(ids), ~_queries.c.withdrawn, _queries.c.sent_at.is_(None)
-    _change(connection, _queries, *unsent, sent_at=_now())
+def _result(row: Row, ids: tuple[str, ...]) -> RoundResult:
+    number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, _ = row
+    return RoundResult(number, ids, n_labels, json.loads(metrics), json.loads(seconds), n_pseudo, n_held_out, agreement)
 
 
-def _asked(connection: sa.Connection, ids: Collection[str] | None = None) -> list[Asked]:
-    """Return the queries of these images, or all, by round and rank."""
-    rows = _rows_of(connection, _queries, ids)
-    return [
-        Asked(
-            Query(
-                row.id, row.round, row.rank, tuple((h, w) for h, w in row.sizes), row.score, row.stands_for, row.wanted
-            ),
-            row.asked_at,
-            row.sent_at,
-            row.withdrawn,
-            row.prelabel,
-        )
-        for row in rows
-    ]
-
-
-def _told(connection: sa.Connection, ids: Collection[str] | None = None) -> list[Recorded]:
-    """Return the answers for these images, or all, in the order of their recording."""
-    names = [entry.name for entry in fields(Recorded)]
-    return [Recorded(*(getattr(row, name) for name in names)) for row in _rows_of(connection, _answers, ids)]
-
-
-def _last_consumed(connection: sa.Connection) -> set[int]:
-    last = sa.select(sa.func.max(_rounds.c.round)).scalar_subquery()
-    return set(connection.scalars(sa.select(_consumed.c.number).where(_consumed.c.last == last)).all())
-
-
-def sealed(table: sa.Table, row: Mapping[str, Any] | sa.RowMapping) -> dict[str, Any]:
-    """Return the row with all the columns of its table, and its seal."""
-    values = {column.name: row.get(column.name) for column in table.columns if column.name != "seal"}
-    text = json.dumps([table.name, values], sort_keys=True, allow_nan=False)
-    return {**values, "seal": hashlib.sha256(text.encode()).hexdigest()[:16]}
-
-
-def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to a table, sealed."""
-    if rows:
-        connection.execute(table.insert(), [sealed(table, row) for row in rows])
-
-
-def _broken(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
-    """Yield which rows of a table are not what their seal says."""
-    for row in connection.execute(sa.select(table)).mappings():
-        if row["seal"] != sealed(table, row)["seal"]:
-            key = ", ".join(f"{column.name} {row[column.name]!r}" for column in table.primary_key)
-            yield f"{table.name} ({key})"
-
-
-def _change(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool], **values: Any) -> None:
-    """Set these columns of the rows for which all conditions hold, and seal them anew."""
-    for row in connection.execute(sa.select(table).where(*where)).mappings().all():
-        key = [column == row[column.name] for column in table.primary_key]
-        connection.execute(table.update().where(*key).values(sealed(table, {**row, **values})))
+def _model_of(last: Sequence[Row]) -> tuple[str, str] | None:
+    return (last[0][6], last[0][1]) if last else None
 
 
 def _now() -> str:

@@ -6,14 +6,13 @@ Only the record is needed; the images need not be there.
 from __future__ import annotations
 
 from alkit.errors import QueryError
-from alkit.record.states import answered, open_entries
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
 
 def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> None:
     """Send an image's answers back: see :meth:`alkit.Experiment.reject`."""
-    known = answered(store.asked(), store.answers()).get(id)
+    known = store.snapshot().known.get(id)
     back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
     if not back:
         whose = "" if annotator is None else f" of {annotator!r}"
@@ -23,6 +22,6 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
 
 def withdraw(store: Store) -> tuple[Query, ...]:
     """Close the open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
-    queries = tuple(entry.query for entry in open_entries(store.asked(), store.answers()))
+    queries = tuple(entry.query for entry in store.snapshot().open)
     store.withdraw([query.id for query in queries])
     return queries

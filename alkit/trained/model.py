@@ -162,16 +162,15 @@ def trained_model(
 
 
 def _origin(record: Store) -> Origin:
-    history, answers, last = tuple(record.rounds()), record.answers(), record.last_consumed()
-    settings = Settings(record)
+    settings, snapshot = Settings(record), record.snapshot()
     schedule, declared = settings.schedule, settings.declared
     return Origin(
         {name: declared[name] for name in ("learner", "strategy", "initial")},
         settings.seed,
         settings.images or 0,
-        history,
-        record.standings(),
-        tuple(answer for answer in answers if answer.number in last),
+        snapshot.rounds,
+        snapshot.standings,
+        tuple(answer for answer in snapshot.answers if answer.number in snapshot.last_consumed),
         schedule is not None and schedule.test is not None,
     )
 

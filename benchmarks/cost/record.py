@@ -38,12 +38,11 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1]))
-from rows import append, commit, machine
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
 import alkit
 from alkit.cli import main
 from alkit.record import Store
+from benchmarks.rows import append, commit, machine
 
 ROUND, ROUNDS = 100, 100
 """Queries of a round, or as many more as make so many rounds."""

@@ -169,7 +169,7 @@ def test_status_changes_nothing(campaign, capfd):
         from alkit.record import Store
 
         record = Store(store)
-        return record.asked(), record.answers(), record.rounds(), record.consumed()
+        return record.asked(), record.answers(), record.rounds(), record.snapshot().consumed
 
     before = content()
     told(capfd, store)

@@ -58,15 +58,15 @@ def kept(path):
 
 
 def opened(path):
-    """Return what a record says, or the error it was refused with."""
+    """Return what a record says, or the error that opening or reading it raised."""
     try:
         store = Store(path)
+        try:
+            return said(type("Opened", (), {"path": store.path}))
+        finally:
+            store.close()
     except alkit.AlkitError as reason:
         return reason
-    try:
-        return said(type("Opened", (), {"path": store.path}))
-    finally:
-        store.close()
 
 
 def places(size, n, seed):

@@ -11,7 +11,6 @@ from crowd import CLASSES
 import alkit
 from alkit.labels.joining import join_rule
 from alkit.record import Store
-from alkit.record.states import answered
 
 START, BATCH = 8, 4
 
@@ -45,11 +44,12 @@ def ending(path, join):
     store = Store(experiment.path)
     answers = {one.number: one for one in store.answers()}
     names = {number: (one.id, one.annotator, one.revision) for number, one in answers.items()}
-    known, (model, _) = answered(store.asked(), store.answers()), store.last_model()
+    known, (model, _) = store.snapshot().known, store.last_model()
     rule, spec = join_rule(join), experiment.spec
     labels = {id: [experiment.label(answer) for answer in own.labels] for id, own in known.items() if own.labels}
     with closing(sqlite3.connect(store.path)) as connection:
-        consumed = connection.execute("SELECT number, first, last FROM consumed").fetchall()
+        used = "SELECT number, used_from, used_until FROM answers WHERE used_from IS NOT NULL"
+        consumed = connection.execute(used).fetchall()
     return {
         "queries": [
             (entry.query, entry.withdrawn, entry.prelabel, entry.sent_at is not None) for entry in store.asked()

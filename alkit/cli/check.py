@@ -1,0 +1,38 @@
+"""``alkit check``: verify everything in a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
+    """Verify every row and every file of a record, and its backups. Nothing is changed.
+
+    Other commands verify only what they read. The exit code is 1 if the record is damaged.
+
+    [dim]Example:[/dim]
+
+    [cyan]alkit check campaign.db[/cyan]
+    """
+    from alkit.cli.records import record_at
+    from alkit.record.check import check as check_record
+
+    with record_at(store) as record:  # which migrates a record of an earlier schema
+        found = check_record(record.path)
+    counts = ", ".join(f"{found.rows[name]} {name}" for name in ("queries", "answers", "rounds"))
+    for sentence in found.damage:
+        typer.echo(f"damaged: {sentence}")
+    for sentence in found.damaged_backups:
+        typer.echo(f"damaged backup: {sentence}")
+    if found.damaged_backups:
+        typer.echo("Delete the damaged backups; `alkit ask` makes new ones.")
+    if found.damage:
+        typer.echo(f"{store}: {len(found.damage)} damaged parts. Intact: {counts}.")
+        typer.echo(f"Next: alkit repair {store} --out repaired.db, which saves everything that is intact.")
+    if found.damage or found.damaged_backups:
+        raise typer.Exit(1)
+    typer.echo(f"{store}: {counts}, {found.files} files. Everything is intact.")
+    typer.echo(f"Next: alkit status {store}")

@@ -1,0 +1,98 @@
+"""A check of everything in a record: the database, every row, every file and the backups. Nothing is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from alkit.record import tables
+from alkit.record.backups import latest_first
+from alkit.record.database import Row, key_text
+from alkit.record.digests import add, holds
+
+MOST = 20
+"""Number of SQLite's complaints that are reported."""
+
+FILES = {"answers": "label", "queries": "prelabel", "pseudo_labels": "label", "rounds": "model"}
+"""By table the column that names a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Result of a check.
+
+    Parameters
+    ----------
+    rows:
+        Number of intact rows by table.
+    files:
+        Number of files that these rows name.
+    damage:
+        A sentence about each damaged part of the record; empty if the record is intact.
+    damaged_backups:
+        A sentence about each damaged backup.
+    """
+
+    rows: Counter[str]
+    files: int
+    damage: tuple[str, ...]
+    damaged_backups: tuple[str, ...]
+
+
+def check(record: Path) -> CheckResult:
+    """Check a record of the present schema, its files and its backups.
+
+    Another process may write to the record meanwhile. The time grows with the size of the record and of its files.
+    """
+    files, backups = (record.with_name(f"{record.name}.{kind}") for kind in ("files", "backups"))
+    rows, names = Counter[str](), set[str]()
+    damage = list(find_damage(record, rows, names))
+    damage += [sentence for name in sorted(names) for sentence in _damage_of_file(files / name)]
+    backup_damage = []
+    for copy in latest_first(backups):
+        if copy.name[0].isdigit() and (found := next(find_damage(copy), None)):  # others have an earlier schema
+            backup_damage.append(f"{copy}: {found}")
+    return CheckResult(rows, len(names), tuple(damage), tuple(backup_damage))
+
+
+def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str] | None = None) -> Iterator[str]:
+    """Yield a sentence about each damaged part; count the intact rows, and collect the names of their files."""
+    rows, names = Counter() if rows is None else rows, set() if names is None else names
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("BEGIN")
+            complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
+            yield from (f"the database: {text}" for text in complaints if text != "ok")
+            totals = {row[0]: row[1:3] for row in connection.execute("SELECT * FROM totals") if holds("totals", row)}
+            for table in tables.TABLES:
+                # Without the index: it may lack a row that the table has.
+                found: list[Row] = connection.execute(f"SELECT * FROM {table.name} NOT INDEXED").fetchall()
+                intact = [row for row in found if holds(table.name, row)]
+                yield from (
+                    f"the row {key_text(table, row)} of {table.name} is not what alkit wrote"
+                    for row in found
+                    if not holds(table.name, row)
+                )
+                if totals.get(table.name) != (len(found), add("0", (str(row[-1]) for row in found))):
+                    yield f"rows of {table.name} are missing, or their number is damaged"
+                rows[table.name] += len(intact)
+                if column := FILES.get(table.name):
+                    place = table.c.keys().index(column)
+                    names |= {row[place] for row in intact if row[place] is not None}
+    except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
+        yield f"the database cannot be read to its end: {reason}"
+
+
+def _damage_of_file(path: Path) -> Iterator[str]:
+    try:
+        content = path.read_bytes()
+    except OSError as reason:
+        yield f"{path} cannot be read: {reason.strerror}"
+        return
+    if hashlib.sha256(content).hexdigest() != path.name.partition(".")[0]:
+        yield f"{path} has another content than alkit wrote"

@@ -1,0 +1,278 @@
+"""The database of a record: transactions, and rows that are checked by their digests whenever they are read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from math import isfinite
+from operator import index, itemgetter
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from alkit.errors import StoreBusyError, StoreError
+from alkit.record import tables
+from alkit.record.digests import add, digest, holds
+
+REPAIR = "alkit repair, which saves everything that is intact into a new record"
+
+FEW = 500
+"""Number of values in one condition of a statement; SQLite limits the number of its parameters."""
+
+DAMAGE = ("malformed", "decode", "unsupported file format", "disk I/O", "no such")
+"""Words of SQLite's messages about a damaged database."""
+
+Row = tuple[Any, ...]
+"""The values of a row in the order of its table's columns, the digest last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Database:
+    """The database file of a record.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    wait:
+        Seconds to wait for another process that is writing.
+    """
+
+    path: Path
+    wait: float
+    _engine: sa.Engine = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        vars(self).update(_engine=_engine(self.path, self.wait))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    # Transactions.
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """See one state of the record inside the block, whatever other processes write."""
+        with self._begin("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Change the record: everything in the block or nothing, and no other process writes in between."""
+        with self._begin("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, statement: str) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
+                yield connection
+        except (sa.exc.DBAPIError, sqlite3.Error) as reason:
+            text = str(getattr(reason, "orig", reason))
+            if "locked" in text:
+                raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
+            if any(word in text for word in DAMAGE):
+                raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
+            raise StoreError(
+                f"cannot read or write the record {self.path} ({text})",
+                hint="check that it is an alkit record, that its folder is writable, and that the disk has space",
+            ) from reason
+
+    # Rows.
+
+    def state(self, connection: sa.Connection, *of: sa.Table) -> tuple[Row, ...]:
+        """Return a value that is different after every change of these tables."""
+        names = [table.name for table in of]
+        return tuple(self.rows(connection, tables.totals, tables.totals.c.name.in_(names)))
+
+    def rows(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        *conditions: sa.ColumnElement[bool],
+        known: Container[Row] = frozenset(),
+    ) -> list[Row]:
+        """Return the rows for which all conditions hold, sorted by the primary key.
+
+        Parameters
+        ----------
+        known:
+            Rows whose digests were checked earlier.
+
+        Raises
+        ------
+        StoreError
+            A row is not what alkit wrote.
+        """
+        result = connection.execute(sa.select(table).where(*conditions))
+        found: list[Row] = list(result.cursor.fetchall()) if result.cursor else []  # plain tuples: no Row objects
+        damaged = [row for row in found if row not in known and not holds(table.name, row)]
+        if damaged:
+            more = f" and {len(damaged) - 1} more rows" if len(damaged) > 1 else ""
+            raise StoreError(
+                f"{self.path} is damaged: the row {key_text(table, damaged[0])} of {table.name}{more} is not what "
+                "alkit wrote",
+                hint=REPAIR,
+            )
+        found.sort(key=itemgetter(*_key_places(table)))
+        return found
+
+    def rows_of(self, connection: sa.Connection, column: sa.Column[Any], values: Collection[Any]) -> list[Row]:
+        """Return the rows whose `column` has one of these values, sorted by the primary key; raises as :meth:`rows`.
+
+        Few values are looked up by the column's index; for many the whole table is read.
+        """
+        table: sa.Table = column.table
+        if len(values) <= FEW:
+            return self.rows(connection, table, column.in_(list(values))) if values else []
+        place = table.c.keys().index(column.name)
+        wanted = set(values)
+        return [row for row in self.all_rows(connection, table) if row[place] in wanted]
+
+    def all_rows(self, connection: sa.Connection, table: sa.Table, known: Container[Row] = frozenset()) -> list[Row]:
+        """Return all rows, sorted by the primary key; `known` as in :meth:`rows`.
+
+        Raises
+        ------
+        StoreError
+            A row is not what alkit wrote, or rows are missing.
+        """
+        found = self.rows(connection, table, known=known)
+        count, total = self._total(connection, table)
+        if count != len(found) or total != add("0", (row[-1] for row in found)):
+            expected = f"{count} other rows" if count == len(found) else count
+            raise StoreError(
+                f"{self.path} is damaged: rows of {table.name} are missing",
+                got=len(found),
+                expected=expected,
+                hint=REPAIR,
+            )
+        return found
+
+    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, given by column; columns that are left out are NULL."""
+        complete = [_complete(table, [row.get(name) for name in table.c.keys()[:-1]]) for row in rows]
+        if complete:
+            connection.execute(table.insert(), [dict(zip(table.c.keys(), row, strict=True)) for row in complete])
+            self._count(connection, table, complete)
+
+    def change(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row], **values: Any) -> None:
+        """Set some columns of rows that were read in this transaction."""
+        names, keys = table.c.keys(), _key_places(table)
+        changed = [
+            _complete(table, [values.get(name, old) for name, old in zip(names[:-1], row, strict=False)])
+            for row in rows
+        ]
+        if changed:
+            conditions = (column == sa.bindparam(f"key_{column.name}") for column in table.primary_key)
+            update = table.update().where(*conditions)
+            columns = [*values, "digest"]
+            connection.execute(
+                update.values({name: sa.bindparam(f"new_{name}") for name in columns}),
+                [
+                    {f"key_{names[place]}": row[place] for place in keys}
+                    | {f"new_{name}": row[names.index(name)] for name in columns}
+                    for row in changed
+                ],
+            )
+            self._count(connection, table, changed, rows)
+
+    def delete(self, connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> None:
+        """Delete the rows for which all conditions hold."""
+        if gone := self.rows(connection, table, *conditions):
+            connection.execute(table.delete().where(*conditions))
+            self._count(connection, table, (), gone)
+
+    def create(self, connection: sa.Connection) -> None:
+        """Create all tables, empty."""
+        tables.create(connection)
+        for table in tables.TABLES:
+            row = _complete(tables.totals, [table.name, 0, add("0", ())])
+            connection.execute(tables.totals.insert(), dict(zip(tables.totals.c.keys(), row, strict=True)))
+
+    def _count(self, connection: sa.Connection, table: sa.Table, new: Sequence[Row], old: Sequence[Row] = ()) -> None:
+        """Add new rows to the total of a table, and subtract old ones."""
+        count, total = self._total(connection, table)
+        total = add(add(total, (row[-1] for row in new)), (row[-1] for row in old), -1)
+        row = _complete(tables.totals, [table.name, count + len(new) - len(old), total])
+        connection.execute(
+            tables.totals.update().where(tables.totals.c.name == table.name),
+            dict(zip(tables.totals.c.keys(), row, strict=True)),
+        )
+
+    def _total(self, connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
+        """Return the number of rows a table must have, and the sum of their digests."""
+        found = self.rows(connection, tables.totals, tables.totals.c.name == table.name)
+        if not found:
+            raise StoreError(f"{self.path} is damaged: the total of {table.name} is missing", hint=REPAIR)
+        return found[0][1], found[0][2]
+
+
+def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield some values in lists that one statement takes.
+
+    >>> [len(chunk) for chunk in chunks(range(1100))]
+    [500, 500, 100]
+    """
+    rest = iter(values)
+    while chunk := list(islice(rest, FEW)):
+        yield chunk
+
+
+def key_text(table: sa.Table, row: Row) -> str:
+    """Return the primary key of a row in words.
+
+    >>> key_text(tables.queries, (2, 4))
+    'round 2, rank 4'
+    """
+    return ", ".join(f"{table.c.keys()[place]} {row[place]!r}" for place in _key_places(table))
+
+
+def _key_places(table: sa.Table) -> list[int]:
+    names = table.c.keys()
+    return [names.index(column.name) for column in table.primary_key]
+
+
+def _complete(table: sa.Table, values: Sequence[Any]) -> Row:
+    """Return a row of these values, as SQLite stores them, and their digest."""
+    stored = tuple(_stored(column, value) for column, value in zip(table.columns, values, strict=False))
+    return (*stored, digest(table.name, stored))
+
+
+def _stored(column: sa.Column[Any], value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(column.type, sa.String):
+        if not isinstance(value, str):
+            raise TypeError(f"{column} must be text: got {value!r}")
+        return str(value)
+    if isinstance(column.type, sa.Float):
+        if not isfinite(value):
+            raise ValueError(f"{column} must be finite: got {value!r}")
+        return float(value) + 0.0  # SQLite stores -0.0 as 0.0
+    return int(index(value))
+
+
+def _engine(path: Path, wait: float) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        poolclass=sa.pool.NullPool,  # nothing stays open between transactions, so a process may fork or pickle freely
+        connect_args={"timeout": wait},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options()["begin"])
+
+    return engine

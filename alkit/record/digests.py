@@ -1,0 +1,72 @@
+"""Digests of rows: they reveal a value that was changed, or a row that disappeared, outside alkit.
+
+Every row holds the first 64 bits of the SHA-256 of its table's name and its other values, written as a Python tuple in
+ASCII. The table ``totals`` holds the number of rows of
+each table and the sum of their digests, so a missing row is noticed as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+HALF = 2**64
+"""Sums are computed modulo this number."""
+
+
+def digest(table: str, values: Sequence[Any]) -> str:
+    """Return the digest of a row: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    values:
+        The values of all columns but the digest, in the order of the columns, as SQLite stores them.
+
+    >>> digest("facts", ("seed", "3"))
+    '581ee7167d8fdf53'
+    """
+    return hashlib.sha256(ascii((table, *values)).encode()).hexdigest()[:16]
+
+
+def holds(table: str, row: Sequence[Any]) -> bool:
+    """Whether the last value of a row is the digest of the others."""
+    return bool(row[-1] == digest(table, row[:-1]))
+
+
+def add(total: str, digests: Iterable[str], sign: int = 1) -> str:
+    """Return the sum of a total and some digests, or their difference.
+
+    >>> add("ffffffffffffffff", ["0000000000000002"]), add("0000000000000001", ["0000000000000002"], -1)
+    ('0000000000000001', 'ffffffffffffffff')
+    """
+    return f"{(int(total, 16) + sign * sum(int(one, 16) for one in digests)) % HALF:016x}"
+
+
+def digest_of_schema_3(table: str, row: Mapping[str, Any]) -> str:
+    """Return what schema 3 wrote into the column `seal` of a row."""
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "seal"}
+    for name in {"facts": ("value",), "queries": ("sizes",), "rounds": ("metrics", "seconds")}.get(table, ()):
+        if isinstance(values[name], str):  # SQLite stored a JSON number as a number
+            values[name] = json.loads(values[name])
+    if table == "queries":
+        values["withdrawn"] = bool(values["withdrawn"])
+    text = json.dumps([table, values], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_whole(table: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row of this schema or of an earlier one equals what was written.
+
+    Parameters
+    ----------
+    row:
+        Its values by column, in the order of the columns, the digest last.
+    """
+    if "seal" not in row:
+        return holds(table, tuple(row.values()))
+    try:
+        return bool(row["seal"] == digest_of_schema_3(table, row))
+    except (KeyError, TypeError, ValueError):
+        return False

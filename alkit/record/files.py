@@ -1,0 +1,54 @@
+"""Files of a record: labels, models and clusters, each named by its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from alkit._files import abandoned_files, write_atomically
+from alkit.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Files:
+    """The folder of a record's files."""
+
+    folder: Path
+
+    def write(self, content: bytes, suffix: str) -> str:
+        """Store `content` and return the name of its file: its SHA-256 with `suffix`. Equal contents share a file."""
+        name = hashlib.sha256(content).hexdigest() + suffix
+        path = self.folder / name
+        if not path.exists() or path.read_bytes() != content:  # a damaged file is replaced
+            write_atomically(path, content)
+        return name
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises
+        ------
+        StoreError
+            The file is missing, or its content has changed.
+        """
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as reason:
+            raise StoreError(
+                f"{self.folder / name} is missing, and the record refers to it", hint="restore it from a backup"
+            ) from reason
+        if hashlib.sha256(content).hexdigest() != name.partition(".")[0]:
+            raise StoreError(
+                f"{self.folder / name} is damaged",
+                got="content with another SHA-256",
+                hint="restore it from a backup",
+            )
+        return content
+
+
+def remove(folder: Path, old: Iterable[Path]) -> None:
+    """Delete old files, and the unfinished files of killed processes."""
+    for file in [*old, *abandoned_files(folder)]:
+        file.unlink(missing_ok=True)

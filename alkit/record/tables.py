@@ -1,0 +1,103 @@
+"""Tables of a record, as schema 4 defines them.
+
+All columns hold plain text, integers or floats; JSON is stored as text. Every row ends with its `digest`, see
+:mod:`alkit.record.digests`.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+SCHEMA = 4
+"""Version of the tables; :mod:`alkit.record.migrations` brings records of earlier versions to it."""
+
+_metadata = sa.MetaData()
+
+
+def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(name, _metadata, *columns, sa.Column("digest", sa.String, nullable=False))
+
+
+facts = _table(
+    "facts",
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+)
+queries = _table(
+    "queries",
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("rank", sa.Integer, primary_key=True),
+    sa.Column("ask", sa.Integer, nullable=False, index=True),  # number of the call of ask that chose it
+    sa.Column("id", sa.String, nullable=False, index=True),
+    sa.Column("sizes", sa.Text, nullable=False),  # JSON
+    sa.Column("score", sa.Float),
+    sa.Column("stands_for", sa.String, nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("asked_at", sa.String, nullable=False),
+    sa.Column("sent_at", sa.String),  # NULL until the query is sent to an oracle
+    sa.Column("prelabel", sa.String),  # name of a file
+    sa.Column("withdrawn", sa.Integer, nullable=False),  # 0 or 1
+)
+answers = _table(
+    "answers",
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, nullable=False),
+    sa.Column("annotator", sa.String, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("label", sa.String),  # name of a file; NULL unless the kind is a label
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("rejected", sa.String),
+    sa.Column("told_at", sa.String, nullable=False),
+    sa.Column("used_from", sa.Integer),  # first round whose model was trained on it or measured by it; NULL: none
+    sa.Column("used_until", sa.Integer),  # last such round; NULL while the last model is one of them
+)
+_valid = answers.c.kind != "invalid"
+sa.Index(  # one valid answer for each revision, besides any invalid ones
+    "one_of_a_revision",
+    answers.c.id,
+    answers.c.annotator,
+    answers.c.revision,
+    unique=True,
+    sqlite_where=_valid,
+)
+sa.Index("answers_of_an_image", answers.c.id)
+pseudo_labels = _table(
+    "pseudo_labels",
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("label", sa.String, nullable=False),  # name of a file
+)
+rounds = _table(
+    "rounds",
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
+    sa.Column("n_labels", sa.Integer, nullable=False),
+    sa.Column("n_pseudo", sa.Integer, nullable=False),
+    sa.Column("n_held_out", sa.Integer, nullable=False),
+    sa.Column("agreement", sa.Float),
+    sa.Column("model", sa.String),  # name of a file; NULL once a later round has replaced it
+    sa.Column("metrics", sa.Text, nullable=False),  # JSON
+    sa.Column("seconds", sa.Text, nullable=False),  # JSON
+    sa.Column("committed_at", sa.String, nullable=False),
+)
+TABLES = tuple(_metadata.sorted_tables)
+"""The tables above."""
+
+totals = _table(  # count and sum of the digests of each table above; it changes whenever the record does
+    "totals",
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("sum", sa.String, nullable=False),  # of the digests modulo 2**64, as 16 hexadecimal digits
+)
+
+
+def create(connection: sa.Connection) -> None:
+    """Create all tables and indexes."""
+    _metadata.create_all(connection)
+
+
+def names(connection: sa.Connection) -> set[str]:
+    """Return the names of all tables in a database."""
+    return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())

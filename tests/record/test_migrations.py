@@ -1,0 +1,166 @@
+"""Records of earlier schemas are migrated when they are opened, completely or not at all."""
+
+import multiprocessing
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from alkit.errors import ResumeError, StoreError
+from alkit.record import Store, migrations, tables
+from alkit.record.check import check, find_damage
+from alkit.record.repair import repair
+from alkit.record.states import Standing
+from alkit.values import State
+
+OLD = Path(__file__).parents[1] / "fixtures/a395940"
+CAMPAIGN = OLD / "campaign.db"
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Return a copy of a campaign of schema 3."""
+    shutil.copyfile(CAMPAIGN, tmp_path / "campaign.db")
+    shutil.copytree(OLD / "campaign.db.files", tmp_path / "campaign.db.files")
+    return tmp_path / "campaign.db"
+
+
+def rows(path, statement):
+    with sqlite3.connect(path) as connection:
+        found = connection.execute(statement).fetchall()
+    connection.close()
+    return found
+
+
+def schema(path):
+    return int(rows(path, "SELECT value FROM facts WHERE name = 'schema'")[0][0])
+
+
+@pytest.mark.parametrize("path", sorted(OLD.glob("*.db")), ids=lambda path: path.stem)
+def test_all_rows_of_a_record_of_schema_3_are_kept(path, tmp_path):
+    copy = Path(shutil.copyfile(path, tmp_path / "r.db"))
+    before = {
+        table: rows(copy, f"SELECT {columns} FROM {table}")
+        for table, columns in {
+            "queries": "round, rank, ask, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn",
+            "answers": "number, id, annotator, revision, kind, label, reason, seconds, rejected, told_at",
+            "pseudo_labels": "round, id, label",
+            "rounds": "round, labels, n_labels, n_pseudo, n_held_out, agreement, model, metrics, seconds, committed_at",
+        }.items()
+    }
+    last = max((row[0] for row in before["rounds"]), default=None)
+    consumed = rows(copy, "SELECT number, first, last FROM consumed")
+    store = Store(copy)
+    for table, found in before.items():
+        assert [row[: len(found[0])] for row in rows(copy, f"SELECT * FROM {table}")] == found if found else True, table
+    assert store.snapshot().consumed == {number for number, _, _ in consumed}
+    assert store.snapshot().last_consumed == {number for number, _, until in consumed if until == last}
+    assert schema(copy) == tables.SCHEMA
+    assert not list(find_damage(copy))
+
+
+def test_a_migrated_campaign_has_its_states_and_no_damage(record):
+    store = Store(record)
+    assert check(record).damage == ()
+    found = {standing.state for standing in store.snapshot().standings if isinstance(standing, Standing)}
+    assert State.CONSUMED in found
+
+
+def test_a_copy_from_before_the_migration_is_never_replaced(record):
+    Store(record)
+    store = Store(record)  # which does not migrate again
+    copy = record.with_name("campaign.db.backups") / "schema-3.db"
+    assert schema(copy) == 3
+    for _ in range(3):
+        store.commit_round(store.rounds()[-1].__class__(store.rounds()[-1].round + 1, (), 1), b"weights", "stamp")
+    assert copy.exists()
+    assert len(list(copy.parent.glob("*.db"))) == 3
+
+
+def test_a_damaged_record_is_not_migrated_and_can_be_repaired(record, tmp_path):
+    rows(record, "UPDATE answers SET reason = 'forged' WHERE number = 1")
+    before = record.read_bytes()
+    with pytest.raises(StoreError, match=r"is damaged: a row of answers is not what alkit wrote.*alkit repair"):
+        Store(record)
+    assert schema(record) == 3
+    assert record.read_bytes() == before
+    repaired = repair(record, tmp_path / "new.db")
+    assert repaired.saved["answers"] == len(rows(record, "SELECT 1 FROM answers")) - 1
+    assert check(repaired.path).damage == ()
+
+
+def test_a_record_of_a_later_schema_is_refused_with_both_versions_and_the_fix(record):
+    later = tables.SCHEMA + 1
+    rows(record, f"UPDATE facts SET value = '{later}' WHERE name = 'schema'")
+    message = rf"later version of alkit: got schema {later}, expected schema 3 to {tables.SCHEMA}. Try: pip install --"
+    with pytest.raises(ResumeError, match=message):
+        Store(record)
+
+
+def test_a_record_that_is_too_old_is_refused(record):
+    rows(record, "UPDATE facts SET value = '2' WHERE name = 'schema'")
+    with pytest.raises(ResumeError, match=r"too old: got schema 2, expected schema 3 to 4\. Try: open it once with"):
+        Store(record)
+
+
+def test_steps_follow_each_other(record, monkeypatch):
+    monkeypatch.setitem(migrations.STEPS, 2, lambda old: {**old, "facts": [*old["facts"], {"name": "a", "value": 1}]})
+    rows(record, "UPDATE facts SET value = '2' WHERE name = 'schema'")
+    monkeypatch.setattr(migrations, "is_whole", lambda table, row: True)  # as schema 2 would have had its own digests
+    store = Store(record)
+    assert store.fact("a") == 1
+    assert schema(record) == tables.SCHEMA
+
+
+def test_a_step_that_fails_leaves_the_record_as_it_was(record, monkeypatch):
+    def fail(old):
+        raise LookupError
+
+    before = record.read_bytes()
+    monkeypatch.setitem(migrations.STEPS, 3, fail)
+    with pytest.raises(LookupError):
+        Store(record)
+    monkeypatch.undo()
+    assert record.read_bytes() == before
+    assert Store(record).asked()
+
+
+def _die_at(path, statements):
+    """Open a record and die after so many statements that write."""
+    import sqlalchemy as sa
+
+    left = [statements]
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def count(connection, cursor, statement, *rest):
+        if statement.split()[0] in ("DROP", "CREATE", "INSERT", "UPDATE", "COMMIT"):
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), 9)
+
+    Store(path)
+
+
+@pytest.mark.parametrize("statements", [0, 1, 6, 12, 20, 25])
+def test_a_process_killed_during_a_migration_leaves_a_record_that_the_next_one_migrates(record, statements):
+    expected = Store(shutil.copyfile(record, record.with_name("other.db"))).snapshot()
+    child = multiprocessing.get_context("fork").Process(target=_die_at, args=(record, statements))
+    child.start()
+    child.join()
+    assert child.exitcode == -9
+    assert schema(record) == 3
+    found = Store(record).snapshot()
+    assert (found.asked, found.answers, found.rounds) == (expected.asked, expected.answers, expected.rounds)
+
+
+def test_two_processes_that_open_an_old_record_at_once_migrate_it_once(record):
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=Store, args=(record,)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 4
+    assert check(record).damage == ()
