@@ -98,7 +98,7 @@ def tell(
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
         snapshot = record.snapshot()
         still_open = len(snapshot.open)
-        disputed = answers.disputed(snapshot.known, {answer.id for answer in receipt.taken})
+        disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],

@@ -87,7 +87,7 @@ def measure_on(
     parts: Parts, predictor: Predictor, test_labels: TestLabels, test: Pool, oracle: Oracle, poll: float
 ) -> dict[str, float]:
     """Return the metrics of a model on a test set, whose labels the oracle gives once."""
-    parts.settings.adopt(oracle.spec)
+    parts.settings.declare_classes(oracle.spec)
     spec = parts.settings.spec
     truth = test_labels.of(test, oracle, spec, poll)
     with parts.settings.threads():

@@ -17,7 +17,7 @@ from alkit.values.queries import Query
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
     """Hand the open queries to an oracle, record that, and return them."""
-    parts.settings.adopt(oracle.spec)
+    parts.settings.declare_classes(oracle.spec)
     queries = tuple(parts.open_queries())
     if queries:
         oracle.ask(queries)
@@ -82,7 +82,7 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
         answers = [
             answer for answer in oracle.poll() if answer.id in open_ids or (hears and isinstance(answer.label, Invalid))
         ]
-        receipt = parts.answers.received(answers, oracle)
+        receipt = parts.answers.receive_from(oracle, answers)
         if receipt.refused and not isinstance(oracle, TakesRefusals):
             raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
         open_ids = {query.id for query in parts.open_queries()}

@@ -530,7 +530,7 @@ class Experiment:
         if test is not None:
             committing.check_test(parts, test)
         with parts.store.exclusive():
-            parts.settings.adopt(oracle.spec)
+            parts.settings.declare_classes(oracle.spec)
             parts.settings.declare_schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 

@@ -1,7 +1,7 @@
-"""Taking answers: each is checked, and what is new goes into the record.
+"""Check answers, and record those that are new.
 
-Answers may come in any order, in part and more than once, from several processes at a time. One look at the record
-decides about all answers of a call, and nobody can come between that look and the writing.
+Answers may come in any order, in part and more than once, from several processes at a time. All answers of a call are
+compared with the record in the transaction that records them.
 """
 
 from __future__ import annotations
@@ -25,24 +25,23 @@ from alkit.values.answers import Answer, Invalid, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Size
 
 FEW = 50
-"""For so many images the sizes are looked up one by one."""
+"""Number of images whose sizes are looked up one by one; if there are more, all sizes are read."""
 
 UNKNOWN = -1
-"""Stands for the revision of an answer that does not say which it is, until it is recorded."""
+"""Revision of an answer that does not have one yet. It gets one when it is recorded."""
 
 GREATEST = 2**62
-"""No revision is greater, so that there is always room for a later one; nanoseconds will do until 2116."""
+"""The greatest revision that is accepted. A time in nanoseconds stays below it until 2116."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What takes answers into a record. The images need not be there: their sizes are in the queries.
+    """Records answers. It does not need the images: the queries contain their sizes.
 
     Parameters
     ----------
     ids:
-        Of all images of the pool, where that is at hand: an answer for another image is told from one that was not
-        asked for.
+        Ids of all images of the pool, or None. With them, an error tells an unknown image from one that was not asked.
     """
 
     store: Store
@@ -51,12 +50,12 @@ class Answers:
     ids: Collection[str] | None = None
 
     def collect(self, oracle: Oracle) -> Receipt:
-        """Record what an oracle answers now: see :meth:`alkit.Experiment.collect`."""
-        self.settings.adopt(oracle.spec)
-        return self.received(oracle.poll(), oracle)
+        """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
+        self.settings.declare_classes(oracle.spec)
+        return self.receive_from(oracle, oracle.poll())
 
-    def received(self, answers: Iterable[Answer], oracle: Oracle) -> Receipt:
-        """Record answers, and tell an oracle that can pass it on what was not taken."""
+    def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
+        """Record an oracle's answers, and report those that are refused to an oracle that passes them on."""
         receipt = self.receive(answers, sent=True)
         if isinstance(oracle, TakesRefusals):
             for answer, reason in receipt.refused:
@@ -64,25 +63,31 @@ class Answers:
         return receipt
 
     def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:
-        """Record all these answers, or none where one is wrong: see :meth:`alkit.Experiment.tell`."""
+        """Record all these answers, or none if one is wrong: see :meth:`alkit.Experiment.tell`."""
         sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
         drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            before = _Before(asked, known)
-            settled = [self._settled(draft, answer, before, revise) for answer, draft in drafts]
-            return [entry for entry in settled if entry is not None]
+            history = _History(asked, known)
+            checked = [self._check(draft, answer, history, revise) for answer, draft in drafts]
+            return [entry for entry in checked if entry is not None]
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
 
     def receive(self, answers: Iterable[Answer], *, sent: bool = False) -> Receipt:
-        """Record what can be taken, and what is wrong as invalid: see :meth:`alkit.Experiment.receive`."""
+        """Record valid answers, and wrong ones as invalid: see :meth:`alkit.Experiment.receive`.
+
+        Parameters
+        ----------
+        sent:
+            Whether an oracle gave the answers, so their queries must have been sent to it.
+        """
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
         sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
         for answer in answers:
             try:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
-            except (DataError, QueryError) as reason:  # and no others: a full disk is nobody's wrong answer
+            except (DataError, QueryError) as reason:  # but not, for instance, a full disk
                 drafts.append((answer, reason))
         taken: list[Answer] = []
         unchanged: list[Answer] = []
@@ -90,37 +95,37 @@ class Answers:
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            before = _Before(asked, known)
-            news: list[Recorded] = []
+            history = _History(asked, known)
+            new: list[Recorded] = []
             for answer, draft in drafts:
                 try:
                     if isinstance(draft, AlkitError):
                         raise draft
-                    entry = self._settled(draft, answer, before, revise=True)
+                    entry = self._check(draft, answer, history, revise=True)
                 except _SentBackError as reason:
                     refused.append((answer, str(reason)))
-                    continue  # it is recorded, with the reason
+                    continue  # it is recorded already, with the reason
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
-                    entry = _invalid(answer, str(reason), before) if sizes.of(answer.id) else None
+                    entry = _make_invalid(answer, str(reason), history) if sizes.of(answer.id) else None
                 else:
-                    last = before.last(answer.id, answer.annotator)
-                    if last is not None and self._same(last, draft):
+                    last = history.last(answer.id, answer.annotator)
+                    if last is not None and self._equal(last, draft):
                         unchanged.append(answer)
                     elif entry is not None and (last is None or entry.revision > last.revision):
                         taken.append(answer)
                     else:
                         outdated.append(answer)
                 if entry is not None:
-                    before.add(entry)  # an image may be answered twice in one call
-                    news.append(entry)
-            return news
+                    history.add(entry)  # one call may contain two answers for an image
+                    new.append(entry)
+            return new
 
         self.store.add_answers({answer.id for answer, _ in drafts if sizes.of(answer.id)}, decide, sent=sent)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
-    def disputed(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Return by id who labelled these images differently, where of their labels only the last is learnt from."""
+    def find_disputes(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Return by id the annotators of these images whose labels differ, if only the latest label is trained on."""
         if not self.settings.joins_by_latest:
             return {}
         spec = self.settings.spec
@@ -134,62 +139,62 @@ class Answers:
         }
 
     def _draft(self, answer: Answer, sizes: _Sizes, spec: Callable[[], LabelSpec]) -> Recorded:
-        """Return what is to be recorded, after a look at the answer itself; its label is kept as a file."""
-        if isinstance(answer.label, Invalid) and answer.id not in ever_asked:
-            raise LabelError(answer.label.reason)  # of a bad item in a file, whose reason says which
+        """Check an answer by itself, store its label as a file, and return the answer to record."""
+        if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
+            raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
         if self.ids is not None and answer.id not in self.ids:
             raise DataError(f"{answer.id!r} is not an image of the pool")
         if not (allowed := sizes.of(answer.id)):
-            raise QueryError(f"{answer.id!r} was never asked", hint="ask() gives the ids to label")
-        draft = Recorded(answer.id, _annotator(answer), _revision(answer), "label", seconds=_seconds(answer))
+            raise QueryError(f"{answer.id!r} was never asked", hint="labels of the ids that ask() returns")
+        annotator, revision, seconds = _check_annotator(answer), _check_revision(answer), _check_seconds(answer)
+        draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
         match answer.label:
             case Invalid(reason):
                 raise LabelError(f"the answer for {answer.id!r} is invalid ({reason})")
             case Skip(reason):
-                return replace(draft, kind="skip", reason=_writable(reason))
+                return replace(draft, kind="skip", reason=_escape(reason))
             case Withdrawal(reason):
-                return replace(draft, kind="withdrawal", reason=_writable(reason))
+                return replace(draft, kind="withdrawal", reason=_escape(reason))
         label = spec().check(answer.label, id=answer.id, sizes=allowed)
         return replace(draft, label=self.files.keep(label))
 
-    def _settled(self, draft: Recorded, answer: Answer, before: _Before, revise: bool) -> Recorded | None:
-        """Return the draft with its revision, None where the record has it already, or raise what is wrong with it."""
-        own, last = before.of(draft.id, draft.annotator), before.last(draft.id, draft.annotator)
-        again = last is not None and self._same(last, draft)
+    def _check(self, draft: Recorded, answer: Answer, history: _History, revise: bool) -> Recorded | None:
+        """Return the draft with its revision, or None if it is recorded already; raise an error if it is wrong."""
+        own, last = history.of(draft.id, draft.annotator), history.last(draft.id, draft.annotator)
+        again = last is not None and self._equal(last, draft)
         if again and last is not None and last.rejected is not None:
-            raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="correct it")
+            raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="another label")
         if draft.revision == UNKNOWN:
             if again:
                 return None
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
-                raise QueryError(f"{draft.annotator!r} has no answer for {draft.id!r} to take back")
+                raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")
             draft = replace(draft, revision=1 + max((entry.revision for entry in own), default=0))
         elif there := [entry for entry in own if entry.revision == draft.revision and entry.kind != "invalid"]:
-            if self._same(there[0], draft):
+            if self._equal(there[0], draft):
                 return None
             raise ConflictError(
-                f"{draft.id!r} has another answer of that revision",
-                got=f"revision {draft.revision} of {draft.annotator!r} twice",
-                hint="a greater revision for what was changed",
+                f"revision {draft.revision} of {draft.annotator!r} for {draft.id!r} is recorded with another answer",
+                hint="a greater revision for the changed answer",
             )
         if last is not None and not revise:
             raise ConflictError(
-                f"{draft.id!r} already has another answer",
+                f"{draft.id!r} has an answer of annotator {draft.annotator!r} already",
                 got="a skip" if draft.kind == "skip" else "a different label",
-                hint="tell(..., revise=True) to replace it",
+                hint="tell(..., revise=True), which replaces it",
             )
-        # Of an image that was asked for again, the answer may be to an earlier query, with a pre-label of its own.
+        # An image that was asked twice has two pre-labels, and the answer may belong to the earlier query.
         label = draft.label
-        untouched = label is not None and any(self.files.same(one, label) for one in before.prelabels[draft.id])
-        said_later = again and last is not None and draft.revision > last.revision  # what was taken before
-        if untouched and not answer.confirmed and not said_later:
+        untouched = label is not None and any(self.files.same(one, label) for one in history.prelabels[draft.id])
+        repeated = again and last is not None and draft.revision > last.revision  # an answer that counts already
+        if untouched and not answer.confirmed and not repeated:
             raise LabelError(
-                f"the label of {draft.id!r} is its pre-label, untouched",
-                hint="if it is right as it is, say that it is confirmed",
+                f"the label of {draft.id!r} equals its pre-label, untouched",
+                hint="confirm it, if the pre-label is right",
             )
         return draft
 
-    def _same(self, recorded: Recorded, draft: Recorded) -> bool:
+    def _equal(self, recorded: Recorded, draft: Recorded) -> bool:
         if recorded.kind != draft.kind:
             return False
         return recorded.label is None or draft.label is None or self.files.same(recorded.label, draft.label)
@@ -213,11 +218,11 @@ class _Sizes:
 
 
 class _SentBackError(LabelError):
-    """An answer that was sent back has come again as it was."""
+    """An answer that was sent back arrived again without a change."""
 
 
-class _Before:
-    """What was asked and answered before an answer."""
+class _History:
+    """The queries and answers of some images before an answer."""
 
     def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
         self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
@@ -229,7 +234,7 @@ class _Before:
             self.add(answer)
 
     def add(self, answer: Recorded) -> None:
-        """Take note of another answer."""
+        """Add another answer."""
         self._told[answer.id, answer.annotator].append(answer)
 
     def of(self, id: str, annotator: str) -> list[Recorded]:
@@ -237,19 +242,19 @@ class _Before:
         return self._told[id, annotator]
 
     def last(self, id: str, annotator: str) -> Recorded | None:
-        """Return the one of the greatest revision, invalid ones passed over."""
+        """Return the annotator's valid answer with the greatest revision."""
         return latest(self._told[id, annotator]).get(id, {}).get(annotator)
 
 
-def _invalid(answer: Answer, reason: str, before: _Before) -> Recorded | None:
-    """Return what is to be recorded of an answer that is not taken; None where that was done."""
-    annotator, reason = _writable(answer.annotator), _writable(reason)
+def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | None:
+    """Return an invalid answer to record in place of one that is refused; None if it is recorded already."""
+    annotator, reason = _escape(answer.annotator), _escape(reason)
     revision, seconds = UNKNOWN, None
     with suppress(LabelError):
-        revision = _revision(answer)
+        revision = _check_revision(answer)
     with suppress(LabelError):
-        seconds = _seconds(answer)
-    own = before.of(answer.id, annotator)
+        seconds = _check_seconds(answer)
+    own = history.of(answer.id, annotator)
     there = [entry for entry in own if entry.kind == "invalid" and revision in (UNKNOWN, entry.revision)]
     if any(entry.reason == reason for entry in there):
         return None
@@ -258,42 +263,39 @@ def _invalid(answer: Answer, reason: str, before: _Before) -> Recorded | None:
     return Recorded(answer.id, annotator, revision, "invalid", reason=reason, seconds=seconds)
 
 
-def _annotator(answer: Answer) -> str:
-    if not isinstance(answer.annotator, str) or _writable(answer.annotator) != answer.annotator:
-        raise LabelError(
-            f"the name of who answered {answer.id!r} is no text", got=ascii(answer.annotator), expected="Unicode text"
-        )
+def _check_annotator(answer: Answer) -> str:
+    if not isinstance(answer.annotator, str) or _escape(answer.annotator) != answer.annotator:
+        raise LabelError(f"annotator must be Unicode text in the answer for {answer.id!r}", got=ascii(answer.annotator))
     return answer.annotator
 
 
-def _revision(answer: Answer) -> int:
+def _check_revision(answer: Answer) -> int:
     if answer.revision is None:
         return UNKNOWN
     try:
-        revision = operator.index(answer.revision)  # a plain number of numpy's, too
+        revision = operator.index(answer.revision)  # also of a NumPy integer
     except TypeError:
         revision = UNKNOWN
     if not 0 <= revision <= GREATEST:
         raise LabelError(
-            f"the answer for {answer.id!r} has no such revision",
+            f"revision must be an integer from 0 to 2**62, or None, in the answer for {answer.id!r}",
             got=repr(answer.revision),
-            expected="a whole number, 0 to 2**62, or None",
         )
     return revision
 
 
-def _seconds(answer: Answer) -> float | None:
+def _check_seconds(answer: Answer) -> float | None:
     try:
         seconds = None if answer.seconds is None else float(answer.seconds)
     except (TypeError, ValueError):
         seconds = math.nan
     if seconds is not None and not 0 <= seconds < math.inf:
         raise LabelError(
-            f"the answer for {answer.id!r} took no such time", got=repr(answer.seconds), expected="seconds, 0 or more"
+            f"seconds must be a number >= 0, or None, in the answer for {answer.id!r}", got=repr(answer.seconds)
         )
     return seconds
 
 
-def _writable(text: object) -> str:
-    r"""Return a text that can be written down: what is not Unicode, as in some file names, is spelt as ``\udcff``."""
+def _escape(text: object) -> str:
+    r"""Return text that can be stored: parts that are not Unicode, as in some file names, become ``\udcff``."""
     return str(text).encode(errors="backslashreplace").decode()

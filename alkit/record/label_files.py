@@ -1,4 +1,4 @@
-"""Labels as files of a record, at the size in which they were given."""
+"""Labels as files of a record, in their original size."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from alkit.values.label_spec import Label, LabelSpec
 
 @dataclass(frozen=True, eq=False)
 class LabelFiles:
-    """Writes and reads them: a PNG for a mask, digits for a class id."""
+    """Writes and reads the files: a mask is a PNG, and a class id is decimal digits."""
 
     store: Store
 
     def keep(self, label: Label) -> str:
-        """Keep a label as a file of the record and return its name."""
+        """Store a label as a file of the record and return its name."""
         content, suffix = (mask_png(label.astype(np.uint8)), ".png") if label.ndim else (b"%d" % int(label), ".txt")
         return self.store.keep(content, suffix)
 
     def read(self, file: str) -> Label:
-        """Return the label that :meth:`keep` made into a file."""
+        """Return the label in a file that :meth:`keep` stored."""
         content = self.store.content(file)
         return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
 
     def same(self, file: str, other: str) -> bool:
-        """Whether two files hold the same label, though perhaps not the same bytes."""
+        """Whether two files contain the same label, even if their bytes differ."""
         return file == other or np.array_equal(self.read(file), self.read(other))
 
     def alike(self, file: str, other: str, spec: LabelSpec) -> bool:
-        """Whether they do, at the size of the smaller where masks were given at two sizes."""
+        """Whether two files contain the same label, after the larger of two masks is resized to the smaller."""
         if file == other:
             return True
         a, b = sorted((self.read(file), self.read(other)), key=np.size)

@@ -23,7 +23,7 @@ from alkit.values.label_spec import LabelSpec
 log = logging.getLogger(__name__)
 
 FEW = 5
-"""So many images are named in a message."""
+"""Number of images that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +59,26 @@ class Settings:
         seed: int,
         classes: LabelSpec | Sequence[str] | None = None,
     ) -> Pool:
-        """Declare the parts of an experiment, its terms among them, or check that they are those declared before.
+        """Record the parts of an experiment and its terms, or check that they equal the recorded ones.
 
-        Return the pool without the images that have come since: only those that were there at first are asked for.
-        Where the pool lies does not matter, what it shows does; where it lies now is remembered.
+        Return the pool without images that were added since the experiment was created. The images may be in another
+        folder than before; the new one is recorded.
 
         Raises
         ------
         ResumeError
-            They are others; images that are gone or show something else are named.
+            The settings differ, or images are missing or have changed; the message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
-        configuration = {**declared, "pool": described(pool), "seed": seed}
+        configuration = {**declared, "pool": describe(pool), "seed": seed}
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
                 if self._store.has_queries():
                     recorded = self._store.fact("configuration")
-                    if {**recorded, "pool": None} == {**configuration, "pool": None}:  # else other images are no wonder
-                        pool = self._as_it_was(pool, configuration["pool"])
-                        configuration["pool"] = described(pool)
-                elif self._store.fact("configuration") != configuration:  # and nobody else has just declared it
+                    if {**recorded, "pool": None} == {**configuration, "pool": None}:  # otherwise report these first
+                        pool = self._restrict(pool, configuration["pool"])
+                        configuration["pool"] = describe(pool)
+                elif self._store.fact("configuration") != configuration:  # unless another process has just recorded it
                     facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                     facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
                     self._store.declare(facts, replace_all=True)
@@ -92,22 +92,22 @@ class Settings:
             with self._store.exclusive():
                 if not self._store.has_queries():
                     self._store.forget("classes")
-                self.adopt(classes)
+                self.declare_classes(classes)
         return pool
 
     @property
     def declared(self) -> Mapping[str, Written]:
-        """The written forms of the parts, and of the pool where it was seen last; empty before they are declared."""
+        """The written forms of the parts, with the latest folder of the pool; empty before they are declared."""
         declared, moved = self._store.fact("declared"), self._store.fact(MOVED)
         return {**(declared or {}), **({} if moved is None else {"pool": moved})}
 
     @property
     def campaign(self) -> str:
-        """A word drawn by chance when the record was begun, which no other record has."""
+        """A random name of this record, drawn when it was created."""
         return str(self._store.fact("campaign") or "")
 
-    def _as_it_was(self, pool: Pool, now: Mapping[str, Any]) -> Pool:
-        """Return the images of a pool that were there at first; raise where some are gone or show something else."""
+    def _restrict(self, pool: Pool, now: Mapping[str, Any]) -> Pool:
+        """Return the pool without added images; raise a :class:`ResumeError` if images are missing or have changed."""
         before, shown = self._store.fact("images"), self._store.fact("configuration")["pool"]
         if before is None or (there := _images(pool)) is None:
             return pool
@@ -115,15 +115,15 @@ class Settings:
             return pool  # read in another way
         gone = [id for id in before if id not in there]
         other = [id for id in before if id in there and there[id] != before[id]]
-        whys = [f"{_named(gone)} {_is(gone)} gone"] if gone else []
-        whys += [f"{_named(other)} {'shows' if len(other) == 1 else 'show'} something else"] if other else []
-        if whys:
+        reasons = [f"missing: {_list(gone)}"] if gone else []
+        reasons += [f"changed: {_list(other)}"] if other else []
+        if reasons:
             raise ResumeError(
-                f"the images are not those that {self._store.path} was begun with: {'; '.join(whys)}",
-                hint="put them back as they were; where they lie elsewhere, say where",
+                f"the images are not those that {self._store.path} was created with ({'; '.join(reasons)})",
+                hint="restore them, or pass the folder that contains them (--images FOLDER, pool=ImagePool(FOLDER))",
             )
         if (new := [id for id in there if id not in before]) and isinstance(pool, HasSubsets):
-            log.warning("not used, as the record was begun without: %s", _named(new))
+            log.warning("these images were added later and are not used: %s", _list(new))
             return pool.subset(tuple(before))
         return pool
 
@@ -177,33 +177,33 @@ class Settings:
         with self._store.exclusive():
             if not self._store.has_queries():
                 self._store.forget("schedule")
-            shown = None if test is None else described(test)
+            shown = None if test is None else describe(test)
             self._settle("schedule", {"start": start, "batch": batch, "test": shown})
 
     def measures_on(self, test: Pool) -> bool:
-        """Whether figures on `test` are those of the rounds: there is no schedule, or it has this test set or none."""
+        """Whether the rounds are measured on `test`: there is no schedule, or it has this test set, or none."""
         schedule = self.schedule
-        return schedule is None or schedule.test in (None, described(test))
+        return schedule is None or schedule.test in (None, describe(test))
 
-    def adopt(self, classes: LabelSpec | Sequence[str]) -> None:
-        """Declare what the labels look like, or check that it is what was declared before."""
+    def declare_classes(self, classes: LabelSpec | Sequence[str]) -> None:
+        """Record the classes of the labels, or check that they equal the recorded ones."""
         if self._store.fact("classes") != (form := written_form(_spec(classes))):
             with self._store.exclusive():
                 self._settle("classes", form)
 
     @property
     def spec(self) -> LabelSpec:
-        """What the labels look like; a :class:`ConfigurationError` while nobody has said."""
+        """The classes of the labels; a :class:`ConfigurationError` before they are declared."""
         form = self._store.fact("classes")
         if form is None:
             raise ConfigurationError(
-                "nobody has said yet which classes there are",
+                f"{self._store.path} has no classes yet",
                 hint='Experiment(..., classes=("background", "object"))',
             )
         return cast(LabelSpec, build(form))
 
     def threads(self) -> AbstractContextManager[None]:
-        """Compute with the number of threads the record was begun with."""
+        """Compute with the number of threads the record was created with."""
         return threads(self._store.fact("threads"))
 
     def _settle(self, name: str, value: Written) -> None:
@@ -212,24 +212,24 @@ class Settings:
             self._store.declare({name: value})
         elif lines := differences(recorded, value):
             raise ResumeError(
-                f"{self._store.path} was made with other settings ({name}): {'; '.join(lines)}",
-                hint="what it was made with, or another store",
+                f"{self._store.path} was created with other settings ({name}): {'; '.join(lines)}",
+                hint="the recorded settings, or another store",
             )
 
 
-def described(pool: Pool) -> Written:
-    """Return how many images a pool has, of which shape, and a digest of what they show."""
+def describe(pool: Pool) -> Written:
+    """Return the number of a pool's images, their shape, and a digest of their content."""
     channels, height, width = pool.read(list(pool.ids)[:1]).shape[1:]
     shape = {"channels": channels, "height": height, "width": width}
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
 
 MOVED = "moved"
-"""Under this name the record keeps the written form of a pool that lies elsewhere than at first."""
+"""Name of the fact that contains the written form of a pool whose folder has changed."""
 
 
 def _images(pool: Pool) -> dict[str, str] | None:
-    """Return by id what tells an image from another; None where a pool cannot say that without being read."""
+    """Return by id a digest of each image; None if the pool has no digests."""
     return {id: found[:16] for id, found in pool.digests().items()} if isinstance(pool, HasDigests) else None
 
 
@@ -237,13 +237,9 @@ def _spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
     return classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
 
 
-def _named(ids: Sequence[str]) -> str:
-    named = ", ".join(map(repr, ids[:FEW]))
-    return named if len(ids) <= FEW else f"{named} and {len(ids) - FEW} more"
-
-
-def _is(ids: Sequence[str]) -> str:
-    return "is" if len(ids) == 1 else "are"
+def _list(ids: Sequence[str]) -> str:
+    text = ", ".join(map(repr, ids[:FEW]))
+    return text if len(ids) <= FEW else f"{text} and {len(ids) - FEW} more"
 
 
 def _threads() -> int:

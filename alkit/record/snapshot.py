@@ -1,4 +1,4 @@
-"""The state of a record at one moment: what was read in one transaction, and what follows from it."""
+"""The state of a record at one moment: its rows, read in one transaction, and what follows from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from alkit.record.states import Answered, Asked, Recorded, Standing, answered, missing, standings
+from alkit.record.states import Answered, Asked, Recorded, Standing, count_missing, find_standings, group_by_image
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
@@ -46,14 +46,14 @@ class Snapshot:
     @cached_property
     def known(self) -> Mapping[str, Answered]:
         """By id the answers that count, of each image that has any, in the order the images were asked for."""
-        return answered(self.asked, self.answers)
+        return group_by_image(self.asked, self.answers)
 
     @cached_property
     def open(self) -> tuple[Asked, ...]:
         """The queries that wait for an annotator."""
-        return tuple(entry for entry in self.asked if missing(entry, self.known))
+        return tuple(entry for entry in self.asked if count_missing(entry, self.known))
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
         """The state of each query, by round and rank."""
-        return standings(self.asked, self.answers, self.consumed, self.last_consumed)
+        return find_standings(self.asked, self.answers, self.consumed, self.last_consumed)

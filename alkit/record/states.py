@@ -1,7 +1,7 @@
-"""What has become of queries and images: read off what was asked and what was answered, and stored nowhere.
+"""States of queries and images. They are computed from the queries and answers, and never stored.
 
-Of each annotator the answer with the greatest revision counts, whenever it arrived. One that was invalid never counts,
-one that was sent back or taken back counts no longer.
+Of each annotator's answers for an image, the one with the greatest revision counts, whenever it arrived. Invalid
+answers never count. Answers that were sent back or taken back do not count any more.
 """
 
 from __future__ import annotations
@@ -13,12 +13,24 @@ from typing import Literal
 from alkit.values.queries import Query, State
 
 Kind = Literal["label", "skip", "withdrawal", "invalid"]
-"""What an answer says."""
+"""Kinds of answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query in the record: when it was chosen and handed to an oracle (UTC), and its pre-label's file, if any."""
+    """A query in the record.
+
+    Parameters
+    ----------
+    query:
+        The query.
+    asked_at, sent_at:
+        Times at which it was chosen, and sent to an oracle, UTC. `sent_at` is None before that.
+    withdrawn:
+        Whether it was closed without an answer.
+    prelabel:
+        File of its pre-label, or None.
+    """
 
     query: Query
     asked_at: str
@@ -34,21 +46,21 @@ class Recorded:
     Parameters
     ----------
     id, annotator, revision:
-        Which answer it is: of which image, by whom, and the how-manieth, or when.
+        Key of the answer: image, annotator, and revision (a counter or a timestamp).
     kind:
-        What it says.
+        Kind of the answer.
     label:
-        The file of the label; None where it says something else.
+        File of the label; None for other kinds.
     reason:
-        Of a skip, a withdrawal, or of what is invalid.
+        Reason of a skip, of a withdrawal, or of being invalid.
     seconds:
-        How long it took; None where nobody knows.
+        Time that labelling took; None if unknown.
     rejected:
-        Why it was sent back; None where it was not.
+        Reason for which it was sent back; None if it was not.
     told_at:
-        When it was recorded, UTC.
+        Time of recording, UTC.
     number:
-        Its place in the order of recording, from 1.
+        Position in the order of recording, from 1.
     """
 
     id: str
@@ -64,25 +76,25 @@ class Recorded:
 
     @property
     def counts(self) -> bool:
-        """Whether it is an answer to the query, as long as its annotator gives no later one."""
+        """Whether it answers the query, unless its annotator gives a later answer."""
         return self.kind in ("label", "skip") and self.rejected is None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What is known of one image: the answers that count, by the names of their annotators."""
+    """The answers of one image that count, sorted by the names of their annotators."""
 
     counted: tuple[Recorded, ...]
 
     @property
     def labels(self) -> tuple[Recorded, ...]:
-        """The labels among them, those of older revisions first; none where everybody skipped the image."""
+        """The labels among them, sorted by revision; empty if all annotators skipped the image."""
         return _in_order([answer for answer in self.counted if answer.kind == "label"])
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a query stands.
+    """The state of a query, with its answers.
 
     Parameters
     ----------
@@ -91,10 +103,10 @@ class Standing:
     state:
         See :class:`alkit.values.State`.
     answers:
-        The latest of each annotator, by name, whether it counts or not; and before them what was invalid and not
-        mended since.
+        Invalid answers without a later valid one, and then the latest valid answer of each annotator, sorted by name,
+        whether it counts or not.
     missing:
-        How many annotators have yet to answer; 0 where the query was withdrawn.
+        Number of answers that are missing; 0 if the query was withdrawn.
     """
 
     query: Query
@@ -112,7 +124,7 @@ def _in_order(answers: Collection[Recorded]) -> tuple[Recorded, ...]:
 
 
 def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
-    """Return by image and annotator the answer of the greatest revision; invalid ones are passed over."""
+    """Return by image and annotator the valid answer with the greatest revision."""
     found: dict[str, dict[str, Recorded]] = {}
     for answer in answers:
         own = found.setdefault(answer.id, {})
@@ -123,8 +135,8 @@ def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
     return found
 
 
-def answered(asked: Sequence[Asked], answers: Iterable[Recorded]) -> dict[str, Answered]:
-    """Return what is known of each image that has an answer that counts, in the order the images were asked for."""
+def group_by_image(asked: Sequence[Asked], answers: Iterable[Recorded]) -> dict[str, Answered]:
+    """Return by id the answers that count, of each image that has any, in the order the images were asked for."""
     known = latest(answers)
     found = {}
     for id in dict.fromkeys(entry.query.id for entry in asked):
@@ -134,46 +146,40 @@ def answered(asked: Sequence[Asked], answers: Iterable[Recorded]) -> dict[str, A
     return found
 
 
-def missing(entry: Asked, known: Mapping[str, Answered]) -> int:
-    """Return how many annotators have yet to answer a query; none where it was withdrawn."""
+def count_missing(entry: Asked, known: Mapping[str, Answered]) -> int:
+    """Return the number of answers that a query lacks; 0 if it was withdrawn."""
     if entry.withdrawn:
         return 0
     found = known.get(entry.query.id)
     return max(0, entry.query.wanted - (0 if found is None else len(found.counted)))
 
 
-def open_entries(asked: Sequence[Asked], answers: Iterable[Recorded]) -> tuple[Asked, ...]:
-    """Return the queries that wait for an annotator."""
-    known = answered(asked, answers)
-    return tuple(entry for entry in asked if missing(entry, known))
-
-
-def standings(
+def find_standings(
     asked: Sequence[Asked], answers: Sequence[Recorded], consumed: Collection[int], last: Collection[int]
 ) -> tuple[Standing, ...]:
-    """Return where each query stands, in the order of rounds and ranks.
+    """Return the state of each query, by round and rank.
 
     Parameters
     ----------
     consumed:
-        Numbers of the answers that any model was trained on, or measured by.
+        Numbers of the answers that any model was trained on or measured by.
     last:
-        Those of the last model.
+        Numbers of those that the last model was trained on or measured by.
     """
-    known, by_annotator = answered(asked, answers), latest(answers)
-    newest = {entry.query.id: entry for entry in asked}  # of an image that was asked for again, the last query
+    known, by_annotator = group_by_image(asked, answers), latest(answers)
+    newest = {entry.query.id: entry for entry in asked}  # the last query of an image that was asked more than once
     invalid: dict[str, list[Recorded]] = {}
     for answer in answers:
         own = by_annotator[answer.id].get(answer.annotator)
         if answer.kind == "invalid" and (own is None or own.revision < answer.revision):
             invalid.setdefault(answer.id, []).append(answer)
     used = {answer.id for answer in answers if answer.number in consumed}
-    now: dict[str, list[str | None]] = {}  # by image the files of the last model, in the order that a rule joins them
+    now: dict[str, list[str | None]] = {}  # by image the files of the last model, in the order of joining
     for answer in _in_order([answer for answer in answers if answer.number in last]):
         now.setdefault(answer.id, []).append(answer.label)
     found = []
     for entry in asked:
-        id, left = entry.query.id, missing(entry, known)
+        id, left = entry.query.id, count_missing(entry, known)
         if entry is not newest[id]:
             found.append(Standing(entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
             continue
@@ -188,7 +194,7 @@ def _state(entry: Asked, theirs: Sequence[Recorded], left: int, used: bool, now:
     counted = [answer for answer in theirs if answer.counts]
     labels = [answer for answer in counted if answer.kind == "label"]
     if left and any(answer.rejected is not None and answer.told_at >= entry.asked_at for answer in theirs):
-        return State.REJECTED  # of this query, and not of an earlier one for the same image
+        return State.REJECTED  # in this query, not in an earlier one for the same image
     if left:
         return State.PARTIAL if counted else State.PENDING if entry.sent_at is None else State.ASKED
     if labels and [answer.label for answer in _in_order(labels)] == now:
@@ -196,5 +202,5 @@ def _state(entry: Asked, theirs: Sequence[Recorded], left: int, used: bool, now:
     if labels:
         return State.STALE if used else State.ANSWERED
     if now is not None:
-        return State.STALE  # what the last model has learnt from is a label no longer
+        return State.STALE  # the label that the last model was trained on was taken back
     return State.SKIPPED if counted else State.CANCELLED

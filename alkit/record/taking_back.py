@@ -1,7 +1,4 @@
-"""Taking back what was said: answers that are sent back, and questions that are withdrawn.
-
-Only the record is needed; the images need not be there.
-"""
+"""Send answers back, and withdraw queries. Only the record is needed, not the images."""
 
 from __future__ import annotations
 
@@ -16,7 +13,9 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
     back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
     if not back:
         whose = "" if annotator is None else f" of {annotator!r}"
-        raise QueryError(f"there is no answer{whose} for {id!r} to send back")
+        raise QueryError(
+            f"{id!r} has no answer{whose} to send back", hint="alkit status --json, which lists the ids and annotators"
+        )
     store.reject([answer.number for answer in back], reason)
 
 

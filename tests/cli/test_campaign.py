@@ -422,7 +422,7 @@ def test_start_can_change_settings_until_the_first_ask(place, capfd):
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
     assert "cluster" in asked()[0]["stands_for"]
     assert start("--strategy", "random") == 1
-    assert "was made with other settings" in capfd.readouterr().err
+    assert "was created with other settings" in capfd.readouterr().err
 
 
 def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd):

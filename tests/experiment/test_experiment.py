@@ -364,7 +364,7 @@ def test_another_pool_schedule_or_test_set_is_refused(world, tmp_path):
     store = tmp_path / "record.db"
     next(world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE))
     smaller = replace(world, pool=world.pool.subset(world.pool.ids[1:]))
-    with pytest.raises(alkit.errors.ResumeError, match=rf"begun with: '{world.pool.ids[0]}' is gone"):
+    with pytest.raises(alkit.errors.ResumeError, match=rf"missing: '{world.pool.ids[0]}'"):
         smaller.experiment(store)
     with pytest.raises(alkit.errors.ResumeError, match="batch: recorded 4, now 5"):
         world.experiment(store).rounds(world.oracle, test=world.test, **SCHEDULE | {"batch": 5})

@@ -96,7 +96,7 @@ def test_two_answers_of_one_revision_are_refused(world):
     (a,) = experiment.ask(1)
     experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
     ((_, reason),) = experiment.receive([Answer(a, mask_of(world, a, 1), "ann", 1)]).refused
-    assert "another answer of that revision" in reason
+    assert "is recorded with another answer" in reason
 
 
 def test_an_answer_may_be_taken_back_before_it_arrives(world):
@@ -127,13 +127,13 @@ def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"revision": 1.5}, "no such revision"),
-        ({"revision": -1}, "no such revision"),
-        ({"revision": 2**63}, "no such revision"),
-        ({"seconds": float("nan")}, "no such time"),
-        ({"seconds": "long"}, "no such time"),
-        ({"annotator": "\udcff"}, "no text"),
-        ({"annotator": None}, "no text"),
+        ({"revision": 1.5}, "revision must be an integer"),
+        ({"revision": -1}, "revision must be an integer"),
+        ({"revision": 2**63}, "revision must be an integer"),
+        ({"seconds": float("nan")}, "seconds must be a number"),
+        ({"seconds": "long"}, "seconds must be a number"),
+        ({"annotator": "\udcff"}, "annotator must be Unicode text"),
+        ({"annotator": None}, "annotator must be Unicode text"),
         ({"label": Invalid("no file \udcff")}, "no file"),
     ],
 )

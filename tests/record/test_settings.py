@@ -62,7 +62,7 @@ def test_images_that_came_later_are_named_and_not_used(place, caplog):
     save(place / "images/aa.png", 99)
     save(place / "images/z.png", 98)
     experiment = Experiment.open(place / "c.db")
-    assert "as the record was begun without: 'aa', 'z'" in caplog.text
+    assert "these images were added later and are not used: 'aa', 'z'" in caplog.text
     assert experiment.pool.ids == tuple("abcdef")
     assert len(experiment.candidates) == 4
 
@@ -73,7 +73,7 @@ def test_images_that_are_gone_or_others_are_named(place):
     save(place / "images/d.png", 99)
     save(place / "images/e.png", 98)
     save(place / "images/new.png", 97)
-    with pytest.raises(ResumeError, match=r"begun with: 'b' is gone; 'd', 'e' show something else.*put them back"):
+    with pytest.raises(ResumeError, match=r"created with \(missing: 'b'; changed: 'd', 'e'\)\. Try: restore them"):
         Experiment.open(place / "c.db")
 
 
@@ -82,7 +82,7 @@ def test_many_images_that_are_gone_are_counted(place):
     for path in (place / "images").iterdir():
         path.unlink()
     save(place / "images/x.png", 1)
-    with pytest.raises(ResumeError, match=r"'a', 'b', 'c', 'd', 'e' and 1 more are gone"):
+    with pytest.raises(ResumeError, match=r"missing: 'a', 'b', 'c', 'd', 'e' and 1 more"):
         Experiment.open(place / "c.db")
 
 

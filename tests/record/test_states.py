@@ -6,7 +6,7 @@ import pytest
 
 from alkit import Query
 from alkit.record import Recorded
-from alkit.record.states import Asked, answered, missing, standings
+from alkit.record.states import Asked, count_missing, find_standings, group_by_image
 from alkit.values import State
 
 
@@ -54,34 +54,34 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_state_of_a_query(case):
     queries, answers, consumed, last, state, left = CASES[case]
-    (standing,) = standings(queries, answers, consumed, last)
+    (standing,) = find_standings(queries, answers, consumed, last)
     assert (standing.state, standing.missing) == (state, left)
-    assert missing(queries[0], answered(queries, answers)) == left
+    assert count_missing(queries[0], group_by_image(queries, answers)) == left
 
 
 def test_the_greatest_revision_counts_in_whatever_order_they_arrive():
     revisions = [told("label", revision=n, label=f"{n}.png") for n in (1, 2, 3)]
     for order in permutations(revisions):
-        assert [answer.label for answer in answered([asked()], order)["a"].counted] == ["3.png"]
+        assert [answer.label for answer in group_by_image([asked()], order)["a"].counted] == ["3.png"]
 
 
 def test_an_older_answer_does_not_count_again_where_a_later_one_was_sent_back():
     answers = [told("label"), told("label", revision=2, number=2, rejected="sloppy")]
-    assert answered([asked()], answers) == {}
+    assert group_by_image([asked()], answers) == {}
 
 
 def test_an_invalid_answer_leaves_the_one_before_it():
     answers = [told("label"), told("invalid", revision=2, number=2)]
-    assert [answer.number for answer in answered([asked()], answers)["a"].labels] == [1]
-    (standing,) = standings([asked()], answers, [], [])
+    assert [answer.number for answer in group_by_image([asked()], answers)["a"].labels] == [1]
+    (standing,) = find_standings([asked()], answers, [], [])
     assert [answer.kind for answer in standing.answers] == ["invalid", "label"]
     mended = [*answers, told("label", revision=3, number=3)]
-    assert [answer.kind for answer in standings([asked()], mended, [], [])[0].answers] == ["label"]
+    assert [answer.kind for answer in find_standings([asked()], mended, [], [])[0].answers] == ["label"]
 
 
 def test_of_an_image_asked_for_twice_the_last_query_has_the_answers():
     first, second = asked(withdrawn=True), asked(rank=1)
-    assert [one.state for one in standings([first, second], [told("label")], [], [])] == [
+    assert [one.state for one in find_standings([first, second], [told("label")], [], [])] == [
         State.CANCELLED,
         State.ANSWERED,
     ]
@@ -89,4 +89,4 @@ def test_of_an_image_asked_for_twice_the_last_query_has_the_answers():
 
 def test_images_come_in_the_order_they_were_asked_for():
     answers = [told("label", id="a", number=1), told("label", id="b", number=2)]
-    assert list(answered([asked("b"), asked("a", rank=1)], answers)) == ["b", "a"]
+    assert list(group_by_image([asked("b"), asked("a", rank=1)], answers)) == ["b", "a"]

@@ -13,7 +13,6 @@ import pytest
 from alkit import Query, RoundResult
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import Recorded, Store
-from alkit.record.states import answered
 
 
 def query(id, round=0, rank=0):
@@ -43,7 +42,7 @@ def test_everything_recorded_is_there_for_the_next_process(store):
     assert replace(first, number=0, told_at="") == label
     assert (second.annotator, second.kind, second.reason) == ("bob", "skip", "blurred")
     assert again.content(first.label) == b"mask"
-    assert list(answered(again.asked(), again.answers())) == ["b", "a"]  # in the order they were asked
+    assert list(again.snapshot().known) == ["b", "a"]  # in the order they were asked
     assert again.rounds() == [RoundResult(0, ("b", "a"), 1, {"dice": 0.5}, {"fit": 1.0})]
     model, last = again.last_model()
     assert (again.content(model), last) == (b"weights", "stamp")
