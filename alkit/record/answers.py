@@ -209,6 +209,8 @@ class _Sizes:
 
     def of(self, id: str) -> tuple[Size, ...]:
         """Return the sizes that a mask of an image may have; empty if it was never asked."""
+        if _escape(id) != id:
+            return ()  # SQLite cannot look such an id up, and no image of a record has one
         if id not in self._found and not self._everything:
             if len(self._found) < FEW:
                 self._found[id] = self._store.sizes_of([id]).get(id, ())

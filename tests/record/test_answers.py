@@ -58,11 +58,12 @@ def test_a_receipt_says_what_was_new_what_was_known_and_what_was_refused(world):
         Answer(b, Skip("blurred"), "ann", 1),
         Answer(c, mask_of(world, c)[:3], "ann", 1),
         Answer("nobody's", SKIP, "ann", 1),
+        Answer("\udcff", SKIP, "ann", 1),  # not Unicode, as in some file names
     ]
     receipt = experiment.receive(answers)
     assert [answer.id for answer in receipt.taken] == [a, b]
-    (small, size), (stranger, unknown) = receipt.refused
-    assert (small.id, stranger.id) == (c, "nobody's")
+    (small, size), (stranger, unknown), (not_unicode, _) = receipt.refused
+    assert (small.id, stranger.id, not_unicode.id) == (c, "nobody's", "\udcff")
     assert "another size" in size
     assert "not an image of the pool" in unknown
     assert states(experiment) == {a: State.ANSWERED, b: State.SKIPPED, c: State.PENDING}
