@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alkit.cli import options
 from alkit.cli.parts import Choice, with_choice
+
+if TYPE_CHECKING:
+    from alkit.record.store import Store
 
 
 @with_choice
@@ -51,17 +54,19 @@ def start(
     """
     import alkit
     from alkit.configuration.forms import differences
+    from alkit.record.store import Store
     from alkit.report.progress import progress_bar
 
     learner, strategy, initial = choice.make()
-    before = _settings(store)
     with progress_bar(str(store)) as report:
         pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
+        record = Store(store) if store.is_file() else None
+        before = _settings(record)
         experiment = alkit.Experiment(
             pool,
             learner,
             strategy,
-            store=store,
+            store=record or store,
             seed=seed,
             initial=initial,
             classes=alkit.LabelSpec(options.class_names(classes), ignore),
@@ -70,7 +75,7 @@ def start(
             hold_out=hold_out,
             stop_set=stop_set,
         )
-    for line in differences(before, _settings(store)) if before else ():
+    for line in differences(before, _settings(record)) if before else ():
         typer.echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
@@ -78,12 +83,8 @@ def start(
     typer.echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
 
 
-def _settings(store: Path) -> dict[str, Any]:
-    """Return the settings in a record; an empty dictionary if there is no record."""
-    from alkit.cli.records import record_at
-
-    if not store.is_file():
+def _settings(record: Store | None) -> dict[str, Any]:
+    """Return the settings in a record; an empty dictionary before they are declared."""
+    if record is None or (configuration := record.fact("configuration")) is None:
         return {}
-    with record_at(store) as record:
-        configuration = record.fact("configuration")
-        return {**configuration, "classes": record.fact("classes")} if configuration else {}
+    return {**configuration, "classes": record.fact("classes")}

@@ -2,16 +2,18 @@
 
 ::
 
-    python benchmarks/cost/record.py --out benchmarks/results/record.csv
+    python -m benchmarks.cost.record --out benchmarks/results/record.csv
 
 Each record is made through the public interface: a folder of small images, one query and one label for each, in 10
 to 100 rounds, and a model trained on all of them. Then each of these is measured, in this order, on a copy of it:
 
 - ``open``: ``Store(path)``.
-- ``ask``: ``alkit ask -n 10``: opens the folder of images and the record, chooses at random, writes the queries.
+- ``ask``: ``alkit ask -n 10``: opens the folder of images and the record, selects at random, and writes
+  the queries and a contact sheet of their images.
 - ``tell``: ``alkit tell``, of one mask in a folder.
 - ``tell_in_code``: ``experiment.tell({id: mask})`` of an experiment that is open.
 - ``status``: ``alkit status --json``.
+- ``check``: ``alkit check``, which reads everything.
 
 A process first runs all of them on a record of a few images, so that start-up (imports, entry points) is not measured.
 Columns: CPU seconds of one thread, the median of ``repeats`` processes with the least and the most; ``us_per_answer``,
@@ -38,11 +40,13 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 import alkit
 from alkit.cli import main
 from alkit.record import Store
 from benchmarks.rows import append, commit, machine
+
+ROOT = Path(__file__).parents[2]
+"""Folder that contains the package ``benchmarks``."""
 
 ROUND, ROUNDS = 100, 100
 """Queries of a round, or as many more as make so many rounds."""
@@ -121,6 +125,7 @@ def measure(folder: Path) -> dict[str, float]:
     found = json.loads(timed("status", lambda: run("status", str(store), "--json")))
     if len(found["open"]) != 8:
         raise SystemExit(f"the answers were not taken: {found['open']}")
+    timed("check", lambda: run("check", str(store)))
     # timed("check", lambda: run("check", str(store)))
     return took
 
@@ -154,7 +159,7 @@ def main_of_benchmark() -> None:
         child(options.child)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        base = options.keep or Path(temporary)
+        base = (options.keep or Path(temporary)).absolute()
         os.environ["ALKIT_CACHE"] = str(base / "cache")
         rows = []
         for n in options.answers:
@@ -162,10 +167,12 @@ def main_of_benchmark() -> None:
             if not made.exists():
                 make(made, n)
                 make(made / "warm", 200)
-            command = [sys.executable, __file__, "--child", str(made)]
+            command = [sys.executable, "-m", "benchmarks.cost.record", "--child", str(made)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             found = [
-                json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+                json.loads(
+                    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True).stdout
+                )
                 for _ in range(options.repeats)
             ]
             size = (made / "record.db").stat().st_size / 2**20
