@@ -1,4 +1,4 @@
-"""Answers of people: late, out of order, several times over, revised, in part wrong, by several annotators."""
+"""Answers of people arrive late, out of order, several times, revised, partly wrong, and from several annotators."""
 
 from functools import partial
 from itertools import permutations
@@ -50,7 +50,7 @@ def states(experiment):
     return {standing.query.id: standing.state for standing in experiment.standings()}
 
 
-def test_a_receipt_says_what_was_new_what_was_known_and_what_was_refused(world):
+def test_a_receipt_lists_new_unchanged_and_refused_answers(world):
     experiment = campaign(world)
     a, b, c = experiment.ask(3)
     answers = [
@@ -110,7 +110,7 @@ def test_an_answer_may_be_taken_back_before_it_arrives(world):
         assert len(experiment.answers()) == 3
 
 
-def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right_in_it(world):
+def test_an_invalid_answer_does_not_block_a_valid_one_of_the_same_revision(world):
     answers = {
         "small": lambda a: Answer(a, mask_of(world, a)[:3], "ann", 5),
         "right": lambda a: Answer(a, mask_of(world, a), "ann", 5),
@@ -138,7 +138,7 @@ def test_what_was_wrong_in_a_revision_does_not_stand_in_the_way_of_what_is_right
         ({"label": Invalid("no file \udcff")}, "no file"),
     ],
 )
-def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_with_it(world, wrong, reason):
+def test_an_answer_that_cannot_be_stored_is_refused_and_the_others_are_taken(world, wrong, reason):
     experiment = campaign(world)
     a, b = experiment.ask(2)
     answers = [
@@ -155,7 +155,7 @@ def test_an_answer_that_cannot_be_written_down_is_refused_and_takes_no_other_wit
     ]
 
 
-def test_wrong_answers_without_revisions_are_recorded_once_however_often_they_come(world):
+def test_a_wrong_answer_without_a_revision_is_recorded_once(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     labels = mask_of(world, a)[:3], mask_of(world, a) * 7, mask_of(world, a)
@@ -164,7 +164,7 @@ def test_wrong_answers_without_revisions_are_recorded_once_however_often_they_co
     assert [one.kind for one in experiment.answers()] == ["invalid", "invalid", "label"]
 
 
-def test_an_answer_without_a_revision_is_later_than_all_there_are(world):
+def test_an_answer_without_a_revision_gets_the_greatest_one(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     experiment.receive([Answer(a, SKIP, "ann", 7)])
@@ -185,7 +185,7 @@ def test_an_answer_that_was_taken_back_opens_the_query_again(world):
     assert experiment.open_ids == ()
 
 
-def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world, seen):
+def test_a_query_waits_for_all_annotators_and_their_labels_are_joined(world, seen):
     experiment = campaign(world, annotators=3, join="majority")
     (a,) = experiment.ask(1)
     truth = mask_of(world, a)
@@ -201,7 +201,7 @@ def test_several_annotators_are_waited_for_and_a_rule_joins_their_labels(world, 
     assert states(experiment) == {a: State.CONSUMED}
 
 
-def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world, seen):
+def test_a_label_that_is_given_again_with_a_later_revision_is_trained_on(world, seen):
     experiment = campaign(world, annotators=2, join="one")
     (a,) = experiment.ask(1)
     experiment.receive([Answer(a, mask_of(world, a), "ann", 5), Answer(a, mask_of(world, a, 3), "bob", 6)])
@@ -214,7 +214,7 @@ def test_an_earlier_label_that_is_given_again_as_the_latest_is_learnt_from(world
     assert experiment.fit().round == 1
 
 
-def test_what_a_join_returns_is_checked_as_any_label(world):
+def test_the_result_of_a_join_is_checked_like_any_label(world):
     experiment = campaign(world, annotators=2, join=lambda labels, spec: labels[0] + 7)
     (a,) = experiment.ask(1)
     for name, shift in (("ann", 0), ("bob", 1)):
@@ -223,7 +223,7 @@ def test_what_a_join_returns_is_checked_as_any_label(world):
         experiment.fit()
 
 
-def test_an_answer_that_is_sent_back_counts_no_longer_until_there_is_a_new_one(world):
+def test_an_answer_that_was_sent_back_does_not_count_until_a_new_one_arrives(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     answer = Answer(a, mask_of(world, a), "ann", 1)
@@ -242,7 +242,7 @@ def test_an_answer_that_is_sent_back_counts_no_longer_until_there_is_a_new_one(w
     assert states(experiment) == {a: State.ANSWERED}
 
 
-def test_the_same_answer_at_a_later_time_is_no_new_one(world):
+def test_the_same_answer_at_a_later_time_is_unchanged(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     experiment.receive([Answer(a, mask_of(world, a), "ann", 1)])
@@ -263,13 +263,13 @@ def prelabelled(world):
     return experiment, b, experiment.prelabels()[b]
 
 
-def test_a_confirmed_prelabel_stays_so_when_it_comes_again(world):
+def test_a_confirmed_prelabel_stays_confirmed_when_it_arrives_again(world):
     experiment, b, prelabel = prelabelled(world)
     assert experiment.receive([Answer(b, prelabel, "ann", 1, confirmed=True)]).taken
     assert experiment.receive([Answer(b, prelabel, "ann", 2)]).unchanged
 
 
-def test_a_machine_s_trouble_is_nobody_s_wrong_answer(world, monkeypatch):
+def test_a_full_disk_does_not_make_an_answer_invalid(world, monkeypatch):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
 
@@ -282,7 +282,7 @@ def test_a_machine_s_trouble_is_nobody_s_wrong_answer(world, monkeypatch):
     assert experiment.answers() == ()
 
 
-def test_figures_of_a_test_set_do_not_take_the_place_of_those_held_out(world):
+def test_metrics_on_a_test_set_do_not_replace_those_on_held_out_labels(world):
     experiment = campaign(world, hold_out=0.5, seed=1)
     ids = experiment.ask(8)
     experiment.tell({id: mask_of(world, id) for id in ids})
@@ -305,7 +305,7 @@ def test_a_label_revised_after_it_was_trained_on_is_stale_until_the_next_model(w
     assert states(experiment) == {a: State.CONSUMED}
 
 
-def test_an_untouched_prelabel_is_never_taken_for_truth(world):
+def test_an_untouched_prelabel_is_refused_unless_it_is_confirmed(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     assert experiment.prelabels() == {}  # there is no model yet
@@ -326,7 +326,7 @@ def test_an_untouched_prelabel_is_never_taken_for_truth(world):
     assert experiment.receive([Answer(b, prelabel, "ann", 3, confirmed=True)]).taken
 
 
-def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(world):
+def test_the_prelabel_of_a_withdrawn_query_is_refused_for_a_later_query(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
     experiment.tell({a: mask_of(world, a)})
@@ -340,7 +340,7 @@ def test_the_prelabel_of_a_query_that_was_withdrawn_is_no_truth_for_a_later_one(
     assert experiment.open_ids == ids
 
 
-def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirmation(world):
+def test_an_untouched_prelabel_is_invalid_before_and_after_its_confirmation(world):
     found = []
     for order in (1, -1):
         experiment, b, prelabel = prelabelled(world)
@@ -351,7 +351,7 @@ def test_an_untouched_prelabel_is_invalid_also_where_it_comes_after_its_confirma
     assert found == [[(1, "invalid"), (2, "label")]] * 2
 
 
-def test_labels_held_out_measure_and_are_not_learnt_from(world, seen):
+def test_held_out_labels_are_measured_on_and_not_trained_on(world, seen):
     experiment = campaign(world, hold_out=0.5, seed=1)
     ids = experiment.ask(8)
     experiment.tell({id: mask_of(world, id) for id in ids})
@@ -368,7 +368,7 @@ def test_labels_held_out_measure_and_are_not_learnt_from(world, seen):
     assert held <= (set(ids) | set(later)) - set(seen[1].ids)  # once held out, always
 
 
-def test_where_every_label_is_held_out_that_is_said(world):
+def test_an_error_says_that_every_label_is_held_out(world):
     experiment = campaign(world, hold_out=0.999)
     (a,) = experiment.ask(1)
     experiment.tell({a: mask_of(world, a)})
@@ -376,7 +376,7 @@ def test_where_every_label_is_held_out_that_is_said(world):
         experiment.fit()
 
 
-def test_models_of_successive_rounds_are_compared_where_it_is_asked_for(world):
+def test_models_of_successive_rounds_are_compared_on_the_stop_set(world):
     experiment = campaign(world, stop_set=5)
     oracle = alkit.MaskOracle(dict(zip(experiment.pool.ids, world[1], strict=True)), ("skin", "lesion"))
     results = experiment.run(oracle, start=2, batch=2, rounds=2)
@@ -388,7 +388,7 @@ def test_models_of_successive_rounds_are_compared_where_it_is_asked_for(world):
 @pytest.mark.parametrize(
     "terms", [{"annotators": 0}, {"annotators": True}, {"hold_out": 1.0}, {"stop_set": -1}, {"join": "most"}]
 )
-def test_terms_that_cannot_be_kept_are_refused(world, terms):
+def test_invalid_terms_are_refused(world, terms):
     with pytest.raises(alkit.errors.ConfigurationError):
         campaign(world, **terms)
 
@@ -404,7 +404,7 @@ def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(w
     assert again.queries()[0].wanted == 2
 
 
-def test_a_rule_that_cannot_be_written_down_is_passed_when_a_record_is_opened(world, tmp_path):
+def test_a_join_rule_that_cannot_be_recorded_is_passed_to_open(world, tmp_path):
     def first(labels, spec):
         return labels[0]
 
@@ -417,7 +417,7 @@ def test_a_rule_that_cannot_be_written_down_is_passed_when_a_record_is_opened(wo
     assert again.queries()[0].wanted == 2
 
 
-def test_people_s_mistakes_do_not_end_rounds_that_wait_for_them(world, tmp_path):
+def test_wrong_answers_do_not_end_a_round_that_waits_for_people(world, tmp_path):
     experiment = campaign(world)
     oracle = Clumsy(world)
     (result,) = experiment.run(oracle, start=3, batch=1, rounds=0, poll=0)
@@ -446,7 +446,7 @@ class Clumsy:
         self.told.append(reason)
 
 
-def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
+def test_an_oracle_gets_each_query_and_the_refused_answers(world):
     class Folder:
         spec = alkit.LabelSpec(("skin", "lesion"))
         asked, told = (), ()
@@ -470,7 +470,7 @@ def test_an_oracle_is_handed_each_query_and_told_what_was_not_taken(world):
     assert [id for id, reason in oracle.told if "another size" in reason] == list(ids)
 
 
-def test_answers_are_taken_while_another_process_holds_the_record(world, tmp_path):
+def test_answers_are_recorded_while_another_process_holds_the_lock(world, tmp_path):
     experiment = campaign(world, tmp_path / "r.db")
     ids = experiment.ask(2)
     with Store(experiment.path).exclusive():  # as while a model is trained
@@ -486,7 +486,7 @@ def _tell(world, path, id):
     campaign(world, path, wait=1.0).receive([Answer(id, mask_of(world, id), "ann", 1)])
 
 
-def test_classes_of_images_have_annotators_too():
+def test_several_annotators_can_classify_images():
     labels = {"a": 0, "b": 1}
     pool = alkit.ArrayPool(np.zeros((2, 4, 4), np.uint8), ids=list(labels))
     spec = alkit.LabelSpec(("cat", "dog"), per="image")

@@ -1,4 +1,4 @@
-"""A damaged record opens to an earlier state or says what is wrong; what is whole is saved into a new one."""
+"""Damage in a record is noticed when the damaged part is read, and a repair saves everything that is intact."""
 
 import hashlib
 import shutil
@@ -73,7 +73,7 @@ def places(size, n, seed):
     return sorted(np.random.default_rng(seed).choice(size, n, replace=False).tolist())
 
 
-def test_a_database_cut_off_anywhere_says_what_is_wrong_or_opens_to_an_earlier_state(campaign, tmp_path):
+def test_a_truncated_database_raises_an_error(campaign, tmp_path):
     whole = (campaign[0] / "r.db").read_bytes()
     for number, size in enumerate([0, *places(len(whole), 60, 0)]):
         path = tmp_path / f"{number}.db"
@@ -85,7 +85,7 @@ def test_a_database_cut_off_anywhere_says_what_is_wrong_or_opens_to_an_earlier_s
             assert isinstance(found, alkit.errors.StoreError), size
 
 
-def test_a_log_cut_off_anywhere_opens_to_an_earlier_state(tmp_path):
+def test_a_truncated_log_opens_to_an_earlier_state(tmp_path):
     store = Store(tmp_path / "r.db")
     ids = [f"image {n}" for n in range(6)]
     store.add_queries([alkit.Query(id, 0, rank, ((4, 4),)) for rank, id in enumerate(ids)])
@@ -112,7 +112,7 @@ def test_a_log_cut_off_anywhere_opens_to_an_earlier_state(tmp_path):
     assert len(counts) > 2
 
 
-def test_a_flipped_byte_is_noticed_or_changes_nothing_and_a_repair_saves_all_but_what_it_hit(campaign, tmp_path):
+def test_a_flipped_byte_is_noticed_or_harmless_and_a_repair_saves_all_other_rows(campaign, tmp_path):
     _, _, _, steps = campaign
     noticed = 0
     used = np.flatnonzero(np.frombuffer((campaign[0] / "r.db").read_bytes(), np.uint8))
@@ -139,7 +139,7 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing_and_a_repair_saves_all_but
     assert noticed > 30
 
 
-def test_a_repaired_record_goes_on(campaign, tmp_path):
+def test_a_repaired_record_can_be_resumed(campaign, tmp_path):
     _, pool, truth, steps = campaign
     path = copied(campaign, tmp_path)
     path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])  # the head of the database is gone
@@ -155,7 +155,7 @@ def test_a_repaired_record_goes_on(campaign, tmp_path):
     assert experiment.fit().round == 2
 
 
-def test_what_hangs_on_a_lost_file_is_asked_for_again(campaign, tmp_path):
+def test_an_image_whose_label_file_is_lost_is_open_again(campaign, tmp_path):
     _, pool, truth, _ = campaign
     path = copied(campaign, tmp_path)
     store = Store(path)
@@ -170,7 +170,7 @@ def test_what_hangs_on_a_lost_file_is_asked_for_again(campaign, tmp_path):
     assert experiment.fit().n_labels == 9
 
 
-def test_without_the_last_model_labels_stay_and_the_next_one_learns_from_all_of_them(campaign, tmp_path):
+def test_without_the_last_model_all_labels_stay_and_train_the_next_one(campaign, tmp_path):
     _, pool, truth, _ = campaign
     path = copied(campaign, tmp_path)
     for model in path.with_name("r.db.files").glob("*.model"):
@@ -183,14 +183,14 @@ def test_without_the_last_model_labels_stay_and_the_next_one_learns_from_all_of_
     assert (experiment.fit().round, experiment.history[0].n_labels) == (0, 9)
 
 
-def test_of_a_whole_record_nothing_is_lost(campaign, tmp_path):
+def test_a_repair_of_an_intact_record_loses_nothing(campaign, tmp_path):
     path = copied(campaign, tmp_path)
     repaired = repair(path, tmp_path / "new.db")
     assert (repaired.lost, repaired.from_backup) == ((), 0)
     assert opened(repaired.path) == campaign[3][-1]
 
 
-def test_a_round_whose_row_is_lost_is_named_and_the_next_ones_go_on(campaign, tmp_path):
+def test_a_lost_round_is_named_and_later_rounds_continue(campaign, tmp_path):
     _, pool, truth, _ = campaign
     path = copied(campaign, tmp_path)
     shutil.rmtree(path.with_name("r.db.backups"))
@@ -205,7 +205,7 @@ def test_a_round_whose_row_is_lost_is_named_and_the_next_ones_go_on(campaign, tm
     assert experiment.fit().round == 2
 
 
-def test_what_was_deleted_does_not_come_back_from_a_backup(campaign, tmp_path):
+def test_a_deleted_row_does_not_come_back_from_a_backup(campaign, tmp_path):
     path = copied(campaign, tmp_path)
     store = Store(path)
     store.forget("classes")
@@ -215,7 +215,7 @@ def test_what_was_deleted_does_not_come_back_from_a_backup(campaign, tmp_path):
     assert Store(repaired.path).fact("classes") is None
 
 
-def test_nothing_is_overwritten_and_nothing_comes_of_nothing(campaign, tmp_path):
+def test_an_existing_file_is_not_overwritten_and_a_file_without_rows_is_refused(campaign, tmp_path):
     path = copied(campaign, tmp_path)
     with pytest.raises(alkit.errors.StoreError, match="nothing is overwritten"):
         repair(path, path)
@@ -226,7 +226,7 @@ def test_nothing_is_overwritten_and_nothing_comes_of_nothing(campaign, tmp_path)
     assert not (tmp_path / "new.db").exists()
 
 
-def test_the_command_says_what_was_saved_and_what_was_lost(campaign, tmp_path, capsys):
+def test_the_command_prints_what_was_saved_and_lost(campaign, tmp_path, capsys):
     path = copied(campaign, tmp_path)
     main_exit(["repair", str(path), "--out", str(tmp_path / "new.db")])
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What a record was made with, and what may change: where the images lie, and all while nothing was asked."""
+"""Settings of a record are checked. The folder of the images may change, and everything until the first query."""
 
 from functools import partial
 
@@ -32,7 +32,7 @@ def begun(place, classes=("skin", "lesion"), folder="images", **more):
     return Experiment(pool, LEARNER, alkit.strategy("random"), store=place / "c.db", classes=classes)
 
 
-def test_classes_may_be_mended_until_something_was_asked(place):
+def test_classes_may_change_until_the_first_query(place):
     begun(place, ("skin", "leison"))
     experiment = begun(place, ("skin", "lesion"))
     assert experiment.spec.classes == ("skin", "lesion")
@@ -41,13 +41,13 @@ def test_classes_may_be_mended_until_something_was_asked(place):
         begun(place, ("skin", "mole"))
 
 
-def test_an_oracle_of_other_classes_is_refused_even_before_anything_was_asked(place):
+def test_an_oracle_with_other_classes_is_refused_before_the_first_query(place):
     experiment = begun(place)
     with pytest.raises(ResumeError, match="classes"):
         experiment.send(alkit.MaskOracle({}, classes=("skin", "mole")))
 
 
-def test_images_that_were_moved_are_found_again_once_somebody_said_where(place):
+def test_a_new_folder_of_the_images_is_recorded(place):
     asked = begun(place).ask(2)
     (place / "images").rename(place / "pictures")
     assert begun(place, folder="pictures").open_ids == asked
@@ -57,7 +57,7 @@ def test_images_that_were_moved_are_found_again_once_somebody_said_where(place):
     assert str(Experiment.open(place / "c.db").pool.path) == str(place / "again")
 
 
-def test_images_that_came_later_are_named_and_not_used(place, caplog):
+def test_images_that_were_added_later_are_named_and_not_used(place, caplog):
     begun(place).ask(2)
     save(place / "images/aa.png", 99)
     save(place / "images/z.png", 98)
@@ -67,7 +67,7 @@ def test_images_that_came_later_are_named_and_not_used(place, caplog):
     assert len(experiment.candidates) == 4
 
 
-def test_images_that_are_gone_or_others_are_named(place):
+def test_missing_and_changed_images_are_named(place):
     begun(place).ask(2)
     (place / "images/b.png").unlink()
     save(place / "images/d.png", 99)
@@ -77,7 +77,7 @@ def test_images_that_are_gone_or_others_are_named(place):
         Experiment.open(place / "c.db")
 
 
-def test_many_images_that_are_gone_are_counted(place):
+def test_many_missing_images_are_counted(place):
     begun(place).ask(1)
     for path in (place / "images").iterdir():
         path.unlink()
@@ -86,13 +86,13 @@ def test_many_images_that_are_gone_are_counted(place):
         Experiment.open(place / "c.db")
 
 
-def test_images_read_in_another_way_are_still_another_setting(place):
+def test_another_working_size_is_another_setting(place):
     begun(place).ask(1)
     with pytest.raises(ResumeError, match=r"pool\.height: recorded 8, now 4"):
         begun(place, size=4)
 
 
-def test_each_record_has_a_name_of_its_own(place, tmp_path):
+def test_each_record_has_a_unique_campaign_name(place, tmp_path):
     first = begun(place)
     first.ask(1)
     assert begun(place).campaign == first.campaign == Experiment.open(place / "c.db").campaign
@@ -101,7 +101,7 @@ def test_each_record_has_a_name_of_its_own(place, tmp_path):
     assert other.campaign != first.campaign
 
 
-def test_who_looked_before_another_declared_the_same_takes_nothing_of_it_back(place, monkeypatch):
+def test_a_process_that_looked_too_early_keeps_the_settings_of_another(place, monkeypatch):
     first = begun(place)
     campaign, looked = first.campaign, []
     fact = Store.fact

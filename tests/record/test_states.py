@@ -1,4 +1,4 @@
-"""What has become of a query is read off what was asked and answered."""
+"""The state of a query is computed from queries and answers."""
 
 from itertools import permutations
 
@@ -59,18 +59,18 @@ def test_the_state_of_a_query(case):
     assert count_missing(queries[0], group_by_image(queries, answers)) == left
 
 
-def test_the_greatest_revision_counts_in_whatever_order_they_arrive():
+def test_the_greatest_revision_counts_in_any_order_of_arrival():
     revisions = [told("label", revision=n, label=f"{n}.png") for n in (1, 2, 3)]
     for order in permutations(revisions):
         assert [answer.label for answer in group_by_image([asked()], order)["a"].counted] == ["3.png"]
 
 
-def test_an_older_answer_does_not_count_again_where_a_later_one_was_sent_back():
+def test_an_older_answer_does_not_count_after_a_later_one_was_sent_back():
     answers = [told("label"), told("label", revision=2, number=2, rejected="sloppy")]
     assert group_by_image([asked()], answers) == {}
 
 
-def test_an_invalid_answer_leaves_the_one_before_it():
+def test_an_invalid_answer_does_not_replace_the_one_before_it():
     answers = [told("label"), told("invalid", revision=2, number=2)]
     assert [answer.number for answer in group_by_image([asked()], answers)["a"].labels] == [1]
     (standing,) = find_standings([asked()], answers, [], [])
@@ -79,7 +79,7 @@ def test_an_invalid_answer_leaves_the_one_before_it():
     assert [answer.kind for answer in find_standings([asked()], mended, [], [])[0].answers] == ["label"]
 
 
-def test_of_an_image_asked_for_twice_the_last_query_has_the_answers():
+def test_answers_belong_to_the_last_query_of_an_image():
     first, second = asked(withdrawn=True), asked(rank=1)
     assert [one.state for one in find_standings([first, second], [told("label")], [], [])] == [
         State.CANCELLED,
@@ -87,6 +87,6 @@ def test_of_an_image_asked_for_twice_the_last_query_has_the_answers():
     ]
 
 
-def test_images_come_in_the_order_they_were_asked_for():
+def test_images_are_in_the_order_of_their_queries():
     answers = [told("label", id="a", number=1), told("label", id="b", number=2)]
     assert list(group_by_image([asked("b"), asked("a", rank=1)], answers)) == ["b", "a"]

@@ -28,7 +28,7 @@ def store(tmp_path):
     return Store(tmp_path / "record.db", wait=0.2)
 
 
-def test_everything_recorded_is_there_for_the_next_process(store):
+def test_the_next_process_reads_everything(store):
     store.declare({"seed": 3})
     store.add_queries([query("b", rank=0), query("a", rank=1)])
     label = Recorded("a", "ann", 7, "label", store.keep(b"mask", ".png"), seconds=2.5)
@@ -48,7 +48,7 @@ def test_everything_recorded_is_there_for_the_next_process(store):
     assert (again.content(model), last) == (b"weights", "stamp")
 
 
-def test_what_is_decided_about_answers_sees_all_that_is_there_and_an_error_leaves_it(store):
+def test_decide_gets_the_earlier_answers_and_its_error_leaves_the_record_unchanged(store):
     store.add_queries([query("a", rank=0), query("b", rank=1)])
     add(store, Recorded("a", "", 1, "skip"), Recorded("b", "", 1, "skip"))
 
@@ -62,7 +62,7 @@ def test_what_is_decided_about_answers_sees_all_that_is_there_and_an_error_leave
     assert len(store.answers()) == 2
 
 
-def test_one_annotator_has_one_answer_of_one_revision(store):
+def test_an_annotator_has_one_answer_per_revision(store):
     store.add_queries([query("a")])
     add(store, Recorded("a", "ann", 1, "skip"), Recorded("a", "bob", 1, "skip"))
     with pytest.raises(StoreError, match="UNIQUE"):
@@ -70,7 +70,7 @@ def test_one_annotator_has_one_answer_of_one_revision(store):
     assert len(store.answers()) == 2
 
 
-def test_it_is_recorded_which_answers_a_model_has_seen_and_which_the_last_one(store):
+def test_the_record_knows_which_answers_each_model_used(store):
     store.add_queries([query(id, rank=rank) for rank, id in enumerate("abc")])
     add(store, *(Recorded(id, "ann", 1, "skip") for id in "abc"))
     store.commit_round(RoundResult(0, (), 1), b"weights", "stamp", [1, 2])
@@ -82,7 +82,7 @@ def test_it_is_recorded_which_answers_a_model_has_seen_and_which_the_last_one(st
     assert (snapshot.consumed, snapshot.last_consumed) == ({1, 2, 3}, {1, 3})
 
 
-def test_a_query_is_handed_over_once_and_has_its_first_time(store):
+def test_a_query_keeps_the_first_time_at_which_it_was_sent(store):
     store.add_queries([query("a", rank=0), query("b", rank=1)])
     store.mark_sent(["a"])
     (first, second) = store.asked()
@@ -179,7 +179,7 @@ def test_many_images_are_changed_at_once(store):
 
 
 @pytest.mark.parametrize("seed", [2**70, -1, 0.1, "3", None, [1, "é"], {"a": -0.0}])
-def test_a_fact_comes_back_as_it_was(store, seed):
+def test_a_fact_is_stored_exactly(store, seed):
     store.declare({"seed": seed})
     assert Store(store.path).fact("seed") == seed
 
@@ -211,7 +211,7 @@ def test_a_failed_transaction_leaves_nothing(store):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database " * 500])
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path, content):
+def test_a_file_that_is_not_a_database_is_refused_and_unchanged(tmp_path, content):
     path = tmp_path / "record.db"
     path.write_bytes(content)
     if content:
@@ -235,7 +235,7 @@ def test_a_damaged_database_is_refused(store, tmp_path):
         Store(store.path).asked()
 
 
-def test_a_foreign_database_is_refused_and_not_written_to(tmp_path):
+def test_a_foreign_database_is_refused_and_unchanged(tmp_path):
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE recipes (name)")
@@ -247,7 +247,7 @@ def test_a_foreign_database_is_refused_and_not_written_to(tmp_path):
     connection.close()
 
 
-def test_another_schema_version_is_refused(store):
+def test_a_later_schema_is_refused(store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("UPDATE facts SET value = '99' WHERE name = 'schema'")
     connection.close()
@@ -255,7 +255,7 @@ def test_another_schema_version_is_refused(store):
         Store(store.path)
 
 
-def test_a_missing_or_altered_file_is_noticed(store):
+def test_a_missing_or_changed_file_is_noticed(store):
     name = store.keep(b"content", ".png")
     (store.files / name).write_bytes(b"other")
     with pytest.raises(StoreError, match="damaged"):
@@ -265,7 +265,7 @@ def test_a_missing_or_altered_file_is_noticed(store):
         store.content(name)
 
 
-def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+def test_a_folder_that_cannot_be_created_raises_a_store_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot create the folder"):
         Store(tmp_path / "file" / "record.db")
@@ -289,7 +289,7 @@ def _fill(path, limit, done):
             done.put((name, "no error"))
 
 
-def test_running_out_of_room_is_an_error_of_ours_and_loses_nothing(store):
+def test_a_full_disk_raises_a_store_error_and_loses_nothing(store):
     store.add_queries([query("a")])
     limit = 200_000
     context = multiprocessing.get_context("spawn")
@@ -310,7 +310,7 @@ def _hold(path, held, release):
         release.wait(30)
 
 
-def test_a_second_process_waits_and_then_says_who_is_in_the_way(store):
+def test_a_second_process_waits_and_then_raises_an_error(store):
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
     child = context.Process(target=_hold, args=(store.path, held, release))
@@ -340,20 +340,20 @@ def test_the_lock_of_a_killed_process_is_free(store):
         pass
 
 
-def test_scores_come_back_as_they_were(store):
+def test_scores_are_stored_exactly(store):
     score = float(np.nextafter(0.1, 1))
     store.add_queries([Query("a", 0, 0, ((4, 4),), score)])
     assert store.queries()[0].score == score
 
 
-def test_records_with_one_stem_share_no_file(tmp_path):
+def test_records_with_the_same_stem_share_no_file(tmp_path):
     stores = [Store(tmp_path / name) for name in ("r.v1", "r.v2", "r.lock", "r.files")]
     for number, one in enumerate(stores):
         one.commit_round(RoundResult(0, (), 1), f"{number}".encode(), "stamp")
     assert [one.content(one.last_model()[0]) for one in stores] == [b"0", b"1", b"2", b"3"]
 
 
-def test_a_file_that_another_process_finishes_meanwhile_does_not_spoil_a_commit(store, monkeypatch):
+def test_a_commit_survives_a_file_that_another_process_finishes_meanwhile(store, monkeypatch):
     store.keep(b"a label", ".png")
     (store.files / ".writing-z").write_bytes(b"another")
     found = Path.glob
@@ -369,14 +369,14 @@ def test_a_file_that_another_process_finishes_meanwhile_does_not_spoil_a_commit(
     assert list(store.backups.iterdir())
 
 
-def test_half_a_backup_of_a_killed_process_of_the_same_number_is_not_in_the_way(store):
+def test_an_unfinished_backup_of_a_killed_process_with_the_same_number_is_replaced(store):
     store.backups.mkdir()
     (store.backups / f".writing-{os.getpid()}-{threading.get_ident()}").write_bytes(b"half")
     store.add_queries([query("a")])
     assert [path.suffix for path in store.backups.iterdir()] == [".db"]
 
 
-def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
+def test_the_next_commit_deletes_the_unfinished_files_of_a_killed_process(store):
     store.keep(b"orphan", ".model")
     for name, age in ((".writing-x", 7200), (".writing-y", 0)):
         (store.files / name).write_bytes(b"half")
@@ -387,7 +387,7 @@ def test_what_a_killed_process_left_is_swept_up_by_the_next_commit(store):
     assert {path.name for path in store.files.iterdir()} == {mask, store.last_model()[0], at_work}
 
 
-def test_keeping_the_same_again_heals_a_damaged_file(store):
+def test_keeping_the_same_content_again_replaces_a_damaged_file(store):
     name = store.keep(b"content", ".png")
     (store.files / name).write_bytes(b"damaged")
     assert store.keep(b"content", ".png") == name
@@ -400,7 +400,7 @@ def test_commits_are_synchronised_to_disk(store):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-def test_looking_does_not_wait_for_somebody_who_writes(store):
+def test_reading_does_not_wait_for_a_writer(store):
     store.add_queries([query("a")])
     with sqlite3.connect(store.path, isolation_level=None) as writer:
         writer.execute("BEGIN IMMEDIATE")
