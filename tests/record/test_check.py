@@ -123,5 +123,5 @@ def test_a_check_changes_nothing(record, capsys):
 def test_a_record_that_does_not_exist_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit, match="1"):
         main(["check", str(tmp_path / "none.db")])
-    assert "there is no record" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert not list(Path(tmp_path).iterdir())
