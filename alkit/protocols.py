@@ -225,7 +225,7 @@ class DeclaresStart(Protocol):
 
 @runtime_checkable
 class DeclaresNeeds(Protocol):
-    """A strategy or a sampler that declares what it uses. One that does not declare it uses nothing of the list."""
+    """A strategy or a sampler that declares what it uses. Without it, the part uses none of them."""
 
     @property
     def needs(self) -> tuple[str, ...]:

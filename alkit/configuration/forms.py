@@ -109,9 +109,8 @@ def _named(value: object) -> bool:
         return False
     if isinstance(value, np.ufunc) or (inspect.isroutine(value) and not hasattr(value, "__wrapped__")):
         return True
-    thing: Any = sys.modules.get(
-        getattr(value, "__module__", None) or ""
-    )  # a wrapper may have the name of what it wraps
+    module = getattr(value, "__module__", None) or ""
+    thing: Any = sys.modules.get(module)  # a wrapper may have the name of the wrapped function
     for part in path.split("."):
         thing = getattr(thing, part, None)
     return thing is value
@@ -162,7 +161,7 @@ def build(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
         raise ConfigurationError(f"{form['is']} must be a dataclass", got=repr(made))
     for name, kind in kinds_of(made).items():
         if name in arguments:
-            with suppress(ValueError):  # the class itself says what is wrong
+            with suppress(ValueError):  # the class raises its own error
                 arguments[name] = convert(arguments[name], kind)
     return made(**arguments)
 
@@ -194,7 +193,7 @@ def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
         before, after = ({**form.get("with", form)} for form in (old, new))
         for key in dict.fromkeys([*before, *after]):
             yield from _compared(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
-        if before == after:  # what differs is which function, or what it is given by position
+        if before == after:  # the function differs, or a positional argument
             yield f"{path}: recorded {old}, now {new}"
     else:
         yield f"{path or 'value'}: recorded {_short(old)}, now {_short(new)}"

@@ -195,7 +195,7 @@ def _check_named(key: str, value: object) -> None:
 def _extractor(
     name: str, factory: Callable[..., object], inside: dict[str, Any], default: FeatureExtractor | None
 ) -> FeatureExtractor:
-    """Return the extractor of a table; one of the class of the default takes from that what the table leaves out."""
+    """Return the extractor of a table; if it has the class of the default, it changes only the stated parameters."""
     kinds = kinds_of(factory)
     for key, value in inside.items():
         if _needs_code(kinds.get(key), value):
