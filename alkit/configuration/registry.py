@@ -149,7 +149,7 @@ def find(name: str, group: Group = STRATEGIES) -> EntryPoint:
     if colon and len(full) == 1:
         return next(iter(full.values()))
     if not full:
-        raise UnknownNameError(f"there is no {group.noun} {name!r}", hint=nearest(name, known))
+        raise UnknownNameError(f"{group.noun} {name!r} is not installed", hint=nearest(name, known))
     owners = {distribution(point) for point in full.values()}
     if len(owners) > 1:
         problem = f"{len(owners)} distributions register a {group.noun} {name!r}"

@@ -47,6 +47,6 @@ def strategy(name: str, /, **parameters: Any) -> Strategy:
     Random()
     >>> strategy("randm")
     Traceback (most recent call last):
-    alkit.errors.UnknownNameError: there is no strategy 'randm'. Try: 'random'.
+    alkit.errors.UnknownNameError: strategy 'randm' is not installed. Try: 'random'.
     """
     return as_strategy(f"plugin {name!r}", create(name, STRATEGIES, parameters))

@@ -225,7 +225,7 @@ def _factory(name: str, kind: object) -> tuple[Group, Callable[..., object]]:
         with suppress(UnknownNameError):
             return group, load(find(name, group), group)
     known = nearest(name, [*list_plugins(STRATEGIES), *PARTS, *list_plugins(FEATURES)])
-    raise UnknownNameError(f"there is no strategy or part {name!r}", hint=known)
+    raise UnknownNameError(f"strategy or part {name!r} is not installed", hint=known)
 
 
 def takes_features(name: str, factory: Callable[..., object]) -> bool:

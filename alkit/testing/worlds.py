@@ -193,7 +193,7 @@ class KitView:
 
     def _scoring(self) -> Scoring:
         if self.model is None:
-            raise ColdStartError("there is no model yet in round 0")
+            raise ColdStartError("round 0 has no model yet")
         return Scoring(self.pool, _Asked(self.model, self.at_once, self.asked), Stream(5))
 
     def changed(self) -> str:

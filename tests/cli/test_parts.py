@@ -102,9 +102,9 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (Choice(features="colums"), r"there is no feature extractor 'colums'.*'columns'"),
+        (Choice(features="colums"), r"feature extractor 'colums' is not installed.*'columns'"),
         (Choice(features="nothing"), r"feature extractor 'nothing' must be an object with a method fit\(pool, rng\)"),
-        (Choice(learner="segmentations"), r"there is no learner 'segmentations'.*'segmentation'"),
+        (Choice(learner="segmentations"), r"learner 'segmentations' is not installed.*'segmentation'"),
         (Choice(learner="nothing"), r"learner 'nothing' must be an object with the methods fit\(\) and loads\(\)"),
         (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr"),
         (Choice(learner="mean", warm_start=True), "--warm-start: learner 'mean' has no parameter warm_start"),

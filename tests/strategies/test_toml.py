@@ -211,8 +211,8 @@ MARGIN = 'ranking = { name = "uncertainty", score = "margin" }'
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('name = "randm"', r"s\.toml: there is no strategy or part 'randm'"),
-        ('strategy = { name = "randm" }', r"s\.toml, at strategy: there is no"),
+        ('name = "randm"', r"s\.toml: strategy or part 'randm' is not installed"),
+        ('strategy = { name = "randm" }', r"s\.toml, at strategy: strategy or part"),
         ("strategy = { x = 3 }", r"s\.toml, at strategy must be a strategy"),
         (
             f'name = "filter"\n{MARGIN}\nthen = {{ nam = "random" }}',

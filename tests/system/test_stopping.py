@@ -230,7 +230,7 @@ def test_expected_gain_gives_finite_figures_for_any_curve(seed):
         ("expected-gain", {"threshold": 0.0}, "threshold must be a finite number > 0: got 0.0"),
         ("expected-gain", {"threshold": math.inf}, "threshold must be a finite number > 0: got inf"),
         ("expected-gain", {"confidence": 1.0}, r"confidence must be a number in \(0, 1\): got 1.0"),
-        ("expected-gains", {}, "there is no stopping rule 'expected-gains'. Try: 'expected-gain'"),
+        ("expected-gains", {}, "stopping rule 'expected-gains' is not installed. Try: 'expected-gain'"),
     ],
 )
 def test_a_wrong_rule_or_parameter_is_an_error(name, parameters, words):
