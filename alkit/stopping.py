@@ -121,7 +121,7 @@ def rule(name: str, /, **parameters: Any) -> StoppingRule:
     StabilisingPredictions(window=2, threshold=0.99)
     >>> rule("stabilizing-predictions")
     Traceback (most recent call last):
-    alkit.errors.UnknownNameError: stopping rule 'stabilizing-predictions' is not installed. Try: 'stabilising-predictions'.
+    alkit.errors.UnknownNameError: stopping rule 'stabilizing-predictions' is not installed. Try: ....
     """
     return _rule(name, create(name, STOPPING_RULES, parameters))
 
