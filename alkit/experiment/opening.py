@@ -53,10 +53,11 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
         terms = settings.terms if join is None else settings.terms_joined_by(join)
     except ConfigurationError as reason:
         failures.append(f"join ({reason})")
+    trusted = trusted_packages()
     for name in parts:
         if parts[name] is None and declared[name] is not None:
             try:
-                parts[name] = build(declared[name], trusted_packages())
+                parts[name] = build(declared[name], trusted)
             except ConfigurationError as reason:
                 failures.append(f"{name} ({reason})")
     if failures:

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_Rows = tuple[object, Mapping[Row, T]]
+"""The state of a table, and its rows with the object built from each."""
+
 
 class Store:
     """The record of one experiment.
@@ -84,8 +87,8 @@ class Store:
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._files = Files(self.files)
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
-        self._asked: Mapping[Row, Asked] = {}  # the rows of that snapshot
-        self._told: Mapping[Row, Recorded] = {}
+        self._asked: _Rows[Asked] = None, {}
+        self._told: _Rows[Recorded] = None, {}
         self.database = Database(self.path, wait)
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         if self._is_empty():
@@ -178,15 +181,16 @@ class Store:
                 self._asked = self._read(connection, queries, self._asked, _asked)
                 self._told = self._read(connection, answers, self._told, _recorded)
                 done = self.database.all_rows(connection, rounds)
-                self._snapshot = state, _snapshot_of(self._asked, self._told, done)
+                self._snapshot = state, _snapshot_of(self._asked[1], self._told[1], done)
             return self._snapshot[1]
 
-    def _read(
-        self, connection: sa.Connection, table: sa.Table, known: Mapping[Row, T], build: Callable[[Row], T]
-    ) -> dict[Row, T]:
-        """Return all rows of a table with the object built from each; those in `known` are taken from there."""
+    def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
+        """Return all rows of a table with the object built from each; take those that have not changed from `last`."""
+        state, (last_state, known) = self.database.state(connection, table), last
+        if state == last_state:
+            return last
         found = self.database.all_rows(connection, table, known)
-        return {row: known[row] if row in known else build(row) for row in found}
+        return state, {row: known.get(row) or build(row) for row in found}
 
     def asked(self) -> list[Asked]:
         """Return all queries with their times and pre-labels, withdrawn ones included, by round and rank."""
