@@ -283,7 +283,10 @@ class Labelled(Protocol):
 
     @property
     def spec(self) -> LabelSpec:
-        """The classes, the ignore value, and whether a label is a mask or a class."""
+        """The classes, the ignore value, and whether a label is a mask or a class.
+
+        Masks in which several annotators disagree have an ignore value, 255, even if annotators themselves have none.
+        """
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``, float32 in [0, 1]."""

@@ -38,10 +38,11 @@ def fit(
 
 
 def describe_round(result: RoundResult) -> str:
-    """Describe the result of a round in one line."""
+    """Describe the result of a round in one line, followed by its warnings."""
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
     held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
-    return f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
+    line = f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
+    return "\n".join([line, *(f"Warning: {warning}" for warning in result.warnings)])
 
 
 def _labels(n: int) -> str:

@@ -113,6 +113,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
                 "held_out": result.n_held_out,
                 "metrics": dict(result.metrics),
                 "agreement": result.agreement,
+                "warnings": list(result.warnings),
                 "seconds": dict(result.seconds),
                 "ids": list(result.ids),
                 "stands_for": {q.id: q.stands_for for q in queries if q.round == result.round and q.stands_for},

@@ -205,6 +205,7 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
         yield f"[dim]{metric} is measured on a test set.[/dim]"
     else:
         yield "[dim]There are no metrics, because the campaign has neither a hold-out nor a test set.[/dim]"
+    yield from (f"[yellow]{escape(warning)}[/yellow]" for warning in history[-1].warnings)
     if agreed:
         yield "[dim]agreement: Cohen's kappa with the previous model, on a random sample of the pool.[/dim]"
 

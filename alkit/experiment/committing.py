@@ -63,7 +63,7 @@ def commit_round(
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
-            metrics = measure(predictor, parts.pool, held, truth, parts.settings.spec, parts.report)
+            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     n_pseudo = len(labelled.pseudo_ids)
@@ -76,6 +76,7 @@ def commit_round(
         n_pseudo=n_pseudo,
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
+        warnings=everything.warnings(),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
     parts.store.commit_round(result, predictor.dumps(), stamp(known), consumed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,16 +16,28 @@ from alkit.record.label_files import LabelFiles
 from alkit.record.states import Answered
 from alkit.values.label_spec import Images, Label, LabelSpec
 
+FEW = 8
+"""Most images that a warning lists."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """The labelled images that a learner gets: see :class:`alkit.protocols.Labelled`."""
+    """The labelled images that a learner gets: see :class:`alkit.protocols.Labelled`.
+
+    Parameters
+    ----------
+    spec:
+        The classes. It has an ignore value that annotators do not have, if they disagree evenly about a pixel.
+    undecided:
+        By id the share of the pixels about which annotators disagree evenly, in (0, 1]. An image with 1 is left out.
+    """
 
     ids: tuple[str, ...]
     pseudo_ids: tuple[str, ...]
     spec: LabelSpec
     known: Mapping[str, Label]
     representations: Representations
+    undecided: Mapping[str, float] = field(default_factory=dict)
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``."""
@@ -38,6 +50,28 @@ class LabelledImages:
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Return `extractor` fitted on the whole pool."""
         return self.representations.fitted(extractor)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what annotators disagree about, in sentences.
+
+        >>> unsure = {"a": 0.25, "b": 1.0}
+        >>> LabelledImages(("a",), (), LabelSpec(("skin", "lesion")), {}, None, unsure).warnings()
+        ("Annotators disagree evenly about 1 image, which is left out of the training: 'b'.",
+         "Annotators disagree evenly about 25.0 % of the pixels of 1 image. ... ignored in the training: 'a'.")
+        """
+        left_out = [id for id, share in self.undecided.items() if share == 1]
+        partly = [id for id, share in self.undecided.items() if share < 1]
+        found = []
+        if left_out:
+            which = f"{_counted(left_out)}, which {'is' if len(left_out) == 1 else 'are'} left out of the training"
+            found.append(f"Annotators disagree evenly about {which}: {_listed(left_out)}.")
+        if partly:
+            share = np.mean([self.undecided[id] for id in partly])
+            found.append(
+                f"Annotators disagree evenly about {share:.1%} of the pixels of {_counted(partly)}. These pixels are "
+                f"ignored in the training: {_listed(partly)}.".replace("%", " %")
+            )
+        return tuple(found)
 
     def without(self, ids: Collection[str]) -> LabelledImages:
         """Return a copy without these images."""
@@ -61,7 +95,8 @@ class Labels:
     ) -> LabelledImages:
         """Return the labelled images in the order of their answers, followed by those with pseudo-labels.
 
-        Skips are left out. Any answer, a skip included, takes precedence over a pseudo-label of the same image.
+        Skips are left out, and images that `join` leaves undecided as a whole. Any answer, a skip included, takes
+        precedence over a pseudo-label of the same image.
 
         Parameters
         ----------
@@ -77,7 +112,7 @@ class Labels:
         Raises
         ------
         QueryError
-            None of the answers is a label.
+            None of the answers is a label, or the annotators disagree evenly about every image.
         LabelError
             `join` returned an invalid label.
         """
@@ -92,13 +127,51 @@ class Labels:
         for file in needed - self._decoded.keys():
             label = self._files.read(file)
             self._decoded[file] = resize_mask(label, size, spec) if label.ndim else label
-        labels = {}
+        joint = spec.with_ignore()
+        labels: dict[str, Label] = {}
+        undecided: dict[str, float] = {}
         for id, own in everything.items():
             known = [self._decoded[file] for file in own]
-            labels[id] = known[0] if len(known) == 1 else spec.check(join(known, spec), id=id, sizes=[size])
-        return LabelledImages(tuple(everything), tuple(predicted), spec, labels, self._representations)
+            label: Label | None = known[0] if len(known) == 1 else join(known, joint)
+            if label is not None:
+                labels[id] = label if len(known) == 1 else joint.check(label, id=id, sizes=[size])
+            if len(known) > 1 and (share := _undecided_share(labels.get(id), known, joint)):
+                undecided[id] = share
+        decided = tuple(id for id in everything if undecided.get(id) != 1)
+        if not any(id in told for id in decided):
+            raise QueryError(
+                "the annotators disagree evenly about every labelled image, so there is none to train on",
+                got=f"{len(told)} images",
+                hint="ask one more annotator about each, or correct the answers",
+            )
+        tied = any(share < 1 for share in undecided.values())
+        return LabelledImages(
+            decided, tuple(predicted), joint if tied else spec, labels, self._representations, undecided
+        )
+
+
+def _undecided_share(joined: Label | None, labels: Sequence[Label], spec: LabelSpec) -> float:
+    """Return the share of an image that is ignored although most annotators did not ignore it.
+
+    It is 1 if nothing of the image is left to train on.
+    """
+    if joined is None:
+        return 1.0
+    if spec.ignore is None:
+        return 0.0
+    ignored, votes = joined == spec.ignore, np.sum([label == spec.ignore for label in labels], axis=0)
+    tied = ignored & (2 * votes <= len(labels))
+    return 1.0 if tied.any() and ignored.all() else float(tied.mean())
 
 
 def _files(known: Answered) -> tuple[str, ...]:
     """Return the files of the labels of one image, those of older revisions first."""
     return tuple(answer.label for answer in known.labels if answer.label is not None)
+
+
+def _counted(ids: Sequence[str]) -> str:
+    return f"{len(ids)} image{'' if len(ids) == 1 else 's'}"
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:FEW])) + (f" and {len(ids) - FEW} more" if len(ids) > FEW else "")

@@ -1,5 +1,9 @@
 """Rules that join the labels of several annotators of an image into the one label that a learner sees.
 
+Annotators who disagree evenly are no reason to train on any of their labels. Such a pixel becomes the ignore value, or
+255 if the spec has none (:meth:`alkit.LabelSpec.with_ignore`), and such a class of an image becomes None. Pixels with
+the ignore value are not trained on; an image without a decided pixel or class is left out of the training.
+
 References
 ----------
 Warfield, Zou, Wells. "Simultaneous Truth and Performance Level Estimation (STAPLE)". IEEE TMI 23 (2004).
@@ -14,8 +18,12 @@ import numpy as np
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.values.label_spec import Label, LabelSpec
 
-Join = Callable[[Sequence[Label], LabelSpec], Label]
-"""A function from two or more labels of an image, of equal shape and ordered by revision, and the spec to one label."""
+Join = Callable[[Sequence[Label], LabelSpec], Label | None]
+"""A function from two or more labels of an image, of equal shape and ordered by revision, and the spec to one label.
+
+The spec of masks always has an ignore value, for pixels that stay undecided. The function returns None if the whole
+image stays undecided.
+"""
 
 
 def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
@@ -23,31 +31,37 @@ def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
     return labels[-1]
 
 
-def majority(labels: Sequence[Label], spec: LabelSpec) -> Label:
-    """Return at each pixel the class that most annotators chose.
+def majority(labels: Sequence[Label], spec: LabelSpec) -> Label | None:
+    """Return at each pixel the class that most annotators chose; a tie becomes the ignore value, 255 by default.
 
-    A tie becomes the ignore value. If the spec has none, the lowest of the tied class ids wins.
+    If each image has one class, return the class that most annotators chose, or None for a tie.
 
     >>> spec = LabelSpec(("skin", "lesion"))
     >>> majority([np.array([[0, 1]]), np.array([[1, 1]]), np.array([[0, 1]])], spec).tolist()
     [[0, 1]]
+    >>> majority([np.array([[0, 1]]), np.array([[1, 1]])], spec).tolist()
+    [[255, 1]]
     """
-    values = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
-    best = np.full(labels[0].shape, values[0], labels[0].dtype)
-    most = np.zeros(best.shape, int)
-    for value in values:
+    ignore = spec.with_ignore().ignore
+    tie = -1 if ignore is None else ignore
+    best, most = np.full(labels[0].shape, tie), np.zeros(labels[0].shape, int)
+    for value in [*range(len(spec.classes)), *([] if ignore is None else [ignore])]:
         votes = np.sum([label == value for label in labels], axis=0)
-        if spec.ignore is not None:
-            best = np.where((votes == most) & (votes > 0), spec.ignore, best)
-        best = np.where(votes > most, value, best)
+        best = np.where(votes > most, value, np.where((votes == most) & (votes > 0), tie, best))
         most = np.maximum(most, votes)
+    if ignore is None and best == tie:
+        return None
     return best.astype(labels[0].dtype)
 
 
 def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """Return the most probable true mask, by STAPLE: it estimates how reliable each annotator is for each class.
 
-    Undecided pixels become the ignore value, or class 0 if the spec has none.
+    Undecided pixels become the ignore value, 255 by default.
+
+    Deviation: STAPLE gives class 0 to all pixels about which two annotators disagree, and to all pixels if their masks
+    have none in common, because the background is so frequent. Here a pixel becomes class 0 only if class 0 has as many
+    votes as no other class; otherwise it is undecided.
 
     Raises
     ------
@@ -62,8 +76,11 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
         return labels[0]  # STAPLE has nothing to estimate
     from alkit.labels._staple import UNDECIDED, estimate
 
+    joint = spec.with_ignore()
     joined = estimate(np.stack(labels).astype(np.uint8))
-    found: Label = np.where(joined == UNDECIDED, 0 if spec.ignore is None else spec.ignore, joined).astype(np.uint8)
+    undecided = (joined == UNDECIDED) | ((joined == 0) & (majority(labels, joint) == joint.ignore))
+    joined[undecided] = joint.ignore
+    found: Label = joined.astype(np.uint8)
     return found
 
 

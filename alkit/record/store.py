@@ -379,6 +379,7 @@ class Store:
                 "metrics": json.dumps(dict(result.metrics), allow_nan=False),
                 "seconds": json.dumps(dict(result.seconds), allow_nan=False),
                 "committed_at": _now(),
+                "warnings": json.dumps(result.warnings) if result.warnings else None,
             }
             self.database.insert(connection, rounds, [row])
         remove(self.files, [file for file in self.files.glob("*.model") if file.name != name])
@@ -462,8 +463,18 @@ def _recorded(row: Row) -> Recorded:
 
 
 def _result(row: Row, ids: tuple[str, ...]) -> RoundResult:
-    number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, _ = row
-    return RoundResult(number, ids, n_labels, json.loads(metrics), json.loads(seconds), n_pseudo, n_held_out, agreement)
+    number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
+    return RoundResult(
+        number,
+        ids,
+        n_labels,
+        json.loads(metrics),
+        json.loads(seconds),
+        n_pseudo,
+        n_held_out,
+        agreement,
+        tuple(json.loads(warnings or "[]")),
+    )
 
 
 def _model_of(last: Sequence[Row]) -> tuple[str, str] | None:

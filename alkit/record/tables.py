@@ -81,6 +81,7 @@ rounds = _table(
     sa.Column("metrics", sa.Text, nullable=False),  # JSON
     sa.Column("seconds", sa.Text, nullable=False),  # JSON
     sa.Column("committed_at", sa.String, nullable=False),
+    sa.Column("warnings", sa.Text),  # JSON; NULL: none
 )
 TABLES = tuple(_metadata.sorted_tables)
 """The tables above."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +82,19 @@ class LabelSpec:
             raise ConfigurationError(
                 f"ignore must be an integer from {len(self.classes)} to 255, which is not a class id", got=self.ignore
             )
+
+    def with_ignore(self) -> LabelSpec:
+        """Return a spec of masks that has an ignore value: this one, or else a copy whose ignore value is 255.
+
+        A learner gets such a spec if annotators disagree evenly about a pixel. Annotators' own masks are checked with
+        the original, so they can contain no more values than before.
+
+        >>> [LabelSpec(("skin", "lesion"), ignore=value).with_ignore().ignore for value in (None, 7)]
+        [255, 7]
+        """
+        if self.per == "image" or self.ignore is not None:
+            return self
+        return replace(self, ignore=255)
 
     def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size]) -> Label:
         """Return `label` as a uint8 mask or an int64 class id, after a check. Only its type may change, no value.

@@ -18,7 +18,8 @@ class RoundResult:
     ids:
         Ids of the images queried in this round, in rank order.
     n_labels:
-        Number of labels that the model of this round was trained on, from all rounds.
+        Number of labels that the model of this round was trained on, from all rounds. An image about which its
+        annotators disagree evenly does not count.
     metrics:
         Metrics by name, such as ``{"dice": 0.71, "iou": 0.62}``, each in [0, 1]; empty if the round is not evaluated.
     seconds:
@@ -31,6 +32,8 @@ class RoundResult:
     agreement:
         Cohen's kappa, at most 1, between the predictions of this round's model and the previous one on images of the
         pool; None if it was not measured, and in round 0.
+    warnings:
+        What may be wrong with the round, in sentences.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class RoundResult:
     n_pseudo: int = 0
     n_held_out: int = 0
     agreement: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:

@@ -26,12 +26,13 @@ def test_rule_one_returns_the_last_label():
 
 
 def test_the_majority_of_three():
-    assert join_rule("majority")(rows([0, 1, 2], [1, 1, 2], [2, 0, 2]), SPEC).tolist() == [[0, 1, 2]]
+    assert join_rule("majority")(rows([0, 1, 2], [1, 1, 2], [2, 0, 2]), SPEC).tolist() == [[255, 1, 2]]
 
 
-def test_a_tie_becomes_the_ignore_value_or_the_lowest_class():
+def test_a_tie_becomes_the_ignore_value_and_never_a_class():
     assert join_rule("majority")(rows([0, 1], [1, 1]), IGNORING).tolist() == [[255, 1]]
-    assert join_rule("majority")(rows([2, 1], [1, 1]), SPEC).tolist() == [[1, 1]]
+    assert join_rule("majority")(rows([2, 1], [1, 1]), SPEC).tolist() == [[255, 1]]
+    assert join_rule("majority")(rows([0, 1], [1, 1]), alkit.LabelSpec(("a", "b"), ignore=9)).tolist() == [[9, 1]]
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 2)))
@@ -40,7 +41,8 @@ def test_the_majority_equals_a_count_of_votes_at_each_pixel_in_any_order(stack):
     for order in (stack, stack[::-1]):
         joined = join_rule("majority")(list(order), SPEC)
         assert joined.dtype == np.uint8
-        np.testing.assert_array_equal(joined, votes.argmax(axis=0))
+        tied = (votes == votes.max(axis=0)).sum(axis=0) > 1
+        np.testing.assert_array_equal(joined, np.where(tied, 255, votes.argmax(axis=0)))
 
 
 @pytest.mark.parametrize("name", JOINS)
@@ -52,6 +54,7 @@ def test_every_rule_returns_a_label_that_all_annotators_gave(name):
 def test_the_majority_also_joins_classes_of_images_but_staple_does_not():
     spec = alkit.LabelSpec(("cat", "dog"), per="image")
     assert int(join_rule("majority")([np.array(1), np.array(0), np.array(1)], spec)) == 1
+    assert join_rule("majority")([np.array(1), np.array(0)], spec) is None
     with pytest.raises(alkit.errors.ConfigurationError, match="join='staple' needs masks"):
         join_rule("staple")([np.array(1), np.array(0)], spec)
 
@@ -65,6 +68,39 @@ def test_staple_weighs_reliable_annotators_more_than_the_majority_does():
     spec = alkit.LabelSpec(("skin", "lesion"))
     wrong = {name: float((join_rule(name)(labels, spec) != truth).mean()) for name in ("staple", "majority")}
     assert wrong["staple"] < 0.03 < 0.08 < wrong["majority"]
+
+
+def drawn(top, left, side=3):
+    mask = np.zeros((8, 8), np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return mask
+
+
+@pytest.mark.parametrize("spec", [alkit.LabelSpec(("skin", "lesion")), IGNORING])
+@pytest.mark.parametrize("rule", ["majority", "staple"])
+@pytest.mark.parametrize(
+    "masks",
+    {
+        "disjoint": [drawn(0, 0), drawn(5, 5)],
+        "one inside the other": [drawn(0, 0), drawn(0, 0, 4)],
+        "one empty": [drawn(0, 0), drawn(0, 0, 0)],
+        "one full": [drawn(0, 0), drawn(0, 0, 8)],
+        "inverted": [drawn(0, 0), 1 - drawn(0, 0)],
+        "overlapping": [drawn(0, 0, 4), drawn(2, 2, 4)],
+        "two against two": [drawn(0, 0), drawn(0, 0), drawn(5, 5), drawn(5, 5)],
+    }.values(),
+)
+def test_two_annotators_who_disagree_do_not_become_background(masks, rule, spec):
+    joined = join_rule(rule)(masks, spec)
+    lesion = np.sum(masks, axis=0)
+    np.testing.assert_array_equal(joined[2 * lesion == len(masks)], 255)
+    np.testing.assert_array_equal(joined[lesion == 0], 0)
+    np.testing.assert_array_equal(joined[lesion == len(masks)], 1)
+
+
+def test_staple_outvotes_one_annotator():
+    assert not join_rule("staple")([drawn(0, 0), drawn(0, 0, 0), drawn(0, 0, 0)], SPEC).any()
+    np.testing.assert_array_equal(join_rule("staple")([drawn(0, 0), drawn(0, 0), drawn(5, 5)], SPEC), drawn(0, 0))
 
 
 def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):

@@ -290,12 +290,17 @@ def queries(folder, round):
 def status(store):
     """Return the output of `alkit status`, without times and sentences."""
     said = json.loads(command("status", store, "--json"))
-    untold = ("seconds", "stands_for")
+    untold = ("seconds", "stands_for", "warnings")
     return {
         **{name: said[name] for name in ("labels", "skipped", "open", "left", "states", "annotators", "measured_on")},
         "problems": [[query["id"], *(entry["kind"] for entry in query["problems"])] for query in said["open_queries"]],
         "rounds": [{key: value for key, value in one.items() if key not in untold} for one in said["rounds"]],
     }
+
+
+def majority_with_lowest_ties(labels, spec):
+    """Return what the rule "majority" returned at a395940, for classes without an ignore value."""
+    return np.argmax([np.sum([label == value for label in labels], axis=0) for value in (0, 1)], axis=0).astype(np.uint8)
 
 
 def a_campaign_with_people(folder):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from exchange import CLASSES, LONG_AGO, MASKS, answer, everything, oracle_in, query
 
+import alkit
 from alkit.errors import UnknownNameError
 from alkit.oracles import FolderOracle
 from alkit.oracles.formats.registry import FORMATS
@@ -121,6 +122,29 @@ def test_an_experiment_notes_beside_an_annotation_file_which_answers_it_refused(
     path.unlink()
     list(oracle.poll())
     assert not note.exists()
+
+
+@form
+def test_a_note_beside_an_annotation_file_lists_its_bad_items(tmp_path, world, name, ending):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(2)
+    asked = experiment.queries()
+    others = [Query(id, 0, rank, asked[0].sizes) for rank, id in enumerate(world.masks) if id not in ids][:3]
+    experiment.send(oracle_in(tmp_path, images=world.pool))
+    images = alkit.ArrayPool(np.zeros((60, 16, 16), np.uint8), ids=list(world.masks))
+    (export,) = FORMATS[name].write(tmp_path / "tool", [*asked, *others], images, LabelSpec(CLASSES), world.masks)
+    path = tmp_path / "ann" / f"export{ending}"
+    path.parent.mkdir()
+    path.write_bytes(export.read_bytes())
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    receipt = experiment.collect(oracle_in(tmp_path))
+    assert {one.id for one in receipt.taken} == set(ids)
+    ((bad, reason),) = receipt.refused
+    assert bad.id == path.name
+    assert reason.startswith("images that were never asked for have annotations: ")
+    note = (tmp_path / "ann" / f"export{ending}.refused.txt").read_text()
+    assert reason in note
+    assert all(one.key in note for one in others)
 
 
 def test_an_unknown_format_is_refused(tmp_path):

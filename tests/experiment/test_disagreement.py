@@ -1,0 +1,149 @@
+"""Annotators who disagree evenly: nothing is trained on what they disagree about, and the round says so."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit import Answer
+from alkit.errors import LabelError, QueryError
+from alkit.evaluation import metrics
+from alkit.values import State
+
+SIZE = 16
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Return what learners were given, in the order of their trainings."""
+    given, fit = [], alkit.SegmentationLearner.fit
+
+    def watched(learner, labelled, *rest):
+        given.append(labelled)
+        return fit(learner, labelled, *rest)
+
+    monkeypatch.setattr(alkit.SegmentationLearner, "fit", watched)
+    return given
+
+
+def campaign(path=None, join="majority", classes=("skin", "lesion"), **terms):
+    images, _ = alkit.synthetic.lesions(8, size=SIZE)
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")
+    strategy = alkit.strategy("random")
+    return alkit.Experiment(
+        alkit.ArrayPool(images), learner, strategy, path, classes=classes, annotators=2, join=join, **terms
+    )
+
+
+def drawn(top, left, side=4):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return mask
+
+
+def tell(experiment, masks):
+    """Tell the masks of each image, the first by ann and the second by bob."""
+    for id, own in masks.items():
+        experiment.receive([Answer(id, mask, by) for mask, by in zip(own, ("ann", "bob"), strict=True)])
+
+
+@pytest.mark.parametrize("join", ["majority", "staple"])
+def test_pixels_about_which_annotators_disagree_are_ignored_in_training_and_reported(tmp_path, seen, join):
+    experiment = campaign(tmp_path / "r.db", join)
+    a, b, c = experiment.ask(3)
+    tell(experiment, {a: [drawn(0, 0), drawn(8, 8)], b: [drawn(4, 4)] * 2, c: [drawn(0, 0), drawn(0, 0, 8)]})
+    result = experiment.fit()
+    (given,) = seen
+    assert set(given.ids) == {a, b, c}
+    assert given.spec == alkit.LabelSpec(("skin", "lesion"), ignore=255)
+    np.testing.assert_array_equal(given.labels([a])[0], 255 * (drawn(0, 0) | drawn(8, 8)))
+    np.testing.assert_array_equal(given.labels([b])[0], drawn(4, 4))
+    np.testing.assert_array_equal(given.labels([c])[0], np.where(drawn(0, 0), 1, 255 * drawn(0, 0, 8)))
+    (warning,) = result.warnings
+    assert warning.startswith("Annotators disagree evenly about 15.6 % of the pixels of 2 images.")
+    assert repr(a) in warning
+    assert repr(c) in warning
+    assert repr(b) not in warning
+    assert experiment.history[0].warnings == (warning,)
+    assert alkit.Experiment.open(tmp_path / "r.db").history[0].warnings == (warning,)
+    assert experiment.spec.ignore is None  # for annotators
+    with pytest.raises(LabelError, match=r"values outside its classes: got \[255\]"):
+        experiment.tell({a: 255 * drawn(0, 0)}, annotator="ann", revise=True)
+
+
+def test_without_a_tie_a_learner_gets_the_classes_as_they_are(seen):
+    experiment = campaign()
+    a, b = experiment.ask(2)
+    tell(experiment, {a: [drawn(0, 0)] * 2, b: [drawn(4, 4)] * 2})
+    assert experiment.fit().warnings == ()
+    assert seen[0].spec.ignore is None
+
+
+def test_an_image_of_which_nothing_is_decided_is_left_out_until_it_is(seen):
+    experiment = campaign()
+    a, b = experiment.ask(2)
+    tell(experiment, {a: [drawn(0, 0), 1 - drawn(0, 0)]})
+    experiment.tell({b: alkit.SKIP}, annotator="ann")
+    experiment.tell({b: alkit.SKIP}, annotator="bob")
+    with pytest.raises(QueryError, match="disagree evenly about every labelled image"):
+        experiment.fit()
+    (c,) = experiment.ask(1) if not experiment.open_ids else experiment.open_ids
+    tell(experiment, {c: [drawn(4, 4)] * 2})
+    result = experiment.fit()
+    assert result.n_labels == 1
+    assert seen[-1].ids == (c,)
+    assert result.warnings == (f"Annotators disagree evenly about 1 image, which is left out of the training: {a!r}.",)
+    assert experiment.fit().round == result.round  # nothing new
+    experiment.tell({a: drawn(0, 0)}, annotator="bob", revise=True)
+    result = experiment.fit()
+    assert result.n_labels == 2
+    assert result.warnings == ()
+
+
+def test_a_mask_that_is_wholly_ignored_or_undecided_is_left_out(seen):
+    experiment = campaign(classes=alkit.LabelSpec(("skin", "lesion"), ignore=255))
+    a, b = experiment.ask(2)
+    half = np.full((SIZE, SIZE), 255, np.uint8)
+    half[: SIZE // 2] = 0
+    tell(experiment, {a: [half, np.where(half == 255, half, 1)], b: [drawn(4, 4)] * 2})
+    assert experiment.fit().n_labels == 1
+    assert seen[0].ids == (b,)
+
+
+def test_held_out_pixels_about_which_annotators_disagree_are_not_measured(seen, monkeypatch):
+    experiment = campaign(hold_out=0.5)
+    ids = experiment.ask(8)
+    tell(experiment, {id: [drawn(0, 0), drawn(8, 8)] for id in ids})
+    measured, dice = [], metrics.dice
+
+    def watched(predicted, truth, spec):
+        measured.append((truth, spec))
+        return dice(predicted, truth, spec)
+
+    monkeypatch.setattr(metrics, "dice", watched)
+    result = experiment.fit()
+    assert result.n_held_out
+    assert all(spec.ignore == 255 for _, spec in measured)
+    assert all((truth == 255).mean() == 0.125 for truth, _ in measured)
+
+
+def test_a_class_of_an_image_about_which_annotators_disagree_is_left_out():
+    digits = alkit.ArrayPool(np.random.default_rng(0).integers(255, size=(6, 8, 8), dtype=np.uint8))
+    from sklearn.linear_model import LogisticRegression
+
+    experiment = alkit.Experiment(
+        digits,
+        alkit.EstimatorLearner(LogisticRegression()),
+        alkit.strategy("random"),
+        classes=alkit.LabelSpec(("cat", "dog"), per="image"),
+        annotators=2,
+        join="majority",
+    )
+    a, b, c = experiment.ask(3)
+    for name, labels in (("ann", {a: 0, b: 1, c: 0}), ("bob", {a: 0, b: 1, c: 1})):
+        experiment.tell(labels, annotator=name)
+    result = experiment.fit()
+    assert result.n_labels == 2
+    assert result.warnings == (f"Annotators disagree evenly about 1 image, which is left out of the training: {c!r}.",)
+    assert {one.query.id: one.state for one in experiment.standings()}[c] == State.CONSUMED
