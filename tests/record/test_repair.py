@@ -139,6 +139,16 @@ def test_a_flipped_byte_is_noticed_or_harmless_and_a_repair_saves_all_other_rows
     assert noticed > 30
 
 
+@pytest.mark.parametrize("column", [b"wanted INTEGER", b"warnings TEXT", b"digest VARCHAR"])
+def test_a_column_whose_name_is_damaged_is_read_all_the_same(campaign, tmp_path, column):
+    path = copied(campaign, tmp_path)
+    content = path.read_bytes()
+    assert column in content
+    path.write_bytes(content.replace(column, b"x" + column[1:]))
+    repaired = repair(path, tmp_path / "new.db")
+    assert opened(repaired.path)[1] == campaign[3][-1][1]
+
+
 def test_a_repaired_record_can_be_resumed(campaign, tmp_path):
     _, pool, truth, steps = campaign
     path = copied(campaign, tmp_path)
