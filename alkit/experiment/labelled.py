@@ -132,9 +132,9 @@ class Labels:
         undecided: dict[str, float] = {}
         for id, own in everything.items():
             known = [self._decoded[file] for file in own]
-            label: Label | None = known[0] if len(known) == 1 else join(known, joint)
-            if label is not None:
-                labels[id] = label if len(known) == 1 else joint.check(label, id=id, sizes=[size])
+            joined = known[0] if len(known) == 1 else join(known, joint)
+            if joined is not None:
+                labels[id] = joined if len(known) == 1 else joint.check(joined, id=id, sizes=[size])
             if len(known) > 1 and (share := _undecided_share(labels.get(id), known, joint)):
                 undecided[id] = share
         decided = tuple(id for id in everything if undecided.get(id) != 1)

@@ -79,7 +79,7 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     joint = spec.with_ignore()
     joined = estimate(np.stack(labels).astype(np.uint8))
     undecided = (joined == UNDECIDED) | ((joined == 0) & (majority(labels, joint) == joint.ignore))
-    joined[undecided] = joint.ignore
+    joined[undecided] = 0 if joint.ignore is None else joint.ignore  # it is None for no mask
     found: Label = joined.astype(np.uint8)
     return found
 

@@ -66,7 +66,7 @@ def test_pixels_about_which_annotators_disagree_are_ignored_in_training_and_repo
     assert repr(c) in warning
     assert repr(b) not in warning
     assert experiment.history[0].warnings == (warning,)
-    assert alkit.Experiment.open(tmp_path / "r.db").history[0].warnings == (warning,)
+    assert alkit.Experiment.open(tmp_path / "r.db", pool=experiment.pool).history[0].warnings == (warning,)
     assert experiment.spec.ignore is None  # for annotators
     with pytest.raises(LabelError, match=r"values outside its classes: got \[255\]"):
         experiment.tell({a: 255 * drawn(0, 0)}, annotator="ann", revise=True)

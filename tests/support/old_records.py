@@ -300,7 +300,9 @@ def status(store):
 
 def majority_with_lowest_ties(labels, spec):
     """Return what the rule "majority" returned at a395940, for classes without an ignore value."""
-    return np.argmax([np.sum([label == value for label in labels], axis=0) for value in (0, 1)], axis=0).astype(np.uint8)
+    return np.argmax([np.sum([label == value for label in labels], axis=0) for value in (0, 1)], axis=0).astype(
+        np.uint8
+    )
 
 
 def a_campaign_with_people(folder):

@@ -58,7 +58,7 @@ def test_a_campaign_of_an_earlier_alkit_ignores_ties_from_now_on(folder):
         np.testing.assert_allclose(found["predicted"], wanted, rtol=0, atol=CLOSE * np.abs(wanted).max())
     *old, new = alkit.Experiment.open(folder / "campaign.db").history
     assert all(result.warnings == () for result in old)
-    assert "% of the pixels of 1 image. These pixels are ignored in the training" in new.warnings[0]
+    assert "4.5 % of the pixels of 5 images. These pixels are ignored in the training" in new.warnings[0]
 
 
 def roughly(value):
