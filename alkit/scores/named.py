@@ -6,16 +6,7 @@ import inspect
 
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Score
-from alkit.scores.functions import (
-    bald,
-    edt_variance,
-    edt_variance_both_sides,
-    entropy,
-    head_disagreement,
-    least_confidence,
-    margin,
-    variance,
-)
+from alkit.scores import functions
 
 MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
 """Names that the parameters of a score may have."""
@@ -31,7 +22,7 @@ def moments_of(score: Score) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> moments_of(bald)
+    >>> moments_of(functions.bald)
     ('mean', 'mean_entropy')
     """
     try:
@@ -53,16 +44,11 @@ def moments_of(score: Score) -> tuple[str, ...]:
 
 
 SCORES: dict[str, Score] = {
-    "entropy": entropy,
-    "least-confidence": least_confidence,
-    "margin": margin,
-    "bald": bald,
-    "variance": variance,
-    "edt-variance": edt_variance,
-    "edt-variance-both-sides": edt_variance_both_sides,
-    "head-disagreement": head_disagreement,
+    name.replace("_", "-"): function
+    for name, function in vars(functions).items()
+    if inspect.isfunction(function) and function.__module__ == functions.__name__ and not name.startswith("_")
 }
-"""Scores by the name that the command line and strategy files use."""
+"""Scores by the name that the command line and strategy files use: each public function of ``functions.py``."""
 
 
 def score_function(score: str | Score) -> Score:
@@ -77,7 +63,7 @@ def score_function(score: str | Score) -> Score:
 
     Examples
     --------
-    >>> score_function("bald") is bald
+    >>> score_function("bald") is functions.bald
     True
     """
     if isinstance(score, str):
@@ -102,7 +88,7 @@ def name_or_function(score: str | Score) -> str | Score:
 
     Examples
     --------
-    >>> name_or_function(bald), name_or_function("bald")
+    >>> name_or_function(functions.bald), name_or_function("bald")
     ('bald', 'bald')
     """
     function = score_function(score)
