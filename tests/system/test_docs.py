@@ -48,6 +48,14 @@ def test_every_page_is_in_the_table_of_contents():
     assert listed == {page for page in pages if not re.match(r"index$|decisions/\d", page)}
 
 
+def test_each_decision_has_a_number_of_its_own():
+    paths = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    numbers = [int(path.name[:4]) for path in paths]
+    assert numbers == list(range(1, len(paths) + 1))
+    for number, path in zip(numbers, paths, strict=True):
+        assert path.read_text().startswith(f"# {number}. "), path.name
+
+
 @pytest.mark.slow
 def test_the_site_builds_offline_and_without_a_warning(tmp_path):
     pytest.importorskip("sphinx", reason="the site needs alkit[docs]")
