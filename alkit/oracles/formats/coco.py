@@ -73,10 +73,10 @@ def decode(path: Path, content: bytes) -> Content:
         The content is not that of a COCO file, or no image in it can be read. The message names `path`.
     """
     try:
-        found = json.loads(content)
-        images, strays = _images(found["images"])
-        names = _category_names(found["categories"])
-        for number, annotation in enumerate(found["annotations"]):
+        found = json.loads(content, object_pairs_hook=_mapping)
+        images, strays = _images(_list(found, "images"))
+        names = _category_names(_list(found, "categories"))
+        for number, annotation in enumerate(_list(found, "annotations")):
             _add(annotation, number, images, names, strays)
         return Content(
             tuple(
@@ -91,6 +91,22 @@ def decode(path: Path, content: bytes) -> Content:
     except DAMAGE as reason:
         expected = "images, categories and annotations"
         raise DataError(f"{path} is not a COCO file", got=fault_text(reason), expected=expected) from reason
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the names and values of a JSON object; refuse a name that occurs twice, of which only one would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"two values of {next(name for name in names if names.count(name) > 1)!r}")
+    return found
+
+
+def _list(found: Mapping[str, Any], name: str) -> list[Any]:
+    value = found[name]
+    if not isinstance(value, list):
+        raise TypeError(f"{name} of the type {type(value).__name__}")
+    return value
 
 
 @dataclass(slots=True)

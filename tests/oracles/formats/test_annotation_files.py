@@ -446,6 +446,9 @@ def test_a_damaged_annotation_makes_its_image_invalid_and_no_other(tmp_path, fou
         (b"{}", "is not a COCO file: got no 'images'"),
         (b'{"images": [{"id": 1}], "categories": [], "annotations": []}', "got no 'file_name'"),
         (b'{"images": 5, "categories": [], "annotations": []}', "is not a COCO file"),
+        (b'{"images": [], "categories": [], "annotations": {}}', "got annotations of the type dict"),
+        (b'{"images": [], "categories": [], "annotations": ""}', "got annotations of the type str"),
+        (b'{"images": [], "categories": [], "annotations": [], "images": []}', "got two values of 'images'"),
         (
             b'{"images": [], "categories": [], "annotations": [{"image_id": 1, "category_id": 1}]}',
             "annotation 0 of an unknown image 1",
