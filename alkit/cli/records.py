@@ -52,7 +52,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
         `images` was given, but the record's pool is not a folder.
     """
     import alkit
-    from alkit.configuration.forms import build
+    from alkit.configuration.construct import build
     from alkit.record.settings import Settings
 
     form = Settings(record).declared.get("pool")
@@ -62,7 +62,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
             raise ConfigurationError(
                 "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
             )
-        return alkit.Experiment.open(record, pool=build(moved), report=report)
+        return alkit.Experiment.open(record, pool=build(moved, "pool"), report=report)
     if (folder := _folder(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"

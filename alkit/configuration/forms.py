@@ -4,20 +4,17 @@ The written form of a frozen dataclass is its class and its fields, that of a cl
 and that of a ``functools.partial`` is both. A callable object counts as an object with parameters, not as a function.
 Fields made by :func:`runtime` are left out, because they state where to compute and not what.
 
-Building an object from its written form imports only from packages that the caller trusts. A record is data, and must
-not be able to name any function of the machine.
+Objects are built again by :func:`alkit.configuration.construct.build`, which trusts nothing in a record.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import inspect
 import json
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -26,9 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from alkit.configuration.addresses import FORMER, address_of, to_present
-from alkit.configuration.parameters import convert, kinds_of
-from alkit.errors import ConfigurationError
+from alkit.configuration.addresses import address_of, to_present
 
 Written = Any
 """A value that JSON can hold."""
@@ -50,8 +45,6 @@ def written_form(value: object) -> Written:
     >>> from alkit import LabelSpec
     >>> written_form(LabelSpec(("skin", "lesion")))
     {'is': 'alkit:LabelSpec', 'with': {'classes': ['skin', 'lesion'], 'ignore': None, 'per': 'pixel'}}
-    >>> build(written_form(LabelSpec(("skin", "lesion")))).classes
-    ('skin', 'lesion')
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -125,47 +118,6 @@ def _member(value: Enum) -> Written:
     return {"opaque": address_of(type(value)), "with": {"value": written_form(value.value)}}
 
 
-def build(form: Written, trusted: Collection[str] = ("alkit",)) -> Any:
-    """Return the value of a written form.
-
-    Lists become tuples and sets become frozen sets. Paths, and members of an enumeration of numbers or texts, remain
-    text and numbers. If a field of a dataclass declares another of these types, the value has that type.
-
-    Parameters
-    ----------
-    trusted:
-        Top-level packages that may be imported.
-
-    Raises
-    ------
-    ConfigurationError
-        The form is opaque, or names something that is not in a trusted package or does not exist any more.
-    """
-    if isinstance(form, list):
-        return tuple(build(entry, trusted) for entry in form)
-    if not isinstance(form, dict):
-        return form
-    if "set" in form:
-        return frozenset(build(entry, trusted) for entry in form["set"])
-    if "items" in form:
-        return {build(key, trusted): build(entry, trusted) for key, entry in form["items"]}
-    if "named" in form:
-        return _imported(form["named"], trusted)
-    if "opaque" in form:
-        raise ConfigurationError(f"{form['opaque']} cannot be imported by its name")
-    arguments = {name: build(entry, trusted) for name, entry in form["with"].items()}
-    if "partial" in form:
-        return functools.partial(build(form["partial"], trusted), *build(form["args"], trusted), **arguments)
-    made = _imported(form["is"], trusted)
-    if not (isinstance(made, type) and is_dataclass(made)):
-        raise ConfigurationError(f"{form['is']} must be a dataclass", got=repr(made))
-    for name, kind in kinds_of(made).items():
-        if name in arguments:
-            with suppress(ValueError):  # the class raises its own error
-                arguments[name] = convert(arguments[name], kind)
-    return made(**arguments)
-
-
 def opaque_parts(form: Written) -> list[str]:
     """Return the names of all opaque parts of a written form."""
     if isinstance(form, list):
@@ -207,25 +159,3 @@ def _short(form: Written) -> str:
     if name is None and "partial" in form:
         return f"partial {_short(form['partial'])}"
     return "" if name is None else str(name).rpartition(":")[2]
-
-
-def _imported(name: str, trusted: Collection[str]) -> Any:
-    name = FORMER.get(name, name)
-    module, _, path = name.partition(":")
-    if module.partition(".")[0] not in trusted:
-        raise ConfigurationError(
-            f"{name} is not in a package that records may name", expected=", ".join(sorted(trusted))
-        )
-    try:
-        thing: Any = importlib.import_module(module)
-        for part in path.split("."):
-            thing = getattr(thing, part)
-            if isinstance(thing, ModuleType):  # a trusted module may import others that are not trusted
-                break
-    except (ImportError, AttributeError) as reason:
-        raise ConfigurationError(f"{name} does not exist any more ({reason})") from reason
-    if str(getattr(thing, "__module__", "")).partition(".")[0] not in trusted:
-        raise ConfigurationError(
-            f"{name} is defined in another package", expected=f"one of {', '.join(sorted(trusted))}"
-        )
-    return thing

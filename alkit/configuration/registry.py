@@ -99,19 +99,26 @@ def owner_of(thing: object) -> str:
     package = str(getattr(thing, "__module__", "")).partition(".")[0]
     for group in GROUPS:
         for point in entry_points(group=group.name):
-            if _package(point) == package:
+            if package_of(point) == package:
                 return f" of {distribution(point)}"
     return ""
 
 
-def _package(point: EntryPoint) -> str:
+def package_of(point: EntryPoint) -> str:
+    """Return the top-level package of an entry point."""
     return point.value.partition(":")[0].partition(".")[0]
 
 
-def trusted_packages() -> set[str]:
-    """Return the packages that a record may name: alkit, all plugins, and the networks of torchvision and smp."""
-    plugins = {_package(point) for group in GROUPS for point in entry_points(group=group.name)}
-    return {"alkit", "segmentation_models_pytorch", "torchvision"} | plugins
+def plugin_packages() -> set[str]:
+    """Return the top-level packages of all plugins."""
+    return {package_of(point) for group in GROUPS for point in entry_points(group=group.name)}
+
+
+def plugins_of(package: str) -> list[tuple[Group, EntryPoint]]:
+    """Return the entry points of all groups whose objects are in a top-level package."""
+    return [
+        (group, point) for group in GROUPS for point in entry_points(group=group.name) if package_of(point) == package
+    ]
 
 
 def create(name: str, group: Group, parameters: Mapping[str, object]) -> object:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alkit.configuration.forms import build
-from alkit.configuration.registry import trusted_packages
+from alkit.configuration.construct import build
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
@@ -53,11 +52,10 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
         terms = settings.terms if join is None else settings.terms_joined_by(join)
     except ConfigurationError as reason:
         failures.append(f"join ({reason})")
-    trusted = trusted_packages()
     for name in parts:
         if parts[name] is None and declared[name] is not None:
             try:
-                parts[name] = build(declared[name], trusted)
+                parts[name] = build(declared[name], "strategy" if name == "initial" else name)
             except ConfigurationError as reason:
                 failures.append(f"{name} ({reason})")
     if failures:

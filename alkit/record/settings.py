@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from alkit.configuration.forms import Written, build, differences, opaque_parts, written_form
-from alkit.configuration.registry import trusted_packages
+from alkit.configuration.construct import build
+from alkit.configuration.forms import Written, differences, opaque_parts, written_form
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.labels.joining import Join, one
 from alkit.pools.digests import digest
@@ -135,12 +135,12 @@ class Settings:
     @property
     def terms(self) -> Terms:
         """The terms; a :class:`ConfigurationError` if their join rule cannot be built from the record."""
-        return cast(Terms, build(self.declared["terms"], trusted_packages()))
+        return cast(Terms, build(self.declared["terms"], "set of terms"))
 
     def terms_joined_by(self, join: Join) -> Terms:
         """Return the terms with `join` in place of the recorded join rule, which need not be buildable."""
         form = self.declared["terms"]
-        terms = cast(Terms, build({**form, "with": {**form["with"], "join": "one"}}, trusted_packages()))
+        terms = cast(Terms, build({**form, "with": {**form["with"], "join": "one"}}, "set of terms"))
         return replace(terms, join=join)
 
     @property
@@ -200,7 +200,7 @@ class Settings:
                 f"{self._store.path} has no classes yet",
                 hint='Experiment(..., classes=("background", "object"))',
             )
-        return cast(LabelSpec, build(form))
+        return cast(LabelSpec, build(form, "label specification"))
 
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with."""

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import alkit
-from alkit.configuration.forms import build, opaque_parts, written_form
-from alkit.configuration.registry import trusted_packages
+from alkit.configuration.construct import rebuild
+from alkit.configuration.forms import opaque_parts, written_form
+from alkit.configuration.registry import plugin_packages
 from alkit.errors import AlkitError, ColdStartError
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.arrays import ArrayPool
@@ -295,7 +296,8 @@ class StrategyKit:
             return copy.deepcopy(strategy)
         strategy = as_strategy("strategy", strategy)
         own = str(innermost(strategy).__module__).split(".")[:1]
-        return build(json.loads(json.dumps(written_form(strategy))), {*trusted_packages(), *own, *self.packages})
+        packages = {"alkit", "segmentation_models_pytorch", *plugin_packages(), *own, *self.packages}
+        return rebuild(json.loads(json.dumps(written_form(strategy))), packages)
 
     def _asked(self, strategy: Any) -> set[str]:
         """Return the needs that it shows in any round, and ``model`` if it uses the model."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from alkit.configuration.addresses import address_of
-from alkit.configuration.forms import Written, build
-from alkit.configuration.registry import trusted_packages
+from alkit.configuration.construct import build
+from alkit.configuration.forms import Written
 from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.pools.base import Subset
 from alkit.pools.folder import ImagePool
@@ -177,7 +177,7 @@ def _origin(record: Store) -> Origin:
 
 def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
     try:
-        learner: Learner = build(form, trusted_packages())
+        learner: Learner = build(form, "learner")
     except ConfigurationError as reason:
         raise ConfigurationError(
             f"the record {store} cannot rebuild its learner ({reason})",

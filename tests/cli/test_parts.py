@@ -154,7 +154,7 @@ def test_a_record_may_name_the_features_and_the_learner_of_a_plugin(folders, tmp
         "[alkit.features]\nmeans = plugged:Means\n[alkit.learners]\nlevel = plugged:Level\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert {"plugged", "alkit_baselines"} <= registry.trusted_packages()
+    assert {"plugged", "alkit_baselines"} <= registry.plugin_packages()
     store = tmp_path / "c.db"
     arguments = ["start", str(store), "--images", str(folders / "images"), "--classes", "skin,lesion", "--size", "16"]
     told(capsys, *arguments, "--features", "means", "--learner", "level")

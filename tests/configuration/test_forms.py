@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alkit
-from alkit.configuration import build, differences, opaque_parts, runtime, written_form
+from alkit.configuration import differences, opaque_parts, rebuild, runtime, written_form
 from alkit.experiment.representations import Representations
 from alkit.record import Store
 from alkit.rng import Stream
@@ -37,11 +37,11 @@ HERE = {"alkit", "alkit_baselines", __name__.partition(".")[0]}
     ],
 )  # fmt: skip
 def test_a_value_is_built_again_from_its_written_form_as_json(value):
-    assert build(json.loads(json.dumps(written_form(value))), HERE) == value
+    assert rebuild(json.loads(json.dumps(written_form(value))), HERE) == value
 
 
 def test_a_partial_is_built_again_with_its_arguments():
-    again = build(written_form(partial(alkit.UNet, widths=(2, 4))), HERE)
+    again = rebuild(written_form(partial(alkit.UNet, widths=(2, 4))), HERE)
     assert (again.func, again.args, again.keywords) == (alkit.UNet, (), {"widths": (2, 4)})
 
 
@@ -55,13 +55,13 @@ def test_a_value_without_a_name_is_opaque_and_cannot_be_built(value):
     form = written_form(value)
     assert opaque_parts(json.loads(json.dumps(form)))
     with pytest.raises(alkit.errors.ConfigurationError, match="cannot be imported by its name"):
-        build(form, HERE)
+        rebuild(form, HERE)
 
 
 @pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:eval"])
 def test_a_record_cannot_name_functions_of_other_packages(name):
     with pytest.raises(alkit.errors.ConfigurationError, match="not in a package"):
-        build({"partial": {"named": name}, "args": [], "with": {}}, HERE)
+        rebuild({"partial": {"named": name}, "args": [], "with": {}}, HERE)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_a_record_cannot_name_functions_of_other_packages(name):
 def test_imports_of_a_trusted_module_are_not_trusted(name, tmp_path):
     for form in ({"is": name, "with": {}}, {"named": name}, {"partial": {"named": name}, "args": [], "with": {}}):
         with pytest.raises(alkit.errors.ConfigurationError, match=r"another package|must be a dataclass"):
-            build(form)
+            rebuild(form)
 
 
 def test_a_function_is_not_called_to_build_a_value(tmp_path):
     form = {"is": "alkit._files:write_atomically", "with": {"path": str(tmp_path / "file"), "content": "x"}}
     with pytest.raises(alkit.errors.ConfigurationError, match="must be a dataclass"):
-        build(form)
+        rebuild(form)
     assert not list(tmp_path.iterdir())
 
 
@@ -94,7 +94,7 @@ def test_parameters_of_an_estimator_and_of_those_inside_it_are_compared():
 
 def test_a_name_that_does_not_exist_is_an_error_of_alkit():
     with pytest.raises(alkit.errors.ConfigurationError, match="does not exist any more"):
-        build({"is": "alkit:NoSuchThing", "with": {}})
+        rebuild({"is": "alkit:NoSuchThing", "with": {}})
 
 
 def test_another_type_is_one_line_and_arrays_are_compared_by_content():
@@ -184,8 +184,8 @@ def test_a_function_with_the_name_of_another_is_opaque():
 def test_functions_class_methods_and_decorated_functions_are_written_by_name():
     for thing in (np.median, np.maximum, len, dict.fromkeys, Shifted, Shifted.usual, alkit.synthetic.lesions):
         assert not opaque_parts(written_form(thing)), thing
-    assert type(build(written_form(More.usual), HERE)()) is More
-    assert type(build(written_form(Shifted.usual), HERE)()) is Shifted
+    assert type(rebuild(written_form(More.usual), HERE)()) is More
+    assert type(rebuild(written_form(Shifted.usual), HERE)()) is Shifted
 
 
 def test_extractors_with_different_parameters_do_not_share_features(world):
@@ -239,7 +239,7 @@ RICH = Rich(
 
 
 def test_paths_sets_enumerations_and_lists_have_the_types_that_a_dataclass_declares():
-    again = build(json.loads(json.dumps(written_form(RICH))), HERE)
+    again = rebuild(json.loads(json.dumps(written_form(RICH))), HERE)
     assert again == RICH
     for entry in fields(Rich):
         assert type(getattr(again, entry.name)) is type(getattr(RICH, entry.name)), entry.name
@@ -259,11 +259,11 @@ def test_another_path_set_or_member_of_an_enumeration_is_a_difference(change):
 def test_the_written_form_of_a_set_does_not_depend_on_its_order(entries):
     backwards = frozenset(reversed(list(entries)))
     assert json.dumps(written_form(entries)) == json.dumps(written_form(backwards))
-    assert build(json.loads(json.dumps(written_form(entries)))) == entries
+    assert rebuild(json.loads(json.dumps(written_form(entries)))) == entries
 
 
 def test_combined_flags_are_opaque_with_their_value():
-    assert build(written_form(Right.WRITE), HERE) is Right.WRITE
+    assert rebuild(written_form(Right.WRITE), HERE) is Right.WRITE
     both = written_form(Right.READ | Right.WRITE)
     assert opaque_parts(both)
     assert differences(both, written_form(Right.READ)) != []

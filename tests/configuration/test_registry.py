@@ -10,7 +10,7 @@ import pytest
 from entry_points import point
 
 import alkit
-from alkit.configuration import build, registry, written_form
+from alkit.configuration import build, rebuild, registry, written_form
 from alkit.configuration.parameters import convert
 from alkit.protocols import Strategy
 from alkit.strategies import described
@@ -67,9 +67,12 @@ def test_listing_names_does_not_import_plugins(installed):
 
 
 def test_records_may_name_plugins_and_no_other_packages():
-    trusted = registry.trusted_packages()
-    assert {"alkit", "alkit_baselines"} <= trusted
-    assert not trusted & {"os", "subprocess", "builtins", "torch"}
+    assert {"alkit", "alkit_baselines"} <= registry.plugin_packages()
+    assert not registry.plugin_packages() & {"os", "subprocess", "builtins", "torch"}
+    assert build({"is": "alkit_baselines.random:Random", "with": {}}, "strategy") == alkit.strategy("random")
+    for package in ("os", "subprocess", "builtins", "torch"):
+        with pytest.raises(alkit.errors.ConfigurationError, match=f"{package}:Random is not a strategy"):
+            build({"is": f"{package}:Random", "with": {}}, "strategy")
 
 
 @dataclass(frozen=True)
@@ -439,7 +442,7 @@ def test_lists_and_texts_become_the_declared_types(installed):
     installed(point("nested", "a", f"{HERE}:Nested"))
     made = alkit.strategy("nested", widths=[1, 2], pair=[[3], 1], names=["a"], folder="x/y", mode="soft", either=(1,))
     assert made == Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,))
-    assert build(written_form(made), {"tests", "alkit"}) == made
+    assert rebuild(written_form(made), {"tests", "alkit"}) == made
     assert hash(made) == hash(Nested((1, 2), ((3,), 1), frozenset("a"), Path("x/y"), Mode.SOFT, (1,)))
     assert alkit.strategy("nested", table={"a": [1]}) == Nested(table={"a": (1,)})
     for wrong in ({"names": [3]}, {"table": {"a": [0.5]}}, {"table": [1]}):

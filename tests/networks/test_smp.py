@@ -364,7 +364,7 @@ def test_a_warm_start_copies_all_but_the_output_layers(there, here):
 def test_the_declaration_of_a_network_can_be_written_and_built_again():
     factory = partial(SmpNetwork, UNET, dropout=0.25, heads={2: 0.1, 4: 0.3})
     learner = alkit.SegmentationLearner(factory)
-    again = build(json.loads(json.dumps(written_form(learner))), {"alkit", "segmentation_models_pytorch"}).network
+    again = build(json.loads(json.dumps(written_form(learner))), "learner").network
     assert (again.func, again.args[0].func, again.args[0].args) == (SmpNetwork, smp.Unet, ("mobilenet_v2",))
     assert again.args[0].keywords == UNET.keywords
     assert again.keywords == {"dropout": 0.25, "heads": {2: 0.1, 4: 0.3}}

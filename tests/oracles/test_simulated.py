@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import alkit
-from alkit.configuration import build, written_form
+from alkit.configuration import rebuild, written_form
 from alkit.errors import ConfigurationError, DataError, LabelError
 from alkit.oracles import MaskOracle
 from alkit.protocols import Oracle
@@ -150,7 +150,7 @@ def test_an_oracle_can_be_written_into_a_record_and_built_again(tmp_path):
     save(tmp_path, "a.png", MASK * 100)
     oracle = MaskOracle(str(tmp_path), list(THREE), pattern="{id}.png", values={0: 0, 100: 1, 200: 2})
     oracle.ask([query("a")])
-    again = build(written_form(oracle))
+    again = rebuild(written_form(oracle))
     assert again == MaskOracle(str(tmp_path), THREE, values={0: 0, 100: 1, 200: 2}) == oracle
     np.testing.assert_array_equal(again.read("a"), MASK)
     assert list(again.poll()) == []

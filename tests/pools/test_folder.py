@@ -38,7 +38,7 @@ def test_an_image_pool_is_rebuilt_from_its_written_form(tmp_path):
 
     image_pool(tmp_path)
     pool = ImagePool(tmp_path / "images", size=4, cache=tmp_path / "cache").subset(["b", "a"])
-    again = build(written_form(pool))
+    again = build(written_form(pool), "pool")
     np.testing.assert_array_equal(again.read(["b", "a"]), pool.read(["b", "a"]))
     assert again.ids == pool.ids
 

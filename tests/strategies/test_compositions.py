@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import alkit
 from alkit import scores
-from alkit.configuration import build, differences, written_form
+from alkit.configuration import differences, rebuild, written_form
 
 
 @dataclass(frozen=True)
@@ -368,8 +368,8 @@ def test_compositions_nest_and_declare_what_they_need():
 
 def test_a_nested_composition_is_rebuilt_exactly_from_its_written_form():
     form = json.loads(json.dumps(written_form(NESTED)))
-    assert build(form, {"alkit", "alkit_baselines", "tests"}) == NESTED
-    assert written_form(build(form, {"alkit", "alkit_baselines", "tests"})) == form
+    assert rebuild(form, {"alkit", "alkit_baselines", "tests"}) == NESTED
+    assert written_form(rebuild(form, {"alkit", "alkit_baselines", "tests"})) == form
     other = alkit.strategies.Then(NESTED.cold, alkit.strategies.Stochastic(SCORE), after=4)
     assert differences(form, written_form(other))
 
@@ -525,7 +525,7 @@ def test_the_order_of_a_mix_matters_and_is_kept_in_its_written_form():
     assert one == alkit.strategies.Mix({Named("a"): 1, Named("b"): 1})
     assert hash(one) == hash(alkit.strategies.Mix({Named("a"): 1, Named("b"): 1}))
     for mix in (one, other):
-        again = build(json.loads(json.dumps(written_form(mix))), trusted=["alkit", "tests"])
+        again = rebuild(json.loads(json.dumps(written_form(mix))), packages=["alkit", "tests"])
         assert list(again.parts) == list(mix.parts)
     assert written_form(one) != written_form(other)
 

@@ -75,20 +75,20 @@ def test_a_value_is_built_from_its_old_written_form(name):
     form, value = FORMS["values"][name], use.values()[name]
     assert forms.differences(form, forms.written_form(value)) == []
     if not forms.opaque_parts(form):
-        again = forms.build(form, TRUSTED)
+        again = forms.rebuild(form, TRUSTED)
         assert type(again) is type(value)
         assert forms.written_form(again) == forms.written_form(value)
 
 
 @pytest.mark.parametrize("name", FORMS["names"])
 def test_a_public_class_or_function_is_found_by_its_old_address(name):
-    assert forms.build(FORMS["names"][name], TRUSTED) is use.names()[name]
+    assert forms.rebuild(FORMS["names"][name], TRUSTED) is use.names()[name]
 
 
 @pytest.mark.parametrize("name", FORMS["others"])
 def test_a_name_that_is_not_public_is_found_by_its_old_address(name):
     renamed = {"Some": "Subset"}
-    assert forms.build(FORMS["others"][name], TRUSTED).__qualname__ == renamed.get(name, name)
+    assert forms.rebuild(FORMS["others"][name], TRUSTED).__qualname__ == renamed.get(name, name)
 
 
 def test_every_value_and_name_has_a_written_form():

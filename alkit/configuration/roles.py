@@ -1,0 +1,252 @@
+"""Names that a record may contain, and the role of each.
+
+A record may come from a stranger, so a name in it is never imported. It is looked up here: among alkit's own public
+names, the entry points of installed plugins, and the models of segmentation-models-pytorch. Each name has a role, such
+as ``network``, and stands only where this role is wanted.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any, get_args, get_type_hints
+
+from alkit.configuration.addresses import FORMER, address_of
+from alkit.configuration.parameters import kinds_of
+from alkit.configuration.registry import (
+    FEATURES,
+    LEARNERS,
+    STOPPING_RULES,
+    STRATEGIES,
+    Group,
+    load,
+    plugins_of,
+)
+from alkit.errors import ConfigurationError
+
+DATA = "value"
+"""Role of a parameter that takes numbers, texts and collections of them only: no name has it."""
+
+PART = "part"
+"""Role of a parameter of a plugin, which may be any name but a pool."""
+
+CLASSES: dict[str, tuple[str, dict[str, str]]] = {
+    "alkit:ImagePool": ("pool", {}),
+    "alkit:DatasetPool": ("pool", {}),
+    "alkit.pools:Subset": ("pool", {"pool": "pool"}),
+    "alkit:SegmentationLearner": ("learner", {"network": "network", "warm_start": "feature extractor"}),
+    "alkit:ClassificationLearner": ("learner", {"network": "network"}),
+    "alkit:EstimatorLearner": ("learner", {"rows": "function of rows"}),
+    "alkit:Ensemble": ("learner", {"learner": "learner"}),
+    "alkit.strategies:Then": ("strategy", {"cold": "strategy", "warm": "strategy"}),
+    "alkit.strategies:Filter": ("strategy", {"ranking": "strategy", "then": "strategy"}),
+    "alkit.strategies:Mix": ("strategy", {"parts": "strategy"}),
+    "alkit.strategies:Stochastic": ("strategy", {"ranking": "strategy"}),
+    "alkit.strategies:PerCluster": ("strategy", {"ranking": "strategy", "features": "feature extractor"}),
+    "alkit.strategies:DuplicatesLast": ("strategy", {"strategy": "strategy", "features": "feature extractor"}),
+    "alkit.strategies:FromFunction": ("strategy", {"function": "function of a plugin"}),
+    "alkit.strategies:Uncertainty": ("strategy", {"score": "score", "sampler": "sampler", "reduction": "reduction"}),
+    "alkit.samplers:Deterministic": ("sampler", {}),
+    "alkit:Dropout": ("sampler", {}),
+    "alkit.samplers:Members": ("sampler", {}),
+    "alkit:Reconstruction": ("feature extractor", {"network": "network", "deformation": "deformation"}),
+    "alkit.features:Deformation": ("deformation", {}),
+    "alkit:LabelSpec": ("label specification", {}),
+    "alkit.record:Terms": ("set of terms", {"join": "join rule"}),
+}
+"""Dataclasses of alkit by address: the role of each, and the roles of its parameters that are not plain data."""
+
+_SCORES = "bald edt_variance edt_variance_both_sides entropy head_disagreement least_confidence margin variance".split()
+FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
+    "alkit:UNet": ("network", {}),
+    "alkit.networks:SmpNetwork": ("network", {"model": "network"}),
+    **{f"alkit.scores:{name}": ("score", {}) for name in _SCORES},
+    **{f"alkit.scores:{name}": ("reduction", {}) for name in ("mean", "total")},
+    **{f"alkit.labels:{name}": ("join rule", {}) for name in ("one", "majority", "staple")},
+    "alkit.learners.estimators:flattened": ("function of rows", {}),
+}
+"""Functions of alkit, and classes that are called like functions, in the same form."""
+
+SMP = "segmentation_models_pytorch"
+SMP_MODELS = {
+    "DPT": "dpt", "DeepLabV3": "deeplabv3", "DeepLabV3Plus": "deeplabv3", "FPN": "fpn", "Linknet": "linknet",
+    "MAnet": "manet", "PAN": "pan", "PSPNet": "pspnet", "Segformer": "segformer", "UPerNet": "upernet", "Unet": "unet",
+    "UnetPlusPlus": "unetplusplus",
+}  # fmt: skip
+"""Models of segmentation-models-pytorch by name, with the module that defines each."""
+
+_ACTIVATIONS = (
+    None, "identity", "sigmoid", "softmax2d", "softmax", "logsoftmax", "tanh", "argmax", "argmax2d", "clamp",
+)  # fmt: skip
+
+_GROUP_ROLES = {
+    STRATEGIES.name: "strategy",
+    FEATURES.name: "feature extractor",
+    LEARNERS.name: "learner",
+    STOPPING_RULES.name: "stopping rule",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A class, function or member of an enumeration that a written form may name.
+
+    Parameters
+    ----------
+    thing:
+        The object itself.
+    role:
+        Its role.
+    takes:
+        Roles of the parameters that are not plain data; None if each may be any part, as in a plugin.
+    check:
+        Checks the arguments of a partial, given as written forms by name.
+    """
+
+    thing: Any
+    role: str
+    takes: Mapping[str, str] | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
+
+    def role_of(self, parameter: str) -> str:
+        """Return the role that a parameter takes."""
+        return PART if self.takes is None else self.takes.get(parameter, DATA)
+
+
+def find_registered(address: str, role: str) -> Named:
+    """Return the object with this address if it is registered for this role.
+
+    Nothing is imported by the address: only modules in the tables above, and those of entry points, are imported.
+
+    Raises
+    ------
+    ConfigurationError
+        A record may not name the address for this role, or a plugin cannot be imported.
+    """
+    address = FORMER.get(address, address)
+    package = address.partition(":")[0].partition(".")[0]
+    failures: list[str] = []
+    if package == "alkit":
+        named = _own(address)
+    elif package == SMP:
+        named = _model(address)
+    else:
+        named = next((named for key, named in _plugin(package, failures) if key == address), None)
+    if named is None or not (named.role == role or (role == PART and named.role != "pool")):
+        why = f" ({'; '.join(failures)})" if failures else ""
+        raise ConfigurationError(f"{address} is not a {role} that a record may name{why}")
+    return named
+
+
+def _own(address: str) -> Named | None:
+    known = CLASSES.get(address) or FUNCTIONS.get(address)
+    return None if known is None else Named(pkgutil.resolve_name(address), *known)
+
+
+def _model(address: str) -> Named | None:
+    """Return a model of segmentation-models-pytorch, whose address may be that of the class or that of the package."""
+    module, _, name = address.partition(":")
+    if module not in (SMP, f"{SMP}.decoders.{SMP_MODELS.get(name)}.model"):
+        return None
+    models: Any = pkgutil.resolve_name(SMP)
+    model = getattr(models, name, None) if name in SMP_MODELS else None
+    return None if model is None else Named(model, "network", {}, functools.partial(_check_model, name))
+
+
+def _check_model(name: str, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a model of segmentation-models-pytorch: it must neither download nor read a file."""
+    if arguments.get("encoder_weights", "imagenet") is not None:
+        raise ConfigurationError(
+            f"encoder_weights of {name} in a record must be None, because others are downloaded",
+            got=repr(arguments.get("encoder_weights", "the default")),
+        )
+    encoder = arguments.get("encoder_name", "")
+    if not isinstance(encoder, str) or not re.fullmatch(r"[\w.-]*", encoder, re.ASCII):
+        raise ConfigurationError(
+            f"encoder_name of {name} must be a name of letters, digits, dots and hyphens", got=repr(encoder)
+        )
+    activation = arguments.get("activation")
+    if not isinstance(activation, str | None) or activation not in _ACTIVATIONS:
+        raise ConfigurationError(f"activation of {name} is unknown", got=repr(activation))
+
+
+def _plugin(package: str, failures: list[str]) -> Iterator[tuple[str, Named]]:
+    """Yield what the plugins of a package register: entry points, and the parts that they declare.
+
+    A declared part is a dataclass or enumeration of the same package that is the declared type or the default of a
+    parameter of a registered object, or that a registered function declares to return; or a function or class that is
+    such a default. Messages about plugins that cannot be imported are added to `failures`.
+    """
+    found: dict[str, Named] = {}
+    for group, point in plugins_of(package):
+        try:
+            thing = load(point, group)
+        except ConfigurationError as reason:
+            failures.append(str(reason))
+        else:
+            yield from _registered(thing, package, group, found)
+
+
+def _registered(
+    thing: Callable[..., object], package: str, group: Group, found: dict[str, Named]
+) -> Iterator[tuple[str, Named]]:
+    role = _GROUP_ROLES[group.name]
+    waiting: list[tuple[Any, str]] = [(thing, role if isinstance(thing, type) else "function of a plugin")]
+    if not isinstance(thing, type):
+        waiting += [(kind, role) for kind in _returned(thing, package)]
+    while waiting:
+        part, role = waiting.pop()
+        if isinstance(part, type) and issubclass(part, Enum):
+            yield from ((f"{address_of(part)}.{name}", Named(one, PART)) for name, one in part.__members__.items())
+            continue
+        address = address_of(part)
+        if address not in found:
+            found[address] = Named(part, role)
+            yield address, found[address]
+            waiting += [(other, PART) for other in _declared(part, package)]
+
+
+def _returned(function: Callable[..., object], package: str) -> list[type]:
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # an annotation is code and may fail in any way
+        return []
+    return [kind for kind in _classes_in(hints.get("return")) if _is_own_part(kind, package)]
+
+
+def _declared(thing: Any, package: str) -> list[Any]:
+    """Return the parts of a package that the parameters of a class or function declare, by type or by default."""
+    kinds = [kind for declared in kinds_of(thing).values() for kind in _classes_in(declared)]
+    if isinstance(thing, type) and is_dataclass(thing):
+        factories: list[Any] = [entry.default_factory for entry in fields(thing)]
+        kinds += [factory for factory in factories if isinstance(factory, type)]
+    defaults: list[Any] = []
+    with suppress(TypeError, ValueError):  # it has no signature
+        defaults = [entry.default for entry in inspect.signature(thing).parameters.values()]
+    kinds += [type(default) for default in defaults]
+    own = [default for default in defaults if inspect.isfunction(default) or isinstance(default, type)]
+    return [
+        *(default for default in own if _is_in(default, package) and "<" not in address_of(default)),
+        *(kind for kind in kinds if _is_own_part(kind, package)),
+    ]
+
+
+def _classes_in(kind: Any) -> Iterator[type]:
+    if isinstance(kind, type) and not get_args(kind):
+        yield kind
+    for inner in get_args(kind):
+        yield from _classes_in(inner)
+
+
+def _is_in(thing: Any, package: str) -> bool:
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == package
+
+
+def _is_own_part(kind: type, package: str) -> bool:
+    return _is_in(kind, package) and (is_dataclass(kind) or issubclass(kind, Enum)) and "<" not in address_of(kind)
