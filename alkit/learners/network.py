@@ -53,8 +53,9 @@ class NetworkPredictor:
             `images` are not ``(n, in_channels, h, w)``.
         """
         inputs = self._inputs(images)
+        apart = len(inputs) > 1 and self._cut.mixes(inputs)
         with evaluation_mode(self.network) as network:
-            logits = network(inputs)
+            logits = torch.cat([network(image) for image in torch.split(inputs, 1)]) if apart else network(inputs)
             return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
 
     def posterior(self, images: Images) -> NetworkPosterior:
@@ -81,7 +82,8 @@ class NetworkPredictor:
             raise ConfigurationError(
                 f"images for this model must have the shape (n, {self.in_channels}, h, w)", got=f"{images.shape}"
             )
-        return torch.from_numpy(images).to(next(self.network.parameters()).device)
+        # A copy, because a network may write into its input, and an ensemble gives all members the same images.
+        return torch.from_numpy(images).to(next(self.network.parameters()).device, copy=True)
 
 
 @dataclass(frozen=True)

@@ -5,33 +5,57 @@ There are three ways, and the first that reproduces the whole network is used:
 1. a network with methods ``encode`` and ``decode`` is cut between them;
 2. any other network is traced by ``torch.fx`` and cut at its first dropout layer;
 3. a network that cannot be traced is not cut: each draw runs all of it.
+
+A cut is tried on two images, alone and in one batch. Several draws run in one batch only if all that the two parts
+share has one row per image: a parameter or a buffer that the second part uses has not, whatever its shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from alkit.networks.dropout import active_layers
+from alkit.networks.order import can_reorder
 from alkit.networks.training import evaluation_mode
+from alkit.networks.trial import Trial, close_rows, masks, run_trial, without_gradients
+
+log = logging.getLogger(__name__)
 
 BUDGET = {"cpu": 24 * 2**20, "cuda": 2**30}
 """Bytes of feature maps that may be in memory at once, by type of device. Other devices have the budget of ``cpu``."""
 
-Shared = Sequence[Any]
-"""The values that a network computes before its first dropout layer."""
+Shared = Any
+"""The values that a network computes before its first dropout layer: a sequence, or what its ``encode`` returns."""
 
 
 class Halves(NamedTuple):
-    """The two parts of a network: ``network(x) == rest(shared(x))``, without dropout in ``shared``."""
+    """The two parts of a network: ``network(x) == rest(shared(x))``, without dropout in ``shared``.
+
+    Parameters
+    ----------
+    shared, rest:
+        The parts.
+    encoded:
+        Whether `shared` is the network's own ``encode``.
+    stacks:
+        Whether `rest` takes several copies of a batch, one after the other.
+    mixes, misplaced:
+        See :class:`alkit.networks.trial.Trial`.
+    """
 
     shared: Callable[[Tensor], Shared]
     rest: Callable[[Shared], Tensor]
-    encoded: bool = False  # whether `shared` is the network's own `encode`
+    encoded: bool = False
+    stacks: bool = False
+    mixes: bool = False
+    misplaced: Mapping[str, tuple[int, ...]] = {}
 
 
 class CutNetwork:
@@ -52,30 +76,49 @@ class CutNetwork:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._halves: Halves | None = None
+        self._halves: dict[tuple[int, ...], Halves] = {}
+        self._mixes: dict[tuple[int, ...], bool] = {}
         self._footprints: dict[tuple[int, ...], int] = {}
 
     def halves(self, images: Tensor) -> Halves:
-        """Return the two parts of the network. `images` is any input of it, to try cuts on."""
-        if self._halves is None:
-            with evaluation_mode(self.network):
-                self._halves = self._cut(images[:1])
-        return self._halves
+        """Return the two parts of the network for images of this shape. `images` is any input, to try cuts on."""
+        key = tuple(images.shape[1:])
+        if key not in self._halves:
+            trial = run_trial(self.network, images[:1])
+            self._note(key, trial)
+            with without_gradients(self.network):
+                self._halves[key] = self._cut(trial)
+        return self._halves[key]
 
-    def _cut(self, image: Tensor) -> Halves:
-        """Return the first cut that reproduces the whole network on one image."""
-        expected = self.network(image)
-        for halves in (_encoder_and_decoder(self.network, image), _trace(self.network)):
-            if halves is None:
+    def mixes(self, images: Tensor) -> bool:
+        """Return whether the output for one image depends on the other images of its batch."""
+        key = tuple(images.shape[1:])
+        if key not in self._mixes:
+            self._note(key, run_trial(self.network, images[:1]))
+        return self._mixes[key]
+
+    def _note(self, key: tuple[int, ...], trial: Trial) -> None:
+        if trial.mixes and not any(self._mixes.values()):
+            log.warning(
+                "the output of %s for one image is random, or depends on the other images of its batch (such as in a "
+                "batch normalisation with track_running_stats=False); images are predicted one at a time",
+                type(self.network).__name__,
+            )
+        self._mixes[key] = trial.mixes
+
+    def _cut(self, trial: Trial) -> Halves:
+        """Return the first cut that reproduces the whole network."""
+        for make in (_encoder_and_decoder, _trace):
+            try:
+                halves = make(self.network, trial.images[0].clone())
+                checked = None if halves is None else _check(self.network, halves, trial)
+            except Exception:  # methods of these names may have nothing to do with images
                 continue
-            shared = halves.shared(image)
-            before = _copy(shared)
-            result = halves.rest(shared)
-            if result.shape == expected.shape and torch.allclose(result, expected, 1e-3, 1e-4, equal_nan=True):
-                # If the second part changes the shared values in place, each draw gets a copy of them.
-                unchanged = all(map(_equal, shared, before))
-                return halves if unchanged else halves._replace(rest=_on_copies(halves.rest))
-        return Halves(lambda images: [images], lambda shared: cast(Tensor, self.network(*shared)))
+            if checked is not None:
+                return checked
+        whole = Halves(lambda images: [images], lambda shared: cast(Tensor, self.network(*shared)))
+        # A network with a random output does not reproduce itself.
+        return _check(self.network, whole, trial) or whole._replace(mixes=trial.mixes, misplaced=trial.misplaced)
 
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images of this shape fit into :data:`BUDGET`, at least 1.
@@ -108,6 +151,46 @@ class CutNetwork:
         return _bytes(shared) + 2 * largest + 6 * _bytes([logits])
 
 
+def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:
+    """Return the two parts with copies of what they write into, or None if they do not reproduce the network."""
+    images = [image.clone() for image in trial.images]
+    shared = [halves.shared(image) for image in images]  # both before the first result, in case `shared` keeps them
+    if any(image._version for image in images):
+        halves = halves._replace(shared=_on_copies(halves.shared))
+    versions = [_versions(values) for values in shared]
+    for values, output, drawn in zip(shared, trial.outputs, trial.drawn, strict=True):
+        # Both with dropout and without: a dropout layer that is off returns its input itself, not a copy.
+        with masks(network, 1):
+            results = (halves.rest(_copy(values)), drawn)
+        for result, expected in (results, (halves.rest(_copy(values)), output)):
+            if result.shape != expected.shape or not torch.allclose(result, expected, 1e-3, 1e-4, equal_nan=True):
+                return None
+    stacks = not trial.mixes and trial.stacks and _stacks(network, halves, shared, trial)
+    halves.rest(shared[0])
+    if _versions(shared[0]) != versions[0] or None in versions[0]:
+        # The second part writes into the shared values, so each draw gets a copy of them.
+        halves = halves._replace(rest=_on_copies(halves.rest))
+    return halves._replace(stacks=stacks, mixes=trial.mixes, misplaced=trial.misplaced)
+
+
+def _stacks(network: nn.Module, halves: Halves, shared: Sequence[Shared], trial: Trial) -> bool:
+    """Return whether all shared values are tensors with one row per image, and the second part treats rows alike."""
+    together = halves.shared(torch.cat(trial.images))
+    if not all(isinstance(values, list | tuple) for values in (*shared, together)):
+        return False
+    for one, two, both in zip(*shared, together, strict=True):
+        if not all(isinstance(value, Tensor) for value in (one, two, both)):
+            return False
+        if one.shape[:1] != (1,) or both.shape != (2, *one.shape[1:]) or two.shape != one.shape:
+            return False
+    try:
+        with masks(network, 2):
+            stacked = halves.rest([torch.cat(values) for values in zip(*shared, strict=True)])
+    except (RuntimeError, ValueError):  # the second part is written for the batch that the first part saw
+        return False
+    return close_rows(stacked, trial.drawn)
+
+
 def _encoder_and_decoder(network: nn.Module, image: Tensor) -> Halves | None:
     """Cut between ``encode`` and ``decode``; None without these methods, or if ``encode`` calls a dropout layer."""
     encode, decode = getattr(network, "encode", None), getattr(network, "decode", None)
@@ -121,12 +204,30 @@ def _encoder_and_decoder(network: nn.Module, image: Tensor) -> Halves | None:
     return None if called else Halves(encode, decode, encoded=True)
 
 
-def _trace(network: nn.Module) -> Halves | None:
-    """Cut a network's graph into nodes before and after its dropout layers; None if it cannot be traced."""
+def _trace(network: nn.Module, image: Tensor) -> Halves | None:
+    """Cut a network's graph into nodes before and after its dropout layers.
+
+    Tracing fails with errors of any type, for example if control flow depends on the data.
+    """
+    with _restored(network):
+        return _split(network, fx.Tracer().trace(network), image)
+
+
+@contextmanager
+def _restored(network: nn.Module) -> Iterator[None]:
+    """Undo, after a ``with`` block, what a traced ``forward`` stored in the network: its values are no tensors."""
+    before = [(module, dict(vars(module)), dict(module._buffers)) for module in network.modules()]
     try:
-        graph = fx.Tracer().trace(network)
-    except Exception:  # tracing fails in many ways, for example if control flow depends on the data
-        return None
+        yield
+    finally:
+        for module, attributes, buffers in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+            module._buffers.update(buffers)
+
+
+def _split(network: nn.Module, graph: fx.Graph, image: Tensor) -> Halves | None:
+    """Split a graph into the nodes that no dropout layer precedes, and the others; None if their order matters."""
     dropout = active_layers(network)
     random: set[fx.Node] = set()
     for node in graph.nodes:  # in the order of execution
@@ -134,6 +235,9 @@ def _trace(network: nn.Module) -> Halves | None:
             node.all_input_nodes
         ):
             random.add(node)
+    with masks(network, 1):
+        if not can_reorder(network, graph, random, image):
+            return None
     result = next(node for node in graph.nodes if node.op == "output")
     before, after = fx.Graph(), fx.Graph()
     first: dict[fx.Node, fx.Node] = {}
@@ -159,18 +263,18 @@ def _has_dropout(module: str, dropout: Iterable[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for name in dropout)
 
 
-def _on_copies(rest: Callable[[Shared], Tensor]) -> Callable[[Shared], Tensor]:
-    return lambda shared: rest(_copy(shared))
+def _on_copies(part: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda values: part(_copy(values))
 
 
-def _copy(shared: Shared) -> Shared:
-    return [value.clone() if isinstance(value, Tensor) else value for value in shared]
+def _copy(values: Shared) -> Shared:
+    return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, values)
 
 
-def _equal(value: Any, other: Any) -> bool:
-    return not isinstance(value, Tensor) or torch.equal(value.nan_to_num(), other.nan_to_num())
+def _versions(values: Shared) -> list[int | None]:
+    """Return the number of writes into each tensor; None for a tensor that does not count them."""
+    return [None if leaf.is_inference() else leaf._version for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def _bytes(values: Sequence[Any]) -> int:
-    tensors = [entry for value in values for entry in (value if isinstance(value, list | tuple) else [value])]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if isinstance(tensor, Tensor))
+def _bytes(values: Any) -> int:
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(values) if isinstance(leaf, Tensor))

@@ -85,7 +85,8 @@ def apply_masks(
 
         def drop(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             nonlocal calls
-            if len(output) % (len(numbers) * n):
+            shared = len(numbers) == 1 and len(output) == 1  # by all images, such as a positional embedding
+            if len(output) % (len(numbers) * n) and not shared:
                 raise ConfigurationError(
                     f"dropout layer {name!r} must have the images on the first axis of its input",
                     got=f"shape {tuple(output.shape)}",

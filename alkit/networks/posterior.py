@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from alkit.errors import ConfigurationError
@@ -32,6 +33,9 @@ class NetworkPosterior:
     def __init__(self, cut: CutNetwork, images: Tensor) -> None:
         self._cut, self._images = cut, images
         self._halves = cut.halves(images)
+        # A network that mixes the images of a batch gets them one at a time.
+        one_by_one = torch.split(images, 1) if self._halves.mixes and len(images) > 1 else ()
+        self._parts = [NetworkPosterior(cut, image) for image in one_by_one]
 
     def prediction(self) -> Tensor:
         """Return soft-max probabilities with dropout off, ``(n, classes, *space)``."""
@@ -51,6 +55,8 @@ class NetworkPosterior:
                 f"{type(network).__name__} has no heads of deep supervision",
                 hint="heads={2: 0.1, 4: 0.3} for alkit.UNet or alkit.networks.SmpNetwork",
             )
+        if self._parts:
+            return tuple(torch.cat(heads) for heads in zip(*(part.heads() for part in self._parts), strict=True))
         with evaluation_mode(network):
             maps = self._shared if self._halves.encoded else network.encode(self._images)
             return tuple(_probabilities(logits) for logits in network.decode_all(maps))
@@ -61,12 +67,22 @@ class NetworkPosterior:
         Raises
         ------
         ConfigurationError
-            The network has no dropout layers, one of an unknown class, or none that takes part in its prediction.
+            The network has no dropout layers, one of an unknown class, one whose input does not have the images on its
+            first axis, or none that takes part in its prediction.
         """
         layers = dropout_layers(self._cut.network)
+        for name, shape in self._halves.misplaced.items():
+            raise ConfigurationError(
+                f"dropout layer {name!r} must have the images on the first axis of its input",
+                got=f"shape {shape} for two images",
+                hint="batch_first=True if it is part of a transformer",
+            )
+        if self._parts:
+            for chunks in zip(*(part.dropout(draws, stream) for part in self._parts), strict=True):
+                yield torch.cat(chunks, dim=1)
+            return
         n, shared = len(self._images), self._shared
-        repeatable = all(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in shared)
-        at_once = max(1, self._cut.images_at_once(self._images) // n) if repeatable else 1
+        at_once = max(1, self._cut.images_at_once(self._images) // n) if self._halves.stacks else 1
         for begin in range(0, draws, at_once):
             numbers = range(begin, min(begin + at_once, draws))
             with evaluation_mode(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
@@ -82,6 +98,8 @@ class NetworkPosterior:
 
     @cached_property
     def _prediction(self) -> Tensor:
+        if self._parts:
+            return torch.cat([part.prediction() for part in self._parts])
         shared = self._shared
         with evaluation_mode(self._cut.network):
             return _probabilities(self._halves.rest(shared))

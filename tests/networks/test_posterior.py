@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from full_passes import in_full
 from torch import nn
 from torch.nn import functional as F
 
@@ -148,29 +149,6 @@ def images():
 
 def all_draws(network, images, draws=4, seed=0):
     return torch.cat(list(NetworkPosterior(CutNetwork(network), images).dropout(draws, Stream(seed))))
-
-
-def in_full(network, images, draw, seed=0):
-    """Reference: one full pass in evaluation mode whose dropout layers multiply by masks drawn one by one."""
-    network.eval()
-    names = {module: name for name, module in network.named_modules()}
-    calls: dict[str, int] = {}
-
-    def drop(layer, inputs, output):
-        name = names[layer]
-        generator = Stream(seed).child(draw, name, calls.get(name, 0)).torch()
-        calls[name] = calls.get(name, 0) + 1
-        whole_channels = isinstance(layer, nn.Dropout2d)
-        shape = (output.shape[1], 1, 1) if whole_channels else output.shape[1:]
-        kept = torch.empty(shape).bernoulli_(1 - layer.p, generator=generator)
-        return torch.stack([row * kept / (1 - layer.p) for row in output])
-
-    handles = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))]
-    with torch.no_grad():
-        result = network(images).softmax(dim=1)
-    for handle in handles:
-        handle.remove()
-    return result
 
 
 def test_draws_equal_full_passes_with_the_same_masks(network, images):

@@ -1,0 +1,143 @@
+"""A trial of a network on two images, apart and in one batch: does it treat each image of a batch by itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from alkit.errors import AlkitError, ConfigurationError
+from alkit.networks.dropout import active_layers, apply_masks
+from alkit.networks.training import evaluation_mode
+from alkit.rng import Stream
+
+Call = tuple[str, tuple[int, ...]]
+"""A call of a dropout layer: its name and the shape of its output."""
+
+
+class Trial(NamedTuple):
+    """Two images, and what a network makes of them in evaluation mode.
+
+    Parameters
+    ----------
+    images:
+        The images, ``(1, c, h, w)``.
+    outputs, drawn:
+        The output for each of them alone, with dropout off and with the masks of :func:`masks`.
+    mixes:
+        Whether an image has another output if it shares a batch. Also true if the network fails on a batch of two, or
+        if its output is random.
+    misplaced:
+        Shapes, for a batch of two, of the outputs of dropout layers whose first axis is not that of the images.
+    stacks:
+        Whether the first axis of the output of each dropout layer grows with the number of images.
+    """
+
+    images: tuple[Tensor, Tensor]
+    outputs: tuple[Tensor, Tensor]
+    drawn: tuple[Tensor, Tensor]
+    mixes: bool
+    misplaced: Mapping[str, tuple[int, ...]]
+    stacks: bool
+
+
+def run_trial(network: nn.Module, image: Tensor) -> Trial:
+    """Run a network on an image ``(1, c, h, w)`` and on noise in [0, 1): on each alone, and on both in one batch.
+
+    Raises
+    ------
+    ConfigurationError
+        The network does not accept a single image.
+    """
+    with without_gradients(network):
+        noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
+        images = image.clone(), torch.empty_like(image).copy_(noise)
+        # The network gets copies, because it may write into its input.
+        with _recorded_calls(network) as alone:
+            try:
+                outputs = network(images[0].clone()), network(images[1].clone())
+            except AlkitError:
+                raise
+            except ValueError as error:
+                raise ConfigurationError(
+                    "the network must accept a single image in evaluation mode",
+                    got=error,
+                    hint="batch normalisation with track_running_stats=True",
+                ) from error
+        drawn = outputs
+        if alone:
+            with masks(network, 1):
+                first = network(images[0].clone())
+            with masks(network, 1):
+                drawn = first, network(images[1].clone())
+        with _recorded_calls(network) as batched:
+            try:
+                together = network(torch.cat(images))
+                others = network(torch.cat([images[0], 1 - images[1]]))
+            except Exception:  # a network that is written for one image fails in many ways, out of memory included
+                return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False)
+    pairs = list(zip(alone, batched, strict=False))
+    doubled = [two == (2 * one[0], *one[1:]) for (_, one), (_, two) in pairs]
+    # A mask for an output that all images share, such as a positional embedding, is the same for all of them.
+    misplaced = {
+        name: two
+        for ((_, one), (name, two)), grown in zip(pairs, doubled, strict=True)
+        if not grown and (one != two or one[0] != 1)
+    }
+    # Batches of one size are computed alike, so what the second image changes in the first is not rounding.
+    same = close_rows(together, outputs) and _is_close(others[:1], together[:1], 1e-6)
+    mixes = not same or any(_needs_a_batch(module) for module in network.modules())
+    return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled))
+
+
+def masks(network: nn.Module, n: int) -> AbstractContextManager[list[str]]:
+    """Return a ``with`` block in which the dropout layers apply the masks of one draw to n images."""
+    return apply_masks(active_layers(network), [0], n, Stream(0))
+
+
+@contextmanager
+def without_gradients(network: nn.Module) -> Iterator[None]:
+    """Switch a network to evaluation mode without gradients, in a block whose tensors count the writes into them."""
+    with evaluation_mode(network), torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def close_rows(batch: Any, alone: tuple[Tensor, Tensor]) -> bool:
+    """Return whether the rows of a batch of two equal the outputs for each image alone, but for rounding."""
+    expected = torch.cat(alone)
+    # Other algorithms may serve other batch sizes, on a GPU with the 10 bits of TF32 for each factor.
+    exact = expected.dtype in (torch.float32, torch.float64) and expected.device.type == "cpu"
+    return (
+        isinstance(batch, Tensor)
+        and batch.shape == expected.shape
+        and _is_close(batch, expected, 1e-3 if exact else 2e-2)
+    )
+
+
+def _needs_a_batch(module: nn.Module) -> bool:
+    """Return whether a layer normalises by the statistics of the batch in evaluation mode, too."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+
+
+def _is_close(values: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Return whether no value differs from the expected one by more than a share of the largest of them."""
+    values, expected = values.float(), expected.float()
+    scale = float(expected.abs().nan_to_num(posinf=0).max()) if expected.numel() else 0.0
+    return torch.allclose(values, expected, 0, tolerance * scale + 1e-7, equal_nan=True)
+
+
+@contextmanager
+def _recorded_calls(network: nn.Module) -> Iterator[list[Call]]:
+    """Yield the list of the calls of dropout layers inside a ``with`` block. It grows inside the block."""
+    calls: list[Call] = []
+
+    def record(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda layer, inputs, output: calls.append((name, tuple(output.shape)))
+
+    with ExitStack() as hooks:
+        for name, layer in active_layers(network).items():
+            hooks.callback(layer.register_forward_hook(record(name)).remove)
+        yield calls
