@@ -9,13 +9,15 @@ import numpy.typing as npt
 import torch
 from torchmetrics.functional.segmentation import dice_score
 
+from alkit.errors import LabelError
 from alkit.values.label_spec import LabelSpec
 
 
 def dice(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], spec: LabelSpec) -> npt.NDArray[np.float64]:
     """Return the Dice coefficient of each image and foreground class, ``(n, classes - 1)``, in [0, 1].
 
-    It is 0 if a class occurs in only one of the two masks, and NaN if it occurs in neither.
+    It is 0 if a class occurs in only one of the two masks, and NaN if it occurs in neither. An image has no row if none
+    of its pixels counts.
 
     Parameters
     ----------
@@ -31,6 +33,10 @@ def dice(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], spec: L
     array([[0.667]])
     """
     counted = np.ones_like(truth, bool) if spec.ignore is None else truth != spec.ignore
+    some = counted.reshape(len(counted), -1).any(axis=1)
+    if not some.any():
+        return np.empty((0, len(spec.classes) - 1))
+    predicted, truth, counted = predicted[some], truth[some], counted[some]
     # An ignored pixel becomes background in both masks, so it counts for no foreground class.
     scores = dice_score(
         torch.from_numpy(np.where(counted, predicted, 0).astype(np.int64)),
@@ -52,11 +58,24 @@ def segmentation_metrics(scores: Iterable[npt.NDArray[np.float64]], spec: LabelS
     likewise, from IoU = Dice / (2 - Dice) of each image and class. If there is more than one foreground class,
     ``dice/<class>`` is the mean over the images in which the class occurs.
 
+    Raises
+    ------
+    LabelError
+        No image has a pixel that counts.
+
+    Examples
+    --------
     >>> spec = LabelSpec(("skin", "lesion"))
     >>> segmentation_metrics([np.array([[0.5], [np.nan]])], spec)
     {'dice': 0.75, 'iou': 0.6666666666666666}
     """
     table = np.concatenate(list(scores))
+    if not len(table):
+        raise LabelError(
+            "the masks of the test set must have at least one pixel that counts",
+            got=f"only the ignore value {spec.ignore}",
+            hint="another test set",
+        )
     present = ~np.isnan(table)
 
     def mean(values: npt.NDArray[np.float64]) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, LabelError
 from alkit.networks.cut import CutNetwork
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.posterior import NetworkPosterior
@@ -212,11 +212,28 @@ def train(
 
 
 def _examples(labelled: Labelled, size: int, stream: Stream) -> Iterator[Example]:
-    """Yield the images and labels of one epoch in random batches."""
+    """Yield the images and labels of one epoch in random batches, except batches whose pixels are all ignored.
+
+    Raises
+    ------
+    LabelError
+        The pixels of all batches are ignored.
+    """
+    ignore, empty = labelled.spec.ignore, True
     for positions in minibatches(len(labelled.ids), size, stream):
         ids = [labelled.ids[position] for position in positions]
+        labels = labelled.labels(ids)
+        if ignore is not None and (labels == ignore).all():
+            continue  # nothing to learn from; a step would still follow the momentum of earlier batches
+        empty = False
         images = torch.from_numpy(labelled.images(ids)).contiguous(memory_format=torch.channels_last)
-        yield images, torch.from_numpy(labelled.labels(ids)).long()
+        yield images, torch.from_numpy(labels).long()
+    if empty:
+        raise LabelError(
+            "the masks must have at least one pixel to learn from",
+            got=f"only the ignore value {ignore} in {len(labelled.ids)} masks",
+            hint="label more images",
+        )
 
 
 class _AllOutputs(nn.Module):

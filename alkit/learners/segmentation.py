@@ -109,7 +109,7 @@ class SegmentationLearner(NetworkLearner):
 def segmentation_loss(spec: LabelSpec) -> Loss:
     """Return the sum of cross-entropy and Dice loss, of logits ``(n, classes, h, w)`` and masks ``(n, h, w)``.
 
-    Pixels with the ignore value of `spec` do not count.
+    Pixels with the ignore value of `spec` do not count. The loss of a batch without other pixels is 0.
 
     >>> import torch
     >>> loss = segmentation_loss(LabelSpec(("skin", "lesion")))
@@ -124,6 +124,8 @@ def segmentation_loss(spec: LabelSpec) -> Loss:
 
     def loss(logits: Tensor, masks: Tensor) -> Tensor:
         logits = logits.float()
+        if spec.ignore is not None and bool((masks == spec.ignore).all()):
+            return logits.sum() * 0.0  # the mean over no pixels would be NaN
         return F.cross_entropy(logits, masks, ignore_index=ignored) + cast(Tensor, dice(logits, masks))
 
     return loss

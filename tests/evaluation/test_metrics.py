@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from alkit import LabelSpec
+from alkit.errors import LabelError
 from alkit.evaluation.metrics import classification_metrics, dice, segmentation_metrics
 
 
@@ -13,13 +14,15 @@ def slow_dice(predicted, truth, spec):
     table = []
     for p, t in zip(predicted, truth, strict=True):
         pixels = [xy for xy in np.ndindex(t.shape) if t[xy] != spec.ignore]
+        if not pixels:
+            continue
         row = []
         for number in range(1, len(spec.classes)):
             a = {xy for xy in pixels if p[xy] == number}
             b = {xy for xy in pixels if t[xy] == number}
             row.append(2 * len(a & b) / (len(a) + len(b)) if a or b else np.nan)
         table.append(row)
-    return np.array(table)
+    return np.array(table).reshape(-1, len(spec.classes) - 1)
 
 
 @given(st.data(), st.integers(2, 4), st.booleans())
@@ -31,6 +34,8 @@ def test_dice_equals_counting_pixels(data, classes, ignoring):
     truth = data.draw(nps.arrays(np.uint8, shape, elements=st.sampled_from(values)))
     expected = slow_dice(predicted, truth, spec)
     np.testing.assert_allclose(dice(predicted, truth, spec), expected, rtol=1e-6)
+    if not len(expected):
+        return
     figures = segmentation_metrics([dice(predicted[:1], truth[:1], spec), dice(predicted[1:], truth[1:], spec)], spec)
     means = [np.nanmean(row) if not np.isnan(row).all() else 1.0 for row in expected]
     assert figures["dice"] == pytest.approx(np.mean(means), rel=1e-6)
@@ -47,6 +52,15 @@ def test_dice_is_one_if_both_masks_are_empty_and_zero_if_only_one_is():
     invented = segmentation_metrics([dice(masks([0, 1]), masks([0, 0]), spec)], spec)
     assert both_empty == {"dice": 1, "iou": 1}
     assert missed == invented == {"dice": 0, "iou": 0}
+
+
+def test_an_image_without_a_counted_pixel_does_not_count():
+    spec = LabelSpec(("skin", "lesion"), ignore=255)
+    truth, predicted = masks([255, 255], [1, 1]), masks([1, 0], [1, 0])
+    found = segmentation_metrics([dice(predicted[:1], truth[:1], spec), dice(predicted[1:], truth[1:], spec)], spec)
+    assert found["dice"] == pytest.approx(2 / 3)
+    with pytest.raises(LabelError, match="at least one pixel that counts: got only the ignore value 255"):
+        segmentation_metrics([dice(predicted[:1], truth[:1], spec)], spec)
 
 
 def test_the_mean_is_over_images_and_not_over_pixels():

@@ -237,3 +237,23 @@ def test_every_epoch_of_a_fit_has_its_own_order_and_dropout(labels):
     learner.fit(ObservedLabels(labels.ids, labels.pool, labels.all_masks), rng())
     assert len(orders) == len(set(orders)) == 4
     assert len(seeds) == len(set(seeds)) == 4
+
+
+@pytest.mark.parametrize(("batch", "ignored"), [(1, 1), (2, 2), (10, 1)])
+def test_masks_whose_pixels_are_all_ignored_are_not_learnt_from(labels, small_network, batch, ignored):
+    spec, ids = alkit.LabelSpec(("skin", "lesion"), ignore=255), labels.ids[:4]
+    masks = labels.all_masks.copy()
+    masks[:ignored] = 255
+    learner = alkit.SegmentationLearner(small_network, epochs=(2, 1), batch=batch)
+    model = learner.fit(Labels(ids, labels.pool, masks, spec), rng())
+    assert weights(model).isfinite().all()
+    with pytest.raises(alkit.errors.LabelError, match="only the ignore value 255 in 1 masks"):
+        learner.fit(Labels(ids[:1], labels.pool, masks, spec), rng())
+
+
+def test_the_loss_of_a_batch_without_a_counted_pixel_is_zero_and_has_no_gradient():
+    logits = torch.randn(2, 2, 4, 4, requires_grad=True)
+    loss = segmentation_loss(alkit.LabelSpec(("a", "b"), 255))(logits, torch.full((2, 4, 4), 255))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert (logits.grad == 0).all()
