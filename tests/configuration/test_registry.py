@@ -490,7 +490,8 @@ def test_a_value_becomes_the_declared_type(value, kind, expected):
     ("value", "kind"),
     [
         (True, float), (True, int | None), ({1, 2}, tuple[int, ...]), ("ab", tuple[str, ...]), ("ab", Sequence[str]),
-        ([1, 2, 3], tuple[int, int]), pytest.param(iter([1]), list[int], id="iterator"), (["1"], frozenset[int]), (3, Path), ("hard", Mode),
+        ([1, 2, 3], tuple[int, int]), pytest.param(iter([1]), list[int], id="iterator"), (["1"], frozenset[int]),
+        (3, Path), ("hard", Mode),
         ([1], dict[str, int]), (1.0, int), (b"a", str),
     ],
     ids=str,
