@@ -82,7 +82,7 @@ class Representations:
         form = written_form(extractor)
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
-            with np.load(io.BytesIO(self._store.content(file))) as arrays:
+            with np.load(io.BytesIO(self._store.content(file)), allow_pickle=False) as arrays:
                 return Clusters(self.ids, arrays["labels"], arrays["distances"], int(arrays["k"]))
         clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
         if name is not None:

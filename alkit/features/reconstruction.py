@@ -14,10 +14,10 @@ import io
 import json
 import logging
 import math
-import pickle
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import numpy as np
@@ -319,7 +319,7 @@ def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
         return None
     try:
         return cast("dict[str, Any]", torch.load(checkpoint, map_location=fabric.device, weights_only=True))
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as reason:
+    except (RuntimeError, EOFError, OSError, UnpicklingError) as reason:
         logger.warning(
             "checkpoint %s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason
         )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib.util
-import pickle
+import io
 import subprocess
 import sys
 from contextlib import suppress
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from alkit.errors import AlkitError, MissingDependencyError
 from alkit.values.label_spec import Mask
@@ -38,10 +39,9 @@ def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
         raise MissingDependencyError("join='staple' needs SimpleITK", hint='pip install "alkit[staple]"')
     worker = _worker()
     try:
-        pickle.dump(masks, cast("IO[bytes]", worker.stdin))
-        cast("IO[bytes]", worker.stdin).flush()
-        return cast("np.ndarray[tuple[int, int], np.dtype[np.uint16]]", pickle.load(cast("IO[bytes]", worker.stdout)))
-    except (OSError, EOFError, pickle.UnpicklingError) as reason:
+        _send(masks, cast("IO[bytes]", worker.stdin))
+        return cast("np.ndarray[tuple[int, int], np.dtype[np.uint16]]", _receive(cast("IO[bytes]", worker.stdout)))
+    except (OSError, EOFError, ValueError) as reason:
         _worker.cache_clear()
         raise AlkitError("SimpleITK's STAPLE failed", got=reason, hint="join='majority'") from reason
 
@@ -62,14 +62,28 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
+def _send(array: npt.NDArray[Any], pipe: IO[bytes]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    pipe.write(len(buffer.getvalue()).to_bytes(8, "little") + buffer.getvalue())
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> npt.NDArray[Any]:
+    head = pipe.read(8)
+    if len(head) < 8:
+        raise EOFError("the other process has ended")
+    array: npt.NDArray[Any] = np.load(io.BytesIO(pipe.read(int.from_bytes(head, "little"))), allow_pickle=False)
+    return array
+
+
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     import SimpleITK
 
     while requests.peek(1):  # type: ignore[attr-defined]
-        masks = [SimpleITK.GetImageFromArray(mask) for mask in pickle.load(requests)]
+        masks = [SimpleITK.GetImageFromArray(mask) for mask in _receive(requests)]
         joined = SimpleITK.GetArrayFromImage(SimpleITK.MultiLabelSTAPLE(masks, UNDECIDED))
-        pickle.dump(joined.astype(np.uint16), answers)
-        answers.flush()
+        _send(joined.astype(np.uint16), answers)
 
 
 if __name__ == "__main__":

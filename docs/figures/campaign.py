@@ -24,7 +24,7 @@ def play(folder: Path) -> None:
     try:
         for language, block in re.findall(r"```(python|sh)\n(.*?)```", PAGE.read_text(), re.S):
             if language == "python":
-                exec(block, names)
+                exec(block, names)  # noqa: S102 - the code of a page of this repository
                 _wait()
             else:
                 for command in block.replace("\\\n", " ").strip().splitlines():

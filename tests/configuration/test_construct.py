@@ -4,6 +4,7 @@ import functools
 import gc
 import importlib
 import json
+import os
 import sys
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -11,6 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+import torchvision
+from commandline import alkit as run_command
 from entry_points import point
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -305,6 +309,22 @@ def test_a_function_in_a_script_of_the_users_is_refused_with_the_argument_to_pas
     with pytest.raises(ConfigurationError, match=words):
         alkit.Experiment.open(tmp_path / "r.db", pool=world.pool)
     assert alkit.Experiment.open(tmp_path / "r.db", pool=world.pool, learner=made).learner == made
+
+
+@pytest.mark.parametrize(
+    "function", [os.system, torch.hub.load_state_dict_from_url, torchvision.models.get_model, alkit.export_model]
+)
+def test_a_record_with_a_call_in_it_is_refused_at_every_opening(world, tmp_path, function, capsys):
+    store, name = tmp_path / "r.db", written_form(function)["named"]
+    made = alkit.SegmentationLearner(functools.partial(function, f"file://{tmp_path}/x"), epochs=(1, 1))
+    world.experiment(store, learner=made, classes=("skin", "lesion")).ask(2)
+    with pytest.raises(ConfigurationError, match=f"network: {name} is not a network that a record may name"):
+        alkit.Experiment.open(store, pool=world.pool)
+    with pytest.raises(ConfigurationError, match=f"network: {name} is not a network that a record may name"):
+        build(record(made), "learner")
+    for command in (["ask", str(store), "-n", "2"], ["fit", str(store)], ["predict", str(store), str(tmp_path)]):
+        assert run_command(*command) != 0
+    assert name in capsys.readouterr().err
 
 
 def network_of_the_users(in_channels, classes):

@@ -1,0 +1,95 @@
+"""Loading never unpickles: no file that alkit reads can run code. Rules of ruff in pyproject.toml help to keep it."""
+
+import ast
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from sklearn.linear_model import LogisticRegression
+
+import alkit
+from alkit.features.reconstruction import _read_checkpoint, _read_weights
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path for folder in ("alkit", "plugins", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+
+UNSAFE_MODULES = {"cloudpickle", "dill", "jsonpickle", "marshal", "pickle", "shelve", "yaml"}
+UNSAFE_CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "joblib.load", "torch.jit.load", "torch.package",
+    "torch.export.load", "torch.hub.load", "torch.hub.load_state_dict_from_url", "pandas.read_pickle", "pd.read_pickle",
+}  # fmt: skip
+SAFE_ARGUMENT = {
+    "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False), "torch.load": ("weights_only", True),
+}  # fmt: skip
+
+
+def problems(source):
+    """Yield the line and the name of each unsafe import or call."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, it.name) for it in node.names if it.name.partition(".")[0] in UNSAFE_MODULES)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in UNSAFE_MODULES:
+            yield from ((node.lineno, it.name) for it in node.names if it.name != "UnpicklingError")
+        if isinstance(node, ast.Call):
+            called, given = ast.unparse(node.func), {it.arg: ast.unparse(it.value) for it in node.keywords}
+            name, value = SAFE_ARGUMENT.get(called, (None, None))
+            if called in UNSAFE_CALLS or given.get("shell") or (name is not None and given.get(name) != str(value)):
+                yield node.lineno, called
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_unpickles_evaluates_text_or_starts_a_shell(path):
+    assert list(problems(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from pickle import loads", "import yaml", "eval('1')", "exec('1')", "np.load(x)",
+        "torch.load(x)", "np.load(x, allow_pickle=True)", "torch.load(x, weights_only=False)", "joblib.load(x)",
+        "os.system('x')", "torch.hub.load('a', 'b')", "subprocess.run('x', shell=True)",
+    ],
+)  # fmt: skip
+def test_the_search_finds(source):
+    assert list(problems(source))
+
+
+class Evil:
+    """A pickle of it makes a file when it is loaded."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return Path.touch, (self.made,)
+
+
+@pytest.fixture
+def pickled(tmp_path):
+    """Return the bytes of pickles in four containers, which make the file ``ran`` when they are loaded."""
+    evil, saved, array = Evil(tmp_path / "ran"), io.BytesIO(), io.BytesIO()
+    plain = pickle.dumps(evil, protocol=2)
+    torch.save({"state": evil}, saved)
+    np.savez(array, labels=np.array([evil], object))
+    size = len(plain).to_bytes(8, "little")
+    return [plain, saved.getvalue(), array.getvalue(), size + plain]
+
+
+def test_a_pickle_in_place_of_a_model_or_of_cached_weights_does_not_run(pickled, tmp_path):
+    learner = alkit.SegmentationLearner()
+    others = alkit.ClassificationLearner(alkit.UNet), alkit.EstimatorLearner(LogisticRegression())
+    learners = [learner, alkit.Ensemble(learner), *others]
+    for content in pickled:
+        (tmp_path / "file").write_bytes(content)
+        assert _read_checkpoint(tmp_path / "file", Fabric()) is None
+        assert _read_weights(tmp_path / "file") is None
+        for one in learners:
+            with pytest.raises(Exception):  # noqa: B017, PT011 - of any type: only that nothing runs matters
+                one.loads(content)
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(pickled[0])
+    assert (tmp_path / "ran").exists()
