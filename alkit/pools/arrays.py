@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
+from alkit.pools.channels import Channels, check_channels, find_channels
 from alkit.pools.checks import as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import Scale, check_scale
@@ -22,20 +23,22 @@ class ArrayPool(PoolBase):
     Parameters
     ----------
     images:
-        One array ``(n, h, w)`` or ``(n, c, h, w)``; or a mapping from id to an array ``(h, w)`` or ``(c, h, w)``, all
-        of one shape and type. Types are uint8, uint16, and floats in [0, 1].
+        One array ``(n, h, w)``, ``(n, c, h, w)`` or ``(n, h, w, c)``; or a mapping from id to an array ``(h, w)``,
+        ``(c, h, w)`` or ``(h, w, c)``, all of one shape and type. Types are uint8, uint16, and floats in [0, 1].
     ids:
         Ids of the images, distinct strings. Default: the positions, ``"0000"`` and so on, or the keys of the mapping.
     scale:
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
+    channels:
+        Place of the channel axis, ``"first"`` or ``"last"``. Default: it is found if the shape leaves no doubt.
 
     Raises
     ------
     DataError
         Ids are not distinct strings or not as many as the images; images differ in shape or type, or have values out
-        of range.
+        of range; or their channel axis is not clear.
     ConfigurationError
-        `scale` is unknown.
+        `scale` or `channels` is unknown.
 
     Examples
     --------
@@ -50,24 +53,28 @@ class ArrayPool(PoolBase):
         images: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]],
         ids: Iterable[str] | None = None,
         scale: Scale = "full",
+        channels: Channels | None = None,
     ) -> None:
         check_scale(scale)
+        check_channels(channels)
         self.scale = scale
         self._kept: Pixels | list[Pixels]
         if isinstance(images, Mapping):
             self.ids = check_ids(images if ids is None else ids)
             if missing := [id for id in self.ids if id not in images]:
                 raise DataError("ids must be keys of the mapping images", got=missing[:8])
-            self._kept = [as_planes(images[id], id) for id in self.ids]
+            self._kept = [as_planes(images[id], id, channels) for id in self.ids]
         else:
             images = np.asarray(images)
             if images.ndim not in (3, 4):
-                raise DataError("images must have the shape (n, h, w) or (n, c, h, w)", got=images.shape)
+                raise DataError("images must have the shape (n, h, w), (n, c, h, w) or (n, h, w, c)", got=images.shape)
             width = max(4, len(str(len(images) - 1)))
             self.ids = check_ids((f"{n:0{width}}" for n in range(len(images))) if ids is None else ids)
-            self._kept = images if images.ndim == 4 else images[:, None]
+            check_count(self.ids, images)
+            is_last = images.ndim == 4 and images.size and find_channels(images.shape[1:], channels) == "last"
+            self._kept = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1) if is_last else images
         check_count(self.ids, self._kept)
-        self._first = as_planes(self._kept[0], self.ids[0])
+        self._first = as_planes(self._kept[0], self.ids[0], "first")
         self.shape = shape_of(self._first)
         self._rows = {id: row for row, id in enumerate(self.ids)}
         for id, image in zip(self.ids, self._kept, strict=True):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from alkit.errors import DataError
+from alkit.pools.channels import Channels, find_channels
 from alkit.pools.decoding import Pixels
 from alkit.protocols import Pool
 from alkit.values.ids import check_ids
@@ -49,26 +50,31 @@ def check_count(ids: Sequence[str], images: Items) -> None:
         raise DataError("images must contain at least one image", got="none")
 
 
-def as_planes(image: Any, id: str) -> Pixels:
+def as_planes(image: Any, id: str, channels: Channels | None = None) -> Pixels:
     """Return an image, tensor or array, as ``(c, h, w)``, after a check of its shape and type.
+
+    Parameters
+    ----------
+    image:
+        ``(h, w)``, ``(c, h, w)`` or ``(h, w, c)``.
+    id:
+        The image's id, for messages.
+    channels:
+        Place of the channel axis; None to find it by :func:`alkit.pools.channels.find_channels`.
 
     Raises
     ------
     DataError
-        The array is not an image, has its channels last, or has values of an unknown type.
+        The array is not an image, its channel axis is not clear, or it has values of an unknown type.
     """
     array = np.asarray(image)
     if array.ndim not in (2, 3) or not array.size:
-        raise DataError(f"image {id!r} must have the shape (h, w) or (c, h, w)", got=array.shape)
-    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[0] > 4:
-        raise DataError(
-            f"image {id!r} must have the shape (c, h, w), with channels first",
-            got=array.shape,
-            hint="image.transpose(2, 0, 1)",
-        )
+        raise DataError(f"image {id!r} must have the shape (h, w), (c, h, w) or (h, w, c)", got=array.shape)
     if array.dtype not in (np.uint8, np.uint16) and not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"image {id!r} must have the type uint8, uint16 or floats in [0, 1]", got=array.dtype)
-    return array if array.ndim == 3 else array[None]
+    if array.ndim == 2:
+        return array[None]
+    return array if find_channels(array.shape, channels) == "first" else np.moveaxis(array, -1, 0)
 
 
 def shape_of(image: Pixels) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alkit.pools.base import PoolBase
+from alkit.pools.channels import Channels, check_channels
 from alkit.pools.checks import Items, as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import Scale, check_scale
@@ -21,21 +22,23 @@ class DatasetPool(PoolBase):
     Parameters
     ----------
     dataset:
-        Dataset whose items are images, or tuples that begin with an image. An image is a tensor or array ``(h, w)`` or
-        ``(c, h, w)``; all have one shape and type: uint8, uint16, or floats in [0, 1]. An item must be the same each
-        time it is loaded, so there must be no random augmentation.
+        Dataset whose items are images, or tuples that begin with an image. An image is a tensor or array ``(h, w)``,
+        ``(c, h, w)`` or ``(h, w, c)``; all have one shape and type: uint8, uint16, or floats in [0, 1]. An item must be
+        the same each time it is loaded, so there must be no random augmentation.
     ids:
         Ids of the items, distinct strings, in the order of the dataset.
     scale:
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
+    channels:
+        Place of the channel axis, ``"first"`` or ``"last"``. Default: it is found if the shape leaves no doubt.
 
     Raises
     ------
     DataError
         Ids are not distinct strings or not as many as the items. When an image is read: it has another shape or type
-        than the first image, or values out of range.
+        than the first image, or values out of range. The channel axis is not clear.
     ConfigurationError
-        `scale` is unknown.
+        `scale` or `channels` is unknown.
 
     Examples
     --------
@@ -48,10 +51,12 @@ class DatasetPool(PoolBase):
     dataset: Items
     ids: Sequence[str]
     scale: Scale = "full"
+    channels: Channels | None = None
     _first: Pixels = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
+        check_channels(self.channels)
         ids = check_ids(self.ids)
         check_count(ids, self.dataset)
         vars(self).update(ids=ids, _rows={id: row for row, id in enumerate(ids)})
@@ -60,7 +65,7 @@ class DatasetPool(PoolBase):
 
     def _image(self, row: int) -> Pixels:
         item = self.dataset[row]
-        image = as_planes(item[0] if isinstance(item, tuple | list) else item, self.ids[row])
+        image = as_planes(item[0] if isinstance(item, tuple | list) else item, self.ids[row], self.channels)
         check_range(image, self.ids[row])
         return image
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_pools import IMAGES
 
-from alkit.errors import DataError
-from alkit.pools import ArrayPool
+from alkit.errors import ConfigurationError, DataError
+from alkit.pools import ArrayPool, DatasetPool
 
 
 def test_ids_are_positions_by_default_with_enough_digits_to_sort():
@@ -40,10 +40,10 @@ def test_floats_are_read_unchanged(dtype):
 def bad_arrays():
     nan = np.zeros((3, 4, 4))
     nan[2, 1, 1] = np.nan
-    yield "shape", (np.zeros((4, 4)),), r"images must have the shape \(n, h, w\) or \(n, c, h, w\): got \(4, 4\)"
+    yield "shape", (np.zeros((4, 4)),), r"images must have the shape \(n, h, w\), .* or \(n, h, w, c\): got \(4, 4\)"
     yield "none", (np.zeros((0, 4, 4)),), "images must contain at least one"
     yield "no mapping", ({},), "images must contain at least one"
-    yield "no pixels", (np.zeros((2, 0, 4)),), r"'0000' must have the shape \(h, w\) or \(c, h, w\): got \(1, 0, 4\)"
+    yield "no pixels", (np.zeros((2, 0, 4)),), r"'0000' must have the shape \(h, w\), .*: got \(1, 0, 4\)"
     yield "integers", (np.zeros((2, 4, 4), int),), "'0000' must have the type uint8, uint16 or floats .*: got int64"
     yield "booleans", (np.zeros((2, 4, 4), bool),), "'0000' must have the type .*: got bool"
     yield "0 to 255", (np.full((2, 4, 4), 255.0),), r"'0000' must have values from 0 to 1: got 255\.0"
@@ -51,9 +51,9 @@ def bad_arrays():
     yield "not a number", (nan,), "'0002' must have values from 0 to 1"
     yield "infinite", (np.full((1, 2, 2), np.inf),), "must have values from 0 to 1: got inf"
     yield (
-        "channels last",
-        (np.zeros((2, 8, 9, 3), np.uint8),),
-        r"with channels first.*transpose\(2, 0, 1\)",
+        "channels first or last",
+        (np.zeros((2, 3, 9, 3), np.uint8),),
+        r"\(3, 9, 3\), which is 3 x 9 pixels with 3 channels, or 9 x 3 pixels with 3 channels.*channels='last'",
     )
     yield "too few ids", (IMAGES, ["a"]), "must have the same length: got 1 ids, 7 images"
     yield "ids twice", (IMAGES, ["a"] * 7), "ids must be distinct: got 'a'"
@@ -68,3 +68,30 @@ def bad_arrays():
 def test_wrong_arrays_are_errors(arguments, message):
     with pytest.raises(DataError, match=message):
         ArrayPool(*arguments)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (28, 20, 2), (8, 9, 3), (5, 4, 4)])
+def test_channels_are_found_last_if_the_shape_leaves_no_doubt(shape):
+    images = np.arange(2 * np.prod(shape)).reshape(2, *shape).astype(np.uint8)
+    expected = np.moveaxis(images, -1, 1) / np.float32(255)
+    pools = [ArrayPool(images), ArrayPool(dict(zip(("0000", "0001"), images, strict=True)))]
+    for pool in [*pools, DatasetPool(list(images), ("0000", "0001"))]:
+        assert pool.shape == (shape[2], *shape[:2])
+        np.testing.assert_array_equal(pool.read(pool.ids), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 9), (4, 4, 5), (12, 64, 64), (1, 4, 4), (3, 5, 4), (1, 1, 1)])
+def test_channels_are_found_first_if_the_shape_leaves_no_doubt(shape):
+    assert ArrayPool(np.zeros((2, *shape), np.uint8)).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 3), (28, 28, 28), (1, 28, 1), (200, 64, 64), (64, 64, 12), (4, 4, 3)])
+def test_channels_that_could_be_first_or_last_are_asked_for(shape):
+    images = np.zeros((2, *shape), np.uint8)
+    for make in (ArrayPool, lambda images, **more: DatasetPool(list(images), ("a", "b"), **more)):
+        with pytest.raises(DataError, match=r"channel axis .* is not clear.*channels='first'"):
+            make(images)
+        assert make(images, channels="first").shape == shape
+        assert make(images, channels="last").shape == (shape[2], *shape[:2])
+        with pytest.raises(ConfigurationError, match="channels must be 'first', 'last' or None: got 'middle'"):
+            make(images, channels="middle")
