@@ -5,6 +5,8 @@ files named by their SHA-256, in a folder beside the database. A file is written
 that names it commits, so every file that a record names exists. The state of a query is computed from the answers
 (:mod:`alkit.record.states`) and never stored. Rows are checked by their digests when they are read
 (:mod:`alkit.record.digests`); ``alkit check`` checks everything.
+
+The module is long because all transactions of a record are in one place.
 """
 
 from __future__ import annotations
@@ -12,12 +14,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from alkit.record import migrations, tables
 from alkit.record.backups import back_up
 from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.files import Files, remove
+from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, sizes_from
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
 from alkit.record.tables import answers, facts, pseudo_labels, queries, rounds
@@ -178,10 +179,10 @@ class Store:
         with self.database.reading() as connection:
             state = self.database.state(connection, queries, answers, rounds)
             if self._snapshot is None or self._snapshot[0] != state:
-                self._asked = self._read(connection, queries, self._asked, _asked)
-                self._told = self._read(connection, answers, self._told, _recorded)
+                self._asked = self._read(connection, queries, self._asked, asked_from)
+                self._told = self._read(connection, answers, self._told, recorded_from)
                 done = self.database.all_rows(connection, rounds)
-                self._snapshot = state, _snapshot_of(self._asked[1], self._told[1], done)
+                self._snapshot = state, make_snapshot(self._asked[1], self._told[1], done)
             return self._snapshot[1]
 
     def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
@@ -223,7 +224,7 @@ class Store:
                 if ids is None
                 else self.database.rows_of(connection, queries.c.id, ids)
             )
-        return {row[3]: _sizes(row[4]) for row in sorted(found, key=lambda row: int(row[2]))}  # by the call of ask
+        return {row[3]: sizes_from(row[4]) for row in sorted(found, key=lambda row: int(row[2]))}  # by the call of ask
 
     def size_of_last_ask(self) -> int:
         """Return how many images the last call of ask chose."""
@@ -330,8 +331,8 @@ class Store:
             record that.
         """
         with self.database.transaction() as connection:
-            asked = [_asked(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
-            known = [_recorded(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
+            asked = [asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
+            known = [recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
             last = connection.scalar(sa.select(sa.func.max(answers.c.number))) or 0
             now = _now()
             rows = [
@@ -417,7 +418,7 @@ class Store:
         """Return the file of the last round's model and the stamp of its labels; None before the first round."""
         with self.database.reading() as connection:
             last = sa.select(sa.func.max(rounds.c.round)).scalar_subquery()
-            return _model_of(self.database.rows(connection, rounds, rounds.c.round == last))
+            return model_from(self.database.rows(connection, rounds, rounds.c.round == last))
 
     # Files.
 
@@ -428,57 +429,6 @@ class Store:
     def content(self, name: str) -> bytes:
         """Return the content of a file; see :meth:`Files.read`."""
         return self._files.read(name)
-
-
-def _snapshot_of(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row]) -> Snapshot:
-    queries = tuple(asked.values())
-    ids: dict[int, list[str]] = defaultdict(list)
-    for entry in queries:
-        if not entry.withdrawn:
-            ids[entry.query.round].append(entry.query.id)
-    return Snapshot(
-        queries,
-        tuple(told.values()),
-        tuple(_result(row, tuple(ids[row[0]])) for row in done),
-        _model_of(done[-1:]),
-        frozenset(row[0] for row in told if row[10] is not None),
-        frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
-    )
-
-
-def _asked(row: Row) -> Asked:
-    round, rank, _, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn, _ = row
-    query = Query(id, round, rank, _sizes(sizes), score, stands_for, wanted)
-    return Asked(query, asked_at, sent_at, bool(withdrawn), prelabel)
-
-
-@lru_cache(maxsize=1000)
-def _sizes(text: str) -> tuple[Size, ...]:
-    return tuple((height, width) for height, width in json.loads(text))
-
-
-def _recorded(row: Row) -> Recorded:
-    number, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, *_ = row
-    return Recorded(id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
-
-
-def _result(row: Row, ids: tuple[str, ...]) -> RoundResult:
-    number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
-    return RoundResult(
-        number,
-        ids,
-        n_labels,
-        json.loads(metrics),
-        json.loads(seconds),
-        n_pseudo,
-        n_held_out,
-        agreement,
-        tuple(json.loads(warnings or "[]")),
-    )
-
-
-def _model_of(last: Sequence[Row]) -> tuple[str, str] | None:
-    return (last[0][6], last[0][1]) if last else None
 
 
 def _now() -> str:

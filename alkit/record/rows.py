@@ -1,0 +1,71 @@
+"""Rows of a record as values."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from alkit.record.database import Row
+from alkit.record.snapshot import Snapshot
+from alkit.record.states import Asked, Recorded
+from alkit.values.label_spec import Size
+from alkit.values.queries import Query
+from alkit.values.rounds import RoundResult
+
+
+def make_snapshot(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row]) -> Snapshot:
+    """Return the snapshot of the rows of queries, answers and rounds."""
+    queries = tuple(asked.values())
+    ids: dict[int, list[str]] = defaultdict(list)
+    for entry in queries:
+        if not entry.withdrawn:
+            ids[entry.query.round].append(entry.query.id)
+    return Snapshot(
+        queries,
+        tuple(told.values()),
+        tuple(_result_from(row, tuple(ids[row[0]])) for row in done),
+        model_from(done[-1:]),
+        frozenset(row[0] for row in told if row[10] is not None),
+        frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
+    )
+
+
+def asked_from(row: Row) -> Asked:
+    """Return the query of a row."""
+    round, rank, _, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn, _ = row
+    query = Query(id, round, rank, sizes_from(sizes), score, stands_for, wanted)
+    return Asked(query, asked_at, sent_at, bool(withdrawn), prelabel)
+
+
+@lru_cache(maxsize=1000)
+def sizes_from(text: str) -> tuple[Size, ...]:
+    """Return the sizes that a row contains as JSON."""
+    return tuple((height, width) for height, width in json.loads(text))
+
+
+def recorded_from(row: Row) -> Recorded:
+    """Return the answer of a row."""
+    number, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, *_ = row
+    return Recorded(id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
+
+
+def _result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:
+    number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
+    return RoundResult(
+        number,
+        ids,
+        n_labels,
+        json.loads(metrics),
+        json.loads(seconds),
+        n_pseudo,
+        n_held_out,
+        agreement,
+        tuple(json.loads(warnings or "[]")),
+    )
+
+
+def model_from(last: Sequence[Row]) -> tuple[str, str] | None:
+    """Return the model's file and the stamp of its labels from the last row of the rounds; None without a row."""
+    return (last[0][6], last[0][1]) if last else None
