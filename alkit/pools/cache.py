@@ -1,9 +1,10 @@
 """The cache of decoded images: each image of a folder is one row of a memory-mapped file, and is decoded once.
 
-Rows are only appended. An index beside the row file maps each image file, with its size in bytes and its modification
-time, to its row. The index is replaced as a whole, after the rows that it lists are on disk. So after a crash, decoding
-continues with the next image, and a changed image is decoded again. A damaged cache is rebuilt, since the images are
-still there.
+Rows are only appended. An index beside the row file maps each image file, with its size in bytes and the times of its
+last modification and change, to its row. The time of change shows that a file was renamed, or replaced by another one
+of equal size and modification time, as by ``cp -p``. The index is replaced as a whole, after the rows that it lists are
+on disk. So after a crash, decoding continues with the next image, and a changed image is decoded again. A damaged cache
+is rebuilt, since the images are still there.
 
 Format 1, under ``images/<key>/``: ``index.json``; a row file of C-ordered, little-endian ``(c, h, w)`` arrays; and
 ``lock``, which is held while rows are added.
@@ -48,7 +49,7 @@ U = TypeVar("U")
 
 
 class Entry(NamedTuple):
-    """An image file in the index: its size in bytes, modification time, row, original size and digest of its row."""
+    """An image file in the index: its size and times, see `File`; its row, original size and digest of its row."""
 
     bytes: int
     modified: int
@@ -56,6 +57,7 @@ class Entry(NamedTuple):
     height: int
     width: int
     digest: str
+    changed: int = 0  # missing in older caches
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,9 @@ def cache_images(
 def _missing(index: Index | None, files: Iterable[File]) -> list[File]:
     """Return the files that are not in the index, or have changed since."""
     known = {} if index is None else index.entries
-    return [file for file in files if (entry := known.get(file.name)) is None or entry[:2] != file[1:]]
+    return [
+        file for file in files if (entry := known.get(file.name)) is None or (*entry[:2], entry.changed) != file[1:]
+    ]
 
 
 def _extend(
@@ -245,7 +249,9 @@ def _extend(
                 index = index or _start(place, pixels)
                 with _as_store_error(place):
                     _write(index, pixels)
-                entries[file.name] = Entry(file.bytes, file.modified, index.count, *original, pixel_digest(pixels))
+                entries[file.name] = Entry(
+                    file.bytes, file.modified, index.count, *original, pixel_digest(pixels), file.changed
+                )
                 index = replace(index, count=index.count + 1, entries=entries)
                 unsaved += 1
                 if unsaved == SAVE_EVERY:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from functools import partial
@@ -15,6 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from alkit._files import refuse_damage
 from alkit.errors import DataError, ImageError
+from alkit.pools.names import find_names
 from alkit.values.label_spec import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -23,18 +23,24 @@ Pixels = npt.NDArray[Any]
 
 
 class File(NamedTuple):
-    """An image file: its path relative to the folder, its size in bytes and its modification time in nanoseconds."""
+    """An image file: its path relative to the folder, its size in bytes, and two times in nanoseconds.
+
+    `modified` is the time of the content, which copies keep. `changed` is the time of the last change of the file,
+    which no program can set; on Windows it is the time of its creation.
+    """
 
     name: str
     bytes: int
     modified: int
+    changed: int
 
 
 def scan(folder: Path, pattern: str) -> dict[str, File]:
     """Return the image files of `folder` that match `pattern`, by id, sorted by id.
 
     The id is the path relative to `folder`, with ``/`` between its parts and without the suffix. Hidden files and
-    folders are ignored. Files are not opened.
+    folders are ignored. A folder that links lead to by several paths is read once, and a link to a folder that
+    contains `folder` is not followed. Files are not opened.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
     if not folder.is_dir():
         raise DataError("the folder of images does not exist", got=folder)
     root, files = os.fspath(folder), dict[str, File]()
-    for name in sorted(set(glob.iglob(pattern, root_dir=folder, recursive=True))):
+    for name in sorted(find_names(folder, pattern)):
         stem, suffix = os.path.splitext(name)
         if suffix.lower() not in SUFFIXES:
             continue
@@ -68,7 +74,7 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
                 got=f"{files[id].name} and {name}, both {id!r}",
                 hint="rename one, or select one kind of file with pattern='**/*.png'",
             )
-        files[id] = File(name, facts.st_size, facts.st_mtime_ns)
+        files[id] = File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
     if not files:
         raise DataError(
             f"the folder {folder} contains no images that match the pattern {pattern!r}",
