@@ -16,12 +16,21 @@ from typing import cast
 from alkit.configuration.parameters import convert, in_words, kinds_of
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 
-RESERVED = frozenset(
-    {
-        "deterministic", "dropout", "duplicates-last", "filter", "members", "mix", "per-cluster", "reconstruction",
-        "stochastic", "then", "uncertainty",
-    }
-)  # fmt: skip
+PARTS = {
+    "deterministic": "alkit.samplers:Deterministic",
+    "dropout": "alkit.samplers:Dropout",
+    "duplicates-last": "alkit.strategies:DuplicatesLast",
+    "filter": "alkit.strategies:Filter",
+    "members": "alkit.samplers:Members",
+    "mix": "alkit.strategies.toml:mix_tables",
+    "per-cluster": "alkit.strategies:PerCluster",
+    "stochastic": "alkit.strategies:Stochastic",
+    "then": "alkit.strategies:Then",
+    "uncertainty": "alkit.strategies:Uncertainty",
+}
+"""Compositions, samplers and the ranking by score: by their names in a strategy file the addresses of their classes."""
+
+RESERVED = frozenset({*PARTS, "reconstruction"})
 """Names that mean a part of alkit in a strategy file (:mod:`alkit.strategies.toml`); a strategy needs its full name."""
 
 

@@ -12,10 +12,11 @@ A table with a ``name`` is a strategy, a sampler or a feature extractor; its oth
     ranking = { name = "uncertainty", score = "bald", sampler = { name = "dropout", draws = 10 } }
     then = { name = "random" }
 
-Names are those of the installed strategies and of :data:`PARTS`. An installed strategy with the name of a part needs
-its full name, ``distribution:name``. A table for a parameter of type :class:`alkit.protocols.FeatureExtractor` takes
-the name of an installed feature extractor. Names and types of parameters are checked as everywhere, and an error says
-which table it is in.
+Names are those of the installed strategies, and of alkit's own compositions and samplers
+(:data:`alkit.configuration.registry.PARTS`). An installed strategy with the name of a part needs its full name,
+``distribution:name``. A table for a parameter of type :class:`alkit.protocols.FeatureExtractor` takes the name of an
+installed feature extractor. Names and types of parameters are checked as everywhere, and an error says which table it
+is in.
 
 Parameters for features get the default extractor that the caller passes; ``alkit run`` passes the one that its options
 describe. A table with the name of that extractor states only what differs from it::
@@ -26,6 +27,7 @@ describe. A table with the name of that extractor states only what differs from 
 
 from __future__ import annotations
 
+import pkgutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,24 +37,27 @@ from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
 from alkit.configuration.parameters import kinds_of
-from alkit.configuration.registry import FEATURES, STRATEGIES, Group, call, find, list_plugins, load, parameters_of
+from alkit.configuration.registry import (
+    FEATURES,
+    PARTS,
+    STRATEGIES,
+    Group,
+    call,
+    find,
+    list_plugins,
+    load,
+    parameters_of,
+)
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 from alkit.features.named import check_extractor
 from alkit.features.reconstruction import Reconstruction
 from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
-from alkit.samplers import Deterministic, Dropout, Members
 from alkit.strategies.asking import Ranking
-from alkit.strategies.duplicates_last import DuplicatesLast
-from alkit.strategies.filter import Filter
 from alkit.strategies.functions import as_strategy, is_among
 from alkit.strategies.mix import Mix
-from alkit.strategies.per_cluster import PerCluster
-from alkit.strategies.stochastic import Stochastic
-from alkit.strategies.then import Then
-from alkit.strategies.uncertainty import Uncertainty
 
 
-def _mix(parts: list[Any]) -> Mix:
+def mix_tables(parts: list[Any]) -> Mix:
     """Mix the strategies of tables ``{share = 0.7, strategy = {...}}``."""
     for place, part in enumerate(parts):
         if not isinstance(part, dict) or set(part) != {"share", "strategy"}:
@@ -75,21 +80,6 @@ def _mix(parts: list[Any]) -> Mix:
         except TypeError as reason:  # it cannot be hashed
             raise ConfigurationError(f"parts[{place}].strategy cannot be compared with others ({reason})") from reason
     return Mix(mixed)
-
-
-PARTS: dict[str, Callable[..., object]] = {
-    "deterministic": Deterministic,
-    "dropout": Dropout,
-    "duplicates-last": DuplicatesLast,
-    "filter": Filter,
-    "members": Members,
-    "mix": _mix,
-    "per-cluster": PerCluster,
-    "stochastic": Stochastic,
-    "then": Then,
-    "uncertainty": Uncertainty,
-}
-"""Compositions, samplers and the ranking by score, by their names in a table."""
 
 
 def read_strategy(path: str | Path, features: FeatureExtractor | None = None) -> Strategy:
@@ -220,7 +210,7 @@ def _factory(name: str, kind: object) -> tuple[Group, Callable[..., object]]:
     if kind is FeatureExtractor or FeatureExtractor in get_args(kind):
         return FEATURES, load(find(name, FEATURES), FEATURES)
     if name in PARTS:
-        return STRATEGIES, PARTS[name]
+        return STRATEGIES, pkgutil.resolve_name(PARTS[name])
     for group in (STRATEGIES, FEATURES):
         with suppress(UnknownNameError):
             return group, load(find(name, group), group)
@@ -235,6 +225,7 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
     ``alkit.Reconstruction()``. If the needs depend on the strategy that a factory makes, the annotation of the
     parameter decides. Other parameters called `features`, such as a number, are not touched.
 
+    >>> from alkit.strategies import PerCluster
     >>> takes_features("per-cluster", PerCluster), takes_features("random", lambda features=64: None)
     (True, False)
     """
