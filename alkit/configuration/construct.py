@@ -57,7 +57,7 @@ def build(form: Written, role: str) -> Any:
     Traceback (most recent call last):
     alkit.errors.ConfigurationError: os:system is not a learner that a record may name
     """
-    return _build(form, role, find_registered)
+    return _build(form, role, functools.cache(find_registered))  # a lookup reads the metadata of all plugins
 
 
 def rebuild(form: Written, packages: Collection[str] = ("alkit",)) -> Any:
@@ -75,7 +75,7 @@ def rebuild(form: Written, packages: Collection[str] = ("alkit",)) -> Any:
     ConfigurationError
         The form is opaque, or names an object that is not in these packages or does not exist any more.
     """
-    return _build(form, PART, lambda address, role: Named(_imported(address, packages), role))
+    return _build(form, PART, lambda address, role: Named(_imported(address, packages), role, bare=True))
 
 
 def _build(form: Written, role: str, find: Find) -> Any:
@@ -131,7 +131,7 @@ def _is_pair(form: Written) -> bool:
 def _prepare_name(address: str, arguments: Mapping[str, Written], role: str, place: str, find: Find) -> Step:
     """Prepare a function that is given, not called."""
     named = _found(address, role, place, find)
-    if isinstance(named.thing, type) and is_dataclass(named.thing) and find is find_registered:
+    if isinstance(named.thing, type) and is_dataclass(named.thing) and not named.bare:
         raise _refusal(place, f"{address} is a class, and a record may only contain objects of it")
     _check_arguments(named, arguments, place)
     return lambda: named.thing

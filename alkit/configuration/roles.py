@@ -107,12 +107,15 @@ class Named:
         Roles of the parameters that are not plain data; None if each may be any part, as in a plugin.
     check:
         Checks the arguments of a partial, given as written forms by name.
+    bare:
+        Whether a dataclass may also stand for itself, without arguments.
     """
 
     thing: Any
     role: str
     takes: Mapping[str, str] | None = None
     check: Callable[[Mapping[str, Any]], None] | None = None
+    bare: bool = False
 
     def role_of(self, parameter: str) -> str:
         """Return the role that a parameter takes."""

@@ -58,6 +58,11 @@ def test_the_search_finds(source):
     assert list(problems(source))
 
 
+def test_only_the_kits_build_forms_without_the_list_of_registered_names():
+    using = {path.relative_to(ROOT / "alkit").as_posix() for path in FILES if "import rebuild" in path.read_text()}
+    assert using == {"testing/strategies.py"}
+
+
 class Evil:
     """A pickle of it makes a file when it is loaded."""
 
