@@ -15,6 +15,7 @@ from alkit.experiment.parts import Parts
 from alkit.labels.joining import join_rule
 from alkit.pools.checks import check_pool
 from alkit.protocols import Oracle, Pool, Predictor
+from alkit.record.answers import spec_of
 from alkit.record.states import Answered
 from alkit.values.rounds import RoundResult
 
@@ -88,7 +89,7 @@ def measure_on(
     parts: Parts, predictor: Predictor, test_labels: TestLabels, test: Pool, oracle: Oracle, poll: float
 ) -> dict[str, float]:
     """Return the metrics of a model on a test set, whose labels the oracle gives once."""
-    parts.settings.declare_classes(oracle.spec)
+    parts.settings.declare_classes(spec_of(oracle))
     spec = parts.settings.spec
     truth = test_labels.of(test, oracle, spec, poll)
     with parts.settings.threads():
@@ -97,7 +98,7 @@ def measure_on(
 
 def check_test(parts: Parts, test: Pool) -> None:
     """Raise a :class:`DataError` unless `test` is a pool that shares no image with the experiment's."""
-    check_pool(test)
+    check_pool(test, "test")
     if shared := set(test.ids) & set(parts.ids):
         raise DataError(
             f"test shares {len(shared)} images with the pool",

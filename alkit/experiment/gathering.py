@@ -10,6 +10,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
+from alkit.record.answers import spec_of
 from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
@@ -17,7 +18,7 @@ from alkit.values.queries import Query
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
     """Hand the open queries to an oracle, record that, and return them."""
-    parts.settings.declare_classes(oracle.spec)
+    parts.settings.declare_classes(spec_of(oracle))
     queries = tuple(parts.open_queries())
     if queries:
         oracle.ask(queries)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy.typing as npt
 
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, opening
@@ -33,7 +34,7 @@ from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Oracle, Pool, Strategy
 from alkit.record import taking_back
-from alkit.record.answers import Answers
+from alkit.record.answers import Answers, spec_of
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
@@ -368,6 +369,8 @@ class Experiment:
 
         Raises
         ------
+        ConfigurationError
+            `labels` is not a mapping.
         DataError
             An id is not in the pool.
         QueryError
@@ -377,6 +380,12 @@ class Experiment:
         ConflictError
             An answer differs from the annotator's earlier one, without ``revise=True``.
         """
+        if not isinstance(labels, Mapping):
+            raise ConfigurationError(
+                "labels must be a mapping from ids to labels",
+                got=f"an object of type {type(labels).__name__}",
+                hint="tell({id: mask})",
+            )
         told = [Answer(id, label, annotator, confirmed=confirmed) for id, label in labels.items()]
         self._parts.answers.tell(told, revise=revise)
 
@@ -385,11 +394,15 @@ class Experiment:
 
         Parameters
         ----------
+        reason:
+            What is wrong with the answers. The annotators see this text.
         annotator:
             Whose answer to send back; None for all.
 
         Raises
         ------
+        ConfigurationError
+            `reason` is empty.
         QueryError
             The image has no such answer.
         """
@@ -474,9 +487,12 @@ class Experiment:
 
         Raises
         ------
+        DataError
+            `pool` is not a pool.
         QueryError
             There is no model yet.
         """
+        check_pool(pool)
         predictor = self._model.predictor()
         for ids in batches(list(pool.ids), pool):
             with self._parts.settings.threads():
@@ -515,22 +531,24 @@ class Experiment:
         Raises
         ------
         ConfigurationError
-            `start` or `batch` is less than 1, or the pool has fewer images than start + rounds * batch.
+            `oracle` is not an oracle, `start` or `batch` is not an integer >= 1, `rounds` is not an integer >= 0, or
+            the pool has fewer images than start + rounds * batch.
         ResumeError
             The record was created with another schedule, test set or oracle.
         """
-        parts, needed = self._parts, start + rounds * batch
-        if start < 1 or batch < 1 or rounds < 0 or needed > len(parts.ids):
+        parts, spec = self._parts, spec_of(oracle)
+        start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
+        rounds = check_integer("rounds", rounds, least=0)
+        if (needed := start + rounds * batch) > len(parts.ids):
             raise ConfigurationError(
-                f"start and batch must be at least 1, and start + rounds * batch at most {len(parts.ids)}, "
-                "the images of the pool",
-                got=f"start={start}, batch={batch}, rounds={rounds}: {needed} labels",
+                f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",
+                got=f"{start} labels in round 0 and {rounds} * {batch} later",
                 hint="a smaller start, batch or number of rounds",
             )
         if test is not None:
             committing.check_test(parts, test)
         with parts.store.exclusive():
-            parts.settings.declare_classes(oracle.spec)
+            parts.settings.declare_classes(spec)
             parts.settings.declare_schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,16 +15,36 @@ from alkit.protocols import Pool
 from alkit.values.ids import check_ids
 
 
-def check_pool(pool: Pool) -> None:
-    """Check that a pool has at least one image, and that its ids are distinct strings.
+def check_pool(pool: Pool, name: str = "pool") -> None:
+    """Check that an argument is a pool with at least one image, and that its ids are distinct strings.
+
+    Parameters
+    ----------
+    pool:
+        The argument.
+    name:
+        Its name, for the message.
 
     Raises
     ------
     DataError
-        It has none, or its ids are not distinct strings.
+        It is not a pool, it has no image, or its ids are not distinct strings.
     """
+    if isinstance(pool, type) or not hasattr(pool, "ids"):
+        raise _not_a_pool(pool, name)
     if not check_ids(pool.ids):
-        raise DataError("pool must contain at least one image", got="no ids")
+        raise DataError(f"{name} must contain at least one image", got="no ids")
+    if not hasattr(pool, "read"):
+        raise _not_a_pool(pool, name)
+
+
+def _not_a_pool(thing: object, name: str) -> DataError:
+    if isinstance(thing, str | os.PathLike):
+        got, hint = repr(os.fspath(thing)), f"alkit.ImagePool({os.fspath(thing)!r})"
+    else:
+        got = f"the class {thing.__name__}" if isinstance(thing, type) else f"an object of type {type(thing).__name__}"
+        hint = "alkit.ArrayPool(images)" if isinstance(thing, np.ndarray | list | tuple) else ""
+    return DataError(f"{name} must be a pool, an object with ids and a method read(ids)", got=got, hint=hint or None)
 
 
 class Items(Protocol):

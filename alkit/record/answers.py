@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-from alkit.errors import AlkitError, ConflictError, DataError, LabelError, QueryError
+from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError
 from alkit.protocols import Oracle, TakesRefusals
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
@@ -51,7 +51,7 @@ class Answers:
 
     def collect(self, oracle: Oracle) -> Receipt:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
-        self.settings.declare_classes(oracle.spec)
+        self.settings.declare_classes(spec_of(oracle))
         return self.receive_from(oracle, oracle.poll())
 
     def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
@@ -301,3 +301,20 @@ def _check_seconds(answer: Answer) -> float | None:
 def _escape(text: object) -> str:
     r"""Return text that can be stored: parts that are not Unicode, as in some file names, become ``\udcff``."""
     return str(text).encode(errors="backslashreplace").decode()
+
+
+def spec_of(oracle: Oracle) -> LabelSpec:
+    """Return the label specification of an oracle.
+
+    Raises
+    ------
+    ConfigurationError
+        `oracle` is not an oracle.
+    """
+    if isinstance(oracle, type) or not all(hasattr(oracle, member) for member in ("spec", "ask", "poll")):
+        raise ConfigurationError(
+            "oracle must be an object with spec and the methods ask(queries) and poll()",
+            got=repr(oracle) if isinstance(oracle, str) else f"an object of type {type(oracle).__name__}",
+            hint="alkit.MaskOracle for masks that are known" if isinstance(oracle, str | Mapping) else None,
+        )
+    return oracle.spec

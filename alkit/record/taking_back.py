@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from alkit.errors import QueryError
+from alkit.errors import ConfigurationError, QueryError
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
 
 def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> None:
     """Send an image's answers back: see :meth:`alkit.Experiment.reject`."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise ConfigurationError(
+            "reason must say what is wrong with the answer, because the annotator sees this text", got=repr(reason)
+        )
     known = store.snapshot().known.get(id)
     back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
     if not back:

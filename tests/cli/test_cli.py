@@ -70,9 +70,9 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
     ("more", "words"),
     [
         (["--strategy", "randm"], "'random'"),
-        (["--batch", "0"], "start and batch must be at least 1"),
-        (["--batch", "-3"], "start and batch must be at least 1"),
-        (["--start", "400"], "start and batch must be at least 1"),
+        (["--batch", "0"], "--batch must be an integer >= 1: got 0"),
+        (["--batch", "-3"], "--batch must be an integer >= 1: got -3"),
+        (["--start", "400"], "labels, but the pool has"),
         (["--epochs", "many"], "--epochs must be integers"),
         (["--strategy", "ssl-cluster", "--param", "clusters"], "key=value"),
         (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),

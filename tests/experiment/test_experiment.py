@@ -197,10 +197,23 @@ def test_a_batch_that_cannot_be_is_refused(world, n):
         world.experiment().ask(n)
 
 
-@pytest.mark.parametrize("change", [{"start": 0}, {"batch": 0}, {"batch": -1}, {"rounds": -1}, {"rounds": 9}])
-def test_rounds_that_cannot_be_run_are_refused_before_any_work(world, change):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"start": 0}, "start must be an integer >= 1: got 0"),
+        ({"start": "4"}, "start must be an integer >= 1: got '4'"),
+        ({"batch": 0}, "batch must be an integer >= 1: got 0"),
+        ({"batch": -1}, "batch must be an integer >= 1: got -1"),
+        ({"rounds": -1}, "rounds must be an integer >= 0: got -1"),
+        (
+            {"rounds": 9},
+            "the rounds need 42 labels, but the pool has 40 images: got 6 labels in round 0 and 9",
+        ),
+    ],
+)
+def test_rounds_that_cannot_be_run_are_refused_before_any_work(world, change, words):
     experiment = world.experiment()
-    with pytest.raises(alkit.errors.ConfigurationError, match="start and batch must be at least 1"):
+    with pytest.raises(alkit.errors.ConfigurationError, match=words):
         experiment.rounds(world.oracle, test=world.test, **SCHEDULE | change)
     assert experiment.open_ids == ()
 
@@ -795,3 +808,31 @@ def test_what_is_no_strategy_or_learner_is_refused_at_once(world, part):
         world.experiment(strategy=part)
     with pytest.raises(alkit.errors.ConfigurationError, match="learner must be an object with the methods"):
         world.experiment(learner=part)
+
+
+@pytest.mark.parametrize("oracle", ["masks", {"a": 0}, 3, alkit.MaskOracle])
+def test_an_argument_that_is_not_an_oracle_is_refused_at_once(world, oracle):
+    experiment = world.experiment()
+    for call in (
+        lambda: experiment.rounds(oracle, test=world.test, **SCHEDULE),
+        lambda: experiment.send(oracle),
+        lambda: experiment.collect(oracle),
+    ):
+        with pytest.raises(alkit.errors.ConfigurationError, match="oracle must be an object with spec and the methods"):
+            call()
+
+
+def test_a_folder_in_place_of_a_pool_is_refused_at_once(world):
+    experiment = world.experiment(classes=CLASSES)
+    with pytest.raises(alkit.errors.DataError, match=r"pool must be a pool, .*Try: alkit\.ImagePool\('images'\)"):
+        alkit.Experiment("images", world.learner, alkit.strategy("random"))
+    with pytest.raises(alkit.errors.DataError, match=r"test must be a pool, .*: got an object of type float"):
+        experiment.rounds(world.oracle, test=0.2, **SCHEDULE)
+    with pytest.raises(alkit.errors.DataError, match="pool must be a pool"):
+        next(experiment.predict("images"))
+
+
+@pytest.mark.parametrize("labels", [[0], "skip", 3])
+def test_labels_without_ids_are_refused(world, labels):
+    with pytest.raises(alkit.errors.ConfigurationError, match="labels must be a mapping from ids to labels"):
+        world.experiment(classes=CLASSES).tell(labels)

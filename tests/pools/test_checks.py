@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,3 +63,19 @@ def test_the_ids_of_a_pool_of_another_package_are_checked(ids, message):
     check_pool(Bare())
     with pytest.raises(DataError, match=message):
         check_pool(Bare(ids))
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        ("images", r"test must be a pool, .*: got 'images'. Try: alkit\.ImagePool\('images'\)"),
+        (Path("images"), r"got 'images'. Try: alkit\.ImagePool"),
+        (IMAGES, r"got an object of type ndarray. Try: alkit\.ArrayPool\(images\)"),
+        (0.2, "got an object of type float$"),
+        (Bare, "got the class Bare$"),
+        (SimpleNamespace(ids=["a"]), "got an object of type SimpleNamespace$"),
+    ],
+)
+def test_an_argument_that_is_not_a_pool_is_refused(thing, message):
+    with pytest.raises(DataError, match=message):
+        check_pool(thing, "test")

@@ -230,6 +230,9 @@ def test_an_answer_that_was_sent_back_does_not_count_until_a_new_one_arrives(wor
     experiment.receive([answer])
     with pytest.raises(alkit.errors.QueryError, match="of 'bob'"):
         experiment.reject(a, "sloppy", "bob")
+    for reason in ("", " ", None):
+        with pytest.raises(alkit.errors.ConfigurationError, match="reason must say what is wrong with the answer"):
+            experiment.reject(a, reason)
     experiment.reject(a, "the border is missing", "ann")
     (standing,) = experiment.standings()
     assert (standing.state, standing.answers[0].rejected) == (State.REJECTED, "the border is missing")
