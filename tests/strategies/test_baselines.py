@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import alkit
 from alkit.errors import ConfigurationError
-from alkit.features import kmeans
+from alkit.features import Reconstruction, kmeans
 from alkit.strategies import cluster_order, stands_for
 from alkit.values import Clusters
 from alkit_baselines.random import Random
@@ -206,7 +206,15 @@ def test_ssl_cluster_has_the_settings_of_the_paper_by_default():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"clusters": "abc"}, {"clusters": None}, {"clusters": 2.5}, {"clusters": True}, {"clusters": 0}, {"features": 3}],
+    [
+        {"clusters": "abc"},
+        {"clusters": None},
+        {"clusters": 2.5},
+        {"clusters": True},
+        {"clusters": 0},
+        {"features": 3},
+        {"features": Reconstruction},
+    ],
 )
 def test_ssl_cluster_refuses_parameters_of_another_type(arguments):
     (name,) = arguments

@@ -15,7 +15,7 @@ import numpy as np
 
 from alkit import Selection, View
 from alkit.checks import check_integer
-from alkit.errors import ConfigurationError
+from alkit.features import check_extractor
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import check_n, cluster_order, stands_for
 
@@ -77,12 +77,7 @@ class SSLCluster:
     clusters: int = 10
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, FeatureExtractor):
-            raise ConfigurationError(
-                "features must be a feature extractor",
-                got=repr(self.features),
-                expected="for example alkit.Reconstruction()",
-            )
+        check_extractor("features", self.features)
         check_integer("clusters", self.clusters, least=1)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from alkit import Selection, View
 from alkit.checks import check_integer
-from alkit.errors import ConfigurationError
-from alkit.features import kmeans
+from alkit.features import check_extractor, kmeans
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import check_n
 from alkit.values import Clusters
@@ -94,12 +93,7 @@ class TypiClust:
     max_clusters: int = 500
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, FeatureExtractor):
-            raise ConfigurationError(
-                "features must be a feature extractor",
-                got=repr(self.features),
-                expected="for example alkit.Reconstruction()",
-            )
+        check_extractor("features", self.features)
         check_integer("neighbours", self.neighbours, least=1)
         check_integer("max_clusters", self.max_clusters, least=1)
 
