@@ -138,8 +138,14 @@ def create(name: str, group: Group, parameters: Mapping[str, object]) -> object:
     UnknownNameError
         No plugin of the group has this name; the message lists the nearest names.
     ConfigurationError
-        As :func:`find`, :func:`load` and :func:`call`.
+        `name` is not a string; or as :func:`find`, :func:`load` and :func:`call`.
     """
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"name of the {group.noun} must be a string",
+            got=f"the class {name.__name__}" if isinstance(name, type) else f"an object of type {type(name).__name__}",
+            hint=f"the name of an installed {group.noun}, such as {next(iter(list_plugins(group)), 'my-name')!r}",
+        )
     return call(name, load(find(name, group), group), parameters, group)
 
 

@@ -13,7 +13,7 @@ Image Segmentation". IEEE Journal of Biomedical and Health Informatics, 2021 (th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import dropout_layer
 from alkit.networks.heads import Heads
@@ -77,8 +78,9 @@ class UNet(nn.Module):
         heads: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
-        if len(widths) < 2 or min(widths) < 1:
-            raise ConfigurationError("widths must be two or more positive integers", got=tuple(widths))
+        if isinstance(widths, str) or not isinstance(widths, Collection) or len(widths) < 2:
+            raise ConfigurationError("widths must be two or more positive integers", got=repr(widths), hint="(8, 16)")
+        widths = tuple(check_integer("each of widths", width, least=1) for width in widths)
         ins = (in_channels, *widths[:-1])
         self.down = nn.ModuleList(_double_convolution(i, o) for i, o in zip(ins, widths, strict=True))
         self.dropout = dropout_layer(dropout)

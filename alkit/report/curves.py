@@ -55,6 +55,11 @@ def learning_curves(
     """
     from matplotlib.figure import Figure
 
+    if not isinstance(runs, Mapping):
+        raise _not_runs(runs)
+    for histories in runs.values():
+        if any(isinstance(history, RoundResult) for history in histories):
+            raise _not_runs(histories)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     methods = {
@@ -75,6 +80,15 @@ def learning_curves(
         raise ConfigurationError(
             f"cannot write the picture {path} ({reason})", hint="choose an existing folder and the suffix .png or .svg"
         ) from reason
+
+
+def _not_runs(found: object) -> ConfigurationError:
+    one = isinstance(found, Sequence) and any(isinstance(item, RoundResult) for item in found)
+    return ConfigurationError(
+        "runs must be a mapping from names to lists of runs",
+        got="the rounds of one run" if one else f"an object of type {type(found).__name__}",
+        hint='{"random": [experiment.history]}',
+    )
 
 
 def draw_curves(

@@ -33,7 +33,7 @@ from alkit.learners.network import NetworkPredictor
 from alkit.protocols import HasMembers, Predictor
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
-from alkit.trained.model import TrainedModel
+from alkit.trained.model import TrainedModel, check_trained
 
 Format = Literal["torch", "onnx"]
 
@@ -211,6 +211,7 @@ def export_model(
     StoreError
         `out` cannot be written.
     """
+    check_trained(model)
     folder = Path(out)
     if not formats or set(formats) - {"torch", "onnx"}:
         raise ConfigurationError("formats must contain 'torch', 'onnx' or both", got=tuple(formats))

@@ -26,7 +26,7 @@ from alkit.pools import decoding
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import scale_pixels
 from alkit.rng import threads
-from alkit.trained.model import TrainedModel
+from alkit.trained.model import TrainedModel, check_trained
 from alkit.values.label_spec import Mask, Size
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
@@ -198,6 +198,7 @@ def predict_folder(
     StoreError
         `out` cannot be written.
     """
+    check_trained(model)
     source, target = Path(images), Path(out)
     files, per_image = _scan(model, source, pattern), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"

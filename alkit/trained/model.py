@@ -94,6 +94,17 @@ class TrainedModel:
     origin: Origin
 
 
+def check_trained(model: object) -> None:
+    """Raise a :class:`ConfigurationError` unless `model` is a :class:`TrainedModel`."""
+    if not isinstance(model, TrainedModel):
+        path = isinstance(model, str | os.PathLike)
+        raise ConfigurationError(
+            "model must be a model that trained_model() returned",
+            got=str(model) if path else f"an object of type {type(model).__name__}",
+            hint=f"alkit.trained_model({os.fspath(model)!r})" if path else "alkit.trained_model(store)",  # type: ignore[call-overload]
+        )
+
+
 def trained_model(
     store: str | os.PathLike[str], *, learner: Learner | None = None, device: str = "auto", wait: float = 30.0
 ) -> TrainedModel:

@@ -34,6 +34,15 @@ def test_an_unknown_name_suggests_the_nearest():
         alkit.strategy("ssl-clutser")
 
 
+@pytest.mark.parametrize("name", [alkit.strategies.Uncertainty, alkit.strategy("random"), 3, None])
+def test_a_name_that_is_not_a_string_is_refused(name):
+    words = r"must be a string: got (the class|an object of type) \w+\. Try: the name of an installed"
+    with pytest.raises(alkit.errors.ConfigurationError, match=f"name of the strategy {words} strategy"):
+        alkit.strategy(name)
+    with pytest.raises(alkit.errors.ConfigurationError, match=f"name of the feature extractor {words}"):
+        alkit.features.extractor(name)
+
+
 def test_an_unknown_parameter_suggests_the_nearest():
     with pytest.raises(alkit.errors.ConfigurationError, match=r"no parameter 'cluster'.*'clusters'"):
         alkit.strategy("ssl-cluster", cluster=5)

@@ -47,9 +47,20 @@ def test_an_image_size_that_the_levels_do_not_divide_is_an_error():
         SMALL(in_channels=1, classes=2)(torch.rand(1, 1, 16, 18))
 
 
-@pytest.mark.parametrize("arguments", [{"widths": (4,)}, {"widths": (4, 0)}, {"dropout": 1.0}, {"dropout": -0.1}])
-def test_invalid_widths_or_dropout_are_errors(arguments):
-    with pytest.raises(alkit.errors.ConfigurationError):
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"widths": (4,)}, r"widths must be two or more positive integers: got \(4,\)"),
+        ({"widths": "8,16"}, "widths must be two or more positive integers: got '8,16'"),
+        ({"widths": 8}, "widths must be two or more positive integers: got 8"),
+        ({"widths": (4, 0)}, "each of widths must be an integer >= 1: got 0"),
+        ({"widths": (4, 8.5)}, "each of widths must be an integer >= 1: got 8.5"),
+        ({"dropout": 1.0}, "dropout must be"),
+        ({"dropout": -0.1}, "dropout must be"),
+    ],
+)
+def test_invalid_widths_or_dropout_are_errors(arguments, words):
+    with pytest.raises(alkit.errors.ConfigurationError, match=words):
         alkit.UNet(in_channels=1, classes=2, **arguments)
 
 

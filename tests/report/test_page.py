@@ -126,3 +126,13 @@ def test_the_suffix_gives_the_format_of_the_picture(tmp_path, suffix):
 def test_runs_without_the_metric_are_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="no run has the metric"):
         learning_curves({"random": [[RoundResult(0, ("a",), 1, {})]]}, tmp_path / "curve.png")
+
+
+def test_runs_of_another_form_are_an_error(tmp_path):
+    history = (RoundResult(0, ("a",), 1, {"dice": 0.5}),)
+    words = "runs must be a mapping from names to lists of runs: got the rounds of one run. Try: "
+    for runs in (history, {"random": history}):
+        with pytest.raises(ConfigurationError, match=words):
+            learning_curves(runs, tmp_path / "curve.png")
+    with pytest.raises(ConfigurationError, match="got an object of type str"):
+        learning_curves("r.db", tmp_path / "curve.png")

@@ -4,6 +4,7 @@ import csv
 import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,16 @@ def test_folders_without_images_and_patterns_outside_the_folder_are_errors(recor
         predict_folder(model, new, tmp_path / "out", pattern="*.bmp")
     with pytest.raises(ConfigurationError, match="pattern must not match files outside"):
         predict_folder(model, new / "ward.3", tmp_path / "out", pattern="../*")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("model", ["r.db", Path("r.db"), None])
+def test_a_record_in_place_of_its_model_is_an_error_with_a_hint(model, new, tmp_path):
+    words = r"model must be a model that trained_model\(\) returned: got .*Try: alkit.trained_model\("
+    with pytest.raises(ConfigurationError, match=words):
+        predict_folder(model, new, tmp_path / "out")
+    with pytest.raises(ConfigurationError, match=words):
+        alkit.export_model(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
