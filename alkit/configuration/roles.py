@@ -135,12 +135,10 @@ def find_registered(address: str, role: str) -> Named:
     address = FORMER.get(address, address)
     package = address.partition(":")[0].partition(".")[0]
     failures: list[str] = []
-    if package == "alkit":
-        named = _own(address)
-    elif package == SMP:
-        named = _model(address)
-    else:
-        named = next((named for key, named in _plugin(package, failures) if key == address), None)
+    named = _own(address) if package == "alkit" else _model(address) if package == SMP else None
+    if named is None:
+        registered = (named for key, named in _plugin(package, failures) if key == address)
+        named = next((named for named in registered if package != "alkit" or named.role != PART), None)
     if named is None or not (named.role == role or (role == PART and named.role != "pool")):
         why = f" ({'; '.join(failures)})" if failures else ""
         raise ConfigurationError(f"{address} is not a {role} that a record may name{why}")

@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import sys
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -24,6 +25,7 @@ from alkit.configuration import build, registry, roles, written_form
 from alkit.configuration.addresses import FORMER
 from alkit.configuration.registry import FEATURES, LEARNERS, STOPPING_RULES
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.labels.joining import JOINS
 
 HERE = __name__
 ROLES = sorted({role for role, _ in (roles.CLASSES | roles.FUNCTIONS).values()})
@@ -181,6 +183,13 @@ def test_every_registered_name_is_public_and_written_as_it_is_registered():
         if address != "alkit.learners.estimators:flattened":
             space = importlib.import_module(module)
             assert name in getattr(space, "__all__", vars(space))
+
+
+def test_every_score_join_rule_and_part_of_strategy_files_is_registered():
+    functions = [*alkit.scores.SCORES.values(), *JOINS.values()]
+    assert {written_form(function)["named"] for function in functions} <= roles.FUNCTIONS.keys()
+    parts = [pkgutil.resolve_name(address) for name, address in registry.PARTS.items() if name != "mix"]
+    assert {written_form(part)["named"] for part in [*parts, alkit.strategies.Mix]} <= roles.CLASSES.keys()
 
 
 # Arguments.
