@@ -7,3 +7,4 @@ from .named import installed as installed
 from .named import learner as learner
 from .network import NetworkPredictor as NetworkPredictor
 from .segmentation import SegmentationLearner as SegmentationLearner
+from .segmentation import segmentation_loss as segmentation_loss

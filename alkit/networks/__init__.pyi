@@ -4,4 +4,6 @@ from .factory import make_network as make_network
 from .heads import DEEP_SUPERVISION as DEEP_SUPERVISION
 from .heads import Heads as Heads
 from .smp import SmpNetwork as SmpNetwork
+from .training import adam as adam
+from .training import minibatches as minibatches
 from .unet import UNet as UNet

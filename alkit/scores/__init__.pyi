@@ -14,3 +14,4 @@ from .named import name_or_function as name_or_function
 from .named import score_function as score_function
 from .reductions import mean as mean
 from .reductions import total as total
+from .streamed import Scoring as Scoring

@@ -21,9 +21,8 @@ import numpy as np
 import torch
 
 import alkit
-from alkit.learners.segmentation import segmentation_loss
-from alkit.networks import make_network
-from alkit.networks.training import adam, minibatches
+from alkit.learners import segmentation_loss
+from alkit.networks import adam, make_network, minibatches
 from alkit.rng import seed_torch
 from benchmarks.rows import append, commit, machine
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 import alkit
 from alkit.pictures import LINE_COLOURS, contact_sheet
-from alkit.report.curves import draw_curves
-from alkit.report.page import Block, Picture, Table, Text
+from alkit.report import Block, Picture, Table, Text, draw_curves
 from alkit.statistics import mean_curve
 from benchmarks import rows
 from benchmarks.isic2017.protocol import (

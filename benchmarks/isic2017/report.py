@@ -14,7 +14,7 @@ from matplotlib import rc_context
 
 from alkit.configuration import written_form
 from alkit.errors import ConfigurationError
-from alkit.report.page import Block, Code, Section, Table, Text, write_page
+from alkit.report import Block, Code, Section, Table, Text, write_page
 from alkit.statistics import MINIMUM_SEEDS
 from benchmarks.isic2017.agreement import disagreements
 from benchmarks.isic2017.figures import cluster_map, contact_sheets, figure_2, panels

@@ -18,9 +18,9 @@ from meter import measure
 from workload import Lesions, Network
 
 import alkit
-from alkit.learners.network import NetworkPredictor
+from alkit.learners import NetworkPredictor
 from alkit.rng import Stream
-from alkit.scores.streamed import Scoring
+from alkit.scores import Scoring
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alkit.report.page import Table
+from alkit.report import Table
 from benchmarks.isic2017.protocol import PROFILES, WEIGHTS, Profile
 from benchmarks.isic2017.results import read_base_sets, read_other_rows, read_rows
 from benchmarks.isic2017.tables.base_sets import base_set_tables

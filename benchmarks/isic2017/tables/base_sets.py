@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from alkit.report.page import Table
+from alkit.report import Table
 from alkit.statistics import estimate, variance_parts
 from benchmarks.isic2017.results import BaseSetKey, TrainedBaseSet, key_of
 

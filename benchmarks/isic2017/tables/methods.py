@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alkit.report.page import Table
+from alkit.report import Table
 from alkit.statistics import aubc, estimate, holm, mean_curve, paired_difference, penalty_matrix, share_of_ceiling
 from benchmarks.isic2017.protocol import CONTROL, METHODS, Arm
 from benchmarks.isic2017.tables.cells import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from alkit.report.page import Table
+from alkit.report import Table
 from alkit.statistics import Runs, aubc, mean_curve
 from benchmarks.isic2017.protocol import WEIGHTS, Profile
 from benchmarks.isic2017.tables.cells import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alkit.report.page import Table
+from alkit.report import Table
 from alkit.statistics import estimate
 from benchmarks.isic2017.protocol import METHODS, WEIGHTS
 from benchmarks.isic2017.tables.cells import (
