@@ -69,7 +69,9 @@ def make_folder(folder: Path) -> Path:
     except OSError as reason:
         raise StoreError(
             f"cannot create the folder {folder} ({reason.strerror})",
-            hint="check the permissions of the folder above it",
+            hint="another folder, because a file has this name or that of a folder above it"
+            if isinstance(reason, FileExistsError | NotADirectoryError)
+            else "check the permissions of the folder above it",
         ) from reason
     return folder
 

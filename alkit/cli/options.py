@@ -55,7 +55,8 @@ PretextEpochs = Annotated[
     ),
 ]
 Members = Annotated[
-    int, typer.Option(help="Models in the ensemble, for strategies that need one.", rich_help_panel=NETWORK)
+    int | None,
+    typer.Option(help="Models in the ensemble, for strategies that need one; default: 5.", rich_help_panel=NETWORK),
 ]
 WarmStart = Annotated[
     bool, typer.Option(help="Start the learner from the weights of the feature extractor.", rich_help_panel=NETWORK)

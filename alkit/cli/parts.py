@@ -37,12 +37,13 @@ class Choice:
     epochs: options.Epochs = None
     lr: options.Lr = None
     pretext_epochs: options.PretextEpochs = None
-    members: options.Members = 5
+    members: options.Members = None
     warm_start: options.WarmStart = False
 
     def make(self, device: str = "auto") -> Parts:
         """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs."""
         import alkit
+        from alkit.errors import ConfigurationError
         from alkit.networks.heads import DEEP_SUPERVISION
         from alkit.protocols import TrainsMembers
         from alkit.strategies.functions import needs_of
@@ -57,7 +58,13 @@ class Choice:
             network = functools.partial(network, heads=DEEP_SUPERVISION)
         learner = self._learner(parameters["learner"], network, extractor, device)
         if "members" in needs and not isinstance(learner, TrainsMembers):
-            learner = alkit.Ensemble(learner, self.members)
+            learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
+        elif self.members is not None:
+            raise ConfigurationError(
+                "--members is for strategies that need an ensemble, with a learner that trains one model",
+                got=f"--strategy {self.strategy}, --learner {self.learner}",
+                hint="leave it out",
+            )
         return Parts(learner, strategy, initial)
 
     def _features(self, parameters: dict[str, Any], network: Any, device: str) -> FeatureExtractor:
@@ -157,7 +164,9 @@ def _with_options(
         if value is None:
             continue
         if parameter not in accepted:
-            raise ConfigurationError(f"{option}: {group.noun} {name!r} has no parameter {parameter}")
+            raise ConfigurationError(
+                f"{option}: {group.noun} {name!r} has no parameter {parameter}", hint=f"leave {option} out"
+            )
         if parameter in parameters:
             raise ConfigurationError(f"{option} and --param give {parameter} of {group.noun} {name!r} twice")
         added[parameter] = value

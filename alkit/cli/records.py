@@ -27,6 +27,10 @@ def record_at(path: Path) -> Iterator[Store]:
     """
     from alkit.record.store import Store
 
+    if path.is_dir():
+        raise StoreError(
+            f"the record {path} must be a file", got="a folder", hint="the file that alkit start or alkit run created"
+        )
     if not path.is_file():
         raise StoreError(f"the record {path} does not exist", hint="create it with alkit start or alkit run")
     record = Store(path)

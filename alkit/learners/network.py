@@ -102,11 +102,18 @@ class NetworkLearner:
     device: str = runtime("auto")
 
     def __post_init__(self) -> None:
+        if isinstance(self.network, nn.Module) or not callable(self.network):
+            kind = type(self.network)
+            raise ConfigurationError(
+                "network must be a factory of networks, called with in_channels= and classes=",
+                got=f"a network, {kind.__name__}" if issubclass(kind, nn.Module) else repr(self.network),
+                hint=f"the class {kind.__name__}" if issubclass(kind, nn.Module) else "alkit.UNet",
+            )
         if not isinstance(self.epochs, Sequence) or len(self.epochs) != 2:
             raise ConfigurationError(
                 "epochs must be two integers, for the first round and for later rounds", got=repr(self.epochs)
             )
-        epochs = tuple(check_integer("both numbers of epochs", count, least=1) for count in self.epochs)
+        epochs = tuple(check_integer("each number of epochs", count, least=1) for count in self.epochs)
         object.__setattr__(self, "epochs", epochs)
         object.__setattr__(self, "batch", check_integer("batch", self.batch, least=1))
         check_number("lr", self.lr, 0, open_ends="(")

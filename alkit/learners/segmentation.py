@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alkit.errors import ConfigurationError
+from alkit.features.named import check_extractor
 from alkit.learners.network import NetworkLearner, NetworkPredictor
 from alkit.networks.factory import NetworkFactory
 from alkit.networks.training import Loss
@@ -54,7 +55,8 @@ class SegmentationLearner(NetworkLearner):
     Raises
     ------
     ConfigurationError
-        `epochs`, `batch` or `lr` is out of range.
+        `epochs`, `batch` or `lr` is out of range, `network` is not a factory, or `warm_start` is not a feature
+        extractor.
 
     Notes
     -----
@@ -82,6 +84,11 @@ class SegmentationLearner(NetworkLearner):
     batch: int = 10
     lr: float = 1e-4
     warm_start: FeatureExtractor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warm_start is not None:
+            check_extractor("warm_start", self.warm_start)
 
     def loss(self, spec: LabelSpec) -> Loss:
         """Return cross-entropy plus Dice; raise a :class:`ConfigurationError` if the labels are not masks."""

@@ -41,6 +41,8 @@ class PoolBase(ABC):
         return None
 
     def _rows_of(self, ids: Iterable[str]) -> list[int]:
+        if isinstance(ids, str):
+            raise DataError("ids must be a list of ids", got=f"the string {ids!r}", hint=f"[{ids!r}]")
         try:
             return [self._rows[id] for id in ids]
         except KeyError as error:

@@ -50,7 +50,9 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
         A file cannot be accessed, or its name is not valid Unicode.
     """
     if not folder.is_dir():
-        raise DataError("the folder of images does not exist", got=folder)
+        if folder.exists():
+            raise DataError("the folder of images is a file", got=folder, hint="the folder that contains it")
+        raise DataError("the folder of images does not exist", got=folder, hint="check the path")
     root, files = os.fspath(folder), dict[str, File]()
     for name in sorted(find_names(folder, pattern)):
         stem, suffix = os.path.splitext(name)

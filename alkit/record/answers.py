@@ -143,7 +143,7 @@ class Answers:
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
         if self.ids is not None and answer.id not in self.ids:
-            raise DataError(f"{answer.id!r} is not an image of the pool")
+            raise DataError(f"{answer.id!r} is not an image of the pool", hint="labels of the ids that ask() returns")
         if not (allowed := sizes.of(answer.id)):
             raise QueryError(f"{answer.id!r} was never asked", hint="labels of the ids that ask() returns")
         annotator, revision, seconds = _check_annotator(answer), _check_revision(answer), _check_seconds(answer)
@@ -179,7 +179,7 @@ class Answers:
             )
         if last is not None and not revise:
             raise ConflictError(
-                f"{draft.id!r} has an answer of annotator {draft.annotator!r} already",
+                f"{draft.id!r} has an answer{f' of annotator {draft.annotator!r}' if draft.annotator else ''} already",
                 got="a skip" if draft.kind == "skip" else "a different label",
                 hint="tell(..., revise=True), which replaces it",
             )

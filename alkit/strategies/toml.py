@@ -102,6 +102,8 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as reason:
+        raise ConfigurationError(f"the strategy file {path} does not exist", hint="check the path") from reason
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
         raise ConfigurationError(f"{path} cannot be read as a TOML file ({reason})") from reason
     inner = table["strategy"] if set(table) == {"strategy"} else table

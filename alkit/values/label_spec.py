@@ -136,9 +136,11 @@ class LabelSpec:
         if array.ndim != 2:
             raise LabelError(
                 f"the mask of {id!r} is not a label map",
-                got=f"shape {array.shape}",
+                got=f"shape {array.shape}" if array.ndim else repr(mask),
                 expected="one integer per pixel, (h, w)",
-                hint="convert a colour picture of classes to class ids first",
+                hint="convert a colour picture of classes to class ids first"
+                if array.ndim
+                else "an array of class ids, or alkit.SKIP to skip the image",
             )
         if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
             raise LabelError(

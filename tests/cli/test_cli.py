@@ -39,7 +39,8 @@ def test_a_run_can_be_looked_at_and_repeated(run, folders, capfd, strategy):
 @pytest.mark.parametrize("strategy", ["mc-dropout", "ensemble-s", "ensemble-js", "ceal", "dsal"])
 def test_every_strategy_that_needs_a_model_runs_by_its_name(run, folders, capfd, strategy):
     trust = ["--param", "pseudo_from=2", "--param", "pseudo_step=3"] if strategy in ("ceal", "dsal") else []
-    assert run("--strategy", strategy, "--widths", "2,4,4,4", "--members", "2", "--json", *trust) == 0
+    members = ["--members", "2"] if strategy.startswith("ensemble") else []
+    assert run("--strategy", strategy, "--widths", "2,4,4,4", "--json", *members, *trust) == 0
     rounds = json.loads(capfd.readouterr().out)["rounds"]
     assert [entry["labels"] for entry in rounds] == [4, 6, 8]
     assert [entry["pseudo_labels"] for entry in rounds][:2] == [0, 0]

@@ -106,7 +106,9 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
         (Choice(features="nothing"), r"feature extractor 'nothing' must be an object with a method fit\(pool, rng\)"),
         (Choice(learner="segmentations"), r"learner 'segmentations' is not installed.*'segmentation'"),
         (Choice(learner="nothing"), r"learner 'nothing' must be an object with the methods fit\(\) and loads\(\)"),
-        (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr"),
+        (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr. Try: leave --lr out"),
+        (Choice("random", members=3), "--members is for strategies that need an ensemble, .*: got --strategy random"),
+        (Choice("mc-dropout", members=5), "--members is for strategies that need an ensemble"),
         (Choice(learner="mean", warm_start=True), "--warm-start: learner 'mean' has no parameter warm_start"),
         (Choice(learner="mean", widths="2,4"), "--widths is for learners that train a U-Net: got --learner mean"),
         (

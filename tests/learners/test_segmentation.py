@@ -165,6 +165,25 @@ def test_epochs_batch_and_lr_out_of_range_are_errors(arguments):
         alkit.SegmentationLearner(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"epochs": (2.5, 1)}, r"each number of epochs must be an integer >= 1: got 2\.5"),
+        (
+            {"network": alkit.UNet(1, 2, (2, 4))},
+            "network must be a factory .*: got a network, UNet. Try: the class",
+        ),
+        ({"network": "unet"}, r"network must be a factory of networks, .*: got 'unet'. Try: alkit\.UNet"),
+        ({"warm_start": "pretext"}, r"warm_start must be an object with a method fit\(pool, rng\): got 'pretext'"),
+        ({"warm_start": alkit.Reconstruction}, r"got the class Reconstruction. Try: Reconstruction\(\)"),
+    ],
+    ids=str,
+)
+def test_arguments_of_another_kind_are_errors(arguments, words):
+    with pytest.raises(alkit.errors.ConfigurationError, match=words):
+        alkit.SegmentationLearner(**arguments)
+
+
 @pytest.mark.parametrize("arguments", [{"device": "abacus"}, {"precision": "half-hearted"}])
 def test_an_unknown_device_or_precision_is_an_error(labels, learner, arguments):
     with pytest.raises(

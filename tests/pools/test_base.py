@@ -31,6 +31,12 @@ every_pool = pytest.mark.parametrize("make", POOLS.values(), ids=POOLS.keys())
 
 
 @every_pool
+def test_a_string_in_place_of_a_list_of_ids_is_an_error(tmp_path, make):
+    with pytest.raises(DataError, match=r"ids must be a list of ids: got the string 'a'. Try: \['a'\]"):
+        make(tmp_path).read("a")
+
+
+@every_pool
 def test_a_pool_reads_the_images_asked_for_in_the_order_asked(tmp_path, make):
     pool = make(tmp_path)
     assert isinstance(pool, Pool)

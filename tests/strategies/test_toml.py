@@ -158,6 +158,11 @@ def test_the_reserved_names_are_those_of_the_parts(installed, tmp_path):
     assert read_strategy(written_to(tmp_path, text)).then == alkit.strategy("random")
 
 
+def test_a_file_that_does_not_exist_is_an_error(tmp_path):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"strategy file .*s\.toml does not exist. Try: check"):
+        read_strategy(tmp_path / "s.toml")
+
+
 def test_a_file_is_read_as_utf_8_with_any_locale(tmp_path, monkeypatch):
     (tmp_path / "s.toml").write_bytes('name = "grün"'.encode())
     monkeypatch.setattr("io.text_encoding", lambda encoding, level=2: encoding or "ascii")

@@ -30,8 +30,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_created_is_a_store_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot create the folder"):
-        make_folder(tmp_path / "file" / "below")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StoreError, match=r"cannot create the folder .*Try: another folder, because a file"):
+            make_folder(folder)
     with pytest.raises(StoreError, match="cannot write"):
         write_atomically(tmp_path / "file" / "below", b"")
 

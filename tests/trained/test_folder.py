@@ -210,6 +210,8 @@ def test_folders_without_images_and_patterns_outside_the_folder_are_errors(recor
     model = trained_model(record)
     with pytest.raises(DataError, match="folder of images does not exist"):
         predict_folder(model, tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(DataError, match=r"folder of images is a file: got .*r\.db\. Try: the folder that contains it"):
+        predict_folder(model, record, tmp_path / "out")
     with pytest.raises(DataError, match="no images"):
         predict_folder(model, new, tmp_path / "out", pattern="*.bmp")
     with pytest.raises(ConfigurationError, match="pattern must not match files outside"):

@@ -29,6 +29,8 @@ def test_integers_and_booleans_are_accepted_and_returned_as_uint8(dtype):
     [
         (np.zeros((2, 3), float), "wrong type"),
         (np.zeros((2, 3, 3), int), "not a label map"),
+        ("masks/000.png", "not a label map: got 'masks/000.png', .*Try: an array of class ids, or alkit.SKIP"),
+        (None, "not a label map: got None"),
         (np.zeros((3, 2), int), "another size"),
         (np.full((2, 3), 2), r"\[2\]"),
         (np.full((2, 3), -1), r"\[-1\]"),

@@ -109,7 +109,9 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
         The inbox does not exist.
     """
     if not inbox.is_dir():
-        raise DataError(f"{inbox} must be an existing folder", hint="check the path")
+        raise DataError(
+            f"{inbox} must be an existing folder", got="a file" if inbox.exists() else None, hint="check the path"
+        )
     found = Found()
     for folder in contents(outbox, found.strays):
         if KEY.match(folder.name) and folder.is_dir():

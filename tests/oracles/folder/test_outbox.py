@@ -238,7 +238,7 @@ def test_unusable_arguments_are_refused(tmp_path):
         FolderOracle(tmp_path, classes=CLASSES, settle=-1)
     with pytest.raises(ConfigurationError, match=r"images must be a pool: got None.*images=pool"):
         FolderOracle(tmp_path, classes=CLASSES).ask([query(0)])
-    with pytest.raises(DataError, match="nowhere must be an existing folder"):
+    with pytest.raises(DataError, match=r"nowhere must be an existing folder\. Try"):
         list(FolderOracle(tmp_path / "nowhere", classes=CLASSES).poll())
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot"):
