@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from alkit.configuration.addresses import FORMER, address_of
@@ -62,7 +63,8 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Dataclasses of alkit by address: the role of each, and the roles of its parameters that are not plain data."""
 
-_SCORES = "bald edt_variance edt_variance_both_sides entropy head_disagreement least_confidence margin variance".split()
+_FACE = Path(__file__).parents[1] / "scores" / "__init__.pyi"
+_SCORES = re.findall(r"^from \.functions import (\w+) as", _FACE.read_text("utf-8"), re.M)  # the public scores
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:UNet": ("network", {}),
     "alkit.networks:SmpNetwork": ("network", {"model": "network"}),
