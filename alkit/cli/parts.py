@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,13 +51,16 @@ class Choice:
 
         parameters = _parameters(self.param or ())
         network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or "32,64,128,256,512"))
-        extractor = self._features(parameters["features"], network, device)
+        with _naming_parameters("features.", parameters["features"]):
+            extractor = self._features(parameters["features"], network, device)
         initial = None if self.initial is None else make_strategy(self.initial, extractor, {})
-        strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
+        with _naming_parameters("", parameters["strategy"]):
+            strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
         needs = needs_of(strategy)
         if "heads" in needs:
             network = functools.partial(network, heads=DEEP_SUPERVISION)
-        learner = self._learner(parameters["learner"], network, extractor, device)
+        with _naming_parameters("learner.", parameters["learner"]):
+            learner = self._learner(parameters["learner"], network, extractor, device)
         if "members" in needs and not isinstance(learner, TrainsMembers):
             learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
         elif self.members is not None:
@@ -186,6 +190,19 @@ def _with_computing(
     if "network" in accepted and accepted["network"].default is alkit.UNet:
         added["network"] = network
     return {**added, **parameters}
+
+
+@contextmanager
+def _naming_parameters(prefix: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Put ``--param`` before the parameter that an error begins with, because an option may have the same name."""
+    from alkit.errors import ConfigurationError
+
+    try:
+        yield
+    except ConfigurationError as reason:
+        if str(reason).partition(" ")[0] in parameters:
+            raise type(reason)(f"--param {prefix}{reason}") from reason
+        raise
 
 
 def _parameters(pairs: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:

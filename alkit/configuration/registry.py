@@ -243,9 +243,8 @@ def call(
                 arguments[parameter] = convert(value, kind)
             except ValueError:
                 raise ConfigurationError(
-                    f"{parameter} of {group.noun} {name!r} is of another type",
-                    got=f"{value!r}, {type(value).__name__}",
-                    expected=in_words(kind),
+                    f"{parameter} of {group.noun} {name!r} must be of type {in_words(kind)}",
+                    got=f"{value!r} of type {type(value).__name__}",
                 ) from None
     try:
         return factory(**arguments)

@@ -92,10 +92,9 @@ def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decod
             "the record must be of a pool of image files, so that files can be read in the same way",
             hint="in Python, Experiment.open(store, pool=pool).predict(new_pool)",
         )
-    files = decoding.scan(folder, pattern)
-    if outside := [id for id in files if ".." in id.split("/")]:
-        raise ConfigurationError(f"pattern must not match files outside {folder}", got=f"{pattern!r}, {outside[0]}")
-    return files
+    if ".." in Path(pattern).parts:
+        raise ConfigurationError(f"pattern must not match files outside {folder}", got=repr(pattern))
+    return decoding.scan(folder, pattern)
 
 
 def _predict_images(

@@ -68,8 +68,8 @@ class LabelSpec:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < 2:
             raise ConfigurationError(
-                "at least two classes are needed",
-                got=self.classes,
+                "classes must be at least two names",
+                got=", ".join(map(repr, self.classes)) or "none",
                 hint="name the background as the first class" if self.per == "pixel" else None,
             )
         if len(set(self.classes)) != len(self.classes):

@@ -394,7 +394,7 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["fit", "c.db"], "no label to train on"),
         (["reject", "c.db", "case 01", "--reason", "x"], "no answer"),
         (["start", "d.db", "--images", "nowhere", "--classes", "a,b"], "nowhere"),
-        (["start", "d.db", "--images", "images", "--classes", "a"], "at least two classes are needed"),
+        (["start", "d.db", "--images", "images", "--classes", "a"], "--classes must be at least two names: got 'a'"),
     ],
 )
 def test_an_error_is_one_line(place, capfd, arguments, message):

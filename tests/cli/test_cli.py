@@ -79,7 +79,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--strategy", "ssl-cluster", "--param", "cluster=3"], "'clusters'"),
         (
             ["--strategy", "ssl-cluster", "--param", "clusters={[1]: 2}"],
-            "clusters of strategy 'ssl-cluster' is of another",
+            "--param clusters of strategy 'ssl-cluster' must be of type int: got",
         ),
         (["--classes", "one"], "classes"),
         (["--pattern", "{id}_segmentation.png"], "_segmentation.png"),

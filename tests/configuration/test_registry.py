@@ -123,7 +123,7 @@ def test_a_parameter_of_another_type_is_refused_with_the_declared_type(installed
     alkit.strategy("typed", **right)
     (name,) = wrong
     with pytest.raises(
-        alkit.errors.ConfigurationError, match=rf"^{name} of strategy 'typed' is of another type.*expected"
+        alkit.errors.ConfigurationError, match=rf"^{name} of strategy 'typed' must be of type .*: got .* of type "
     ):
         alkit.strategy("typed", **wrong)
 
@@ -387,9 +387,9 @@ def test_a_callable_without_a_signature_is_a_configuration_error(installed):
 def test_one_type_that_cannot_be_found_does_not_stop_other_checks(installed):
     installed(point("both", "a", "partly_typed:Both"), point("made", "a", "partly_typed:make"))
     for name in ("both", "made"):
-        with pytest.raises(alkit.errors.ConfigurationError, match=r"count of strategy .* is of another type"):
+        with pytest.raises(alkit.errors.ConfigurationError, match=r"count of strategy .* must be of type"):
             alkit.strategy(name, count="3")
-        with pytest.raises(alkit.errors.ConfigurationError, match=r"folder of strategy .* is of another type"):
+        with pytest.raises(alkit.errors.ConfigurationError, match=r"folder of strategy .* must be of type"):
             alkit.strategy(name, count=3, folder=3)
         alkit.strategy(name, count=3, hidden="anything", failing=2)
 
@@ -424,7 +424,7 @@ def partly_typed(tmp_path_factory, monkeypatch):
 
 def test_an_init_only_parameter_is_checked_by_its_type(installed):
     installed(point("both", "a", "partly_typed:Both"))
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"first of strategy .* expected int$"):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"first of strategy .* must be of type int: got '3'"):
         alkit.strategy("both", first="3")
 
 

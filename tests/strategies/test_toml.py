@@ -158,11 +158,6 @@ def test_the_reserved_names_are_those_of_the_parts(installed, tmp_path):
     assert read_strategy(written_to(tmp_path, text)).then == alkit.strategy("random")
 
 
-def test_a_file_that_does_not_exist_is_an_error(tmp_path):
-    with pytest.raises(alkit.errors.ConfigurationError, match=r"strategy file .*s\.toml does not exist. Try: check"):
-        read_strategy(tmp_path / "s.toml")
-
-
 def test_a_file_is_read_as_utf_8_with_any_locale(tmp_path, monkeypatch):
     (tmp_path / "s.toml").write_bytes('name = "grün"'.encode())
     monkeypatch.setattr("io.text_encoding", lambda encoding, level=2: encoding or "ascii")
@@ -257,7 +252,7 @@ def test_a_mistake_is_reported_with_its_file_and_table(tmp_path, text, words):
         ('name = "randm"', "'random'"),
         ('name = "filtr"', "'filter'"),
         ('name = "mc-dropout"\ndrws = 3', "'draws'"),
-        ('name = "mc-dropout"\ndraws = 3.5', "draws .*another type"),
+        ('name = "mc-dropout"\ndraws = 3.5', "draws .*must be of type int: got 3.5"),
         ('name = "mc-dropout"\nscore = "bold"', "'bald'"),
         ('name = "uncertainty"\nscore = "bald"', "the score bald needs at least 2 draws"),
         ('name = "then"\nafter = 3', "needs a value for cold, warm"),
@@ -278,5 +273,5 @@ def test_the_message_of_a_mistake_names_it(tmp_path, text, words):
 
 
 def test_a_missing_file_is_an_error_of_alkit(tmp_path):
-    with pytest.raises(alkit.errors.ConfigurationError, match="cannot be read"):
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"none\.toml does not exist\. Try: check the path"):
         read_strategy(tmp_path / "none.toml")

@@ -226,7 +226,7 @@ def test_expected_gain_gives_finite_figures_for_any_curve(seed):
         ("stabilising-predictions", {"threshold": 0.0}, r"threshold must be a number in \(0, 1\]: got 0.0"),
         ("stabilising-predictions", {"threshold": 1.01}, r"threshold must be a number in \(0, 1\]: got 1.01"),
         ("stabilising-predictions", {"windows": 2}, "stopping rule 'stabilising-predictions' has no parameter"),
-        ("stabilising-predictions", {"window": "3"}, "window of stopping rule .* is of another type"),
+        ("stabilising-predictions", {"window": "3"}, "window of stopping rule .* must be of type"),
         ("expected-gain", {"threshold": 0.0}, "threshold must be a finite number > 0: got 0.0"),
         ("expected-gain", {"threshold": math.inf}, "threshold must be a finite number > 0: got inf"),
         ("expected-gain", {"confidence": 1.0}, r"confidence must be a number in \(0, 1\): got 1.0"),

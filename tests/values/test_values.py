@@ -54,8 +54,8 @@ def test_without_an_ignore_value_255_is_not_a_class():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"classes": ()}, r"at least two classes are needed: got \(\)"),
-        ({"classes": ("one",)}, r"at least two classes are needed: got \('one',\)\. Try: name the background"),
+        ({"classes": ()}, "classes must be at least two names: got none"),
+        ({"classes": ("one",)}, r"classes must be at least two names: got 'one'\. Try: name the background"),
         ({"classes": ("a", "a")}, r"classes must have different names: got \('a', 'a'\)"),
         ({"classes": "ab"}, "classes must be a sequence of names: got the string 'ab'"),
         ({"classes": tuple(map(str, range(256)))}, "masks can have at most 255 classes: got 256"),

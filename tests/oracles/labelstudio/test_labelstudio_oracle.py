@@ -516,7 +516,7 @@ def test_a_prelabel_of_another_size_or_with_unknown_classes_is_refused(fake, fol
         ({"project": "ab"}, "must have 3 to 50 characters"),
         ({"project": 1.5}, "must be a title or a number"),
         ({"project": True}, "must be a title or a number"),
-        ({"classes": ("skin",)}, "at least two classes are needed"),
+        ({"classes": ("skin",)}, "classes must be at least two names"),
         ({"classes": "skin"}, "classes must be a sequence of names"),
         ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
         ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "must not have the name 'ignored'"),
