@@ -27,17 +27,22 @@ def for_command_line(message: str, options: Mapping[str, str]) -> str:
     '--rounds must be an integer >= 0: got -1'
     >>> for_command_line("a.png has 16 bits per pixel. Try: grayscale=True.", {"grayscale": "--grayscale"})
     'a.png has 16 bits per pixel. Try: --grayscale.'
+    >>> for_command_line("warm_start must have a network. Try: warm_start=None.", {"warm_start": "--warm-start"})
+    '--warm-start must have a network. Try: no --warm-start.'
     >>> for_command_line("the model is older than the labels. Try: fit() first.", {})
     'the model is older than the labels. Try: alkit fit first.'
     """
     what, separator, hint = message.partition(". Try: ")
     hint = re.sub(rf"(?<![\w.])(?:experiment\.)?({COMMANDS})\(\)", r"alkit \1", hint)
+    if "features" in options:
+        hint = hint.replace("alkit.Reconstruction()", f"{options['features']} reconstruction")
     if not options:
         return what + separator + hint
     names = "|".join(map(re.escape, options))
     what = re.sub(rf"^({names})(?= must )", lambda found: options[found[1]], what)
 
     def as_option(found: re.Match[str]) -> str:
-        return options[found[1]] if found[2] == "True" else f"{options[found[1]]} {found[2]}"
+        option = options[found[1]]
+        return {"True": option, "None": f"no {option}"}.get(found[2], f"{option} {found[2]}")
 
     return what + separator + re.sub(rf"(?<![\w.-])({names})={VALUE}", as_option, hint)
