@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -224,10 +225,13 @@ def call(
     if not any(entry.kind is entry.VAR_KEYWORD for entry in inspect.signature(factory).parameters.values()):
         for parameter in parameters:
             if parameter not in accepted:
+                close = get_close_matches(parameter, accepted, n=3, cutoff=0.5)
                 raise ConfigurationError(
                     f"{group.noun} {name!r} has no parameter {parameter!r}",
-                    expected=", ".join(accepted) or "none",
-                    hint=nearest(parameter, accepted) if accepted else None,
+                    expected=f"one of {', '.join(accepted)}" if accepted else None,
+                    hint=(" or ".join(map(repr, close)) or None)
+                    if accepted
+                    else f"leave it out, because this {group.noun} takes none",
                 )
     if missing := [key for key, entry in accepted.items() if entry.default is entry.empty and key not in parameters]:
         selects = group is STRATEGIES and missing[:3] == ["view", "n", "rng"]

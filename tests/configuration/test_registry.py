@@ -46,6 +46,14 @@ def test_a_name_that_is_not_a_string_is_refused(name):
 def test_an_unknown_parameter_suggests_the_nearest():
     with pytest.raises(alkit.errors.ConfigurationError, match=r"no parameter 'cluster'.*'clusters'"):
         alkit.strategy("ssl-cluster", cluster=5)
+    with pytest.raises(
+        alkit.errors.ConfigurationError, match=r"no parameter 'x': expected one of [\w, ]*clusters[\w, ]*$"
+    ):
+        alkit.strategy("ssl-cluster", x=5)
+    with pytest.raises(
+        alkit.errors.ConfigurationError, match=r"no parameter 'x'\. Try: leave it out, because this strategy takes none"
+    ):
+        alkit.strategy("random", x=5)
 
 
 def test_a_name_of_two_distributions_needs_the_full_name(installed):
