@@ -139,10 +139,12 @@ def test_debug_shows_the_traceback(run):
         run("--strategy", "randm", "--debug")
 
 
-@pytest.mark.parametrize("store", ["missing.db", "images"])
-def test_status_of_no_record_is_an_error(folders, capfd, store):
+@pytest.mark.parametrize(
+    ("store", "words"), [("missing.db", "does not exist"), ("images", "must be a file: got a folder")]
+)
+def test_status_of_no_record_is_an_error(folders, capfd, store, words):
     assert alkit("status", folders / store) == 1
-    assert "does not exist" in capfd.readouterr().err
+    assert words in capfd.readouterr().err
 
 
 def test_strategies_are_listed_as_a_table_and_as_json(capfd):
