@@ -15,21 +15,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from alkit.configuration.parameters import convert, in_words, kinds_of
+from alkit.configuration.parts import PARTS
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
-
-PARTS = {
-    "deterministic": "alkit.samplers:Deterministic",
-    "dropout": "alkit.samplers:Dropout",
-    "duplicates-last": "alkit.strategies:DuplicatesLast",
-    "filter": "alkit.strategies:Filter",
-    "members": "alkit.samplers:Members",
-    "mix": "alkit.strategies.toml:mix_tables",
-    "per-cluster": "alkit.strategies:PerCluster",
-    "stochastic": "alkit.strategies:Stochastic",
-    "then": "alkit.strategies:Then",
-    "uncertainty": "alkit.strategies:Uncertainty",
-}
-"""Compositions, samplers and the ranking by score: by their names in a strategy file the addresses of their classes."""
 
 RESERVED = frozenset({*PARTS, "reconstruction"})
 """Names that mean a part of alkit in a strategy file (:mod:`alkit.strategies.toml`); a strategy needs its full name."""

@@ -20,6 +20,7 @@ from typing import Any, get_args, get_type_hints
 
 from alkit.configuration.addresses import FORMER, address_of
 from alkit.configuration.parameters import kinds_of
+from alkit.configuration.parts import CLASSES
 from alkit.configuration.registry import (
     FEATURES,
     LEARNERS,
@@ -36,32 +37,6 @@ DATA = "value"
 
 PART = "part"
 """Role of a parameter of a plugin, which may be any name but a pool."""
-
-CLASSES: dict[str, tuple[str, dict[str, str]]] = {
-    "alkit:ImagePool": ("pool", {}),
-    "alkit:DatasetPool": ("pool", {}),
-    "alkit.pools:Subset": ("pool", {"pool": "pool"}),
-    "alkit:SegmentationLearner": ("learner", {"network": "network", "warm_start": "feature extractor"}),
-    "alkit:ClassificationLearner": ("learner", {"network": "network"}),
-    "alkit:EstimatorLearner": ("learner", {"rows": "function of rows"}),
-    "alkit:Ensemble": ("learner", {"learner": "learner"}),
-    "alkit.strategies:Then": ("strategy", {"cold": "strategy", "warm": "strategy"}),
-    "alkit.strategies:Filter": ("strategy", {"ranking": "strategy", "then": "strategy"}),
-    "alkit.strategies:Mix": ("strategy", {"parts": "strategy"}),
-    "alkit.strategies:Stochastic": ("strategy", {"ranking": "strategy"}),
-    "alkit.strategies:PerCluster": ("strategy", {"ranking": "strategy", "features": "feature extractor"}),
-    "alkit.strategies:DuplicatesLast": ("strategy", {"strategy": "strategy", "features": "feature extractor"}),
-    "alkit.strategies:FromFunction": ("strategy", {"function": "function of a plugin"}),
-    "alkit.strategies:Uncertainty": ("strategy", {"score": "score", "sampler": "sampler", "reduction": "reduction"}),
-    "alkit.samplers:Deterministic": ("sampler", {}),
-    "alkit:Dropout": ("sampler", {}),
-    "alkit.samplers:Members": ("sampler", {}),
-    "alkit:Reconstruction": ("feature extractor", {"network": "network", "deformation": "deformation"}),
-    "alkit.features:Deformation": ("deformation", {}),
-    "alkit:LabelSpec": ("label specification", {}),
-    "alkit.record:Terms": ("set of terms", {"join": "join rule"}),
-}
-"""Dataclasses of alkit by address: the role of each, and the roles of its parameters that are not plain data."""
 
 _FACE = Path(__file__).parents[1] / "scores" / "__init__.pyi"
 _SCORES = re.findall(r"^from \.functions import (\w+) as", _FACE.read_text("utf-8"), re.M)  # the public scores

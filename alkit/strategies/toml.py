@@ -13,7 +13,7 @@ A table with a ``name`` is a strategy, a sampler or a feature extractor; its oth
     then = { name = "random" }
 
 Names are those of the installed strategies, and of alkit's own compositions and samplers
-(:data:`alkit.configuration.registry.PARTS`). An installed strategy with the name of a part needs its full name,
+(:data:`alkit.configuration.parts.PARTS`). An installed strategy with the name of a part needs its full name,
 ``distribution:name``. A table for a parameter of type :class:`alkit.protocols.FeatureExtractor` takes the name of an
 installed feature extractor. Names and types of parameters are checked as everywhere, and an error says which table it
 is in.
@@ -37,9 +37,9 @@ from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
 from alkit.configuration.parameters import kinds_of
+from alkit.configuration.parts import PARTS
 from alkit.configuration.registry import (
     FEATURES,
-    PARTS,
     STRATEGIES,
     Group,
     call,

@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 import alkit
 from alkit.configuration import build, registry, roles, written_form
 from alkit.configuration.addresses import FORMER
+from alkit.configuration.parts import CLASSES, PARTS
 from alkit.configuration.registry import FEATURES, LEARNERS, STOPPING_RULES
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.labels.joining import JOINS
 
 HERE = __name__
-ROLES = sorted({role for role, _ in (roles.CLASSES | roles.FUNCTIONS).values()})
+ROLES = sorted({role for role, _ in (CLASSES | roles.FUNCTIONS).values()})
 SMP = "segmentation_models_pytorch.decoders.unet.model:Unet"
 
 
@@ -136,7 +137,7 @@ def test_a_name_that_is_not_registered_is_refused_everywhere_by_its_name(address
 @pytest.mark.parametrize("address", sorted(FORMER))
 def test_a_former_address_is_worth_as_much_as_the_present_one(address):
     present = FORMER[address]
-    registered = roles.CLASSES.get(present) or roles.FUNCTIONS.get(present)
+    registered = CLASSES.get(present) or roles.FUNCTIONS.get(present)
     for role in ROLES:
         allowed = registered is not None and registered[0] == role
         for form in ({"named": address}, {"is": address, "with": {}}):
@@ -147,9 +148,9 @@ def test_a_former_address_is_worth_as_much_as_the_present_one(address):
             assert build({"named": address}, role) is build({"named": present}, role)
 
 
-@pytest.mark.parametrize("address", sorted(roles.CLASSES | roles.FUNCTIONS))
+@pytest.mark.parametrize("address", sorted(CLASSES | roles.FUNCTIONS))
 def test_a_registered_name_is_refused_for_every_other_role(address):
-    own, _ = (roles.CLASSES | roles.FUNCTIONS)[address]
+    own, _ = (CLASSES | roles.FUNCTIONS)[address]
     for role in {*ROLES, roles.DATA} - {own}:
         for form in (
             {"named": address},
@@ -160,11 +161,11 @@ def test_a_registered_name_is_refused_for_every_other_role(address):
                 build(form, role)
 
 
-@pytest.mark.parametrize("address", sorted(roles.CLASSES))
+@pytest.mark.parametrize("address", sorted(CLASSES))
 def test_a_record_holds_objects_of_a_class_and_never_the_class_or_a_call_of_it(address):
     for form in ({"named": address}, {"partial": {"named": address}, "args": [], "with": {}}):
         with pytest.raises(ConfigurationError, match=f"{address} is a class"):
-            build(form, roles.CLASSES[address][0])
+            build(form, CLASSES[address][0])
 
 
 @pytest.mark.parametrize("address", sorted(roles.FUNCTIONS))
@@ -174,10 +175,10 @@ def test_a_function_is_given_and_never_called(address):
 
 
 def test_every_registered_name_is_public_and_written_as_it_is_registered():
-    for address, (_, takes) in (roles.CLASSES | roles.FUNCTIONS).items():
-        found = roles.find_registered(address, (roles.CLASSES | roles.FUNCTIONS)[address][0]).thing
+    for address, (_, takes) in (CLASSES | roles.FUNCTIONS).items():
+        found = roles.find_registered(address, (CLASSES | roles.FUNCTIONS)[address][0]).thing
         assert written_form(found) == {"named": address}
-        if address in roles.CLASSES:
+        if address in CLASSES:
             assert takes.keys() <= {entry.name for entry in fields(found)}
         module, _, name = address.partition(":")
         if address != "alkit.learners.estimators:flattened":
@@ -188,8 +189,8 @@ def test_every_registered_name_is_public_and_written_as_it_is_registered():
 def test_every_score_join_rule_and_part_of_strategy_files_is_registered():
     functions = [*alkit.scores.SCORES.values(), *JOINS.values()]
     assert {written_form(function)["named"] for function in functions} <= roles.FUNCTIONS.keys()
-    parts = [pkgutil.resolve_name(address) for name, address in registry.PARTS.items() if name != "mix"]
-    assert {written_form(part)["named"] for part in [*parts, alkit.strategies.Mix]} <= roles.CLASSES.keys()
+    parts = [pkgutil.resolve_name(address) for name, address in PARTS.items() if name != "mix"]
+    assert {written_form(part)["named"] for part in [*parts, alkit.strategies.Mix]} <= CLASSES.keys()
 
 
 # Arguments.
@@ -470,7 +471,7 @@ def test_a_plugin_that_cannot_be_imported_is_named_in_the_refusal(installed):
 
 TRAP = "trap_of_this_test"
 ADDRESSES = [
-    *roles.CLASSES, *roles.FUNCTIONS, *FORMER, *FORBIDDEN, SMP, "segmentation_models_pytorch:FPN",
+    *CLASSES, *roles.FUNCTIONS, *FORMER, *FORBIDDEN, SMP, "segmentation_models_pytorch:FPN",
     *(f"{TRAP}:{name}" for name in ("call", "Trap", "Trap.call")),
     *(f"{HERE}:{name}" for name in ("Plugged", "Inner", "make", "Undeclared", "undeclared")),
     *(f"alkit:{name}" for name in alkit.__all__),
@@ -479,7 +480,7 @@ ADDRESSES = [
 NAMES = sorted({
     "model", "encoder_weights", "encoder_name", "activation", "anything", "distance", "path", "classes", "widths",
     "draws", "with", "is", "__class__",
-    *(name for _, takes in (roles.CLASSES | roles.FUNCTIONS).values() for name in takes),
+    *(name for _, takes in (CLASSES | roles.FUNCTIONS).values() for name in takes),
 })  # fmt: skip
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-3, 300), st.floats(), st.text(max_size=5))
 
@@ -566,7 +567,7 @@ def called_by_construct(form, role):
 @pytest.fixture(scope="module")
 def registered_code():
     """Return the code of the constructors of registered dataclasses, and of their hashes as keys of a mapping."""
-    classes = [roles.find_registered(address, role).thing for address, (role, _) in roles.CLASSES.items()]
+    classes = [roles.find_registered(address, role).thing for address, (role, _) in CLASSES.items()]
     baselines = [point.load() for point in alkit.strategies.installed().values()]
     methods = [
         method

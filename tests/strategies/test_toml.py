@@ -11,7 +11,7 @@ from entry_points import point
 
 import alkit
 from alkit.cli.parts import make_strategy as strategy_of_run
-from alkit.configuration import registry
+from alkit.configuration.parts import PARTS
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import read_strategy
 from alkit.strategies import toml as strategy_file
@@ -151,7 +151,7 @@ def test_a_parameter_called_features_of_another_type_must_be_given(tmp_path, ins
 
 
 def test_the_reserved_names_are_those_of_the_parts(installed, tmp_path):
-    assert all(callable(pkgutil.resolve_name(address)) for address in registry.PARTS.values())
+    assert all(callable(pkgutil.resolve_name(address)) for address in PARTS.values())
     installed(point("filter", "a"), point("random", "a"))
     ranking = '{ name = "uncertainty", score = "margin" }'
     text = f'name = "filter"\nranking = {ranking}\nthen = {{ name = "a:filter" }}'

@@ -13,7 +13,7 @@ import pytest
 
 import alkit
 from alkit.cli import main
-from alkit.configuration.registry import PARTS
+from alkit.configuration.parts import PARTS
 from alkit.strategies import read_strategy
 
 DOCS = Path(__file__).parents[2] / "docs"
