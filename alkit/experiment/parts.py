@@ -22,7 +22,7 @@ from alkit.values.rounds import RoundResult
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The parts of one experiment. Each step reads the state anew, because other processes may change the record.
+    """The parts of one experiment. Each step reads the state again, because another process may have changed it.
 
     Parameters
     ----------
