@@ -75,16 +75,15 @@ def gather_test_answers(
 def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     """Wait until every open query has its answers."""
     open_ids = {query.id for query in send(parts, oracle)}
-    total = len(open_ids)
+    total, hears = len(open_ids), isinstance(oracle, TakesRefusals)
     while open_ids:
         # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about
         # invalid answers that belong to no query, such as bad items in a file.
-        hears = isinstance(oracle, TakesRefusals)
         answers = [
             answer for answer in oracle.poll() if answer.id in open_ids or (hears and isinstance(answer.label, Invalid))
         ]
         receipt = parts.answers.receive_from(oracle, answers)
-        if receipt.refused and not isinstance(oracle, TakesRefusals):
+        if receipt.refused and not hears:
             raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
         open_ids = {query.id for query in parts.open_queries()}
         parts.report(Progress("tell", total - len(open_ids), total))
