@@ -96,6 +96,8 @@ def _prepare(form: Written, role: str, place: str, find: Find) -> Step:
             return _collection(frozenset, entries, role, place, find)
         case {"items": list() as pairs, **rest} if not rest and all(_is_pair(pair) for pair in pairs):
             return _collection(dict, pairs, role, place, find)
+        case {"number": "inf" | "-inf" | "nan" as number, **rest} if not rest:
+            return lambda: float(number)
         case {"opaque": name}:
             raise _refusal(place, f"{name} cannot be imported by its name")
         case {"named": str(address), **rest} if not rest:

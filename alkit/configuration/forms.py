@@ -13,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, is_dataclass
@@ -50,6 +51,8 @@ def written_form(value: object) -> Written:
         value = value.item()
     if isinstance(value, Enum):
         return _member(value)
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
+        return {"number": str(float(value))}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
@@ -155,6 +158,8 @@ def _short(form: Written) -> str:
     """Return a short name for a written form; an empty text for a dictionary of parts."""
     if not isinstance(form, dict):
         return repr(form)
+    if form.keys() == {"number"}:
+        return str(form["number"])
     name = form.get("is") or form.get("named") or form.get("opaque")
     if name is None and "partial" in form:
         return f"partial {_short(form['partial'])}"

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError
 from alkit.protocols import Oracle, TakesRefusals
+from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded, latest
@@ -152,9 +153,9 @@ class Answers:
             case Invalid(reason):
                 raise LabelError(f"the answer for {answer.id!r} is invalid ({reason})")
             case Skip(reason):
-                return replace(draft, kind="skip", reason=_escape(reason))
+                return replace(draft, kind="skip", reason=storable_text(reason))
             case Withdrawal(reason):
-                return replace(draft, kind="withdrawal", reason=_escape(reason))
+                return replace(draft, kind="withdrawal", reason=storable_text(reason))
         label = spec().check(answer.label, id=answer.id, sizes=allowed)
         return replace(draft, label=self.files.keep(label))
 
@@ -209,7 +210,7 @@ class _Sizes:
 
     def of(self, id: str) -> tuple[Size, ...]:
         """Return the sizes that a mask of an image may have; empty if it was never asked."""
-        if _escape(id) != id:
+        if storable_text(id) != id:
             return ()  # SQLite cannot look such an id up, and no image of a record has one
         if id not in self._found and not self._everything:
             if len(self._found) < FEW:
@@ -250,7 +251,7 @@ class _History:
 
 def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | None:
     """Return an invalid answer to record in place of one that is refused; None if it is recorded already."""
-    annotator, reason = _escape(answer.annotator), _escape(reason)
+    annotator, reason = storable_text(answer.annotator), storable_text(reason)
     revision, seconds = UNKNOWN, None
     with suppress(LabelError):
         revision = _check_revision(answer)
@@ -266,7 +267,7 @@ def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | 
 
 
 def _check_annotator(answer: Answer) -> str:
-    if not isinstance(answer.annotator, str) or _escape(answer.annotator) != answer.annotator:
+    if not isinstance(answer.annotator, str) or storable_text(answer.annotator) != answer.annotator:
         raise LabelError(f"annotator must be Unicode text in the answer for {answer.id!r}", got=ascii(answer.annotator))
     return answer.annotator
 
@@ -296,11 +297,6 @@ def _check_seconds(answer: Answer) -> float | None:
             f"seconds must be a number >= 0, or None, in the answer for {answer.id!r}", got=repr(answer.seconds)
         )
     return seconds
-
-
-def _escape(text: object) -> str:
-    r"""Return text that can be stored: parts that are not Unicode, as in some file names, become ``\udcff``."""
-    return str(text).encode(errors="backslashreplace").decode()
 
 
 def spec_of(oracle: Oracle) -> LabelSpec:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isfinite
-from operator import index, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import tables
+from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
 
 REPAIR = "alkit repair, which saves everything that is intact into a new record"
@@ -160,6 +160,7 @@ class Database:
         if complete:
             connection.execute(table.insert(), [dict(zip(table.c.keys(), row, strict=True)) for row in complete])
             self._count(connection, table, complete)
+            self._compare(connection, table, complete)
 
     def change(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row], **values: Any) -> None:
         """Set some columns of rows that were read in this transaction."""
@@ -181,6 +182,7 @@ class Database:
                 ],
             )
             self._count(connection, table, changed, rows)
+            self._compare(connection, table, changed)
 
     def delete(self, connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> None:
         """Delete the rows for which all conditions hold."""
@@ -205,6 +207,30 @@ class Database:
             dict(zip(tables.totals.c.keys(), row, strict=True)),
         )
 
+    def _compare(self, connection: sa.Connection, table: sa.Table, new: Sequence[Row]) -> None:
+        """Compare new rows with what SQLite returns, so that no row is committed that the next process cannot read.
+
+        Raises
+        ------
+        StoreError
+            SQLite returns another value. The message names its column.
+        """
+        key = sa.tuple_(*table.primary_key)
+        places = _key_places(table)
+        expected = {tuple(row[place] for place in places): row for row in new}
+        found = [
+            tuple(row)
+            for part in chunks(expected, FEW // len(places))
+            for row in connection.execute(sa.select(table).where(key.in_(part)))
+        ]
+        for row in found:
+            wanted = expected.pop(tuple(row[place] for place in places), ())
+            for name, value, other in zip(table.c.keys(), wanted, row, strict=False):
+                if (type(value), value) != (type(other), other):
+                    raise StoreError(f"{table.name}.{name} cannot be stored", got=repr(other), expected=repr(value))
+        if expected:
+            raise StoreError(f"{len(expected)} rows of {table.name} cannot be read back")
+
     def _total(self, connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
         """Return the number of rows a table must have, and the sum of their digests."""
         found = self.rows(connection, tables.totals, tables.totals.c.name == table.name)
@@ -213,14 +239,14 @@ class Database:
         return found[0][1], found[0][2]
 
 
-def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+def chunks(values: Iterable[Any], most: int = FEW) -> Iterator[list[Any]]:
     """Yield some values in lists that one statement takes.
 
     >>> [len(chunk) for chunk in chunks(range(1100))]
     [500, 500, 100]
     """
     rest = iter(values)
-    while chunk := list(islice(rest, FEW)):
+    while chunk := list(islice(rest, most)):
         yield chunk
 
 
@@ -240,22 +266,8 @@ def _key_places(table: sa.Table) -> list[int]:
 
 def _complete(table: sa.Table, values: Sequence[Any]) -> Row:
     """Return a row of these values, as SQLite stores them, and their digest."""
-    stored = tuple(_stored(column, value) for column, value in zip(table.columns, values, strict=False))
+    stored = tuple(stored_value(column, value) for column, value in zip(table.columns, values, strict=False))
     return (*stored, digest(table.name, stored))
-
-
-def _stored(column: sa.Column[Any], value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(column.type, sa.String):
-        if not isinstance(value, str):
-            raise TypeError(f"{column} must be text: got {value!r}")
-        return str(value)
-    if isinstance(column.type, sa.Float):
-        if not isfinite(value):
-            raise ValueError(f"{column} must be finite: got {value!r}")
-        return float(value) + 0.0  # SQLite stores -0.0 as 0.0
-    return int(index(value))
 
 
 def _engine(path: Path, wait: float) -> sa.Engine:

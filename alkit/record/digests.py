@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 HALF = 2**64
@@ -59,6 +60,9 @@ def digest_of_schema_3(table: str, row: Mapping[str, Any]) -> str:
 def is_whole(table: str, row: Mapping[str, Any]) -> bool:
     """Whether a row of this schema or of an earlier one equals what was written.
 
+    Schema 3 computed digests before SQLite stored the values. SQLite returns -0.0 as 0.0, and an integer of more than
+    64 bits as a float. A row whose digest holds for an equal number is whole.
+
     Parameters
     ----------
     row:
@@ -67,6 +71,21 @@ def is_whole(table: str, row: Mapping[str, Any]) -> bool:
     if "seal" not in row:
         return holds(table, tuple(row.values()))
     try:
-        return bool(row["seal"] == digest_of_schema_3(table, row))
+        spellings = product(*(_equal_numbers(row[name]) for name in row))
+        return any(row["seal"] == digest_of_schema_3(table, dict(zip(row, one, strict=True))) for one in spellings)
     except (KeyError, TypeError, ValueError):
         return False
+
+
+def _equal_numbers(value: Any) -> tuple[Any, ...]:
+    """Return a value, and the numbers that SQLite returns as this one."""
+    if isinstance(value, float) and value == 0:
+        return value, -value
+    return (value, int(value)) if isinstance(value, float) and abs(value) >= HALF / 2 else (value,)
+
+
+def rounded_columns(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row of schema 3 whose number SQLite may have rounded."""
+    return [
+        name for name, value in row.items() if "seal" in row and isinstance(value, float) and abs(value) >= HALF / 2
+    ]

@@ -19,7 +19,7 @@ from alkit.errors import ResumeError, StoreError
 from alkit.record import tables
 from alkit.record.backups import back_up
 from alkit.record.database import REPAIR, Database
-from alkit.record.digests import is_whole
+from alkit.record.digests import is_whole, rounded_columns
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,12 @@ def read(path: Path, connection: sa.Connection) -> Plain:
         rows = [dict(zip(result.keys(), row, strict=True)) for row in result]
         for row in rows:
             if not is_whole(table, row):
+                if rounded := rounded_columns(row):
+                    raise StoreError(
+                        f"{path} is damaged: SQLite has rounded the column {rounded[0]} of {table}, in the row that "
+                        f"begins with {next(iter(row.values()))!r}",
+                        hint=REPAIR,
+                    )
                 raise StoreError(
                     f"{path} is damaged: a row of {table} is not what alkit wrote (it begins with "
                     f"{list(row.values())[:2]})",

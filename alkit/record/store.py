@@ -29,6 +29,7 @@ from alkit.configuration.addresses import to_present
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import migrations, tables
 from alkit.record.backups import back_up
+from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.files import Files, remove
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, sizes_from
@@ -161,7 +162,7 @@ class Store:
 
     def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
         """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""
-        rows = [{"name": name, "value": json.dumps(value, allow_nan=False)} for name, value in values.items()]
+        rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
         with self.database.transaction() as connection:
             if replace_all:
                 self.database.delete(connection, facts, facts.c.name != "schema")
@@ -253,9 +254,9 @@ class Store:
                     "rank": query.rank,
                     "ask": 0 if last is None else last + 1,
                     "id": query.id,
-                    "sizes": json.dumps(query.sizes),
+                    "sizes": stored_json("sizes", query.sizes),
                     "score": query.score,
-                    "stands_for": query.stands_for,
+                    "stands_for": storable_text(query.stands_for),
                     "wanted": query.wanted,
                     "asked_at": now,
                     "withdrawn": False,
@@ -377,10 +378,10 @@ class Store:
                 "n_held_out": result.n_held_out,
                 "agreement": result.agreement,
                 "model": name,
-                "metrics": json.dumps(dict(result.metrics), allow_nan=False),
-                "seconds": json.dumps(dict(result.seconds), allow_nan=False),
+                "metrics": stored_json("metrics", result.metrics),
+                "seconds": stored_json("seconds", result.seconds),
                 "committed_at": _now(),
-                "warnings": json.dumps(result.warnings) if result.warnings else None,
+                "warnings": stored_json("warnings", result.warnings) if result.warnings else None,
             }
             self.database.insert(connection, rounds, [row])
         remove(self.files, [file for file in self.files.glob("*.model") if file.name != name])
@@ -407,8 +408,8 @@ class Store:
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record the metrics of a committed round's model, and the times of its stages."""
         texts = {
-            "metrics": json.dumps(dict(metrics), allow_nan=False),
-            "seconds": json.dumps(dict(seconds), allow_nan=False),
+            "metrics": stored_json("metrics", metrics),
+            "seconds": stored_json("seconds", seconds),
         }
         with self.database.transaction() as connection:
             found = self.database.rows(connection, rounds, rounds.c.round == round)

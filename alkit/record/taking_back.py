@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alkit.errors import ConfigurationError, QueryError
+from alkit.record.columns import storable_text
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
@@ -20,7 +21,7 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
         raise QueryError(
             f"{id!r} has no answer{whose} to send back", hint="alkit status --json, which lists the ids and annotators"
         )
-    store.reject([answer.number for answer in back], reason)
+    store.reject([answer.number for answer in back], storable_text(reason))
 
 
 def withdraw(store: Store) -> tuple[Query, ...]:

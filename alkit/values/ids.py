@@ -13,7 +13,7 @@ def check_ids(ids: Iterable[str]) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        `ids` is a single string, an id is not a string, or an id occurs twice.
+        `ids` is a single string, an id is not a string or not Unicode, or an id occurs twice.
 
     Examples
     --------
@@ -29,5 +29,7 @@ def check_ids(ids: Iterable[str]) -> tuple[str, ...]:
             raise DataError("ids must be strings", got=f"{id!r} of type {type(id).__name__}", hint=f"str({id!r})")
         if id in known:
             raise DataError("ids must be distinct", got=f"{id!r} twice")
+        if not id.isascii() and id != id.encode(errors="replace").decode():
+            raise DataError("ids must be Unicode text", got=ascii(id), hint="another name, without damaged characters")
         known[id] = None
     return tuple(known)

@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, Flag, IntEnum
@@ -31,6 +32,7 @@ HERE = {"alkit", "alkit_baselines", __name__.partition(".")[0]}
 @pytest.mark.parametrize(
     "value",
     [
+        math.inf, -math.inf, (1, {"a": math.inf}),
         None, True, 3, 0.1, "text", (1, ("a", 2.5)), {"a": (1, 2)}, {0: 1, 255: 2}, alkit.UNet, Part(0.1, Part(0.2)),
         alkit.LabelSpec(("a", "b"), 255), alkit.strategy("random"), alkit.Reconstruction(epochs=3),
         alkit.SegmentationLearner(epochs=(3, 4), warm_start=alkit.Reconstruction()),
