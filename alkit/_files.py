@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from alkit.errors import AlkitError, StoreError
+from alkit.errors import StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -74,20 +73,6 @@ def make_folder(folder: Path) -> Path:
             else "check the permissions of the folder above it",
         ) from reason
     return folder
-
-
-@contextmanager
-def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
-    """Raise the error that `refusal` returns in place of whatever a library raises at a damaged image file.
-
-    Pillow raises OSError, SyntaxError, struct.error and others. alkit's own errors and MemoryError pass unchanged.
-    """
-    try:
-        yield
-    except (AlkitError, MemoryError):
-        raise
-    except Exception as error:
-        raise refusal(error) from error
 
 
 def _sync_folder(folder: Path) -> None:

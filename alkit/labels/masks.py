@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
@@ -10,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from alkit._files import refuse_damage
-from alkit.errors import LabelError
+from alkit._reading.images import open_image, refuse_damage, upright
+from alkit._reading.limits import check_pixels, read_file
+from alkit.errors import DataError, LabelError
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
 LOSSLESS = ("PNG", "TIFF", "BMP")
@@ -21,6 +23,10 @@ LOSSLESS = ("PNG", "TIFF", "BMP")
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF files, BigTIFF included."""
+
+DEFLATE = (8, 32946)
+COMPRESSIONS = (1, 5, 32773, *DEFLATE)
+"""Compressions of TIFF files, by number: none, LZW, PackBits, and deflate under two numbers."""
 
 SHALLOW = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
@@ -35,9 +41,11 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
         The file cannot be read, has several channels or frames, or has a format that can change values.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise LabelError(f"{path} cannot be read", got=error) from error
+    except DataError as error:
+        raise LabelError(str(error)) from error
     return mask_values(content, str(path))
 
 
@@ -61,17 +69,15 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
     """
     with refuse_damage(partial(_damaged, name)):
         try:
-            file = Image.open(BytesIO(content))
+            with open_image(BytesIO(content), name, LabelError) as image:
+                _check_kind(image, name)
+                scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
+                array = np.asarray(upright(image, name))
+                return array // scale if scale > 1 else array.copy()
         except UnidentifiedImageError as error:
             if content[:4] in TIFF:
                 return _tiff_values(content, name)
             raise LabelError(f"{name} is empty or has an unknown format", hint="save it as PNG") from error
-        with file as image:
-            _check_kind(image, name)
-            scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
-            ImageOps.exif_transpose(image, in_place=True)
-            array = np.asarray(image)
-            return array // scale if scale > 1 else array.copy()
 
 
 def _damaged(name: str, error: Exception) -> LabelError:
@@ -83,18 +89,36 @@ def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(BytesIO(content)) as file:
-        pages, array = len(file.pages), file.pages.first.asarray()
-    if pages > 1:
-        raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
-        raise LabelError(
-            f"{name} is a picture, not a label map",
-            got=f"shape {array.shape}, {array.dtype}",
-            expected="one channel of class ids",
-            hint="save it as one channel of integers",
-        )
-    values: npt.NDArray[Any] = array
-    return values
+        page = file.pages.first
+        if page.ndim != 2 or page.dtype is None or not np.issubdtype(page.dtype, np.integer):
+            raise LabelError(
+                f"{name} is a picture, not a label map",
+                got=f"shape {page.shape}, {page.dtype}",
+                expected="one channel of class ids",
+                hint="save it as one channel of integers",
+            )
+        height, width = page.shape
+        check_pixels((height, width), name, LabelError)
+        check_pixels((int(np.prod(page.chunks[:-1])), page.chunks[-1]), f"a tile of {name}", LabelError)
+        _check_compression(page, content, name)
+        if len(file.pages) > 1:
+            raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
+        values: npt.NDArray[Any] = page.asarray()
+        return values
+
+
+def _check_compression(page: Any, content: bytes, name: str) -> None:
+    """Refuse compressed parts that are larger than the page says, before they are decompressed."""
+    if page.compression not in COMPRESSIONS:
+        raise LabelError(f"{name} is compressed in an unknown way", got=page.compression, hint="save it as PNG")
+    most = int(np.prod(page.chunks)) * page.dtype.itemsize
+    for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if page.compression in DEFLATE:
+            part = zlib.decompressobj().decompress(content[start : start + length], most + 1)
+            if len(part) > most:
+                raise LabelError(
+                    f"{name} is damaged", got="a part that is larger than its tile", expected=f"{most} bytes"
+                )
 
 
 def class_ids(

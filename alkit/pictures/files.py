@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from alkit._files import refuse_damage
+from alkit._reading.images import TURNS, open_image, orientation, refuse_damage
 from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
 from alkit.pools.scaling import scale_pixels
 from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, Mask
-
-ORIENTATION = 0x0112
-"""The EXIF tag for the orientation of an image; 1 means upright."""
 
 BROWSER = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
 """Formats that every browser shows, with the suffix of their files."""
@@ -61,10 +58,10 @@ def image_file(pool: Pool, id: str) -> ImageFile:
         return _png(image[:1] if len(image) < 3 else image[:3])
     with refuse_damage(partial(_unreadable, path)):
         content = path.read_bytes()
-        with Image.open(BytesIO(content)) as image:
-            if image.getexif().get(ORIENTATION, 1) == 1:
+        with open_image(BytesIO(content), str(path), ImageError) as image:
+            if (found := orientation(image, path)) == 1:
                 return ImageFile(content, path.suffix.lower())
-            return _encode(ImageOps.exif_transpose(image))
+            return _encode(image.transpose(TURNS[found]))
 
 
 def browser_file(pool: Pool, id: str) -> ImageFile:
@@ -84,7 +81,7 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
         return image_file(pool, id)
     with refuse_damage(partial(_unreadable, path)):
         content = path.read_bytes()
-        with Image.open(BytesIO(content)) as image:
+        with open_image(BytesIO(content), str(path), ImageError) as image:
             if image.format in BROWSER and not image.mode.startswith("I;16"):
                 return ImageFile(content, BROWSER[image.format])
     pixels, _ = decode(path, None, False)
@@ -141,8 +138,8 @@ def is_prelabel(path: Path) -> bool:
 def png_text(path: Path, key: str) -> str | None:
     """Return a text that a PNG file contains, or None if it lacks the key or is damaged."""
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, open_image(file, str(path), formats=("PNG",)) as image:
             text = image.info.get(key)
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # Pillow raises errors of many kinds
         return None
     return text if isinstance(text, str) else None

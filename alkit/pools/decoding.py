@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
-from alkit._files import refuse_damage
+from alkit._reading.images import open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
 from alkit.pools.names import find_names
 from alkit.values.label_spec import Size
@@ -103,14 +104,20 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
     Raises
     ------
     ImageError
-        The file cannot be read, has transparent pixels, has several frames, or has too many bits: 16 in colour
-        (Pillow would silently reduce them to 8), or 32.
+        The file cannot be read, has more pixels than the environment variable ALKIT_MAX_PIXELS allows, has transparent
+        pixels, has several frames, has negative values, or has too many bits: 16 in colour (Pillow would silently
+        reduce them to 8), or 32.
     """
-    # Open the file first: given a path, Pillow maps uncompressed TIFFs into memory and rotates some of them wrongly.
-    with refuse_damage(partial(_undecodable, path)), path.open("rb") as file, Image.open(file) as image:
+    with (
+        refuse_damage(partial(_undecodable, path)),
+        path.open("rb") as file,
+        open_image(file, str(path), ImageError) as image,
+    ):
         _check_kind(image, path)
-        ImageOps.exif_transpose(image, in_place=True)
-        return _pixels(image, size, grayscale, path), (image.height, image.width)
+        whole = upright(image, path)
+        if _is_signed(image):
+            whole = _unsigned(whole, path)
+        return _pixels(whole, size, grayscale, path), (whole.height, whole.width)
 
 
 def _undecodable(path: Path, error: Exception) -> ImageError:
@@ -119,9 +126,9 @@ def _undecodable(path: Path, error: Exception) -> ImageError:
 
 def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
     """Refuse an image that Pillow would not decode faithfully."""
-    if image.mode in ("I", "F"):
+    if image.mode in ("I", "F") and not _is_signed(image):
         raise ImageError(f"{path} has 32 bits per pixel", expected="8, or 16 in grayscale", hint="save it as 16-bit")
-    if ";16" in str(image.tile) and not image.mode.startswith("I;16"):
+    if ";16" in str(image.tile) and not image.mode.startswith("I;16") and not _is_signed(image):
         raise ImageError(
             f"{path} has several channels of 16 bits",
             expected="8 bits per channel, or a single channel of 16 bits",
@@ -129,6 +136,29 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
         )
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's JPEG followed by previews
         raise ImageError(f"{path} has several frames", expected="one", hint="save each frame as a file")
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Return whether an image has signed values of 16 bits, which Pillow decodes to 32 bits."""
+    return image.mode == "I" and isinstance(image, TiffImageFile) and _tag(image, 258) == 16
+
+
+def _tag(image: TiffImageFile, number: int) -> object:
+    value = image.tag_v2.get(number)
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def _unsigned(image: Image.Image, path: Path) -> Image.Image:
+    """Return an image of signed 16-bit values as one of unsigned values; refuse negative values."""
+    values = np.asarray(image)
+    if (low := values.min()) < 0:
+        raise ImageError(
+            f"{path} has negative values",
+            got=f"{low} to {values.max()}",
+            expected="0 or more",
+            hint="add an offset, and save it as unsigned 16-bit",
+        )
+    return Image.fromarray(values.astype(np.uint16))
 
 
 def _pixels(image: Image.Image, size: Size | None, grayscale: bool, path: Path) -> Pixels:

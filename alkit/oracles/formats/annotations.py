@@ -17,6 +17,8 @@ from typing import Literal
 
 import numpy as np
 
+from alkit._reading.limits import check_pixels
+from alkit.errors import LabelError
 from alkit.oracles.label_names import Plane, label_values
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
@@ -111,8 +113,9 @@ def paint(regions: Iterable[Region], size: Size, spec: LabelSpec) -> Mask:
     Raises
     ------
     LabelError
-        A region cannot be decoded or has another size.
+        The image has too many pixels, or a region cannot be decoded or has another size.
     """
+    check_pixels(size, "an image", LabelError)
     values, mask = label_values(spec), np.zeros(size, np.uint8)
     # The ignore value is greater than all class ids, so ignored pixels are painted last.
     for region in sorted(regions, key=lambda region: (region.order, values[region.label])):

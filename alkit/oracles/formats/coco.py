@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
@@ -202,6 +203,7 @@ def segmentation_plane(segmentation: object, size: Size) -> Plane:
         return rle.decode(segmentation, size)
     if not segmentation:
         raise LabelError("an annotation has no segmentation", hint="draw masks or polygons, not boxes")
+    check_pixels(size, "the image of a polygon", LabelError)
     plane = np.zeros(size, bool)
     for points in segmentation:
         plane |= rle.polygon(points, size)

@@ -23,6 +23,7 @@ from xml.parsers import expat
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
@@ -74,6 +75,7 @@ def decode_mask(mask: Mapping[str, str], size: Size) -> Plane:
             got=f"{width} x {height} at {left}, {top}",
             expected=f"inside {size[1]} x {size[0]}",
         )
+    check_pixels(size, "the image of a mask", LabelError)
     if min(runs) < 0 or sum(runs) != width * height:
         raise LabelError("the runs of a mask must fill its box", got=sum(runs), expected=width * height)
     plane = np.zeros(size, bool)

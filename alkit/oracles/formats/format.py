@@ -16,6 +16,7 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import write_atomically
+from alkit._reading.limits import read_file
 from alkit.errors import DataError
 from alkit.oracles.formats.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers
@@ -176,7 +177,7 @@ class Format:
 
     def _content(self, path: Path) -> Content:
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError as reason:
             raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
         return self.decode(path, content)

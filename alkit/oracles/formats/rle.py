@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.limits import PIXELS, check_pixels, limit, outline_limit
 from alkit.errors import LabelError
 from alkit.oracles.label_names import Plane
 from alkit.values.label_spec import Size
+
+FARTHEST = 2**31 // 16
+"""Greatest coordinate that pycocotools can take, because it multiplies each by 5 and keeps 32 bits."""
 
 
 def encode(plane: npt.NDArray[Any]) -> dict[str, Any]:
@@ -45,6 +49,7 @@ def decode(code: object, size: Size) -> Plane:
         raise LabelError("a segmentation must be a run-length encoding or polygons", got=type(code).__name__)
     if code["size"] != list(size):
         raise LabelError("a run-length encoding must have the size of its image", got=code["size"], expected=list(size))
+    check_pixels(size, "the image of a run-length encoding", LabelError)
     counts = code["counts"]
     runs = _uncompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
@@ -67,7 +72,8 @@ def polygon(points: object, size: Size) -> Plane:
     Raises
     ------
     LabelError
-        The polygon has fewer than three points, or a point far from the image.
+        The image has too many pixels; the polygon has fewer than three points, a point far from the image, or an
+        outline that is too long.
 
     Examples
     --------
@@ -78,12 +84,23 @@ def polygon(points: object, size: Size) -> Plane:
 
     if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
         raise LabelError("a polygon must have x and y of at least 3 points", got=str(points)[:40])
-    # Without this check, a point that is not finite hangs pycocotools, and one far away uses up all memory.
-    reach = 3 * max(size)
+    check_pixels(size, "the image of a polygon", LabelError)
+    # Without these checks, a point that is not finite hangs pycocotools, one far away uses up all memory, and an
+    # outline for which the memory does not suffice ends the process.
+    reach = min(3 * max(size), FARTHEST)
     if not all(isinstance(n, int | float) and abs(n) <= reach for n in points):
         raise LabelError("a polygon must lie in its image or close to it", got=list(points)[:8])
+    corners = np.array(points, np.float64).reshape(-1, 2)
+    length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)
+    if length > outline_limit():
+        raise LabelError(
+            "the outline of a polygon is too long",
+            got=f"{len(corners)} corners and {length:.0f} pixels",
+            expected=f"at most {outline_limit()} pixels",
+            hint=f"save it as a mask, or raise the environment variable {PIXELS} (now {limit(PIXELS)})",
+        )
     height, width = size
-    (code,) = mask.frPyObjects([[float(number) for number in points]], height, width)
+    (code,) = mask.frPyObjects([corners.ravel().tolist()], height, width)
     return decode({"size": [height, width], "counts": code["counts"].decode("ascii")}, size)
 
 

@@ -94,7 +94,7 @@ def decode_brush(code: Sequence[int], size: Size) -> Mask:
     [[0, 255, 255]]
     """
     try:
-        stream = bytes(code)
+        stream = bytes(code if isinstance(code, list | tuple) else None)  # type: ignore[arg-type]
     except (TypeError, ValueError) as reason:
         raise LabelError("a brush region must hold a list of bytes", got=reason) from reason
     values: npt.NDArray[Any] = np.zeros(4 * size[0] * size[1], np.uint8)

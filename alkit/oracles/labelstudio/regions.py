@@ -13,13 +13,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit._files import refuse_damage
+from alkit._reading.images import open_image, refuse_damage
+from alkit._reading.limits import PIXELS, check_pixels, limit, outline_limit
 from alkit.errors import LabelError, nearest
 from alkit.oracles.formats.annotations import Region, paint
 from alkit.oracles.label_names import label_planes, label_values
@@ -34,6 +36,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 PAINTED = 128
 """Lowest alpha of a painted pixel."""
+
+FARTHEST = 300
+"""Greatest distance of a polygon's corner from the upper left corner of the image, in percent of its width or height.
+
+COCO's polygons have the same limit."""
 
 REMARKS = frozenset({"choices", "taxonomy", "rating", "textarea", "number", "datetime", "pairwise", "ranker"})
 """Types of results that describe an image or a region and draw nothing."""
@@ -75,11 +82,12 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
         raise LabelError("the result must be a list of regions", got=type(result).__name__)
     drawn: list[Region] = []
     sizes: set[Size] = set()
-    for region in filter(_is_drawn, result):
-        label, painted = _label(region, values), _painted_pixels(region)
-        drawn.append(Region(label, lambda painted=painted: painted))  # type: ignore[misc]
-        sizes.add(_size(region))
+    for entry in filter(_is_drawn, result):
+        drawn.append(Region(_label(entry, values), partial(_painted_pixels, entry)))
+        sizes.add(_size(entry))
     if len(sizes) > 1:
+        for region in drawn:
+            region.plane()  # a region that contradicts its own size has an error of its own
         raise LabelError("all regions must have the size of one image", got=sorted(sizes))
     return paint(drawn, next(iter(sizes), size), spec)
 
@@ -167,16 +175,15 @@ def data_url(painted: npt.NDArray[np.bool_]) -> str:
     return PREFIX + base64.b64encode(file.getvalue()).decode()
 
 
-def alpha_of(url: str) -> Mask:
-    """Return the alpha, ``(h, w)``, uint8, of a PNG as data URL.
+def alpha_of(url: str, size: Size | None = None) -> Mask:
+    """Return the alpha, ``(h, w)``, uint8, of a PNG as data URL, whose size is checked if one is given.
 
     Raises
     ------
     LabelError
-        The text is not a PNG as data URL, or the PNG has no alpha. Without alpha, every pixel would be painted.
+        The text is not a PNG as data URL, or the PNG has another size or no alpha. Without alpha, every pixel would be
+        painted.
     """
-    from PIL import Image
-
     if not url.startswith(PREFIX):
         raise LabelError("a bitmask must be a PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
     try:
@@ -185,8 +192,10 @@ def alpha_of(url: str) -> Mask:
         raise LabelError("a bitmask must be a PNG as data URL", got=reason) from reason
     with (
         refuse_damage(lambda error: LabelError("a bitmask cannot be decoded", got=error)),
-        Image.open(BytesIO(content), formats=["PNG"]) as file,
+        open_image(BytesIO(content), "a bitmask", LabelError, ("PNG",)) as file,
     ):
+        if size is not None and (file.height, file.width) != size:
+            raise LabelError("a bitmask must have the size of its image", got=(file.height, file.width), expected=size)
         if not file.has_transparency_data:
             raise LabelError("a bitmask must have alpha", got=f"the mode {file.mode}")
         return np.asarray(file.convert("RGBA").getchannel("A"))
@@ -233,6 +242,7 @@ def _size(region: Mapping[str, Any]) -> Size:
     height, width = region.get("original_height"), region.get("original_width")
     if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
         raise LabelError("a region must state the size of its image", got=f"height {height}, width {width}")
+    check_pixels((height, width), "the image of a region", LabelError)
     return height, width
 
 
@@ -241,10 +251,7 @@ def _painted_pixels(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     size, shape = _size(region), region["value"]
     match _kind(region):
         case "bitmask":
-            alpha = alpha_of(str(shape.get("imageDataURL")))
-            if alpha.shape != size:
-                raise LabelError("a bitmask must have the size of its image", got=alpha.shape, expected=size)
-            return np.asarray(alpha >= PAINTED)
+            return np.asarray(alpha_of(str(shape.get("imageDataURL")), size) >= PAINTED)
         case "brush":
             return np.asarray(decode_brush(shape.get("rle"), size) >= PAINTED)
         case "polygon":
@@ -261,4 +268,13 @@ def _polygon_pixels(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise LabelError("a polygon must have at least 3 points (x, y)", got=f"an array {points.shape}")
     height, width = size
+    if np.abs(points).max() > FARTHEST:
+        raise LabelError("a polygon must lie in its image or close to it", got=points[0].tolist(), expected="percent")
+    if len(points) > outline_limit():
+        raise LabelError(
+            "a polygon has too many points",
+            got=len(points),
+            expected=f"at most {outline_limit()}",
+            hint=f"the environment variable {PIXELS} (now {limit(PIXELS)}) raises the limit",
+        )
     return fill([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)

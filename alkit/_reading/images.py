@@ -1,0 +1,118 @@
+"""Open image files of others: only raster formats, of a size that this machine can hold, and upright."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+from alkit._reading.limits import check_pixels
+from alkit.errors import AlkitError, DataError
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+"""Formats by Pillow's names; JPEG includes MPO. Others start programs (EPS), or are not images that people label."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag for the orientation of an image; 1 means upright."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image of each orientation upright."""
+
+LARGE = 20_000_000
+"""Images with more pixels are decoded one at a time, because threads that decode several could use up all memory."""
+
+_turn = threading.RLock()
+
+
+@contextmanager
+def open_image(
+    file: BinaryIO, name: str, error: type[AlkitError] = DataError, formats: tuple[str, ...] = FORMATS
+) -> Iterator[ImageFile.ImageFile]:
+    """Open an image and close it at the end. Its header is checked; its pixels are not decoded yet.
+
+    Parameters
+    ----------
+    file:
+        The open file. Given a path, Pillow maps uncompressed TIFFs into memory and rotates some of them wrongly.
+    name:
+        Name of the file, for the message.
+    error:
+        Class of the error.
+    formats:
+        Formats that the file may have, by Pillow's names.
+
+    Raises
+    ------
+    AlkitError
+        The image has too many pixels. The error has the class `error`.
+    Exception
+        Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
+    """
+    with _without_limit_of_pillow():
+        image = Image.open(file, formats=list(formats))
+    with image:
+        check_pixels((image.height, image.width), name, error)
+        if image.width * image.height <= LARGE:
+            yield image
+        else:
+            with _without_limit_of_pillow():
+                yield image
+
+
+@contextmanager
+def _without_limit_of_pillow() -> Iterator[None]:
+    # alkit's own limit can be changed, and its message says how. Pillow's is a global variable, hence the lock.
+    with _turn:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def orientation(image: Image.Image, name: str | Path) -> int:
+    """Return the EXIF orientation of an image, 1 to 8; 1 if its EXIF block is damaged, with a warning."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception as error:  # Pillow raises errors of many kinds
+        log.warning("the EXIF block of %s is damaged and ignored; the image counts as upright (%s)", name, error)
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
+
+
+def upright(image: Image.Image, name: str | Path) -> Image.Image:
+    """Return an image as viewers show it, turned by its EXIF orientation."""
+    image.load()  # damaged pixels are no matter of the EXIF block
+    found = orientation(image, name)
+    return image if found == 1 else image.transpose(TURNS[found])
+
+
+@contextmanager
+def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
+    """Raise the error that `refusal` returns in place of whatever a library raises at a damaged image file.
+
+    Pillow raises OSError, SyntaxError, struct.error and others. alkit's own errors pass unchanged.
+    """
+    try:
+        yield
+    except AlkitError:
+        raise
+    except MemoryError as error:
+        raise refusal(MemoryError("the memory of this machine is not enough")) from error
+    except Exception as error:
+        raise refusal(error) from error
