@@ -30,12 +30,19 @@ def reject(
     typer.echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
 
 
-def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None:
-    """Take back all queries without an answer. Their images can be selected again; late answers are still recorded.
+def withdraw(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    images: Annotated[
+        list[str] | None, typer.Argument(help="Ids of images, or names of their queries. Default: all that are open.")
+    ] = None,
+) -> None:
+    """Take back queries without an answer. Their images can be selected again; late answers are still recorded.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
     [cyan]alkit withdraw campaign.db[/cyan]
+
+    [cyan]alkit withdraw campaign.db r02-0004-ward_3_0017[/cyan]
     """
     from alkit.cli.places import Delivery, last_place
     from alkit.cli.records import record_at
@@ -44,7 +51,8 @@ def withdraw(store: Annotated[Path, typer.Argument(help="The record.")]) -> None
     from alkit.record.settings import Settings
 
     with record_at(store) as record:
-        queries = taking_back.withdraw(record)
+        keys = {entry.query.key: entry.query.id for entry in record.snapshot().open}
+        queries = taking_back.withdraw(record, [keys.get(image, image) for image in images] if images else None)
         place, settings = last_place(record), Settings(record)
         typer.echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
         if queries and place is not None:

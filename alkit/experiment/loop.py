@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy.typing as npt
@@ -408,9 +408,20 @@ class Experiment:
         """
         taking_back.reject(self._parts.store, id, reason, annotator)
 
-    def withdraw(self) -> tuple[str, ...]:
-        """Close the open query and return the ids that lacked an answer; those without any may be selected again."""
-        return tuple(query.id for query in taking_back.withdraw(self._parts.store))
+    def withdraw(self, ids: Collection[str] | None = None) -> tuple[str, ...]:
+        """Close open queries and return the ids that lacked an answer; those without any may be selected again.
+
+        Parameters
+        ----------
+        ids:
+            Images whose queries to close; None for all that are open.
+
+        Raises
+        ------
+        QueryError
+            An image has no open query. Nothing is closed then.
+        """
+        return tuple(query.id for query in taking_back.withdraw(self._parts.store, ids))
 
     def prelabels(self) -> dict[str, Mask]:
         """Return by id the last model's masks of the open queries, at each image's original size.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from alkit.errors import ConfigurationError, QueryError
+from collections.abc import Collection
+
+from alkit.errors import ConfigurationError, QueryError, nearest
 from alkit.record.columns import storable_text
 from alkit.record.store import Store
 from alkit.values.queries import Query
@@ -24,8 +26,16 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
     store.reject([answer.number for answer in back], storable_text(reason))
 
 
-def withdraw(store: Store) -> tuple[Query, ...]:
-    """Close the open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
-    queries = tuple(entry.query for entry in store.snapshot().open)
+def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:
+    """Close open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
+    still_open = {entry.query.id: entry.query for entry in store.snapshot().open}
+    if isinstance(ids, str):
+        raise ConfigurationError("ids must be a list of ids", got=repr(ids), hint=f"withdraw([{ids!r}])")
+    if others := [id for id in ids or () if id not in still_open]:
+        raise QueryError(
+            f"{others[0]!r} has no open query",
+            hint=nearest(others[0], still_open) if still_open else None,
+        )
+    queries = tuple(query for id, query in still_open.items() if ids is None or id in set(ids))
     store.withdraw([query.id for query in queries])
     return queries

@@ -213,6 +213,19 @@ def test_queries_without_an_answer_can_be_withdrawn(place, capfd):
     assert as_json(capfd, "tell", "c.db")["unread"] == {}
 
 
+def test_one_query_can_be_withdrawn_by_its_name_or_its_image(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
+    first, second, third = asked()
+    assert printed(capfd, "withdraw", "c.db", first["query"]).startswith(f"Withdrawn: {first['image']}.")
+    assert printed(capfd, "withdraw", "c.db", second["image"]).startswith(f"Withdrawn: {second['image']}.")
+    assert as_json(capfd, "status", "c.db")["open"] == [third["image"]]
+    assert alkit("withdraw", "c.db", first["query"]) == 1
+    assert "has no open query" in capfd.readouterr().err
+    assert Path("exchange", first["query"], "withdrawn.txt").exists()
+    assert not Path("exchange", third["query"], "withdrawn.txt").exists()
+
+
 def test_tell_reject_and_withdraw_need_no_images(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")

@@ -162,6 +162,23 @@ def test_withdrawn_images_may_come_again_and_late_answers_still_count(world):
     assert experiment.fit().n_labels == 2
 
 
+def test_single_images_can_be_withdrawn_and_the_others_stay_open(world):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(3)
+    experiment.tell({ids[0]: world.masks[ids[0]]})
+    for wrong, words in (([ids[1], ids[0]], f"{ids[0]!r} has no open query"), (["nobody"], "'nobody' has no open query")):
+        with pytest.raises(alkit.errors.QueryError, match=words):
+            experiment.withdraw(wrong)
+    with pytest.raises(alkit.errors.ConfigurationError, match="ids must be a list of ids"):
+        experiment.withdraw(ids[1])
+    assert experiment.open_ids == ids[1:]
+    assert experiment.withdraw([ids[1]]) == (ids[1],)
+    assert experiment.open_ids == ids[2:]
+    assert ids[1] in experiment.candidates
+    experiment.tell({ids[2]: world.masks[ids[2]]})
+    assert experiment.fit().n_labels == 2
+
+
 def test_a_second_query_of_a_round_draws_anew(world):
     experiment = world.experiment(classes=CLASSES)
     draws = []
