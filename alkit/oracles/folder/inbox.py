@@ -19,9 +19,12 @@ from alkit.oracles.folder.layout import (
     is_annotation_file,
     read_query,
 )
+from alkit.oracles.folder.strays import explain
 from alkit.oracles.formats.registry import FOLDER, SUFFIXES
 from alkit.pictures.files import is_prelabel
 from alkit.values.queries import Query
+
+LOSSY = (".jpg", ".jpeg", ".jfif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class AnnotationFile:
         return self.path.with_name(f"{self.path.name}{NOTE}")
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The file and its confirmation, if there is one."""
+        return (self.path, *([self.confirmation] if self.confirmation.exists() else []))
+
+    @property
     def confirmation(self) -> Path:
         """Path of the file that confirms all answers in the file, if it exists."""
         return self.path.with_name(f"{self.path.name}{CONFIRMED}")
@@ -85,12 +93,15 @@ class Found:
         Notes about answers that no longer exist.
     strays:
         Files that look like answers or were meant as such, with the reason why they are not read.
+    notes:
+        Notes beside such files, of this and earlier scans.
     """
 
     entries: list[Entry] = field(default_factory=list)
     files: list[AnnotationFile] = field(default_factory=list)
     idle_notes: list[Path] = field(default_factory=list)
     strays: dict[Path, str] = field(default_factory=dict)
+    notes: list[Path] = field(default_factory=list)
 
 
 def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
@@ -116,13 +127,15 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
     for folder in contents(outbox, found.strays):
         if KEY.match(folder.name) and folder.is_dir():
             _add_query(folder, queries, found.strays)
-            _find_misplaced(folder, inbox, found.strays)
+            _find_misplaced(folder, inbox, found)
     for path in contents(inbox, found.strays):
         if KEY.match(path.name) and path.is_dir():
-            _find_misplaced(path, inbox, found.strays)
+            _find_misplaced(path, inbox, found)
         elif path.is_dir():
             if not FOLDER.match(path.name) and not (outbox.is_dir() and path.samefile(outbox)):
                 _scan_annotator(path, outbox, queries, found)
+        elif ending(path.name) == NOTE:
+            found.notes.append(path)
         elif (ending(path.name) or is_annotation_file(path)) and not path.name.startswith("contact-sheet-"):
             found.strays[path] = "an answer must lie in a folder with the annotator's name"
     return found
@@ -138,11 +151,13 @@ def _add_query(folder: Path, queries: dict[str, Query], strays: dict[Path, str])
             strays[path] = str(reason)
 
 
-def _find_misplaced(folder: Path, inbox: Path, strays: dict[Path, str]) -> None:
-    """Add files to `strays` that somebody saved in the folder of a query."""
-    place = f"{inbox}/NAME/{folder.name}.png"
+def _find_misplaced(folder: Path, inbox: Path, found: Found) -> None:
+    """Add files to the strays that somebody saved in the folder of a query."""
+    place, strays = f"{inbox}/NAME/{folder.name}.png", found.strays
     for path in contents(folder, strays):
-        if path.stem not in OWN:
+        if ending(path.name) == NOTE:
+            found.notes.append(path)
+        elif path.stem not in OWN:
             strays[path] = f"this is the folder of a query; an answer must be saved as {place}"
         elif path.name == "prelabel.png" and not is_prelabel(path):
             strays[path] = f"this pre-label was changed; an answer must be saved as {place}"
@@ -169,12 +184,16 @@ def _scan_annotator(folder: Path, outbox: Path, queries: dict[str, Query], found
                 strays[path] = f"it confirms {key}, which does not exist"
         elif end == NOTE and is_annotation_file(folder / key):
             found.idle_notes.extend([] if (folder / key).exists() else [path])
+        elif end == NOTE and key not in queries:
+            found.notes.append(path)
         elif path.name == QUERY:
             strays[path] = "this file describes a query and is not an answer"
         elif not end:
             strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *SUFFIXES))}"
+            if path.suffix.lower() in LOSSY:
+                strays[path] += ", and JPEG changes the values of a mask: save it as PNG"
         elif key not in queries:
-            strays[path] = f"{outbox} has no query {key!r}"
+            strays[path] = explain(path.name, end, queries, outbox)
         elif end in files.get(key, {}):
             strays[path] = f"{files[key][end].name} is the same answer"
         else:

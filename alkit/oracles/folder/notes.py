@@ -55,3 +55,8 @@ def refusals(reasons: Iterable[tuple[str, str]]) -> bytes:
     """Return the note beside a file of annotations, of which some were refused: pairs of image id and reason."""
     lines = "".join(f"{id}: {reason}\n" for id, reason in reasons)
     return f"These answers were not accepted. Correct them and export the file again.\n\n{lines}{END}".encode()
+
+
+def not_read(name: str, reason: str) -> bytes:
+    """Return the note beside a file that is not read."""
+    return f"{name} was not read.\n\nWhy: {reason}.\n{END}".encode()

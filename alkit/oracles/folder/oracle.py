@@ -15,10 +15,12 @@
               r02-0005-ward_3_0021.skip       the image will not be labelled; the file can contain the reason
               r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
               r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
+              ward_3_0025.jpg.refused.txt       written by alkit: why a file was not read
               instances.json                    many masks in a COCO file (or .xml: CVAT for images)
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
 
-alkit never overwrites a file and never changes an answer. It only writes and deletes notes about refused answers.
+alkit never overwrites a file and never changes an answer. It only writes and deletes notes about answers that were not
+accepted and files that were not read.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from alkit.oracles.folder.inbox import scan
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import Reader
+from alkit.oracles.folder.strays import write_notes
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.label_names import label_values
@@ -171,8 +174,8 @@ class FolderOracle:
         """Yield all answers in the inbox, sorted by annotators, including those that were yielded before.
 
         An answer that cannot be read is :class:`Invalid`, with the reason. Files that are not answers, or that may be
-        half-written, are skipped: see :meth:`unread`. The note about an earlier refusal is deleted before its answer is
-        yielded.
+        half-written, are skipped: see :meth:`unread`. In the end, files that are not answers get a note with the
+        reason. The note about an earlier refusal is deleted before its answer is yielded.
 
         Raises
         ------
@@ -193,12 +196,16 @@ class FolderOracle:
                 yield answer
         for file in found.files:
             answers = reader.answers(file, tuple(self._known.values()))
-            if not isinstance(answers, str):
-                source = _Source(file.note, None)
-                _delete(source.note)
-                for answer in answers:
-                    self._sources[_identity(answer)] = source
-                    yield answer
+            if isinstance(answers, str):
+                if all(reader.obstacle(path) is None for path in file.files):
+                    found.strays[file.path] = answers
+                continue
+            source = _Source(file.note, None)
+            _delete(source.note)
+            for answer in answers:
+                self._sources[_identity(answer)] = source
+                yield answer
+        write_notes(found.strays, found.notes, (self._out.inbox, self._out.folder))
 
     def refused(self, answer: Answer, reason: str) -> None:
         """Write a note beside an answer: why it was not accepted, and what to do."""

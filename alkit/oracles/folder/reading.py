@@ -74,7 +74,7 @@ class Reader:
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
         """Return the answers in a COCO or CVAT file, or the reason why it is not read."""
         confirmed = file.confirmation.exists()
-        for path in (file.path, *([file.confirmation] if confirmed else [])):
+        for path in file.files:
             if (why := self.obstacle(path)) is not None:
                 return why
         form = FORMATS[SUFFIXES[file.path.suffix.lower()]]

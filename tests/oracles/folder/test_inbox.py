@@ -243,7 +243,56 @@ def test_a_confirmation_beside_a_mask_confirms_it_and_is_a_later_revision(place)
     assert got.revision == (LONG_AGO + 5) * 10**9
 
 
-# Notes about refused answers.
+# Notes about refused answers, and about files that are not read.
+
+
+def test_every_file_that_is_not_read_has_a_note_until_it_is_mended(place):
+    key = query(0).key
+    files = {
+        f"ann/{key}_mask.png": f"the name must be {key}.png",
+        f"ann/{query(0).id}.png": f"the name must be {key}.png",
+        f"ann/{key.upper()}.png": f"the name must be {key}.png",
+        f"ann/{key}.jpg": "JPEG changes the values of a mask: save it as PNG",
+        f"ann/{key}.bmp": "the name of an answer must end in .png",
+        f"{key}.png": "an answer must lie in a folder with the annotator's name",
+        f"{key}/mask.png": f"an answer must be saved as {place}/NAME/{key}.png",
+        "ann/masks.json": "is not a COCO file",
+    }
+    (place / "ann" / "deeper").mkdir(parents=True)
+    for name in files:
+        (place / name).write_bytes(b"x")
+        os.utime(place / name, (LONG_AGO, LONG_AGO))
+    oracle = oracle_in(place)
+    for _ in range(2):  # the second time, the notes lie there
+        assert list(oracle.poll()) == []
+        notes = {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*.refused.txt")}
+        assert notes.keys() == {f"{name}.refused.txt" for name in (*files, "ann/deeper")}
+        for name, why in files.items():
+            assert why in notes[f"{name}.refused.txt"]
+            assert notes[f"{name}.refused.txt"].startswith(f"{name.rpartition('/')[2]} was not read.")
+        assert oracle.unread().keys() == {place / name for name in (*files, "ann/deeper")}
+    times = {path: path.stat().st_mtime_ns for path in place.rglob("*.refused.txt")}
+    list(oracle.poll())
+    assert times == {path: path.stat().st_mtime_ns for path in place.rglob("*.refused.txt")}
+    for name in files:
+        (place / name).unlink()
+    (place / "ann" / "deeper").rmdir()
+    answer(place, query(0))
+    assert [one.id for one in oracle.poll()] == ["0000"]
+    assert list(place.rglob("*.refused.txt")) == []
+
+
+def test_a_stranger_text_with_the_name_of_a_note_is_kept_and_a_half_written_file_has_no_note(place):
+    answer(place, query(0))
+    mine = place / "ann" / "my list.refused.txt"
+    mine.write_text("written by ann")
+    oracle = oracle_in(place, settle=3600)
+    (place / "ann" / "new.json").write_text("{")
+    os.utime(place / "ann" / f"{query(0).key}.png")
+    assert list(oracle.poll()) == []
+    assert mine.read_text() == "written by ann"
+    assert list(place.rglob("*.refused.txt")) == [mine]
+    assert "may be half-written" in oracle.unread()[place / "ann" / "new.json"]
 
 
 def test_a_refused_answer_is_unchanged_and_has_a_note_until_the_next_poll(place):

@@ -1,0 +1,68 @@
+"""Notes beside files that are not read although somebody may have meant them as answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from alkit._files import write_atomically
+from alkit.errors import StoreError
+from alkit.oracles.folder.layout import NOTE
+from alkit.oracles.folder.notes import END, not_read
+from alkit.values.queries import Query
+
+log = logging.getLogger(__name__)
+
+
+def write_notes(strays: Mapping[Path, str], notes: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Write a note beside each stray file, and delete the notes of files that are no longer there or are read now.
+
+    Parameters
+    ----------
+    strays:
+        Reasons by path.
+    notes:
+        Notes that were found.
+    folders:
+        The inbox and the outbox. A stray that is neither in them nor below them gets no note.
+    """
+    above = {folder.absolute() for folder in folders}
+    wanted = {note_of(path): why for path, why in strays.items() if above & set(path.absolute().parents)}
+    for note, why in wanted.items():
+        text = not_read(note.name.removesuffix(NOTE), why)
+        try:
+            if not note.exists() or note.read_bytes() != text:
+                write_atomically(note, text)
+        except (StoreError, OSError) as error:
+            log.warning("cannot write why %s was not read: %s", note.name.removesuffix(NOTE), error)
+    for note in notes:
+        with suppress(OSError):
+            if note not in wanted and note.read_bytes().endswith(END.encode()):
+                note.unlink()
+
+
+def note_of(path: Path) -> Path:
+    """Return the path of the note beside a file that is not read."""
+    return path.with_name(f"{path.name}{NOTE}")
+
+
+def explain(name: str, end: str, queries: Mapping[str, Query], outbox: Path) -> str:
+    """Return why a file in an annotator's folder is not an answer although its name ends in `end`.
+
+    Parameters
+    ----------
+    name, end:
+        Name of the file, and its ending.
+    queries:
+        Known queries by key.
+    outbox:
+        Folder of the queries.
+    """
+    key = name[: len(name) - len(end)]
+    meant = [known for known, query in queries.items() if key.startswith(known) or key == query.id]
+    meant += [known for known in queries if known.lower() == key.strip().lower()]
+    if len(set(meant)) == 1:
+        return f"the name must be {meant[0]}{end}"
+    return f"{outbox} has no query {key!r}"
