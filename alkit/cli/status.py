@@ -69,6 +69,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
 
     from alkit.record.settings import Settings
     from alkit.record.terms import Terms
+    from alkit.record.unread import list_unread
     from alkit.report.summary import summary
     from alkit.rng import Stream
     from alkit.stopping import stopping_advice
@@ -90,6 +91,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         left=None if images is None else images - len(taken),
         tested=schedule is not None and schedule.test is not None,
         held_out=lambda id: terms.holds_out(id, stream),
+        unread=list_unread(record),
     )
 
 
@@ -102,6 +104,8 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "states": {state.value: count for state, count in found.states.items()},
         "annotators": [asdict(annotator) for annotator in found.annotators],
         "open_queries": [asdict(query) for query in found.open],
+        "problems": [{"query": key, **asdict(problem)} for key, problem in found.problems],
+        "unread": [asdict(entry) for entry in found.unread],
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,

@@ -97,6 +97,7 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
         yield f"Median time for a label: {_timing(summary.seconds)}."
     if summary.open:
         yield from _open(summary)
+    yield from _problems(summary)
     yield from _curve(summary, unicode)
     yield from _advice(summary)
 
@@ -146,16 +147,28 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
         since = oldest if oldest == newest else f"{newest} to {oldest}"
         table.add_row(state.value, str(len(queries)), since, escape(whom))
     yield table
-    problems = [(query, problem) for query in summary.open for problem in query.problems]
-    if problems:
+
+
+def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
+    if summary.problems:
         columns = Column("image", overflow="fold"), "annotator", "problem", Column("reason", ratio=1)
         table = _table("To be answered again", *columns)
-        for query, problem in problems[:MOST_PROBLEMS]:
+        for key, problem in summary.problems[:MOST_PROBLEMS]:
             what = {"rejected": "sent back", "invalid": "invalid", "withdrawn": "taken back"}[problem.kind]
-            table.add_row(escape(query.key), _who(problem.annotator), what, escape(problem.reason))
+            table.add_row(escape(key), _who(problem.annotator), what, escape(problem.reason))
         yield table
-        if len(problems) > MOST_PROBLEMS:
-            yield f"and {len(problems) - MOST_PROBLEMS} more: see --json"
+        yield from _more(len(summary.problems))
+    if summary.unread:
+        table = _table("Not taken", Column("file or image", overflow="fold"), Column("reason", ratio=1))
+        for entry in summary.unread[:MOST_PROBLEMS]:
+            table.add_row(escape(entry.what), escape(entry.reason))
+        yield table
+        yield from _more(len(summary.unread))
+
+
+def _more(n: int) -> Iterator[RenderableType]:
+    if n > MOST_PROBLEMS:
+        yield f"and {n - MOST_PROBLEMS} more: see --json"
 
 
 def _for_whom(query: OpenQuery) -> str:

@@ -45,7 +45,8 @@ def tell(
 ) -> None:
     """Record masks, skips and corrections. Answers that cannot be used are listed; all others are recorded.
 
-    Recording the same answer twice changes nothing. The command can run while a model is trained, and needs no images.
+    The exit code is 1 if an answer was refused or a file was not read. Recording the same answer twice changes nothing.
+    The command can run while a model is trained, and needs no images.
 
     [dim]Examples:[/dim]
 
@@ -80,6 +81,7 @@ def tell(
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
+            answers.save_unread(str(path.absolute()), receipt, {})
         else:
             folder = None if service else source
             place = choose_place(store, last, folder=folder, service=service, url=url, project=project)
@@ -94,7 +96,7 @@ def tell(
             if isinstance(place, LabelStudioPlace):
                 refuse_options({"--empty-is-background": empty}, "for COCO and CVAT files")
             oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
-            receipt = answers.collect(oracle)
+            receipt = answers.collect(oracle, str(place))
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
         snapshot = record.snapshot()
         still_open = len(snapshot.open)
@@ -110,6 +112,7 @@ def tell(
             "open": still_open,
         }
         print(json.dumps(facts, indent=2))
+        _exit(len(receipt.refused), len(unread))
         return
     keys = {query.id: query.key for query in queries}
     typer.echo(
@@ -131,6 +134,14 @@ def tell(
     for path, reason in unread.items():
         typer.echo(f"not read: {path}: {reason}")
     typer.echo(f"Next: alkit status {store}")
+    _exit(len(receipt.refused), len(unread))
+
+
+def _exit(refused: int, unread: int) -> None:
+    """End the command with code 1 if not everything was taken, and say so."""
+    if parts := [f"{n} {what}" for n, what in ((refused, "refused"), (unread, "not read")) if n]:
+        typer.echo(f"Not taken: {', '.join(parts)}. The exit code is 1.", err=True)
+        raise typer.Exit(1)
 
 
 def _facts(answer: Answer) -> dict[str, object]:

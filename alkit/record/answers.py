@@ -14,14 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError
-from alkit.protocols import Oracle, TakesRefusals
+from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded, latest
 from alkit.record.store import Store
+from alkit.record.unread import save_unread
 from alkit.values.answers import Answer, Invalid, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Size
 
@@ -50,10 +52,21 @@ class Answers:
     files: LabelFiles
     ids: Collection[str] | None = None
 
-    def collect(self, oracle: Oracle) -> Receipt:
+    def collect(self, oracle: Oracle, place: str = "") -> Receipt:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
         self.settings.declare_classes(spec_of(oracle))
-        return self.receive_from(oracle, oracle.poll())
+        receipt = self.receive_from(oracle, oracle.poll())
+        self.save_unread(
+            place or _place_of(oracle), receipt, oracle.unread() if isinstance(oracle, ReportsUnread) else {}
+        )
+        return receipt
+
+    def save_unread(self, place: str, receipt: Receipt, unread: Mapping[Path, str]) -> None:
+        """Record which files of a place were not read, and which of its answers belong to no query."""
+        sizes = _Sizes(self.store)
+        strange = [(answer.id, reason) for answer, reason in receipt.refused if not sizes.of(answer.id)]
+        pairs = [(storable_text(what), storable_text(why)) for what, why in (*unread.items(), *strange)]
+        save_unread(self.store, storable_text(place), pairs)
 
     def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
         """Record an oracle's answers, and report those that are refused to an oracle that passes them on."""
@@ -297,6 +310,12 @@ def _check_seconds(answer: Answer) -> float | None:
             f"seconds must be a number >= 0, or None, in the answer for {answer.id!r}", got=repr(answer.seconds)
         )
     return seconds
+
+
+def _place_of(oracle: Oracle) -> str:
+    """Return a name for an oracle that is the same in each process."""
+    kind = type(oracle)
+    return kind.__name__ if kind.__repr__ is object.__repr__ else repr(oracle)
 
 
 def spec_of(oracle: Oracle) -> LabelSpec:

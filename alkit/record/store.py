@@ -173,6 +173,17 @@ class Store:
         with self.database.transaction() as connection:
             self.database.delete(connection, facts, facts.c.name == name)
 
+    def revise(self, name: str, change: Callable[[Any], Any]) -> None:
+        """Replace a fact by the result of `change`, which gets its value. None stands for a fact that is missing."""
+        with self.database.transaction() as connection:
+            found = self.database.rows(connection, facts, facts.c.name == name)
+            before = json.loads(found[0][1]) if found else None
+            if (after := change(before)) == before:
+                return
+            self.database.delete(connection, facts, facts.c.name == name)
+            if after is not None:
+                self.database.insert(connection, facts, [{"name": name, "value": json.dumps(after, allow_nan=False)}])
+
     # The whole record.
 
     def snapshot(self) -> Snapshot:

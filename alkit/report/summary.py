@@ -13,6 +13,7 @@ from statistics import median
 from typing import Literal
 
 from alkit.record.states import Recorded, Standing
+from alkit.record.unread import Unread
 from alkit.stopping import Advice
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
@@ -141,6 +142,10 @@ class CampaignSummary:
         Advice of each stopping rule, by name.
     learnable:
         Whether there is a label that is not held out.
+    late_problems:
+        Keys of queries that are not open, each with an invalid answer that came later.
+    unread:
+        Answers and files that were not taken at the last reading of each place.
     """
 
     states: Mapping[State, int]
@@ -156,6 +161,13 @@ class CampaignSummary:
     next_batch: int
     advice: Mapping[str, Advice]
     learnable: bool
+    late_problems: tuple[tuple[str, Problem], ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+    @property
+    def problems(self) -> tuple[tuple[str, Problem], ...]:
+        """Keys of queries, each with an answer that does not count until it is given again."""
+        return (*((query.key, problem) for query in self.open for problem in query.problems), *self.late_problems)
 
     @property
     def worth(self) -> bool | None:
@@ -192,6 +204,7 @@ def summary(
     left: int | None = None,
     tested: bool = False,
     held_out: Callable[[str], bool] = lambda id: False,
+    unread: Sequence[Unread] = (),
 ) -> CampaignSummary:
     """Return the summary of a campaign.
 
@@ -213,6 +226,8 @@ def summary(
         Whether the campaign has a test set. If not, and labels are held out, metrics are measured on these.
     held_out:
         Function that says, for the id of an image, whether its label is held out.
+    unread:
+        Answers and files that were not taken.
 
     Examples
     --------
@@ -242,6 +257,14 @@ def summary(
         next_batch=next_batch,
         advice=dict(advice),
         learnable=not all(map(held_out, labelled)),
+        late_problems=tuple(
+            (standing.query.key, problem)
+            for standing in standings
+            if standing.state not in OPEN
+            for answer in standing.answers
+            if answer.kind == "invalid" and (problem := _problem(answer)) is not None
+        ),
+        unread=tuple(unread),
     )
 
 

@@ -60,14 +60,14 @@ def truth(query):
     return np.asarray(Image.open(f"truth/{query['image']}.png"))
 
 
-def printed(capfd, *arguments):
+def printed(capfd, *arguments, code=0):
     capfd.readouterr()
-    assert alkit(*arguments) == 0
+    assert alkit(*arguments) == code
     return capfd.readouterr().out
 
 
-def as_json(capfd, *arguments):
-    return json.loads(printed(capfd, *arguments, "--json"))
+def as_json(capfd, *arguments, code=0):
+    return json.loads(printed(capfd, *arguments, "--json", code=code))
 
 
 def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(place, capfd):
@@ -85,11 +85,14 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
         paint(query)
     paint(queries[4], content="hair in front", ending=".skip")
     small = paint(queries[5], content=truth(queries[5])[:7])
-    told = as_json(capfd, "tell", "c.db")  # it knows where the queries went
+    told = as_json(capfd, "tell", "c.db", code=1)  # it knows where the queries went
     assert [answer["kind"] for answer in told["taken"]].count("label") == 4
     assert told["open"] == 1
     (refused,) = told["refused"]
     assert refused["kind"] == "label"
+    assert [(one["query"], one["kind"]) for one in as_json(capfd, "status", "c.db")["problems"]] == [
+        (queries[5]["query"], "invalid")
+    ]
     assert (refused["id"], "another size" in refused["reason"]) == (queries[5]["image"], True)
     assert "another size" in small.with_suffix(".refused.txt").read_text()
     assert small.exists()
@@ -97,8 +100,8 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     content = small.read_bytes()
     small.write_bytes(content[:40])
     os.utime(small, (LONG_AGO + 30, LONG_AGO + 30))
-    assert as_json(capfd, "tell", "c.db")["refused"][0]["kind"] == "invalid"
-    again = as_json(capfd, "tell", "c.db", "--from", "exchange")
+    assert as_json(capfd, "tell", "c.db", code=1)["refused"][0]["kind"] == "invalid"
+    again = as_json(capfd, "tell", "c.db", "--from", "exchange", code=1)
     assert (again["taken"], len(again["unchanged"])) == ([], 5)
     assert printed(capfd, "status", "c.db").rstrip().endswith("alkit tell c.db")
     paint(queries[5], at=LONG_AGO + 60)
@@ -113,7 +116,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     paint(later[0], content=np.asarray(Image.open(untouched)))
     for query in later[1:]:
         paint(query)
-    said = printed(capfd, "tell", "c.db")
+    said = printed(capfd, "tell", "c.db", code=1)
     assert "pre-label, untouched" in said
     Path("exchange", "ann", f"{later[0]['query']}.confirmed").touch()
     os.utime(Path("exchange", "ann", f"{later[0]['query']}.confirmed"), (LONG_AGO + 60,) * 2)
@@ -180,7 +183,7 @@ def test_an_answer_that_is_sent_back_is_open_until_it_is_corrected(place, capfd)
     assert "the border is missing" in printed(capfd, "status", "c.db")
     note = Path("exchange/ann", f"{queries[0]['query']}.refused.txt")
     for _ in range(2):
-        assert "images still open: 1" in printed(capfd, "tell", "c.db")
+        assert "images still open: 1" in printed(capfd, "tell", "c.db", code=1)
         assert "was sent back: the border is missing" in note.read_text()
     paint(queries[0], content=np.roll(truth(queries[0]), 1), at=LONG_AGO + 60)
     assert "images still open: 0" in printed(capfd, "tell", "c.db")
@@ -427,10 +430,41 @@ def test_a_file_whose_name_is_not_unicode_is_reported_like_any_other(place, capf
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     paint(asked()[0])
     Path(os.fsdecode(b"exchange/ann/\xff.png")).touch()
-    said = printed(capfd, "tell", "c.db")
+    said = printed(capfd, "tell", "c.db", code=1)
     assert "New answers: 1" in said
     assert "\\udcff.png: " in said
     assert "has no query '\\udcff'" in said
+
+
+def test_status_lists_what_was_not_taken_until_it_is_resolved(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
+    query = asked()[0]
+    wrong = paint(query).rename(Path("exchange/ann", f"{query['query']}_mask.png"))
+    Path("foreign.json").write_text(
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "nobody.png", "width": 24, "height": 24}],
+                "categories": [{"id": 1, "name": "lesion"}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5]]}],
+            }
+        )
+    )
+    assert alkit("tell", "c.db") == 1
+    assert "Not taken: 1 not read. The exit code is 1." in capfd.readouterr().err
+    assert alkit("tell", "c.db", "--from", "foreign.json") == 1
+    assert "Not taken: 1 refused. The exit code is 1." in capfd.readouterr().err
+    found = {one["what"]: one["reason"] for one in as_json(capfd, "status", "c.db")["unread"]}
+    assert found.keys() == {str(wrong.absolute()), "foreign.json"}
+    assert found[str(wrong.absolute())] == f"the name must be {query['query']}.png"
+    said = printed(capfd, "status", "c.db")
+    assert "Not taken" in said
+    assert "the name must be" in said
+    wrong.rename(wrong.with_name(f"{query['query']}.png"))
+    Path("foreign.json").unlink()
+    assert "New answers: 1" in printed(capfd, "tell", "c.db")
+    assert as_json(capfd, "status", "c.db")["unread"] == []
+    assert "Not taken" not in printed(capfd, "status", "c.db")
 
 
 def test_start_can_change_settings_until_the_first_ask(place, capfd):

@@ -166,7 +166,10 @@ def test_single_images_can_be_withdrawn_and_the_others_stay_open(world):
     experiment = world.experiment(classes=CLASSES)
     ids = experiment.ask(3)
     experiment.tell({ids[0]: world.masks[ids[0]]})
-    for wrong, words in (([ids[1], ids[0]], f"{ids[0]!r} has no open query"), (["nobody"], "'nobody' has no open query")):
+    for wrong, words in (
+        ([ids[1], ids[0]], f"{ids[0]!r} has no open query"),
+        (["nobody"], "'nobody' has no open query"),
+    ):
         with pytest.raises(alkit.errors.QueryError, match=words):
             experiment.withdraw(wrong)
     with pytest.raises(alkit.errors.ConfigurationError, match="ids must be a list of ids"):

@@ -59,4 +59,4 @@ def refusals(reasons: Iterable[tuple[str, str]]) -> bytes:
 
 def not_read(name: str, reason: str) -> bytes:
     """Return the note beside a file that is not read."""
-    return f"{name} was not read.\n\nWhy: {reason}.\n{END}".encode()
+    return f"{name} was not read.\n\nWhy: {reason}.\n{END}".encode(errors="backslashreplace")
