@@ -13,8 +13,8 @@ from alkit.errors import AlkitError, ConfigurationError, DataError
 PIXELS, BYTES = "ALKIT_MAX_PIXELS", "ALKIT_MAX_BYTES"
 """Environment variables: the most pixels of an image, and the most bytes of a file that is read as a whole."""
 
-DEFAULTS = {PIXELS: 180_000_000, BYTES: 500_000_000}
-"""Decoding 180 million pixels in colour takes about 1.5 GB of memory, and a JSON file of 500 MB at most about 10 GB."""
+DEFAULTS = {PIXELS: 180_000_000, BYTES: 200_000_000}
+"""Decoding 180 million pixels in colour takes about 1.5 GB of memory. Reading a JSON file of 200 MB takes up to 4 GB."""
 
 
 def limit(variable: str) -> int:

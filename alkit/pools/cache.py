@@ -3,161 +3,50 @@
 Rows are only appended. An index beside the row file maps each image file, with its size in bytes and the times of its
 last modification and change, to its row. The time of change shows that a file was renamed, or replaced by another one
 of equal size and modification time, as by ``cp -p``. The index is replaced as a whole, after the rows that it lists are
-on disk. So after a crash, decoding continues with the next image, and a changed image is decoded again. A damaged cache
-is rebuilt, since the images are still there.
+on disk. So after a crash, decoding continues with the next image, and a changed image is decoded again. A cache whose
+index is damaged is rebuilt, and a damaged row is decoded again, since the images are still there.
 
-Format 1, under ``images/<key>/``: ``index.json``; a row file of C-ordered, little-endian ``(c, h, w)`` arrays; and
-``lock``, which is held while rows are added.
+A cache lies under ``images/<key>/``: ``index.json``, see :mod:`alkit.pools.index`; a row file of C-ordered,
+little-endian ``(c, h, w)`` arrays; and ``lock``, which is held while rows are added.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import joblib
-import numpy as np
 from filelock import FileLock, Timeout
 
-from alkit._files import write_atomically
 from alkit.errors import ImageError, StoreError
 from alkit.pools.decoding import File, Pixels, decode
 from alkit.pools.digests import pixel_digest
+from alkit.pools.index import Entry, Index
+from alkit.pools.rows import Rows, Source, checksum
 from alkit.values.label_spec import Size
 from alkit.values.progress import Progress, Report
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+LAYOUT = 1
+"""Version of the row file. It is part of the name of the folder."""
+
 SAVE_EVERY = 1000
 """Number of rows after which the index is saved. A crash loses at most so many decoded images."""
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-class Entry(NamedTuple):
-    """An image file in the index: its size and times, see `File`; its row, original size and digest of its row."""
-
-    bytes: int
-    modified: int
-    row: int
-    height: int
-    width: int
-    digest: str
-    changed: int = 0  # missing in older caches
-
-
-@dataclass(frozen=True)
-class Index:
-    """The table of contents of a row file.
-
-    Parameters
-    ----------
-    folder:
-        Folder of this cache.
-    rows:
-        Name of the row file.
-    count:
-        Number of rows written. Rows without an entry belong to files that have changed since.
-    shape, dtype:
-        Shape ``(c, h, w)`` and type, ``|u1`` or ``<u2``, of a row.
-    entries:
-        Entries by file name.
-    """
-
-    folder: Path
-    rows: str
-    count: int
-    shape: tuple[int, int, int]
-    dtype: str
-    entries: Mapping[str, Entry]
-
-    @property
-    def row_bytes(self) -> int:
-        """Size of a row in bytes."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-
-    def save(self) -> None:
-        """Replace the index on disk with this one."""
-        text = json.dumps(
-            {
-                "format": FORMAT,
-                "rows": self.rows,
-                "count": self.count,
-                "shape": self.shape,
-                "dtype": self.dtype,
-                "entries": self.entries,
-            }
-        )
-        write_atomically(self.folder / "index.json", text.encode())
-
-    @classmethod
-    def load(cls, folder: Path) -> Index | None:
-        """Return the index in `folder`, or None if there is none. Log a warning and return None if it is damaged."""
-        try:
-            text = (folder / "index.json").read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            found = json.loads(text)
-            if found["format"] != FORMAT:
-                raise ValueError(f"format {found['format']}")
-            channels, height, width = found["shape"]
-            entries = {name: Entry(*entry) for name, entry in found["entries"].items()}
-            index = cls(folder, found["rows"], found["count"], (channels, height, width), found["dtype"], entries)
-            written = (folder / index.rows).stat().st_size
-            if written < index.count * index.row_bytes:
-                raise ValueError(f"the row file has {written} of {index.count * index.row_bytes} bytes")
-        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-            log.warning("the image cache in %s is damaged (%s); the images are decoded again", folder, error)
-            return None
-        return index
-
-
-class Rows:
-    """Decoded images of some files, in their order. They stay on disk until they are read.
-
-    It is pickled without pixels; after unpickling it opens the row file again.
-
-    Parameters
-    ----------
-    index:
-        Index of the row file.
-    entries:
-        Entry of each image.
-    """
-
-    def __init__(self, index: Index, entries: Sequence[Entry]) -> None:
-        self.index, self.entries, self.shape = replace(index, entries={}), entries, index.shape
-        self._rows = np.array([entry.row for entry in entries])
-        try:
-            kept = np.memmap(index.folder / index.rows, index.dtype, "r", shape=(index.count, *index.shape))
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                "the image cache was replaced after this pool was opened", got=error, hint="open the pool again"
-            ) from error
-        self._kept = np.asarray(kept)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Rows, (self.index, self.entries)
-
-    def read(self, positions: Sequence[int]) -> Pixels:
-        """Load the images at these positions into memory and return them, ``(n, c, h, w)``."""
-        pixels: Pixels = self._kept[self._rows[np.asarray(positions, np.intp)]]
-        return pixels
 
 
 def cache_images(
@@ -197,7 +86,7 @@ def cache_images(
     StoreError
         The cache cannot be written.
     """
-    name = repr((FORMAT, os.fspath(folder.resolve()), size, grayscale, pattern))
+    name = repr((LAYOUT, os.fspath(folder.resolve()), size, grayscale, pattern))
     place = root / "images" / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     with _as_store_error(place):
         index = Index.load(place)
@@ -206,15 +95,14 @@ def cache_images(
             with _as_store_error(place):
                 index = Index.load(place)  # another process may have added rows meanwhile
             index = _extend(index, place, folder, files, size, grayscale, report)
-    return Rows(index, [index.entries[file.name] for file in files.values()])
+    names = [file.name for file in files.values()]
+    return Rows(index, names, [index.entries[name] for name in names], Source(folder, size, grayscale))
 
 
 def _missing(index: Index | None, files: Iterable[File]) -> list[File]:
     """Return the files that are not in the index, or have changed since."""
     known = {} if index is None else index.entries
-    return [
-        file for file in files if (entry := known.get(file.name)) is None or (*entry[:2], entry.changed) != file[1:]
-    ]
+    return [file for file in files if (entry := known.get(file.name)) is None or entry[:3] != file[1:]]
 
 
 def _extend(
@@ -249,9 +137,8 @@ def _extend(
                 index = index or _start(place, pixels)
                 with _as_store_error(place):
                     _write(index, pixels)
-                entries[file.name] = Entry(
-                    file.bytes, file.modified, index.count, *original, pixel_digest(pixels), file.changed
-                )
+                sums = pixel_digest(pixels), checksum(pixels)
+                entries[file.name] = Entry(*file[1:], index.count, *original, *sums)
                 index = replace(index, count=index.count + 1, entries=entries)
                 unsaved += 1
                 if unsaved == SAVE_EVERY:

@@ -11,6 +11,7 @@ from alkit.configuration.forms import runtime
 from alkit.pools import cache as image_cache
 from alkit.pools.base import PoolBase
 from alkit.pools.decoding import Pixels, scan
+from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
 from alkit.values.label_spec import Size
@@ -78,7 +79,7 @@ class ImagePool(PoolBase):
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
-    _kept: image_cache.Rows = field(init=False, repr=False, compare=False)
+    _kept: Rows = field(init=False, repr=False, compare=False)
     _names: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:

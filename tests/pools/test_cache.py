@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import os
 import pickle
@@ -342,7 +342,7 @@ def test_opening_a_complete_cache_writes_nothing_and_opens_only_its_index(folder
     ImagePool(folder)
     monkeypatch.setattr(Image, "open", None)
     monkeypatch.setattr(imagecache, "FileLock", None)
-    monkeypatch.setattr(imagecache, "write_atomically", None)
+    monkeypatch.setattr("alkit.pools.index.write_atomically", None)
     assert len(ImagePool(folder)) == 5
 
 
@@ -432,14 +432,19 @@ def cut_rows(place):
     os.truncate(file, file.stat().st_size - 1)
 
 
+def summed(content):
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
 DAMAGE = {
     "rows cut": cut_rows,
     "rows gone": lambda place: the_row_file(place).unlink(),
     "index is rubbish": lambda place: next(place.rglob("index.json")).write_bytes(b"\xff\x00{"),
     "index is cut": lambda place: os.truncate(next(place.rglob("index.json")), 50),
-    "index lacks a part": lambda place: next(place.rglob("index.json")).write_text(json.dumps({"format": 1})),
-    "index is of another kind": lambda place: next(place.rglob("index.json")).write_text("[1]"),
-    "index is of another format": lambda place: next(place.rglob("index.json")).write_text('{"format": 0}'),
+    "index lacks a part": lambda place: next(place.rglob("index.json")).write_bytes(summed(b'{"format": 2}')),
+    "index is of another kind": lambda place: next(place.rglob("index.json")).write_bytes(summed(b"[1]")),
+    "index is of another format": lambda place: next(place.rglob("index.json")).write_bytes(summed(b'{"format": 0}')),
+    "index is of the first format": lambda place: next(place.rglob("index.json")).write_text('{"format": 1}'),
 }
 
 
@@ -455,6 +460,89 @@ def test_a_damaged_cache_is_rebuilt_with_a_warning(folder, tmp_path, damage, dec
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(pool.read(["0", "4"]), before)
     assert len(list((tmp_path / "cache").rglob("rows-*"))) == 1
+
+
+def test_a_flipped_bit_in_a_row_is_noticed_and_the_image_decoded_again(folder, tmp_path, decoded, caplog):
+    arrays = fill(folder)
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    file = the_row_file(tmp_path / "cache")
+    content = file.read_bytes()
+    for bit in RNG.integers(8 * len(content), size=60):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        caplog.clear()
+        np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays, atol=1e-4)
+        assert f"{bit // 8 // 120}.png is damaged" in caplog.text
+        assert file.read_bytes() == content
+
+
+def test_any_change_of_the_index_is_noticed(folder, tmp_path, decoded, caplog):
+    arrays = fill(folder)
+    ImagePool(folder, grayscale=True, cache=tmp_path / "cache")
+    content = next((tmp_path / "cache").rglob("index.json")).read_bytes()
+    for bit in RNG.integers(8 * len(content), size=60):
+        flipped = bytearray(next((tmp_path / "cache").rglob("index.json")).read_bytes())
+        flipped[bit // 8] ^= 1 << bit % 8
+        next((tmp_path / "cache").rglob("index.json")).write_bytes(flipped)
+        caplog.clear()
+        pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+        np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays, atol=1e-4)
+        assert pool.sizes(["0"]) == [((12, 10),)]
+        assert "checksum" in caplog.text
+
+
+@pytest.mark.parametrize("left", [0, 120, 599])
+def test_a_cache_that_is_cut_off_while_a_pool_is_open_is_noticed(folder, tmp_path, left):
+    arrays = fill(folder)
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    os.truncate(the_row_file(tmp_path / "cache"), left)
+    np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays, atol=1e-4)
+    assert the_row_file(tmp_path / "cache").stat().st_size == 600
+
+
+def test_a_damaged_row_of_an_image_that_is_gone_or_has_changed_is_an_error(folder, tmp_path):
+    fill(folder)
+    pool = ImagePool(folder, grayscale=True, cache=tmp_path / "cache")
+    the_row_file(tmp_path / "cache").write_bytes(bytes(600))
+    (folder / "1.png").unlink()
+    save(folder / "2.png", gray())
+    with pytest.raises(ImageError, match=r"cached copy of .*1\.png is damaged, and the image cannot be decoded again"):
+        pool.read(["1"])
+    with pytest.raises(ImageError, match=r"cached copy of .*2\.png is damaged, and the image has changed"):
+        pool.read(["2"])
+
+
+def test_a_damaged_row_that_cannot_be_replaced_is_decoded_each_time(folder, tmp_path, caplog):
+    arrays = fill(folder)
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    file = the_row_file(tmp_path / "cache")
+    file.write_bytes(bytes(600))
+    file.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        caplog.clear()
+        np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays, atol=1e-4)
+        assert "cannot be repaired" in caplog.text
+
+
+def test_a_disk_that_fills_up_is_a_store_error_and_the_cache_stays_sound(folder, tmp_path):
+    arrays = fill(folder, 20)
+    program = f"""
+        import resource
+        from alkit import ImagePool
+        from alkit.errors import StoreError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            ImagePool({str(folder)!r}, grayscale=True, cache={str(tmp_path / "cache")!r})
+        except StoreError as reason:
+            print(reason)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(run, check=True, capture_output=True, text=True)
+    assert "the image cache cannot be written" in done.stdout
+    assert "ALKIT_CACHE" in done.stdout
+    pool = ImagePool(folder, grayscale=True, scale="full", cache=tmp_path / "cache")
+    np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays[[int(id) for id in pool.ids]], atol=1e-4)
 
 
 def test_rows_written_after_the_index_was_saved_are_ignored(folder, tmp_path):

@@ -1,0 +1,110 @@
+"""The index of a cache of decoded images: which row of the row file belongs to which image file.
+
+Format 2 of ``index.json`` is a line with the SHA-256 of the rest, followed by JSON. The sum shows any damage of the
+index, and the index has a checksum of every row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from alkit._files import write_atomically
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+
+
+class Entry(NamedTuple):
+    """An image file in the index: its size and times, see `File`, its row and its original size.
+
+    `digest` is the SHA-256 that identifies the pixels, see :func:`alkit.pools.digests.pixel_digest`. `checksum` is the
+    CRC-32 of the bytes of the row, which is checked whenever the row is read.
+    """
+
+    bytes: int
+    modified: int
+    changed: int
+    row: int
+    height: int
+    width: int
+    digest: str
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """The table of contents of a row file.
+
+    Parameters
+    ----------
+    folder:
+        Folder of this cache.
+    rows:
+        Name of the row file.
+    count:
+        Number of rows written. Rows without an entry belong to files that have changed since.
+    shape, dtype:
+        Shape ``(c, h, w)`` and type, ``|u1`` or ``<u2``, of a row.
+    entries:
+        Entries by file name.
+    """
+
+    folder: Path
+    rows: str
+    count: int
+    shape: tuple[int, int, int]
+    dtype: str
+    entries: Mapping[str, Entry]
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row in bytes."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    def save(self) -> None:
+        """Replace the index on disk with this one."""
+        content = json.dumps(
+            {
+                "format": FORMAT,
+                "rows": self.rows,
+                "count": self.count,
+                "shape": self.shape,
+                "dtype": self.dtype,
+                "entries": self.entries,
+            }
+        ).encode()
+        write_atomically(self.folder / "index.json", f"{hashlib.sha256(content).hexdigest()}\n".encode() + content)
+
+    @classmethod
+    def load(cls, folder: Path) -> Index | None:
+        """Return the index in `folder`, or None if there is none. Log a warning and return None if it is damaged."""
+        try:
+            text = (folder / "index.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            checksum, _, content = text.partition(b"\n")
+            if checksum != hashlib.sha256(content).hexdigest().encode():
+                raise ValueError("its checksum is wrong, or another version of alkit wrote it")
+            found = json.loads(content)
+            if found["format"] != FORMAT:
+                raise ValueError(f"format {found['format']}")
+            channels, height, width = found["shape"]
+            entries = {name: Entry(*entry) for name, entry in found["entries"].items()}
+            index = cls(folder, found["rows"], found["count"], (channels, height, width), found["dtype"], entries)
+            written = (folder / index.rows).stat().st_size
+            if written < index.count * index.row_bytes:
+                raise ValueError(f"the row file has {written} of {index.count * index.row_bytes} bytes")
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            log.warning("the image cache in %s is damaged (%s); the images are decoded again", folder, error)
+            return None
+        return index
