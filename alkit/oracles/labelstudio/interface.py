@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from xml.etree import ElementTree
 
 from alkit.errors import ConfigurationError
@@ -36,7 +37,7 @@ class Tags:
 def interface(spec: LabelSpec, kind: Kind) -> str:
     """Return an interface that offers all classes except the background, class 0.
 
-    A task's ``alkit_note`` is shown above the image.
+    Above the image it shows a task's ``alkit_title``, the image's name and why it was chosen, and ``alkit_note``.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
     Tags(control='label', image='image', data='image')
     """
     view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Header", value="$alkit_title", size="4")
     ElementTree.SubElement(view, "Header", value="$alkit_note", size="5")
     control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
     for name in _labels(spec):
@@ -58,6 +60,28 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode")
+
+
+def instructions(spec: LabelSpec) -> str:
+    """Return what an annotator reads before the first image, as HTML.
+
+    Parameters
+    ----------
+    spec:
+        The classes.
+
+    Examples
+    --------
+    >>> print(instructions(LabelSpec(("skin", "lesion"))))
+    <p>Draw <b>lesion</b>. All that is not drawn is <b>skin</b>.</p>
+    <p>Submit an image without a drawing if it shows <b>skin</b> only. Skip it if it cannot be labelled.</p>
+    """
+    drawn = ", ".join(f"<b>{escape(name)}</b>" for name in _labels(spec))
+    rest = f"<b>{escape(spec.classes[0])}</b>"
+    return (
+        f"<p>Draw {drawn}. All that is not drawn is {rest}.</p>\n"
+        f"<p>Submit an image without a drawing if it shows {rest} only. Skip it if it cannot be labelled.</p>"
+    )
 
 
 def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:

@@ -32,10 +32,11 @@ class LabelStudioOracle:
     """People who label in a project of Label Studio.
 
     Each query becomes a task. The task stores the query's key as ``alkit_query`` and the image's id as ``alkit_id``,
-    so the oracle recognises it after a crash; tasks without these keys are ignored. A project serves one campaign,
-    whose name is stored as ``alkit_campaign``. Images are uploaded unchanged, except those that a browser cannot show
-    (TIFF and 16 bits): these are converted to an 8-bit PNG of the same size, scaled from the image's lowest value
-    (black) to its highest (white).
+    so the oracle recognises it after a crash; tasks without these keys are ignored. A new project shows the image's
+    name and why it was chosen above the image, and instructions, which can be changed in the project's settings. A
+    project serves one campaign, whose name is stored as ``alkit_campaign``. Images are uploaded unchanged, except those
+    that a browser cannot show (TIFF and 16 bits): these are converted to an 8-bit PNG of the same size, scaled from the
+    image's lowest value (black) to its highest (white).
 
     Submitted annotations are answers; drafts and predictions are not. A skip becomes :class:`~alkit.values.Skip`,
     without a reason, because Label Studio asks for none. An empty annotation is a mask of class 0. An annotation that
@@ -206,6 +207,7 @@ class LabelStudioOracle:
                 "alkit_id": query.id,
                 "alkit_campaign": self.campaign,
                 "alkit_size": list(size),
+                "alkit_title": f"{query.id}: {query.stands_for}" if query.stands_for else query.id,
                 "alkit_why": query.stands_for,
                 "alkit_note": "",
             }

@@ -12,7 +12,7 @@ from typing import Any
 
 from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.labelstudio.client import Client, Json
-from alkit.oracles.labelstudio.interface import Tags, interface, tags_of
+from alkit.oracles.labelstudio.interface import Tags, instructions, interface, tags_of
 from alkit.oracles.labelstudio.regions import Kind
 from alkit.values.label_spec import LabelSpec
 
@@ -105,6 +105,8 @@ class Project:
                 "title": self.name,
                 "description": ABOUT,
                 "label_config": config,
+                "expert_instruction": instructions(spec),
+                "show_instruction": True,
                 "maximum_annotations": wanted,
                 "skip_queue": "IGNORE_SKIPPED",  # a skip is an answer, so nobody is asked again
                 **settings,

@@ -1,6 +1,7 @@
 import json
 import pickle
 from datetime import datetime
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -194,6 +195,21 @@ def test_tasks_are_created_in_rank_order_with_what_they_stand_for_and_their_size
     first = fake.tasks[0]["data"]
     assert (first["alkit_why"], first["alkit_size"], first["alkit_note"]) == ("9 like it", [6, 8], "")
     assert first["image"] == f"/data/{fake.files[1]}"
+    assert [task["data"]["alkit_title"] for task in fake.tasks] == [
+        f"{query.id}: {query.stands_for}" if query.stands_for else query.id for query in QUERIES
+    ]
+
+
+def test_annotators_see_the_name_the_reason_and_instructions(fake, folder):
+    oracle(fake, folder).ask(QUERIES)
+    (project,) = fake.projects.values()
+    headers = ElementTree.fromstring(project["label_config"]).findall("Header")
+    assert [header.get("value") for header in headers] == ["$alkit_title", "$alkit_note"]
+    assert project["show_instruction"]
+    assert "Skip it if it cannot be labelled" in project["expert_instruction"]
+    project["expert_instruction"] = "as the lead says"
+    oracle(fake, folder).ask([*QUERIES, Query("ward/3", 1, 0, (SIZE,))])
+    assert project["expert_instruction"] == "as the lead says"
 
 
 @pytest.mark.parametrize("late", [False, True])
