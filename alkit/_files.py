@@ -22,7 +22,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         The file cannot be written: permission is missing, or the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as reason:
         raise StoreError(
             f"cannot write {path} ({reason.strerror})",
@@ -45,12 +45,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 def abandoned_files(folder: Path, older: float = 3600.0) -> list[Path]:
     """Return the temporary files in `folder` that killed writers left behind.
 
-    A file belongs to a killed writer if it has not changed for `older` seconds.
+    A file belongs to a killed writer if it has not changed for `older` seconds, or if its time is as far in the future,
+    because the clock was wrong.
     """
     found = []
     for path in folder.glob(".writing-*"):
         with suppress(FileNotFoundError):  # its writer has just finished
-            if time.time() - path.stat().st_mtime > older:
+            if abs(time.time() - path.stat().st_mtime) > older:
                 found.append(path)
     return found
 
@@ -64,7 +65,7 @@ def make_folder(folder: Path) -> Path:
         The folder cannot be created.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
     except OSError as reason:
         raise StoreError(
             f"cannot create the folder {folder} ({reason.strerror})",
@@ -75,8 +76,15 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _sync_folder(folder: Path) -> None:
-    # A rename survives a power failure only after its folder is synchronised. Windows cannot open folders.
+def _make(folder: Path) -> None:
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in new:
+        sync_folder(one.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power failure. Windows cannot open folders."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,20 +1,28 @@
-"""Backups of a record's database: the two latest copies, and one from before each migration."""
+"""Backups of a record's database: the two latest copies, and one from before each migration.
+
+A copy is named by the number of lines that the record's journal had. A clock that is wrong changes nothing.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
-from alkit._files import make_folder
+from alkit._files import make_folder, sync_folder
 from alkit.errors import StoreError
 from alkit.record.files import remove
 
 KEPT = 2
 """Number of regular backups that are kept."""
+
+REGULAR = "lines-*.db"
+"""Names of regular backups."""
+
+BY_TIME = "[0-9]*.db"
+"""Names of those that alkit made before there was a journal. They are deleted when there are enough others."""
 
 
 def back_up(database: Path, folder: Path, wait: float, name: str | None = None) -> Path:
@@ -28,7 +36,7 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
     wait:
         Seconds to wait for another process that is writing.
     name:
-        Name of the copy; the default is the time. Only copies named by their time are replaced by later ones.
+        Name of the copy; the default is the number of the journal's lines. Only such copies are replaced by later ones.
 
     Raises
     ------
@@ -37,12 +45,15 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
     """
     make_folder(folder)
     copy = folder / f".writing-{os.getpid()}-{threading.get_ident()}"
-    target = folder / (name or f"{time.time_ns():020}.db")
     try:
         copy.unlink(missing_ok=True)  # a killed process may have had the same number, as happens in containers
         with closing(sqlite3.connect(database, timeout=wait)) as connection:
             connection.execute("VACUUM INTO ?", (str(copy),))
+        target = folder / (name or f"lines-{_lines(copy):012}.db")
+        with copy.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(copy, target)
+        sync_folder(folder)
     except (sqlite3.Error, OSError) as reason:
         copy.unlink(missing_ok=True)
         raise StoreError(
@@ -59,5 +70,15 @@ def latest_first(folder: Path) -> list[Path]:
     return [*regular, *sorted(set(folder.glob("*.db")) - set(regular), reverse=True)]
 
 
+def is_regular(backup: Path) -> bool:
+    """Whether a backup has the present schema."""
+    return backup.match(REGULAR)
+
+
 def _regular(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.db"), reverse=True)
+    return [path for pattern in (REGULAR, BY_TIME) for path in sorted(folder.glob(pattern), reverse=True)]
+
+
+def _lines(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT lines FROM journal").fetchone()[0])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alkit.record import tables
-from alkit.record.backups import latest_first
+from alkit.record.backups import is_regular, latest_first
 from alkit.record.database import Row, key_text
 from alkit.record.digests import add, holds
 
@@ -55,7 +55,7 @@ def check(record: Path) -> CheckResult:
     damage += [sentence for name in sorted(names) for sentence in _damage_of_file(files / name)]
     backup_damage = []
     for copy in latest_first(backups):
-        if copy.name[0].isdigit() and (found := next(find_damage(copy), None)):  # others have an earlier schema
+        if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
             backup_damage.append(f"{copy}: {found}")
     return CheckResult(rows, len(names), tuple(damage), tuple(backup_damage))
 

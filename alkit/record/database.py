@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,13 @@ from alkit.errors import StoreBusyError, StoreError
 from alkit.record import tables
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
+from alkit.record.journal import Change, Journal, Position, encode, first_change
+
+log = logging.getLogger(__name__)
 
 REPAIR = "alkit repair, which saves everything that is intact into a new record"
+
+SPACE = "check that it is an alkit record, that its folder is writable, and that the disk has space"
 
 FEW = 500
 """Number of values in one condition of a statement; SQLite limits the number of its parameters."""
@@ -44,10 +50,12 @@ class Database:
 
     path: Path
     wait: float
+    journal: Journal = field(init=False, repr=False)
     _engine: sa.Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        vars(self).update(_engine=_engine(self.path, self.wait))
+        journal = Journal(self.path.with_name(f"{self.path.name}.journal"))
+        vars(self).update(journal=journal, _engine=_engine(self.path, self.wait))
 
     def close(self) -> None:
         """Close the database."""
@@ -63,9 +71,16 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Change the record: everything in the block or nothing, and no other process writes in between."""
+        """Change the record: everything in the block or nothing, and no other process writes in between.
+
+        The changes are in the journal before they are committed. If a process died between the two, its changes are
+        completed first.
+        """
         with self._begin("BEGIN IMMEDIATE") as connection:
+            if tables.journal.name in tables.names(connection):
+                self._complete_last(connection)
             yield connection
+            self._write_journal(connection)
 
     @contextmanager
     def _begin(self, statement: str) -> Iterator[sa.Connection]:
@@ -80,7 +95,7 @@ class Database:
                 raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
             raise StoreError(
                 f"cannot read or write the record {self.path} ({text})",
-                hint="check that it is an alkit record, that its folder is writable, and that the disk has space",
+                hint=SPACE,
             ) from reason
 
     # Rows.
@@ -158,6 +173,7 @@ class Database:
         """Add rows, given by column; columns that are left out are NULL."""
         complete = [_complete(table, [row.get(name) for name in table.c.keys()[:-1]]) for row in rows]
         if complete:
+            _changes(connection).extend(["insert", table.name, row[:-1]] for row in complete)
             connection.execute(table.insert(), [dict(zip(table.c.keys(), row, strict=True)) for row in complete])
             self._count(connection, table, complete)
             self._compare(connection, table, complete)
@@ -170,6 +186,8 @@ class Database:
             for row in rows
         ]
         if changed:
+            new = {name: changed[0][names.index(name)] for name in values}
+            _changes(connection).append(["change", table.name, [[row[place] for place in keys] for row in rows], new])
             conditions = (column == sa.bindparam(f"key_{column.name}") for column in table.primary_key)
             update = table.update().where(*conditions)
             columns = [*values, "digest"]
@@ -187,15 +205,81 @@ class Database:
     def delete(self, connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> None:
         """Delete the rows for which all conditions hold."""
         if gone := self.rows(connection, table, *conditions):
+            places = _key_places(table)
+            _changes(connection).append(["delete", table.name, [[row[place] for place in places] for row in gone]])
             connection.execute(table.delete().where(*conditions))
             self._count(connection, table, (), gone)
 
-    def create(self, connection: sa.Connection) -> None:
-        """Create all tables, empty."""
+    def create(self, connection: sa.Connection, *, whole: bool = True) -> None:
+        """Create all tables, empty, and begin a new journal; `whole` as in :func:`journal.first_change`."""
         tables.create(connection)
+        self._insert_row(connection, tables.journal, [tables.journal.name, 0, 0, ""])
+        _changes(connection)[:] = [first_change(whole=whole)]
         for table in tables.TABLES:
-            row = _complete(tables.totals, [table.name, 0, add("0", ())])
-            connection.execute(tables.totals.insert(), dict(zip(tables.totals.c.keys(), row, strict=True)))
+            self._insert_row(connection, tables.totals, [table.name, 0, add("0", ())])
+
+    # The journal.
+
+    def position(self, connection: sa.Connection) -> Position:
+        """Return the end of the journal, as the database knows it."""
+        found = self.rows(connection, tables.journal)
+        if not found:
+            raise StoreError(f"{self.path} is damaged: the row of journal is missing", hint=REPAIR)
+        return Position(*found[0][1:4])
+
+    def agrees(self, connection: sa.Connection) -> bool:
+        """Whether the database and its journal have the same changes. They may differ while another process writes."""
+        return self.journal.ends_at(self.position(connection))
+
+    def _complete_last(self, connection: sa.Connection) -> None:
+        """Make the changes of a transaction that is in the journal and was not committed."""
+        position = self.position(connection)
+        if self.journal.ends_at(position):
+            return
+        n_answers, _ = self._total(connection, tables.answers)
+        if lines := self.journal.pending(position, n_answers, self.path):
+            for line in lines:
+                self._apply(connection, line.change)
+            _changes(connection).clear()
+            self._set_position(connection, lines[-1].end)
+            log.warning("%s: the last change was completed from its journal (%d lines)", self.path, len(lines))
+
+    def _apply(self, connection: sa.Connection, change: Change) -> None:
+        kind, name, what, *values = change
+        table = tables.BY_NAME[name]
+        if kind == "insert":
+            self.insert(connection, table, [dict(zip(table.c.keys(), what, strict=False))])
+            return
+        for key in what:
+            condition = sa.and_(*(column == value for column, value in zip(table.primary_key, key, strict=True)))
+            if kind == "change":
+                self.change(connection, table, self.rows(connection, table, condition), **values[0])
+            else:
+                self.delete(connection, table, condition)
+
+    def _write_journal(self, connection: sa.Connection) -> None:
+        if not (changes := _changes(connection)):
+            return
+        start = self.position(connection)
+        if not start.lines:
+            self.journal.check_new()
+        content, end = encode(changes, start)
+        self._set_position(connection, end)
+        try:
+            self.journal.write(content, start)
+        except OSError as reason:
+            raise StoreError(
+                f"cannot read or write the record {self.path} ({self.journal.path.name}: {reason.strerror})", hint=SPACE
+            ) from reason
+        changes.clear()
+
+    def _set_position(self, connection: sa.Connection, position: Position) -> None:
+        row = _complete(tables.journal, [tables.journal.name, position.lines, position.length, position.chain])
+        connection.execute(tables.journal.update(), dict(zip(tables.journal.c.keys(), row, strict=True)))
+
+    def _insert_row(self, connection: sa.Connection, table: sa.Table, values: Sequence[Any]) -> None:
+        row = _complete(table, values)
+        connection.execute(table.insert(), dict(zip(table.c.keys(), row, strict=True)))
 
     def _count(self, connection: sa.Connection, table: sa.Table, new: Sequence[Row], old: Sequence[Row] = ()) -> None:
         """Add new rows to the total of a table, and subtract old ones."""
@@ -257,6 +341,12 @@ def key_text(table: sa.Table, row: Row) -> str:
     'round 2, rank 4'
     """
     return ", ".join(f"{table.c.keys()[place]} {row[place]!r}" for place in _key_places(table))
+
+
+def _changes(connection: sa.Connection) -> list[Change]:
+    """Return the changes that a transaction has made."""
+    found: list[Change] = connection.info.setdefault("changes", [])
+    return found
 
 
 def _key_places(table: sa.Table) -> list[int]:

@@ -40,7 +40,12 @@ def _from_3_to_4(old: Plain) -> Plain:
     return new
 
 
-STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4}
+def _from_4_to_5(old: Plain) -> Plain:
+    """Change no row: schema 5 added the journal, which begins with all rows that a record has when it is migrated."""
+    return old
+
+
+STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4, 4: _from_4_to_5}
 """By schema the step to the next one."""
 
 
@@ -105,7 +110,7 @@ def check_schema(path: Path, schema: int) -> None:
 def read(path: Path, connection: sa.Connection) -> Plain:
     """Return all rows of a record of any schema; a :class:`StoreError` if one is damaged."""
     found: Plain = {}
-    for table in sorted(tables.names(connection) - {"totals"}):
+    for table in sorted(tables.names(connection) - {tables.totals.name, tables.journal.name}):
         result = connection.exec_driver_sql(f'SELECT * FROM "{table}"')
         rows = [dict(zip(result.keys(), row, strict=True)) for row in result]
         for row in rows:
@@ -130,10 +135,10 @@ def strip(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("seal", "digest")}
 
 
-def write(database: Database, connection: sa.Connection, rows: Plain) -> None:
-    """Replace all tables by new ones with these rows."""
+def write(database: Database, connection: sa.Connection, rows: Plain, *, whole: bool = True) -> None:
+    """Replace all tables by new ones with these rows, and begin a new journal; see :meth:`Database.create`."""
     for name in tables.names(connection):
         connection.exec_driver_sql(f'DROP TABLE "{name}"')
-    database.create(connection)
+    database.create(connection, whole=whole)
     for table in tables.TABLES:
         database.insert(connection, table, rows.get(table.name, ()))

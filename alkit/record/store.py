@@ -98,9 +98,13 @@ class Store:
                 if not tables.names(connection):
                     self.database.create(connection)
                     self.database.insert(connection, facts, [{"name": "schema", "value": json.dumps(tables.SCHEMA)}])
-        if self._schema() != tables.SCHEMA:
+        schema, agrees = self._look()
+        if schema != tables.SCHEMA:
             with self.exclusive():
                 migrations.migrate(self.database, self.backups)
+        elif not agrees:
+            with self.database.transaction():  # it compares again while no other process writes
+                pass
 
     def close(self) -> None:
         """Close the database."""
@@ -112,8 +116,11 @@ class Store:
         with self.database.reading() as connection:
             return not tables.names(connection)
 
-    def _schema(self) -> int:
-        """Return the schema of the record; raise an error if this is not a record that can be read or migrated."""
+    def _look(self) -> tuple[int, bool]:
+        """Return the schema of the record, and whether its journal agrees with it.
+
+        Raise an error if this is not a record that can be read or migrated.
+        """
         with self.database.reading() as connection:
             names = tables.names(connection)
             if "facts" not in names:
@@ -124,10 +131,10 @@ class Store:
                 )
             schema = migrations.schema_of(self.database, connection)
             migrations.check_schema(self.path, schema)
-            expected = {table.name for table in (*tables.TABLES, tables.totals)}
+            expected = {table.name for table in (*tables.TABLES, tables.totals, tables.journal)}
             if schema == tables.SCHEMA and (missing := expected - names):
                 raise StoreError(f"{self.path} is damaged: table {', '.join(sorted(missing))} is missing", hint=REPAIR)
-            return schema
+            return schema, schema == tables.SCHEMA and self.database.agrees(connection)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

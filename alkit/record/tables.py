@@ -1,4 +1,4 @@
-"""Tables of a record, as schema 4 defines them.
+"""Tables of a record, as schema 5 defines them.
 
 All columns hold plain text, integers or floats; JSON is stored as text. Every row ends with its `digest`, see
 :mod:`alkit.record.digests`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the tables; :mod:`alkit.record.migrations` brings records of earlier versions to it."""
 
 _metadata = sa.MetaData()
@@ -86,11 +86,20 @@ rounds = _table(
 TABLES = tuple(_metadata.sorted_tables)
 """The tables above."""
 
+BY_NAME = {table.name: table for table in TABLES}
+
 totals = _table(  # count and sum of the digests of each table above; it changes whenever the record does
     "totals",
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("sum", sa.String, nullable=False),  # of the digests modulo 2**64, as 16 hexadecimal digits
+)
+journal = _table(  # one row: the end of the journal, see :mod:`alkit.record.journal`
+    "journal",
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("length", sa.BigInteger, nullable=False),
+    sa.Column("chain", sa.String, nullable=False),
 )
 
 

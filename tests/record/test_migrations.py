@@ -101,7 +101,7 @@ def test_a_record_of_a_later_schema_is_refused_with_both_versions_and_the_fix(re
 
 def test_a_record_that_is_too_old_is_refused(record):
     rows(record, "UPDATE facts SET value = '2' WHERE name = 'schema'")
-    with pytest.raises(ResumeError, match=r"too old: got schema 2, expected schema 3 to 4\. Try: open it once with"):
+    with pytest.raises(ResumeError, match=r"too old: got schema 2, expected schema 3 to 5\. Try: open it once with"):
         Store(record)
 
 

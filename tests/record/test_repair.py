@@ -85,31 +85,55 @@ def test_a_truncated_database_raises_an_error(campaign, tmp_path):
             assert isinstance(found, alkit.errors.StoreError), size
 
 
-def test_a_truncated_log_opens_to_an_earlier_state(tmp_path):
-    store = Store(tmp_path / "r.db")
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Return the files of a record whose last six answers are in the write-ahead log only, and the ids answered."""
+    store = Store(tmp_path_factory.mktemp("killed") / "r.db")
     ids = [f"image {n}" for n in range(6)]
     store.add_queries([alkit.Query(id, 0, rank, ((4, 4),)) for rank, id in enumerate(ids)])
     with sqlite3.connect(store.path) as keeper:  # as long as somebody has it open, SQLite leaves the log beside it
         keeper.execute("SELECT count(*) FROM answers").fetchone()
         for id in ids:
             store.add_answers({id}, lambda asked, known, id=id: [Recorded(id, "ann", 1, "skip")])
-        main_part, log = store.path.read_bytes(), store.path.with_name("r.db-wal").read_bytes()
+        files = {path.name: path.read_bytes() for path in store.path.parent.glob("r.db*") if path.is_file()}
     keeper.close()
-    counts = set()
-    for number, size in enumerate([0, *places(len(log), 40, 1), len(log)]):
-        path = tmp_path / f"{number}" / "r.db"
-        path.parent.mkdir()
-        path.write_bytes(main_part)
-        path.with_name("r.db-wal").write_bytes(log[:size])
+    return files, ids
+
+
+def laid(files, folder):
+    """Write the files of a record and return its path."""
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder / "r.db"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "flipped"])
+def test_answers_that_are_lost_with_the_write_ahead_log_are_noticed(killed, tmp_path, damage):
+    files, ids = killed
+    log = files["r.db-wal"]
+    noticed = 0
+    for number, place in enumerate([0, *places(len(log), 40, 1)] if damage != "deleted" else [0]):
+        path = laid(files, tmp_path / f"{number}")
+        if damage == "deleted":
+            path.with_name("r.db-wal").unlink()
+        else:
+            path.with_name("r.db-wal").write_bytes(log[:place] if damage == "cut" else flipped(log, place))
         found = opened(path)
         if isinstance(found, alkit.AlkitError):
-            assert isinstance(found, alkit.errors.StoreError)
-            continue
-        answers = [id for id, _ in found[1]]
-        assert answers == ids[: len(answers)]
-        counts.add(len(answers))
-    assert 6 in counts
-    assert len(counts) > 2
+            noticed += 1
+            assert "r.db is older than its journal: its write-ahead log was lost" in str(found)
+            assert f"expected {len(ids)} answers and 14 lines" in str(found)
+        else:  # only the last answer was lost, and the journal completed it
+            assert [id for id, _ in found[1]] == ids
+    assert noticed > 25 or damage == "deleted"
+    assert noticed
+
+
+def flipped(content, place):
+    changed = bytearray(content)
+    changed[place] ^= 0x40
+    return bytes(changed)
 
 
 def test_a_flipped_byte_is_noticed_or_harmless_and_a_repair_saves_all_other_rows(campaign, tmp_path):

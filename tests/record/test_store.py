@@ -251,7 +251,7 @@ def test_a_later_schema_is_refused(store):
     with sqlite3.connect(store.path) as connection:
         connection.execute("UPDATE facts SET value = '99' WHERE name = 'schema'")
     connection.close()
-    with pytest.raises(ResumeError, match=r"later version of alkit: got schema 99, expected schema 3 to 4.*--upgrade"):
+    with pytest.raises(ResumeError, match=r"later version of alkit: got schema 99, expected schema 3 to 5.*--upgrade"):
         Store(store.path)
 
 

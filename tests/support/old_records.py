@@ -102,6 +102,8 @@ def a_finished_run(folder):
 def copy_of(record):
     """Return the path of a copy of a record."""
     shutil.copytree(f"{record}.files", f"copy-{record}.files")
+    if Path(f"{record}.journal").exists():
+        shutil.copy(f"{record}.journal", f"copy-{record}.journal")
     return shutil.copy(record, f"copy-{record}")
 
 

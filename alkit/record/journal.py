@@ -1,0 +1,269 @@
+"""The journal of a record: a file beside the database with one line for each change, only ever appended to.
+
+The lines of a transaction are written and synchronised before the database commits, and the database stores the
+journal's end (:class:`Position`) in the same transaction. After a crash at any moment the journal therefore has
+everything that the database has, and at most the last transaction more. That one is completed when the record is opened
+next. Every other difference is damage, and an error.
+
+A line is a JSON list, a space, and a chained digest: the SHA-256 of the digest of the line before and this list. The
+list is ``[number, last, kind, ...]``, ``last`` being the number of the transaction's last line. The rest is one of::
+
+    "record", {"id": ..., "schema": ..., "whole": ...}    # the first line
+    "insert", table, [value of each column]
+    "change", table, [key of each row], {column: value}
+    "delete", table, [key of each row]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from alkit._files import sync_folder
+from alkit.errors import StoreError
+from alkit.record.tables import SCHEMA
+
+log = logging.getLogger(__name__)
+
+Change = Sequence[Any]
+"""A line's kind and what follows it."""
+
+DIGITS = 32
+"""Number of hexadecimal digits of a chained digest."""
+
+UNLIKE = "alkit repair, which makes a new record of the database, the journal and the backups"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The end of a journal.
+
+    Parameters
+    ----------
+    lines, length:
+        Number of its lines and bytes.
+    chain:
+        Chained digest of the last line.
+    """
+
+    lines: int = 0
+    length: int = 0
+    chain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a journal, and the position behind it."""
+
+    number: int
+    last: int
+    change: Change
+    end: Position
+
+
+def chain(before: str, text: bytes) -> str:
+    """Return the chained digest of a line.
+
+    >>> chain("", b'[1,1,"delete","facts",[["seed"]]]')
+    '2f217ffaa7fe42958092aa42496c6a7f'
+    """
+    return hashlib.sha256(before.encode() + b" " + text).hexdigest()[:DIGITS]
+
+
+def encode(changes: Sequence[Change], start: Position) -> tuple[bytes, Position]:
+    """Return the lines of a transaction that follow `start`, and the position behind them."""
+    lines, now, last = [], start.chain, start.lines + len(changes)
+    for number, change in enumerate(changes, start.lines + 1):
+        text = json.dumps([number, last, *change], separators=(",", ":"), allow_nan=False).encode()
+        now = chain(now, text)
+        lines.append(b"%b %b\n" % (text, now.encode()))
+    content = b"".join(lines)
+    return content, Position(last, start.length + len(content), now)
+
+
+def decode(content: bytes, start: Position) -> Iterator[Line]:
+    """Yield the lines that follow `start`, up to the first that is not what alkit wrote or has no end."""
+    for text in content.split(b"\n")[:-1]:
+        if (line := decode_line(text, start)) is None:
+            return
+        yield line
+        start = line.end
+
+
+def decode_line(text: bytes, start: Position) -> Line | None:
+    """Return the line that follows `start`; None if it is not what alkit wrote there."""
+    body, now = text[: -DIGITS - 1], text[-DIGITS:].decode(errors="replace")
+    if text[-DIGITS - 1 : -DIGITS] != b" " or chain(start.chain, body) != now:
+        return None
+    number, last, *change = json.loads(body)
+    return Line(number, last, change, Position(number, start.length + len(text) + 1, now))
+
+
+def transactions(lines: Sequence[Line]) -> list[list[Line]]:
+    """Return the lines of each complete transaction."""
+    found: list[list[Line]] = [[]]
+    for line in lines:
+        found[-1].append(line)
+        if line.number == line.last:
+            found.append([])
+    return found[:-1]
+
+
+def first_change(*, whole: bool = True) -> Change:
+    """Return the change that begins a journal.
+
+    Parameters
+    ----------
+    whole:
+        Whether the record is known to contain everything that was ever recorded; False after some repairs.
+    """
+    return "record", {"id": secrets.token_hex(8), "schema": SCHEMA, "whole": whole}
+
+
+def n_answers(changes: Sequence[Change]) -> int:
+    """Return how many answers some changes add."""
+    return sum(change[:2] == ["insert", "answers"] for change in changes)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal file of a record. Its methods but :meth:`ends_at` need the write lock of the database."""
+
+    path: Path
+
+    def ends_at(self, position: Position) -> bool:
+        """Whether the journal's length and the digest of its last line are those of a position."""
+        try:
+            with self.path.open("rb") as file:
+                return os.fstat(file.fileno()).st_size == position.length and _ends(file, position)
+        except OSError:
+            return False
+
+    def write(self, content: bytes, start: Position) -> None:
+        """Write lines behind `start`, where the journal ends, and synchronise it.
+
+        Raises
+        ------
+        OSError
+            They cannot be written. The journal stays as it was if the system allows.
+        """
+        with self.path.open("ab" if start.length else "wb", buffering=0) as file:
+            _write(file, content, start.length)
+        if not start.length:
+            sync_folder(self.path.parent)
+
+    def check_new(self) -> None:
+        """Raise a :class:`StoreError` if there is a journal with more than the creation of a record in it.
+
+        A killed process may have left a journal and no record; that one is replaced.
+        """
+        if not self.path.exists():
+            return
+        lines = list(decode(self.path.read_bytes(), Position()))
+        if len(found := transactions(lines)) > 1:
+            raise StoreError(
+                f"{self.path} belongs to another record, or to a later state of this one",
+                got=f"{len(found)} changes, {n_answers([line.change for line in lines])} answers",
+                expected="a record that is not older than its journal, or no journal",
+                hint=f"{UNLIKE}; or move the journal away, if it belongs to another record",
+            )
+
+    def pending(self, position: Position, n: int, record: Path) -> list[Line]:
+        """Return the lines of a transaction that the database lacks; none if it has everything.
+
+        An unfinished line at the end, as an interrupted write leaves it, is cut off.
+
+        Parameters
+        ----------
+        position:
+            The journal's end, as the database knows it.
+        n:
+            Number of answers in the database.
+
+        Raises
+        ------
+        StoreError
+            The journal is missing, shorter, or another one, or the database lacks more than one transaction.
+        """
+        if self.ends_at(position):
+            return []
+        try:
+            with self.path.open("rb") as file:
+                ends, size = _ends(file, position), os.fstat(file.fileno()).st_size
+                extra = file.read() if ends else b""
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self.path} is missing: the journal of {record}, which belongs beside it",
+                hint="copy it from where the record came from (and keep it whenever you copy or rename a record), or "
+                "run alkit repair, which makes a new record without it",
+            ) from None
+        except OSError as reason:
+            raise StoreError(f"cannot read {self.path} ({reason.strerror})") from reason
+        if not ends:
+            what = "is cut off" if size < position.length else "is damaged, or the journal of another record"
+            raise StoreError(f"{self.path} {what}", got=f"{size} bytes", expected=_words(position), hint=UNLIKE)
+        lines = list(decode(_with_last_line_end(extra, position), position))
+        if len(lines) < extra.count(b"\n"):
+            raise StoreError(
+                f"{self.path} is damaged: line {position.lines + len(lines) + 1} is not what alkit wrote", hint=UNLIKE
+            )
+        found = transactions(lines)
+        if len(found) > 1:
+            told = n_answers([line.change for line in lines])
+            raise StoreError(
+                f"{record} is older than its journal: its write-ahead log was lost, or an earlier copy was restored",
+                got=f"{n} answers and {position.lines} lines of the journal",
+                expected=f"{n + told} answers and {found[-1][-1].number} lines",
+                hint=UNLIKE,
+            )
+        content = encode([line.change for line in found[0]], position)[0] if found else b""
+        if content != extra:
+            cut = len(extra) - len(content)
+            log.warning("%s ended with an unfinished change, as after an interrupted write (%d bytes)", self.path, cut)
+            with self.path.open("ab", buffering=0) as file:
+                file.truncate(position.length)
+                _write(file, content, position.length)
+        return found[0] if found else []
+
+
+def _ends(file: BinaryIO, position: Position) -> bool:
+    """Whether the line that ends at a position has its digest; the file is then behind it."""
+    wanted = f" {position.chain}\n".encode()
+    file.seek(max(0, position.length - len(wanted)))
+    return bool(file.read(len(wanted)) == wanted)
+
+
+def _write(file: io.FileIO, content: bytes, length: int) -> None:
+    """Append to a file of a length and synchronise it, or leave it as it was."""
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(length)
+        raise
+
+
+def _with_last_line_end(extra: bytes, start: Position) -> bytes:
+    """Return the end of a journal with its last line end, if only that is missing or damaged."""
+    *lines, rest = extra.split(b"\n")
+    before = start
+    for line in decode(b"".join(line + b"\n" for line in lines), start):
+        before = line.end
+    for text in (rest, rest[:-1]):
+        if text and decode_line(text, before) is not None:
+            return b"".join(line + b"\n" for line in [*lines, text])
+    return extra
+
+
+def _words(position: Position) -> str:
+    return f"at least {position.length} bytes, the last line with the digest {position.chain}"
