@@ -19,13 +19,49 @@
     └── MissingDependencyError   an optional package is not installed; the message names the extra
 
 A message names the parameter or the file, says what was found and what must hold, and ends with a fix where one exists.
+It is one line without control characters (:func:`one_line`), because it may quote a file, a record or a server.
 
 >>> print(ConfigurationError("batch is too large", got=40, expected="at most 12", hint="batch=12"))
 batch is too large: got 40, expected at most 12. Try: batch=12.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST = 4000
+"""Greatest number of characters in a message."""
+
+_BREAKS = re.compile(" *[\t-\r\x1c-\x1e\x85\u2028\u2029][ \t-\r\x1c-\x1e\x85\u2028\u2029]*")
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+
+
+def one_line(text: object, most: int | None = None) -> str:
+    r"""Return text from a file, a server or a person as one line that can be printed and stored.
+
+    Line breaks and tabs become spaces. Characters that steer a terminal, turn the direction of writing or are invisible
+    are written as escapes, and so are parts that are not Unicode, as in some file names.
+
+    Parameters
+    ----------
+    text:
+        The text, or an object whose text is meant.
+    most:
+        Greatest number of characters; a longer text ends in ``...``. None: no limit.
+
+    Examples
+    --------
+    >>> one_line("hair\n in front \x1b[2J")
+    'hair in front \\x1b[2J'
+    >>> one_line("a" * 30, 10)
+    'aaaaaaa...'
+    """
+    line = str(text)
+    if not line.isprintable():
+        line = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), _BREAKS.sub(" ", line))
+    return line if most is None or len(line) <= most else f"{line[: most - 3]}..."
 
 
 class AlkitError(Exception):
@@ -44,7 +80,7 @@ class AlkitError(Exception):
     def __init__(self, what: str, *, got: object = None, expected: object = None, hint: str | None = None) -> None:
         facts = [f"{word} {value}" for word, value in (("got", got), ("expected", expected)) if value is not None]
         message = what + (": " + ", ".join(facts) if facts else "")
-        super().__init__(message + (f". Try: {hint}." if hint else ""))
+        super().__init__(one_line(message + (f". Try: {hint}." if hint else ""), LONGEST))
 
 
 class DataError(AlkitError, ValueError):

@@ -97,10 +97,14 @@ def read_file(path: str | Path) -> bytes:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""
     if max(size, len(content)) > most:
-        raise DataError(
-            f"{path} is too large", got=f"{size} bytes", expected=f"at most {most}", hint=_raised(BYTES, size)
-        )
+        raise too_large(path, size)
     return content
+
+
+def too_large(path: str | Path, size: int) -> DataError:
+    """Return the error for a file of `size` bytes, which are more than :data:`BYTES` allows."""
+    most = f"at most {limit(BYTES)}"
+    return DataError(f"{path} is too large", got=f"{size} bytes", expected=most, hint=_raised(BYTES, size))
 
 
 def _raised(variable: str, needed: int) -> str:

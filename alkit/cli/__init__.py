@@ -26,6 +26,7 @@ from alkit.cli import (
     take_back,
     tell,
 )
+from alkit.cli.printing import echo
 from alkit.cli.wording import for_command_line
 from alkit.errors import AlkitError
 from alkit.report.progress import StoppedError
@@ -109,5 +110,5 @@ def _options(arguments: list[str]) -> dict[str, str]:
 
 
 def _fail(message: str, code: int = 1) -> None:
-    print(f"alkit: {message}", file=sys.stderr)
+    echo(f"alkit: {message}", err=True)
     sys.exit(code)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.printing import echo
 
 
 def ask(
@@ -74,7 +75,7 @@ def ask(
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if trained is not None and trained.round not in done:
-        typer.echo(describe_round(trained))
+        echo(*describe_round(trained).splitlines())
     what = "Still open, and sent again" if was_open else "Selected and sent"
-    typer.echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
-    typer.echo(f"Next, when images are labelled: alkit tell {store}")
+    echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
+    echo(f"Next, when images are labelled: alkit tell {store}")

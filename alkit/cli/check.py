@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from alkit.cli.printing import echo
+
 
 def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
     """Verify every row and every file of a record, and its backups. Nothing is changed.
@@ -24,15 +26,15 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
         found = check_record(record.path)
     counts = ", ".join(f"{found.rows[name]} {name}" for name in ("queries", "answers", "rounds"))
     for sentence in found.damage:
-        typer.echo(f"damaged: {sentence}")
+        echo(f"damaged: {sentence}")
     for sentence in found.damaged_backups:
-        typer.echo(f"damaged backup: {sentence}")
+        echo(f"damaged backup: {sentence}")
     if found.damaged_backups:
-        typer.echo("Delete the damaged backups; `alkit ask` makes new ones.")
+        echo("Delete the damaged backups; `alkit ask` makes new ones.")
     if found.damage:
-        typer.echo(f"{store}: {len(found.damage)} damaged parts. Intact: {counts}.")
-        typer.echo(f"Next: alkit repair {store} --out repaired.db, which saves everything that is intact.")
+        echo(f"{store}: {len(found.damage)} damaged parts. Intact: {counts}.")
+        echo(f"Next: alkit repair {store} --out repaired.db, which saves everything that is intact.")
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
-    typer.echo(f"{store}: {counts}, {found.files} files. Everything is intact.")
-    typer.echo(f"Next: alkit status {store}")
+    echo(f"{store}: {counts}, {found.files} files. Everything is intact.")
+    echo(f"Next: alkit status {store}")

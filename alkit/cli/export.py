@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alkit.cli.printing import echo
+
 if TYPE_CHECKING:
     from alkit.trained.export import Format
 
@@ -46,4 +48,4 @@ def export(
     }
     with progress_bar(str(store)):
         written = export_model(trained_model(store), out, formats=formats[format], overwrite=overwrite)
-    typer.echo(f"{out}: {', '.join(path.name for path in written)}. Read CARD.md first.")
+    echo(f"{out}: {', '.join(path.name for path in written)}. Read CARD.md first.")

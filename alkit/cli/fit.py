@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.printing import echo
+from alkit.errors import one_line
 
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
@@ -33,16 +35,16 @@ def fit(
         before = len(experiment.history)
         result = experiment.fit()
     news = "" if len(experiment.history) > before else "No new labels to train on. "
-    typer.echo(f"{news}{describe_round(result)}")
-    typer.echo(f"Next: alkit status {store}")
+    echo(*f"{news}{describe_round(result)}".splitlines())
+    echo(f"Next: alkit status {store}")
 
 
-def describe_round(result: RoundResult) -> str:
+def describe_round(result: RoundResult) -> list[str]:
     """Describe the result of a round in one line, followed by its warnings."""
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
     held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
-    return "\n".join([line, *(f"Warning: {warning}" for warning in result.warnings)])
+    return "\n".join([line, *(f"Warning: {one_line(warning)}" for warning in result.warnings)])
 
 
 def _labels(n: int) -> str:

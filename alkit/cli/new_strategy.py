@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from alkit.cli.printing import echo
+
 
 def new_strategy(
     name: Annotated[str, typer.Argument(help="Name of the strategy, such as nearest-mean.")],
@@ -20,14 +22,16 @@ def new_strategy(
     """
     folder = out or Path(f"alkit-{name}")
     for path in write_package(name, folder):
-        typer.echo(path)
-    typer.echo(f"""
+        echo(path)
+    echo(
+        *f"""
 Next:
   cd {folder}
   pip install -e ".[dev]"
   alkit strategies {name}
   pytest
-Then replace the method `select`.""")
+Then replace the method `select`.""".splitlines()
+    )
 
 
 def write_package(name: str, folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.printing import echo
 
 
 def predict(
@@ -42,10 +43,10 @@ def predict(
             )
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; the files in {out} are complete; --overwrite starts again") from None
-    typer.echo(f"{out}: {len(outcome.done)} images predicted.")
+    echo(f"{out}: {len(outcome.done)} images predicted.")
     for reason in outcome.failed.values():
-        typer.echo(f"alkit: {reason}", err=True)
+        echo(f"alkit: {reason}", err=True)
     if outcome.failed:
         total = len(outcome.done) + len(outcome.failed)
-        typer.echo(f"alkit: {len(outcome.failed)} of {total} images could not be predicted", err=True)
+        echo(f"alkit: {len(outcome.failed)} of {total} images could not be predicted", err=True)
         raise typer.Exit(1)

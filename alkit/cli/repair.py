@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from alkit.cli.printing import echo
+
 
 def repair(
     store: Annotated[Path, typer.Argument(help="The damaged record. It is not changed.")],
@@ -21,11 +23,11 @@ def repair(
     from alkit.record.repair import repair as save
 
     repaired = save(store, out)
-    typer.echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {name}" for name in ("queries", "answers", "rounds")))
+    echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {name}" for name in ("queries", "answers", "rounds")))
     if repaired.from_backup:
-        typer.echo(f"{repaired.from_backup} rows came from a backup.")
+        echo(f"{repaired.from_backup} rows came from a backup.")
     for sentence in repaired.lost:
-        typer.echo(f"lost: {sentence}")
+        echo(f"lost: {sentence}")
     if not repaired.lost:
-        typer.echo("No loss was found.")
-    typer.echo(f"Next: alkit status {out}")
+        echo("No loss was found.")
+    echo(f"Next: alkit status {out}")

@@ -9,6 +9,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.parts import Choice, with_choice
+from alkit.cli.printing import echo
 
 
 @with_choice
@@ -56,7 +57,7 @@ def run(
         before = len(experiment.history)
         experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
     if before > rounds:
-        typer.echo(f"{store} is finished after {before} rounds; more --rounds continue it.", err=True)
+        echo(f"{store} is finished after {before} rounds; more --rounds continue it.", err=True)
     elif before:
-        typer.echo(f"Resumed {store} after round {before - 1}.", err=True)
+        echo(f"Resumed {store} after round {before - 1}.", err=True)
     status(store, json)

@@ -9,6 +9,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.parts import Choice, with_choice
+from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
@@ -76,11 +77,11 @@ def start(
             stop_set=stop_set,
         )
     for line in differences(before, _settings(record)) if before else ():
-        typer.echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
+        echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
-    typer.echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
-    typer.echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
+    echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
+    echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
 
 
 def _settings(record: Store | None) -> dict[str, Any]:

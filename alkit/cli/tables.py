@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from alkit.cli.printing import in_table
+from alkit.errors import one_line
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult
 
@@ -79,14 +80,14 @@ def print_campaign(console: Console, summary: CampaignSummary, step: Step, name:
     """
     for part in _parts(summary, name, unicode=console.encoding.lower().startswith("utf")):
         console.print(part, highlight=False)
-    console.print(f"[bold]Next:[/bold] {escape(step.why)}.", highlight=False)
-    console.print(Text(f"  {step.command}", style="bold cyan"), soft_wrap=True)
+    console.print(f"[bold]Next:[/bold] {in_table(step.why)}.", highlight=False)
+    console.print(Text(f"  {one_line(step.command)}", style="bold cyan"), soft_wrap=True)
 
 
 def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[RenderableType]:
     left = "" if summary.left is None else f", {summary.left} of the pool left"
     yield (
-        f"[bold]{escape(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
+        f"[bold]{in_table(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
         f"{len(summary.open)} open{left}"
     )
     if summary.states:
@@ -145,7 +146,7 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
     for (state, whom), queries in groups.items():
         oldest, newest = (age(bound(query.hours for query in queries)) for bound in (max, min))
         since = oldest if oldest == newest else f"{newest} to {oldest}"
-        table.add_row(state.value, str(len(queries)), since, escape(whom))
+        table.add_row(state.value, str(len(queries)), since, in_table(whom))
     yield table
 
 
@@ -155,13 +156,13 @@ def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
         table = _table("To be answered again", *columns)
         for key, problem in summary.problems[:MOST_PROBLEMS]:
             what = {"rejected": "sent back", "invalid": "invalid", "withdrawn": "taken back"}[problem.kind]
-            table.add_row(escape(key), _who(problem.annotator), what, escape(problem.reason))
+            table.add_row(in_table(key), _who(problem.annotator), what, in_table(problem.reason))
         yield table
         yield from _more(len(summary.problems))
     if summary.unread:
         table = _table("Not taken", Column("file or image", overflow="fold"), Column("reason", ratio=1))
         for entry in summary.unread[:MOST_PROBLEMS]:
-            table.add_row(escape(entry.what), escape(entry.reason))
+            table.add_row(in_table(entry.what), in_table(entry.reason))
         yield table
         yield from _more(len(summary.unread))
 
@@ -188,7 +189,7 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
 
     if not summary.history:
         return
-    metric, history = summary.metric, summary.history
+    history, metric = summary.history, None if summary.metric is None else in_table(summary.metric)
     drawn = f"  {sparkline(summary.curve)}" if unicode and metric is not None else ""
     pseudo, held = any(result.n_pseudo for result in history), any(result.n_held_out for result in history)
     agreed = any(result.agreement is not None for result in history)
@@ -218,7 +219,7 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
         yield f"[dim]{metric} is measured on a test set.[/dim]"
     else:
         yield "[dim]There are no metrics, because the campaign has neither a hold-out nor a test set.[/dim]"
-    yield from (f"[yellow]{escape(warning)}[/yellow]" for warning in history[-1].warnings)
+    yield from (f"[yellow]{in_table(warning)}[/yellow]" for warning in history[-1].warnings)
     if agreed:
         yield "[dim]agreement: Cohen's kappa with the previous model, on a random sample of the pool.[/dim]"
 
@@ -229,11 +230,11 @@ def _advice(summary: CampaignSummary) -> Iterator[RenderableType]:
         for name, advice in summary.advice.items():
             says = {True: "[yellow]stop[/yellow]", False: "[green]continue[/green]", None: "cannot tell"}[advice.stop]
             figures = ", ".join(f"{title} {value:.4g}" for title, value in advice.figures.items())
-            why = escape(advice.reason) + (f"\n[dim]{escape(figures)}[/dim]" if figures else "")
-            table.add_row(escape(name), says, why)
+            why = in_table(advice.reason) + (f"\n[dim]{in_table(figures)}[/dim]" if figures else "")
+            table.add_row(in_table(name), says, why)
         yield table
     question = f"{'Is' if summary.next_batch == 1 else 'Are'} {_count(summary.next_batch, 'more label')} worth it?"
-    yield f"[bold]{question}[/bold] {escape(summary.verdict)}"
+    yield f"[bold]{question}[/bold] {in_table(summary.verdict)}"
 
 
 def _count(n: int, what: str) -> str:
@@ -241,7 +242,7 @@ def _count(n: int, what: str) -> str:
 
 
 def _who(name: str) -> str:
-    return escape(name) if name else "[dim]unnamed[/dim]"
+    return in_table(name) if name else "[dim]unnamed[/dim]"
 
 
 def _timing(timing: Timing) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from alkit.cli.printing import echo
+
 
 def reject(
     store: Annotated[Path, typer.Argument(help="The record.")],
@@ -26,8 +28,8 @@ def reject(
     with record_at(store) as record:
         id = next((entry.query.id for entry in record.asked() if entry.query.key == image), image)
         taking_back.reject(record, id, reason, annotator)
-    typer.echo(f"{id} is open again: {reason}")
-    typer.echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
+    echo(f"{id} is open again: {reason}")
+    echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
 
 
 def withdraw(
@@ -54,10 +56,10 @@ def withdraw(
         keys = {entry.query.key: entry.query.id for entry in record.snapshot().open}
         queries = taking_back.withdraw(record, [keys.get(image, image) for image in images] if images else None)
         place, settings = last_place(record), Settings(record)
-        typer.echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
+        echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
         if queries and place is not None:
             try:
                 place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(queries)
             except AlkitError as reason:
-                typer.echo(f"The queries could not be marked as withdrawn in {place}: {reason}", err=True)
-    typer.echo(f"Next: alkit status {store}")
+                echo(f"The queries could not be marked as withdrawn in {place}: {reason}", err=True)
+    echo(f"Next: alkit status {store}")

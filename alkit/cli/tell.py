@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
@@ -115,32 +116,30 @@ def tell(
         _exit(len(receipt.refused), len(unread))
         return
     keys = {query.id: query.key for query in queries}
-    typer.echo(
-        f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}."
-    )
+    echo(f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}.")
     for answer, reason in receipt.refused:
         whose = f" by {answer.annotator}" if answer.annotator else ""
-        typer.echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {reason}")
+        echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {reason}")
     for answer in receipt.outdated:
         whose = f" by {answer.annotator}" if answer.annotator else ""
-        typer.echo(
+        echo(
             f"outdated: {keys.get(answer.id, answer.id)}{whose}: the annotator's current answer is newer; to use this "
             "one, save it again"
         )
     if disputed:
         which = [f"{keys[id]} by {names[-1] or 'an unnamed annotator'}" for id, names in disputed.items()]
         more = f", and {len(which) - FEW} more" if len(which) > FEW else ""
-        typer.echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
+        echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
     for path, reason in unread.items():
-        typer.echo(f"not read: {path}: {reason}")
-    typer.echo(f"Next: alkit status {store}")
+        echo(f"not read: {path}: {reason}")
+    echo(f"Next: alkit status {store}")
     _exit(len(receipt.refused), len(unread))
 
 
 def _exit(refused: int, unread: int) -> None:
     """End the command with code 1 if not everything was taken, and say so."""
     if parts := [f"{n} {what}" for n, what in ((refused, "refused"), (unread, "not read")) if n]:
-        typer.echo(f"Not taken: {', '.join(parts)}. The exit code is 1.", err=True)
+        echo(f"Not taken: {', '.join(parts)}. The exit code is 1.", err=True)
         raise typer.Exit(1)
 
 

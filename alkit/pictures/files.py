@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from alkit._reading.images import TURNS, open_image, orientation, refuse_damage
+from alkit._reading.inside import read_inside
 from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
@@ -130,15 +131,15 @@ def prelabel_png(mask: Mask, spec: LabelSpec) -> bytes:
     return file.getvalue()
 
 
-def is_prelabel(path: Path) -> bool:
-    """Return whether a file is a pre-label from :func:`prelabel_png` that no other program has saved."""
-    return png_text(path, KEY) == PRELABEL
+def is_prelabel(path: Path, folder: Path) -> bool:
+    """Return whether a file in `folder` is a pre-label from :func:`prelabel_png` that no other program has saved."""
+    return png_text(path, KEY, folder) == PRELABEL
 
 
-def png_text(path: Path, key: str) -> str | None:
-    """Return a text that a PNG file contains, or None if it lacks the key or is damaged."""
+def png_text(path: Path, key: str, folder: Path) -> str | None:
+    """Return a text that a PNG file in `folder` contains, or None if it lacks the key or is damaged."""
     try:
-        with path.open("rb") as file, open_image(file, str(path), formats=("PNG",)) as image:
+        with open_image(BytesIO(read_inside(path, folder)), str(path), formats=("PNG",)) as image:
             text = image.info.get(key)
     except Exception:  # Pillow raises errors of many kinds
         return None

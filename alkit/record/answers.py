@@ -16,7 +16,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError
+from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError, one_line
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
@@ -32,6 +32,9 @@ FEW = 50
 
 UNKNOWN = -1
 """Revision of an answer that does not have one yet. It gets one when it is recorded."""
+
+LONGEST_NAME, LONGEST_REASON = 200, 10_000
+"""Greatest number of characters in the name of an annotator, and in a reason."""
 
 GREATEST = 2**62
 """The greatest revision that is accepted. A time in nanoseconds stays below it until 2116."""
@@ -65,8 +68,9 @@ class Answers:
         """Record which files of a place were not read, and which of its answers belong to no query."""
         sizes = _Sizes(self.store)
         strange = [(answer.id, reason) for answer, reason in receipt.refused if not sizes.of(answer.id)]
-        pairs = [(storable_text(what), storable_text(why)) for what, why in (*unread.items(), *strange)]
-        save_unread(self.store, storable_text(place), pairs)
+        both = (*unread.items(), *strange)
+        pairs = [(one_line(what, LONGEST_REASON), one_line(why, LONGEST_REASON)) for what, why in both]
+        save_unread(self.store, one_line(place), pairs)
 
     def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
         """Record an oracle's answers, and report those that are refused to an oracle that passes them on."""
@@ -166,9 +170,9 @@ class Answers:
             case Invalid(reason):
                 raise LabelError(f"the answer for {answer.id!r} is invalid ({reason})")
             case Skip(reason):
-                return replace(draft, kind="skip", reason=storable_text(reason))
+                return replace(draft, kind="skip", reason=one_line(reason, LONGEST_REASON))
             case Withdrawal(reason):
-                return replace(draft, kind="withdrawal", reason=storable_text(reason))
+                return replace(draft, kind="withdrawal", reason=one_line(reason, LONGEST_REASON))
         label = spec().check(answer.label, id=answer.id, sizes=allowed)
         return replace(draft, label=self.files.keep(label))
 
@@ -264,7 +268,7 @@ class _History:
 
 def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | None:
     """Return an invalid answer to record in place of one that is refused; None if it is recorded already."""
-    annotator, reason = storable_text(answer.annotator), storable_text(reason)
+    annotator, reason = one_line(answer.annotator, LONGEST_NAME), one_line(reason, LONGEST_REASON)
     revision, seconds = UNKNOWN, None
     with suppress(LabelError):
         revision = _check_revision(answer)
@@ -280,8 +284,12 @@ def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | 
 
 
 def _check_annotator(answer: Answer) -> str:
-    if not isinstance(answer.annotator, str) or storable_text(answer.annotator) != answer.annotator:
-        raise LabelError(f"annotator must be Unicode text in the answer for {answer.id!r}", got=ascii(answer.annotator))
+    if not isinstance(answer.annotator, str) or one_line(answer.annotator, LONGEST_NAME) != answer.annotator:
+        raise LabelError(
+            f"annotator must be Unicode text in the answer for {answer.id!r}, in one line of at most {LONGEST_NAME} "
+            "characters",
+            got=one_line(ascii(answer.annotator), LONGEST_NAME),
+        )
     return answer.annotator
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from alkit.errors import ConfigurationError, QueryError, nearest
-from alkit.record.columns import storable_text
+from alkit.errors import ConfigurationError, QueryError, nearest, one_line
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
@@ -23,7 +22,7 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
         raise QueryError(
             f"{id!r} has no answer{whose} to send back", hint="alkit status --json, which lists the ids and annotators"
         )
-    store.reject([answer.number for answer in back], storable_text(reason))
+    store.reject([answer.number for answer in back], one_line(reason))
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alkit.errors import DataError
+from alkit._reading.inside import leads_out
+from alkit.errors import DataError, one_line
 from alkit.oracles.folder.layout import (
     CONFIRMED,
     KEY,
@@ -73,7 +74,12 @@ class AnnotationFile:
     @property
     def files(self) -> tuple[Path, ...]:
         """The file and its confirmation, if there is one."""
-        return (self.path, *([self.confirmation] if self.confirmation.exists() else []))
+        return (self.path, *([self.confirmation] if self.confirmed else []))
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a file in the inbox confirms all answers in the file."""
+        return self.confirmation.is_file() and not leads_out(self.confirmation, self.path.parent.parent)
 
     @property
     def confirmation(self) -> Path:
@@ -127,13 +133,13 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
     for folder in contents(outbox, found.strays):
         if KEY.match(folder.name) and folder.is_dir():
             _add_query(folder, queries, found.strays)
-            _find_misplaced(folder, inbox, found)
+            _find_misplaced(folder, outbox, inbox, found)
     for path in contents(inbox, found.strays):
         if KEY.match(path.name) and path.is_dir():
-            _find_misplaced(path, inbox, found)
+            _find_misplaced(path, inbox, inbox, found)
         elif path.is_dir():
             if not FOLDER.match(path.name) and not (outbox.is_dir() and path.samefile(outbox)):
-                _scan_annotator(path, outbox, queries, found)
+                _scan_annotator(path, inbox, outbox, queries, found)
         elif ending(path.name) == NOTE:
             found.notes.append(path)
         elif (ending(path.name) or is_annotation_file(path)) and not path.name.startswith("contact-sheet-"):
@@ -151,26 +157,24 @@ def _add_query(folder: Path, queries: dict[str, Query], strays: dict[Path, str])
             strays[path] = str(reason)
 
 
-def _find_misplaced(folder: Path, inbox: Path, found: Found) -> None:
-    """Add files to the strays that somebody saved in the folder of a query."""
+def _find_misplaced(folder: Path, whole: Path, inbox: Path, found: Found) -> None:
+    """Add files to the strays that somebody saved in the folder of a query, which is in `whole`."""
     place, strays = f"{inbox}/NAME/{folder.name}.png", found.strays
-    for path in contents(folder, strays):
+    for path in contents(folder, strays, whole):
         if ending(path.name) == NOTE:
             found.notes.append(path)
         elif path.stem not in OWN:
             strays[path] = f"this is the folder of a query; an answer must be saved as {place}"
-        elif path.name == "prelabel.png" and not is_prelabel(path):
+        elif path.name == "prelabel.png" and not is_prelabel(path, whole):
             strays[path] = f"this pre-label was changed; an answer must be saved as {place}"
 
 
-def _scan_annotator(folder: Path, outbox: Path, queries: dict[str, Query], found: Found) -> None:
+def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, Query], found: Found) -> None:
     annotator, files, strays = folder.name, dict[str, dict[str, Path]](), found.strays
-    try:
-        annotator.encode()
-    except UnicodeEncodeError:
-        strays[folder] = "the name of this folder must be Unicode text"
+    if one_line(annotator) != annotator:
+        strays[folder] = "the name of this folder must be Unicode text without control characters"
         return
-    for path in contents(folder, strays):
+    for path in contents(folder, strays, inbox):
         end = ending(path.name)
         key = path.name[: len(path.name) - len(end)]
         if path.is_dir():

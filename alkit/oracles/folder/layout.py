@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import DataError
 from alkit.oracles.formats.registry import SUFFIXES
 from alkit.pictures.colours import colour
@@ -17,6 +18,9 @@ from alkit.values.queries import Query
 
 VERSION = 1
 """Version of the content of a query.json."""
+
+LONGEST = 2**20
+"""Greatest number of bytes of a query.json or a note."""
 
 MASKS = (".png", ".tif", ".tiff")
 WORDS = (".skip", ".withdrawn")
@@ -48,11 +52,13 @@ def is_annotation_file(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name != QUERY
 
 
-def contents(folder: Path, strays: dict[Path, str]) -> list[Path]:
+def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -> list[Path]:
     """Return the entries of a folder, sorted by name, without hidden and temporary files; none if it does not exist.
 
-    A folder that cannot be read is added to `strays`, with the reason.
+    A folder that cannot be read is added to `strays`, with the reason, and so are symbolic links that lead out of
+    `whole`, the outbox or inbox that contains the folder.
     """
+    whole = folder if whole is None else whole
     try:
         found = sorted(folder.iterdir())
     except FileNotFoundError:
@@ -60,7 +66,10 @@ def contents(folder: Path, strays: dict[Path, str]) -> list[Path]:
     except OSError as reason:
         strays[folder] = f"this folder cannot be read ({reason.strerror})"
         return []
-    return [path for path in found if not path.name.startswith((".", "~")) and not TEMPORARY.search(path.name)]
+    shown = [path for path in found if not path.name.startswith((".", "~")) and not TEMPORARY.search(path.name)]
+    outside = {path for path in shown if path.is_symlink() and leads_out(path, whole)}
+    strays.update((path, f"it is a symbolic link that leads out of {whole}") for path in outside)
+    return [path for path in shown if path not in outside]
 
 
 def version_of(path: Path) -> tuple[int, int]:
@@ -121,7 +130,7 @@ def read_query(path: Path) -> tuple[Query, str]:
         The file is damaged.
     """
     try:
-        facts: Any = json.loads(path.read_bytes())
+        facts: Any = json.loads(read_inside(path, path.parent.parent, LONGEST))
         if facts["version"] != VERSION:
             raise ValueError(f"version {facts['version']}")
         query = Query(

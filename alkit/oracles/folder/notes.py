@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from alkit.errors import one_line
 from alkit.oracles.folder.layout import size_text
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
@@ -43,7 +44,7 @@ def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
 def refusal(query: Query, spec: LabelSpec, reason: str) -> bytes:
     """Return the note beside a refused answer."""
     text = (
-        f"The answer to {query.key} was not accepted.\n\nWhy: {reason}\n\n"
+        f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\n"
         f"What to do: save {query.key}.png again. A mask is {size_text(query.sizes)}, one channel of {spec}.\n"
         f"If the image cannot be labelled, save the reason as {query.key}.skip instead of a mask.\n"
         f"If the pre-label is right, save an empty file {query.key}.confirmed beside its copy.\n"
@@ -53,10 +54,10 @@ def refusal(query: Query, spec: LabelSpec, reason: str) -> bytes:
 
 def refusals(reasons: Iterable[tuple[str, str]]) -> bytes:
     """Return the note beside a file of annotations, of which some were refused: pairs of image id and reason."""
-    lines = "".join(f"{id}: {reason}\n" for id, reason in reasons)
+    lines = "".join(f"{one_line(id)}: {one_line(reason)}\n" for id, reason in reasons)
     return f"These answers were not accepted. Correct them and export the file again.\n\n{lines}{END}".encode()
 
 
 def not_read(name: str, reason: str) -> bytes:
     """Return the note beside a file that is not read."""
-    return f"{name} was not read.\n\nWhy: {reason}.\n{END}".encode(errors="backslashreplace")
+    return f"{one_line(name)} was not read.\n\nWhy: {one_line(reason)}.\n{END}".encode()

@@ -20,7 +20,7 @@
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
 
 alkit never overwrites a file and never changes an answer. It only writes and deletes notes about answers that were not
-accepted and files that were not read.
+accepted and files that were not read. It follows no symbolic link that leads out of these folders.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class FolderOracle:
 
     @property
     def _reader(self) -> Reader:
-        return Reader(self.spec, self.empty, self.settle)
+        return Reader(self._out.inbox, self.spec, self.empty, self.settle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import write_atomically
-from alkit.errors import ConfigurationError, DataError
+from alkit._reading.inside import leads_out
+from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path, size_text
 from alkit.oracles.folder.notes import instructions
 from alkit.oracles.notes import WITHDRAWN
@@ -95,6 +96,8 @@ class Outbox:
 
     def _write_query(self, query: Query, images: Pool, prelabel: npt.NDArray[Any] | None) -> None:
         folder = self.folder / query.key
+        if leads_out(folder, self.folder):
+            raise StoreError(f"{folder} must be a folder", got=f"a symbolic link that leads out of {self.folder}")
         existing = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
         if "image" not in existing:
             content, suffix = files.image_file(images, query.id)
@@ -112,7 +115,7 @@ class Outbox:
             own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
             number, known = 1, set[str]()
             while (path := self._sheet_path(round, number)).exists():
-                known |= _keys_on(path)
+                known |= _keys_on(path, self.folder)
                 number += 1
             if new := [query for query in own if query.key not in known]:
                 write_atomically(path, _sheet(images, new, prelabels, round))
@@ -124,6 +127,8 @@ class Outbox:
         """Write into the folders of these queries that they were withdrawn."""
         for query in queries:
             folder = self.folder / query.key
+            if leads_out(folder, self.folder):
+                continue
             if (folder / QUERY).exists() and not (folder / "withdrawn.txt").exists():
                 write_atomically(folder / "withdrawn.txt", f"{WITHDRAWN}\n".encode())
 
@@ -151,9 +156,9 @@ def _subsample(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return mask[::rows, ::columns]
 
 
-def _keys_on(path: Path) -> set[str]:
+def _keys_on(path: Path, folder: Path) -> set[str]:
     """Return the keys of the queries on a contact sheet; none if the file is another picture."""
     try:
-        return set(json.loads(files.png_text(path, files.KEY) or "[]"))
+        return set(json.loads(files.png_text(path, files.KEY, folder) or "[]"))
     except (TypeError, ValueError, RecursionError):
         return set()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.inside import read_inside
 from alkit.errors import DataError, LabelError
 from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
@@ -25,6 +26,9 @@ from alkit.values.queries import Query
 LONGEST_REASON = 10_000
 """Highest number of bytes in a reason."""
 
+PER_PIXEL, BESIDES = 8, 2**20
+"""Highest number of bytes in a mask: of each pixel (four channels of 16 bits, not compressed), and of the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -32,6 +36,8 @@ class Reader:
 
     Parameters
     ----------
+    inbox:
+        The folder that contains all files.
     spec:
         The classes.
     empty:
@@ -40,6 +46,7 @@ class Reader:
         Seconds for which a file must not have changed before it is read.
     """
 
+    inbox: Path
     spec: LabelSpec
     empty: Empty
     settle: float
@@ -73,15 +80,16 @@ class Reader:
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
         """Return the answers in a COCO or CVAT file, or the reason why it is not read."""
-        confirmed = file.confirmation.exists()
         for path in file.files:
             if (why := self.obstacle(path)) is not None:
                 return why
         form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
         try:
             before = version_of(file.path)
-            answers = form.read(file.path, queries, self.spec, annotator=file.annotator, empty=self.empty)
-            if confirmed:
+            answers = form.read(
+                file.path, queries, self.spec, annotator=file.annotator, empty=self.empty, inside=self.inbox
+            )
+            if file.confirmed:
                 since = version_of(file.confirmation)[1]
                 answers = (
                     replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
@@ -99,7 +107,7 @@ class Reader:
             return Invalid(f"there are two answers, {names}: delete one of them")
         try:
             if entry.words:
-                return _word(entry.words[0])
+                return self._word(entry.words[0])
             masks = [self._mask(path, query) for path in entry.masks]
         except LabelError as reason:
             return Invalid(str(reason))
@@ -112,15 +120,16 @@ class Reader:
         return masks[0]
 
     def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
-        return class_ids(mask_values(path.read_bytes(), path.name), self.spec, query.id)
+        pixels = max(height * width for height, width in query.sizes)
+        content = read_inside(path, self.inbox, PER_PIXEL * pixels + BESIDES)
+        return class_ids(mask_values(content, path.name), self.spec, query.id)
 
-
-def _word(path: Path) -> Skip | Withdrawal | Invalid:
-    content = path.read_bytes()
-    if len(content) > LONGEST_REASON:
-        return Invalid(f"{path.name} has {len(content)} bytes; a reason must have at most {LONGEST_REASON}")
-    try:
-        reason = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return Invalid(f"{path.name} must contain text: save the reason as UTF-8")
-    return Skip(reason) if path.suffix.lower() == ".skip" else Withdrawal(reason)
+    def _word(self, path: Path) -> Skip | Withdrawal | Invalid:
+        if (size := path.stat().st_size) > LONGEST_REASON:
+            return Invalid(f"{path.name} has {size} bytes; a reason must have at most {LONGEST_REASON}")
+        content = read_inside(path, self.inbox, LONGEST_REASON)
+        try:
+            reason = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").strip()
+        except UnicodeDecodeError:
+            return Invalid(f"{path.name} must contain text: save the reason as UTF-8")
+        return Skip(reason) if path.suffix.lower() == ".skip" else Withdrawal(reason)

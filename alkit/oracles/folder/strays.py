@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from alkit._files import write_atomically
+from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
-from alkit.oracles.folder.layout import NOTE
+from alkit.oracles.folder.layout import LONGEST, NOTE
 from alkit.oracles.folder.notes import END, not_read
 from alkit.values.queries import Query
 
@@ -33,14 +34,22 @@ def write_notes(strays: Mapping[Path, str], notes: Iterable[Path], folders: Iter
     for note, why in wanted.items():
         text = not_read(note.name.removesuffix(NOTE), why)
         try:
-            if not note.exists() or note.read_bytes() != text:
+            if _content(note) != text:
                 write_atomically(note, text)
         except (StoreError, OSError) as error:
             log.warning("cannot write why %s was not read: %s", note.name.removesuffix(NOTE), error)
     for note in notes:
         with suppress(OSError):
-            if note not in wanted and note.read_bytes().endswith(END.encode()):
+            if note not in wanted and _content(note).endswith(END.encode()):
                 note.unlink()
+
+
+def _content(note: Path) -> bytes:
+    """Return the content of a note; nothing if it does not exist or is not a file in its folder."""
+    try:
+        return read_inside(note, note.parent, LONGEST)
+    except OSError:
+        return b""
 
 
 def note_of(path: Path) -> Path:

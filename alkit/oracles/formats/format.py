@@ -16,8 +16,9 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import write_atomically
+from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
-from alkit.errors import DataError
+from alkit.errors import DataError, StoreError
 from alkit.oracles.formats.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers
 from alkit.pictures.files import image_file
@@ -122,10 +123,13 @@ class Format:
             own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
             number, listed = 1, set[str]()
             while (path := self._path(Path(folder), round, number)).exists():
-                listed |= self._keys(path)
+                listed |= self._keys(path, Path(folder))
                 paths.append(path)
                 number += 1
             if new := [query for query in own if query.key not in listed]:
+                if leads_out(path.parent / "images", Path(folder)):
+                    found = f"a symbolic link that leads out of {folder}"
+                    raise StoreError(f"{path.parent} must be a folder", got=found)
                 names = [_write_image(path.parent / "images", query, images) for query in new]
                 pages = [
                     Page(name, query.sizes[0], drafts.get(query.id)) for name, query in zip(names, new, strict=True)
@@ -142,6 +146,7 @@ class Format:
         *,
         annotator: str = "",
         empty: Empty = "unanswered",
+        inside: Path | None = None,
     ) -> Iterator[Answer]:
         """Yield an answer for each queried image with annotations, after the whole file was read.
 
@@ -162,6 +167,8 @@ class Format:
             Name of the annotator, which the file does not contain.
         empty:
             Meaning of an image without annotations: ``unanswered``, or ``background`` everywhere.
+        inside:
+            Folder that the file must not lead out of by symbolic links. None: no such folder.
 
         Raises
         ------
@@ -169,15 +176,15 @@ class Format:
             The file does not have this format, or no image in it can be read.
         """
         path = Path(path).expanduser()
-        yield from answers(path, self._content(path), queries, spec, annotator=annotator, empty=empty)
+        yield from answers(path, self._content(path, inside), queries, spec, annotator=annotator, empty=empty)
 
-    def names(self, path: Path) -> list[str]:
-        """Return the names of the images in a file."""
-        return [image.name for image in self._content(path).images]
+    def names(self, path: Path, inside: Path | None = None) -> list[str]:
+        """Return the names of the images in a file; `inside` as in :meth:`read`."""
+        return [image.name for image in self._content(path, inside).images]
 
-    def _content(self, path: Path) -> Content:
+    def _content(self, path: Path, inside: Path | None) -> Content:
         try:
-            content = read_file(path)
+            content = read_file(path) if inside is None else read_inside(path, inside)
         except OSError as reason:
             raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
         return self.decode(path, content)
@@ -186,10 +193,10 @@ class Format:
         place = f"r{round:02}-{self.name}{'' if number == 1 else f'-{number}'}"
         return folder / place / f"annotations{self.suffix}"
 
-    def _keys(self, path: Path) -> set[str]:
+    def _keys(self, path: Path, folder: Path) -> set[str]:
         """Return the keys of the queries in a file; none if it is damaged, so they are written again beside it."""
         try:
-            return {Path(name).stem for name in self.names(path)}
+            return {Path(name).stem for name in self.names(path, folder)}
         except DataError:
             return set()
 

@@ -1,0 +1,63 @@
+"""Text from files, records and servers cannot steer the terminal, whatever command prints it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from commandline import alkit
+from rich.console import Console
+from rich.table import Table
+
+import alkit as package
+from alkit.cli.printing import echo, in_table
+from alkit.errors import AlkitError, ConfigurationError
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07\u202eb\x9b31m\rfake\nalkit: fine\x00\udcff"
+CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+COMMANDS = sorted(Path(package.__file__).parent.joinpath("cli").glob("*.py"))
+
+
+def test_printed_text_is_one_line_without_control_characters(capfd):
+    echo(HOSTILE, HOSTILE)
+    echo(HOSTILE, err=True)
+    said = capfd.readouterr()
+    assert (len(said.out.splitlines()), len(said.err.splitlines())) == (2, 1)
+    assert not CONTROLS.search(said.out + said.err)
+
+
+def test_text_in_a_table_is_literal_and_short(capfd):
+    table = Table()
+    table.add_column("a")
+    table.add_row(in_table(HOSTILE + "[link=https://example.org]x[/link]"))
+    table.add_row(in_table("x" * 10_000))
+    Console(width=80, force_terminal=False).print(table)
+    said = capfd.readouterr().out
+    assert not CONTROLS.search(said)
+    assert "[link=https" in said
+    assert len(said) < 2000
+
+
+def test_an_error_is_one_short_line_without_control_characters():
+    message = str(ConfigurationError(HOSTILE, got=HOSTILE, expected=HOSTILE, hint=HOSTILE))
+    assert not CONTROLS.search(message)
+    assert "\n" not in message
+    assert len(str(AlkitError("x" * 10**6))) == 4000
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_commands_print_only_by_the_functions_that_clean(path):
+    """Only JSON, which escapes control characters itself, and rich tables, whose texts are checked here."""
+    source = path.read_text()
+    if path.stem != "printing":
+        assert source.count("typer.echo") == (path.stem == "__init__")
+    for printed in re.findall(r"(?<![\w.])print\((.*)", source):
+        assert printed.startswith("json.dumps(")
+    if path.stem == "tables":
+        assert "escape(" not in source.replace("in_table(", "")
+
+
+def test_a_hostile_name_of_a_record_is_printed_as_one_line(tmp_path, capfd):
+    assert alkit("status", tmp_path / HOSTILE.replace("\x00", "").replace("/", "")) == 1
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert not CONTROLS.search(said)
