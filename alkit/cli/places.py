@@ -221,7 +221,4 @@ def last_place(record: Store) -> Place | None:
 
 def save_place(record: Store, place: Place) -> None:
     """Store the place in the record."""
-    if last_place(record) != place:
-        with record.exclusive():
-            record.forget(PLACE)
-            record.declare({PLACE: asdict(place)})
+    record.revise(PLACE, lambda last: asdict(place))

@@ -57,9 +57,16 @@ def withdraw(
         queries = taking_back.withdraw(record, [keys.get(image, image) for image in images] if images else None)
         place, settings = last_place(record), Settings(record)
         echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
-        if queries and place is not None:
+        # All that were ever withdrawn: a command that was killed may have recorded some and not marked them.
+        withdrawn = [entry.query for entry in record.asked() if entry.withdrawn]
+        if withdrawn and place is not None:
             try:
-                place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(queries)
+                place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(withdrawn)
             except AlkitError as reason:
-                echo(f"The queries could not be marked as withdrawn in {place}: {reason}", err=True)
+                echo(
+                    f"alkit: the queries are withdrawn, but could not be marked as withdrawn in {place}: {reason} The "
+                    "same command marks them later.",
+                    err=True,
+                )
+                raise typer.Exit(1) from None
     echo(f"Next: alkit status {store}")

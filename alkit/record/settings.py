@@ -85,13 +85,11 @@ class Settings:
                 self._settle("configuration", configuration)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place):
-            with self._store.exclusive():
-                self._store.forget(MOVED)
-                self._store.declare({MOVED: place})
+            self._store.revise(MOVED, lambda before: place)
         if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
             with self._store.exclusive():
                 if not self._store.has_queries():
-                    self._store.forget("classes")
+                    self._store.revise("classes", lambda before: written_form(_spec(classes)))
                 self.declare_classes(classes)
         return pool
 
@@ -175,10 +173,10 @@ class Settings:
     def declare_schedule(self, start: int, batch: int, test: Pool | None) -> None:
         """Declare a schedule of rounds, or check that it equals the one declared before."""
         with self._store.exclusive():
+            schedule = {"start": start, "batch": batch, "test": None if test is None else describe(test)}
             if not self._store.has_queries():
-                self._store.forget("schedule")
-            shown = None if test is None else describe(test)
-            self._settle("schedule", {"start": start, "batch": batch, "test": shown})
+                self._store.revise("schedule", lambda before: schedule)
+            self._settle("schedule", schedule)
 
     def measures_on(self, test: Pool) -> bool:
         """Whether the rounds are measured on `test`: there is no schedule, or it has this test set, or none."""

@@ -175,11 +175,6 @@ class Store:
                 self.database.delete(connection, facts, facts.c.name != "schema")
             self.database.insert(connection, facts, rows)
 
-    def forget(self, name: str) -> None:
-        """Delete a fact that nothing depends on yet."""
-        with self.database.transaction() as connection:
-            self.database.delete(connection, facts, facts.c.name == name)
-
     def revise(self, name: str, change: Callable[[Any], Any]) -> None:
         """Replace a fact by the result of `change`, which gets its value. None stands for a fact that is missing."""
         with self.database.transaction() as connection:

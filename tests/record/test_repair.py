@@ -242,7 +242,7 @@ def test_a_lost_round_is_named_and_later_rounds_continue(campaign, tmp_path):
 def test_a_deleted_row_does_not_come_back_from_a_backup(campaign, tmp_path):
     path = copied(campaign, tmp_path)
     store = Store(path)
-    store.forget("classes")
+    store.revise("classes", lambda before: None)
     store.close()
     repaired = repair(path, tmp_path / "new.db")
     assert repaired.from_backup == 0
