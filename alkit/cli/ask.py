@@ -75,7 +75,7 @@ def ask(
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if trained is not None and trained.round not in done:
-        echo(*describe_round(trained).splitlines())
+        echo(*describe_round(trained))
     what = "Still open, and sent again" if was_open else "Selected and sent"
     echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
     echo(f"Next, when images are labelled: alkit tell {store}")

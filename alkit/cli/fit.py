@@ -9,7 +9,6 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.printing import echo
-from alkit.errors import one_line
 
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
@@ -35,7 +34,8 @@ def fit(
         before = len(experiment.history)
         result = experiment.fit()
     news = "" if len(experiment.history) > before else "No new labels to train on. "
-    echo(*f"{news}{describe_round(result)}".splitlines())
+    first, *warnings = describe_round(result)
+    echo(f"{news}{first}", *warnings)
     echo(f"Next: alkit status {store}")
 
 
@@ -44,7 +44,7 @@ def describe_round(result: RoundResult) -> list[str]:
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
     held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
-    return "\n".join([line, *(f"Warning: {one_line(warning)}" for warning in result.warnings)])
+    return [line, *(f"Warning: {warning}" for warning in result.warnings)]
 
 
 def _labels(n: int) -> str:
