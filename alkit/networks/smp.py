@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
+from alkit.values.label_spec import size_text
 
 
 class SmpNetwork(nn.Module):
@@ -99,7 +100,7 @@ class SmpNetwork(nn.Module):
         except RuntimeError as reason:
             raise ConfigurationError(
                 f"images for this {type(model).__name__} must have sides divisible by {model.encoder.output_stride}",
-                got=f"{images.shape[-2]} x {images.shape[-1]}",
+                got=size_text(tuple(images.shape[-2:])),
                 hint="another size= of the pool",
             ) from reason
         maps = list(model.encoder(images))
@@ -209,7 +210,7 @@ def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:
         except Exception as reason:  # models of third parties raise errors of any type
             raise ConfigurationError(
                 f"{type(model).__name__} cannot have heads, because it fails on an image of zeros ({reason})",
-                got=f"{2 * side} x {3 * side} pixels",
+                got=size_text((2 * side, 3 * side)),
                 hint="no heads=, or a model for images of any size",
             ) from reason
     return {divisor: place for divisor, (_, place) in found.items()}

@@ -25,6 +25,7 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import dropout_layer
 from alkit.networks.heads import Heads
+from alkit.values.label_spec import size_text
 
 
 class UNet(nn.Module):
@@ -105,13 +106,13 @@ class UNet(nn.Module):
         if images.shape[-2] % factor or images.shape[-1] % factor:
             raise ConfigurationError(
                 f"images for a U-Net of {len(self.down)} levels must have sides divisible by {factor}",
-                got=f"{images.shape[-2]} x {images.shape[-1]}",
+                got=size_text(tuple(images.shape[-2:])),
                 hint=f"{_fitting_size(images.shape[-2], images.shape[-1], factor)} for the pool, or fewer widths",
             )
         if self.training and images.shape[0] * images.shape[2] * images.shape[3] == factor**2:
             raise ConfigurationError(
                 "batch normalisation needs more than one pixel at the bottleneck",
-                got=f"one image of {factor} x {factor}",
+                got=f"one image of {size_text((factor, factor))}",
                 hint="more labels, a larger size= of the pool, or fewer widths",
             )
         maps: list[Tensor] = []

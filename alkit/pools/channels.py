@@ -58,7 +58,7 @@ def find_channels(shape: Sequence[int], channels: Channels | None = None) -> Cha
         return "first"
     raise DataError(
         "the channel axis of the images is not clear from their shape",
-        got=f"{tuple(shape)}, which is {first} x {middle} pixels with {last} channels, "
-        f"or {middle} x {last} pixels with {first} channels",
+        got=f"{tuple(shape)}, which is {middle} x {first} pixels with {last} channels, "
+        f"or {last} x {middle} pixels with {first} channels",
         hint="channels='last' for the former, channels='first' for the latter",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,6 +13,16 @@ from alkit.errors import ConfigurationError, LabelError
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
+
+
+def size_text(*sizes: Sequence[int]) -> str:
+    """Return sizes as people write them: the width first.
+
+    >>> size_text((480, 640), (128, 128))
+    '640 x 480 or 128 x 128 pixels'
+    """
+    return f"{' or '.join(f'{width} x {height}' for height, width in sizes)} pixels"
+
 
 Images = npt.NDArray[np.float32]
 """A batch of images, ``(n, c, h, w)``, float32 in [0, 1]."""
@@ -152,8 +162,8 @@ class LabelSpec:
         if array.shape not in sizes:
             raise LabelError(
                 f"the mask of {id!r} has another size than its image",
-                got=array.shape,
-                expected=" or ".join(map(str, sizes)),
+                got=size_text(array.shape),
+                expected=size_text(*sizes),
             )
         allowed = [*range(len(self.classes)), *([] if self.ignore is None else [self.ignore])]
         values = np.unique(array)

@@ -53,7 +53,7 @@ def bad_arrays():
     yield (
         "channels first or last",
         (np.zeros((2, 3, 9, 3), np.uint8),),
-        r"\(3, 9, 3\), which is 3 x 9 pixels with 3 channels, or 9 x 3 pixels with 3 channels.*channels='last'",
+        r"\(3, 9, 3\), which is 9 x 3 pixels with 3 channels, or 3 x 9 pixels with 3 channels.*channels='last'",
     )
     yield "too few ids", (IMAGES, ["a"]), "must have the same length: got 1 ids, 7 images"
     yield "ids twice", (IMAGES, ["a"] * 7), "ids must be distinct: got 'a'"

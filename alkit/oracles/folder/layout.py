@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import DataError
 from alkit.oracles.formats.registry import SUFFIXES
 from alkit.pictures.colours import colour
-from alkit.values.label_spec import LabelSpec, Size
+from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
 
 VERSION = 1
@@ -84,15 +83,6 @@ def relative_path(place: Path, start: Path) -> str:
         return Path(os.path.relpath(place, start)).as_posix()
     except ValueError:  # the folders are on different drives
         return place.absolute().as_posix()
-
-
-def size_text(sizes: Sequence[Size]) -> str:
-    """Return sizes as people write them.
-
-    >>> size_text([(480, 640), (128, 128)])
-    '640 x 480 pixels or 128 x 128 pixels'
-    """
-    return " or ".join(f"{width} x {height} pixels" for height, width in sizes)
 
 
 def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> bytes:

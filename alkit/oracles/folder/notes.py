@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from alkit.errors import one_line
-from alkit.oracles.folder.layout import size_text
-from alkit.values.label_spec import LabelSpec
+from alkit.values.label_spec import LabelSpec, size_text
 from alkit.values.queries import Query
 
 INSTRUCTIONS = """\
@@ -45,7 +44,7 @@ def refusal(query: Query, spec: LabelSpec, reason: str) -> bytes:
     """Return the note beside a refused answer."""
     text = (
         f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\n"
-        f"What to do: save {query.key}.png again. A mask is {size_text(query.sizes)}, one channel of {spec}.\n"
+        f"What to do: save {query.key}.png again. A mask is {size_text(*query.sizes)}, one channel of {spec}.\n"
         f"If the image cannot be labelled, save the reason as {query.key}.skip instead of a mask.\n"
         f"If the pre-label is right, save an empty file {query.key}.confirmed beside its copy.\n"
     )

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from alkit._files import write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
-from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path, size_text
+from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path
 from alkit.oracles.folder.notes import instructions
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures import files
 from alkit.protocols import Pool
-from alkit.values.label_spec import LabelSpec
+from alkit.values.label_spec import LabelSpec, size_text
 from alkit.values.queries import Query
 
 
@@ -89,8 +89,8 @@ class Outbox:
         if path.exists() and ((known := read_query(path)[0]).id, known.sizes) != (query.id, query.sizes):
             raise ConfigurationError(
                 f"{path} describes another query",
-                got=f"image {known.id!r} of {size_text(known.sizes)}",
-                expected=f"image {query.id!r} of {size_text(query.sizes)}",
+                got=f"image {known.id!r} of {size_text(*known.sizes)}",
+                expected=f"image {query.id!r} of {size_text(*query.sizes)}",
                 hint="use a folder of its own for each campaign",
             )
 

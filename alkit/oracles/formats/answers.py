@@ -18,7 +18,7 @@ from alkit.oracles.formats.annotations import AnnotatedImage, Content, Empty, pa
 from alkit.oracles.formats.image_names import image_names
 from alkit.oracles.label_names import label_values, says_skip
 from alkit.values.answers import Answer, Invalid, Skip
-from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.label_spec import LabelSpec, Mask, size_text
 from alkit.values.queries import Query
 
 FEW = 8
@@ -137,7 +137,7 @@ def _label(
     if not image.regions and strays:
         return Invalid(f"{where} has no region, but {file} has items that belong to no image: {strays[0]}")
     if image.size not in query.sizes:
-        return Invalid(f"{where} is {_size_text(image.size)}, not {_size_text(*query.sizes)}")
+        return Invalid(f"{where} is {size_text(image.size)}, not {size_text(*query.sizes)}")
     try:
         return paint(image.regions, image.size, spec)
     except LabelError as reason:
@@ -147,10 +147,6 @@ def _label(
 def _telling_tags(image: AnnotatedImage, spec: LabelSpec) -> list[str]:
     """Return the tags that say more than that the image is class 0."""
     return [tag for tag in image.tags if tag != spec.classes[0]]
-
-
-def _size_text(*sizes: Size) -> str:
-    return " or ".join(f"{width} x {height}" for height, width in sizes)
 
 
 def _places(entries: Sequence[Entry]) -> str:

@@ -106,7 +106,7 @@ def test_an_experiment_notes_beside_an_annotation_file_which_answers_it_refused(
     assert [one.id for one in experiment.collect(oracle).taken] == [ids[0]]
     said = note.read_text()
     assert all(said.count(f"{id}: ") == 1 for id in ids[1:])
-    assert "is 8 x 8, not 16 x 16" in said
+    assert "is 8 x 8 pixels, not 16 x 16 pixels" in said
     for again in (oracle, oracle_in(tmp_path)):
         assert not experiment.collect(again).taken
         assert note.read_text() == said

@@ -209,7 +209,7 @@ def test_a_mask_at_the_working_size_is_accepted_and_only_the_one_of_another_size
     )
     first, second, third = read(form, path)
     assert first.label.shape == (6, 6)
-    assert second.label.reason == f"in {path.name} '{QUERIES[1].key}.png' is 6 x 7, not 10 x 12 or 6 x 6"
+    assert second.label.reason == f"in {path.name} '{QUERIES[1].key}.png' is 6 x 7 pixels, not 10 x 12 or 6 x 6 pixels"
     np.testing.assert_array_equal(third.label, square(1, 1))
 
 
