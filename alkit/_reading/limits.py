@@ -14,7 +14,7 @@ PIXELS, BYTES = "ALKIT_MAX_PIXELS", "ALKIT_MAX_BYTES"
 """Environment variables: the most pixels of an image, and the most bytes of a file that is read as a whole."""
 
 DEFAULTS = {PIXELS: 180_000_000, BYTES: 200_000_000}
-"""Decoding 180 million pixels in colour takes about 1.5 GB of memory; reading a JSON file of 200 MB takes up to 4 GB."""
+"""Decoding 180 million pixels in colour takes about 1.5 GB of memory; reading 200 MB of JSON takes up to 4 GB."""
 
 
 def limit(variable: str) -> int:

@@ -290,7 +290,9 @@ def test_a_copy_computes_with_its_own_weights():
 def test_image_sizes_that_the_model_does_not_support_are_configuration_errors(name):
     network = make(MODELS[name]).eval()
     for ask in (network, network.encode):
-        with pytest.raises(alkit.errors.ConfigurationError, match="must have sides divisible by 32: got 50 x 64 pixels"):
+        with pytest.raises(
+            alkit.errors.ConfigurationError, match="must have sides divisible by 32: got 50 x 64 pixels"
+        ):
             ask(images(1, 1, 64, 50))
 
 
