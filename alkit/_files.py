@@ -1,20 +1,56 @@
-"""Atomic writes of files, and the folder of alkit's cache."""
+"""Atomic writes of files, temporary files that do not outlive their process, and the folder of alkit's cache.
+
+All temporary files of alkit are made here. Their names contain the computer and the process, so that another process
+can delete those of a process that was killed:
+
+- ``.writing-*`` in the folder of the file that is written: every file that alkit writes, and backups of a record;
+- ``alkit-*`` in the folder for temporary files of the system: records without a path, and copies that a repair reads.
+
+The image cache, the checkpoint of a pretext and the write-ahead log of a record are not temporary: the next process
+continues with them.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
+import secrets
+import shutil
+import socket
+import stat
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alkit.errors import StoreError
+
+OLD = 3600.0
+"""Seconds after which a temporary file of an unknown process counts as abandoned if it has not changed."""
+
+_own: set[str] = set()  # names of the temporary files of this process
+_swept: set[Path] = set()  # folders from which this process has deleted abandoned files
+
+
+@contextmanager
+def temporary_file(folder: Path) -> Iterator[Path]:
+    """Yield the path of a new file in `folder`, and delete it at the end if it still has that name."""
+    name = f".writing-{_process()}-{secrets.token_hex(4)}"
+    _own.add(name)
+    try:
+        yield folder / name
+    finally:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+        _own.discard(name)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`. After a crash the file has either its old content or all of the new one.
 
-    Folders that do not exist are created.
+    Folders that do not exist are created. The first write into a folder also deletes what killed processes left there.
 
     Raises
     ------
@@ -23,17 +59,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         _make(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as file:
+        if path.parent not in _swept:
+            _swept.add(path.parent)
+            delete_abandoned(path.parent)
+        with temporary_file(path.parent) as temporary:
+            # Not private, because users may share a cache or a record.
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o644), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # mkstemp makes it private, but users may share a cache or a record
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as reason:
         raise StoreError(
@@ -42,18 +78,98 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from reason
 
 
-def abandoned_files(folder: Path, older: float = 3600.0) -> list[Path]:
-    """Return the temporary files in `folder` that killed writers left behind.
+BINARY = getattr(os, "O_BINARY", 0)
+"""Flag of Windows that keeps line ends as they are."""
 
-    A file belongs to a killed writer if it has not changed for `older` seconds, or if its time is as far in the future,
-    because the clock was wrong.
+
+def delete_abandoned(folder: Path) -> None:
+    """Delete the temporary files in `folder` that killed processes left behind, as far as that is possible."""
+    with suppress(OSError):
+        for path in abandoned_files(folder):
+            path.unlink(missing_ok=True)
+
+
+def abandoned_files(folder: Path) -> list[Path]:
+    """Return the temporary files in `folder` that killed processes left behind.
+
+    These are the files of processes of this computer that have ended, and of unknown processes if they are old.
     """
-    found = []
-    for path in folder.glob(".writing-*"):
-        with suppress(FileNotFoundError):  # its writer has just finished
-            if abs(time.time() - path.stat().st_mtime) > older:
-                found.append(path)
-    return found
+    return [path for path in folder.glob(".writing-*") if _is_abandoned(path, path.name.removeprefix(".writing-"))]
+
+
+def make_temporary_folder() -> Path:
+    """Make a private folder in the system's folder for temporary files. Those of killed processes are deleted."""
+    place = Path(tempfile.gettempdir())
+    for path in place.glob("alkit-*-*-*"):
+        with suppress(OSError):
+            facts = path.lstat()
+            if (
+                stat.S_ISDIR(facts.st_mode)
+                and _is_mine(facts)
+                and _is_abandoned(path, path.name.removeprefix("alkit-"))
+            ):
+                shutil.rmtree(path, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"alkit-{_process()}-"))
+    _own.add(folder.name.removeprefix("alkit-"))
+    return folder
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that is deleted at the end, see :func:`make_temporary_folder`."""
+    folder = make_temporary_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_mine(facts: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or facts.st_uid == os.getuid()
+
+
+def _is_abandoned(path: Path, name: str) -> bool:
+    """Whether the process has ended that a temporary file or folder belongs to by its name."""
+    if path.name in _own or name in _own:
+        return False
+    computer, _, rest = name.partition("-")
+    process = rest.partition("-")[0]
+    if computer == _computer() and process.isascii() and process.isdigit() and _has_ended(int(process)):
+        return True
+    try:
+        return abs(time.time() - path.stat().st_mtime) > OLD  # a time in the future comes from a wrong clock
+    except OSError:  # its process has just finished it
+        return False
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process of this computer has ended; the present process counts, because its own files are known."""
+    if process == os.getpid():
+        return True
+    if os.name != "posix":  # Windows has no signal 0
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _process() -> str:
+    return f"{_computer()}-{os.getpid()}"
+
+
+@functools.cache
+def _computer() -> str:
+    """Return a word that computers and containers do not share, because they number their processes independently."""
+    facts = [socket.gethostname()]
+    with suppress(OSError):
+        facts.append(Path("/etc/machine-id").read_text("ascii", "replace"))
+    with suppress(OSError):
+        facts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:10]
 
 
 def make_folder(folder: Path) -> Path:

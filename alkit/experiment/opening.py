@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alkit._files import make_temporary_folder
 from alkit.configuration.construct import build
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.labels.joining import Join
@@ -91,9 +91,9 @@ def cold_strategies_in_words() -> str:
 
 def temporary_store(owner: object) -> Path:
     """Return the path of a record that is deleted with its owner."""
-    folder = tempfile.mkdtemp(prefix="alkit-")
+    folder = make_temporary_folder()
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder) / "experiment.db"
+    return folder / "experiment.db"
 
 
 def _random() -> Strategy:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 
-from alkit._files import make_folder, sync_folder
+from alkit._files import make_folder, sync_folder, temporary_file
 from alkit.errors import StoreError
 from alkit.record.files import remove
 
@@ -44,18 +43,16 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
         The database is damaged, or the copy cannot be written.
     """
     make_folder(folder)
-    copy = folder / f".writing-{os.getpid()}-{threading.get_ident()}"
     try:
-        copy.unlink(missing_ok=True)  # a killed process may have had the same number, as happens in containers
-        with closing(sqlite3.connect(database, timeout=wait)) as connection:
-            connection.execute("VACUUM INTO ?", (str(copy),))
-        target = folder / (name or f"lines-{_lines(copy):012}.db")
-        with copy.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(copy, target)
+        with temporary_file(folder) as copy:
+            with closing(sqlite3.connect(database, timeout=wait)) as connection:
+                connection.execute("VACUUM INTO ?", (str(copy),))
+            target = folder / (name or f"lines-{_lines(copy):012}.db")
+            with copy.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(copy, target)
         sync_folder(folder)
     except (sqlite3.Error, OSError) as reason:
-        copy.unlink(missing_ok=True)
         raise StoreError(
             f"cannot back up {database} ({reason})",
             hint="check that its folder is writable and the disk has space, and run alkit check",

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alkit._files import make_folder
+from alkit._files import make_folder, temporary_folder
 from alkit.errors import StoreError
 from alkit.record import migrations, tables
 from alkit.record.backups import latest_first
@@ -109,8 +108,8 @@ def _is_intact(path: Path) -> bool:
     """Whether a database of the present schema has no damage; a copy of it is read."""
     if not path.is_file():
         return False
-    with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        return next(find_damage(_copy(path, Path(folder))), None) is None
+    with temporary_folder() as folder:
+        return next(find_damage(_copy(path, folder)), None) is None
 
 
 def _copy(path: Path, folder: Path) -> Path:
@@ -186,8 +185,8 @@ def _read_intact_rows(path: Path) -> dict[str, Rows]:
     """Return the readable rows of a database whose digests hold, in the present schema. A copy of it is read."""
     found: migrations.Plain = {}
     schema = tables.SCHEMA
-    with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        copy = _copy(path, Path(folder))
+    with temporary_folder() as folder:
+        copy = _copy(path, folder)
         for name in [*(table.name for table in tables.TABLES), "consumed"]:  # schema 3 has a table `consumed`
             own: dict[object, dict[str, Any]] = {}
             for order in ("ASC", "DESC"):  # up to the damage, from both ends

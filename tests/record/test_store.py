@@ -2,7 +2,6 @@ import multiprocessing
 import os
 import resource
 import sqlite3
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alkit import Query, RoundResult
+from alkit import Query, RoundResult, _files
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import Recorded, Store
 
@@ -371,7 +370,7 @@ def test_a_commit_survives_a_file_that_another_process_finishes_meanwhile(store,
 
 def test_an_unfinished_backup_of_a_killed_process_with_the_same_number_is_replaced(store):
     store.backups.mkdir()
-    (store.backups / f".writing-{os.getpid()}-{threading.get_ident()}").write_bytes(b"half")
+    (store.backups / f".writing-{_files._process()}-12ab").write_bytes(b"half")
     store.add_queries([query("a")])
     assert [path.suffix for path in store.backups.iterdir()] == [".db"]
 

@@ -1,8 +1,18 @@
+import os
 import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from alkit._files import cache_folder, make_folder, write_atomically
+import alkit
+from alkit import _files
+from alkit._files import abandoned_files, cache_folder, make_folder, make_temporary_folder, write_atomically
 from alkit.errors import StoreError
 
 
@@ -44,3 +54,101 @@ def test_the_cache_folder_comes_from_the_argument_then_the_environment(tmp_path,
     assert cache_folder() == tmp_path / "own"
     monkeypatch.delenv("ALKIT_CACHE")
     assert cache_folder() == tmp_path / "xdg" / "alkit"
+
+
+def run(code, **options):
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, **options)
+
+
+def test_the_file_of_a_process_that_was_killed_while_writing_is_deleted_by_the_next_write(tmp_path):
+    killed = f"""
+    import os
+    from pathlib import Path
+    from alkit._files import write_atomically
+    os.replace = lambda *_: os._exit(9)
+    write_atomically(Path({str(tmp_path)!r}) / "a", b"content")
+    """
+    assert run(killed).returncode == 9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".writing-")
+    write_atomically(tmp_path / "b", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_only_files_of_processes_that_have_ended_are_abandoned(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    computer, own = _files._computer(), os.getpid()
+    names = {
+        f".writing-{computer}-{ended.pid}-1": True,
+        f".writing-{computer}-{own}-1": True,  # of a former process with this number, as happens in containers
+        f".writing-{computer}-{os.getppid()}-1": False,
+        f".writing-other-{ended.pid}-1": False,
+        ".writing-old1234": False,
+    }
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    assert {path.name for path in abandoned_files(tmp_path)} == {name for name, gone in names.items() if gone}
+    for name in names:
+        os.utime(tmp_path / name, (time.time() - 7200,) * 2)
+    assert {path.name for path in abandoned_files(tmp_path)} == set(names)
+    with _files.temporary_file(tmp_path) as mine:
+        mine.write_bytes(b"half")
+        os.utime(mine, (time.time() - 7200,) * 2)
+        assert mine not in abandoned_files(tmp_path)
+    assert not mine.exists()
+
+
+def test_the_temporary_folder_of_a_killed_process_is_deleted_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = """
+    import os
+    from alkit._files import make_temporary_folder
+    (make_temporary_folder() / "experiment.db").write_bytes(b"record")
+    os._exit(9)
+    """
+    assert run(killed, env={**os.environ, "TMPDIR": str(tmp_path)}).returncode == 9
+    assert len(list(tmp_path.glob("alkit-*/experiment.db"))) == 1
+    (tmp_path / "alkit-a-b-c").symlink_to(Path(__file__).parent)
+    own = make_temporary_folder()
+    assert make_temporary_folder() != own
+    assert not list(tmp_path.glob("alkit-*/experiment.db"))
+    assert own.exists()
+    assert (tmp_path / "alkit-a-b-c").exists()
+
+
+def test_a_killed_ask_leaves_nothing_in_the_exchange_folder_once_it_is_repeated(tmp_path):
+    killed = f"""
+    import os
+    import numpy as np
+    import alkit
+    from alkit.values import Query
+    pool = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
+    oracle = alkit.FolderOracle({str(tmp_path)!r}, classes=("skin", "lesion"), images=pool)
+    replace, done = os.replace, []
+
+    def killed(*paths):
+        done.append(paths)
+        os._exit(9) if len(done) == 2 else replace(*paths)
+
+    os.replace = killed
+    oracle.ask([Query(id, 0, rank, ((8, 8),)) for rank, id in enumerate(pool.ids)])
+    """
+    assert run(killed).returncode == 9
+    assert len(list(tmp_path.rglob(".writing-*"))) == 1
+    pool = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
+    oracle = alkit.FolderOracle(tmp_path, classes=("skin", "lesion"), images=pool)
+    oracle.ask([alkit.values.Query(pool.ids[2], 0, 2, ((8, 8),))])  # the query that was written half is withdrawn
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_all_temporary_files_are_made_by_one_module():
+    sources = Path(_files.__file__).parent.rglob("*.py")
+    makers = ("mkstemp", "mkdtemp", "import tempfile", "TemporaryFile(", '".writing')
+    found = {
+        path.name
+        for path in sources
+        for line in path.read_text().splitlines()
+        if any(maker in line for maker in makers) and ">>>" not in line
+    }
+    assert found == {"_files.py", "truth.py"}  # the file of truth.py has no name

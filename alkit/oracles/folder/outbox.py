@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import write_atomically
+from alkit._files import delete_abandoned, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path
@@ -78,6 +78,8 @@ class Outbox:
         """
         for query in queries:
             self._check_same(query)
+        for folder in [self.folder, *contents(self.folder, {})]:
+            delete_abandoned(folder)
         for query in queries:
             self._write_query(query, images, prelabels.get(query.id))
         how = self.folder / "how-to-answer.txt"
