@@ -29,8 +29,11 @@ SPACE = "check that it is an alkit record, that its folder is writable, and that
 FEW = 500
 """Number of values in one condition of a statement; SQLite limits the number of its parameters."""
 
-DAMAGE = ("malformed", "decode", "unsupported file format", "disk I/O", "no such")
+DAMAGE = ("malformed", "decode", "unsupported file format", "no such")
 """Words of SQLite's messages about a damaged database."""
+
+UNREADABLE = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_DATA", "SQLITE_IOERR_CORRUPTFS")
+"""SQLite's names of errors of a disk that lost what was written; its other errors of disks leave the record whole."""
 
 Row = tuple[Any, ...]
 """The values of a row in the order of its table's columns, the digest last."""
@@ -88,10 +91,11 @@ class Database:
             with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
                 yield connection
         except (sa.exc.DBAPIError, sqlite3.Error) as reason:
-            text = str(getattr(reason, "orig", reason))
+            error = getattr(reason, "orig", reason)
+            text, name = str(error), getattr(error, "sqlite_errorname", "")
             if "locked" in text:
                 raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
-            if any(word in text for word in DAMAGE):
+            if name in UNREADABLE or any(word in text for word in DAMAGE):
                 raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
             raise StoreError(
                 f"cannot read or write the record {self.path} ({text})",
@@ -230,6 +234,11 @@ class Database:
     def agrees(self, connection: sa.Connection) -> bool:
         """Whether the database and its journal have the same changes. They may differ while another process writes."""
         return self.journal.ends_at(self.position(connection))
+
+    def complete(self) -> None:
+        """Make the changes that are in the journal and were not committed, if there are any."""
+        with self.transaction():  # it compares while no other process writes
+            pass
 
     def _complete_last(self, connection: sa.Connection) -> None:
         """Make the changes of a transaction that is in the journal and was not committed."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from alkit._files import abandoned_files, write_atomically
 from alkit.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,7 @@ class Files:
 def remove(folder: Path, old: Iterable[Path]) -> None:
     """Delete old files, and the unfinished files of killed processes."""
     for file in [*old, *abandoned_files(folder)]:
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as reason:  # whatever replaced them is written
+            log.warning("cannot delete %s, which is not needed any more (%s)", file, reason.strerror)

@@ -92,6 +92,7 @@ class Store:
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
         self.database = Database(self.path, wait)
+        self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         if self._is_empty():
             with self.exclusive(), self.database.transaction() as connection:
@@ -103,8 +104,8 @@ class Store:
             with self.exclusive():
                 migrations.migrate(self.database, self.backups)
         elif not agrees:
-            with self.database.transaction():  # it compares again while no other process writes
-                pass
+            self.database.complete()
+        self._opened = True
 
     def close(self) -> None:
         """Close the database."""
@@ -155,6 +156,11 @@ class Store:
         except OSError as reason:
             raise StoreError(f"cannot lock {self.path} ({reason.strerror})") from reason
         try:
+            if self._opened and self._lock.lock_counter == 1:
+                with self.database.reading() as connection:
+                    agrees = self.database.agrees(connection)
+                if not agrees:  # a writer was killed or could not commit; the block must see its changes
+                    self.database.complete()
             yield
         finally:
             self._lock.release()

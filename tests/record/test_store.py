@@ -5,6 +5,7 @@ import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from alkit import Query, RoundResult, _files
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import Recorded, Store
+from alkit.record.database import Database
 
 
 def query(id, round=0, rank=0):
@@ -417,3 +419,43 @@ def test_an_answer_of_an_oracle_marks_its_query_as_sent(store, sent):
     store.add_queries([query("a"), query("b", rank=1)])
     store.add_answers({"a"}, lambda asked, known: [Recorded("a", "ann", 1, "skip")], sent=sent)
     assert [entry.sent_at is not None for entry in store.asked()] == [sent, False]
+
+
+def test_a_change_that_could_not_be_committed_is_completed_before_the_next_step(store, monkeypatch):
+    real = Database._write_journal
+
+    def fail(self, connection):
+        real(self, connection)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_write_journal", fail)
+        with pytest.raises(StoreError, match="full"):
+            store.add_queries([query("a")])
+    with store.exclusive():
+        assert store.queries() == [query("a")]
+
+
+def test_a_full_disk_is_not_called_damage(store, monkeypatch):
+    class Full(sqlite3.OperationalError):
+        sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+
+    def fail(self, connection):
+        raise Full("disk I/O error")
+
+    monkeypatch.setattr(Database, "_write_journal", fail)
+    with pytest.raises(StoreError, match=r"^cannot read or write the record .* \(disk I/O error\).*has space"):
+        store.declare({"seed": 3})
+
+
+def test_an_old_model_that_cannot_be_deleted_is_left_with_a_warning(store, monkeypatch, caplog):
+    for round in range(2):
+        store.add_queries([query("ab"[round], round)])
+        if round:
+            monkeypatch.setattr(Path, "unlink", Mock(side_effect=OSError(5, "Input/output error")))
+        store.commit_round(RoundResult(round, ("ab"[round],), 1), b"weights %d" % round, "stamp")
+    assert len(store.rounds()) == 2
+    assert "cannot delete" in caplog.text
+    monkeypatch.undo()
+    store.commit_round(RoundResult(2, (), 1), b"weights 2", "stamp")
+    assert len(list(store.files.glob("*.model"))) == 1
