@@ -54,7 +54,7 @@ def start(
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
     """
     import alkit
-    from alkit.configuration.forms import differences
+    from alkit.configuration.versions import differences
     from alkit.record.store import Store
     from alkit.report.progress import progress_bar
 

@@ -80,8 +80,6 @@ FORMER = {
 }
 """Present addresses by the addresses in records of schema 3 and earlier."""
 
-_FORMER_OF = {present: former for former, present in FORMER.items()}
-
 
 def address_of(thing: Any) -> str:
     """Return the address of a class or function.
@@ -108,30 +106,3 @@ def _public_module(module: str, name: str) -> str:
         if first in getattr(package, "__all__", ()) and getattr(package, first) is own:
             return package.__name__
     return module
-
-
-def to_present(form: Any) -> Any:
-    """Return a written form with present addresses in place of former ones.
-
-    >>> to_present({"partial": {"named": "alkit.networks:UNet"}, "args": [], "with": {}})
-    {'partial': {'named': 'alkit:UNet'}, 'args': [], 'with': {}}
-    """
-    return _renamed(form, FORMER)
-
-
-def to_former(form: Any) -> Any:
-    """Return a written form with the addresses of version 0.1, whose digests name files and rows of that time."""
-    return _renamed(form, _FORMER_OF)
-
-
-def _renamed(form: Any, names: dict[str, str]) -> Any:
-    if isinstance(form, list):
-        return [_renamed(entry, names) for entry in form]
-    if not isinstance(form, dict):
-        return form
-    return {
-        key: names.get(entry, entry)
-        if key in ("is", "named", "opaque") and isinstance(entry, str)
-        else _renamed(entry, names)
-        for key, entry in form.items()
-    }

@@ -16,9 +16,11 @@ from types import ModuleType
 from typing import Any
 
 from alkit.configuration.addresses import FORMER
-from alkit.configuration.forms import Written
+from alkit.configuration.forms import Written, written_form
+from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
 from alkit.configuration.parameters import convert, kinds_of
 from alkit.configuration.roles import PART, Named, find_registered
+from alkit.configuration.versions import present_arguments
 from alkit.errors import AlkitError, ConfigurationError
 
 Find = Callable[[str, str], Named]
@@ -51,7 +53,8 @@ def build(form: Written, role: str) -> Any:
 
     Examples
     --------
-    >>> build({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"]}}, "label specification").classes
+    >>> form = {"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"], "ignore": None, "per": "pixel"}}
+    >>> build(form, "label specification").classes
     ('skin', 'lesion')
     >>> build({"partial": {"named": "os:system"}, "args": ["reboot"], "with": {}}, "learner")
     Traceback (most recent call last):
@@ -130,11 +133,16 @@ def _is_pair(form: Written) -> bool:
     return isinstance(form, list) and len(form) == 2
 
 
-def _prepare_name(address: str, arguments: Mapping[str, Written], role: str, place: str, find: Find) -> Step:
-    """Prepare a function that is given, not called."""
+def _prepare_name(
+    address: str, arguments: Mapping[str, Written], role: str, place: str, find: Find, *, called: bool = False
+) -> Step:
+    """Prepare a function that is given, not called; `called` says that it is given with arguments."""
     named = _found(address, role, place, find)
-    if isinstance(named.thing, type) and is_dataclass(named.thing) and not named.bare:
-        raise _refusal(place, f"{address} is a class, and a record may only contain objects of it")
+    if isinstance(named.thing, type) and is_dataclass(named.thing):
+        if not named.bare:
+            raise _refusal(place, f"{address} is a class, and a record may only contain objects of it")
+    elif not called and changes_of(named.thing).added:
+        return _prepare_partial(address, [], {}, role, place, find)
     _check_arguments(named, arguments, place)
     return lambda: named.thing
 
@@ -143,6 +151,8 @@ def _prepare_partial(
     address: str, args: list[Written], given: Mapping[str, Written], role: str, place: str, find: Find
 ) -> Step:
     named = _found(address, role, place, find)
+    given = present_arguments(changes_of(named.thing), given, parameters_by_position(named.thing, len(args)))
+    _check_removed(address, named.thing, given, place)
     by_name, positions = dict(given), [f"{address}[{number}]" for number in range(len(args))]
     if named.takes is not None:
         positions = _bind(address, named.thing, args, given, place)
@@ -152,7 +162,7 @@ def _prepare_partial(
         for name, entry in zip(positions, args, strict=True)
     ]
     keywords = {name: _prepare(entry, named.role_of(name), _inside(place, name), find) for name, entry in given.items()}
-    function = _prepare_name(address, by_name, role, place, find)
+    function = _prepare_name(address, by_name, role, place, find, called=True)
 
     def make() -> Any:
         return functools.partial(
@@ -167,9 +177,12 @@ def _prepare_object(address: str, given: Mapping[str, Written], role: str, place
     made = named.thing
     if not (isinstance(made, type) and is_dataclass(made)):
         raise _refusal(place, f"{address} must be a dataclass")
+    given = present_arguments(changes_of(made), given)
+    _check_removed(address, made, given, place)
     for name in given:
         _check_field(address, made, name, place)
     steps = {name: _prepare(entry, named.role_of(name), _inside(place, name), find) for name, entry in given.items()}
+    _check_missing(address, made, given, place)
 
     def make() -> Any:
         arguments = {name: step() for name, step in steps.items()}
@@ -197,9 +210,46 @@ def _found(address: str, role: str, place: str, find: Find) -> Named:
 def _check_field(address: str, made: Any, name: str, place: str) -> None:
     kept = {entry.name: entry for entry in fields(made) if entry.init}
     if name not in kept:
-        raise _refusal(place, f"{address} has no parameter {name!r}")
+        raise _refusal(
+            place,
+            f"{address} has no parameter {name!r}; " + _remedy(made, "renamed=..., removed"),
+        )
     if kept[name].metadata.get("runtime"):
         raise _refusal(place, f"{name} of {address} says where to compute, and a record may not set it")
+
+
+def _check_removed(address: str, thing: Any, given: Mapping[str, Written], place: str) -> None:
+    """Refuse a removed parameter that has another value than the one that the present version works with."""
+    for name, value in changes_of(thing).removed.items():
+        if name in given:
+            raise _refusal(
+                place,
+                f"{address} has no parameter {name!r} any more, and works as with {name}={written_form(value)!r}: got "
+                f"{_shorten(repr(given[name]), 80)}; an earlier version of {_package(thing)} opens this record",
+            )
+
+
+def _check_missing(address: str, made: Any, given: Mapping[str, Written], place: str) -> None:
+    """Refuse a form without a parameter that has a default: this default need not be that of the form's time."""
+    known = parameters_in_records(made) or {}
+    missing = [name for name in known if name not in given]
+    if missing and all(known[name] is not inspect.Parameter.empty for name in missing):
+        raise _refusal(
+            place,
+            f"the record has no value for the parameter {missing[0]!r} of {address}, which the version that wrote it "
+            f"did not have; {_remedy(made, 'added')}",
+        )
+
+
+def _remedy(thing: Any, kind: str) -> str:
+    return (
+        f"an earlier version of {_package(thing)} opens this record, and so does a version that declares the change "
+        f"with alkit.configuration.changes({kind}=...)"
+    )
+
+
+def _package(thing: Any) -> str:
+    return str(getattr(thing, "__module__", "?")).partition(".")[0]
 
 
 def _check_arguments(named: Named, arguments: Mapping[str, Written], place: str) -> None:

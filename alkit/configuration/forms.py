@@ -15,7 +15,7 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from alkit.configuration.addresses import address_of, to_present
+from alkit.configuration.addresses import address_of
+from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
 
 Written = Any
 """A value that JSON can hold."""
@@ -64,17 +65,20 @@ def written_form(value: object) -> Written:
     if isinstance(value, Mapping):
         return {"items": [[written_form(key), written_form(entry)] for key, entry in value.items()]}
     if isinstance(value, functools.partial):
+        given = {key: written_form(entry) for key, entry in value.keywords.items()}
+        taken = [*given, *parameters_by_position(value.func, len(value.args))]
         return {
-            "partial": written_form(value.func),
+            "partial": _function(value.func),
             "args": written_form(value.args),
-            "with": {key: written_form(entry) for key, entry in value.keywords.items()},
+            "with": {**_added_defaults(value.func, taken), **given},
         }
     if is_dataclass(value) and not isinstance(value, type):
         kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
         return {"is": address_of(type(value)), "with": {name: written_form(getattr(value, name)) for name in kept}}
     if _named(value):
-        name = address_of(value)
-        return {"opaque": name} if "<" in name else {"named": name}
+        form = _function(value)
+        arguments = {} if isinstance(value, type) and is_dataclass(value) else _added_defaults(value)
+        return {"partial": form, "args": [], "with": arguments} if arguments and "named" in form else form
     if inspect.isroutine(value):
         owner = getattr(value, "__self__", None)
         return {"opaque": address_of(value), **({} if owner is None else {"with": {"self": written_form(owner)}})}
@@ -112,6 +116,31 @@ def _named(value: object) -> bool:
     return thing is value
 
 
+def _function(value: Any) -> Written:
+    """Return the written form of a function or class itself, without arguments."""
+    if not _named(value):
+        return written_form(value)
+    name = address_of(value)
+    return {"opaque": name} if "<" in name else {"named": name}
+
+
+def _added_defaults(function: Any, taken: Collection[str] = ()) -> dict[str, Written]:
+    """Return the defaults of the parameters that later versions of a function have added, without those in `taken`.
+
+    They are written, although nobody has given them, so that a form without them is known to be that of an earlier
+    version.
+    """
+    if not (added := changes_of(function).added):
+        return {}
+    defaults = parameters_in_records(function) or {}
+    return written_added({name: defaults[name] for name in added if name in defaults}, taken)
+
+
+def written_added(values: Mapping[str, object], taken: Collection[str]) -> dict[str, Written]:
+    """Return the written forms of some parameters, without those in `taken`."""
+    return {name: written_form(value) for name, value in values.items() if name not in taken}
+
+
 def _member(value: Enum) -> Written:
     """Return the name of a member of an enumeration; the value of a number, a text or several flags."""
     if isinstance(value, bool | int | float | str):
@@ -130,37 +159,3 @@ def opaque_parts(form: Written) -> list[str]:
             return [form["opaque"]]
         return [name for entry in form.values() for name in opaque_parts(entry)]
     return []
-
-
-def differences(old: Written, new: Written) -> list[str]:
-    """Return a line for each difference of two written forms; former and present addresses of a class are equal.
-
-    >>> differences({"with": {"lr": 0.1, "batch": 10}}, {"with": {"lr": 0.2, "batch": 10}})
-    ['lr: recorded 0.1, now 0.2']
-    """
-    return list(_compared(to_present(old), to_present(new), ""))
-
-
-def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
-    if old == new:
-        return
-    if isinstance(old, dict) and isinstance(new, dict) and _short(old) == _short(new):
-        before, after = ({**form.get("with", form)} for form in (old, new))
-        for key in dict.fromkeys([*before, *after]):
-            yield from _compared(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))
-        if before == after:  # the function differs, or a positional argument
-            yield f"{path}: recorded {old}, now {new}"
-    else:
-        yield f"{path or 'value'}: recorded {_short(old)}, now {_short(new)}"
-
-
-def _short(form: Written) -> str:
-    """Return a short name for a written form; an empty text for a dictionary of parts."""
-    if not isinstance(form, dict):
-        return repr(form)
-    if form.keys() == {"number"}:
-        return str(form["number"])
-    name = form.get("is") or form.get("named") or form.get("opaque")
-    if name is None and "partial" in form:
-        return f"partial {_short(form['partial'])}"
-    return "" if name is None else str(name).rpartition(":")[2]

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from alkit.configuration.addresses import to_former
 from alkit.configuration.forms import opaque_parts, written_form
+from alkit.configuration.versions import to_former
 from alkit.errors import DataError
 from alkit.features.clustering import kmeans
 from alkit.pools.batches import batches

@@ -32,8 +32,8 @@ from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, write_atomically
 from alkit.checks import check_integer, check_number
-from alkit.configuration.addresses import to_former
 from alkit.configuration.forms import opaque_parts, runtime, written_form
+from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from alkit.configuration.parameter_changes import changes
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels
 from alkit.pools.checks import Items, as_planes, check_alike, check_count, check_range, shape_of
@@ -15,6 +16,7 @@ from alkit.pools.scaling import Scale, check_scale
 from alkit.values.ids import check_ids
 
 
+@changes(added={"channels": None})
 @dataclass(frozen=True, eq=False)
 class DatasetPool(PoolBase):
     """The images of a torch map-style dataset. An image is loaded each time it is read.

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from alkit.configuration.construct import build
-from alkit.configuration.forms import Written, differences, opaque_parts, written_form
+from alkit.configuration.forms import Written, opaque_parts, written_form
+from alkit.configuration.versions import MISSING, NO_PARAMETER, differences
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.labels.joining import Join, one
 from alkit.pools.digests import digest
@@ -209,9 +210,14 @@ class Settings:
         if recorded is None:
             self._store.declare({name: value})
         elif lines := differences(recorded, value):
+            hint = "the recorded settings, or another store"
+            if any(MISSING in line or NO_PARAMETER in line for line in lines):
+                hint = (
+                    "the version of the part that wrote the record, or declare what has changed with "
+                    "alkit.configuration.changes"
+                )
             raise ResumeError(
-                f"{self._store.path} was created with other settings ({name}): {'; '.join(lines)}",
-                hint="the recorded settings, or another store",
+                f"{self._store.path} was created with other settings ({name}): {'; '.join(lines)}", hint=hint
             )
 
 

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from alkit._files import make_folder
-from alkit.configuration.addresses import to_present
+from alkit.configuration.versions import to_present
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import migrations, tables
 from alkit.record.backups import back_up

@@ -3,6 +3,7 @@
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 import alkit
 from alkit.configuration import build, registry, roles, written_form
 from alkit.configuration.addresses import FORMER
+from alkit.configuration.parameter_changes import parameters_in_records
 from alkit.configuration.parts import CLASSES, PARTS
 from alkit.configuration.registry import FEATURES, LEARNERS, STOPPING_RULES
 from alkit.errors import AlkitError, ConfigurationError
@@ -42,6 +44,13 @@ def remembered(monkeypatch):
 def record(value):
     """Return the written form of a value as a record gives it back."""
     return json.loads(json.dumps(written_form(value)))
+
+
+def complete(form):
+    """Return the form of an object with the defaults of the parameters that it lacks, as a record contains them."""
+    known = parameters_in_records(pkgutil.resolve_name(form["is"]))
+    defaults = {name: written_form(value) for name, value in known.items() if value is not inspect.Parameter.empty}
+    return json.loads(json.dumps({**form, "with": {**defaults, **form["with"]}}))
 
 
 def unet(*args, **given):
@@ -279,8 +288,8 @@ def test_a_refusal_is_one_short_line_without_control_characters():
 def test_nothing_is_called_or_imported_before_the_whole_form_is_checked(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(alkit.ImagePool, "__post_init__", lambda self, report: made.append(self))
-    form = {"is": "alkit.pools:Subset", "with": {"pool": {"is": "alkit:ImagePool", "with": {"path": "x"}},
-                                                 "ids": [{"named": "antigravity:fly"}]}}  # fmt: skip
+    pool = complete({"is": "alkit:ImagePool", "with": {"path": "x"}})
+    form = {"is": "alkit.pools:Subset", "with": {"pool": pool, "ids": [{"named": "antigravity:fly"}]}}
     with pytest.raises(ConfigurationError, match="ids: antigravity:fly is not a value"):
         build(form, "pool")
     assert not made
@@ -524,11 +533,14 @@ SOUND = [
     ("strategy", record(alkit.strategies.FromFunction(functools.partial(make, k=2)))),
     ("strategy", record(RICH)),
     ("learner", record(alkit.Ensemble(alkit.SegmentationLearner(functools.partial(alkit.UNet, widths=(2, 4)))))),
-    ("learner", learner({"partial": {"named": "alkit.networks:SmpNetwork"},
-                         "args": [unet("resnet18", encoder_weights=None)], "with": {"heads": {"items": [[2, 0.1]]}}})),
+    ("learner", complete(learner({
+        "partial": {"named": "alkit.networks:SmpNetwork"}, "args": [unet("resnet18", encoder_weights=None)],
+        "with": {"heads": {"items": [[2, 0.1]]}},
+    }))),
     ("learner", record(alkit.SegmentationLearner(warm_start=alkit.Reconstruction()))),
-    ("pool", {"is": "alkit.pools:Subset", "with": {"pool": {"is": "alkit:ImagePool", "with": {"path": "nowhere"}},
-                                                   "ids": ["a"]}}),
+    ("pool", {"is": "alkit.pools:Subset", "with": {
+        "pool": complete({"is": "alkit:ImagePool", "with": {"path": "nowhere"}}), "ids": ["a"],
+    }}),
     ("set of terms", record(alkit.record.Terms(2, alkit.labels.majority))),
     ("label specification", record(alkit.LabelSpec(("a", "b"), 255))),
 ]  # fmt: skip
