@@ -93,6 +93,10 @@ def main(arguments: list[str] | None = None) -> None:
         app([argument for argument in arguments if argument != "--debug"], prog_name="alkit")
     except StoppedError as reason:
         _fail(str(reason), 130)
+    except SystemExit as reason:
+        if reason.code == 130:  # Typer's code for Ctrl-C
+            _fail("stopped", 130)
+        raise
     except Exception as reason:
         if debug:
             raise
