@@ -37,8 +37,9 @@ def small_network():
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or writes the user's cache."""
+    """No test reads or writes the user's cache, or the places that the user has named."""
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("ALKIT_STATE", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture

@@ -47,8 +47,10 @@ def ask(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
+    from alkit._files import make_folder
     from alkit.cli.fit import describe_round
-    from alkit.cli.places import Delivery, choose_place, last_place, save_place
+    from alkit.cli.named_places import check_place
+    from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
     from alkit.errors import ConfigurationError
     from alkit.report.progress import progress_bar
@@ -66,12 +68,15 @@ def ask(
             raise ConfigurationError(
                 "the place to send the images to is missing", hint="--out FOLDER, or --to label-studio --url ADDRESS"
             )
+        check_place(record, place, named=out is not None or url is not None, option="--out")
         spec, campaign = experiment.spec, experiment.campaign
         place.oracle(Delivery(spec, campaign))  # raises errors in the place before any image is selected
         if not was_open and experiment.learnable:
             trained = experiment.fit()
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
+        if isinstance(place, FolderPlace):
+            make_folder(Path(place.folder))  # before the record names it: a folder that is gone is not made again
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if trained is not None and trained.round not in done:

@@ -68,7 +68,12 @@ Grayscale = Annotated[bool, typer.Option(help="Read the images as grayscale.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, if they were moved; the record remembers it.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
 Ignore = Annotated[int | None, typer.Option(help="Mask value of pixels that do not count.")]
-Url = Annotated[str | None, typer.Option(help="Address of Label Studio; its token is in ALKIT_LABEL_STUDIO_TOKEN.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of Label Studio, also in ALKIT_LABEL_STUDIO_URL; its token is in ALKIT_LABEL_STUDIO_TOKEN."
+    ),
+]
 Project = Annotated[
     str | None, typer.Option(help="Title or number of the project in Label Studio; default: the name of the record.")
 ]

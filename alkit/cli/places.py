@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +25,9 @@ PLACE = "place"
 """Name of the record's fact that holds the last place."""
 
 LABEL_STUDIO = "label-studio"
+
+URL = "ALKIT_LABEL_STUDIO_URL"
+"""Name of the environment variable that names the address of Label Studio."""
 
 FILES = "files"
 """Form of a folder that holds only images and masks, without a file for an annotation tool."""
@@ -178,8 +183,10 @@ def choose_place(
         return None
     refuse_options({"--as": form}, "with --out FOLDER")
     known = last if isinstance(last, LabelStudioPlace) else None
-    if url is None and known is None:
-        raise ConfigurationError("the address of Label Studio is missing", hint="--url http://localhost:8080")
+    if url is None and known is None and not (url := os.environ.get(URL)):
+        raise ConfigurationError(
+            "the address of Label Studio is missing", hint=f"--url http://localhost:8080, or the variable {URL}"
+        )
     title = project or (known.project if known else store.stem)
     if not project and not known and not 3 <= len(title) <= 50:
         raise ConfigurationError(
@@ -212,13 +219,42 @@ def refuse_options(options: Mapping[str, object], only: str) -> None:
 
 
 def last_place(record: Store) -> Place | None:
-    """Return the place that queries were sent to last, or None."""
+    """Return the place that queries were sent to last, or None.
+
+    A folder is looked for where it lies relative to the record, because both may have been moved together. If it is not
+    there, and lay outside the folder of the record, its absolute path counts.
+
+    Raises
+    ------
+    StoreError
+        The fact is damaged.
+    """
+    from alkit.errors import StoreError
+
     fact = record.fact(PLACE)
     if fact is None:
         return None
-    return FolderPlace(**fact) if "folder" in fact else LabelStudioPlace(**fact)
+    if not isinstance(fact, dict) or not all(isinstance(value, str) for value in fact.values()):
+        raise StoreError(f"the place in {record.path} is damaged", got=repr(fact)[:200])
+    relative = fact.pop("relative", None)
+    try:
+        place = FolderPlace(**fact) if "folder" in fact else LabelStudioPlace(**fact)
+    except TypeError as reason:
+        raise StoreError(f"the place in {record.path} is damaged", got=reason) from reason
+    if relative is None or not isinstance(place, FolderPlace):
+        return place
+    there = os.path.normpath(os.path.join(os.path.realpath(record.path.parent), relative))
+    outside = relative.split("/")[0] == ".."
+    if os.path.realpath(place.folder) == os.path.realpath(there) or (outside and not os.path.exists(there)):
+        return place
+    return replace(place, folder=there)
 
 
 def save_place(record: Store, place: Place) -> None:
-    """Store the place in the record."""
-    record.revise(PLACE, lambda last: asdict(place))
+    """Store the place in the record; a folder also by its path relative to the record."""
+    fact = asdict(place)
+    if isinstance(place, FolderPlace):
+        with suppress(ValueError):  # they are on different drives
+            beside = os.path.realpath(record.path.parent)
+            fact["relative"] = Path(os.path.relpath(os.path.realpath(place.folder), beside)).as_posix()
+    record.revise(PLACE, lambda last: fact)

@@ -46,6 +46,7 @@ def withdraw(
 
     [cyan]alkit withdraw campaign.db r02-0004-ward_3_0017[/cyan]
     """
+    from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, last_place
     from alkit.cli.records import record_at
     from alkit.errors import AlkitError
@@ -61,6 +62,7 @@ def withdraw(
         withdrawn = [entry.query for entry in record.asked() if entry.withdrawn]
         if withdrawn and place is not None:
             try:
+                check_place(record, place, named=False, option=f"alkit tell {store} --from")
                 place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(withdrawn)
             except AlkitError as reason:
                 echo(

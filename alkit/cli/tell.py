@@ -57,7 +57,17 @@ def tell(
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit tell campaign.db --from label-studio[/cyan]
     """
-    from alkit.cli.places import LABEL_STUDIO, Delivery, LabelStudioPlace, choose_place, last_place, refuse_options
+    from alkit.cli.named_places import check_place
+    from alkit.cli.places import (
+        LABEL_STUDIO,
+        Delivery,
+        FolderPlace,
+        LabelStudioPlace,
+        choose_place,
+        last_place,
+        refuse_options,
+        save_place,
+    )
     from alkit.cli.records import record_at
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
@@ -96,9 +106,12 @@ def tell(
             )
             if isinstance(place, LabelStudioPlace):
                 refuse_options({"--empty-is-background": empty}, "for COCO and CVAT files")
+            check_place(record, place, named=folder is not None or url is not None, option="--from")
             oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle, str(place))
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
+            if isinstance(last, FolderPlace) and not Path(last.folder).exists():
+                save_place(record, place)  # it was moved
         snapshot = record.snapshot()
         still_open = len(snapshot.open)
         disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})

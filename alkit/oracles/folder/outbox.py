@@ -135,6 +135,16 @@ class Outbox:
                 write_atomically(folder / "withdrawn.txt", f"{WITHDRAWN}\n".encode())
 
 
+def has_queries(folder: Path, campaign: str) -> bool:
+    """Return whether a folder contains a query of a campaign."""
+    for path in contents(folder, {}):
+        if KEY.match(path.name) and (path / QUERY).is_file():
+            with suppress(DataError):
+                if read_query(path / QUERY)[1] == campaign:
+                    return True
+    return False
+
+
 def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int) -> bytes:
     """Return a contact sheet as PNG, whose text contains the keys of its queries."""
     from alkit.pictures.sheets import contact_sheet

@@ -1,0 +1,155 @@
+"""Places that the user has named on this machine.
+
+A record remembers where its queries are sent, and may come from a stranger. Its place is used only if the user has
+named it on this machine: by an option, by an environment variable, or by a confirmation. Each campaign has a small file
+with these places in the user's folder of states. A folder beside the record that already contains queries of the
+campaign need not be named: it came with the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from alkit.cli.places import URL, FolderPlace, LabelStudioPlace, Place
+from alkit.errors import ConfigurationError, DataError, StoreError, one_line
+
+if TYPE_CHECKING:
+    from alkit.record.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def check_place(record: Store, place: Place, *, named: bool, option: str) -> None:
+    """Check that a place was named on this machine, and that a remembered folder still exists.
+
+    Parameters
+    ----------
+    record:
+        The record.
+    place:
+        The place.
+    named:
+        Whether an option of this command names the place. Then later commands may use it.
+    option:
+        Name of the option that names a folder: ``--out`` or ``--from``.
+
+    Raises
+    ------
+    ConfigurationError
+        The place was not named, and nobody could or did confirm it.
+    DataError
+        The folder does not exist any more.
+    """
+    if not named:
+        if isinstance(place, FolderPlace) and not Path(place.folder).exists():
+            raise DataError(
+                f"the exchange folder {place.folder} does not exist any more",
+                hint=f"{option} FOLDER, the place where it is now, or another one",
+            )
+        if is_named(record, place):
+            return
+        _confirm(record, place, option)
+    _remember(record, place)
+
+
+def is_named(record: Store, place: Place) -> bool:
+    """Return whether a place was named on this machine, or is a folder of the campaign beside the record."""
+    if _identity(place) in _named(record):
+        return True
+    if isinstance(place, LabelStudioPlace):
+        return same_address(os.environ.get(URL, ""), place.url)
+    return _came_with(record, place)
+
+
+def same_address(one: str, other: str) -> bool:
+    """Return whether two addresses are the same.
+
+    >>> same_address("HTTP://localhost:8080/", "http://localhost:8080")
+    True
+    >>> same_address("", "http://localhost:8080")
+    False
+    """
+    return _address(one) == _address(other)
+
+
+def _address(url: str) -> str:
+    scheme, separator, rest = url.strip().rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host}".lower() + slash + path
+
+
+def _came_with(record: Store, place: FolderPlace) -> bool:
+    """Return whether a folder lies below the folder of the record, is not hidden, and has queries of the campaign."""
+    from alkit.oracles.folder.outbox import has_queries
+
+    real, beside = (Path(os.path.realpath(path)) for path in (place.folder, record.path.parent))
+    if not real.is_relative_to(beside) or any(part.startswith(".") for part in real.relative_to(beside).parts):
+        return False
+    campaign = str(record.fact("campaign") or "")
+    return bool(campaign) and has_queries(real, campaign)
+
+
+def _confirm(record: Store, place: Place, option: str) -> None:
+    if isinstance(place, LabelStudioPlace):
+        what, hint = "the token is sent to this address", f"--url {place.url}, or {URL}, if you trust it"
+        plain = " WITHOUT ENCRYPTION" if place.url.startswith("http:") else ""
+    else:
+        what, hint, plain = "files are written there", f"{option} {place.folder}, if it is yours", ""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        question = (
+            f"{record.path} uses {place}, which was not named on this machine. If you agree, {what}{plain}. Agree?"
+        )
+        if typer.confirm(one_line(question), default=False, err=True):
+            return
+    raise ConfigurationError(
+        f"{place} comes from the record {record.path}, and was not named on this machine",
+        expected="a confirmation, because " + what,
+        hint=hint,
+    )
+
+
+def _named(record: Store) -> list[list[str]]:
+    try:
+        found = json.loads(_file(record).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _remember(record: Store, place: Place) -> None:
+    from alkit._files import write_atomically
+
+    named, new = _named(record), _identity(place)
+    if new in named:
+        return
+    try:
+        write_atomically(_file(record), json.dumps([*named, new], indent=1).encode())
+    except StoreError as reason:
+        log.warning("%s must be named again next time, because it cannot be remembered: %s", place, reason)
+
+
+def _identity(place: Place) -> list[str]:
+    if isinstance(place, LabelStudioPlace):
+        return ["label-studio", _address(place.url)]
+    return ["folder", os.path.realpath(place.folder)]
+
+
+def _file(record: Store) -> Path:
+    campaign = record.fact("campaign")
+    key = campaign if isinstance(campaign, str) and campaign else str(record.path)
+    return _folder() / "places" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+
+def _folder() -> Path:
+    """Return ``$ALKIT_STATE``, ``$XDG_STATE_HOME/alkit`` or ``~/.local/state/alkit``, the first that is set."""
+    if own := os.environ.get("ALKIT_STATE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "alkit"
