@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
+from types import TracebackType
 
 import typer
 
@@ -99,10 +101,22 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     except Exception as reason:
         if debug:
+            sys.excepthook = _print_traceback
             raise
         if isinstance(reason, AlkitError):
             _fail(for_command_line(str(reason), _options(arguments)))
-        _fail(f"unexpected {type(reason).__name__}: {reason} (this is a bug in alkit; --debug shows the traceback)")
+        from alkit.oracles.labelstudio.secrets import without_secrets
+
+        what = f"unexpected {type(reason).__name__}: {without_secrets(str(reason))}"
+        _fail(f"{what} (this is a bug in alkit; --debug shows the traceback)")
+
+
+def _print_traceback(kind: type[BaseException], reason: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback without secrets and control characters."""
+    from alkit.oracles.labelstudio.secrets import without_secrets
+
+    lines = "".join(traceback.format_exception(kind, reason, trace)).splitlines()
+    echo(*map(without_secrets, lines), err=True)
 
 
 def _options(arguments: list[str]) -> dict[str, str]:

@@ -21,11 +21,9 @@ from urllib.parse import urlsplit
 import httpx2
 
 from alkit.errors import ConfigurationError, OracleError
+from alkit.oracles.labelstudio.secrets import TOKEN, clean_logs, cleaned, remember_token, without_secrets
 
 log = logging.getLogger(__name__)
-
-TOKEN = "ALKIT_LABEL_STUDIO_TOKEN"
-"""Name of the environment variable that holds the token."""
 
 LIFETIME = 200.0
 """Seconds for which an access token is used; the server accepts it for 300."""
@@ -73,6 +71,7 @@ class Client:
         url, host = _check_url(self.url)
         if url.startswith("http:") and host not in LOOPBACK:
             log.warning("%s is not encrypted: others on the network can read the token. Use https", url)
+        clean_logs()
         login = _Login(url)
         try:
             http = httpx2.Client(
@@ -87,11 +86,11 @@ class Client:
                 follow_redirects=False,
             )
         except httpx2.InvalidURL as reason:
-            raise ConfigurationError("url is not an address", got=_without_tokens(str(reason))) from None
+            raise ConfigurationError("url is not an address", got=without_secrets(str(reason))) from None
         except (ImportError, ValueError) as reason:
             raise ConfigurationError(
                 "the proxy named in the environment cannot be used",
-                got=reason,
+                got=without_secrets(str(reason)),
                 hint="set http_proxy, https_proxy and all_proxy to an http address, or unset them",
             ) from None
         vars(self).update(url=url, _login=login, _http=http)
@@ -204,12 +203,17 @@ class _Login(httpx2.Auth):
         response = yield httpx2.Request(
             "POST", self.url + REFRESH, json={"refresh": token}, extensions=request.extensions
         )
-        access = _entry(self.content(response, f"POST {REFRESH}"), "access", str, REFRESH)
+        access = _entry(self.answer(response, f"POST {REFRESH}"), "access", str, REFRESH)
         if not _is_token(access):
             raise OracleError(f"Label Studio sent an access token with characters that no token has, from {REFRESH}")
         self.access, self.expires = access, time.monotonic() + LIFETIME
+        remember_token(access)
 
     def content(self, response: httpx2.Response, what: str) -> Json:
+        """Return the JSON value of an answer without tokens; raises the errors of :meth:`answer`."""
+        return cleaned(self.answer(response, what), self.access)
+
+    def answer(self, response: httpx2.Response, what: str) -> Json:
         """Return the JSON value of an answer; raise an :class:`OracleError` that says what is wrong with it."""
         status = response.status_code
         if status == 204:
@@ -217,7 +221,7 @@ class _Login(httpx2.Auth):
         if response.is_success:
             try:
                 return response.json()
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise OracleError(
                     f"{self.url} did not answer {what} with JSON",
                     got=repr(self.without_tokens(response.text)[:60]),
@@ -236,7 +240,7 @@ class _Login(httpx2.Auth):
 
     def without_tokens(self, text: str) -> str:
         """Return a text with ``...`` in place of every token, should a server repeat one."""
-        return _without_tokens(text, self.access)
+        return without_secrets(text, self.access)
 
 
 def _check_url(url: str) -> tuple[str, str]:
@@ -251,7 +255,7 @@ def _check_url(url: str) -> tuple[str, str]:
     if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
         raise ConfigurationError(
             "url must be an http or https address",
-            got=_without_tokens(repr(url)),
+            got=without_secrets(repr(url)),
             expected="one such as http://localhost:8080",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", host
@@ -275,12 +279,6 @@ def _is_token(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text) is not None
 
 
-def _without_tokens(text: str, access: str = "") -> str:
-    for token in (os.environ.get(TOKEN, "").strip(), access):
-        text = re.sub(re.escape(token), "...", text, flags=re.IGNORECASE) if token else text
-    return text
-
-
 def _problem(status: int, what: str) -> tuple[str, str | None]:
     """Return what an HTTP status other than success means, and what to try."""
     match status:
@@ -300,7 +298,7 @@ def _reason(response: httpx2.Response) -> str:
     """Return the reason that an error answer gives, on one line; empty without one."""
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     said = [answer.get("detail"), answer.get("validation_errors")] if isinstance(answer, dict) else [answer]
     text = "; ".join(part if isinstance(part, str) else json.dumps(part) for part in said if part)
