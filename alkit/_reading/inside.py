@@ -58,9 +58,10 @@ def read_inside(path: Path, folder: Path, most: int | None = None) -> bytes:
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with os.fdopen(handle, "rb") as file:
-        if most is None and (size := os.fstat(handle).st_size) > limit(BYTES):
+        size = os.fstat(handle).st_size
+        if most is None and size > limit(BYTES):
             raise too_large(path, size)
-        content = file.read((limit(BYTES) if most is None else most) + 1)
-    if most is not None and len(content) > most:
+        content = file.read(size + 1) if most is None or size <= most else b""
+    if most is not None and max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return content

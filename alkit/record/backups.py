@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alkit._files import make_folder, sync_folder, temporary_file
 from alkit.errors import StoreError
+from alkit.record import guard
 from alkit.record.files import remove
 
 KEPT = 2
@@ -46,6 +47,7 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
     try:
         with temporary_file(folder) as copy:
             with closing(sqlite3.connect(database, timeout=wait)) as connection:
+                guard.harden(connection)
                 connection.execute("VACUUM INTO ?", (str(copy),))
             target = folder / (name or f"lines-{_lines(copy):012}.db")
             with copy.open("rb+") as file:

@@ -10,10 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from alkit.record import tables
+from alkit.errors import StoreError
+from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
 from alkit.record.database import Row, key_text
 from alkit.record.digests import add, holds
+from alkit.record.files import read_content
 
 MOST = 20
 """Number of SQLite's complaints that are reported."""
@@ -52,7 +54,7 @@ def check(record: Path) -> CheckResult:
     files, backups = (record.with_name(f"{record.name}.{kind}") for kind in ("files", "backups"))
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(record, rows, names))
-    damage += [sentence for name in sorted(names) for sentence in _damage_of_file(files / name)]
+    damage += [sentence for name in sorted(map(str, names)) for sentence in _damage_of_file(files, name)]
     backup_damage = []
     for copy in latest_first(backups):
         if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
@@ -64,7 +66,10 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
     """Yield a sentence about each damaged part; count the intact rows, and collect the names of their files."""
     rows, names = Counter() if rows is None else rows, set() if names is None else names
     try:
+        guard.check_files(database)
         with closing(sqlite3.connect(database)) as connection:
+            guard.harden(connection)
+            guard.check_schema(database, connection)
             connection.execute("BEGIN")
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
@@ -84,15 +89,17 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
                 if column := FILES.get(table.name):
                     place = table.c.keys().index(column)
                     names |= {row[place] for row in intact if row[place] is not None}
+    except StoreError as reason:
+        yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
 
 
-def _damage_of_file(path: Path) -> Iterator[str]:
+def _damage_of_file(folder: Path, name: str) -> Iterator[str]:
     try:
-        content = path.read_bytes()
+        content = read_content(folder, name)
     except OSError as reason:
-        yield f"{path} cannot be read: {reason.strerror}"
+        yield f"{folder / name} cannot be read: {reason.strerror}"
         return
-    if hashlib.sha256(content).hexdigest() != path.name.partition(".")[0]:
-        yield f"{path} has another content than alkit wrote"
+    if hashlib.sha256(content).hexdigest() != name.partition(".")[0]:
+        yield f"{folder / name} has another content than alkit wrote"

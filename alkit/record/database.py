@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from alkit.errors import StoreBusyError, StoreError
-from alkit.record import tables
+from alkit.record import guard, tables
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
 from alkit.record.journal import Change, Journal, Position, encode, first_change
@@ -379,6 +379,12 @@ def _engine(path: Path, wait: float) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
+        try:
+            guard.harden(connection)
+            guard.check_schema(path, connection)  # before anything is written
+        except StoreError:
+            connection.close()
+            raise
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from alkit._files import abandoned_files, write_atomically
+from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
 
 log = logging.getLogger(__name__)
+
+NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
+"""Names of the files: a SHA-256 and a suffix."""
+
+LONGEST = 2**40
+"""Greatest number of bytes of a file."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Files:
             The file is missing, or its content has changed.
         """
         try:
-            content = (self.folder / name).read_bytes()
+            content = read_content(self.folder, name)
         except OSError as reason:
             raise StoreError(
                 f"{self.folder / name} is missing, and the record refers to it", hint="restore it from a backup"
@@ -49,6 +58,13 @@ class Files:
                 hint="restore it from a backup",
             )
         return content
+
+
+def read_content(folder: Path, name: str) -> bytes:
+    """Return the content of a file of a record; an :class:`OSError` if it cannot be read, or has another name."""
+    if not NAME.fullmatch(name):
+        raise OSError(errno.EINVAL, "it is not the name of a file of a record", name)
+    return read_inside(folder / name, folder, LONGEST)
 
 
 def remove(folder: Path, old: Iterable[Path]) -> None:

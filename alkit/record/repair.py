@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alkit._files import make_folder, temporary_folder
+from alkit._files import temporary_folder, write_atomically
 from alkit.errors import StoreError
-from alkit.record import migrations, tables
+from alkit.record import guard, migrations, tables
 from alkit.record.backups import latest_first
 from alkit.record.check import find_damage
 from alkit.record.digests import is_whole
+from alkit.record.files import read_content
 from alkit.record.store import Store
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
@@ -79,6 +80,7 @@ def repair(damaged: str | Path, out: str | Path) -> Repaired:
     old, new = Path(damaged).absolute(), Path(out).absolute()
     if new.exists():
         raise StoreError(f"{new} exists already", hint="another name: nothing is overwritten")
+    guard.check_files(old)
     backups = [] if _is_intact(old) else latest_first(old.with_name(old.name + ".backups"))
     sources = [_read_intact_rows(path) for path in [old, *backups] if path.is_file()]
     rows: dict[str, Rows] = {table.name: {} for table in tables.TABLES}
@@ -128,11 +130,11 @@ def _drop_lost_files(rows: Mapping[str, Rows], old: Path, new: Path) -> Iterator
         if name is None:
             return True
         try:
-            intact = hashlib.sha256((old / name).read_bytes()).hexdigest() == name.partition(".")[0]
+            content = read_content(old, name)
         except OSError:
             return False
-        if intact:
-            shutil.copyfile(old / name, make_folder(new) / name)
+        if intact := hashlib.sha256(content).hexdigest() == name.partition(".")[0]:
+            write_atomically(new / name, content)
         return intact
 
     for name, own in (("answers", rows["answers"]), ("pseudo_labels", rows["pseudo_labels"])):
@@ -205,6 +207,11 @@ def _read_rows(path: Path, table: str, order: str) -> Iterator[tuple[int, dict[s
     """Yield the intact rows of a table with their row numbers, up to the first damaged page."""
     try:
         with closing(sqlite3.connect(path)) as connection:
+            guard.harden(connection)
+            (kind, sql) = connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+            if kind != "table" or "virtual" in sql.lower().split():
+                return
+            guard.read_tables_only(connection)
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             cursor = connection.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}")
             names = [column for column, *_ in cursor.description][1:]
@@ -215,5 +222,5 @@ def _read_rows(path: Path, table: str, order: str) -> Iterator[tuple[int, dict[s
                 row = dict(zip(names, values, strict=True))
                 if is_whole(table, row):
                     yield number, row
-    except sqlite3.Error:
+    except (sqlite3.Error, TypeError):  # TypeError: the table is not in the schema
         return  # the rows behind the damage cannot be read from this end

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from alkit._files import make_folder
 from alkit.configuration.versions import to_present
 from alkit.errors import StoreBusyError, StoreError
-from alkit.record import migrations, tables
+from alkit.record import guard, migrations, tables
 from alkit.record.backups import back_up
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import REPAIR, Database, Row, chunks
@@ -85,6 +85,7 @@ class Store:
             raise StoreError(
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
             )
+        guard.check_files(self.path)
         make_folder(self.path.parent)
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._files = Files(self.files)
@@ -171,7 +172,10 @@ class Store:
         """Return a recorded fact, or None. Classes have their present addresses, whenever it was recorded."""
         with self.database.reading() as connection:
             found = self.database.rows(connection, facts, facts.c.name == name)
-        return to_present(json.loads(found[0][1])) if found else None
+        try:
+            return to_present(json.loads(found[0][1])) if found else None
+        except (ValueError, RecursionError) as reason:
+            raise StoreError(f"{self.path} is damaged: the fact {name!r} is not JSON", hint=REPAIR) from reason
 
     def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
         """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""

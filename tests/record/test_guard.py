@@ -1,0 +1,255 @@
+"""Records of strangers: opening one runs none of its SQL, follows no link, and deletes no file."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from commandline import alkit as command
+
+import alkit
+from alkit.errors import StoreError
+from alkit.record import Store, guard
+from alkit.record.check import check
+from alkit.record.digests import digest
+from alkit.record.repair import repair
+
+RECORDS = sorted((Path(__file__).parents[1] / "fixtures" / "a395940").glob("*.db"))
+
+BOMB = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
+"""A query that never ends."""
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Return the path of a closed record with a fact."""
+    store = Store(tmp_path / "strange" / "c.db")
+    store.declare({"seed": 3})
+    store.close()
+    return store.path
+
+
+def change(path, *statements):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def rewrite(path, name, sql):
+    """Change the definition of a part of the schema, as a hand-made file can."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (sql, name))
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+STRANGE = {
+    "trigger 'evil'": ["CREATE TRIGGER evil AFTER INSERT ON facts BEGIN DELETE FROM facts; END"],
+    "trigger 'on_update'": ["CREATE TRIGGER on_update BEFORE UPDATE ON totals BEGIN SELECT 1; END"],
+    "view 'answers'": ["DROP TABLE answers", f"CREATE VIEW answers AS {BOMB} i AS number FROM n"],
+    "view 'other'": [f"CREATE VIEW other AS {BOMB} i FROM n"],
+    "table 'words' of another form": ["CREATE VIRTUAL TABLE words USING fts5(a)"],
+    "table 'queries' of another form": ["DROP TABLE queries", "CREATE TABLE queries (round INTEGER CHECK (round > 0))"],
+    "table 'checked' of another form": ["CREATE TABLE checked (a INTEGER CHECK (abs(a) > 0))"],
+    "table 'made' of another form": ["CREATE TABLE made (a INTEGER, b TEXT AS (hex(zeroblob(1000000000))))"],
+    "table 'given' of another form": ["CREATE TABLE given (a TEXT DEFAULT (randomblob(9)))"],
+    "table 'linked' of another form": ["CREATE TABLE linked (a INTEGER REFERENCES facts (name) ON DELETE CASCADE)"],
+    "index 'odd' of another form": ["CREATE INDEX odd ON facts (abs(value))"],
+    "index 'partial' of another form": ["CREATE INDEX partial ON facts (value) WHERE length(value) > 3"],
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_record_with_foreign_sql_is_refused_by_name_before_anything_is_written(record, strange):
+    change(record, *STRANGE[strange])
+    before = content(record.parent)
+    with pytest.raises(StoreError, match="which alkit never writes") as refused:
+        Store(record)
+    assert f"contains the {strange}" in str(refused.value)
+    assert content(record.parent) == before
+    with pytest.raises(StoreError, match="which alkit never writes"):
+        alkit.Experiment.open(record)
+    assert command("status", record) == 1
+    assert any(strange in sentence for sentence in check(record).damage)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        ", CHECK (length(value) > 0))", ", value2 TEXT AS (upper(value)))", ", other TEXT DEFAULT (randomblob(5)))",
+        ", UNIQUE (value COLLATE NOCASE))", ") WITHOUT ROWID", ") STRICT",
+    ],
+)  # fmt: skip
+def test_a_known_table_with_expressions_in_its_definition_is_refused(record, added):
+    with closing(sqlite3.connect(record)) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'facts'").fetchone()
+    rewrite(record, "facts", sql.rstrip()[:-1] + added)
+    with pytest.raises(StoreError, match=r"'facts' of another form|malformed|damaged"):
+        Store(record)
+
+
+def test_names_in_a_refusal_are_short_and_printable(record):
+    name = "a\x1b[2J" + "x" * 5000
+    change(record, f'CREATE VIEW "{name}" AS SELECT 1')
+    with pytest.raises(StoreError) as refused:
+        Store(record)
+    assert "\\x1b[2J" in str(refused.value)
+    assert len(str(refused.value)) < 800
+
+
+def test_repair_saves_the_rows_of_a_record_with_foreign_sql_and_runs_none_of_it(record):
+    change(
+        record,
+        "CREATE TRIGGER evil AFTER INSERT ON facts BEGIN DELETE FROM facts; END",
+        "DROP TABLE answers",
+        f"CREATE VIEW answers AS {BOMB} i AS number, 'a' AS digest FROM n",
+        "DROP TABLE rounds",
+        "CREATE TABLE rounds (round INTEGER, digest TEXT AS (hex(zeroblob(1000000))))",
+        "INSERT INTO rounds (round) VALUES (1)",
+        "DROP TABLE pseudo_labels",
+        "CREATE VIRTUAL TABLE pseudo_labels USING fts5(round, id, label, digest)",
+    )
+    saved = repair(record, record.with_name("new.db"))
+    assert saved.saved == {"facts": 2, "queries": 0, "answers": 0, "pseudo_labels": 0, "rounds": 0}
+    with closing(sqlite3.connect(record.with_name("new.db"))) as connection:
+        assert not connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchall()
+
+
+def test_other_databases_are_not_changed(tmp_path):
+    path = tmp_path / "mail.sqlite"
+    change(path, "CREATE TABLE mail (a)", "CREATE TRIGGER t AFTER INSERT ON mail BEGIN DELETE FROM mail; END")
+    before = content(tmp_path)
+    with pytest.raises(StoreError, match="is a database, but not a record of alkit: got tables mail"):
+        Store(path)
+    assert content(tmp_path) == before
+
+
+def test_statistics_of_sqlite_and_quoted_names_are_harmless(record):
+    change(record, "ANALYZE")
+    with closing(sqlite3.connect(record)) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'totals'").fetchone()
+    rewrite(record, "totals", sql.replace("rows ", '"rows" '))
+    assert Store(record).fact("seed") == 3
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_records_of_earlier_versions_have_plain_schemas(path):
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+        guard.check_schema(Path("old.db"), connection)
+
+
+def test_a_later_version_is_still_named_as_the_reason(record):
+    change(record, "CREATE TABLE later (a INTEGER NOT NULL, digest VARCHAR)")
+    value = "99"
+    whole = digest("facts", ("schema", value))
+    change(record, f"UPDATE facts SET value = '{value}', digest = '{whole}' WHERE name = 'schema'")
+    with pytest.raises(alkit.errors.ResumeError, match="later version"):
+        Store(record)
+
+
+# Files beside the record.
+
+needs_links = pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+
+
+@needs_links
+@pytest.mark.parametrize("ending", guard.BESIDE)
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_link_beside_a_record_that_leads_out_is_not_followed(record, tmp_path, ending, through_link):
+    victim = tmp_path / "victim"
+    victim.mkdir() if ending in (".files", ".backups") else victim.write_text("precious")
+    beside = record.with_name(record.name + ending)
+    shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
+    beside.symlink_to(victim)
+    opened = record
+    if through_link:
+        opened = tmp_path / "link.db"
+        opened.symlink_to(record)
+    for act in (Store, lambda path: repair(path, tmp_path / "new.db")):
+        with pytest.raises(StoreError, match="symbolic link that leads out of its folder"):
+            act(opened)
+    assert command("ask", opened, "-n", 1, "--out", tmp_path / "out") == 1
+    assert list(victim.iterdir()) == [] if victim.is_dir() else victim.read_text() == "precious"
+
+
+def test_sqlite_would_delete_the_file_that_a_crafted_rollback_journal_names(tmp_path):
+    """This is why such a journal is refused."""
+    path, victim = hot_journal(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if victim.exists():
+        pytest.skip("this version of SQLite does not delete it")
+
+
+@pytest.mark.parametrize("act", [Store, lambda path: repair(path, path.with_name("new.db"))])
+def test_a_rollback_journal_that_names_another_file_is_refused(tmp_path, act):
+    path, victim = hot_journal(tmp_path)
+    with pytest.raises(StoreError, match="names another file, which SQLite would delete"):
+        act(path)
+    assert victim.read_text() == "precious"
+
+
+def hot_journal(folder):
+    """Make a database whose rollback journal names a file as the journal of several databases."""
+    made, path, victim = folder / "made.db", folder / "c.db", folder / "victim"
+    with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE facts (name)")
+        connection.executemany("INSERT INTO facts VALUES (zeroblob(?))", [(1000,)] * 200)
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE facts SET name = randomblob(1000)")
+        shutil.copy(made, path)
+        shutil.copy(f"{made}-journal", f"{path}-journal")
+        connection.execute("ROLLBACK")
+    victim.write_text("precious")
+    name = str(victim).encode()
+    with Path(f"{path}-journal").open("ab") as file:
+        page = 2**30 // 4096 + 1
+        end = struct.pack(">II", len(name), sum(name)) + bytes.fromhex("d9d505f920a163d7")
+        file.write(struct.pack(">I", page) + name + end)
+    return path, victim
+
+
+@needs_links
+@pytest.mark.parametrize("name", ["../../../secret", "/etc/passwd", "link", "pipe", "", "."])
+def test_a_row_cannot_name_a_file_elsewhere(record, tmp_path, name):
+    store = Store(record)
+    (tmp_path / "secret").write_bytes(b"secret")
+    store.files.mkdir(exist_ok=True)
+    known = hashlib.sha256(b"secret").hexdigest()
+    if name == "link":
+        name = f"{known}.png"
+        (store.files / name).symlink_to(tmp_path / "secret")
+    if name == "pipe":
+        name = f"{known}.png"
+        os.mkfifo(store.files / name)
+    with pytest.raises(StoreError, match="missing, and the record refers to it"):
+        store.content(name)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "{", "NaN]", ""])
+def test_a_fact_that_is_not_json_is_damage(record, value):
+    change(record, "DELETE FROM facts WHERE name = 'seed'")
+    row = ("seed", value)
+    with closing(sqlite3.connect(record)) as connection, connection:
+        connection.execute("INSERT INTO facts VALUES (?, ?, ?)", (*row, digest("facts", row)))
+    with pytest.raises(StoreError, match="damaged"):
+        Store(record).fact("seed")
+
+
+def test_an_enormous_value_is_an_error_and_not_a_lack_of_memory(record, monkeypatch):
+    monkeypatch.setattr(guard, "LONGEST", 10_000)
+    value = json.dumps("x" * 20_000)
+    with closing(sqlite3.connect(record)) as connection, connection:
+        row = ("long", value)
+        connection.execute("INSERT INTO facts VALUES (?, ?, ?)", (*row, digest("facts", row)))
+    with pytest.raises(StoreError, match="too big"):
+        Store(record).fact("long")
