@@ -102,7 +102,7 @@ class HasSubsets(Protocol):
 class Oracle(Protocol):
     """A source of labels: people, a tool, or known masks.
 
-    Optional: :class:`TakesRefusals`, :class:`TakesCancellations`, :class:`ReportsUnread`.
+    Optional: :class:`TakesRefusals`, :class:`TakesCancellations`, :class:`ReportsUnread`, :class:`ChecksLabels`.
     """
 
     @property
@@ -141,6 +141,14 @@ class ReportsUnread(Protocol):
 
     def unread(self) -> Mapping[Path, str]:
         """Return the reason for each file that :meth:`Oracle.poll` passed over."""
+
+
+@runtime_checkable
+class ChecksLabels(Protocol):
+    """An oracle that knows all labels beforehand, as simulated ones do, and can check them before the first round."""
+
+    def check_labels(self, pool: Pool, report: Report = quiet) -> None:
+        """Raise a :class:`alkit.errors.LabelError` unless every image of the pool has a label that fits it."""
 
 
 # Strategies.

@@ -45,13 +45,16 @@ def run(
     """
     import alkit
     from alkit.cli.status import status
+    from alkit.pools.decoding import scan
     from alkit.report.progress import progress_bar
 
     learner, strategy, initial = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
+        oracle.check(scan(images.expanduser(), "**/*"))  # before hours are spent on reading images
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
-        oracle.check(everything.ids)
+        if not store.exists():
+            oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
         experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=seed, initial=initial, report=report)
         before = len(experiment.history)

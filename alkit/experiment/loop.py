@@ -32,7 +32,7 @@ from alkit.learners.named import check_learner
 from alkit.learners.needs import check_needs
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
-from alkit.protocols import Learner, Oracle, Pool, Strategy
+from alkit.protocols import ChecksLabels, Learner, Oracle, Pool, Strategy
 from alkit.record import taking_back
 from alkit.record.answers import Answers, spec_of
 from alkit.record.label_files import LabelFiles
@@ -544,6 +544,8 @@ class Experiment:
         ConfigurationError
             `oracle` is not an oracle, `start` or `batch` is not an integer >= 1, `rounds` is not an integer >= 0, or
             the pool has fewer images than start + rounds * batch.
+        LabelError
+            The oracle knows all labels beforehand, and some are missing or cannot be used.
         ResumeError
             The record was created with another schedule, test set or oracle.
         """
@@ -558,6 +560,9 @@ class Experiment:
             )
         if test is not None:
             committing.check_test(parts, test)
+        if isinstance(oracle, ChecksLabels) and not parts.store.rounds():
+            for pool in [parts.pool, *([] if test is None else [test])]:
+                oracle.check_labels(pool, parts.report)
         with parts.store.exclusive():
             parts.settings.declare_classes(spec)
             parts.settings.declare_schedule(start, batch, test)

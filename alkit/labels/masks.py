@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from alkit._reading.images import open_image, refuse_damage, upright
 from alkit._reading.limits import check_pixels, read_file
 from alkit.errors import DataError, LabelError
-from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
 
 LOSSLESS = ("PNG", "TIFF", "BMP")
 """Formats, by Pillow's names, that keep every value unchanged."""
@@ -151,7 +151,7 @@ def class_ids(
     """
     if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
         return mask
-    present = np.unique(mask).tolist()
+    present = distinct(mask).tolist()
     if values is None:
         if len(spec.classes) > 2 or spec.ignore == 255 or 255 not in present or not {0, 255}.issuperset(present):
             return mask

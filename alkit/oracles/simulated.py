@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.threads import map_in_threads
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
+from alkit.pools.sizes import mask_sizes
+from alkit.protocols import Pool
 from alkit.values.answers import Answer
-from alkit.values.label_spec import LabelSpec
+from alkit.values.label_spec import LabelSpec, Size
+from alkit.values.progress import Progress, Report, quiet
 from alkit.values.queries import Query
+
+FEW = 5
+"""Most reasons that a message lists."""
 
 
 class Simulated(ABC):
@@ -104,6 +111,7 @@ class MaskOracle(Simulated):
     values: Mapping[int, int] | None = None
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _asked: dict[str, None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _sound: set[tuple[str, tuple[Size, ...]]] = field(init=False, repr=False, compare=False, default_factory=set)
 
     def __post_init__(self) -> None:
         spec = LabelSpec(self.classes, self.ignore)
@@ -128,6 +136,60 @@ class MaskOracle(Simulated):
             raise self._refusal([id])
         mask = np.asarray(self.masks[id]) if isinstance(self.masks, Mapping) else read_mask(self._file(id))
         return class_ids(mask, self.spec, id, self.values)
+
+    def check_labels(self, pool: Pool, report: Report = quiet) -> None:
+        """Check the mask of every image of a pool: that it can be read, fits its image and holds only classes.
+
+        The masks of a folder are read by several threads. A mask that was checked once is not read again.
+
+        Parameters
+        ----------
+        pool:
+            The images.
+        report:
+            Called with the progress of stage ``check`` after each mask.
+
+        Raises
+        ------
+        LabelError
+            Images have no mask, or masks cannot be used. The message states how many, and the reasons of the first.
+
+        Examples
+        --------
+        >>> import alkit
+        >>> pool = alkit.ArrayPool(np.zeros((2, 8, 8), np.uint8))
+        >>> masks = {"0000": np.zeros((8, 8), int), "0001": np.full((8, 8), 2)}
+        >>> MaskOracle(masks, classes=("skin", "lesion")).check_labels(pool)
+        Traceback (most recent call last):
+        alkit.errors.LabelError: the mask of '0001' holds values outside its classes: got [2], ...
+        """
+        self.check(pool.ids)
+        ids = list(pool.ids)
+        waiting = [
+            (id, sizes) for id, sizes in zip(ids, mask_sizes(pool, ids), strict=True) if (id, sizes) not in self._sound
+        ]
+        failed: list[LabelError] = []
+        # A mapping of the user may not be made for several threads.
+        found = map(self._fault, waiting) if isinstance(self.masks, Mapping) else map_in_threads(self._fault, waiting)
+        for done, (item, fault) in enumerate(zip(waiting, found, strict=True), start=1):
+            if fault is None:
+                self._sound.add(item)
+            else:
+                failed.append(fault)
+            report(Progress("check", done, len(waiting)))
+        if len(failed) > 1:
+            reasons = "; ".join(map(str, failed[:FEW])) + ("; ..." if len(failed) > FEW else "")
+            raise LabelError(f"{len(failed)} of {len(ids)} masks cannot be used: {reasons}")
+        if failed:
+            raise failed[0]
+
+    def _fault(self, item: tuple[str, tuple[Size, ...]]) -> LabelError | None:
+        id, sizes = item
+        try:
+            self.spec.check(self.read(id), id=id, sizes=sizes)
+        except LabelError as error:
+            return error
+        return None
 
     def _file(self, id: str) -> Path:
         return Path(str(self.masks)).expanduser() / self.pattern.replace("{id}", id)

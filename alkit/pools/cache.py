@@ -16,19 +16,15 @@ import hashlib
 import logging
 import os
 import secrets
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
-import joblib
 from filelock import FileLock, Timeout
 
+from alkit._reading.threads import map_in_threads
 from alkit.errors import ImageError, StoreError
 from alkit.pools.decoding import File, Pixels, decode
 from alkit.pools.digests import pixel_digest
@@ -44,9 +40,6 @@ LAYOUT = 1
 
 SAVE_EVERY = 1000
 """Number of rows after which the index is saved. A crash loses at most so many decoded images."""
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 def cache_images(
@@ -127,7 +120,7 @@ def _extend(
     failed: list[ImageError] = []
     unsaved = 0
     try:
-        with closing(_map_in_threads(partial(_try_decode, folder, size, grayscale), missing)) as results:
+        with closing(map_in_threads(partial(_try_decode, folder, size, grayscale), missing)) as results:
             for file, result in zip(missing, results, strict=True):
                 if isinstance(result, ImageError):
                     failed.append(result)
@@ -163,20 +156,6 @@ def _try_decode(folder: Path, size: Size | None, grayscale: bool, file: File) ->
         return decode(folder / file.name, size, grayscale)
     except ImageError as error:
         return error
-
-
-def _map_in_threads(function: Callable[[T], U], items: Iterable[T]) -> Generator[U]:
-    """Yield the results in the order of `items`; at most two items per thread are processed ahead."""
-    threads = min(8, joblib.cpu_count())
-    with ThreadPoolExecutor(threads) as executor:
-        remaining = iter(items)
-        ahead = deque(executor.submit(function, item) for item in islice(remaining, 2 * threads))
-        try:
-            while ahead:
-                yield ahead.popleft().result()
-                ahead.extend(executor.submit(function, item) for item in islice(remaining, 1))
-        finally:
-            executor.shutdown(cancel_futures=True)
 
 
 def _check_fits(

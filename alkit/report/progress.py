@@ -22,6 +22,7 @@ WORDS = {
     "tell": "recording labels",
     "fit": "training",
     "evaluate": "evaluating",
+    "check": "checking masks",
     "round": "rounds",
 }
 

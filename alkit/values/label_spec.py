@@ -166,7 +166,7 @@ class LabelSpec:
                 expected=size_text(*sizes),
             )
         allowed = [*range(len(self.classes)), *([] if self.ignore is None else [self.ignore])]
-        values = np.unique(array)
+        values = distinct(array)
         unknown = values[~np.isin(values, allowed)]
         if unknown.size:
             raise LabelError(
@@ -182,3 +182,16 @@ class LabelSpec:
     def __str__(self) -> str:
         names = [f"{number} {name}" for number, name in enumerate(self.classes)]
         return ", ".join(names + ([] if self.ignore is None else [f"{self.ignore} ignored"]))
+
+
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the sorted distinct values of an array. For 8 bits this takes a tenth of the time of ``numpy.unique``.
+
+    >>> distinct(np.array([[3, 0], [3, 1]], np.uint8)).tolist()
+    [0, 1, 3]
+    """
+    if values.dtype != np.uint8:
+        return np.unique(values)
+    seen = np.zeros(256, bool)
+    seen[values] = True
+    return np.flatnonzero(seen)

@@ -3,8 +3,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from commandline import alkit
+from PIL import Image
 
 FAST = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --start 4 --batch 2 --rounds 2 --grayscale".split()
 
@@ -106,6 +108,21 @@ def test_missing_masks_are_all_found_before_any_work_and_leave_no_record(run, fo
     assert run("--strategy", "random") == 1
     said = capfd.readouterr().err
     assert "2 images have no mask: got 003, 011" in said
+    assert not (folders / "r.db").exists()
+
+
+def test_no_image_is_read_before_the_names_of_the_masks_match(run, folders, capfd):
+    (folders / "masks" / "003.png").unlink()
+    for path in (folders / "images").iterdir():
+        path.write_bytes(b"not read")
+    assert run("--strategy", "random") == 1
+    assert "image '003' has no mask" in capfd.readouterr().err
+
+
+def test_a_bad_mask_is_found_before_any_work_and_leaves_no_record(run, folders, capfd):
+    Image.fromarray(np.full((9, 9), 1, np.uint8)).save(folders / "masks" / "011.png")
+    assert run("--strategy", "random") == 1
+    assert "the mask of '011' has another size than its image: got 9 x 9" in capfd.readouterr().err
     assert not (folders / "r.db").exists()
 
 

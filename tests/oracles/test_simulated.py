@@ -238,3 +238,43 @@ def test_classes_with_the_same_name_are_an_error():
 
 def test_the_printed_form_does_not_list_every_label():
     assert repr(alkit.LabelOracle({"an id": 0}, ANIMALS)) == f"LabelOracle(classes={ANIMALS})"
+
+
+@pytest.fixture
+def five_masks(tmp_path):
+    """Return a pool of five images with masks, and the folder of the masks."""
+    for number in range(5):
+        Image.fromarray(np.full((8, 8), 255 * (number % 2), np.uint8)).save(tmp_path / f"{number:04}.png")
+    return alkit.ArrayPool(np.zeros((5, 8, 8), np.uint8)), tmp_path
+
+
+def test_all_masks_are_checked_and_all_faults_are_found(five_masks):
+    pool, folder = five_masks
+    told = []
+    oracle = alkit.MaskOracle(folder, classes=("skin", "lesion"))
+    oracle.check_labels(pool, told.append)
+    assert [(step.stage, step.done, step.total) for step in told] == [("check", n, 5) for n in range(1, 6)]
+    oracle.check_labels(pool, told.append)
+    assert len(told) == 5  # nothing is read twice
+    Image.fromarray(np.full((8, 9), 0, np.uint8)).save(folder / "0001.png")
+    (folder / "0003.png").write_bytes(b"damaged")
+    oracle = alkit.MaskOracle(folder, classes=("skin", "lesion"))
+    with pytest.raises(LabelError, match=r"2 of 5 masks cannot be used: .*'0001'.*9 x 8.*; .*0003\.png"):
+        oracle.check_labels(pool)
+    Image.fromarray(np.full((8, 8), 0, np.uint8)).save(folder / "0001.png")
+    with pytest.raises(LabelError, match=r"^\S*0003\.png"):
+        oracle.check_labels(pool)
+
+
+def test_a_bad_mask_is_found_before_the_first_round(five_masks):
+    pool, folder = five_masks
+    pool, test = pool.subset(pool.ids[:4]), pool.subset(pool.ids[4:])
+    learner = alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1))
+    for number in (3, 4):
+        good = (folder / f"{number:04}.png").read_bytes()
+        Image.fromarray(np.full((8, 8), 7, np.uint8)).save(folder / f"{number:04}.png")
+        experiment = alkit.Experiment(pool, learner, alkit.strategy("random"))
+        with pytest.raises(LabelError, match=f"'{number:04}' holds values outside"):
+            experiment.run(alkit.MaskOracle(folder, classes=("skin", "lesion")), test=test, start=1, batch=1, rounds=1)
+        assert not experiment.queries()
+        (folder / f"{number:04}.png").write_bytes(good)

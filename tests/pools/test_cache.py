@@ -394,7 +394,8 @@ def test_decoding_continues_after_a_crash(folder, tmp_path, decoded):
                 os._exit(9)  # no clean-up of any kind
             return decode(path, size, grayscale)
         imagecache.decode = killed
-        imagecache.joblib.cpu_count = lambda: 1
+        import joblib
+        joblib.cpu_count = lambda: 1
         pools.ImagePool({str(folder)!r}, grayscale=True, scale="full", cache={str(tmp_path / "cache")!r})
     """
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False).returncode == 9
@@ -569,7 +570,7 @@ def test_two_pools_opened_at_once_decode_a_folder_once(folder, decoded):
 
 def test_few_images_are_decoded_ahead(folder, monkeypatch):
     fill(folder, 40)
-    monkeypatch.setattr(imagecache.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     begun, decode, ahead = [], imagecache.decode, []
 
     def counting(path, size, grayscale):
