@@ -86,7 +86,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--classes", "one"], "classes"),
         (["--pattern", "{id}_segmentation.png"], "_segmentation.png"),
         (["--test-fraction", "1.5"], "split"),
-        (["--size", "17"], "divisible by 2: got 17 x 17. Try: --size 16 for the pool, or fewer widths."),
+        (["--size", "17"], "divisible by 2: got 17 x 17 pixels. Try: --size 16 for the pool, or fewer widths."),
         (["--device", "abacus"], "abacus"),
         (["--strategy", "dsal"], "1/2"),
         (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
