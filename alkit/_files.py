@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alkit.errors import StoreError
+from alkit.errors import ConfigurationError, StoreError
 
 OLD = 3600.0
 """Seconds after which a temporary file of an unknown process counts as abandoned if it has not changed."""
@@ -190,6 +190,31 @@ def make_folder(folder: Path) -> Path:
             else "check the permissions of the folder above it",
         ) from reason
     return folder
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder, or lies in it."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def check_outside(name: str, path: Path, images: Path) -> None:
+    """Check that a folder to write to is not in a folder of images, because its files would be taken for images.
+
+    Parameters
+    ----------
+    name:
+        The parameter's name, for the message.
+
+    Raises
+    ------
+    ConfigurationError
+        `path` is `images` or inside it.
+    """
+    if is_inside(path, images):
+        where = "" if path.resolve() == images.resolve() else f", which is in {images}"
+        raise ConfigurationError(
+            f"{name} must be outside the folder of images", got=f"{path}{where}", hint="another folder"
+        )
 
 
 def _make(folder: Path) -> None:

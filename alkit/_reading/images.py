@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, DataError
@@ -114,5 +114,7 @@ def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise refusal(MemoryError("the memory of this machine is not enough")) from error
+    except UnidentifiedImageError as error:  # Pillow's text shows a file object of Python
+        raise refusal(ValueError("a file that is not an image, or an image of an unknown format")) from error
     except Exception as error:
         raise refusal(error) from error

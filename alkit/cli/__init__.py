@@ -29,6 +29,7 @@ from alkit.cli import (
     tell,
 )
 from alkit.cli.printing import echo
+from alkit.cli.usage import is_usage_error, options_of, tidy_help, usage_message
 from alkit.cli.wording import for_command_line
 from alkit.errors import AlkitError
 from alkit.report.progress import StoppedError
@@ -36,7 +37,6 @@ from alkit.report.progress import StoppedError
 app = typer.Typer(
     name="alkit",
     help="Active learning for image annotation: selects the images that are most worth labelling.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -91,24 +91,30 @@ def main(arguments: list[str] | None = None) -> None:
     # A file name may be invalid Unicode, and a terminal may lack characters.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")
+    command = typer.main.get_command(app)
+    tidy_help(command)
+    typed = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
-        app([argument for argument in arguments if argument != "--debug"], prog_name="alkit")
+        code = command.main(typed, prog_name="alkit", standalone_mode=False)
+    except typer.Abort:
+        _fail("stopped")
     except StoppedError as reason:
         _fail(str(reason), 130)
-    except SystemExit as reason:
-        if reason.code == 130:  # Typer's code for Ctrl-C
-            _fail("stopped", 130)
-        raise
     except Exception as reason:
         if debug:
             sys.excepthook = _print_traceback
             raise
         if isinstance(reason, AlkitError):
-            _fail(for_command_line(str(reason), _options(arguments)))
+            _fail(for_command_line(str(reason), options_of(command, arguments)))
+        if is_usage_error(reason):
+            _fail(usage_message(reason), 2)
         from alkit.oracles.labelstudio.secrets import without_secrets
 
         what = f"unexpected {type(reason).__name__}: {without_secrets(str(reason))}"
         _fail(f"{what} (this is a bug in alkit; --debug shows the traceback)")
+    if code == 130:  # Typer's code for Ctrl-C
+        _fail("stopped", 130)
+    sys.exit(code or 0)
 
 
 def _print_traceback(kind: type[BaseException], reason: BaseException, trace: TracebackType | None) -> None:
@@ -117,14 +123,6 @@ def _print_traceback(kind: type[BaseException], reason: BaseException, trace: Tr
 
     lines = "".join(traceback.format_exception(kind, reason, trace)).splitlines()
     echo(*map(without_secrets, lines), err=True)
-
-
-def _options(arguments: list[str]) -> dict[str, str]:
-    """Return the options of the command in `arguments`, by the name that the parameter has in Python."""
-    commands = getattr(typer.main.get_command(app), "commands", {})
-    command = next((commands[word] for word in arguments if word in commands), None)
-    options = [option for parameter in command.params for option in parameter.opts] if command is not None else []
-    return {option.lstrip("-").replace("-", "_"): option for option in options if option.startswith("-")}
 
 
 def _fail(message: str, code: int = 1) -> None:

@@ -70,7 +70,9 @@ def ask(
             )
         check_place(record, place, named=out is not None or url is not None, option="--out")
         spec, campaign = experiment.spec, experiment.campaign
-        place.oracle(Delivery(spec, campaign))  # raises errors in the place before any image is selected
+        place.oracle(
+            Delivery(spec, campaign, images=experiment.pool)
+        )  # raises errors in the place before any image is selected
         if not was_open and experiment.learnable:
             trained = experiment.fit()
         ids = experiment.ask(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -10,6 +11,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from alkit.configuration.described import Description
     from alkit.configuration.registry import Group
 
@@ -23,7 +26,7 @@ def show_plugins(group: Group, name: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found, name)
     elif name is None:
-        print_table(found, {})
+        print_table(found, lambda entry: ())
     else:
         print_plugin(found[0], [])
 
@@ -33,33 +36,45 @@ def print_json(found: Sequence[Description], name: str | None) -> None:
     print(json.dumps([asdict(entry) for entry in found] if name is None else asdict(found[0]), indent=2))
 
 
-def print_table(found: Sequence[Any], columns: dict[str, Callable[[Any], str]]) -> None:
-    """Print one row for each plugin.
+def print_table(found: Sequence[Any], facts: Callable[[Any], Sequence[str]]) -> None:
+    """Print the name of each plugin, and beside it its distribution and what it does.
 
     Parameters
     ----------
     found:
         Descriptions.
-    columns:
-        By heading, the text of a further column for a plugin that could be described.
+    facts:
+        Further facts about a plugin that could be described.
     """
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Column, Table
 
-    table = Table("name", "distribution", *columns, Column("what it does", overflow="fold"))
+    table = _two_columns()
     for entry in found:
         summary = f"[red]{escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
-        further = ["" if entry.problem else escape(text(entry)) for text in columns.values()]
-        table.add_row(escape(entry.name), escape(f"{entry.distribution} {entry.version}"), *further, summary)
+        shown = [f"{entry.distribution} {entry.version}", *([] if entry.problem else facts(entry))]
+        table.add_row(f"[bold]{escape(entry.name)}[/bold]", f"{summary}\n[dim]{escape('; '.join(shown))}[/dim]")
     Console().print(table)
+
+
+def _two_columns() -> Table:
+    """Return a table for names and texts about them, which can be read on 80 columns."""
+    from rich.table import Column, Table
+
+    return Table(
+        Column(no_wrap=True),
+        Column(ratio=1, overflow="fold"),
+        box=None,
+        show_header=False,
+        pad_edge=False,
+        padding=(0, 2),
+    )
 
 
 def print_plugin(entry: Description, sentences: Sequence[str]) -> None:
     """Print a plugin, with further sentences about it, and its parameters."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Column, Table
 
     console = Console()
     origin = escape(f"{entry.object} of {entry.distribution} {entry.version}")
@@ -73,8 +88,21 @@ def print_plugin(entry: Description, sentences: Sequence[str]) -> None:
     if not entry.parameters:
         console.print("It has no parameters.")
         return
-    table = Table("parameter", "type", "default", Column("meaning", overflow="fold"))
+    console.print("\nParameters:")
+    table = _two_columns()
     for parameter in entry.parameters:
-        default = "[bold]required[/bold]" if parameter.default is None else escape(parameter.default)
-        table.add_row(escape(parameter.name), escape(parameter.kind), default, escape(parameter.meaning))
+        default = "required" if parameter.default is None else f"default: {parameter.default}"
+        facts = escape(f"{parameter.kind}; {default}")
+        table.add_row(
+            f"[bold]{escape(parameter.name)}[/bold]", f"{escape(_plain(parameter.meaning))}\n[dim]{facts}[/dim]"
+        )
     console.print(table)
+
+
+def _plain(text: str) -> str:
+    """Return a text of a docstring without its markup.
+
+    >>> _plain("Share of the *pool*: ``0.1`` or more.")
+    'Share of the pool: 0.1 or more.'
+    """
+    return re.sub(r"(``|\*)(\S|\S.*?\S)\1", r"\2", text)

@@ -30,27 +30,23 @@ Param = Annotated[
 Learner = Annotated[str, typer.Option(help="Learner that `alkit learners` lists.", rich_help_panel=NETWORK)]
 Widths = Annotated[
     str | None,
-    typer.Option(
-        help="Channels of the levels of the U-Net.", show_default="32,64,128,256,512", rich_help_panel=NETWORK
-    ),
+    typer.Option(help="Channels of the levels of the U-Net; default: 32,64,128,256,512.", rich_help_panel=NETWORK),
 ]
 Epochs = Annotated[
     str | None,
     typer.Option(
-        help="Epochs of the first round and of later rounds.",
-        show_default="30,10 for segmentation",
+        help="Epochs of the first round and of later rounds; default: 30,10 for segmentation.",
         rich_help_panel=NETWORK,
     ),
 ]
 Lr = Annotated[
     float | None,
-    typer.Option(help="Learning rate.", show_default="0.001 for segmentation", rich_help_panel=NETWORK),
+    typer.Option(help="Learning rate; default: 0.001 for segmentation.", rich_help_panel=NETWORK),
 ]
 PretextEpochs = Annotated[
     int | None,
     typer.Option(
-        help="Largest number of epochs of self-supervised training.",
-        show_default="100 for reconstruction",
+        help="Largest number of epochs of self-supervised training; default: 100 for reconstruction.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -59,12 +55,26 @@ Members = Annotated[
     typer.Option(help="Models in the ensemble, for strategies that need one; default: 5.", rich_help_panel=NETWORK),
 ]
 WarmStart = Annotated[
-    bool, typer.Option(help="Start the learner from the weights of the feature extractor.", rich_help_panel=NETWORK)
+    bool,
+    typer.Option(
+        "--warm-start", help="Start the learner from the weights of the feature extractor.", rich_help_panel=NETWORK
+    ),
 ]
-Size = Annotated[int | None, typer.Option(help="Working size in pixels; default: the size of the images.")]
+
+
+def _size(value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise typer.BadParameter(f"must be an integer >= 1: got {value}")
+    return value
+
+
+Size = Annotated[
+    int | None,
+    typer.Option(callback=_size, help="Working size in pixels; default: the size of the images."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
-Grayscale = Annotated[bool, typer.Option(help="Read the images as grayscale.")]
+Grayscale = Annotated[bool, typer.Option("--grayscale", help="Read the images as grayscale.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, if they were moved; the record remembers it.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
 Ignore = Annotated[int | None, typer.Option(help="Mask value of pixels that do not count.")]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
@@ -50,16 +51,23 @@ class Choice:
         from alkit.strategies.functions import needs_of
 
         parameters = _parameters(self.param or ())
-        network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or "32,64,128,256,512"))
-        with _naming_parameters("features.", parameters["features"]):
+        network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or WIDTHS, WIDTHS))
+        with _naming_options("features", parameters["features"]):
             extractor = self._features(parameters["features"], network, device)
         initial = None if self.initial is None else make_strategy(self.initial, extractor, {})
-        with _naming_parameters("", parameters["strategy"]):
+        with _naming_options("strategy", parameters["strategy"]):
             strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
         needs = needs_of(strategy)
         if "heads" in needs:
+            if len(network.keywords["widths"]) < (least := max(DEEP_SUPERVISION).bit_length() + 1):
+                raise ConfigurationError(
+                    f"--widths must have {least} or more integers for --strategy {self.strategy}, whose network has "
+                    f"heads at {' and '.join(f'1/{divisor}' for divisor in DEEP_SUPERVISION)} of the size",
+                    got=repr(self.widths),
+                    hint=f"--widths {WIDTHS}",
+                )
             network = functools.partial(network, heads=DEEP_SUPERVISION)
-        with _naming_parameters("learner.", parameters["learner"]):
+        with _naming_options("learner", parameters["learner"]):
             learner = self._learner(parameters["learner"], network, extractor, device)
         if "members" in needs and not isinstance(learner, TrainsMembers):
             learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
@@ -93,7 +101,7 @@ class Choice:
         factory = load(find(self.learner, LEARNERS), LEARNERS)
         own = {"epochs": (30, 10), "lr": 1e-3} if factory is SegmentationLearner else {}
         typed = {
-            "--epochs": ("epochs", None if self.epochs is None else _integers("epochs", self.epochs)),
+            "--epochs": ("epochs", None if self.epochs is None else _integers("epochs", self.epochs, "30,10", most=2)),
             "--lr": ("lr", self.lr),
             "--warm-start": ("warm_start", extractor if self.warm_start else None),
         }
@@ -192,16 +200,27 @@ def _with_computing(
     return {**added, **parameters}
 
 
+OPTIONS = {
+    "strategy": {},
+    "features": {"epochs": "--pretext-epochs", "widths": "--widths"},
+    "learner": {"epochs": "--epochs", "lr": "--lr", "warm_start": "--warm-start", "widths": "--widths"},
+}
+"""By part, the options for parameters of the part that need no ``--param``."""
+
+
 @contextmanager
-def _naming_parameters(prefix: str, parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Put ``--param`` before the parameter that an error begins with, because an option may have the same name."""
+def _naming_options(part: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Name options in an error about a part: ``--param`` for the parameters that were given with it."""
+    from alkit.cli.wording import PARAM, name_options
     from alkit.errors import ConfigurationError
 
+    prefix = "" if part == "strategy" else f"{part}."
+    options = OPTIONS[part] | {name: f"{PARAM}{prefix}{name}" for name in parameters}
     try:
         yield
     except ConfigurationError as reason:
-        if str(reason).partition(" ")[0] in parameters:
-            raise type(reason)(f"--param {prefix}{reason}") from reason
+        if (reworded := name_options(str(reason), options)) != str(reason):
+            raise type(reason)(reworded) from reason
         raise
 
 
@@ -221,7 +240,10 @@ def _parameters(pairs: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
             raise ConfigurationError("--param must have the form key=value", got=pair, expected="--param clusters=5")
         if dot and part not in parameters:
             raise ConfigurationError(
-                f"--param {key}: the part must be strategy, features or learner", got=part, hint="learner.batch=4"
+                f"--param {key} must begin with the name of a part",
+                got=part,
+                expected=", ".join(parameters),
+                hint=f"--param {_closest(part, parameters)}.{name}={text}",
             )
         into = parameters[part or "strategy"]
         if name in into:
@@ -233,10 +255,28 @@ def _parameters(pairs: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
     return parameters
 
 
-def _integers(name: str, text: str) -> tuple[int, ...]:
+def _closest(part: str, parts: Iterable[str]) -> str:
+    """Return the part with the most similar name."""
+    return max(parts, key=lambda name: SequenceMatcher(None, part, name).ratio())
+
+
+WIDTHS = "32,64,128,256,512"
+"""Default of ``--widths``."""
+
+
+def _integers(name: str, text: str, example: str, most: int | None = None) -> tuple[int, ...]:
+    """Return the integers >= 1 in a text with commas between them: two, or two to `most`."""
     from alkit.errors import ConfigurationError
 
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as reason:
-        raise ConfigurationError(f"--{name} must be integers with commas between them", got=text) from reason
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) < 2 or (most is not None and len(found) > most) or min(found) < 1:
+        which = "two integers >= 1 with a comma" if most == 2 else "two or more integers >= 1 with commas"
+        raise ConfigurationError(
+            f"--{name} must be {which} between them",
+            got=repr(text),
+            hint=f"--{name} {example}",
+        )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +55,8 @@ def start(
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
     """
     import alkit
-    from alkit.configuration.versions import differences
+    from alkit.cli.wording import changed_options
+    from alkit.record.settings import changed_settings
     from alkit.record.store import Store
     from alkit.report.progress import progress_bar
 
@@ -76,8 +78,9 @@ def start(
             hold_out=hold_out,
             stop_set=stop_set,
         )
-    for line in differences(before, _settings(record)) if before else ():
-        echo(f"changed: {'other images' if line.startswith('pool.content') else line}")
+    named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
+    for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
+        echo(f"changed: {line}")
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")

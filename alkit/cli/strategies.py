@@ -35,17 +35,16 @@ def strategies(
     if as_json:
         print_json(found, name)
     elif name is None:
-        print_table(found, {"start": _start, "needs": _needs})
+        print_table(found, _facts)
     else:
         print_plugin(found[0], _sentences(found[0]))
 
 
-def _start(entry: Description) -> str:
-    return {True: "cold", False: "with a model", None: "depends"}[entry.starts_cold]
-
-
-def _needs(entry: Description) -> str:
-    return "depends" if entry.needs is None else ", ".join(entry.needs)
+def _facts(entry: Description) -> list[str]:
+    """Return what a strategy needs, in the words of a list."""
+    start = {True: "starts cold", False: "starts with a model", None: "its parameters decide how it starts"}
+    needs = "its parameters decide what it needs" if entry.needs is None else f"needs {', '.join(entry.needs)}"
+    return [start[entry.starts_cold], *([needs] if entry.needs != () else [])]
 
 
 _START = {

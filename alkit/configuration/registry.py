@@ -244,7 +244,7 @@ def call(
     except (Exception, SystemExit) as reason:  # as at import, a plugin may fail in any way
         raise ConfigurationError(
             f"{group.noun} {name!r}{owner_of(factory)} cannot be made ({type(reason).__name__}: {reason})",
-            hint="see the traceback, which alkit --debug shows",
+            hint="see the traceback",
         ) from reason
 
 

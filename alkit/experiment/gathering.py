@@ -84,7 +84,7 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
         ]
         receipt = parts.answers.receive_from(oracle, answers)
         if receipt.refused and not hears:
-            raise LabelError(f"the oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
+            raise LabelError(f"oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
         open_ids = {query.id for query in parts.open_queries()}
         parts.report(Progress("tell", total - len(open_ids), total))
         if open_ids and not receipt.taken:

@@ -309,9 +309,9 @@ class Experiment:
             size = store.size_of_last_ask()
             if n is not None and n != size:
                 raise QueryError(
-                    f"a query for {size} images is open, and {len(open_queries)} of them lack an answer",
-                    got=f"ask({n})",
-                    hint="answer or withdraw them; ask() without a number returns them again",
+                    f"n must be {size}, or be left out, while a query for {size} images is open",
+                    got=f"{n}; {len(open_queries)} of them lack an answer",
+                    hint="tell() their answers, or withdraw() them; ask() without a number returns them again",
                 )
             return tuple(query.id for query in open_queries)
 
@@ -460,7 +460,8 @@ class Experiment:
         with store.exclusive():
             if open_ids := self.open_ids:
                 raise QueryError(
-                    f"{len(open_ids)} images of the open query lack an answer", hint="answer or withdraw them"
+                    f"{len(open_ids)} images of the open query lack an answer",
+                    hint="tell() their answers, or withdraw() them",
                 )
             done, last = store.rounds(), store.last_model()
             if last is not None and last[1] == committing.stamp(self._parts.known()):
@@ -556,7 +557,7 @@ class Experiment:
             raise ConfigurationError(
                 f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",
                 got=f"{start} labels in round 0 and {rounds} * {batch} later",
-                hint="a smaller start, batch or number of rounds",
+                hint="a smaller start=, batch= or rounds=",
             )
         if test is not None:
             committing.check_test(parts, test)

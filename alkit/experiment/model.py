@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from alkit.errors import ColdStartError, QueryError, StoreError
-from alkit.experiment.opening import cold_strategies_in_words
+from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.pools.batches import batches
 from alkit.pools.sizes import mask_sizes
@@ -63,7 +63,7 @@ class LastModel:
                 raise ColdStartError("the record has labels, but no model was trained on them yet", hint="fit() first")
             raise ColdStartError(
                 "round 0 has no model yet: predictions and scores begin with round 1",
-                hint=f"initial= a strategy that needs none, such as {cold_strategies_in_words()}",
+                hint=initial_that_starts_cold(),
             )
         key = last[0], next_round(parts.store.rounds())
         if self._scoring is None or self._scoring[0] != key:

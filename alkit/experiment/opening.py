@@ -79,14 +79,15 @@ def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:
     if not start_cold(initial):
         raise ColdStartError(
             f"initial must be able to select without a model, and {type(initial).__name__} needs a trained one",
-            hint=f"initial= a strategy that needs none, such as {cold_strategies_in_words()}",
+            hint=initial_that_starts_cold(),
         )
     return initial
 
 
-def cold_strategies_in_words() -> str:
-    """Name the installed strategies that need no model, for a message."""
-    return " or ".join([*cold_strategies(), "a function of view, n and rng"])
+def initial_that_starts_cold() -> str:
+    """Return a fix for a strategy of round 0 that needs a model: the installed strategies that need none."""
+    found = [f"initial=alkit.strategy({name!r})" for name in cold_strategies()]
+    return " or ".join(found) or "initial= a function of view, n and rng"
 
 
 def temporary_store(owner: object) -> Path:
@@ -103,5 +104,5 @@ def _random() -> Strategy:
     except AlkitError as reason:
         raise ConfigurationError(
             f"the strategy needs a trained model, and the default strategy of round 0 cannot be made ({reason})",
-            hint=f"initial= a strategy that needs no model, such as {cold_strategies_in_words()}",
+            hint=initial_that_starts_cold(),
         ) from reason

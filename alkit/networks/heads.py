@@ -66,7 +66,7 @@ class Heads(nn.ModuleDict):
                 f"heads must be at the resolutions of the decoder's maps in {owner}",
                 got=f"1/{unknown[0]}",
                 expected=", ".join(f"1/{divisor}" for divisor in sorted(channels)) or "no heads",
-                hint=None if channels else "a network of more levels",
+                hint=None if channels else "a network of more levels, with more widths=",
             )
         final = 1.0 - sum(wanted[divisor] for divisor in sorted(wanted))
         if not all(weight > 0 for weight in wanted.values()) or not final > 0:

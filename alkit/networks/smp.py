@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
+from alkit.networks.sizes import fitting_size
 from alkit.values.label_spec import size_text
 
 
@@ -101,7 +102,7 @@ class SmpNetwork(nn.Module):
             raise ConfigurationError(
                 f"images for this {type(model).__name__} must have sides divisible by {model.encoder.output_stride}",
                 got=size_text(tuple(images.shape[-2:])),
-                hint="another size= of the pool",
+                hint=f"{fitting_size(images.shape[-2], images.shape[-1], model.encoder.output_stride)} for the pool",
             ) from reason
         maps = list(model.encoder(images))
         if not all(isinstance(entry, Tensor) for entry in maps):

@@ -40,13 +40,33 @@ def fabric_for(device: str, precision: str) -> Fabric:
     if precision not in PRECISIONS:
         raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}", got=repr(precision))
     kind, _, number = device.partition(":")
+    if problem := _missing(kind, number):
+        raise ConfigurationError(
+            "device must be usable on this machine", got=f"{device!r}, but {problem}", hint="device='cpu'"
+        )
     try:
         return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision))
     except Exception as reason:  # Fabric raises errors of several types
+        if precision == PRECISIONS[0]:
+            raise ConfigurationError(
+                "device must be auto, cpu, cuda, mps, or a numbered device such as cuda:1",
+                got=repr(device),
+                hint="device='cpu'",
+            ) from reason
         raise ConfigurationError(
-            f"device {device!r} cannot be used with precision {precision!r} ({reason})",
-            hint="device='auto' and precision='32-true', which work on every machine",
+            f"precision must be usable on the device {device!r}", got=repr(precision), hint="precision='32-true'"
         ) from reason
+
+
+def _missing(kind: str, number: str) -> str | None:
+    """Say which device of torch is missing; None if it exists, or if its kind is unknown."""
+    if kind == "mps" and not torch.backends.mps.is_available():
+        return "torch finds no MPS device"
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "torch finds no CUDA device"
+    if kind == "cuda" and number.isdecimal() and int(number) >= (count := torch.cuda.device_count()):
+        return f"torch finds {count} CUDA devices, numbered from 0"
+    return None
 
 
 def adam(network: nn.Module, rate: float) -> torch.optim.Adam:

@@ -25,6 +25,7 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import dropout_layer
 from alkit.networks.heads import Heads
+from alkit.networks.sizes import fitting_size
 from alkit.values.label_spec import size_text
 
 
@@ -107,13 +108,13 @@ class UNet(nn.Module):
             raise ConfigurationError(
                 f"images for a U-Net of {len(self.down)} levels must have sides divisible by {factor}",
                 got=size_text(tuple(images.shape[-2:])),
-                hint=f"{_fitting_size(images.shape[-2], images.shape[-1], factor)} for the pool, or fewer widths",
+                hint=f"{fitting_size(images.shape[-2], images.shape[-1], factor)} for the pool, or fewer widths=",
             )
         if self.training and images.shape[0] * images.shape[2] * images.shape[3] == factor**2:
             raise ConfigurationError(
                 "batch normalisation needs more than one pixel at the bottleneck",
                 got=f"one image of {size_text((factor, factor))}",
-                hint="more labels, a larger size= of the pool, or fewer widths",
+                hint="more labels, a larger size= of the pool, or fewer widths=",
             )
         maps: list[Tensor] = []
         for level in self.down:
@@ -152,16 +153,6 @@ class UNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, ``(n, classes, h, w)``, of images ``(n, in_channels, h, w)``."""
         return self.decode(self.encode(images))
-
-
-def _fitting_size(height: int, width: int, factor: int) -> str:
-    """Return the argument ``size=`` that is nearest to a size and divisible by `factor`.
-
-    >>> _fitting_size(33, 33, 8), _fitting_size(3, 20, 8)
-    ('size=32', 'size=(8, 16)')
-    """
-    sides = tuple(max(1, round(side / factor)) * factor for side in (height, width))
-    return f"size={sides[0] if height == width else sides}"
 
 
 def _double_convolution(ins: int, outs: int) -> nn.Sequential:

@@ -117,7 +117,8 @@ class MaskOracle(Simulated):
         spec = LabelSpec(self.classes, self.ignore)
         vars(self).update(spec=spec, classes=spec.classes)
         if not isinstance(self.masks, Mapping) and not Path(self.masks).expanduser().is_dir():
-            raise DataError("masks must be an existing folder", got=self.masks, hint="check the path")
+            what = f"the file {self.masks}" if Path(self.masks).expanduser().exists() else self.masks
+            raise DataError("masks must be an existing folder", got=what, hint="check the path")
         if "{id}" not in self.pattern:
             raise ConfigurationError("pattern must contain {id}", got=repr(self.pattern), hint="pattern='{id}.png'")
         allowed = {*range(len(spec.classes)), spec.ignore}
@@ -178,15 +179,18 @@ class MaskOracle(Simulated):
                 failed.append(fault)
             report(Progress("check", done, len(waiting)))
         if len(failed) > 1:
-            reasons = "; ".join(map(str, failed[:FEW])) + ("; ..." if len(failed) > FEW else "")
-            raise LabelError(f"{len(failed)} of {len(ids)} masks cannot be used: {reasons}")
+            reasons, _, fixes = zip(*(str(error).partition(". Try: ") for error in failed[:FEW]), strict=True)
+            listed = "; ".join(reasons) + ("; ..." if len(failed) > FEW else "")
+            fix = fixes[0].removesuffix(".") or None
+            raise LabelError(f"{len(failed)} of {len(ids)} masks cannot be used: {listed}", hint=fix)
         if failed:
             raise failed[0]
 
     def _fault(self, item: tuple[str, tuple[Size, ...]]) -> LabelError | None:
         id, sizes = item
         try:
-            self.spec.check(self.read(id), id=id, sizes=sizes)
+            file = None if isinstance(self.masks, Mapping) else str(self._file(id))
+            self.spec.check(self.read(id), id=id, sizes=sizes, file=file)
         except LabelError as error:
             return error
         return None

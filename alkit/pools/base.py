@@ -106,9 +106,9 @@ class PoolBase(ABC):
         n = round(test * len(self)) if isinstance(test, float) and 0 < test < 1 else test
         if isinstance(n, float) or not 0 < n < len(self):
             raise ConfigurationError(
-                "test must leave images for both parts of the split",
-                got=f"test={test} of {len(self)} images",
-                expected=f"1 to {len(self) - 1}, or a fraction in (0, 1) that is rounded to such a number",
+                f"test must be a number of images from 1 to {len(self) - 1}, or a fraction of this size",
+                got=f"{test} of {len(self)} images",
+                hint="test=0.2",
             )
         ids = sorted(self.ids)
         shuffled = [ids[row] for row in Stream(seed).child("split").numpy().permutation(len(ids))]

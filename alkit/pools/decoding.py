@@ -36,12 +36,12 @@ class File(NamedTuple):
     changed: int
 
 
-def scan(folder: Path, pattern: str) -> dict[str, File]:
+def scan(folder: Path, pattern: str, name: str = "path") -> dict[str, File]:
     """Return the image files of `folder` that match `pattern`, by id, sorted by id.
 
     The id is the path relative to `folder`, with ``/`` between its parts and without the suffix. Hidden files and
     folders are ignored. A folder that links lead to by several paths is read once, and a link to a folder that
-    contains `folder` is not followed. Files are not opened.
+    contains `folder` is not followed. Files are not opened. `name` is the parameter's name in messages.
 
     Raises
     ------
@@ -52,8 +52,12 @@ def scan(folder: Path, pattern: str) -> dict[str, File]:
     """
     if not folder.is_dir():
         if folder.exists():
-            raise DataError("the folder of images is a file", got=folder, hint="the folder that contains it")
-        raise DataError("the folder of images does not exist", got=folder, hint="check the path")
+            raise DataError(
+                f"{name} must be an existing folder of images",
+                got=f"the file {folder}",
+                hint="the folder that contains it",
+            )
+        raise DataError(f"{name} must be an existing folder of images", got=folder, hint="check the path")
     root, files = os.fspath(folder), dict[str, File]()
     for name in sorted(find_names(folder, pattern)):
         stem, suffix = os.path.splitext(name)

@@ -45,5 +45,5 @@ def check_size(size: int | Sequence[int] | None) -> Size | None:
         return None
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ConfigurationError("size must be a positive integer, or (height, width) in pixels", got=repr(size))
+        raise ConfigurationError("size must be an integer >= 1, or (height, width) with such integers", got=repr(size))
     return pair

@@ -168,7 +168,7 @@ class Answers:
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
         match answer.label:
             case Invalid(reason):
-                raise LabelError(f"the answer for {answer.id!r} is invalid ({reason})")
+                raise LabelError(reason)
             case Skip(reason):
                 return replace(draft, kind="skip", reason=one_line(reason, LONGEST_REASON))
             case Withdrawal(reason):

@@ -90,8 +90,9 @@ def repair(damaged: str | Path, out: str | Path) -> Repaired:
     if ("schema",) not in rows["facts"]:
         raise StoreError(
             f"nothing in {old} could be saved",
-            got=f"{len(sources)} files without an intact row that tells their schema",
+            got="neither the file nor a backup has an intact row that tells its schema" if sources else "no such file",
             expected=f"a record of schema {min(migrations.STEPS)} to {tables.SCHEMA}",
+            hint="check the path",
         )
     first = sources[0] if old.is_file() else {}
     from_backup = sum(len(own.keys() - first.get(name, {}).keys()) for name, own in rows.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -118,8 +119,9 @@ class Settings:
         reasons += [f"changed: {_list(other)}"] if other else []
         if reasons:
             raise ResumeError(
-                f"the images are not those that {self._store.path} was created with ({'; '.join(reasons)})",
-                hint="restore them, or pass the folder that contains them (--images FOLDER, pool=ImagePool(FOLDER))",
+                f"pool must hold the images that {self._store.path} was created with",
+                got="; ".join(reasons),
+                hint="restore them, or pool=alkit.ImagePool(FOLDER) with the folder that contains them",
             )
         if (new := [id for id in there if id not in before]) and isinstance(pool, HasSubsets):
             log.warning("these images were added later and are not used: %s", _list(new))
@@ -209,16 +211,31 @@ class Settings:
         recorded = self._store.fact(name)
         if recorded is None:
             self._store.declare({name: value})
-        elif lines := differences(recorded, value):
+        elif lines := changed_settings(recorded, value):
             hint = "the recorded settings, or another store"
             if any(MISSING in line or NO_PARAMETER in line for line in lines):
                 hint = (
                     "the version of the part that wrote the record, or declare what has changed with "
                     "alkit.configuration.changes"
                 )
-            raise ResumeError(
-                f"{self._store.path} was created with other settings ({name}): {'; '.join(lines)}", hint=hint
-            )
+            raise ResumeError(f"{self._store.path} was created with other settings: {'; '.join(lines)}", hint=hint)
+
+
+def changed_settings(old: Written, new: Written) -> list[str]:
+    """Return a line for each setting that differs, and "other images" if nothing else explains another content.
+
+    >>> old, new = {"pool": {"height": 8, "content": "a"}}, {"pool": {"height": 4, "content": "b"}}
+    >>> changed_settings(old, new)
+    ['pool.height: recorded 8, now 4']
+    >>> changed_settings(old, {"pool": {**old["pool"], "content": "b"}})
+    ['pool: other images']
+    """
+    lines = differences(old, new)
+    contents = [line.partition(".content: ")[0] for line in lines if re.match(r"(pool|test)\.content: ", line)]
+    others = [line for line in lines if not re.match(r"(pool|test)\.(content|images): ", line)]
+    if any(line.startswith(("seed: ", "pool.", "test.")) for line in others):
+        return others  # another seed draws other images for the test set
+    return [*others, *(f"{name}: other images" for name in contents)]
 
 
 def describe(pool: Pool) -> Written:

@@ -20,7 +20,7 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
     if not back:
         whose = "" if annotator is None else f" of {annotator!r}"
         raise QueryError(
-            f"{id!r} has no answer{whose} to send back", hint="alkit status --json, which lists the ids and annotators"
+            f"{id!r} has no answer{whose} to send back", hint="Experiment.answers(), which lists the ids and annotators"
         )
     store.reject([answer.number for answer in back], one_line(reason))
 

@@ -68,7 +68,7 @@ def score_function(score: str | Score) -> Score:
     """
     if isinstance(score, str):
         if score not in SCORES:
-            raise UnknownNameError(f"unknown score {score!r}", hint=nearest(score, SCORES))
+            raise UnknownNameError("score must be the name of a score", got=repr(score), hint=nearest(score, SCORES))
         return SCORES[score]
     if not callable(score):
         raise ConfigurationError(
@@ -108,9 +108,9 @@ def check_draws(score: str | Score, draws: int) -> None:
     >>> check_draws("entropy", 1)
     >>> check_draws("bald", 1)
     Traceback (most recent call last):
-    alkit.errors.ConfigurationError: the score bald needs at least 2 draws: got 1. Try: alkit.Dropout(draws=20).
+    alkit.errors.ConfigurationError: draws must be an integer >= 2 for the score 'bald': got 1. Try: draws=20.
     """
     function = score_function(score)
     if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
         name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
-        raise ConfigurationError(f"the score {name} needs at least 2 draws", got=draws, hint="alkit.Dropout(draws=20)")
+        raise ConfigurationError(f"draws must be an integer >= 2 for the score {name!r}", got=draws, hint="draws=20")

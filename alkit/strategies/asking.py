@@ -125,7 +125,7 @@ def name_on_failure(part: object) -> Iterator[None]:
 
         raise SelectionError(
             f"{name_in_words(part)}{owner_of(innermost(part))} failed ({type(reason).__name__}: {reason})",
-            hint="see the traceback, which alkit --debug shows",
+            hint="see the traceback",
         ) from reason
 
 

@@ -56,7 +56,7 @@ class Uncertainty:
     reduction: str | Reduction | None = None
 
     def __post_init__(self) -> None:
-        from alkit.scores.named import check_draws, name_or_function
+        from alkit.scores.named import name_or_function
 
         object.__setattr__(self, "score", name_or_function(self.score))
         if isinstance(self.sampler, type) or not isinstance(self.sampler, Sampler):
@@ -66,7 +66,7 @@ class Uncertainty:
                 expected="for example alkit.Dropout(20)",
             )
         if isinstance(self.sampler, Deterministic | Dropout):
-            check_draws(self.score, self.sampler.draws if isinstance(self.sampler, Dropout) else 1)
+            _check_sampler(self.score, self.sampler)
         _reduction(self.reduction)
         reduction = next((name for name, known in _reductions().items() if known is self.reduction), self.reduction)
         object.__setattr__(self, "reduction", None if reduction == "mean" else reduction)
@@ -101,6 +101,20 @@ class Uncertainty:
         return highest(self.scores(view), n)
 
 
+def _check_sampler(score: str | Score, sampler: Deterministic | Dropout) -> None:
+    """Check that the sampler makes two draws or more if the score needs them."""
+    from alkit.scores.named import check_draws
+
+    try:
+        check_draws(score, sampler.draws if isinstance(sampler, Dropout) else 1)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"sampler must make at least 2 draws for the score {short_name(score)}",
+            got=repr(sampler),
+            hint="sampler=alkit.Dropout(draws=20)",
+        ) from None
+
+
 def _reductions() -> dict[str, Reduction]:
     from alkit.scores.reductions import mean, total
 
@@ -112,7 +126,9 @@ def _reduction(reduction: str | Reduction | None) -> Reduction | None:
     known = _reductions()
     if isinstance(reduction, str):
         if reduction not in known:
-            raise UnknownNameError(f"no reduction is called {reduction!r}", hint=nearest(reduction, known))
+            raise UnknownNameError(
+                "reduction must be the name of a reduction", got=repr(reduction), hint=nearest(reduction, known)
+            )
         return known[reduction]
     if reduction is not None and (isinstance(reduction, type) or not callable(reduction)):
         raise ConfigurationError(

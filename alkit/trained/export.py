@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 import alkit
-from alkit._files import make_folder, write_atomically
+from alkit._files import check_outside, make_folder, write_atomically
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.protocols import HasMembers, Predictor
@@ -92,7 +92,7 @@ def export_module(predictor: Predictor) -> nn.Module:
     raise ConfigurationError(
         "only torch networks and ensembles of torch networks can be exported",
         got=type(predictor).__name__,
-        hint="alkit predict, which needs no export",
+        hint="predict_folder(), which needs no export",
     )
 
 
@@ -137,7 +137,8 @@ def export_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Expo
         _remove_traces(program)
         return program, free
     raise ConfigurationError(
-        f"torch.export cannot export this network ({_first_line(reason)})", hint="alkit predict, which needs no export"
+        f"torch.export cannot export this network ({_first_line(reason)})",
+        hint="predict_folder(), which needs no export",
     ) from reason
 
 
@@ -205,7 +206,8 @@ def export_model(
     Raises
     ------
     ConfigurationError
-        A file exists already, a format is unknown, or the model cannot be exported.
+        A file exists already, `out` is in the record's folder of images, a format is unknown, or the model cannot be
+        exported.
     MissingDependencyError
         The packages of the extra ``onnx`` are not installed.
     StoreError
@@ -217,6 +219,8 @@ def export_model(
         raise ConfigurationError("formats must contain 'torch', 'onnx' or both", got=tuple(formats))
     kinds = {"torch": "model.pt2", "onnx": "model.onnx"}
     names = ["model.safetensors", *[kinds[name] for name in kinds if name in formats], "card.json", "CARD.md"]
+    if model.reading is not None:
+        check_outside("out", folder, Path(model.reading.path))
     if not overwrite and (existing := [name for name in names if (folder / name).exists()]):
         raise ConfigurationError(
             f"files to write already exist in {folder}",

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._files import make_folder, write_atomically
+from alkit._files import check_outside, is_inside, make_folder, write_atomically
 from alkit.errors import ConfigurationError, ImageError
 from alkit.labels.masks import mask_png
 from alkit.labels.resizing import masks_at_original_size
@@ -83,10 +83,10 @@ def predict_images(
     ConfigurationError
         The record's pool was not a folder of images, or the pattern matches files outside the folder.
     """
-    return _predict_images(model, Path(folder), _scan(model, Path(folder), pattern), failed)
+    return _predict_images(model, Path(folder), _scan(model, Path(folder), pattern, "folder"), failed)
 
 
-def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decoding.File]:
+def _scan(model: TrainedModel, folder: Path, pattern: str, name: str) -> Mapping[str, decoding.File]:
     if model.reading is None:
         raise ConfigurationError(
             "the record must be of a pool of image files, so that files can be read in the same way",
@@ -94,7 +94,7 @@ def _scan(model: TrainedModel, folder: Path, pattern: str) -> Mapping[str, decod
         )
     if ".." in Path(pattern).parts:
         raise ConfigurationError(f"pattern must not match files outside {folder}", got=repr(pattern))
-    return decoding.scan(folder, pattern)
+    return decoding.scan(folder, pattern, name)
 
 
 def _predict_images(
@@ -199,11 +199,14 @@ def predict_folder(
     """
     check_trained(model)
     source, target = Path(images), Path(out)
-    files, per_image = _scan(model, source, pattern), model.spec.per == "image"
+    files, per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
-    if _inside(target, source) or any(_inside(source, folder) for folder in (masks, shown)):
+    check_outside("out", target, source)
+    if any(is_inside(source, folder) for folder in (masks, shown)):
         raise ConfigurationError(
-            "out must be outside the folder of images", got=f"{target} and {source}", hint="choose another folder"
+            "out must be outside the folder of images, and must not hold that folder",
+            got=f"{target} and {source}",
+            hint="another folder",
         )
     planned = [table] if per_image else [_named(masks, id, ".png") for id in files]
     planned += [_named(shown, id, ".jpg") for id in files] if overlays and not per_image else []
@@ -255,7 +258,3 @@ def _write_mask(one: Predicted, path: Path, shown: Path | None) -> None:
 
 def _named(folder: Path, id: str, suffix: str) -> Path:
     return folder / f"{id}{suffix}"  # not with_suffix, because an id may contain dots
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())

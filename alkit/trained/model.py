@@ -33,6 +33,7 @@ class Reading:
     size: Size | None
     grayscale: bool
     scale: Scale
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def trained_model(
     alkit.errors.StoreError: the record nowhere.db does not exist...
     """
     if not Path(store).is_file():
-        raise StoreError(f"the record {store} does not exist", hint="create it with alkit start or alkit run")
+        raise StoreError(f"the record {store} does not exist", hint="create it with Experiment(..., store=...)")
     record = Store(store, wait)
     settings = Settings(record)
     try:
@@ -156,7 +157,7 @@ def trained_model(
         else:
             raise QueryError(
                 f"the record {store} has no model yet",
-                hint=f"alkit fit {store}; alkit status {store} shows what is missing",
+                hint="Experiment.open(...).fit(), which trains one",
             )
         form = settings.declared["pool"]
     finally:
@@ -205,7 +206,8 @@ def _reading(form: Written) -> Reading | None:
     if not isinstance(form, dict) or names.get(form.get("is", "")) is not ImagePool:
         return None
     size = form["with"]["size"]
-    return Reading(None if size is None else (size[0], size[1]), form["with"]["grayscale"], form["with"]["scale"])
+    own = form["with"]
+    return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"])
 
 
 def _on(learner: Learner, device: str) -> Learner:

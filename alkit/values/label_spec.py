@@ -34,6 +34,10 @@ Label = npt.NDArray[Any]
 """A mask; or, if each image has one class, the class id as an array without axes, int64."""
 
 
+FEW = 8
+"""Greatest number of wrong values that a message shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSpec:
     """The form of valid labels: the class names, whose positions are the class ids, and an ignore value.
@@ -80,10 +84,11 @@ class LabelSpec:
             raise ConfigurationError(
                 "classes must be at least two names",
                 got=", ".join(map(repr, self.classes)) or "none",
-                hint="name the background as the first class" if self.per == "pixel" else None,
+                hint="classes=('background', 'lesion'), the background first" if self.per == "pixel" else None,
             )
         if len(set(self.classes)) != len(self.classes):
-            raise ConfigurationError("classes must have different names", got=self.classes)
+            twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+            raise ConfigurationError("classes must have different names", got=f"{', '.join(map(repr, twice))} twice")
         if self.per == "pixel" and len(self.classes) > 255:
             raise ConfigurationError("masks can have at most 255 classes", got=len(self.classes))
         if self.ignore is not None and self.per == "image":
@@ -106,7 +111,7 @@ class LabelSpec:
             return self
         return replace(self, ignore=255)
 
-    def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size]) -> Label:
+    def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size], file: str | None = None) -> Label:
         """Return `label` as a uint8 mask or an int64 class id, after a check. Only its type may change, no value.
 
         Parameters
@@ -117,13 +122,19 @@ class LabelSpec:
             Id of the image, for the message.
         sizes:
             Sizes (height, width) that the mask may have: the image's original size and the working size.
+        file:
+            File of the mask, for the message.
 
         Raises
         ------
         LabelError
             The label has the wrong number of axes, size or type, or a value that is not a class id.
         """
-        return self._class_id(label, id) if self.per == "image" else self._mask(label, id, sizes)
+        return (
+            self._class_id(label, id)
+            if self.per == "image"
+            else self._mask(label, file or f"the mask of {id!r}", sizes)
+        )
 
     def _class_id(self, label: npt.ArrayLike, id: str) -> Label:
         array = np.asarray(label)
@@ -137,15 +148,15 @@ class LabelSpec:
         checked.flags.writeable = False
         return checked
 
-    def _mask(self, mask: npt.ArrayLike, id: str, sizes: Iterable[Size]) -> Mask:
+    def _mask(self, mask: npt.ArrayLike, name: str, sizes: Iterable[Size]) -> Mask:
         sizes = list(dict.fromkeys(sizes))
         try:
             array = np.asarray(mask)
         except ValueError as reason:
-            raise LabelError(f"the mask of {id!r} is not an array", got=reason) from reason
+            raise LabelError(f"{name} is not an array", got=reason) from reason
         if array.ndim != 2:
             raise LabelError(
-                f"the mask of {id!r} is not a label map",
+                f"{name} is not a label map",
                 got=f"shape {array.shape}" if array.ndim else repr(mask),
                 expected="one integer per pixel, (h, w)",
                 hint="convert a colour picture of classes to class ids first"
@@ -154,30 +165,41 @@ class LabelSpec:
             )
         if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
             raise LabelError(
-                f"the mask of {id!r} is of the wrong type",
+                f"{name} is of the wrong type",
                 got=array.dtype,
                 expected="integers or booleans",
                 hint="convert probabilities to class ids first, by the arg-max or a threshold",
             )
         if array.shape not in sizes:
             raise LabelError(
-                f"the mask of {id!r} has another size than its image",
+                f"{name} has another size than its image",
                 got=size_text(array.shape),
                 expected=size_text(*sizes),
+                hint="save the mask at the size of its image",
             )
         allowed = [*range(len(self.classes)), *([] if self.ignore is None else [self.ignore])]
         values = distinct(array)
         unknown = values[~np.isin(values, allowed)]
         if unknown.size:
             raise LabelError(
-                f"the mask of {id!r} holds values outside its classes",
-                got=unknown[:8].tolist(),
+                f"{name} holds values outside its classes",
+                got=unknown[:FEW].tolist(),
                 expected=str(self),
-                hint="check that the folder holds masks, and that the masks hold class ids",
+                hint=self._fix(values, unknown),
             )
         checked = array.astype(np.uint8, order="C")
         checked.flags.writeable = False
         return checked
+
+    def _fix(self, values: npt.NDArray[Any], unknown: npt.NDArray[Any]) -> str:
+        """Return a fix for a mask with these values, some of which are not class ids."""
+        if len(self.classes) == 2 and values.tolist() == [0, 255]:
+            return f"mask // 255, if 255 means {self.classes[1]}"
+        if unknown.tolist() == [255]:
+            return "ignore=255, if 255 marks pixels that do not count"
+        if unknown.size > FEW:
+            return "save the mask without smoothing or lossy compression, with one class id per pixel"
+        return "convert these values to class ids"
 
     def __str__(self) -> str:
         names = [f"{number} {name}" for number, name in enumerate(self.classes)]

@@ -56,7 +56,7 @@ def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_predicted(c
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--images", "nowhere"], "folder of images does not exist"),
+        (["--images", "nowhere"], "--images must be an existing folder of images: got nowhere"),
         (["--pattern", "*.bmp"], "no images"),
         (["--device", "abacus"], "abacus"),
     ],

@@ -351,7 +351,7 @@ def test_without_the_baselines_an_experiment_runs_or_asks_for_a_start_strategy(i
     first, second = world.experiment(strategy=choose).run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
     assert (len(first.ids), second.n_labels) == (4, 7)
     with pytest.raises(
-        alkit.errors.ConfigurationError, match=r"needs a trained model.*initial= .* a function of view, n and rng"
+        alkit.errors.ConfigurationError, match=r"needs a trained model.*initial= a function of view, n and rng"
     ):
         world.experiment(strategy=Fails(starts_cold=False))
     world.experiment(strategy=Fails(starts_cold=False), initial=choose).ask(3)

@@ -259,7 +259,7 @@ def test_all_masks_are_checked_and_all_faults_are_found(five_masks):
     Image.fromarray(np.full((8, 9), 0, np.uint8)).save(folder / "0001.png")
     (folder / "0003.png").write_bytes(b"damaged")
     oracle = alkit.MaskOracle(folder, classes=("skin", "lesion"))
-    with pytest.raises(LabelError, match=r"2 of 5 masks cannot be used: .*'0001'.*9 x 8.*; .*0003\.png"):
+    with pytest.raises(LabelError, match=r"2 of 5 masks cannot be used: .*0001\.png.*9 x 8.*; .*0003\.png"):
         oracle.check_labels(pool)
     Image.fromarray(np.full((8, 8), 0, np.uint8)).save(folder / "0001.png")
     with pytest.raises(LabelError, match=r"^\S*0003\.png"):
@@ -274,7 +274,7 @@ def test_a_bad_mask_is_found_before_the_first_round(five_masks):
         good = (folder / f"{number:04}.png").read_bytes()
         Image.fromarray(np.full((8, 8), 7, np.uint8)).save(folder / f"{number:04}.png")
         experiment = alkit.Experiment(pool, learner, alkit.strategy("random"))
-        with pytest.raises(LabelError, match=f"'{number:04}' holds values outside"):
+        with pytest.raises(LabelError, match=rf"{number:04}\.png holds values outside"):
             experiment.run(alkit.MaskOracle(folder, classes=("skin", "lesion")), test=test, start=1, batch=1, rounds=1)
         assert not experiment.queries()
         (folder / f"{number:04}.png").write_bytes(good)

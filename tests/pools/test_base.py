@@ -141,7 +141,7 @@ def test_the_split_with_a_given_seed_never_changes():
 def test_a_fraction_is_rounded(test, expected):
     pool = ArrayPool(np.zeros((10, 2, 2), np.uint8))
     if expected is None:
-        with pytest.raises(ConfigurationError, match="must leave images for both parts"):
+        with pytest.raises(ConfigurationError, match="test must be a number of images from 1 to"):
             pool.split(test, 0)
     else:
         assert len(pool.split(test, 0)[1]) == expected
@@ -151,6 +151,6 @@ def test_a_fraction_is_rounded(test, expected):
 def test_a_split_with_an_empty_part_is_an_error(test):
     with pytest.raises(
         ConfigurationError,
-        match=r"must leave images for both parts of the split: got test=.* of 7 images, expected 1 to 6",
+        match=r"test must be a number of images from 1 to 6, or a fraction of this size: got .* of 7 images",
     ):
         ArrayPool(IMAGES, IDS).split(test, 0)

@@ -311,7 +311,7 @@ def test_two_files_with_one_id_are_an_error_that_names_both(folder):
 
 
 def test_a_missing_and_an_empty_folder_are_different_errors(folder):
-    with pytest.raises(DataError, match=r"the folder of images does not exist: got .*nowhere"):
+    with pytest.raises(DataError, match=r"path must be an existing folder of images: got .*nowhere"):
         ImagePool(folder / "nowhere")
     with pytest.raises(DataError, match=r"the folder .*images contains no images that match the pattern '\*\.png'"):
         ImagePool(folder, pattern="*.png")

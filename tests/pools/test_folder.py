@@ -45,7 +45,7 @@ def test_an_image_pool_is_rebuilt_from_its_written_form(tmp_path):
 
 @pytest.mark.parametrize("size", [0, -4, (4,), (4, 0), (4, 4, 4), 2.5, (2.5, 2), "64"])
 def test_a_wrong_working_size_is_an_error(tmp_path, size):
-    with pytest.raises(ConfigurationError, match="size must be a positive integer, or"):
+    with pytest.raises(ConfigurationError, match="size must be an integer >= 1, or"):
         ImagePool(tmp_path, size=size)
 
 

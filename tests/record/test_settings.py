@@ -73,7 +73,7 @@ def test_missing_and_changed_images_are_named(place):
     save(place / "images/d.png", 99)
     save(place / "images/e.png", 98)
     save(place / "images/new.png", 97)
-    with pytest.raises(ResumeError, match=r"created with \(missing: 'b'; changed: 'd', 'e'\)\. Try: restore them"):
+    with pytest.raises(ResumeError, match=r"created with: got missing: 'b'; changed: 'd', 'e'\. Try: restore them"):
         Experiment.open(place / "c.db")
 
 

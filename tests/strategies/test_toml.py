@@ -254,7 +254,7 @@ def test_a_mistake_is_reported_with_its_file_and_table(tmp_path, text, words):
         ('name = "mc-dropout"\ndrws = 3', "'draws'"),
         ('name = "mc-dropout"\ndraws = 3.5', "draws .*must be of type int: got 3.5"),
         ('name = "mc-dropout"\nscore = "bold"', "'bald'"),
-        ('name = "uncertainty"\nscore = "bald"', "the score bald needs at least 2 draws"),
+        ('name = "uncertainty"\nscore = "bald"', "sampler must make at least 2 draws for the score 'bald'"),
         ('name = "then"\nafter = 3', "needs a value for cold, warm"),
         ('name = "dropout"', "must be a strategy"),
         ('name = "mix"\nparts = [{ share = 1 }]', "tables"),

@@ -98,7 +98,7 @@ def test_more_images_than_candidates_is_an_error(strategy):
     [("entrpy", "Try: 'entropy'"), ("edt_variance", "Try: 'edt-variance'"), ("xyz", "Try: bald, edt-variance")],
 )
 def test_an_unknown_score_suggests_the_nearest(name, hint):
-    with pytest.raises(alkit.errors.UnknownNameError, match=f"unknown score '{name}'.*{hint}"):
+    with pytest.raises(alkit.errors.UnknownNameError, match=f"score must be the name of a score: got '{name}'.*{hint}"):
         MCDropout(score=name)
 
 

@@ -175,7 +175,7 @@ def test_only_the_final_output_of_deep_supervision_is_exported():
 def test_a_model_that_is_not_a_network_is_an_error_that_names_it(tmp_path):
     learner = alkit.EstimatorLearner(LogisticRegression())
     model = trained_model(record(tmp_path, learner, per="image"), learner=learner)
-    with pytest.raises(ConfigurationError, match=r"only torch networks.*got EstimatorPredictor.*alkit predict"):
+    with pytest.raises(ConfigurationError, match=r"only torch networks.*got EstimatorPredictor.*predict_folder\(\)"):
         export_model(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

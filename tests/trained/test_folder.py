@@ -208,9 +208,12 @@ def test_masks_cannot_be_written_into_the_folder_of_images(record, new):
 
 def test_folders_without_images_and_patterns_outside_the_folder_are_errors(record, new, tmp_path):
     model = trained_model(record)
-    with pytest.raises(DataError, match="folder of images does not exist"):
+    with pytest.raises(DataError, match="images must be an existing folder of images"):
         predict_folder(model, tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(DataError, match=r"folder of images is a file: got .*r\.db\. Try: the folder that contains it"):
+    with pytest.raises(
+        DataError,
+        match=r"images must be .* folder of images: got the file .*r\.db\. Try: the folder that contains it",
+    ):
         predict_folder(model, record, tmp_path / "out")
     with pytest.raises(DataError, match="no images"):
         predict_folder(model, new, tmp_path / "out", pattern="*.bmp")
@@ -264,7 +267,7 @@ def test_a_record_without_a_model_is_an_error_with_a_hint(tmp_path, folders):
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
     experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("a", "b"))
     experiment.ask(2)
-    with pytest.raises(QueryError, match=r"record .*r\.db has no model yet.*alkit fit"):
+    with pytest.raises(QueryError, match=r"record .*r\.db has no model yet.*fit\(\)"):
         trained_model(tmp_path / "r.db")
     with pytest.raises(StoreError, match="does not exist"):
         trained_model(tmp_path / "other.db")

@@ -40,20 +40,25 @@ def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
     return INSTRUCTIONS.format(inbox=inbox, key=query.key, classes=spec).encode()
 
 
-def refusal(query: Query, spec: LabelSpec, reason: str) -> bytes:
-    """Return the note beside a refused answer."""
+def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> bytes:
+    """Return the note beside a refused answer; `prelabel`: whether the query has a pre-label.
+
+    The fix in `reason` is left out, because it is for those who write programs.
+    """
+    reason = reason.partition(". Try: ")[0]
     text = (
         f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\n"
         f"What to do: save {query.key}.png again. A mask is {size_text(*query.sizes)}, one channel of {spec}.\n"
         f"If the image cannot be labelled, save the reason as {query.key}.skip instead of a mask.\n"
-        f"If the pre-label is right, save an empty file {query.key}.confirmed beside its copy.\n"
     )
+    if prelabel:
+        text += f"If the pre-label is right, save an empty file {query.key}.confirmed beside its copy.\n"
     return f"{text}{END}".encode()
 
 
 def refusals(reasons: Iterable[tuple[str, str]]) -> bytes:
     """Return the note beside a file of annotations, of which some were refused: pairs of image id and reason."""
-    lines = "".join(f"{one_line(id)}: {one_line(reason)}\n" for id, reason in reasons)
+    lines = "".join(f"{one_line(id)}: {one_line(reason.partition('. Try: ')[0])}\n" for id, reason in reasons)
     return f"These answers were not accepted. Correct them and export the file again.\n\n{lines}{END}".encode()
 
 

@@ -139,6 +139,8 @@ class FolderOracle:
         inbox = out if self.inbox is None else Path(self.inbox).expanduser()
         self._known.update((query.key, query) for query in self.queries)
         vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign))
+        if self.images is not None:
+            self._out.check_place(self.images)
 
     def ask(self, queries: Sequence[Query]) -> None:
         """Write a folder for each query, and a contact sheet for each round.
@@ -216,7 +218,8 @@ class FolderOracle:
             source.reasons.append((answer.id, reason))
             text = refusals(source.reasons)
         else:
-            text = refusal(source.query, self.spec, reason)
+            drafted = (self._out.folder / source.query.key / "prelabel.png").exists()
+            text = refusal(source.query, self.spec, reason, prelabel=drafted)
         try:
             write_atomically(source.note, text)
         except StoreError as error:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import delete_abandoned, write_atomically
+from alkit._files import check_outside, delete_abandoned, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path
 from alkit.oracles.folder.notes import instructions
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures import files
-from alkit.protocols import Pool
+from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, size_text
 from alkit.values.queries import Query
 
@@ -45,6 +45,24 @@ class Outbox:
     inbox: Path
     spec: LabelSpec
     campaign: str
+
+    def check_place(self, images: Pool) -> None:
+        """Check that the folder can hold queries for these images, unless it holds queries already.
+
+        Raises
+        ------
+        ConfigurationError
+            The folder is a file, or in the pool's folder of images.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigurationError("outbox must be a folder", got=f"the file {self.folder}", hint="another folder")
+        first = images.ids[0]
+        file = images.file(first) if isinstance(images, HasFiles) else None
+        if file is None or any(KEY.match(path.name) for path in contents(self.folder, {})):
+            return
+        parts = Path(first).parts
+        if file.with_suffix("").parts[-len(parts) :] == parts:
+            check_outside("outbox", self.folder, Path(*file.parts[: -len(parts)]))
 
     def check_campaign(self) -> None:
         """Raise a :class:`ConfigurationError` if the folder contains a query of another campaign."""

@@ -186,7 +186,7 @@ class Format:
         try:
             content = read_file(path) if inside is None else read_inside(path, inside)
         except OSError as reason:
-            raise DataError(f"{path} cannot be read ({reason.strerror})") from reason
+            raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
         return self.decode(path, content)
 
     def _path(self, folder: Path, round: int, number: int) -> Path:

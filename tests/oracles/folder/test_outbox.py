@@ -10,7 +10,7 @@ from exchange import CLASSES, IMAGES, MASKS, answer, everything, oracle_in, quer
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError
 from alkit.labels import read_mask
 from alkit.oracles import FolderOracle
 from alkit.oracles.folder import outbox
@@ -241,5 +241,5 @@ def test_unusable_arguments_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"nowhere must be an existing folder\. Try"):
         list(FolderOracle(tmp_path / "nowhere", classes=CLASSES).poll())
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot"):
-        oracle_in(tmp_path / "file").ask([query(0)])
+    with pytest.raises(ConfigurationError, match=r"outbox must be a folder: got the file .*file\. Try: another folder"):
+        oracle_in(tmp_path / "file")
