@@ -23,7 +23,7 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     from alkit.record.check import check as check_record
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
-        found = check_record(record.path)
+        found = check_record(record.path, record.database.copy)
     counts = ", ".join(f"{found.rows[name]} {name}" for name in ("queries", "answers", "rounds"))
     for sentence in found.damage:
         echo(f"damaged: {sentence}")

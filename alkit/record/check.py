@@ -46,14 +46,19 @@ class CheckResult:
     damaged_backups: tuple[str, ...]
 
 
-def check(record: Path) -> CheckResult:
+def check(record: Path, database: Path | None = None) -> CheckResult:
     """Check a record of the present schema, its files and its backups.
 
     Another process may write to the record meanwhile. The time grows with the size of the record and of its files.
+
+    Parameters
+    ----------
+    database:
+        A copy of the record's database to check in its place, if the record is read-only.
     """
     files, backups = (record.with_name(f"{record.name}.{kind}") for kind in ("files", "backups"))
     rows, names = Counter[str](), set[str]()
-    damage = list(find_damage(record, rows, names))
+    damage = list(find_damage(database or record, rows, names))
     damage += [sentence for name in sorted(map(str, names)) for sentence in _damage_of_file(files, name)]
     backup_damage = []
     for copy in latest_first(backups):

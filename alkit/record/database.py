@@ -15,14 +15,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from alkit.errors import StoreBusyError, StoreError
-from alkit.record import guard, tables
+from alkit.record import tables
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
+from alkit.record.engine import make_engine
 from alkit.record.journal import Change, Journal, Position, encode, first_change
 
 log = logging.getLogger(__name__)
 
-REPAIR = "alkit repair, which saves everything that is intact into a new record"
+REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
 
 SPACE = "check that it is an alkit record, that its folder is writable, and that the disk has space"
 
@@ -49,16 +50,37 @@ class Database:
         The file.
     wait:
         Seconds to wait for another process that is writing.
+    copy:
+        A copy of the file, which is read in its place; None for the file itself.
     """
 
     path: Path
     wait: float
+    copy: Path | None = None
     journal: Journal = field(init=False, repr=False)
     _engine: sa.Engine = field(init=False, repr=False)
+    _frozen: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
-        journal = Journal(self.path.with_name(f"{self.path.name}.journal"))
-        vars(self).update(journal=journal, _engine=_engine(self.path, self.wait))
+        file = self.copy or self.path
+        journal = Journal(file.with_name(f"{file.name}.journal"))
+        vars(self).update(journal=journal, _engine=make_engine(file, self.wait, self.path))
+
+    def has_traces(self) -> bool:
+        """Whether there are backups or files of a record with this path, which were made after the record."""
+        return any(self.path.with_name(self.path.name + end).exists() for end in (".backups", ".files"))
+
+    def freeze(self) -> None:
+        """Refuse every change from now on: in a copy it would be lost."""
+        vars(self).update(_frozen=True)
+
+    def check_writable(self) -> None:
+        """Raise a :class:`StoreError` after :meth:`freeze`."""
+        if self._frozen:
+            raise StoreError(
+                f"{self.path} cannot be changed, because its file or its folder is read-only",
+                hint="a copy of the record and its files, in a folder that you can write to",
+            )
 
     def close(self) -> None:
         """Close the database."""
@@ -79,6 +101,7 @@ class Database:
         The changes are in the journal before they are committed. If a process died between the two, its changes are
         completed first.
         """
+        self.check_writable()
         with self._begin("BEGIN IMMEDIATE") as connection:
             if tables.journal.name in tables.names(connection):
                 self._complete_last(connection)
@@ -95,7 +118,8 @@ class Database:
             text, name = str(error), getattr(error, "sqlite_errorname", "")
             if "locked" in text:
                 raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
-            if name in UNREADABLE or any(word in text for word in DAMAGE):
+            damaged = any(word in text for word in DAMAGE) or ("not a database" in text and self.has_traces())
+            if name in UNREADABLE or damaged:
                 raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
             raise StoreError(
                 f"cannot read or write the record {self.path} ({text})",
@@ -367,29 +391,3 @@ def _complete(table: sa.Table, values: Sequence[Any]) -> Row:
     """Return a row of these values, as SQLite stores them, and their digest."""
     stored = tuple(stored_value(column, value) for column, value in zip(table.columns, values, strict=False))
     return (*stored, digest(table.name, stored))
-
-
-def _engine(path: Path, wait: float) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        poolclass=sa.pool.NullPool,  # nothing stays open between transactions, so a process may fork or pickle freely
-        connect_args={"timeout": wait},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy, not sqlite3, says when a transaction begins
-        try:
-            guard.harden(connection)
-            guard.check_schema(path, connection)  # before anything is written
-        except StoreError:
-            connection.close()
-            raise
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options()["begin"])
-
-    return engine

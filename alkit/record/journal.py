@@ -39,7 +39,10 @@ Change = Sequence[Any]
 DIGITS = 32
 """Number of hexadecimal digits of a chained digest."""
 
-UNLIKE = "alkit repair, which makes a new record of the database, the journal and the backups"
+UNLIKE = (
+    "alkit repair (in Python: alkit.record.repair), which makes a new record of the database, the journal and the "
+    "backups"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,13 @@ def migrate_rows(rows: Plain, schema: int) -> Plain:
     return {**rows, "facts": [{"name": "schema", "value": json.dumps(tables.SCHEMA)}, *others]}
 
 
-def migrate(database: Database, backups: Path) -> None:
+def migrate(database: Database, backups: Path | None) -> None:
     """Rewrite a record of an earlier schema in the present one. The caller holds the record's lock.
+
+    Parameters
+    ----------
+    backups:
+        Folder for a copy of the database as it was; None if the database is a copy itself.
 
     Raises
     ------
@@ -72,10 +77,11 @@ def migrate(database: Database, backups: Path) -> None:
     if schema == tables.SCHEMA:
         return  # another process has just migrated it
     check_schema(database.path, schema)
-    copy = back_up(database.path, backups, database.wait, f"schema-{schema}.db")
+    copy = None if backups is None else back_up(database.path, backups, database.wait, f"schema-{schema}.db")
     with database.transaction() as connection:
         write(database, connection, migrate_rows(read(database.path, connection), schema))
-    log.warning("%s was migrated from schema %d to %d; a copy is in %s", database.path, schema, tables.SCHEMA, copy)
+    if copy is not None:
+        log.warning("%s was migrated from schema %d to %d; a copy is in %s", database.path, schema, tables.SCHEMA, copy)
 
 
 def schema_of(database: Database, connection: sa.Connection) -> int:

@@ -86,7 +86,7 @@ class Settings:
                     self._store.declare(facts, replace_all=True)
                 self._settle("configuration", configuration)
         place = declared["pool"]
-        if self.declared["pool"] != place and not opaque_parts(place):
+        if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:
             self._store.revise(MOVED, lambda before: place)
         if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
             with self._store.exclusive():

@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +26,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from alkit._files import make_folder
+from alkit._files import make_folder, make_temporary_folder
 from alkit.configuration.versions import to_present
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
@@ -32,6 +34,7 @@ from alkit.record.backups import back_up
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.files import Files, remove
+from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, sizes_from
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
@@ -57,6 +60,12 @@ class Store:
         The database file. It is created, with its folder, if it does not exist.
     wait:
         Seconds to wait for another process that is working on the record.
+
+    Attributes
+    ----------
+    read_only:
+        Whether the file or its folder cannot be written. Then a copy of the database is read, and every change is
+        refused.
 
     Raises
     ------
@@ -86,31 +95,47 @@ class Store:
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
             )
         guard.check_files(self.path)
-        make_folder(self.path.parent)
+        self.read_only = is_read_only(self.path)
+        if not self.read_only:
+            make_folder(self.path.parent)
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._files = Files(self.files)
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
-        self.database = Database(self.path, wait)
+        self.database = Database(self.path, wait, self._copy() if self.read_only else None)
         self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         if self._is_empty():
+            if self.path.exists() and self.database.has_traces():
+                raise StoreError(f"{self.path} is damaged: it is empty, and has files or backups", hint=REPAIR)
+            if self.read_only:
+                raise StoreError(f"{self.path} is empty, and cannot be written", hint="another file")
             with self.exclusive(), self.database.transaction() as connection:
                 if not tables.names(connection):
                     self.database.create(connection)
                     self.database.insert(connection, facts, [{"name": "schema", "value": json.dumps(tables.SCHEMA)}])
         schema, agrees = self._look()
-        if schema != tables.SCHEMA:
+        if schema != tables.SCHEMA and self.read_only:
+            migrations.migrate(self.database, None)
+        elif schema != tables.SCHEMA:
             with self.exclusive():
                 migrations.migrate(self.database, self.backups)
         elif not agrees:
             self.database.complete()
         self._opened = True
+        if self.read_only:
+            self.database.freeze()
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+    def _copy(self) -> Path:
+        """Return a copy of the database, which is deleted with this object."""
+        folder = make_temporary_folder()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return copy_database(self.path, folder)
 
     def _is_empty(self) -> bool:
         if not self.path.exists() or not self.path.stat().st_size:
@@ -125,6 +150,8 @@ class Store:
         """
         with self.database.reading() as connection:
             names = tables.names(connection)
+            if "facts" not in names and self.database.has_traces():
+                raise StoreError(f"{self.path} is damaged: the table facts is missing", hint=REPAIR)
             if "facts" not in names:
                 raise StoreError(
                     f"{self.path} is a database, but not a record of alkit",
@@ -147,6 +174,7 @@ class Store:
         StoreBusyError
             Another process held it for longer than ``wait`` seconds. The system frees the lock of a killed process.
         """
+        self.database.check_writable()
         try:
             self._lock.acquire(timeout=self.wait)
         except Timeout as reason:
@@ -194,7 +222,7 @@ class Store:
                 return
             self.database.delete(connection, facts, facts.c.name == name)
             if after is not None:
-                self.database.insert(connection, facts, [{"name": name, "value": json.dumps(after, allow_nan=False)}])
+                self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
     # The whole record.
 
@@ -267,6 +295,7 @@ class Store:
 
         The database is backed up first. The pseudo-labels replace those of an earlier call for the same round.
         """
+        self.database.check_writable()
         back_up(self.path, self.backups, self.wait)
         now = _now()
         with self.database.transaction() as connection:

@@ -1,0 +1,36 @@
+"""Everything that only reads a record, as a program: ``python look.py RECORD IMAGES OUT`` prints what it found."""
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+from commandline import alkit as run
+
+import alkit
+from alkit.record import Store
+
+
+def look(record, images, out):
+    """Return the answers and rounds in a record, and what the commands did."""
+    store = Store(record)
+    found = {"answers": [[answer.id, answer.annotator, answer.kind] for answer in store.answers()]}
+    store.close()
+    found["rounds"] = len(alkit.Experiment.open(record).history)
+    for name, arguments in {
+        "status": ["status", record, "--json"],
+        "check": ["check", record],
+        "predict": ["predict", record, "--images", images, "--out", out / "predicted", "--overwrite"],
+        "export": ["export", record, "--out", out / "model", "--overwrite"],
+        "ask": ["ask", record, "-n", "3", "--out", out / "sent"],
+        "tell": ["tell", record, "--from", images],
+    }.items():
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as failed:
+            code = run(*arguments)
+        found[name] = [code, said.getvalue() + failed.getvalue()]
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(look(*map(Path, sys.argv[1:]))))
