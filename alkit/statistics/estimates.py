@@ -48,6 +48,16 @@ class Estimate:
     high: float | None = None
     p: float | None = None
 
+    def __str__(self) -> str:
+        """Return the mean with its sign, and the interval or the reason why it is missing.
+
+        >>> print(Estimate(0.0123, 5, 0.01, -0.0001, 0.0247, 0.051), Estimate(0.0123, 3, 0.01), sep="; ")
+        +0.012 [-0.000, +0.025]; +0.012 (no interval: 3 of at least 5 seeds)
+        """
+        if self.low is None:
+            return f"{self.mean:+.3f} (no interval: {self.n} of at least {MINIMUM_SEEDS} seeds)"
+        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
 
 def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     """Return the mean of one value per seed, with its standard deviation, interval, and test against zero.

@@ -147,7 +147,8 @@ def test_the_verdict_has_ten_sentences_and_every_number_in_them_is_in_a_table():
     assert [number for number in told if number not in tables] == []
 
 
-def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
+def compare(folder, seeds):
+    """Run the page about comparisons with a number of seeds, and return its names."""
     images, masks = alkit.synthetic.lesions(70, size=16)
     pool, test = alkit.ArrayPool(images).split(test=15, seed=0)
     names = {
@@ -155,16 +156,37 @@ def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
         "test": test,
         "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
         "learner": alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(1, 1)),
-        "folder": tmp_path,
+        "folder": folder,
     }
     for code in blocks("how-to/compare.md", "python"):
-        exec(code, names)
+        exec(code.replace("range(5)", f"range({seeds})"), names)
+    return names
+
+
+def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
+    names = compare(tmp_path, 5)
     said = capsys.readouterr().out
-    assert re.findall(r"^([\w-]+): area", said, re.M) == ["mc-dropout", "power"]
+    assert re.findall(r"^([\w-]+): area [+-][.\d]+ \[[+-][.\d]+, [+-][.\d]+\], p [.\d]+$", said, re.M) == [
+        "mc-dropout",
+        "power",
+    ]
     assert "of 5 seeds" in said
-    assert "mc-dropout" in (tmp_path / "comparison.html").read_text()
+    page = (tmp_path / "comparison.html").read_text()
+    assert "mc-dropout" in page
+    assert "minus that of random" in page
+    axes = names["axes"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "Dice")
+    assert (len(axes.lines), len(axes.collections)) == (3 * (5 + 1), 3)  # lines of seeds and means, and bands
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert all(f"`{name}`" in (DOCS / "how-to/compare.md").read_text() for name in public_functions())
+
+
+def test_the_comparison_with_three_seeds_shows_no_interval_and_no_test(tmp_path, capsys):
+    names = compare(tmp_path, 3)
+    said = capsys.readouterr().out
+    assert len(re.findall(r"area [+-][.\d]+ \(no interval: 3 of at least 5 seeds\), no test$", said, re.M)) == 2
+    assert "(no interval: 3 of at least 5 seeds)</td>" in (tmp_path / "comparison.html").read_text()
+    assert (len(names["axes"].lines), len(names["axes"].collections)) == (3 * (3 + 1), 0)
 
 
 def public_functions():
