@@ -42,8 +42,8 @@ def strategies(
 
 def _facts(entry: Description) -> list[str]:
     """Return what a strategy needs, in the words of a list."""
-    start = {True: "starts cold", False: "starts with a model", None: "its parameters decide how it starts"}
-    needs = "its parameters decide what it needs" if entry.needs is None else f"needs {', '.join(entry.needs)}"
+    start = {True: "starts cold", False: "starts with a model", None: "how it starts depends on its parameters"}
+    needs = "what it needs depends on its parameters" if entry.needs is None else f"needs {', '.join(entry.needs)}"
     return [start[entry.starts_cold], *([needs] if entry.needs != () else [])]
 
 
