@@ -42,6 +42,8 @@ def main() -> None:
     share = int(first), int(of)
     logging.disable(logging.WARNING)
     light.preload()
+    if "damage" not in given.parts:
+        light.trust_schemas()
     if given.scenario == "commands":
         commands.preload()
     begun, cpu = time.monotonic(), _cpu()

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ MODES = {
 SAME_PROCESS = ("EIO", "ENOSPC until space returns")
 """After these errors the same process continues; after the others a new one does."""
 
-TO_THE_END = 10
+TO_THE_END = 30
 """One of so many disturbed campaigns is led to its end; of the others, the disturbed step only is compared."""
 
 
@@ -113,17 +114,29 @@ def _take(scenario: Scenario, life: Life | None, world: World, name: str, say: c
     scenario.steps[name](life)
 
 
-def _endure(scenario: Scenario, life: Life | None, world: World, name: str, say: child.Say) -> list[str]:
-    """Take a step; if it fails, take it again in the same process, once space has returned; return the errors."""
+def _fail(scenario: Scenario, world: World, name: str, fault: Fault, again: bool) -> child.Outcome:
+    """Take a step in this process while a call fails; take it `again` in the same process if it was refused."""
+    said: list[Any] = []
+    errors: list[str] = []
     try:
-        life = _born(life) or scenario.live(world)
-        life.say = say
-        scenario.steps[name](life)
-    except AlkitError as reason:
+        life = None if name == "create" else scenario.live(world)
+        shim.arm(world.root, fault)
+        for _ in range(2):
+            try:
+                life = life or scenario.live(world)
+                life.say = said.append
+                scenario.steps[name](life)
+                break
+            except AlkitError as reason:
+                shim.disarm()  # space has returned
+                if errors or not again:
+                    return child.Outcome("refused", f"{type(reason).__name__}: {reason}", said)
+                errors.append(f"{type(reason).__name__}: {reason}")
+        return child.Outcome("done", errors, said)
+    except Exception:
+        return child.Outcome("raw", traceback.format_exc(), said)
+    finally:
         shim.disarm()
-        _take(scenario, life, world, name, say)
-        return [f"{type(reason).__name__}: {reason}"]
-    return []
 
 
 def _born(life: Life | None) -> Life | None:
@@ -150,8 +163,11 @@ def disturb(
     """Disturb one call of one step, and see that nothing is lost, silent or raw."""
     scenario, world, action = whole.scenario, whole.world, MODES[mode]
     whole.restore(number)
-    function = _endure if mode in SAME_PROCESS else _take
-    outcome = child.run(function, scenario, life, world, name, folder=world.root, fault=Fault(call, *action))
+    fault_at = Fault(call, *action)
+    if mode.startswith("kill"):
+        outcome = child.run(_take, scenario, life, world, name, folder=world.root, fault=fault_at)
+    else:
+        outcome = _fail(scenario, world, name, fault_at, mode in SAME_PROCESS)
     hits, (kind, file) = shim.hits(), whole.calls[name][call - 1]
     tally.counts[mode] += 1
     tally.kinds[f"{mode}: {kind}{', at opening' if is_routine(kind, file) else ''}"] += 1
