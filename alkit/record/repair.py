@@ -1,27 +1,29 @@
-"""Repair of a damaged record: everything that is intact is saved into a new record. The damaged one is only read."""
+"""Repair of a damaged record: everything that can be restored goes into a new record. The damaged one is only read.
+
+The journal has every change of a record. The new record is complete if every line of the journal is intact that neither
+the database nor a backup covers. Otherwise nobody knows what was taken back in the lost lines. The answers are then
+kept, but do not count.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from alkit._files import temporary_folder, write_atomically
+from alkit._files import make_folder
 from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.backups import latest_first
-from alkit.record.check import find_damage
-from alkit.record.digests import is_whole
-from alkit.record.files import read_content
-from alkit.record.store import Store
-
-Rows = dict[tuple[Any, ...], dict[str, Any]]
-"""Rows by primary key, without their digests."""
+from alkit.record.database import Database
+from alkit.record.journal import Position
+from alkit.record.lost_files import drop_lost_files
+from alkit.record.merging import drop_unproven, find_gaps, merge
+from alkit.record.replay import Content, History, apply, empty, read_history
+from alkit.record.salvage import Source, read_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,194 +36,192 @@ class Repaired:
         The new record.
     saved:
         Number of rows by table: ``answers``, ``queries``, ``rounds`` and others.
-    from_backup:
-        Number of those rows that only a backup had.
+    from_journal, from_backup:
+        Number of those rows that the database lacked, and that the journal had or only a backup had.
     lost:
-        A sentence about each known loss; empty if nothing is known to be lost.
+        A sentence about each known loss.
+    unknown:
+        A sentence about each thing that cannot be proved. It is empty only if the database and the journal agree on
+        the last change, and every change before it is covered.
     """
 
     path: Path
     saved: Mapping[str, int]
+    from_journal: int
     from_backup: int
     lost: tuple[str, ...]
+    unknown: tuple[str, ...]
 
 
-def repair(damaged: str | Path, out: str | Path) -> Repaired:
-    """Save everything that is intact in a record into a new one.
+def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repaired:
+    """Restore a record from its database, its journal, its backups and its files, as a new record.
 
-    All rows of an undamaged database are taken. From a damaged database and its backups, rows are taken one by one:
-    each is checked by its digest, and the latest version of a row wins. Files are taken if their content matches their
-    name. An answer is left out if its label is lost, so its image is asked for again. If the last model is lost, the
-    rounds are deleted; queries and answers stay, and the next :meth:`Experiment.fit` trains on all of them.
+    Whatever was sent back, taken back or withdrawn stays so. An answer whose label is lost does not count, so its image
+    is open again. If the last model is lost, the rounds are deleted; queries and answers stay, and the next
+    :meth:`Experiment.fit` trains on all of them.
 
     Parameters
     ----------
     damaged:
-        The record's file. If it cannot be read or does not exist, its backups are used.
+        The record's file. If it cannot be read or does not exist, its journal and its backups are used.
     out:
         The new record's file, which must not exist.
+    trust:
+        Whether answers count that may have been taken back in a lost part of the journal. By default they become
+        invalid answers, and can be told again.
 
     Raises
     ------
     StoreError
-        `out` exists, or nothing can be saved.
+        `out` exists, or nothing can be restored.
 
     Examples
     --------
-    >>> import alkit
+    >>> import tempfile
+    >>> from alkit.record import Store
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(Path(folder) / "a.db")
     ...     store.declare({"seed": 3})
     ...     store.close()
     ...     repaired = repair(Path(folder) / "a.db", Path(folder) / "b.db")
-    ...     repaired.saved["facts"], repaired.lost
-    (2, ())
+    ...     repaired.saved["facts"], repaired.lost, repaired.unknown
+    (2, (), ())
     """
     old, new = Path(damaged).absolute(), Path(out).absolute()
-    if new.exists():
+    if new.exists() and not _is_unfinished(new):
         raise StoreError(f"{new} exists already", hint="another name: nothing is overwritten")
     guard.check_files(old)
-    backups = [] if _is_intact(old) else latest_first(old.with_name(old.name + ".backups"))
-    sources = [_read_intact_rows(path) for path in [old, *backups] if path.is_file()]
-    rows: dict[str, Rows] = {table.name: {} for table in tables.TABLES}
-    for source in reversed(sources):  # the latest version of a row comes last
-        for name, own in source.items():
-            rows[name].update(own)
-    if ("schema",) not in rows["facts"]:
+    guard.check_files(new)
+    found = _restore(old)
+    content, lost, unknown = found.content, list[str](), list(found.unknown)
+    if ("schema",) not in content["facts"]:
         raise StoreError(
             f"nothing in {old} could be saved",
-            got="neither the file nor a backup has an intact row that tells its schema" if sources else "no such file",
+            got="no intact row of the database, its journal or a backup tells the schema"
+            if old.exists()
+            else "no such file, and no journal or backup of it",
             expected=f"a record of schema {min(migrations.STEPS)} to {tables.SCHEMA}",
             hint="check the path",
         )
-    first = sources[0] if old.is_file() else {}
-    from_backup = sum(len(own.keys() - first.get(name, {}).keys()) for name, own in rows.items())
-    store = Store(new)
+    content["facts"]["schema",]["value"] = json.dumps(tables.SCHEMA)
+    if found.is_merged:
+        lost += find_gaps(content)
+    if not found.answers_hold and not trust:
+        unknown += drop_unproven(content)
+    make_folder(new.parent)
+    lost += drop_lost_files(content, *(path.with_name(f"{path.name}.files") for path in (old, new)))
+    database = Database(new, wait=30.0)
+    with database.transaction() as connection:
+        rows = {name: list(own.values()) for name, own in content.items()}
+        migrations.write(database, connection, rows, whole=not unknown)
+    database.close()
+    saved = {name: len(own) for name, own in content.items()}
+    return Repaired(new, saved, found.from_journal, found.from_backup, tuple(lost), tuple(unknown))
+
+
+def _is_unfinished(record: Path) -> bool:
+    """Whether a file has no table yet, as after a repair that was killed."""
     try:
-        lost = [*_drop_lost_files(rows, old.with_name(old.name + ".files"), store.files), *_find_gaps(rows)]
-        with store.database.transaction() as connection:
-            plain = {name: list(own.values()) for name, own in rows.items()}
-            migrations.write(store.database, connection, plain)
-    finally:
-        store.close()
-    return Repaired(new, {name: len(own) for name, own in rows.items()}, from_backup, tuple(lost))
-
-
-def _is_intact(path: Path) -> bool:
-    """Whether a database of the present schema has no damage; a copy of it is read."""
-    if not path.is_file():
+        with closing(sqlite3.connect(record)) as connection:
+            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    except sqlite3.Error:
         return False
-    with temporary_folder() as folder:
-        return next(find_damage(_copy(path, folder)), None) is None
 
 
-def _copy(path: Path, folder: Path) -> Path:
-    """Copy a database and its write-ahead log."""
-    copy = folder / "record.db"
-    for suffix in ("", "-wal"):
-        if (part := path.with_name(path.name + suffix)).is_file():
-            shutil.copyfile(part, copy.with_name(copy.name + suffix))
-    return copy
+@dataclass(frozen=True)
+class _Restored:
+    """Restored rows.
+
+    Parameters
+    ----------
+    is_merged:
+        Whether lines of the journal are lost that no intact database covers.
+    answers_hold:
+        Whether no such line can have taken an answer back.
+    """
+
+    content: Content
+    unknown: tuple[str, ...]
+    from_journal: int = 0
+    from_backup: int = 0
+    is_merged: bool = False
+    answers_hold: bool = True
 
 
-def _drop_lost_files(rows: Mapping[str, Rows], old: Path, new: Path) -> Iterator[str]:
-    """Copy intact files, delete the rows that depend on lost ones, and yield a sentence about each loss."""
-
-    def copy(name: str | None) -> bool:
-        if name is None:
-            return True
-        try:
-            content = read_content(old, name)
-        except OSError:
-            return False
-        if intact := hashlib.sha256(content).hexdigest() == name.partition(".")[0]:
-            write_atomically(new / name, content)
-        return intact
-
-    for name, own in (("answers", rows["answers"]), ("pseudo_labels", rows["pseudo_labels"])):
-        for key, row in list(own.items()):
-            if not copy(row["label"]):
-                del own[key]
-                yield f"a label of {row['id']!r} ({name}): its file is missing or damaged"
-    for row in rows["queries"].values():
-        if not copy(row["prelabel"]):
-            row["prelabel"] = None
-            yield f"the pre-label of {row['id']!r}: its file is missing or damaged"
-    rounds = rows["rounds"]
-    last = max(rounds, default=None)
-    # An earlier version of the row of a round may name a model that was deleted later.
-    for key, row in rounds.items():
-        if key != last:
-            row["model"] = None
-    if last is not None and (rounds[last]["model"] is None or not copy(rounds[last]["model"])):
-        yield f"the model of round {last[0]}: its file is missing or damaged, so all rounds are deleted"
-        rounds.clear()
-        for row in rows["answers"].values():
-            row.update(used_from=None, used_until=None)
+def _restore(old: Path) -> _Restored:
+    database = read_source(old) if old.is_file() else None
+    history = read_history(old.with_name(f"{old.name}.journal"))
+    unknown = _doubts(f"{old.name}.journal", database, history)
+    if history and database and _is_foreign(database, history):
+        history = None
+    if database and database.is_intact and (history is None or _is_up_to_date(database, history)):
+        return _Restored(database.content, unknown)
+    backups = [read_source(path) for path in latest_first(old.with_name(f"{old.name}.backups"))]
+    sources = [*reversed(backups), *([database] if database else [])]
+    first = database.content if database else empty()
+    if history and (history.ends_well or (database and database.position == history.end)):
+        start = Source(old, empty(), Position(), is_intact=True, whole=frozenset())
+        bases = [one for one in (start, *sources) if one.is_intact and one.position and history.continues(one.position)]
+        if bases:
+            base = max(bases, key=lambda one: one.lines)
+            content = {name: dict(rows) for name, rows in base.content.items()}
+            apply(content, history.after(base.lines))
+            return _Restored(content, unknown, from_journal=_count_new(content, first))
+    content = merge(sources, history)
+    answers_hold = database is not None and {"queries", "answers"} <= database.whole
+    answers_hold = answers_hold and (history is None or _is_up_to_date(database, history))
+    if answers_hold and database:
+        content.update({name: database.content[name] for name in ("queries", "answers")})
+    if history and history.damaged:
+        unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
+    journalled = empty()
+    apply(journalled, history.after(0) if history else ())
+    n_new, n_journalled = _count_new(content, first), _count_new(_common(content, journalled), first)
+    return _Restored(content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold)
 
 
-def _find_gaps(rows: Mapping[str, Rows]) -> Iterator[str]:
-    """Yield a sentence about rows that must have existed and are lost; delete answers whose query is lost."""
-    asked: dict[int, list[int]] = {}
-    for round, rank in rows["queries"]:
-        asked.setdefault(round, []).append(rank)
-    for round, ranks in sorted(asked.items()):
-        if gone := set(range(max(ranks) + 1)) - set(ranks):
-            yield f"{len(gone)} queries of round {round}"
-    known = {row["id"] for row in rows["queries"].values()}
-    for key, row in list(rows["answers"].items()):
-        if row["id"] not in known:
-            del rows["answers"][key]
-            yield f"an answer for {row['id']!r}: its query is lost"
-    numbers = [number for (number,) in rows["answers"]]
-    if missing := max(numbers, default=0) - len(numbers):
-        yield f"{missing} answers in all (including those named above)"
-    rounds = {round for (round,) in rows["rounds"]}
-    if without := sorted(set(range(max(rounds, default=0))) - rounds):
-        yield f"the figures of round {', '.join(map(str, without))}"
-    for name in ("configuration", "declared", "seed", "classes"):
-        if (name,) not in rows["facts"] and rows["queries"]:
-            yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"
+def _is_up_to_date(database: Source, history: History) -> bool:
+    """Whether a database has every change of the journal."""
+    at = database.position
+    return at is not None and (at.length == history.size or at.lines > history.end.lines)
 
 
-def _read_intact_rows(path: Path) -> dict[str, Rows]:
-    """Return the readable rows of a database whose digests hold, in the present schema. A copy of it is read."""
-    found: migrations.Plain = {}
-    schema = tables.SCHEMA
-    with temporary_folder() as folder:
-        copy = _copy(path, folder)
-        for name in [*(table.name for table in tables.TABLES), "consumed"]:  # schema 3 has a table `consumed`
-            own: dict[object, dict[str, Any]] = {}
-            for order in ("ASC", "DESC"):  # up to the damage, from both ends
-                for number, row in _read_rows(copy, name, order):
-                    schema = 3 if "seal" in row else schema
-                    own[number] = migrations.strip(row)
-            found[name] = list(own.values())
-    plain = found if schema == tables.SCHEMA else migrations.migrate_rows(found, schema)
-    return {
-        table.name: {tuple(row[column.name] for column in table.primary_key): row for row in plain[table.name]}
-        for table in tables.TABLES
-    }
+def _is_foreign(database: Source, history: History) -> bool:
+    """Whether a journal is not that of a database, or was left by a migration that was interrupted."""
+    if database.schema < tables.SCHEMA:
+        return history.n_transactions <= 1
+    return database.position is not None and history.contradicts(database.position)
 
 
-def _read_rows(path: Path, table: str, order: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the intact rows of a table with their row numbers, up to the first damaged page."""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            guard.harden(connection)
-            (kind, sql) = connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-            if kind != "table" or "virtual" in sql.lower().split():
-                return
-            guard.read_tables_only(connection)
-            connection.text_factory = lambda text: text.decode("utf-8", "replace")
-            cursor = connection.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}")
-            names = [column for column, *_ in cursor.description][1:]
-            known = {one.name: one.c.keys() for one in tables.TABLES}.get(table, names)
-            if len(names) == len(known) and names[-1] != "seal":  # a column's name in the file can be damaged, too
-                names = known
-            for number, *values in cursor:
-                row = dict(zip(names, values, strict=True))
-                if is_whole(table, row):
-                    yield number, row
-    except (sqlite3.Error, TypeError):  # TypeError: the table is not in the schema
-        return  # the rows behind the damage cannot be read from this end
+def _doubts(name: str, database: Source | None, history: History | None) -> tuple[str, ...]:
+    """Return a sentence about each thing that the database and the journal called `name` do not prove together."""
+    at = database.position if database else None
+    missing = "whether changes are missing"
+    if database and database.schema < tables.SCHEMA and (history is None or _is_foreign(database, history)):
+        return (f"{missing}: a record of schema {database.schema} has no journal",)
+    if history is None:
+        return (f"{missing}: {name}, which lists all changes, is missing",)
+    if database and _is_foreign(database, history):
+        return (f"{missing}: {name} belongs to another record, or to another state of this one",)
+    found = [] if history.whole or not history.lines else [f"{missing} from before {name} was begun by a repair"]
+    if at and at.length == history.size:
+        return tuple(found)
+    if at and at.lines > history.end.lines:
+        found.append(f"{missing}: {name} ends before the database")
+    elif at and at == history.end:
+        found.append(f"whether the unfinished change at the end of {name} ({history.rest} bytes) was complete once")
+    else:
+        state = "missing" if database is None else "damaged" if at is None else "older"
+        found.append(
+            f"whether a change followed the last one in {name} (which has {history.n_answers} answers): the database, "
+            f"which would confirm the end, is {state}"
+        )
+    return tuple(found)
+
+
+def _common(content: Content, other: Content) -> Content:
+    return {name: {key: row for key, row in rows.items() if key in other[name]} for name, rows in content.items()}
+
+
+def _count_new(content: Content, first: Content) -> int:
+    return sum(len(rows.keys() - first[name].keys()) for name, rows in content.items())

@@ -1,0 +1,100 @@
+"""Rows of a record from several damaged sources, and what nobody can know about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from alkit.record.replay import Content, History, apply, empty
+from alkit.record.rows import asked_from, recorded_from
+from alkit.record.salvage import Source
+from alkit.record.states import count_missing, group_by_image
+
+UNPROVEN = "it may have been taken back in a part of the record that is lost; the same answer can be told again"
+"""Reason of an answer that does not count after a repair."""
+
+
+def merge(sources: Sequence[Source], history: History | None) -> Content:
+    """Return the latest version of each row that any source or intact line of the journal has.
+
+    Whatever any of them says was sent back or withdrawn stays so.
+
+    Parameters
+    ----------
+    sources:
+        The backups, the earliest first, and then the database.
+    """
+    content, done = empty(), 0
+    for source in sorted(sources, key=lambda one: one.lines or max(other.lines for other in sources)):
+        if history and source.lines > done:
+            apply(content, history.after(done, source.lines))
+            done = source.lines
+        for name, rows in source.content.items():
+            content[name].update((key, dict(row)) for key, row in rows.items())
+    if history:
+        apply(content, history.after(done))
+    _keep_taken_back(content, sources, history)
+    return content
+
+
+def _keep_taken_back(content: Content, sources: Sequence[Source], history: History | None) -> None:
+    rejected: dict[tuple[object, ...], str] = {}
+    withdrawn = set[tuple[object, ...]]()
+    for source in sources:
+        own = source.content["answers"]
+        rejected |= {key: row["rejected"] for key, row in own.items() if row["rejected"] is not None}
+        withdrawn |= {key for key, row in source.content["queries"].items() if row["withdrawn"]}
+    for line in history.after(0) if history else ():
+        if line.change[0] == "change":
+            _, name, keys, values = line.change
+            if name == "answers" and values.get("rejected") is not None:
+                rejected |= {tuple(key): values["rejected"] for key in keys}
+            if name == "queries" and values.get("withdrawn"):
+                withdrawn |= {tuple(key) for key in keys}
+    for key in rejected.keys() & content["answers"].keys():
+        content["answers"][key]["rejected"] = rejected[key]
+    for key in withdrawn & content["queries"].keys():
+        content["queries"][key]["withdrawn"] = 1
+
+
+def drop_unproven(content: Content) -> Iterator[str]:
+    """Make every answer that counts invalid, close every open query, and say so."""
+    asked = [asked_from((*row.values(), "")) for _, row in sorted(content["queries"].items())]
+    answers = [recorded_from((*row.values(), "")) for _, row in sorted(content["answers"].items())]
+    known = group_by_image(asked, answers)
+    open_now = [entry.query for entry in asked if count_missing(entry, known)]
+    counting = [answer for answer in answers if answer.counts]
+    for answer in counting:
+        content["answers"][answer.number,].update(kind="invalid", reason=UNPROVEN)
+    for query in open_now:
+        content["queries"][query.round, query.rank]["withdrawn"] = 1
+    if counting:
+        yield (
+            f"whether {len(counting)} answers still held: they are kept as invalid ones, and their images are open; "
+            "tell them again, or repair with --trust if nothing was taken back"
+        )
+    if open_now:
+        yield f"whether {len(open_now)} open queries were withdrawn: they are closed, and answers to them still count"
+
+
+def find_gaps(content: Content) -> Iterator[str]:
+    """Yield a sentence about rows that must have existed and are lost."""
+    asked: dict[int, list[int]] = {}
+    for round, rank in content["queries"]:
+        asked.setdefault(round, []).append(rank)
+    for round, ranks in sorted(asked.items()):
+        if gone := set(range(max(ranks) + 1)) - set(ranks):
+            yield f"{len(gone)} queries of round {round}"
+    known = {row["id"] for row in content["queries"].values()}
+    without = Counter(row["id"] for row in content["answers"].values() if row["id"] not in known)
+    for id, n in sorted(without.items()):
+        yield f"the query for {id!r}: its {n} answers do not count until it is asked again"
+    numbers = [number for (number,) in content["answers"]]
+    if missing := max(numbers, default=0) - len(numbers):
+        yield f"{missing} answers"
+    rounds = {round for (round,) in content["rounds"]}
+    if lost := sorted(set(range(max(rounds, default=0))) - rounds):
+        yield f"the figures of round {', '.join(map(str, lost))}"
+    for name in ("configuration", "declared", "seed", "classes"):
+        if (name,) not in content["facts"] and content["queries"]:
+            yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"

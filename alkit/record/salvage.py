@@ -1,0 +1,127 @@
+"""What can be read of a database and its backups. Copies are read, so a damaged file stays as it is."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from alkit.errors import StoreError
+from alkit.record import migrations, tables
+from alkit.record.check import find_damage
+from alkit.record.digests import add, is_whole
+from alkit.record.journal import Position
+from alkit.record.replay import Content
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database, or a backup of one.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    content:
+        Its intact rows, as rows of the present schema.
+    position:
+        The end of the journal that it states; None if it does not, or if that is damaged.
+    is_intact:
+        Whether everything in it is intact.
+    whole:
+        Names of the tables of which every row is intact.
+    schema:
+        Its schema.
+    """
+
+    path: Path
+    content: Content
+    position: Position | None
+    is_intact: bool
+    whole: frozenset[str]
+    schema: int = tables.SCHEMA
+
+    @property
+    def lines(self) -> int:
+        """The journal's number of lines when it was written, or 0."""
+        return self.position.lines if self.position else 0
+
+
+def read_source(path: Path) -> Source:
+    """Read the intact rows of a database, and of its write-ahead log."""
+    with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
+        copy = Path(folder) / "record.db"
+        for suffix in ("", "-wal"):
+            if (part := path.with_name(path.name + suffix)).is_file():
+                shutil.copyfile(part, copy.with_name(copy.name + suffix))
+        found = {name: _read_rows(copy, name) for name in (*_TABLES, "consumed", "totals", "journal")}
+        schema = _schema(found)
+        is_intact = _is_intact(copy, schema)
+    totals = {row["name"]: (row["rows"], row["sum"]) for row in found["totals"]}
+    whole = frozenset(
+        name for name in _TABLES if totals.get(name) == (len(found[name]), add("0", map(_digest, found[name])))
+    )
+    plain = {name: [migrations.strip(row) for row in rows] for name, rows in found.items()}
+    plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain
+    content: Content = {
+        table.name: {tuple(row[column.name] for column in table.primary_key): row for row in plain[table.name]}
+        for table in tables.TABLES
+    }
+    if all(row["name"] != "schema" for row in found["facts"]):
+        content["facts"].pop(("schema",), None)  # which a migration adds
+    ends = found["journal"]
+    position = Position(ends[0]["lines"], ends[0]["length"], ends[0]["chain"]) if ends else None
+    return Source(path, content, position, is_intact, whole, schema)
+
+
+_TABLES = tuple(table.name for table in tables.TABLES)
+_COLUMNS = {table.name: table.c.keys() for table in (*tables.TABLES, tables.totals, tables.journal)}
+
+
+def _schema(found: migrations.Plain) -> int:
+    """Return the schema that some rows have."""
+    if any("seal" in row for rows in found.values() for row in rows):
+        return 3
+    return tables.SCHEMA if found["journal"] else 4  # a record of schema 4 has the same tables but for the journal
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    return str(row.get("digest") or row["seal"])
+
+
+def _is_intact(database: Path, schema: int) -> bool:
+    if schema > 3:
+        return next(find_damage(database), None) is None
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            complaints = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+        engine = sa.create_engine(sa.URL.create("sqlite", database=str(database)), poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            return complaints == ["ok"] and bool(migrations.read(database, connection)["facts"])
+    except (sqlite3.Error, sa.exc.DBAPIError, StoreError, KeyError):
+        return False
+
+
+def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
+    """Return the intact rows of a table with their digests, up to the damage from both ends."""
+    found: dict[int, dict[str, Any]] = {}
+    for order in ("ASC", "DESC"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+            connection.text_factory = lambda text: text.decode("utf-8", "replace")
+            cursor = connection.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}")
+            names = [column for column, *_ in cursor.description][1:]
+            known = _COLUMNS.get(table, names)
+            if len(names) == len(known) and names[-1] != "seal":  # a column's name in the file can be damaged, too
+                names = known
+            for number, *values in cursor:
+                row = dict(zip(names, values, strict=True))
+                if number not in found and is_whole(table, row):
+                    found[number] = row
+    return [found[number] for number in sorted(found)]
