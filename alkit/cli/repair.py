@@ -13,8 +13,11 @@ from alkit.cli.printing import echo
 def repair(
     store: Annotated[Path, typer.Argument(help="The damaged record. It is not changed.")],
     out: Annotated[Path, typer.Option(help="The new record to write.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Count answers that may have been taken back in a lost part of the record.")
+    ] = False,
 ) -> None:
-    """Save the intact parts of a damaged record in a new record, from the database, its backups and its files.
+    """Restore a damaged record as a new record, from the database, its journal, its backups and its files.
 
     [dim]Example:[/dim]
 
@@ -22,12 +25,16 @@ def repair(
     """
     from alkit.record.repair import repair as save
 
-    repaired = save(store, out)
+    repaired = save(store, out, trust=trust)
     echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {name}" for name in ("queries", "answers", "rounds")))
+    if repaired.from_journal:
+        echo(f"{repaired.from_journal} rows came from the journal.")
     if repaired.from_backup:
         echo(f"{repaired.from_backup} rows came from a backup.")
     for sentence in repaired.lost:
         echo(f"lost: {sentence}")
-    if not repaired.lost:
-        echo("No loss was found.")
+    for sentence in repaired.unknown:
+        echo(f"unknown: {sentence.replace('trust=True', '--trust')}")
+    if not repaired.lost and not repaired.unknown:
+        echo("No loss was found. The database and its journal agree on every change.")
     echo(f"Next: alkit status {out}")

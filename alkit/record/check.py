@@ -1,4 +1,7 @@
-"""A check of everything in a record: the database, every row, every file and the backups. Nothing is changed."""
+"""A check of everything in a record: the database, its journal, every row, every file and the backups.
+
+Nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from alkit.record.backups import is_regular, latest_first
 from alkit.record.database import Row, key_text
 from alkit.record.digests import add, holds
 from alkit.record.files import read_content
+from alkit.record.journal import Position
+from alkit.record.replay import apply, cluster_files, empty, read_history
 
 MOST = 20
 """Number of SQLite's complaints that are reported."""
@@ -60,6 +65,7 @@ def check(record: Path, database: Path | None = None) -> CheckResult:
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(database or record, rows, names))
     damage += [sentence for name in sorted(map(str, names)) for sentence in _damage_of_file(files, name)]
+    damage += _damage_of_journal(record, compare=not damage)
     backup_damage = []
     for copy in latest_first(backups):
         if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
@@ -79,6 +85,8 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
             totals = {row[0]: row[1:3] for row in connection.execute("SELECT * FROM totals") if holds("totals", row)}
+            if not _holds_position(connection):
+                yield "the row of journal is missing or damaged"
             for table in tables.TABLES:
                 # Without the index: it may lack a row that the table has.
                 found: list[Row] = connection.execute(f"SELECT * FROM {table.name} NOT INDEXED").fetchall()
@@ -91,6 +99,8 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
                 if totals.get(table.name) != (len(found), add("0", (str(row[-1]) for row in found))):
                     yield f"rows of {table.name} are missing, or their number is damaged"
                 rows[table.name] += len(intact)
+                if table is tables.facts:
+                    names |= set(cluster_files({(row[0],): {"value": row[1]} for row in intact}).values())
                 if column := FILES.get(table.name):
                     place = table.c.keys().index(column)
                     names |= {row[place] for row in intact if row[place] is not None}
@@ -98,6 +108,42 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
+
+
+def _holds_position(connection: sqlite3.Connection) -> bool:
+    """Whether a database states the end of its journal. Records of schema 4 had none."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'journal'").fetchone():
+        return True
+    return [holds("journal", row) for row in connection.execute("SELECT * FROM journal")] == [True]
+
+
+def _damage_of_journal(record: Path, *, compare: bool) -> Iterator[str]:
+    """Yield a sentence about each damaged part of a journal; compare its changes with the rows of the database."""
+    path = record.with_name(f"{record.name}.journal")
+    try:
+        with closing(sqlite3.connect(record)) as connection:
+            guard.harden(connection)
+            connection.execute("BEGIN")
+            position = Position(*connection.execute("SELECT lines, length, chain FROM journal").fetchone())
+            found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
+    except (sqlite3.Error, TypeError):
+        return  # which is reported already
+    if (history := read_history(path)) is None:
+        yield f"{path} is missing or cannot be read"
+        return
+    damaged = [number for number in history.damaged if number <= position.lines]
+    yield from (f"{path}: line {number} is not what alkit wrote" for number in damaged[:MOST])
+    if position.lines and position not in [line.end for line in history.after(position.lines - 1, position.lines)]:
+        yield f"{path} does not have the end that the database states (line {position.lines})"
+    elif compare and not damaged:
+        content = empty()
+        apply(content, history.after(0, position.lines))
+        for table, rows in found.items():
+            now = {tuple(row.values()) for row in content[table.name].values()}
+            other = [row for row in rows if row[:-1] not in now]
+            yield from (f"the row {key_text(table, row)} of {table.name} differs from the journal" for row in other)
+            if len(now) > len(rows) - len(other):
+                yield f"{len(now) - len(rows) + len(other)} rows of {table.name} in the journal are not in the database"
 
 
 def _damage_of_file(folder: Path, name: str) -> Iterator[str]:

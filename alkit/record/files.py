@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,10 @@ class Files:
     def write(self, content: bytes, suffix: str) -> str:
         """Store `content` and return the name of its file: its SHA-256 with `suffix`. Equal contents share a file."""
         name = hashlib.sha256(content).hexdigest() + suffix
-        path = self.folder / name
-        if not path.exists() or path.read_bytes() != content:  # a damaged file is replaced
-            write_atomically(path, content)
+        with suppress(OSError):
+            if read_content(self.folder, name) == content:
+                return name
+        write_atomically(self.folder / name, content)  # which replaces a damaged file
         return name
 
     def read(self, name: str) -> bytes:

@@ -5,8 +5,9 @@ journal's end (:class:`Position`) in the same transaction. After a crash at any 
 everything that the database has, and at most the last transaction more. That one is completed when the record is opened
 next. Every other difference is damage, and an error.
 
-A line is a JSON list, a space, and a chained digest: the SHA-256 of the digest of the line before and this list. The
-list is ``[number, last, kind, ...]``, ``last`` being the number of the transaction's last line. The rest is one of::
+A line is a JSON list, a space, and a digest in two parts: 64 bits of the list's SHA-256, and 64 bits of the SHA-256 of
+the digest of the line before and the list. The second part chains the lines. The list is ``[number, last, kind, ...]``,
+``last`` being the number of the transaction's last line. The rest is one of::
 
     "record", {"id": ..., "schema": ..., "whole": ...}    # the first line
     "insert", table, [value of each column]
@@ -22,14 +23,16 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import sqlalchemy as sa
+
 from alkit._files import sync_folder
 from alkit.errors import StoreError
-from alkit.record.tables import SCHEMA
+from alkit.record.tables import BY_NAME, SCHEMA
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ Change = Sequence[Any]
 """A line's kind and what follows it."""
 
 DIGITS = 32
-"""Number of hexadecimal digits of a chained digest."""
+"""Number of hexadecimal digits of a digest."""
 
 UNLIKE = (
     "alkit repair (in Python: alkit.record.repair), which makes a new record of the database, the journal and the "
@@ -54,7 +57,7 @@ class Position:
     lines, length:
         Number of its lines and bytes.
     chain:
-        Chained digest of the last line.
+        Digest of the last line.
     """
 
     lines: int = 0
@@ -73,12 +76,17 @@ class Line:
 
 
 def chain(before: str, text: bytes) -> str:
-    """Return the chained digest of a line.
+    """Return the digest of a line.
 
     >>> chain("", b'[1,1,"delete","facts",[["seed"]]]')
-    '2f217ffaa7fe42958092aa42496c6a7f'
+    'f0a8bd7331196c322f217ffaa7fe4295'
     """
-    return hashlib.sha256(before.encode() + b" " + text).hexdigest()[:DIGITS]
+    return own_digest(text) + hashlib.sha256(before.encode() + b" " + text).hexdigest()[: DIGITS // 2]
+
+
+def own_digest(text: bytes) -> str:
+    """Return the part of a line's digest that does not depend on the line before."""
+    return hashlib.sha256(text).hexdigest()[: DIGITS // 2]
 
 
 def encode(changes: Sequence[Change], start: Position) -> tuple[bytes, Position]:
@@ -95,7 +103,8 @@ def encode(changes: Sequence[Change], start: Position) -> tuple[bytes, Position]
 def decode(content: bytes, start: Position) -> Iterator[Line]:
     """Yield the lines that follow `start`, up to the first that is not what alkit wrote or has no end."""
     for text in content.split(b"\n")[:-1]:
-        if (line := decode_line(text, start)) is None:
+        line = decode_line(text, start)
+        if line is None or line.number != start.lines + 1:
             return
         yield line
         start = line.end
@@ -106,8 +115,47 @@ def decode_line(text: bytes, start: Position) -> Line | None:
     body, now = text[: -DIGITS - 1], text[-DIGITS:].decode(errors="replace")
     if text[-DIGITS - 1 : -DIGITS] != b" " or chain(start.chain, body) != now:
         return None
-    number, last, *change = json.loads(body)
-    return Line(number, last, change, Position(number, start.length + len(text) + 1, now))
+    return parse_line(body, Position(0, start.length + len(text) + 1, now))
+
+
+def parse_line(body: bytes, end: Position) -> Line | None:
+    """Return a line whose digest holds; None if it is not one that alkit writes, but a stranger's.
+
+    Parameters
+    ----------
+    end:
+        The position behind it, without its number.
+    """
+    try:
+        number, last, *change = json.loads(body)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not (type(number) is type(last) is int and 0 < number <= last and _is_change(change)):
+        return None
+    return Line(number, last, change, replace(end, lines=number))
+
+
+def _is_change(change: Change) -> bool:
+    match change:
+        case ["record", {"whole": bool()}]:
+            return True
+        case ["insert", str(name), list(values)] if name in BY_NAME:
+            return len(values) == len(BY_NAME[name].c) - 1 and _are_plain(values)
+        case ["change", str(name), list(keys), dict(values)] if name in BY_NAME:
+            own = BY_NAME[name].c.keys()[:-1]
+            return _are_keys(BY_NAME[name], keys) and all(key in own for key in values) and _are_plain(values.values())
+        case ["delete", str(name), list(keys)] if name in BY_NAME:
+            return _are_keys(BY_NAME[name], keys)
+    return False
+
+
+def _are_keys(table: sa.Table, keys: Sequence[Any]) -> bool:
+    n = len(table.primary_key)
+    return all(isinstance(key, list) and len(key) == n and _are_plain(key) for key in keys)
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    return all(value is None or isinstance(value, str | int | float) for value in values)
 
 
 def transactions(lines: Sequence[Line]) -> list[list[Line]]:
@@ -219,7 +267,9 @@ class Journal:
                 f"{self.path} is damaged: line {position.lines + len(lines) + 1} is not what alkit wrote", hint=UNLIKE
             )
         found = transactions(lines)
-        if len(found) > 1:
+        if len(found) > 1 or (
+            found and lines[-1].end.length < position.length + len(extra)
+        ):  # a crash cannot leave both
             told = n_answers([line.change for line in lines])
             raise StoreError(
                 f"{record} is older than its journal: its write-ahead log was lost, or an earlier copy was restored",

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from alkit.record.replay import Content, History, apply, empty
-from alkit.record.rows import asked_from, recorded_from
 from alkit.record.salvage import Source
-from alkit.record.states import count_missing, group_by_image
 
-UNPROVEN = "it may have been taken back in a part of the record that is lost; the same answer can be told again"
+UNPROVEN = "it may have been taken back in a part of the record that is lost; it counts when it is told again"
 """Reason of an answer that does not count after a repair."""
 
 
@@ -58,23 +56,19 @@ def _keep_taken_back(content: Content, sources: Sequence[Source], history: Histo
 
 
 def drop_unproven(content: Content) -> Iterator[str]:
-    """Make every answer that counts invalid, close every open query, and say so."""
-    asked = [asked_from((*row.values(), "")) for _, row in sorted(content["queries"].items())]
-    answers = [recorded_from((*row.values(), "")) for _, row in sorted(content["answers"].items())]
-    known = group_by_image(asked, answers)
-    open_now = [entry.query for entry in asked if count_missing(entry, known)]
-    counting = [answer for answer in answers if answer.counts]
-    for answer in counting:
-        content["answers"][answer.number,].update(kind="invalid", reason=UNPROVEN)
-    for query in open_now:
-        content["queries"][query.round, query.rank]["withdrawn"] = 1
-    if counting:
+    """Make every answer that may count invalid, close every query, and say so. Answers that are told again count."""
+    valid = [row for row in content["answers"].values() if row["kind"] in ("label", "skip") and row["rejected"] is None]
+    queries = [row for row in content["queries"].values() if not row["withdrawn"]]
+    for row in valid:
+        row.update(kind="invalid", reason=UNPROVEN)
+    for row in queries:
+        row["withdrawn"] = 1
+    if valid or queries:
         yield (
-            f"whether {len(counting)} answers still held: they are kept as invalid ones, and their images are open; "
-            "tell them again, or repair with --trust if nothing was taken back"
+            f"whether {len(valid)} answers and {len(queries)} queries were taken back: the answers are kept, but do "
+            "not count until they are told again, and the queries are closed; if nothing was taken back, repair with "
+            "trust=True"
         )
-    if open_now:
-        yield f"whether {len(open_now)} open queries were withdrawn: they are closed, and answers to them still count"
 
 
 def find_gaps(content: Content) -> Iterator[str]:

@@ -123,7 +123,7 @@ def _is_unfinished(record: Path) -> bool:
     """Whether a file has no table yet, as after a repair that was killed."""
     try:
         with closing(sqlite3.connect(record)) as connection:
-            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            return not connection.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.Error:
         return False
 
@@ -168,9 +168,9 @@ def _restore(old: Path) -> _Restored:
             apply(content, history.after(base.lines))
             return _Restored(content, unknown, from_journal=_count_new(content, first))
     content = merge(sources, history)
-    answers_hold = database is not None and {"queries", "answers"} <= database.whole
-    answers_hold = answers_hold and (history is None or _is_up_to_date(database, history))
-    if answers_hold and database:
+    answers_hold = False
+    if database and {"queries", "answers"} <= database.whole and (not history or _is_up_to_date(database, history)):
+        answers_hold = True
         content.update({name: database.content[name] for name in ("queries", "answers")})
     if history and history.damaged:
         unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
@@ -183,7 +183,7 @@ def _restore(old: Path) -> _Restored:
 def _is_up_to_date(database: Source, history: History) -> bool:
     """Whether a database has every change of the journal."""
     at = database.position
-    return at is not None and (at.length == history.size or at.lines > history.end.lines)
+    return at is not None and at.length >= history.size
 
 
 def _is_foreign(database: Source, history: History) -> bool:
@@ -206,7 +206,7 @@ def _doubts(name: str, database: Source | None, history: History | None) -> tupl
     found = [] if history.whole or not history.lines else [f"{missing} from before {name} was begun by a repair"]
     if at and at.length == history.size:
         return tuple(found)
-    if at and at.lines > history.end.lines:
+    if at and at.length > history.size:
         found.append(f"{missing}: {name} ends before the database")
     elif at and at == history.end:
         found.append(f"whether the unfinished change at the end of {name} ({history.rest} bytes) was complete once")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alkit.record import tables
-from alkit.record.journal import DIGITS, Line, Position, decode_line, n_answers
+from alkit.record.journal import DIGITS, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
+
+FEW = 8
+"""Number of wrong digits with which a digest is still recognised. Another line has about 30 wrong ones of 32."""
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 """Rows by primary key, without their digests."""
@@ -78,37 +82,55 @@ class History:
     def after(self, number: int, until: int | None = None) -> list[Line]:
         """Return the intact lines after line `number`, up to line `until` or to the end."""
         last = self.end.lines if until is None else until
-        return [line for key, line in self.lines.items() if number < key <= last]
+        return [line for key, line in sorted(self.lines.items()) if number < key <= last]
 
 
 def read_history(path: Path) -> History | None:
     """Return what can be read of a journal; None if the file cannot be read.
 
-    A line after a damaged one is intact if its chained digest follows from the one that the damaged line states.
+    A line after a damaged one is intact if the first part of its digest holds.
     """
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    lines, damaged = dict[int, Line](), list[int]()  # `lines` stays sorted by number
-    offset, chain, next_number, least = 0, "", 1, 1
+    lines, damaged = dict[int, Line](), list[int]()
+    before = Position()
     *texts, unfinished = content.split(b"\n")
     for text in texts:
-        line = decode_line(text, Position(next_number - 1, offset, chain))
-        if line is None or line.number < least:
-            damaged.append(next_number)
-            next_number += 1
+        line = _read_line(text, before, follows=not damaged or damaged[-1] != before.lines)
+        if line is None or line.number in lines:
+            damaged.append(before.lines + 1)
+            stated = text[-DIGITS:].decode(errors="replace")
+            before = Position(before.lines + 1, before.length + len(text) + 1, stated)
         else:
             lines[line.number] = line
-            next_number = least = line.number + 1
-        offset += len(text) + 1
-        chain = text[-DIGITS:].decode(errors="replace")
+            before = line.end
     done = max((line.number for line in lines.values() if line.number == line.last), default=0)
     complete = {number: line for number, line in lines.items() if number <= done}
     rest = len(content) - (complete[done].end.length if complete else 0)
     if damaged and max(damaged) > done:
         rest = len(unfinished)
     return History(len(content), complete, tuple(damaged), rest)
+
+
+def _read_line(text: bytes, before: Position, *, follows: bool) -> Line | None:
+    """Return a line; None if it is not what alkit wrote.
+
+    Parameters
+    ----------
+    follows:
+        Whether the line that ends at `before` is intact. Then the next one must be chained to it.
+    """
+    body, stated, true = text[: -DIGITS - 1], text[-DIGITS:], chain(before.chain, text[: -DIGITS - 1]).encode()
+    if sum(a != b for a, b in zip(stated, true, strict=False)) <= FEW and len(text) > DIGITS:
+        return decode_line(body + b" " + true, before)
+    if stated[: DIGITS // 2] != own_digest(body).encode():
+        return None
+    line = parse_line(body, Position(0, before.length + len(text) + 1, stated.decode(errors="replace")))
+    if line is None or (follows and line.number <= before.lines + 1):
+        return None  # it belongs to another journal
+    return line
 
 
 def apply(content: Content, lines: Iterable[Line]) -> None:
@@ -139,6 +161,7 @@ def cluster_files(facts: Rows) -> dict[str, str]:
     """Return the file of each set of clusters, by the name of its fact."""
     found = {}
     for (name,), row in facts.items():
-        if str(name).startswith("clusters of ") and isinstance(file := json.loads(row["value"]), str):
-            found[str(name)] = file
+        if str(name).startswith("clusters of "):
+            with suppress(ValueError, RecursionError):  # it is damaged, or a stranger's
+                found[str(name)] = str(json.loads(row["value"]))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alkit._files import temporary_folder
 from alkit.errors import StoreError
-from alkit.record import migrations, tables
+from alkit.record import guard, migrations, tables
 from alkit.record.check import find_damage
 from alkit.record.digests import add, is_whole
 from alkit.record.journal import Position
@@ -56,8 +56,8 @@ class Source:
 
 def read_source(path: Path) -> Source:
     """Read the intact rows of a database, and of its write-ahead log."""
-    with tempfile.TemporaryDirectory(prefix="alkit-repair-") as folder:
-        copy = Path(folder) / "record.db"
+    with temporary_folder() as folder:
+        copy = folder / "record.db"
         for suffix in ("", "-wal"):
             if (part := path.with_name(path.name + suffix)).is_file():
                 shutil.copyfile(part, copy.with_name(copy.name + suffix))
@@ -101,6 +101,8 @@ def _is_intact(database: Path, schema: int) -> bool:
         return next(find_damage(database), None) is None
     try:
         with closing(sqlite3.connect(database)) as connection:
+            guard.harden(connection)
+            guard.check_schema(database, connection)
             complaints = [text for (text,) in connection.execute("PRAGMA integrity_check")]
         engine = sa.create_engine(sa.URL.create("sqlite", database=str(database)), poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
@@ -113,7 +115,13 @@ def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
     """Return the intact rows of a table with their digests, up to the damage from both ends."""
     found: dict[int, dict[str, Any]] = {}
     for order in ("ASC", "DESC"):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        # TypeError: the table is not in the schema. The rows behind damage cannot be read from this end.
+        with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(path)) as connection:
+            guard.harden(connection)
+            (kind, sql) = connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+            if kind != "table" or "virtual" in sql.lower().split():
+                break
+            guard.read_tables_only(connection)
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             cursor = connection.execute(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid {order}")
             names = [column for column, *_ in cursor.description][1:]
