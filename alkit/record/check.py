@@ -123,10 +123,11 @@ def _damage_of_journal(record: Path, *, compare: bool) -> Iterator[str]:
     try:
         with closing(sqlite3.connect(record)) as connection:
             guard.harden(connection)
+            guard.check_schema(record, connection)
             connection.execute("BEGIN")
             position = Position(*connection.execute("SELECT lines, length, chain FROM journal").fetchone())
             found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
-    except (sqlite3.Error, TypeError):
+    except (sqlite3.Error, TypeError, StoreError):
         return  # which is reported already
     if (history := read_history(path)) is None:
         yield f"{path} is missing or cannot be read"
