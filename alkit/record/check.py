@@ -65,7 +65,7 @@ def check(record: Path, database: Path | None = None) -> CheckResult:
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(database or record, rows, names))
     damage += [sentence for name in sorted(map(str, names)) for sentence in _damage_of_file(files, name)]
-    damage += _damage_of_journal(record, compare=not damage)
+    damage += _damage_of_journal(record, database or record, compare=not damage)
     backup_damage = []
     for copy in latest_first(backups):
         if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
@@ -117,13 +117,13 @@ def _holds_position(connection: sqlite3.Connection) -> bool:
     return [holds("journal", row) for row in connection.execute("SELECT * FROM journal")] == [True]
 
 
-def _damage_of_journal(record: Path, *, compare: bool) -> Iterator[str]:
+def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterator[str]:
     """Yield a sentence about each damaged part of a journal; compare its changes with the rows of the database."""
     path = record.with_name(f"{record.name}.journal")
     try:
-        with closing(sqlite3.connect(record)) as connection:
+        with closing(sqlite3.connect(database)) as connection:
             guard.harden(connection)
-            guard.check_schema(record, connection)
+            guard.check_schema(database, connection)
             connection.execute("BEGIN")
             position = Position(*connection.execute("SELECT lines, length, chain FROM journal").fetchone())
             found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
