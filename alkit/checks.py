@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 
 
+@checked
 def check_integer(name: str, value: object, least: int, most: int | None = None) -> int:
     """Return `value` as an int, after a check that it is an integer from `least` to `most`.
 
@@ -41,6 +43,7 @@ def check_integer(name: str, value: object, least: int, most: int | None = None)
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
+@checked
 def check_number(
     name: str, value: object, least: float = -math.inf, most: float = math.inf, *, open_ends: str = ""
 ) -> float:

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alkit.arguments.checked import checked
+
 if TYPE_CHECKING:
     import torch
 
 Name = str | int
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A named random stream: a seed and a path of names.
@@ -60,10 +63,12 @@ class Stream:
         object.__setattr__(self, "seed", operator.index(self.seed))
 
     @classmethod
+    @checked
     def from_rng(cls, rng: np.random.Generator) -> Stream:
         """Return a stream without names whose seed is one number drawn from `rng`."""
         return cls(int(rng.integers(2**63)))
 
+    @checked
     def child(self, *names: Name) -> Stream:
         """Return the stream whose path is this stream's path followed by `names`."""
         return Stream(self.seed, self.path + names)
@@ -77,6 +82,7 @@ class Stream:
         """Return a new numpy generator at the start of this stream."""
         return np.random.default_rng(self.integer())
 
+    @checked
     def torch(self, device: str | torch.device = "cpu") -> torch.Generator:
         """Return a new torch generator on `device`, at the start of this stream."""
         import torch
@@ -85,6 +91,7 @@ class Stream:
 
 
 @contextmanager
+@checked
 def seed_torch(stream: Stream) -> Iterator[None]:
     """Seed torch's global generators, on CPU and GPUs, inside a ``with`` block, and restore them after it.
 
@@ -105,6 +112,7 @@ def seed_torch(stream: Stream) -> Iterator[None]:
 
 
 @contextmanager
+@checked
 def threads(count: int) -> Iterator[None]:
     """Let torch compute with `count` threads inside a ``with`` block.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.protocols import DrawsDropout, DrawsMembers, Posterior
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from alkit.rng import Stream
 
 
+@checked
 @dataclass(frozen=True)
 class Deterministic:
     """Take the model's prediction, with dropout off, as the only draw.
@@ -34,6 +36,7 @@ class Deterministic:
 
     needs: ClassVar[tuple[str, ...]] = ()
 
+    @checked
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield the prediction, ``(1, n, classes, *space)``."""
         yield posterior.prediction()[None]
@@ -43,6 +46,7 @@ DETERMINISTIC = Deterministic()
 """The default sampler."""
 
 
+@checked_except("draws")
 @dataclass(frozen=True)
 class Dropout:
     """Draw predictions with dropout on and batch normalisation in evaluation mode (Gal and Ghahramani 2016).
@@ -80,6 +84,7 @@ class Dropout:
     def __post_init__(self) -> None:
         object.__setattr__(self, "draws", check_integer("draws", self.draws, least=1))
 
+    @checked
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield all draws, several at a time: ``(k, n, classes, *space)``."""
         if not isinstance(posterior, DrawsDropout):
@@ -91,6 +96,7 @@ class Dropout:
         return posterior.dropout(self.draws, stream)
 
 
+@checked
 @dataclass(frozen=True)
 class Members:
     """Draw the prediction of each member of an :class:`alkit.Ensemble` (Beluch et al. 2018).
@@ -108,6 +114,7 @@ class Members:
 
     needs: ClassVar[tuple[str, ...]] = ("members",)
 
+    @checked
     def sample(self, posterior: Posterior, stream: Stream) -> Iterator[Tensor]:
         """Yield one draw per member, ``(1, n, classes, *space)``."""
         if not isinstance(posterior, DrawsMembers):

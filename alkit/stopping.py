@@ -14,12 +14,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.configuration.registry import STOPPING_RULES, create, list_plugins
 from alkit.errors import ConfigurationError
 from alkit.values.rounds import RoundResult
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Advice:
     """The advice of a stopping rule.
@@ -97,6 +99,7 @@ def installed() -> dict[str, EntryPoint]:
     return list_plugins(STOPPING_RULES)
 
 
+@checked_except("name")
 def rule(name: str, /, **parameters: Any) -> StoppingRule:
     """Make an installed stopping rule.
 
@@ -134,6 +137,7 @@ def _rule(name: str, thing: object) -> StoppingRule:
     return thing
 
 
+@checked_except("next_batch")
 def stopping_advice(history: Sequence[RoundResult], next_batch: int) -> dict[str, Advice]:
     """Return the advice of every installed stopping rule with its default parameters, by name.
 

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.rng import Stream
 
@@ -34,6 +35,7 @@ SMALLEST = 16
 """Smallest side of an image in pixels. In smaller images the smallest lesions would have no pixels."""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of lesion: ranges from which each lesion draws its own values.
@@ -76,6 +78,7 @@ KINDS = {
 """The kinds of lesions by name, the most frequent first."""
 
 
+@checked_except("n", "size")
 def lesions(n: int, size: int = 64, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return `n` grey images with one lesion each, and their masks.
 

@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
 
+from alkit.arguments.checked import checked
 from alkit.configuration.addresses import FORMER
 from alkit.configuration.forms import Written, written_form
 from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
@@ -30,6 +31,7 @@ Step = Callable[[], Any]
 """A checked part of a form, which is built when it is called."""
 
 
+@checked
 def build(form: Written, role: str) -> Any:
     """Return the value of a written form from a record.
 
@@ -63,6 +65,7 @@ def build(form: Written, role: str) -> Any:
     return _build(form, role, functools.cache(find_registered))  # a lookup reads the metadata of all plugins
 
 
+@checked
 def rebuild(form: Written, packages: Collection[str] = ("alkit",)) -> Any:
     """Return the value of a written form that the running program has written itself, never one from a record.
 

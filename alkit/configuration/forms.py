@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.configuration.addresses import address_of
 from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
 
@@ -150,6 +151,7 @@ def _member(value: Enum) -> Written:
     return {"opaque": address_of(type(value)), "with": {"value": written_form(value.value)}}
 
 
+@checked
 def opaque_parts(form: Written) -> list[str]:
     """Return the names of all opaque parts of a written form."""
     if isinstance(form, list):

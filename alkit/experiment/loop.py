@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.truth import TestLabels
@@ -50,6 +51,7 @@ from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
 
+@checked_except("pool", "learner", "strategy", "initial", "classes")
 class Experiment:
     """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
@@ -166,6 +168,7 @@ class Experiment:
         )
 
     @classmethod
+    @checked
     def open(
         cls,
         store: str | os.PathLike[str] | Store,
@@ -266,6 +269,7 @@ class Experiment:
         """Return all answers in the order of their recording, those that do not count included."""
         return tuple(self._parts.store.answers())
 
+    @checked
     def label(self, answer: Recorded) -> Label:
         """Return the label of a recorded answer, as the annotator gave it: a mask ``(h, w)``, or a class id.
 
@@ -284,6 +288,7 @@ class Experiment:
 
     # Asking and telling.
 
+    @checked
     def ask(self, n: int | None = None) -> tuple[str, ...]:
         """Select `n` images to label and return their ids, the most wanted first.
 
@@ -315,14 +320,17 @@ class Experiment:
                 )
             return tuple(query.id for query in open_queries)
 
+    @checked_except("oracle")
     def send(self, oracle: Oracle) -> tuple[Query, ...]:
         """Hand the open queries to an oracle and return them. A query that is sent again is not labelled twice."""
         return gathering.send(self._parts, oracle)
 
+    @checked_except("oracle")
     def collect(self, oracle: Oracle) -> Receipt:
         """Record the answers an oracle has now, without waiting for more; refusals are passed on to it."""
         return self._parts.answers.collect(oracle)
 
+    @checked
     def receive(self, answers: Iterable[Answer]) -> Receipt:
         """Record answers as people give them: late, in any order, repeated, some of them wrong.
 
@@ -344,6 +352,7 @@ class Experiment:
         """
         return self._parts.answers.receive(answers)
 
+    @checked_except("labels")
     def tell(
         self,
         labels: Mapping[str, npt.ArrayLike | Skip | Withdrawal],
@@ -389,6 +398,7 @@ class Experiment:
         told = [Answer(id, label, annotator, confirmed=confirmed) for id, label in labels.items()]
         self._parts.answers.tell(told, revise=revise)
 
+    @checked_except("reason")
     def reject(self, id: str, reason: str, annotator: str | None = None) -> None:
         """Send the answers for an image back: they no longer count, and the query is open until there are new ones.
 
@@ -408,6 +418,7 @@ class Experiment:
         """
         taking_back.reject(self._parts.store, id, reason, annotator)
 
+    @checked
     def withdraw(self, ids: Collection[str] | None = None) -> tuple[str, ...]:
         """Close open queries and return the ids that lacked an answer; those without any may be selected again.
 
@@ -468,6 +479,7 @@ class Experiment:
                 return done[-1]
             return committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
 
+    @checked_except("test", "oracle")
     def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the metrics with the round.
 
@@ -494,6 +506,7 @@ class Experiment:
                 parts.store.measure_round(rounds[-1].round, metrics, seconds)
             return metrics
 
+    @checked_except("pool")
     def predict(self, pool: Pool) -> Iterator[Predictions]:
         """Yield the last model's predictions for the images of any pool, in batches that fit in memory.
 
@@ -513,6 +526,7 @@ class Experiment:
 
     # The loop.
 
+    @checked_except("start", "batch", "rounds", "oracle", "test")
     def rounds(
         self,
         oracle: Oracle,
@@ -569,6 +583,7 @@ class Experiment:
             parts.settings.declare_schedule(start, batch, test)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
+    @checked_except("oracle", "test", "start", "batch", "rounds")
     def run(
         self,
         oracle: Oracle,

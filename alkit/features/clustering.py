@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import DataError, MissingDependencyError
 from alkit.values.clusters import Clusters
@@ -31,6 +32,7 @@ ITERATIONS = 50
 """Iterations of Lloyd's algorithm in each start."""
 
 
+@checked_except("k")
 def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: np.random.Generator) -> Clusters:
     """Cluster images by their features.
 

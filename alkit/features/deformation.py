@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, ImageError
 from alkit.features.curves import bezier, interpolate
@@ -32,6 +33,7 @@ NEXT_WINDOW = 0.95
 """Probability that a painting has a further window."""
 
 
+@checked_except("flip", "shuffle", "windows", "remap", "paint", "inward")
 @dataclass(frozen=True, slots=True)
 class Deformation:
     """Applies all four deformations in order: flips of input and target, shuffling, intensity curves, painting.
@@ -76,6 +78,7 @@ class Deformation:
             check_number(name, getattr(self, name), 0, 1)
         check_integer("windows", self.windows, least=0)
 
+    @checked
     def __call__(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the input of a network and the target that it should restore, both of the shape of `images`.
 
@@ -99,6 +102,7 @@ class Deformation:
         return paint(deformed, generator, self.paint, self.inward), target
 
 
+@checked_except("times")
 def flip(images: Tensor, generator: torch.Generator, p: float = 0.4, times: int = 3) -> Tensor:
     """Reverse a random spatial axis of an image with probability `p`, and repeat this until a flip does not happen.
 
@@ -140,6 +144,7 @@ def flip(images: Tensor, generator: torch.Generator, p: float = 0.4, times: int 
     return torch.where(_per_sample(odd_columns), flipped.flip(3), flipped)
 
 
+@checked_except("windows")
 def shuffle_locally(images: Tensor, generator: torch.Generator, p: float = 0.5, windows: int = 1000) -> Tensor:
     """Permute the pixels inside many small windows, which destroys the texture but not the shape of an object.
 
@@ -197,6 +202,7 @@ def shuffle_locally(images: Tensor, generator: torch.Generator, p: float = 0.5, 
     return shuffled
 
 
+@checked
 def remap_intensity(images: Tensor, generator: torch.Generator, p: float = 0.9) -> Tensor:
     """Map the intensities of an image by a smooth random curve, which falls with probability 1/2.
 
@@ -245,6 +251,7 @@ def remap_intensity(images: Tensor, generator: torch.Generator, p: float = 0.9) 
     return remapped
 
 
+@checked
 def paint(images: Tensor, generator: torch.Generator, p: float = 0.9, inward: float = 0.2) -> Tensor:
     """Replace some windows of an image by uniform noise (inward), or everything outside them (outward).
 

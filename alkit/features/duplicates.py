@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked_except
 from alkit.checks import check_number
 
 BLOCK = 1024
@@ -16,6 +17,7 @@ AGAINST = 4096
 """Number of other images that they are compared with at once. The table of products takes 16 MiB."""
 
 
+@checked_except("similarity")
 def find_duplicates(
     features: npt.NDArray[np.float32],
     ids: Sequence[str],

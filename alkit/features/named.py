@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.registry import FEATURES, create, list_plugins
 from alkit.errors import ConfigurationError
 from alkit.protocols import FeatureExtractor
@@ -21,6 +22,7 @@ def installed() -> dict[str, EntryPoint]:
     return list_plugins(FEATURES)
 
 
+@checked_except("name")
 def extractor(name: str, /, **parameters: Any) -> FeatureExtractor:
     """Make an installed feature extractor.
 
@@ -47,6 +49,7 @@ def extractor(name: str, /, **parameters: Any) -> FeatureExtractor:
     return check_extractor(f"feature extractor {name!r}", create(name, FEATURES, parameters))
 
 
+@checked
 def check_extractor(name: str, thing: object) -> FeatureExtractor:
     """Return `thing` if it is a feature extractor, or raise a :class:`ConfigurationError` that begins with `name`."""
     if isinstance(thing, type) or not isinstance(thing, FeatureExtractor):

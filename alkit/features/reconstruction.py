@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, write_atomically
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
@@ -52,6 +53,7 @@ VERSION = 1
 """Version of the training. It increases if the same parameters give other weights, so that old caches are not used."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FittedReconstruction:
     """A trained pretext: it computes features, and its weights are a warm start for learners.
@@ -67,6 +69,7 @@ class FittedReconstruction:
     network: nn.Module
     pooling: int
 
+    @checked
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the deepest encoder map of each image, averaged to pooling x pooling cells.
 
@@ -89,6 +92,7 @@ class FittedReconstruction:
             )
 
 
+@checked_except("epochs", "batch", "lr", "patience", "pooling")
 @dataclass(frozen=True)
 class Reconstruction:
     """Learns features by restoring deformed images, with the network that will later segment them.
@@ -161,6 +165,7 @@ class Reconstruction:
         check_number("lr", self.lr, 0, open_ends="(")
         object.__setattr__(self, "hold_out", _check_hold_out(self.hold_out))
 
+    @checked
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
         """Train on the images of `pool`, or read the weights from the cache.
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.values.label_spec import Label, LabelSpec
 
@@ -26,11 +27,13 @@ image stays undecided.
 """
 
 
+@checked
 def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """Return the label of the latest revision; if several have it, that of the annotator whose name sorts last."""
     return labels[-1]
 
 
+@checked
 def majority(labels: Sequence[Label], spec: LabelSpec) -> Label | None:
     """Return at each pixel the class that most annotators chose; a tie becomes the ignore value, 255 by default.
 
@@ -54,6 +57,7 @@ def majority(labels: Sequence[Label], spec: LabelSpec) -> Label | None:
     return best.astype(labels[0].dtype)
 
 
+@checked
 def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """Return the most probable true mask, by STAPLE: it estimates how reliable each annotator is for each class.
 

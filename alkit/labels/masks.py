@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from alkit._reading.images import open_image, refuse_damage, upright
 from alkit._reading.limits import check_pixels, read_file
+from alkit.arguments.checked import checked
 from alkit.errors import DataError, LabelError
 from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
 
@@ -32,6 +33,7 @@ SHALLOW = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
 
 
+@checked
 def read_mask(path: str | Path) -> npt.NDArray[Any]:
     """Return the values in a mask file, ``(h, w)``: see :func:`mask_values`.
 
@@ -209,6 +211,7 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
 
 
+@checked
 def resize_mask(mask: Mask, size: Size, spec: LabelSpec) -> Mask:
     """Return a mask at another size: each pixel gets the class that covers most of its area.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.learners.network import NetworkLearner
 from alkit.networks.training import Loss
 from alkit.values.label_spec import LabelSpec
 
 
+@checked
 @dataclass(frozen=True)
 class ClassificationLearner(NetworkLearner):
     """Trains a network to classify images, with cross-entropy and Adam.
@@ -56,6 +58,7 @@ class ClassificationLearner(NetworkLearner):
     batch: int = 32
     lr: float = 1e-3
 
+    @checked
     def loss(self, spec: LabelSpec) -> Loss:
         """Return cross-entropy; raise a :class:`ConfigurationError` if the labels are masks."""
         if spec.per != "image":

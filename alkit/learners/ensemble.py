@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.learners.named import check_learner
@@ -29,6 +30,7 @@ from alkit.values.predictions import mean_probabilities
 from alkit.values.progress import Progress, Report, quiet
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class EnsemblePredictor:
     """A trained ensemble.
@@ -41,14 +43,17 @@ class EnsemblePredictor:
 
     members: tuple[Predictor, ...]
 
+    @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the mean of the members' probabilities, ``(n, classes, h, w)`` or ``(n, classes)``."""
         return mean_probabilities(member.probabilities(images) for member in self.members)
 
+    @checked
     def posterior(self, images: Images) -> EnsemblePosterior:
         """Return the posterior of these images: the members' predictions and their mean."""
         return EnsemblePosterior(self.members, images)
 
+    @checked
     def images_at_once(self, images: Images) -> int | None:
         """Return the largest batch of images like these for :meth:`posterior`, or None for no preference."""
         first = self.members[0]
@@ -80,6 +85,7 @@ class EnsemblePosterior:
         return cast(Tensor, sum(self.members()) / len(self._members))[0]
 
 
+@checked_except("members")
 @dataclass(frozen=True)
 class Ensemble:
     """Trains several models with one learner.
@@ -119,6 +125,7 @@ class Ensemble:
         object.__setattr__(self, "members", check_integer("members", self.members, least=2))
         check_learner("learner", self.learner)
 
+    @checked
     def fit(
         self,
         labelled: Labelled,
@@ -141,6 +148,7 @@ class Ensemble:
             members.append(self.learner.fit(labelled, own_rng, earlier[number], self._member_report(report, number)))
         return EnsemblePredictor(tuple(members))
 
+    @checked
     def loads(self, dumped: bytes) -> EnsemblePredictor:
         """Return the predictor whose ``dumps`` returned these bytes."""
         members = []

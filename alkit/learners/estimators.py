@@ -22,6 +22,7 @@ import sklearn
 from safetensors import numpy as safetensors
 from sklearn.base import clone
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
@@ -45,6 +46,7 @@ def flattened(images: Images) -> Rows:
     return images.reshape(len(images), -1)
 
 
+@checked
 @dataclass(frozen=True)
 class EstimatorLearner:
     """Trains a classifier of scikit-learn, or of any package with its interface.
@@ -107,6 +109,7 @@ class EstimatorLearner:
                 hint="sklearn.calibration.CalibratedClassifierCV(estimator)",
             )
 
+    @checked
     def fit(
         self,
         labelled: Labelled,
@@ -143,6 +146,7 @@ class EstimatorLearner:
         report(Progress("fit", 1, 1))
         return predictor
 
+    @checked
     def loads(self, dumped: bytes) -> EstimatorPredictor:
         """Return the predictor whose ``dumps`` returned these bytes. The estimator is fitted again.
 
@@ -168,6 +172,7 @@ class EstimatorLearner:
         return predictor
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class EstimatorPredictor:
     """A fitted classifier and its training set.
@@ -186,6 +191,7 @@ class EstimatorPredictor:
     rows: Callable[[Images], npt.NDArray[Any]]
     training: _TrainingSet = field(repr=False)
 
+    @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return class probabilities, ``(n, classes)``, with the classes in the order of their ids.
 
@@ -196,10 +202,12 @@ class EstimatorPredictor:
         """
         return self.row_probabilities(_compute_rows(images, self.rows))
 
+    @checked
     def images_at_once(self, images: Images) -> int:
         """Return the number of images per call: many, because a call costs more than a row."""
         return 1024
 
+    @checked
     def row_probabilities(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Return class probabilities, ``(n, classes)``, of rows ``(n, d)``."""
         if rows.shape[1] != (width := self.training.rows.shape[1]):

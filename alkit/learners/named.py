@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from alkit.arguments.checked import checked_except
 from alkit.configuration.registry import LEARNERS, create, list_plugins
 from alkit.errors import ConfigurationError
 from alkit.protocols import Learner
@@ -21,6 +22,7 @@ def installed() -> dict[str, EntryPoint]:
     return list_plugins(LEARNERS)
 
 
+@checked_except("name")
 def learner(name: str, /, **parameters: Any) -> Learner:
     """Make an installed learner.
 

@@ -15,6 +15,7 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError, LabelError
@@ -28,6 +29,7 @@ from alkit.values.label_spec import Images, LabelSpec
 from alkit.values.progress import Progress, Report, quiet
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class NetworkPredictor:
     """A trained network of torch.
@@ -44,6 +46,7 @@ class NetworkPredictor:
     in_channels: int
     classes: int
 
+    @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return soft-max probabilities in evaluation mode, ``(n, classes, h, w)`` or ``(n, classes)``.
 
@@ -58,11 +61,13 @@ class NetworkPredictor:
             logits = torch.cat([network(image) for image in torch.split(inputs, 1)]) if apart else network(inputs)
             return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
 
+    @checked
     def posterior(self, images: Images) -> NetworkPosterior:
         """Return the posterior of these images: prediction, draws by dropout, and heads."""
         inputs = self._inputs(images).contiguous(memory_format=torch.channels_last)  # as in training
         return NetworkPosterior(self._cut, inputs)
 
+    @checked
     def images_at_once(self, images: Images) -> int:
         """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
         return self._cut.images_at_once(self._inputs(images))
@@ -122,12 +127,14 @@ class NetworkLearner:
         """Return the loss of logits and labels; raise a :class:`ConfigurationError` for labels of another kind."""
         raise NotImplementedError
 
+    @checked
     def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
         """Return a model whose initial weights depend on `stream` alone."""
         in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
         return NetworkPredictor(network, in_channels, classes)
 
+    @checked
     def fit(
         self,
         labelled: Labelled,
@@ -163,6 +170,7 @@ class NetworkLearner:
             model, epochs = copy_model(previous), self.epochs[1]
         return train(self, model, epochs, labelled, loss, stream, report)
 
+    @checked
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
         length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header

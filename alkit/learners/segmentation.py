@@ -13,6 +13,7 @@ from typing import cast
 from torch import Tensor
 from torch.nn import functional as F
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.features.named import check_extractor
 from alkit.learners.network import NetworkLearner, NetworkPredictor
@@ -25,6 +26,7 @@ from alkit.rng import Stream
 from alkit.values.label_spec import LabelSpec
 
 
+@checked_except("epochs", "warm_start")
 @dataclass(frozen=True)
 class SegmentationLearner(NetworkLearner):
     """Trains a segmentation network on masks, with cross-entropy plus Dice loss and Adam.
@@ -90,6 +92,7 @@ class SegmentationLearner(NetworkLearner):
         if self.warm_start is not None:
             check_extractor("warm_start", self.warm_start)
 
+    @checked
     def loss(self, spec: LabelSpec) -> Loss:
         """Return cross-entropy plus Dice; raise a :class:`ConfigurationError` if the labels are not masks."""
         if spec.per != "pixel":
@@ -98,6 +101,7 @@ class SegmentationLearner(NetworkLearner):
             )
         return segmentation_loss(spec)
 
+    @checked
     def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
         """Return a model whose initial weights depend on `stream`, or come from the pretext `warm_start`."""
         model = super().initial_model(labelled, stream)
@@ -113,6 +117,7 @@ class SegmentationLearner(NetworkLearner):
         return model
 
 
+@checked
 def segmentation_loss(spec: LabelSpec) -> Loss:
     """Return the sum of cross-entropy and Dice loss, of logits ``(n, classes, h, w)`` and masks ``(n, h, w)``.
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, seed_torch
@@ -22,6 +23,7 @@ class NetworkFactory(Protocol):
         """Make a network."""
 
 
+@checked_except("probability")
 def dropout_layer(probability: float) -> nn.Dropout:
     """Return a dropout layer. Unlike in torch, the probability 1 is an error, because it would drop everything.
 
@@ -41,6 +43,7 @@ def dropout_layer(probability: float) -> nn.Dropout:
     return nn.Dropout(check_number("dropout", probability, 0, 1, open_ends=")"))
 
 
+@checked
 def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, stream: Stream) -> nn.Module:
     """Make a network whose initial weights depend on `stream` alone.
 

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 
 DEEP_SUPERVISION = {2: 0.1, 4: 0.3}
 """Loss weights of the heads of DSAL by resolution divisor; the final output has 0.6 (Zhao et al., JBHI 2021)."""
 
 
+@checked_except("weights")
 class Heads(nn.ModuleDict):
     """Heads of deep supervision: 1 x 1 convolutions on decoder maps, with their output resized to that of the network.
 
@@ -78,6 +80,7 @@ class Heads(nn.ModuleDict):
         for divisor in sorted(wanted):
             self[str(divisor)] = nn.Conv2d(channels[divisor], classes, 1)
 
+    @checked
     def forward(self, final: Tensor, maps: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
         """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``.
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
@@ -29,6 +30,7 @@ from alkit.networks.sizes import fitting_size
 from alkit.values.label_spec import size_text
 
 
+@checked_except("heads")
 class SmpNetwork(nn.Module):
     """A model of segmentation-models-pytorch with dropout at its deepest map and heads of deep supervision.
 
@@ -87,6 +89,7 @@ class SmpNetwork(nn.Module):
         # Heads come last, so that the initial weights of the model do not depend on them.
         self.heads = Heads(heads, channels, classes, type(self.model).__name__)
 
+    @checked
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the maps of the model's encoder, the deepest last. The first map may be the images themselves.
 
@@ -113,11 +116,13 @@ class SmpNetwork(nn.Module):
             )
         return maps
 
+    @checked
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the final logits from the feature maps of :meth:`encode`."""
         model: Any = self.model
         return cast(Tensor, model.segmentation_head(model.decoder([*maps[:-1], self.dropout(maps[-1])])))
 
+    @checked
     def decode_all(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``."""
         decoder: Any = self.model.decoder
@@ -134,6 +139,7 @@ class SmpNetwork(nn.Module):
         by_divisor = {divisor: returned[place.name][place.call] for divisor, place in wanted.items()}
         return cast("tuple[Tensor, ...]", self.heads(final, by_divisor))
 
+    @checked
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, ``(n, classes, h, w)``, of images ``(n, in_channels, h, w)``."""
         return self.decode(self.encode(images))

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, seed_torch
 
@@ -69,11 +70,13 @@ def _missing(kind: str, number: str) -> str | None:
     return None
 
 
+@checked
 def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
     """Return an Adam optimizer of the network's parameters, without weight decay."""
     return torch.optim.Adam(network.parameters(), lr=rate)
 
 
+@checked
 def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     """Shuffle ``range(count)`` into ceil(count / size) batches whose sizes differ by at most one.
 

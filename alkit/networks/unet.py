@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import dropout_layer
@@ -29,6 +30,7 @@ from alkit.networks.sizes import fitting_size
 from alkit.values.label_spec import size_text
 
 
+@checked_except("widths", "heads")
 class UNet(nn.Module):
     """U-Net with batch normalisation, transposed convolutions and dropout at the bottleneck.
 
@@ -94,6 +96,7 @@ class UNet(nn.Module):
         # Heads come last, so that the initial weights of the other layers do not depend on them.
         self.heads = Heads(heads, channels, classes, f"a U-Net of {len(widths)} levels")
 
+    @checked
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the feature map of each level, the deepest last.
 
@@ -121,12 +124,14 @@ class UNet(nn.Module):
             maps.append(level(F.max_pool2d(maps[-1], 2) if maps else images))
         return maps
 
+    @checked
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the final logits from the feature maps of :meth:`encode`."""
         for decoded in self._decoder_maps(maps):
             finest = decoded
         return cast(Tensor, self.head(finest))
 
+    @checked
     def decode_all(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the final logits and those of each head by ascending divisor, all ``(n, classes, h, w)``."""
         finest_first = list(self._decoder_maps(maps))[::-1]
@@ -150,6 +155,7 @@ class UNet(nn.Module):
             x = merge(torch.cat([up(x), skip], dim=1))
             yield x
 
+    @checked
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, ``(n, classes, h, w)``, of images ``(n, in_channels, h, w)``."""
         return self.decode(self.encode(images))

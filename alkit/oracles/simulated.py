@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._reading.threads import map_in_threads
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.pools.sizes import mask_sizes
@@ -42,6 +43,7 @@ class Simulated(ABC):
     def _refusal(self, missing: Sequence[str]) -> LabelError:
         """Return the error for images without a label."""
 
+    @checked
     def ask(self, queries: Sequence[Query]) -> None:
         """Note the queries. A query that is already noted is asked once."""
         self._asked.update(dict.fromkeys(query.id for query in queries))
@@ -53,6 +55,7 @@ class Simulated(ABC):
             self._asked.pop(id, None)
             yield Answer(id, label)
 
+    @checked
     def check(self, ids: Iterable[str]) -> None:
         """Check that every image has a label, before time is spent on training. No label file is opened.
 
@@ -65,6 +68,7 @@ class Simulated(ABC):
             raise self._refusal(missing)
 
 
+@checked
 @dataclass(frozen=True)
 class MaskOracle(Simulated):
     """A simulated annotator of masks, from files in a folder or arrays in a mapping.
@@ -125,6 +129,7 @@ class MaskOracle(Simulated):
         if self.values is not None and (wrong := [v for v in self.values.values() if v not in allowed]):
             raise ConfigurationError("values must map to class ids", got=wrong, expected=str(spec))
 
+    @checked
     def read(self, id: str) -> npt.NDArray[Any]:
         """Return the mask of an image, ``(h, w)``, with class ids as values, at the size at which it is stored.
 
@@ -213,6 +218,7 @@ class MaskOracle(Simulated):
         )
 
 
+@checked_except("labels")
 @dataclass(frozen=True)
 class LabelOracle(Simulated):
     """A simulated annotator of one class per image, from a mapping.
@@ -258,6 +264,7 @@ class LabelOracle(Simulated):
         known = {id: _class_id(label, id, spec) for id, label in self.labels.items()}
         vars(self).update(spec=spec, classes=spec.classes, _ids=known)
 
+    @checked
     def read(self, id: str) -> int:
         """Return the class id of an image.
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.pictures.colours import CLASS_COLOURS, rgb
 from alkit.pools.decoding import Pixels
@@ -19,6 +20,7 @@ RGB = npt.NDArray[np.uint8]
 """Red, green and blue, ``(h, w, 3)``."""
 
 
+@checked
 def overlay(image: Pixels, mask: Mask) -> RGB:
     """Return an image with its mask on it: each class except 0 has a tint and an outline in its colour.
 

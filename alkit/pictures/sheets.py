@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError
 from alkit.pictures.colours import CLASS_COLOURS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked_except("columns")
 def contact_sheet(
     pool: Pool,
     ids: Sequence[str],

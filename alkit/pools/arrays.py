@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked_except
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels, find_channels
@@ -17,6 +18,7 @@ from alkit.pools.scaling import Scale, check_scale
 from alkit.values.ids import check_ids
 
 
+@checked_except("scale", "channels", "ids")
 class ArrayPool(PoolBase):
     """Images given as arrays. The arrays are not copied, so memory-mapped arrays stay on disk.
 

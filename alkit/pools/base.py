@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, DataError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import combined_digest, pixel_digest
@@ -55,6 +56,7 @@ class PoolBase(ABC):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @checked_except("ids")
     def read(self, ids: Sequence[str]) -> Images:
         """Return images as ``(n, c, h, w)``, float32 in [0, 1], in the order of `ids`.
 
@@ -65,18 +67,22 @@ class PoolBase(ABC):
         """
         return scale_pixels(self._pixels(self._rows_of(ids)), self.scale)
 
+    @checked_except("ids")
     def sizes(self, ids: Iterable[str]) -> list[tuple[Size, ...]]:
         """Return, for each image, the sizes that its mask may have: the original size and the working size."""
         return [self._sizes(row) for row in self._rows_of(ids)]
 
+    @checked_except("id")
     def file(self, id: str) -> Path | None:
         """Return the file of an image, or None if it does not have one."""
         return self._file(self._rows_of([id])[0])
 
+    @checked_except("ids")
     def subset(self, ids: Iterable[str]) -> Subset:
         """Return a pool of the images with these ids, in this order. No pixel is copied."""
         return Subset(self, tuple(ids))
 
+    @checked
     def split(self, test: int | float, seed: int) -> tuple[Subset, Subset]:
         """Return the images to learn from and a test set, each sorted by id.
 
@@ -123,6 +129,7 @@ class PoolBase(ABC):
         return combined_digest(self.shape, self.scale, self.digests())
 
 
+@checked_except("ids")
 @dataclass(frozen=True)
 class Subset(PoolBase):
     """Some images of a pool, in an order of their own. A subset of a subset is a subset of the whole pool.

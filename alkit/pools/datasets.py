@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from alkit.arguments.checked import checked_except
 from alkit.configuration.parameter_changes import changes
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels
@@ -16,6 +17,7 @@ from alkit.pools.scaling import Scale, check_scale
 from alkit.values.ids import check_ids
 
 
+@checked_except("scale", "channels", "ids")
 @changes(added={"channels": None})
 @dataclass(frozen=True, eq=False)
 class DatasetPool(PoolBase):

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import Scale
 from alkit.protocols import HasDigest, Pool
 
 
+@checked
 def digest(pool: Pool) -> str:
     """Return a SHA-256, in hexadecimal, of a pool's ids, pixels, image shape and scale.
 

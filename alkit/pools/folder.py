@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
 from alkit._files import cache_folder
+from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.pools import cache as image_cache
 from alkit.pools.base import PoolBase
@@ -18,6 +19,7 @@ from alkit.values.label_spec import Size
 from alkit.values.progress import Report, quiet
 
 
+@checked_except("size", "scale")
 @dataclass(frozen=True)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import HasSizes, Pool
 from alkit.values.label_spec import Size
 
 
+@checked
 def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
     """Return, for each of `ids`, the sizes that its mask may have.
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from alkit.arguments.checked import checked
 from alkit.values.queries import Query, State
 
 Kind = Literal["label", "skip", "withdrawal", "invalid"]
@@ -39,6 +40,7 @@ class Asked:
     prelabel: str | None = None
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """One answer in the record.
@@ -92,6 +94,7 @@ class Answered:
         return _in_order([answer for answer in self.counted if answer.kind == "label"])
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The state of a query, with its answers.

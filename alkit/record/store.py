@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from alkit._files import make_folder, make_temporary_folder
+from alkit.arguments.checked import checked
 from alkit.configuration.versions import to_present
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
@@ -51,6 +52,7 @@ _Rows = tuple[object, Mapping[Row, T]]
 """The state of a table, and its rows with the object built from each."""
 
 
+@checked
 class Store:
     """The record of one experiment.
 
@@ -196,6 +198,7 @@ class Store:
 
     # Facts: values that hold for the whole experiment.
 
+    @checked
     def fact(self, name: str) -> Any:
         """Return a recorded fact, or None. Classes have their present addresses, whenever it was recorded."""
         with self.database.reading() as connection:
@@ -205,6 +208,7 @@ class Store:
         except (ValueError, RecursionError) as reason:
             raise StoreError(f"{self.path} is damaged: the fact {name!r} is not JSON", hint=REPAIR) from reason
 
+    @checked
     def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
         """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""
         rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
@@ -213,6 +217,7 @@ class Store:
                 self.database.delete(connection, facts, facts.c.name != "schema")
             self.database.insert(connection, facts, rows)
 
+    @checked
     def revise(self, name: str, change: Callable[[Any], Any]) -> None:
         """Replace a fact by the result of `change`, which gets its value. None stands for a fact that is missing."""
         with self.database.transaction() as connection:
@@ -268,6 +273,7 @@ class Store:
         with self.database.reading() as connection:
             return connection.scalar(sa.select(queries.c.round).limit(1)) is not None
 
+    @checked
     def sizes_of(self, ids: Collection[str] | None = None) -> dict[str, tuple[Size, ...]]:
         """Return by id the sizes that a mask may have, for those of these images, or of all, that were ever asked."""
         with self.database.reading() as connection:
@@ -284,12 +290,14 @@ class Store:
         with self.database.reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(queries.c.ask == last)) or 0
 
+    @checked
     def count_ranks(self, round: int) -> int:
         """Return how many ranks of a round are taken, withdrawn queries included."""
         with self.database.reading() as connection:
             last = connection.scalar(sa.select(sa.func.max(queries.c.rank)).where(queries.c.round == round))
         return 0 if last is None else int(last) + 1
 
+    @checked
     def add_queries(self, new: Sequence[Query], pseudo: Mapping[str, str] | None = None) -> None:
         """Record queries and the files of their round's pseudo-labels, all or none; they are durable on return.
 
@@ -321,12 +329,14 @@ class Store:
             files = [{"round": round, "id": id, "label": file} for id, file in (pseudo or {}).items()]
             self.database.insert(connection, pseudo_labels, files)
 
+    @checked
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
         with self.database.reading() as connection:
             found = self.database.rows(connection, pseudo_labels, pseudo_labels.c.round == round)
         return {id: label for _, id, label, _ in found}
 
+    @checked
     def withdraw(self, ids: Sequence[str]) -> None:
         """Close the queries of these images without an answer.
 
@@ -342,11 +352,13 @@ class Store:
             column = pseudo_labels.c.round
             self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
 
+    @checked
     def mark_sent(self, ids: Collection[str]) -> None:
         """Record that the open queries of these images were sent to an oracle; the first time counts."""
         with self.database.transaction() as connection:
             self._mark_sent(connection, ids)
 
+    @checked
     def set_prelabels(self, files: Mapping[str, str]) -> None:
         """Record by id the files of the pre-labels that are sent with open queries."""
         with self.database.transaction() as connection:
@@ -363,6 +375,7 @@ class Store:
 
     # Answers.
 
+    @checked
     def add_answers(
         self,
         ids: Collection[str],
@@ -396,6 +409,7 @@ class Store:
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
                 self._mark_sent(connection, unsent & {row["id"] for row in rows})
 
+    @checked
     def reject(self, numbers: Collection[int], reason: str) -> None:
         """Send answers back; they do not count any more."""
         with self.database.transaction() as connection:
@@ -405,6 +419,7 @@ class Store:
 
     # Rounds.
 
+    @checked
     def commit_round(self, result: RoundResult, model: bytes, labels: str, consumed: Collection[int] = ()) -> None:
         """Record a finished round completely, with its model, and back the database up.
 
@@ -457,6 +472,7 @@ class Store:
         self.database.change(connection, answers, again, used_until=None)
         self.database.change(connection, answers, dropped, used_until=last)
 
+    @checked
     def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
         """Record the metrics of a committed round's model, and the times of its stages."""
         texts = {
@@ -475,10 +491,12 @@ class Store:
 
     # Files.
 
+    @checked
     def keep(self, content: bytes, suffix: str) -> str:
         """Store `content` as a file and return its name; see :meth:`Files.write`."""
         return self._files.write(content, suffix)
 
+    @checked
     def content(self, name: str) -> bytes:
         """Return the content of a file; see :meth:`Files.read`."""
         return self._files.read(name)

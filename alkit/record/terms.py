@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.labels.joining import Join, join_rule
 from alkit.rng import Stream
 
 
+@checked_except("annotators", "stop_set")
 @dataclass(frozen=True)
 class Terms:
     """The terms on which answers are gathered and used; see :class:`alkit.Experiment` for each."""
@@ -27,6 +29,7 @@ class Terms:
             raise ConfigurationError("hold_out must be in [0, 1)", got=repr(self.hold_out))
         object.__setattr__(self, "hold_out", float(self.hold_out))
 
+    @checked
     def holds_out(self, id: str, stream: Stream) -> bool:
         """Whether an image's label is only measured on. The seed and the id decide it, before the image is asked."""
         return self.hold_out > 0 and bool(stream.child("hold-out", id).numpy().random() < self.hold_out)

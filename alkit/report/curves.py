@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.pictures.colours import LINE_COLOURS
 from alkit.statistics.curves import Runs, mean_curve
@@ -19,6 +20,7 @@ STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0,
 """Line styles, so that lines differ without colours, and if there are more lines than colours."""
 
 
+@checked_except("runs")
 def learning_curves(
     runs: Mapping[str, Sequence[Sequence[RoundResult]]],
     path: str | Path,
@@ -91,6 +93,7 @@ def _not_runs(found: object) -> ConfigurationError:
     )
 
 
+@checked
 def draw_curves(
     axes: Axes, methods: Mapping[str, Runs], *, seeds: bool = False, bands: Container[str] | None = None
 ) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alkit._files import write_atomically
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 @dataclass(frozen=True)
 class Text:
     """A paragraph of plain text."""
@@ -30,6 +32,7 @@ class Text:
     kind: str = "text"
 
 
+@checked
 @dataclass(frozen=True)
 class Code:
     """Commands or settings, shown in a fixed-width font."""
@@ -38,6 +41,7 @@ class Code:
     kind: str = "code"
 
 
+@checked
 @dataclass(frozen=True)
 class Table:
     """A table with cells aligned to the right.
@@ -82,6 +86,7 @@ class Table:
         return "\n".join([header, "|---" * len(self.header) + "|", *lines])
 
 
+@checked
 @dataclass(frozen=True)
 class Picture:
     """A matplotlib figure.
@@ -121,6 +126,7 @@ class Picture:
 Block = Text | Code | Table | Picture
 
 
+@checked
 @dataclass(frozen=True)
 class Section:
     """A heading with blocks below it."""
@@ -129,6 +135,7 @@ class Section:
     blocks: Sequence[Block] = ()
 
 
+@checked
 def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> None:
     """Write an HTML page. A crash leaves the old file or the new one, never a part.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class StoppedError(AlkitError):
 
 
 @contextmanager
+@checked
 def progress_bar(title: str = "") -> Iterator[Report]:
     """Show one bar for the rounds and one for the present stage. Both disappear at the end.
 

@@ -39,9 +39,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 
 
+@checked
 def entropy(mean: Tensor) -> Tensor:
     """Return the entropy of the mean prediction, ``h(p) = -sum_c p_c log p_c``, in nats: 0 to log(classes).
 
@@ -64,6 +66,7 @@ def entropy(mean: Tensor) -> Tensor:
     return terms.sum(dim=1)
 
 
+@checked
 def least_confidence(mean: Tensor) -> Tensor:
     """Return one minus the probability of the most probable class, ``1 - max_c p_c``: 0 to 1 - 1 / classes.
 
@@ -85,6 +88,7 @@ def least_confidence(mean: Tensor) -> Tensor:
     return 1 - mean.amax(dim=1)
 
 
+@checked
 def margin(mean: Tensor) -> Tensor:
     """Return one minus the margin between the two most probable classes, ``1 - (p_(1) - p_(2))``: 0 to 1.
 
@@ -107,6 +111,7 @@ def margin(mean: Tensor) -> Tensor:
     return 1 - (first - second)
 
 
+@checked
 def bald(mean: Tensor, mean_entropy: Tensor) -> Tensor:
     """Return the disagreement of the draws, ``h(mean_t p_t) - mean_t h(p_t)``, in nats: 0 to log(classes).
 
@@ -135,6 +140,7 @@ def bald(mean: Tensor, mean_entropy: Tensor) -> Tensor:
     return entropy(mean) - mean_entropy
 
 
+@checked
 def variance(variance: Tensor) -> Tensor:
     """Return the mean over the classes of the variance over the draws: 0 to 1 / 4.
 
@@ -158,6 +164,7 @@ def variance(variance: Tensor) -> Tensor:
     return variance.mean(dim=1)
 
 
+@checked
 def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     """Return the variance over the draws, weighted by the depth of each pixel inside the predicted foreground.
 
@@ -198,6 +205,7 @@ def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     return _variance(variance) * _depth(prediction, _inside)
 
 
+@checked
 def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
     """Return the variance over the draws, weighted by the distance to the predicted contour, inside and outside.
 
@@ -231,6 +239,7 @@ def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
     return _variance(variance) * _depth(prediction, _both_sides)
 
 
+@checked
 def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
     """Return one minus the agreement of the final output with the other heads of deep supervision, ``(n,)``: 0 to 1.
 

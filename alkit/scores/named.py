@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Score
 from alkit.scores import functions
@@ -12,6 +13,7 @@ MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
 """Names that the parameters of a score may have."""
 
 
+@checked
 def moments_of(score: Score) -> tuple[str, ...]:
     """Return the names of the moments that a score needs. Its parameters that have a default are not moments.
 
@@ -51,6 +53,7 @@ SCORES: dict[str, Score] = {
 """Scores by the name that the command line and strategy files use: each public function of ``functions.py``."""
 
 
+@checked
 def score_function(score: str | Score) -> Score:
     """Return the score with this name. A function is checked and returned as it is.
 
@@ -78,6 +81,7 @@ def score_function(score: str | Score) -> Score:
     return score
 
 
+@checked
 def name_or_function(score: str | Score) -> str | Score:
     """Return the name of a score of this module, and any other score as it is. Strategies store scores in this form.
 
@@ -95,6 +99,7 @@ def name_or_function(score: str | Score) -> str | Score:
     return next((name for name, known in SCORES.items() if known is function), function)
 
 
+@checked
 def check_draws(score: str | Score, draws: int) -> None:
     """Check that a score of the disagreement of draws gets two draws or more. With one, all images would score 0.
 

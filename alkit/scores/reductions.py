@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from alkit.arguments.checked import checked
 
+
+@checked
 def mean(maps: Tensor) -> Tensor:
     """Return the mean over the pixels of each image. It is comparable between images of different sizes.
 
@@ -27,6 +30,7 @@ def mean(maps: Tensor) -> Tensor:
     return maps.flatten(1).mean(dim=1, dtype=_accurate(maps)) if maps.ndim > 1 else maps
 
 
+@checked
 def total(maps: Tensor) -> Tensor:
     """Return the sum over the pixels of each image, as in most papers.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.pools.batches import batches
 from alkit.protocols import LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
@@ -23,6 +24,7 @@ from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
 
 
+@checked
 class Scoring:
     """The scores of a pool by one model. Each score is computed once and then remembered.
 
@@ -54,6 +56,7 @@ class Scoring:
         self._pool, self._predictor, self._stream, self._report = pool, predictor, stream, report
         self._known: dict[tuple[Score, Sampler, Reduction], dict[str, float]] = {}
 
+    @checked
     def scores(
         self,
         ids: Sequence[str],
@@ -79,6 +82,7 @@ class Scoring:
             self._report(Progress("scores", done, len(ids)))
         return {id: known[id] for id in ids}
 
+    @checked
     def predictions(self, ids: Sequence[str]) -> Iterator[Predictions]:
         """Yield the deterministic predictions of these images, in batches.
 

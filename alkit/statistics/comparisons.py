@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.statistics.curves import Curve, Runs, aubc, common_labels
 from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate, estimate_from
 
 
+@checked
 def paired_difference(a: Runs, b: Runs, *, labels: int | None = None, confidence: float = 0.95) -> Estimate:
     """Return the mean difference a - b within the common seeds, with the paired t-test.
 
@@ -75,6 +77,7 @@ def common_seeds(a: Runs, b: Runs) -> list[int]:
 Name = TypeVar("Name")
 
 
+@checked
 def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
     """Return p-values corrected for the number of tests, which controls the family-wise error rate (Holm 1979).
 
@@ -107,6 +110,7 @@ def holm(p: Mapping[Name, float | None]) -> dict[Name, float | None]:
     return {name: corrected.get(name) for name in p}
 
 
+@checked_except("level")
 def penalty_matrix(methods: Mapping[str, Runs], *, level: float = 0.05) -> dict[str, dict[str, float | None]]:
     """Return the share of numbers of labels at which each method (outer name) beats each other one (inner name).
 

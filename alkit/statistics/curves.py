@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.statistics.estimates import Estimate, estimate
 
@@ -23,6 +24,7 @@ Runs = Mapping[int, Curve]
 """Runs of one method: learning curves by seed."""
 
 
+@checked
 def mean_curve(runs: Runs, *, confidence: float = 0.95) -> dict[int, Estimate]:
     """Return the mean over seeds at each number of labels that all seeds have.
 
@@ -51,6 +53,7 @@ def mean_curve(runs: Runs, *, confidence: float = 0.95) -> dict[int, Estimate]:
     }
 
 
+@checked
 def aubc(curve: Curve) -> float:
     """Return the area under the budget curve by the trapezoidal rule, divided by the range of the numbers of labels.
 

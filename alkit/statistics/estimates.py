@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 
@@ -18,6 +19,7 @@ ROUNDING = 1e-12
 """Relative size of rounding errors. Differences below this share of the largest measured value count as zero."""
 
 
+@checked
 @dataclass(frozen=True)
 class Estimate:
     """A mean over seeds and its uncertainty.
@@ -59,6 +61,7 @@ class Estimate:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
+@checked_except("values")
 def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     """Return the mean of one value per seed, with its standard deviation, interval, and test against zero.
 

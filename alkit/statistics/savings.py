@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.statistics.comparisons import common_seeds, gap
@@ -14,6 +15,7 @@ from alkit.statistics.curves import Curve, Runs, sorted_curve
 from alkit.statistics.estimates import Estimate, estimate
 
 
+@checked_except("value")
 def labels_to_reach(curve: Curve, value: float) -> float | None:
     """Return the number of labels at which a curve first reaches `value`, by linear interpolation between its points.
 
@@ -42,6 +44,7 @@ def labels_to_reach(curve: Curve, value: float) -> float | None:
     return None
 
 
+@checked
 @dataclass(frozen=True)
 class LabelsSaved:
     """The number of labels that method a saves compared with method b, to reach a value of the metric.
@@ -71,6 +74,7 @@ class LabelsSaved:
     n: int
 
 
+@checked
 def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) -> LabelsSaved:
     """Return the number of labels that method a saves compared with method b to reach `value`, within seeds.
 
@@ -120,6 +124,7 @@ def labels_saved(a: Runs, b: Runs, value: float, *, confidence: float = 0.95) ->
     )
 
 
+@checked
 def share_of_ceiling(runs: Runs, ceiling: Mapping[int, float], *, labels: int, confidence: float = 0.95) -> Estimate:
     """Return the metric at a number of labels as a share of the metric with all labels, within seeds.
 

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 
 
+@checked
 @dataclass(frozen=True)
 class VarianceParts:
     """Components of a variance: see :func:`variance_parts`.
@@ -40,6 +42,7 @@ class VarianceParts:
     intervals: Mapping[str, tuple[float, float]]
 
 
+@checked_except("confidence")
 def variance_parts(table: Mapping[tuple[object, object], float], *, confidence: float = 0.95) -> VarianceParts:
     """Divide the variance of a metric into components of the initial weights, the choice of labels, and the rest.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+from alkit.arguments.checked import checked
 from alkit.configuration import described
 from alkit.configuration.registry import STRATEGIES, find, load, parameters_of
 from alkit.errors import ConfigurationError
@@ -14,6 +15,7 @@ from alkit.strategies.functions import needs_of
 from alkit.strategies.named import installed
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Description(described.Description):
     """Description of an installed strategy, made without running it.
@@ -39,6 +41,7 @@ class Description(described.Description):
     needs: tuple[str, ...] | None = None
 
 
+@checked
 def describe(name: str) -> Description:
     """Describe an installed strategy; if it cannot be imported or described, the description contains the reason.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import SelectionError
 from alkit.features.duplicates import find_duplicates
@@ -23,6 +24,7 @@ from alkit.strategies.ordering import check_n
 from alkit.values.selection import Selection
 
 
+@checked_except("similarity")
 @dataclass(frozen=True)
 class DuplicatesLast:
     """Select near-duplicates only if nothing else is left.
@@ -79,6 +81,7 @@ class DuplicatesLast:
         """What the strategy needs, and features."""
         return tuple(dict.fromkeys([*needs_of(self.strategy), "features"]))
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the strategy's selection of originals, followed by near-duplicates if there are too few originals."""
         check_n(n, view.candidates)

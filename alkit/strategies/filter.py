@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.protocols import Strategy, View
 from alkit.strategies.asking import Among, Ranking, check_ranking, convert_functions, scores_by, select_from, start_cold
@@ -14,6 +15,7 @@ from alkit.strategies.ordering import check_n, highest
 from alkit.values.selection import Selection
 
 
+@checked_except("factor", "ranking")
 @dataclass(frozen=True)
 class Filter:
     """Shortlist the candidates with the highest scores, and let another strategy select among them.
@@ -63,6 +65,7 @@ class Filter:
         """What the two parts need."""
         return needs_of(self.ranking, self.then)
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the selection of `then` among the shortlist."""
         check_n(n, view.candidates)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.protocols import DeclaresNeeds, Strategy, View
 from alkit.values.selection import Selection
@@ -17,6 +18,7 @@ Choice = Callable[[View, int, np.random.Generator], Selection | Sequence[str]]
 """A function that is a strategy: it returns exactly `n` of ``view.candidates``, the most wanted first."""
 
 
+@checked
 @dataclass(frozen=True)
 class FromFunction:
     """A strategy made from a function of view, n and rng.
@@ -63,6 +65,7 @@ class FromFunction:
         needs: tuple[str, ...] = self._attribute("needs", ())
         return needs
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Call the function and return its selection.
 
@@ -105,6 +108,7 @@ def is_among(part: Strategy, others: Iterable[Strategy]) -> bool:
     return any(part == other or (written_form(other) == form and not opaque_parts(form)) for other in others)
 
 
+@checked
 def as_strategy(name: str, part: object) -> Strategy:
     """Return a strategy unchanged, and wrap a function in :class:`FromFunction`.
 

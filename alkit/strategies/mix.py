@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.protocols import Strategy, View
@@ -16,6 +17,7 @@ from alkit.strategies.ordering import check_n, shares
 from alkit.values.selection import Selection
 
 
+@checked
 @dataclass(frozen=True)
 class Mix:
     """Let several strategies each select a share of the batch.
@@ -88,6 +90,7 @@ class Mix:
         """What the parts need."""
         return needs_of(*self.parts)
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the interleaved selections of the parts; each image keeps its own strategy's ``stands_for`` text."""
         check_n(n, view.candidates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from alkit.arguments.checked import checked_except
 from alkit.configuration.registry import STRATEGIES, create, list_plugins
 from alkit.protocols import Strategy
 from alkit.strategies.functions import as_strategy
@@ -23,6 +24,7 @@ def installed() -> dict[str, EntryPoint]:
     return list_plugins(STRATEGIES)
 
 
+@checked_except("name")
 def strategy(name: str, /, **parameters: Any) -> Strategy:
     """Make an installed strategy.
 

@@ -17,11 +17,13 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.values.clusters import Clusters
 from alkit.values.selection import Selection
 
 
+@checked
 def check_n(n: int, candidates: Collection[str]) -> None:
     """Check that `n` images can be selected from `candidates`.
 
@@ -43,6 +45,7 @@ def check_n(n: int, candidates: Collection[str]) -> None:
         raise SelectionError(f"cannot select {n} image{'s' * (n != 1)}: only {left} left")
 
 
+@checked_except("scores")
 def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
     """Return the `n` ids with the highest scores, the highest first; equal scores are ordered by id.
 
@@ -87,6 +90,7 @@ def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
     return tuple(ids[i] for i in np.lexsort((_sorted_positions(ids), -values))[:n])
 
 
+@checked_except("scores")
 def highest(scores: Mapping[str, float], n: int) -> Selection:
     """Select the `n` images with the highest scores, the highest first; equal scores are ordered by id.
 
@@ -125,6 +129,7 @@ def ranks(clusters: Clusters) -> npt.NDArray[np.int64]:
     return rank
 
 
+@checked
 def cluster_order(clusters: Clusters) -> tuple[str, ...]:
     """Order all images so that the first C are the SSL-cluster selection for a budget of C, for every C.
 
@@ -160,6 +165,7 @@ def cluster_order(clusters: Clusters) -> tuple[str, ...]:
     return tuple(clusters.ids[i] for i in np.lexsort((clusters.labels, -size, second, first)))
 
 
+@checked
 def stands_for(clusters: Clusters) -> dict[str, str]:
     """Describe, for each id, the cluster that the image represents; clusters are counted from 1, the largest first.
 
@@ -174,6 +180,7 @@ def stands_for(clusters: Clusters) -> dict[str, str]:
     }
 
 
+@checked
 def largest_remainder(budget: int, sizes: Sequence[int]) -> list[int]:
     """Divide `budget` among groups in proportion to their sizes, as integers that sum to `budget` exactly.
 

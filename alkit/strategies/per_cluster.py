@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.features.named import check_extractor
 from alkit.protocols import FeatureExtractor, View
@@ -15,6 +16,7 @@ from alkit.strategies.ordering import check_n, highest, largest_remainder
 from alkit.values.selection import Selection
 
 
+@checked_except("clusters", "ranking")
 @dataclass(frozen=True)
 class PerCluster:
     """Select a share of the batch from each cluster of the pool: the images with the highest scores in the cluster.
@@ -67,6 +69,7 @@ class PerCluster:
         """What the ranking needs, and features."""
         return tuple(dict.fromkeys([*needs_of(self.ranking), "features"]))
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the shares of all clusters, ordered by score, and the cluster that each image represents."""
         check_n(n, view.candidates)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.protocols import View
 from alkit.strategies.asking import Ranking, check_ranking, scores_by, start_cold
@@ -19,6 +20,7 @@ from alkit.strategies.ordering import highest
 from alkit.values.selection import Selection
 
 
+@checked_except("power", "ranking")
 @dataclass(frozen=True)
 class Stochastic:
     """Draw a batch at random, where a higher score makes an image more likely.
@@ -69,6 +71,7 @@ class Stochastic:
         """What the ranking needs."""
         return needs_of(self.ranking)
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return `n` candidates, drawn at random, with their scores."""
         scores = scores_by(self.ranking, view)

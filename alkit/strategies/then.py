@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.protocols import Strategy, View
 from alkit.strategies.asking import convert_functions, select_from, start_cold
@@ -14,6 +15,7 @@ from alkit.strategies.ordering import check_n
 from alkit.values.selection import Selection
 
 
+@checked_except("after")
 @dataclass(frozen=True)
 class Then:
     """Start with one strategy and continue with another.
@@ -59,6 +61,7 @@ class Then:
         """What `cold` and `warm` need."""
         return needs_of(self.cold, self.warm)
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the selection of `cold` or `warm`."""
         check_n(n, view.candidates)

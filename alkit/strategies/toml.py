@@ -36,6 +36,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
+from alkit.arguments.checked import checked
 from alkit.configuration.parameters import kinds_of
 from alkit.configuration.parts import PARTS
 from alkit.configuration.registry import (
@@ -82,6 +83,7 @@ def mix_tables(parts: list[Any]) -> Mix:
     return Mix(mixed)
 
 
+@checked
 def read_strategy(path: str | Path, features: FeatureExtractor | None = None) -> Strategy:
     """Return the strategy of a TOML file.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Sampler, View
 from alkit.samplers import DETERMINISTIC, Deterministic, Dropout
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from alkit.protocols import Reduction, Score
 
 
+@checked
 @dataclass(frozen=True)
 class Uncertainty:
     """Select the candidates with the highest acquisition scores.
@@ -90,12 +92,14 @@ class Uncertainty:
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
         return (*(needs_of(self.sampler) if drawn else ()), *(["heads"] if "heads" in moments else []))
 
+    @checked
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the acquisition score of each candidate, by id."""
         from alkit.scores.named import score_function
 
         return view.scores(score_function(self.score), self.sampler, _reduction(self.reduction))
 
+    @checked
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the `n` candidates with the highest scores; equal scores are ordered by id."""
         return highest(self.scores(view), n)

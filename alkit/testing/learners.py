@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
 from alkit.pools.arrays import ArrayPool
 from alkit.protocols import (
@@ -81,6 +82,7 @@ class LearnerKit:
         known = dict(zip(ids, masks if self.per == "pixel" else classes, strict=True))
         return Labelled(ArrayPool(images, ids=ids), tuple(ids[:12]), known, spec)
 
+    @checked
     def test_its_model_gives_class_probabilities(self, learner: Learner, labelled: Labelled) -> None:
         """``(n, classes, h, w)`` or ``(n, classes)``, float32, with the sum 1 over the classes."""
         images = labelled.pool.read(labelled.pool.ids)
@@ -91,18 +93,21 @@ class LearnerKit:
         assert found.min() >= 0
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
+    @checked
     def test_the_same_seed_gives_the_same_model(self, learner: Learner, labelled: Labelled) -> None:
         """With exactly the same numbers."""
         images = labelled.pool.read(labelled.pool.ids)
         one, other = (fit(learner, labelled).probabilities(images) for _ in range(2))
         np.testing.assert_array_equal(one, other)
 
+    @checked
     def test_a_loaded_model_predicts_the_same_numbers(self, learner: Learner, labelled: Labelled) -> None:
         """If it is loaded from the bytes that a record keeps."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_array_equal(learner.loads(model.dumps()).probabilities(images), model.probabilities(images))
 
+    @checked
     def test_training_continues_alike_from_a_loaded_model(self, learner: Learner, labelled: Labelled) -> None:
         """As from the model itself, which training must not change."""
         images = labelled.pool.read(labelled.pool.ids)
@@ -113,12 +118,14 @@ class LearnerKit:
         np.testing.assert_array_equal(kept.probabilities(images), loaded.probabilities(images))
         np.testing.assert_array_equal(model.probabilities(images), before)
 
+    @checked
     def test_predictions_do_not_depend_on_the_batch(self, learner: Learner, labelled: Labelled) -> None:
         """Batch statistics must be those of the training."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         np.testing.assert_allclose(model.probabilities(images[3:4])[0], model.probabilities(images)[3], atol=1e-5)
 
+    @checked
     def test_a_posterior_agrees_with_the_prediction(self, learner: Learner, labelled: Labelled) -> None:
         """If the model has a method ``posterior``: each of its methods gives class probabilities in the right shape.
 
@@ -142,6 +149,7 @@ class LearnerKit:
             np.testing.assert_allclose(heads[0], expected, atol=1e-3, err_msg="heads() must give the final head first")
             check_probabilities("heads()", heads, expected)
 
+    @checked
     def test_an_ensemble_predicts_the_mean_of_its_members(self, learner: Learner, labelled: Labelled) -> None:
         """If the model has ``members``."""
         images = labelled.pool.read(labelled.pool.ids)
@@ -150,6 +158,7 @@ class LearnerKit:
             mean = np.mean([member.probabilities(images) for member in model.members], axis=0)
             np.testing.assert_allclose(model.probabilities(images), mean, atol=1e-5)
 
+    @checked
     def test_the_batch_limit_is_a_number(self, learner: Learner, labelled: Labelled) -> None:
         """If the model has a method ``images_at_once``: an integer >= 1, or None."""
         model = fit(learner, labelled)
@@ -157,6 +166,7 @@ class LearnerKit:
             limit = model.images_at_once(labelled.images(labelled.ids[:1]))
             assert limit is None or (isinstance(limit, int) and limit >= 1), f"images_at_once() returned {limit!r}"
 
+    @checked
     def test_global_generators_are_not_changed(self, learner: Learner, labelled: Labelled) -> None:
         """By training, predicting or loading."""
         with unchanged_generators():

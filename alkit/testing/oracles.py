@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alkit.arguments.checked import checked
 from alkit.protocols import Oracle, ReportsUnread, TakesCancellations, TakesRefusals
 from alkit.testing.worlds import unchanged_generators
 from alkit.values.answers import SKIP, Answer, Invalid, Skip, Withdrawal
@@ -42,14 +43,17 @@ class OracleKit:
             "write a fixture `queries` that returns two queries or more that the oracle can answer"
         )
 
+    @checked
     def test_it_has_a_label_spec(self, oracle: Oracle) -> None:
         """Which states the classes."""
         assert isinstance(oracle.spec, LabelSpec)
 
+    @checked
     def test_without_a_query_there_is_no_answer(self, oracle: Oracle) -> None:
         """``poll`` returns nothing before the first ``ask``."""
         assert list(oracle.poll()) == []
 
+    @checked
     def test_every_query_is_answered_within_the_spec(self, oracle: Oracle, queries: list[Query]) -> None:
         """By a valid label, a skip, or ``Invalid`` with a reason."""
         answers = {answer.id: answer for answer in self._answers(oracle, queries)}
@@ -62,16 +66,19 @@ class OracleKit:
                 assert not isinstance(label, Withdrawal), f"{query.id!r} is withdrawn and never had an answer"
                 oracle.spec.check(label, id=query.id, sizes=query.sizes)
 
+    @checked
     def test_ask_returns_without_waiting(self, oracle: Oracle, queries: list[Query]) -> None:
         """``poll`` fetches the answers later."""
         begun = time.perf_counter()
         oracle.ask(queries)
         assert time.perf_counter() - begun < self.at_once, "ask() must not wait for answers: poll() fetches them"
 
+    @checked
     def test_only_queries_are_answered(self, oracle: Oracle, queries: list[Query]) -> None:
         """And no other images that the oracle knows."""
         assert {answer.id for answer in self._answers(oracle, queries[:1])} == {queries[0].id}
 
+    @checked
     def test_a_query_that_is_sent_twice_has_one_answer(self, oracle: Oracle, queries: list[Query]) -> None:
         """The answer may be repeated, because an experiment asks again after a restart, but it must not change."""
         oracle.ask(queries[:1])
@@ -81,6 +88,7 @@ class OracleKit:
         different = [answer for answer in answers if not _same(answer.label, answers[0].label)]
         assert not different, f"{queries[0].id!r} has two different answers"
 
+    @checked
     def test_a_refusal_is_accepted(self, oracle: Oracle, queries: list[Query]) -> None:
         """If the oracle has a method ``refused``: also for an answer that it did not give, which it ignores."""
         if not isinstance(oracle, TakesRefusals):
@@ -89,6 +97,7 @@ class OracleKit:
             oracle.refused(answer, "refused by the kit")
         list(oracle.poll())
 
+    @checked
     def test_a_cancelled_query_does_not_affect_the_others(self, oracle: Oracle, queries: list[Query]) -> None:
         """If the oracle has a method ``cancelled``: the other queries are answered all the same."""
         if not isinstance(oracle, TakesCancellations):
@@ -99,6 +108,7 @@ class OracleKit:
         missing = {query.id for query in queries[1:]} - {answer.id for answer in self._answers(oracle, queries[1:])}
         assert not missing, f"{sorted(missing)} were not cancelled and have no answer"
 
+    @checked
     def test_unread_files_have_reasons(self, oracle: Oracle, queries: list[Query]) -> None:
         """If the oracle has a method ``unread``: a reason in words for each file."""
         if not isinstance(oracle, ReportsUnread):
@@ -109,6 +119,7 @@ class OracleKit:
             assert isinstance(reason, str), f"unread() gave {reason!r} for {path}"
             assert reason.strip(), f"unread() must give a reason for {path}"
 
+    @checked
     def test_global_generators_are_not_changed(self, oracle: Oracle, queries: list[Query]) -> None:
         """A simulated annotator must use a generator of its own."""
         with unchanged_generators():

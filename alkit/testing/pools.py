@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
 from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
@@ -24,12 +25,14 @@ class PoolKit:
         """Return the pool to check; the author writes this fixture."""
         raise NotImplementedError("write a fixture `pool` that returns the pool to check")
 
+    @checked
     def test_ids_are_distinct_strings_in_a_fixed_order(self, pool: Pool) -> None:
         """At least three of them."""
         check_pool(pool)
         assert len(pool.ids) >= 3
         assert list(pool.ids) == list(pool.ids)
 
+    @checked
     def test_images_are_a_batch_of_float32_in_0_to_1(self, pool: Pool) -> None:
         """``(n, c, h, w)``, all of one size."""
         images = pool.read(list(pool.ids))
@@ -39,6 +42,7 @@ class PoolKit:
         assert np.isfinite(images).all()
         assert 0 <= images.min() <= images.max() <= 1
 
+    @checked
     def test_images_follow_the_order_of_the_ids(self, pool: Pool) -> None:
         """In reverse order, for some ids, and for a repeated id."""
         ids = list(pool.ids)
@@ -47,6 +51,7 @@ class PoolKit:
             for id, image in zip(some, pool.read(some), strict=True):
                 np.testing.assert_array_equal(image, alone[id])
 
+    @checked
     def test_reading_twice_gives_the_same_images(self, pool: Pool) -> None:
         """Without augmentation or randomness, and even if a caller writes into the images."""
         first = pool.read(list(pool.ids))
@@ -56,11 +61,13 @@ class PoolKit:
         np.testing.assert_array_equal(pool.read(list(pool.ids)), kept)
         assert digest(pool) == digest(pool)
 
+    @checked
     def test_an_unknown_id_is_an_error(self, pool: Pool) -> None:
         """An error of alkit, or a ``KeyError``."""
         with pytest.raises((AlkitError, KeyError)):
             pool.read(["no such image, certainly"])
 
+    @checked
     def test_every_image_has_the_sizes_of_its_mask(self, pool: Pool) -> None:
         """The working size is one of them, and the sizes follow the order of the ids."""
         ids = list(pool.ids)
@@ -71,6 +78,7 @@ class PoolKit:
             assert tuple(size) in {tuple(one) for one in sizes}
         assert list(mask_sizes(pool, ids[::-1])) == list(found)[::-1], "sizes() must follow the order of its ids"
 
+    @checked
     def test_the_file_of_an_image_exists(self, pool: Pool) -> None:
         """If the pool has a method ``file``: an existing file or None for each id, and an error for any other."""
         if not isinstance(pool, HasFiles):
@@ -81,6 +89,7 @@ class PoolKit:
         with pytest.raises((AlkitError, KeyError)):
             pool.file("no such image, certainly")
 
+    @checked
     def test_digests_tell_images_apart(self, pool: Pool) -> None:
         """If the pool has a method ``digests``: one text per id, the same each time, different for different pixels."""
         if not isinstance(pool, HasDigests):
@@ -93,6 +102,7 @@ class PoolKit:
             if not np.array_equal(images[one], images[other]):
                 assert found[one][:16] != found[other][:16], f"{one!r} and {other!r} differ, their digests do not"
 
+    @checked
     def test_the_digest_changes_with_the_images(self, pool: Pool) -> None:
         """If the pool has ``digest`` and ``subset``: the digest changes with the images and not with their order."""
         if not isinstance(pool, HasDigest) or not isinstance(pool, HasSubsets):
@@ -101,6 +111,7 @@ class PoolKit:
         assert digest(pool.subset(ids[::-1])) == digest(pool), "digest() must not depend on the order of the ids"
         assert digest(pool.subset(ids[1:])) != digest(pool), "digest() must change if an image is missing"
 
+    @checked
     def test_a_subset_is_a_pool_of_its_images(self, pool: Pool) -> None:
         """If the pool has a method ``subset``: the ids as given, each with its own image."""
         if not isinstance(pool, HasSubsets):
@@ -110,6 +121,7 @@ class PoolKit:
         assert list(some.ids) == ids, "subset() must keep the order of its ids"
         np.testing.assert_array_equal(some.read(ids), pool.read(ids))
 
+    @checked
     def test_global_generators_are_not_changed(self, pool: Pool) -> None:
         """By reading images."""
         with unchanged_generators():

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import alkit
+from alkit.arguments.checked import checked
 from alkit.configuration.construct import rebuild
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.registry import plugin_packages
@@ -268,6 +269,7 @@ class StrategyKit:
             assert opaque, "recordable = False is declared, but a record can keep it: remove the declaration"
         assert repr(strategy) != object.__repr__(strategy), "it needs a readable repr: a dataclass has one"
 
+    @checked
     def test_a_resumed_experiment_chooses_the_same_images(self, strategy: Any, tmp_path: Path) -> None:
         """As one that runs three rounds without a stop; the strategy comes from the record, too."""
         images, masks = images_of(N)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alkit.arguments.checked import checked
 from alkit.errors import ColdStartError
 from alkit.features.clustering import kmeans
 from alkit.pools.arrays import ArrayPool
@@ -42,14 +43,17 @@ from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 
 
+@checked
 @dataclass(frozen=True)
 class RowMeans:
     """A feature extractor without training: the mean of each row of pixels."""
 
+    @checked
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> RowMeans:
         """Return the extractor itself."""
         return self
 
+    @checked
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row per image, ``(n, h)``."""
         rows: npt.NDArray[np.float32] = images.mean(axis=(1, 3))
@@ -107,12 +111,14 @@ def _split(images: Tensor, level: float) -> Tensor:
     return torch.stack([1 - lesion, lesion], dim=1)
 
 
+@checked
 @dataclass(frozen=True)
 class Brightness:
     """A simple learner whose models have every optional method: its level lies between labelled lesions and skin."""
 
     members: int = 3  # of its models, as an Ensemble declares it
 
+    @checked
     def fit(
         self, labelled: Labelled, rng: np.random.Generator, previous: Predictor | None = None, report: Report = quiet
     ) -> BrightnessModel:
@@ -122,6 +128,7 @@ class Brightness:
         outside = float(images[masks == 0].mean()) if (masks == 0).any() else 1.0
         return BrightnessModel((inside + outside) / 2 + 0.001 * float(rng.standard_normal()))
 
+    @checked
     def loads(self, dumped: bytes) -> BrightnessModel:
         """Return the model whose ``dumps`` gave these bytes."""
         return BrightnessModel(json.loads(dumped))

@@ -28,6 +28,7 @@ from torch.export import Dim, ExportedProgram
 
 import alkit
 from alkit._files import check_outside, make_folder, write_atomically
+from alkit.arguments.checked import checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.protocols import HasMembers, Predictor
@@ -180,6 +181,7 @@ def onnx_program(
     return content
 
 
+@checked_except("model", "formats")
 def export_model(
     model: TrainedModel,
     out: str | os.PathLike[str],

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, ImageError
 from alkit.labels.masks import mask_png
 from alkit.labels.resizing import masks_at_original_size
@@ -32,6 +33,7 @@ from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
     """The prediction for one new image.
@@ -59,6 +61,7 @@ class Predicted:
         return masks_at_original_size(Predictions((self.id,), self.probabilities[None]), [self.size])[0]
 
 
+@checked
 def predict_images(
     model: TrainedModel, folder: str | Path, failed: Callable[[str, ImageError], None], pattern: str = "**/*"
 ) -> Iterator[Predicted]:
@@ -156,6 +159,7 @@ class Outcome:
     failed: Mapping[str, str]
 
 
+@checked_except("model")
 def predict_folder(
     model: TrainedModel,
     images: str | os.PathLike[str],

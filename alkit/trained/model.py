@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alkit.arguments.checked import checked
 from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
@@ -67,6 +68,7 @@ class Origin:
     tested: bool
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedModel:
     """The last model of a record. :func:`trained_model` returns it.
@@ -106,6 +108,7 @@ def check_trained(model: object) -> None:
         )
 
 
+@checked
 def trained_model(
     store: str | os.PathLike[str], *, learner: Learner | None = None, device: str = "auto", wait: float = 30.0
 ) -> TrainedModel:

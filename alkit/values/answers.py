@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked
 
+
+@checked
 @dataclass(frozen=True, slots=True)
 class Skip:
     """An answer without a label: the annotator will not label this image. It is not queried again."""
@@ -14,6 +17,7 @@ class Skip:
     reason: str = ""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
     """An answer that takes back the annotator's earlier answer, which no longer counts; the query is open again."""
@@ -21,6 +25,7 @@ class Withdrawal:
     reason: str = ""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Invalid:
     """An answer that could not be read, with the reason. It is reported, and the query stays open."""
@@ -68,6 +73,7 @@ class Answer:
     confirmed: bool = False
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """How a record took some answers.

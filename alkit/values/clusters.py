@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked
 from alkit.errors import DataError
 from alkit.values.ids import check_ids
 
 
+@checked
 @dataclass(frozen=True, slots=True, eq=False)
 class Clusters:
     """The cluster of each image, and its distance to the cluster's centre.

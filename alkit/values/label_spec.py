@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked_except
 from alkit.errors import ConfigurationError, LabelError
 
 Size = tuple[int, int]
@@ -38,6 +39,7 @@ FEW = 8
 """Greatest number of wrong values that a message shows."""
 
 
+@checked_except("classes")
 @dataclass(frozen=True, slots=True)
 class LabelSpec:
     """The form of valid labels: the class names, whose positions are the class ids, and an ignore value.
@@ -111,6 +113,7 @@ class LabelSpec:
             return self
         return replace(self, ignore=255)
 
+    @checked_except("label")
     def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size], file: str | None = None) -> Label:
         """Return `label` as a uint8 mask or an int64 class id, after a check. Only its type may change, no value.
 

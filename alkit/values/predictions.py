@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked
 from alkit.values.label_spec import Label
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """Class probabilities of some images.

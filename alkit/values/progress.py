@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from alkit.arguments.checked import checked
 
+
+@checked
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Progress of a long computation: `done` of `total` units of a stage are complete.
@@ -31,5 +34,6 @@ Report = Callable[[Progress], None]
 """Callback that receives all progress."""
 
 
+@checked
 def quiet(progress: Progress) -> None:
     """Ignore the progress."""

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from alkit.arguments.checked import checked
 from alkit.values.label_spec import Size
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Query:
     """A query: one image to be labelled.

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from alkit.arguments.checked import checked
 
+
+@checked
 @dataclass(frozen=True, slots=True)
 class RoundResult:
     """The result of one committed round.

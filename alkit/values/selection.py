@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alkit.arguments.checked import checked
 from alkit.errors import SelectionError
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The images that a strategy selects, the most wanted first.

@@ -125,7 +125,7 @@ def test_wrong_members_learners_and_previous_models_are_errors(labelled):
             Ensemble(SEGMENTATION, members=wrong)
     with pytest.raises(
         alkit.errors.ConfigurationError,
-        match=r"learner must be an object with the methods fit\(\) and loads\(\): got the class",
+        match=r"learner must be a learner, an object with the methods fit\(.*\) and loads\(dumped\): got the class",
     ):
         Ensemble(alkit.SegmentationLearner)
     three = Ensemble(MeanLearner(), members=3).fit(labelled, rng())

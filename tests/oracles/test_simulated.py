@@ -203,9 +203,9 @@ def test_check_counts_the_images_without_a_label_and_names_the_first_five():
     oracle = alkit.LabelOracle({"a": 0}, ANIMALS)
     oracle.check(["a"])
     with pytest.raises(alkit.errors.LabelError, match=r"^6 images have no label: got b, c, d, e, f \.\.\., "):
-        oracle.check("abcdefg")
+        oracle.check(list("abcdefg"))
     with pytest.raises(alkit.errors.LabelError, match=r"^image 'b' has no label: "):
-        oracle.check("ab")
+        oracle.check(["a", "b"])
 
 
 @pytest.mark.parametrize(

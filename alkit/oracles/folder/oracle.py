@@ -35,6 +35,7 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import make_folder, write_atomically
+from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
 from alkit.oracles.folder.inbox import scan
@@ -53,6 +54,7 @@ from alkit.values.queries import Query
 log = logging.getLogger(__name__)
 
 
+@checked_except("settle")
 @dataclass(frozen=True)
 class FolderOracle:
     """Annotators who get images as files and answer with files; :mod:`alkit.oracles.folder.oracle` lists them.
@@ -142,6 +144,7 @@ class FolderOracle:
         if self.images is not None:
             self._out.check_place(self.images)
 
+    @checked
     def ask(self, queries: Sequence[Query]) -> None:
         """Write a folder for each query, and a contact sheet for each round.
 
@@ -167,6 +170,7 @@ class FolderOracle:
             FORMATS[name].write(self._out.folder, queries, self.images, self.spec, self.prelabels)
         self._out.write_sheets(queries, self.images, self.prelabels)
 
+    @checked
     def cancelled(self, queries: Sequence[Query]) -> None:
         """Write into the folders of these queries that they were withdrawn; raises the errors of :meth:`ask`."""
         self._out.check_campaign()
@@ -209,6 +213,7 @@ class FolderOracle:
                 yield answer
         write_notes(found.strays, found.notes, (self._out.inbox, self._out.folder))
 
+    @checked
     def refused(self, answer: Answer, reason: str) -> None:
         """Write a note beside an answer: why it was not accepted, and what to do."""
         source = self._sources.get(_identity(answer))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.label_names import label_values
 from alkit.oracles.labelstudio.annotations import answer_of, time_of
@@ -27,6 +28,7 @@ BATCH = 20
 """Number of tasks created by one request."""
 
 
+@checked_except("control", "project", "classes")
 @dataclass(frozen=True)
 class LabelStudioOracle:
     """People who label in a project of Label Studio.
@@ -116,6 +118,7 @@ class LabelStudioOracle:
         project = Project(client, self.project, self.campaign)
         vars(self).update(spec=spec, classes=spec.classes, url=client.url, _project=project)
 
+    @checked
     def ask(self, queries: Sequence[Query]) -> None:
         """Create a task, with its pre-label, for each query that has none yet, in the order of rounds and ranks.
 
@@ -176,6 +179,7 @@ class LabelStudioOracle:
                 self._tasks[answer.id, answer.annotator, answer.revision] = replace(task, annotations=())
                 yield answer
 
+    @checked
     def refused(self, answer: Answer, reason: str) -> None:
         """Write above the task's image, and in its column ``alkit_note``, why an answer was not accepted.
 
@@ -190,6 +194,7 @@ class LabelStudioOracle:
         line = f"{start}{' '.join(reason.split())}"
         self._project.write_note(task, task.notes if line in task.notes else [*others, line])
 
+    @checked
     def cancelled(self, queries: Sequence[Query]) -> None:
         """Write above the images of these queries that they were withdrawn; raises the errors of :meth:`poll`."""
         keys, project = {query.key for query in queries}, self._project.find()

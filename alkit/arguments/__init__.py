@@ -1,0 +1,1 @@
+"""Checks of arguments against the types that public functions and classes declare."""
