@@ -158,7 +158,7 @@ _PLAIN: dict[Any, Kind | None] = {
     float: Kind("a number", _is_real, at_once=frozenset({int, float, np.float64})),
     None: Kind("None", lambda value: value is None, at_once=frozenset({type(None)})),
     type(None): Kind("None", lambda value: value is None, at_once=frozenset({type(None)})),
-    Path: _PATH,
+    Path: Kind("a Path", lambda value: isinstance(value, os.PathLike)),
     os.PathLike: _PATH,
     npt.ArrayLike: _ARRAY_LIKE,
 }
@@ -181,9 +181,9 @@ def _union(members: tuple[Any, ...]) -> Kind | None:
     arrays = get_args(npt.ArrayLike)
     if arrays[1] in members:
         members = (npt.ArrayLike, *(one for one in members if one not in arrays))
-    if str in members and any(one in (Path, os.PathLike) or get_origin(one) is os.PathLike for one in members):
-        members = tuple(one for one in members if one is not str)
-    kinds = [kind_of(os.PathLike if get_origin(one) is os.PathLike else one) for one in members]
+    if str in members and any(map(_is_path_type, members)):
+        members = tuple(os.PathLike if _is_path_type(one) else one for one in members if one is not str)
+    kinds = [kind_of(one) for one in members]
     wanted = [kind for kind in kinds if kind is not None]
     if len(wanted) < len(kinds):
         return None
@@ -197,18 +197,22 @@ def _union(members: tuple[Any, ...]) -> Kind | None:
     return Kind(words, lambda value: any(kind.fits(value) for kind in wanted), inside, at_once)
 
 
+def _is_path_type(declared: Any) -> bool:
+    return (get_origin(declared) or declared) in (Path, os.PathLike)
+
+
 def _collection(origin: Any, item: Any) -> Kind:
     kind, whole = kind_of(item), _COLLECTIONS[origin]
     base: Any = {Iterable: Iterable, Iterator: Iterator, Container: Container}.get(origin, Collection)
     ordered = origin in (Sequence, tuple, list)
 
     def fits(value: object) -> bool:
-        if isinstance(value, str | bytes | type) or (isinstance(value, Mapping) and ordered):
+        if isinstance(value, str | bytes | type) or (ordered and isinstance(value, Mapping | set | frozenset)):
             return False
         return isinstance(value, base) and not (isinstance(value, np.ndarray) and value.ndim == 0)
 
     def inside(place: str, value: Any) -> Fault | None:
-        if kind is None or not isinstance(value, list | tuple):  # others are checked when they are read
+        if kind is None or not isinstance(value, list | tuple | set | frozenset):  # others are checked when read
             return None
         for position, one in enumerate(value):
             if type(one) not in kind.at_once and (fault := kind.fault(f"{place}[{position}]", one)) is not None:

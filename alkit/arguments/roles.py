@@ -43,10 +43,18 @@ def missing_members(thing: object, role: type) -> list[str]:
     (['quack'], 'a duck, an object with a method quack(times)')
     """
     kind = type(thing)
+    if hasattr(kind, "__array__"):  # a tensor has methods called select, fit and so on, but is never a part
+        return sorted(members_of(role))
     wanted = NEEDED.get(role.__name__, members_of(role))
     if role.__name__ in FUNCTIONS and callable(thing):
         return []
-    return sorted(name for name in wanted if not hasattr(kind, name) and not hasattr(thing, name))
+    return sorted(name for name in wanted if not _has(thing, kind, name))
+
+
+def _has(thing: object, kind: type, name: str) -> bool:
+    if name == "__call__":  # every class has it, from its metaclass
+        return callable(thing)
+    return hasattr(kind, name) or hasattr(thing, name)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
+from alkit.arguments.checked import checked
 from alkit.configuration.addresses import address_of
 from alkit.errors import ConfigurationError
 
@@ -37,6 +38,7 @@ class Changes:
 _DECLARED: dict[Any, Changes] = {}
 
 
+@checked
 def changes(
     *,
     added: Mapping[str, object] | None = None,

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, seed_torch
@@ -23,7 +23,7 @@ class NetworkFactory(Protocol):
         """Make a network."""
 
 
-@checked_except("probability")
+@checked
 def dropout_layer(probability: float) -> nn.Dropout:
     """Return a dropout layer. Unlike in torch, the probability 1 is an error, because it would drop everything.
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError
 
 DEEP_SUPERVISION = {2: 0.1, 4: 0.3}
@@ -61,6 +61,7 @@ class Heads(nn.ModuleDict):
         self, weights: Mapping[int, float] | None, channels: Mapping[int, int], classes: int, owner: str
     ) -> None:
         super().__init__()
+        check_argument("heads", weights, Mapping | None)
         wanted = dict(weights or {})
         # The type matters: 2.0 would find the map of 2, but have another name in the state dict.
         if unknown := [divisor for divisor in wanted if divisor not in channels or not isinstance(divisor, int)]:
@@ -70,6 +71,8 @@ class Heads(nn.ModuleDict):
                 expected=", ".join(f"1/{divisor}" for divisor in sorted(channels)) or "no heads",
                 hint=None if channels else "a network of more levels, with more widths=",
             )
+        for divisor, weight in wanted.items():
+            check_argument(f"heads[{divisor}]", weight, float)
         final = 1.0 - sum(wanted[divisor] for divisor in sorted(wanted))
         if not all(weight > 0 for weight in wanted.values()) or not final > 0:
             raise ConfigurationError(

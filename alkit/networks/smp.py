@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
@@ -82,6 +82,7 @@ class SmpNetwork(nn.Module):
         heads: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
+        check_argument("heads", heads, Mapping | None)
         self.dropout = dropout_layer(dropout)
         self.model = _check_model(model(in_channels=in_channels, classes=classes))
         self._places = _decoder_maps(self.model, in_channels) if heads else {}

@@ -82,7 +82,14 @@ class UNet(nn.Module):
         heads: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(widths, str) or not isinstance(widths, Collection) or len(widths) < 2:
+        check_integer("in_channels", in_channels, least=1)
+        check_integer("classes", classes, least=1)
+        if (
+            isinstance(widths, str)
+            or not isinstance(widths, Collection)
+            or isinstance(widths, set | Mapping)
+            or len(widths) < 2
+        ):
             raise ConfigurationError("widths must be two or more positive integers", got=repr(widths), hint="(8, 16)")
         widths = tuple(check_integer("each of widths", width, least=1) for width in widths)
         ins = (in_channels, *widths[:-1])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._reading.threads import map_in_threads
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.pools.sizes import mask_sizes
@@ -261,6 +261,7 @@ class LabelOracle(Simulated):
                 got=type(self.labels).__name__,
                 hint="labels=dict(zip(ids, labels))",
             )
+        check_argument("labels", self.labels, Mapping[str, Any])
         known = {id: _class_id(label, id, spec) for id, label in self.labels.items()}
         vars(self).update(spec=spec, classes=spec.classes, _ids=known)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, DataError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import combined_digest, pixel_digest
@@ -44,8 +45,12 @@ class PoolBase(ABC):
     def _rows_of(self, ids: Iterable[str]) -> list[int]:
         if isinstance(ids, str):
             raise DataError("ids must be a list of ids", got=f"the string {ids!r}", hint=f"[{ids!r}]")
+        if isinstance(ids, bytes | Mapping) or not isinstance(ids, Iterable):
+            raise DataError("ids must be a list of ids", got=found(ids))
         try:
             return [self._rows[id] for id in ids]
+        except TypeError as reason:
+            raise DataError(f"id must be a string in the list of ids ({reason})") from None
         except KeyError as error:
             raise DataError(
                 "the pool has no image with this id",
@@ -80,7 +85,7 @@ class PoolBase(ABC):
     @checked_except("ids")
     def subset(self, ids: Iterable[str]) -> Subset:
         """Return a pool of the images with these ids, in this order. No pixel is copied."""
-        return Subset(self, tuple(ids))
+        return Subset(self, check_ids(ids))
 
     @checked
     def split(self, test: int | float, seed: int) -> tuple[Subset, Subset]:
@@ -149,6 +154,8 @@ class Subset(PoolBase):
     ids: Sequence[str]
 
     def __post_init__(self) -> None:
+        if isinstance(self.ids, Mapping):
+            raise DataError("ids must be a list of ids", got=found(self.ids))
         ids = check_ids(self.ids)
         rows = dict(zip(ids, self.pool._rows_of(ids), strict=True))
         pool = self.pool.pool if isinstance(self.pool, Subset) else self.pool

@@ -22,7 +22,7 @@ def check_channels(channels: Channels | None) -> None:
     ConfigurationError
         It is something else.
     """
-    if channels not in (None, *get_args(Channels)):
+    if channels is not None and (not isinstance(channels, str) or channels not in get_args(Channels)):
         raise ConfigurationError("channels must be 'first', 'last' or None", got=repr(channels))
 
 

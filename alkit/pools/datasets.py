@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from alkit.arguments.checked import checked_except
+from alkit.arguments.words import found
 from alkit.configuration.parameter_changes import changes
+from alkit.errors import DataError
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels
 from alkit.pools.checks import Items, as_planes, check_alike, check_count, check_range, shape_of
@@ -61,6 +63,8 @@ class DatasetPool(PoolBase):
     def __post_init__(self) -> None:
         check_scale(self.scale)
         check_channels(self.channels)
+        if isinstance(self.dataset, str | bytes | Mapping):
+            raise DataError("dataset must be a torch dataset or a list of images", got=found(self.dataset))
         ids = check_ids(self.ids)
         check_count(ids, self.dataset)
         vars(self).update(ids=ids, _rows={id: row for row, id in enumerate(ids)})

@@ -43,5 +43,5 @@ def check_scale(scale: str) -> None:
     ConfigurationError
         It is not.
     """
-    if scale not in get_args(Scale):
+    if not isinstance(scale, str) or scale not in get_args(Scale):
         raise ConfigurationError(f"scale must be {' or '.join(map(repr, get_args(Scale)))}", got=repr(scale))

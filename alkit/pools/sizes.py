@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import HasSizes, Pool
@@ -45,7 +47,8 @@ def check_size(size: int | Sequence[int] | None) -> Size | None:
     """
     if size is None:
         return None
-    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+    pair = tuple(size) if isinstance(size, Sequence | np.ndarray) else (size, size)
+    whole = all(isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0 for side in pair)
+    if len(pair) != 2 or not whole:
         raise ConfigurationError("size must be an integer >= 1, or (height, width) with such integers", got=repr(size))
-    return pair
+    return int(pair[0]), int(pair[1])

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.pictures.colours import LINE_COLOURS
 from alkit.statistics.curves import Runs, mean_curve
@@ -59,9 +59,11 @@ def learning_curves(
 
     if not isinstance(runs, Mapping):
         raise _not_runs(runs)
-    for histories in runs.values():
+    for name, histories in runs.items():
+        check_argument(f"runs[{name!r}]", histories, Sequence)
         if any(isinstance(history, RoundResult) for history in histories):
             raise _not_runs(histories)
+        check_argument(f"runs[{name!r}]", histories, Sequence[Sequence[RoundResult]])
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     methods = {

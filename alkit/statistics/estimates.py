@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 
@@ -88,12 +88,16 @@ def estimate(values: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     >>> estimate([0.1, 0.3]).low is None
     True
     """
+    check_argument("values", values, Sequence)
     return estimate_from(values, values, confidence)
 
 
 def estimate_from(values: Sequence[float], measured: Sequence[float], confidence: float) -> Estimate:
     """Return the estimate of values computed from `measured`. Its largest value gives the size of rounding errors."""
-    array = np.asarray(values, np.float64)
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ConfigurationError("values must be one or more finite numbers", got=list(values))
     check_number("confidence", confidence, 0, 1, open_ends="()")

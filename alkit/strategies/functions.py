@@ -128,7 +128,7 @@ def as_strategy(name: str, part: object) -> Strategy:
         raise ConfigurationError(
             f"{name} must be a strategy", got=f"the class {part.__name__}", hint=f"pass an instance: {part.__name__}()"
         )
-    if isinstance(part, Strategy):
+    if isinstance(part, Strategy) and not hasattr(part, "__array__"):
         return part
     if callable(part):
         return FromFunction(part)

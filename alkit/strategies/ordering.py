@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.arguments.checked import checked, checked_except
+from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.values.clusters import Clusters
 from alkit.values.selection import Selection
@@ -112,6 +113,7 @@ def highest(scores: Mapping[str, float], n: int) -> Selection:
     >>> highest({"c": 0.5, "b": 0.9, "a": 0.5}, n=2)
     Selection(ids=('b', 'a'), scores=(0.9, 0.5), stands_for=None, pseudo_labels=())
     """
+    check_argument("scores", scores, Mapping[str, Any])
     ids = top_k(list(scores), list(scores.values()), n)
     return Selection(ids, scores=tuple(scores[id] for id in ids))
 

@@ -28,7 +28,7 @@ from torch.export import Dim, ExportedProgram
 
 import alkit
 from alkit._files import check_outside, make_folder, write_atomically
-from alkit.arguments.checked import checked_except
+from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.protocols import HasMembers, Predictor
@@ -217,6 +217,7 @@ def export_model(
     """
     check_trained(model)
     folder = Path(out)
+    check_argument("formats", formats, Sequence)
     if not formats or set(formats) - {"torch", "onnx"}:
         raise ConfigurationError("formats must contain 'torch', 'onnx' or both", got=tuple(formats))
     kinds = {"torch": "model.pt2", "onnx": "model.onnx"}

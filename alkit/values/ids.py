@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from alkit.arguments.words import found
 from alkit.errors import DataError
 
 
@@ -23,6 +24,8 @@ def check_ids(ids: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(ids, str):
         raise DataError("ids must be a sequence of strings", got=f"the string {ids!r}")
+    if isinstance(ids, bytes) or not isinstance(ids, Iterable):
+        raise DataError("ids must be a sequence of strings", got=found(ids))
     known: dict[str, None] = {}
     for id in ids:
         if not isinstance(id, str):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from alkit.arguments.checked import checked_except
+from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, LabelError
 
 Size = tuple[int, int]
@@ -79,6 +79,7 @@ class LabelSpec:
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
             raise ConfigurationError("classes must be a sequence of names", got=f"the string {self.classes!r}")
+        check_argument("classes", self.classes, Sequence[str])
         if self.per not in ("pixel", "image"):
             raise ConfigurationError("per must be 'pixel' or 'image'", got=repr(self.per))
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -106,7 +106,7 @@ class LabelStudioOracle:
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
         label_values(spec)
-        if self.control not in KINDS:
+        if not isinstance(self.control, str) or self.control not in KINDS:
             raise ConfigurationError(f"control must be {' or '.join(KINDS)}", got=repr(self.control))
         if isinstance(self.project, bool) or not isinstance(self.project, str | int):
             raise ConfigurationError("project must be a title or a number", got=repr(self.project))

@@ -1,0 +1,648 @@
+"""A valid example of the arguments of every public callable.
+
+Most parameters mean the same everywhere: :data:`COMMON` has an example by the parameter's name. Others stand by address
+in :data:`EXAMPLES`. A method's object comes from :data:`OBJECTS`, by the address of its class.
+"""
+
+from __future__ import annotations
+
+import datetime
+from functools import cached_property
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.naive_bayes import GaussianNB
+
+import alkit
+from alkit.record import Recorded
+from alkit.rng import Stream
+from alkit.testing.learners import Labelled
+from alkit.testing.worlds import KitView
+from alkit.values import quiet
+from tests.support.parts import CLASSES
+
+
+class Things:
+    """Small objects of every kind, made when they are first used and shared by all calls."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ids = tuple("abcdefgh")
+        self.masks = {id: np.full((8, 8), row % 2, np.uint8) for row, id in enumerate(self.ids)}
+        self.spec = alkit.LabelSpec(CLASSES)
+        pixels = np.random.default_rng(0).integers(256, size=(8, 8, 8), dtype=np.uint8)
+        self.pool = alkit.ArrayPool(pixels, ids=self.ids)
+        self.test = alkit.ArrayPool(np.zeros((2, 8, 8), np.uint8), ids=("x", "y"))
+        known = {**self.masks, "x": self.masks["a"], "y": self.masks["b"]}
+        self.oracle = alkit.MaskOracle(known, CLASSES)
+        self.labelled = Labelled(self.pool, self.ids[:4], self.masks, self.spec)
+        self.learner = alkit.testing.Brightness()
+        self.random = alkit.strategy("random")
+        self.ranking = alkit.strategies.Uncertainty("entropy")
+        self.features = alkit.testing.RowMeans()
+        self.query = alkit.Query("a", 0, 0, ((8, 8),))
+        self.tensor = torch.rand(2, 1, 8, 8)
+        self.probabilities = torch.full((2, 2, 8, 8), 0.5)
+        self.network = alkit.UNet(1, 2, widths=(2, 4))
+        self.predictor = alkit.learners.NetworkPredictor(self.network, 1, 2)
+        self.runs = {seed: {10: 0.1 + seed / 100, 20: 0.2, 30: 0.3} for seed in range(6)}
+        self.clusters = alkit.values.Clusters(("a", "b", "c"), np.array([0, 0, 1]), np.array([0.1, 0.2, 0.0]), 2)
+        self.answer = Recorded("a", "", 1, "skip")
+        self.folder.joinpath("images").mkdir()
+        alkit.synthetic.lesions(1)
+        from PIL import Image
+
+        for id in "ab":
+            Image.fromarray(self.masks[id]).save(folder / "images" / f"{id}.png")
+
+    @cached_property
+    def experiment(self):
+        found = alkit.Experiment(
+            self.pool, self.learner, self.random, self.folder / "record.db", classes=CLASSES, hold_out=0.0
+        )
+        found.tell({id: self.masks[id] for id in found.ask(2)})
+        found.fit()
+        found.ask(2)
+        return found
+
+    @cached_property
+    def model(self):
+        return alkit.trained_model(self.experiment.path, learner=self.learner)
+
+    @cached_property
+    def view(self):
+        return KitView(self.pool, ["a", "b"], self.learner.fit(self.labelled, np.random.default_rng(0)))
+
+    @cached_property
+    def estimated(self):
+        masks = {id: np.int64(row % 2) for row, id in enumerate(self.ids)}
+        spec = alkit.LabelSpec(CLASSES, per="image")
+        labelled = Labelled(self.pool, self.ids[:4], masks, spec)
+        return alkit.EstimatorLearner(GaussianNB()).fit(labelled, np.random.default_rng(0))
+
+    @cached_property
+    def folder_oracle(self):
+        return alkit.FolderOracle(self.folder / "exchange", classes=CLASSES, images=self.pool)
+
+
+def rows(images):
+    return images.reshape(len(images), -1)
+
+
+COMMON = {
+    "batch": lambda t: 2,
+    "classes": lambda t: CLASSES,
+    "clusters": lambda t: t.clusters,
+    "confidence": lambda t: 0.9,
+    "device": lambda t: "cpu",
+    "dropout": lambda t: 0.5,
+    "dumped": lambda t: t.learner.fit(t.labelled, np.random.default_rng(0)).dumps(),
+    "features": lambda t: t.features,
+    "form": lambda t: {"strategy": "x"},
+    "generator": lambda t: torch.Generator(),
+    "heads": lambda t: None,
+    "history": lambda t: t.experiment.history,
+    "id": lambda t: "a",
+    "ids": lambda t: ("a", "b"),
+    "images": lambda t: t.pool.read(["a", "b"]),
+    "in_channels": lambda t: 1,
+    "k": lambda t: 2,
+    "labelled": lambda t: t.labelled,
+    "learner": lambda t: t.learner,
+    "lr": lambda t: 0.1,
+    "maps": lambda t: t.network.encode(t.tensor),
+    "mean": lambda t: t.probabilities,
+    "mean_entropy": lambda t: torch.zeros(2, 8, 8),
+    "members": lambda t: 3,
+    "n": lambda t: 1,
+    "network": lambda t: alkit.UNet,
+    "oracle": lambda t: t.oracle,
+    "parameters": lambda t: {},
+    "pattern": lambda t: "**/*",
+    "poll": lambda t: 0.01,
+    "pool": lambda t: t.pool,
+    "posterior": lambda t: t.predictor.posterior(t.pool.read(["a", "b"])),
+    "precision": lambda t: "32-true",
+    "prediction": lambda t: torch.zeros(2, 8, 8, dtype=torch.int64),
+    "predictor": lambda t: t.predictor,
+    "prelabels": lambda t: {},
+    "previous": lambda t: None,
+    "queries": lambda t: [t.query],
+    "ranking": lambda t: t.ranking,
+    "report": lambda t: quiet,
+    "reason": lambda t: "blurred",
+    "rng": lambda t: np.random.default_rng(0),
+    "runs": lambda t: t.runs,
+    "score": lambda t: "entropy",
+    "seed": lambda t: 0,
+    "size": lambda t: 8,
+    "spec": lambda t: t.spec,
+    "store": lambda t: t.experiment.path,
+    "strategy": lambda t: t.random,
+    "stream": lambda t: Stream(0),
+    "tmp_path": lambda t: t.folder,
+    "variance": lambda t: torch.full((2, 2, 8, 8), 0.1),
+    "view": lambda t: t.view,
+    "wait": lambda t: 0.0,
+    "windows": lambda t: 3,
+    "flip": lambda t: 0.5,
+    "shuffle": lambda t: 0.5,
+    "remap": lambda t: 0.5,
+    "paint": lambda t: 0.5,
+    "inward": lambda t: 0.5,
+    "p": lambda t: 0.5,
+}
+
+LEARNER = {"epochs": lambda t: (1, 1), "carry_on": lambda t: True}
+ORACLE = {"answer": lambda t: alkit.Answer("a", alkit.SKIP)}
+SCHEDULE = {"test": lambda t: t.test, "start": lambda t: 1, "rounds": lambda t: 1, "batch": lambda t: 1}
+TENSORS = {"images": lambda t: t.tensor}
+CURVE = {"curve": lambda t: {10: 0.1, 20: 0.3}, "value": lambda t: 0.2}
+PAIR = {"a": lambda t: t.runs, "b": lambda t: t.runs, "value": lambda t: 0.2, "labels": lambda t: 10}
+
+EXAMPLES = {
+    "alkit.ArrayPool": {
+        "images": lambda t: np.zeros((2, 8, 8), np.uint8),
+        "scale": lambda t: "full",
+        "channels": lambda t: None,
+    },
+    "alkit.ArrayPool.split": {"test": lambda t: 2},
+    "alkit.Answer": {
+        "label": lambda t: alkit.SKIP,
+        "annotator": lambda t: "ann",
+        "revision": lambda t: 1,
+        "seconds": lambda t: 1.5,
+        "confirmed": lambda t: False,
+    },
+    "alkit.ClassificationLearner": LEARNER,
+    "alkit.DatasetPool": {
+        "dataset": lambda t: [t.tensor[0], t.tensor[1]],
+        "scale": lambda t: "full",
+        "channels": lambda t: "first",
+    },
+    "alkit.Dropout": {"draws": lambda t: 2},
+    "alkit.EstimatorLearner": {"estimator": lambda t: GaussianNB(), "rows": lambda t: rows},
+    "alkit.Experiment": {
+        "initial": lambda t: None,
+        "annotators": lambda t: 1,
+        "join": lambda t: "one",
+        "hold_out": lambda t: 0.0,
+        "stop_set": lambda t: 0,
+        "store": lambda t: None,
+    },
+    "alkit.Experiment.open": {"initial": lambda t: None, "join": lambda t: None},
+    "alkit.Experiment.label": {"answer": lambda t: t.answer},
+    "alkit.Experiment.receive": {"answers": lambda t: []},
+    "alkit.Experiment.reject": {"annotator": lambda t: None},
+    "alkit.Experiment.rounds": SCHEDULE,
+    "alkit.Experiment.run": SCHEDULE,
+    "alkit.Experiment.evaluate": SCHEDULE,
+    "alkit.Experiment.tell": {
+        "labels": lambda t: {t.experiment.open_ids[0]: alkit.SKIP},
+        "annotator": lambda t: "",
+        "revise": lambda t: True,
+        "confirmed": lambda t: False,
+    },
+    "alkit.FolderOracle": {
+        "outbox": lambda t: t.folder / "out",
+        "inbox": lambda t: None,
+        "images": lambda t: t.pool,
+        "queries": lambda t: (),
+        "campaign": lambda t: "",
+        "also": lambda t: (),
+        "empty": lambda t: "unanswered",
+        "settle": lambda t: 0.0,
+    },
+    "alkit.FolderOracle.refused": ORACLE,
+    "alkit.ImagePool": {
+        "path": lambda t: t.folder / "images",
+        "grayscale": lambda t: True,
+        "scale": lambda t: "full",
+        "cache": lambda t: t.folder / "cache",
+    },
+    "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
+    "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},
+    "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)]},
+    "alkit.LabelStudioOracle": {
+        "url": lambda t: "http://localhost:1",
+        "project": lambda t: "a title",
+        "images": lambda t: t.pool,
+        "control": lambda t: "brush",
+        "campaign": lambda t: "c",
+        "model_version": lambda t: "m",
+        "since": lambda t: datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC),
+        "timeout": lambda t: 1.0,
+    },
+    "alkit.LabelStudioOracle.refused": ORACLE,
+    "alkit.MaskOracle": {
+        "masks": lambda t: t.masks,
+        "ignore": lambda t: None,
+        "pattern": lambda t: "{id}.png",
+        "values": lambda t: None,
+    },
+    "alkit.Predictions": {"probabilities": lambda t: np.full((2, 2), 0.5, np.float32)},
+    "alkit.Query": {
+        "round": lambda t: 0,
+        "rank": lambda t: 0,
+        "sizes": lambda t: ((8, 8),),
+        "score": lambda t: 0.5,
+        "stands_for": lambda t: "",
+        "wanted": lambda t: 1,
+    },
+    "alkit.Reconstruction": {
+        "epochs": lambda t: 1,
+        "patience": lambda t: 1,
+        "hold_out": lambda t: 0.2,
+        "pooling": lambda t: 1,
+        "deformation": lambda t: alkit.features.Deformation(),
+        "cache": lambda t: None,
+    },
+    "alkit.RoundResult": {
+        "round": lambda t: 0,
+        "n_labels": lambda t: 1,
+        "metrics": lambda t: {"dice": 0.5},
+        "seconds": lambda t: {"fit": 1.0},
+        "n_pseudo": lambda t: 0,
+        "n_held_out": lambda t: 0,
+        "agreement": lambda t: None,
+        "warnings": lambda t: (),
+    },
+    "alkit.SegmentationLearner": {**LEARNER, "warm_start": lambda t: None},
+    "alkit.Selection": {
+        "scores": lambda t: (0.1, 0.2),
+        "stands_for": lambda t: ("x", "y"),
+        "pseudo_labels": lambda t: ("c",),
+    },
+    "alkit.UNet": {"classes": lambda t: 2, "widths": lambda t: (2, 4)},
+    "alkit.UNet.encode": TENSORS,
+    "alkit.UNet.forward": TENSORS,
+    "alkit.export_model": {
+        "model": lambda t: t.model,
+        "out": lambda t: t.folder / "exported",
+        "formats": lambda t: ("torch",),
+        "overwrite": lambda t: True,
+    },
+    "alkit.highest": {"scores": lambda t: {"a": 1.0, "b": 0.5}},
+    "alkit.predict_folder": {
+        "model": lambda t: t.model,
+        "images": lambda t: t.folder / "images",
+        "out": lambda t: t.folder / "predicted",
+        "overlays": lambda t: False,
+        "overwrite": lambda t: True,
+    },
+    "alkit.strategy": {"name": lambda t: "random"},
+    "alkit.checks.check_integer": {
+        "name": lambda t: "n",
+        "value": lambda t: 3,
+        "least": lambda t: 0,
+        "most": lambda t: 9,
+    },
+    "alkit.checks.check_number": {
+        "name": lambda t: "n",
+        "value": lambda t: 3,
+        "least": lambda t: 0,
+        "most": lambda t: 9,
+        "open_ends": lambda t: "",
+    },
+    "alkit.configuration.address_of": {"thing": lambda t: alkit.UNet},
+    "alkit.configuration.build": {
+        "form": lambda t: alkit.configuration.written_form(t.random),
+        "role": lambda t: "strategy",
+    },
+    "alkit.configuration.changes": {
+        "added": lambda t: {"1": {"x": 1}},
+        "renamed": lambda t: {},
+        "removed": lambda t: {},
+    },
+    "alkit.configuration.differences": {"old": lambda t: {"a": 1}, "new": lambda t: {"a": 2}},
+    "alkit.configuration.rebuild": {
+        "form": lambda t: alkit.configuration.written_form(t.random),
+        "packages": lambda t: ("alkit",),
+    },
+    "alkit.configuration.runtime": {"default": lambda t: None},
+    "alkit.configuration.written_form": {"value": lambda t: t.random},
+    "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
+    "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
+    "alkit.features.Deformation.__call__": TENSORS,
+    "alkit.features.FittedReconstruction": {"network": lambda t: t.network, "pooling": lambda t: 1},
+    "alkit.features.check_extractor": {"name": lambda t: "features", "thing": lambda t: t.features},
+    "alkit.features.extractor": {"name": lambda t: "reconstruction"},
+    "alkit.features.find_duplicates": {
+        "features": lambda t: np.eye(3, dtype=np.float32),
+        "ids": lambda t: ("a", "b", "c"),
+        "labelled": lambda t: ("a",),
+        "candidates": lambda t: ("b", "c"),
+        "similarity": lambda t: 0.9,
+    },
+    "alkit.features.flip": {**TENSORS, "times": lambda t: 1},
+    "alkit.features.kmeans": {"features": lambda t: np.eye(2, dtype=np.float32)},
+    "alkit.features.paint": TENSORS,
+    "alkit.features.remap_intensity": TENSORS,
+    "alkit.features.shuffle_locally": TENSORS,
+    "alkit.labels.majority": {"labels": lambda t: [t.masks["a"], t.masks["b"]]},
+    "alkit.labels.one": {"labels": lambda t: [t.masks["a"]]},
+    "alkit.labels.read_mask": {"path": lambda t: t.folder / "images" / "a.png"},
+    "alkit.labels.resize_mask": {"mask": lambda t: t.masks["a"], "size": lambda t: (4, 4)},
+    "alkit.labels.staple": {"labels": lambda t: [t.masks["a"], t.masks["a"]]},
+    "alkit.learners.EnsemblePredictor": {"members": lambda t: (t.predictor, t.predictor)},
+    "alkit.learners.EstimatorPredictor": {
+        "estimator": lambda t: GaussianNB(),
+        "rows": lambda t: rows,
+        "training": lambda t: t.estimated.training,
+    },
+    "alkit.learners.EstimatorPredictor.row_probabilities": {"rows": lambda t: rows(t.pool.read(["a"]))},
+    "alkit.learners.NetworkPredictor": {"network": lambda t: t.network, "classes": lambda t: 2},
+    "alkit.learners.learner": {"name": lambda t: "segmentation"},
+    "alkit.networks.Heads": {
+        "weights": lambda t: {1: 0.5},
+        "channels": lambda t: {1: 2},
+        "classes": lambda t: 2,
+        "owner": lambda t: "a network",
+    },
+    "alkit.networks.Heads.forward": {
+        "final": lambda t: t.probabilities,
+        "maps": lambda t: {1: torch.rand(2, 2, 8, 8)},
+    },
+    "alkit.networks.SmpNetwork": {"model": lambda t: smp_model, "classes": lambda t: 2},
+    "alkit.networks.SmpNetwork.decode": {"maps": lambda t: smp_network().encode(torch.rand(1, 1, 32, 32))},
+    "alkit.networks.SmpNetwork.decode_all": {"maps": lambda t: smp_network().encode(torch.rand(1, 1, 32, 32))},
+    "alkit.networks.SmpNetwork.encode": {"images": lambda t: torch.rand(1, 1, 32, 32)},
+    "alkit.networks.SmpNetwork.forward": {"images": lambda t: torch.rand(1, 1, 32, 32)},
+    "alkit.networks.adam": {"network": lambda t: t.network, "rate": lambda t: 0.1},
+    "alkit.networks.dropout_layer": {"probability": lambda t: 0.1},
+    "alkit.networks.make_network": {"factory": lambda t: alkit.UNet, "classes": lambda t: 2},
+    "alkit.networks.minibatches": {"count": lambda t: 3},
+    "alkit.pictures.contact_sheet": {
+        "masks": lambda t: None,
+        "captions": lambda t: None,
+        "title": lambda t: "",
+        "columns": lambda t: 2,
+    },
+    "alkit.pictures.overlay": {"image": lambda t: t.pool.read(["a"])[0], "mask": lambda t: t.masks["a"]},
+    "alkit.record.Recorded": {
+        "annotator": lambda t: "",
+        "revision": lambda t: 1,
+        "kind": lambda t: "skip",
+        "label": lambda t: None,
+        "reason": lambda t: "",
+        "seconds": lambda t: None,
+        "rejected": lambda t: None,
+        "told_at": lambda t: "",
+        "number": lambda t: 0,
+    },
+    "alkit.record.Standing": {
+        "query": lambda t: t.query,
+        "state": lambda t: alkit.values.State.ASKED,
+        "asked_at": lambda t: "",
+        "sent_at": lambda t: None,
+        "answers": lambda t: (),
+        "missing": lambda t: 1,
+    },
+    "alkit.record.Store": {"path": lambda t: t.folder / "other.db"},
+    "alkit.record.Terms": {
+        "annotators": lambda t: 1,
+        "join": lambda t: "one",
+        "hold_out": lambda t: 0.0,
+        "stop_set": lambda t: 0,
+    },
+    "alkit.report.Code": {"text": lambda t: "x", "kind": lambda t: "code"},
+    "alkit.report.Text": {"text": lambda t: "x", "kind": lambda t: "text"},
+    "alkit.report.Picture": {
+        "figure": lambda t: Figure(),
+        "alt": lambda t: "a",
+        "caption": lambda t: "",
+        "least": lambda t: 576,
+        "kind": lambda t: "picture",
+    },
+    "alkit.report.Section": {"title": lambda t: "x", "blocks": lambda t: ()},
+    "alkit.report.Table": {
+        "header": lambda t: ("a", "b"),
+        "rows": lambda t: [("1", "2")],
+        "caption": lambda t: "",
+        "kind": lambda t: "table",
+    },
+    "alkit.report.draw_curves": {
+        "axes": lambda t: Figure().add_subplot(),
+        "methods": lambda t: {"a": t.runs},
+        "seeds": lambda t: False,
+        "bands": lambda t: None,
+    },
+    "alkit.report.learning_curves": {
+        "runs": lambda t: {"a": [t.experiment.history]},
+        "path": lambda t: t.folder / "curves.png",
+        "metric": lambda t: "dice",
+        "title": lambda t: "",
+    },
+    "alkit.report.progress_bar": {"title": lambda t: ""},
+    "alkit.report.write_page": {
+        "path": lambda t: t.folder / "page.html",
+        "title": lambda t: "x",
+        "sections": lambda t: [],
+    },
+    "alkit.rng.Stream": {"path": lambda t: ("a", 1)},
+    "alkit.rng.Stream.child": {"names": lambda t: ("a", 1)},
+    "alkit.rng.threads": {"count": lambda t: 1},
+    "alkit.scores.Scoring.scores": {
+        "score": lambda t: alkit.scores.entropy,
+        "sampler": lambda t: alkit.samplers.DETERMINISTIC,
+        "reduction": lambda t: alkit.scores.mean,
+    },
+    "alkit.scores.check_draws": {"draws": lambda t: 3},
+    "alkit.scores.head_disagreement": {"heads": lambda t: (t.probabilities, t.probabilities)},
+    "alkit.scores.mean": {"maps": lambda t: torch.rand(2, 8, 8)},
+    "alkit.scores.total": {"maps": lambda t: torch.rand(2, 8, 8)},
+    "alkit.scores.moments_of": {"score": lambda t: alkit.scores.bald},
+    "alkit.statistics.Estimate": {
+        "mean": lambda t: 0.5,
+        "n": lambda t: 5,
+        "sd": lambda t: 0.1,
+        "low": lambda t: 0.4,
+        "high": lambda t: 0.6,
+    },
+    "alkit.statistics.LabelsSaved": {
+        "saved": lambda t: None,
+        "reached_a": lambda t: 1,
+        "reached_b": lambda t: 1,
+        "began_a": lambda t: 1,
+        "began_b": lambda t: 1,
+    },
+    "alkit.statistics.VarianceParts": {
+        "initial": lambda t: 0.1,
+        "choice": lambda t: 0.1,
+        "residual": lambda t: 0.1,
+        "below_zero": lambda t: (),
+        "intervals": lambda t: {},
+    },
+    "alkit.statistics.aubc": CURVE,
+    "alkit.statistics.estimate": {"values": lambda t: [0.1, 0.2, 0.3, 0.4, 0.5]},
+    "alkit.statistics.holm": {"p": lambda t: {"a": 0.1}},
+    "alkit.statistics.labels_saved": PAIR,
+    "alkit.statistics.labels_to_reach": CURVE,
+    "alkit.statistics.paired_difference": PAIR,
+    "alkit.statistics.penalty_matrix": {"methods": lambda t: {"a": t.runs, "b": t.runs}, "level": lambda t: 0.05},
+    "alkit.statistics.share_of_ceiling": {"ceiling": lambda t: dict.fromkeys(range(6), 0.9), "labels": lambda t: 10},
+    "alkit.statistics.variance_parts": {
+        "table": lambda t: {(a, b): a + b / 10 for a in range(3) for b in range(3)},
+    },
+    "alkit.stopping.Advice": {"stop": lambda t: None, "figures": lambda t: {}},
+    "alkit.stopping.rule": {"name": lambda t: "expected-gain"},
+    "alkit.stopping.stopping_advice": {"next_batch": lambda t: 5},
+    "alkit.strategies.Description": {
+        "name": lambda t: "x",
+        "distribution": lambda t: "x",
+        "version": lambda t: "1",
+        "object": lambda t: "x:y",
+        "summary": lambda t: "",
+        "parameters": lambda t: (),
+        "problem": lambda t: "",
+        "starts_cold": lambda t: None,
+        "needs": lambda t: None,
+    },
+    "alkit.strategies.DuplicatesLast": {"similarity": lambda t: 0.9},
+    "alkit.strategies.Filter": {"then": lambda t: t.random, "factor": lambda t: 2},
+    "alkit.strategies.FromFunction": {"function": lambda t: first},
+    "alkit.strategies.Mix": {"parts": lambda t: {t.random: 1.0}},
+    "alkit.strategies.PerCluster": {"clusters": lambda t: 2},
+    "alkit.strategies.Stochastic": {"power": lambda t: 1.0},
+    "alkit.strategies.Then": {"cold": lambda t: t.random, "warm": lambda t: t.ranking, "after": lambda t: 2},
+    "alkit.strategies.Uncertainty": {
+        "sampler": lambda t: alkit.samplers.DETERMINISTIC,
+        "reduction": lambda t: None,
+    },
+    "alkit.strategies.as_strategy": {"name": lambda t: "strategy", "part": lambda t: t.random},
+    "alkit.strategies.check_n": {"candidates": lambda t: ("a", "b")},
+    "alkit.strategies.describe": {"name": lambda t: "random"},
+    "alkit.strategies.largest_remainder": {"budget": lambda t: 2, "sizes": lambda t: [2, 3]},
+    "alkit.strategies.read_strategy": {"path": lambda t: strategy_file(t)},
+    "alkit.strategies.top_k": {"scores": lambda t: [0.1, 0.2]},
+    "alkit.synthetic.Kind": {
+        name: lambda t: (0.1, 0.2) for name in ("area", "depth", "soft", "ragged", "patchy", "hollow")
+    }
+    | {"share": lambda t: 0.5},
+    "alkit.trained.Predicted": {
+        "path": lambda t: t.folder / "a.png",
+        "size": lambda t: (8, 8),
+        "probabilities": lambda t: np.full((2, 8, 8), 0.5, np.float32),
+    },
+    "alkit.trained.TrainedModel": {
+        "shape": lambda t: (1, 8, 8),
+        "reading": lambda t: None,
+        "threads": lambda t: 1,
+        "origin": lambda t: t.model.origin,
+    },
+    "alkit.trained.predict_images": {
+        "model": lambda t: t.model,
+        "folder": lambda t: t.folder / "images",
+        "failed": lambda t: print,
+    },
+    "alkit.values.Clusters": {"labels": lambda t: np.array([0, 1]), "distances": lambda t: np.array([0.0, 0.1])},
+    "alkit.values.Progress": {
+        "stage": lambda t: "fit",
+        "done": lambda t: 1,
+        "total": lambda t: 2,
+        "detail": lambda t: {},
+    },
+    "alkit.values.Receipt": dict.fromkeys(("taken", "unchanged", "outdated", "refused"), lambda t: ()),
+    "alkit.values.quiet": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
+}
+"""Examples by address and parameter, before those of :data:`COMMON`."""
+
+STORE = {
+    "add_answers": {"decide": lambda t: lambda asked, known: [], "sent": lambda t: False},
+    "add_queries": {"new": lambda t: [t.query], "pseudo": lambda t: None},
+    "commit_round": {
+        "result": lambda t: alkit.RoundResult(0, (), 1),
+        "model": lambda t: b"x",
+        "labels": lambda t: "x",
+        "consumed": lambda t: (),
+    },
+    "content": {"name": lambda t: "x"},
+    "count_ranks": {"round": lambda t: 0},
+    "declare": {"values": lambda t: {"x": 1}, "replace_all": lambda t: False},
+    "fact": {"name": lambda t: "x"},
+    "forget": {"name": lambda t: "x"},
+    "keep": {"content": lambda t: b"x", "suffix": lambda t: ".bin"},
+    "measure_round": {"round": lambda t: 0, "metrics": lambda t: {}, "seconds": lambda t: {}},
+    "pseudo_labels": {"round": lambda t: 0},
+    "revise": {"name": lambda t: "x", "change": lambda t: lambda before: before},
+    "reject": {"numbers": lambda t: [1]},
+    "set_prelabels": {"files": lambda t: {}},
+    "settle": {"pending": lambda t: None},
+}
+EXAMPLES.update({f"alkit.record.Store.{name}": example for name, example in STORE.items()})
+
+OBJECTS = {
+    "alkit.ArrayPool": lambda t: t.pool,
+    "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
+    "alkit.Dropout": lambda t: alkit.Dropout(2),
+    "alkit.Ensemble": lambda t: alkit.Ensemble(t.learner, 2),
+    "alkit.EstimatorLearner": lambda t: alkit.EstimatorLearner(GaussianNB()),
+    "alkit.Experiment": lambda t: t.experiment,
+    "alkit.FolderOracle": lambda t: t.folder_oracle,
+    "alkit.LabelOracle": lambda t: alkit.LabelOracle({"a": 1}, CLASSES),
+    "alkit.LabelSpec": lambda t: t.spec,
+    "alkit.LabelStudioOracle": lambda t: None,
+    "alkit.MaskOracle": lambda t: t.oracle,
+    "alkit.Reconstruction": lambda t: alkit.Reconstruction(epochs=1),
+    "alkit.SegmentationLearner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1)),
+    "alkit.UNet": lambda t: t.network,
+    "alkit.features.Deformation": lambda t: alkit.features.Deformation(),
+    "alkit.features.FittedReconstruction": lambda t: alkit.features.FittedReconstruction(t.network, 1),
+    "alkit.learners.EnsemblePredictor": lambda t: alkit.learners.EnsemblePredictor((t.predictor, t.predictor)),
+    "alkit.learners.EstimatorPredictor": lambda t: t.estimated,
+    "alkit.learners.NetworkPredictor": lambda t: t.predictor,
+    "alkit.networks.Heads": lambda t: alkit.networks.Heads({1: 0.5}, {1: 2}, 2, "a network"),
+    "alkit.networks.SmpNetwork": lambda t: smp_network(),
+    "alkit.record.Store": lambda t: t.experiment._parts.store,
+    "alkit.record.Terms": lambda t: alkit.record.Terms(),
+    "alkit.rng.Stream": lambda t: Stream(0),
+    "alkit.samplers.Deterministic": lambda t: alkit.samplers.DETERMINISTIC,
+    "alkit.samplers.Members": lambda t: alkit.samplers.Members(),
+    "alkit.scores.Scoring": lambda t: alkit.scores.Scoring(t.pool, t.predictor, Stream(0)),
+    "alkit.strategies.DuplicatesLast": lambda t: alkit.strategies.DuplicatesLast(t.random, t.features),
+    "alkit.strategies.Filter": lambda t: alkit.strategies.Filter(t.ranking, t.random),
+    "alkit.strategies.FromFunction": lambda t: alkit.strategies.FromFunction(first),
+    "alkit.strategies.Mix": lambda t: alkit.strategies.Mix({t.random: 1.0}),
+    "alkit.strategies.PerCluster": lambda t: alkit.strategies.PerCluster(t.ranking, t.features, 2),
+    "alkit.strategies.Stochastic": lambda t: alkit.strategies.Stochastic(t.ranking),
+    "alkit.strategies.Then": lambda t: alkit.strategies.Then(t.random, t.ranking, 2),
+    "alkit.strategies.Uncertainty": lambda t: t.ranking,
+    "alkit.testing.Brightness": lambda t: t.learner,
+    "alkit.testing.LearnerKit": lambda t: alkit.testing.LearnerKit(),
+    "alkit.testing.OracleKit": lambda t: alkit.testing.OracleKit(),
+    "alkit.testing.PoolKit": lambda t: alkit.testing.PoolKit(),
+    "alkit.testing.RowMeans": lambda t: t.features,
+    "alkit.testing.StrategyKit": lambda t: alkit.testing.StrategyKit(),
+}
+"""Objects by the address of their class."""
+
+
+def first(view, n, rng):
+    return view.candidates[:n]
+
+
+def smp_model(in_channels, classes):
+    import segmentation_models_pytorch as smp
+
+    return smp.Unet("resnet18", encoder_weights=None, in_channels=in_channels, classes=classes)
+
+
+_SMP = []
+
+
+def smp_network():
+    if not _SMP:
+        _SMP.append(alkit.networks.SmpNetwork(smp_model, 1, 2).eval())
+    return _SMP[0]
+
+
+def strategy_file(things):
+    path = things.folder / "strategy.toml"
+    path.write_text('name = "random"\n')
+    return path
+
+
+def example_of(address, parameter):
+    """Return how to make a valid argument of a public callable; None if there is no example."""
+    return EXAMPLES.get(address, {}).get(parameter) or COMMON.get(parameter)
