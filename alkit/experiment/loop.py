@@ -418,7 +418,7 @@ class Experiment:
         """
         taking_back.reject(self._parts.store, id, reason, annotator)
 
-    @checked
+    @checked_except("ids")
     def withdraw(self, ids: Collection[str] | None = None) -> tuple[str, ...]:
         """Close open queries and return the ids that lacked an answer; those without any may be selected again.
 

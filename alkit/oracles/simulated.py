@@ -143,6 +143,7 @@ class MaskOracle(Simulated):
         mask = np.asarray(self.masks[id]) if isinstance(self.masks, Mapping) else read_mask(self._file(id))
         return class_ids(mask, self.spec, id, self.values)
 
+    @checked
     def check_labels(self, pool: Pool, report: Report = quiet) -> None:
         """Check the mask of every image of a pool: that it can be read, fits its image and holds only classes.
 

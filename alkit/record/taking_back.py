@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from alkit.arguments.checked import check_argument
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
 from alkit.record.store import Store
 from alkit.values.queries import Query
@@ -30,6 +31,7 @@ def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, .
     still_open = {entry.query.id: entry.query for entry in store.snapshot().open}
     if isinstance(ids, str):
         raise ConfigurationError("ids must be a list of ids", got=repr(ids), hint=f"withdraw([{ids!r}])")
+    check_argument("ids", ids, Collection[str] | None)
     if others := [id for id in ids or () if id not in still_open]:
         raise QueryError(
             f"{others[0]!r} has no open query",

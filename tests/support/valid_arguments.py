@@ -223,7 +223,7 @@ EXAMPLES = {
     },
     "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
     "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},
-    "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)]},
+    "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)], "file": lambda t: None},
     "alkit.LabelStudioOracle": {
         "url": lambda t: "http://localhost:1",
         "project": lambda t: "a title",
