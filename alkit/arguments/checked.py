@@ -132,10 +132,12 @@ def _declared_kind(function: Callable[..., Any], owner: type | None, entry: insp
 
     if entry.annotation is entry.empty:
         return None
-    declared = entry.annotation
+    declared: Any = entry.annotation
     if isinstance(declared, str):
         declared = evaluate(declared, _module_of(function, owner, entry.name))
-    return kind_of(declared.type if isinstance(declared, InitVar) else declared)
+    if isinstance(declared, InitVar):
+        declared = declared.type
+    return kind_of(declared)
 
 
 def _module_of(function: Callable[..., Any], owner: type | None, name: str) -> str:
