@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.excepthook = _print_traceback
             raise
         if isinstance(reason, AlkitError):
-            _fail(for_command_line(str(reason), options_of(command, arguments)))
+            _fail(for_command_line(str(reason), options_of(command, arguments), options_of(command, ["start"])))
         if is_usage_error(reason):
             _fail(usage_message(reason), 2)
         from alkit.oracles.labelstudio.secrets import without_secrets

@@ -187,6 +187,10 @@ def choose_place(
         raise ConfigurationError(
             "the address of Label Studio is missing", hint=f"--url http://localhost:8080, or the variable {URL}"
         )
+    if url is not None:
+        from alkit.oracles.labelstudio.client import check_url
+
+        check_url(url)
     title = project or (known.project if known else store.stem)
     if not project and not known and not 3 <= len(title) <= 50:
         raise ConfigurationError(

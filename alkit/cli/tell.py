@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from alkit.values.answers import Answer
 
 
+OF_START = {"ignore": "--ignore"}
+"""Options of ``alkit start`` that the reason of a refused answer may name."""
+
+
 def tell(
     store: Annotated[Path, typer.Argument(help="The record.")],
     source: Annotated[
@@ -69,6 +73,7 @@ def tell(
         save_place,
     )
     from alkit.cli.records import record_at
+    from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
     from alkit.protocols import ReportsUnread
@@ -132,7 +137,7 @@ def tell(
     echo(f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}.")
     for answer, reason in receipt.refused:
         whose = f" by {answer.annotator}" if answer.annotator else ""
-        echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {reason}")
+        echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {for_command_line(reason, {}, OF_START)}")
     for answer in receipt.outdated:
         whose = f" by {answer.annotator}" if answer.annotator else ""
         echo(

@@ -61,7 +61,7 @@ COMMANDS = (
     (r"tell\(\.\.\., revise=True\)", "alkit tell"),
     (r"Experiment\.open\(\.\.\.\)\.fit\(\)", "alkit fit"),
     (r"Experiment\(\.\.\., store=\.\.\.\)", "alkit start or alkit run"),
-    (r"Experiment\(\.\.\., (classes=\([^()]*\))\)", r"alkit start with \1"),
+    (r"Experiment\(\.\.\., classes=\([^()]*\)\)", "alkit start --classes background,object"),
     (r"(?:alkit\.)?predict_folder\(\)", "alkit predict"),
     (r"the traceback", "the traceback, which --debug shows"),
 )
@@ -74,7 +74,7 @@ VALUE = r"""('[^']*'|"[^"]*"|\([^()]*\)|[\w.]+\([^()]*\)|[^\s,;.()]+(?:\.\d+)?)"
 """Pattern of a value of Python."""
 
 
-def for_command_line(message: str, options: Mapping[str, str]) -> str:
+def for_command_line(message: str, options: Mapping[str, str], of_start: Mapping[str, str] | None = None) -> str:
     """Rewrite an error message in the words of the command line: parameters as options, and methods as commands.
 
     Parameters
@@ -83,6 +83,8 @@ def for_command_line(message: str, options: Mapping[str, str]) -> str:
         Message of an :class:`alkit.AlkitError`, in the words of Python.
     options:
         Options of the command by name of the parameter.
+    of_start:
+        Options of ``alkit start``, which a fix may name if the command lacks the option.
 
     Examples
     --------
@@ -101,15 +103,23 @@ def for_command_line(message: str, options: Mapping[str, str]) -> str:
     'the model is older than the labels. Try: alkit fit first.'
     >>> for_command_line("r.db was created with other settings: learner.lr: recorded 0.1, now 0.2", options)
     'r.db was created with other settings: --lr: recorded 0.1, now 0.2'
+    >>> for_command_line("training diverged. Try: a smaller lr=.", {}, {"lr": "--lr"})
+    'training diverged. Try: a smaller --lr of alkit start.'
     """
     what, separator, hint = message.partition(HINT)
     for pattern, command in COMMANDS:
         hint = re.sub(rf"(?<![\w.]){pattern}", command, hint)
     if "features" in options:
         hint = hint.replace("alkit.Reconstruction()", f"{options['features']} reconstruction")
-    known = {name: option for name, option in PARAMETERS.items() if _has(options, option)} | dict(options)
     what = _with_settings(what, lambda setting: as_option(setting, options))
-    return name_options(what + separator + hint, known)
+    reworded = name_options(what + separator + hint, _with_parameters(options))
+    what, separator, hint = reworded.partition(HINT)
+    return what + _in_hint(separator + hint, _with_parameters(of_start or {}), " of alkit start")
+
+
+def _with_parameters(options: Mapping[str, str]) -> dict[str, str]:
+    """Return options by the names of parameters in Python, where these differ, too."""
+    return {name: option for name, option in PARAMETERS.items() if _has(options, option)} | dict(options)
 
 
 def name_options(message: str, options: Mapping[str, str]) -> str:
@@ -122,14 +132,21 @@ def name_options(message: str, options: Mapping[str, str]) -> str:
         return message
     what, separator, hint = message.partition(HINT)
     names = "|".join(map(re.escape, options))
+    what = re.sub(rf"^({names})(?= must |: | of )", lambda found: options[found[1]], what)
+    return what + _in_hint(separator + hint, options)
+
+
+def _in_hint(hint: str, options: Mapping[str, str], where: str = "") -> str:
+    """Name options in a fix, followed by `where`."""
+    if not options:
+        return hint
+    names = "|".join(map(re.escape, options))
 
     def with_value(found: re.Match[str]) -> str:
-        return _typed(options[found[1]], found[2])
+        return _typed(options[found[1]], found[2]) + where
 
-    what = re.sub(rf"^({names})(?= must |: | of )", lambda found: options[found[1]], what)
     hint = re.sub(rf"{ALONE}({names})={VALUE}", with_value, hint)
-    hint = re.sub(rf"{ALONE}({names})=(?![\w'\"])", lambda found: options[found[1]], hint)
-    return what + separator + hint
+    return re.sub(rf"{ALONE}({names})=(?![\w'\"])", lambda found: options[found[1]] + where, hint)
 
 
 def as_option(setting: str, options: Mapping[str, str]) -> str:

@@ -47,7 +47,7 @@ def commit_round(
         raise QueryError(
             "every label is held out, so there is none to train on",
             got=f"{len(held)} labels, hold_out={parts.terms.hold_out:g}",
-            hint="more labels, or a smaller hold_out",
+            hint="more labels, or a smaller hold_out=",
         )
     if test is not None:  # before the training, whose result would be lost if a label were missing
         test_labels.of(*test, parts.settings.spec, poll)

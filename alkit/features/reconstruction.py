@@ -236,7 +236,7 @@ class Reconstruction:
             raise ConfigurationError(
                 f"hold_out leaves none of the {len(order)} images of the pool to train on",
                 got=f"hold_out={self.hold_out}" if isinstance(self.hold_out, float) else f"{len(held_out)} ids",
-                hint="a smaller hold_out",
+                hint="a smaller hold_out=",
             )
         return held_out, rest
 

@@ -132,7 +132,7 @@ def train_epoch(
     mean = float(total) / max(steps, 1)
     if not math.isfinite(mean):
         raise ConfigurationError(
-            "training diverged", got=f"a mean loss of {mean}", hint="a smaller lr or precision='32-true'"
+            "training diverged", got=f"a mean loss of {mean}", hint="a smaller lr= or precision='32-true'"
         )
     return mean
 

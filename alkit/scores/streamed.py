@@ -119,5 +119,5 @@ def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what:
         if not finite.all():
             raise SelectionError(
                 f"the {what} of {ids[int(finite.int().argmin())]!r} is not finite",
-                hint="a smaller lr or precision='32-true' in training: the model may have diverged",
+                hint="a smaller lr= or precision='32-true' in training: the model may have diverged",
             )

@@ -10,7 +10,7 @@ from commandline import alkit as command
 from PIL import Image
 
 import alkit
-from alkit.errors import AlkitError
+from alkit.errors import AlkitError, ConfigurationError
 
 FAST = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --start 4 --batch 2 --rounds 0 --grayscale".split()
 SPEC = ("skin", "lesion")
@@ -386,7 +386,7 @@ def test_files_of_answers_that_do_not_exist_are_named_with_a_fix(fails, place):
 
 def test_a_file_that_is_not_a_record_cannot_be_repaired(fails, place):
     Path("rubbish.db").write_bytes(b"rubbish" * 500)
-    assert "got neither the file nor a backup has an intact row" in fails("repair", "rubbish.db", "--out", "x.db")
+    assert "got no intact row of the database, its journal or a backup" in fails("repair", "rubbish.db", "--out", "x.db")
     assert "got no such file" in fails("repair", "nowhere.db", "--out", "x.db")
 
 
@@ -396,13 +396,16 @@ def test_a_note_for_an_annotator_has_the_reason_without_brackets_and_without_wor
     keys = sorted(path.parent.name for path in Path("exchange").glob("*/query.json"))
     Path("exchange/ann").mkdir()
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(f"exchange/ann/{keys[0]}.png")
-    Image.fromarray(np.full((16, 16), 7, np.uint8)).save(f"exchange/ann/{keys[1]}.png")
+    Image.fromarray(np.full((16, 16), 2, np.uint8)).save(f"exchange/ann/{keys[1]}.png")
     for key in keys:
         os.utime(f"exchange/ann/{key}.png", (1, 1))  # else it may still be written, and is left for later
-    command("tell", "c.db")
+    capfd.readouterr()
+    assert command("tell", "c.db") == 1
+    shown = capfd.readouterr().out
+    assert "got [2], expected 0 skin, 1 lesion. Try: convert these values to class ids." in shown
     colour, values = (Path(f"exchange/ann/{key}.refused.txt").read_text() for key in keys)
     assert f"Why: {keys[0]}.png is a picture, not a label map: got 3 channels (RGB), expected one channel" in colour
-    assert "holds values outside its classes: got [7], expected 0 skin, 1 lesion\n" in values
+    assert "holds values outside its classes: got [2], expected 0 skin, 1 lesion\n" in values
     for note in (colour, values):
         assert "is invalid (" not in note
         assert "Try:" not in note
@@ -419,3 +422,25 @@ def test_the_fix_of_an_error_is_given_in_the_words_of_the_interface_in_use(fails
 def test_a_step_that_is_missing_is_named_as_a_command(fails, place):
     start("c.db", *RANDOM)
     assert "alkit ask and alkit tell" in fails("fit", "c.db")
+
+
+def test_an_option_that_only_alkit_start_has_is_named_with_it(fails, place, monkeypatch):
+    start("c.db", *RANDOM)
+    assert command("ask", "c.db", "-n", "2", "--out", "exchange") == 0
+    trial = alkit.Experiment.open("c.db")
+    trial.tell({id: np.eye(16, dtype=np.uint8) for id in trial.open_ids})
+
+    def diverges(*_):
+        raise ConfigurationError("training diverged", hint="a smaller lr= or precision='32-true'")
+
+    monkeypatch.setattr(alkit.SegmentationLearner, "fit", diverges)
+    assert fails("fit", "c.db") == (
+        "training diverged. Try: a smaller --lr of alkit start or --param learner.precision=32-true of alkit start."
+    )
+
+
+def test_an_address_that_is_not_one_is_named_before_the_title(fails, place):
+    start("c.db", *RANDOM)
+    assert fails("ask", "c.db", "-n", "2", "--to", "label-studio", "--url", "localhost:1") == (
+        "--url must be an http or https address: got 'localhost:1', expected one such as http://localhost:8080"
+    )

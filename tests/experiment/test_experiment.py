@@ -707,7 +707,7 @@ def test_the_batch_may_not_be_larger_than_what_is_left_after_skips(world):
 
 
 def test_a_strategy_that_needs_a_model_cannot_be_the_initial_one(world):
-    with pytest.raises(alkit.errors.ColdStartError, match=r"Chooser.*random or ssl-cluster"):
+    with pytest.raises(alkit.errors.ColdStartError, match=r"Chooser.*initial=alkit\.strategy\('random'\) or initial="):
         world.experiment(initial=Chooser(first, starts_cold=False))
 
 

@@ -108,7 +108,7 @@ def test_a_question_to_a_missing_model_is_an_error_that_names_strategies_without
         def select(self, view, n, rng):
             question(view)
 
-    with pytest.raises(alkit.errors.ColdStartError, match=r"random or ssl-cluster"):
+    with pytest.raises(alkit.errors.ColdStartError, match=r"initial=alkit\.strategy\('random'\) or initial="):
         world.experiment(tmp_path / "r.db", Hasty()).ask(3)
 
 

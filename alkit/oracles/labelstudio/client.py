@@ -68,7 +68,7 @@ class Client:
     _http: httpx2.Client = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        url, host = _check_url(self.url)
+        url, host = check_url(self.url)
         if url.startswith("http:") and host not in LOOPBACK:
             log.warning("%s is not encrypted: others on the network can read the token. Use https", url)
         clean_logs()
@@ -243,7 +243,7 @@ class _Login(httpx2.Auth):
         return without_secrets(text, self.access)
 
 
-def _check_url(url: str) -> tuple[str, str]:
+def check_url(url: str) -> tuple[str, str]:
     """Return the address of a server without a final slash, and its host."""
     if "@" in str(url):
         raise ConfigurationError("url must not contain a user name or a password", hint=f"leave it out and set {TOKEN}")
