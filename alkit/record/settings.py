@@ -13,7 +13,7 @@ from typing import Any, cast
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.configuration.versions import MISSING, NO_PARAMETER, differences
-from alkit.errors import ConfigurationError, ResumeError
+from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
@@ -23,6 +23,9 @@ from alkit.rng import threads
 from alkit.values.label_spec import LabelSpec
 
 log = logging.getLogger(__name__)
+
+MOST_THREADS = 1024
+"""Greatest number of threads that a record may ask for."""
 
 FEW = 5
 """Number of images that a message names."""
@@ -205,7 +208,13 @@ class Settings:
 
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with."""
-        return threads(self._store.fact("threads"))
+        count = self._store.fact("threads")
+        if not isinstance(count, int) or not 1 <= count <= MOST_THREADS:
+            raise StoreError(
+                f"the number of threads in {self._store.path} must be an integer from 1 to {MOST_THREADS}",
+                got=repr(count),
+            )
+        return threads(count)
 
     def _settle(self, name: str, value: Written) -> None:
         recorded = self._store.fact(name)

@@ -18,6 +18,8 @@ Names are those of the installed strategies, and of alkit's own compositions and
 installed feature extractor. Names and types of parameters are checked as everywhere, and an error says which table it
 is in.
 
+A file may come from a stranger, so it cannot say where to compute: the parameters `device` and `cache` are refused.
+
 Parameters for features get the default extractor that the caller passes; ``alkit run`` passes the one that its options
 describe. A table with the name of that extractor states only what differs from it::
 
@@ -56,6 +58,9 @@ from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
 from alkit.strategies.asking import Ranking
 from alkit.strategies.functions import as_strategy, is_among
 from alkit.strategies.mix import Mix
+
+LONGEST = 2**14
+"""Greatest number of bytes of a file. The time to read a hostile file grows with the square of its length."""
 
 
 def mix_tables(parts: list[Any]) -> Mix:
@@ -103,15 +108,22 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
         A name is unknown; the message lists the nearest names.
     """
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise ValueError(f"it has more than {LONGEST} bytes")
+        table = tomllib.loads(content.decode())
     except FileNotFoundError as reason:
         raise ConfigurationError(f"the strategy file {path} does not exist", hint="check the path") from reason
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reason:
+    except (OSError, ValueError, RecursionError) as reason:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise ConfigurationError(f"{path} cannot be read as a TOML file ({reason})") from reason
     inner = table["strategy"] if set(table) == {"strategy"} else table
     if not isinstance(inner, dict):
         raise ConfigurationError(f"strategy in {path} must be a table", got=repr(inner), expected='name = "random"')
-    return _strategy(inner, features, str(path), "strategy" if inner is not table else "")
+    try:
+        return _strategy(inner, features, str(path), "strategy" if inner is not table else "")
+    except RecursionError as reason:
+        raise ConfigurationError(f"the tables of {path} are nested too deeply") from reason
 
 
 def strategy_from(table: Mapping[str, object], features: FeatureExtractor | None = None) -> Strategy:
@@ -156,6 +168,7 @@ def _part(value: object, features: FeatureExtractor | None, whole: str, path: st
     if factory is None:
         return inside
     with _blame(whole, path):
+        _check_runtime(name, factory, inside)
         if group is FEATURES:
             return _extractor(name, factory, inside, features)
         for key, entry in inside.items():
@@ -164,6 +177,17 @@ def _part(value: object, features: FeatureExtractor | None, whole: str, path: st
         if features is not None and "features" not in inside and takes_features(name, factory):
             inside = {**inside, "features": features}
         return call(name, factory, inside)
+
+
+def _check_runtime(name: str, factory: Callable[..., object], inside: Mapping[str, object]) -> None:
+    """Raise a :class:`ConfigurationError` if a table says where to compute: a file may come from a stranger."""
+    if isinstance(factory, type) and is_dataclass(factory):
+        for entry in fields(factory):
+            if entry.metadata.get("runtime") and entry.name in inside:
+                raise ConfigurationError(
+                    f"{entry.name} of {name!r} says where to compute, and a strategy file may not set it",
+                    hint=f"leave it out; in Python, pass an extractor with {entry.name}=... to read_strategy",
+                )
 
 
 @contextmanager

@@ -275,3 +275,37 @@ def test_the_message_of_a_mistake_names_it(tmp_path, text, words):
 def test_a_missing_file_is_an_error_of_alkit(tmp_path):
     with pytest.raises(alkit.errors.ConfigurationError, match=r"none\.toml does not exist\. Try: check the path"):
         read_strategy(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("entry", ['cache = "/tmp/elsewhere"', 'device = "cuda"'])
+@pytest.mark.parametrize("default", [None, PRETEXT])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_file_cannot_say_where_to_compute(tmp_path, entry, default, nested):
+    text = f'name = "ssl-cluster"\nfeatures = {{ name = "reconstruction", {entry} }}'
+    if nested:
+        text = f'name = "then"\nafter = 3\nwarm = {{ name = "random" }}\ncold = {{ {text.replace(chr(10), ", ")} }}'
+    message = f"{entry.partition(' ')[0]} of 'reconstruction' says where to compute, and a strategy file may not set it"
+    with pytest.raises(alkit.errors.ConfigurationError, match=message):
+        read_strategy(written_to(tmp_path, text), default)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 10_000,
+        "a" + ".a" * 8_000 + " = 1",
+        'name = "then"\n' + "cold" + ".cold" * 3_000 + ' = { name = "random" }',
+        "name = 1" + "0" * 1_000_000,
+        'name = "random"\nseed = ' + "9" * 5000,
+        'name = "os:system"',
+        'name = "alkit.strategies.toml:mix_tables"',
+        'name = "uncertainty"\nscore = "os:system"',
+        'name = "uncertainty"\nscore = "alkit:export_model"',
+    ],
+    ids=["brackets", "dots", "tables", "digits", "number", "module", "address", "score", "function"],
+)
+def test_a_hostile_file_is_refused(tmp_path, text):
+    with pytest.raises(alkit.errors.AlkitError) as refused:
+        read_strategy(written_to(tmp_path, text))
+    assert len(str(refused.value)) <= 4000

@@ -17,28 +17,50 @@ from alkit.features.reconstruction import _read_checkpoint, _read_weights
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("alkit", "plugins", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
-UNSAFE_MODULES = {"cloudpickle", "dill", "jsonpickle", "marshal", "pickle", "shelve", "yaml"}
+UNSAFE_MODULES = {
+    "_pickle", "cloudpickle", "code", "ctypes", "dill", "jsonpickle", "marshal", "pickle", "pty", "runpy", "shelve",
+    "yaml",
+}  # fmt: skip
 UNSAFE_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "joblib.load", "torch.jit.load", "torch.package",
-    "torch.export.load", "torch.hub.load", "torch.hub.load_state_dict_from_url", "pandas.read_pickle", "pd.read_pickle",
+    "torch.export.load", "torch.hub.load", "torch.hub.load_state_dict_from_url", "sklearn.datasets.fetch_openml",
+    "torch.package.PackageImporter", "torchvision.models.get_weight",
 }  # fmt: skip
+UNSAFE_METHODS = {"read_pickle", "to_pickle", "load_extension", "enable_load_extension", "run_line_magic"}
 SAFE_ARGUMENT = {
-    "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False), "torch.load": ("weights_only", True),
+    "numpy.load": ("allow_pickle", False), "numpy.lib.format.read_array": ("allow_pickle", False),
+    "torch.load": ("weights_only", True), "torch.serialization.load": ("weights_only", True),
 }  # fmt: skip
 
 
 def problems(source):
-    """Yield the line and the name of each unsafe import or call."""
-    for node in ast.walk(ast.parse(source)):
+    """Yield the line and the name of each unsafe import or call, whatever names it was imported by."""
+    tree, names = ast.parse(source), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {it.asname: it.name for it in node.names if it.asname}
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names |= {it.asname or it.name: f"{node.module}.{it.name}" for it in node.names}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, it.name) for it in node.names if it.name.partition(".")[0] in UNSAFE_MODULES)
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in UNSAFE_MODULES:
             yield from ((node.lineno, it.name) for it in node.names if it.name != "UnpicklingError")
         if isinstance(node, ast.Call):
-            called, given = ast.unparse(node.func), {it.arg: ast.unparse(it.value) for it in node.keywords}
+            first, dot, rest = ast.unparse(node.func).partition(".")
+            called = names.get(first, first) + dot + rest
+            given = {it.arg: ast.unparse(it.value) for it in node.keywords}
             name, value = SAFE_ARGUMENT.get(called, (None, None))
-            if called in UNSAFE_CALLS or given.get("shell") or (name is not None and given.get(name) != str(value)):
+            unsafe = called in UNSAFE_CALLS or called.rpartition(".")[2] in UNSAFE_METHODS
+            unsafe |= any(given.get(word, "False") != "False" for word in ("shell", "allow_pickle"))
+            if unsafe or (name is not None and given.get(name) != str(value)):
                 yield node.lineno, called
+
+
+def test_every_part_of_the_code_is_searched():
+    folders = {path.relative_to(ROOT).parts[0] for path in FILES}
+    assert folders == {"alkit", "plugins", "benchmarks"}
+    assert {ROOT / "alkit/record/database.py", ROOT / "alkit/features/reconstruction.py"} <= set(FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -49,9 +71,18 @@ def test_no_module_unpickles_evaluates_text_or_starts_a_shell(path):
 @pytest.mark.parametrize(
     "source",
     [
-        "import pickle", "from pickle import loads", "import yaml", "eval('1')", "exec('1')", "np.load(x)",
-        "torch.load(x)", "np.load(x, allow_pickle=True)", "torch.load(x, weights_only=False)", "joblib.load(x)",
-        "os.system('x')", "torch.hub.load('a', 'b')", "subprocess.run('x', shell=True)",
+        "import pickle", "from pickle import loads", "import yaml", "eval('1')", "exec('1')", "torch.load(x)",
+        "import numpy as np; np.load(x)", "import numpy as np; np.load(x, allow_pickle=True)", "numpy.load(x)",
+        "import numpy as n; n.load(x)", "from numpy import load; load(x)", "from numpy import load as read; read(x)",
+        "np.lib.format.read_array(x, allow_pickle=True)", "np.save(x, y, allow_pickle=True)",
+        "from joblib import load; load(x)",
+        "torch.load(x, weights_only=False)", "from torch import load; load(x)", "import torch as t; t.load(x)",
+        "torch.serialization.load(x)", "joblib.load(x)", "import joblib as j; j.load(x)", "os.system('x')",
+        "from os import system as s; s('x')", "torch.hub.load('a', 'b')", "subprocess.run('x', shell=True)",
+        "import pandas as pd; pd.read_pickle(x)", "pandas.read_pickle(x)", "frame.to_pickle(x)",
+        "import yaml as y; y.load(x)",
+        "from yaml import load", "import shelve", "import dill", "import marshal", "import _pickle", "import runpy",
+        "connection.enable_load_extension(True)", "builtins = __import__('os')",
     ],
 )  # fmt: skip
 def test_the_search_finds(source):
