@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
@@ -56,8 +57,41 @@ def check_place(record: Store, place: Place, *, named: bool, option: str) -> Non
             )
         if is_named(record, place):
             return
-        _confirm(record, place, option)
-    _remember(record, place)
+        if isinstance(place, LabelStudioPlace):
+            plain = " WITHOUT ENCRYPTION" if _is_readable_by_others(place.url) else ""
+            hint = f"--url {place.url}, or the variable {URL}, if you trust it"
+            _confirm(record, str(place), f"the token is sent to this address{plain}", hint)
+        else:
+            _confirm(record, str(place), "files are written there", f"{option} {place.folder}, if it is yours")
+    _remember(record, _identity(place))
+
+
+def check_images(record: Store, folder: str, *, named: bool) -> None:
+    """Check that the folder of images was named on this machine, as long as nothing was asked.
+
+    Later the images must equal those that the record describes by digests, which only somebody who has them knows.
+
+    Parameters
+    ----------
+    record:
+        The record.
+    folder:
+        The folder of images.
+    named:
+        Whether an option of this command names the folder.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder was not named, and nobody could or did confirm it.
+    """
+    images = ["images", os.path.realpath(folder)]
+    if named or images in _named(record):
+        _remember(record, images)
+    elif not record.has_queries():
+        what = f"the folder of images {folder}"
+        _confirm(record, what, "its images are sent to annotators", f"--images {folder}, if it is yours")
+        _remember(record, images)
 
 
 def is_named(record: Store, place: Place) -> bool:
@@ -80,6 +114,16 @@ def same_address(one: str, other: str) -> bool:
     return _address(one) == _address(other)
 
 
+def _is_readable_by_others(url: str) -> bool:
+    """Return whether an address is not encrypted and leads to another machine."""
+    from alkit.oracles.labelstudio.secrets import LOOPBACK
+
+    try:
+        return not url.lower().startswith("https:") and urlsplit(url).hostname not in LOOPBACK
+    except ValueError:
+        return True
+
+
 def _address(url: str) -> str:
     scheme, separator, rest = url.strip().rstrip("/").partition("://")
     host, slash, path = rest.partition("/")
@@ -97,21 +141,15 @@ def _came_with(record: Store, place: FolderPlace) -> bool:
     return bool(campaign) and has_queries(real, campaign)
 
 
-def _confirm(record: Store, place: Place, option: str) -> None:
-    if isinstance(place, LabelStudioPlace):
-        what, hint = "the token is sent to this address", f"--url {place.url}, or {URL}, if you trust it"
-        plain = " WITHOUT ENCRYPTION" if place.url.startswith("http:") else ""
-    else:
-        what, hint, plain = "files are written there", f"{option} {place.folder}, if it is yours", ""
+def _confirm(record: Store, place: str, what: str, hint: str) -> None:
+    """Ask on a terminal whether a place may be used; raise a :class:`ConfigurationError` unless somebody agrees."""
     if sys.stdin.isatty() and sys.stderr.isatty():
-        question = (
-            f"{record.path} uses {place}, which was not named on this machine. If you agree, {what}{plain}. Agree?"
-        )
-        if typer.confirm(one_line(question), default=False, err=True):
+        said = f"{record.path} uses {place}, which was not named on this machine. If you agree, {what}. Agree?"
+        if typer.confirm(one_line(said), default=False, err=True):
             return
     raise ConfigurationError(
         f"{place} comes from the record {record.path}, and was not named on this machine",
-        expected="a confirmation, because " + what,
+        expected=f"a confirmation, because {what}",
         hint=hint,
     )
 
@@ -124,16 +162,16 @@ def _named(record: Store) -> list[list[str]]:
     return found if isinstance(found, list) else []
 
 
-def _remember(record: Store, place: Place) -> None:
+def _remember(record: Store, new: list[str]) -> None:
     from alkit._files import write_atomically
 
-    named, new = _named(record), _identity(place)
+    named = _named(record)
     if new in named:
         return
     try:
         write_atomically(_file(record), json.dumps([*named, new], indent=1).encode())
     except StoreError as reason:
-        log.warning("%s must be named again next time, because it cannot be remembered: %s", place, reason)
+        log.warning("%s must be named again next time, because it cannot be remembered: %s", new[1], reason)
 
 
 def _identity(place: Place) -> list[str]:

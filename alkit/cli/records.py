@@ -53,9 +53,11 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
     DataError
         The folder in the record does not exist any more.
     ConfigurationError
-        `images` was given, but the record's pool is not a folder.
+        `images` was given, but the record's pool is not a folder; or nothing was asked yet, and the folder was not
+        named on this machine.
     """
     import alkit
+    from alkit.cli.named_places import check_images
     from alkit.configuration.construct import build
     from alkit.record.settings import Settings
 
@@ -66,11 +68,14 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
             raise ConfigurationError(
                 "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
             )
+        check_images(record, str(images), named=True)
         return alkit.Experiment.open(record, pool=build(moved, "pool"), report=report)
     if (folder := _folder(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
         )
+    if folder is not None:
+        check_images(record, folder, named=False)
     return alkit.Experiment.open(record, report=report)
 
 

@@ -55,6 +55,8 @@ def start(
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
     """
     import alkit
+    from alkit.cli.named_places import check_images
+    from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
     from alkit.record.settings import changed_settings
     from alkit.record.store import Store
@@ -78,6 +80,8 @@ def start(
             hold_out=hold_out,
             stop_set=stop_set,
         )
+    with record_at(store) as recorded:
+        check_images(recorded, str(images), named=True)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")

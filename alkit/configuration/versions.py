@@ -109,8 +109,9 @@ def differences(old: Written, new: Written) -> list[str]:
 def _compared(old: Written, new: Written, path: str) -> Iterator[str]:
     if old == new:
         return
-    if isinstance(old, dict) and isinstance(new, dict) and _short(old) == _short(new):
-        before, after = ({**form.get("with", form)} for form in (old, new))
+    parts = [form.get("with", form) for form in (old, new) if isinstance(form, dict)]
+    if len(parts) == 2 and all(isinstance(part, dict) for part in parts) and _short(old) == _short(new):
+        before, after = ({**part} for part in parts)
         of_an_object = "with" in old and "with" in new and "partial" not in old
         for key in dict.fromkeys([*before, *after]):
             place = f"{path}.{key}".lstrip(".")

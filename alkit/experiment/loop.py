@@ -197,7 +197,7 @@ class Experiment:
             store = Store(store, wait)
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
-        return cls(**parts, **vars(terms), store=store, seed=store.fact("seed"), report=report, wait=wait)
+        return cls(**parts, **vars(terms), store=store, seed=Settings(store).seed, report=report, wait=wait)
 
     # The parts and the state.
 

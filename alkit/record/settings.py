@@ -24,9 +24,6 @@ from alkit.values.label_spec import LabelSpec
 
 log = logging.getLogger(__name__)
 
-MOST_THREADS = 1024
-"""Greatest number of threads that a record may ask for."""
-
 FEW = 5
 """Number of images that a message names."""
 
@@ -134,7 +131,10 @@ class Settings:
     @property
     def seed(self) -> int:
         """The seed; 0 before it is declared."""
-        return int(self._store.fact("seed") or 0)
+        seed = self._store.fact("seed")
+        if not isinstance(seed, int | None):
+            raise StoreError(f"the seed in {self._store.path} must be an integer", got=repr(seed))
+        return int(seed or 0)
 
     @property
     def terms(self) -> Terms:
@@ -208,13 +208,7 @@ class Settings:
 
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with."""
-        count = self._store.fact("threads")
-        if not isinstance(count, int) or not 1 <= count <= MOST_THREADS:
-            raise StoreError(
-                f"the number of threads in {self._store.path} must be an integer from 1 to {MOST_THREADS}",
-                got=repr(count),
-            )
-        return threads(count)
+        return threads(self._store.fact("threads"))
 
     def _settle(self, name: str, value: Written) -> None:
         recorded = self._store.fact(name)

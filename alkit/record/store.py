@@ -34,6 +34,7 @@ from alkit.record import guard, migrations, tables
 from alkit.record.backups import back_up
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import REPAIR, Database, Row, chunks
+from alkit.record.facts import has_form
 from alkit.record.files import Files, remove
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, sizes_from
@@ -203,10 +204,15 @@ class Store:
         """Return a recorded fact, or None. Classes have their present addresses, whenever it was recorded."""
         with self.database.reading() as connection:
             found = self.database.rows(connection, facts, facts.c.name == name)
+        if not found:
+            return None
         try:
-            return to_present(json.loads(found[0][1])) if found else None
-        except (ValueError, RecursionError) as reason:
-            raise StoreError(f"{self.path} is damaged: the fact {name!r} is not JSON", hint=REPAIR) from reason
+            value = json.loads(found[0][1])
+            if has_form(name, value):
+                return to_present(value)
+        except (ValueError, RecursionError):
+            pass
+        raise StoreError(f"{self.path} is damaged: the fact {name!r} is not what alkit writes", hint=REPAIR)
 
     @checked
     def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:

@@ -190,7 +190,7 @@ def test_a_place_from_before_this_version_still_counts_after_it_was_named(home, 
 def test_a_state_that_cannot_be_written_is_said_and_stops_nothing(home, capfd, monkeypatch, caplog):
     (home / "file").write_text("")
     monkeypatch.setenv("ALKIT_STATE", str(home / "file"))
-    assert ask("--out", "elsewhere") == 0
+    assert ask("--out", "elsewhere", "--images", "images") == 0
     assert "must be named again next time" in caplog.text
     assert alkit("tell", "mine/c.db") == 1
 
@@ -198,9 +198,9 @@ def test_a_state_that_cannot_be_written_is_said_and_stops_nothing(home, capfd, m
 def test_the_folder_of_states_follows_the_environment(home, monkeypatch):
     monkeypatch.delenv("ALKIT_STATE")
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
-    assert ask("--out", "elsewhere") == 0
+    assert ask("--out", "elsewhere", "--images", "images") == 0
     (file,) = (home / "state" / "alkit" / "places").iterdir()
-    assert json.loads(file.read_text()) == [["folder", str(home / "elsewhere")]]
+    assert json.loads(file.read_text()) == [["images", str(home / "images")], ["folder", str(home / "elsewhere")]]
 
 
 @pytest.mark.parametrize("fact", [{"folder": 5}, {"folder": "a", "other": "b"}, ["a"], {"url": "http://x"}])
@@ -210,6 +210,47 @@ def test_a_damaged_place_is_an_error(home, capfd, fact):
     record.close()
     assert alkit("tell", "mine/c.db") == 1
     assert "the place in" in capfd.readouterr().err
+
+
+def test_a_confirmation_says_that_others_can_read_the_token(home, capfd):
+    assert ask("--out", "exchange") == 0
+    write_place("mine/c.db", url="http://studio.example", project="Moles", control="bitmask")
+    assert alkit("ask", "mine/c.db") == 1
+    assert "because the token is sent to this address WITHOUT ENCRYPTION" in capfd.readouterr().err
+
+
+# Images.
+
+
+def test_the_images_of_a_strangers_record_are_not_sent_before_their_folder_is_named(
+    home, capfd, monkeypatch, tmp_path_factory
+):
+    on_another_machine(monkeypatch, tmp_path_factory)
+    for command in (["ask", "mine/c.db", "-n", 2, "--out", "exchange"], ["fit", "mine/c.db"]):
+        assert alkit(*command) == 1
+        said = capfd.readouterr().err
+        assert f"the folder of images {home / 'images'} comes from the record" in said
+        assert f"--images {home / 'images'}, if it is yours" in said
+    assert not Path("exchange").exists()
+    assert ask("--out", "exchange", "--images", "images") == 0
+    assert len(list(Path("exchange").glob("r*/image.png"))) == 2
+
+
+def test_after_the_first_query_only_images_that_the_record_knows_are_sent(home, capfd, monkeypatch, tmp_path_factory):
+    assert ask("--out", "mine/exchange") == 0
+    on_another_machine(monkeypatch, tmp_path_factory)
+    assert alkit("ask", "mine/c.db") == 0
+    (home / "images" / "0.png").write_bytes((home / "images" / "1.png").read_bytes())
+    assert alkit("ask", "mine/c.db") == 1
+    assert "got changed: '0'" in capfd.readouterr().err
+
+
+def test_a_file_that_is_no_image_is_named_and_not_shown(home, capfd):
+    (home / "images" / "secret.png").write_text("the secret of the lead")
+    assert ask("--out", "exchange") == 1
+    said = "".join(capfd.readouterr())
+    assert "secret.png" in said
+    assert "of the lead" not in said
 
 
 # Label Studio.
@@ -239,7 +280,8 @@ def test_the_token_does_not_go_to_an_address_of_a_strangers_record(home, studio,
     assert alkit(command[0], "mine/c.db", *command[1:]) == 1
     said = capfd.readouterr().err
     assert f"project {'Other' if command[1:] else 'Moles'!r} of {studio.url} comes from the record" in said
-    assert f"--url {studio.url}, or ALKIT_LABEL_STUDIO_URL" in said
+    assert f"--url {studio.url}, or the variable ALKIT_LABEL_STUDIO_URL" in said
+    assert "WITHOUT ENCRYPTION" not in said  # nobody reads along on this machine
     assert studio.asked == []
 
 

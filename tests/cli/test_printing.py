@@ -1,16 +1,20 @@
 """Text from files, records and servers cannot steer the terminal, whatever command prints it."""
 
+import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 from commandline import alkit
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 import alkit as package
 from alkit.cli.printing import echo, in_table
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.record import Store
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07\u202eb\x9b31m\rfake\nalkit: fine\x00\udcff"
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -61,3 +65,42 @@ def test_a_hostile_name_of_a_record_is_printed_as_one_line(tmp_path, capfd):
     said = capfd.readouterr().err
     assert len(said.splitlines()) == 1
     assert not CONTROLS.search(said)
+
+
+def test_what_annotators_write_is_recorded_and_shown_without_control_characters(tmp_path, monkeypatch, capfd):
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(package.synthetic.lesions(4, size=16)[0]):
+        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    start = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--size", "16", "--grayscale"]
+    assert alkit(*start, "--strategy", "random") == 0
+    assert alkit("ask", "c.db", "-n", 3, "--out", "exchange") == 0
+    (tmp_path / "exchange" / "ann").mkdir()
+    first, second, third = sorted(path.name for path in (tmp_path / "exchange").glob("r*-*-*"))
+    hostile = HOSTILE.replace("\x00", "").replace("\udcff", "")
+    for name, text in (
+        (f"{first}.skip", hostile),
+        (f"{second}.withdrawn", hostile),
+        (f"{third}.png", hostile),
+        ("a\x1b[2Jb.png", hostile),
+        ("all.json", json.dumps({"images": hostile})),
+        ("all.xml", f"<annotations><version>{hostile}</version></annotations>"),
+    ):
+        path = tmp_path / "exchange" / "ann" / name
+        path.write_text(text)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    alkit("tell", "c.db")
+    alkit("status", "c.db")
+    alkit("tell", "c.db", "--json")
+    alkit("status", "c.db", "--json")
+    alkit("withdraw", "c.db")
+    said = capfd.readouterr()
+    assert "\\x1b[2J" in said.out
+    assert not CONTROLS.search(said.out + said.err)
+    (note,) = (tmp_path / "exchange" / "ann").glob(f"{third}.refused.txt")
+    assert not CONTROLS.search(note.read_text())
+    record = Store(tmp_path / "c.db")
+    reasons = [answer.reason for answer in record.answers()]
+    record.close()
+    assert any(reason.startswith("a\\x1b[2J") for reason in reasons)
+    assert not any(CONTROLS.search(reason) or "\n" in reason for reason in reasons)

@@ -21,15 +21,12 @@ from urllib.parse import urlsplit
 import httpx2
 
 from alkit.errors import ConfigurationError, OracleError
-from alkit.oracles.labelstudio.secrets import TOKEN, clean_logs, cleaned, remember_token, without_secrets
+from alkit.oracles.labelstudio.secrets import LOOPBACK, TOKEN, clean_logs, cleaned, remember_token, without_secrets
 
 log = logging.getLogger(__name__)
 
 LIFETIME = 200.0
 """Seconds for which an access token is used; the server accepts it for 300."""
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Hosts that are this machine: no proxy leads there, and nobody else reads along."""
 
 REFRESH = "/api/token/refresh/"
 

@@ -15,6 +15,9 @@ from urllib.parse import quote
 TOKEN = "ALKIT_LABEL_STUDIO_TOKEN"
 """Name of the environment variable that holds the token."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts that are this machine: no proxy leads there, and nobody else reads along."""
+
 LONG = 16
 """Least length of a token that is looked for in all texts. A shorter one could be a part of any word."""
 

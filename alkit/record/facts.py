@@ -1,0 +1,63 @@
+"""The form of the facts in a record, which a stranger may have written with right digests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+MOST_THREADS = 1024
+"""Greatest number of threads that a record may ask for."""
+
+
+def has_form(name: str, value: Any) -> bool:
+    """Return whether a fact has the form in which alkit writes it, as far as other modules rely on it.
+
+    >>> has_form("threads", 2), has_form("threads", [2]), has_form("threads", 10**9)
+    (True, False, False)
+    """
+    return name not in _FORMS or _FORMS[name](value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_configuration(value: Any) -> bool:
+    pool = value.get("pool") if isinstance(value, dict) else None
+    sizes = ("images", "channels", "height", "width")
+    return isinstance(pool, dict) and all(_is_integer(pool.get(size)) for size in sizes) and _has_terms(value)
+
+
+def _is_declared(value: Any) -> bool:
+    return isinstance(value, dict) and {"pool", "learner", "strategy"} <= value.keys() and _has_terms(value)
+
+
+def _has_terms(value: dict[str, Any]) -> bool:
+    """Whether the terms, if there are any, are a written form with a share of held-out answers."""
+    if "terms" not in value:
+        return True
+    terms = value["terms"]
+    given = terms.get("with") if isinstance(terms, dict) else None
+    if not isinstance(given, dict) or terms.get("is") not in ("alkit.record:Terms", "alkit.settings:Terms"):
+        return False
+    share = given.get("hold_out", 0.0)
+    return isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share < 1
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"start", "batch", "test"} and _is_integer(value["batch"])
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "campaign": lambda value: isinstance(value, str),
+    "configuration": _is_configuration,
+    "declared": _is_declared,
+    "images": lambda value: value is None or _is_texts(value),
+    "moved": lambda value: isinstance(value, dict),
+    "schedule": _is_schedule,
+    "threads": lambda value: _is_integer(value) and 1 <= value <= MOST_THREADS,
+}
