@@ -16,7 +16,7 @@ from pathlib import Path
 from alkit.errors import StoreError
 from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
-from alkit.record.database import Row, key_text
+from alkit.record.database import Row, key_of, key_text
 from alkit.record.digests import add, holds
 from alkit.record.files import read_content
 from alkit.record.journal import Position
@@ -140,11 +140,15 @@ def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterat
         content = empty()
         apply(content, history.after(0, position.lines))
         for table, rows in found.items():
-            now = {tuple(row.values()) for row in content[table.name].values()}
-            other = [row for row in rows if row[:-1] not in now]
-            yield from (f"the row {key_text(table, row)} of {table.name} differs from the journal" for row in other)
-            if len(now) > len(rows) - len(other):
-                yield f"{len(now) - len(rows) + len(other)} rows of {table.name} in the journal are not in the database"
+            journalled = {tuple(row.values()) for row in content[table.name].values()}
+            keys = content[table.name].keys() - {key_of(table, row) for row in rows}
+            yield from (
+                f"the row {key_text(table, row)} of {table.name} differs from the journal"
+                for row in rows
+                if row[:-1] not in journalled
+            )
+            if keys:
+                yield f"{len(keys)} rows of {table.name} in the journal are not in the database"
 
 
 def _damage_of_file(folder: Path, name: str) -> Iterator[str]:

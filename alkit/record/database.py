@@ -382,6 +382,11 @@ def _changes(connection: sa.Connection) -> list[Change]:
     return found
 
 
+def key_of(table: sa.Table, row: Row) -> Row:
+    """Return the primary key of a row."""
+    return tuple(row[place] for place in _key_places(table))
+
+
 def _key_places(table: sa.Table) -> list[int]:
     names = table.c.keys()
     return [names.index(column.name) for column in table.primary_key]

@@ -280,7 +280,8 @@ class Journal:
         content = encode([line.change for line in found[0]], position)[0] if found else b""
         if content != extra:
             cut = len(extra) - len(content)
-            log.warning("%s ended with an unfinished change, as after an interrupted write (%d bytes)", self.path, cut)
+            what = f"an unfinished change, which was cut off ({cut} bytes)" if cut > 0 else "an unfinished line"
+            log.warning("%s ended with %s, as after an interrupted write", self.path, what)
             with self.path.open("ab", buffering=0) as file:
                 file.truncate(position.length)
                 _write(file, content, position.length)

@@ -228,6 +228,108 @@ def test_a_repair_of_an_intact_record_loses_nothing(campaign, tmp_path):
     assert opened(repaired.path) == campaign[3][-1]
 
 
+def damaged_beyond_proof(campaign, tmp_path):
+    """Return a record whose database is gone, and whose journal has lost a line that no backup covers."""
+    path = copied(campaign, tmp_path)
+    path.unlink()
+    journal = path.with_name("r.db.journal")
+    *lines, last, end = journal.read_bytes().split(b"\n")
+    journal.write_bytes(b"\n".join([*lines, b"\0" * len(last), end]))
+    return path
+
+
+def test_answers_that_may_have_been_taken_back_count_when_they_are_told_again(campaign, tmp_path):
+    _, pool, truth, steps = campaign
+    path = damaged_beyond_proof(campaign, tmp_path)
+    repaired = repair(path, tmp_path / "new.db")
+    (sentence,) = [line for line in repaired.unknown if "were taken back" in line]
+    assert sentence.startswith("whether 7 answers and ")
+    experiment = open_at(repaired.path, pool)
+    answers = Store(repaired.path).answers()
+    assert [(answer.id, answer.label) for answer in answers] == steps[-1][1]
+    assert {answer.kind for answer in answers} == {"invalid"}
+    assert experiment.open_ids == ()
+    experiment.tell({answer.id: truth[answer.id] for answer in answers}, annotator="ann")
+    assert experiment.fit().n_labels == 7
+
+
+def test_a_repair_counts_unproved_answers_if_it_is_told_to_trust_them(campaign, tmp_path, capsys):
+    path = damaged_beyond_proof(campaign, tmp_path)
+    main_exit(["repair", str(path), "--out", str(tmp_path / "without.db")])
+    said = capsys.readouterr().out
+    assert "unknown: whether 7 answers and" in said
+    assert "repair with --trust" in said
+    assert "No loss" not in said
+    main_exit(["repair", str(path), "--out", str(tmp_path / "new.db"), "--trust"])
+    assert "unknown: what 1 damaged lines" in capsys.readouterr().out
+    assert len(Store(tmp_path / "new.db").snapshot().known) == 7
+
+
+def test_an_answer_that_was_sent_back_stays_so_after_a_repair_from_an_earlier_backup(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    store = Store(path)
+    store.reject([1], "not good")
+    store.close()
+    first = Store(path).answers()[0]
+    path.unlink()
+    repaired = repair(path, tmp_path / "new.db")
+    assert Store(repaired.path).answers()[0].rejected == "not good"
+    path.with_name("r.db.journal").unlink()  # then only backups are left, which do not know of it
+    repaired = repair(path, tmp_path / "other.db")
+    assert first.id not in Store(repaired.path).snapshot().known
+    assert repaired.unknown
+
+
+def test_an_answer_does_not_count_again_if_the_label_that_replaced_it_is_lost(campaign, tmp_path):
+    _, pool, truth, _ = campaign
+    path = copied(campaign, tmp_path)
+    experiment = open_at(path, pool)
+    first = Store(path).answers()[0]
+    experiment.tell({first.id: 1 - truth[first.id]}, annotator="ann", revise=True)
+    new = Store(path).answers()[-1]
+    (path.with_name("r.db.files") / new.label).unlink()
+    repaired = repair(path, tmp_path / "new.db")
+    assert f"a label of {first.id!r} by 'ann': its file is missing or damaged" in repaired.lost
+    experiment = open_at(repaired.path, pool)
+    assert first.id in experiment.open_ids
+    experiment.tell({first.id: 1 - truth[first.id]}, annotator="ann")
+    assert Store(repaired.path).snapshot().known[first.id].labels[0].label == new.label
+
+
+def test_a_repair_that_was_killed_can_be_run_again(campaign, tmp_path, monkeypatch):
+    path = copied(campaign, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("alkit.record.migrations.write", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            repair(path, tmp_path / "new.db")
+    assert repair(path, tmp_path / "new.db").lost == ()
+    assert opened(tmp_path / "new.db") == campaign[3][-1]
+
+
+def test_a_campaign_with_clusters_goes_on_after_a_repair(tmp_path):
+    images, masks = alkit.synthetic.lesions(14, size=16)
+    pool = alkit.ArrayPool(images)
+    strategy = alkit.strategy(
+        "ssl-cluster", features=alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4)), epochs=1)
+    )
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")
+    parts = pool, learner, strategy
+    experiment = alkit.Experiment(*parts, tmp_path / "r.db", classes=("skin", "lesion"))
+    ids = experiment.ask(3)
+    experiment.tell(dict(zip(ids, masks[:3], strict=True)))
+    experiment.fit()
+    shutil.copytree(tmp_path, tmp_path.with_name("whole"))
+    expected = alkit.Experiment(*parts, tmp_path.with_name("whole") / "r.db", classes=("skin", "lesion")).ask(3)
+    (tmp_path / "r.db").write_bytes(b"")
+    repaired = repair(tmp_path / "r.db", tmp_path / "new.db")
+    heard = []
+    again = alkit.Experiment(
+        *parts, repaired.path, classes=("skin", "lesion"), report=lambda progress: heard.append(progress.stage)
+    )
+    assert again.ask(3) == expected
+    assert "features" not in heard  # the clusters come from the record
+
+
 def test_a_lost_round_is_named_and_later_rounds_continue(campaign, tmp_path):
     _, pool, truth, _ = campaign
     path = copied(campaign, tmp_path)
