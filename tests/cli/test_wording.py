@@ -386,7 +386,9 @@ def test_files_of_answers_that_do_not_exist_are_named_with_a_fix(fails, place):
 
 def test_a_file_that_is_not_a_record_cannot_be_repaired(fails, place):
     Path("rubbish.db").write_bytes(b"rubbish" * 500)
-    assert "got no intact row of the database, its journal or a backup" in fails("repair", "rubbish.db", "--out", "x.db")
+    assert "got no intact row of the database, its journal or a backup" in fails(
+        "repair", "rubbish.db", "--out", "x.db"
+    )
     assert "got no such file" in fails("repair", "nowhere.db", "--out", "x.db")
 
 
