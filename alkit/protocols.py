@@ -95,6 +95,15 @@ class HasSubsets(Protocol):
         """Return a pool of these images, in the order of `ids`."""
 
 
+@runtime_checkable
+class ListsUnusable(Protocol):
+    """A pool that has left images out because they cannot be used."""
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """The reason for each image that is left out, by its id."""
+
+
 # Oracles.
 
 

@@ -51,7 +51,7 @@ def run(
     learner, strategy, initial = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
-        oracle.check(scan(images.expanduser(), "**/*"))  # before hours are spent on reading images
+        oracle.check(scan(images.expanduser(), "**/*", "images"))  # before hours are spent on reading images
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         if not store.exists():
             oracle.check_labels(everything, report)

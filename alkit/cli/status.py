@@ -77,7 +77,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
 
     snapshot, settings = record.snapshot(), Settings(record)
     history, found = snapshot.rounds, snapshot.standings
-    schedule, images = settings.schedule, settings.images
+    schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
     planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     terms, stream = Terms(hold_out=settings.hold_out), Stream(settings.seed)
@@ -88,10 +88,11 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         now=datetime.now(UTC),
         advice=stopping_advice(history, size),
         next_batch=size,
-        left=None if images is None else images - len(taken),
+        left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
         tested=schedule is not None and schedule.test is not None,
         held_out=lambda id: terms.holds_out(id, stream),
         unread=list_unread(record),
+        unusable=settings.unusable,
     )
 
 
@@ -106,6 +107,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "open_queries": [asdict(query) for query in found.open],
         "problems": [{"query": key, **asdict(problem)} for key, problem in found.problems],
         "unread": [asdict(entry) for entry in found.unread],
+        "unusable": dict(found.unusable),
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,

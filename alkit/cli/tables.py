@@ -165,6 +165,12 @@ def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
             table.add_row(in_table(entry.what), in_table(entry.reason))
         yield table
         yield from _more(len(summary.unread))
+    if summary.unusable:
+        table = _table("Images that cannot be used", Column("image", overflow="fold"), Column("reason", ratio=1))
+        for id, reason in list(summary.unusable.items())[:MOST_PROBLEMS]:
+            table.add_row(in_table(id), in_table(reason))
+        yield table
+        yield from _more(len(summary.unusable))
 
 
 def _more(n: int) -> Iterator[RenderableType]:

@@ -118,7 +118,7 @@ def tell(
             if isinstance(last, FolderPlace) and not Path(last.folder).exists():
                 save_place(record, place)  # it was moved
         snapshot = record.snapshot()
-        still_open = len(snapshot.open)
+        still_open = sum(entry.query.id not in settings.unusable for entry in snapshot.open)
         disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from alkit.errors import DataError, QueryError
 from alkit.evaluation.measure import agreement, measure
@@ -14,6 +14,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.labels.joining import join_rule
 from alkit.pools.checks import check_pool
+from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.states import Answered
@@ -39,7 +40,9 @@ def commit_round(
     QueryError
         There is no label, or all labels are held out.
     """
-    known, pseudo = parts.known(), parts.store.pseudo_labels(number)
+    answered, known = parts.answered(), parts.known()
+    usable = parts.representations.known_ids
+    pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
     everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
     held = tuple(id for id in everything.ids if parts.holds_out(id) and id not in everything.pseudo_ids)
     labelled = everything.without(held)
@@ -77,10 +80,10 @@ def commit_round(
         n_pseudo=n_pseudo,
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
-        warnings=everything.warnings(),
+        warnings=(*everything.warnings(), *_unusable(parts, answered)),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
-    parts.store.commit_round(result, predictor.dumps(), stamp(known), consumed)
+    parts.store.commit_round(result, predictor.dumps(), stamp(answered), consumed)
     model.replace(predictor)
     return result
 
@@ -113,11 +116,24 @@ def stamp(known: Mapping[str, Answered]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
+def _unusable(parts: Parts, answered: Mapping[str, Answered]) -> Iterator[str]:
+    """Yield sentences about images that cannot be used, and about their labels."""
+    if not (unusable := parts.settings.unusable):
+        return
+    yield f"{unusable_text(unusable)}."
+    if labelled := [id for id, known in answered.items() if known.labels and id in unusable]:
+        yield (
+            f"The labels of {len(labelled)} of these images are recorded and not trained on: "
+            f"{', '.join(map(repr, labelled[:FEW]))}{' ...' if len(labelled) > FEW else ''}."
+        )
+
+
 def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float | None:
     """Return how far two models agree on the stop set; None if there is none."""
     if not (n := min(parts.terms.stop_set, len(parts.ids))):
         return None
-    drawn = parts.stream.child("stop-set").numpy().choice(len(parts.ids), n, replace=False)
+    everything = parts.settings.recorded_ids or parts.ids  # images that are missing now do not change the others
+    drawn = parts.stream.child("stop-set").numpy().choice(len(everything), n, replace=False)
     with parts.settings.threads():
-        ids = [parts.ids[row] for row in sorted(drawn)]
-        return agreement(predictor, previous, parts.pool, ids, parts.settings.spec)
+        ids = [id for row in sorted(drawn) if (id := everything[row]) in parts.representations.known_ids]
+        return None if not ids else agreement(predictor, previous, parts.pool, ids, parts.settings.spec)

@@ -59,6 +59,8 @@ class Experiment:
     ----------
     pool:
         The images that may be labelled. When an experiment is resumed, images added since it was created are ignored.
+        Images that are missing or cannot be used are left out and listed in :attr:`RoundResult.warnings`; if the rounds
+        have a schedule, or more than half of the images are missing, they are an error.
     learner:
         Trains a model on the labels.
     strategy:
@@ -157,7 +159,7 @@ class Experiment:
             store,
             settings,
             files,
-            Answers(store, settings, files, frozenset(pool.ids)),
+            Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys()),
             representations,
             Labels(files, representations),
             report,
@@ -449,7 +451,9 @@ class Experiment:
         if parts.settings.spec.per == "image":
             raise ConfigurationError("pre-labels are masks, but the labels of this experiment are classes of images")
         with parts.store.exclusive():
-            files = {entry.query.id: entry.prelabel for entry in parts.store.snapshot().open}
+            usable = parts.representations.known_ids
+            asked = [entry for entry in parts.store.snapshot().open if entry.query.id in usable]
+            files = {entry.query.id: entry.prelabel for entry in asked}
             without = [id for id, file in files.items() if file is None]
             if without and parts.store.last_model() is not None:
                 predicted = self._model.predict_masks(without)
@@ -475,7 +479,7 @@ class Experiment:
                     hint="tell() their answers, or withdraw() them",
                 )
             done, last = store.rounds(), store.last_model()
-            if last is not None and last[1] == committing.stamp(self._parts.known()):
+            if last is not None and last[1] == committing.stamp(self._parts.answered()):
                 return done[-1]
             return committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
 

@@ -59,13 +59,18 @@ class Parts:
         """All ids of the pool, sorted."""
         return self.representations.ids
 
-    def known(self) -> Mapping[str, Answered]:
+    def answered(self) -> Mapping[str, Answered]:
         """Return by id the answers that count, in the order in which the images were queried."""
         return self.store.snapshot().known
 
+    def known(self) -> Mapping[str, Answered]:
+        """Return by id the answers that count and whose images can be used."""
+        return {id: known for id, known in self.answered().items() if id in self.representations.known_ids}
+
     def open_queries(self) -> list[Query]:
-        """Return the queries that wait for an annotator, by rank."""
-        return [entry.query for entry in self.store.snapshot().open]
+        """Return the queries that wait for an annotator and whose images can be used, by rank."""
+        asked = (entry.query for entry in self.store.snapshot().open)
+        return [query for query in asked if query.id in self.representations.known_ids]
 
     def candidates(self) -> tuple[str, ...]:
         """Return the ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""

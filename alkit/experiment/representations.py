@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +16,13 @@ from alkit.errors import DataError
 from alkit.features.clustering import kmeans
 from alkit.pools.batches import batches
 from alkit.protocols import FeatureExtractor, FittedExtractor, Pool
+from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.rng import Stream
 from alkit.values.clusters import Clusters
 from alkit.values.progress import Progress, Report
+
+log = logging.getLogger(__name__)
 
 
 class Representations:
@@ -39,6 +44,9 @@ class Representations:
     def __init__(self, pool: Pool, stream: Stream, store: Store, report: Report) -> None:
         self.pool, self.report = pool, report
         self.ids = tuple(sorted(pool.ids))
+        self.known_ids = frozenset(self.ids)
+        # Clusters may have been recorded when images were there that are missing now.
+        self._all_ids = tuple(Settings(store).recorded_ids or self.ids)
         self._stream, self._store = stream, store
         self._fitted: dict[object, FittedExtractor] = {}
         self._features: dict[object, npt.NDArray[np.float32]] = {}
@@ -83,12 +91,22 @@ class Representations:
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
             with np.load(io.BytesIO(self._store.content(file)), allow_pickle=False) as arrays:
-                return Clusters(self.ids, arrays["labels"], arrays["distances"], int(arrays["k"]))
+                recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
+                rows = {id: row for row, id in enumerate(recorded)}
+                if rows.keys() >= self.known_ids:
+                    own = [rows[id] for id in self.ids]
+                    return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], int(arrays["k"]))
+            log.warning("the clusters are computed again, because images are back that were missing before")
         clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
         if name is not None:
             buffer = io.BytesIO()
-            np.savez(buffer, labels=clusters.labels, distances=clusters.distances, k=np.int64(clusters.k))
-            self._store.declare({name: self._store.keep(buffer.getvalue(), ".npz")})
+            content: dict[str, Any] = {"labels": clusters.labels, "distances": clusters.distances}
+            content["k"] = np.int64(clusters.k)
+            if self.ids != self._all_ids:
+                content["ids"] = np.array(self.ids)
+            np.savez(buffer, **content)
+            kept = self._store.keep(buffer.getvalue(), ".npz")
+            self._store.revise(name, lambda before: kept)
         return clusters
 
 

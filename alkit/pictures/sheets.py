@@ -13,6 +13,7 @@ from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError
 from alkit.pictures.colours import CLASS_COLOURS
+from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def contact_sheet(
     Parameters
     ----------
     pool:
-        The pool. Images are shown as the model sees them: at the working size, the first channel in gray, or three
-        channels as red, green and blue.
+        The pool. Images are shown with the resolution that the model sees and the proportions of the original: the
+        first channel in gray, or three channels as red, green and blue.
     ids:
         Ids of the images to show, at least one.
     masks:
@@ -73,9 +74,9 @@ def contact_sheet(
     cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for cell in cells:
         cell.set(xticks=[], yticks=[], frame_on=False)
-    for cell, id, image in zip(cells, ids, pool.read(ids), strict=False):
+    for cell, id, image, sizes in zip(cells, ids, pool.read(ids), mask_sizes(pool, ids), strict=False):
         shown = image[0] if len(image) < 3 else np.moveaxis(image[:3], 0, -1)
-        height, width = shown.shape[:2]
+        height, width = sizes[0]  # the original size
         cell.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
         if masks is not None and id in masks:
             mask = np.asarray(masks[id]) != 0

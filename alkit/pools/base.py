@@ -16,6 +16,7 @@ from alkit.errors import ConfigurationError, DataError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import combined_digest, pixel_digest
 from alkit.pools.scaling import Scale, scale_pixels
+from alkit.pools.unusable import unusable_images
 from alkit.rng import Stream
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
@@ -160,6 +161,11 @@ class Subset(PoolBase):
         rows = dict(zip(ids, self.pool._rows_of(ids), strict=True))
         pool = self.pool.pool if isinstance(self.pool, Subset) else self.pool
         vars(self).update(pool=pool, ids=ids, shape=pool.shape, scale=pool.scale, _rows=rows)
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """The reason for each image that the whole pool has left out, by its id."""
+        return unusable_images(self.pool)
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self.pool._pixels(rows)

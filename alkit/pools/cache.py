@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 LAYOUT = 1
 """Version of the row file. It is part of the name of the folder."""
 
+FEW = 5
+"""Most reasons that a message lists."""
+
 SAVE_EVERY = 1000
 """Number of rows after which the index is saved. A crash loses at most so many decoded images."""
 
@@ -51,8 +54,10 @@ def cache_images(
     pattern: str,
     root: Path,
     report: Report,
-) -> Rows:
+) -> tuple[Rows, dict[str, str]]:
     """Decode those of `files` that are not in the cache, and return the cached images of all, in their order.
+
+    Files that cannot be decoded are left out: they are returned by id, with the reason.
 
     If two processes do this at the same time, the second waits for the first and then finds the images in the cache.
 
@@ -74,8 +79,8 @@ def cache_images(
     Raises
     ------
     ImageError
-        Files cannot be decoded (the others are cached nevertheless); or they differ in size while `size` is None, mix
-        8 and 16 bits, or have 16 bits without `grayscale`.
+        No file can be decoded; or they differ in size while `size` is None, mix 8 and 16 bits, or have 16 bits without
+        `grayscale`.
     StoreError
         The cache cannot be written.
     """
@@ -87,9 +92,12 @@ def cache_images(
         with _lock(place):
             with _as_store_error(place):
                 index = Index.load(place)  # another process may have added rows meanwhile
-            index = _extend(index, place, folder, files, size, grayscale, report)
-    names = [file.name for file in files.values()]
-    return Rows(index, names, [index.entries[name] for name in names], Source(folder, size, grayscale))
+            index, failed = _extend(index, place, folder, files, size, grayscale, report)
+    else:
+        failed = {}
+    names = [file.name for file in files.values() if file.name not in failed]
+    rows = Rows(index, names, [index.entries[name] for name in names], Source(folder, size, grayscale))
+    return rows, {id: str(failed[file.name]) for id, file in files.items() if file.name in failed}
 
 
 def _missing(index: Index | None, files: Iterable[File]) -> list[File]:
@@ -106,8 +114,11 @@ def _extend(
     size: Size | None,
     grayscale: bool,
     report: Report,
-) -> Index:
-    """Decode the files that are missing in the index, append their rows and save the index at intervals."""
+) -> tuple[Index, dict[str, ImageError]]:
+    """Decode the files that are missing in the index, append their rows and save the index at intervals.
+
+    Return the new index, and by name the errors of files that cannot be decoded.
+    """
     missing = _missing(index, files.values())
     stale = {file.name for file in missing}
     entries = (
@@ -117,13 +128,13 @@ def _extend(
     )
     if index is not None and not entries:
         index = None  # no row is still valid, so start again: the new rows may have another shape
-    failed: list[ImageError] = []
+    failed: dict[str, ImageError] = {}
     unsaved = 0
     try:
         with closing(map_in_threads(partial(_try_decode, folder, size, grayscale), missing)) as results:
             for file, result in zip(missing, results, strict=True):
                 if isinstance(result, ImageError):
-                    failed.append(result)
+                    failed[file.name] = result
                     continue
                 pixels, original = result
                 _check_fits(file.name, pixels, original, grayscale, index, entries)
@@ -141,14 +152,16 @@ def _extend(
     finally:
         if index is not None and unsaved:
             _sync(index)
-    if len(failed) > 1:
-        reasons = "; ".join(map(str, failed[:5])) + ("; ..." if len(failed) > 5 else "")
+    if index is None or not entries:
+        reasons = [str(error) for error in failed.values()]
+        if len(reasons) == 1:
+            raise next(iter(failed.values()))
         raise ImageError(
-            f"{len(failed)} images cannot be used", got=reasons, hint="repair them or move them out of the folder"
+            f"none of the {len(reasons)} images can be used",
+            got="; ".join(reasons[:FEW]) + ("; ..." if len(reasons) > FEW else ""),
+            hint="repair them",
         )
-    if failed or index is None:
-        raise failed[0]
-    return index
+    return index, failed
 
 
 def _try_decode(folder: Path, size: Size | None, grayscale: bool, file: File) -> tuple[Pixels, Size] | ImageError:

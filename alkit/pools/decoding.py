@@ -36,20 +36,22 @@ class File(NamedTuple):
     changed: int
 
 
-def scan(folder: Path, pattern: str, name: str = "path") -> dict[str, File]:
+def scan(
+    folder: Path, pattern: str, name: str = "path", unusable: dict[str, ImageError] | None = None
+) -> dict[str, File]:
     """Return the image files of `folder` that match `pattern`, by id, sorted by id.
 
     The id is the path relative to `folder`, with ``/`` between its parts and without the suffix. Hidden files and
     folders are ignored. A folder that links lead to by several paths is read once, and a link to a folder that
-    contains `folder` is not followed. Files are not opened. `name` is the parameter's name in messages.
+    contains `folder` is not followed. Files are not opened. Files that cannot be accessed, or whose name is not valid
+    Unicode, are added to `unusable`, with the error. `name` is the parameter's name in messages.
 
     Raises
     ------
     DataError
         The folder does not exist or holds no images, or two files have the same id.
-    ImageError
-        A file cannot be accessed, or its name is not valid Unicode.
     """
+    unusable = {} if unusable is None else unusable
     if not folder.is_dir():
         if folder.exists():
             raise DataError(
@@ -66,15 +68,18 @@ def scan(folder: Path, pattern: str, name: str = "path") -> dict[str, File]:
         try:
             facts = os.stat(os.path.join(root, name))  # making a Path would take longer than the call
         except OSError as error:
-            raise ImageError(f"{folder / name} cannot be read", got=error, hint="remove it") from error
+            unusable[_shown(stem)] = ImageError(f"{folder / name} cannot be read", got=error, hint="remove it")
+            continue
         if not stat.S_ISREG(facts.st_mode):
             continue
         id = stem.replace(os.sep, "/")
         if not id.isascii():
             try:
                 id.encode()
-            except UnicodeEncodeError as error:
-                raise ImageError(f"the file name {name!r} is not valid Unicode", hint="rename the file") from error
+            except UnicodeEncodeError:
+                reason = ImageError(f"the file name {name!r} is not valid Unicode", hint="rename the file")
+                unusable[_shown(stem)] = reason
+                continue
         if id in files:
             raise DataError(
                 "two images have the same id",
@@ -82,12 +87,19 @@ def scan(folder: Path, pattern: str, name: str = "path") -> dict[str, File]:
                 hint="rename one, or select one kind of file with pattern='**/*.png'",
             )
         files[id] = File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    if not files and unusable:
+        raise next(iter(unusable.values()))
     if not files:
         raise DataError(
             f"the folder {folder} contains no images that match the pattern {pattern!r}",
             expected=f"names that end in {' '.join(sorted(SUFFIXES))}",
         )
     return dict(sorted(files.items()))
+
+
+def _shown(stem: str) -> str:
+    """Return a name as valid Unicode."""
+    return stem.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
 
 
 def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
 from alkit._files import cache_folder
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
+from alkit.errors import ImageError
 from alkit.pools import cache as image_cache
 from alkit.pools.base import PoolBase
 from alkit.pools.decoding import Pixels, scan
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
+from alkit.pools.unusable import unusable_text
 from alkit.values.label_spec import Size
 from alkit.values.progress import Report, quiet
+
+log = logging.getLogger(__name__)
 
 
 @checked_except("size", "scale")
@@ -27,6 +32,10 @@ class ImagePool(PoolBase):
     The id of an image is its path relative to the folder without the suffix, for example ``"ward3/0017"``. Opening the
     pool decodes images that are new or have changed since they were cached. A pool may be larger than memory: only the
     images that are read are loaded.
+
+    An image that cannot be used is left out with a warning, and listed in :attr:`unusable`: it cannot be decoded, is
+    transparent, or has several frames, too many pixels or too many bits. Such an image joins the pool once it is
+    repaired.
 
     Parameters
     ----------
@@ -55,8 +64,7 @@ class ImagePool(PoolBase):
     DataError
         The folder does not exist or holds no images, or two images have the same id.
     ImageError
-        Images cannot be decoded (the others are cached nevertheless); are transparent, have several frames, or too
-        many bits; or differ in size or bits. The message names the file.
+        No image can be used, or images differ in size or bits. The message names the file.
     ConfigurationError
         `size` or `scale` is wrong.
     StoreError
@@ -81,14 +89,17 @@ class ImagePool(PoolBase):
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
+    unusable: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """The reason for each image that is left out, by its id."""
     _kept: Rows = field(init=False, repr=False, compare=False)
     _names: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
         size, folder = check_size(self.size), Path(self.path).expanduser()
-        files = scan(folder, self.pattern)
-        kept = image_cache.cache_images(
+        hidden: dict[str, ImageError] = {}
+        files = scan(folder, self.pattern, unusable=hidden)
+        kept, failed = image_cache.cache_images(
             folder,
             files,
             size=size,
@@ -97,12 +108,16 @@ class ImagePool(PoolBase):
             root=cache_folder(self.cache),
             report=report,
         )
+        unusable = {id: str(error) for id, error in hidden.items()} | failed
+        files = {id: file for id, file in files.items() if id not in failed}
+        if unusable:
+            log.warning("%s", unusable_text(unusable))
         rows = {id: row for row, id in enumerate(files)}
         # The absolute path, so that a record with this pool can be opened from any working directory.
         vars(self).update(
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
-        vars(self).update(_names=tuple(file.name for file in files.values()))
+        vars(self).update(_names=tuple(file.name for file in files.values()), unusable=unusable)
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)

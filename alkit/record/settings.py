@@ -16,6 +16,7 @@ from alkit.configuration.versions import MISSING, NO_PARAMETER, differences
 from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.digests import digest
+from alkit.pools.unusable import unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -64,27 +65,34 @@ class Settings:
         """Record the parts of an experiment and its terms, or check that they equal the recorded ones.
 
         Return the pool without images that were added since the experiment was created. The images may be in another
-        folder than before; the new one is recorded.
+        folder than before; the new one is recorded. Images that are missing are recorded, with the reason, and the
+        others are used (decision 0036).
 
         Raises
         ------
         ResumeError
-            The settings differ, or images are missing or have changed; the message names them.
+            The settings differ, or images have changed; or images are missing, and these are more than half of them,
+            or the rounds have a schedule. The message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
         configuration = {**declared, "pool": describe(pool), "seed": seed}
+        gone: list[str] = []
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
                 if self._store.has_queries():
                     recorded = self._store.fact("configuration")
                     if {**recorded, "pool": None} == {**configuration, "pool": None}:  # otherwise report these first
-                        pool = self._restrict(pool, configuration["pool"])
-                        configuration["pool"] = describe(pool)
+                        pool, gone = self._restrict(pool, configuration["pool"])
+                        configuration["pool"] = recorded["pool"] if gone else describe(pool)
                 elif self._store.fact("configuration") != configuration:  # unless another process has just recorded it
                     facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                     facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
                     self._store.declare(facts, replace_all=True)
                 self._settle("configuration", configuration)
+        left_out = unusable_images(pool)
+        unusable = {**{id: left_out.get(id, GONE) for id in gone}, **left_out}
+        if self.unusable != unusable:
+            self._store.revise(UNUSABLE, lambda before: unusable)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:
             self._store.revise(MOVED, lambda before: place)
@@ -106,27 +114,40 @@ class Settings:
         """A random name of this record, drawn when it was created."""
         return str(self._store.fact("campaign") or "")
 
-    def _restrict(self, pool: Pool, now: Mapping[str, Any]) -> Pool:
-        """Return the pool without added images; raise a :class:`ResumeError` if images are missing or have changed."""
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """The reason for each image that could not be used when the pool was opened the last time, by its id."""
+        return dict(self._store.fact(UNUSABLE) or {})
+
+    @property
+    def recorded_ids(self) -> Sequence[str] | None:
+        """Sorted ids of the images that the record was created with; None if the pool had no digests."""
+        before = self._store.fact("images")
+        return None if before is None else sorted(before)
+
+    def _restrict(self, pool: Pool, now: Mapping[str, Any]) -> tuple[Pool, list[str]]:
+        """Return the pool without added images, and the ids of missing ones; see :meth:`declare` for errors."""
         before, shown = self._store.fact("images"), self._store.fact("configuration")["pool"]
         if before is None or (there := _images(pool)) is None:
-            return pool
+            return pool, []
         if any(now[name] != shown[name] for name in ("channels", "height", "width")):
-            return pool  # read in another way
+            return pool, []  # read in another way
         gone = [id for id in before if id not in there]
         other = [id for id in before if id in there and there[id] != before[id]]
         reasons = [f"missing: {_list(gone)}"] if gone else []
         reasons += [f"changed: {_list(other)}"] if other else []
-        if reasons:
+        if other or (gone and (2 * len(gone) > len(before) or self.schedule is not None)):
             raise ResumeError(
                 f"pool must hold the images that {self._store.path} was created with",
                 got="; ".join(reasons),
                 hint="restore them, or pool=alkit.ImagePool(FOLDER) with the folder that contains them",
             )
+        if gone:
+            log.warning("these images are missing and not used: %s", _list(gone))
         if (new := [id for id in there if id not in before]) and isinstance(pool, HasSubsets):
             log.warning("these images were added later and are not used: %s", _list(new))
-            return pool.subset(tuple(before))
-        return pool
+            return pool.subset(tuple(id for id in before if id in there)), gone
+        return pool, [] if new else gone
 
     @property
     def seed(self) -> int:
@@ -247,6 +268,12 @@ def describe(pool: Pool) -> Written:
     shape = {"channels": channels, "height": height, "width": width}
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
+
+UNUSABLE = "unusable"
+"""Name of the fact that contains the reason for each image that cannot be used, by its id."""
+
+GONE = "it is missing"
+"""Reason of an image that was there when the record was created."""
 
 MOVED = "moved"
 """Name of the fact that contains the written form of a pool whose folder has changed."""

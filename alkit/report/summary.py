@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 from typing import Literal
@@ -146,6 +146,9 @@ class CampaignSummary:
         Keys of queries that are not open, each with an invalid answer that came later.
     unread:
         Answers and files that were not taken at the last reading of each place.
+    unusable:
+        Reason for each image of the pool that could not be used when the pool was opened the last time, by its id.
+        Its query is not in `open`, and its label is not trained on.
     """
 
     states: Mapping[State, int]
@@ -163,6 +166,7 @@ class CampaignSummary:
     learnable: bool
     late_problems: tuple[tuple[str, Problem], ...] = ()
     unread: tuple[Unread, ...] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:
@@ -205,6 +209,7 @@ def summary(
     tested: bool = False,
     held_out: Callable[[str], bool] = lambda id: False,
     unread: Sequence[Unread] = (),
+    unusable: Mapping[str, str] | None = None,
 ) -> CampaignSummary:
     """Return the summary of a campaign.
 
@@ -228,6 +233,8 @@ def summary(
         Function that says, for the id of an image, whether its label is held out.
     unread:
         Answers and files that were not taken.
+    unusable:
+        Reason for each image that cannot be used, by its id.
 
     Examples
     --------
@@ -249,7 +256,11 @@ def summary(
         annotators=tuple(
             _annotator(name, [answer for answer in answers if answer.annotator == name]) for name in names
         ),
-        open=tuple(_open(standing, now) for standing in standings if standing.state in OPEN),
+        open=tuple(
+            _open(standing, now)
+            for standing in standings
+            if standing.state in OPEN and standing.query.id not in (unusable or {})
+        ),
         history=tuple(history),
         metric=metric,
         measured_on=measured_on(history, tested=tested),
@@ -265,6 +276,7 @@ def summary(
             if answer.kind == "invalid" and (problem := _problem(answer)) is not None
         ),
         unread=tuple(unread),
+        unusable=dict(unusable or {}),
     )
 
 

@@ -30,6 +30,7 @@ def card(
     network: str,
     parameters: int,
     free: Sequence[str],
+    free_onnx: Sequence[str],
     files: Mapping[str, str],
     versions: Mapping[str, str],
     now: datetime,
@@ -46,6 +47,8 @@ def card(
         Number of parameters.
     free:
         Axes of the input that can have any length: some of ``batch``, ``height`` and ``width``.
+    free_onnx:
+        Those of ``model.onnx``, which can be fewer.
     files:
         SHA-256 of each file of the model, by name.
     versions:
@@ -58,6 +61,9 @@ def card(
     reading = None
     if model.reading is not None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
+    shape = {"channels": channels, "height": height, "width": width, "free": list(free)}
+    if list(free_onnx) != list(free):
+        shape["free_onnx"] = list(free_onnx)
     found: Card = {
         "exported": now.isoformat(timespec="seconds"),
         "versions": dict(versions),
@@ -65,7 +71,7 @@ def card(
         "model": {
             "network": network,
             "parameters": parameters,
-            "input": {"channels": channels, "height": height, "width": width, "free": list(free)},
+            "input": shape,
         },
         "classes": list(model.spec.classes),
         "ignore": model.spec.ignore,
@@ -181,6 +187,9 @@ def preparation(card: Card) -> str:
     lengths = f"Axes of any length: {', '.join(free)}." if free else "The input is one image at a time."
     if "height" not in free:
         lengths += " Height and width are fixed."
+    elif "height" not in shape.get("free_onnx", free):
+        alone = "" if "batch" in shape["free_onnx"] else ", and is one image at a time"
+        lengths += f" The input of model.onnx has a fixed height and width{alone}."
     if reading is None:
         return f"The input is {tensor}, with values in [0, 1], as in the pool of the campaign. {lengths}"
     colours = "one channel (gray by ITU-R 601-2 luma)" if reading["grayscale"] else "three channels (red, green, blue)"

@@ -97,7 +97,13 @@ def export_module(predictor: Predictor) -> nn.Module:
     )
 
 
-def export_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[ExportedProgram, tuple[str, ...]]:
+CHOICES = (("batch", "height", "width"), ("batch",), ())
+"""Sets of axes that can have any length, the best first."""
+
+
+def export_program(
+    module: nn.Module, shape: tuple[int, int, int], choices: Sequence[tuple[str, ...]] = CHOICES
+) -> tuple[ExportedProgram, tuple[str, ...]]:
     """Return a torch.export program, and the names of the input's axes that can have any length.
 
     These are as many axes as the network allows: batch, height and width; only the batch; or none, for single images.
@@ -108,6 +114,8 @@ def export_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Expo
         Module that maps images to probabilities.
     shape:
         Shape of an image: channels, height, width.
+    choices:
+        Sets of axes to try in this order.
 
     Raises
     ------
@@ -124,7 +132,7 @@ def export_program(module: nn.Module, shape: tuple[int, int, int]) -> tuple[Expo
     ('batch',)
     """
     reason: Exception | None = None
-    for free in (("batch", "height", "width"), ("batch",), ()):
+    for free in choices:
         example = torch.zeros(2 if free else 1, *shape)
         axes = {AXES[name]: Dim.DYNAMIC for name in free}
         try:
@@ -181,6 +189,33 @@ def onnx_program(
     return content
 
 
+def export_onnx(
+    module: nn.Module, program: ExportedProgram, shape: tuple[int, int, int], free: tuple[str, ...]
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return a program in ONNX format with as many of the free axes as possible, and the names of these axes.
+
+    Some networks, such as PSPNet and UPerNet, pool to a grid of fixed size. ONNX can express that for images of one
+    size only.
+
+    Raises
+    ------
+    ConfigurationError
+        torch.onnx cannot export the program, not even for single images of one size. The reason is that of the first
+        attempt.
+    """
+    reason: ConfigurationError | None = None
+    for choice in CHOICES[CHOICES.index(free) :]:
+        try:
+            if choice != free:
+                program, _ = export_program(module, shape, (choice,))
+            return onnx_program(module, program, shape, choice), choice
+        except ConfigurationError as error:
+            _log.info("ONNX with free axes (%s) failed: %s", ", ".join(choice), error)
+            reason = reason or error
+    assert reason is not None
+    raise reason
+
+
 @checked_except("model", "formats")
 def export_model(
     model: TrainedModel,
@@ -234,17 +269,19 @@ def export_model(
         _onnx_packages()
     module = export_module(model.predictor)
     program, free = export_program(module, model.shape)
-    contents = {"model.safetensors": _weights(module)}
+    contents, free_onnx = {"model.safetensors": _weights(module)}, free
     if "torch" in formats:
         contents["model.pt2"] = _save(program)
     if "onnx" in formats:
-        contents["model.onnx"] = onnx_program(module, program, model.shape, free)
+        contents["model.onnx"], free_onnx = export_onnx(module, program, model.shape, free)
+        free = free if "torch" in formats else free_onnx
     packages = ["torch", *(["onnx"] if "onnx" in formats else [])]
     facts = card(
         model,
         network=_describe(module),
         parameters=sum(value.numel() for value in module.parameters()),
         free=free,
+        free_onnx=free_onnx if "onnx" in formats else free,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         versions={"alkit": alkit.__version__, **{name: importlib.metadata.version(name) for name in packages}},
         now=datetime.now(UTC),

@@ -86,10 +86,16 @@ def predict_images(
     ConfigurationError
         The record's pool was not a folder of images, or the pattern matches files outside the folder.
     """
-    return _predict_images(model, Path(folder), _scan(model, Path(folder), pattern, "folder"), failed)
+    files, unusable = _scan(model, Path(folder), pattern, "folder")
+    for id, reason in unusable.items():
+        failed(id, reason)
+    return _predict_images(model, Path(folder), files, failed)
 
 
-def _scan(model: TrainedModel, folder: Path, pattern: str, name: str) -> Mapping[str, decoding.File]:
+def _scan(
+    model: TrainedModel, folder: Path, pattern: str, name: str
+) -> tuple[Mapping[str, decoding.File], Mapping[str, ImageError]]:
+    """Return the image files of a folder, and the errors of those that cannot be accessed, by id."""
     if model.reading is None:
         raise ConfigurationError(
             "the record must be of a pool of image files, so that files can be read in the same way",
@@ -97,7 +103,8 @@ def _scan(model: TrainedModel, folder: Path, pattern: str, name: str) -> Mapping
         )
     if ".." in Path(pattern).parts:
         raise ConfigurationError(f"pattern must not match files outside {folder}", got=repr(pattern))
-    return decoding.scan(folder, pattern, name)
+    unusable: dict[str, ImageError] = {}
+    return decoding.scan(folder, pattern, name, unusable), unusable
 
 
 def _predict_images(
@@ -203,7 +210,7 @@ def predict_folder(
     """
     check_trained(model)
     source, target = Path(images), Path(out)
-    files, per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
+    (files, unusable), per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
     check_outside("out", target, source)
     if any(is_inside(source, folder) for folder in (masks, shown)):
@@ -227,8 +234,10 @@ def predict_folder(
 
     def failed(id: str, reason: ImageError) -> None:
         reasons[id] = str(reason)
-        report(Progress("predict", len(done) + len(reasons), len(files)))
+        report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
 
+    for id, error in unusable.items():
+        failed(id, error)
     for one in _predict_images(model, source, files, failed):
         if per_image:
             best = int(one.probabilities.argmax())
@@ -240,7 +249,7 @@ def predict_folder(
                 failed(one.id, reason)
                 continue
         done.append(one.id)
-        report(Progress("predict", len(done) + len(reasons), len(files)))
+        report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
     if rows:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])

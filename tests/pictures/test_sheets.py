@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, LabelError
@@ -65,3 +66,16 @@ def test_a_sheet_needs_ids_and_masks_of_two_dimensions():
         contact_sheet(pool, [])
     with pytest.raises(LabelError, match="'a'"):
         contact_sheet(pool, ["a"], masks={"a": np.zeros((2, 4, 4))})
+
+
+def test_images_have_the_proportions_of_the_original_and_not_of_the_working_size(tmp_path):
+    Image.new("L", (90, 30), 128).save(tmp_path / "a.png")
+    pool = alkit.ImagePool(tmp_path, size=16, grayscale=True)
+    mask = np.zeros((30, 90), np.uint8)
+    mask[:, :45] = 1
+    (cell,) = contact_sheet(pool, ["a"], masks={"a": mask}).axes
+    assert shown(cell).shape == (16, 16)
+    assert list(cell.images[0].get_extent()) == [0, 90, 30, 0]
+    assert cell.get_aspect() == 1
+    points = np.concatenate([path.vertices for path in cell.collections[0].get_paths()])
+    assert points[:, 0].max() == pytest.approx(45, abs=0.6)

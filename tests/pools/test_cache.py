@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -257,34 +258,43 @@ def test_an_animation_is_an_error(folder):
 
 @pytest.mark.parametrize("damage", ["cut", "rubbish", "empty"])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_an_unreadable_image_is_an_error_with_the_reason_and_the_others_are_decoded(folder, damage, suffix, decoded):
+def test_an_unreadable_image_is_left_out_with_the_reason_until_it_is_repaired(folder, damage, suffix, decoded, caplog):
     fill(folder, height=64, width=64)
     bad = folder / f"2bad.{suffix}"
     save(bad, gray(64, 64))
     content = bad.read_bytes()
     bad.write_bytes({"cut": content[: len(content) // 2], "rubbish": b"rubbish" * 50, "empty": b""}[damage])
-    with pytest.raises(ImageError, match=rf"2bad\.{suffix} cannot be decoded: got .+Try: ") as caught:
-        ImagePool(folder)
-    assert caught.value.__cause__ is not None
-    bad.unlink()
+    pool = ImagePool(folder)
+    assert re.search(rf"2bad\.{suffix} cannot be decoded: got .+Try: ", pool.unusable["2bad"])
+    assert "1 image cannot be used and is left out: '2bad' (" in caplog.text
+    assert pool.ids == ("0", "1", "2", "3", "4")
+    assert pool.read(pool.ids).shape[0] == 5
+    assert pool.subset(["0"]).unusable == pool.unusable
     decoded.clear()
     assert len(ImagePool(folder)) == 5
-    assert decoded == []
+    assert decoded == [bad.name]
+    bad.write_bytes(content)
+    assert ImagePool(folder).ids == ("0", "1", "2", "2bad", "3", "4")
+    assert ImagePool(folder).unusable == {}
 
 
-def test_several_unreadable_images_are_one_error(folder):
-    fill(folder)
+def test_a_folder_without_a_readable_image_is_one_error(folder):
     for name in "xyz":
         (folder / f"{name}.png").write_bytes(b"no image")
-    with pytest.raises(ImageError, match=r"^3 images cannot be used.*x\.png.*y\.png.*z\.png"):
+    with pytest.raises(ImageError, match=r"^none of the 3 images can be used.*x\.png.*y\.png.*z\.png"):
         ImagePool(folder)
-
-
-def test_a_broken_link_is_an_error_that_names_it(folder):
     fill(folder)
+    assert list(ImagePool(folder).unusable) == ["x", "y", "z"]
+
+
+def test_a_broken_link_is_left_out_and_named(folder):
     (folder / "lost.png").symlink_to(folder / "nowhere.png")
     with pytest.raises(ImageError, match=r"lost\.png cannot be read"):
         ImagePool(folder)
+    fill(folder)
+    pool = ImagePool(folder)
+    assert "lost.png cannot be read" in pool.unusable["lost"]
+    assert len(pool) == 5
 
 
 # What is found.

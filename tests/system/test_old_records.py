@@ -102,7 +102,10 @@ def test_nobody_has_changed_the_files():
         assert hashlib.sha256((use.FOLDER / name).read_bytes()).hexdigest() == sum, name
 
 
-def test_a_missing_image_is_noticed(folder):
-    next((folder / "images").iterdir()).unlink()
-    with pytest.raises(alkit.errors.ResumeError):
-        alkit.Experiment.open(folder / "campaign.db", pool=alkit.ImagePool(folder / "images", size=16, grayscale=True))
+def test_a_missing_image_is_noticed(folder, caplog):
+    gone = next((folder / "images").iterdir())
+    gone.unlink()
+    pool = alkit.ImagePool(folder / "images", size=16, grayscale=True)
+    experiment = alkit.Experiment.open(folder / "campaign.db", pool=pool)
+    assert f"these images are missing and not used: {gone.stem!r}" in caplog.text
+    assert gone.stem not in {*experiment.pool.ids, *experiment.candidates, *experiment.open_ids}

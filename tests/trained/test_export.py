@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import onnxruntime
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -23,8 +24,8 @@ import alkit
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.network import NetworkPredictor
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
-from alkit.trained.card import card, card_text, sample
-from alkit.trained.export import Mean, Probabilities, export_module, export_program, onnx_program
+from alkit.trained.card import card, card_text, preparation, sample
+from alkit.trained.export import Mean, Probabilities, export_module, export_onnx, export_program, onnx_program
 
 BLOCKED = "import sys\nsys.modules['alkit'] = None\n"
 """Put before code, makes any import of alkit fail."""
@@ -282,6 +283,42 @@ def test_a_network_of_one_size_is_written_as_onnx_of_that_size():
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (said,) = session.run(None, {"images": images(4, 1, 16, 16)})
     np.testing.assert_allclose(said, module(torch.from_numpy(images(4, 1, 16, 16))).numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PSPNet", "UPerNet"])
+def test_a_network_that_pools_to_a_fixed_grid_is_written_as_onnx_of_one_size(name):
+    network = getattr(smp, name)("resnet18", encoder_weights=None, in_channels=3, classes=2)
+    module = Probabilities(network).eval().requires_grad_(False)
+    program, free = export_program(module, (3, 64, 64))
+    content, free_onnx = export_onnx(module, program, (3, 64, 64), free)
+    assert "height" not in free_onnx
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    images = torch.rand(1, 3, 64, 64)
+    (found,) = session.run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(found, module(images).numpy(), atol=1e-4)
+
+
+class Grid(nn.Module):
+    """A network that pools to 2 x 2 and adds the result to each pixel."""
+
+    def forward(self, images):
+        """Return logits of two classes."""
+        coarse = nn.functional.adaptive_avg_pool2d(images, 3)
+        fine = nn.functional.interpolate(coarse, images.shape[2:], mode="bilinear")
+        return torch.cat([images, fine], dim=1)
+
+
+def test_onnx_has_fewer_free_axes_if_it_cannot_express_a_network(tmp_path, model):
+    module = Probabilities(Grid()).eval()
+    program, free = export_program(module, (1, 16, 16))
+    content, _ = export_onnx(module, program, (1, 16, 16), free)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    images = torch.rand(1, 1, 16, 16)
+    np.testing.assert_allclose(session.run(None, {"images": images.numpy()})[0], module(images).numpy(), atol=1e-4)
+    facts = {"network": "Grid", "parameters": 0, "files": {"model.pt2": "", "model.onnx": ""}, "versions": {}}
+    found = card(model, free=free, free_onnx=("batch",), now=datetime.now(UTC), **facts)
+    assert "The input of model.onnx has a fixed height and width." in preparation(found)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
