@@ -30,10 +30,10 @@ def card(
     network: str,
     parameters: int,
     free: Sequence[str],
-    free_onnx: Sequence[str],
     files: Mapping[str, str],
     versions: Mapping[str, str],
     now: datetime,
+    free_onnx: Sequence[str] | None = None,
 ) -> Card:
     """Return the card of an exported model, as a value for JSON.
 
@@ -47,14 +47,14 @@ def card(
         Number of parameters.
     free:
         Axes of the input that can have any length: some of ``batch``, ``height`` and ``width``.
-    free_onnx:
-        Those of ``model.onnx``, which can be fewer.
     files:
         SHA-256 of each file of the model, by name.
     versions:
         Versions of the software, by name.
     now:
         Time of the export, with a time zone.
+    free_onnx:
+        The same axes of ``model.onnx``, which can be fewer; None if they are the same.
     """
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
@@ -62,7 +62,7 @@ def card(
     if model.reading is not None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
     shape = {"channels": channels, "height": height, "width": width, "free": list(free)}
-    if list(free_onnx) != list(free):
+    if free_onnx is not None and list(free_onnx) != list(free):
         shape["free_onnx"] = list(free_onnx)
     found: Card = {
         "exported": now.isoformat(timespec="seconds"),
