@@ -15,6 +15,7 @@ import json
 import logging
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -35,7 +36,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, StoreError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Example, adam, evaluation_mode, fabric_for, minibatches, train_epoch
@@ -194,14 +195,15 @@ class Reconstruction:
         # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
         network.to(memory_format=torch.channels_last)
         fabric = fabric_for(self.device, self.precision)
-        with FileLock(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
+        with _locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
             weights = _read_weights(finished)
             if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, fabric, checkpoint, report)
                 weights = {name: value.cpu().contiguous() for name, value in best.items()}
-                write_atomically(finished, safetensors.save(weights))
-                checkpoint.unlink(missing_ok=True)
+                write_atomically(finished, _weights_file(weights))
+                with suppress(OSError):  # the next training of the same pretext deletes it
+                    checkpoint.unlink(missing_ok=True)
         network.load_state_dict(weights)
         return FittedReconstruction(fabric.to_device(network), self.pooling)
 
@@ -313,9 +315,27 @@ def _train(
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_atomically(checkpoint, buffer.getvalue())
+        content = buffer.getvalue()
+        write_atomically(checkpoint, _digest(content) + content)
         report(Progress("pretext", done, task.epochs, {"loss": loss, "best": best_loss}))
     return best
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock inside the block."""
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except OSError as reason:
+        raise StoreError(
+            f"cannot write {path} ({reason.strerror})",
+            hint="check the permissions of the folder and the free space of the disk",
+        ) from reason
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
@@ -323,21 +343,44 @@ def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
     try:
-        return cast("dict[str, Any]", torch.load(checkpoint, map_location=fabric.device, weights_only=True))
-    except (RuntimeError, EOFError, OSError, UnpicklingError) as reason:
+        content = checkpoint.read_bytes()
+        length = len(_digest(b""))
+        if _digest(content[length:]) != content[:length]:
+            raise ValueError("its content has changed")
+        state = torch.load(io.BytesIO(content[length:]), map_location=fabric.device, weights_only=True)
+        return cast("dict[str, Any]", state)
+    except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as reason:
         logger.warning(
             "checkpoint %s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason
         )
         return None
 
 
+def _digest(content: bytes) -> bytes:
+    """Return the SHA-256 of a content as 64 hexadecimal digits: a flipped bit would change features silently."""
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _weights_file(weights: dict[str, Tensor]) -> bytes:
+    """Return the content of a file of weights, whose header contains the digest of the same file without it."""
+    return safetensors.save(weights, metadata={"sha256": _digest(safetensors.save(weights)).decode()})
+
+
 def _read_weights(path: Path) -> dict[str, Tensor] | None:
-    """Return cached weights; None if the file does not exist or cannot be read."""
+    """Return cached weights; None if the file does not exist or cannot be read. Older files have no digest."""
     try:
-        return safetensors.load(path.read_bytes()) if path.exists() else None
-    except SafetensorError as reason:
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+        weights = safetensors.load(content)
+        length = int.from_bytes(content[:8], "little")  # of the header, a JSON object
+        facts = json.loads(content[8 : 8 + length]).get("__metadata__")
+        if facts is not None and facts.get("sha256") != _digest(safetensors.save(weights)).decode():
+            raise ValueError("its content has changed")
+    except (SafetensorError, OSError, ValueError) as reason:
         logger.warning("%s cannot be read (%s), so the pretext is trained from the start", path, reason)
         return None
+    return weights
 
 
 def _restoration_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -1,11 +1,15 @@
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import torch as safetensors
 
 import alkit
+from alkit.features import reconstruction
+from alkit.networks.training import fabric_for
 from alkit.networks.weights import deepest_map
 from alkit.values import quiet
 
@@ -175,6 +179,46 @@ def test_a_damaged_file_of_the_cache_is_ignored_with_a_warning(task, pool, suffi
     finished.with_suffix(suffix).write_bytes(b"damaged")
     assert state(fit(task, pool)).equal(state(whole))
     assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
+def test_a_flipped_bit_in_a_file_of_the_cache_is_noticed(task, pool, suffix, caplog, monkeypatch):
+    written, write = {}, reconstruction.write_atomically
+
+    def keep(path, content):
+        written[path.suffix] = path, content
+        write(path, content)
+
+    monkeypatch.setattr(reconstruction, "write_atomically", keep)
+    fit(task, pool)
+    path, content = written[suffix]
+
+    def read():
+        if suffix == ".safetensors":
+            return reconstruction._read_weights(path)
+        found = reconstruction._read_checkpoint(path, fabric_for("cpu", "32-true"))
+        return found and found["network"]
+
+    path.write_bytes(content)
+    whole, chance = read(), random.Random(0)
+    assert whole is not None
+    for place in (*range(0, 200, 7), *chance.sample(range(len(content)), 60)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        caplog.clear()
+        if (found := read()) is None:
+            assert "cannot be read" in caplog.text
+        else:
+            assert all(found[name].equal(value) for name, value in whole.items()), place
+
+
+def test_weights_of_an_older_cache_have_no_digest_and_are_read(task, pool):
+    fit(task, pool)
+    (path,) = cache_files(task, ".safetensors")
+    weights = safetensors.load(path.read_bytes())
+    path.write_bytes(safetensors.save(weights))
+    assert reconstruction._read_weights(path).keys() == weights.keys()
 
 
 @pytest.mark.parametrize("all_but_none", [0.9, ["0000", "0001", "0002"]])

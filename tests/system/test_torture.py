@@ -51,11 +51,12 @@ def show(*parts):
     return faults
 
 
-def test_a_few_kills_and_failures_lose_nothing():
-    found = torture("points", "moments", "--every", 251, "--number", 24, "--seed", 7)
-    assert not show(found["points"], found["moments"])
+def test_a_few_kills_failures_and_damages_lose_nothing():
+    found = torture("points", "moments", "damage", "--every", 251, "--number", 24, "--seed", 7)
+    assert not show(found["points"], found["moments"], found["damage"])
     assert sum(found["points"]["counts"].values()) >= 20
     assert found["moments"]["counts"]["kill at a moment"] >= 24
+    assert sum(found["damage"]["counts"].values()) >= 24
 
 
 @pytest.mark.slow
