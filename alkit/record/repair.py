@@ -97,7 +97,7 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
     if ("schema",) not in content["facts"]:
         raise StoreError(
             f"nothing in {old} could be saved",
-            got="no intact row of the database, its journal or a backup tells the schema"
+            got="no intact row of the database, its journal or a backup that tells the schema"
             if old.exists()
             else "no such file, and no journal or backup of it",
             expected=f"a record of schema {min(migrations.STEPS)} to {tables.SCHEMA}",
