@@ -82,6 +82,7 @@ class Commands:
 
     def __post_init__(self) -> None:
         os.environ["ALKIT_CACHE"] = str(self.world.root / "cache")
+        os.environ["ALKIT_STATE"] = str(self.world.outside / "state")
 
     def run(self, *arguments: object) -> str:
         """Run a command and return what it printed; raise an error unless it ends as a command must."""
@@ -148,7 +149,8 @@ Step = Callable[[Commands], None]
 
 
 def ask(play: Commands) -> None:
-    play.run("ask", play.world.store, "-n", campaign.BATCH, "--out", play.world.root / "exchange")
+    images = "--images", play.world.outside / "images"  # the record was made in Python, so nobody has named them yet
+    play.run("ask", play.world.store, "-n", campaign.BATCH, "--out", play.world.root / "exchange", *images)
 
 
 def ask_with_coco(play: Commands) -> None:
