@@ -60,4 +60,5 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "moved": lambda value: isinstance(value, dict),
     "schedule": _is_schedule,
     "threads": lambda value: _is_integer(value) and 1 <= value <= MOST_THREADS,
+    "unusable": _is_texts,
 }

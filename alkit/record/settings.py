@@ -66,7 +66,7 @@ class Settings:
 
         Return the pool without images that were added since the experiment was created. The images may be in another
         folder than before; the new one is recorded. Images that are missing are recorded, with the reason, and the
-        others are used (decision 0036).
+        others are used (decision 0037).
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Settings:
                 self._settle("configuration", configuration)
         left_out = unusable_images(pool)
         unusable = {**{id: left_out.get(id, GONE) for id in gone}, **left_out}
-        if self.unusable != unusable:
+        if self.unusable != unusable and not self._store.read_only:
             self._store.revise(UNUSABLE, lambda before: unusable)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:

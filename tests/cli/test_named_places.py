@@ -245,11 +245,12 @@ def test_after_the_first_query_only_images_that_the_record_knows_are_sent(home, 
     assert "got changed: '0'" in capfd.readouterr().err
 
 
-def test_a_file_that_is_no_image_is_named_and_not_shown(home, capfd):
+def test_a_file_that_is_no_image_is_named_and_not_shown(home, capfd, caplog):
     (home / "images" / "secret.png").write_text("the secret of the lead")
-    assert ask("--out", "exchange") == 1
-    said = "".join(capfd.readouterr())
+    assert ask("--out", "exchange") == 0
+    said = "".join(capfd.readouterr()) + caplog.text
     assert "secret.png" in said
+    assert not list((home / "exchange").rglob("*secret*"))
     assert "of the lead" not in said
 
 
