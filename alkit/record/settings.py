@@ -66,7 +66,7 @@ class Settings:
 
         Return the pool without images that were added since the experiment was created. The images may be in another
         folder than before; the new one is recorded. Images that are missing are recorded, with the reason, and the
-        others are used (decision 0037).
+        others are used (decision 0039).
 
         Raises
         ------
