@@ -41,7 +41,8 @@ def tell(
     confirmed: Annotated[
         bool,
         typer.Option(
-            "--confirmed", help="Accept masks in the COCO or CVAT file that are identical to their pre-label."
+            "--confirmed",
+            help="Accept masks in the COCO or CVAT file that equal their pre-label, or that were corrected since.",
         ),
     ] = False,
     url: options.Url = None,

@@ -139,9 +139,9 @@ class Reconstruction:
     The paper leaves these choices open: Adam with a learning rate of 1e-3, batches of 16, at most 100 epochs, and early
     stopping on a tenth of the pool, with the same deformations in each epoch.
 
-    Weights are cached by configuration (without `pooling`), seed, precision and the content of the pool, so all
-    strategies and learners with the same seed share one training. A training that was killed continues from its last
-    complete epoch and ends with the same weights.
+    Weights are cached by configuration (without `pooling`), seed, precision, number of threads and the content of the
+    pool, so all strategies and learners with the same seed share one training. A training that was killed continues
+    from its last complete epoch and ends with the same weights.
 
     Examples
     --------
@@ -189,7 +189,10 @@ class Reconstruction:
         """
         stream = Stream.from_rng(rng)
         folder = make_folder(cache_folder(self.cache) / "pretext")
-        finished = folder / f"{self._key(pool, stream)}.safetensors"
+        earlier, present = self._keys(pool, stream, torch.get_num_threads())
+        finished = folder / f"{earlier}.safetensors"
+        if not finished.exists():
+            finished = folder / f"{present}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
@@ -207,7 +210,8 @@ class Reconstruction:
         network.load_state_dict(weights)
         return FittedReconstruction(fabric.to_device(network), self.pooling)
 
-    def _key(self, pool: Pool, stream: Stream) -> str:
+    def _keys(self, pool: Pool, stream: Stream, threads: int) -> tuple[str, str]:
+        """Return the names of the weights in the cache: that of earlier versions, without threads, and that of now."""
         configuration = written_form(self)
         if nameless := opaque_parts(configuration):
             raise ConfigurationError(
@@ -216,8 +220,9 @@ class Reconstruction:
                 hint="a class or function at module level, or functools.partial of one",
             )
         del configuration["with"]["pooling"]  # the weights do not depend on the pooling
-        text = json.dumps([VERSION, to_former(configuration), stream.seed, digest(pool)], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        what = [VERSION, to_former(configuration), stream.seed, digest(pool)]
+        earlier, present = (json.dumps(facts, sort_keys=True).encode() for facts in (what, [*what, threads]))
+        return hashlib.sha256(earlier).hexdigest(), hashlib.sha256(present).hexdigest()
 
     def _split(self, pool: Pool, stream: Stream) -> tuple[list[str], list[str]]:
         """Return the held-out ids and the ids to train on."""

@@ -7,7 +7,7 @@ compared with the record in the transaction that records them.
 from __future__ import annotations
 
 import math
-import operator
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +20,7 @@ from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataErro
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
+from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded, latest
 from alkit.record.store import Store
@@ -30,14 +31,9 @@ from alkit.values.label_spec import LabelSpec, Size
 FEW = 50
 """Number of images whose sizes are looked up one by one; if there are more, all sizes are read."""
 
-UNKNOWN = -1
-"""Revision of an answer that does not have one yet. It gets one when it is recorded."""
 
 LONGEST_NAME, LONGEST_REASON = 200, 10_000
 """Greatest number of characters in the name of an annotator, and in a reason."""
-
-GREATEST = 2**62
-"""The greatest revision that is accepted. A time in nanoseconds stays below it until 2116."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +44,16 @@ class Answers:
     ----------
     ids:
         Ids of all images of the pool, or None. With them, an error tells an unknown image from one that was not asked.
+    now:
+        Clock, in nanoseconds since 1970. A revision of a later time comes from a clock that runs ahead, and is
+        recorded with this time.
     """
 
     store: Store
     settings: Settings
     files: LabelFiles
     ids: Collection[str] | None = None
+    now: Callable[[], int] = time.time_ns
 
     def collect(self, oracle: Oracle, place: str = "") -> Receipt:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
@@ -120,12 +120,15 @@ class Answers:
                     if isinstance(draft, AlkitError):
                         raise draft
                     entry = self._check(draft, answer, history, revise=True)
-                except _SentBackError as reason:
+                    if entry is not None:
+                        self._check_age(entry, answer, history)
+                except (_SentBackError, _CorrectedError) as reason:
                     refused.append((answer, str(reason)))
                     continue  # it is recorded already, with the reason
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
-                    entry = _make_invalid(answer, str(reason), history) if sizes.of(answer.id) else None
+                    known_id = bool(sizes.of(answer.id))
+                    entry = _make_invalid(answer, str(reason), history, self.now()) if known_id else None
                 else:
                     last = history.last(answer.id, answer.annotator)
                     if last is not None and self._equal(last, draft):
@@ -164,7 +167,7 @@ class Answers:
             raise DataError(f"{answer.id!r} is not an image of the pool", hint="labels of the ids that ask() returns")
         if not (allowed := sizes.of(answer.id)):
             raise QueryError(f"{answer.id!r} was never asked", hint="labels of the ids that ask() returns")
-        annotator, revision, seconds = _check_annotator(answer), _check_revision(answer), _check_seconds(answer)
+        annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
         match answer.label:
             case Invalid(reason):
@@ -188,13 +191,13 @@ class Answers:
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")
             draft = replace(draft, revision=1 + max((entry.revision for entry in own), default=0))
-        elif there := [entry for entry in own if entry.revision == draft.revision and entry.kind != "invalid"]:
-            if self._equal(there[0], draft):
-                return None
-            raise ConflictError(
-                f"revision {draft.revision} of {draft.annotator!r} for {draft.id!r} is recorded with another answer",
-                hint="a greater revision for the changed answer",
+        else:
+            revision = find_revision(
+                draft, [entry for entry in own if entry.kind != "invalid"], last, self._equal, self.now()
             )
+            if revision is None:
+                return None
+            draft = replace(draft, revision=revision)
         if last is not None and not revise:
             raise ConflictError(
                 f"{draft.id!r} has an answer{f' of annotator {draft.annotator!r}' if draft.annotator else ''} already",
@@ -211,6 +214,25 @@ class Answers:
                 hint="confirm it, if the pre-label is right",
             )
         return draft
+
+    def _check_age(self, entry: Recorded, answer: Answer, history: _History) -> None:
+        """Refuse an exported label that its annotator has corrected since, if it comes again with a later time.
+
+        Copying an export or downloading it again gives it a new time, and its labels would replace the corrections.
+        """
+        last = history.last(entry.id, entry.annotator)
+        if last is None or not answer.exported or answer.confirmed or entry.revision < last.revision:
+            return
+        if entry.kind != "label" or last.kind == "withdrawal" or last.rejected is not None or self._equal(last, entry):
+            return
+        own = [other for other in history.of(entry.id, entry.annotator) if other.kind != "invalid"]
+        # Those that counted when they were recorded.
+        counted = (other for at, other in enumerate(own) if all(one.revision < other.revision for one in own[:at]))
+        if any(self._equal(other, entry) for other in counted):
+            raise _CorrectedError(
+                f"this label of {entry.id!r} has been corrected since, and is read again with a later time",
+                hint="a file with the correction; or confirm this label, if it is right after all",
+            )
 
     def _equal(self, recorded: Recorded, draft: Recorded) -> bool:
         if recorded.kind != draft.kind:
@@ -241,6 +263,10 @@ class _SentBackError(LabelError):
     """An answer that was sent back arrived again without a change."""
 
 
+class _CorrectedError(LabelError):
+    """A label that was corrected arrived again from an older file."""
+
+
 class _History:
     """The queries and answers of some images before an answer."""
 
@@ -266,20 +292,22 @@ class _History:
         return latest(self._told[id, annotator]).get(id, {}).get(annotator)
 
 
-def _make_invalid(answer: Answer, reason: str, history: _History) -> Recorded | None:
+def _make_invalid(answer: Answer, reason: str, history: _History, now: int) -> Recorded | None:
     """Return an invalid answer to record in place of one that is refused; None if it is recorded already."""
     annotator, reason = one_line(answer.annotator, LONGEST_NAME), one_line(reason, LONGEST_REASON)
     revision, seconds = UNKNOWN, None
     with suppress(LabelError):
-        revision = _check_revision(answer)
+        revision = check_revision(answer)
     with suppress(LabelError):
         seconds = _check_seconds(answer)
     own = history.of(answer.id, annotator)
-    there = [entry for entry in own if entry.kind == "invalid" and revision in (UNKNOWN, entry.revision)]
+    ahead = revision > now
+    there = [entry for entry in own if entry.kind == "invalid" and (ahead or revision in (UNKNOWN, entry.revision))]
     if any(entry.reason == reason for entry in there):
         return None
     if revision == UNKNOWN:
         revision = 1 + max((entry.revision for entry in own), default=0)
+    revision = min(revision, now) if ahead else revision
     return Recorded(answer.id, annotator, revision, "invalid", reason=reason, seconds=seconds)
 
 
@@ -291,21 +319,6 @@ def _check_annotator(answer: Answer) -> str:
             got=one_line(ascii(answer.annotator), LONGEST_NAME),
         )
     return answer.annotator
-
-
-def _check_revision(answer: Answer) -> int:
-    if answer.revision is None:
-        return UNKNOWN
-    try:
-        revision = operator.index(answer.revision)  # also of a NumPy integer
-    except TypeError:
-        revision = UNKNOWN
-    if not 0 <= revision <= GREATEST:
-        raise LabelError(
-            f"revision must be an integer from 0 to 2**62, or None, in the answer for {answer.id!r}",
-            got=repr(answer.revision),
-        )
-    return revision
 
 
 def _check_seconds(answer: Answer) -> float | None:

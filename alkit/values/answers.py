@@ -57,7 +57,10 @@ class Answer:
         Time that the annotator needed, in seconds; None if unknown.
     confirmed:
         Whether the annotator confirmed the label. A label that equals the pre-label of its query is only accepted if
-        it is confirmed.
+        it is confirmed, and so is an exported label that its annotator has corrected since.
+    exported:
+        Whether it comes from a file of many answers. A copy of such a file gets a new time, so its answers may be older
+        than their revision.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Answer:
     revision: int | None = None
     seconds: float | None = None
     confirmed: bool = False
+    exported: bool = False
 
 
 @checked

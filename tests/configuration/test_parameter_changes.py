@@ -281,7 +281,7 @@ def test_any_part_of_alkit_can_get_a_parameter(part):
 
 def test_a_pretext_is_found_in_the_cache_after_its_class_got_a_parameter(monkeypatch, world):
     part, stream = alkit.Reconstruction(epochs=1), alkit.rng.Stream(0)
-    before = part._key(world.pool, stream)
+    before = part._keys(world.pool, stream, 1)
 
     @dataclass(frozen=True)
     class Reconstruction(alkit.Reconstruction):
@@ -292,10 +292,10 @@ def test_a_pretext_is_found_in_the_cache_after_its_class_got_a_parameter(monkeyp
     monkeypatch.setattr(sys.modules[Reconstruction.__module__], "Reconstruction", Reconstruction)
     monkeypatch.setattr(alkit.features, "Reconstruction", Reconstruction, raising=False)
     monkeypatch.setattr(alkit, "Reconstruction", Reconstruction)
-    assert Reconstruction(epochs=1)._key(world.pool, stream) != before
+    assert Reconstruction(epochs=1)._keys(world.pool, stream, 1) != before
     changes(added={"noise": 0.0})(Reconstruction)
-    assert Reconstruction(epochs=1)._key(world.pool, stream) == before
-    assert Reconstruction(epochs=1, noise=0.5)._key(world.pool, stream) != before
+    assert Reconstruction(epochs=1)._keys(world.pool, stream, 1) == before
+    assert Reconstruction(epochs=1, noise=0.5)._keys(world.pool, stream, 1) != before
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,29 @@ def test_the_cache_depends_on_pixels_parameters_and_seed_but_not_on_pooling(task
     assert len(cache_files(task, ".safetensors")) == 5
 
 
+def test_each_number_of_threads_has_its_own_weights(task, pool):
+    with alkit.rng.threads(2):
+        two = fit(task, pool)
+    with alkit.rng.threads(1):
+        fit(task, pool)
+        assert len(cache_files(task, ".safetensors")) == 2
+        alone = fit(replace(task, cache=task.cache + "/empty"), pool)
+        assert state(fit(task, pool)).equal(state(alone))  # whatever was in the cache before
+    with alkit.rng.threads(2):
+        assert state(fit(task, pool)).equal(state(two))
+
+
+def test_weights_that_were_cached_without_the_number_of_threads_are_found(task, pool):
+    first = fit(task, pool)
+    (path,) = cache_files(task, ".safetensors")
+    earlier, _ = task._keys(pool, alkit.rng.Stream.from_rng(np.random.default_rng(0)), threads=1)
+    path.rename(path.with_name(f"{earlier}.safetensors"))
+    for number in (1, 2):
+        with alkit.rng.threads(number):
+            assert state(fit(task, pool)).equal(state(first))
+    assert len(cache_files(task, ".safetensors")) == 1
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_training_stopped_after_any_epoch_ends_with_the_same_weights(task, pool, tmp_path, stop):
     whole = fit(replace(task, cache=str(tmp_path / "whole")), pool)

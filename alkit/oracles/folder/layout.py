@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alkit._reading.inside import leads_out, read_inside
+from alkit._reading.limits import read_file
 from alkit.errors import DataError
 from alkit.oracles.formats.registry import SUFFIXES
 from alkit.pictures.colours import colour
@@ -22,6 +27,9 @@ LONGEST = 2**20
 """Greatest number of bytes of a query.json or a note."""
 
 MASKS = (".png", ".tif", ".tiff")
+RACY = 2_000_000_000
+"""Nanoseconds in which two changes of a file may get the same time: that long on FAT, and less elsewhere."""
+
 WORDS = (".skip", ".withdrawn")
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
 
@@ -71,10 +79,34 @@ def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -
     return [path for path in shown if path not in outside]
 
 
-def version_of(path: Path) -> tuple[int, int]:
-    """Return the size of a file in bytes and its time of change in nanoseconds, which show whether it has changed."""
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What shows whether a file has changed.
+
+    Parameters
+    ----------
+    modified:
+        Time of its content in nanoseconds, which programs that copy files may set to that of the original.
+    facts:
+        Its number and its size.
+    digest:
+        Digest of the content of a file that was changed just now, whose times need not show another change; else "".
+    """
+
+    modified: int
+    facts: tuple[int, int]
+    digest: str
+
+
+def version_of(path: Path) -> Version:
+    """Return what shows whether a file has changed. Only a file that was changed just now is read."""
     facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
+    changed = max(facts.st_mtime_ns, facts.st_ctime_ns)
+    digest = ""
+    if time.time_ns() - changed < RACY:
+        with suppress(DataError):  # it is too large, and is refused when it is read
+            digest = hashlib.sha256(read_file(path)).hexdigest()
+    return Version(facts.st_mtime_ns, (facts.st_ino, facts.st_size), digest)
 
 
 def relative_path(place: Path, start: Path) -> str:

@@ -75,7 +75,7 @@ class Reader:
                 return None
         except FileNotFoundError:
             return None
-        revision = max(modified for _, modified in before)
+        revision = max(version.modified for version in before)
         return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
@@ -90,7 +90,7 @@ class Reader:
                 file.path, queries, self.spec, annotator=file.annotator, empty=self.empty, inside=self.inbox
             )
             if file.confirmed:
-                since = version_of(file.confirmation)[1]
+                since = version_of(file.confirmation).modified
                 answers = (
                     replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
                 )

@@ -80,10 +80,13 @@ class Content:
         The images, in the order of the file.
     strays:
         Items that cannot be read and belong to no image, each described in words.
+    exported:
+        Time of the export in nanoseconds since 1970, as the file states it; None if it does not.
     """
 
     images: tuple[AnnotatedImage, ...]
     strays: tuple[str, ...] = ()
+    exported: int | None = None
 
     def check(self) -> Content:
         """Return this content; raise a :class:`ValueError` if it has faults and no image can be read.

@@ -27,6 +27,7 @@ FEW = 8
 
 def answers(
     path: Path,
+    revision: int,
     content: Content,
     queries: Sequence[Query],
     spec: LabelSpec,
@@ -39,7 +40,9 @@ def answers(
     Parameters
     ----------
     path:
-        Path of the file. Its time of change is the revision of all answers.
+        Path of the file.
+    revision:
+        Revision of all answers.
     content:
         Content of the file.
     queries:
@@ -55,14 +58,13 @@ def answers(
         raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
     label_values(spec)
     entries, remarks = _entries(content, queries, spec, empty)
-    revision = path.stat().st_mtime_ns
     for query, own in entries:
         label: Mask | Skip | Invalid
         if len(own) > 1:
             label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
         else:
             label = _label(own[0][1], query, spec, path.name, content.strays)
-        yield Answer(query.id, label, annotator, revision)
+        yield Answer(query.id, label, annotator, revision, exported=True)
     for remark in remarks:
         yield Answer(path.name, Invalid(remark), annotator, revision)
 

@@ -14,6 +14,7 @@ https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,19 @@ def decode(path: Path, content: bytes) -> Content:
                 strays.append(f"no 'name' of image {number}")
             else:
                 images.append(_image(image, name))
-        return Content(tuple(images), tuple(strays)).check()
+        return Content(tuple(images), tuple(strays), _time_of_export(root)).check()
     except (ValueError, expat.ExpatError) as reason:
         found, expected = fault_text(reason), f"version {VERSION}"
         raise DataError(f"{path} is not a file of CVAT for images", got=found, expected=expected) from reason
+
+
+def _time_of_export(root: ElementTree.Element) -> int | None:
+    """Return the time in ``<dumped>``, in nanoseconds since 1970; None if there is none with a time zone."""
+    try:
+        dumped = datetime.fromisoformat((root.findtext("meta/dumped") or "").strip())
+        return int(dumped.timestamp() * 1000) * 1_000_000 if dumped.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _image(image: ElementTree.Element, name: str) -> AnnotatedImage:

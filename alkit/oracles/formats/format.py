@@ -155,6 +155,9 @@ class Format:
         no queried image, are listed in invalid answers whose id is the name of the file. An image that is tagged or
         labelled ``unusable``, ``skip`` or ``skipped`` is a skip.
 
+        The revision of the answers is the time at which the file was changed, or that of the export if the file states
+        an earlier one: a copy of an older export is not newer than its original.
+
         Parameters
         ----------
         path:
@@ -176,7 +179,10 @@ class Format:
             The file does not have this format, or no image in it can be read.
         """
         path = Path(path).expanduser()
-        yield from answers(path, self._content(path, inside), queries, spec, annotator=annotator, empty=empty)
+        changed = _time_of(path)  # before the content is read: a later change then has a later time
+        content = self._content(path, inside)
+        revision = changed if content.exported is None else min(changed, content.exported)
+        yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
         """Return the names of the images in a file; `inside` as in :meth:`read`."""
@@ -199,6 +205,13 @@ class Format:
             return {Path(name).stem for name in self.names(path, folder)}
         except DataError:
             return set()
+
+
+def _time_of(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as reason:
+        raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
 
 
 def _write_image(folder: Path, query: Query, images: Pool) -> str:
