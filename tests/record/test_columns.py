@@ -135,20 +135,24 @@ def compare(path, table, expected):
     assert list(find_damage(path)) == []
 
 
-def test_random_totals_are_read_as_they_were_written(tmp_path):
-    columns = list(tables.totals.c)[:-1]
+OTHERS = [table for table in tables.totals.metadata.sorted_tables if table not in tables.TABLES]
+
+
+@pytest.mark.parametrize("table", OTHERS, ids=lambda table: table.name)
+def test_random_values_in_tables_about_tables_are_read_as_they_were_written(table, tmp_path):
+    columns = list(table.c)[:-1]
     Store(tmp_path / "record.db").close()
     database = Database(tmp_path / "record.db", 1.0)
 
     @settings(max_examples=50)
     @given(st.tuples(*map(values_of, columns)))
     def write_and_read(values):
-        whole = _complete(tables.totals, values)
-        with database.transaction() as connection:
-            connection.execute(tables.totals.delete())
-            connection.execute(tables.totals.insert(), dict(zip(tables.totals.c.keys(), whole, strict=True)))
+        whole = _complete(table, values)
+        with database._begin("BEGIN IMMEDIATE") as connection:
+            connection.execute(table.delete())
+            connection.execute(table.insert(), dict(zip(table.c.keys(), whole, strict=True)))
         with database.reading() as connection:
-            (found,) = database.rows(connection, tables.totals)
+            (found,) = database.rows(connection, table)
         assert same(found[:-1], map(as_read, columns, values))
 
     write_and_read()
