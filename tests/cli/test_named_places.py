@@ -252,6 +252,7 @@ def test_a_file_that_is_no_image_is_named_and_not_shown(home, capfd, caplog):
     assert "secret.png" in said
     assert not list((home / "exchange").rglob("*secret*"))
     assert "of the lead" not in said
+    assert not any(b"of the lead" in path.read_bytes() for path in home.rglob("exchange/**/*") if path.is_file())
 
 
 # Label Studio.
