@@ -98,8 +98,20 @@ def abandoned_files(folder: Path) -> list[Path]:
 
 
 def make_temporary_folder() -> Path:
-    """Make a private folder in the system's folder for temporary files. Those of killed processes are deleted."""
-    place = Path(tempfile.gettempdir())
+    """Make a private folder in the system's folder for temporary files. Those of killed processes are deleted.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be created.
+    """
+    try:
+        place = Path(tempfile.gettempdir())
+    except FileNotFoundError as reason:  # Python has tried to write to some folders
+        raise StoreError(
+            f"no folder for temporary files can be written ({reason.strerror})",
+            hint="set the environment variable TMPDIR to a folder with free space",
+        ) from reason
     for path in place.glob("alkit-*-*-*"):
         with suppress(OSError):
             facts = path.lstat()
@@ -109,7 +121,13 @@ def make_temporary_folder() -> Path:
                 and _is_abandoned(path, path.name.removeprefix("alkit-"))
             ):
                 shutil.rmtree(path, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"alkit-{_process()}-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"alkit-{_process()}-"))
+    except OSError as reason:
+        raise StoreError(
+            f"cannot create a temporary folder in {place} ({reason.strerror})",
+            hint="set the environment variable TMPDIR to a folder with free space",
+        ) from reason
     _own.add(folder.name.removeprefix("alkit-"))
     return folder
 

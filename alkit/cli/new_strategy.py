@@ -50,6 +50,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
         The name has another form, or an installed strategy, a package or a part of alkit has it; or the folder exists
         or cannot be created.
     """
+    import shutil
     from importlib.resources import files
     from string import Template
 
@@ -83,6 +84,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
             f"{folder} exists already, and nothing was written", hint="another --out, or another name"
         ) from reason
     except OSError as reason:
+        shutil.rmtree(folder, ignore_errors=True)
         raise ConfigurationError(f"{folder} cannot be written ({reason})", hint="another --out") from reason
     return sorted(path for path in folder.rglob("*") if path.is_file())
 

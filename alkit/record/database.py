@@ -270,7 +270,11 @@ class Database:
         if self.journal.ends_at(position):
             return
         n_answers, _ = self._total(connection, tables.answers)
-        if lines := self.journal.pending(position, n_answers, self.path):
+        try:
+            lines = self.journal.pending(position, n_answers, self.path)
+        except OSError as reason:
+            raise self._cannot_write(reason) from reason
+        if lines:
             for line in lines:
                 self._apply(connection, line.change)
             _changes(connection).clear()
@@ -301,10 +305,13 @@ class Database:
         try:
             self.journal.write(content, start)
         except OSError as reason:
-            raise StoreError(
-                f"cannot read or write the record {self.path} ({self.journal.path.name}: {reason.strerror})", hint=SPACE
-            ) from reason
+            raise self._cannot_write(reason) from reason
         changes.clear()
+
+    def _cannot_write(self, reason: OSError) -> StoreError:
+        return StoreError(
+            f"cannot read or write the record {self.path} ({self.journal.path.name}: {reason.strerror})", hint=SPACE
+        )
 
     def _set_position(self, connection: sa.Connection, position: Position) -> None:
         row = _complete(tables.journal, [tables.journal.name, position.lines, position.length, position.chain])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -19,6 +21,8 @@ from alkit.record.check import find_damage
 from alkit.record.digests import add, is_whole
 from alkit.record.journal import Position
 from alkit.record.replay import Content
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,32 @@ class Source:
         return self.position.lines if self.position else 0
 
 
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a file as far as it can be read.
+
+    Raises
+    ------
+    StoreError
+        There is not enough space for the copy.
+    """
+    try:
+        shutil.copyfile(path, copy)
+    except OSError as reason:
+        if reason.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"cannot copy {path} to {copy} ({reason.strerror})",
+                hint="set the environment variable TMPDIR to a folder with free space",
+            ) from reason
+        log.warning("%s cannot be read to its end (%s)", path, reason.strerror)
+
+
 def read_source(path: Path) -> Source:
     """Read the intact rows of a database, and of its write-ahead log."""
     with temporary_folder() as folder:
         copy = folder / "record.db"
         for suffix in ("", "-wal"):
             if (part := path.with_name(path.name + suffix)).is_file():
-                shutil.copyfile(part, copy.with_name(copy.name + suffix))
+                _copy(part, copy.with_name(copy.name + suffix))
         found = {name: _read_rows(copy, name) for name in (*_TABLES, "consumed", "totals", "journal")}
         schema = _schema(found)
         is_intact = _is_intact(copy, schema)

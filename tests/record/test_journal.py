@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
@@ -177,6 +178,22 @@ def test_a_journal_that_cannot_be_written_leaves_the_record_as_it_was(store, mon
     assert told(store.path) == ["a", "b"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_unfinished_line_that_cannot_be_cut_off_is_an_error_and_is_cut_off_later(store, monkeypatch, number):
+    tell(store, skip("a"))
+    with store.path.with_name("r.db.journal").open("ab") as file:
+        file.write(b"[1000,")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write", fail)
+        with pytest.raises(StoreError, match=rf"r\.db\.journal: {os.strerror(number)}"):
+            Store(store.path)
+    assert told(store.path) == ["a"]
+
+
 def test_a_missing_journal_is_named_with_what_to_do(store):
     tell(store, skip("a"))
     store.database.journal.path.unlink()
@@ -331,3 +348,29 @@ def test_clusters_are_restored_and_lost_ones_are_named(tmp_path):
     third = repair(again.path, tmp_path / "third.db")
     assert third.lost == ("the clusters of 3 by it: their file is missing or damaged, so they are computed again",)
     assert Store(third.path).fact("clusters of 3 by it") is None
+
+
+def test_a_repair_without_space_for_its_copies_says_where_to_find_some(store, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for package, name in ((tempfile, "mkdtemp"), (shutil, "copyfile")):
+        with monkeypatch.context() as patch:
+            patch.setattr(package, name, fail)
+            with pytest.raises(StoreError, match=r"\(No space left on device\)\. Try: set .* TMPDIR"):
+                repair(store.path, tmp_path / f"{name}.db")
+
+
+def test_a_database_that_cannot_be_read_is_repaired_from_its_journal(store, tmp_path, monkeypatch, caplog):
+    copy = shutil.copyfile
+
+    def fail(source, target):
+        if Path(source) == store.path:
+            raise OSError(errno.EIO, "Input/output error")
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    repaired = repair(store.path, tmp_path / "repaired.db")
+    monkeypatch.undo()
+    assert repaired.saved["queries"] == len(store.queries())
+    assert "cannot be read to its end" in caplog.text
