@@ -109,7 +109,8 @@ class Store:
         self.database = Database(self.path, wait, self._copy() if self.read_only else None)
         self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
-        if self._is_empty():
+        found = self._look()
+        if found is None:
             if self.path.exists() and self.database.has_traces():
                 raise StoreError(f"{self.path} is damaged: it is empty, and has files or backups", hint=REPAIR)
             if self.read_only:
@@ -118,7 +119,8 @@ class Store:
                 if not tables.names(connection):
                     self.database.create(connection)
                     self.database.insert(connection, facts, [{"name": "schema", "value": json.dumps(tables.SCHEMA)}])
-        schema, agrees = self._look()
+            found = self._look()
+        schema, agrees = found or (0, False)
         if schema != tables.SCHEMA and self.read_only:
             migrations.migrate(self.database, None)
         elif schema != tables.SCHEMA:
@@ -140,19 +142,16 @@ class Store:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return copy_database(self.path, folder)
 
-    def _is_empty(self) -> bool:
-        if not self.path.exists() or not self.path.stat().st_size:
-            return True
-        with self.database.reading() as connection:
-            return not tables.names(connection)
-
-    def _look(self) -> tuple[int, bool]:
-        """Return the schema of the record, and whether its journal agrees with it.
+    def _look(self) -> tuple[int, bool] | None:
+        """Return the schema of the record, and whether its journal agrees with it; None if the record is empty.
 
         Raise an error if this is not a record that can be read or migrated.
         """
+        if not self.path.exists() or not self.path.stat().st_size:
+            return None
         with self.database.reading() as connection:
-            names = tables.names(connection)
+            if not (names := tables.names(connection)):
+                return None
             if "facts" not in names and self.database.has_traces():
                 raise StoreError(f"{self.path} is damaged: the table facts is missing", hint=REPAIR)
             if "facts" not in names:
