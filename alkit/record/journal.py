@@ -24,7 +24,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +41,9 @@ Change = Sequence[Any]
 
 DIGITS = 32
 """Number of hexadecimal digits of a digest."""
+
+PLAIN = {str, int, float, type(None)}
+"""Types of the values of rows."""
 
 UNLIKE = (
     "alkit repair (in Python: alkit.record.repair), which makes a new record of the database, the journal and the "
@@ -132,7 +135,7 @@ def parse_line(body: bytes, end: Position) -> Line | None:
         return None
     if not (type(number) is type(last) is int and 0 < number <= last and _is_change(change)):
         return None
-    return Line(number, last, change, replace(end, lines=number))
+    return Line(number, last, change, Position(number, end.length, end.chain))
 
 
 def _is_change(change: Change) -> bool:
@@ -155,7 +158,7 @@ def _are_keys(table: sa.Table, keys: Sequence[Any]) -> bool:
 
 
 def _are_plain(values: Iterable[Any]) -> bool:
-    return all(value is None or isinstance(value, str | int | float) for value in values)
+    return {type(value) for value in values} <= PLAIN
 
 
 def transactions(lines: Sequence[Line]) -> list[list[Line]]:

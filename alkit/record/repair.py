@@ -172,6 +172,9 @@ def _restore(old: Path) -> _Restored:
     if database and {"queries", "answers"} <= database.whole and (not history or _is_up_to_date(database, history)):
         answers_hold = True
         content.update({name: database.content[name] for name in ("queries", "answers")})
+    if backups and not history and not answers_hold:
+        n = ", ".join(f"{len(backups[0].content[name])} {name}" for name in ("queries", "answers", "rounds"))
+        unknown = (*unknown, f"what was recorded after the latest backup, which has {n}")
     if history and history.damaged:
         unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
     journalled = empty()

@@ -122,6 +122,8 @@ def _read_line(text: bytes, before: Position, *, follows: bool) -> Line | None:
     follows:
         Whether the line that ends at `before` is intact. Then the next one must be chained to it.
     """
+    if (line := decode_line(text, before)) is not None:
+        return line
     body, stated, true = text[: -DIGITS - 1], text[-DIGITS:], chain(before.chain, text[: -DIGITS - 1]).encode()
     if sum(a != b for a, b in zip(stated, true, strict=False)) <= FEW and len(text) > DIGITS:
         return decode_line(body + b" " + true, before)
