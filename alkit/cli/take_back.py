@@ -26,7 +26,7 @@ def reject(
     from alkit.record import taking_back
 
     with record_at(store) as record:
-        id = next((entry.query.id for entry in record.asked() if entry.query.key == image), image)
+        id = next((entry.query.id for entry in record.asked() if image in entry.query.keys), image)
         taking_back.reject(record, id, reason, annotator)
     echo(f"{id} is open again: {reason}")
     echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
@@ -54,7 +54,7 @@ def withdraw(
     from alkit.record.settings import Settings
 
     with record_at(store) as record:
-        keys = {entry.query.key: entry.query.id for entry in record.snapshot().open}
+        keys = {key: entry.query.id for entry in record.snapshot().open for key in entry.query.keys}
         queries = taking_back.withdraw(record, [keys.get(image, image) for image in images] if images else None)
         place, settings = last_place(record), Settings(record)
         echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from unicodedata import normalize
 
 from alkit.arguments.checked import checked
 from alkit.values.label_spec import Size
+
+LONGEST = 160
+"""Greatest number of bytes of an image's name in a key. Names of files have at most 255 bytes on most systems."""
 
 
 @checked
@@ -37,6 +41,8 @@ class Query:
     --------
     >>> Query("ward 3/0017", round=2, rank=4, sizes=((64, 64),)).key
     'r02-0004-ward_3_0017'
+    >>> Query("Größe 7", round=0, rank=1, sizes=((64, 64),)).keys
+    ('r00-0001-Größe_7', 'r00-0001-Gr_e_7')
     """
 
     id: str
@@ -50,7 +56,18 @@ class Query:
     @property
     def key(self) -> str:
         """Unique name of the query in its record, valid as a file name: round, rank, and the id's plain characters."""
-        return f"r{self.round:02}-{self.rank:04}-{re.sub(r'[^A-Za-z0-9.-]+', '_', self.id)[:80]}"
+        plain = re.sub(r"[^\w.-]+", "_", normalize("NFC", self.id))[:80]
+        return self._start + plain.encode()[:LONGEST].decode(errors="ignore")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key, and the key of version 0.1, in which letters other than a to z were underscores, if it differs."""
+        former = self._start + re.sub(r"[^A-Za-z0-9.-]+", "_", self.id)[:80]
+        return tuple(dict.fromkeys((self.key, former)))
+
+    @property
+    def _start(self) -> str:
+        return f"r{self.round:02}-{self.rank:04}-"
 
 
 class State(StrEnum):

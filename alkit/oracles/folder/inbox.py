@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from alkit._reading.inside import leads_out
 from alkit.errors import DataError, one_line
@@ -150,9 +151,10 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
 def _add_query(folder: Path, queries: dict[str, Query], strays: dict[Path, str]) -> None:
     """Add the query of a folder to `queries`; an incomplete folder has no ``query.json``."""
     path = folder / QUERY
-    if folder.name not in queries and path.is_file():
+    if normalize("NFC", folder.name) not in queries and path.is_file():
         try:
-            queries[folder.name], _ = read_query(path)
+            query, _ = read_query(path)
+            queries.update(dict.fromkeys(query.keys, query))
         except DataError as reason:
             strays[path] = str(reason)
 
@@ -176,18 +178,19 @@ def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, 
         return
     for path in contents(folder, strays, inbox):
         end = ending(path.name)
-        key = path.name[: len(path.name) - len(end)]
+        name = path.name[: len(path.name) - len(end)]
+        key = normalize("NFC", name)  # some systems take letters and accents apart
         if path.is_dir():
             strays[path] = "folders in an annotator's folder are not read"
         elif not path.is_file():
             strays[path] = "this is not a file"
         elif is_annotation_file(path):
             found.files.append(AnnotationFile(annotator, path))
-        elif end == CONFIRMED and is_annotation_file(folder / key):
-            if not (folder / key).exists():
-                strays[path] = f"it confirms {key}, which does not exist"
-        elif end == NOTE and is_annotation_file(folder / key):
-            found.idle_notes.extend([] if (folder / key).exists() else [path])
+        elif end == CONFIRMED and is_annotation_file(folder / name):
+            if not (folder / name).exists():
+                strays[path] = f"it confirms {name}, which does not exist"
+        elif end == NOTE and is_annotation_file(folder / name):
+            found.idle_notes.extend([] if (folder / name).exists() else [path])
         elif end == NOTE and key not in queries:
             found.notes.append(path)
         elif path.name == QUERY:

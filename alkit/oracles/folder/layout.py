@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
@@ -161,7 +162,7 @@ def read_query(path: Path) -> tuple[Query, str]:
             int(facts["rank"]),
             tuple((int(size["height"]), int(size["width"])) for size in facts["sizes_allowed"]),
         )
-        if query.key != path.parent.name:
+        if normalize("NFC", path.parent.name) not in query.keys:
             raise ValueError(f"query {query.key!r}")
         return query, str(facts["campaign"])
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:

@@ -139,7 +139,7 @@ class FolderOracle:
                 )
         out = Path(self.outbox).expanduser()
         inbox = out if self.inbox is None else Path(self.inbox).expanduser()
-        self._known.update((query.key, query) for query in self.queries)
+        self._known.update((key, query) for query in self.queries for key in query.keys)
         vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign))
         if self.images is not None:
             self._out.check_place(self.images)
@@ -223,7 +223,7 @@ class FolderOracle:
             source.reasons.append((answer.id, reason))
             text = refusals(source.reasons)
         else:
-            drafted = (self._out.folder / source.query.key / "prelabel.png").exists()
+            drafted = (self._out.folder_of(source.query) / "prelabel.png").exists()
             text = refusal(source.query, self.spec, reason, prelabel=drafted)
         try:
             write_atomically(source.note, text)

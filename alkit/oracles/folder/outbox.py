@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,8 +105,13 @@ class Outbox:
         if queries and not how.exists():
             write_atomically(how, instructions(queries[0], self.spec, relative_path(self.inbox, self.folder)))
 
+    def folder_of(self, query: Query) -> Path:
+        """Return the folder of a query; that of its former key if version 0.1 has written it."""
+        places = [self.folder / key for key in query.keys]
+        return next((place for place in places if place.exists()), places[0])
+
     def _check_same(self, query: Query) -> None:
-        path = self.folder / query.key / QUERY
+        path = self.folder_of(query) / QUERY
         if path.exists() and ((known := read_query(path)[0]).id, known.sizes) != (query.id, query.sizes):
             raise ConfigurationError(
                 f"{path} describes another query",
@@ -115,7 +121,7 @@ class Outbox:
             )
 
     def _write_query(self, query: Query, images: Pool, prelabel: npt.NDArray[Any] | None) -> None:
-        folder = self.folder / query.key
+        folder = self.folder_of(query)
         if leads_out(folder, self.folder):
             raise StoreError(f"{folder} must be a folder", got=f"a symbolic link that leads out of {self.folder}")
         existing = {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
@@ -137,7 +143,7 @@ class Outbox:
             while (path := self._sheet_path(round, number)).exists():
                 known |= _keys_on(path, self.folder)
                 number += 1
-            if new := [query for query in own if query.key not in known]:
+            if new := [query for query in own if known.isdisjoint(query.keys)]:
                 write_atomically(path, _sheet(images, new, prelabels, round))
 
     def _sheet_path(self, round: int, number: int) -> Path:
@@ -146,7 +152,7 @@ class Outbox:
     def withdraw(self, queries: Sequence[Query]) -> None:
         """Write into the folders of these queries that they were withdrawn."""
         for query in queries:
-            folder = self.folder / query.key
+            folder = self.folder_of(query)
             if leads_out(folder, self.folder):
                 continue
             if (folder / QUERY).exists() and not (folder / "withdrawn.txt").exists():
@@ -167,16 +173,18 @@ def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any],
     """Return a contact sheet as PNG, whose text contains the keys of its queries."""
     from alkit.pictures.sheets import contact_sheet
 
-    figure = contact_sheet(
-        images,
-        [query.id for query in queries],
-        masks={query.id: _subsample(prelabels[query.id]) for query in queries if query.id in prelabels},
-        captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
-        title=f"Round {round}: {len(queries)} images, the most wanted first",
-        columns=max(6, 1 + math.isqrt(len(queries) - 1)),
-    )
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=120, metadata={files.KEY: json.dumps([query.key for query in queries])})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the key begins with plain characters
+        figure = contact_sheet(
+            images,
+            [query.id for query in queries],
+            masks={query.id: _subsample(prelabels[query.id]) for query in queries if query.id in prelabels},
+            captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
+            title=f"Round {round}: {len(queries)} images, the most wanted first",
+            columns=max(6, 1 + math.isqrt(len(queries) - 1)),
+        )
+        file = BytesIO()
+        figure.savefig(file, format="png", dpi=120, metadata={files.KEY: json.dumps([query.key for query in queries])})
     return file.getvalue()
 
 

@@ -126,7 +126,7 @@ class Format:
                 listed |= self._keys(path, Path(folder))
                 paths.append(path)
                 number += 1
-            if new := [query for query in own if query.key not in listed]:
+            if new := [query for query in own if listed.isdisjoint(query.keys)]:
                 if leads_out(path.parent / "images", Path(folder)):
                     found = f"a symbolic link that leads out of {folder}"
                     raise StoreError(f"{path.parent} must be a folder", got=found)

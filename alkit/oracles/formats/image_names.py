@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.queries import Query
@@ -44,7 +45,7 @@ class ImageNames:
         if PurePosixPath(whole).suffix.lower() in SUFFIXES:
             forms.append(whole[: -len(PurePosixPath(whole).suffix)])
         for form in forms:
-            if (key := form.rpartition("/")[2]) in self.keys:
+            if (key := normalize("NFC", form.rpartition("/")[2])) in self.keys:
                 return [self.keys[key]]
         # A tool can omit folders, so a name that is an id can also be the end of another id.
         exact = [form for form in forms if form in self.ids]
@@ -55,7 +56,7 @@ class ImageNames:
 
 def image_names(queries: Iterable[Query]) -> ImageNames:
     """Return the names of the images of queries."""
-    by_key = {query.key: query for query in queries}
+    by_key = {key: query for query in queries for key in query.keys}
     by_id = {query.id: query for query in by_key.values()}
     tails: dict[str, set[str]] = {}
     for id in by_id:

@@ -142,10 +142,11 @@ class LabelStudioOracle:
         existing = {task.data["alkit_query"]: task.data["alkit_id"] for task in self._project.tasks(number)}
         missing = []
         for query in sorted(queries, key=lambda query: (query.round, query.rank)):
-            if query.key not in existing:
+            key = next((key for key in query.keys if key in existing), None)
+            if key is None:
                 missing.append(query)
-            elif existing[query.key] != query.id:
-                raise self._project.conflict(f"{query.key} of image {existing[query.key]!r}", query.id)
+            elif existing[key] != query.id:
+                raise self._project.conflict(f"{key} of image {existing[key]!r}", query.id)
         if not missing:
             return
         files = self._project.files(number)
@@ -197,7 +198,7 @@ class LabelStudioOracle:
     @checked
     def cancelled(self, queries: Sequence[Query]) -> None:
         """Write above the images of these queries that they were withdrawn; raises the errors of :meth:`poll`."""
-        keys, project = {query.key for query in queries}, self._project.find()
+        keys, project = {key for query in queries for key in query.keys}, self._project.find()
         for task in [] if project is None else list(self._project.tasks(project["id"])):
             if task.data["alkit_query"] in keys:
                 self._project.write_note(task, [WITHDRAWN, *(line for line in task.notes if line != WITHDRAWN)])

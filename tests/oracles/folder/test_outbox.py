@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 
 import numpy as np
 import pytest
-from exchange import CLASSES, IMAGES, MASKS, answer, everything, oracle_in, query
+from exchange import CLASSES, IMAGES, LONG_AGO, MASKS, answer, everything, oracle_in, query
 from PIL import Image
 
 import alkit
@@ -200,6 +202,50 @@ def test_a_folder_of_another_campaign_is_refused_by_every_method(tmp_path):
             step()
     assert everything(tmp_path) == before
     assert [one.id for one in oracle_in(tmp_path, campaign="one").poll()] == ["0000"]
+
+
+NAME = "Größe 肺"
+
+
+def rename_to_former_key(folder, asked):
+    """Make the folder of a query one that version 0.1 wrote."""
+    key, former = asked.keys
+    (folder / key).rename(folder / former)
+    path = folder / former / "query.json"
+    path.write_text(path.read_text().replace(key, former))
+    return former
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_keep_their_letters_in_files_and_can_be_taken_apart(tmp_path, form):
+    pool = alkit.ArrayPool(IMAGES[:1], [unicodedata.normalize(form, NAME)])
+    asked = Query(pool.ids[0], 0, 0, ((16, 16),))
+    assert asked.key == "r00-0000-Größe_肺"
+    oracle = oracle_in(tmp_path, images=pool, also=["coco"])
+    oracle.ask([asked])
+    assert (tmp_path / asked.key / "query.json").exists()
+    path = answer(tmp_path, asked, MASKS[0])
+    path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))  # as a Mac does
+    for reader in (oracle, FolderOracle(tmp_path, classes=CLASSES, settle=0)):
+        assert [one.id for one in reader.poll()] == [asked.id]
+        assert reader.unread() == {}
+
+
+def test_a_campaign_of_an_early_version_goes_on_under_its_former_keys(tmp_path):
+    pool = alkit.ArrayPool(IMAGES[:2], [NAME, "b"])
+    asked = [Query(id, 0, rank, ((16, 16),)) for rank, id in enumerate(pool.ids)]
+    oracle = oracle_in(tmp_path, images=pool)
+    oracle.ask(asked)
+    former = rename_to_former_key(tmp_path, asked[0])
+    oracle.ask(asked)
+    assert not (tmp_path / asked[0].key).exists()
+    Image.fromarray(MASKS[0]).save(answer(tmp_path, asked[1], MASKS[1]).with_name(f"{former}.png"))
+    os.utime(tmp_path / "ann" / f"{former}.png", (LONG_AGO, LONG_AGO))
+    for reader in (oracle_in(tmp_path, queries=asked), FolderOracle(tmp_path, classes=CLASSES, settle=0)):
+        assert [one.id for one in reader.poll()] == [NAME, "b"]
+        assert reader.unread() == {}
+    oracle.cancelled(asked[:1])
+    assert (tmp_path / former / "withdrawn.txt").exists()
 
 
 def test_a_withdrawn_query_has_a_note_and_its_answer_is_still_read(tmp_path):

@@ -200,6 +200,17 @@ def test_tasks_are_created_in_rank_order_with_what_they_stand_for_and_their_size
     ]
 
 
+def test_a_task_of_an_early_version_is_found_by_its_former_key(fake, folder):
+    asked = Query("ward/0", 0, 0, (SIZE,))
+    oracle(fake, folder).ask([asked])
+    umlaut = Query("Größe", 0, 0, (SIZE,))
+    fake.tasks[0]["data"] |= {"alkit_id": umlaut.id, "alkit_query": umlaut.keys[1]}
+    oracle(fake, folder).ask([umlaut])
+    assert len(fake.tasks) == 1
+    oracle(fake, folder).cancelled([umlaut])
+    assert "was withdrawn" in fake.tasks[0]["data"]["alkit_note"]
+
+
 def test_annotators_see_the_name_the_reason_and_instructions(fake, folder):
     oracle(fake, folder).ask(QUERIES)
     (project,) = fake.projects.values()
