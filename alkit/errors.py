@@ -83,6 +83,15 @@ class AlkitError(Exception):
         super().__init__(one_line(message + (f". Try: {hint}." if hint else ""), LONGEST))
 
 
+def without_hint(reason: Exception) -> str:
+    """Return the message of an error without its fix, to put it into another message.
+
+    >>> without_hint(AlkitError("batch is too large", got=40, hint="batch=12"))
+    'batch is too large: got 40'
+    """
+    return str(reason).partition(". Try: ")[0]
+
+
 class DataError(AlkitError, ValueError):
     """Images, masks, ids or arrays cannot be used."""
 

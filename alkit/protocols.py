@@ -319,8 +319,9 @@ class Labelled(Protocol):
 class Learner(Protocol):
     """Trains a predictor on labels.
 
-    Optional: :class:`TrainsMembers`, :class:`WrapsLearner`, :class:`BuildsNetwork`. alkit reads them to refuse, before
-    anybody labels images, a learner whose models cannot give what the strategy needs.
+    Optional: :class:`TrainsMembers`, :class:`WrapsLearner`, :class:`BuildsNetwork`, :class:`TriesTraining`. alkit reads
+    them to refuse, before anybody labels images, a learner that cannot train on these images, or whose models cannot
+    give what the strategy needs.
     """
 
     def fit(
@@ -360,6 +361,18 @@ class BuildsNetwork(Protocol):
 
     def network(self, *, in_channels: int, classes: int) -> nn.Module:
         """Return a new network."""
+
+
+@runtime_checkable
+class TriesTraining(Protocol):
+    """A learner that can try its training before there are labels."""
+
+    @property
+    def batch(self) -> int:
+        """Images per training step."""
+
+    def try_training(self, images: Images, spec: LabelSpec) -> Predictor:
+        """Train one step on `images`, in one batch with made-up labels; raise an error if that is impossible."""
 
 
 @runtime_checkable
@@ -482,6 +495,7 @@ __all__ = [
     "TakesCancellations",
     "TakesRefusals",
     "TrainsMembers",
+    "TriesTraining",
     "View",
     "WrapsLearner",
 ]

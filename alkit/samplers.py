@@ -67,14 +67,11 @@ class Dropout:
     masks depend only on the seed, the number of the draw and the layer. So the score of an image does not depend on the
     other images of its batch, and all images are compared by the same networks.
 
-    The layers must be modules of torch's classes Dropout or Dropout1d to Dropout3d, and the first axis of their input
-    must be the images. Dropout by ``torch.nn.functional``, and dropout inside LSTM and MultiheadAttention, stays off; a
-    network without any other dropout is an error. Only one thread may use a model at a time.
-
-    Examples
-    --------
-    >>> Dropout(draws=10)
-    Dropout(draws=10)
+    The layers must be modules of torch's classes Dropout or Dropout1d to Dropout3d or of their subclasses, and the
+    first axis of their input must be the images. A subclass with a forward of its own is drawn by torch's rule, and
+    must return its input in evaluation mode. Drop path, dropout by ``torch.nn.functional``, and dropout inside LSTM and
+    MultiheadAttention stay off; an experiment warns of them. A network without any dropout layer is an error. Only one
+    thread may use a model at a time.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("dropout",)

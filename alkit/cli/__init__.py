@@ -12,6 +12,7 @@ import typer
 import alkit
 from alkit.cli import (
     ask,
+    change,
     check,
     demo,
     export,
@@ -64,6 +65,7 @@ PLUGINS = "Strategies, feature extractors and learners"
 TRIAL = "Simulations, with masks that exist already"
 
 app.command("start", rich_help_panel=CAMPAIGN)(start.start)
+app.command("change", rich_help_panel=CAMPAIGN)(change.change)
 app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
 app.command("tell", rich_help_panel=CAMPAIGN)(tell.tell)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)

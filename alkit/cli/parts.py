@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from alkit.cli import options
 if TYPE_CHECKING:
     from alkit.configuration.registry import Group
     from alkit.protocols import FeatureExtractor, Learner, Strategy
+    from alkit.record.store import Store
 
 
 class Parts(NamedTuple):
@@ -114,15 +115,32 @@ class Choice:
         return check_learner(f"learner {self.learner!r}", call(self.learner, factory, parameters, LEARNERS))
 
 
+def with_given_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Choice` in place of its parameter `choice`: those typed, by name."""
+    return _with_options_of_choice(
+        command,
+        lambda typed: {name: value for name, value in typed.items() if value is not None},
+        lambda entry: entry.replace(default=None),
+    )
+
+
 def with_choice(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of :class:`Choice` in place of its parameter `choice`."""
-    shared = inspect.signature(Choice, eval_str=True).parameters
+    return _with_options_of_choice(command, lambda typed: Choice(**typed), lambda entry: entry)
+
+
+def _with_options_of_choice(
+    command: Callable[..., None],
+    make: Callable[[dict[str, Any]], object],
+    adapt: Callable[[inspect.Parameter], inspect.Parameter],
+) -> Callable[..., None]:
+    shared = {name: adapt(entry) for name, entry in inspect.signature(Choice, eval_str=True).parameters.items()}
     own = dict(inspect.signature(command, eval_str=True).parameters)
     del own["choice"]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        command(choice=Choice(**{name: given.pop(name) for name in shared}), **given)
+        command(choice=make({name: given.pop(name) for name in shared}), **given)
 
     every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
@@ -206,6 +224,14 @@ OPTIONS = {
     "learner": {"epochs": "--epochs", "lr": "--lr", "warm_start": "--warm-start", "widths": "--widths"},
 }
 """By part, the options for parameters of the part that need no ``--param``."""
+
+TYPED = "options"
+"""Name of the record's fact that holds the options of :class:`Choice` that it was created with."""
+
+
+def save_choice(record: Store, choice: Choice) -> None:
+    """Store the options in the record, so that ``alkit change`` can change some of them."""
+    record.revise(TYPED, lambda before: asdict(choice))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from alkit.errors import ConfigurationError
+from alkit.record.changing import PLACE
 
 if TYPE_CHECKING:
     from alkit.oracles.folder.oracle import FolderOracle
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from alkit.record.store import Store
     from alkit.values.label_spec import LabelSpec
     from alkit.values.queries import Query
-
-PLACE = "place"
-"""Name of the record's fact that holds the last place."""
 
 LABEL_STUDIO = "label-studio"
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
-from alkit.cli.parts import Choice, with_choice
+from alkit.cli.parts import Choice, save_choice, with_choice
 from alkit.cli.printing import echo
 
 
@@ -44,6 +44,7 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
+    from alkit.cli.records import record_at
     from alkit.cli.status import status
     from alkit.pools.decoding import scan
     from alkit.report.progress import progress_bar
@@ -57,6 +58,8 @@ def run(
             oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
         experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=seed, initial=initial, report=report)
+        with record_at(store) as record:
+            save_choice(record, choice)
         before = len(experiment.history)
         experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
     if before > rounds:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli import options
-from alkit.cli.parts import Choice, with_choice
+from alkit.cli.parts import Choice, save_choice, with_choice
 from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def start(
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
-    This trains nothing. Until the first `alkit ask`, the same command with other options changes the options.
+    The learner is tried on a few images with made-up labels, so that a network that does not fit them is found now.
+    Until the first answer, the same command with other options changes the options; after it, `alkit change` does.
 
     [dim]Example:[/dim]
 
@@ -58,7 +59,7 @@ def start(
     from alkit.cli.named_places import check_images
     from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
-    from alkit.record.settings import changed_settings
+    from alkit.record.changing import changed_settings
     from alkit.record.store import Store
     from alkit.report.progress import progress_bar
 
@@ -79,9 +80,11 @@ def start(
             join=join,
             hold_out=hold_out,
             stop_set=stop_set,
+            report=report,
         )
     with record_at(store) as recorded:
         check_images(recorded, str(images), named=True)
+        save_choice(recorded, choice)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")

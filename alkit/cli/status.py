@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alkit.cli.places import PLACE
-
 if TYPE_CHECKING:
     from alkit.record.store import Store
     from alkit.report.next_step import Step
@@ -41,6 +39,8 @@ def status(
     """
     from alkit.checks import check_integer
     from alkit.cli.records import record_at
+    from alkit.errors import one_line
+    from alkit.record.changing import CHANGES, PLACE
     from alkit.record.settings import Settings
     from alkit.report.next_step import next_step
 
@@ -49,18 +49,28 @@ def status(
     with record_at(store) as record:
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
-        seed, schedule = settings.seed, settings.schedule
+        seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if as_json:
         planned = None if schedule is None else asdict(schedule)
-        facts = {"store": str(store), "seed": seed, "schedule": planned, **_facts(found, step, queries)}
+        facts = {
+            "store": str(store),
+            "seed": seed,
+            "schedule": planned,
+            "changes": changes,
+            **_facts(found, step, queries),
+        }
         print(json.dumps(facts, indent=2, allow_nan=False))
         return
     from rich.console import Console
 
     from alkit.cli.tables import print_campaign
 
-    print_campaign(Console(), found, step, str(store))
+    console = Console()
+    for change in changes:
+        told = f"Settings changed on {change['at'][:10]}: {'; '.join(change['changed'])}."
+        console.print(one_line(told), markup=False, highlight=False)
+    print_campaign(console, found, step, str(store))
 
 
 def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
@@ -68,10 +78,8 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     from datetime import UTC, datetime
 
     from alkit.record.settings import Settings
-    from alkit.record.terms import Terms
     from alkit.record.unread import list_unread
     from alkit.report.summary import summary
-    from alkit.rng import Stream
     from alkit.stopping import stopping_advice
     from alkit.values.queries import State
 
@@ -80,7 +88,6 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
     planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
-    terms, stream = Terms(hold_out=settings.hold_out), Stream(settings.seed)
     taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
     return summary(
         found,
@@ -90,7 +97,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         next_batch=size,
         left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
         tested=schedule is not None and schedule.test is not None,
-        held_out=lambda id: terms.holds_out(id, stream),
+        held_out=settings.held_out([id for id, known in snapshot.known.items() if known.labels]),
         unread=list_unread(record),
         unusable=settings.unusable,
     )

@@ -63,6 +63,7 @@ COMMANDS = (
     (r"Experiment\(\.\.\., store=\.\.\.\)", "alkit start or alkit run"),
     (r"Experiment\(\.\.\., classes=\([^()]*\)\)", "alkit start --classes background,object"),
     (r"(?:alkit\.)?predict_folder\(\)", "alkit predict"),
+    (r"change=True", "alkit change"),
     (r"the traceback", "the traceback, which --debug shows"),
 )
 """Patterns of methods of Python in a fix, and the commands that do the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,50 @@ from alkit.values.predictions import mean_probabilities, most_probable_labels
 from alkit.values.progress import Progress, Report
 
 
+@dataclass
+class Seen:
+    """The classes that a model predicted for some images, and those that their labels have.
+
+    Examples
+    --------
+    >>> seen = Seen()
+    >>> seen.add(np.zeros((2, 4, 4), np.uint8), np.eye(4, dtype=np.uint8)[None], LabelSpec(("skin", "lesion")))
+    >>> seen.warnings(LabelSpec(("skin", "lesion")))
+    ("The model predicts 'skin' for every pixel of all 2 images it was measured on, although their labels have other
+    classes: ...",)
+    """
+
+    predicted: set[int] = field(default_factory=set)
+    true: set[int] = field(default_factory=set)
+    images: int = 0
+
+    def add(self, predicted: npt.NDArray[Any], true: npt.NDArray[Any], spec: LabelSpec) -> None:
+        """Add the predicted and the true labels of some images."""
+        self.images += len(predicted)
+        self.predicted.update(np.unique(predicted).tolist())
+        self.true.update(set(np.unique(true).tolist()) - {spec.ignore})
+
+    def warnings(self, spec: LabelSpec) -> tuple[str, ...]:
+        """Return a sentence if only one class was predicted, but there are others."""
+        if len(self.predicted) != 1 or self.true <= self.predicted:
+            return ()
+        (only,) = self.predicted
+        each = "for every pixel of" if spec.per == "pixel" else "for"
+        return (
+            f"The model predicts {spec.classes[only]!r} {each} all {self.images} images it was measured on, although "
+            "their labels have other classes: its metrics say little. Try more epochs, another learning rate, or "
+            "more labels.",
+        )
+
+
 def measure(
-    predictor: Predictor, pool: Pool, ids: Sequence[str], truth: Label, spec: LabelSpec, report: Report
+    predictor: Predictor,
+    pool: Pool,
+    ids: Sequence[str],
+    truth: Label,
+    spec: LabelSpec,
+    report: Report,
+    seen: Seen | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
@@ -38,6 +81,8 @@ def measure(
         The classes of the labels.
     report:
         Called after each batch with the progress.
+    seen:
+        Gets the predicted and the true classes.
     """
     from alkit.evaluation import metrics  # imports torch, which asking and telling do not need
 
@@ -51,6 +96,8 @@ def measure(
         for collected, probabilities in zip(results, [whole, *each], strict=True):
             labels = most_probable_labels(probabilities)
             collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
+        if seen is not None:
+            seen.add(most_probable_labels(whole), true, spec)
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
     name = "dice" if spec.per == "pixel" else "accuracy"

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 
 from alkit.errors import DataError, QueryError
-from alkit.evaluation.measure import agreement, measure
+from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
+from alkit.experiment.holding_out import hold_out
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.labels.joining import join_rule
@@ -44,7 +45,8 @@ def commit_round(
     usable = parts.representations.known_ids
     pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
     everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
-    held = tuple(id for id in everything.ids if parts.holds_out(id) and id not in everything.pseudo_ids)
+    pseudo_ids = set(everything.pseudo_ids)
+    held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids])
     labelled = everything.without(held)
     if not set(labelled.ids) - set(labelled.pseudo_ids):
         raise QueryError(
@@ -61,13 +63,14 @@ def commit_round(
         predictor = parts.learner.fit(labelled, rng, previous, parts.report)
     seconds = {**seconds, "fit": time.perf_counter() - begun}
     metrics: Mapping[str, float] = {}
+    seen = Seen()
     begun = time.perf_counter()
     if test is not None:
-        metrics = measure_on(parts, predictor, test_labels, *test, poll)
+        metrics = measure_on(parts, predictor, test_labels, *test, poll, seen)
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
-            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report)
+            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     n_pseudo = len(labelled.pseudo_ids)
@@ -80,7 +83,7 @@ def commit_round(
         n_pseudo=n_pseudo,
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
-        warnings=(*everything.warnings(), *_unusable(parts, answered)),
+        warnings=(*everything.warnings(), *seen.warnings(everything.spec), *_unusable(parts, answered)),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
     parts.store.commit_round(result, predictor.dumps(), stamp(answered), consumed)
@@ -89,14 +92,20 @@ def commit_round(
 
 
 def measure_on(
-    parts: Parts, predictor: Predictor, test_labels: TestLabels, test: Pool, oracle: Oracle, poll: float
+    parts: Parts,
+    predictor: Predictor,
+    test_labels: TestLabels,
+    test: Pool,
+    oracle: Oracle,
+    poll: float,
+    seen: Seen | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a model on a test set, whose labels the oracle gives once."""
     parts.settings.declare_classes(spec_of(oracle))
     spec = parts.settings.spec
     truth = test_labels.of(test, oracle, spec, poll)
     with parts.settings.threads():
-        return measure(predictor, test, list(test.ids), truth, spec, parts.report)
+        return measure(predictor, test, list(test.ids), truth, spec, parts.report, seen)
 
 
 def check_test(parts: Parts, test: Pool) -> None:

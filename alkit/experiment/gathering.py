@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from alkit.errors import LabelError, QueryError
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
+from alkit.experiment.rehearsing import rehearse_once
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
 from alkit.record.answers import spec_of
@@ -19,6 +20,8 @@ from alkit.values.queries import Query
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
     """Hand the open queries to an oracle, record that, and return them."""
     parts.settings.declare_classes(spec_of(oracle))
+    if not parts.store.has_answers():
+        rehearse_once(parts)
     queries = tuple(parts.open_queries())
     if queries:
         oracle.ask(queries)

@@ -22,7 +22,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.truth import TestLabels
-from alkit.experiment import committing, gathering, opening
+from alkit.experiment import committing, gathering, opening, rehearsing
 from alkit.experiment.labelled import Labels
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
@@ -67,7 +67,8 @@ class Experiment:
         Selects the images to label next: a strategy, or a function of view, n and rng that returns ids.
     store:
         Path of the record, or an open :class:`alkit.record.Store`. An existing record is resumed if it was created
-        with the same arguments. None keeps the record in a temporary folder that is deleted with the experiment.
+        with the same arguments; one without answers takes new arguments. None keeps the record in a temporary folder
+        that is deleted with the experiment.
     seed:
         The source of all randomness, through named streams (:mod:`alkit.rng`).
     initial:
@@ -81,11 +82,15 @@ class Experiment:
         The rule that joins several annotators' labels of an image: ``"one"`` (the latest revision), ``"majority"``,
         ``"staple"``, or a function (:mod:`alkit.labels`).
     hold_out:
-        Share of the labels, in [0, 1), that is never trained on. The seed and the id decide which images are held out.
-        Rounds without a test set are measured on them.
+        Share of the labels, in [0, 1), that is never trained on. :meth:`fit` draws it by the seed among the new labels,
+        as a whole number by largest remainder; an image stays on its side, and so do its near-duplicates. Rounds
+        without a test set are measured on these images.
     stop_set:
         Number of images of the pool, drawn by the seed, on which the models of successive rounds are compared
         (:attr:`RoundResult.agreement`); 0 for no comparison.
+    change:
+        Whether the learner, the strategies and the working size of the images may differ from those of the record, as
+        long as no round is committed. The answers are kept, and the record keeps the date of the change.
     report:
         Called with a :class:`alkit.values.Progress` after each step of a long computation.
     wait:
@@ -102,8 +107,9 @@ class Experiment:
     ColdStartError
         `initial` needs a trained model.
     ConfigurationError
-        A part lacks a method it needs, or the learner's models cannot give what the strategy needs: an ensemble,
-        dropout or heads.
+        A part lacks a method it needs; the learner cannot train on the images; or its models cannot give what the
+        strategy needs: an ensemble, dropout or heads. As soon as the classes are known, and before anybody labels an
+        image, the learner trains one step on images of the pool with made-up labels to find this out.
 
     Examples
     --------
@@ -133,6 +139,7 @@ class Experiment:
         join: str | Join = "one",
         hold_out: float = 0.0,
         stop_set: int = 0,
+        change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> None:
@@ -147,7 +154,9 @@ class Experiment:
             store = Store(opening.temporary_store(self) if store is None else store, wait)
         settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
         recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-        pool = settings.declare(recorded, pool, seed, classes)
+        # Before the change is recorded, so that a learner that fails on the images changes nothing.
+        tried = rehearsing.try_out(store, settings, learner, strategy, pool, report) if change else None
+        pool = settings.declare(recorded, pool, seed, classes, change=change)
         representations, files = Representations(pool, stream, store, report), LabelFiles(store)
         self._parts = Parts(
             pool,
@@ -164,10 +173,14 @@ class Experiment:
             Labels(files, representations),
             report,
         )
+        self._has_own_classes = classes is not None
         self._model = LastModel(self._parts)
         self._test_labels = TestLabels(
             lambda oracle, queries, poll: gathering.gather_test_answers(self._parts, oracle, queries, poll)
         )
+        rehearsing.save(store, tried)
+        if not store.has_answers():
+            rehearsing.rehearse_once(self._parts)
 
     @classmethod
     @checked
@@ -251,7 +264,8 @@ class Experiment:
     @property
     def learnable(self) -> bool:
         """Whether there is a label to train on: one that is not held out."""
-        return any(known.labels and not self._parts.holds_out(id) for id, known in self._parts.known().items())
+        labelled = [id for id, known in self._parts.known().items() if known.labels]
+        return not all(map(self._parts.settings.held_out(labelled), labelled))
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -343,8 +357,9 @@ class Experiment:
         Examples
         --------
         >>> import alkit, numpy as np
+        >>> from functools import partial
         >>> pool = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
-        >>> learner = alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1))
+        >>> learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
         >>> experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), classes=("skin", "lesion"))
         >>> first, second = experiment.ask(2)
         >>> mask = np.zeros((8, 8), np.uint8)
@@ -583,8 +598,12 @@ class Experiment:
             for pool in [parts.pool, *([] if test is None else [test])]:
                 oracle.check_labels(pool, parts.report)
         with parts.store.exclusive():
+            if not self._has_own_classes:
+                parts.settings.forget_classes()
             parts.settings.declare_classes(spec)
             parts.settings.declare_schedule(start, batch, test)
+        rehearsing.rehearse_once(parts)
+        rehearsing.check_enough(parts, "start", start)
         return self._rounds(oracle, test, start, batch, rounds, poll)
 
     @checked_except("oracle", "test", "start", "batch", "rounds")

@@ -78,10 +78,6 @@ class Parts:
         taken = {query.id for query in snapshot.queries} | set(snapshot.known)
         return tuple(id for id in self.ids if id not in taken)
 
-    def holds_out(self, id: str) -> bool:
-        """Whether the label of an image is held out from training."""
-        return self.terms.holds_out(id, self.stream)
-
 
 def next_round(rounds: Sequence[RoundResult]) -> int:
     """Return the number of the round that follows these."""

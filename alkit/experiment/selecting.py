@@ -8,6 +8,7 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
+from alkit.experiment.rehearsing import rehearse_once
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
 from alkit.strategies.asking import name_on_failure
@@ -32,7 +33,8 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     if not candidates:
         raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
     n = check_integer("n", n, least=1, most=len(candidates))
-    number = next_round(parts.store.rounds())
+    if (number := next_round(parts.store.rounds())) == 0:
+        rehearse_once(parts)
     rank = parts.store.count_ranks(number)
     labelled = tuple(id for id, known in parts.known().items() if known.labels)
     view = PoolView(candidates, labelled, number, parts.representations, model.scoring)

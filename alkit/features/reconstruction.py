@@ -39,6 +39,8 @@ from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, StoreError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network
+from alkit.networks.outputs import Logits
+from alkit.networks.state import apart, to_channels_last
 from alkit.networks.training import Example, adam, evaluation_mode, fabric_for, minibatches, train_epoch
 from alkit.networks.unet import UNet
 from alkit.networks.weights import deepest_map
@@ -196,14 +198,14 @@ class Reconstruction:
         channels = pool.read(list(pool.ids)[:1]).shape[1]
         network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
-        network.to(memory_format=torch.channels_last)
+        to_channels_last(network)
         fabric = fabric_for(self.device, self.precision)
         with _locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
             weights = _read_weights(finished)
             if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, fabric, checkpoint, report)
-                weights = {name: value.cpu().contiguous() for name, value in best.items()}
+                weights = apart(best)
                 write_atomically(finished, _weights_file(weights))
                 with suppress(OSError):  # the next training of the same pretext deletes it
                     checkpoint.unlink(missing_ok=True)
@@ -274,7 +276,8 @@ def _train(
     The file `checkpoint` is written after each epoch. If it exists, the training continues from it.
     """
     held_out, trained_on = task._split(pool, stream.child("held out"))
-    wrapped, optimizer = fabric.setup(network, adam(network, task.lr))
+    channels = pool.read(list(pool.ids)[:1]).shape[1]
+    wrapped, optimizer = fabric.setup(Logits(network, channels), adam(network, task.lr))
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
     if (saved := _read_checkpoint(checkpoint, fabric)) is not None:
         done, stale, best_loss, best = saved["done"], saved["stale"], saved["best_loss"], saved["best"]

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError, LabelError
+from alkit.errors import ConfigurationError, LabelError, without_hint
+from alkit.learners.made_up import MadeUp
 from alkit.networks.cut import CutNetwork
-from alkit.networks.factory import NetworkFactory, make_network
+from alkit.networks.dropout import undrawn
+from alkit.networks.factory import NetworkFactory, check_apart, make_network
+from alkit.networks.outputs import Logits, check_logits, find_reading, input_type, read
 from alkit.networks.posterior import NetworkPosterior
-from alkit.networks.training import Example, Loss, adam, evaluation_mode, fabric_for, minibatches, train_epoch
+from alkit.networks.state import dump_state, load_state, read_facts, to_channels_last
+from alkit.networks.training import (
+    Example,
+    Loss,
+    adam,
+    check_trainable,
+    evaluation_mode,
+    fabric_for,
+    minibatches,
+    train_epoch,
+)
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
@@ -58,7 +68,8 @@ class NetworkPredictor:
         inputs = self._inputs(images)
         apart = len(inputs) > 1 and self._cut.mixes(inputs)
         with evaluation_mode(self.network) as network:
-            logits = torch.cat([network(image) for image in torch.split(inputs, 1)]) if apart else network(inputs)
+            parts = torch.split(inputs, 1) if apart else (inputs,)
+            logits = torch.cat([self._logits(network(part), part) for part in parts])
             return cast("npt.NDArray[np.float32]", logits.float().softmax(dim=1).cpu().numpy())
 
     @checked
@@ -72,15 +83,21 @@ class NetworkPredictor:
         """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
         return self._cut.images_at_once(self._inputs(images))
 
+    def undrawn(self, images: Images) -> list[str]:
+        """Return names of the random parts of the network that draws by dropout leave off, such as drop path."""
+        return undrawn(self.network, self._inputs(images))
+
     def dumps(self) -> bytes:
         """Return weights and buffers in the safetensors format."""
-        state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-        facts = json.dumps([self.in_channels, self.classes])  # one entry, because safetensors does not keep an order
-        return safetensors.save(state, metadata={"network": facts})
+        return dump_state(self.network, [self.in_channels, self.classes])
 
     @cached_property
     def _cut(self) -> CutNetwork:
-        return CutNetwork(self.network)
+        return CutNetwork(self.network, self.classes)
+
+    def _logits(self, output: Any, images: Tensor) -> Tensor:
+        reading = find_reading(output, tuple(images.shape), self.classes, type(self.network).__name__)
+        return read(output, reading, images)
 
     def _inputs(self, images: Images) -> Tensor:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
@@ -88,7 +105,8 @@ class NetworkPredictor:
                 f"images for this model must have the shape (n, {self.in_channels}, h, w)", got=f"{images.shape}"
             )
         # A copy, because a network may write into its input, and an ensemble gives all members the same images.
-        return torch.from_numpy(images).to(next(self.network.parameters()).device, copy=True)
+        device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
+        return torch.from_numpy(images).to(device, input_type(self.network), copy=True)
 
 
 @dataclass(frozen=True)
@@ -131,8 +149,7 @@ class NetworkLearner:
     def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
         """Return a model whose initial weights depend on `stream` alone."""
         in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
-        network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream.child("weights"))
-        return NetworkPredictor(network, in_channels, classes)
+        return self._new(in_channels, classes, stream.child("weights"))
 
     @checked
     def fit(
@@ -167,37 +184,74 @@ class NetworkLearner:
         if previous is None or not self.carry_on:
             model, epochs = self.initial_model(labelled, stream), self.epochs[0]
         else:
-            model, epochs = copy_model(previous), self.epochs[1]
+            model, epochs = self._copy(previous), self.epochs[1]
         return train(self, model, epochs, labelled, loss, stream, report)
 
     @checked
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
-        length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
-        in_channels, classes = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
+        in_channels, classes = read_facts(dumped)
         # The next line overwrites these initial weights.
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
-        network.load_state_dict(safetensors.load(dumped))
-        network.to(memory_format=torch.channels_last).to(fabric_for(self.device, self.precision).device)
+        load_state(network, dumped)
+        to_channels_last(network).to(fabric_for(self.device, self.precision).device)
         return NetworkPredictor(network, in_channels, classes)
 
+    def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
+        """Train a new network for one step on `images`, all in one batch, with made-up labels, and return the model.
 
-def copy_model(previous: Predictor) -> NetworkPredictor:
-    """Return a copy of the last round's model, to train it further.
+        Raises
+        ------
+        ConfigurationError
+            The labels are of another kind; the factory returns the same network twice; the network fails on the images,
+            returns something other than logits, has nothing to train, or cannot be stored and read again.
+        """
+        loss, stream = self.loss(spec), Stream(0).child("rehearsal")
+        model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
+        check_apart(model.network, other.network)
+        check_trainable(model.network)
+        check_logits(model.network, torch.from_numpy(images[:1]), model.classes)
+        train(replace(self, batch=len(images)), model, 1, MadeUp(images, spec), loss, stream, quiet)
+        self._check_stored(model, images[:2])
+        return model
 
-    Raises
-    ------
-    ConfigurationError
-        It is not a :class:`NetworkPredictor`.
-    """
-    if not isinstance(previous, NetworkPredictor):
-        raise ConfigurationError(
-            "previous must be a NetworkPredictor, because the learner trains its weights further",
-            got=type(previous).__name__,
-            hint="carry_on=False",
-        )
-    # The cut that the predictor stores belongs to its own network, so the copy is a new predictor.
-    return NetworkPredictor(copy.deepcopy(previous.network), previous.in_channels, previous.classes)
+    def _check_stored(self, model: NetworkPredictor, images: Images) -> None:
+        """Raise a :class:`ConfigurationError` unless a model that is stored and read again predicts the same."""
+        name, expected = type(model.network).__name__, model.probabilities(images)
+        if not np.isfinite(expected).all():
+            raise ConfigurationError(
+                f"network {name} must predict finite probabilities",
+                got="NaN after one training step",
+                hint="finite initial weights, or a smaller lr",
+            )
+        try:
+            again = self.loads(model.dumps()).probabilities(images)
+        except ConfigurationError as reason:
+            raise ConfigurationError(
+                f"network {name} cannot be stored and read again ({without_hint(reason)})",
+                hint="a network that makes all its weights and buffers in __init__, as tensors",
+            ) from reason
+        repeats = np.allclose(expected, model.probabilities(images), rtol=0, atol=1e-6)  # its output is not random
+        if repeats and not np.allclose(expected, again, rtol=0, atol=1e-3):
+            raise ConfigurationError(
+                f"network {name} must keep all that its prediction depends on in its state_dict()",
+                got=f"probabilities that differ by {np.abs(expected - again).max():.2g} after it is stored and read",
+                hint="nn.ModuleList in place of a list, and register_buffer for tensors",
+            )
+
+    def _new(self, in_channels: int, classes: int, stream: Stream) -> NetworkPredictor:
+        network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream)
+        return NetworkPredictor(network, in_channels, classes)
+
+    def _copy(self, previous: Predictor) -> NetworkPredictor:
+        """Return a copy of the last round's model, to train it further: the model that another process would read."""
+        if not isinstance(previous, NetworkPredictor):
+            raise ConfigurationError(
+                "previous must be a NetworkPredictor, because the learner trains its weights further",
+                got=type(previous).__name__,
+                hint="carry_on=False",
+            )
+        return self.loads(previous.dumps())
 
 
 def train(
@@ -214,15 +268,19 @@ def train(
     The loss of a network with heads of deep supervision is the sum of the heads' losses with its ``head_weights``.
     """
     fabric = fabric_for(learner.device, learner.precision)
-    network = model.network.to(memory_format=torch.channels_last)  # a fifth faster on a CPU, more on a GPU
+    network = to_channels_last(model.network)
+    check_trainable(network)
+    optimizer = adam(network, learner.lr)
     if len(getattr(network, "head_weights", ())) > 1:
         network, loss = _AllOutputs(network), _weighted_sum(loss, cast(Any, network).head_weights)
-    wrapped, optimizer = fabric.setup(network, adam(network, learner.lr))
+    else:
+        network = Logits(network, model.classes)
+    wrapped, optimizer = fabric.setup(network, optimizer)
     for epoch in range(epochs):
         examples = _examples(labelled, learner.batch, stream.child("order", epoch))
         value = train_epoch(fabric, wrapped, optimizer, examples, loss, stream.child("dropout", epoch))
         report(Progress("fit", epoch + 1, epochs, {"loss": value}))
-    network.zero_grad(set_to_none=True)
+    model.network.zero_grad(set_to_none=True)
     return model
 
 

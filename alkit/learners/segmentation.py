@@ -17,13 +17,13 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.features.named import check_extractor
 from alkit.learners.network import NetworkLearner, NetworkPredictor
-from alkit.networks.factory import NetworkFactory
+from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Loss
 from alkit.networks.unet import UNet
 from alkit.networks.weights import warm_start
-from alkit.protocols import FeatureExtractor, HasNetwork, Labelled
+from alkit.protocols import BuildsNetwork, FeatureExtractor, HasNetwork, Labelled
 from alkit.rng import Stream
-from alkit.values.label_spec import LabelSpec
+from alkit.values.label_spec import Images, LabelSpec
 
 
 @checked_except("epochs", "warm_start")
@@ -35,7 +35,9 @@ class SegmentationLearner(NetworkLearner):
     ----------
     network:
         Factory of networks, called with ``in_channels=`` and ``classes=``: :class:`alkit.UNet`, or for example
-        ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``.
+        ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``. It returns logits ``(n, classes, h, w)``,
+        or a dictionary with ``out`` or ``logits``, a tuple whose first entry they are, one channel for two classes, or
+        maps that are coarser by a whole factor. Auxiliary outputs are not trained.
     epochs:
         Numbers of epochs in the first round and in each later round, both at least 1.
     batch:
@@ -116,6 +118,17 @@ class SegmentationLearner(NetworkLearner):
             warm_start(model.network, fitted.network)
         return model
 
+    def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
+        """Train a new network for one step, and try whether it can start from the weights of `warm_start`."""
+        model = super().try_training(images, spec)
+        if isinstance(self.warm_start, BuildsNetwork):
+            channels = images.shape[1]
+            source = make_network(
+                self.warm_start.network, in_channels=channels, classes=channels, stream=Stream(0).child("rehearsal")
+            )
+            warm_start(model.network, source)
+        return model
+
 
 @checked
 def segmentation_loss(spec: LabelSpec) -> Loss:
@@ -135,6 +148,12 @@ def segmentation_loss(spec: LabelSpec) -> Loss:
     dice = DiceLoss(mode="multiclass", smooth=1.0, ignore_index=spec.ignore)
 
     def loss(logits: Tensor, masks: Tensor) -> Tensor:
+        if logits.ndim != 4:
+            raise ConfigurationError(
+                "the network of a SegmentationLearner must return logits (n, classes, h, w)",
+                got=f"shape {tuple(logits.shape)}",
+                hint="a network for segmentation, such as alkit.UNet",
+            )
         logits = logits.float()
         if spec.ignore is not None and bool((masks == spec.ignore).all()):
             return logits.sum() * 0.0  # the mean over no pixels would be NaN

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from alkit.networks.dropout import active_layers
 from alkit.networks.order import can_reorder
+from alkit.networks.outputs import as_logits
 from alkit.networks.training import evaluation_mode
 from alkit.networks.trial import Trial, close_rows, masks, run_trial, without_gradients
 
@@ -65,6 +66,8 @@ class CutNetwork:
     ----------
     network:
         Maps images ``(n, c, h, w)`` to logits ``(n, classes, *space)``.
+    classes:
+        Number of classes, to read other outputs as logits, see :mod:`alkit.networks.outputs`. None for plain logits.
 
     Examples
     --------
@@ -74,8 +77,9 @@ class CutNetwork:
     True
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self, network: nn.Module, classes: int | None = None) -> None:
+        self.network, self.classes = network, classes
+        self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
         self._footprints: dict[tuple[int, ...], int] = {}
@@ -84,18 +88,26 @@ class CutNetwork:
         """Return the two parts of the network for images of this shape. `images` is any input, to try cuts on."""
         key = tuple(images.shape[1:])
         if key not in self._halves:
-            trial = run_trial(self.network, images[:1])
+            network = self._logits(images)
+            trial = run_trial(network, images[:1])
             self._note(key, trial)
-            with without_gradients(self.network):
-                self._halves[key] = self._cut(trial)
+            with without_gradients(network):
+                self._halves[key] = _cut(network, trial)
         return self._halves[key]
 
     def mixes(self, images: Tensor) -> bool:
         """Return whether the output for one image depends on the other images of its batch."""
         key = tuple(images.shape[1:])
         if key not in self._mixes:
-            self._note(key, run_trial(self.network, images[:1]))
+            self._note(key, run_trial(self._logits(images), images[:1]))
         return self._mixes[key]
+
+    def _logits(self, images: Tensor) -> nn.Module:
+        """Return the network, or a module that reads its output as logits."""
+        if self._reading is None:
+            plain = self.classes is None
+            self._reading = self.network if plain else as_logits(self.network, images[:1], cast(int, self.classes))
+        return self._reading
 
     def _note(self, key: tuple[int, ...], trial: Trial) -> None:
         if trial.mixes and not any(self._mixes.values()):
@@ -105,20 +117,6 @@ class CutNetwork:
                 type(self.network).__name__,
             )
         self._mixes[key] = trial.mixes
-
-    def _cut(self, trial: Trial) -> Halves:
-        """Return the first cut that reproduces the whole network."""
-        for make in (_encoder_and_decoder, _trace):
-            try:
-                halves = make(self.network, trial.images[0].clone())
-                checked = None if halves is None else _check(self.network, halves, trial)
-            except Exception:  # methods of these names may have nothing to do with images
-                continue
-            if checked is not None:
-                return checked
-        whole = Halves(lambda images: [images], lambda shared: cast(Tensor, self.network(*shared)))
-        # A network with a random output does not reproduce itself.
-        return _check(self.network, whole, trial) or whole._replace(mixes=trial.mixes, misplaced=trial.misplaced)
 
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images of this shape fit into :data:`BUDGET`, at least 1.
@@ -149,6 +147,21 @@ class CutNetwork:
             logits = halves.rest(shared)
         # The probabilities exist in several copies: the draw, its step, the moments.
         return _bytes(shared) + 2 * largest + 6 * _bytes([logits])
+
+
+def _cut(network: nn.Module, trial: Trial) -> Halves:
+    """Return the first cut that reproduces the whole network."""
+    for make in (_encoder_and_decoder, _trace):
+        try:
+            halves = make(network, trial.images[0].clone())
+            checked = None if halves is None else _check(network, halves, trial)
+        except Exception:  # methods of these names may have nothing to do with images
+            continue
+        if checked is not None:
+            return checked
+    whole = Halves(lambda images: [images], lambda shared: cast(Tensor, network(*shared)))
+    # A network with a random output does not reproduce itself.
+    return _check(network, whole, trial) or whole._replace(mixes=trial.mixes, misplaced=trial.misplaced)
 
 
 def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:

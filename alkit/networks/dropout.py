@@ -13,7 +13,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.utils._pytree import tree_leaves
 
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream
@@ -25,7 +27,7 @@ def dropout_layers(network: nn.Module) -> dict[str, _DropoutNd]:
     Raises
     ------
     ConfigurationError
-        There are none, or one is not of torch's classes Dropout and Dropout1d to Dropout3d.
+        There are none, or one is not of torch's classes Dropout and Dropout1d to Dropout3d, or of their subclasses.
     """
     layers = active_layers(network)
     if not layers:
@@ -34,11 +36,11 @@ def dropout_layers(network: nn.Module) -> dict[str, _DropoutNd]:
             hint="dropout=0.5 for alkit.UNet or alkit.networks.SmpNetwork, or an alkit.Ensemble",
         )
     for name, layer in layers.items():
-        if isinstance(layer, nn.AlphaDropout | nn.FeatureAlphaDropout):
+        if not isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
             raise ConfigurationError(
                 f"dropout layer {name!r} has the wrong class",
                 got=type(layer).__name__,
-                expected="torch.nn.Dropout, or Dropout1d to Dropout3d",
+                expected="torch.nn.Dropout, Dropout1d to Dropout3d, or a subclass of one",
             )
     return layers
 
@@ -46,6 +48,55 @@ def dropout_layers(network: nn.Module) -> dict[str, _DropoutNd]:
 def active_layers(network: nn.Module) -> dict[str, _DropoutNd]:
     """Return the layers of any dropout class with p > 0, by name."""
     return {name: layer for name, layer in network.named_modules() if isinstance(layer, _DropoutNd) and layer.p > 0}
+
+
+def has_own_forward(layer: nn.Module) -> bool:
+    """Whether a dropout layer is of a subclass that computes something of its own."""
+    return type(layer).forward.__module__ != nn.Dropout.__module__
+
+
+def undrawn(network: nn.Module, images: Tensor) -> list[str]:
+    """Return names of the random parts of a network in training that are not dropout layers; empty if there are none.
+
+    These are drop path, dropout by function, and the dropout inside attention and recurrent layers. The network is
+    tried in training mode, except for its dropout layers and its normalisation of batches.
+    """
+    modes = {module: module.training for module in network.modules()}
+    before = {name: value.clone() for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+    outputs = []
+    try:
+        network.train()
+        for module in modes:
+            if isinstance(module, _DropoutNd | _BatchNorm):
+                module.eval()
+        for seed in (0, 0, 1):
+            with torch.random.fork_rng(), torch.no_grad():
+                torch.manual_seed(seed)
+                outputs.append(network(images.clone()))
+    except Exception:  # in training, the network may need more images
+        return []
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        network.load_state_dict(before, strict=False)
+    first, again, other = ([leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)] for output in outputs)
+    if _equal(again, other) or not _equal(first, again):
+        return []
+    named = [
+        f"{type(module).__name__} {name!r}"
+        for name, module in network.named_modules()
+        if not isinstance(module, _DropoutNd)
+        and any(isinstance(p := getattr(module, key, None), float) and p > 0 for key in RATES)
+    ]
+    return named or ["dropout by function"]
+
+
+RATES = ("p", "drop_prob", "drop_rate", "drop_path", "dropout")
+"""Names under which random layers keep their probability."""
+
+
+def _equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 @contextmanager
@@ -76,7 +127,8 @@ def apply_masks(
     Raises
     ------
     ConfigurationError
-        The first axis of a layer's output is not that of the images.
+        The first axis of a layer's output is not that of the images, or a layer with a forward of its own does not
+        return its input.
     """
     called: list[str] = []
 
@@ -96,6 +148,13 @@ def apply_masks(
             called.append(name)
             masks = [draw_mask(cast(_DropoutNd, layer), output, stream.child(t, name, calls)) for t in numbers]
             calls += 1
+            if has_own_forward(layer) and not torch.equal(output, inputs[0]):
+                raise ConfigurationError(
+                    f"dropout layer {name!r} of class {type(layer).__name__} must return its input in evaluation mode, "
+                    "because draws multiply its output by their own masks",
+                    got="another output",
+                    hint="a forward that does nothing if self.training is False, or torch.nn.Dropout",
+                )
             factors = torch.stack(masks).to(output)[:, None]  # (k, 1, ...)
             return (split_copies(output, len(numbers)) * factors).flatten(0, 1)
 

@@ -79,3 +79,15 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
             hint="layers with a given input size",
         )
     return network
+
+
+def check_apart(one: nn.Module, two: nn.Module) -> None:
+    """Raise a :class:`ConfigurationError` if two networks of a factory share weights that are trained."""
+    own = {id(weights) for weights in one.parameters() if weights.requires_grad}
+    shared = one is two or any(id(weights) in own for weights in two.parameters())
+    if shared:
+        raise ConfigurationError(
+            "the network factory must return a new network at each call",
+            got=f"the same {type(one).__name__} twice" if one is two else "two networks that share weights",
+            hint="a class or a function that makes the network, not a network that exists already",
+        )

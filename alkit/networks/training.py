@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from alkit.arguments.checked import checked
-from alkit.errors import ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError
 from alkit.rng import Stream, seed_torch
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -76,6 +76,16 @@ def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(network.parameters(), lr=rate)
 
 
+def check_trainable(network: nn.Module) -> None:
+    """Raise a :class:`ConfigurationError` if a network has no weights to train."""
+    if not any(weights.requires_grad for weights in network.parameters()):
+        raise ConfigurationError(
+            f"network {type(network).__name__} must have weights to train",
+            got="only frozen weights" if list(network.parameters()) else "a network without weights",
+            hint="requires_grad_(True) for some weights",
+        )
+
+
 @checked
 def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     """Shuffle ``range(count)`` into ceil(count / size) batches whose sizes differ by at most one.
@@ -117,15 +127,16 @@ def train_epoch(
     Raises
     ------
     ConfigurationError
-        The mean loss is not finite.
+        The network cannot compute a batch, or the mean loss is not finite.
     """
     network.train()
     total, steps = torch.zeros((), device=fabric.device), 0
     with seed_torch(stream):
         for inputs, target in examples:
             optimizer.zero_grad(set_to_none=True)
-            value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))
-            fabric.backward(value)
+            with _explained(network, inputs):
+                value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))
+                fabric.backward(value)
             optimizer.step()
             total += value.detach()
             steps += 1
@@ -147,3 +158,32 @@ def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
             yield network
     finally:
         network.train(was_training)
+
+
+@contextmanager
+def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
+    """Turn an error of a network in training, which may be of any type, into one that names the network."""
+    try:
+        yield
+    except AlkitError:
+        raise
+    except Exception as reason:
+        n, _, *size = inputs.shape
+        alone = n == 1 and "more than 1 value per channel" in str(reason)
+        raise ConfigurationError(
+            f"network {name_of(network)} cannot be trained on {n} image{'s' if n != 1 else ''} of "
+            f"{' x '.join(map(str, size[::-1]))} pixels in a batch ({str(reason).strip() or type(reason).__name__})",
+            hint="more labels, because batch normalisation needs two images in a batch"
+            if alone
+            else "another size= of the pool, or another network",
+        ) from reason
+
+
+def name_of(network: nn.Module) -> str:
+    """Return the class of a network inside the wrappers of alkit and Fabric."""
+    while type(network).__module__.partition(".")[0] in ("alkit", "lightning_fabric"):
+        inner = getattr(network, "network", None) or getattr(network, "module", None)
+        if not isinstance(inner, nn.Module):
+            break
+        network = inner
+    return type(network).__name__

@@ -52,7 +52,35 @@ def _is_schedule(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"start", "batch", "test"} and _is_integer(value["batch"])
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _are_changes(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("at"), str) and _are_texts(entry.get("changed"))
+        for entry in value
+    )
+
+
+def _is_rehearsed(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("key"), str) and _is_integer(value.get("least"))
+
+
+def _are_sides(value: Any) -> bool:
+    return isinstance(value, dict) and _are_texts(value.get("held_out")) and _are_texts(value.get("trained"))
+
+
+def _are_options(value: Any) -> bool:
+    plain = bool | int | float | str | None
+    return isinstance(value, dict) and all(isinstance(entry, plain) or _are_texts(entry) for entry in value.values())
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
+    "changes": _are_changes,
+    "options": _are_options,
+    "rehearsed": _is_rehearsed,
+    "sides": _are_sides,
     "campaign": lambda value: isinstance(value, str),
     "configuration": _is_configuration,
     "declared": _is_declared,

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, opaque_parts, written_form
-from alkit.configuration.versions import MISSING, NO_PARAMETER, differences
+from alkit.configuration.versions import MISSING, NO_PARAMETER
 from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.digests import digest
 from alkit.pools.unusable import unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
+from alkit.record.changing import MOVED, PLACE, SIDES, apply_change, changed_settings, restart
 from alkit.record.store import Store
 from alkit.record.terms import Terms
-from alkit.rng import threads
+from alkit.rng import Stream, threads
 from alkit.values.label_spec import LabelSpec
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Schedule:
 class Settings:
     """The settings in a record.
 
-    They may change until the first query. After that, other settings are refused, and the error shows the difference.
+    They may change until the first answer. After that, other settings are refused, and the error shows the difference;
+    until the first round is committed, some may be changed on purpose.
     """
 
     def __init__(self, store: Store) -> None:
@@ -61,12 +62,24 @@ class Settings:
         pool: Pool,
         seed: int,
         classes: LabelSpec | Sequence[str] | None = None,
+        *,
+        change: bool = False,
     ) -> Pool:
         """Record the parts of an experiment and its terms, or check that they equal the recorded ones.
 
         Return the pool without images that were added since the experiment was created. The images may be in another
         folder than before; the new one is recorded. Images that are missing are recorded, with the reason, and the
         others are used (decision 0039).
+
+        Parameters
+        ----------
+        parts:
+            ``learner``, ``strategy``, ``initial`` and ``terms``.
+        pool, seed, classes:
+            As :class:`alkit.Experiment` takes them.
+        change:
+            Whether the learner, the strategies and the size of the images may differ from those recorded, if no round
+            is committed. The answers are kept.
 
         Raises
         ------
@@ -79,15 +92,22 @@ class Settings:
         gone: list[str] = []
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
-                if self._store.has_queries():
-                    recorded = self._store.fact("configuration")
-                    if {**recorded, "pool": None} == {**configuration, "pool": None}:  # otherwise report these first
-                        pool, gone = self._restrict(pool, configuration["pool"])
-                        configuration["pool"] = recorded["pool"] if gone else describe(pool)
-                elif self._store.fact("configuration") != configuration:  # unless another process has just recorded it
-                    facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
-                    facts |= {"images": _images(pool), "campaign": secrets.token_hex(8)}
-                    self._store.declare(facts, replace_all=True)
+                recorded = self._store.fact("configuration")
+                facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
+                if recorded is None or not self._store.has_queries():
+                    if recorded != configuration:  # unless another process has just recorded it
+                        self._store.declare(self._new(facts, pool), replace_all=True)
+                elif self._is_fresh() and self._is_other(recorded, configuration, declared):
+                    restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"])
+                elif {**recorded, "pool": None} == {**configuration, "pool": None} and not change:
+                    # After the other settings, which come first.
+                    pool, gone = self._restrict(pool, configuration["pool"])
+                    configuration["pool"] = recorded["pool"] if gone else describe(pool)
+                elif change:
+                    pool, gone = self._restrict(pool, configuration["pool"])
+                    configuration["pool"] = recorded["pool"] if gone else describe(pool)
+                    facts["images"] = self._store.fact("images") if gone else _images(pool)
+                    apply_change(self._store, recorded, facts, pool)
                 self._settle("configuration", configuration)
         left_out = unusable_images(pool)
         unusable = {**{id: left_out.get(id, GONE) for id in gone}, **left_out}
@@ -98,10 +118,31 @@ class Settings:
             self._store.revise(MOVED, lambda before: place)
         if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
             with self._store.exclusive():
-                if not self._store.has_queries():
+                if not self._store.has_answers():
                     self._store.revise("classes", lambda before: written_form(_spec(classes)))
                 self.declare_classes(classes)
         return pool
+
+    def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
+        """Return the facts of a new record."""
+        sides: dict[str, list[str]] = {"held_out": [], "trained": []}
+        return {**facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
+
+    def _is_fresh(self) -> bool:
+        """Whether nothing was answered; records of alkit 0.1 refuse other settings from the first query on."""
+        return not self._store.has_answers() and self._store.fact(SIDES) is not None
+
+    def _is_other(self, recorded: Mapping[str, Any], now: Mapping[str, Any], declared: Mapping[str, Written]) -> bool:
+        """Whether settings are others, and not only images that were moved or have changed.
+
+        A run that is tried again may have other images, too.
+        """
+        if {**recorded, "pool": None} != {**now, "pool": None}:
+            return True
+        if any(recorded["pool"][name] != now["pool"][name] for name in ("channels", "height", "width")):
+            return True
+        run = self.schedule is not None and self._store.fact(PLACE) is None
+        return bool(run and recorded["pool"] != now["pool"] and declared["pool"] != self.declared["pool"])
 
     @property
     def declared(self) -> Mapping[str, Written]:
@@ -174,6 +215,21 @@ class Settings:
         form = self.declared.get("terms")
         return 0.0 if form is None else float(form["with"]["hold_out"])
 
+    def held_out(self, labelled: Collection[str]) -> Callable[[str], bool]:
+        """Return a function that says, for the id of a labelled image, whether its label is held out.
+
+        Labels that have no side yet, because no model was trained since they came, count as held out if all of them
+        will be.
+        """
+        sides, terms = self._store.fact(SIDES), Terms(hold_out=self.hold_out)
+        if sides is None:
+            stream = Stream(self.seed)
+            return lambda id: terms.holds_out(id, stream)
+        held, trained = frozenset(sides["held_out"]), frozenset(sides["trained"])
+        new = [id for id in labelled if id not in held and id not in trained]
+        room = terms.count_held_out(len(labelled)) - sum(id in held for id in labelled)
+        return held.union(new if room >= len(new) else ()).__contains__
+
     @property
     def joins_by_latest(self) -> bool:
         """Whether only the latest of several annotators' labels is trained on."""
@@ -201,7 +257,10 @@ class Settings:
         """Declare a schedule of rounds, or check that it equals the one declared before."""
         with self._store.exclusive():
             schedule = {"start": start, "batch": batch, "test": None if test is None else describe(test)}
-            if not self._store.has_queries():
+            if not self._store.has_answers():
+                recorded = self._store.fact("schedule")
+                if recorded is not None and recorded["start"] != start and self._store.fact(PLACE) is None:
+                    self._store.delete_queries()  # another start set
                 self._store.revise("schedule", lambda before: schedule)
             self._settle("schedule", schedule)
 
@@ -209,6 +268,11 @@ class Settings:
         """Whether the rounds are measured on `test`: there is no schedule, or it has this test set, or none."""
         schedule = self.schedule
         return schedule is None or schedule.test in (None, describe(test))
+
+    def forget_classes(self) -> None:
+        """Forget the classes of an oracle in a record without answers, whose run is tried again."""
+        if self._is_fresh() and self.schedule is not None:
+            self._store.revise("classes", lambda before: None)
 
     def declare_classes(self, classes: LabelSpec | Sequence[str]) -> None:
         """Record the classes of the labels, or check that they equal the recorded ones."""
@@ -237,29 +301,14 @@ class Settings:
             self._store.declare({name: value})
         elif lines := changed_settings(recorded, value):
             hint = "the recorded settings, or another store"
+            if name == "configuration" and not self._store.rounds():
+                hint += ", or change=True, which keeps the labels"
             if any(MISSING in line or NO_PARAMETER in line for line in lines):
                 hint = (
                     "the version of the part that wrote the record, or declare what has changed with "
                     "alkit.configuration.changes"
                 )
             raise ResumeError(f"{self._store.path} was created with other settings: {'; '.join(lines)}", hint=hint)
-
-
-def changed_settings(old: Written, new: Written) -> list[str]:
-    """Return a line for each setting that differs, and "other images" if nothing else explains another content.
-
-    >>> old, new = {"pool": {"height": 8, "content": "a"}}, {"pool": {"height": 4, "content": "b"}}
-    >>> changed_settings(old, new)
-    ['pool.height: recorded 8, now 4']
-    >>> changed_settings(old, {"pool": {**old["pool"], "content": "b"}})
-    ['pool: other images']
-    """
-    lines = differences(old, new)
-    contents = [line.partition(".content: ")[0] for line in lines if re.match(r"(pool|test)\.content: ", line)]
-    others = [line for line in lines if not re.match(r"(pool|test)\.(content|images): ", line)]
-    if any(line.startswith(("seed: ", "pool.", "test.")) for line in others):
-        return others  # another seed draws other images for the test set
-    return [*others, *(f"{name}: other images" for name in contents)]
 
 
 def describe(pool: Pool) -> Written:
@@ -274,9 +323,6 @@ UNUSABLE = "unusable"
 
 GONE = "it is missing"
 """Reason of an image that was there when the record was created."""
-
-MOVED = "moved"
-"""Name of the fact that contains the written form of a pool whose folder has changed."""
 
 
 def _images(pool: Pool) -> dict[str, str] | None:

@@ -234,6 +234,16 @@ class Store:
             if after is not None:
                 self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
+    def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool]) -> None:
+        """Record facts and forget all others, except those whose name is kept, in one transaction."""
+        with self.database.transaction() as connection:
+            known = [row[0] for row in self.database.rows(connection, facts)]
+            gone = [name for name in known if name != "schema" and (name in values or not keep(name))]
+            for part in chunks(gone):
+                self.database.delete(connection, facts, facts.c.name.in_(part))
+            rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
+            self.database.insert(connection, facts, rows)
+
     # The whole record.
 
     def snapshot(self) -> Snapshot:
@@ -277,6 +287,13 @@ class Store:
         """Whether anything was ever asked."""
         with self.database.reading() as connection:
             return connection.scalar(sa.select(queries.c.round).limit(1)) is not None
+
+    def has_answers(self) -> bool:
+        """Whether anything was ever answered; invalid answers do not count."""
+        with self.database.reading() as connection:
+            return (
+                connection.scalar(sa.select(answers.c.number).where(answers.c.kind != "invalid").limit(1)) is not None
+            )
 
     @checked
     def sizes_of(self, ids: Collection[str] | None = None) -> dict[str, tuple[Size, ...]]:
@@ -356,6 +373,21 @@ class Store:
             done = sa.select(rounds.c.round)
             column = pseudo_labels.c.round
             self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
+
+    def change_queries(self, sizes: Mapping[str, Sequence[Size]], wanted: int) -> None:
+        """Set the sizes that the masks of these images may have, and the number of answers that is wanted."""
+        with self.database.transaction() as connection:
+            for row in self.database.all_rows(connection, queries):
+                if row[3] in sizes:
+                    text = stored_json("sizes", list(sizes[row[3]]))
+                    self.database.change(connection, queries, [row], sizes=text, wanted=wanted)
+
+    def delete_queries(self) -> None:
+        """Delete all queries, none of which was answered, and their invalid answers."""
+        with self.database.transaction() as connection:
+            self.database.delete(connection, queries)
+            self.database.delete(connection, answers)
+            self.database.delete(connection, pseudo_labels)
 
     @checked
     def mark_sent(self, ids: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from alkit.arguments.checked import checked, checked_except
@@ -31,5 +32,17 @@ class Terms:
 
     @checked
     def holds_out(self, id: str, stream: Stream) -> bool:
-        """Whether an image's label is only measured on. The seed and the id decide it, before the image is asked."""
+        """Whether an image's label is only measured on, in records of alkit 0.1: the seed and the id decide it.
+
+        In later records, :func:`alkit.experiment.holding_out.hold_out` draws an exact share.
+        """
         return self.hold_out > 0 and bool(stream.child("hold-out", id).numpy().random() < self.hold_out)
+
+    def count_held_out(self, n: int) -> int:
+        """Return how many of n labels are held out: their share, by largest remainder. A tie goes to the training.
+
+        >>> [Terms(hold_out=0.25).count_held_out(n) for n in range(8)]
+        [0, 0, 0, 1, 1, 1, 1, 2]
+        """
+        exact = self.hold_out * n
+        return math.floor(exact) + (exact % 1 > 0.5)

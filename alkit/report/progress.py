@@ -19,6 +19,7 @@ WORDS = {
     "features": "computing features",
     "scores": "computing scores",
     "predict": "predicting",
+    "rehearse": "trying the learner",
     "ask": "selecting images",
     "tell": "recording labels",
     "fit": "training",

@@ -467,13 +467,54 @@ def test_status_lists_what_was_not_taken_until_it_is_resolved(place, capfd):
     assert "Not taken" not in printed(capfd, "status", "c.db")
 
 
-def test_start_can_change_settings_until_the_first_ask(place, capfd):
+def test_start_can_change_settings_until_the_first_answer(place, capfd):
     assert start("--strategy", "random") == 0
     assert start("--strategy", "ssl-cluster") == 0
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
     assert "cluster" in asked()[0]["stands_for"]
-    assert start("--strategy", "random") == 1
-    assert "was created with other settings" in capfd.readouterr().err
+    assert start("--strategy", "random", "--lr", "0.5") == 0
+    assert Experiment.open("c.db").open_ids == tuple(query["image"] for query in asked()), "they were sent already"
+    paint(asked()[0])
+    printed(capfd, "tell", "c.db")
+    assert start("--strategy", "ssl-cluster") == 1
+    said = capfd.readouterr().err
+    assert "was created with other settings" in said
+    assert "Try: the recorded settings, or another store, or alkit change, which keeps the labels" in said
+
+
+def test_change_keeps_the_labels_until_a_round_is_committed(place, capfd):
+    start("--strategy", "random")
+    printed(capfd, "ask", "c.db", "-n", 5, "--out", "exchange")
+    for query in asked():
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    capfd.readouterr()
+    assert alkit("change", "c.db", "--size", "36", "--widths", "2,4,8,16") == 1
+    assert "sides divisible by 8: got 36 x 36 pixels. Try: --size 32" in capfd.readouterr().err
+    said = printed(capfd, "change", "c.db", "--size", 12, "--widths", "4,8", "--strategy", "mc-dropout")
+    assert "changed: --widths: recorded [2, 4], now [4, 8]" in said
+    assert "changed: --strategy: recorded Random, now MCDropout" in said
+    assert "changed: --size: recorded 16, now 12" in said
+    assert "5 labels are kept; images are read at 12 x 12 pixels" in said
+    assert as_json(capfd, "status", "c.db")["labels"] == 5
+    (change,) = as_json(capfd, "status", "c.db")["changes"]
+    assert "learner.network.widths: recorded [2, 4], now [4, 8]" in change["changed"]
+    assert f"Settings changed on {change['at'][:10]}: " in printed(capfd, "status", "c.db")
+    assert "Round 0: trained on 4 labels" in printed(capfd, "fit", "c.db")
+    experiment = Experiment.open("c.db")
+    assert experiment.learner.epochs == (1, 1), "options that were not given stay"
+    assert experiment.learner.network.keywords["widths"] == (4, 8)
+    assert experiment.pool.shape[1:] == (12, 12)
+    assert alkit("change", "c.db", "--size", "16") == 1
+    assert "has a committed round, so its settings cannot change any more: pool.height: recorded 12, now 16" in (
+        capfd.readouterr().err
+    )
+
+
+def test_change_without_an_option_says_how(place, capfd):
+    start("--strategy", "random")
+    assert alkit("change", "c.db") == 1
+    assert "no option to change is given. Try: alkit change c.db --size 128" in capfd.readouterr().err
 
 
 def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd):

@@ -377,7 +377,8 @@ def test_a_finished_record_is_read_and_more_rounds_go_on(world, tmp_path):
 )
 def test_another_configuration_is_refused_and_the_difference_shown(world, tmp_path, change, words):
     store = tmp_path / "record.db"
-    world.experiment(store, classes=CLASSES).ask(1)
+    experiment = world.experiment(store, classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(1)})
     world.experiment(store)
     with pytest.raises(alkit.errors.ResumeError, match=words):
         world.experiment(store, **change)

@@ -12,10 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import alkit
-from alkit.learners.network import NetworkPredictor, copy_model
+from alkit.learners.network import NetworkPredictor
 from alkit.networks.cut import BUDGET, CutNetwork
 from alkit.networks.dropout import draw_mask
 from alkit.networks.posterior import NetworkPosterior
+from alkit.networks.state import copy_network
 from alkit.rng import Stream
 
 
@@ -176,7 +177,7 @@ def test_a_copy_of_the_previous_model_draws_with_its_own_weights(network, images
     """The cut that the previous model stores belongs to its own network."""
     first = NetworkPredictor(network, 1, network.eval()(images).shape[1])
     first.posterior(images.numpy()).prediction()
-    second = copy_model(first)
+    second = NetworkPredictor(copy_network(network), 1, first.classes)
     with torch.no_grad():
         for value in second.network.parameters():
             value += 0.1

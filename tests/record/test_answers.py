@@ -399,7 +399,8 @@ def test_invalid_terms_are_refused(world, terms):
 def test_other_terms_are_refused_with_the_difference_and_opening_restores_them(world, tmp_path):
     path = tmp_path / "r.db"
     experiment = campaign(world, path, annotators=2, join="majority", hold_out=0.25, stop_set=3)
-    experiment.ask(1)
+    (asked,) = experiment.ask(1)
+    experiment.tell({asked: mask_of(world, asked)}, annotator="ann")
     with pytest.raises(alkit.errors.ResumeError, match="annotators"):
         campaign(world, path, annotators=3, join="majority", hold_out=0.25, stop_set=3)
     again = alkit.Experiment.open(path, pool=experiment.pool)

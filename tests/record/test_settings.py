@@ -1,4 +1,4 @@
-"""Settings of a record are checked. The folder of the images may change, and everything until the first query."""
+"""Settings of a record are checked. The folder of the images may change, and everything until the first answer."""
 
 from functools import partial
 
@@ -27,16 +27,24 @@ def save(path, seed):
     Image.fromarray(np.random.default_rng(seed).integers(256, size=(8, 8), dtype=np.uint8)).save(path)
 
 
-def begun(place, classes=("skin", "lesion"), folder="images", **more):
+def begun(place, classes=("skin", "lesion"), folder="images", change=False, **more):
     pool = alkit.ImagePool(place / folder, grayscale=True, **more)
-    return Experiment(pool, LEARNER, alkit.strategy("random"), store=place / "c.db", classes=classes)
+    return Experiment(pool, LEARNER, alkit.strategy("random"), store=place / "c.db", classes=classes, change=change)
 
 
-def test_classes_may_change_until_the_first_query(place):
+def answer(experiment, n=1):
+    ids = experiment.ask(n)
+    experiment.tell({id: np.eye(8, dtype=np.uint8) for id in ids})
+    return ids
+
+
+def test_classes_may_change_until_the_first_answer(place):
     begun(place, ("skin", "leison"))
     experiment = begun(place, ("skin", "lesion"))
     assert experiment.spec.classes == ("skin", "lesion")
     experiment.ask(1)
+    assert begun(place, ("skin", "nevus")).spec.classes == ("skin", "nevus")
+    answer(begun(place, ("skin", "lesion")))
     with pytest.raises(ResumeError, match=r"classes.*'lesion'.*'mole'"):
         begun(place, ("skin", "mole"))
 
@@ -87,9 +95,113 @@ def test_many_missing_images_are_counted(place):
 
 
 def test_another_working_size_is_another_setting(place):
-    begun(place).ask(1)
-    with pytest.raises(ResumeError, match=r"pool\.height: recorded 8, now 4"):
+    answer(begun(place))
+    with pytest.raises(ResumeError, match=r"pool\.height: recorded 8, now 4.*change=True, which keeps the labels"):
         begun(place, size=4)
+
+
+def test_a_record_without_answers_takes_new_settings(place):
+    begun(place).ask(2)
+    experiment = begun(place, size=4)
+    assert experiment.pool.shape == (1, 4, 4)
+    assert experiment.open_ids == (), "the selection may be another at another size"
+    experiment.ask(2)
+    assert len(begun(place, ("skin", "mole"), size=4).open_ids) == 2, "the selection is the same"
+    other = Experiment(experiment.pool, LEARNER, alkit.strategy("mc-dropout"), store=place / "c.db", seed=5)
+    assert (other.seed, Experiment.open(place / "c.db").seed) == (5, 5)
+    assert other.open_ids == ()
+    assert len(other.candidates) == 6
+
+
+def test_queries_that_were_sent_stay_open_when_settings_change(place, caplog):
+    experiment = begun(place)
+    asked = experiment.ask(2)
+    experiment.send(alkit.oracles.FolderOracle(place / "exchange", classes=("skin", "lesion"), images=experiment.pool))
+    other = Experiment(experiment.pool, LEARNER, alkit.strategy("mc-dropout"), store=place / "c.db", annotators=2)
+    assert "2 queries of the former settings stay open, because they were sent already" in caplog.text
+    assert other.open_ids == asked
+    assert [query.wanted for query in other.queries()] == [2, 2]
+    assert other.campaign == experiment.campaign
+
+
+@pytest.mark.parametrize("start", [3, 4])
+def test_after_a_refused_run_the_same_run_with_other_settings_is_as_good_as_new(place, start):
+    wrong = alkit.MaskOracle({name: np.full((8, 8), 7, np.uint8) for name in "abcdef"}, classes=("skin", "lesion"))
+    right = alkit.MaskOracle({name: np.eye(8, dtype=np.uint8) for name in "abcdef"}, classes=("skin", "lesion"))
+    pool = alkit.ImagePool(place / "images", grayscale=True)
+
+    def run(oracle, store, start=start, lr=0.1):
+        learner = alkit.SegmentationLearner(LEARNER.network, epochs=(1, 1), lr=lr)
+        experiment = Experiment(pool, learner, alkit.strategy("random"), store=place / store)
+        return [result.ids for result in experiment.run(oracle, start=start, batch=1, rounds=1)]
+
+    with pytest.raises(alkit.errors.LabelError):
+        run(wrong, "r.db", start=3, lr=1e-3)
+    others = alkit.MaskOracle({name: np.eye(8, dtype=np.uint8) * 7 for name in "abcdef"}, classes=("skin", "mole"))
+    with pytest.raises(alkit.errors.LabelError):
+        run(others, "r.db")
+    assert run(right, "r.db") == run(right, "fresh.db")
+    assert Store(place / "r.db").answers()[0].kind == "label"
+
+
+CHANGED = alkit.SegmentationLearner(partial(alkit.UNet, widths=(4, 8)), epochs=(2, 1))
+
+
+def changed(place, **more):
+    pool = alkit.ImagePool(place / "images", grayscale=True, size=4)
+    arguments = {"learner": CHANGED, "strategy": alkit.strategy("mc-dropout"), "change": True, **more}
+    return Experiment(pool, store=place / "c.db", **arguments)
+
+
+def test_learner_strategy_and_size_may_change_until_a_round_is_committed(place):
+    ids = answer(begun(place), 3)
+    experiment = changed(place)
+    assert [answer.id for answer in experiment.answers()] == list(ids)
+    assert experiment.spec.classes == ("skin", "lesion")
+    (entry,) = Store(place / "c.db").fact("changes")
+    assert entry["at"].startswith("20")
+    assert "strategy: recorded Random, now MCDropout" in " ".join(entry["changed"])
+    assert "pool.height: recorded 8, now 4" in entry["changed"]
+    result = experiment.fit()
+    assert result.n_labels == 3
+    assert experiment.ask(1) == Experiment.open(place / "c.db").open_ids
+    assert Experiment.open(place / "c.db").learner.epochs == (2, 1)
+    with pytest.raises(ResumeError, match="has a committed round, so its settings cannot change any more: learner"):
+        begun(place, change=True)
+
+
+def test_labels_are_resized_to_the_new_working_size(place):
+    ids = answer(begun(place), 2)
+    seen = []
+
+    class Watching(alkit.SegmentationLearner):
+        def fit(self, labelled, *rest):
+            seen.append(labelled.labels(labelled.ids))
+            return super().fit(labelled, *rest)
+
+    changed(place, learner=Watching(partial(alkit.UNet, widths=(4, 8)), epochs=(1, 1))).fit()
+    assert len(ids) == 2
+    np.testing.assert_array_equal(seen[0], np.zeros((2, 4, 4)), "half of each 2 x 2 block is background, which wins")
+
+
+@pytest.mark.parametrize("more", [{"seed": 1}, {"annotators": 2}, {"classes": ("skin", "mole")}], ids=str)
+def test_other_settings_cannot_change_after_the_first_answer(place, more):
+    answer(begun(place))
+    with pytest.raises(ResumeError):
+        changed(place, **more)
+
+
+def test_a_change_to_other_images_is_refused(place):
+    answer(begun(place), 6)
+    (place / "images/b.png").unlink()
+    with pytest.raises(ResumeError, match=r"do not include 1 of those that were asked in .*: got no 'b'"):
+        changed(place)
+
+
+def test_a_change_that_changes_nothing_is_not_recorded(place):
+    answer(begun(place))
+    begun(place, change=True)
+    assert Store(place / "c.db").fact("changes") is None
 
 
 def test_each_record_has_a_unique_campaign_name(place, tmp_path):

@@ -1,0 +1,100 @@
+"""``alkit change``: change the settings of a record before its first round."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alkit.cli.parts import TYPED, Choice, save_choice, with_given_options
+from alkit.cli.printing import echo
+
+if TYPE_CHECKING:
+    from alkit.configuration.forms import Written
+
+
+@with_given_options
+def change(
+    choice: Mapping[str, Any],
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    size: Annotated[int | None, typer.Option(help="Another working size in pixels.")] = None,
+) -> None:
+    """Change the learner, the strategy or the working size of a record. Its labels are kept.
+
+    This is possible until the first round is committed, for example if the network turns out not to fit the images.
+    Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the date.
+
+    [dim]Examples:[/dim]
+
+    [cyan]alkit change campaign.db --size 128[/cyan]
+
+    [cyan]alkit change campaign.db --strategy mc-dropout --widths 16,32,64,128[/cyan]
+    """
+    import alkit
+    from alkit.cli.records import record_at
+    from alkit.cli.wording import changed_options
+    from alkit.configuration.construct import build
+    from alkit.errors import ConfigurationError
+    from alkit.record.changing import changed_settings
+    from alkit.record.settings import Settings
+    from alkit.report.progress import progress_bar
+
+    if not choice and size is None:
+        raise ConfigurationError("no option to change is given", hint=f"alkit change {store} --size 128")
+    with progress_bar(str(store)) as report, record_at(store) as record:
+        settings, before = Settings(record), record.fact("configuration")
+        typed = record.fact(TYPED)
+        if before is None or typed is None:
+            raise ConfigurationError(
+                f"{store} was not created by alkit start or alkit run, so its options are not known",
+                hint="in Python, alkit.Experiment(..., change=True)",
+            )
+        new = Choice(**{**_known(typed), **choice})
+        learner, strategy, initial = new.make()
+        form = settings.declared["pool"]
+        experiment = alkit.Experiment(
+            build(form if size is None else _resized(form, size), "pool"),
+            learner,
+            strategy,
+            store=record,
+            seed=settings.seed,
+            initial=initial,
+            **vars(settings.terms),
+            change=True,
+            report=report,
+        )
+        save_choice(record, new)
+        lines = changed_settings(before, record.fact("configuration"))
+        labels = sum(bool(known.labels) for known in record.snapshot().known.values())
+    named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
+    for line in changed_options(lines, named):
+        echo(f"changed: {line}")
+    if not lines:
+        echo("Nothing is different.")
+    height, width = experiment.pool.read(list(experiment.pool.ids)[:1]).shape[-2:]
+    echo(f"{store}: {labels} labels are kept; images are read at {width} x {height} pixels.")
+    echo(f"Next: alkit status {store}")
+
+
+def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in a record, without a folder that a stranger may have named for the cache."""
+    names = {entry.name for entry in fields(Choice)}
+    found = {name: value for name, value in typed.items() if name in names}
+    found["param"] = [pair for pair in found.get("param") or () if pair.partition("=")[0].rpartition(".")[2] != "cache"]
+    return found
+
+
+def _resized(form: Written, size: int) -> Written:
+    """Return the written form of a pool of image files that are read at another size."""
+    from alkit.errors import ConfigurationError
+
+    match form:
+        case {"is": "alkit:ImagePool", "with": dict() as given}:
+            return {**form, "with": {**given, "size": size}}
+        case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
+            return {**form, "with": {**form["with"], "pool": _resized(pool, size)}}
+    raise ConfigurationError("--size can be changed only if the pool of the record is a folder of images", got=size)

@@ -1,0 +1,74 @@
+"""Rehearse an experiment once, before its images are labelled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from alkit.configuration.forms import written_form
+from alkit.errors import ConfigurationError
+from alkit.experiment.parts import Parts
+from alkit.learners.rehearsal import rehearse
+from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.strategies.functions import needs_of
+from alkit.values.progress import Progress, Report
+
+REHEARSED = "rehearsed"
+"""Name of the fact that holds what was rehearsed, and the fewest images in a batch."""
+
+
+def try_out(
+    store: Store, settings: Settings, learner: Learner, strategy: Strategy, pool: Pool, report: Report
+) -> dict[str, Any] | None:
+    """Try the learner on the images, and return what to record of it.
+
+    The result is None if this was done, a round is committed or the classes are not known.
+
+    Raises
+    ------
+    ConfigurationError
+        The learner cannot train on the images, or its models lack what the strategy needs.
+    """
+    if store.fact("classes") is None or store.rounds():
+        return None
+    spec, needs = settings.spec, needs_of(strategy)
+    shape = pool.read(list(pool.ids)[:1]).shape[1:]
+    subject = [written_form(learner), written_form(spec), sorted(needs), list(shape)]
+    key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()
+    done = store.fact(REHEARSED)
+    if done is not None and done["key"] == key:
+        return None
+    report(Progress("rehearse", 0, 1))
+    with settings.threads():
+        least = rehearse(learner, needs, pool, spec)
+    report(Progress("rehearse", 1, 1))
+    return {"key": key, "least": least}
+
+
+def save(store: Store, tried: Mapping[str, Any] | None) -> None:
+    """Record the result of :func:`try_out`."""
+    if tried is not None:
+        store.revise(REHEARSED, lambda before: dict(tried))
+
+
+def rehearse_once(parts: Parts) -> None:
+    """Try the learner on the images and record that, unless it was done: see :func:`try_out`."""
+    save(
+        parts.store,
+        try_out(parts.store, parts.settings, parts.learner, parts.strategy, parts.pool, parts.report),
+    )
+
+
+def check_enough(parts: Parts, name: str, n: int) -> None:
+    """Raise a :class:`ConfigurationError` if the network cannot be trained on the `n` labels of round 0."""
+    done = parts.store.fact(REHEARSED)
+    if done is not None and n < done["least"]:
+        raise ConfigurationError(
+            f"{name} must be >= {done['least']} in round 0, because this network cannot be trained on a single image",
+            got=n,
+            hint=f"{name}={done['least']}",
+        )
