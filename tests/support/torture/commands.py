@@ -86,7 +86,7 @@ class Commands:
 
     def run(self, *arguments: object) -> str:
         """Run a command and return what it printed; raise an error unless it ends as a command must."""
-        with _captured() as (out, err):
+        with _captured(self.world.outside) as (out, err):
             code: Any = 0
             try:
                 main([str(argument) for argument in arguments])
@@ -120,10 +120,10 @@ class Commands:
 
 
 @contextmanager
-def _captured() -> Iterator[tuple[Callable[[], str], Callable[[], str]]]:
-    """Send what the process prints to two files, which can be read after the block."""
+def _captured(folder: Path) -> Iterator[tuple[Callable[[], str], Callable[[], str]]]:
+    """Send what the process prints to two files in a folder, which can be read after the block."""
     with shim.paused():
-        files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+        files = [tempfile.TemporaryFile(dir=folder) for _ in range(2)]  # noqa: SIM115
         kept = [os.dup(number) for number in (1, 2)]
         for number, file in enumerate(files, 1):
             os.dup2(file.fileno(), number)
@@ -180,11 +180,17 @@ def predict(play: Commands) -> None:
 
 
 def repair(play: Commands) -> None:
-    """Save the record as another one, which must not exist."""
+    """Save the record as another one, which must not exist; its temporary copies are counted, too."""
     with shim.paused():
+        temporary = play.world.root / "temporary"
+        temporary.mkdir(exist_ok=True)
         for path in play.world.root.glob("repaired.db*"):
             path.rename(play.world.root / f"old-{os.urandom(4).hex()}-{path.name}")
-    play.run("repair", play.world.store, "--out", play.world.root / "repaired.db")
+    before, tempfile.tempdir = tempfile.tempdir, str(temporary)
+    try:
+        play.run("repair", play.world.store, "--out", play.world.root / "repaired.db")
+    finally:
+        tempfile.tempdir = before
 
 
 def annotate(play: Commands) -> None:
