@@ -16,11 +16,12 @@ from pathlib import Path
 from alkit.errors import StoreError
 from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
-from alkit.record.database import Row, key_of, key_text
+from alkit.record.database import Row
 from alkit.record.digests import add, holds
 from alkit.record.files import read_content
 from alkit.record.journal import Position
 from alkit.record.replay import apply, cluster_files, empty, read_history
+from alkit.record.tables import key_of, key_text
 
 MOST = 20
 """Number of SQLite's complaints that are reported."""

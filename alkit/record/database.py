@@ -20,6 +20,7 @@ from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
 from alkit.record.engine import make_engine
 from alkit.record.journal import Change, Journal, Position, encode, first_change
+from alkit.record.tables import key_of, key_places, key_text
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ class Database:
                 "alkit wrote",
                 hint=REPAIR,
             )
-        found.sort(key=itemgetter(*_key_places(table)))
+        found.sort(key=itemgetter(*key_places(table)))
         return found
 
     def rows_of(self, connection: sa.Connection, column: sa.Column[Any], values: Collection[Any]) -> list[Row]:
@@ -208,14 +209,14 @@ class Database:
 
     def change(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row], **values: Any) -> None:
         """Set some columns of rows that were read in this transaction."""
-        names, keys = table.c.keys(), _key_places(table)
+        names, keys = table.c.keys(), key_places(table)
         changed = [
             _complete(table, [values.get(name, old) for name, old in zip(names[:-1], row, strict=False)])
             for row in rows
         ]
         if changed:
             new = {name: changed[0][names.index(name)] for name in values}
-            _changes(connection).append(["change", table.name, [[row[place] for place in keys] for row in rows], new])
+            _changes(connection).append(["change", table.name, [key_of(table, row) for row in rows], new])
             conditions = (column == sa.bindparam(f"key_{column.name}") for column in table.primary_key)
             update = table.update().where(*conditions)
             columns = [*values, "digest"]
@@ -233,8 +234,7 @@ class Database:
     def delete(self, connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> None:
         """Delete the rows for which all conditions hold."""
         if gone := self.rows(connection, table, *conditions):
-            places = _key_places(table)
-            _changes(connection).append(["delete", table.name, [[row[place] for place in places] for row in gone]])
+            _changes(connection).append(["delete", table.name, [key_of(table, row) for row in gone]])
             connection.execute(table.delete().where(*conditions))
             self._count(connection, table, (), gone)
 
@@ -340,15 +340,14 @@ class Database:
             SQLite returns another value. The message names its column.
         """
         key = sa.tuple_(*table.primary_key)
-        places = _key_places(table)
-        expected = {tuple(row[place] for place in places): row for row in new}
+        expected = {key_of(table, row): row for row in new}
         found = [
             tuple(row)
-            for part in chunks(expected, FEW // len(places))
+            for part in chunks(expected, FEW // len(table.primary_key))
             for row in connection.execute(sa.select(table).where(key.in_(part)))
         ]
         for row in found:
-            wanted = expected.pop(tuple(row[place] for place in places), ())
+            wanted = expected.pop(key_of(table, row), ())
             for name, value, other in zip(table.c.keys(), wanted, row, strict=False):
                 if (type(value), value) != (type(other), other):
                     raise StoreError(f"{table.name}.{name} cannot be stored", got=repr(other), expected=repr(value))
@@ -374,29 +373,10 @@ def chunks(values: Iterable[Any], most: int = FEW) -> Iterator[list[Any]]:
         yield chunk
 
 
-def key_text(table: sa.Table, row: Row) -> str:
-    """Return the primary key of a row in words.
-
-    >>> key_text(tables.queries, (2, 4))
-    'round 2, rank 4'
-    """
-    return ", ".join(f"{table.c.keys()[place]} {row[place]!r}" for place in _key_places(table))
-
-
 def _changes(connection: sa.Connection) -> list[Change]:
     """Return the changes that a transaction has made."""
     found: list[Change] = connection.info.setdefault("changes", [])
     return found
-
-
-def key_of(table: sa.Table, row: Row) -> Row:
-    """Return the primary key of a row."""
-    return tuple(row[place] for place in _key_places(table))
-
-
-def _key_places(table: sa.Table) -> list[int]:
-    names = table.c.keys()
-    return [names.index(column.name) for column in table.primary_key]
 
 
 def _complete(table: sa.Table, values: Sequence[Any]) -> Row:

@@ -6,6 +6,8 @@ All columns hold plain text, integers or floats; JSON is stored as text. Every r
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 SCHEMA = 5
@@ -111,3 +113,23 @@ def create(connection: sa.Connection) -> None:
 def names(connection: sa.Connection) -> set[str]:
     """Return the names of all tables in a database."""
     return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+
+
+def key_text(table: sa.Table, row: tuple[Any, ...]) -> str:
+    """Return the primary key of a row in words.
+
+    >>> key_text(queries, (2, 4))
+    'round 2, rank 4'
+    """
+    return ", ".join(f"{table.c.keys()[place]} {row[place]!r}" for place in key_places(table))
+
+
+def key_of(table: sa.Table, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the primary key of a row."""
+    return tuple(row[place] for place in key_places(table))
+
+
+def key_places(table: sa.Table) -> list[int]:
+    """Return the places of the columns of a table's primary key."""
+    names = table.c.keys()
+    return [names.index(column.name) for column in table.primary_key]
