@@ -12,7 +12,7 @@ import numpy.typing as npt
 from alkit.pools.batches import batches
 from alkit.protocols import HasMembers, Pool, Predictor
 from alkit.values.label_spec import Label, LabelSpec
-from alkit.values.predictions import mean_probabilities, most_probable_labels
+from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
 from alkit.values.progress import Progress, Report
 
 
@@ -91,8 +91,8 @@ def measure(
     done = 0
     for some in batches(ids, pool):
         images, true = pool.read(some), truth[done : done + len(some)]
-        each = [member.probabilities(images) for member in members]
-        whole = mean_probabilities(each) if each else predictor.probabilities(images)
+        each = [probabilities_of(member, images, len(spec.classes)) for member in members]
+        whole = mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
         for collected, probabilities in zip(results, [whole, *each], strict=True):
             labels = most_probable_labels(probabilities)
             collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
@@ -124,7 +124,8 @@ def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[
     for some in batches(list(ids), pool):
         images = pool.read(some)
         own, theirs = (
-            np.asarray(most_probable_labels(model.probabilities(images)), np.int64) for model in (predictor, other)
+            np.asarray(most_probable_labels(probabilities_of(model, images, len(spec.classes))), np.int64)
+            for model in (predictor, other)
         )
         same = same and np.array_equal(own, theirs)
         kappa.update(torch.from_numpy(own).flatten(), torch.from_numpy(theirs).flatten())

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 
+from alkit.arguments.returned import check_returned
 from alkit.errors import DataError, QueryError
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
@@ -61,6 +62,7 @@ def commit_round(
     rng = parts.stream.child("round", number, "fit").numpy()
     with parts.settings.threads():
         predictor = parts.learner.fit(labelled, rng, previous, parts.report)
+    check_returned(parts.learner, "fit", predictor, Predictor)
     seconds = {**seconds, "fit": time.perf_counter() - begun}
     metrics: Mapping[str, float] = {}
     seen = Seen()
@@ -86,7 +88,9 @@ def commit_round(
         warnings=(*everything.warnings(), *seen.warnings(everything.spec), *_unusable(parts, answered)),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
-    parts.store.commit_round(result, predictor.dumps(), stamp(answered), consumed)
+    dumped = predictor.dumps()
+    check_returned(predictor, "dumps", dumped, bytes)
+    parts.store.commit_round(result, dumped, stamp(answered), consumed)
     model.replace(predictor)
     return result
 

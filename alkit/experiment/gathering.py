@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 
 from alkit.errors import LabelError, QueryError
 from alkit.experiment.model import LastModel
@@ -11,6 +12,7 @@ from alkit.experiment.parts import Parts
 from alkit.experiment.rehearsing import rehearse_once
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
+from alkit.record.answers import poll as poll_oracle
 from alkit.record.answers import spec_of
 from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
@@ -63,11 +65,13 @@ def gather_test_answers(
     if waiting:
         oracle.ask(queries)
     while waiting:
-        answers = list(oracle.poll())
+        answers, strange = poll_oracle(oracle)
         wanted = [answer for answer in {answer.id: answer for answer in answers}.values() if answer.id in waiting]
         if others := [answer for answer in answers if answer.id not in waiting]:
             open_ids = {query.id for query in parts.open_queries()}
             parts.answers.receive([answer for answer in others if answer.id in open_ids])
+        if strange is not None:
+            raise strange
         waiting -= {answer.id for answer in wanted}
         if wanted:
             yield len(queries) - len(waiting), wanted
@@ -82,13 +86,14 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     while open_ids:
         # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about
         # invalid answers that belong to no query, such as bad items in a file.
-        answers = [
-            answer for answer in oracle.poll() if answer.id in open_ids or (hears and isinstance(answer.label, Invalid))
-        ]
-        receipt = parts.answers.receive_from(oracle, answers)
+        receipt = parts.answers.receive_polled(oracle, partial(_is_wanted, open_ids=open_ids, hears=hears))
         if receipt.refused and not hears:
             raise LabelError(f"oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
         open_ids = {query.id for query in parts.open_queries()}
         parts.report(Progress("tell", total - len(open_ids), total))
         if open_ids and not receipt.taken:
             time.sleep(poll)
+
+
+def _is_wanted(answer: Answer, open_ids: Collection[str], hears: bool) -> bool:
+    return answer.id in open_ids or (hears and isinstance(answer.label, Invalid))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked, checked_except
-from alkit.checks import check_integer
+from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, opening, rehearsing
@@ -33,7 +33,7 @@ from alkit.learners.named import check_learner
 from alkit.learners.needs import check_needs
 from alkit.pools.batches import batches
 from alkit.pools.checks import check_pool
-from alkit.protocols import ChecksLabels, Learner, Oracle, Pool, Strategy
+from alkit.protocols import ChecksLabels, Learner, Oracle, Pool, Predictor, Strategy
 from alkit.record import taking_back
 from alkit.record.answers import Answers, spec_of
 from alkit.record.label_files import LabelFiles
@@ -45,7 +45,7 @@ from alkit.rng import Stream
 from alkit.strategies.functions import Choice, as_strategy, needs_of
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import Label, LabelSpec, Mask
-from alkit.values.predictions import Predictions
+from alkit.values.predictions import Predictions, probabilities_of
 from alkit.values.progress import Progress, Report, quiet
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
@@ -152,6 +152,8 @@ class Experiment:
         check_needs(needs_of(strategy), learner, pool)
         if not isinstance(store, Store):
             store = Store(opening.temporary_store(self) if store is None else store, wait)
+        if store.fact("seed") != seed:  # an older record may have been made with a negative seed
+            check_integer("seed", seed, least=0)
         settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
         recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
         # Before the change is recorded, so that a learner that fails on the images changes nothing.
@@ -513,11 +515,13 @@ class Experiment:
             `test` shares images with the pool.
         """
         parts = self._parts
+        committing.check_test(parts, test)
+        spec_of(oracle)
+        check_number("poll", poll, 0)
         with parts.store.exclusive():
             rounds = parts.store.rounds()
             if not rounds:
                 raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
-            committing.check_test(parts, test)
             begun = time.perf_counter()
             metrics = committing.measure_on(parts, self._model.predictor(), self._test_labels, test, oracle, poll)
             if parts.settings.measures_on(test) and not rounds[-1].n_held_out:
@@ -537,10 +541,12 @@ class Experiment:
             There is no model yet.
         """
         check_pool(pool)
-        predictor = self._model.predictor()
+        return self._predictions(pool, self._model.predictor())
+
+    def _predictions(self, pool: Pool, predictor: Predictor) -> Iterator[Predictions]:
         for ids in batches(list(pool.ids), pool):
             with self._parts.settings.threads():
-                probabilities = predictor.probabilities(pool.read(ids))
+                probabilities = probabilities_of(predictor, pool.read(ids), len(self._parts.settings.spec.classes))
             yield Predictions(tuple(ids), probabilities)
 
     # The loop.
@@ -586,6 +592,7 @@ class Experiment:
         parts, spec = self._parts, spec_of(oracle)
         start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
         rounds = check_integer("rounds", rounds, least=0)
+        check_number("poll", poll, 0)
         if (needed := start + rounds * batch) > len(parts.ids):
             raise ConfigurationError(
                 f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",

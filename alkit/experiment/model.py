@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from alkit.arguments.returned import check_returned
 from alkit.errors import ColdStartError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.pools.batches import batches
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Predictor
-from alkit.values.predictions import Predictions
+from alkit.values.predictions import Predictions, probabilities_of
 
 if TYPE_CHECKING:
     from alkit.scores.streamed import Scoring
@@ -43,7 +44,9 @@ class LastModel:
             if self._loaded is not None and self._loaded[0] == last[0]:
                 return self._loaded[1]
             try:
-                self._loaded = (last[0], self._parts.learner.loads(store.content(last[0])))
+                loaded = self._parts.learner.loads(store.content(last[0]))
+                check_returned(self._parts.learner, "loads", loaded, Predictor)
+                self._loaded = (last[0], loaded)
             except StoreError:
                 if store.last_model() == last:  # else another process has just replaced the model
                     raise
@@ -81,7 +84,10 @@ class LastModel:
         files: dict[str, str] = {}
         for batch in batches(list(ids), parts.pool):
             with parts.settings.threads():
-                predictions = Predictions(tuple(batch), predictor.probabilities(parts.pool.read(batch)))
+                predictions = Predictions(
+                    tuple(batch),
+                    probabilities_of(predictor, parts.pool.read(batch), len(parts.settings.spec.classes)),
+                )
             sizes = [sizes[0] for sizes in mask_sizes(parts.pool, batch)]
             masks = masks_at_original_size(predictions, sizes)
             files.update((id, parts.files.keep(mask)) for id, mask in zip(batch, masks, strict=True))

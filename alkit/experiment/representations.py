@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.returned import check_returned
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import DataError
@@ -56,7 +57,9 @@ class Representations:
         """Return `extractor` fitted on the pool."""
         key = _key(extractor)
         if key not in self._fitted:
-            self._fitted[key] = extractor.fit(self.pool, self._stream.child("pretext").numpy(), self.report)
+            fitted = extractor.fit(self.pool, self._stream.child("pretext").numpy(), self.report)
+            check_returned(extractor, "fit", fitted, FittedExtractor)
+            self._fitted[key] = fitted
         return self._fitted[key]
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
@@ -67,6 +70,7 @@ class Representations:
             table = np.empty((len(self.ids), 0), np.float32)
             for ids in batches(self.ids, self.pool):
                 rows = fitted.features(self.pool.read(ids))
+                _check_rows(fitted, rows, len(ids), table.shape[1] if done else None)
                 if done == 0:  # the first rows tell the number of columns
                     table = np.empty((len(self.ids), rows.shape[1]), np.float32)
                 table[done : done + len(ids)] = rows
@@ -108,6 +112,16 @@ class Representations:
             kept = self._store.keep(buffer.getvalue(), ".npz")
             self._store.revise(name, lambda before: kept)
         return clusters
+
+
+def _check_rows(fitted: FittedExtractor, rows: Any, n: int, columns: int | None) -> None:
+    """Check the features of a batch of images: as many rows as images, and as many columns as before."""
+    check_returned(fitted, "features", rows, npt.NDArray[Any])
+    if rows.ndim != 2 or len(rows) != n or columns not in (None, rows.shape[1]):
+        raise DataError(
+            f"{type(fitted).__name__}.features must return an array ({n}, {columns or 'd'}), one row for each image",
+            got=f"shape {rows.shape}",
+        )
 
 
 def _key(extractor: FeatureExtractor) -> object:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from alkit.arguments.returned import check_returned
 from alkit.errors import DataError
 from alkit.pools.channels import Channels, find_channels
 from alkit.pools.decoding import Pixels
@@ -36,6 +38,24 @@ def check_pool(pool: Pool, name: str = "pool") -> None:
         raise DataError(f"{name} must contain at least one image", got="no ids")
     if not hasattr(pool, "read"):
         raise _not_a_pool(pool, name)
+
+
+def image_shape(pool: Pool) -> tuple[int, int, int]:
+    """Return the channels, height and width of a pool's images, after a check of the form of the first image.
+
+    Raises
+    ------
+    DataError
+        The pool returned something else than an array ``(n, c, h, w)``.
+    """
+    images = pool.read(list(pool.ids)[:1])
+    check_returned(pool, "read", images, npt.NDArray[Any], DataError)
+    if images.ndim != 4 or len(images) != 1:
+        raise DataError(
+            f"{type(pool).__name__}.read must return an array (n, channels, height, width), one entry for each id",
+            got=f"shape {images.shape} for 1 id",
+        )
+    return shape_of(images[0])
 
 
 def _not_a_pool(thing: object, name: str) -> DataError:

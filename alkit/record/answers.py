@@ -15,8 +15,22 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from alkit.errors import AlkitError, ConfigurationError, ConflictError, DataError, LabelError, QueryError, one_line
+import numpy as np
+
+from alkit.arguments.returned import check_returned
+from alkit.arguments.words import found
+from alkit.errors import (
+    AlkitError,
+    ConfigurationError,
+    ConflictError,
+    DataError,
+    LabelError,
+    OracleError,
+    QueryError,
+    one_line,
+)
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
@@ -58,7 +72,7 @@ class Answers:
     def collect(self, oracle: Oracle, place: str = "") -> Receipt:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
         self.settings.declare_classes(spec_of(oracle))
-        receipt = self.receive_from(oracle, oracle.poll())
+        receipt = self.receive_polled(oracle)
         self.save_unread(
             place or _place_of(oracle), receipt, oracle.unread() if isinstance(oracle, ReportsUnread) else {}
         )
@@ -71,6 +85,20 @@ class Answers:
         both = (*unread.items(), *strange)
         pairs = [(one_line(what, LONGEST_REASON), one_line(why, LONGEST_REASON)) for what, why in both]
         save_unread(self.store, one_line(place), pairs)
+
+    def receive_polled(self, oracle: Oracle, wanted: Callable[[Answer], bool] = lambda answer: True) -> Receipt:
+        """Poll an oracle, and record those of its answers that are wanted.
+
+        Raises
+        ------
+        OracleError
+            The oracle returned something else than answers. The answers beside it are recorded.
+        """
+        answers, strange = poll(oracle)
+        receipt = self.receive_from(oracle, filter(wanted, answers))
+        if strange is not None:
+            raise strange
+        return receipt
 
     def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
         """Record an oracle's answers, and report those that are refused to an oracle that passes them on."""
@@ -163,11 +191,12 @@ class Answers:
         """Check an answer by itself, store its label as a file, and return the answer to record."""
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
-        if self.ids is not None and answer.id not in self.ids:
+        if not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids):
             raise DataError(f"{answer.id!r} is not an image of the pool", hint="labels of the ids that ask() returns")
         if not (allowed := sizes.of(answer.id)):
             raise QueryError(f"{answer.id!r} was never asked", hint="labels of the ids that ask() returns")
         annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
+        _check_confirmed(answer)
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
         match answer.label:
             case Invalid(reason):
@@ -321,6 +350,14 @@ def _check_annotator(answer: Answer) -> str:
     return answer.annotator
 
 
+def _check_confirmed(answer: Answer) -> bool:
+    if not isinstance(answer.confirmed, bool | np.bool_):
+        raise LabelError(
+            f"confirmed must be True or False in the answer for {answer.id!r}", got=found(answer.confirmed)
+        )
+    return bool(answer.confirmed)
+
+
 def _check_seconds(answer: Answer) -> float | None:
     try:
         seconds = None if answer.seconds is None else float(answer.seconds)
@@ -339,6 +376,30 @@ def _place_of(oracle: Oracle) -> str:
     return kind.__name__ if kind.__repr__ is object.__repr__ else repr(oracle)
 
 
+def poll(oracle: Oracle) -> tuple[list[Answer], OracleError | None]:
+    """Return the answers that an oracle has now, and an error if it returned something else, too.
+
+    Raises
+    ------
+    OracleError
+        The oracle did not return a collection.
+    """
+    returned = oracle.poll()
+    check_returned(oracle, "poll", returned, Iterable[Any], OracleError)
+    answers, strange = list[Answer](), None
+    for answer in returned:
+        if isinstance(answer, Answer) and isinstance(answer.id, str):
+            answers.append(answer)
+        else:
+            wrong = f"an answer with the id {found(answer.id)}" if isinstance(answer, Answer) else found(answer)
+            strange = strange or OracleError(
+                f"{type(oracle).__name__}.poll must return answers",
+                got=wrong,
+                expected="alkit.Answer(id, label) with the id of an image",
+            )
+    return answers, strange
+
+
 def spec_of(oracle: Oracle) -> LabelSpec:
     """Return the label specification of an oracle.
 
@@ -353,4 +414,7 @@ def spec_of(oracle: Oracle) -> LabelSpec:
             got=repr(oracle) if isinstance(oracle, str) else f"an object of type {type(oracle).__name__}",
             hint="alkit.MaskOracle for masks that are known" if isinstance(oracle, str | Mapping) else None,
         )
-    return oracle.spec
+    spec = oracle.spec
+    if not isinstance(spec, LabelSpec):
+        raise ConfigurationError(f"spec of oracle {type(oracle).__name__} must be a LabelSpec", got=found(spec))
+    return spec

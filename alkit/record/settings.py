@@ -14,6 +14,7 @@ from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.configuration.versions import MISSING, NO_PARAMETER
 from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
+from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.pools.unusable import unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
@@ -313,7 +314,7 @@ class Settings:
 
 def describe(pool: Pool) -> Written:
     """Return the number of a pool's images, their shape, and a digest of their content."""
-    channels, height, width = pool.read(list(pool.ids)[:1]).shape[1:]
+    channels, height, width = image_shape(pool)
     shape = {"channels": channels, "height": height, "width": width}
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 

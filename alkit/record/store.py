@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from alkit._files import make_folder, make_temporary_folder
 from alkit.arguments.checked import checked
+from alkit.checks import check_number
 from alkit.configuration.versions import to_present
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
@@ -92,7 +93,7 @@ class Store:
         self.path = Path(path).absolute()
         self.files = self.path.with_name(self.path.name + ".files")
         self.backups = self.path.with_name(self.path.name + ".backups")
-        self.wait = wait
+        self.wait = check_number("wait", wait, 0)
         if self.path.is_dir():
             raise StoreError(
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"

@@ -7,15 +7,21 @@ from collections.abc import Collection, Iterator
 import torch
 from torch import Tensor
 
+from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
 from alkit.protocols import HasHeads, HasPosterior, Posterior, Predictor, Sampler
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
+from alkit.values.predictions import probabilities_of
 
 
 def posterior_of(predictor: Predictor, images: Images) -> Posterior:
     """Return the posterior of a batch of images: the predictor's own, or one that offers its prediction only."""
-    return predictor.posterior(images) if isinstance(predictor, HasPosterior) else _PredictionOnly(predictor, images)
+    if not isinstance(predictor, HasPosterior):
+        return _PredictionOnly(predictor, images)
+    posterior = predictor.posterior(images)
+    check_returned(predictor, "posterior", posterior, Posterior)
+    return posterior
 
 
 class _PredictionOnly:
@@ -25,7 +31,7 @@ class _PredictionOnly:
         self._predictor, self._images = predictor, images
 
     def prediction(self) -> Tensor:
-        return torch.from_numpy(self._predictor.probabilities(self._images))
+        return torch.from_numpy(probabilities_of(self._predictor, self._images))
 
 
 def moments_of_draws(

@@ -7,11 +7,15 @@ memory, so memory grows neither with the number of draws nor with the size of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from alkit.arguments.checked import checked
+from alkit.arguments.returned import check_returned
+from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.pools.batches import batches
 from alkit.protocols import LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
@@ -94,6 +98,7 @@ class Scoring:
         done = 0
         for some in self._batches(ids):
             probabilities = self._predictor.probabilities(self._pool.read(some))
+            check_returned(self._predictor, "probabilities", probabilities, npt.NDArray[Any])
             _check_finite(some, torch.from_numpy(probabilities), "prediction")
             yield Predictions(tuple(some), probabilities)
             done += len(some)
@@ -109,6 +114,8 @@ class Scoring:
 
 def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what: str) -> None:
     for tensor in values if isinstance(values, tuple) else (values,):
+        if not isinstance(tensor, Tensor):
+            raise ConfigurationError(f"the {what} must be a tensor", got=found(tensor))
         if tensor.shape[:1] != (len(ids),):
             raise ConfigurationError(
                 f"the {what} must have one entry per image on its first axis",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alkit.arguments.checked import checked
+from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
@@ -166,8 +167,11 @@ def trained_model(
     finally:
         record.close()
     found = _learner(origin.declared["learner"], store) if learner is None else learner
+    learner = _on(found, device)
+    predictor = learner.loads(dumped)
+    check_returned(learner, "loads", predictor, Predictor)
     return TrainedModel(
-        _on(found, device).loads(dumped),
+        predictor,
         spec,
         shape,
         _reading(form),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
-from alkit.values.label_spec import Label
+from alkit.arguments.returned import check_returned
+from alkit.errors import ConfigurationError
+from alkit.values.label_spec import Images, Label
 
 
 @checked
@@ -37,6 +40,35 @@ class Predictions:
     def labels(self) -> Label:
         """Most probable classes: masks ``(n, h, w)``, uint8, or class ids ``(n,)``, int64. Ties go to the lower id."""
         return most_probable_labels(self.probabilities)
+
+
+def probabilities_of(predictor: Any, images: Images, classes: int | None = None) -> npt.NDArray[np.float32]:
+    """Return a model's probabilities, after a check of their form.
+
+    Parameters
+    ----------
+    predictor:
+        See :class:`alkit.protocols.Predictor`.
+    images:
+        ``(n, c, h, w)``.
+    classes:
+        Number of classes, if it is known.
+
+    Raises
+    ------
+    ConfigurationError
+        The model returned something else than an array ``(n, classes, h, w)`` or ``(n, classes)``.
+    """
+    given: npt.NDArray[np.float32] = predictor.probabilities(images)
+    check_returned(predictor, "probabilities", given, npt.NDArray[Any])
+    known = given.ndim > 1 and (classes is None or given.shape[1] == classes)
+    if given.ndim not in (2, 4) or len(given) != len(images) or not known:
+        n, some = len(images), "classes" if classes is None else classes
+        raise ConfigurationError(
+            f"{type(predictor).__name__}.probabilities must return an array ({n}, {some}, h, w) or ({n}, {some})",
+            got=f"shape {given.shape}",
+        )
+    return given
 
 
 def most_probable_labels(probabilities: npt.NDArray[np.float32]) -> Label:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from itertools import islice
 
 import pytest
 
 from alkit.errors import AlkitError
 from tests.support.public_callables import public_callables
+from tests.support.time_limit import at_most
 from tests.support.valid_arguments import OBJECTS, Things, example_of
 from tests.support.wrong_arguments import WRONG, fits, wrong_value
 
@@ -33,22 +33,6 @@ PUBLIC = [public for public in public_callables() if public.address not in LEFT_
 @pytest.fixture(scope="module")
 def things(tmp_path_factory):
     return Things(tmp_path_factory.mktemp("things"))
-
-
-@contextmanager
-def at_most(seconds):
-    """End a block that takes longer, wherever it hangs."""
-
-    def stop(*_):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_every_parameter_has_a_valid_example():
