@@ -86,7 +86,7 @@ def mistakes(public, things, version):
                 continue
             before, said = version(), f"{public.address}({name}={label})"
             try:
-                with at_most(3):
+                with at_most(30):
                     call(public, things, {**valid, name: value})
             except AlkitError as error:
                 if not re.search(rf"\b({name}|{OTHER_WORDS.get((public.address, name), name)})\b", str(error)):
