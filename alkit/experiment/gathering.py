@@ -12,8 +12,8 @@ from alkit.experiment.parts import Parts
 from alkit.experiment.rehearsing import rehearse_once
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
-from alkit.record.answers import poll as poll_oracle
 from alkit.record.answers import spec_of
+from alkit.record.polling import poll as poll_oracle
 from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query

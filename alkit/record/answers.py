@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from alkit.arguments.returned import check_returned
 from alkit.arguments.words import found
 from alkit.errors import (
     AlkitError,
@@ -27,13 +25,13 @@ from alkit.errors import (
     ConflictError,
     DataError,
     LabelError,
-    OracleError,
     QueryError,
     one_line,
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.columns import storable_text
 from alkit.record.label_files import LabelFiles
+from alkit.record.polling import poll
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded, latest
@@ -374,30 +372,6 @@ def _place_of(oracle: Oracle) -> str:
     """Return a name for an oracle that is the same in each process."""
     kind = type(oracle)
     return kind.__name__ if kind.__repr__ is object.__repr__ else repr(oracle)
-
-
-def poll(oracle: Oracle) -> tuple[list[Answer], OracleError | None]:
-    """Return the answers that an oracle has now, and an error if it returned something else, too.
-
-    Raises
-    ------
-    OracleError
-        The oracle did not return a collection.
-    """
-    returned = oracle.poll()
-    check_returned(oracle, "poll", returned, Iterable[Any], OracleError)
-    answers, strange = list[Answer](), None
-    for answer in returned:
-        if isinstance(answer, Answer) and isinstance(answer.id, str):
-            answers.append(answer)
-        else:
-            wrong = f"an answer with the id {found(answer.id)}" if isinstance(answer, Answer) else found(answer)
-            strange = strange or OracleError(
-                f"{type(oracle).__name__}.poll must return answers",
-                got=wrong,
-                expected="alkit.Answer(id, label) with the id of an image",
-            )
-    return answers, strange
 
 
 def spec_of(oracle: Oracle) -> LabelSpec:
