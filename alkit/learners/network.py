@@ -83,6 +83,7 @@ class NetworkPredictor:
         """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
         return self._cut.images_at_once(self._inputs(images))
 
+    @checked
     def undrawn(self, images: Images) -> list[str]:
         """Return names of the random parts of the network that draws by dropout leave off, such as drop path."""
         return undrawn(self.network, self._inputs(images))
@@ -197,6 +198,7 @@ class NetworkLearner:
         to_channels_last(network).to(fabric_for(self.device, self.precision).device)
         return NetworkPredictor(network, in_channels, classes)
 
+    @checked
     def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
         """Train a new network for one step on `images`, all in one batch, with made-up labels, and return the model.
 

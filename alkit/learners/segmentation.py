@@ -118,6 +118,7 @@ class SegmentationLearner(NetworkLearner):
             warm_start(model.network, fitted.network)
         return model
 
+    @checked
     def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
         """Train a new network for one step, and try whether it can start from the weights of `warm_start`."""
         model = super().try_training(images, spec)

@@ -235,6 +235,7 @@ class Store:
             if after is not None:
                 self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
+    @checked
     def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool]) -> None:
         """Record facts and forget all others, except those whose name is kept, in one transaction."""
         with self.database.transaction() as connection:
@@ -375,6 +376,7 @@ class Store:
             column = pseudo_labels.c.round
             self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
 
+    @checked
     def change_queries(self, sizes: Mapping[str, Sequence[Size]], wanted: int) -> None:
         """Set the sizes that the masks of these images may have, and the number of answers that is wanted."""
         with self.database.transaction() as connection:

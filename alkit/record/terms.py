@@ -38,6 +38,7 @@ class Terms:
         """
         return self.hold_out > 0 and bool(stream.child("hold-out", id).numpy().random() < self.hold_out)
 
+    @checked
     def count_held_out(self, n: int) -> int:
         """Return how many of n labels are held out: their share, by largest remainder. A tie goes to the training.
 

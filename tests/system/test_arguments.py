@@ -19,6 +19,7 @@ from tests.support.wrong_arguments import WRONG, fits, wrong_value
 LEFT_OUT = {
     "alkit.Answer": "a wrong answer is refused when it is recorded, so that the others of its call are taken",
     "alkit.errors.nearest": "the checks themselves need the errors",
+    "alkit.errors.without_hint": "the checks themselves need the errors",
     "alkit.errors.one_line": "the checks themselves need the errors",
 }
 
