@@ -234,7 +234,7 @@ class NetworkLearner:
                 hint="a network that makes all its weights and buffers in __init__, as tensors",
             ) from reason
         repeats = np.allclose(expected, model.probabilities(images), rtol=0, atol=1e-6)  # its output is not random
-        if repeats and not np.allclose(expected, again, rtol=0, atol=1e-3):
+        if repeats and not np.allclose(expected, again, rtol=0, atol=1e-5):
             raise ConfigurationError(
                 f"network {name} must keep all that its prediction depends on in its state_dict()",
                 got=f"probabilities that differ by {np.abs(expected - again).max():.2g} after it is stored and read",

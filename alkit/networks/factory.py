@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
-from alkit.errors import ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError
 from alkit.rng import Stream, seed_torch
 
 
@@ -59,7 +59,7 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
     Raises
     ------
     ConfigurationError
-        The factory did not return a torch module, or the network has lazy layers.
+        The factory fails or did not return a torch module, or the network has lazy layers or weights without values.
 
     Examples
     --------
@@ -69,7 +69,16 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
     True
     """
     with seed_torch(stream):
-        network = factory(in_channels=in_channels, classes=classes)
+        try:
+            network = factory(in_channels=in_channels, classes=classes)
+        except AlkitError:
+            raise
+        except Exception as reason:  # a factory may do anything
+            raise ConfigurationError(
+                f"the network factory fails with in_channels={in_channels} and classes={classes} "
+                f"({type(reason).__name__}: {reason})",
+                hint="a function or class called as factory(in_channels=..., classes=...)",
+            ) from reason
     if not isinstance(network, nn.Module):
         raise ConfigurationError("the network factory must return a torch.nn.Module", got=type(network).__name__)
     if lazy := [name for name, value in network.named_parameters() if isinstance(value, UninitializedParameter)]:
@@ -77,6 +86,12 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
             "the network must not have lazy layers, because their initial weights would not depend on the seed",
             got=", ".join(lazy),
             hint="layers with a given input size",
+        )
+    if meta := [name for name, value in network.named_parameters() if value.is_meta]:
+        raise ConfigurationError(
+            "the network must have weights on a device",
+            got=f"{meta[0]} on the device meta, without values",
+            hint="the network without device='meta'",
         )
     return network
 

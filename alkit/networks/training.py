@@ -137,7 +137,7 @@ def train_epoch(
             with _explained(network, inputs):
                 value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))
                 fabric.backward(value)
-            optimizer.step()
+                optimizer.step()
             total += value.detach()
             steps += 1
     mean = float(total) / max(steps, 1)

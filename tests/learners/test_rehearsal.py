@@ -177,6 +177,19 @@ class Unregistered(Base):
         return self.layers[0](self.dropout(self.first(images)))
 
 
+class KeepsMean(Base):
+    """Keeps a running mean in a plain attribute, so that it is not stored."""
+
+    mean = None
+
+    def forward(self, images):
+        x = self.first(images)
+        if self.training or self.mean is None:
+            now = x.detach().mean((0, 2, 3), keepdim=True)
+            self.mean = now if self.mean is None else 0.9 * self.mean + 0.1 * now
+        return self.last(self.dropout(x - self.mean))
+
+
 class Late(Base):
     """Makes a weight in its first pass."""
 
@@ -226,6 +239,17 @@ class Flat(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(32 * 32, classes))
 
 
+class Sparse(nn.Module):
+    """Looks up gray values in a table with sparse gradients."""
+
+    def __init__(self, in_channels, classes):
+        super().__init__()
+        self.table, self.last = nn.Embedding(16, 4, sparse=True), nn.Conv2d(4, classes, 1)
+
+    def forward(self, images):
+        return self.last(self.table((images[:, 0] * 15).long()).permute(0, 3, 1, 2))
+
+
 EXISTING = Base(1, 2)
 
 REFUSED = {
@@ -248,6 +272,7 @@ REFUSED = {
     "no weights": (NoWeights, "must have weights to train: got a network without weights"),
     "extra state": (ExtraState, "got '_extra_state', an object of type dict"),
     "an unregistered layer": (Unregistered, r"keep all that its prediction depends on in its state_dict\(\)"),
+    "a mean that is not stored": (KeepsMean, r"keep all that its prediction depends on in its state_dict\(\)"),
     "a late weight": (Late, "cannot be stored and read again .*scale is unknown"),
     "NaN in evaluation mode": (NotANumber, "must predict finite probabilities"),
     "another size": (Flat, r"network Flat fails on one image of 16 x 16 pixels in evaluation mode \(.*mat1 and mat2"),
@@ -255,6 +280,9 @@ REFUSED = {
         lambda in_channels, classes: EXISTING,
         "must return a new network at each call: got the same",
     ),
+    "other arguments": (lambda channels, n: None, r"factory fails with in_channels=1 and classes=2 \(TypeError"),
+    "weights without values": (after(lambda network: network.to("meta")), "first.weight on the device meta"),
+    "sparse gradients": (Sparse, "network Sparse cannot be trained on .* does not support sparse gradients"),
     "poolings": (lambda in_channels, classes: alkit.UNet(in_channels, classes, (2,) * 6), "sides divisible by 32"),
 }
 
