@@ -33,6 +33,9 @@ TURNS = {
 }
 """What makes an image of each orientation upright."""
 
+BITS = {"1": 1, "L": 8}
+"""Bits of a pixel in a BMP file of these modes of Pillow."""
+
 LARGE = 20_000_000
 """Images with more pixels are decoded one at a time, because threads that decode several could use up all memory."""
 
@@ -59,7 +62,7 @@ def open_image(
     Raises
     ------
     AlkitError
-        The image has too many pixels. The error has the class `error`.
+        The image has too many pixels, or is a BMP that Pillow reads wrongly. The error has the class `error`.
     Exception
         Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
     """
@@ -67,11 +70,21 @@ def open_image(
         image = Image.open(file, formats=list(formats))
     with image:
         check_pixels((image.height, image.width), name, error)
+        if image.format == "BMP" and image.mode in BITS and _bits_of_bmp(file) != BITS[image.mode]:
+            raise error(f"{name} has a palette that Pillow reads wrongly", hint="save it as PNG")
         if image.width * image.height <= LARGE:
             yield image
         else:
             with _without_limit_of_pillow():
                 yield image
+
+
+def _bits_of_bmp(file: BinaryIO) -> int:
+    """Return the bits of a pixel in a BMP file. Pillow forgets them if the palette is of grays."""
+    file.seek(14)
+    header = file.read(16)
+    at = 10 if header[:4] == b"\x0c\0\0\0" else 14
+    return int.from_bytes(header[at : at + 2], "little")
 
 
 @contextmanager

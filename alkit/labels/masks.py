@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLESPERPIXEL, TiffImageFile
 
 from alkit._reading.images import open_image, refuse_damage, upright
 from alkit._reading.limits import check_pixels, read_file
@@ -28,6 +29,9 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DEFLATE = (8, 32946)
 COMPRESSIONS = (1, 5, 32773, *DEFLATE)
 """Compressions of TIFF files, by number: none, LZW, PackBits, and deflate under two numbers."""
+
+FAX = ("group3", "group4", "tiff_ccitt")
+"""Compressions, by Pillow's names, in which 0 is usually white; those who write them mean what one sees."""
 
 SHALLOW = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
@@ -73,8 +77,11 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
         try:
             with open_image(BytesIO(content), name, LabelError) as image:
                 _check_kind(image, name)
+                _check_white(image, name)
                 scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
                 array = np.asarray(upright(image, name))
+                if image.mode == "P":
+                    _check_palette(image, array, name)
                 return array // scale if scale > 1 else array.copy()
         except UnidentifiedImageError as error:
             if content[:4] in TIFF:
@@ -207,8 +214,36 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
             expected="one channel of class ids",
             hint="save it as one channel or as a palette image",
         )
+    if isinstance(image, TiffImageFile) and (n := image.tag_v2.get(SAMPLESPERPIXEL, 1)) > 1:  # Pillow reads the first
+        raise LabelError(
+            f"{name} is a picture, not a label map", got=f"{n} channels", expected="one channel of class ids"
+        )
     if getattr(image, "n_frames", 1) > 1:
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
+
+
+def _check_white(image: ImageFile.ImageFile, name: str) -> None:
+    """Refuse a TIFF in which 0 means white: some programs mean the values that they wrote, others what one sees."""
+    if (
+        isinstance(image, TiffImageFile)
+        and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
+        and image.info.get("compression") not in FAX
+    ):
+        raise LabelError(
+            f"{name} can be read in two ways, because it says that 0 is white",
+            hint="save it as PNG, or as a TIFF in which 0 is black, such as of the type uint8",
+        )
+
+
+def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: str) -> None:
+    """Refuse a palette of grays whose order contradicts the indices: the mask would be another than one sees."""
+    colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
+    used = [colours[index] for index in distinct(array).tolist() if index < len(colours)]
+    if all(len(set(colour.tolist())) == 1 for colour in used) and any(np.diff([colour[0] for colour in used]) < 0):
+        raise LabelError(
+            f"{name} can be read in two ways, because its palette shows lower class ids brighter",
+            hint="save it in grayscale instead of with a palette",
+        )
 
 
 @checked

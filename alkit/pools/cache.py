@@ -35,8 +35,8 @@ from alkit.values.progress import Progress, Report
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1
-"""Version of the row file. It is part of the name of the folder."""
+LAYOUT = 2
+"""Version of the row file and of the decoder. It is part of the name of the folder."""
 
 FEW = 5
 """Most reasons that a message lists."""

@@ -19,6 +19,12 @@ from alkit.pools.names import find_names
 from alkit.values.label_spec import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+BITS, PHOTOMETRIC, CHANNELS, SAMPLE_FORMAT = 258, 262, 277, 339
+"""Tags of TIFF files. Photometric 0 means that 0 is white; sample format 2 means signed integers."""
+
+SHOWN = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "RGB": 3, "RGBX": 3}
+"""Channels of Pillow's modes without transparency. Pillow drops further channels of a TIFF without a word."""
+
 Pixels = npt.NDArray[Any]
 """One decoded image, ``(c, h, w)``, uint8 or uint16."""
 
@@ -131,8 +137,8 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
     ):
         _check_kind(image, path)
         whole = upright(image, path)
-        if _is_signed(image):
-            whole = _unsigned(whole, path)
+        if isinstance(image, TiffImageFile):
+            whole = _as_seen(whole, image, path)
         return _pixels(whole, size, grayscale, path), (whole.height, whole.width)
 
 
@@ -144,29 +150,52 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
     """Refuse an image that Pillow would not decode faithfully."""
     if image.mode in ("I", "F") and not _is_signed(image):
         raise ImageError(f"{path} has 32 bits per pixel", expected="8, or 16 in grayscale", hint="save it as 16-bit")
-    if ";16" in str(image.tile) and not image.mode.startswith("I;16") and not _is_signed(image):
+    if _is_deep(image) and not image.mode.startswith("I;16") and not _is_signed(image):
         raise ImageError(
             f"{path} has several channels of 16 bits",
             expected="8 bits per channel, or a single channel of 16 bits",
             hint="save it in one of these forms",
         )
+    shown = SHOWN.get(image.mode, 4)
+    if isinstance(image, TiffImageFile) and (n := image.tag_v2.get(CHANNELS, 1)) > shown:
+        raise ImageError(f"{path} has {n} channels", expected=shown, hint="save those that people look at")
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's JPEG followed by previews
         raise ImageError(f"{path} has several frames", expected="one", hint="save each frame as a file")
 
 
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Return whether a channel has 16 bits. In a TIFF with one plane for each, Pillow's decoder does not say so."""
+    return ";16" in str(image.tile) or (isinstance(image, TiffImageFile) and 16 in _tags(image, BITS))
+
+
 def _is_signed(image: Image.Image) -> bool:
     """Return whether an image has signed values of 16 bits, which Pillow decodes to 32 bits."""
-    return image.mode == "I" and isinstance(image, TiffImageFile) and _tag(image, 258) == 16
+    return image.mode == "I" and isinstance(image, TiffImageFile) and _tags(image, BITS) == (16,)
 
 
-def _tag(image: TiffImageFile, number: int) -> object:
-    value = image.tag_v2.get(number)
-    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+def _tags(image: TiffImageFile, number: int) -> tuple[object, ...]:
+    """Return the values of a tag of a TIFF file; none if it has no such tag."""
+    value = image.tag_v2.get(number, ())
+    return value if isinstance(value, tuple) else (value,)
 
 
-def _unsigned(image: Image.Image, path: Path) -> Image.Image:
-    """Return an image of signed 16-bit values as one of unsigned values; refuse negative values."""
-    values = np.asarray(image)
+def _as_seen(whole: Image.Image, image: TiffImageFile, path: Path) -> Image.Image:
+    """Return the decoded pixels of a TIFF as viewers show them, where Pillow does not: signed or inverted values."""
+    if _is_signed(image):
+        return _unsigned(whole, path)
+    if image.mode == "L" and _tags(image, SAMPLE_FORMAT) == (2,):
+        return _unsigned(whole, path, np.int8)
+    if image.mode.startswith("I;16") and _tags(image, PHOTOMETRIC) == (0,):
+        return Image.fromarray(np.invert(np.asarray(whole).astype(np.uint16)))
+    return whole
+
+
+def _unsigned(image: Image.Image, path: Path, stored: type[np.signedinteger[Any]] | None = None) -> Image.Image:
+    """Return an image of signed values as one of unsigned values; refuse negative values.
+
+    Pillow decodes those of 16 bits as they are, and takes those of 8 bits for unsigned: `stored` is their type.
+    """
+    values = np.asarray(image) if stored is None else np.asarray(image).view(stored)
     if (low := values.min()) < 0:
         raise ImageError(
             f"{path} has negative values",
@@ -174,7 +203,7 @@ def _unsigned(image: Image.Image, path: Path) -> Image.Image:
             expected="0 or more",
             hint="add an offset, and save it as unsigned 16-bit",
         )
-    return Image.fromarray(values.astype(np.uint16))
+    return Image.fromarray(values.astype(np.uint16)) if stored is None else image
 
 
 def _pixels(image: Image.Image, size: Size | None, grayscale: bool, path: Path) -> Pixels:

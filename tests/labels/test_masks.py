@@ -203,3 +203,46 @@ def test_a_large_mask_keeps_its_shape():
     disc = ((rows - 700) ** 2 + (columns - 900) ** 2 < 500**2).astype(np.uint8)
     small = resize_mask(disc, (128, 128), LabelSpec(TWO))
     assert small.mean() == pytest.approx(disc.mean(), rel=0.01)
+
+
+# Masks that can be meant in two ways.
+
+
+def two_colours(first, second):
+    image = Image.fromarray((MASK == 1).astype(np.uint8)).convert("P")
+    image.putpalette([*first, *second])
+    return image
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_a_palette_that_shows_class_0_brighter_is_refused_because_it_may_mean_what_one_sees(tmp_path, suffix):
+    """Programs that reduce a black and white picture to two colours number them in any order."""
+    two_colours((255, 255, 255), (0, 0, 0)).save(tmp_path / f"a.{suffix}")
+    with pytest.raises(LabelError, match="can be read in two ways, because its palette shows lower class ids brighter"):
+        read_mask(tmp_path / f"a.{suffix}")
+    for pair in [((0, 0, 0), (254, 254, 254)), ((255, 255, 255), (200, 0, 0))]:
+        two_colours(*pair).save(tmp_path / f"b.{suffix}")
+        np.testing.assert_array_equal(read_mask(tmp_path / f"b.{suffix}"), MASK == 1)
+
+
+def test_a_bmp_of_two_colours_and_8_bits_is_refused_because_pillow_reads_it_as_1_bit(tmp_path):
+    two_colours((0, 0, 0), (255, 255, 255)).save(tmp_path / "a.bmp")
+    with pytest.raises(LabelError, match=r"a\.bmp has a palette that Pillow reads wrongly.*Try: save it as PNG"):
+        read_mask(tmp_path / "a.bmp")
+
+
+def test_a_tiff_in_which_0_is_white_is_refused_unless_it_is_a_fax(tmp_path):
+    """tifffile writes a boolean array in this way, and means True as it is; viewers and Pillow invert it."""
+    tifffile.imwrite(tmp_path / "bool.tif", MASK.astype(bool))
+    tifffile.imwrite(tmp_path / "white.tif", MASK.astype(np.uint16), photometric="miniswhite")
+    for name in ("bool.tif", "white.tif"):
+        with pytest.raises(LabelError, match=f"{name} can be read in two ways, because it says that 0 is white"):
+            read_mask(tmp_path / name)
+    Image.fromarray(MASK == 1).save(tmp_path / "fax.tif", compression="group4")
+    np.testing.assert_array_equal(read_mask(tmp_path / "fax.tif"), MASK == 1)
+
+
+def test_a_tiff_of_two_channels_is_refused_because_pillow_reads_the_first_only(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([MASK, MASK], -1), photometric="minisblack", planarconfig="contig")
+    with pytest.raises(LabelError, match="a picture, not a label map: got 2 channels"):
+        read_mask(tmp_path / "a.tif")

@@ -89,12 +89,14 @@ class Content:
     exported: int | None = None
 
     def check(self) -> Content:
-        """Return this content; raise a :class:`ValueError` if it has faults and no image can be read.
+        """Return this content; raise a :class:`ValueError` if it has no image that can be read.
 
         >>> Content((), ("annotation 7 of an unknown image 1",)).check()
         Traceback (most recent call last):
         ValueError: annotation 7 of an unknown image 1
         """
+        if not self.images and not self.strays:
+            raise ValueError("no image")
         faults = [*(image.fault for image in self.images if image.fault), *self.strays]
         if faults and all(image.fault for image in self.images):
             raise ValueError(faults[0])
@@ -116,11 +118,15 @@ def paint(regions: Iterable[Region], size: Size, spec: LabelSpec) -> Mask:
     Raises
     ------
     LabelError
-        The image has too many pixels, or a region cannot be decoded or has another size.
+        The image has too many pixels, or a region covers no pixel, cannot be decoded or has another size.
     """
     check_pixels(size, "an image", LabelError)
     values, mask = label_values(spec), np.zeros(size, np.uint8)
     # The ignore value is greater than all class ids, so ignored pixels are painted last.
     for region in sorted(regions, key=lambda region: (region.order, values[region.label])):
-        mask[region.plane()] = values[region.label]
+        plane = region.plane()
+        # Somebody drew it, so an image without it is not what they meant: it lies outside, or its unit is not a pixel.
+        if values[region.label] and not plane.any():
+            raise LabelError(f"a region {region.label!r} covers no pixel", hint="delete it, or draw it again")
+        mask[plane] = values[region.label]
     return mask

@@ -135,7 +135,7 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
     strays: list[str] = []
     for number, image in enumerate(found, start=1):
         try:
-            id, entry = image["id"], (str(image["file_name"]), (int(image["height"]), int(image["width"])))
+            id, entry = image["id"], (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
             known = images.setdefault(id, _Collected([entry]))
         except DAMAGE as reason:
             strays.append(f"{fault_text(reason)} (image {number} of the list)")
@@ -144,6 +144,13 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
             known.entries.append(entry)
             known.fault = f"two images with the same id {id!r}"
     return images, strays
+
+
+def _side(image: Mapping[str, Any], name: str) -> int:
+    value = image[name]
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{name} {value}")
+    return int(value)
 
 
 def _category_names(found: Sequence[Mapping[str, Any]]) -> dict[Any, set[str]]:

@@ -123,6 +123,8 @@ def decode(path: Path, content: bytes) -> Content:
             raise ValueError(f"<{root.tag}>" if root.tag != "annotations" else f"version {version}")
         if root.find("track") is not None:
             raise ValueError("tracks, as in CVAT for video")
+        if root.find("*//image") is not None:
+            raise ValueError("images that are not directly in <annotations>")
         images: list[AnnotatedImage] = []
         strays: list[str] = []
         for number, image in enumerate(root.iterfind("image"), start=1):
@@ -131,7 +133,7 @@ def decode(path: Path, content: bytes) -> Content:
             else:
                 images.append(_image(image, name))
         return Content(tuple(images), tuple(strays), _time_of_export(root)).check()
-    except (ValueError, expat.ExpatError) as reason:
+    except (ValueError, LookupError, expat.ExpatError) as reason:  # LookupError: an encoding that Python does not know
         found, expected = fault_text(reason), f"version {VERSION}"
         raise DataError(f"{path} is not a file of CVAT for images", got=found, expected=expected) from reason
 
@@ -164,10 +166,12 @@ def _polygon(shape: ElementTree.Element, size: Size) -> Plane:
     if shape.tag != "polygon":
         raise LabelError("a shape must be a mask or a polygon", got=f"<{shape.tag}>")
     try:
-        points = [float(number) for point in shape.get("points", "").split(";") for number in point.split(",")]
+        pairs = [[float(number) for number in point.split(",")] for point in shape.get("points", "").split(";")]
     except ValueError as reason:
         raise LabelError("a polygon has damaged points", got=reason) from reason
-    return rle.polygon(points, size)
+    if odd := [pair for pair in pairs if len(pair) != 2]:
+        raise LabelError("a polygon has damaged points", got=odd[0], expected="two numbers for each")
+    return rle.polygon([number for pair in pairs for number in pair], size)
 
 
 def _parse(content: bytes) -> ElementTree.Element:

@@ -88,7 +88,7 @@ def polygon(points: object, size: Size) -> Plane:
     # Without these checks, a point that is not finite hangs pycocotools, one far away uses up all memory, and an
     # outline for which the memory does not suffice ends the process.
     reach = min(3 * max(size), FARTHEST)
-    if not all(isinstance(n, int | float) and abs(n) <= reach for n in points):
+    if not all(type(n) in (int, float) and abs(n) <= reach for n in points):
         raise LabelError("a polygon must lie in its image or close to it", got=list(points)[:8])
     corners = np.array(points, np.float64).reshape(-1, 2)
     length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)

@@ -1,0 +1,63 @@
+"""TIFF images that Pillow does not decode as viewers show them are decoded so, or refused."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from alkit.errors import ImageError
+from alkit.pools import ImagePool
+
+DEEP = np.arange(120, dtype=np.uint16).reshape(12, 10) * 500
+GRAY = (DEEP // 500).astype(np.uint8)
+
+
+def write(folder, array, **options):
+    tifffile.imwrite(folder / "a.tif", array, **options)
+
+
+def pixels(folder, grayscale=True, top=255):
+    return np.rint(ImagePool(folder, grayscale=grayscale, scale="full").read(["a"])[0].astype(np.float64) * top)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "images"
+    path.mkdir()
+    return path
+
+
+def test_an_image_in_which_0_is_white_is_inverted_with_16_bits_as_with_8(folder):
+    write(folder, GRAY, photometric="miniswhite")
+    np.testing.assert_array_equal(pixels(folder)[0], 255 - GRAY)
+    write(folder, DEEP, photometric="miniswhite")
+    np.testing.assert_array_equal(pixels(folder, top=65535)[0], 65535 - DEEP)
+
+
+def test_signed_values_of_8_bits_are_read_and_negative_ones_are_an_error(folder):
+    write(folder, GRAY.astype(np.int8))
+    np.testing.assert_array_equal(pixels(folder)[0], GRAY)
+    write(folder, GRAY.astype(np.int8) - np.int8(5))
+    with pytest.raises(ImageError, match=r"a\.tif has negative values: got -5 to 114"):
+        ImagePool(folder, grayscale=True)
+
+
+@pytest.mark.parametrize("plane", ["contig", "separate"])
+def test_16_bits_in_colour_are_an_error_in_one_plane_or_several(folder, plane):
+    array = np.stack([DEEP] * 3, -1 if plane == "contig" else 0)
+    write(folder, array, photometric="rgb", planarconfig=plane)
+    with pytest.raises(ImageError, match=r"a\.tif has several channels of 16 bits"):
+        ImagePool(folder)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(2, "minisblack"), (4, "rgb"), (5, "rgb")])
+def test_channels_that_pillow_would_drop_are_an_error(folder, channels, kind):
+    extra = {"extrasamples": [0] * (channels - 3)} if kind == "rgb" else {}
+    write(folder, np.stack([GRAY] * channels, -1), photometric=kind, planarconfig="contig", **extra)
+    with pytest.raises(ImageError, match=rf"a\.tif has {channels} channels"):
+        ImagePool(folder)
+
+
+def test_planes_and_tiles_of_8_bits_are_read(folder):
+    array = np.random.default_rng(0).integers(256, size=(3, 12, 10), dtype=np.uint8)
+    write(folder, array, photometric="rgb", planarconfig="separate", tile=(16, 16), compression="zlib")
+    np.testing.assert_array_equal(pixels(folder, grayscale=False), array)
