@@ -41,7 +41,7 @@ from alkit.errors import ConfigurationError, StoreError, UnknownNameError, neare
 from alkit.oracles.folder.inbox import scan
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
-from alkit.oracles.folder.reading import Reader
+from alkit.oracles.folder.reading import EMPTY, Reader
 from alkit.oracles.folder.strays import write_notes
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
@@ -200,6 +200,8 @@ class FolderOracle:
                 _delete(entry.note)
                 self._sources[_identity(answer)] = _Source(entry.note, self._known[entry.key])
                 yield answer
+            else:
+                found.strays.update((path, EMPTY) for path in entry.files if reader.obstacle(path) == EMPTY)
         for file in found.files:
             answers = reader.answers(file, tuple(self._known.values()))
             if isinstance(answers, str):

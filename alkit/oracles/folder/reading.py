@@ -26,6 +26,9 @@ from alkit.values.queries import Query
 LONGEST_REASON = 10_000
 """Highest number of bytes in a reason."""
 
+EMPTY = "it is empty"
+"""Reason why a mask file is not read that stays until somebody saves the file again."""
+
 PER_PIXEL, BESIDES = 8, 2**20
 """Highest number of bytes in a mask: of each pixel (four channels of 16 bits, not compressed), and of the rest."""
 
@@ -57,12 +60,10 @@ class Reader:
             facts = path.stat()
         except OSError:
             return "it has just been deleted"
-        if not facts.st_size and ending(path.name) in MASKS:
-            return "it is empty"
         # A time far in the future comes from a wrong clock and tells nothing.
         if abs(time.time() - facts.st_mtime) < self.settle:
             return f"it may be half-written: it is read once it has not changed for {self.settle:g} s"
-        return None
+        return EMPTY if not facts.st_size and ending(path.name) in MASKS else None
 
     def answer(self, entry: Entry, query: Query) -> Answer | None:
         """Return an answer, or None if its files are not at rest."""

@@ -74,7 +74,7 @@ def decode(path: Path, content: bytes) -> Content:
         The content is not that of a COCO file, or no image in it can be read. The message names `path`.
     """
     try:
-        found = json.loads(content, object_pairs_hook=_mapping)
+        found = _object(json.loads(content, object_pairs_hook=_mapping))
         images, strays = _images(_list(found, "images"))
         names = _category_names(_list(found, "categories"))
         for number, annotation in enumerate(_list(found, "annotations")):
@@ -87,6 +87,13 @@ def decode(path: Path, content: bytes) -> Content:
             ),
             tuple(strays),
         ).check()
+    except json.JSONDecodeError as reason:
+        what = f"{reason.msg} in line {reason.lineno}, column {reason.colno}" if content.strip() else "nothing"
+        raise DataError(f"{path} is not a COCO file", got=what, expected="JSON") from reason
+    except UnicodeDecodeError as reason:
+        raise DataError(
+            f"{path} is not a COCO file", got=f"byte {reason.start} is not UTF-8", expected="JSON"
+        ) from reason
     except RecursionError as reason:
         raise DataError(f"{path} is not a COCO file", got="too many brackets") from reason
     except DAMAGE as reason:
@@ -135,7 +142,7 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
     strays: list[str] = []
     for number, image in enumerate(found, start=1):
         try:
-            id, entry = image["id"], (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
+            id, entry = _object(image)["id"], (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
             known = images.setdefault(id, _Collected([entry]))
         except DAMAGE as reason:
             strays.append(f"{fault_text(reason)} (image {number} of the list)")
@@ -146,10 +153,16 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
     return images, strays
 
 
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{str(value)[:20]!r} in place of an object")
+    return value
+
+
 def _side(image: Mapping[str, Any], name: str) -> int:
     value = image[name]
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"{name} {value}")
+    if not (type(value) is int or (type(value) is float and value.is_integer()) or str(value).strip().isdecimal()):
+        raise ValueError(f"{name} {value!r}")
     return int(value)
 
 
@@ -171,7 +184,7 @@ def _add(
 ) -> None:
     """Add an annotation to its image, or a description of it to `strays` if it has none."""
     try:
-        id, own = annotation["image_id"], f"annotation {annotation.get('id', number)}"
+        id, own = _object(annotation)["image_id"], f"annotation {annotation.get('id', number)}"
         image = images.get(id)
     except DAMAGE as reason:
         strays.append(f"{fault_text(reason)} (annotation {number + 1} of the list)")

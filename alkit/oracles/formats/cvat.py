@@ -66,7 +66,7 @@ def decode_mask(mask: Mapping[str, str], size: Size) -> Plane:
     [[0, 0, 1], [0, 1, 1]]
     """
     try:
-        left, top, width, height = (int(mask[name]) for name in ("left", "top", "width", "height"))
+        left, top, width, height = (_integer(mask, name) for name in ("left", "top", "width", "height"))
         runs = [int(run) for run in mask["rle"].split(",")]
     except (KeyError, ValueError) as reason:
         raise LabelError("a mask has damaged attributes", got=reason) from reason
@@ -149,7 +149,7 @@ def _time_of_export(root: ElementTree.Element) -> int | None:
 
 def _image(image: ElementTree.Element, name: str) -> AnnotatedImage:
     try:
-        size = int(image.attrib["height"]), int(image.attrib["width"])
+        size = _integer(image.attrib, "height"), _integer(image.attrib, "width")
         regions = tuple(_region(shape, size) for shape in image if shape.tag != "tag")
         tags = tuple(tag.attrib["label"] for tag in image.iterfind("tag"))
     except (KeyError, ValueError) as reason:
@@ -157,9 +157,16 @@ def _image(image: ElementTree.Element, name: str) -> AnnotatedImage:
     return AnnotatedImage(name, size, regions, tags)
 
 
+def _integer(attributes: Mapping[str, str], name: str) -> int:
+    try:
+        return int(attributes[name])
+    except ValueError as reason:
+        raise ValueError(f"{name} {attributes[name]!r}, not an integer") from reason
+
+
 def _region(shape: ElementTree.Element, size: Size) -> Region:
     plane = partial(decode_mask, shape.attrib, size) if shape.tag == "mask" else partial(_polygon, shape, size)
-    return Region(shape.attrib["label"], plane, int(shape.get("z_order", "0")))
+    return Region(shape.attrib["label"], plane, _integer({"z_order": "0", **shape.attrib}, "z_order"))
 
 
 def _polygon(shape: ElementTree.Element, size: Size) -> Plane:

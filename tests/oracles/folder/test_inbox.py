@@ -334,3 +334,13 @@ def test_refusing_a_foreign_answer_or_in_a_read_only_folder_raises_no_error(plac
     oracle.refused(got, "why")
     assert "cannot write why the answer for 0000 was refused: read-only" in caplog.text
     assert [path.name for path in (place / "ann").iterdir()] == [f"{query(0).key}.png"]
+
+
+def test_an_empty_mask_that_no_longer_changes_has_a_note_until_it_is_saved_again(place):
+    empty = answer(place, query(0), b"")
+    note = empty.with_name(f"{empty.name}.refused.txt")
+    assert list(oracle_in(place).poll()) == []
+    assert "Why: it is empty." in note.read_text()
+    answer(place, query(0))
+    assert [one.id for one in oracle_in(place).poll()] == ["0000"]
+    assert not note.exists()
