@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import CLASSES
 
 import alkit
 from alkit.configuration import differences, opaque_parts, rebuild, runtime, written_form
@@ -199,10 +200,12 @@ def test_extractors_with_different_parameters_do_not_share_features(world):
 
 def test_a_record_of_one_callable_strategy_is_not_resumed_with_another(world, tmp_path):
     store = tmp_path / "r.db"
-    world.experiment(strategy=Shifted(0).choose, store=store).ask(3)
-    assert world.experiment(strategy=Shifted(0).choose, store=store).ask(3)
+    experiment = world.experiment(strategy=Shifted(0).choose, store=store, classes=CLASSES)
+    id, *_ = ids = experiment.ask(3)
+    experiment.tell({id: world.masks[id]})
+    assert world.experiment(strategy=Shifted(0).choose, store=store, classes=CLASSES).open_ids == ids[1:]
     with pytest.raises(alkit.errors.ResumeError, match="by: recorded 0, now 3"):
-        world.experiment(strategy=Shifted(3).choose, store=store)
+        world.experiment(strategy=Shifted(3).choose, store=store, classes=CLASSES)
 
 
 class Colour(Enum):

@@ -79,9 +79,15 @@ def record(value):
     return json.loads(json.dumps(written_form(value)))
 
 
+def answer_one(world, experiment):
+    """Ask for two images and answer one, so that the settings of the record are fixed."""
+    id, _ = experiment.ask(2)
+    experiment.tell({id: world.masks[id]})
+
+
 def test_an_older_record_opens_with_the_values_of_that_time(publish, world, tmp_path):
     old = publish(first())(weight=0.25)
-    world.experiment(tmp_path / "r.db", strategy=old, classes=CLASSES).ask(2)
+    answer_one(world, world.experiment(tmp_path / "r.db", strategy=old, classes=CLASSES))
     form = record(old)
     new = changes(**DECLARED)(publish(second()))
     built = build(form, "strategy")
@@ -111,7 +117,7 @@ def test_without_a_declaration_the_refusal_names_the_parameter_and_what_to_do(pu
         select = first().select
 
     old = publish(first())()
-    world.experiment(tmp_path / "r.db", strategy=old, classes=CLASSES).ask(2)
+    answer_one(world, world.experiment(tmp_path / "r.db", strategy=old, classes=CLASSES))
     publish(Nearest)
     words = (
         r"strategy \(the record has no value for the parameter 'metric' of alkit_two_versions:Nearest, which the "
