@@ -25,6 +25,7 @@ def record_at(path: Path) -> Iterator[Store]:
     StoreError
         The record does not exist, or is damaged.
     """
+    from alkit.record.guard import check_lost
     from alkit.record.store import Store
 
     if path.is_dir():
@@ -32,6 +33,7 @@ def record_at(path: Path) -> Iterator[Store]:
             f"the record {path} must be a file", got="a folder", hint="the file that alkit start or alkit run created"
         )
     if not path.is_file():
+        check_lost(path)
         raise StoreError(f"the record {path} does not exist", hint="create it with alkit start or alkit run")
     record = Store(path)
     try:

@@ -67,9 +67,9 @@ class Database:
         journal = Journal(file.with_name(f"{file.name}.journal"))
         vars(self).update(journal=journal, _engine=make_engine(file, self.wait, self.path))
 
-    def has_traces(self) -> bool:
-        """Whether there are backups or files of a record with this path, which were made after the record."""
-        return any(self.path.with_name(self.path.name + end).exists() for end in (".backups", ".files"))
+    def traces(self) -> list[Path]:
+        """Return the folders of files and backups of a record with this path, which were made after the record."""
+        return [path for end in (".files", ".backups") if (path := self.path.with_name(self.path.name + end)).exists()]
 
     def freeze(self) -> None:
         """Refuse every change from now on: in a copy it would be lost."""
@@ -119,7 +119,7 @@ class Database:
             text, name = str(error), getattr(error, "sqlite_errorname", "")
             if "locked" in text:
                 raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
-            damaged = any(word in text for word in DAMAGE) or ("not a database" in text and self.has_traces())
+            damaged = any(word in text for word in DAMAGE) or ("not a database" in text and self.traces())
             if name in UNREADABLE or damaged:
                 raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
             raise StoreError(
@@ -238,8 +238,17 @@ class Database:
             connection.execute(table.delete().where(*conditions))
             self._count(connection, table, (), gone)
 
-    def create(self, connection: sa.Connection, *, whole: bool = True) -> None:
-        """Create all tables, empty, and begin a new journal; `whole` as in :func:`journal.first_change`."""
+    def create(self, connection: sa.Connection, *, whole: bool = True, restored: bool = False) -> None:
+        """Create all tables, empty, and begin a new journal.
+
+        Parameters
+        ----------
+        whole:
+            As in :func:`journal.first_change`.
+        restored:
+            As in :meth:`Journal.check_new`.
+        """
+        self.journal.check_new(restored=restored)
         tables.create(connection)
         self._insert_row(connection, tables.journal, [tables.journal.name, 0, 0, ""])
         _changes(connection)[:] = [first_change(whole=whole)]
@@ -298,8 +307,6 @@ class Database:
         if not (changes := _changes(connection)):
             return
         start = self.position(connection)
-        if not start.lines:
-            self.journal.check_new()
         content, end = encode(changes, start)
         self._set_position(connection, end)
         try:

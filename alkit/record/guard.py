@@ -66,6 +66,17 @@ def check_files(path: Path) -> None:
         )
 
 
+def check_lost(path: Path) -> None:
+    """Raise a :class:`StoreError` if a database is missing whose journal, files or backups exist."""
+    there = [beside.name for end in BESIDE[4:] if (beside := path.with_name(path.name + end)).exists()]
+    if there and not path.exists():
+        raise StoreError(
+            f"the record {path} is missing",
+            got=f"only {', '.join(there)}",
+            hint="alkit repair, which restores it from them into a new record; or move them away",
+        )
+
+
 def harden(connection: sqlite3.Connection) -> None:
     """Make SQLite distrust the database: nothing in its schema may call functions with effects."""
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):

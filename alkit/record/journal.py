@@ -42,6 +42,9 @@ Change = Sequence[Any]
 DIGITS = 32
 """Number of hexadecimal digits of a digest."""
 
+LONGEST_START = 256
+"""Greatest number of bytes of the journal of a record in which nothing was recorded yet."""
+
 PLAIN = {str, int, float, type(None)}
 """Types of the values of rows."""
 
@@ -214,18 +217,30 @@ class Journal:
         if not start.length:
             sync_folder(self.path.parent)
 
-    def check_new(self) -> None:
-        """Raise a :class:`StoreError` if there is a journal with more than the creation of a record in it.
+    def check_new(self, *, restored: bool = False) -> None:
+        """Raise a :class:`StoreError` if there is a journal that a new one must not replace.
 
-        A killed process may have left a journal and no record; that one is replaced.
+        A killed process may have left a journal and no record. That one is replaced.
+
+        Parameters
+        ----------
+        restored:
+            Whether the new record has rows of an earlier one, from a migration or a repair. A killed process may have
+            left these rows in a journal. Otherwise only the start of an empty record is replaced.
         """
         if not self.path.exists():
             return
-        lines = list(decode(self.path.read_bytes(), Position()))
-        if len(found := transactions(lines)) > 1:
+        content = self.path.read_bytes()
+        lines = list(decode(content, Position()))
+        found, most = len(transactions(lines)), LONGEST_START
+        if restored and lines:
+            most = len(content)
+        if found > 1 or len(content) > most:
             raise StoreError(
                 f"{self.path} belongs to another record, or to a later state of this one",
-                got=f"{len(found)} changes, {n_answers([line.change for line in lines])} answers",
+                got=f"{found} changes, {n_answers([line.change for line in lines])} answers"
+                if lines
+                else f"{len(content)} bytes that begin with a damaged line",
                 expected="a record that is not older than its journal, or no journal",
                 hint=f"{UNLIKE}; or move the journal away, if it belongs to another record",
             )

@@ -89,6 +89,7 @@ def find_gaps(content: Content) -> Iterator[str]:
     rounds = {round for (round,) in content["rounds"]}
     if lost := sorted(set(range(max(rounds, default=0))) - rounds):
         yield f"the figures of round {', '.join(map(str, lost))}"
-    for name in ("configuration", "declared", "seed", "classes"):
+    labels = any(row["kind"] == "label" for row in content["answers"].values())
+    for name in ("configuration", "declared", "seed", *(["classes"] if labels else [])):  # they may be declared late
         if (name,) not in content["facts"] and content["queries"]:
             yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"

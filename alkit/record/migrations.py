@@ -145,6 +145,6 @@ def write(database: Database, connection: sa.Connection, rows: Plain, *, whole: 
     """Replace all tables by new ones with these rows, and begin a new journal; see :meth:`Database.create`."""
     for name in tables.names(connection):
         connection.exec_driver_sql(f'DROP TABLE "{name}"')
-    database.create(connection, whole=whole)
+    database.create(connection, whole=whole, restored=True)
     for table in tables.TABLES:
         database.insert(connection, table, rows.get(table.name, ()))

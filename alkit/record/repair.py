@@ -19,7 +19,7 @@ from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.backups import latest_first
 from alkit.record.database import Database
-from alkit.record.journal import Position
+from alkit.record.journal import Journal, Position
 from alkit.record.lost_files import drop_lost_files
 from alkit.record.merging import drop_unproven, find_gaps, merge
 from alkit.record.replay import Content, History, apply, empty, read_history
@@ -92,6 +92,8 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
         raise StoreError(f"{new} exists already", hint="another name: nothing is overwritten")
     guard.check_files(old)
     guard.check_files(new)
+    if not new.exists():
+        Journal(new.with_name(f"{new.name}.journal")).check_new()
     found = _restore(old)
     content, lost, unknown = found.content, list[str](), list(found.unknown)
     if ("schema",) not in content["facts"]:

@@ -112,8 +112,12 @@ class Store:
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         found = self._look()
         if found is None:
-            if self.path.exists() and self.database.has_traces():
-                raise StoreError(f"{self.path} is damaged: it is empty, and has files or backups", hint=REPAIR)
+            if traces := self.database.traces():
+                raise StoreError(
+                    f"{self.path} is {'damaged: it is empty' if self.path.exists() else 'missing'}",
+                    got=f"{', '.join(path.name for path in traces)} of an earlier record",
+                    hint=f"{REPAIR}; or move these away, to begin another record",
+                )
             if self.read_only:
                 raise StoreError(f"{self.path} is empty, and cannot be written", hint="another file")
             with self.exclusive(), self.database.transaction() as connection:
@@ -153,7 +157,7 @@ class Store:
         with self.database.reading() as connection:
             if not (names := tables.names(connection)):
                 return None
-            if "facts" not in names and self.database.has_traces():
+            if "facts" not in names and self.database.traces():
                 raise StoreError(f"{self.path} is damaged: the table facts is missing", hint=REPAIR)
             if "facts" not in names:
                 raise StoreError(
