@@ -110,7 +110,7 @@ def test_commands_killed_in_cold_starts_end_as_undisturbed_ones(capsys):
 @pytest.mark.slow
 def test_a_thousand_damages_are_noticed_or_change_nothing(capsys):
     with capsys.disabled():
-        found = torture("damage", "--number", 1100, "--seed", 2, processes=PROCESSES)
+        found = torture("damage", "--number", 1000, "--seed", 2, processes=PROCESSES)
     faults = show(found["damage"])
     kinds = {what.partition(": ")[0] for what in found["damage"]["counts"]}
     assert kinds >= {

@@ -212,7 +212,7 @@ def _repair(world: World, patient: Patient, verdict: Verdict) -> None:
     except AlkitError as reason:
         verdict.unrepaired = str(reason)
         return
-    verdict.lost = tuple(result.lost)
+    verdict.lost = (*result.lost, *result.unknown)
     verdict.repaired = campaign.names(out)
 
 
