@@ -89,6 +89,8 @@ class LabelSpec:
                 got=", ".join(map(repr, self.classes)) or "none",
                 hint="classes=('background', 'lesion'), the background first" if self.per == "pixel" else None,
             )
+        if not all(name.strip() for name in self.classes):
+            raise ConfigurationError("classes must not have empty names", got=", ".join(map(repr, self.classes)))
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
             raise ConfigurationError("classes must have different names", got=f"{', '.join(map(repr, twice))} twice")

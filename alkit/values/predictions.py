@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,11 @@ class Predictions:
     probabilities:
         Probabilities in [0, 1], float32: ``(n, classes, h, w)`` per pixel, or ``(n, classes)`` per image.
 
+    Raises
+    ------
+    ConfigurationError
+        An id occurs twice, or the probabilities have another shape.
+
     Examples
     --------
     >>> Predictions(("a", "b"), np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)).labels
@@ -35,6 +41,16 @@ class Predictions:
 
     ids: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if len(set(self.ids)) != len(self.ids):
+            twice = next(id for id, count in Counter(self.ids).items() if count > 1)
+            raise ConfigurationError("ids must be different", got=f"{twice!r} twice")
+        if self.probabilities.ndim not in (2, 4) or len(self.probabilities) != len(self.ids):
+            raise ConfigurationError(
+                f"probabilities must be ({len(self.ids)}, classes, h, w) or ({len(self.ids)}, classes)",
+                got=f"shape {self.probabilities.shape}",
+            )
 
     @property
     def labels(self) -> Label:

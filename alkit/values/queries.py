@@ -8,6 +8,8 @@ from enum import StrEnum
 from unicodedata import normalize
 
 from alkit.arguments.checked import checked
+from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
 from alkit.values.label_spec import Size
 
 LONGEST = 160
@@ -37,6 +39,11 @@ class Query:
     wanted:
         Number of annotators who shall label the image.
 
+    Raises
+    ------
+    ConfigurationError
+        A number is out of range, or there is no size.
+
     Examples
     --------
     >>> Query("ward 3/0017", round=2, rank=4, sizes=((64, 64),)).key
@@ -52,6 +59,12 @@ class Query:
     score: float | None = None
     stands_for: str = ""
     wanted: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("round", 0), ("rank", 0), ("wanted", 1)):
+            check_integer(name, getattr(self, name), least=least)
+        if not self.sizes or any(side < 1 for size in self.sizes for side in size):
+            raise ConfigurationError("sizes must be one or more pairs of a height and a width >= 1", got=self.sizes)
 
     @property
     def key(self) -> str:

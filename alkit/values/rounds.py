@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from alkit.arguments.checked import checked
+from alkit.checks import check_integer
 
 
 @checked
@@ -38,6 +39,11 @@ class RoundResult:
     warnings:
         What may be wrong with the round, in sentences.
 
+    Raises
+    ------
+    ConfigurationError
+        A number is negative.
+
     Examples
     --------
     >>> RoundResult(0, ("b", "a"), n_labels=2, metrics={"dice": 0.71}).metrics["dice"]
@@ -53,6 +59,10 @@ class RoundResult:
     n_held_out: int = 0
     agreement: float | None = None
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("round", "n_labels", "n_pseudo", "n_held_out"):
+            check_integer(name, getattr(self, name), least=0)
 
 
 def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:

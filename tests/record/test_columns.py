@@ -328,7 +328,10 @@ def test_an_id_that_is_not_unicode_is_refused_before_anything_is_asked():
 
 def test_an_infinite_parameter_is_recorded_and_built_again(world, tmp_path):
     learner = MeanLearner(noise=-math.inf)
-    alkit.Experiment(world.pool, learner, alkit.strategy("random"), tmp_path / "record.db").ask(1)
+    terms = {"strategy": alkit.strategy("random"), "store": tmp_path / "record.db", "classes": CLASSES}
+    experiment = alkit.Experiment(world.pool, learner, **terms)
+    id, _ = experiment.ask(2)
+    experiment.tell({id: world.masks[id]})
     with pytest.raises(alkit.errors.ResumeError, match=r"noise: recorded -inf, now 0\.01"):
-        alkit.Experiment(world.pool, MeanLearner(), alkit.strategy("random"), tmp_path / "record.db")
-    assert alkit.Experiment(world.pool, learner, alkit.strategy("random"), tmp_path / "record.db").open_ids
+        alkit.Experiment(world.pool, MeanLearner(), **terms)
+    assert alkit.Experiment(world.pool, learner, **terms).open_ids

@@ -44,9 +44,7 @@ def test_the_journal_of_a_repaired_record_is_not_replaced_by_a_new_record(lost):
     shutil.rmtree(path.with_name("repaired.db.files"), ignore_errors=True)
     journal = path.with_name("repaired.db.journal").read_bytes()
     for attempt in (lambda: Store(path), lambda: repair(lost, path)):
-        with pytest.raises(
-            alkit.errors.StoreError, match=r"repaired.db.journal belongs .* 1 changes, 2 answers"
-        ):
+        with pytest.raises(alkit.errors.StoreError, match=r"repaired.db.journal belongs .* 1 changes, 2 answers"):
             attempt()
         assert path.with_name("repaired.db.journal").read_bytes() == journal
         path.unlink(missing_ok=True)
@@ -69,9 +67,7 @@ def test_a_record_of_which_only_backups_are_left_is_not_replaced_by_a_new_record
     Store(lost).add_queries([alkit.Query("image 3", 1, 0, ((4, 4),))])  # which backs up the answers
     for end in ("", ".journal"):
         lost.with_name(lost.name + end).unlink()
-    with pytest.raises(
-        alkit.errors.StoreError, match=r"missing: got r.db.backups of an earlier record.*repair"
-    ):
+    with pytest.raises(alkit.errors.StoreError, match=r"missing: got r.db.backups of an earlier record.*repair"):
         Store(lost)
     assert not lost.exists()
     with pytest.raises(SystemExit):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alkit import LabelSpec, Predictions, Selection
+from alkit import LabelSpec, Predictions, Query, RoundResult, Selection
 from alkit.errors import ConfigurationError, LabelError, SelectionError
 
 SPEC = LabelSpec(("skin", "lesion"), ignore=255)
@@ -100,3 +100,25 @@ def test_predicted_masks_are_the_arg_max_with_ties_to_the_lower_class(classes, s
     for n, y, x in np.ndindex(masks.shape):
         pixel = probabilities[n, :, y, x].tolist()
         assert masks[n, y, x] == pixel.index(max(pixel))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Query("a", -1, 0, ((4, 4),)), "round must be an integer >= 0: got -1"),
+        (lambda: Query("a", 0, -2, ((4, 4),)), "rank must be an integer >= 0: got -2"),
+        (lambda: Query("a", 0, 0, ((4, 4),), wanted=0), "wanted must be an integer >= 1: got 0"),
+        (lambda: Query("a", 0, 0, ()), "sizes must be one or more pairs"),
+        (lambda: Query("a", 0, 0, ((4, 0),)), "sizes must be one or more pairs"),
+        (lambda: RoundResult(-1, (), 0), "round must be an integer >= 0"),
+        (lambda: RoundResult(0, (), -1), "n_labels must be an integer >= 0"),
+        (lambda: RoundResult(0, (), 0, n_pseudo=-1), "n_pseudo must be an integer >= 0"),
+        (lambda: Predictions(("a", "a"), np.zeros((2, 2), np.float32)), "ids must be different: got 'a' twice"),
+        (lambda: Predictions(("a",), np.zeros((2, 2), np.float32)), r"probabilities must be \(1, classes, h, w\)"),
+        (lambda: Predictions(("a",), np.zeros((1, 2, 3), np.float32)), r"got shape \(1, 2, 3\)"),
+        (lambda: LabelSpec(("skin", " ")), "classes must not have empty names: got 'skin', ' '"),
+    ],
+)
+def test_values_out_of_range_are_errors_that_name_the_parameter(make, words):
+    with pytest.raises(ConfigurationError, match=words):
+        make()

@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
-from alkit.errors import DataError
+from alkit.errors import AlkitError, DataError
 from alkit.oracles.formats.registry import SUFFIXES
 from alkit.pictures.colours import colour
 from alkit.values.label_spec import LabelSpec
@@ -165,5 +165,5 @@ def read_query(path: Path) -> tuple[Query, str]:
         if normalize("NFC", path.parent.name) not in query.keys:
             raise ValueError(f"query {query.key!r}")
         return query, str(facts["campaign"])
-    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
+    except (AlkitError, OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
         raise DataError(f"{path} is damaged", got=reason, hint="delete it, and send the query again") from reason
