@@ -1,6 +1,8 @@
 """Backups of a record's database: the two latest copies, and one from before each migration.
 
-A copy is named by the number of lines that the record's journal had. A clock that is wrong changes nothing.
+A copy is named by the number of lines that the record's journal had. A clock that is wrong changes nothing. Copies with
+more lines than the record has are those of a state that was replaced by an earlier copy of the record. They are kept
+until the record has as many lines.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
             f"cannot back up {database} ({reason})",
             hint="check that its folder is writable and the disk has space, and run alkit check",
         ) from reason
-    remove(folder, _regular(folder)[KEPT:])
+    later = {path for path in folder.glob(REGULAR) if path.name > target.name and is_regular(target)}
+    remove(folder, [path for path in _regular(folder) if path not in later][KEPT:])
     return target
 
 

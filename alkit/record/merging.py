@@ -55,6 +55,16 @@ def _keep_taken_back(content: Content, sources: Sequence[Source], history: Histo
         content["queries"][key]["withdrawn"] = 1
 
 
+def disagree(content: Content, other: Content) -> bool:
+    """Whether two sources have another query or another answer under the same key."""
+    return any(
+        content[name][key][column] != other[name][key][column]
+        for name, columns in (("queries", ("id",)), ("answers", ("id", "annotator", "revision")))
+        for key in content[name].keys() & other[name].keys()
+        for column in columns
+    )
+
+
 def drop_unproven(content: Content) -> Iterator[str]:
     """Make every answer that may count invalid, close every query, and say so. Answers that are told again count."""
     valid = [row for row in content["answers"].values() if row["kind"] in ("label", "skip") and row["rejected"] is None]

@@ -21,7 +21,7 @@ from alkit.record.backups import latest_first
 from alkit.record.database import Database
 from alkit.record.journal import Journal, Position
 from alkit.record.lost_files import drop_lost_files
-from alkit.record.merging import drop_unproven, find_gaps, merge
+from alkit.record.merging import disagree, drop_unproven, find_gaps, merge
 from alkit.record.replay import Content, History, apply, empty, read_history
 from alkit.record.salvage import Source, read_source
 
@@ -156,12 +156,17 @@ def _restore(old: Path) -> _Restored:
     unknown = _doubts(f"{old.name}.journal", database, history)
     if history and database and _is_foreign(database, history):
         history = None
-    if database and database.is_intact and (history is None or _is_up_to_date(database, history)):
+    all_backups = [read_source(path) for path in latest_first(old.with_name(f"{old.name}.backups"))]
+    journalled = empty()
+    apply(journalled, history.after(0) if history else ())
+    backups = [one for one in all_backups if not _is_of_another_state(one, database, history, journalled)]
+    agree = database is not None and history is not None and database.position == history.end
+    is_latest = agree or not any(_is_later(one, database) for one in backups)
+    if database and database.is_intact and is_latest and (history is None or _is_up_to_date(database, history)):
         return _Restored(database.content, unknown)
-    backups = [read_source(path) for path in latest_first(old.with_name(f"{old.name}.backups"))]
     sources = [*reversed(backups), *([database] if database else [])]
     first = database.content if database else empty()
-    if history and (history.ends_well or (database and database.position == history.end)):
+    if history and (agree or (history.ends_well and all(one.lines <= history.end.lines for one in sources))):
         start = Source(old, empty(), Position(), is_intact=True, whole=frozenset())
         bases = [one for one in (start, *sources) if one.is_intact and one.position and history.continues(one.position)]
         if bases:
@@ -169,9 +174,12 @@ def _restore(old: Path) -> _Restored:
             content = {name: dict(rows) for name, rows in base.content.items()}
             apply(content, history.after(base.lines))
             return _Restored(content, unknown, from_journal=_count_new(content, first))
+    if others := [one.path.name for one in all_backups if one not in backups]:
+        unknown = (*unknown, f"what {', '.join(others)} say: they belong to another state of this record")
     content = merge(sources, history)
     answers_hold = False
-    if database and {"queries", "answers"} <= database.whole and (not history or _is_up_to_date(database, history)):
+    is_up_to_date = database is not None and is_latest and (history is None or _is_up_to_date(database, history))
+    if database and is_up_to_date and {"queries", "answers"} <= database.whole:
         answers_hold = True
         content.update({name: database.content[name] for name in ("queries", "answers")})
     if backups and not history and not answers_hold:
@@ -179,8 +187,6 @@ def _restore(old: Path) -> _Restored:
         unknown = (*unknown, f"what was recorded after the latest backup, which has {n}")
     if history and history.damaged:
         unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
-    journalled = empty()
-    apply(journalled, history.after(0) if history else ())
     n_new, n_journalled = _count_new(content, first), _count_new(_common(content, journalled), first)
     return _Restored(content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold)
 
@@ -189,6 +195,20 @@ def _is_up_to_date(database: Source, history: History) -> bool:
     """Whether a database has every change of the journal."""
     at = database.position
     return at is not None and at.length >= history.size
+
+
+def _is_later(backup: Source, database: Source | None) -> bool:
+    """Whether a backup was made after a database, which is then an earlier copy."""
+    if database is None or database.position:
+        return database is None or backup.lines > database.lines
+    return all(len(backup.content[name]) > len(database.content[name]) for name in ("queries", "answers"))
+
+
+def _is_of_another_state(backup: Source, database: Source | None, history: History | None, journalled: Content) -> bool:
+    """Whether a backup was made of a record that went on separately, after an earlier copy was restored."""
+    if history and backup.position and history.contradicts(backup.position):
+        return True
+    return disagree(backup.content, journalled) or (database is not None and disagree(backup.content, database.content))
 
 
 def _is_foreign(database: Source, history: History) -> bool:

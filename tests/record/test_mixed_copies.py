@@ -1,0 +1,136 @@
+"""Records whose files are copies from different moments: what was recorded later wins, and nothing else is mixed in."""
+
+import shutil
+
+import pytest
+
+import alkit
+from alkit.record import Recorded, Store
+from alkit.record.repair import repair
+
+
+def ask(store, round, *ids):
+    store.add_queries([alkit.Query(id, round, rank, ((4, 4),)) for rank, id in enumerate(ids)])
+
+
+def tell(store, id, annotator="ann"):
+    answer = Recorded(id, annotator, 1, "skip", reason="blurred")
+    store.add_answers({id}, lambda asked, known: [answer])
+
+
+def parts(path):
+    return [path, path.with_name(f"{path.name}.journal")]
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Return a record with one answer, and a folder with a copy of its database and journal as they were then.
+
+    Afterwards this answer was sent back, another one told, and the next query asked, which made a backup.
+    """
+    store = Store(tmp_path / "r.db")
+    store.declare({"seed": 3, "configuration": {}, "declared": {}})
+    ask(store, 0, "a", "b", "c", "d")
+    tell(store, "a")
+    store.close()
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    for file in parts(store.path):
+        shutil.copy(file, earlier)
+    store = Store(store.path)
+    store.reject([1], "sloppy")
+    tell(store, "b")
+    ask(store, 1, "e")
+    store.close()
+    return store.path, earlier
+
+
+def restored(path, **options):
+    out = path.with_name("out.db")
+    repaired = repair(path, out, **options)
+    store = Store(out)
+    known = store.snapshot().known
+    told = {(one.id, one.annotator): one.rejected for one in store.answers()}
+    store.close()
+    return told, set(known), repaired
+
+
+def turn(path, earlier):
+    """Go back to the earlier copies of the database and its journal, and go on in another way."""
+    for file in parts(path):
+        shutil.copy(earlier / file.name, file)
+    store = Store(path)
+    tell(store, "c", "ben")
+    ask(store, 1, "f")
+    tell(store, "f", "ben")
+    return store
+
+
+@pytest.mark.parametrize("left", [None, 0, 100], ids=["no journal", "an empty journal", "the start of the journal"])
+def test_a_backup_that_is_later_than_the_database_is_used_if_the_journal_is_lost(record, left):
+    path, earlier = record
+    database, journal = parts(path)
+    shutil.copy(earlier / database.name, database)
+    content = journal.read_bytes()
+    journal.unlink()
+    if left is not None:
+        journal.write_bytes(content[:left])
+    told, counts, repaired = restored(path)
+    assert told == {("a", "ann"): "sloppy", ("b", "ann"): None}
+    assert counts == set()
+    assert repaired.unknown
+
+
+def test_rows_of_a_damaged_database_that_the_journal_does_not_reach_are_kept(record):
+    path, earlier = record
+    database, journal = parts(path)
+    shutil.copy(earlier / journal.name, journal)
+    content = database.read_bytes()
+    assert content.count(b"configuration") > 0
+    database.write_bytes(content.replace(b"configuration", b"c0nfiguration"))
+    shutil.rmtree(path.with_name("r.db.backups"))
+    told, counts, repaired = restored(path)
+    assert told == {("a", "ann"): "sloppy", ("b", "ann"): None}
+    assert counts == {"b"}
+    assert repaired.unknown
+
+
+def test_new_backups_are_kept_beside_those_of_a_state_that_was_replaced_by_an_earlier_copy(record):
+    path, earlier = record
+    shutil.copy(earlier / path.name, path)
+    shutil.copy(earlier / f"{path.name}.journal", path.with_name(f"{path.name}.journal"))
+    folder = path.with_name("r.db.backups")
+    for number in (900, 901):
+        shutil.copy(max(folder.iterdir()), folder / f"lines-{number:012}.db")
+    store = turn(path, earlier)
+    ask(store, 2, "g")
+    store.close()
+    found = sorted(file.name for file in folder.iterdir())
+    assert found[-2:] == ["lines-000000000900.db", "lines-000000000901.db"]
+    with Store(path).database.reading() as connection:
+        lines = Store(path).database.position(connection).lines
+    assert any(0 < lines - int(name[6:-3]) < 3 for name in found)
+
+
+def test_a_backup_of_a_state_that_was_replaced_by_an_earlier_copy_is_not_mixed_in(record):
+    path, earlier = record
+    later = max(path.with_name("r.db.backups").iterdir()).read_bytes()
+    turn(path, earlier).close()
+    path.with_name("r.db.backups").joinpath("lines-000000000900.db").write_bytes(later)
+    path.unlink()
+    told, counts, repaired = restored(path)
+    assert told == {("a", "ann"): None, ("c", "ben"): None, ("f", "ben"): None}
+    assert counts == {"a", "c", "f"}
+    assert repaired.unknown  # whether more followed
+
+    journal = parts(path)[1]
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[5] = lines[5].replace(b"4", b"7", 3)
+    journal.write_bytes(b"".join(lines))
+    for file in parts(path.with_name("out.db")):
+        file.unlink()
+    for file in path.with_name("r.db.backups").glob("lines-0000000000*.db"):
+        file.unlink()
+    told, counts, repaired = restored(path, trust=True)
+    assert told == {("a", "ann"): None, ("c", "ben"): None, ("f", "ben"): None}
+    assert "lines-000000000900.db say: they belong to another state" in " ".join(repaired.unknown)
