@@ -82,7 +82,7 @@ class Commands:
 
     def __post_init__(self) -> None:
         os.environ["ALKIT_CACHE"] = str(self.world.root / "cache")
-        os.environ["ALKIT_STATE"] = str(self.world.outside / "state")
+        os.environ["ALKIT_STATE"] = str(self.world.root / "state")
 
     def run(self, *arguments: object) -> str:
         """Run a command and return what it printed; raise an error unless it ends as a command must."""
