@@ -37,6 +37,8 @@ def hint_for(expected: str, value: Any) -> str | None:
         return f"alkit.learners.learner({text!r})"
     if expected.startswith("a feature extractor,") and text is not None:
         return f"alkit.features.extractor({text!r})"
+    if expected.startswith("a network factory,"):
+        return "alkit.UNet"
     if expected.startswith("an oracle,") and text is not None:
         return "alkit.MaskOracle, for masks that are known"
     if isinstance(value, type) and re.match(r"an? [\w ]+,", expected):
