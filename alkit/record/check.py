@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from alkit.errors import StoreError
 from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
@@ -21,6 +23,7 @@ from alkit.record.digests import add, holds
 from alkit.record.files import read_content
 from alkit.record.journal import Position
 from alkit.record.replay import apply, cluster_files, empty, read_history
+from alkit.record.row_form import has_form
 from alkit.record.tables import key_of, key_text
 
 MOST = 20
@@ -85,17 +88,23 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
             connection.execute("BEGIN")
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
-            totals = {row[0]: row[1:3] for row in connection.execute("SELECT * FROM totals") if holds("totals", row)}
+            totals = {
+                row[0]: row[1:3] for row in connection.execute("SELECT * FROM totals") if _is_intact(tables.totals, row)
+            }
             if not _holds_position(connection):
                 yield "the row of journal is missing or damaged"
             for table in tables.TABLES:
                 # Without the index: it may lack a row that the table has.
-                found: list[Row] = connection.execute(f"SELECT * FROM {table.name} NOT INDEXED").fetchall()
-                intact = [row for row in found if holds(table.name, row)]
+                cursor = connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")
+                if len(cursor.description) != len(table.c):
+                    yield f"the table {table.name} has other columns"
+                    continue
+                found: list[Row] = cursor.fetchall()
+                intact = [row for row in found if _is_intact(table, row)]
                 yield from (
                     f"the row {key_text(table, row)} of {table.name} is not what alkit wrote"
                     for row in found
-                    if not holds(table.name, row)
+                    if not _is_intact(table, row)
                 )
                 if totals.get(table.name) != (len(found), add("0", (str(row[-1]) for row in found))):
                     yield f"rows of {table.name} are missing, or their number is damaged"
@@ -115,7 +124,11 @@ def _holds_position(connection: sqlite3.Connection) -> bool:
     """Whether a database states the end of its journal. Records of schema 4 had none."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'journal'").fetchone():
         return True
-    return [holds("journal", row) for row in connection.execute("SELECT * FROM journal")] == [True]
+    return [_is_intact(tables.journal, row) for row in connection.execute("SELECT * FROM journal")] == [True]
+
+
+def _is_intact(table: sa.Table, row: Row) -> bool:
+    return len(row) == len(table.c) and holds(table.name, row) and has_form(table, row)
 
 
 def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterator[str]:
@@ -126,9 +139,12 @@ def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterat
             guard.harden(connection)
             guard.check_schema(database, connection)
             connection.execute("BEGIN")
-            position = Position(*connection.execute("SELECT lines, length, chain FROM journal").fetchone())
+            (end,) = connection.execute("SELECT * FROM journal").fetchall()
+            if not _is_intact(tables.journal, end):
+                return  # which is reported already
+            position = Position(*end[1:4])
             found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
-    except (sqlite3.Error, TypeError, StoreError):
+    except (sqlite3.Error, ValueError, StoreError):
         return  # which is reported already
     if (history := read_history(path)) is None:
         yield f"{path} is missing or cannot be read"

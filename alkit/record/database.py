@@ -1,4 +1,7 @@
-"""The database of a record: transactions, and rows that are checked by their digests whenever they are read."""
+"""The database of a record: transactions, and rows that are checked by their digests whenever they are read.
+
+The module is long because all statements that read or change rows are in one place.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
 from alkit.record.engine import make_engine
 from alkit.record.journal import Change, Journal, Position, encode, first_change
+from alkit.record.row_form import has_form, malformed_column
 from alkit.record.tables import key_of, key_places, key_text
 
 log = logging.getLogger(__name__)
@@ -155,7 +159,7 @@ class Database:
         """
         result = connection.execute(sa.select(table).where(*conditions))
         found: list[Row] = list(result.cursor.fetchall()) if result.cursor else []  # plain tuples: no Row objects
-        damaged = [row for row in found if row not in known and not holds(table.name, row)]
+        damaged = [row for row in found if row not in known and not (holds(table.name, row) and has_form(table, row))]
         if damaged:
             more = f" and {len(damaged) - 1} more rows" if len(damaged) > 1 else ""
             raise StoreError(
@@ -164,6 +168,21 @@ class Database:
                 hint=REPAIR,
             )
         found.sort(key=itemgetter(*key_places(table)))
+        return found
+
+    def greatest(
+        self, connection: sa.Connection, column: sa.Column[Any], *conditions: sa.ColumnElement[bool]
+    ) -> int | None:
+        """Return the greatest value of a column of integers; None if no row fulfils the conditions.
+
+        Raises
+        ------
+        StoreError
+            It is not an integer.
+        """
+        found = connection.scalar(sa.select(sa.func.max(column)).where(*conditions))
+        if not isinstance(found, int | None):
+            raise StoreError(f"{self.path} is damaged: {column} is not an integer", got=repr(found), hint=REPAIR)
         return found
 
     def rows_of(self, connection: sa.Connection, column: sa.Column[Any], values: Collection[Any]) -> list[Row]:
@@ -291,6 +310,8 @@ class Database:
             log.warning("%s: the last change was completed from its journal (%d lines)", self.path, len(lines))
 
     def _apply(self, connection: sa.Connection, change: Change) -> None:
+        if change[0] == "record":
+            return
         kind, name, what, *values = change
         table = tables.BY_NAME[name]
         if kind == "insert":
@@ -389,4 +410,6 @@ def _changes(connection: sa.Connection) -> list[Change]:
 def _complete(table: sa.Table, values: Sequence[Any]) -> Row:
     """Return a row of these values, as SQLite stores them, and their digest."""
     stored = tuple(stored_value(column, value) for column, value in zip(table.columns, values, strict=False))
+    if (name := malformed_column(table, stored)) is not None:  # the next process would call the row damaged
+        raise StoreError(f"{table.name}.{name} cannot be stored", got=repr(stored[table.c.keys().index(name)]))
     return (*stored, digest(table.name, stored))

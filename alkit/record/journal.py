@@ -23,7 +23,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ import sqlalchemy as sa
 
 from alkit._files import sync_folder
 from alkit.errors import StoreError
+from alkit.record.row_form import can_hold, has_form
 from alkit.record.tables import BY_NAME, SCHEMA
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,6 @@ DIGITS = 32
 
 LONGEST_START = 256
 """Greatest number of bytes of the journal of a record in which nothing was recorded yet."""
-
-PLAIN = {str, int, float, type(None)}
-"""Types of the values of rows."""
 
 UNLIKE = (
     "alkit repair (in Python: alkit.record.repair), which makes a new record of the database, the journal and the "
@@ -138,6 +136,8 @@ def parse_line(body: bytes, end: Position) -> Line | None:
         return None
     if not (type(number) is type(last) is int and 0 < number <= last and _is_change(change)):
         return None
+    if (change[0] == "record") != (number == 1) or not _is_unicode(body, change):
+        return None
     return Line(number, last, change, Position(number, end.length, end.chain))
 
 
@@ -146,22 +146,31 @@ def _is_change(change: Change) -> bool:
         case ["record", {"whole": bool()}]:
             return True
         case ["insert", str(name), list(values)] if name in BY_NAME:
-            return len(values) == len(BY_NAME[name].c) - 1 and _are_plain(values)
+            return len(values) == len(BY_NAME[name].c) - 1 and has_form(BY_NAME[name], values)
         case ["change", str(name), list(keys), dict(values)] if name in BY_NAME:
-            own = BY_NAME[name].c.keys()[:-1]
-            return _are_keys(BY_NAME[name], keys) and all(key in own for key in values) and _are_plain(values.values())
+            own = {column.name: column for column in list(BY_NAME[name].c)[:-1] if not column.primary_key}
+            return _are_keys(BY_NAME[name], keys) and all(
+                name in own and can_hold(own[name], value) for name, value in values.items()
+            )
         case ["delete", str(name), list(keys)] if name in BY_NAME:
             return _are_keys(BY_NAME[name], keys)
     return False
 
 
 def _are_keys(table: sa.Table, keys: Sequence[Any]) -> bool:
-    n = len(table.primary_key)
-    return all(isinstance(key, list) and len(key) == n and _are_plain(key) for key in keys)
+    columns = list(table.primary_key)
+    return all(isinstance(key, list) and len(key) == len(columns) and all(map(can_hold, columns, key)) for key in keys)
 
 
-def _are_plain(values: Iterable[Any]) -> bool:
-    return {type(value) for value in values} <= PLAIN
+def _is_unicode(body: bytes, change: Change) -> bool:
+    """Whether all texts of a line are Unicode: JSON can escape half a character."""
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return True
+    try:
+        json.dumps(change, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def transactions(lines: Sequence[Line]) -> list[list[Line]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from alkit.record.replay import Content, History, apply, empty
 from alkit.record.salvage import Source
@@ -87,8 +88,8 @@ def find_gaps(content: Content) -> Iterator[str]:
     for round, rank in content["queries"]:
         asked.setdefault(round, []).append(rank)
     for round, ranks in sorted(asked.items()):
-        if gone := set(range(max(ranks) + 1)) - set(ranks):
-            yield f"{len(gone)} queries of round {round}"
+        if gone := max(ranks) + 1 - len(ranks):
+            yield f"{gone} queries of round {round}"
     known = {row["id"] for row in content["queries"].values()}
     without = Counter(row["id"] for row in content["answers"].values() if row["id"] not in known)
     for id, n in sorted(without.items()):
@@ -96,10 +97,20 @@ def find_gaps(content: Content) -> Iterator[str]:
     numbers = [number for (number,) in content["answers"]]
     if missing := max(numbers, default=0) - len(numbers):
         yield f"{missing} answers"
-    rounds = {round for (round,) in content["rounds"]}
-    if lost := sorted(set(range(max(rounds, default=0))) - rounds):
-        yield f"the figures of round {', '.join(map(str, lost))}"
+    if lost := list(_missing(sorted(round for (round,) in content["rounds"]))):
+        yield f"the figures of round {', '.join(lost)}"
     labels = any(row["kind"] == "label" for row in content["answers"].values())
     for name in ("configuration", "declared", "seed", *(["classes"] if labels else [])):  # they may be declared late
         if (name,) not in content["facts"] and content["queries"]:
             yield f"the setting {name!r}: pass the parts to Experiment(...) as they were"
+
+
+def _missing(rounds: Sequence[int]) -> Iterator[str]:
+    """Yield the rounds that are missing before each of these, as a number or a range.
+
+    >>> list(_missing([1, 2, 6]))
+    ['0', '3 to 5']
+    """
+    for before, round in pairwise([-1, *rounds]):
+        if round > before + 1:
+            yield str(before + 1) if round == before + 2 else f"{before + 1} to {round - 1}"

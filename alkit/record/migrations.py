@@ -49,6 +49,10 @@ STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4, 4: _from_4_to_5}
 """By schema the step to the next one."""
 
 
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+"""Errors of a migration of rows that no version of alkit wrote."""
+
+
 def migrate_rows(rows: Plain, schema: int) -> Plain:
     """Return rows of an earlier schema as rows of the present one."""
     for number in range(schema, tables.SCHEMA):
@@ -79,7 +83,14 @@ def migrate(database: Database, backups: Path | None) -> None:
     check_schema(database.path, schema)
     copy = None if backups is None else back_up(database.path, backups, database.wait, f"schema-{schema}.db")
     with database.transaction() as connection:
-        write(database, connection, migrate_rows(read(database.path, connection), schema))
+        before = read(database.path, connection)
+        try:
+            rows = migrate_rows(before, schema)
+        except MALFORMED as reason:
+            raise StoreError(
+                f"{database.path} is damaged: its rows are not those of schema {schema} ({reason!r})", hint=REPAIR
+            ) from reason
+        write(database, connection, rows)
     if copy is not None:
         log.warning("%s was migrated from schema %d to %d; a copy is in %s", database.path, schema, tables.SCHEMA, copy)
 

@@ -20,7 +20,8 @@ from alkit.record import guard, migrations, tables
 from alkit.record.check import find_damage
 from alkit.record.digests import add, is_whole
 from alkit.record.journal import Position
-from alkit.record.replay import Content
+from alkit.record.replay import Content, empty
+from alkit.record.row_form import has_form
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,16 @@ def read_source(path: Path) -> Source:
         name for name in _TABLES if totals.get(name) == (len(found[name]), add("0", map(_digest, found[name])))
     )
     plain = {name: [migrations.strip(row) for row in rows] for name, rows in found.items()}
-    plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain
+    try:
+        plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain
+    except migrations.MALFORMED:  # a stranger's rows
+        return Source(path, empty(), None, is_intact=False, whole=frozenset(), schema=schema)
     content: Content = {
-        table.name: {tuple(row[column.name] for column in table.primary_key): row for row in plain[table.name]}
+        table.name: {
+            tuple(row[column.name] for column in table.primary_key): row
+            for row in plain[table.name]
+            if has_form(table, [row.get(name) for name in table.c.keys()[:-1]])
+        }
         for table in tables.TABLES
     }
     if all(row["name"] != "schema" for row in found["facts"]):
@@ -105,7 +113,8 @@ def read_source(path: Path) -> Source:
 
 
 _TABLES = tuple(table.name for table in tables.TABLES)
-_COLUMNS = {table.name: table.c.keys() for table in (*tables.TABLES, tables.totals, tables.journal)}
+_NOW = {table.name: table for table in (*tables.TABLES, tables.totals, tables.journal)}
+_COLUMNS = {name: table.c.keys() for name, table in _NOW.items()}
 
 
 def _schema(found: migrations.Plain) -> int:
@@ -130,8 +139,13 @@ def _is_intact(database: Path, schema: int) -> bool:
         engine = sa.create_engine(sa.URL.create("sqlite", database=str(database)), poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
             return complaints == ["ok"] and bool(migrations.read(database, connection)["facts"])
-    except (sqlite3.Error, sa.exc.DBAPIError, StoreError, KeyError):
+    except (sqlite3.Error, sa.exc.DBAPIError, StoreError, *migrations.MALFORMED):
         return False
+
+
+def _has_form(name: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row has the form in which alkit writes it; rows of schema 3 are migrated first."""
+    return "seal" in row or (list(row) == _COLUMNS.get(name) and has_form(_NOW[name], tuple(row.values())))
 
 
 def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
@@ -153,6 +167,6 @@ def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
                 names = known
             for number, *values in cursor:
                 row = dict(zip(names, values, strict=True))
-                if number not in found and is_whole(table, row):
+                if number not in found and is_whole(table, row) and _has_form(table, row):
                     found[number] = row
     return [found[number] for number in sorted(found)]

@@ -322,8 +322,8 @@ class Store:
     def count_ranks(self, round: int) -> int:
         """Return how many ranks of a round are taken, withdrawn queries included."""
         with self.database.reading() as connection:
-            last = connection.scalar(sa.select(sa.func.max(queries.c.rank)).where(queries.c.round == round))
-        return 0 if last is None else int(last) + 1
+            last = self.database.greatest(connection, queries.c.rank, queries.c.round == round)
+        return 0 if last is None else last + 1
 
     @checked
     def add_queries(self, new: Sequence[Query], pseudo: Mapping[str, str] | None = None) -> None:
@@ -335,7 +335,7 @@ class Store:
         back_up(self.path, self.backups, self.wait)
         now = _now()
         with self.database.transaction() as connection:
-            last = connection.scalar(sa.select(sa.func.max(queries.c.ask)))
+            last = self.database.greatest(connection, queries.c.ask)
             rows = [
                 {
                     "round": query.round,
@@ -443,7 +443,7 @@ class Store:
         with self.database.transaction() as connection:
             asked = [asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
             known = [recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
-            last = connection.scalar(sa.select(sa.func.max(answers.c.number))) or 0
+            last = self.database.greatest(connection, answers.c.number) or 0
             now = _now()
             rows = [
                 {**asdict(answer), "number": number, "told_at": now}
@@ -502,7 +502,7 @@ class Store:
             log.warning("no backup after round %d: %s", result.round, reason)
 
     def _mark_used(self, connection: sa.Connection, consumed: Collection[int], round: int) -> None:
-        last = connection.scalar(sa.select(sa.func.max(rounds.c.round)))
+        last = self.database.greatest(connection, rounds.c.round)
         number, used_from, used_until = (answers.c.keys().index(n) for n in ("number", "used_from", "used_until"))
         new, again, dropped = list[Row](), list[Row](), list[Row]()
         for row in self.database.all_rows(connection, answers):

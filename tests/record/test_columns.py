@@ -61,12 +61,29 @@ TEXTS = st.one_of(
         ]
     ),
 )  # fmt: skip
+COUNTS = INTEGERS.map(lambda value: value if value >= 0 else ~int(value))
+NUMBERS = st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70))
+SIDES = st.integers(1, 2**63)
+
 KINDS = {sa.Float: FLOATS, sa.Integer: INTEGERS, sa.String: TEXTS}
+
+FORMS = {
+    **dict.fromkeys(["round", "rank", "ask", "wanted", "withdrawn", "number", "used_from", "used_until"], COUNTS),
+    **dict.fromkeys(["n_labels", "n_pseudo", "n_held_out", "rows", "lines", "length"], COUNTS),
+    "sizes": st.lists(st.tuples(SIDES, SIDES), max_size=3).map(json.dumps),
+    "kind": st.sampled_from(["label", "skip", "withdrawal", "invalid"]),
+    "metrics": NUMBERS.map(json.dumps),
+    "warnings": st.lists(st.text(), max_size=3).map(json.dumps),
+    "sum": st.integers(0, 2**64 - 1).map("{:016x}".format),
+    "chain": st.sampled_from(["", "0" * 32, "0123456789abcdef" * 2]),
+}
+"""Values of columns that hold only some values of their type."""
 
 
 def values_of(column):
     """Return values for a column by its type; a column of a new type needs values here."""
     values = next(KINDS[kind] for kind in type(column.type).__mro__ if kind in KINDS)
+    values = FORMS.get("metrics" if column is tables.rounds.c.seconds else column.name, values)
     return st.one_of(st.none(), values) if column.nullable else values
 
 
@@ -156,6 +173,29 @@ def test_random_values_in_tables_about_tables_are_read_as_they_were_written(tabl
         assert same(found[:-1], map(as_read, columns, values))
 
     write_and_read()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("queries", "sizes", "[[4]]"),
+        ("queries", "sizes", "[" * 100_000),
+        ("queries", "rank", -1),
+        ("answers", "kind", "labels"),
+        ("rounds", "metrics", '{"dice": [1]}'),
+        ("rounds", "warnings", "[1]"),
+    ],
+)
+def test_a_row_that_the_next_process_would_call_damaged_is_refused(table, column, value, tmp_path):
+    table = tables.BY_NAME[table]
+    row = {each.name: 0 if isinstance(each.type, sa.Integer) else "skip" for each in table.c if not each.nullable}
+    row |= {"sizes": "[]", "metrics": "{}"} | ({"seconds": "{}"} if table is tables.rounds else {})
+    database = Database(Store(tmp_path / "record.db").path, 1.0)
+    with database.transaction() as connection:
+        database.insert(connection, table, [row])
+    with pytest.raises(StoreError, match="cannot be stored"), database.transaction() as connection:
+        database.change(connection, table, database.all_rows(connection, table), **{column: value})
+    assert list(find_damage(database.path)) == []
 
 
 PLAIN = st.recursive(

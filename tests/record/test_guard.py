@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sqlite3
 import struct
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ import alkit
 from alkit.errors import StoreError
 from alkit.record import Store, guard
 from alkit.record.check import check
-from alkit.record.digests import digest
+from alkit.record.digests import add, digest
+from alkit.record.journal import chain
 from alkit.record.repair import repair
 
 RECORDS = sorted((Path(__file__).parents[1] / "fixtures" / "a395940").glob("*.db"))
@@ -253,3 +255,75 @@ def test_an_enormous_value_is_an_error_and_not_a_lack_of_memory(record, monkeypa
         connection.execute("INSERT INTO facts VALUES (?, ?, ?)", (*row, digest("facts", row)))
     with pytest.raises(StoreError, match="too big"):
         Store(record).fact("long")
+
+
+BAD = [
+    ("facts", ("x", b"\xff")),
+    ("queries", (5, 0, 1, "z", "[" * 100_000, None, "", 1, "2026", None, None, 0)),
+    ("queries", (5, 0, 1, "z", "[[8]]", None, "", 1, "2026", None, None, 0)),
+    ("queries", (5, 0, "x", "z", "[[8, 8]]", None, "", 1, "2026", None, None, 0)),
+    ("queries", (5, 0, 1, "z", "[[8, 8]]", math.inf, "", 1, "2026", None, None, 0)),
+    ("queries", (2**62, 2**62, 1, "z", "[[8, 8]]", None, "", 1, "2026", None, None, 0)),
+    ("answers", (9, "a", "ann", "late", "label", "0" * 64, "", None, None, "2026", None, None)),
+    ("answers", (9, "a", "ann", 7, "labels", None, "", None, None, "2026", None, None)),
+    ("rounds", (2**62, "s", 1, 0, 0, None, None, "{}", "{}", "2026", None)),
+    ("rounds", (0, "s", 1, 0, 0, None, None, "[", "{}", "2026", None)),
+    ("rounds", (0, "s", 1, 0, 0, None, None, "{}", "{}", "2026", "[1]")),
+]
+"""Rows that a stranger can write with right digests."""
+
+
+@pytest.mark.parametrize(
+    ("place", "table", "values"),
+    [(place, *row) for place in ("database", "journal") for row in BAD if place == "database" or row is not BAD[0]],
+)  # JSON has no bytes
+def test_a_row_of_another_form_is_damage_although_its_digest_holds(record, tmp_path, place, table, values):
+    if place == "journal":
+        journal = record.with_name("c.db.journal")
+        before = journal.read_bytes()
+        number = before.count(b"\n") + 1
+        body = json.dumps([number, number, "insert", table, values]).encode()
+        journal.write_bytes(before + body + f" {chain(before[-33:-1].decode(), body)}\n".encode())
+    else:
+        marks = ", ".join("?" * len(values))
+        with closing(sqlite3.connect(record)) as connection, connection:
+            connection.execute(f"INSERT INTO {table} VALUES ({marks}, ?)", (*values, digest(table, values)))
+            own = [found for (found,) in connection.execute(f"SELECT digest FROM {table}")]
+            total = (table, len(own), add("0", own))
+            connection.execute(
+                "UPDATE totals SET rows = ?, sum = ?, digest = ? WHERE name = ?",
+                (*total[1:], digest("totals", total), table),
+            )
+    with suppress(StoreError):  # a huge number is harmless
+        store = Store(record)
+        store.snapshot()
+        store.fact("x")
+        store.add_queries([alkit.Query("b", 1, 0, ((8, 8),))])
+    check(record)
+    with suppress(StoreError):
+        Store(repair(record, tmp_path / "new.db").path).snapshot()
+
+
+LINES = [
+    ["record", {"id": "x", "schema": 5, "whole": True}],
+    ["change", "queries", [[2**70, 0]], {"withdrawn": 1}],
+    ["change", "queries", [[math.nan, 0]], {"withdrawn": 1}],
+    ["change", "facts", [["\ud800"]], {"value": "1"}],
+    ["change", "facts", [["seed"]], {"value": "\ud800"}],
+    ["change", "queries", [[0, 0]], {"rank": 1}],
+    ["change", "queries", [[0, 0]], {"sizes": "[1]"}],
+    ["insert", "facts", ["x", 3]],
+]
+
+
+@pytest.mark.parametrize("change", LINES)
+def test_a_line_of_a_strangers_journal_is_damage_and_never_a_raw_error(record, tmp_path, change):
+    journal = record.with_name("c.db.journal")
+    before = journal.read_bytes()
+    number = before.count(b"\n") + 1
+    body = json.dumps([number, number, *change]).encode()
+    journal.write_bytes(before + body + f" {chain(before[-33:-1].decode(), body)}\n".encode())
+    with pytest.raises(StoreError, match=f"line {number} is not what alkit wrote"):
+        Store(record)
+
+    assert Store(repair(record, tmp_path / "new.db").path).fact("seed") == 3

@@ -1,0 +1,129 @@
+"""The form of rows: what alkit writes into each column. A stranger may have written others, with right digests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from math import isfinite
+from typing import Any, get_args
+
+import sqlalchemy as sa
+
+from alkit.record import tables
+from alkit.record.columns import GREATEST, storable_text
+from alkit.record.states import Kind
+
+
+def has_form(table: sa.Table, row: Sequence[Any]) -> bool:
+    """Whether the values of a row, with or without its digest, are such as alkit writes.
+
+    >>> has_form(tables.totals, ("facts", 2, "00000000000000ff"))
+    True
+    >>> has_form(tables.totals, ("facts", "2", "00000000000000ff"))
+    False
+    """
+    return _have_types(table.name, tuple(map(type, row))) and malformed_column(table, row) is None
+
+
+def malformed_column(table: sa.Table, row: Sequence[Any]) -> str | None:
+    """Return the first column of a row of the right types whose value alkit does not write; None if there is none."""
+    for place, check in _checks(table.name):
+        if not check(row[place]):
+            return str(table.c.keys()[place])
+    return None
+
+
+def can_hold(column: sa.Column[Any], value: Any) -> bool:
+    """Whether alkit may have written a value into a column."""
+    if type(value) not in _types(column) or (isinstance(value, str) and storable_text(value) != value):
+        return False
+    check = _CHECKS.get((column.table.name, column.name)) or _by_type(column)
+    return check is None or check(value)
+
+
+def _types(column: sa.Column[Any]) -> set[type]:
+    own = str if isinstance(column.type, sa.String) else float if isinstance(column.type, sa.Float) else int
+    return {own, type(None)} if column.nullable else {own}
+
+
+@lru_cache(maxsize=1000)
+def _have_types(name: str, types: tuple[type, ...]) -> bool:
+    columns = list(_TABLES[name].columns)
+    return len(types) >= len(columns) - 1 and all(
+        type in _types(column) for type, column in zip(types, columns, strict=False)
+    )
+
+
+@lru_cache
+def _checks(name: str) -> list[tuple[int, Callable[[Any], bool]]]:
+    """Return the checks of a table by the place of their column."""
+    columns = list(_TABLES[name].columns)[:-1]
+    found = ((place, _CHECKS.get((name, column.name)) or _by_type(column)) for place, column in enumerate(columns))
+    return [(place, check) for place, check in found if check is not None]
+
+
+def _by_type(column: sa.Column[Any]) -> Callable[[Any], bool] | None:
+    return _is_finite if isinstance(column.type, sa.Float) else None
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is None or isfinite(value)
+
+
+def _is_count(value: int | None) -> bool:
+    return value is None or 0 <= value <= GREATEST
+
+
+@lru_cache(maxsize=1000)
+def _is_sizes(text: str) -> bool:
+    """Whether a text is a list of heights and widths."""
+    found = _parsed(text)
+    return isinstance(found, list) and all(
+        isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+        for size in found
+    )
+
+
+def _is_mapping(text: str) -> bool:
+    """Whether a text is a JSON object of numbers."""
+    found = _parsed(text)
+    return isinstance(found, Mapping) and all(
+        value is None or (isinstance(value, int | float) and isfinite(value)) for value in found.values()
+    )
+
+
+def _is_texts(text: str | None) -> bool:
+    found = [] if text is None else _parsed(text)
+    return isinstance(found, list) and all(isinstance(entry, str) for entry in found)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+_TABLES = {table.name: table for table in (*tables.TABLES, tables.totals, tables.journal)}
+
+_COUNTS = {
+    "queries": ("round", "rank", "ask", "wanted", "withdrawn"),
+    "answers": ("number", "used_from", "used_until"),
+    "pseudo_labels": ("round",),
+    "rounds": ("round", "n_labels", "n_pseudo", "n_held_out"),
+    "totals": ("rows",),
+    "journal": ("lines", "length"),
+}
+
+_CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
+    **{(table, column): _is_count for table, columns in _COUNTS.items() for column in columns},
+    ("queries", "sizes"): _is_sizes,
+    ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
+    ("rounds", "metrics"): _is_mapping,
+    ("rounds", "seconds"): _is_mapping,
+    ("rounds", "warnings"): _is_texts,
+    ("totals", "sum"): lambda text: re.fullmatch("[0-9a-f]{16}", text) is not None,
+    ("journal", "chain"): lambda text: re.fullmatch("([0-9a-f]{32})?", text) is not None,
+}
