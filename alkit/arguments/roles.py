@@ -43,7 +43,8 @@ def missing_members(thing: object, role: type) -> list[str]:
     (['quack'], 'a duck, an object with a method quack(times)')
     """
     kind = type(thing)
-    if hasattr(kind, "__array__"):  # a tensor has methods called select, fit and so on, but is never a part
+    # A tensor has methods called select, fit and so on, but is never a part. It can be a row of items.
+    if hasattr(kind, "__array__") and not all(name.startswith("__") for name in members_of(role)):
         return sorted(members_of(role))
     wanted = NEEDED.get(role.__name__, members_of(role))
     if role.__name__ in FUNCTIONS and callable(thing):

@@ -100,6 +100,12 @@ def tell(
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
             answers.save_unread(str(path.absolute()), receipt, {})
         else:
+            if path is not None and path.is_file():
+                raise ConfigurationError(
+                    "--from must be a folder, or a .json file (COCO) or .xml file (CVAT)",
+                    got=path,
+                    hint="unpack an archive, and name the file in it",
+                )
             folder = None if service else source
             place = choose_place(store, last, folder=folder, service=service, url=url, project=project)
             if place is None:

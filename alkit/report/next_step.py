@@ -57,7 +57,7 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
     if waiting:
         why = "1 image waits for an answer" if waiting == 1 else f"{waiting} images wait for an answer"
         return Step(f"alkit tell {path}{source}", f"{why}; alkit withdraw {path} takes the queries back")
-    stale, answered = summary.states.get(State.STALE, 0), summary.states.get(State.ANSWERED, 0)
+    stale, answered = summary.untrained.get(State.STALE, 0), summary.untrained.get(State.ANSWERED, 0)
     if (stale or answered) and summary.learnable:
         whys = [f"{_images(answered)} labelled and not trained on yet"] if answered else []
         whys += [f"{_images(stale)} revised since the last training"] if stale else []

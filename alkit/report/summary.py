@@ -149,6 +149,8 @@ class CampaignSummary:
     unusable:
         Reason for each image of the pool that could not be used when the pool was opened the last time, by its id.
         Its query is not in `open`, and its label is not trained on.
+    untrained:
+        Number of images to train on in the states ``answered`` and ``stale``: those that can be used.
     """
 
     states: Mapping[State, int]
@@ -167,6 +169,7 @@ class CampaignSummary:
     late_problems: tuple[tuple[str, Problem], ...] = ()
     unread: tuple[Unread, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
+    untrained: Mapping[State, int] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:
@@ -277,6 +280,11 @@ def summary(
         ),
         unread=tuple(unread),
         unusable=dict(unusable or {}),
+        untrained=Counter(
+            standing.state
+            for standing in standings
+            if standing.state in (State.ANSWERED, State.STALE) and standing.query.id not in (unusable or {})
+        ),
     )
 
 

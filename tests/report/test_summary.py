@@ -266,6 +266,7 @@ SKIPPED = stands("u", State.SKIPPED, said("u", "ann", "skip"))
         (of(NEW, held_out="w".__eq__), "alkit ask c.db -n 35 --out FOLDER", "all labels so far are held out"),
         (of(NEW, left=0, held_out="w".__eq__), "alkit start NEW.db", "all labels so far are held out"),
         (of(NEW, REVISED, held_out="w".__eq__), "alkit fit c.db", "not trained on yet"),
+        (of(DONE, NEW, history=HELD, unusable={NEW.query.id: "gone"}), "alkit ask c.db", "the model is trained on all"),
     ],
 )
 def test_the_next_command_follows_from_the_states_of_the_queries(found, command, why):

@@ -26,7 +26,7 @@ from alkit.oracles.formats.registry import FOLDER, SUFFIXES
 from alkit.pictures.files import is_prelabel
 from alkit.values.queries import Query
 
-LOSSY = (".jpg", ".jpeg", ".jfif")
+LOSSY, ARCHIVES = (".jpg", ".jpeg", ".jfif"), (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,8 @@ def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, 
             strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *SUFFIXES))}"
             if path.suffix.lower() in LOSSY:
                 strays[path] += ", and JPEG changes the values of a mask: save it as PNG"
+            elif path.suffix.lower() in ARCHIVES:
+                strays[path] += ": unpack this archive"
         elif key not in queries:
             strays[path] = explain(path.name, end, queries, outbox)
         elif end in files.get(key, {}):

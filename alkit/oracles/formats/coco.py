@@ -226,7 +226,7 @@ def segmentation_plane(segmentation: object, size: Size) -> Plane:
     check_pixels(size, "the image of a polygon", LabelError)
     plane = np.zeros(size, bool)
     for points in segmentation:
-        plane |= rle.polygon(points, size)
+        plane |= rle.drawn(points, size)
     return plane
 
 

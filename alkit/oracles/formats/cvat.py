@@ -178,7 +178,7 @@ def _polygon(shape: ElementTree.Element, size: Size) -> Plane:
         raise LabelError("a polygon has damaged points", got=reason) from reason
     if odd := [pair for pair in pairs if len(pair) != 2]:
         raise LabelError("a polygon has damaged points", got=odd[0], expected="two numbers for each")
-    return rle.polygon([number for pair in pairs for number in pair], size)
+    return rle.drawn([number for pair in pairs for number in pair], size)
 
 
 def _parse(content: bytes) -> ElementTree.Element:

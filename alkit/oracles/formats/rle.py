@@ -104,6 +104,17 @@ def polygon(points: object, size: Size) -> Plane:
     return decode({"size": [height, width], "counts": code["counts"].decode("ascii")}, size)
 
 
+def drawn(points: object, size: Size) -> Plane:
+    """Return the pixels of a polygon as :func:`polygon` does; refuse one that lies in the first pixel.
+
+    Its points are surely fractions of the image, as some tools write them.
+    """
+    plane = polygon(points, size)
+    if max(size) > 1 and isinstance(points, list) and min(points) >= 0 and 0 < max(points) <= 1:
+        raise LabelError("a polygon must be in pixels, not in fractions of the image", got=points[:8])
+    return plane
+
+
 def box(plane: Plane) -> tuple[int, int, int, int]:
     """Return left, top, width and height of the smallest box around the pixels of a plane.
 

@@ -254,6 +254,7 @@ def test_every_file_that_is_not_read_has_a_note_until_it_is_mended(place):
         f"ann/{key.upper()}.png": f"the name must be {key}.png",
         f"ann/{key}.jpg": "JPEG changes the values of a mask: save it as PNG",
         f"ann/{key}.bmp": "the name of an answer must end in .png",
+        "ann/export.ZIP": ".json .xml: unpack this archive",
         f"{key}.png": "an answer must lie in a folder with the annotator's name",
         f"{key}/mask.png": f"an answer must be saved as {place}/NAME/{key}.png",
         "ann/masks.json": "is not a COCO file",

@@ -364,7 +364,7 @@ def test_reading_a_file_twice_gives_equal_answers_and_a_later_export_is_a_later_
 
 @given(st.lists(st.from_regex(r"[ab](/[ab]){0,3}", fullmatch=True), min_size=1, max_size=6, unique=True), st.data())
 def test_a_full_name_finds_its_image_and_those_whose_id_ends_in_it(ids, data):
-    names = image_names(Query(id, 0, rank, ()) for rank, id in enumerate(ids))
+    names = image_names(Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(ids))
     id = data.draw(st.sampled_from(ids))
     found = [query.id for query in names.find(f"{id}.png")]
     assert found == sorted(other for other in ids if other == id or other.endswith(f"/{id}"))
@@ -372,7 +372,7 @@ def test_a_full_name_finds_its_image_and_those_whose_id_ends_in_it(ids, data):
 
 
 def test_a_name_that_is_an_id_and_the_end_of_another_id_finds_both():
-    names = image_names(Query(id, 0, rank, ()) for rank, id in enumerate(["a", "ward/a"]))
+    names = image_names(Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(["a", "ward/a"]))
     assert [query.id for query in names.find("a.png")] == ["a", "ward/a"]
     assert [query.id for query in names.find("ward/a.png")] == ["ward/a"]
 

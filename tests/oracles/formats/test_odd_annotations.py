@@ -78,6 +78,11 @@ def test_whole_sizes_are_read_in_any_form_and_fractions_are_damage(tmp_path):
         read_coco(tmp_path / "a.json", [SQUARE], height=12.7)
 
 
+def test_a_polygon_in_fractions_of_the_image_is_invalid(tmp_path):
+    (found,) = read_coco(tmp_path / "a.json", [[0.1, 0.2, 0.9, 0.2, 0.9, 1.0]])
+    assert "a polygon must be in pixels, not in fractions of the image" in found.reason
+
+
 def test_true_and_false_are_not_coordinates(tmp_path):
     (found,) = read_coco(tmp_path / "a.json", [[True, 2, 5, 2, 5, 6]])
     assert "a polygon must lie in its image" in found.reason
