@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from alkit._reading.images import TURNS, open_image, orientation, refuse_damage
+from alkit._reading.images import open_image, orientation, refuse_damage, upright
 from alkit._reading.inside import read_inside
 from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
@@ -60,9 +60,9 @@ def image_file(pool: Pool, id: str) -> ImageFile:
     with refuse_damage(partial(_unreadable, path)):
         content = path.read_bytes()
         with open_image(BytesIO(content), str(path), ImageError) as image:
-            if (found := orientation(image, path)) == 1:
+            if orientation(image, path) == 1:
                 return ImageFile(content, path.suffix.lower())
-            return _encode(image.transpose(TURNS[found]))
+            return _encode(upright(image, path))
 
 
 def browser_file(pool: Pool, id: str) -> ImageFile:

@@ -187,7 +187,8 @@ def test_arguments_of_another_kind_are_errors(arguments, words):
 @pytest.mark.parametrize("arguments", [{"device": "abacus"}, {"precision": "half-hearted"}])
 def test_an_unknown_device_or_precision_is_an_error(labels, learner, arguments):
     with pytest.raises(
-        alkit.errors.ConfigurationError, match=r"^(device must be auto, cpu, .*: got 'abacus'|precision must be one of 32-true)"
+        alkit.errors.ConfigurationError,
+        match=r"^(device must be auto, cpu, .*: got 'abacus'|precision must be one of 32-true)",
     ):
         replace(learner, **arguments).fit(labels, rng())
 

@@ -1,10 +1,13 @@
 """Annotators get image files unchanged if possible, and a browser gets files that it can show."""
 
+from io import BytesIO
+
 import numpy as np
+import pytest
 from PIL import Image
 
 import alkit
-from alkit.pictures.files import browser_file
+from alkit.pictures.files import browser_file, image_file
 
 SIZE = (6, 8)
 
@@ -34,3 +37,16 @@ def test_images_a_browser_cannot_show_are_shown_as_png(tmp_path):
         shown[id] = np.asarray(Image.open(tmp_path / "shown").convert("L"))
     np.testing.assert_array_equal(shown["gray"], deep.astype(np.uint8))
     assert (shown["deep"].shape, shown["deep"].min(), shown["deep"].max()) == (SIZE, 0, 255)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_annotators_get_an_image_as_the_pool_reads_it_whatever_its_orientation(tmp_path, orientation, suffix):
+    """Pillow turns a TIFF itself when it is loaded. Turned twice, a square image would get masks that do not fit."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(SIZE)).save(tmp_path / f"0.{suffix}", exif=exif)
+    pool = alkit.ImagePool(tmp_path, grayscale=True, scale="full")
+    shown = np.asarray(Image.open(BytesIO(image_file(pool, "0").content)))
+    np.testing.assert_array_equal(shown, np.rint(pool.read(["0"])[0, 0] * 255))
+    assert shown.shape == pool.sizes(["0"])[0][0]
