@@ -18,6 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from alkit import _files
 from alkit.errors import AlkitError
 
 from . import campaign, child, commands, shim
@@ -189,6 +190,7 @@ def disturb(
     try:
         if loss := lost(world, outcome.said):
             return fault(f"lost: {loss}")
+        _files._swept.clear()  # as in a new process, which looks for files of killed ones
         life = scenario.live(world)
         scenario.steps[name](life)
         compare(campaign.state(world), whole.after[name], fault)
@@ -196,6 +198,9 @@ def disturb(
             for step in list(scenario.steps)[number + 1 :]:
                 scenario.steps[step](life)
             compare(scenario.ending(world), whole.end, fault)
+            left = [str(path) for path in world.root.rglob(".writing-*")]
+            if left := [path for path in left if ".backups/" not in path]:  # the next backup deletes its own
+                fault(f"temporary files are left: {left}")
     except Exception as reason:
         fault(f"cannot be continued: {type(reason).__name__}: {reason}")
 
