@@ -421,6 +421,8 @@ class Experiment:
     def reject(self, id: str, reason: str, annotator: str | None = None) -> None:
         """Send the answers for an image back: they no longer count, and the query is open until there are new ones.
 
+        Repeating the call changes nothing.
+
         Parameters
         ----------
         reason:

@@ -16,14 +16,18 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
         raise ConfigurationError(
             "reason must say what is wrong with the answer, because the annotator sees this text", got=repr(reason)
         )
-    known = store.snapshot().known.get(id)
+    snapshot, reason = store.snapshot(), one_line(reason)
+    known = snapshot.known.get(id)
     back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
     if not back:
+        own = [answer for answer in snapshot.answers if answer.id == id and annotator in (None, answer.annotator)]
+        if any(answer.rejected == reason for answer in own):
+            return  # the same call was killed, or reported an error, after its change was written
         whose = "" if annotator is None else f" of {annotator!r}"
         raise QueryError(
             f"{id!r} has no answer{whose} to send back", hint="Experiment.answers(), which lists the ids and annotators"
         )
-    store.reject([answer.number for answer in back], one_line(reason))
+    store.reject([answer.number for answer in back], reason)
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:

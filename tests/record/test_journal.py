@@ -19,6 +19,7 @@ from alkit.record import journal as module
 from alkit.record.check import check
 from alkit.record.digests import digest
 from alkit.record.repair import repair
+from alkit.record.taking_back import reject
 
 
 @pytest.fixture
@@ -374,3 +375,14 @@ def test_a_database_that_cannot_be_read_is_repaired_from_its_journal(store, tmp_
     monkeypatch.undo()
     assert repaired.saved["queries"] == len(store.queries())
     assert "cannot be read to its end" in caplog.text
+
+
+def test_sending_an_answer_back_again_for_the_same_reason_changes_nothing(store):
+    tell(store, skip("a"))
+    reject(store, "a", "sloppy", "ann")
+    before = files(store.path.parent)["r.db.journal"]
+    reject(store, "a", "sloppy", "ann")
+    assert files(store.path.parent)["r.db.journal"] == before
+    for reason, annotator in (("blurred", "ann"), ("sloppy", "bob")):
+        with pytest.raises(alkit.errors.QueryError, match="to send back"):
+            reject(store, "a", reason, annotator)
