@@ -17,6 +17,7 @@ RESULTS = Path(__file__).with_name("results") / "durability.csv"
 CAMPAIGNS = ("Python", "commands")
 
 DONE = {
+    "calls of the campaign": "Calls that change a file, in an undisturbed campaign",
     "kill": "Killed before a call that changes a file",
     "kill in a write": "Killed in the middle of a write",
     "kill at a moment": "Killed at a random moment",
