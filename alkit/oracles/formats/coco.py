@@ -13,6 +13,7 @@ https://cocodataset.org/#format-data and the source code of pycocotools, which e
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -105,8 +106,8 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the names and values of a JSON object; refuse a name that occurs twice, of which only one would count."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"two values of {next(name for name in names if names.count(name) > 1)!r}")
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"two values of {name!r}")
     return found
 
 

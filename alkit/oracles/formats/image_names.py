@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.queries import Query
 
+DEEPEST = 100
+"""Greatest number of slashes in the end of an id under which a tool can know its image."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class ImageNames:
     """The queries by the names of their images; :func:`image_names` makes it.
 
@@ -28,6 +32,11 @@ class ImageNames:
     keys: Mapping[str, Query]
     ids: Mapping[str, Query]
     tails: Mapping[str, frozenset[str]]
+
+    @cached_property
+    def depth(self) -> int:
+        """Greatest number of slashes in an id."""
+        return max((id.count("/") for id in self.ids), default=0)
 
     def find(self, name: str) -> list[Query]:
         """Return the queries whose image a file name can mean: the one with this key, or else all with fitting ids.
@@ -50,7 +59,7 @@ class ImageNames:
         # A tool can omit folders, so a name that is an id can also be the end of another id.
         exact = [form for form in forms if form in self.ids]
         longer = [id for form in forms for id in self.tails.get(form, ())]
-        shorter = [] if exact else [tail for form in forms for tail in _tails(form) if tail in self.ids]
+        shorter = [] if exact else [tail for form in forms for tail in _tails(form, self.depth) if tail in self.ids]
         return [self.ids[id] for id in sorted({*exact, *longer, *shorter})]
 
 
@@ -60,12 +69,16 @@ def image_names(queries: Iterable[Query]) -> ImageNames:
     by_id = {query.id: query for query in by_key.values()}
     tails: dict[str, set[str]] = {}
     for id in by_id:
-        for tail in _tails(id):
+        for tail in _tails(id, DEEPEST):
             tails.setdefault(tail, set()).add(id)
     return ImageNames(by_key, by_id, {tail: frozenset(ids) for tail, ids in tails.items()})
 
 
-def _tails(name: str) -> list[str]:
-    """Return a name without its first folder, without its first two, and so on."""
-    parts = name.split("/")
+def _tails(name: str, most: int) -> list[str]:
+    """Return a name without its first folder, without its first two, and so on, with at most this many slashes.
+
+    >>> _tails("a/b/c/d", 1)
+    ['c/d', 'd']
+    """
+    parts = name.rsplit("/", most + 1)
     return ["/".join(parts[n:]) for n in range(1, len(parts))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,9 @@ from alkit.oracles.label_names import says_skip
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import LabelSpec, Mask, Size
+
+LONGEST = 10.0**9
+"""Greatest number of seconds that an annotation can have taken."""
 
 
 def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Answer:
@@ -39,15 +41,17 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     >>> answer.label.tolist(), answer.annotator, answer.seconds
     ([[0, 0]], 'user-7', 4.5)
     """
+    if not isinstance(annotation, Mapping):
+        raise OracleError("an annotation of Label Studio must be an object", got=type(annotation).__name__)
     by = annotation.get("completed_by")
     if isinstance(by, dict):  # some versions send more than the number
         by = by.get("id")
     try:
         revision = _nanoseconds(str(annotation["updated_at"]))
-    except (KeyError, ValueError) as reason:
+    except (KeyError, ValueError, OverflowError) as reason:
         raise OracleError("an annotation must state when it was last changed", got=reason) from None
     spent = annotation.get("lead_time")
-    seconds = float(spent) if isinstance(spent, int | float) and math.isfinite(spent) and spent >= 0 else None
+    seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent <= LONGEST else None
     # Only the editor measures a time; predictions that are copied in bulk have none.
     confirmed = seconds is not None and not annotation.get("bulk_created")
     annotator = f"user-{by}" if isinstance(by, int) else ""

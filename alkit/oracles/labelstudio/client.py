@@ -21,12 +21,19 @@ from urllib.parse import urlsplit
 import httpx2
 
 from alkit.errors import ConfigurationError, OracleError
+from alkit.oracles.labelstudio.bounds import bound
 from alkit.oracles.labelstudio.secrets import LOOPBACK, TOKEN, clean_logs, cleaned, remember_token, without_secrets
 
 log = logging.getLogger(__name__)
 
 LIFETIME = 200.0
 """Seconds for which an access token is used; the server accepts it for 300."""
+
+MOVED = 10_000
+"""Number of entries that people may add to a list while it is read."""
+
+MOST_PAGES = 100_000
+"""Greatest number of pages of a list."""
 
 REFRESH = "/api/token/refresh/"
 
@@ -74,7 +81,8 @@ class Client:
             http = httpx2.Client(
                 base_url=url,
                 auth=login,
-                headers={"Accept": "application/json"},
+                headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                event_hooks={"response": [bound]},
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the token alone identifies us
                 timeout=self.timeout,
                 limits=httpx2.Limits(max_keepalive_connections=0),  # on a reused one, answers take 40 ms longer
@@ -134,7 +142,7 @@ class Client:
         query:
             Further parameters of the request.
         """
-        page, seen = 1, 0
+        page, seen, most = 1, 0, None
         while True:
             answer = self.get(path, **query, page=page, page_size=size)
             found = _entry(answer, entries, list, path)
@@ -143,6 +151,9 @@ class Client:
             total = answer.get("total", answer.get("count"))
             if not found or not isinstance(total, int) or seen >= total:
                 return
+            most = total + MOVED if most is None else most
+            if seen > most or page > MOST_PAGES:
+                raise OracleError(f"Label Studio at {self.url} sends a list without end, {path}", got=f"{seen} entries")
             page += 1
 
     def quote(self, answer: Json) -> str:

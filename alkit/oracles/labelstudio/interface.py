@@ -103,7 +103,7 @@ def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
     """
     try:
         view = ElementTree.fromstring(config)
-    except ElementTree.ParseError as reason:
+    except (ElementTree.ParseError, UnicodeEncodeError) as reason:
         raise ConfigurationError("the project's labelling interface must be XML", got=reason) from reason
     images = {image.get("name"): image.get("value", "") for image in view.iter("Image")}
     wanted, offered = set(_labels(spec)), []

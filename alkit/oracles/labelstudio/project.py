@@ -72,7 +72,7 @@ class Project:
         if isinstance(self.name, int):
             return self._with_id(self.client.get(f"/api/projects/{self.name}/"))
         listed = self.client.pages("/api/projects/", "results", size=100, title=self.name)
-        same = [project for project in listed if project.get("title") == self.name]
+        same = [project for project in listed if self._with_id(project).get("title") == self.name]
         if len(same) > 1:
             raise OracleError(
                 f"{len(same)} projects have the title {self.name!r}",
@@ -113,7 +113,7 @@ class Project:
             }
             project = self._with_id(self.client.post("/api/projects/", created))
             return project["id"], tags_of(config, spec, control)
-        if project.get("maximum_annotations", 1) < wanted:
+        if not isinstance(most := project.get("maximum_annotations", 1), int) or most < wanted:
             settings["maximum_annotations"] = wanted
         config = str(project.get("label_config"))
         try:
@@ -144,11 +144,14 @@ class Project:
         if since is not None:
             query["query"] = _changed_since(since)
         for task in self.client.pages("/api/tasks", "tasks", size=PAGE, **query):
-            data = task.get("data")
+            id, data = self._with_id(task)["id"], task.get("data")
             if isinstance(data, dict) and all(isinstance(data.get(key), str) for key in ("alkit_query", "alkit_id")):
                 if self.campaign and data.get("alkit_campaign") not in (None, "", self.campaign):
-                    raise self.conflict(f"task {task['id']} of campaign {data['alkit_campaign']!r}", self.campaign)
-                yield Task(task["id"], data, task.get("annotations") or ())
+                    raise self.conflict(f"task {id} of campaign {data['alkit_campaign']!r}", self.campaign)
+                annotations_of_task = task.get("annotations") or []
+                if not isinstance(annotations_of_task, list):
+                    raise OracleError("the annotations of a task must be a list", got=self.client.quote(task))
+                yield Task(id, data, annotations_of_task)
 
     def conflict(self, got: str, expected: str) -> OracleError:
         """Return the error for a project that belongs to another campaign."""
@@ -195,7 +198,7 @@ class Project:
         return f"/data/{files[name]}"
 
     def _with_id(self, answer: Json) -> Mapping[str, Any]:
-        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+        if not isinstance(answer, dict) or type(answer.get("id")) is not int:
             raise OracleError("an answer of Label Studio must have an id", got=self.client.quote(answer))
         return answer
 

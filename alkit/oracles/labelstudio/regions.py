@@ -11,7 +11,6 @@ have soft edges: a pixel counts as painted if its alpha is at least 128.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -106,7 +105,9 @@ def tags_and_labels(result: object) -> tuple[list[str], list[str]]:
         kind, value = str(entry.get("type")).lower(), entry.get("value")
         value = value if isinstance(value, Mapping) else {}
         if kind in TAGS:  # a choice in a taxonomy is a path of names
-            tags += [str(name[-1] if isinstance(name, list) and name else name) for name in value.get(kind) or ()]
+            chosen = value.get(kind)
+            chosen = chosen if isinstance(chosen, list) else [] if chosen is None else [chosen]
+            tags += [str(name[-1] if isinstance(name, list) and name else name) for name in chosen]
         elif _is_drawn(entry):
             names = value.get(kind) or value.get(f"{kind}labels")
             labels += map(str, names) if isinstance(names, list) else [""]
@@ -188,7 +189,7 @@ def alpha_of(url: str, size: Size | None = None) -> Mask:
         raise LabelError("a bitmask must be a PNG as data URL", got=repr(url[:40]), expected=f"{PREFIX}...")
     try:
         content = base64.b64decode(url[len(PREFIX) :], validate=True)
-    except binascii.Error as reason:
+    except ValueError as reason:  # binascii.Error is one
         raise LabelError("a bitmask must be a PNG as data URL", got=reason) from reason
     with (
         refuse_damage(lambda error: LabelError("a bitmask cannot be decoded", got=error)),
@@ -240,7 +241,7 @@ def _size(region: Mapping[str, Any]) -> Size:
             hint="rotate it back and draw the region again",
         )
     height, width = region.get("original_height"), region.get("original_width")
-    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
         raise LabelError("a region must state the size of its image", got=f"height {height}, width {width}")
     check_pixels((height, width), "the image of a region", LabelError)
     return height, width
@@ -263,18 +264,20 @@ def _polygon_pixels(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool
         raise LabelError("a polygon is open", hint="close it with a click on its first point")
     try:
         points = np.asarray(shape.get("points"), np.float64)
-    except (TypeError, ValueError) as reason:
+    except (TypeError, ValueError, OverflowError) as reason:
         raise LabelError("a polygon must have points", got=reason) from reason
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
         raise LabelError("a polygon must have at least 3 points (x, y)", got=f"an array {points.shape}")
     height, width = size
     if np.abs(points).max() > FARTHEST:
         raise LabelError("a polygon must lie in its image or close to it", got=points[0].tolist(), expected="percent")
-    if len(points) > outline_limit():
+    corners = points * (width / 100, height / 100)
+    length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)
+    if length > outline_limit():
         raise LabelError(
-            "a polygon has too many points",
-            got=len(points),
-            expected=f"at most {outline_limit()}",
+            "the outline of a polygon is too long",
+            got=f"{len(points)} points and {length:.0f} pixels",
+            expected=f"at most {outline_limit()} pixels",
             hint=f"the environment variable {PIXELS} (now {limit(PIXELS)}) raises the limit",
         )
     return fill([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)

@@ -1,3 +1,5 @@
+import contextlib
+import gzip
 import json
 import logging
 import pickle
@@ -352,3 +354,53 @@ def test_a_file_arrives_byte_for_byte_even_if_it_is_sent_twice(monkeypatch, toke
 def test_importing_alkit_does_not_import_the_http_library():
     command = "import sys, alkit; assert 'httpx2' not in sys.modules"
     subprocess.run([sys.executable, "-c", command], check=True)
+
+
+class Endless(Prepared):
+    """Sends content without end, in the form that `kind` names."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def answer(self, asked, handler, content):
+        if self.kind == "pages":
+            return 200, "application/json", json.dumps({"tasks": [{"id": 1}] * 50, "total": 10**18}).encode()
+        if self.kind in ("gzip", "gzip, gzip"):
+            self.headers = {"Content-Encoding": self.kind}
+            return 200, "application/json", gzip.compress(b'"' + b"a" * 10**7 + b'"')
+        handler.send_response(200 if self.kind == "content" else 500)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"[" * 10_000)
+        raise ConnectionAbortedError
+
+    def handle_error(self, *_): ...
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("content", "is too large: expected at most 1000000 bytes"),
+        ("reason", "is too large: expected at most 1000000 bytes"),
+        ("gzip", "packed its answer to GET /a, which nobody asked for: got 'gzip'"),
+        ("gzip, gzip", "packed its answer to GET /a, which nobody asked for: got 'gzip, gzip'"),
+        ("pages", "sends a list without end, /a: got"),
+    ],
+)
+def test_an_answer_without_end_is_an_error(legacy, monkeypatch, kind, message):
+    monkeypatch.setenv("ALKIT_MAX_BYTES", "1000000")
+    monkeypatch.setattr("alkit.oracles.labelstudio.client.MOST_PAGES", 20)
+    with serve(Endless(kind)) as server:
+        client = Client(server.url)
+        read = (lambda: list(client.pages("/a", "tasks", size=50))) if kind == "pages" else lambda: client.get("/a")
+        with pytest.raises(OracleError, match=message):
+            read()
+
+
+def test_an_answer_that_takes_too_long_is_an_error(legacy, monkeypatch):
+    monkeypatch.setattr("alkit.oracles.labelstudio.bounds.PATIENCE", 0)
+    with serve(Prepared((200, {"id": 7}))) as server, pytest.raises(OracleError, match="takes too long"):
+        Client(server.url).get("/a")
