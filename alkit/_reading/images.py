@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from alkit._reading.limits import check_pixels
-from alkit.errors import AlkitError, DataError
+from alkit.errors import AlkitError, DataError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,11 @@ def open_image(
     Exception
         Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
     """
-    with _without_limit_of_pillow():
+    with _without_limit_of_pillow(), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         image = Image.open(file, formats=list(formats))
+    for warning in told:  # Pillow's warnings do not name the file
+        log.warning("the header of %s is damaged in part (%s)", name, one_line(str(warning.message)))
     with image:
         check_pixels((image.height, image.width), name, error)
         if image.format == "BMP" and image.mode in BITS and _bits_of_bmp(file) != BITS[image.mode]:
@@ -101,10 +105,15 @@ def _without_limit_of_pillow() -> Iterator[None]:
 def orientation(image: Image.Image, name: str | Path) -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 if its EXIF block is damaged, with a warning."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        with _turn, warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # Pillow raises errors of many kinds
         log.warning("the EXIF block of %s is damaged and ignored; the image counts as upright (%s)", name, error)
         return 1
+    if told and ORIENTATION not in image.getexif():
+        what = one_line(str(told[0].message))
+        log.warning("the EXIF block of %s is damaged and ignored; the image counts as upright (%s)", name, what)
     return found if isinstance(found, int) and found in TURNS else 1
 
 

@@ -127,8 +127,8 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
     ------
     ImageError
         The file cannot be read, has more pixels than the environment variable ALKIT_MAX_PIXELS allows, has transparent
-        pixels, has several frames, has negative values, or has too many bits: 16 in colour (Pillow would silently
-        reduce them to 8), or 32.
+        pixels, has several frames, has negative values, has more channels than people see, or has too many bits: 16 in
+        colour (Pillow would silently reduce them to 8), or 32.
     """
     with (
         refuse_damage(partial(_undecodable, path)),

@@ -34,8 +34,8 @@ class ImagePool(PoolBase):
     images that are read are loaded.
 
     An image that cannot be used is left out with a warning, and listed in :attr:`unusable`: it cannot be decoded, is
-    transparent, or has several frames, too many pixels or too many bits. Such an image joins the pool once it is
-    repaired.
+    transparent, or has several frames, negative values, or too many pixels, channels or bits. Such an image joins the
+    pool once it is repaired.
 
     Parameters
     ----------

@@ -251,3 +251,12 @@ def test_any_run_length_encoding_is_decoded_or_refused(counts, size):
     for kind, name in (("brush", "rle"), ("bitmask", "imageDataURL")):
         with suppress(LabelError):
             mask_of([region(kind, *size, **{name: counts})], SPEC, (3, 4))
+
+
+def test_a_truncated_exif_block_is_a_warning_that_names_the_file(tmp_path, caplog, recwarn):
+    """Pillow only prints a warning of its own, which does not say which image it is about."""
+    Image.new("L", (8, 8)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
+    pool = alkit.ImagePool(tmp_path, grayscale=True, cache=tmp_path / "cache")
+    assert pool.ids == ("a",)
+    assert "a.jpg is damaged in part (Corrupt EXIF data" in caplog.text
+    assert not recwarn.list
