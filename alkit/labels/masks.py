@@ -59,8 +59,8 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
     """Return the values of a mask file, ``(h, w)``: booleans for 1 bit, else integers.
 
     A palette image gives the indices of its palette. An EXIF orientation is applied, as it is to images. TIFF files of
-    signed, 32-bit and 64-bit integers, as napari and scikit-image write them, can be read too. Masks that can be meant in
-    two ways are refused: a palette of grays that shows lower indices brighter, and a TIFF in which 0 is white.
+    signed, 32-bit and 64-bit integers, as napari and scikit-image write them, can be read too. Masks that can be meant
+    in two ways are refused: a palette of grays that shows lower indices brighter, and a TIFF in which 0 is white.
 
     Parameters
     ----------
