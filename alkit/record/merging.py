@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from alkit.record.replay import Content, History, apply, empty
@@ -64,6 +64,31 @@ def disagree(content: Content, other: Content) -> bool:
         for key in content[name].keys() & other[name].keys()
         for column in columns
     )
+
+
+OTHER = "it is of another state of the record, which went on separately; it counts when it is told again"
+"""Reason of an answer that only the journal of another state has."""
+
+
+def add_others(content: Content, others: Content) -> Iterator[str]:
+    """Add the answers that only another state of the same record has, as invalid ones, and say so."""
+    if content["facts"].get(("campaign",)) != others["facts"].get(("campaign",)):
+        return  # it is another record
+    own, unused = content["answers"], dict.fromkeys(("used_from", "used_until"))
+    known = {_identity(row) for row in own.values()}
+    new = [row for _, row in sorted(others["answers"].items()) if _identity(row) not in known]
+    for number, row in enumerate(new, 1 + max((number for (number,) in own), default=0)):
+        reason = row["reason"] if row["kind"] == "invalid" else OTHER
+        own[number,] = {**row, **unused, "number": number, "kind": "invalid", "reason": reason}
+    if new:
+        yield (
+            f"whether {len(new)} answers count that only the journal has, which belongs to another state of the "
+            "record: they are kept, but do not count until they are told again"
+        )
+
+
+def _identity(row: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(row[column] for column in ("id", "annotator", "revision", "label"))
 
 
 def drop_unproven(content: Content) -> Iterator[str]:

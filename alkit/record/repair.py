@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alkit._files import make_folder
@@ -21,7 +21,7 @@ from alkit.record.backups import latest_first
 from alkit.record.database import Database
 from alkit.record.journal import Journal, Position
 from alkit.record.lost_files import drop_lost_files
-from alkit.record.merging import disagree, drop_unproven, find_gaps, merge
+from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
 from alkit.record.replay import Content, History, apply, empty, read_history
 from alkit.record.salvage import Source, read_source
 
@@ -110,6 +110,7 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
         lost += find_gaps(content)
     if not found.answers_hold and not trust:
         unknown += drop_unproven(content)
+    unknown += add_others(content, found.others)
     make_folder(new.parent)
     lost += drop_lost_files(content, *(path.with_name(f"{path.name}.files") for path in (old, new)))
     database = Database(new, wait=30.0)
@@ -140,6 +141,8 @@ class _Restored:
         Whether lines of the journal are lost that no intact database covers.
     answers_hold:
         Whether no such line can have taken an answer back.
+    others:
+        Rows that the journal makes. They may belong to another state of the record.
     """
 
     content: Content
@@ -148,12 +151,15 @@ class _Restored:
     from_backup: int = 0
     is_merged: bool = False
     answers_hold: bool = True
+    others: Content = field(default_factory=empty)
 
 
 def _restore(old: Path) -> _Restored:
     database = read_source(old) if old.is_file() else None
     history = read_history(old.with_name(f"{old.name}.journal"))
     unknown = _doubts(f"{old.name}.journal", database, history)
+    told = empty()
+    apply(told, history.after(0) if history and (not database or database.schema == tables.SCHEMA) else ())
     if history and database and _is_foreign(database, history):
         history = None
     all_backups = [read_source(path) for path in latest_first(old.with_name(f"{old.name}.backups"))]
@@ -163,7 +169,7 @@ def _restore(old: Path) -> _Restored:
     agree = database is not None and history is not None and database.position == history.end
     is_latest = agree or not any(_is_later(one, database) for one in backups)
     if database and database.is_intact and is_latest and (history is None or _is_up_to_date(database, history)):
-        return _Restored(database.content, unknown)
+        return _Restored(database.content, unknown, others=told)
     sources = [*reversed(backups), *([database] if database else [])]
     first = database.content if database else empty()
     if history and (agree or (history.ends_well and all(one.lines <= history.end.lines for one in sources))):
@@ -174,8 +180,8 @@ def _restore(old: Path) -> _Restored:
             content = {name: dict(rows) for name, rows in base.content.items()}
             apply(content, history.after(base.lines))
             return _Restored(content, unknown, from_journal=_count_new(content, first))
-    if others := [one.path.name for one in all_backups if one not in backups]:
-        unknown = (*unknown, f"what {', '.join(others)} say: they belong to another state of this record")
+    if left_out := [one.path.name for one in all_backups if one not in backups]:
+        unknown = (*unknown, f"what {', '.join(left_out)} say: they belong to another state of this record")
     content = merge(sources, history)
     answers_hold = False
     is_up_to_date = database is not None and is_latest and (history is None or _is_up_to_date(database, history))
@@ -188,7 +194,9 @@ def _restore(old: Path) -> _Restored:
     if history and history.damaged:
         unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
     n_new, n_journalled = _count_new(content, first), _count_new(_common(content, journalled), first)
-    return _Restored(content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold)
+    return _Restored(
+        content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold, others=told
+    )
 
 
 def _is_up_to_date(database: Source, history: History) -> bool:

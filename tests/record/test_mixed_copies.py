@@ -134,3 +134,29 @@ def test_a_backup_of_a_state_that_was_replaced_by_an_earlier_copy_is_not_mixed_i
     told, counts, repaired = restored(path, trust=True)
     assert told == {("a", "ann"): None, ("c", "ben"): None, ("f", "ben"): None}
     assert "lines-000000000900.db say: they belong to another state" in " ".join(repaired.unknown)
+
+
+@pytest.mark.parametrize("n", [0, 3], ids=["a longer journal", "a longer database"])
+def test_answers_of_two_copies_that_went_on_separately_are_all_kept(record, tmp_path, n):
+    path, earlier = record
+    other = tmp_path / "other" / path.name
+    shutil.copytree(path.parent, other.parent, ignore=shutil.ignore_patterns("earlier", "other"))
+    for file in parts(other):
+        shutil.copy(earlier / file.name, file)
+    store = Store(other)
+    tell(store, "c", "ben")
+    for _ in range(4):
+        store.reject([2], "sloppy")
+    store.close()
+    store = Store(path)
+    for number in range(n):
+        tell(store, "d", f"ann{number}")
+    store.close()
+    shutil.copy(parts(other)[1], parts(path)[1])
+    with pytest.raises(alkit.errors.StoreError, match="journal"):
+        Store(path)
+    told, counts, repaired = restored(path)
+    assert told.keys() >= {("a", "ann"), ("b", "ann"), ("c", "ben")}
+    assert "c" not in counts
+    assert "a" not in counts
+    assert "whether 1 answers count that only the journal has" in " ".join(repaired.unknown)
