@@ -243,22 +243,22 @@ class Answers:
         return draft
 
     def _check_age(self, entry: Recorded, answer: Answer, history: _History) -> None:
-        """Refuse an exported label that its annotator has corrected since, if it comes again with a later time.
+        """Refuse an exported answer that its annotator has corrected since, if it comes again with a later time.
 
-        Copying an export or downloading it again gives it a new time, and its labels would replace the corrections.
+        Copying an export or downloading it again gives it a new time, and its answers would replace the corrections.
         """
         last = history.last(entry.id, entry.annotator)
         if last is None or not answer.exported or answer.confirmed or entry.revision < last.revision:
             return
-        if entry.kind != "label" or last.kind == "withdrawal" or last.rejected is not None or self._equal(last, entry):
+        if last.kind == "withdrawal" or last.rejected is not None or self._equal(last, entry):
             return
         own = [other for other in history.of(entry.id, entry.annotator) if other.kind != "invalid"]
         # Those that counted when they were recorded.
         counted = (other for at, other in enumerate(own) if all(one.revision < other.revision for one in own[:at]))
         if any(self._equal(other, entry) for other in counted):
             raise _CorrectedError(
-                f"this label of {entry.id!r} has been corrected since, and is read again with a later time",
-                hint="a file with the correction; or confirm this label, if it is right after all",
+                f"this {entry.kind} of {entry.id!r} has been corrected since, and is read again with a later time",
+                hint=f"a file with the correction; or confirm this {entry.kind}, if it is right after all",
             )
 
     def _equal(self, recorded: Recorded, draft: Recorded) -> bool:

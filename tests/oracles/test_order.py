@@ -19,7 +19,7 @@ from alkit.record import Store
 from alkit.record.answers import Answers
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
-from alkit.values import SKIP, Invalid, Withdrawal
+from alkit.values import SKIP, Invalid, Skip, Withdrawal
 
 SECOND, DAY = 10**9, 86400 * 10**9
 START = time.time_ns() // SECOND * SECOND - 10 * DAY
@@ -207,9 +207,39 @@ def test_an_export_that_is_copied_does_not_replace_a_correction(campaign, world,
     assert "has been corrected since" in receipt.refused[0][1]
     assert campaign.current == "new"
     assert "has been corrected since" in (ann / f"masks{form.suffix}.refused.txt").read_text()
-    (ann / f"masks{form.suffix}.confirmed").touch()
+    confirmation = ann / f"masks{form.suffix}.confirmed"
+    confirmation.touch()
     assert poll()[0].taken
     assert campaign.current == "old"
+
+    shutil.copyfile(second, place)  # a correction
+    os.utime(place, ns=(time.time_ns(),) * 2)
+    receipt, oracle = poll()
+    assert "has been corrected since" in receipt.refused[0][1]
+    assert "is newer, and this confirms an earlier version" in oracle.unread()[confirmation]
+    confirmation.touch()
+    receipt, oracle = poll()
+    assert receipt.taken
+    assert not oracle.unread()
+    assert campaign.current == "new"
+
+    shutil.copyfile(first, place)  # an earlier export replaces the confirmed file
+    os.utime(place, ns=(time.time_ns(),) * 2)
+    assert poll()[0].refused
+    shutil.copy2(first, place)  # and keeps its time, which is before that of the confirmation
+    assert poll()[0].outdated
+    assert campaign.current == "new"
+
+
+def test_a_skip_in_an_older_export_with_a_later_time_is_refused_until_it_is_confirmed(campaign):
+    skip = Skip("marked 'unusable'")
+    assert campaign.tell(skip, START - 3 * DAY, exported=True) == "taken"
+    assert campaign.tell(campaign.new, START - 2 * DAY, exported=True) == "taken"
+    why = campaign.why(skip, START - DAY, exported=True)
+    assert "this skip of" in why
+    assert "has been corrected since" in why
+    assert campaign.current == "new"
+    assert campaign.tell(skip, START, exported=True, confirmed=True) == "taken"
 
 
 def test_a_cvat_file_counts_with_the_time_of_its_export(campaign, world, exchange, tmp_path):

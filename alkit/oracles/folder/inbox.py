@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
@@ -79,8 +80,9 @@ class AnnotationFile:
 
     @property
     def confirmed(self) -> bool:
-        """Whether a file in the inbox confirms all answers in the file."""
-        return self.confirmation.is_file() and not leads_out(self.confirmation, self.path.parent.parent)
+        """Whether a file in the inbox confirms all answers in the file. It confirms no later version of the file."""
+        there = self.confirmation.is_file() and not leads_out(self.confirmation, self.path.parent.parent)
+        return there and not _is_newer(self.path, self.confirmation)
 
     @property
     def confirmation(self) -> Path:
@@ -109,6 +111,13 @@ class Found:
     idle_notes: list[Path] = field(default_factory=list)
     strays: dict[Path, str] = field(default_factory=dict)
     notes: list[Path] = field(default_factory=list)
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    """Whether a file was changed after another one; False if one of them has just been deleted."""
+    with suppress(OSError):
+        return path.stat().st_mtime_ns > other.stat().st_mtime_ns
+    return False
 
 
 def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
@@ -189,6 +198,10 @@ def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, 
         elif end == CONFIRMED and is_annotation_file(folder / name):
             if not (folder / name).exists():
                 strays[path] = f"it confirms {name}, which does not exist"
+            elif _is_newer(folder / name, path):
+                strays[path] = (
+                    f"{name} is newer, and this confirms an earlier version: save it again to confirm this one"
+                )
         elif end == NOTE and is_annotation_file(folder / name):
             found.idle_notes.extend([] if (folder / name).exists() else [path])
         elif end == NOTE and key not in queries:

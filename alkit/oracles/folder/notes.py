@@ -25,7 +25,7 @@ Make a folder with your name in {inbox}. For the query {key}, save in it:
 
 A mask has one channel and the size of the image. It can also be a TIFF (.tif) or a palette image. A tool can save many
 masks in one file, with any name: COCO (.json) or CVAT for images 1.1 (.xml). A file with the same name and .confirmed,
-such as masks.json.confirmed, confirms all masks in it.
+such as masks.json.confirmed, confirms all masks that are in it then. Save it again after a later export.
 
 To correct an answer, save it again. If an answer is not accepted, the file {key}.refused.txt beside it states why. If a
 folder here contains a withdrawn.txt, nobody needs to answer that query.
