@@ -62,7 +62,9 @@ def image_file(pool: Pool, id: str) -> ImageFile:
         with open_image(BytesIO(content), str(path), ImageError) as image:
             if orientation(image, path) == 1:
                 return ImageFile(content, path.suffix.lower())
-            return _encode(upright(image, path))
+            turned = upright(image, path)
+    # More than 8 bits can be signed or inverted, and a PNG cannot say so.
+    return _encode(Image.fromarray(decode(path, None, True)[0][0]) if turned.mode.startswith("I") else turned)
 
 
 def browser_file(pool: Pool, id: str) -> ImageFile:

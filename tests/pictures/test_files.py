@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import alkit
@@ -50,3 +51,13 @@ def test_annotators_get_an_image_as_the_pool_reads_it_whatever_its_orientation(t
     shown = np.asarray(Image.open(BytesIO(image_file(pool, "0").content)))
     np.testing.assert_array_equal(shown, np.rint(pool.read(["0"])[0, 0] * 255))
     assert shown.shape == pool.sizes(["0"])[0][0]
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int16, "minisblack"), (np.uint16, "miniswhite")])
+def test_a_deep_image_that_is_not_upright_is_shown_as_the_pool_reads_it(tmp_path, dtype, kind):
+    deep = np.arange(48, dtype=dtype).reshape(SIZE) * 500
+    tifffile.imwrite(tmp_path / "0.tif", deep, photometric=kind, extratags=[(274, "H", 1, 6, True)])
+    pool = alkit.ImagePool(tmp_path, grayscale=True, scale="full")
+    shown = np.asarray(Image.open(BytesIO(image_file(pool, "0").content))).astype(float)
+    np.testing.assert_allclose(shown / 65535, pool.read(["0"])[0, 0], atol=1e-6)
+    np.testing.assert_array_equal(shown, np.rot90(65535 - deep if kind == "miniswhite" else deep, -1))
