@@ -223,7 +223,12 @@ def _is_foreign(database: Source, history: History) -> bool:
     """Whether a journal is not that of a database, or was left by a migration that was interrupted."""
     if database.schema < tables.SCHEMA:
         return history.n_transactions <= 1
-    return database.position is not None and history.contradicts(database.position)
+    if database.position is not None and history.contradicts(database.position):
+        return True
+    told = empty()
+    apply(told, history.after(0))
+    names = [content["facts"].get(("campaign",)) for content in (told, database.content)]
+    return (None not in names and names[0] != names[1]) or disagree(told, database.content)
 
 
 def _doubts(name: str, database: Source | None, history: History | None) -> tuple[str, ...]:

@@ -160,3 +160,14 @@ def test_answers_of_two_copies_that_went_on_separately_are_all_kept(record, tmp_
     assert "c" not in counts
     assert "a" not in counts
     assert "whether 1 answers count that only the journal has" in " ".join(repaired.unknown)
+
+
+def test_a_longer_database_of_another_record_is_not_taken_for_that_of_the_journal(record, tmp_path):
+    path, _ = record
+    other = Store(tmp_path / "other" / "r.db")
+    other.declare({"seed": 4, "configuration": {}, "declared": {}, "campaign": "another"})
+    ask(other, 0, *(f"image {n}" for n in range(30)))
+    other.close()
+    shutil.copy(other.path, path)
+    _, _, repaired = restored(path)
+    assert "r.db.journal belongs to another record" in " ".join(repaired.unknown)
