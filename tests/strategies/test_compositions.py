@@ -30,7 +30,8 @@ class Named:
         return alkit.Selection(view.candidates[:n], stands_for=[self.name] * n)
 
 
-COLD, WARM = Named("cold", needs=("features",)), Named("warm", starts_cold=False, needs=("dropout",))
+COLD, WARM = Named("cold", needs=("features",)), Named("warm", starts_cold=False)
+DROPS = Named("drops", starts_cold=False, needs=("dropout",))
 
 
 def chosen_by(experiment):
@@ -62,11 +63,11 @@ def test_then_does_not_count_skips_as_labels(world, tmp_path):
 
 
 def test_then_needs_what_both_parts_need_and_starts_cold_if_the_first_does():
-    both = alkit.strategies.Then(COLD, WARM, after=1)
+    both = alkit.strategies.Then(COLD, DROPS, after=1)
     assert both.starts_cold
-    assert not alkit.strategies.Then(WARM, COLD, after=1).starts_cold
+    assert not alkit.strategies.Then(DROPS, COLD, after=1).starts_cold
     assert both.needs == ("features", "dropout")
-    assert alkit.strategies.Then(both, alkit.strategies.Then(WARM, COLD, 9), 5).needs == ("features", "dropout")
+    assert alkit.strategies.Then(both, alkit.strategies.Then(DROPS, COLD, 9), 5).needs == ("features", "dropout")
 
 
 def test_then_is_recorded_and_built_again(world, tmp_path):
