@@ -494,7 +494,9 @@ class Experiment:
         with store.exclusive():
             if open_ids := self.open_ids:
                 raise QueryError(
-                    f"{len(open_ids)} images of the open query lack an answer",
+                    "1 image of the open query lacks an answer"
+                    if len(open_ids) == 1
+                    else f"{len(open_ids)} images of the open query lack an answer",
                     hint="tell() their answers, or withdraw() them",
                 )
             done, last = store.rounds(), store.last_model()

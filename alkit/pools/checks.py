@@ -154,5 +154,7 @@ def check_range(image: Pixels, id: str) -> None:
             raise DataError(
                 f"image {id!r} must have values from 0 to 1",
                 got=f"{low} to {high}",
-                hint="divide by the greatest value that is possible",
+                hint="subtract the lowest value that is possible, and divide by the range"
+                if low < 0
+                else "divide by the greatest value that is possible",
             )

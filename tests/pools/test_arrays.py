@@ -47,7 +47,7 @@ def bad_arrays():
     yield "integers", (np.zeros((2, 4, 4), int),), "'0000' must have the type uint8, uint16 or floats .*: got int64"
     yield "booleans", (np.zeros((2, 4, 4), bool),), "'0000' must have the type .*: got bool"
     yield "0 to 255", (np.full((2, 4, 4), 255.0),), r"'0000' must have values from 0 to 1: got 255\.0"
-    yield "negative", (np.full((2, 4, 4), -0.1),), "must have values from 0 to 1: got -0.1"
+    yield "negative", (np.full((2, 4, 4), -0.1),), "must have values from 0 to 1: got -0.1.*Try: subtract the lowest"
     yield "not a number", (nan,), "'0002' must have values from 0 to 1"
     yield "infinite", (np.full((1, 2, 2), np.inf),), "must have values from 0 to 1: got inf"
     yield (
