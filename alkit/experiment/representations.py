@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from alkit.arguments.returned import check_returned
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
-from alkit.errors import DataError
+from alkit.errors import DataError, StoreError
 from alkit.features.clustering import kmeans
 from alkit.pools.batches import batches
 from alkit.protocols import FeatureExtractor, FittedExtractor, Pool
@@ -94,12 +95,15 @@ class Representations:
         form = written_form(extractor)
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
-            with np.load(io.BytesIO(self._store.content(file)), allow_pickle=False) as arrays:
-                recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
-                rows = {id: row for row, id in enumerate(recorded)}
-                if rows.keys() >= self.known_ids:
-                    own = [rows[id] for id in self.ids]
-                    return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], int(arrays["k"]))
+            try:
+                with np.load(io.BytesIO(self._store.content(file)), allow_pickle=False) as arrays:
+                    recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
+                    rows = {id: row for row, id in enumerate(recorded)}
+                    if rows.keys() >= self.known_ids:
+                        own = [rows[id] for id in self.ids]
+                        return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], int(arrays["k"]))
+            except (BadZipFile, EOFError, KeyError, IndexError, TypeError, ValueError) as reason:  # a stranger's file
+                raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
             log.warning("the clusters are computed again, because images are back that were missing before")
         clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
         if name is not None:

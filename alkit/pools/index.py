@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,24 @@ from typing import NamedTuple
 import numpy as np
 
 from alkit._files import write_atomically
+from alkit._reading.inside import leads_out
+from alkit._reading.limits import check_pixels
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2
+
+ROWS = re.compile("rows-[0-9a-f]{8}[.]bin")
+"""Names of row files."""
+
+DTYPES = ("|u1", "<u2")
+"""Types of the pixels."""
+
+MOST_CHANNELS = 4
+"""Greatest number of channels of an image file."""
+
+TYPES = [int, int, int, int, int, int, str, int]
+"""Types of the values of an entry."""
 
 
 class Entry(NamedTuple):
@@ -98,13 +113,28 @@ class Index:
             found = json.loads(content)
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']}")
+            if (
+                not ROWS.fullmatch(found["rows"])
+                or leads_out(folder / found["rows"], folder)
+                or not (folder / found["rows"]).is_file()
+            ):
+                raise ValueError(f"another row file, {found['rows']!r}")
+            if found["dtype"] not in DTYPES:
+                raise ValueError(f"the type {found['dtype']!r}")
             channels, height, width = found["shape"]
+            if not all(type(number) is int and 0 <= number < 2**40 for number in (*found["shape"], found["count"])):
+                raise ValueError(f"the shape {found['shape']} and {found['count']} rows")
+            check_pixels((height, width), "an image")
+            if not 1 <= channels <= MOST_CHANNELS:
+                raise ValueError(f"{channels} channels")
             entries = {name: Entry(*entry) for name, entry in found["entries"].items()}
+            if any(list(map(type, entry)) != TYPES for entry in entries.values()):
+                raise ValueError("entries of another form")
             index = cls(folder, found["rows"], found["count"], (channels, height, width), found["dtype"], entries)
             written = (folder / index.rows).stat().st_size
             if written < index.count * index.row_bytes:
                 raise ValueError(f"the row file has {written} of {index.count * index.row_bytes} bytes")
-        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
             log.warning("the image cache in %s is damaged (%s); the images are decoded again", folder, error)
             return None
         return index

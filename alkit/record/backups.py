@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from alkit._files import make_folder, sync_folder, temporary_file
+from alkit._reading.inside import leads_out
 from alkit.errors import StoreError
 from alkit.record import guard
 from alkit.record.files import remove
@@ -67,9 +68,13 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
 
 
 def latest_first(folder: Path) -> list[Path]:
-    """Return all backups, the latest first; those from before a migration come last."""
+    """Return all backups, the latest first; those from before a migration come last.
+
+    Symbolic links that lead out of the folder are left out, and so are pipes.
+    """
     regular = _regular(folder)
-    return [*regular, *sorted(set(folder.glob("*.db")) - set(regular), reverse=True)]
+    found = [*regular, *sorted(set(folder.glob("*.db")) - set(regular), reverse=True)]
+    return [path for path in found if path.is_file() and not leads_out(path, folder)]
 
 
 def is_regular(backup: Path) -> bool:

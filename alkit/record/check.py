@@ -135,6 +135,8 @@ def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterat
     """Yield a sentence about each damaged part of a journal; compare its changes with the rows of the database."""
     path = record.with_name(f"{record.name}.journal")
     try:
+        guard.check_files(record)
+        guard.check_files(database)
         with closing(sqlite3.connect(database)) as connection:
             guard.harden(connection)
             guard.check_schema(database, connection)

@@ -19,6 +19,9 @@ from alkit.errors import StoreError, one_line
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".journal", ".files", ".backups")
 """Endings of the files and folders beside a database."""
 
+FOLDERS = (".files", ".backups")
+"""Those of them that are folders."""
+
 LONGEST = 2**28
 """Greatest number of bytes of a value in a row."""
 
@@ -39,7 +42,8 @@ def check_files(path: Path) -> None:
     Raises
     ------
     StoreError
-        One is a symbolic link that leads out of the folder, or a rollback journal that names another file.
+        One is a symbolic link that leads out of the folder, a pipe or a device, or a rollback journal that names
+        another file.
     """
     real = path.resolve()
     for place in {path, real}:
@@ -50,6 +54,12 @@ def check_files(path: Path) -> None:
                     f"{beside} is a symbolic link that leads out of its folder",
                     expected="a file or folder beside the record",
                     hint="move the record and everything beside it to the place that the link leads to",
+                )
+            folder = ending in FOLDERS
+            if beside.exists() and not (beside.is_dir() if folder else beside.is_file()):
+                raise StoreError(
+                    f"{beside} is not a {'folder' if folder else 'file'}",  # to open a pipe could take for ever
+                    hint="delete it, if the record comes from somebody else",
                 )
     journal = real.with_name(f"{real.name}-journal")
     try:

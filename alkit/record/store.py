@@ -210,10 +210,13 @@ class Store:
             found = self.database.rows(connection, facts, facts.c.name == name)
         if not found:
             return None
+        return to_present(self._parsed(name, found[0][1]))
+
+    def _parsed(self, name: str, text: str) -> Any:
         try:
-            value = json.loads(found[0][1])
+            value = json.loads(text)
             if has_form(name, value):
-                return to_present(value)
+                return value
         except (ValueError, RecursionError):
             pass
         raise StoreError(f"{self.path} is damaged: the fact {name!r} is not what alkit writes", hint=REPAIR)
@@ -232,7 +235,7 @@ class Store:
         """Replace a fact by the result of `change`, which gets its value. None stands for a fact that is missing."""
         with self.database.transaction() as connection:
             found = self.database.rows(connection, facts, facts.c.name == name)
-            before = json.loads(found[0][1]) if found else None
+            before = self._parsed(name, found[0][1]) if found else None
             if (after := change(before)) == before:
                 return
             self.database.delete(connection, facts, facts.c.name == name)

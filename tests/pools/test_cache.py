@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import pickle
@@ -638,6 +639,33 @@ def test_the_cache_folder_is_chosen_by_argument_and_environment(folder, tmp_path
     assert the_row_file(tmp_path / "own" / "images")
     ImagePool(folder, cache=tmp_path / "given")
     assert the_row_file(tmp_path / "given" / "images")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": "../../victim"}, {"rows": "link"}, {"rows": "pipe"}, {"dtype": "|O"}, {"dtype": "(9,9,9)f8"}, {"count": -1},
+        {"count": 10**400}, {"shape": [10**9, 9, 9]}, {"shape": [-1, 12, 10]}, {"shape": [2**62, 4, 4]}, {"entries": {"0": ["x"] * 8}},
+        "[" * 100_000, "9" * 5000,
+    ],
+)  # fmt: skip
+def test_an_index_of_a_stranger_names_no_other_file_and_no_other_type(folder, tmp_path, change):
+    fill(folder)
+    ImagePool(folder, cache=tmp_path / "cache")
+    (place,) = (tmp_path / "cache" / "images").iterdir()
+    victim = tmp_path / "cache" / "victim"
+    victim.write_bytes(b"precious" * 10_000)
+    if isinstance(change, dict) and change.get("rows") in ("link", "pipe"):
+        name = place / "rows-00000000.bin"
+        name.symlink_to(victim) if change["rows"] == "link" else os.mkfifo(name)
+        change = {"rows": name.name}
+    content = json.loads((place / "index.json").read_bytes().partition(b"\n")[2])
+    content = change.encode() if isinstance(change, str) else json.dumps({**content, **change}).encode()
+    (place / "index.json").write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    save(folder / "new.png", gray())
+    pool = ImagePool(folder, cache=tmp_path / "cache")
+    assert len(pool.read(pool.ids)) == 6
+    assert victim.read_bytes() == b"precious" * 10_000
 
 
 def test_a_pool_whose_row_file_was_replaced_cannot_be_unpickled(folder, tmp_path):

@@ -327,3 +327,32 @@ def test_a_line_of_a_strangers_journal_is_damage_and_never_a_raw_error(record, t
         Store(record)
 
     assert Store(repair(record, tmp_path / "new.db").path).fact("seed") == 3
+
+
+@needs_links
+@pytest.mark.parametrize("ending", guard.BESIDE)
+def test_a_pipe_beside_a_record_is_refused_and_not_opened(record, tmp_path, ending):
+    place = record.with_name(record.name + ending)
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    for act in (lambda: Store(record), lambda: repair(record, tmp_path / "new.db")):
+        with pytest.raises(StoreError, match=r"is not a (file|folder)"):
+            act()
+    assert "is not a " in check(record).damage[0]
+
+
+@needs_links
+def test_a_backup_that_leads_out_or_is_a_pipe_is_not_read(record, tmp_path):
+    other = Store(tmp_path / "other" / "c.db")
+    other.declare({"seed": 99})
+    other.close()
+    backups = record.with_name("c.db.backups")
+    backups.mkdir()
+    (backups / "lines-000000000900.db").symlink_to(other.path)
+    os.mkfifo(backups / "lines-000000000901.db")
+    record.unlink()
+    record.with_name("c.db.journal").unlink()
+    with pytest.raises(StoreError, match="could be saved"):
+        repair(record, tmp_path / "new.db")
