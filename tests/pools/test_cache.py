@@ -644,8 +644,10 @@ def test_the_cache_folder_is_chosen_by_argument_and_environment(folder, tmp_path
 @pytest.mark.parametrize(
     "change",
     [
-        {"rows": "../../victim"}, {"rows": "link"}, {"rows": "pipe"}, {"dtype": "|O"}, {"dtype": "(9,9,9)f8"}, {"count": -1},
-        {"count": 10**400}, {"shape": [10**9, 9, 9]}, {"shape": [-1, 12, 10]}, {"shape": [2**62, 4, 4]}, {"entries": {"0": ["x"] * 8}},
+        {"rows": "../../victim"}, {"rows": "link"}, {"rows": "pipe"}, {"dtype": "|O"}, {"dtype": "(9,9)f8"},
+        {"count": -1},
+        {"count": 10**400}, {"shape": [10**9, 9, 9]}, {"shape": [-1, 12, 10]}, {"shape": [2**62, 4, 4]},
+        {"entries": {"0": ["x"] * 8}},
         "[" * 100_000, "9" * 5000,
     ],
 )  # fmt: skip
