@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 
 def ask(
@@ -85,4 +85,4 @@ def ask(
         echo(*describe_round(trained))
     what = "Still open, and sent again" if was_open else "Selected and sent"
     echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
-    echo(f"Next, when images are labelled: alkit tell {store}")
+    echo(f"Next, when images are labelled: alkit tell {quote(store)}")

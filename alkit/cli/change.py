@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli.parts import TYPED, Choice, save_choice, with_given_options
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
@@ -44,7 +44,7 @@ def change(
     from alkit.report.progress import progress_bar
 
     if not choice and size is None:
-        raise ConfigurationError("no option to change is given", hint=f"alkit change {store} --size 128")
+        raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     with progress_bar(str(store)) as report, record_at(store) as record:
         settings, before = Settings(record), record.fact("configuration")
         typed = record.fact(TYPED)
@@ -77,7 +77,7 @@ def change(
         echo("Nothing is different.")
     height, width = experiment.pool.read(list(experiment.pool.ids)[:1]).shape[-2:]
     echo(f"{store}: {labels} labels are kept; images are read at {width} x {height} pixels.")
-    echo(f"Next: alkit status {store}")
+    echo(f"Next: alkit status {quote(store)}")
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:

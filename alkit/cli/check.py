@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 
 def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
@@ -33,8 +33,8 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
         echo("Delete the damaged backups; `alkit ask` makes new ones.")
     if found.damage:
         echo(f"{store}: {len(found.damage)} damaged parts. Intact: {counts}.")
-        echo(f"Next: alkit repair {store} --out repaired.db, which saves everything that is intact.")
+        echo(f"Next: alkit repair {quote(store)} --out repaired.db, which saves everything that is intact.")
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
     echo(f"{store}: {counts}, {found.files} files. Everything is intact.")
-    echo(f"Next: alkit status {store}")
+    echo(f"Next: alkit status {quote(store)}")

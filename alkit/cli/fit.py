@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
@@ -36,7 +36,7 @@ def fit(
     news = "" if len(experiment.history) > before else "No new labels to train on. "
     first, *warnings = describe_round(result)
     echo(f"{news}{first}", *warnings)
-    echo(f"Next: alkit status {store}")
+    echo(f"Next: alkit status {quote(store)}")
 
 
 def describe_round(result: RoundResult) -> list[str]:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import typer
 
 from alkit.cli.places import URL, FolderPlace, LabelStudioPlace, Place
+from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError, DataError, StoreError, one_line
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check_place(record: Store, place: Place, *, named: bool, option: str) -> Non
             hint = f"--url {place.url}, or the variable {URL}, if you trust it"
             _confirm(record, str(place), f"the token is sent to this address{plain}", hint)
         else:
-            _confirm(record, str(place), "files are written there", f"{option} {place.folder}, if it is yours")
+            _confirm(record, str(place), "files are written there", f"{option} {quote(place.folder)}, if it is yours")
     _remember(record, _identity(place))
 
 
@@ -90,7 +91,7 @@ def check_images(record: Store, folder: str, *, named: bool) -> None:
         _remember(record, images)
     elif not record.has_queries():
         what = f"the folder of images {folder}"
-        _confirm(record, what, "its images are sent to annotators", f"--images {folder}, if it is yours")
+        _confirm(record, what, "its images are sent to annotators", f"--images {quote(folder)}, if it is yours")
         _remember(record, images)
 
 

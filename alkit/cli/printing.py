@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import typer
 
 from alkit.errors import one_line
@@ -22,6 +25,15 @@ def echo(*lines: object, err: bool = False) -> None:
     """
     for line in lines:
         typer.echo(one_line(line), err=err)
+
+
+def quote(path: str | Path) -> str:
+    """Return a path as it is typed in a shell, to be printed as part of a command.
+
+    >>> quote(Path("my campaign.db"))
+    "'my campaign.db'"
+    """
+    return shlex.quote(str(path))
 
 
 def in_table(text: object) -> str:

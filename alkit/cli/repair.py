@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 
 def repair(
@@ -37,4 +37,4 @@ def repair(
         echo(f"unknown: {sentence.replace('trust=True', '--trust')}")
     if not repaired.lost and not repaired.unknown:
         echo("No loss was found. The database and its journal agree on every change.")
-    echo(f"Next: alkit status {out}")
+    echo(f"Next: alkit status {quote(out)}")

@@ -10,7 +10,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.parts import Choice, save_choice, with_choice
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
@@ -91,7 +91,7 @@ def start(
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
-    echo(f"Next: alkit ask {store} -n {min(left, 30)} --out FOLDER")
+    echo(f"Next: alkit ask {quote(store)} -n {min(left, 30)} --out FOLDER")
 
 
 def _settings(record: Store | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 
 def reject(
@@ -29,7 +29,7 @@ def reject(
         id = next((entry.query.id for entry in record.asked() if image in entry.query.keys), image)
         taking_back.reject(record, id, reason, annotator)
     echo(f"{id} is open again: {reason}")
-    echo(f"Next: alkit tell {store}, which also writes the reason beside the answer.")
+    echo(f"Next: alkit tell {quote(store)}, which also writes the reason beside the answer.")
 
 
 def withdraw(
@@ -62,7 +62,7 @@ def withdraw(
         withdrawn = [entry.query for entry in record.asked() if entry.withdrawn]
         if withdrawn and place is not None:
             try:
-                check_place(record, place, named=False, option=f"alkit tell {store} --from")
+                check_place(record, place, named=False, option=f"alkit tell {quote(store)} --from")
                 place.oracle(Delivery(settings.spec, settings.campaign)).cancelled(withdrawn)
             except AlkitError as reason:
                 echo(
@@ -71,4 +71,4 @@ def withdraw(
                     err=True,
                 )
                 raise typer.Exit(1) from None
-    echo(f"Next: alkit status {store}")
+    echo(f"Next: alkit status {quote(store)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
@@ -89,7 +89,7 @@ def tell(
         settings, last = Settings(record), last_place(record)
         if not settings.declared:
             raise StoreError(
-                f"{store} has no campaign yet", hint=f"alkit start {store} --images FOLDER --classes NAMES"
+                f"{store} has no campaign yet", hint=f"alkit start {quote(store)} --images FOLDER --classes NAMES"
             )
         answers = Answers(record, settings, LabelFiles(record))
         queries = [entry.query for entry in record.asked()]
@@ -157,7 +157,7 @@ def tell(
         echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
     for path, reason in unread.items():
         echo(f"not read: {path}: {reason}")
-    echo(f"Next: alkit status {store}")
+    echo(f"Next: alkit status {quote(store)}")
     _exit(len(receipt.refused), len(unread))
 
 

@@ -156,8 +156,10 @@ class Experiment:
             check_integer("seed", seed, least=0)
         settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
         recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-        # Before the change is recorded, so that a learner that fails on the images changes nothing.
-        tried = rehearsing.try_out(store, settings, learner, strategy, pool, report) if change else None
+        # Before the settings are recorded, so that a learner that fails on the images changes nothing.
+        tried = None
+        if change or not store.has_answers():
+            tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
         pool = settings.declare(recorded, pool, seed, classes, change=change)
         representations, files = Representations(pool, stream, store, report), LabelFiles(store)
         self._parts = Parts(
@@ -181,8 +183,6 @@ class Experiment:
             lambda oracle, queries, poll: gathering.gather_test_answers(self._parts, oracle, queries, poll)
         )
         rehearsing.save(store, tried)
-        if not store.has_answers():
-            rehearsing.rehearse_once(self._parts)
 
     @classmethod
     @checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alkit.configuration.forms import written_form
@@ -12,9 +12,10 @@ from alkit.errors import ConfigurationError
 from alkit.experiment.parts import Parts
 from alkit.learners.rehearsal import rehearse
 from alkit.protocols import Learner, Pool, Strategy
-from alkit.record.settings import Settings
+from alkit.record.settings import Settings, as_spec
 from alkit.record.store import Store
 from alkit.strategies.functions import needs_of
+from alkit.values.label_spec import LabelSpec
 from alkit.values.progress import Progress, Report
 
 REHEARSED = "rehearsed"
@@ -22,20 +23,27 @@ REHEARSED = "rehearsed"
 
 
 def try_out(
-    store: Store, settings: Settings, learner: Learner, strategy: Strategy, pool: Pool, report: Report
+    store: Store,
+    settings: Settings,
+    learner: Learner,
+    strategy: Strategy,
+    pool: Pool,
+    report: Report,
+    classes: LabelSpec | Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
     """Try the learner on the images, and return what to record of it.
 
-    The result is None if this was done, a round is committed or the classes are not known.
+    The result is None if this was done, a round is committed or the classes are not known. Without `classes`, those of
+    the record count.
 
     Raises
     ------
     ConfigurationError
         The learner cannot train on the images, or its models lack what the strategy needs.
     """
-    if store.fact("classes") is None or store.rounds():
+    if (classes is None and store.fact("classes") is None) or store.rounds():
         return None
-    spec, needs = settings.spec, needs_of(strategy)
+    spec, needs = settings.spec if classes is None else as_spec(classes), needs_of(strategy)
     shape = pool.read(list(pool.ids)[:1]).shape[1:]
     subject = [written_form(learner), written_form(spec), sorted(needs), list(shape)]
     key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()

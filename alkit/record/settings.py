@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -117,10 +117,10 @@ class Settings:
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:
             self._store.revise(MOVED, lambda before: place)
-        if classes is not None and self._store.fact("classes") != written_form(_spec(classes)):
+        if classes is not None and self._store.fact("classes") != written_form(as_spec(classes)):
             with self._store.exclusive():
                 if not self._store.has_answers():
-                    self._store.revise("classes", lambda before: written_form(_spec(classes)))
+                    self._store.revise("classes", lambda before: written_form(as_spec(classes)))
                 self.declare_classes(classes)
         return pool
 
@@ -277,7 +277,7 @@ class Settings:
 
     def declare_classes(self, classes: LabelSpec | Sequence[str]) -> None:
         """Record the classes of the labels, or check that they equal the recorded ones."""
-        if self._store.fact("classes") != (form := written_form(_spec(classes))):
+        if self._store.fact("classes") != (form := written_form(as_spec(classes))):
             with self._store.exclusive():
                 self._settle("classes", form)
 
@@ -293,8 +293,9 @@ class Settings:
         return cast(LabelSpec, build(form, "label specification"))
 
     def threads(self) -> AbstractContextManager[None]:
-        """Compute with the number of threads the record was created with."""
-        return threads(self._store.fact("threads"))
+        """Compute with the number of threads the record was created with; with the present one before that."""
+        number = self._store.fact("threads")
+        return nullcontext() if number is None else threads(number)
 
     def _settle(self, name: str, value: Written) -> None:
         recorded = self._store.fact(name)
@@ -331,7 +332,8 @@ def _images(pool: Pool) -> dict[str, str] | None:
     return {id: found[:16] for id, found in pool.digests().items()} if isinstance(pool, HasDigests) else None
 
 
-def _spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
+def as_spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
+    """Return the label specification of some classes, which may be given by name."""
     return classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
 
 

@@ -266,6 +266,32 @@ def test_starting_a_campaign_again_reports_changed_settings(place, capfd):
     assert changes(capfd) == ["changed: --size: recorded 16, now 24"]
 
 
+def test_a_start_that_fails_on_the_images_changes_nothing(place, capfd):
+    small = ["--strategy", "random", "--widths", "4,8,16"]
+    assert start(*small) == 0
+    assert start(*small, "--size", "15") == 1
+    assert "divisible by 4: got 15 x 15" in capfd.readouterr().err
+    assert alkit("ask", "c.db", "-n", 2, "--out", "exchange") == 0  # the images are still those that the user named
+    capfd.readouterr()
+    start(*small)
+    assert changes(capfd) == []
+
+
+def test_a_first_start_that_fails_on_the_images_records_no_settings(place, capfd):
+    assert start("--strategy", "random", "--widths", "4,8,16", "--size", "15") == 1
+    assert start("--strategy", "random") == 0
+    assert changes(capfd) == []
+
+
+def test_the_next_command_quotes_the_record(place, capfd):
+    assert alkit("start", "my c.db", "--images", "images", "--classes", "skin,lesion", *SMALL) == 0
+    assert "Next: alkit ask 'my c.db' -n 24 --out FOLDER" in capfd.readouterr().out
+    assert alkit("ask", "my c.db", "-n", 2, "--out", "exchange") == 0
+    assert "alkit tell 'my c.db'" in capfd.readouterr().out
+    assert alkit("tell", "my c.db") == 0
+    assert "Next: alkit status 'my c.db'" in capfd.readouterr().out
+
+
 def test_an_interrupted_start_can_be_repeated_with_other_settings(place, capfd):
     Store(Path("c.db")).close()
     start("--strategy", "random")
