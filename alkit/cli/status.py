@@ -38,11 +38,12 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.checks import check_integer
+    from alkit.cli.printing import quote
     from alkit.cli.records import record_at
     from alkit.errors import one_line
     from alkit.record.changing import CHANGES, PLACE
     from alkit.record.settings import Settings
-    from alkit.report.next_step import next_step
+    from alkit.report.next_step import Step, next_step
 
     if batch is not None:
         check_integer("--batch", batch, least=1)
@@ -50,7 +51,10 @@ def status(
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
+        declared = settings.images is not None
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
+    if not declared and not queries:  # `alkit start` failed before it recorded anything
+        step = Step(f"alkit start {quote(store)} --images FOLDER --classes NAMES", "no settings are recorded yet")
     if as_json:
         planned = None if schedule is None else asdict(schedule)
         facts = {

@@ -104,6 +104,8 @@ def for_command_line(message: str, options: Mapping[str, str], of_start: Mapping
     'the model is older than the labels. Try: alkit fit first.'
     >>> for_command_line("r.db was created with other settings: learner.lr: recorded 0.1, now 0.2", options)
     'r.db was created with other settings: --lr: recorded 0.1, now 0.2'
+    >>> for_command_line("its settings cannot change any more: pool.width: recorded 64, now 96", options)
+    'its settings cannot change any more: --size: recorded 64, now 96'
     >>> for_command_line("training diverged. Try: a smaller lr=.", {}, {"lr": "--lr"})
     'training diverged. Try: a smaller --lr of alkit start.'
     """
@@ -178,9 +180,11 @@ def changed_options(lines: Iterable[str], options: Mapping[str, str]) -> list[st
 
 def _with_settings(what: str, name: Callable[[str], str]) -> str:
     """Rename the settings in a list such as ``learner.lr: recorded 0.1, now 0.2; pool: other images``."""
-    before, words, listed = what.partition("other settings: ")
-    renamed = dict.fromkeys(re.sub(r"^[\w.]+(?=: )", lambda found: name(found[0]), line) for line in listed.split("; "))
-    return before + words + "; ".join(renamed)
+    if not (found := re.search(r"(?:other settings|settings cannot change any more): ", what)):
+        return what
+    listed = what[found.end() :].split("; ")
+    renamed = dict.fromkeys(re.sub(r"^[\w.]+(?=: )", lambda setting: name(setting[0]), line) for line in listed)
+    return what[: found.end()] + "; ".join(renamed)
 
 
 def _typed(option: str, value: str) -> str:

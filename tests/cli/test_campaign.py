@@ -279,6 +279,7 @@ def test_a_start_that_fails_on_the_images_changes_nothing(place, capfd):
 
 def test_a_first_start_that_fails_on_the_images_records_no_settings(place, capfd):
     assert start("--strategy", "random", "--widths", "4,8,16", "--size", "15") == 1
+    assert as_json(capfd, "status", "c.db")["next"]["command"] == "alkit start c.db --images FOLDER --classes NAMES"
     assert start("--strategy", "random") == 0
     assert changes(capfd) == []
 
@@ -535,7 +536,7 @@ def test_change_keeps_the_labels_until_a_round_is_committed(place, capfd):
     assert experiment.learner.network.keywords["widths"] == (4, 8)
     assert experiment.pool.shape[1:] == (12, 12)
     assert alkit("change", "c.db", "--size", "16") == 1
-    assert "has a committed round, so its settings cannot change any more: pool.height: recorded 12, now 16" in (
+    assert "has a committed round, so its settings cannot change any more: --size: recorded 12, now 16" in (
         capfd.readouterr().err
     )
 
