@@ -1,14 +1,23 @@
 """What the torture test did to a campaign, as a table for ``docs/explanation/durability.md``.
 
-``ALKIT_KEEP=1 pytest -m slow tests/system/test_torture.py`` writes the rows, ``python -m benchmarks.durability`` prints
-the table.
+::
+
+    mkdir found
+    ALKIT_TORTURE_RESULTS=found pytest -m slow tests/system/test_torture.py
+    python -m benchmarks.durability found
+
+The last command replaces the rows of the parts that were run, and prints the table.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks import rows
 
@@ -50,5 +59,33 @@ def table(found: Iterable[Mapping[str, str]]) -> str:
     return "\n".join(line.replace("|  |", "| |") for line in lines)
 
 
-if __name__ == "__main__":
+def rows_of(found: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Return the rows of one part of the test, from the file that it wrote."""
+    return [
+        {
+            "campaign": found["campaign"],
+            "part": found["part"],
+            "what": what,
+            "number": number,
+            "faults_of_part": found["faults"],
+            "cpu_s_of_part": found["cpu_s"],
+            "seed": found["seed"],
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "machine": rows.machine(),
+            "commit": rows.commit(),
+        }
+        for what, number in sorted(found["counts"].items())
+    ]
+
+
+def main(folders: Sequence[str]) -> None:
+    """Replace the rows of the parts whose results are in some folders, and print the table."""
+    for path in sorted(path for folder in folders for path in Path(folder).glob("*.json")):
+        new = rows_of(json.loads(path.read_text()))
+        part = {(row["campaign"], row["part"]) for row in new}
+        rows.write(RESULTS, [*(row for row in rows.read(RESULTS) if (row["campaign"], row["part"]) not in part), *new])
     print(table(rows.read(RESULTS)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

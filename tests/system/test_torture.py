@@ -1,43 +1,32 @@
 """Kills, failing system calls and damaged files: nothing is lost, nothing is silent, and no error is raw.
 
 A small campaign runs through Python and by commands in processes that are killed, or whose calls fail, at counted calls
-(:mod:`torture.points`), and its files are damaged (:mod:`torture.damage`). With ``ALKIT_KEEP=1`` the slow tests renew
-``benchmarks/results/durability.csv``.
+(:mod:`torture.points`), and its files are damaged (:mod:`torture.damage`). ``python -m benchmarks.durability`` makes a
+table of what the slow tests find.
 """
 
+import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from torture.shim import compiler
 from torture.start import torture
 
-ROWS = Path(__file__).parents[2] / "benchmarks" / "results" / "durability.csv"
 PROCESSES = 2
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs Linux and a C compiler, to disturb system calls")
 
 
 def keep(campaign, part, found, seed=None):
-    """Replace the rows of a part in the committed table."""
-    if not os.environ.get("ALKIT_KEEP"):
-        return
-    from benchmarks import rows
-
-    own, counts = {"campaign": campaign, "part": part}, found[part]["counts"]
-    facts = {
-        "faults_of_part": len(found[part]["faults"]),
-        "cpu_s_of_part": round(found["cpu_seconds"]),
-        "seed": seed,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": rows.machine(),
-        "commit": rows.commit(ROWS.parents[1]),
-    }
-    if part == "points":
-        counts = {"calls of the campaign": found["calls"]["in all"], **counts}
-    old = [row for row in rows.read(ROWS) if (row["campaign"], row["part"]) != (campaign, part)]
-    rows.write(ROWS, [*old, *({**own, "what": what, "number": number, **facts} for what, number in counts.items())])
+    """Write what was found into the folder that ALKIT_TORTURE_RESULTS names, for the committed table."""
+    if folder := os.environ.get("ALKIT_TORTURE_RESULTS"):
+        counts = found[part]["counts"]
+        if part == "points":
+            counts = {"calls of the campaign": found["calls"]["in all"], **counts}
+        facts = {"campaign": campaign, "part": part, "seed": seed, "counts": counts}
+        facts |= {"faults": len(found[part]["faults"]), "cpu_s": round(found["cpu_seconds"])}
+        (Path(folder) / f"{campaign}-{part}.json").write_text(json.dumps(facts))
 
 
 def show(*parts):

@@ -65,6 +65,8 @@ def run_cold(world: World, fault: shim.Fault, *arguments: object) -> subprocess.
         "TORTURE": f"{world.root}\n{fault.number}\n{int(fault.action)}\n{fault.error}",
         "PYTHONPATH": os.pathsep.join([sys.path[0], os.environ["PYTHONPATH"]]),
     }
+    if (temporary := world.root / "temporary").is_dir():  # of a repair
+        environment["TMPDIR"] = str(temporary)
     command = [sys.executable, "-m", "alkit", *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

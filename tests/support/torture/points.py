@@ -359,11 +359,14 @@ def kill_cold_starts(whole: Undisturbed, number: int, seed: int, share: tuple[in
         tell(place, number, len(tally.faults))
         try:
             scenario.steps[name](scenario.live(world))
-            compare(
-                campaign.state(world),
-                whole.after[name],
-                lambda text, where=where: tally.faults.append(f"{where}: {text}"),
-            )
+            found = list[str]()
+            compare(_without_sheets(campaign.state(world)), _without_sheets(whole.after[name]), found.append)
+            tally.faults += [f"{where}: {text}" for text in found]
         except Exception as reason:
             tally.faults.append(f"{where}: cannot be continued: {type(reason).__name__}: {reason}")
     return tally
+
+
+def _without_sheets(state: dict[str, Any]) -> dict[str, Any]:
+    """Leave out contact sheets: a sheet that torch helped to draw has other bytes."""
+    return {part: value for part, value in state.items() if "contact-sheet" not in part}
