@@ -193,7 +193,7 @@ def test_a_query_waits_for_all_annotators_and_their_labels_are_joined(world, see
         experiment.tell({a: label}, annotator=name)
     assert states(experiment) == {a: State.PARTIAL}
     assert experiment.standings()[0].missing == 1
-    with pytest.raises(alkit.errors.QueryError, match="^1 image of the open query lacks an answer"):
+    with pytest.raises(alkit.errors.QueryError, match=r"^1 image of the open query lacks an answer"):
         experiment.fit()
     experiment.tell({a: truth}, annotator="eve")
     experiment.fit()
