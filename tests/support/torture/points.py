@@ -339,7 +339,8 @@ class _NotedError(Exception):
 def kill_cold_starts(whole: Undisturbed, number: int, seed: int, share: tuple[int, int], tell: Tell) -> Tally:
     """Kill commands at random calls, each in a process that begins with the imports; a warm one continues."""
     scenario, world, tally = whole.scenario, whole.world, Tally()
-    names = [name for name in scenario.steps if name.startswith("alkit")]
+    # The first ask is left out: a cold process computes clusters by K-means, and this one by a stand-in.
+    names = [name for name in scenario.steps if name.startswith("alkit") and name != "alkit ask"]
     for place in range(number):
         if place % share[1] != share[0]:
             continue
@@ -360,13 +361,8 @@ def kill_cold_starts(whole: Undisturbed, number: int, seed: int, share: tuple[in
         try:
             scenario.steps[name](scenario.live(world))
             found = list[str]()
-            compare(_without_sheets(campaign.state(world)), _without_sheets(whole.after[name]), found.append)
+            compare(campaign.state(world), whole.after[name], found.append)
             tally.faults += [f"{where}: {text}" for text in found]
         except Exception as reason:
             tally.faults.append(f"{where}: cannot be continued: {type(reason).__name__}: {reason}")
     return tally
-
-
-def _without_sheets(state: dict[str, Any]) -> dict[str, Any]:
-    """Leave out contact sheets: a sheet that torch helped to draw has other bytes."""
-    return {part: value for part, value in state.items() if "contact-sheet" not in part}
