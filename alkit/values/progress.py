@@ -17,7 +17,7 @@ class Progress:
     ----------
     stage:
         One of ``download``, ``read`` (images), ``pretext``, ``features``, ``scores``, ``predict``, ``ask``, ``tell``,
-        ``fit``, ``evaluate``, ``check`` (masks) and ``round``.
+        ``fit``, ``evaluate``, ``check`` (masks), ``rehearse`` and ``round``.
     done, total:
         Numbers of units, such as images, epochs or rounds.
     detail:
