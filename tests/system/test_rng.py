@@ -63,5 +63,5 @@ def test_seed_torch_restores_every_global_generator_even_after_an_error():
 
 def test_integers_of_numpy_give_the_same_stream_as_those_of_python():
     assert Stream(np.int64(3)).child(np.int32(1)).integer() == Stream(3).child(1).integer()
-    with pytest.raises(ConfigurationError, match="seed must be an integer: got 0.5"):
+    with pytest.raises(ConfigurationError, match=r"seed must be an integer: got 0\.5"):
         Stream(0.5)
