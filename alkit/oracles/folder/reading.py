@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._reading.inside import read_inside
+from alkit._reading.limits import PIXELS, limit
 from alkit.errors import DataError, LabelError
 from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
@@ -121,7 +122,8 @@ class Reader:
         return masks[0]
 
     def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
-        pixels = max(height * width for height, width in query.sizes)
+        # A query.json may come from a stranger, so the sizes in it count up to the limit of this machine only.
+        pixels = min(max(height * width for height, width in query.sizes), limit(PIXELS))
         content = read_inside(path, self.inbox, PER_PIXEL * pixels + BESIDES)
         return class_ids(mask_values(content, path.name), self.spec, query.id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 import time
@@ -170,7 +171,11 @@ def test_a_file_without_end_or_of_another_kind_is_refused(place):
             read_inside(path, folder, 10)
 
 
-def test_a_mask_far_larger_than_its_image_is_not_read(place):
+@pytest.mark.parametrize("claimed", [16, 10**9])
+def test_a_mask_far_larger_than_its_image_is_not_read(place, claimed):
+    facts = place / query(0).key / "query.json"
+    said = json.loads(facts.read_text())
+    facts.write_text(json.dumps({**said, "sizes_allowed": [{"height": claimed, "width": claimed}]}))
     path = place / "ann" / f"{query(0).key}.png"
     with path.open("wb") as file:
         file.truncate(2**40)
