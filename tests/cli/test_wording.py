@@ -338,7 +338,7 @@ def test_the_exchange_folder_must_be_a_folder_outside_the_images(fails, place):
     assert fails(*ask, "images/000.png") == (
         f"--out must be a folder: got the file {place}/images/000.png. Try: another folder."
     )
-    assert fails(*ask, "out", "--as", "voc") == "--as must contain names of formats: got 'voc'. Try: 'coco'."
+    assert fails(*ask, "out", "--as", "voc") == "--as must be coco or cvat: got 'voc'. Try: 'coco'."
     assert not Path("images/out").exists()
     pool = alkit.ImagePool("images", size=16)
     message = said(lambda: alkit.FolderOracle("images/out", classes=SPEC, images=pool))

@@ -135,7 +135,7 @@ class FolderOracle:
         for name in self.also:
             if name not in FORMATS:
                 raise UnknownNameError(
-                    "also must contain names of formats", got=repr(name), hint=nearest(name, FORMATS)
+                    f"also must be {' or '.join(FORMATS)}", got=repr(name), hint=nearest(name, FORMATS)
                 )
         out = Path(self.outbox).expanduser()
         inbox = out if self.inbox is None else Path(self.inbox).expanduser()
