@@ -192,7 +192,7 @@ def _union(members: tuple[Any, ...]) -> Kind | None:
         faults = [kind.fault(place, value) for kind in wanted if kind.fits(value)]
         return None if None in faults else faults[0]
 
-    words = " or ".join(dict.fromkeys(kind.words for kind in wanted))
+    words = " or ".join(dict.fromkeys(kind.words for kind in wanted)).replace("True or False or ", "True, False or ")
     at_once = frozenset[type]().union(*(kind.at_once for kind in wanted))
     return Kind(words, lambda value: any(kind.fits(value) for kind in wanted), inside, at_once)
 

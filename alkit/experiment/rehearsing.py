@@ -11,6 +11,7 @@ from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError
 from alkit.experiment.parts import Parts
 from alkit.learners.rehearsal import rehearse
+from alkit.pools.checks import image_shape
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.settings import Settings, as_spec
 from alkit.record.store import Store
@@ -44,7 +45,7 @@ def try_out(
     if (classes is None and store.fact("classes") is None) or store.rounds():
         return None
     spec, needs = settings.spec if classes is None else as_spec(classes), needs_of(strategy)
-    shape = pool.read(list(pool.ids)[:1]).shape[1:]
+    shape = image_shape(pool)
     subject = [written_form(learner), written_form(spec), sorted(needs), list(shape)]
     key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()
     done = store.fact(REHEARSED)

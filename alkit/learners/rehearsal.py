@@ -15,6 +15,7 @@ import numpy as np
 
 from alkit.errors import AlkitError, ConfigurationError, without_hint
 from alkit.learners.made_up import MadeUp
+from alkit.pools.checks import image_shape
 from alkit.protocols import DrawsDropout, HasPosterior, Learner, Pool, Predictor, TriesTraining, WrapsLearner
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
@@ -55,7 +56,7 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
         if "dropout" in needs:
             _check_draws(single, pool.read(ids[:FEW]), spec)
         return 1
-    height, width = pool.read(ids[:1]).shape[-2:]
+    _, height, width = image_shape(pool)
     images = pool.read(ids[: max(2, min(single.batch, PIXELS // (height * width)))])
     model = single.try_training(images, spec)
     if "dropout" in needs:

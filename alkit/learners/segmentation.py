@@ -35,9 +35,7 @@ class SegmentationLearner(NetworkLearner):
     ----------
     network:
         Factory of networks, called with ``in_channels=`` and ``classes=``: :class:`alkit.UNet`, or for example
-        ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``. It returns logits ``(n, classes, h, w)``,
-        or a dictionary with ``out`` or ``logits``, a tuple whose first entry they are, one channel for two classes, or
-        maps that are coarser by a whole factor. Auxiliary outputs are not trained.
+        ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``. It returns logits ``(n, classes, h, w)``.
     epochs:
         Numbers of epochs in the first round and in each later round, both at least 1.
     batch:
@@ -71,6 +69,9 @@ class SegmentationLearner(NetworkLearner):
     because an image may have no lesion; the added 1 keeps the quotient defined. Each round starts with a new state of
     Adam, because a model consists of its weights only. There is no augmentation and no validation set, and the weights
     of the last epoch are kept.
+
+    A network may also return a dictionary with the logits as ``out`` or ``logits``, a tuple whose first entry they are,
+    one channel for two classes, or maps that are coarser by a whole factor. Auxiliary outputs are not trained.
 
     The initial weights depend on the random stream of the round. In the first round this stream depends on the
     experiment's seed alone, so all strategies with the same seed start from the same weights.

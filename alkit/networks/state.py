@@ -96,11 +96,11 @@ def load_state(network: nn.Module, dumped: bytes) -> None:
     state, own = safetensors.load(dumped), network.state_dict()
     differing = [
         *(f"{name} is missing" for name in own if name not in state),
-        *(f"{name} is unknown" for name in state if name not in own),
+        *(f"{name} is unknown" for name in sorted(state) if name not in own),
         *(
-            f"{name} is {_shape(own[name])}, stored {_shape(value)}"
-            for name, value in state.items()
-            if name in own and _shape(own[name]) != _shape(value)
+            f"{name} is {_shape(value)}, stored {_shape(state[name])}"
+            for name, value in own.items()
+            if name in state and _shape(value) != _shape(state[name])
         ),
     ]
     if not differing:

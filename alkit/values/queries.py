@@ -30,7 +30,8 @@ class Query:
     rank:
         Rank in the round; 0 is the most wanted image.
     sizes:
-        Sizes (height, width) that the mask may have: the original size and the working size.
+        Sizes (height, width) that the mask may have: the original size and the working size. Empty if each image has
+        one class.
     score:
         The strategy's acquisition score, higher is more wanted; None if there is none.
     stands_for:
@@ -42,7 +43,7 @@ class Query:
     Raises
     ------
     ConfigurationError
-        A number is out of range, or there is no size.
+        A number is out of range.
 
     Examples
     --------
@@ -63,8 +64,8 @@ class Query:
     def __post_init__(self) -> None:
         for name, least in (("round", 0), ("rank", 0), ("wanted", 1)):
             check_integer(name, getattr(self, name), least=least)
-        if not self.sizes or any(side < 1 for size in self.sizes for side in size):
-            raise ConfigurationError("sizes must be one or more pairs of a height and a width >= 1", got=self.sizes)
+        if any(side < 1 for size in self.sizes for side in size):
+            raise ConfigurationError("sizes must be pairs of a height and a width >= 1", got=self.sizes)
 
     @property
     def key(self) -> str:

@@ -1,5 +1,6 @@
 """What a record from a stranger can make alkit call: registered classes, and nothing else."""
 
+import contextlib
 import functools
 import gc
 import importlib
@@ -29,6 +30,7 @@ from alkit.configuration.parts import CLASSES, PARTS
 from alkit.configuration.registry import FEATURES, LEARNERS, STOPPING_RULES
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.labels.joining import JOINS
+from alkit.record import Store
 
 HERE = __name__
 ROLES = sorted({role for role, _ in (CLASSES | roles.FUNCTIONS).values()})
@@ -336,7 +338,11 @@ def test_a_function_in_a_script_of_the_users_is_refused_with_the_argument_to_pas
 def test_a_record_with_a_call_in_it_is_refused_at_every_opening(world, tmp_path, function, capsys):
     store, name = tmp_path / "r.db", written_form(function)["named"]
     made = alkit.SegmentationLearner(functools.partial(function, f"file://{tmp_path}/x"), epochs=(1, 1))
-    world.experiment(store, learner=made, classes=("skin", "lesion")).ask(2)
+    plain = alkit.SegmentationLearner(functools.partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    world.experiment(store, learner=plain, classes=("skin", "lesion")).ask(2)
+    with contextlib.closing(Store(store)) as written:
+        for fact in ("configuration", "declared"):
+            written.revise(fact, lambda before: {**before, "learner": record(made)})
     with pytest.raises(ConfigurationError, match=f"network: {name} is not a network that a record may name"):
         alkit.Experiment.open(store, pool=world.pool)
     with pytest.raises(ConfigurationError, match=f"network: {name} is not a network that a record may name"):

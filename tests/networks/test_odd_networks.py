@@ -148,7 +148,7 @@ def block(kind, width):
         "in-place rectifier": lambda: nn.ReLU(inplace=True),
         "group normalisation": lambda: nn.GroupNorm(1, width),
         "batch normalisation": lambda: nn.BatchNorm2d(width),
-        "statistics of the batch": lambda: nn.BatchNorm2d(width, track_running_stats=False),
+        "statistics of the batch": lambda: nn.BatchNorm2d(width, eps=0.1, track_running_stats=False),
         "mean of the batch": SubtractsTheMean,
         "weight normalisation": lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(width, width, 1)),
         "dropout": lambda: nn.Dropout(0.3),

@@ -156,7 +156,7 @@ def test_weights_of_another_network_are_refused_by_name():
     with pytest.raises(ConfigurationError, match=message):
         load_state(nn.Conv2d(1, 3, 1), dumped)
     with pytest.raises(
-        ConfigurationError, match=r"got 0\.weight is missing; 0\.bias is missing; weight is unknown and 1"
+        ConfigurationError, match=r"got 0\.weight is missing; 0\.bias is missing; bias is unknown and 1"
     ):
         load_state(nn.Sequential(nn.Conv2d(1, 2, 1)), dumped)
 

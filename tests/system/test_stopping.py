@@ -243,9 +243,9 @@ def test_a_wrong_rule_or_parameter_is_an_error(name, parameters, words):
     [
         ((1, "because"), "stop must be True, False or None: got 1"),
         ((True, " "), "reason must be a sentence: got ' '"),
-        ((True, None), "reason must be a sentence: got None"),
+        ((True, None), "reason must be a string: got None"),
         ((None, "because", {"gain": math.inf}), r"figures\['gain'\] must be a finite number: got inf"),
-        ((None, "because", {"gain": "much"}), r"figures\['gain'\] must be a finite number: got 'much'"),
+        ((None, "because", {"gain": "much"}), r"figures\['gain'\] must be a number: got 'much'"),
     ],
 )
 def test_an_advice_is_checked(said, words):
