@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alkit.arguments.kinds import Kind
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
+Made = TypeVar("Made")
 
 
 def checked(thing: Thing) -> Thing:
@@ -61,6 +62,21 @@ def _apply(thing: Thing, left_out: Collection[str]) -> Thing:
         thing.__init__ = _checking(thing.__init__, thing, left_out)  # type: ignore[misc]
         return thing
     return _checking(thing, None, left_out)  # type: ignore[return-value]
+
+
+def make_unchecked(thing: type[Made], *args: Any, **kwargs: Any) -> Made:
+    """Return an instance of a checked class without a check of the arguments, for values that were checked before.
+
+    >>> @checked
+    ... class Point:
+    ...     def __init__(self, x: int) -> None:
+    ...         self.x = x
+    >>> make_unchecked(Point, 3).x
+    3
+    """
+    made, checking = thing.__new__(thing), vars(thing)["__init__"]
+    checking.__wrapped__(made, *args, **kwargs)
+    return made
 
 
 def check_argument(name: str, value: object, declared: Any) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from alkit.arguments.checked import make_unchecked
 from alkit.record.database import Row
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
@@ -35,7 +36,7 @@ def make_snapshot(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done
 def asked_from(row: Row) -> Asked:
     """Return the query of a row."""
     round, rank, _, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn, _ = row
-    query = Query(id, round, rank, sizes_from(sizes), score, stands_for, wanted)
+    query = make_unchecked(Query, id, round, rank, sizes_from(sizes), score, stands_for, wanted)  # rows are checked
     return Asked(query, asked_at, sent_at, bool(withdrawn), prelabel)
 
 
@@ -48,7 +49,7 @@ def sizes_from(text: str) -> tuple[Size, ...]:
 def recorded_from(row: Row) -> Recorded:
     """Return the answer of a row."""
     number, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, *_ = row
-    return Recorded(id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
+    return make_unchecked(Recorded, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
 
 
 def _result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from alkit.arguments.checked import checked
+from alkit.arguments.checked import checked, make_unchecked
 from alkit.values.queries import Query, State
 
 Kind = Literal["label", "skip", "withdrawal", "invalid"]
@@ -184,12 +184,12 @@ def find_standings(
     for entry in asked:
         id, left = entry.query.id, count_missing(entry, known)
         if entry is not newest[id]:
-            found.append(Standing(entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
+            found.append(make_unchecked(Standing, entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
             continue
         theirs = tuple(own for _, own in sorted(by_annotator.get(id, {}).items()))
         state = _state(entry, theirs, left, id in used, now.get(id))
         told = (*invalid.get(id, ()), *theirs)
-        found.append(Standing(entry.query, state, entry.asked_at, entry.sent_at, told, left))
+        found.append(make_unchecked(Standing, entry.query, state, entry.asked_at, entry.sent_at, told, left))
     return tuple(found)
 
 

@@ -62,8 +62,9 @@ class Query:
     wanted: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("round", 0), ("rank", 0), ("wanted", 1)):
-            check_integer(name, getattr(self, name), least=least)
+        if min(self.round, self.rank, self.wanted - 1) < 0:
+            for name, least in (("round", 0), ("rank", 0), ("wanted", 1)):
+                check_integer(name, getattr(self, name), least=least)
         if any(side < 1 for size in self.sizes for side in size):
             raise ConfigurationError("sizes must be pairs of a height and a width >= 1", got=self.sizes)
 
