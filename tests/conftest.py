@@ -35,6 +35,19 @@ def small_network():
     return partial(alkit.UNet, widths=(2, 4, 8))
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """Return what learners were given, in the order of their trainings."""
+    given, fit = [], alkit.SegmentationLearner.fit
+
+    def watched(learner, labelled, *rest):
+        given.append(labelled)
+        return fit(learner, labelled, *rest)
+
+    monkeypatch.setattr(alkit.SegmentationLearner, "fit", watched)
+    return given
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache, or the places that the user has named."""

@@ -14,19 +14,6 @@ from alkit.values import State
 SIZE = 16
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """Return what learners were given, in the order of their trainings."""
-    given, fit = [], alkit.SegmentationLearner.fit
-
-    def watched(learner, labelled, *rest):
-        given.append(labelled)
-        return fit(learner, labelled, *rest)
-
-    monkeypatch.setattr(alkit.SegmentationLearner, "fit", watched)
-    return given
-
-
 def campaign(path=None, join="majority", classes=("skin", "lesion"), **terms):
     images, _ = alkit.synthetic.lesions(8, size=SIZE)
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu")

@@ -29,19 +29,6 @@ def campaign(world, path=None, **terms):
     )
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """Return what learners were given, in the order of their trainings."""
-    given, fit = [], alkit.SegmentationLearner.fit
-
-    def watched(learner, labelled, *rest):
-        given.append(labelled)
-        return fit(learner, labelled, *rest)
-
-    monkeypatch.setattr(alkit.SegmentationLearner, "fit", watched)
-    return given
-
-
 def mask_of(world, id, shift=0):
     return np.roll(world[1][int(id)], shift, axis=0)
 

@@ -91,14 +91,7 @@ def polygon(points: object, size: Size) -> Plane:
     if not all(type(n) in (int, float) and abs(n) <= reach for n in points):
         raise LabelError("a polygon must lie in its image or close to it", got=list(points)[:8])
     corners = np.array(points, np.float64).reshape(-1, 2)
-    length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)
-    if length > outline_limit():
-        raise LabelError(
-            "the outline of a polygon is too long",
-            got=f"{len(corners)} corners and {length:.0f} pixels",
-            expected=f"at most {outline_limit()} pixels",
-            hint=f"save it as a mask, or raise the environment variable {PIXELS} (now {limit(PIXELS)})",
-        )
+    check_outline(corners)
     height, width = size
     (code,) = mask.frPyObjects([corners.ravel().tolist()], height, width)
     return decode({"size": [height, width], "counts": code["counts"].decode("ascii")}, size)
@@ -146,3 +139,26 @@ def _uncompressed(text: str) -> list[int]:
     if shift:
         raise LabelError("a run-length encoding is truncated", got=text[:40])
     return runs
+
+
+def check_outline(corners: npt.NDArray[np.float64]) -> None:
+    """Check that a polygon can be drawn in the memory of this machine.
+
+    Parameters
+    ----------
+    corners:
+        ``(n, 2)``, in pixels.
+
+    Raises
+    ------
+    LabelError
+        Its outline is longer than :func:`~alkit._reading.limits.outline_limit` allows.
+    """
+    length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)
+    if length > outline_limit():
+        raise LabelError(
+            "the outline of a polygon is too long",
+            got=f"{len(corners)} corners and {length:.0f} pixels",
+            expected=f"at most {outline_limit()} pixels",
+            hint=f"save it as a mask, or raise the environment variable {PIXELS} (now {limit(PIXELS)})",
+        )

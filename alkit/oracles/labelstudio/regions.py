@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._reading.images import open_image, refuse_damage
-from alkit._reading.limits import PIXELS, check_pixels, limit, outline_limit
+from alkit._reading.limits import check_pixels
 from alkit.errors import LabelError, nearest
 from alkit.oracles.formats.annotations import Region, paint
+from alkit.oracles.formats.rle import check_outline
 from alkit.oracles.label_names import label_planes, label_values
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
 from alkit.oracles.labelstudio.polygon import fill, outlines
@@ -271,13 +272,5 @@ def _polygon_pixels(shape: Mapping[str, Any], size: Size) -> npt.NDArray[np.bool
     height, width = size
     if np.abs(points).max() > FARTHEST:
         raise LabelError("a polygon must lie in its image or close to it", got=points[0].tolist(), expected="percent")
-    corners = points * (width / 100, height / 100)
-    length = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum() + len(corners)
-    if length > outline_limit():
-        raise LabelError(
-            "the outline of a polygon is too long",
-            got=f"{len(points)} points and {length:.0f} pixels",
-            expected=f"at most {outline_limit()} pixels",
-            hint=f"the environment variable {PIXELS} (now {limit(PIXELS)}) raises the limit",
-        )
+    check_outline(points * (width / 100, height / 100))
     return fill([(x * width / 100, y * height / 100) for x, y in points.tolist()], size)
