@@ -19,6 +19,7 @@ import numpy.typing as npt
 from alkit.rng import Stream
 from alkit.values.answers import Answer
 from alkit.values.label_spec import Images, Label, LabelSpec, Size
+from alkit.values.limit import Limit
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
@@ -167,6 +168,8 @@ class View(Protocol):
     """What a strategy may read: the state of an experiment, computed when it is asked for.
 
     Features, clusters and scores pass over the pool at most once and are cached, so asking again costs nothing.
+
+    Optional: :class:`HasLimits`.
     """
 
     @property
@@ -218,6 +221,15 @@ class View(Protocol):
 
     def predictions(self) -> Iterator[Predictions]:
         """Yield the last model's predictions of the candidates, in batches that fit in memory."""
+
+
+@runtime_checkable
+class HasLimits(Protocol):
+    """A view that limits how many images of a group a selection holds; :class:`alkit.strategies.Picks` keeps them."""
+
+    @property
+    def limits(self) -> Sequence[Limit]:
+        """The limits, the least important last."""
 
 
 @runtime_checkable
@@ -474,6 +486,7 @@ __all__ = [
     "HasDigests",
     "HasFiles",
     "HasHeads",
+    "HasLimits",
     "HasMembers",
     "HasNetwork",
     "HasPosterior",

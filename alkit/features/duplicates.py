@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_number
+from alkit.features.identical import first_identical
 
 BLOCK = 1024
 """Number of candidates that are compared at once."""
@@ -71,8 +72,9 @@ def find_duplicates(
     place = {id: row for row, id in enumerate(ids)}
     known = [id for id in labelled if id in place]
     waiting = sorted(candidates)
-    first: dict[bytes, str] = {}
-    same = {id: first.setdefault((features[place[id]] + 0).tobytes(), id) for id in known + waiting}  # + 0: no -0.0
+    identical = first_identical(features).tolist()
+    first: dict[int, str] = {}
+    same = {id: first.setdefault(identical[place[id]], id) for id in known + waiting}
     rows = unit_vectors(features)
     directed = np.any(rows, axis=1, keepdims=True)[:, 0]  # rows that differ from the mean
     near = _nearest_kept(

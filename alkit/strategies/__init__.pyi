@@ -15,6 +15,9 @@ from .ordering import largest_remainder as largest_remainder
 from .ordering import stands_for as stands_for
 from .ordering import top_k as top_k
 from .per_cluster import PerCluster as PerCluster
+from .picks import Picks as Picks
+from .picks import describe_picks as describe_picks
+from .picks import different_first as different_first
 from .stochastic import Stochastic as Stochastic
 from .then import Then as Then
 from .toml import read_strategy as read_strategy

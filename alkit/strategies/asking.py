@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
-from alkit.protocols import DeclaresStart, FeatureExtractor, HasScores, Sampler, Strategy, View
+from alkit.protocols import DeclaresStart, FeatureExtractor, HasLimits, HasScores, Sampler, Strategy, View
 from alkit.strategies.functions import as_strategy, check_selection, innermost, name_in_words
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
@@ -18,6 +18,7 @@ from alkit.values.selection import Selection
 if TYPE_CHECKING:
     from alkit.protocols import Reduction, Score
     from alkit.values.clusters import Clusters
+    from alkit.values.limit import Limit
 
 
 class Ranking(Strategy, HasScores, Protocol):
@@ -53,6 +54,11 @@ class Among:
     def round(self) -> int:
         """Number of the round that the selection is for."""
         return self._view.round
+
+    @property
+    def limits(self) -> Sequence[Limit]:
+        """Limits on the number of images of a group, those of the view."""
+        return self._view.limits if isinstance(self._view, HasLimits) else ()
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row of features per image of :attr:`ids`."""
