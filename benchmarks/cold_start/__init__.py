@@ -1,0 +1,1 @@
+"""Which strategy should choose the first labels? Cold starts on three data sets, see ``benchmarks/README.md``."""
