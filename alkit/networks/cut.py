@@ -7,7 +7,8 @@ There are three ways, and the first that reproduces the whole network is used:
 3. a network that cannot be traced is not cut: each draw runs all of it.
 
 A cut is tried on two images, alone and in one batch. Several draws run in one batch only if all that the two parts
-share has one row per image: a parameter or a buffer that the second part uses has not, whatever its shape.
+share has one row per image (a parameter or a buffer that the second part uses has not, whatever its shape), and if two
+draws in one batch equal those of passes over single images.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Halves(NamedTuple):
         Whether `shared` is the network's own ``encode``.
     stacks:
         Whether `rest` takes several copies of a batch, one after the other.
-    mixes, misplaced:
+    mixes, misplaced, drops:
         See :class:`alkit.networks.trial.Trial`.
     """
 
@@ -57,6 +58,7 @@ class Halves(NamedTuple):
     stacks: bool = False
     mixes: bool = False
     misplaced: Mapping[str, tuple[int, ...]] = {}
+    drops: bool = False
 
 
 class CutNetwork:
@@ -82,6 +84,7 @@ class CutNetwork:
         self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
+        self._tried: set[tuple[tuple[int, ...], int, int]] = set()
         self._footprints: dict[tuple[int, ...], int] = {}
 
     def halves(self, images: Tensor) -> Halves:
@@ -110,13 +113,46 @@ class CutNetwork:
         return self._reading
 
     def _note(self, key: tuple[int, ...], trial: Trial) -> None:
-        if trial.mixes and not any(self._mixes.values()):
+        if trial.mixes:
+            self._warn()
+        self._mixes[key] = trial.mixes
+
+    def _warn(self) -> None:
+        if not any(self._mixes.values()):
             log.warning(
-                "the output of %s for one image is random, or depends on the other images of its batch (such as in a "
-                "batch normalisation with track_running_stats=False); images are predicted one at a time",
+                "the output of %s for one image may be random, or depend on the other images of its batch (such as by "
+                "batch normalisation with track_running_stats=False, or by a condition on pixels); images are "
+                "predicted one at a time",
                 type(self.network).__name__,
             )
-        self._mixes[key] = trial.mixes
+
+    def agrees(self, images: Tensor, draws: int, last: Tensor, alone: Callable[[], Tensor]) -> bool:
+        """Return whether the last image has the same output alone as in its batch; note that images mix if not.
+
+        Each number of images and draws is tried once, because a network may treat larger batches in another way.
+
+        Parameters
+        ----------
+        images:
+            The batch.
+        draws:
+            Number of draws that are computed in one batch; 0 for the prediction.
+        last:
+            The output for the last image in the batch, with an axis of one image.
+        alone:
+            Function that returns the output for this image alone.
+        """
+        key = tuple(images.shape[1:])
+        if self._mixes.get(key) or len(images) * max(draws, 1) == 1 or (key, len(images), draws) in self._tried:
+            return True
+        self._tried.add((key, len(images), draws))
+        if close_rows(last, [alone()]):
+            return True
+        self._warn()
+        self._mixes[key] = True
+        if key in self._halves:
+            self._halves[key] = self._halves[key]._replace(mixes=True, stacks=False)
+        return False
 
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images of this shape fit into :data:`BUDGET`, at least 1.
@@ -161,7 +197,9 @@ def _cut(network: nn.Module, trial: Trial) -> Halves:
             return checked
     whole = Halves(lambda images: [images], lambda shared: cast(Tensor, network(*shared)))
     # A network with a random output does not reproduce itself.
-    return _check(network, whole, trial) or whole._replace(mixes=trial.mixes, misplaced=trial.misplaced)
+    return _check(network, whole, trial) or whole._replace(
+        mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops
+    )
 
 
 def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:
@@ -179,11 +217,12 @@ def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:
             if result.shape != expected.shape or not torch.allclose(result, expected, 1e-3, 1e-4, equal_nan=True):
                 return None
     stacks = not trial.mixes and trial.stacks and _stacks(network, halves, shared, trial)
+    halves = halves._replace(stacks=stacks, mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops)
     halves.rest(shared[0])
     if _versions(shared[0]) != versions[0] or None in versions[0]:
         # The second part writes into the shared values, so each draw gets a copy of them.
         halves = halves._replace(rest=_on_copies(halves.rest))
-    return halves._replace(stacks=stacks, mixes=trial.mixes, misplaced=trial.misplaced)
+    return halves
 
 
 def _stacks(network: nn.Module, halves: Halves, shared: Sequence[Shared], trial: Trial) -> bool:
@@ -196,12 +235,17 @@ def _stacks(network: nn.Module, halves: Halves, shared: Sequence[Shared], trial:
             return False
         if one.shape[:1] != (1,) or both.shape != (2, *one.shape[1:]) or two.shape != one.shape:
             return False
+    # Two draws, because a part that moves rows along the batch is right for one draw, and mixes several.
+    second = []
+    for values in shared:
+        with masks(network, 1, [1]):
+            second.append(halves.rest(_copy(values)))
     try:
-        with masks(network, 2):
-            stacked = halves.rest([torch.cat(values) for values in zip(*shared, strict=True)])
-    except (RuntimeError, ValueError):  # the second part is written for the batch that the first part saw
+        with masks(network, 2, [0, 1]):
+            stacked = halves.rest([torch.cat([*values, *values]) for values in zip(*shared, strict=True)])
+    except (RuntimeError, ValueError, IndexError):  # the second part is written for the batch that the first part saw
         return False
-    return close_rows(stacked, trial.drawn)
+    return close_rows(stacked, [*trial.drawn, *second])
 
 
 def _encoder_and_decoder(network: nn.Module, image: Tensor) -> Halves | None:

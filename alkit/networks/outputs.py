@@ -6,6 +6,7 @@ outputs, one channel for two classes, or maps that are coarser than the images.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.networks.probabilities import are_probabilities, seem_probabilities
+from alkit.networks.training import evaluation_mode
+
+log = logging.getLogger(__name__)
 
 KEYS = ("out", "logits")
 """Keys under which dictionaries hold the logits: those of torchvision and of transformers."""
@@ -101,7 +106,8 @@ def as_logits(network: nn.Module, images: Tensor, classes: int) -> nn.Module:
 def check_logits(network: nn.Module, image: Tensor, classes: int) -> None:
     """Raise a :class:`ConfigurationError` if a network, tried on an image on the CPU, returns no logits.
 
-    Probabilities are recognised by their sum, or by a sigmoid as the last operation.
+    Probabilities are recognised by their sum, or by a sigmoid before operations that keep their range. A warning says
+    if all outputs lie between 0 and 1.
     """
     was_training = network.training
     network.eval()
@@ -119,14 +125,23 @@ def check_logits(network: nn.Module, image: Tensor, classes: int) -> None:
     finally:
         network.train(was_training)
     reading = find_reading(output, tuple(image.shape), classes, type(network).__name__)
-    logits = pick(output, reading.key).detach()
-    last = getattr(pick(output, reading.key).grad_fn, "name", lambda: "")()
-    sums = not reading.missing and bool((logits >= 0).all() and ((logits.float().sum(1) - 1).abs() < 1e-3).all())
-    if sums or last.startswith(("Sigmoid", "SoftmaxBackward")):
+    if are_probabilities(pick(output, reading.key)):
         raise ConfigurationError(
             f"network {type(network).__name__} must return logits",
             got="probabilities",
             hint="the network without its last soft-max or sigmoid",
+        )
+    try:
+        with evaluation_mode(network), torch.random.fork_rng():
+            given = image.to(_device(network), input_type(network), copy=True)
+            bounded = seem_probabilities(lambda images: pick(network(images.clone()), reading.key), given)
+    except Exception:  # the network may refuse such images
+        return
+    if bounded:
+        log.warning(
+            "all outputs of network %s lie between 0 and 1, as probabilities do. They are read as logits: leave out "
+            "the last layer if it makes probabilities",
+            type(network).__name__,
         )
 
 

@@ -5,7 +5,7 @@ Everything before the first dropout layer, above all the encoder, is computed on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -32,10 +32,13 @@ class NetworkPosterior:
 
     def __init__(self, cut: CutNetwork, images: Tensor) -> None:
         self._cut, self._images = cut, images
-        self._halves = cut.halves(images)
-        # A network that mixes the images of a batch gets them one at a time.
-        one_by_one = torch.split(images, 1) if self._halves.mixes and len(images) > 1 else ()
-        self._parts = [NetworkPosterior(cut, image) for image in one_by_one]
+        self._divide()
+
+    def _divide(self) -> None:
+        """Take the parts of the network, and one posterior for each image if the network mixes images of a batch."""
+        self._halves = self._cut.halves(self._images)
+        one_by_one = torch.split(self._images, 1) if self._halves.mixes and len(self._images) > 1 else ()
+        self._parts = [NetworkPosterior(self._cut, image) for image in one_by_one]
 
     def prediction(self) -> Tensor:
         """Return soft-max probabilities with dropout off, ``(n, classes, *space)``."""
@@ -70,36 +73,59 @@ class NetworkPosterior:
             The network has no dropout layers, one of an unknown class, one whose input does not have the images on its
             first axis, or none that takes part in its prediction.
         """
-        layers = dropout_layers(self._cut.network)
+        dropout_layers(self._cut.network)  # raises the error if there are none
         for name, shape in self._halves.misplaced.items():
             raise ConfigurationError(
                 f"dropout layer {name!r} must have the images on the first axis of its input",
                 got=f"shape {shape} for two images",
                 hint="batch_first=True if it is part of a transformer",
             )
+        done = 0
+        while done < draws:
+            at_once = max(1, self._cut.images_at_once(self._images) // len(self._images)) if self._halves.stacks else 1
+            numbers = range(done, min(done + at_once, draws))
+            chunk = self._draws(numbers, stream)
+            if self._agrees(chunk, numbers, stream):
+                done += len(numbers)
+                yield chunk
+            else:
+                self._divide()
+
+    def _agrees(self, chunk: Tensor, numbers: Sequence[int], stream: Stream) -> bool:
+        """Return whether the last image and draw of a chunk are those of a pass over them alone, where this is new."""
+        last = NetworkPosterior(self._cut, self._images[-1:])
+        return self._cut.agrees(
+            self._images, len(numbers), chunk[-1, -1:], lambda: last._draws(numbers[-1:], stream)[0]
+        )
+
+    def _draws(self, numbers: Sequence[int], stream: Stream) -> Tensor:
+        """Return the draws with these numbers in one batch, ``(k, n, classes, *space)``."""
         if self._parts:
-            for chunks in zip(*(part.dropout(draws, stream) for part in self._parts), strict=True):
-                yield torch.cat(chunks, dim=1)
-            return
-        n, shared = len(self._images), self._shared
-        at_once = max(1, self._cut.images_at_once(self._images) // n) if self._halves.stacks else 1
-        for begin in range(0, draws, at_once):
-            numbers = range(begin, min(begin + at_once, draws))
-            with evaluation_mode(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
-                logits = self._halves.rest(_repeat(shared, len(numbers)))
-                chunk = split_copies(_probabilities(logits), len(numbers))
-            if not called:
-                raise ConfigurationError(
-                    "the network's prediction must call a dropout layer as a module",
-                    got=f"no call of {', '.join(layers)}",
-                    hint="an alkit.Ensemble",
-                )
-            yield chunk  # outside the block, whose settings would apply to the caller's code
+            return torch.cat([part._draws(numbers, stream) for part in self._parts], dim=1)
+        n, layers, shared = len(self._images), dropout_layers(self._cut.network), self._shared
+        with evaluation_mode(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
+            logits = self._halves.rest(_repeat(shared, len(numbers)))
+            chunk = split_copies(_probabilities(logits), len(numbers))
+        if not called and not self._halves.drops:
+            raise ConfigurationError(
+                "the network's prediction must call a dropout layer as a module",
+                got=f"no call of {', '.join(layers)}",
+                hint="an alkit.Ensemble",
+            )
+        return chunk
 
     @cached_property
     def _prediction(self) -> Tensor:
+        together = self._predict()
+        last = NetworkPosterior(self._cut, self._images[-1:])
+        if self._cut.agrees(self._images, 0, together[-1:], last._predict):
+            return together
+        self._divide()
+        return self._predict()
+
+    def _predict(self) -> Tensor:
         if self._parts:
-            return torch.cat([part.prediction() for part in self._parts])
+            return torch.cat([part._predict() for part in self._parts])
         shared = self._shared
         with evaluation_mode(self._cut.network):
             return _probabilities(self._halves.rest(shared))

@@ -170,11 +170,14 @@ def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
     except Exception as reason:
         n, _, *size = inputs.shape
         alone = n == 1 and "more than 1 value per channel" in str(reason)
+        view = "view size is not compatible" in str(reason)
         raise ConfigurationError(
             f"network {name_of(network)} cannot be trained on {n} image{'s' if n != 1 else ''} of "
             f"{' x '.join(map(str, size[::-1]))} pixels in a batch ({str(reason).strip() or type(reason).__name__})",
             hint="more labels, because batch normalisation needs two images in a batch"
             if alone
+            else "reshape or flatten in place of view in the network, because images have their channels last in memory"
+            if view
             else "another size= of the pool, or another network",
         ) from reason
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.networks.dropout import active_layers, apply_masks
+from alkit.networks.reads import watched_reads
 from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
@@ -28,12 +29,14 @@ class Trial(NamedTuple):
     outputs, drawn:
         The output for each of them alone, with dropout off and with the masks of :func:`masks`.
     mixes:
-        Whether an image has another output if it shares a batch. Also true if the network fails on a batch of two, or
-        if its output is random.
+        Whether an image has another output if it shares a batch. Also true if the network fails on a batch of two, if
+        its output is random, or if it reads values in Python, because a condition may hold for other images.
     misplaced:
         Shapes, for a batch of two, of the outputs of dropout layers whose first axis is not that of the images.
     stacks:
         Whether the first axis of the output of each dropout layer grows with the number of images.
+    drops:
+        Whether a dropout layer was called. It may not be for other images, such as black ones.
     """
 
     images: tuple[Tensor, Tensor]
@@ -42,6 +45,7 @@ class Trial(NamedTuple):
     mixes: bool
     misplaced: Mapping[str, tuple[int, ...]]
     stacks: bool
+    drops: bool
 
 
 def run_trial(network: nn.Module, image: Tensor) -> Trial:
@@ -75,10 +79,14 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 drawn = first, network(images[1].clone())
         with _recorded_calls(network) as batched:
             try:
-                together = network(torch.cat(images))
-                others = network(torch.cat([images[0], 1 - images[1]]))
+                batch = torch.cat(images)
+                with watched_reads(batch) as reads:
+                    together = network(batch)
+                # Black and white images cross a threshold on the mean of a batch, if one image is near it.
+                neighbours = 1 - images[1], torch.zeros_like(images[1]), torch.ones_like(images[1])
+                others = [network(torch.cat([images[0], neighbour])) for neighbour in neighbours]
             except Exception:  # a network that is written for one image fails in many ways, out of memory included
-                return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False)
+                return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False, drops=bool(alone))
     pairs = list(zip(alone, batched, strict=False))
     doubled = [two == (2 * one[0], *one[1:]) for (_, one), (_, two) in pairs]
     # A mask for an output that all images share, such as a positional embedding, is the same for all of them.
@@ -88,14 +96,14 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
         if not grown and (one != two or one[0] != 1)
     }
     # Batches of one size are computed alike, so what the second image changes in the first is not rounding.
-    same = close_rows(together, outputs) and _is_close(others[:1], together[:1], 1e-6)
-    mixes = not same or any(_needs_a_batch(module) for module in network.modules())
-    return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled))
+    same = close_rows(together, outputs) and all(_is_close(other[:1], together[:1], 1e-6) for other in others)
+    mixes = not same or reads.found or any(_needs_a_batch(module) for module in network.modules())
+    return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled), drops=bool(alone))
 
 
-def masks(network: nn.Module, n: int) -> AbstractContextManager[list[str]]:
-    """Return a ``with`` block in which the dropout layers apply the masks of one draw to n images."""
-    return apply_masks(active_layers(network), [0], n, Stream(0))
+def masks(network: nn.Module, n: int, draws: Sequence[int] = (0,)) -> AbstractContextManager[list[str]]:
+    """Return a ``with`` block in which the dropout layers apply the masks of some draws to n images each."""
+    return apply_masks(active_layers(network), draws, n, Stream(0))
 
 
 @contextmanager
@@ -105,9 +113,9 @@ def without_gradients(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def close_rows(batch: Any, alone: tuple[Tensor, Tensor]) -> bool:
-    """Return whether the rows of a batch of two equal the outputs for each image alone, but for rounding."""
-    expected = torch.cat(alone)
+def close_rows(batch: Any, alone: Sequence[Tensor]) -> bool:
+    """Return whether the rows of a batch equal the outputs for each image alone, but for rounding."""
+    expected = torch.cat(list(alone))
     # Other algorithms may serve other batch sizes, on a GPU with the 10 bits of TF32 for each factor.
     exact = expected.dtype in (torch.float32, torch.float64) and expected.device.type == "cpu"
     return (

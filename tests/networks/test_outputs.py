@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from alkit.errors import ConfigurationError
 from alkit.networks.outputs import Logits, as_logits, check_logits, find_reading
@@ -108,6 +109,12 @@ PROBABILITIES = {
     "soft-max in a dictionary": (lambda x: {"out": x.softmax(1)}, 2),
     "sigmoid of one channel": (lambda x: x.sigmoid(), 1),
     "sigmoid of each class": (lambda x: x.sigmoid(), 2),
+    "sigmoid that is cut off": (lambda x: x.sigmoid().clamp(1e-6, 1 - 1e-6), 2),
+    "sigmoid that is enlarged": (lambda x: F.interpolate(x[..., ::2, ::2].sigmoid(), scale_factor=2.0), 1),
+    "sigmoid without channels": (lambda x: x.sigmoid().squeeze(1), 1),
+    "complement of a sigmoid": (lambda x: 1 - x.sigmoid(), 1),
+    "hard sigmoid": (F.hardsigmoid, 2),
+    "two sigmoids": (lambda x: torch.cat([x[:, :1].sigmoid(), x[:, 1:].sigmoid()], 1), 2),
 }
 
 
@@ -117,6 +124,14 @@ def test_probabilities_are_refused(name):
     with pytest.raises(ConfigurationError, match="must return logits: got probabilities"):
         check_logits(Returns(form, channels), IMAGES[:1], 2)
     check_logits(Returns(lambda x: x.log_softmax(1)), IMAGES[:1], 2)
+
+
+def test_outputs_between_0_and_1_are_noted_in_the_log(caplog):
+    check_logits(Returns(lambda x: x * x.sigmoid()), IMAGES[:1], 2)
+    check_logits(Returns(lambda x: x * 0 + 0.2), IMAGES[:1], 2)
+    assert not caplog.records
+    check_logits(Returns(lambda x: x.tanh() / 2 + 0.5), IMAGES[:1], 2)
+    assert "all outputs of network Returns lie between 0 and 1" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
