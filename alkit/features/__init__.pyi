@@ -10,3 +10,4 @@ from .named import extractor as extractor
 from .named import installed as installed
 from .reconstruction import FittedReconstruction as FittedReconstruction
 from .reconstruction import Reconstruction as Reconstruction
+from .search import nearest as nearest

@@ -1,4 +1,5 @@
 from .asking import Ranking as Ranking
+from .cluster_turns import pick_by_cluster as pick_by_cluster
 from .described import Description as Description
 from .described import describe as describe
 from .duplicates_last import DuplicatesLast as DuplicatesLast

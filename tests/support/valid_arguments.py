@@ -338,6 +338,7 @@ EXAMPLES = {
     },
     "alkit.features.flip": {**TENSORS, "times": lambda t: 1},
     "alkit.features.kmeans": {"features": lambda t: np.eye(2, dtype=np.float32)},
+    "alkit.features.nearest": {"features": lambda t: np.eye(2, dtype=np.float32), "points": lambda t: np.eye(2)},
     "alkit.features.paint": TENSORS,
     "alkit.features.remap_intensity": TENSORS,
     "alkit.features.shuffle_locally": TENSORS,
@@ -519,6 +520,11 @@ EXAMPLES = {
     "alkit.strategies.different_first": {
         "picks": lambda t: alkit.strategies.Picks(t.view, np.eye(8, dtype=np.float32), 1),
         "order": lambda t: ["c", "d"],
+    },
+    "alkit.strategies.pick_by_cluster": {
+        "picks": lambda t: alkit.strategies.Picks(t.view, np.eye(8, dtype=np.float32), 1),
+        "clusters": lambda t: t.view.clusters(t.features, 2),
+        "order": lambda t: lambda rows: rows,
     },
     "alkit.strategies.as_strategy": {"name": lambda t: "strategy", "part": lambda t: t.random},
     "alkit.strategies.check_n": {"candidates": lambda t: ("a", "b")},

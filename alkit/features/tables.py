@@ -1,0 +1,106 @@
+"""A table of features, read in blocks: it may be a memory map that is larger than the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.errors import DataError
+
+BLOCK = 2**20
+"""Number of values that are read at once: 4 MiB of float32."""
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Table:
+    """Rows of features in a given order, and how to shift and scale them for arithmetic in float32.
+
+    Products in float32 lose small differences between large numbers, and overflow for huge ones. So the products are
+    of rows divided by a power of two, minus the mean of all rows: see :meth:`shifted`.
+
+    Parameters
+    ----------
+    features:
+        ``(N, d)``, float32, N and d at least 1. It is never copied whole.
+    order:
+        Row of `features` for each row of the table; None if they are the same.
+    name:
+        What an error calls a row of `features`.
+
+    Attributes
+    ----------
+    mean:
+        Mean of the rows, ``(d,)``, float64.
+
+    Raises
+    ------
+    DataError
+        A value is not finite.
+    """
+
+    def __init__(
+        self,
+        features: Float32,
+        order: Integers | None = None,
+        name: Callable[[int], str] = lambda row: f"row {row} of the features",
+    ) -> None:
+        self.features, self.order = features, order
+        largest, total = 0.0, np.zeros(features.shape[1])
+        for start, block in blocks(features):
+            most = float(max(block.max(), -block.min()))  # NaN if a value is NaN
+            if not np.isfinite(most):
+                finite = np.isfinite(block).all(axis=1)
+                bad = int(np.argmin(finite))
+                raise DataError(
+                    f"{name(start + bad)} must be finite",
+                    got=block[bad][~np.isfinite(block[bad])][0],
+                    hint="a look at this image, and at the training loss of the feature extractor",
+                )
+            largest = max(largest, most)
+            total += block.sum(axis=0, dtype=np.float64)
+        self.mean: Float64 = total / len(features)
+        self._scale(largest)
+
+    def _scale(self, largest: float) -> None:
+        self.exponent = int(np.frexp(largest)[1])
+        self.shift = np.ldexp(self.mean, -self.exponent).astype(np.float32)
+
+    def include(self, points: npt.NDArray[np.floating]) -> None:
+        """Choose a larger power of two if some points, not empty, are larger than all rows."""
+        largest = float(max(points.max(), -points.min()))
+        if np.frexp(largest)[1] > self.exponent:
+            self._scale(largest)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.features.shape[1])
+
+    def take(self, rows: Any) -> Float32:
+        """Return some rows, by a slice or an array of integers."""
+        return np.asarray(self.features[rows if self.order is None else self.order[rows]], np.float32)
+
+    def shifted(self, points: npt.NDArray[Any]) -> Float32:
+        """Return points in the unit of the features as float32, divided by a power of two, minus the mean."""
+        scaled: npt.NDArray[np.floating] = np.ldexp(points, -self.exponent)
+        return (scaled - self.shift).astype(np.float32, copy=False)
+
+    def unshifted(self, points: npt.NDArray[Any]) -> Float64:
+        """Return shifted points in the unit of the features."""
+        return np.ldexp(points.astype(np.float64) + self.shift, self.exponent)
+
+
+def blocks(features: Float32) -> Iterator[tuple[int, Float32]]:
+    """Yield the first row and the rows of each block of a table."""
+    step = max(1, BLOCK // features.shape[1])
+    for start in range(0, len(features), step):
+        yield start, np.asarray(features[start : start + step], np.float32)
