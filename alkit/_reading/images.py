@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from alkit._reading.limits import check_pixels
@@ -36,6 +37,9 @@ TURNS = {
 
 BITS = {"1": 1, "L": 8}
 """Bits of a pixel in a BMP file of these modes of Pillow."""
+
+SHALLOW = {"L;2": 85, "L;4": 17}
+"""Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
 
 LARGE = 20_000_000
 """Images with more pixels are decoded one at a time, because threads that decode several could use up all memory."""
@@ -115,6 +119,20 @@ def orientation(image: Image.Image, name: str | Path) -> int:
         what = one_line(str(told[0].message))
         log.warning("the EXIF block of %s is damaged and ignored; the image counts as upright (%s)", name, what)
     return found if isinstance(found, int) and found in TURNS else 1
+
+
+def turned(pixels: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
+    """Return the pixels ``(h, w)`` of an image of some orientation as viewers show them.
+
+    >>> turned(np.array([[1, 2, 3]]), 6).tolist(), turned(np.array([[1, 2, 3]]), 1).tolist()
+    ([[1], [2], [3]], [[1, 2, 3]])
+    """
+    if orientation not in TURNS:
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.T
+    rows, columns = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return pixels[:: -1 if rows else 1, :: -1 if columns else 1]
 
 
 def upright(image: Image.Image, name: str | Path) -> Image.Image:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLESPERPIXEL, TiffImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
-from alkit._reading.images import open_image, refuse_damage, upright
+from alkit._reading.images import ORIENTATION, SHALLOW, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
 from alkit.arguments.checked import checked
 from alkit.errors import DataError, LabelError
@@ -30,11 +30,11 @@ DEFLATE = (8, 32946)
 COMPRESSIONS = (1, 5, 32773, *DEFLATE)
 """Compressions of TIFF files, by number: none, LZW, PackBits, and deflate under two numbers."""
 
+SIGNED = (2,)
+"""Value of the TIFF tag for the type of the values, if they are signed integers."""
+
 FAX = ("group3", "group4", "tiff_ccitt")
 """Compressions, by Pillow's names, in which 0 is usually white; those who write them mean what one sees."""
-
-SHALLOW = {"L;2": 85, "L;4": 17}
-"""Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
 
 
 @checked
@@ -83,6 +83,8 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
                 array = np.asarray(upright(image, name))
                 if image.mode == "P":
                     _check_palette(image, array, name)
+                if isinstance(image, TiffImageFile) and image.mode == "L" and image.tag_v2.get(SAMPLEFORMAT) == SIGNED:
+                    array = array.view(np.int8)  # Pillow takes the values for unsigned, so that -1 would be 255
                 return array // scale if scale > 1 else array.copy()
         except UnidentifiedImageError as error:
             if content[:4] in TIFF:
@@ -107,6 +109,8 @@ def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
                 expected="one channel of class ids",
                 hint="save it as one channel of integers",
             )
+        if page.photometric == 0:
+            raise _white(name)
         height, width = page.shape
         check_pixels((height, width), name, LabelError)
         check_pixels((int(np.prod(page.chunks[:-1])), page.chunks[-1]), f"a tile of {name}", LabelError)
@@ -114,7 +118,7 @@ def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
         if len(file.pages) > 1:
             raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
         values: npt.NDArray[Any] = page.asarray()
-        return values
+        return turned(values, page.tags.valueof(ORIENTATION, 1))
 
 
 def _check_compression(page: Any, content: bytes, name: str) -> None:
@@ -230,10 +234,14 @@ def _check_white(image: ImageFile.ImageFile, name: str) -> None:
         and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
         and image.info.get("compression") not in FAX
     ):
-        raise LabelError(
-            f"{name} can be read in two ways, because it says that 0 is white",
-            hint="save it as PNG, or as a TIFF in which 0 is black, such as of the type uint8",
-        )
+        raise _white(name)
+
+
+def _white(name: str) -> LabelError:
+    return LabelError(
+        f"{name} can be read in two ways, because it says that 0 is white",
+        hint="save it as PNG, or as a TIFF in which 0 is black, such as of the type uint8",
+    )
 
 
 def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: str) -> None:

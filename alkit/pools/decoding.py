@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from alkit._reading.images import open_image, refuse_damage, upright
+from alkit._reading.images import SHALLOW, open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
 from alkit.pools.names import find_names
 from alkit.values.label_spec import Size
@@ -136,7 +136,9 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
         open_image(file, str(path), ImageError) as image,
     ):
         _check_kind(image, path)
+        _stretch_transparent_gray(image)
         whole = upright(image, path)
+        _check_palette(whole, path)
         if isinstance(image, TiffImageFile):
             whole = _as_seen(whole, image, path)
         return _pixels(whole, size, grayscale, path), (whole.height, whole.width)
@@ -165,7 +167,8 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
     """Return whether a channel has 16 bits. In a TIFF with one plane for each, Pillow's decoder does not say so."""
-    return ";16" in str(image.tile) or (isinstance(image, TiffImageFile) and 16 in _tags(image, BITS))
+    raw = str(image.tile).replace("BGR;16", "")  # a BMP with 16 bits for all three channels together
+    return ";16" in raw or (isinstance(image, TiffImageFile) and 16 in _tags(image, BITS))
 
 
 def _is_signed(image: Image.Image) -> bool:
@@ -204,6 +207,21 @@ def _unsigned(image: Image.Image, path: Path, stored: type[np.signedinteger[Any]
             hint="add an offset, and save it as unsigned 16-bit",
         )
     return Image.fromarray(values.astype(np.uint16)) if stored is None else image
+
+
+def _check_palette(image: Image.Image, path: Path) -> None:
+    """Refuse an image with pixels that its palette lacks. Pillow shows them in black."""
+    if image.mode in ("P", "PA"):
+        colours, most = len(image.getpalette("RGB") or []) // 3, image.getchannel(0).getextrema()[1]
+        if most >= colours:
+            raise ImageError(f"{path} is damaged", got=f"colour {most} of a palette of {colours} colours")
+
+
+def _stretch_transparent_gray(image: ImageFile.ImageFile) -> None:
+    """Stretch the gray that a PNG of 2 or 4 bits declares as transparent, as Pillow stretches its pixels."""
+    factor = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
+    if isinstance(gray := image.info.get("transparency"), int):
+        image.info["transparency"] = gray * factor
 
 
 def _pixels(image: Image.Image, size: Size | None, grayscale: bool, path: Path) -> Pixels:

@@ -246,3 +246,24 @@ def test_a_tiff_of_two_channels_is_refused_because_pillow_reads_the_first_only(t
     tifffile.imwrite(tmp_path / "a.tif", np.stack([MASK, MASK], -1), photometric="minisblack", planarconfig="contig")
     with pytest.raises(LabelError, match="a picture, not a label map: got 2 channels"):
         read_mask(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_a_negative_value_in_a_tiff_stays_negative(tmp_path, dtype):
+    """Pillow takes signed values of 8 bits for unsigned, so that -1 would be 255: class 1, or ignored."""
+    tifffile.imwrite(tmp_path / "a.tif", -MASK.astype(dtype))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), -MASK.astype(int))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_a_type_that_pillow_does_not_support_is_turned_as_others_are(tmp_path, orientation):
+    tag = [(274, 3, 1, orientation, True)]
+    for dtype in (np.uint8, np.int64):
+        tifffile.imwrite(tmp_path / f"{dtype.__name__}.tif", MASK.astype(dtype), extratags=tag)
+    np.testing.assert_array_equal(read_mask(tmp_path / "int64.tif"), read_mask(tmp_path / "uint8.tif"))
+
+
+def test_a_tiff_of_a_type_that_pillow_does_not_support_is_refused_if_0_is_white(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", MASK.astype(np.uint64), photometric="miniswhite")
+    with pytest.raises(LabelError, match=r"a\.tif can be read in two ways"):
+        read_mask(tmp_path / "a.tif")
