@@ -124,6 +124,7 @@ def orientation(image: Image.Image, name: str | Path) -> int:
 def turned(pixels: npt.NDArray[Any], orientation: object) -> npt.NDArray[Any]:
     """Return the pixels ``(h, w)`` of an image of some orientation as viewers show them.
 
+    >>> import numpy as np
     >>> turned(np.array([[1, 2, 3]]), 6).tolist(), turned(np.array([[1, 2, 3]]), 1).tolist()
     ([[1], [2], [3]], [[1, 2, 3]])
     """
