@@ -189,10 +189,27 @@ class View(Protocol):
         """Number of the round that images are selected for; 0 is the start set."""
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
-        """Return one row for each image of :attr:`ids`, ``(len(ids), d)``; `extractor` is fitted first if necessary."""
+        """Return one row for each image of :attr:`ids`, ``(len(ids), d)``, float32, read-only.
+
+        `extractor` is fitted first if necessary. :class:`alkit.features.OfLearner` gives the features of the last
+        round's model, which are computed once for each round.
+
+        Raises
+        ------
+        ColdStartError
+            The features are those of the model, and there is none yet.
+        ConfigurationError
+            The features are those of the model, and models of this learner give none.
+        DataError, SelectionError
+            A row is not finite; the image is named.
+        """
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
-        """Return K-means clusters of the whole pool. They belong to the experiment and are the same in every round."""
+        """Return K-means clusters of the whole pool. They belong to the experiment and are the same in every round.
+
+        Clusters of :class:`alkit.features.OfLearner` belong to the round, because its features do. They are not
+        recorded.
+        """
 
     def scores(
         self, score: Score, sampler: Sampler | None = None, reduction: Reduction | None = None
@@ -258,7 +275,7 @@ class DeclaresNeeds(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Any of ``features``, ``dropout``, ``members``, ``heads`` and ``pseudo-labels``."""
+        """Any of ``features``, ``model-features``, ``dropout``, ``members``, ``heads`` and ``pseudo-labels``."""
 
 
 @runtime_checkable
@@ -273,7 +290,7 @@ class HasScores(Protocol):
 
 
 class FittedExtractor(Protocol):
-    """A fitted feature extractor. Optional: :class:`HasNetwork`."""
+    """A fitted feature extractor. Optional: :class:`HasNetwork`, :class:`HasFingerprint`."""
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row per image, ``(n, d)``, float32."""
@@ -289,8 +306,23 @@ class HasNetwork(Protocol):
 
 
 @runtime_checkable
+class HasFingerprint(Protocol):
+    """A fitted extractor whose rows may be kept on disk, and read by other experiments and processes."""
+
+    def fingerprint(self) -> str:
+        """Return a text of at least 16 characters that changes if the row of any image would change.
+
+        It covers what the fit has learned or read, such as the weights. The parameters of the extractor need not be in
+        it, because alkit adds their written form.
+        """
+
+
+@runtime_checkable
 class FeatureExtractor(Protocol):
-    """Learns to describe images without labels. An experiment fits it on the images of its pool and on no others."""
+    """Learns to describe images without labels. An experiment fits it on the images of its pool and on no others.
+
+    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, which count for a strategy that has it as a parameter.
+    """
 
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedExtractor:
         """Learn from the images of `pool`."""
@@ -391,7 +423,7 @@ class TriesTraining(Protocol):
 class Predictor(Protocol):
     """A trained model. There is no untrained one: it comes from a learner or from a record.
 
-    Optional: :class:`HasPosterior`, :class:`HasMembers`, :class:`LimitsBatches`.
+    Optional: :class:`HasPosterior`, :class:`HasMembers`, :class:`HasFeatures`, :class:`LimitsBatches`.
     """
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -419,6 +451,14 @@ class HasMembers(Protocol):
     @property
     def members(self) -> Sequence[Predictor]:
         """The members."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A predictor that can say what it sees in an image before its head: :class:`alkit.features.OfLearner`."""
+
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return one row for each image, ``(n, d)``, float32. It does not depend on the other images."""
 
 
 @runtime_checkable
@@ -484,7 +524,9 @@ __all__ = [
     "FittedExtractor",
     "HasDigest",
     "HasDigests",
+    "HasFeatures",
     "HasFiles",
+    "HasFingerprint",
     "HasHeads",
     "HasLimits",
     "HasMembers",

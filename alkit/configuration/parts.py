@@ -37,6 +37,7 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit.samplers:Members": ("sampler", {}),
     "alkit:Reconstruction": ("feature extractor", {"network": "network", "deformation": "deformation"}),
     "alkit.features:Deformation": ("deformation", {}),
+    "alkit.features:OfLearner": ("feature extractor", {}),
     "alkit:LabelSpec": ("label specification", {}),
     "alkit.record:Terms": ("set of terms", {"join": "join rule"}),
 }

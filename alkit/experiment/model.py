@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from alkit.arguments.returned import check_returned
 from alkit.errors import ColdStartError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
@@ -12,6 +15,7 @@ from alkit.experiment.parts import Parts, next_round
 from alkit.pools.batches import batches
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Predictor
+from alkit.values.clusters import Clusters
 from alkit.values.predictions import Predictions, probabilities_of
 
 if TYPE_CHECKING:
@@ -19,12 +23,14 @@ if TYPE_CHECKING:
 
 
 class LastModel:
-    """The last round's model of an experiment, and its scores of the pool."""
+    """The last round's model of an experiment, and its scores and features of the pool."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._loaded: tuple[str, Predictor] | None = None  # the model's file, and the model
         self._scoring: tuple[tuple[str, int], Scoring] | None = None  # by the model's file and the round
+        self._features: npt.NDArray[np.float32] | None = None  # of this scoring, like the clusters
+        self._clusters: dict[int, Clusters] = {}
 
     def replace(self, predictor: Predictor) -> None:
         """Keep the model of the round that was just committed."""
@@ -74,7 +80,33 @@ class LastModel:
 
             draws = parts.stream.child("round", key[1], "draws")
             self._scoring = key, Scoring(parts.pool, self.predictor(), draws, parts.report)
+            self._features, self._clusters = None, {}
         return self._scoring[1]
+
+    def features(self) -> npt.NDArray[np.float32]:
+        """Return what the model sees in each image of the pool, by sorted ids, computed once for each round; read-only.
+
+        Raises
+        ------
+        ColdStartError
+            No round is committed yet.
+        ConfigurationError
+            The model has no features.
+        SelectionError
+            A row is not finite.
+        """
+        scoring = self.scoring()
+        if self._features is None:
+            self._features = np.concatenate(list(scoring.features(self._parts.ids)))
+            self._features.flags.writeable = False
+        return self._features
+
+    def clusters(self, k: int) -> Clusters:
+        """Return the K-means clusters of :meth:`features`, computed once for each round and not recorded."""
+        features = self.features()
+        if k not in self._clusters:
+            self._clusters[k] = self._parts.representations.cluster(features, k)
+        return self._clusters[k]
 
     def predict_masks(self, ids: Sequence[str]) -> dict[str, str]:
         """Predict masks of some images at their original sizes; return their files by id."""

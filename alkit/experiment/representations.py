@@ -91,6 +91,10 @@ class Representations:
             self._clusters[key] = self._recorded_clusters(extractor, k)
         return self._clusters[key]
 
+    def cluster(self, features: npt.NDArray[np.float32], k: int) -> Clusters:
+        """Return the K-means clusters of some features of the whole pool, which are neither kept nor recorded."""
+        return kmeans(features, self.ids, k, self._stream.child("clusters", k).numpy())
+
     def _recorded_clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         form = written_form(extractor)
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
@@ -105,7 +109,7 @@ class Representations:
             except (BadZipFile, EOFError, KeyError, IndexError, TypeError, ValueError) as reason:  # a stranger's file
                 raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
             log.warning("the clusters are computed again, because images are back that were missing before")
-        clusters = kmeans(self.features(extractor), self.ids, k, self._stream.child("clusters", k).numpy())
+        clusters = self.cluster(self.features(extractor), k)
         if name is not None:
             buffer = io.BytesIO()
             content: dict[str, Any] = {"labels": clusters.labels, "distances": clusters.distances}

@@ -37,7 +37,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
         rehearse_once(parts)
     rank = parts.store.count_ranks(number)
     labelled = tuple(id for id, known in parts.known().items() if known.labels)
-    view = PoolView(candidates, labelled, number, parts.representations, model.scoring)
+    view = PoolView(candidates, labelled, number, parts.representations, model)
     strategy = parts.initial if number == 0 else parts.strategy
     name = getattr(innermost(strategy), "__name__", type(strategy).__name__)
     # After a withdrawal, the second query of a round draws from a stream of its own.

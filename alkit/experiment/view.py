@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from alkit.experiment.model import LastModel
 from alkit.experiment.representations import Representations
+from alkit.features.of_learner import OfLearner
 from alkit.protocols import FeatureExtractor, Sampler
 from alkit.samplers import DETERMINISTIC
 from alkit.values.clusters import Clusters
@@ -17,7 +19,6 @@ from alkit.values.predictions import Predictions
 
 if TYPE_CHECKING:
     from alkit.protocols import Reduction, Score
-    from alkit.scores.streamed import Scoring
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class PoolView:
     labelled: tuple[str, ...]
     round: int
     _representations: Representations = field(repr=False)
-    _scoring: Callable[[], Scoring] = field(repr=False)  # reads the last round's model when it is first called
+    _model: LastModel = field(repr=False)  # read from the record when it is first asked
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -37,10 +38,14 @@ class PoolView:
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row per image of :attr:`ids`, ``(len(ids), d)``, read-only."""
+        if isinstance(extractor, OfLearner):
+            return self._model.features()
         return self._representations.features(extractor)
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool."""
+        if isinstance(extractor, OfLearner):
+            return self._model.clusters(k)
         return self._representations.clusters(extractor, k)
 
     def scores(
@@ -49,8 +54,8 @@ class PoolView:
         """Return the acquisition score of each candidate."""
         from alkit.scores.reductions import mean  # imports torch, which strategies without scores do not need
 
-        return self._scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
+        return self._model.scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
 
     def predictions(self) -> Iterator[Predictions]:
         """Yield the last model's predictions of the candidates, in batches."""
-        return self._scoring().predictions(self.candidates)
+        return self._model.scoring().predictions(self.candidates)

@@ -8,6 +8,7 @@ from .duplicates import find_duplicates as find_duplicates
 from .named import check_extractor as check_extractor
 from .named import extractor as extractor
 from .named import installed as installed
+from .of_learner import OfLearner as OfLearner
 from .reconstruction import FittedReconstruction as FittedReconstruction
 from .reconstruction import Reconstruction as Reconstruction
 from .search import nearest as nearest

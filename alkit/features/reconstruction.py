@@ -40,7 +40,7 @@ from alkit.errors import ConfigurationError, StoreError
 from alkit.features.deformation import Deformation
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.outputs import Logits
-from alkit.networks.state import apart, to_channels_last
+from alkit.networks.state import apart, to_channels_last, weights_digest
 from alkit.networks.training import Example, adam, evaluation_mode, fabric_for, minibatches, train_epoch
 from alkit.networks.unet import UNet
 from alkit.networks.weights import deepest_map
@@ -71,6 +71,10 @@ class FittedReconstruction:
 
     network: nn.Module
     pooling: int
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256, in hexadecimal, of the weights."""
+        return weights_digest(self.network)
 
     @checked
     def features(self, images: Images) -> npt.NDArray[np.float32]:

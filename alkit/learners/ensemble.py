@@ -22,7 +22,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.learners.named import check_learner
-from alkit.protocols import Labelled, Learner, LimitsBatches, Predictor
+from alkit.protocols import HasFeatures, Labelled, Learner, LimitsBatches, Predictor
 from alkit.rng import Stream
 from alkit.scores.moments import posterior_of
 from alkit.values.label_spec import Images
@@ -52,6 +52,26 @@ class EnsemblePredictor:
     def posterior(self, images: Images) -> EnsemblePosterior:
         """Return the posterior of these images: the members' predictions and their mean."""
         return EnsemblePosterior(self.members, images)
+
+    @checked
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the features of all members side by side, ``(n, d)``, because their axes have nothing in common.
+
+        Raises
+        ------
+        ConfigurationError
+            A member has no features.
+        """
+        rows = []
+        for member in self.members:
+            if not isinstance(member, HasFeatures):
+                raise ConfigurationError(
+                    "every member of the ensemble must have a method features(images)",
+                    got=type(member).__name__,
+                    hint="another learner, or another strategy",
+                )
+            rows.append(member.features(images))
+        return np.concatenate(rows, axis=1)
 
     @checked
     def images_at_once(self, images: Images) -> int | None:

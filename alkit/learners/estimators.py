@@ -203,6 +203,11 @@ class EstimatorPredictor:
         return self.row_probabilities(_compute_rows(images, self.rows))
 
     @checked
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the rows that the classifier gets, ``(n, d)``, float32. Steps inside a pipeline are not applied."""
+        return _compute_rows(images, self.rows).astype(np.float32)
+
+    @checked
     def images_at_once(self, images: Images) -> int:
         """Return the number of images per call: many, because a call costs more than a row."""
         return 1024

@@ -17,6 +17,7 @@ from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError, LabelError, without_hint
 from alkit.learners.made_up import MadeUp
+from alkit.networks.before_head import features_before_head
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, check_apart, make_network
@@ -87,6 +88,23 @@ class NetworkPredictor:
         """Return the posterior of these images: prediction, draws by dropout, and heads."""
         inputs = self._inputs(images).contiguous(memory_format=torch.channels_last)  # as in training
         return NetworkPosterior(self._cut, inputs)
+
+    @checked
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return what the network sees before its head, averaged over the pixels, ``(n, d)``.
+
+        For a network that segments, that is the deepest map of its encoder; for others, the input of the last layer.
+
+        Raises
+        ------
+        ConfigurationError
+            `images` are not ``(n, in_channels, h, w)``, or the network does not call its output layer as a module.
+        """
+        inputs = self._inputs(images)
+        apart = len(inputs) > 1 and self._cut.mixes(inputs)
+        parts = torch.split(inputs, 1) if apart else (inputs,)
+        rows = torch.cat([features_before_head(self.network, part) for part in parts])
+        return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
     @checked
     def images_at_once(self, images: Images) -> int:

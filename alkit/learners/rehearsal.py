@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alkit.errors import AlkitError, ConfigurationError, without_hint
 from alkit.learners.made_up import MadeUp
+from alkit.learners.needs import MODEL_FEATURES, check_features, declared_model
 from alkit.pools.checks import image_shape
 from alkit.protocols import DrawsDropout, HasPosterior, Learner, Pool, Predictor, TriesTraining, WrapsLearner
 from alkit.rng import Stream
@@ -36,12 +37,13 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     """Train one step on images of the pool, and try what the strategy needs; return the fewest images in a batch.
 
     The batch has the size of the learner's, but at most :data:`PIXELS` pixels, and at least two images. A batch of one
-    image is tried too. A learner without ``try_training`` is only tried if the strategy draws by dropout.
+    image is tried too. A learner without ``try_training`` is only tried if the strategy draws by dropout or uses the
+    features of the model.
 
     Parameters
     ----------
     needs:
-        Needs of the strategy: some of ``members``, ``dropout`` and ``heads``.
+        Needs of the strategy: some of ``members``, ``dropout``, ``heads`` and ``model-features``.
     spec:
         The classes of the labels.
 
@@ -55,12 +57,16 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     if not isinstance(single, TriesTraining):
         if "dropout" in needs:
             _check_draws(single, pool.read(ids[:FEW]), spec)
+        if MODEL_FEATURES in needs and (model := _small_model(single, pool.read(ids[:FEW]), spec)) is not None:
+            check_features(model, pool.read(ids[:2]))
         return 1
     _, height, width = image_shape(pool)
     images = pool.read(ids[: max(2, min(single.batch, PIXELS // (height * width)))])
     model = single.try_training(images, spec)
     if "dropout" in needs:
         _draw(model, images[:2])
+    if MODEL_FEATURES in needs:
+        check_features(model, images[:2])
     if len(images) == 1:
         return 1
     try:
@@ -113,14 +119,12 @@ def _tell_what_is_drawn(model: NetworkPredictor, images: Images) -> None:
 
 def _check_draws(learner: Learner, images: Images, spec: LabelSpec) -> None:
     """Check that the models of a learner draw by dropout: by their class, or else by a small model."""
-    declared = _declared_model(learner)
+    declared = declared_model(learner)
     if declared is not None:
         if not hasattr(declared, "posterior"):
             raise _lacks_dropout(f"{type(learner).__name__}, whose models are {declared.__name__}s")
         return
-    try:
-        model = copy.copy(learner).fit(MadeUp(images, spec), np.random.default_rng(0))
-    except Exception:  # the learner may refuse so few images, or need features
+    if (model := _small_model(learner, images, spec)) is None:
         return
     try:
         _draw(model, images[:2])
@@ -133,14 +137,12 @@ def _check_draws(learner: Learner, images: Images, spec: LabelSpec) -> None:
         ) from reason
 
 
-def _declared_model(learner: Learner) -> type[Any] | None:
-    """Return the class of the models that ``fit`` declares; None if it declares none, or any predictor."""
+def _small_model(learner: Learner, images: Images, spec: LabelSpec) -> Predictor | None:
+    """Return a model of a copy of the learner, trained on made-up labels; None if it cannot be trained on them."""
     try:
-        declared = get_type_hints(type(learner).fit).get("return")
-    except Exception:  # names that are imported for type checkers only
+        return copy.copy(learner).fit(MadeUp(images, spec), np.random.default_rng(0))
+    except Exception:  # the learner may refuse so few images, or need features
         return None
-    plain = isinstance(declared, type) and declared.__module__ != Predictor.__module__ and declared is not object
-    return declared if plain and declared is not type(None) else None
 
 
 def _lacks_dropout(got: str) -> ConfigurationError:

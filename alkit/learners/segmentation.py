@@ -21,7 +21,7 @@ from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Loss
 from alkit.networks.unet import UNet
 from alkit.networks.weights import warm_start
-from alkit.protocols import BuildsNetwork, FeatureExtractor, HasNetwork, Labelled
+from alkit.protocols import BuildsNetwork, DeclaresStart, FeatureExtractor, HasNetwork, Labelled
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
 
@@ -94,6 +94,12 @@ class SegmentationLearner(NetworkLearner):
         super().__post_init__()
         if self.warm_start is not None:
             check_extractor("warm_start", self.warm_start)
+            if isinstance(self.warm_start, DeclaresStart) and not self.warm_start.starts_cold:
+                raise ConfigurationError(
+                    "warm_start must be a feature extractor that works before there is a model",
+                    got=repr(self.warm_start),
+                    hint="alkit.Reconstruction(), or warm_start=None",
+                )
 
     @checked
     def loss(self, spec: LabelSpec) -> Loss:

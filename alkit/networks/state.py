@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -55,6 +56,19 @@ def apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found[name] = plain.clone() if storage in seen else plain
         seen.add(storage)
     return found
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return a SHA-256, in hexadecimal, of the names, types, shapes and values of a network's weights and buffers.
+
+    >>> weights_digest(nn.Linear(2, 1)) == weights_digest(nn.Linear(2, 1))
+    False
+    """
+    sha = hashlib.sha256()
+    for name, value in sorted(apart(network.state_dict()).items()):
+        sha.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
 
 
 def copy_network(network: nn.Module) -> nn.Module:

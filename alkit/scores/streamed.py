@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from alkit.arguments.returned import check_returned
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.pools.batches import batches
-from alkit.protocols import LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
+from alkit.protocols import HasFeatures, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.moments import moments_of_draws, posterior_of
@@ -104,12 +105,49 @@ class Scoring:
             done += len(some)
             self._report(Progress("predict", done, len(ids)))
 
+    @checked
+    def features(self, ids: Sequence[str]) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield what the model sees in these images before its head, in batches: one row for each image, float32.
+
+        Raises
+        ------
+        ConfigurationError
+            The model has no features, or gives another number of rows or columns.
+        SelectionError
+            A row is not finite. The message names the image.
+        """
+        model, done, width = self._predictor, 0, None
+        if not isinstance(model, HasFeatures):
+            raise lacks_features(type(model).__name__)
+        for some in self._batches(ids):
+            rows = model.features(self._pool.read(some))
+            check_returned(model, "features", rows, npt.NDArray[Any])
+            if rows.ndim != 2 or len(rows) != len(some) or width not in (None, rows.shape[1]):
+                raise ConfigurationError(
+                    f"{type(model).__name__}.features must return an array ({len(some)}, {width or 'd'}), one row for "
+                    "each image",
+                    got=f"shape {rows.shape}",
+                )
+            _check_finite(some, torch.from_numpy(rows), "row of features")
+            width, done = rows.shape[1], done + len(some)
+            yield np.asarray(rows, np.float32)
+            self._report(Progress("features", done, len(ids)))
+
     def _batches(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         """Divide `ids` into batches whose size suits the model."""
         at_once = None
         if ids and isinstance(self._predictor, LimitsBatches):
             at_once = self._predictor.images_at_once(self._pool.read(ids[:1]))
         return batches(ids, self._pool, at_once)
+
+
+def lacks_features(got: str) -> ConfigurationError:
+    """Return the error of a strategy that uses the model's features, and a learner whose models have none."""
+    return ConfigurationError(
+        "the strategy needs a learner whose models have a method features(images), because it uses what the model sees",
+        got=got,
+        hint="a learner such as alkit.SegmentationLearner, or another strategy or features=",
+    )
 
 
 def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what: str) -> None:

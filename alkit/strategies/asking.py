@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
 from alkit.protocols import DeclaresStart, FeatureExtractor, HasLimits, HasScores, Sampler, Strategy, View
-from alkit.strategies.functions import as_strategy, check_selection, innermost, name_in_words
+from alkit.strategies.functions import as_strategy, check_selection, extractors_in, innermost, name_in_words
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
 
@@ -164,5 +164,6 @@ def convert_functions(whole: Any, *names: str) -> None:
 
 
 def start_cold(*parts: object) -> bool:
-    """Whether all parts can select without a trained model."""
-    return all(part.starts_cold for part in parts if isinstance(part, DeclaresStart))
+    """Whether all parts, and the feature extractors among their parameters, work without a trained model."""
+    inside = [extractor for part in parts for extractor in extractors_in(part)]
+    return all(part.starts_cold for part in (*parts, *inside) if isinstance(part, DeclaresStart))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.protocols import DeclaresNeeds, Strategy, View
+from alkit.protocols import DeclaresNeeds, FeatureExtractor, Strategy, View
 from alkit.values.selection import Selection
 
 Choice = Callable[[View, int, np.random.Generator], Selection | Sequence[str]]
@@ -163,15 +163,28 @@ def innermost(part: Any) -> Any:
     return part
 
 
+def extractors_in(part: object) -> list[FeatureExtractor]:
+    """Return the feature extractors among the parameters of a part: fields of a dataclass, arguments of a partial."""
+    values: list[Any] = []
+    while isinstance(part, FromFunction | functools.partial):
+        if isinstance(part, functools.partial):
+            values += [*part.args, *part.keywords.values()]
+        part = part.function if isinstance(part, FromFunction) else part.func
+    if is_dataclass(part) and not isinstance(part, type):
+        values += [getattr(part, entry.name, None) for entry in fields(part)]
+    return [value for value in values if isinstance(value, FeatureExtractor) and not isinstance(value, type)]
+
+
 def needs_of(*parts: object) -> tuple[str, ...]:
-    """Return the needs of all parts, each once.
+    """Return the needs of all parts and of the feature extractors among their parameters, each once.
 
     Raises
     ------
     ConfigurationError
         The attribute ``needs`` of a part is not a tuple of names.
     """
-    said = [(part, part.needs) for part in parts if isinstance(part, DeclaresNeeds)]
+    inside = [extractor for part in parts for extractor in extractors_in(part)]
+    said = [(part, part.needs) for part in (*parts, *inside) if isinstance(part, DeclaresNeeds)]
     for part, needs in said:
         if not isinstance(needs, tuple | list) or not all(isinstance(need, str) for need in needs):
             raise ConfigurationError(

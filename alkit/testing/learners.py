@@ -16,6 +16,7 @@ from alkit.pools.arrays import ArrayPool
 from alkit.protocols import (
     DrawsDropout,
     DrawsMembers,
+    HasFeatures,
     HasHeads,
     HasMembers,
     HasPosterior,
@@ -148,6 +149,23 @@ class LearnerKit:
         if isinstance(posterior, HasHeads) and len(heads := drawn_by(lambda: iter([*posterior.heads()]), whole=True)):
             np.testing.assert_allclose(heads[0], expected, atol=1e-3, err_msg="heads() must give the final head first")
             check_probabilities("heads()", heads, expected)
+
+    @checked
+    def test_features_are_one_finite_row_per_image(self, learner: Learner, labelled: Labelled) -> None:
+        """If the model has a method ``features``: float32, the same after loading and in any batch."""
+        images = labelled.pool.read(labelled.pool.ids)
+        model = fit(learner, labelled)
+        if not isinstance(model, HasFeatures):
+            return
+        rows = model.features(images)
+        assert rows.dtype == np.float32, f"features() gave {rows.dtype}"
+        assert rows.ndim == 2, f"features() gave shape {rows.shape}, not one row for each image"
+        assert len(rows) == len(images), f"features() gave {len(rows)} rows for {len(images)} images"
+        assert np.isfinite(rows).all(), "features() must be finite"
+        np.testing.assert_allclose(model.features(images[3:4])[0], rows[3], rtol=1e-4, atol=1e-5)
+        loaded = learner.loads(model.dumps())
+        assert isinstance(loaded, HasFeatures), "a loaded model has no features()"
+        np.testing.assert_array_equal(loaded.features(images), rows)
 
     @checked
     def test_an_ensemble_predicts_the_mean_of_its_members(self, learner: Learner, labelled: Labelled) -> None:

@@ -27,7 +27,7 @@ from alkit.oracles.simulated import MaskOracle
 from alkit.pools.arrays import ArrayPool
 from alkit.protocols import DeclaresNeeds, HasScores
 from alkit.strategies.asking import start_cold
-from alkit.strategies.functions import as_strategy, innermost
+from alkit.strategies.functions import as_strategy, innermost, needs_of
 from alkit.testing.worlds import (
     DECLARABLE,
     Brightness,
@@ -215,11 +215,12 @@ class StrategyKit:
                 choose(strategy, view, 5)
 
     def test_it_declares_its_needs(self, strategy: Any) -> None:
-        """``needs`` lists those of features, dropout, members, heads and pseudo-labels that it uses."""
+        """``needs`` lists those of features, model-features, dropout, members, heads and pseudo-labels that it uses."""
         part = as_strategy("strategy", strategy)
-        needs: Any = part.needs if isinstance(part, DeclaresNeeds) else ()
+        declared: Any = part.needs if isinstance(part, DeclaresNeeds) else ()
         asked = self._asked(strategy) - {"model"}
-        assert not isinstance(needs, str), f"needs must be a tuple: ({needs!r},)"
+        assert not isinstance(declared, str), f"needs must be a tuple: ({declared!r},)"
+        needs = needs_of(part)  # with those of a feature extractor among its parameters
         unknown = sorted(set(needs) - DECLARABLE)
         assert not unknown, f"needs must contain only {', '.join(sorted(DECLARABLE))}: got {', '.join(unknown)}"
         undeclared = sorted(asked - set(needs))
@@ -237,8 +238,8 @@ class StrategyKit:
             assert np.isfinite(list(scores.values())).all(), "scores() must return finite numbers"
 
     def test_a_missing_need_is_an_error_of_alkit(self, strategy: Any) -> None:
-        """If the model has no dropout, members or heads."""
-        if self._asked(strategy) & {"dropout", "members", "heads"}:
+        """If the model has no features, dropout, members or heads."""
+        if self._asked(strategy) & {"model-features", "dropout", "members", "heads"}:
             with pytest.raises(AlkitError):
                 choose(strategy, view_of(model=Silent(), round=7), 5)
         else:

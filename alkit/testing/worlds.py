@@ -19,11 +19,13 @@ from torch import Tensor
 from alkit.arguments.checked import checked
 from alkit.errors import ColdStartError
 from alkit.features.clustering import kmeans
+from alkit.features.of_learner import OfLearner
 from alkit.pools.arrays import ArrayPool
 from alkit.protocols import (
     DrawsDropout,
     DrawsMembers,
     FeatureExtractor,
+    HasFeatures,
     HasHeads,
     Labelled,
     Pool,
@@ -73,6 +75,10 @@ class BrightnessModel:
     def posterior(self, images: Images) -> BrightnessPosterior:
         """Return the posterior of these images."""
         return BrightnessPosterior(self.level, torch.from_numpy(images))
+
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the brightness of each row of pixels above the level, ``(n, h)``."""
+        return np.asarray(images[:, 0].mean(axis=2) - self.level, np.float32)
 
     def dumps(self) -> bytes:
         """Return the level."""
@@ -166,12 +172,15 @@ class KitView:
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row per image."""
-        self.asked.add("features")
         table = self._features(extractor)
         self._handed.append((table, table.copy()))
         return table
 
     def _features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
+        if isinstance(extractor, OfLearner):
+            self.asked |= {"model", "model-features"}
+            return np.concatenate(list(self._scoring().features(self.ids)))
+        self.asked.add("features")
         rows = extractor.fit(self.pool, np.random.default_rng(0)).features(self.pool.read(self.ids))
         if self.spoilt_features:
             rows[::2] = np.nan
@@ -179,7 +188,6 @@ class KitView:
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool; they do not depend on the names of the images."""
-        self.asked.add("features")
         rows = self._features(extractor)
         order = np.lexsort(rows.T)  # by content
         found = kmeans(rows[order], [f"{place:04}" for place in range(len(rows))], k, np.random.default_rng(1))
@@ -201,7 +209,8 @@ class KitView:
     def _scoring(self) -> Scoring:
         if self.model is None:
             raise ColdStartError("round 0 has no model yet")
-        return Scoring(self.pool, _Asked(self.model, self.at_once, self.asked), Stream(5))
+        noting = _AskedWithFeatures if isinstance(self.model, HasFeatures) else _Asked
+        return Scoring(self.pool, noting(self.model, self.at_once, self.asked), Stream(5))
 
     def changed(self) -> str:
         """Return the name of a part of the view that was changed; an empty text if none was."""
@@ -237,6 +246,15 @@ class _Asked:
         return dumped
 
 
+@dataclass(frozen=True)
+class _AskedWithFeatures(_Asked):
+    """The same of a model with features."""
+
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        result: npt.NDArray[np.float32] = self.model.features(images)
+        return result
+
+
 def _noting(posterior: Any, asked: set[str]) -> Any:
     """Return a posterior with the same optional methods that adds the names of those called to `asked`.
 
@@ -257,7 +275,7 @@ def _noting(posterior: Any, asked: set[str]) -> Any:
 DRAWN: dict[str, type] = {"dropout": DrawsDropout, "members": DrawsMembers, "heads": HasHeads}
 """Protocols of the optional methods of a posterior, by the names under which strategies declare them."""
 
-DECLARABLE = frozenset({"features", "pseudo-labels", *DRAWN})
+DECLARABLE = frozenset({"features", "model-features", "pseudo-labels", *DRAWN})
 """The words that ``needs`` may hold."""
 
 
@@ -268,11 +286,12 @@ class Broken:
     level: float = float("nan")
     probabilities = BrightnessModel.probabilities
     posterior = BrightnessModel.posterior
+    features = BrightnessModel.features
 
 
 @dataclass(frozen=True)
 class Silent:
-    """A model whose posterior has no optional method."""
+    """A model without features, whose posterior has no optional method."""
 
     level: float = 0.5
     probabilities = BrightnessModel.probabilities

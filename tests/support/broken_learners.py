@@ -181,6 +181,36 @@ class GivesMembersAsCounts(BrokenLearner):
     model = with_posterior(MembersAsCounts)
 
 
+class SeesMaps(BrightnessModel):
+    def features(self, images):
+        return np.asarray(images[:, 0] - self.level, np.float32)
+
+
+class SeesInDoubles(BrightnessModel):
+    def features(self, images):
+        return super().features(images).astype(np.float64)
+
+
+class SeesTheCompany(BrightnessModel):
+    def features(self, images):
+        return super().features(images - images.mean())
+
+
+class GivesMapsAsFeatures(BrokenLearner):
+    caught_by = "test_features_are_one_finite_row_per_image"
+    model = SeesMaps
+
+
+class GivesFeaturesInDoubles(BrokenLearner):
+    caught_by = "test_features_are_one_finite_row_per_image"
+    model = SeesInDoubles
+
+
+class GivesFeaturesByTheCompany(BrokenLearner):
+    caught_by = "test_features_are_one_finite_row_per_image"
+    model = SeesTheCompany
+
+
 class OfItsFirstMember(BrightnessModel):
     @property
     def members(self):

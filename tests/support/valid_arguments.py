@@ -608,6 +608,7 @@ OBJECTS = {
     "alkit.UNet": lambda t: t.network,
     "alkit.features.Deformation": lambda t: alkit.features.Deformation(),
     "alkit.features.FittedReconstruction": lambda t: alkit.features.FittedReconstruction(t.network, 1),
+    "alkit.features.OfLearner": lambda t: alkit.features.OfLearner(),
     "alkit.learners.EnsemblePredictor": lambda t: alkit.learners.EnsemblePredictor((t.predictor, t.predictor)),
     "alkit.learners.EstimatorPredictor": lambda t: t.estimated,
     "alkit.learners.NetworkPredictor": lambda t: t.predictor,
