@@ -143,7 +143,7 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
     strays: list[str] = []
     for number, image in enumerate(found, start=1):
         try:
-            id, entry = _object(image)["id"], (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
+            id, entry = _id(_object(image), "id"), (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
             known = images.setdefault(id, _Collected([entry]))
         except DAMAGE as reason:
             strays.append(f"{fault_text(reason)} (image {number} of the list)")
@@ -160,6 +160,13 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _id(found: Mapping[str, Any], name: str) -> Any:
+    """Return an id; refuse truth values, of which Python takes ``true`` for 1."""
+    if found[name] is None or isinstance(found[name], bool):
+        raise ValueError(f"{name} {json.dumps(found[name])}")
+    return found[name]
+
+
 def _side(image: Mapping[str, Any], name: str) -> int:
     value = image[name]
     if not (type(value) is int or (type(value) is float and value.is_integer()) or str(value).strip().isdecimal()):
@@ -172,7 +179,7 @@ def _category_names(found: Sequence[Mapping[str, Any]]) -> dict[Any, set[str]]:
     names: dict[Any, set[str]] = {}
     for category in found:
         with suppress(*DAMAGE):  # an image with annotations of this category becomes invalid
-            names.setdefault(category["id"], set()).add(str(category["name"]))
+            names.setdefault(_id(category, "id"), set()).add(str(category["name"]))
     return names
 
 
@@ -185,7 +192,7 @@ def _add(
 ) -> None:
     """Add an annotation to its image, or a description of it to `strays` if it has none."""
     try:
-        id, own = _object(annotation)["image_id"], f"annotation {annotation.get('id', number)}"
+        id, own = _id(_object(annotation), "image_id"), f"annotation {annotation.get('id', number)}"
         image = images.get(id)
     except DAMAGE as reason:
         strays.append(f"{fault_text(reason)} (annotation {number + 1} of the list)")
@@ -194,7 +201,7 @@ def _add(
         strays.append(f"{own} of an unknown image {id!r}")
         return
     try:
-        category = annotation["category_id"]
+        category = _id(annotation, "category_id")
         known = names.get(category, set())
     except DAMAGE as reason:
         image.fault = image.fault or f"{own}: {fault_text(reason)}"
