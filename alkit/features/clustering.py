@@ -1,8 +1,8 @@
-"""K-means clustering by FAISS, on a CPU, or on GPUs if the installed faiss supports them.
+"""K-means clustering, on a CPU or a GPU: small tables by FAISS, large ones by :mod:`alkit.features.lloyd`.
 
 The defaults of FAISS are not used. It draws the first centres uniformly, which misses true clusters, and it trains on
-256 rows per centre without telling. Here the first centres come from greedy k-means++, the best of several starts is
-kept, and every row counts.
+256 rows per centre without telling. Here the first centres of small tables come from greedy k-means++, the best of
+several starts is kept, and every row counts, also in large tables.
 
 References
 ----------
@@ -22,31 +22,50 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import DataError, MissingDependencyError
+from alkit.features.lloyd import find_centres
+from alkit.features.search import nearest_squared
+from alkit.features.tables import Float32, Float64, Integers, Table
 from alkit.values.clusters import Clusters
 from alkit.values.ids import check_ids
 
+SMALL = 2**20
+"""Largest number of images times clusters of a small table."""
+
+SMALL_VALUES = 2**24
+"""Largest number of values of a small table: 64 MiB, of which there are several copies."""
+
 STARTS = 5
-"""Number of starts of K-means. The start with the lowest sum of squared distances is kept."""
+"""Number of starts of K-means for a small table. The start with the lowest sum of squared distances is kept."""
 
 ITERATIONS = 50
 """Iterations of Lloyd's algorithm in each start."""
 
 
 @checked_except("k")
-def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: np.random.Generator) -> Clusters:
+def kmeans(
+    features: npt.NDArray[np.float32],
+    ids: Sequence[str],
+    k: int,
+    rng: np.random.Generator,
+    device: str | None = None,
+) -> Clusters:
     """Cluster images by their features.
 
     Parameters
     ----------
     features:
-        One finite row per image, ``(N, d)`` with N and d at least 1.
+        One finite row per image, ``(N, d)`` with N and d at least 1. A large table is read in blocks, and may be a
+        memory map.
     ids:
         Ids of the N rows, all different. The result keeps their order.
     k:
         Largest number of clusters, at least 1. The result has exactly ``min(k, number of different rows)`` clusters,
         each with at least one image.
     rng:
-        Source of the first centres. The same state and number of threads give the same clusters.
+        Source of the first centres. The same state, device and number of threads give the same clusters.
+    device:
+        Device of torch for a large table, such as ``"cuda"`` or ``"cpu"``. None: a GPU if the work is worth it and
+        torch finds one, otherwise the CPU without torch.
 
     Returns
     -------
@@ -61,19 +80,22 @@ def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: n
     ConfigurationError
         `k` is not an integer >= 1.
     MissingDependencyError
-        faiss is not installed.
+        The table is small, and faiss is not installed.
 
     Notes
     -----
     The paper (EMBC 2022, arXiv 2205.07021) says only "K-means". These choices are open there:
 
     - Rows are sorted by id first, so the result does not depend on the order of the images.
-    - Features are shifted to a mean of zero and divided by a power of two, because the float32 arithmetic of FAISS
-      loses small differences between large numbers. Distances have the unit of the features.
-    - There are five starts of 50 iterations. The first centres come from k-means++ with several candidates per step, by
-      scikit-learn, because only the latest versions of FAISS have k-means++.
-    - The centres come from FAISS. The nearest centre of each row and its distance are computed in float64.
+    - Features are shifted to a mean of zero and divided by a power of two, because float32 loses small differences
+      between large numbers. Distances have the unit of the features.
+    - The nearest centre of each row and its distance are computed in float64.
     - A cluster that is empty in the end gets the image that is farthest from its centre.
+    - A table is small if N k <= 2^20 and N d <= 2^24. It is clustered by FAISS, in five starts of 50 iterations. The
+      first centres come from k-means++ with several candidates per step, by scikit-learn, because only the latest
+      versions of FAISS have k-means++.
+    - A large table is clustered once, by :mod:`alkit.features.lloyd`, which reaches sums of squared distances as low as
+      those of five starts: see ``benchmarks/results/kmeans.csv``. It needs little memory: the table is not copied.
 
     Examples
     --------
@@ -92,28 +114,29 @@ def kmeans(features: npt.NDArray[np.float32], ids: Sequence[str], k: int, rng: n
             got=f"shape {features.shape} and {len(ids)} ids",
         )
     k = check_integer("k", k, least=1)
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        bad = int(np.argmin(finite))
-        raise DataError(
-            f"features of {ids[bad]!r} must be finite",
-            got=features[bad][~np.isfinite(features[bad])][0],
-            hint="a look at this image, and at the training loss of the feature extractor",
-        )
-
-    by_id = sorted(range(len(ids)), key=ids.__getitem__)
-    rows, unit = _centre(features[by_id])
-    k = _count_distinct(rows, up_to=k)
-    squared = fill_clusters(rows, _centres(rows, k, rng))
-    labels = squared.argmin(axis=1)
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__))
+    in_order = bool((np.diff(by_id) == 1).all())
+    table = Table(features, None if in_order else by_id, lambda row: f"features of {ids[row]!r}")
+    if len(ids) * k <= SMALL and features.size <= SMALL_VALUES:
+        labels, squared, unit = _cluster_small(table.take(slice(None)), k, rng)
+    else:
+        k = _count_distinct(table, up_to=k)
+        (labels, squared), unit = fill_clusters(table, find_centres(table, k, rng, device), device), 1.0
     # Rows are sorted by id, so the first row of a cluster has its smallest id.
     _, first, size = np.unique(labels, return_index=True, return_counts=True)
-    number = np.empty(k, dtype=np.int64)
-    number[np.lexsort((first, -size))] = np.arange(k)
+    number = np.empty(len(size), dtype=np.int64)
+    number[np.lexsort((first, -size))] = np.arange(len(size))
 
     given = np.empty(len(ids), dtype=np.int64)  # for each given id its place in the sorted order
     given[by_id] = np.arange(len(ids))
-    return Clusters(ids, number[labels][given], (np.sqrt(squared.min(axis=1)) * unit)[given], k)
+    return Clusters(ids, number[labels][given], (np.sqrt(squared) * unit)[given], len(size))
+
+
+def _cluster_small(features: Float32, k: int, rng: np.random.Generator) -> tuple[Integers, Float64, float]:
+    """Return the cluster of each row, its squared distance to the centre, and the unit of the distance."""
+    rows, unit = _centre(features)
+    table = Table(rows)
+    return *fill_clusters(table, _centres(rows, _count_distinct(table, up_to=k), rng)), unit
 
 
 def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
@@ -124,11 +147,11 @@ def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32],
     return rows, 2.0**exponent
 
 
-def _count_distinct(rows: npt.NDArray[np.float32], up_to: int) -> int:
+def _count_distinct(table: Table, up_to: int) -> int:
     """Return the number of different rows, but at most `up_to`."""
     seen = set[bytes]()
-    for row in rows:
-        seen.add((row + np.float32(0)).tobytes())  # the sum turns -0.0 into 0.0
+    for row in (row for _, block in table.blocks() for row in block + np.float32(0)):  # the sum turns -0.0 into 0.0
+        seen.add(row.tobytes())
         if len(seen) == up_to:
             break
     return len(seen)
@@ -156,32 +179,24 @@ def _centres(rows: npt.NDArray[np.float32], k: int, rng: np.random.Generator) ->
     return min(map(run, rng.integers(2**31, size=STARTS).tolist()), key=itemgetter(0))[1]
 
 
-def fill_clusters(rows: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return squared distances to the centres, ``(N, k)``, after each empty cluster has got a row.
+def fill_clusters(
+    table: Table, centres: npt.NDArray[np.floating], device: str | None = None
+) -> tuple[Integers, Float64]:
+    """Return the nearest centre of each row and its squared distance, after each empty cluster has got a row.
 
     The centre of an empty cluster moves to the row that is farthest from its nearest centre. There are at least k
     different rows, so this distance is not zero, and the cluster keeps the row. So at most k moves are necessary.
     """
-    squared = _squared_distances(rows, centres)
+    labels, squared = nearest_squared(table, centres, device)
     for _ in centres:
-        empty = np.setdiff1d(np.arange(len(centres)), squared.argmin(axis=1))
+        empty = np.setdiff1d(np.arange(len(centres)), labels)
         if not len(empty):
             break
-        centre = rows[squared.min(axis=1).argmax()]
-        squared[:, empty[0]] = _squared_distances(rows, centre[None])[:, 0]
-    return squared
-
-
-def _squared_distances(rows: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the squared L2 distance of each row to each centre, ``(N, k)``, in float64."""
-    squared = np.empty((len(rows), len(centres)))
-    step = max(1, 2**18 // rows.shape[1])  # a block of 2 MB
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step].astype(np.float64)
-        for column, centre in enumerate(centres):
-            difference = block - centre
-            squared[start : start + step, column] = np.einsum("nd,nd->n", difference, difference)
-    return squared
+        far = int(squared.argmax())
+        _, from_far = nearest_squared(table, table.take(slice(far, far + 1)), device)
+        nearer = (from_far < squared) | ((from_far == squared) & (empty[0] < labels))
+        labels[nearer], squared[nearer] = empty[0], from_far[nearer]
+    return labels, squared
 
 
 def _faiss() -> Any:

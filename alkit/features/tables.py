@@ -52,7 +52,9 @@ class Table:
     ) -> None:
         self.features, self.order = features, order
         largest, total = 0.0, np.zeros(features.shape[1])
-        for start, block in blocks(features):
+        step = max(1, BLOCK // features.shape[1])
+        for start in range(0, len(features), step):
+            block = np.asarray(features[start : start + step], np.float32)
             most = float(max(block.max(), -block.min()))  # NaN if a value is NaN
             if not np.isfinite(most):
                 finite = np.isfinite(block).all(axis=1)
@@ -89,6 +91,12 @@ class Table:
         """Return some rows, by a slice or an array of integers."""
         return np.asarray(self.features[rows if self.order is None else self.order[rows]], np.float32)
 
+    def blocks(self) -> Iterator[tuple[int, Float32]]:
+        """Yield the number of the first row and the rows of each block."""
+        step = max(1, BLOCK // self.width)
+        for start in range(0, len(self), step):
+            yield start, self.take(slice(start, start + step))
+
     def shifted(self, points: npt.NDArray[Any]) -> Float32:
         """Return points in the unit of the features as float32, divided by a power of two, minus the mean."""
         scaled: npt.NDArray[np.floating] = np.ldexp(points, -self.exponent)
@@ -97,10 +105,3 @@ class Table:
     def unshifted(self, points: npt.NDArray[Any]) -> Float64:
         """Return shifted points in the unit of the features."""
         return np.ldexp(points.astype(np.float64) + self.shift, self.exponent)
-
-
-def blocks(features: Float32) -> Iterator[tuple[int, Float32]]:
-    """Yield the first row and the rows of each block of a table."""
-    step = max(1, BLOCK // features.shape[1])
-    for start in range(0, len(features), step):
-        yield start, np.asarray(features[start : start + step], np.float32)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from alkit.errors import ConfigurationError, DataError, MissingDependencyError
 from alkit.features import kmeans
 from alkit.features.clustering import fill_clusters
+from alkit.features.tables import Table
 
 
 @pytest.fixture(autouse=True)
@@ -138,9 +139,9 @@ def test_there_are_k_clusters_or_as_many_as_different_rows_and_none_is_empty(see
 def test_the_centre_of_an_empty_cluster_moves_to_the_farthest_row():
     # FAISS sometimes returns empty clusters, mostly if one row is far from many that are nearly equal.
     rows = np.array([[0.0], [0.9], [2.0], [10.0]], dtype=np.float32)
-    squared = fill_clusters(rows, centres=rows[[0, 0, 0]])
-    assert squared.argmin(axis=1).tolist() == [0, 0, 2, 1]
-    np.testing.assert_allclose(np.sqrt(squared.min(axis=1)), [0, 0.9, 0, 0], atol=1e-6)
+    labels, squared = fill_clusters(Table(rows), centres=rows[[0, 0, 0]])
+    assert labels.tolist() == [0, 0, 2, 1]
+    np.testing.assert_allclose(np.sqrt(squared), [0, 0.9, 0, 0], atol=1e-6)
 
 
 def test_negative_zero_equals_zero():
