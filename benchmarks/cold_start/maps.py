@@ -18,7 +18,7 @@ LEVELS = (1, 2, 3)
 """Maps at 1/4, 1/8 and 1/16 of the size of the image; the colours at 1/4 are the first level."""
 
 PIXELS = 256
-"""Pixels of each image that the learner trains on."""
+"""Pixels of each image that are kept for training, and that the standardisation is computed from."""
 
 
 @dataclass(frozen=True)

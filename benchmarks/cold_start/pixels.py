@@ -14,6 +14,9 @@ PENALTY = 0.01
 Set before any strategy was run, by random start sets inside the pools of a split that the benchmark does not use.
 """
 
+PIXELS = 128
+"""Pixels of each image that the learner trains on."""
+
 STEPS = 12
 """Most steps of Newton's method."""
 
@@ -55,7 +58,7 @@ def predict(levels: list[Tensor], weights: Tensor) -> npt.NDArray[np.bool_]:
     for level in levels:
         own = weights[first : first + level.shape[1]]
         first += level.shape[1]
-        score = torch.einsum("nchw,c->nhw", level, own)[:, None]
+        score = (own @ level.flatten(2)).unflatten(1, level.shape[2:])[:, None]
         total = total + F.interpolate(score, grid, mode="bilinear", align_corners=False)
     return (total[:, 0] > 0).numpy()
 
