@@ -11,6 +11,9 @@ import alkit
 from alkit import scores
 from alkit.testing import Brightness, LearnerKit, OracleKit, PoolKit, RowMeans, StrategyKit
 from alkit.values import Query
+from alkit_baselines.facility_location import FacilityLocation
+from alkit_baselines.max_herding import MaxHerding
+from alkit_baselines.prob_cover import ProbCover
 
 PATCHY = alkit.strategies.Uncertainty(scores.bald, alkit.Dropout(4))
 
@@ -57,6 +60,18 @@ class TestCEAL(kit(lambda: alkit.strategy("ceal", draws=4), chance=True)):
 
 
 class TestDSAL(kit(lambda: alkit.strategy("dsal"))):
+    pass
+
+
+class TestFacilityLocation(kit(lambda: FacilityLocation(RowMeans()))):
+    pass
+
+
+class TestMaxHerding(kit(lambda: MaxHerding(RowMeans()))):
+    pass
+
+
+class TestProbCover(kit(lambda: ProbCover(RowMeans(), clusters=3))):
     pass
 
 
