@@ -137,7 +137,7 @@ def test_the_default_radius_and_width_follow_the_scale_of_the_features():
 def test_balls_that_cover_everything_are_halved_until_they_do_not():
     rows = np.array([[0], [1], [3], [7]], np.float32)
     chosen = ProbCover(FEATURES, delta=20.0).select(view_of(rows), 4, np.random.default_rng(0)).ids
-    # The first ball covers all at 20 and 10. At 5 it leaves the last image, which two others cover; at 2.5 it does, too.
+    # The first ball covers all at 20 and 10. At 5 and at 2.5 it leaves the last image, which others cover.
     assert chosen == ("000", "002", "003", "001")
 
 

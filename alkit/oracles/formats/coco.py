@@ -143,7 +143,10 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
     strays: list[str] = []
     for number, image in enumerate(found, start=1):
         try:
-            id, entry = _id(_object(image), "id"), (str(image["file_name"]), (_side(image, "height"), _side(image, "width")))
+            id, entry = (
+                _id(_object(image), "id"),
+                (str(image["file_name"]), (_side(image, "height"), _side(image, "width"))),
+            )
             known = images.setdefault(id, _Collected([entry]))
         except DAMAGE as reason:
             strays.append(f"{fault_text(reason)} (image {number} of the list)")
