@@ -3,7 +3,7 @@
 FROM python:3.11-slim
 COPY . /alkit
 WORKDIR /alkit
-RUN pip install ".[cpu]"
+RUN pip install ".[cpu,pretrained]"
 WORKDIR /data
 ENV HOME=/tmp
 USER 1000

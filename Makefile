@@ -36,14 +36,14 @@ docs: $(VENV)/docs-installed
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -b html -E -W --keep-going -q docs docs/_build/html
 
 $(VENV)/docs-installed: $(VENV)/installed
-	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,dev,docs]'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,pretrained,dev,docs]'
 	touch $@
 
 # uv downloads torch several times faster than pip; compiled once, it is imported several times faster too.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/python -m uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,dev]'
+	$(BIN)/python -m uv pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,pretrained,dev]'
 	touch $@
 
 clean:

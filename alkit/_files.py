@@ -262,3 +262,13 @@ def cache_folder(given: str | Path | None = None) -> Path:
     if own := os.environ.get("ALKIT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alkit"
+
+
+def state_folder() -> Path:
+    """Return ``$ALKIT_STATE``, ``$XDG_STATE_HOME/alkit`` or ``~/.local/state/alkit``, the first that is set.
+
+    It holds what a person named on this machine. Deleting it costs that these things must be named again.
+    """
+    if own := os.environ.get("ALKIT_STATE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "alkit"

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from alkit._files import state_folder
 from alkit.cli.places import URL, FolderPlace, LabelStudioPlace, Place
 from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError, DataError, StoreError, one_line
@@ -184,11 +185,4 @@ def _identity(place: Place) -> list[str]:
 def _file(record: Store) -> Path:
     campaign = record.fact("campaign")
     key = campaign if isinstance(campaign, str) and campaign else str(record.path)
-    return _folder() / "places" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-
-
-def _folder() -> Path:
-    """Return ``$ALKIT_STATE``, ``$XDG_STATE_HOME/alkit`` or ``~/.local/state/alkit``, the first that is set."""
-    if own := os.environ.get("ALKIT_STATE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "alkit"
+    return state_folder() / "places" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

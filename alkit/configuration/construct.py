@@ -184,6 +184,7 @@ def _prepare_object(address: str, given: Mapping[str, Written], role: str, place
     _check_removed(address, made, given, place)
     for name in given:
         _check_field(address, made, name, place)
+    _check_arguments(named, given, place)
     steps = {name: _prepare(entry, named.role_of(name), _inside(place, name), find) for name, entry in given.items()}
     _check_missing(address, made, given, place)
 

@@ -36,6 +36,7 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:Dropout": ("sampler", {}),
     "alkit.samplers:Members": ("sampler", {}),
     "alkit:Reconstruction": ("feature extractor", {"network": "network", "deformation": "deformation"}),
+    "alkit.features:Pretrained": ("feature extractor", {}),
     "alkit.features:Deformation": ("deformation", {}),
     "alkit.features:OfLearner": ("feature extractor", {}),
     "alkit:LabelSpec": ("label specification", {}),

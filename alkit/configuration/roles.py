@@ -50,6 +50,9 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Functions of alkit, and classes that are called like functions, in the same form."""
 
+CHECKS: dict[str, str] = {"alkit.features:Pretrained": "alkit.features.weights:check_form"}
+"""By the address of a class, a function that checks the written arguments of a record's objects of it."""
+
 SMP = "segmentation_models_pytorch"
 SMP_MODELS = {
     "DPT": "dpt", "DeepLabV3": "deeplabv3", "DeepLabV3Plus": "deeplabv3", "FPN": "fpn", "Linknet": "linknet",
@@ -83,7 +86,7 @@ class Named:
     takes:
         Roles of the parameters that are not plain data; None if each may be any part, as in a plugin.
     check:
-        Checks the arguments of a partial, given as written forms by name.
+        Checks the arguments of an object or a partial, given as written forms by name.
     bare:
         Whether a dataclass may also stand for itself, without arguments.
     """
@@ -124,7 +127,10 @@ def find_registered(address: str, role: str) -> Named:
 
 def _own(address: str) -> Named | None:
     known = CLASSES.get(address) or FUNCTIONS.get(address)
-    return None if known is None else Named(pkgutil.resolve_name(address), *known)
+    if known is None:
+        return None
+    check = pkgutil.resolve_name(CHECKS[address]) if address in CHECKS else None
+    return Named(pkgutil.resolve_name(address), *known, check)
 
 
 def _model(address: str) -> Named | None:

@@ -9,6 +9,8 @@ from .named import check_extractor as check_extractor
 from .named import extractor as extractor
 from .named import installed as installed
 from .of_learner import OfLearner as OfLearner
+from .pretrained import FittedPretrained as FittedPretrained
+from .pretrained import Pretrained as Pretrained
 from .reconstruction import FittedReconstruction as FittedReconstruction
 from .reconstruction import Reconstruction as Reconstruction
 from .search import nearest as nearest

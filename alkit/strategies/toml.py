@@ -18,7 +18,8 @@ Names are those of the installed strategies, and of alkit's own compositions and
 installed feature extractor. Names and types of parameters are checked as everywhere, and an error says which table it
 is in.
 
-A file may come from a stranger, so it cannot say where to compute: the parameters `device` and `cache` are refused.
+A file may come from a stranger, so it cannot say where to compute: parameters such as `device` and `cache` are
+refused. It cannot name a path of weights either.
 
 Parameters for features get the default extractor that the caller passes; ``alkit run`` passes the one that its options
 describe. A table with the name of that extractor states only what differs from it::
@@ -53,7 +54,9 @@ from alkit.configuration.registry import (
 )
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
 from alkit.features.named import check_extractor
+from alkit.features.pretrained import Pretrained
 from alkit.features.reconstruction import Reconstruction
+from alkit.features.weights import check_form
 from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
 from alkit.strategies.asking import Ranking
 from alkit.strategies.functions import as_strategy, is_among
@@ -218,6 +221,8 @@ def _extractor(
     for key, value in inside.items():
         if _needs_code(kinds.get(key), value):
             raise ConfigurationError(f"{key} of {name!r} cannot be written in a file", hint="leave it out")
+    if factory is Pretrained:
+        check_form(inside)
     own = check_extractor(f"feature extractor {name!r}", call(name, factory, inside, FEATURES))
     if type(default) is factory and is_dataclass(default) and not isinstance(default, type):
         return replace(default, **inside)
@@ -250,8 +255,9 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
     """Whether the parameter `features` of a strategy is for the default extractor.
 
     It is if the strategy declares that it needs features and has no default extractor except
-    ``alkit.Reconstruction()``. If the needs depend on the strategy that a factory makes, the annotation of the
-    parameter decides. Other parameters called `features`, such as a number, are not touched.
+    ``alkit.Reconstruction()`` or ``alkit.features.Pretrained()``. If the needs depend on the strategy that a factory
+    makes, the annotation of the parameter decides. Other parameters called `features`, such as a number, are not
+    touched.
 
     >>> from alkit.strategies import PerCluster
     >>> takes_features("per-cluster", PerCluster), takes_features("random", lambda features=64: None)
@@ -266,10 +272,12 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
 
 
 def _is_open(factory: Callable[..., object], parameter: Parameter) -> bool:
-    """Whether a parameter has no default, or the default ``alkit.Reconstruction()``."""
+    """Whether a parameter has no default, or one of alkit's extractors with all its defaults."""
     default = parameter.default
     if is_dataclass(factory) and isinstance(factory, type):
         for entry in fields(factory):
             if entry.name == parameter.name and callable(entry.default_factory):
                 default = entry.default_factory()
-    return default is Parameter.empty or (isinstance(default, Reconstruction) and default == Reconstruction())
+    return default is Parameter.empty or any(
+        type(default) is one and default == one() for one in (Pretrained, Reconstruction)
+    )

@@ -41,6 +41,7 @@ class Things:
         self.random = alkit.strategy("random")
         self.ranking = alkit.strategies.Uncertainty("entropy")
         self.features = alkit.testing.RowMeans()
+        self.pretrained = alkit.features.Pretrained("test_vit", "random", size=32)
         self.query = alkit.Query("a", 0, 0, ((8, 8),))
         self.tensor = torch.rand(2, 1, 8, 8)
         self.probabilities = torch.full((2, 2, 8, 8), 0.5)
@@ -326,6 +327,25 @@ EXAMPLES = {
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
     "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
     "alkit.features.Deformation.__call__": TENSORS,
+    "alkit.features.FittedPretrained": {
+        "body": lambda t: t.network,
+        "inputs": lambda t: t.pretrained.load().inputs,
+        "pooling": lambda t: "mean",
+        "levels": lambda t: (0,),
+        "name": lambda t: "test_vit",
+        "origin": lambda t: "module:factory",
+    },
+    "alkit.features.Pretrained": {
+        "model": lambda t: "test_vit",
+        "weights": lambda t: "random",
+        "pooling": lambda t: "mean",
+        "levels": lambda t: (0,),
+        "mean": lambda t: (0.5, 0.5, 0.5),
+        "std": lambda t: (0.5, 0.5, 0.5),
+        "interpolation": lambda t: "bilinear",
+        "factory": lambda t: None,
+        "download": lambda t: False,
+    },
     "alkit.features.FittedReconstruction": {"network": lambda t: t.network, "pooling": lambda t: 1},
     "alkit.features.check_extractor": {"name": lambda t: "features", "thing": lambda t: t.features},
     "alkit.features.extractor": {"name": lambda t: "reconstruction"},
@@ -607,6 +627,8 @@ OBJECTS = {
     "alkit.SegmentationLearner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.UNet": lambda t: t.network,
     "alkit.features.Deformation": lambda t: alkit.features.Deformation(),
+    "alkit.features.FittedPretrained": lambda t: t.pretrained.load(),
+    "alkit.features.Pretrained": lambda t: t.pretrained,
     "alkit.features.FittedReconstruction": lambda t: alkit.features.FittedReconstruction(t.network, 1),
     "alkit.features.OfLearner": lambda t: alkit.features.OfLearner(),
     "alkit.learners.EnsemblePredictor": lambda t: alkit.learners.EnsemblePredictor((t.predictor, t.predictor)),
