@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from alkit._reading.tensors import unreadable
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
@@ -172,10 +173,15 @@ class Ensemble:
     def loads(self, dumped: bytes) -> EnsemblePredictor:
         """Return the predictor whose ``dumps`` returned these bytes."""
         members = []
-        while dumped:
-            end = 8 + int.from_bytes(dumped[:8], "little")
-            members.append(self.learner.loads(dumped[8:end]))
-            dumped = dumped[end:]
+        rest = dumped
+        while rest:
+            end = 8 + int.from_bytes(rest[:8], "little")
+            if not 8 < end <= len(rest) or len(members) == self.members:
+                raise unreadable(dumped, "another number of members")
+            members.append(self.learner.loads(rest[8:end]))
+            rest = rest[end:]
+        if len(members) != self.members:
+            raise unreadable(dumped, f"{len(members)} members")
         return EnsemblePredictor(tuple(members))
 
     def _members_of(self, previous: Predictor | None) -> Sequence[Predictor | None]:

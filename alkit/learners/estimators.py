@@ -22,6 +22,7 @@ import sklearn
 from safetensors import numpy as safetensors
 from sklearn.base import clone
 
+from alkit._reading.tensors import MOST_CLASSES, read_facts, read_tensors, unreadable
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Predictor
@@ -156,12 +157,9 @@ class EstimatorLearner:
             The new fit predicts other probabilities: the estimator, its parameters or its version have changed, or it
             draws random numbers that cannot be seeded.
         """
-        arrays = safetensors.load(dumped)
-        length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
-        seed, classes, version = json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["lesson"])
-        training = _TrainingSet(arrays["rows"], arrays["labels"], classes, seed)
+        training, then, version = _read(dumped)
         predictor = EstimatorPredictor(_fit_clone(self.estimator, training), self.rows, training)
-        now, then = predictor.row_probabilities(training.rows), arrays["probabilities"]
+        now = predictor.row_probabilities(training.rows)
         if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=TOLERANCE):
             raise ConfigurationError(
                 f"{type(self.estimator).__name__} predicts other probabilities after it was fitted again",
@@ -257,6 +255,19 @@ class _OneClass:
 
     def predict_proba(self, rows: Rows) -> npt.NDArray[np.float64]:
         return np.ones((len(rows), 1))
+
+
+def _read(dumped: bytes) -> tuple[_TrainingSet, npt.NDArray[np.float32], str]:
+    """Return the training set, its predicted probabilities and the version of scikit-learn; check what is stored."""
+    facts, arrays = read_facts(dumped, "lesson"), read_tensors(safetensors.load, dumped)
+    match facts, arrays:
+        case (
+            [int(seed), int(classes), str(version)],
+            {"rows": np.ndarray(ndim=2) as rows, "labels": np.ndarray(ndim=1) as labels, "probabilities": then},
+        ) if len(rows) == len(labels) > 0 and 0 <= seed < 2**64 and labels.dtype == np.int64:
+            if labels.min() >= 0 and labels.max() < classes <= MOST_CLASSES and rows.dtype.kind == "f":
+                return _TrainingSet(rows, labels, classes, seed), then, version
+    raise unreadable(dumped, "another training set")
 
 
 def _compute_rows(images: Images, rows: Callable[[Images], npt.NDArray[Any]]) -> Rows:

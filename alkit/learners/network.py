@@ -23,7 +23,7 @@ from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, check_apart, make_network
 from alkit.networks.outputs import Logits, check_logits, find_reading, input_type, read
 from alkit.networks.posterior import NetworkPosterior
-from alkit.networks.state import dump_state, load_state, read_facts, to_channels_last
+from alkit.networks.state import dump_state, load_state, read_axes, to_channels_last
 from alkit.networks.training import (
     Example,
     Loss,
@@ -219,7 +219,7 @@ class NetworkLearner:
     @checked
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
-        in_channels, classes = read_facts(dumped)
+        in_channels, classes = read_axes(dumped)
         # The next line overwrites these initial weights.
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
         load_state(network, dumped)

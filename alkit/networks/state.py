@@ -12,7 +12,11 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from alkit._reading.tensors import MOST_CLASSES, read_facts, read_tensors, unreadable
 from alkit.errors import ConfigurationError
+
+FACTS = "network"
+"""Entry of the metadata with facts about the network."""
 
 
 def dump_state(network: nn.Module, facts: Any) -> bytes:
@@ -36,7 +40,7 @@ def dump_state(network: nn.Module, facts: Any) -> bytes:
     state = apart(given)
     try:
         # One entry, because safetensors does not keep the order of several.
-        return safetensors.save(state, metadata={"network": json.dumps(facts)})
+        return safetensors.save(state, metadata={FACTS: json.dumps(facts)})
     except Exception as reason:  # it raises errors of several types
         raise ConfigurationError(
             f"network {type(network).__name__} must have weights that can be stored ({type(reason).__name__}: "
@@ -93,10 +97,19 @@ def copy_network(network: nn.Module) -> nn.Module:
         ) from reason
 
 
-def read_facts(dumped: bytes) -> Any:
-    """Return the facts in the bytes of :func:`dump_state`."""
-    length = int.from_bytes(dumped[:8], "little")  # a safetensors file starts with the length of a JSON header
-    return json.loads(json.loads(dumped[8 : 8 + length])["__metadata__"]["network"])
+def read_axes(dumped: bytes) -> tuple[int, int]:
+    """Return the numbers of channels and classes, the facts in the bytes of :func:`dump_state`.
+
+    Raises
+    ------
+    ConfigurationError
+        These are other bytes.
+    """
+    match read_facts(dumped, FACTS):
+        case [int(channels), int(classes)] if 0 < channels <= MOST_CLASSES and 0 < classes <= MOST_CLASSES:
+            return channels, classes
+        case other:
+            raise unreadable(dumped, f"{str(other)[:100]!r} as its numbers of channels and classes")
 
 
 def load_state(network: nn.Module, dumped: bytes) -> None:
@@ -105,9 +118,9 @@ def load_state(network: nn.Module, dumped: bytes) -> None:
     Raises
     ------
     ConfigurationError
-        They belong to another network: the factory has changed.
+        They belong to another network: the factory has changed. Or they are damaged.
     """
-    state, own = safetensors.load(dumped), network.state_dict()
+    state, own = read_tensors(safetensors.load, dumped), network.state_dict()
     differing = [
         *(f"{name} is missing" for name in own if name not in state),
         *(f"{name} is unknown" for name in sorted(state) if name not in own),

@@ -29,7 +29,7 @@ from alkit.pools.scaling import scale_pixels
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.values.label_spec import Mask, Size
-from alkit.values.predictions import Predictions
+from alkit.values.predictions import Predictions, probabilities_of
 from alkit.values.progress import Progress, Report, quiet
 
 
@@ -128,7 +128,7 @@ def _predict_images(
             images.append(pixels)
         if images and (len(images) == at_once or number == len(files)):
             with threads(model.threads):
-                probabilities = model.predictor.probabilities(np.concatenate(images))
+                probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
             for (done, where, own), rows in zip(waiting, probabilities, strict=True):
                 yield Predicted(done, where, own, rows)
             waiting.clear()

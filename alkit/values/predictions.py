@@ -58,7 +58,9 @@ class Predictions:
         return most_probable_labels(self.probabilities)
 
 
-def probabilities_of(predictor: Any, images: Images, classes: int | None = None) -> npt.NDArray[np.float32]:
+def probabilities_of(
+    predictor: Any, images: Images, classes: int | None = None, *, finite: bool = True
+) -> npt.NDArray[np.float32]:
     """Return a model's probabilities, after a check of their form.
 
     Parameters
@@ -69,11 +71,13 @@ def probabilities_of(predictor: Any, images: Images, classes: int | None = None)
         ``(n, c, h, w)``.
     classes:
         Number of classes, if it is known.
+    finite:
+        Whether to check that there is no NaN or infinity. Such a model would predict class 0 everywhere.
 
     Raises
     ------
     ConfigurationError
-        The model returned something else than an array ``(n, classes, h, w)`` or ``(n, classes)``.
+        The model returned something else than an array ``(n, classes, h, w)`` or ``(n, classes)`` of finite numbers.
     """
     given: npt.NDArray[np.float32] = predictor.probabilities(images)
     check_returned(predictor, "probabilities", given, npt.NDArray[Any])
@@ -83,6 +87,13 @@ def probabilities_of(predictor: Any, images: Images, classes: int | None = None)
         raise ConfigurationError(
             f"{type(predictor).__name__}.probabilities must return an array ({n}, {some}, h, w) or ({n}, {some})",
             got=f"shape {given.shape}",
+        )
+    if finite and not np.isfinite(given).all():
+        damaged = ~np.isfinite(given.reshape(len(images), -1)).all(axis=1)
+        raise ConfigurationError(
+            f"{type(predictor).__name__}.probabilities must return finite numbers",
+            got=f"NaN or infinity for {np.count_nonzero(damaged)} of {len(images)} images",
+            hint="a model whose training did not diverge, for example with a smaller lr=",
         )
     return given
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from alkit.errors import ConfigurationError
 from alkit.networks.outputs import Logits, as_logits, check_logits, find_reading
-from alkit.networks.state import copy_network, dump_state, load_state, read_facts, to_channels_last
+from alkit.networks.state import copy_network, dump_state, load_state, read_axes, to_channels_last
 
 SHAPE = (3, 1, 8, 12)
 
@@ -158,7 +158,7 @@ def test_shared_tensors_are_stored_under_each_name_and_read_again():
     one, two = Tied(), Tied()
     dumped = dump_state(one, [1, 2])
     load_state(two, dumped)
-    assert read_facts(dumped) == [1, 2]
+    assert read_axes(dumped) == (1, 2)
     torch.testing.assert_close(two(IMAGES), one(IMAGES))
     assert two.first.weight is two.again.weight
 
