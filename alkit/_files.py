@@ -210,6 +210,18 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def check_reachable(path: Path) -> None:
+    """Raise a :class:`StoreError` if the system does not even tell whether a file exists."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as reason:
+        raise StoreError(
+            f"cannot reach {path} ({reason.strerror})", hint="check the path, and the permissions on the way"
+        ) from reason
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a folder, or lies in it."""
     return path.resolve().is_relative_to(folder.resolve())
@@ -261,7 +273,7 @@ def cache_folder(given: str | Path | None = None) -> Path:
         return Path(given)
     if own := os.environ.get("ALKIT_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alkit"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder("ALKIT_CACHE") / ".cache") / "alkit"
 
 
 def state_folder() -> Path:
@@ -271,4 +283,14 @@ def state_folder() -> Path:
     """
     if own := os.environ.get("ALKIT_STATE"):
         return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "alkit"
+    return Path(os.environ.get("XDG_STATE_HOME") or home_folder("ALKIT_STATE") / ".local" / "state") / "alkit"
+
+
+def home_folder(variable: str) -> Path:
+    """Return the user's home folder; a :class:`StoreError` that names an environment variable if there is none."""
+    try:
+        return Path.home()
+    except RuntimeError as reason:  # HOME is not set, and the system does not know the user, as in some containers
+        raise StoreError(
+            "the user has no home folder", hint=f"set the environment variable {variable} to a folder with free space"
+        ) from reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 import traceback
@@ -110,6 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
             _fail(for_command_line(str(reason), options_of(command, arguments), options_of(command, ["start"])))
         if is_usage_error(reason):
             _fail(usage_message(reason), 2)
+        if isinstance(reason, OSError) and (refused := _refused(reason)) is not None:
+            _fail(refused)
         from alkit.oracles.labelstudio.secrets import without_secrets
 
         what = f"unexpected {type(reason).__name__}: {without_secrets(str(reason))}"
@@ -125,6 +128,27 @@ def _print_traceback(kind: type[BaseException], reason: BaseException, trace: Tr
 
     lines = "".join(traceback.format_exception(kind, reason, trace)).splitlines()
     echo(*map(without_secrets, lines), err=True)
+
+
+def _refused(reason: OSError) -> str | None:
+    """Return a message about an error of the system that is not alkit's; None if it is another error.
+
+    Whatever a command reads or writes can be out of reach or on a full disk, and so can its own output.
+    """
+    if reason.filename is None:
+        full = reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        return f"the output cannot be written ({reason.strerror}); what was done is kept" if full else None
+    if reason.errno in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EIO,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    ):
+        return f"cannot read or write {reason.filename} ({reason.strerror})"
+    return None
 
 
 def _fail(message: str, code: int = 1) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli.printing import echo, quote
+from alkit.cli.printing import count, count_rows, echo, quote
 
 
 def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
@@ -24,7 +24,7 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
         found = check_record(record.path, record.database.copy)
-    counts = ", ".join(f"{found.rows[name]} {name}" for name in ("queries", "answers", "rounds"))
+    counts = count_rows(found.rows)
     for sentence in found.damage:
         echo(f"damaged: {sentence}")
     for sentence in found.damaged_backups:
@@ -32,9 +32,9 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     if found.damaged_backups:
         echo("Delete the damaged backups; `alkit ask` makes new ones.")
     if found.damage:
-        echo(f"{store}: {len(found.damage)} damaged parts. Intact: {counts}.")
+        echo(f"{store}: {count(len(found.damage), 'damaged part')}. Intact: {counts}.")
         echo(f"Next: alkit repair {quote(store)} --out repaired.db, which saves everything that is intact.")
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
-    echo(f"{store}: {counts}, {found.files} files. Everything is intact.")
+    echo(f"{store}: {counts}, {count(found.files, 'file')}. Everything is intact.")
     echo(f"Next: alkit status {quote(store)}")

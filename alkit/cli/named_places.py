@@ -159,7 +159,7 @@ def _confirm(record: Store, place: str, what: str, hint: str) -> None:
 def _named(record: Store) -> list[list[str]]:
     try:
         found = json.loads(_file(record).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, StoreError, ValueError, RecursionError):
         return []
     return found if isinstance(found, list) else []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -34,6 +35,25 @@ def quote(path: str | Path) -> str:
     "'my campaign.db'"
     """
     return shlex.quote(str(path))
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "row"), count(0, "query", "queries")
+    ('1 row', '0 queries')
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def count_rows(rows: Mapping[str, int]) -> str:
+    """Return the numbers of queries, answers and rounds of a record.
+
+    >>> count_rows({"queries": 2, "answers": 1, "rounds": 0, "facts": 7})
+    '2 queries, 1 answer, 0 rounds'
+    """
+    nouns = ("query", "queries"), ("answer", "answers"), ("round", "rounds")
+    return ", ".join(count(rows[many], one, many) for one, many in nouns)
 
 
 def in_table(text: object) -> str:

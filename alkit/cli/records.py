@@ -72,7 +72,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
             )
         check_images(record, str(images), named=True)
         return alkit.Experiment.open(record, pool=build(moved, "pool"), report=report)
-    if (folder := _folder(form)) is not None and not Path(folder).is_dir():
+    if (folder := folder_of(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
         )
@@ -81,13 +81,13 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
     return alkit.Experiment.open(record, report=report)
 
 
-def _folder(form: Written) -> str | None:
+def folder_of(form: Written | None) -> str | None:
     """Return the folder in the written form of a pool; None for any other pool."""
     match form:
         case {"is": "alkit:ImagePool", "with": {"path": str(path)}}:
             return path
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
-            return _folder(pool)
+            return folder_of(pool)
     return None
 
 

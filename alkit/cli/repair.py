@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli.printing import echo, quote
+from alkit.cli.printing import count, count_rows, echo, quote
 
 
 def repair(
@@ -26,11 +26,11 @@ def repair(
     from alkit.record.repair import repair as save
 
     repaired = save(store, out, trust=trust)
-    echo(f"{out}: " + ", ".join(f"{repaired.saved[name]} {name}" for name in ("queries", "answers", "rounds")))
+    echo(f"{out}: {count_rows(repaired.saved)}")
     if repaired.from_journal:
-        echo(f"{repaired.from_journal} rows came from the journal.")
+        echo(f"{count(repaired.from_journal, 'row')} came from the journal.")
     if repaired.from_backup:
-        echo(f"{repaired.from_backup} rows came from a backup.")
+        echo(f"{count(repaired.from_backup, 'row')} came from a backup.")
     for sentence in repaired.lost:
         echo(f"lost: {sentence}")
     for sentence in repaired.unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +40,7 @@ def status(
     """
     from alkit.checks import check_integer
     from alkit.cli.printing import quote
-    from alkit.cli.records import record_at
+    from alkit.cli.records import folder_of, record_at
     from alkit.errors import one_line
     from alkit.record.changing import CHANGES, PLACE
     from alkit.record.settings import Settings
@@ -51,10 +52,16 @@ def status(
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
-        declared = settings.images is not None
+        declared, pool = settings.images is not None, settings.declared.get("pool")
+    folder = folder_of(pool)
+    gone = folder if folder is not None and not os.path.exists(folder) else None
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if not declared and not queries:  # `alkit start` failed before it recorded anything
         step = Step(f"alkit start {quote(store)} --images FOLDER --classes NAMES", "no settings are recorded yet")
+    elif step.command.startswith(("alkit ask", "alkit fit")) and gone is not None:
+        step = Step(
+            f"{step.command} --images FOLDER", f"{step.why}; the folder of images {gone} does not exist any more"
+        )
     if as_json:
         planned = None if schedule is None else asdict(schedule)
         facts = {

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, write_atomically
+from alkit._reading.inside import read_inside
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import opaque_parts, runtime, written_form
@@ -51,6 +52,9 @@ from alkit.values.label_spec import Images
 from alkit.values.progress import Progress, Report, quiet
 
 logger = logging.getLogger(__name__)
+
+LONGEST = 2**40
+"""Greatest number of bytes of a cached file."""
 
 VERSION = 1
 """Version of the training. It increases if the same parameters give other weights, so that old caches are not used."""
@@ -355,7 +359,7 @@ def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
     try:
-        content = checkpoint.read_bytes()
+        content = read_inside(checkpoint, checkpoint.parent, LONGEST)
         length = len(_digest(b""))
         if _digest(content[length:]) != content[:length]:
             raise ValueError("its content has changed")
@@ -383,7 +387,7 @@ def _read_weights(path: Path) -> dict[str, Tensor] | None:
     try:
         if not path.exists():
             return None
-        content = path.read_bytes()
+        content = read_inside(path, path.parent, LONGEST)
         weights = safetensors.load(content)
         length = int.from_bytes(content[:8], "little")  # of the header, a JSON object
         facts = json.loads(content[8 : 8 + length]).get("__metadata__")

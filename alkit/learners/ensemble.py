@@ -172,8 +172,7 @@ class Ensemble:
     @checked
     def loads(self, dumped: bytes) -> EnsemblePredictor:
         """Return the predictor whose ``dumps`` returned these bytes."""
-        members = []
-        rest = dumped
+        members, rest = list[Predictor](), dumped
         while rest:
             end = 8 + int.from_bytes(rest[:8], "little")
             if not 8 < end <= len(rest) or len(members) == self.members:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alkit._files import write_atomically
-from alkit._reading.inside import leads_out
+from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import check_pixels
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,9 @@ ROWS = re.compile("rows-[0-9a-f]{8}[.]bin")
 
 DTYPES = ("|u1", "<u2")
 """Types of the pixels."""
+
+LONGEST = 2**32
+"""Greatest number of bytes of an index."""
 
 MOST_CHANNELS = 4
 """Greatest number of channels of an image file."""
@@ -103,7 +106,7 @@ class Index:
     def load(cls, folder: Path) -> Index | None:
         """Return the index in `folder`, or None if there is none. Log a warning and return None if it is damaged."""
         try:
-            text = (folder / "index.json").read_bytes()
+            text = read_inside(folder / "index.json", folder, LONGEST)
         except FileNotFoundError:
             return None
         try:

@@ -100,18 +100,41 @@ class Database:
             yield connection
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self, schema: int = tables.SCHEMA) -> Iterator[sa.Connection]:
         """Change the record: everything in the block or nothing, and no other process writes in between.
 
         The changes are in the journal before they are committed. If a process died between the two, its changes are
         completed first.
+
+        Parameters
+        ----------
+        schema:
+            Schema that the record has, unless it is empty.
+
+        Raises
+        ------
+        StoreError
+            A later version of alkit has migrated the record since it was opened.
         """
         self.check_writable()
         with self._begin("BEGIN IMMEDIATE") as connection:
-            if tables.journal.name in tables.names(connection):
+            names = tables.names(connection)
+            if tables.facts.name in names:
+                self._check_schema(connection, schema)
+            if tables.journal.name in names:
                 self._complete_last(connection)
             yield connection
             self._write_journal(connection)
+
+    def _check_schema(self, connection: sa.Connection, schema: int) -> None:
+        now = connection.exec_driver_sql("SELECT value FROM facts WHERE name = 'schema'").scalar()
+        if isinstance(now, str | int) and str(now).isdecimal() and int(now) > schema:
+            raise StoreError(
+                f"{self.path} was migrated by a later version of alkit since it was opened",
+                got=f"schema {now}",
+                expected=f"schema {schema}",
+                hint="pip install --upgrade alkit, and open the record again",
+            )
 
     @contextmanager
     def _begin(self, statement: str) -> Iterator[sa.Connection]:
@@ -328,6 +351,8 @@ class Database:
         if not (changes := _changes(connection)):
             return
         start = self.position(connection)
+        if not start.length:
+            self.journal.check_contained(changes)
         content, end = encode(changes, start)
         self._set_position(connection, end)
         try:

@@ -49,6 +49,10 @@ class Files:
         """
         try:
             content = read_content(self.folder, name)
+        except PermissionError as reason:
+            raise StoreError(
+                f"cannot read {self.folder / name} ({reason.strerror})", hint="check the permissions of its folder"
+            ) from reason
         except OSError as reason:
             raise StoreError(
                 f"{self.folder / name} is missing, and the record refers to it", hint="restore it from a backup"

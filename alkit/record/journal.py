@@ -245,14 +245,29 @@ class Journal:
         if restored and lines:
             most = len(content)
         if found > 1 or len(content) > most:
-            raise StoreError(
-                f"{self.path} belongs to another record, or to a later state of this one",
-                got=f"{found} changes, {n_answers([line.change for line in lines])} answers"
-                if lines
-                else f"{len(content)} bytes that begin with a damaged line",
-                expected="a record that is not older than its journal, or no journal",
-                hint=f"{UNLIKE}; or move the journal away, if it belongs to another record",
-            )
+            raise self._belongs_to_another(content, lines)
+
+    def check_contained(self, changes: Sequence[Change]) -> None:
+        """Raise a :class:`StoreError` if there is a journal with a row that the changes of a new one lack.
+
+        A killed process left the rows that are written again now. Other rows are those of another state of the record.
+        """
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        lines, new = list(decode(content, Position())), {json.dumps(change) for change in changes}
+        if any(line.number > 1 and json.dumps(line.change) not in new for line in lines):
+            raise self._belongs_to_another(content, lines)
+
+    def _belongs_to_another(self, content: bytes, lines: Sequence[Line]) -> StoreError:
+        return StoreError(
+            f"{self.path} belongs to another record, or to a later state of this one",
+            got=f"{len(transactions(lines))} changes, {n_answers([line.change for line in lines])} answers"
+            if lines
+            else f"{len(content)} bytes that begin with a damaged line",
+            expected="a record that is not older than its journal, or no journal",
+            hint=f"{UNLIKE}; or move the journal away, if it belongs to another record",
+        )
 
     def pending(self, position: Position, n: int, record: Path) -> list[Line]:
         """Return the lines of a transaction that the database lacks; none if it has everything.

@@ -82,7 +82,7 @@ def migrate(database: Database, backups: Path | None) -> None:
         return  # another process has just migrated it
     check_schema(database.path, schema)
     copy = None if backups is None else back_up(database.path, backups, database.wait, f"schema-{schema}.db")
-    with database.transaction() as connection:
+    with database.transaction(schema) as connection:
         before = read(database.path, connection)
         try:
             rows = migrate_rows(before, schema)

@@ -89,7 +89,10 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
     """
     old, new = Path(damaged).absolute(), Path(out).absolute()
     if new.exists() and not _is_unfinished(new):
-        raise StoreError(f"{new} exists already", hint="another name: nothing is overwritten")
+        raise StoreError(
+            f"{new} exists already",
+            hint="another name, because nothing is overwritten; also after a repair that was interrupted",
+        )
     guard.check_files(old)
     guard.check_files(new)
     if not new.exists():

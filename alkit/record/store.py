@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from alkit._files import make_folder, make_temporary_folder
+from alkit._files import check_reachable, make_folder, make_temporary_folder
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.configuration.versions import to_present
@@ -94,6 +94,7 @@ class Store:
         self.files = self.path.with_name(self.path.name + ".files")
         self.backups = self.path.with_name(self.path.name + ".backups")
         self.wait = check_number("wait", wait, 0)
+        check_reachable(self.path)
         if self.path.is_dir():
             raise StoreError(
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"

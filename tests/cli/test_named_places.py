@@ -12,8 +12,10 @@ from PIL import Image
 from replay import serve
 
 from alkit import synthetic
+from alkit._files import cache_folder, state_folder
 from alkit.cli.named_places import is_named, same_address
 from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
+from alkit.errors import StoreError
 from alkit.record import Store
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -327,3 +329,17 @@ def is_not_confused_by_at():
 def test_places_know_how_they_are_shown():
     assert str(FolderPlace("/a")) == "/a"
     assert str(LabelStudioPlace("http://x", "Moles")) == "project 'Moles' of http://x"
+
+
+def test_a_user_without_a_home_folder_is_told_which_variables_to_set(monkeypatch):
+    for name in ("ALKIT_CACHE", "ALKIT_STATE", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    with pytest.raises(StoreError, match=r"no home folder.*ALKIT_CACHE"):
+        cache_folder()
+    with pytest.raises(StoreError, match=r"no home folder.*ALKIT_STATE"):
+        state_folder()

@@ -74,3 +74,13 @@ def test_the_program_is_what_the_package_installs():
     project = tomllib.loads((Path(alkit.__file__).parents[1] / "pyproject.toml").read_text())
     assert project["project"]["scripts"]["alkit"] == f"{__main__.__name__}:{__main__.main.__name__}"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # importing it changes nothing
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+def test_a_full_disk_under_the_output_is_not_a_bug_of_alkit():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "alkit", "strategies"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "alkit: the output cannot be written (No space left on device); what was done is kept\n"

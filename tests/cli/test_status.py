@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import alkit
 from alkit.cli import main
@@ -181,3 +183,22 @@ def test_an_empty_batch_is_an_error(campaign, capfd):
         main(["status", str(campaign[0]), "-n", "0"])
     assert end.value.code
     assert capfd.readouterr().err.splitlines() == ["alkit: --batch must be an integer >= 1: got 0"]
+
+
+def test_the_next_step_names_images_that_are_gone(tmp_path, capfd):
+    folder, store = tmp_path / "images", tmp_path / "c.db"
+    folder.mkdir()
+    for name in "abcd":
+        Image.fromarray(np.full((8, 8), ord(name), np.uint8)).save(folder / f"{name}.png")
+    pool = alkit.ImagePool(folder, 8, cache=tmp_path / "cache")
+    experiment = alkit.Experiment(
+        pool, alkit.testing.Brightness(), alkit.strategy("random"), store, classes=("skin", "lesion"), hold_out=0.0
+    )
+    experiment.tell(dict.fromkeys(experiment.ask(2), np.zeros((8, 8), np.uint8)))
+    assert "alkit fit" in told(capfd, store)
+    assert "--images" not in told(capfd, store)
+    folder.rename(tmp_path / "moved")
+    said = " ".join(told(capfd, store).split())
+    assert "the folder of images" in said
+    assert "does not exist any more" in said
+    assert said.endswith(f"alkit fit {store} --images FOLDER")

@@ -678,3 +678,16 @@ def test_a_pool_whose_row_file_was_replaced_cannot_be_unpickled(folder, tmp_path
     ImagePool(folder, cache=tmp_path / "cache")
     with pytest.raises(StoreError, match="open the pool again"):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_an_index_that_would_never_end_is_not_read(folder, tmp_path, kind):
+    save(folder / "a.png", gray())
+    pool = ImagePool(folder, 8, cache=tmp_path / "cache")
+    index = next((tmp_path / "cache").rglob("index.json"))
+    index.unlink()
+    os.mkfifo(index) if kind == "pipe" else index.symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="image cache cannot be written"):
+        ImagePool(folder, 8, cache=tmp_path / "cache")
+    index.unlink()
+    assert ImagePool(folder, 8, cache=tmp_path / "cache").ids == pool.ids

@@ -164,3 +164,30 @@ def test_two_processes_that_open_an_old_record_at_once_migrate_it_once(record):
         child.join()
     assert [child.exitcode for child in children] == [0] * 4
     assert check(record).damage == ()
+
+
+def test_another_state_does_not_replace_a_record_that_was_just_migrated(record):
+    Store(record).close()
+    journal = record.with_name("campaign.db.journal")
+    before = journal.read_bytes()
+    for other in OLD.glob("*.db"):
+        if other != CAMPAIGN:
+            shutil.copyfile(other, record)
+            with pytest.raises(
+                StoreError, match=r"campaign\.db\.journal belongs to another record, or to a later state"
+            ):
+                Store(record)
+            assert journal.read_bytes() == before, other
+    shutil.copyfile(CAMPAIGN, record)  # a migration that was interrupted begins again
+    Store(record).close()
+    assert check(record).damage == ()
+
+
+def test_a_process_does_not_write_into_a_record_that_a_later_version_migrated(tmp_path):
+    store = Store(tmp_path / "r.db")
+    with sqlite3.connect(tmp_path / "r.db") as connection:
+        connection.execute("UPDATE facts SET value = '6' WHERE name = 'schema'")
+    journal = (tmp_path / "r.db.journal").read_bytes()
+    with pytest.raises(StoreError, match=r"migrated by a later version .* got schema 6, expected schema 5"):
+        store.declare({"seed": 3})
+    assert (tmp_path / "r.db.journal").read_bytes() == journal

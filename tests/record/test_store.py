@@ -459,3 +459,8 @@ def test_an_old_model_that_cannot_be_deleted_is_left_with_a_warning(store, monke
     monkeypatch.undo()
     store.commit_round(RoundResult(2, (), 1), b"weights 2", "stamp")
     assert len(list(store.files.glob("*.model"))) == 1
+
+
+def test_a_path_that_the_system_refuses_is_an_error(tmp_path):
+    with pytest.raises(StoreError, match="cannot reach"):
+        Store(tmp_path / ("x" * 300))
