@@ -53,9 +53,6 @@ from alkit.values.progress import Progress, Report, quiet
 
 logger = logging.getLogger(__name__)
 
-LONGEST = 2**40
-"""Greatest number of bytes of a cached file."""
-
 VERSION = 1
 """Version of the training. It increases if the same parameters give other weights, so that old caches are not used."""
 
@@ -359,16 +356,14 @@ def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
     try:
-        content = read_inside(checkpoint, checkpoint.parent, LONGEST)
+        content = read_inside(checkpoint, checkpoint.parent, 2**40)
         length = len(_digest(b""))
         if _digest(content[length:]) != content[:length]:
             raise ValueError("its content has changed")
         state = torch.load(io.BytesIO(content[length:]), map_location=fabric.device, weights_only=True)
         return cast("dict[str, Any]", state)
     except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as reason:
-        logger.warning(
-            "checkpoint %s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason
-        )
+        logger.warning("%s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason)
         return None
 
 
@@ -387,7 +382,7 @@ def _read_weights(path: Path) -> dict[str, Tensor] | None:
     try:
         if not path.exists():
             return None
-        content = read_inside(path, path.parent, LONGEST)
+        content = read_inside(path, path.parent, 2**40)
         weights = safetensors.load(content)
         length = int.from_bytes(content[:8], "little")  # of the header, a JSON object
         facts = json.loads(content[8 : 8 + length]).get("__metadata__")
