@@ -12,6 +12,7 @@ from alkit.arguments.returned import check_returned
 from alkit.errors import ColdStartError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
+from alkit.features.gathered import Gathered
 from alkit.pools.batches import batches
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Predictor
@@ -97,8 +98,10 @@ class LastModel:
         """
         scoring = self.scoring()
         if self._features is None:
-            self._features = np.concatenate(list(scoring.features(self._parts.ids)))
-            self._features.flags.writeable = False
+            gathered = Gathered()
+            for rows in scoring.features(self._parts.ids):
+                gathered.append(rows)
+            self._features = gathered.array()
         return self._features
 
     def clusters(self, k: int) -> Clusters:

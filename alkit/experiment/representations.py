@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from alkit._files import cache_folder
 from alkit.arguments.returned import check_returned
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
-from alkit.errors import DataError, StoreError
+from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.features.clustering import kmeans
+from alkit.features.gathered import Gathered, Rows
+from alkit.features.stored import ReadOnlyCacheError, StoredRows, image_digests
 from alkit.pools.batches import batches
-from alkit.protocols import FeatureExtractor, FittedExtractor, Pool
+from alkit.pools.checks import image_shape
+from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, Pool
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.rng import Stream
@@ -31,7 +37,8 @@ class Representations:
     """Fitted extractors, features and clusters of one experiment's pool.
 
     Clusters belong to the experiment: its record keeps them, so every round and every process sees the same clusters.
-    Fitted extractors and features are kept in memory, one row of features per image.
+    Features are kept on disk for all experiments (:mod:`alkit.features.stored`), if the fitted extractor has a
+    fingerprint and the pool has digests. Otherwise they are kept for this process.
 
     Parameters
     ----------
@@ -67,22 +74,27 @@ class Representations:
         """Return one row per image of ``ids``, ``(len(ids), d)``, read-only."""
         key = _key(extractor)
         if key not in self._features:
-            fitted, done = self.fitted(extractor), 0
-            table = np.empty((len(self.ids), 0), np.float32)
-            for ids in batches(self.ids, self.pool):
-                rows = fitted.features(self.pool.read(ids))
-                _check_rows(fitted, rows, len(ids), table.shape[1] if done else None)
-                if done == 0:  # the first rows tell the number of columns
-                    table = np.empty((len(self.ids), rows.shape[1]), np.float32)
-                table[done : done + len(ids)] = rows
-                done += len(ids)
-                self.report(Progress("features", done, len(self.ids)))
-            finite = np.isfinite(table).all(axis=1)
-            if not finite.all():
-                raise DataError(f"the features of {self.ids[int(np.argmin(finite))]!r} are not finite")
-            table.flags.writeable = False
-            self._features[key] = table
+            self._features[key] = self._rows(extractor, self.fitted(extractor))
         return self._features[key]
+
+    def _rows(self, extractor: FeatureExtractor, fitted: FittedExtractor) -> Rows:
+        """Return the rows of all images: from a table on disk, if the extractor and the pool can be identified."""
+        computing = _Computing(self.pool, fitted, len(self.ids), self.report)
+        form = written_form(extractor)
+        if isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests) and not opaque_parts(form):
+            folder = cache_folder(getattr(extractor, "cache", None)) / "features"
+            table = StoredRows(folder, to_former(form), _fingerprint(fitted), type(extractor).__name__)
+            digests = self.pool.digests()
+            scale = getattr(self.pool, "scale", None)
+            images = image_digests(image_shape(self.pool), scale, [digests[id] for id in self.ids])
+            try:
+                return table.rows(self.ids, images, computing.rows, partial(computing.rows, silent=True))
+            except ReadOnlyCacheError as reason:
+                log.warning("the features are computed for this process only, because they cannot be kept (%s)", reason)
+        gathered = Gathered()
+        for rows in computing.rows(self.ids):
+            gathered.append(rows)
+        return gathered.array()
 
     def clusters(self, extractor: FeatureExtractor, k: int) -> Clusters:
         """Return the K-means clusters of the whole pool."""
@@ -122,14 +134,46 @@ class Representations:
         return clusters
 
 
-def _check_rows(fitted: FittedExtractor, rows: Any, n: int, columns: int | None) -> None:
-    """Check the features of a batch of images: as many rows as images, and as many columns as before."""
-    check_returned(fitted, "features", rows, npt.NDArray[Any])
-    if rows.ndim != 2 or len(rows) != n or columns not in (None, rows.shape[1]):
-        raise DataError(
-            f"{type(fitted).__name__}.features must return an array ({n}, {columns or 'd'}), one row for each image",
-            got=f"shape {rows.shape}",
+class _Computing:
+    """Computes rows of features in batches, and checks them."""
+
+    def __init__(self, pool: Pool, fitted: FittedExtractor, images: int, report: Report) -> None:
+        self._pool, self._fitted, self._images, self._report = pool, fitted, images, report
+        self._width: int | None = None
+
+    def rows(self, ids: Sequence[str], silent: bool = False) -> Iterator[Rows]:
+        """Yield the rows of these images; in the report, those that are left out count as done."""
+        done = self._images - len(ids)
+        for some in batches(ids, self._pool):
+            rows = self._fitted.features(self._pool.read(some))
+            check_returned(self._fitted, "features", rows, npt.NDArray[Any])
+            self._check_shape(rows.shape, len(some))
+            rows = np.asarray(rows, np.float32)
+            finite = np.isfinite(rows).all(axis=1)
+            if not finite.all():
+                raise DataError(f"the features of {some[int(np.argmin(finite))]!r} are not finite")
+            yield rows
+            done += len(some)
+            if not silent:
+                self._report(Progress("features", done, self._images))
+
+    def _check_shape(self, shape: tuple[int, ...], images: int) -> None:
+        if len(shape) != 2 or shape[0] != images or not shape[1] or self._width not in (None, shape[1]):
+            raise DataError(
+                f"{type(self._fitted).__name__}.features must return an array ({images}, {self._width or 'd'}), one "
+                "row for each image",
+                got=f"shape {shape}",
+            )
+        self._width = shape[1]
+
+
+def _fingerprint(fitted: HasFingerprint) -> str:
+    mark = fitted.fingerprint()
+    if not isinstance(mark, str) or len(mark) < 16:
+        raise ConfigurationError(
+            f"{type(fitted).__name__}.fingerprint must return a text of at least 16 characters", got=repr(mark)
         )
+    return mark
 
 
 def _key(extractor: FeatureExtractor) -> object:
