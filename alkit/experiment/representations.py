@@ -20,7 +20,8 @@ from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.features.clustering import kmeans
 from alkit.features.gathered import Gathered, Rows
-from alkit.features.stored import ReadOnlyCacheError, StoredRows, image_digests
+from alkit.features.row_index import image_digests
+from alkit.features.stored import ReadOnlyCacheError, StoredRows
 from alkit.pools.batches import batches
 from alkit.pools.checks import image_shape
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, Pool

@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 from alkit._files import temporary_file, write_atomically
 from alkit.errors import DataError, StoreError
 from alkit.features.gathered import Gathered, Rows, map_rows
+from alkit.features.row_index import ENTRY, Images, entry_checks, find_rows, make_entries, row_sums
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,8 @@ CLOSE = 0.02
 Another device or another version of a library computes rows that differ by far less, other weights by more.
 """
 
-_ENTRY = np.dtype([("image", "S32"), ("row", "<u4"), ("check", "<u4")])
 _NAME = re.compile("rows-[0-9a-f]{8}")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-Images = npt.NDArray[np.bytes_]
-"""Digests of images, ``(n,)``, 32 bytes each."""
 
 Compute = Callable[[Sequence[str]], Iterator[Rows]]
 """Computes the rows of images, given by id, in batches."""
@@ -166,8 +163,8 @@ class StoredRows:
             return None
         written = os.stat(file).st_size // (4 * width) if file.exists() else 0
         raw = file.with_suffix(".index").read_bytes() if file.with_suffix(".index").exists() else b""
-        entries = np.frombuffer(raw, _ENTRY, count=min(len(raw) // _ENTRY.itemsize, written)).copy()
-        return _Content(file, width, entries, _checks(entries) == entries["check"])
+        entries = np.frombuffer(raw, ENTRY, count=min(len(raw) // ENTRY.itemsize, written)).copy()
+        return _Content(file, width, entries, entry_checks(entries) == entries["check"])
 
     def _try_row(self, content: _Content, ids: Sequence[str], places: Any, compute: Compute) -> bool:
         """Compute one row that the table has, and check that it is the same."""
@@ -202,7 +199,7 @@ class StoredRows:
         if not _is_run(places) and order.exists() and os.stat(order).st_size == 4 * content.width * len(places):
             file, own = order, np.arange(len(places))
         for block in _blocks(file, own, content.width):
-            right = _sums(block) == sums[places[done : done + len(block)]]
+            right = row_sums(block) == sums[places[done : done + len(block)]]
             bad += (np.flatnonzero(~right) + done).tolist()
             done += len(block)
         if bad and file == order:  # a damaged copy: the rows themselves may be right
@@ -221,14 +218,14 @@ class StoredRows:
                 content = content or self._start(rows.shape[1])
                 self._check_width(rows.shape[1], content)
                 if not files:  # what a killed process wrote without its entries is overwritten
-                    for path, size in ((content.file, 4 * content.width), (content.index, _ENTRY.itemsize)):
+                    for path, size in ((content.file, 4 * content.width), (content.index, ENTRY.itemsize)):
                         file = stack.enter_context(_writable(path))
                         stack.callback(_sync, file)
                         file.truncate(len(content.entries) * size)
                         file.seek(0, os.SEEK_END)
                         files.append(file)
                 _write(files[0], np.ascontiguousarray(rows, "<f4").tobytes())
-                _write(files[1], _entries(images[missing[done : done + len(rows)]], rows).tobytes())
+                _write(files[1], make_entries(images[missing[done : done + len(rows)]], rows).tobytes())
                 done += len(rows)
 
     def _start(self, width: int) -> _Content:
@@ -239,7 +236,7 @@ class StoredRows:
         name = f"rows-{secrets.token_hex(4)}"
         about = {**self._key, "width": width, "rows": name}
         write_atomically(self.folder / "about.json", json.dumps(about, sort_keys=True).encode())
-        return _Content(self.folder / f"{name}.bin", width, np.empty(0, _ENTRY), np.empty(0, bool))
+        return _Content(self.folder / f"{name}.bin", width, np.empty(0, ENTRY), np.empty(0, bool))
 
     def _replace(self, content: _Content, ids: Sequence[str], places: Any, compute: Compute) -> None:
         """Compute damaged rows again and write them to their places."""
@@ -251,10 +248,12 @@ class StoredRows:
             for rows in compute(ids):
                 self._check_width(rows.shape[1], content)
                 some = places[done : done + len(rows)]
-                for place, row, entry in zip(some, rows, _entries(content.entries["image"][some], rows), strict=True):
+                for place, row, entry in zip(
+                    some, rows, make_entries(content.entries["image"][some], rows), strict=True
+                ):
                     file.seek(int(place) * 4 * content.width)
                     _write(file, np.ascontiguousarray(row, "<f4").tobytes())
-                    index.seek(int(place) * _ENTRY.itemsize)
+                    index.seek(int(place) * ENTRY.itemsize)
                     _write(index, entry.tobytes())
                 done += len(rows)
 
@@ -304,61 +303,11 @@ class StoredRows:
             lock.release()
 
 
-def image_digests(shape: Sequence[int], scale: object, digests: Sequence[str]) -> Images:
-    """Return the digests by which tables know images: of their pixels, shape and scale.
-
-    >>> image_digests((1, 2, 2), "full", ["a" * 64]) == image_digests((1, 4, 1), "full", ["a" * 64])
-    array([False])
-    """
-    before = hashlib.sha256(json.dumps([list(shape), scale]).encode())
-    found = np.empty(len(digests), "S32")
-    for row, digest in enumerate(digests):
-        own = before.copy()
-        own.update(digest.encode())
-        found[row] = own.digest()
-    return found
-
-
-def _entries(images: Images, rows: Rows) -> npt.NDArray[Any]:
-    entries = np.empty(len(rows), _ENTRY)
-    entries["image"], entries["row"] = images, _sums(rows)
-    entries["check"] = _checks(entries)
-    return entries
-
-
-def _sums(rows: Rows) -> npt.NDArray[np.uint32]:
-    """Return the CRC-32 of each row."""
-    raw, step = np.ascontiguousarray(rows, "<f4").reshape(-1).view(np.uint8).data, 4 * rows.shape[1]
-    return np.fromiter((zlib.crc32(raw[at : at + step]) for at in range(0, len(raw), step)), np.uint32, len(rows))
-
-
-def _checks(entries: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    """Return the CRC-32 of each entry without its last field."""
-    raw, step = memoryview(entries.tobytes()), _ENTRY.itemsize
-    return np.fromiter(
-        (zlib.crc32(raw[at : at + step - 4]) for at in range(0, len(raw), step)), np.uint32, len(entries)
-    )
-
-
 def _find(content: _Content | None, images: Images) -> npt.NDArray[np.intp]:
     """Return the row of each image, or -1."""
-    if content is None or not content.valid.any():
+    if content is None:
         return np.full(len(images), -1)
-    own = content.entries["image"]
-    if (start := _run(own, images)) is not None and content.valid[start : start + len(images)].all():
-        return np.arange(start, start + len(images))
-    order = np.argsort(own, kind="stable")
-    order = order[content.valid[order]]
-    rows = order[np.minimum(np.searchsorted(own[order], images), len(order) - 1)]
-    return np.where(own[rows] == images, rows, -1)
-
-
-def _run(own: Images, images: Images) -> int | None:
-    """Return where `images` stand in `own` one after the other, if they do from the first place of the first one."""
-    for start in np.flatnonzero(own == images[0])[:1]:
-        if start + len(images) <= len(own) and bool((own[start : start + len(images)] == images).all()):
-            return int(start)
-    return None
+    return find_rows(content.entries, content.valid, images)
 
 
 def _is_run(places: npt.NDArray[np.intp]) -> bool:
