@@ -11,7 +11,10 @@ import alkit
 from alkit import scores
 from alkit.testing import Brightness, LearnerKit, OracleKit, PoolKit, RowMeans, StrategyKit
 from alkit.values import Query
+from alkit_baselines.badge import BADGE
+from alkit_baselines.clasp_pe import ClaSPPE
 from alkit_baselines.facility_location import FacilityLocation
+from alkit_baselines.foreground_random import ForegroundRandom
 from alkit_baselines.max_herding import MaxHerding
 from alkit_baselines.prob_cover import ProbCover
 
@@ -72,6 +75,18 @@ class TestMaxHerding(kit(lambda: MaxHerding(RowMeans()))):
 
 
 class TestProbCover(kit(lambda: ProbCover(RowMeans(), clusters=3))):
+    pass
+
+
+class TestBADGE(kit(BADGE, chance=True)):
+    pass
+
+
+class TestClaSPPE(kit(ClaSPPE, chance=True)):
+    pass
+
+
+class TestForegroundRandom(kit(ForegroundRandom, chance=True)):
     pass
 
 

@@ -49,7 +49,8 @@ class Cosine:
         """Return rows of length 1."""
         lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
         unit: Floats = np.zeros(rows.shape, np.float32)
-        return np.divide(rows, lengths, out=unit, where=lengths > 0, casting="same_kind")
+        np.divide(rows, lengths, out=unit, where=lengths > 0, casting="same_kind")
+        return unit
 
     def between(self, some: Floats, others: Floats) -> Floats:
         """Return the products of rows."""
@@ -112,7 +113,8 @@ class Ball(_ByDistance):
 
 def middle_row(rows: Floats) -> Floats:
     """Return a row near the middle of a table: the median of each column, each a value of the table."""
-    return np.sort(rows[:101], axis=0)[(min(len(rows), 101) - 1) // 2]
+    middle: Floats = np.sort(rows[:101], axis=0)[(min(len(rows), 101) - 1) // 2]
+    return middle
 
 
 def represented_rows(n: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
