@@ -14,3 +14,4 @@ from .pretrained import Pretrained as Pretrained
 from .reconstruction import FittedReconstruction as FittedReconstruction
 from .reconstruction import Reconstruction as Reconstruction
 from .search import nearest as nearest
+from .typicality import by_typicality as by_typicality

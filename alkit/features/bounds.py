@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from alkit.features.tables import Float32, Table
+from alkit.features.tables import Float32, Float64, Table
 
 SLACK = 2.0**-100
 """Largest loss by numbers that are too small for float32."""
@@ -29,3 +29,13 @@ def factors(table: Table, points: npt.NDArray[np.floating]) -> tuple[Float32, fl
     columns[-2] = -2 * slack * np.sqrt(squared)
     columns[-1] = squared * (1 - slack)
     return columns, slack
+
+
+def extend(shifted: Float32) -> tuple[Float32, Float64]:
+    """Return the rows with their norms and a 1, ``(n, d + 2)``, and their squared norms."""
+    squared = np.einsum("nd,nd->n", shifted, shifted, dtype=np.float64)
+    extended = np.empty((len(shifted), shifted.shape[1] + 2), np.float32)
+    extended[:, :-2] = shifted
+    extended[:, -2] = np.sqrt(squared)
+    extended[:, -1] = 1
+    return extended, squared

@@ -45,7 +45,7 @@ HARTIGAN = 30
 LAST = 10
 """Largest number of Lloyd's steps at the end."""
 
-COARSE, FINE = 1e-3, 1e-4
+COARSE, FINE = 1e-3, 2e-4
 """Relative improvements of the sum of squared distances in a step, below which steps end: at first, and later."""
 
 
@@ -96,7 +96,7 @@ def _first_centres(table: Table, k: int, rng: np.random.Generator, device: str |
         random_state=int(rng.integers(2**31)),
         n_local_trials=None if k <= GREEDY else 1,
     )
-    return candidates[best]
+    return table.take(chosen[best])
 
 
 def _means(step: Step, centres: Float32) -> Float32:

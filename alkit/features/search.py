@@ -7,6 +7,8 @@ result is that of a search in float64, ties included, at the cost of one in floa
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked
 from alkit.errors import DataError
-from alkit.features.bounds import SLACK, factors
+from alkit.features.bounds import SLACK, extend, factors
 from alkit.features.tables import Float32, Float64, Integers, Table
 
 POINTS = 2048
@@ -27,7 +29,7 @@ PAIRS = 2**18
 """Number of values in a block of differences in float64: 2 MiB."""
 
 WORTH_A_GPU = 2**36
-"""Number of multiplications from which torch is asked for a GPU, which takes seconds."""
+"""Number of multiplications from which a GPU is worth the copies."""
 
 
 @checked
@@ -176,16 +178,6 @@ class Search:
         self.best[places[better]], self.squared[places[better]] = numbers[better], values[better]
 
 
-def extend(shifted: Float32) -> tuple[Float32, Float64]:
-    """Return the rows with their norms and a 1, ``(n, d + 2)``, and their squared norms."""
-    squared = np.einsum("nd,nd->n", shifted, shifted, dtype=np.float64)
-    extended = np.empty((len(shifted), shifted.shape[1] + 2), np.float32)
-    extended[:, :-2] = shifted
-    extended[:, -2] = np.sqrt(squared)
-    extended[:, -1] = 1
-    return extended, squared
-
-
 def _squares(rows: Float32, points: Float64, which: Integers, others: Integers) -> Float64:
     """Return the squared distances of some rows to points, in float64."""
     squared = np.empty(len(which))
@@ -199,8 +191,19 @@ def _squares(rows: Float32, points: Float64, which: Integers, others: Integers) 
 
 def find_device(device: str | None, work: int) -> str | None:
     """Return the device of torch to use, or None for the CPU without torch."""
-    if device is not None or work < WORTH_A_GPU or find_spec("torch") is None:
+    if device is not None or work < WORTH_A_GPU or not _has_driver():
         return device
     import torch
 
     return "cuda" if torch.cuda.is_available() else None
+
+
+def _has_driver() -> bool:
+    """Whether a GPU is possible. An import of torch takes seconds and 300 MiB, too much to ask it on every computer."""
+    if "torch" in sys.modules:
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return find_spec("torch") is not None

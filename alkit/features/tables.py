@@ -29,7 +29,7 @@ class Table:
     features:
         ``(N, d)``, float32, N and d at least 1. It is never copied whole.
     order:
-        Row of `features` for each row of the table; None if they are the same.
+        Row of `features` for each row of the table, at least one; None if they are the same.
     name:
         What an error calls a row of `features`.
 
@@ -52,21 +52,19 @@ class Table:
     ) -> None:
         self.features, self.order = features, order
         largest, total = 0.0, np.zeros(features.shape[1])
-        step = max(1, BLOCK // features.shape[1])
-        for start in range(0, len(features), step):
-            block = np.asarray(features[start : start + step], np.float32)
+        for start, block in self.blocks():
             most = float(max(block.max(), -block.min()))  # NaN if a value is NaN
             if not np.isfinite(most):
                 finite = np.isfinite(block).all(axis=1)
                 bad = int(np.argmin(finite))
                 raise DataError(
-                    f"{name(start + bad)} must be finite",
+                    f"{name(start + bad if order is None else int(order[start + bad]))} must be finite",
                     got=block[bad][~np.isfinite(block[bad])][0],
                     hint="a look at this image, and at the training loss of the feature extractor",
                 )
             largest = max(largest, most)
             total += block.sum(axis=0, dtype=np.float64)
-        self.mean: Float64 = total / len(features)
+        self.mean: Float64 = total / len(self)
         self._scale(largest)
 
     def _scale(self, largest: float) -> None:
@@ -80,7 +78,7 @@ class Table:
             self._scale(largest)
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.features if self.order is None else self.order)
 
     @property
     def width(self) -> int:

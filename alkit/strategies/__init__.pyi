@@ -3,6 +3,7 @@ from .cluster_turns import pick_by_cluster as pick_by_cluster
 from .described import Description as Description
 from .described import describe as describe
 from .duplicates_last import DuplicatesLast as DuplicatesLast
+from .farthest import pick_farthest as pick_farthest
 from .filter import Filter as Filter
 from .functions import FromFunction as FromFunction
 from .functions import as_strategy as as_strategy

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,7 @@ from alkit.values.clusters import Clusters
 
 
 @checked
-def pick_by_cluster(
-    picks: Picks, clusters: Clusters, order: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
-) -> Picks:
+def pick_by_cluster(picks: Picks, clusters: Clusters, order: Callable[[npt.NDArray[np.int64]], Iterable[int]]) -> Picks:
     """Pick from the cluster with the fewest labelled images and picks, until enough are picked.
 
     Among clusters with equally many, the one with the lowest number comes first, which is the largest. In a cluster,
@@ -30,8 +29,8 @@ def pick_by_cluster(
     clusters:
         Clusters of all images of the view, in the order of their ids.
     order:
-        Orders the members of a cluster: gets their rows, ascending, and returns the same rows, the most wanted first.
-        It is called once for each cluster that is visited.
+        Orders the members of a cluster: gets their rows, ascending, and gives the same rows, the most wanted first.
+        It is called once for each cluster that is visited, and may be a generator.
 
     Raises
     ------
@@ -53,7 +52,7 @@ def pick_by_cluster(
     taken = np.bincount(clusters.labels[[*picks.labelled.tolist(), *picks.rows]], minlength=clusters.k)
     turns = list(zip(taken.tolist(), range(clusters.k), strict=True))
     heapify(turns)
-    waiting: dict[int, list[int]] = {}  # members of each cluster visited so far, the most wanted last
+    waiting: dict[int, Iterator[int]] = {}  # members of each cluster visited so far, the most wanted first
     passed: dict[int, list[int]] = {}  # those of them that were not free
     blocked: list[tuple[int, int]] = []  # clusters whose members are all passed
     refills = picks.refills
@@ -61,16 +60,15 @@ def pick_by_cluster(
         if picks.refills > refills:  # images that were passed may be free again
             refills = picks.refills
             for number, rows in passed.items():
-                waiting[number] += reversed(rows)
+                waiting[number] = chain(rows, waiting[number])
             passed.clear()
             for turn in blocked:
                 heappush(turns, turn)
             blocked.clear()
         count, number = heappop(turns)
         if number not in waiting:
-            waiting[number] = order(members[number])[::-1].tolist()
-        while waiting[number]:
-            row = waiting[number].pop()
+            waiting[number] = iter(order(members[number]))
+        for row in map(int, waiting[number]):
             if picks.free[row]:
                 picks.pick(row)
                 heappush(turns, (count + 1, number))

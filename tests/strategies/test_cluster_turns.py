@@ -13,6 +13,7 @@ from alkit.strategies import Picks, pick_by_cluster
 from alkit.testing import RowMeans, StrategyKit
 from alkit.values import Clusters, Limit
 from alkit_baselines.centroids import Centroids
+from alkit_baselines.typiclust import TypiClust
 
 
 class Given:
@@ -158,3 +159,50 @@ class TestCentroids(StrategyKit):
     @pytest.fixture
     def strategy(self):
         return Centroids(features=RowMeans())
+
+
+def typical_slowly(rows, view, n, neighbours, max_clusters):
+    """Select as the paper describes it, one image at a time; images are all different."""
+    found = view.clusters(None, min(len(view.labelled) + n, max_clusters))
+    cluster = {id: int(label) for id, label in zip(found.ids, found.labels, strict=True)}
+    place = {id: row for row, id in enumerate(view.ids)}
+
+    def typicality(id):
+        others = [other for other in view.ids if other != id and cluster[other] == cluster[id]]
+        away = sorted(float(np.linalg.norm(rows[place[id]] - rows[place[other]])) for other in others)[:neighbours]
+        return 1 / (sum(away) / len(away)) if away else np.inf
+
+    chosen = []
+    while len(chosen) < n:
+        left = [id for id in view.candidates if id not in chosen]
+        covered = [cluster[id] for id in [*view.labelled, *chosen]]
+        members = {c: [id for id in view.ids if cluster[id] == c] for c in {cluster[id] for id in left}}
+        best = min(members, key=lambda c: (covered.count(c), -len(members[c]), members[c][0]))
+        chosen.append(max(sorted(id for id in left if cluster[id] == best), key=typicality))
+    return tuple(chosen)
+
+
+@pytest.mark.parametrize(("neighbours", "max_clusters"), [(20, 500), (3, 500), (1, 4)])
+@pytest.mark.parametrize(("n", "labelled"), [(1, 0), (8, 0), (8, 5), (30, 20)])
+def test_typiclust_selects_as_the_paper_describes(n, labelled, neighbours, max_clusters):
+    chance = np.random.default_rng(n + labelled)
+    # Around a few points of a grid, so that clusters have different sizes.
+    rows = (10 * chance.integers(4, size=(60, 2)) + chance.normal(size=(60, 2))).astype(np.float32)
+    order = chance.permutation(60).tolist()
+    view = view_of(rows, order[:labelled], order[labelled : labelled + 2])
+    chosen = TypiClust(Given(), neighbours, max_clusters).select(view, n, chance)
+    assert chosen.ids == typical_slowly(rows, view, n, neighbours, max_clusters)
+
+
+def test_typiclust_selects_different_images_although_identical_ones_are_the_most_typical():
+    rows = np.array([[0], [0], [0], [1], [50], [50], [52]], np.float32)
+    chosen = TypiClust(Given()).select(view_of(rows, labelled=[4]), 4, np.random.default_rng(0))
+    assert {float(rows[int(id), 0]) for id in chosen.ids[:3]} == {0, 1, 52}
+
+
+class TestTypiClust(StrategyKit):
+    """The kit."""
+
+    @pytest.fixture
+    def strategy(self):
+        return TypiClust(features=RowMeans(), neighbours=5)

@@ -347,6 +347,11 @@ EXAMPLES = {
         "download": lambda t: False,
     },
     "alkit.features.FittedReconstruction": {"network": lambda t: t.network, "pooling": lambda t: 1},
+    "alkit.features.by_typicality": {
+        "features": lambda t: np.eye(3, dtype=np.float32),
+        "members": lambda t: np.arange(3),
+        "neighbours": lambda t: 2,
+    },
     "alkit.features.check_extractor": {"name": lambda t: "features", "thing": lambda t: t.features},
     "alkit.features.extractor": {"name": lambda t: "reconstruction"},
     "alkit.features.find_duplicates": {
@@ -540,6 +545,10 @@ EXAMPLES = {
     "alkit.strategies.different_first": {
         "picks": lambda t: alkit.strategies.Picks(t.view, np.eye(8, dtype=np.float32), 1),
         "order": lambda t: ["c", "d"],
+    },
+    "alkit.strategies.pick_farthest": {
+        "picks": lambda t: alkit.strategies.Picks(t.view, np.eye(8, dtype=np.float32), 1),
+        "features": lambda t: np.eye(8, dtype=np.float32),
     },
     "alkit.strategies.pick_by_cluster": {
         "picks": lambda t: alkit.strategies.Picks(t.view, np.eye(8, dtype=np.float32), 1),
