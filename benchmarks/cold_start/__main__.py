@@ -7,7 +7,7 @@
 
 ``DIR`` has a folder for each data set: ``isic2017``, ``dsb2018-nuclei`` and ``msd-hippocampus``. Maps and features are
 computed once into the cache. Runs whose rows exist are not run again, and strategies that are not installed are left
-out. Needs the extras ``benchmarks`` and ``pretrained``.
+out. Processes with different ``--sets`` can run side by side. Needs the extras ``benchmarks`` and ``pretrained``.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", choices=FEATURES, default=list(FEATURES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[*CHOOSE, *CONFIRM])
     parser.add_argument("--cache", type=Path, help="folder of maps and features (default: alkit's cache)")
-    parser.add_argument("--out", type=Path, default=FOLDER / "rows.csv", help="file of the rows")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the rows, a file for each data set")
     parser.add_argument("--report", action="store_true", help="only write the tables from the rows")
     options = parser.parse_args()
     if not options.report:
         if options.data is None:
             parser.error("the runs need the images: add --data DIR, or --report to write the tables")
         run(options)
-    for name, table in tables_of(read_rows(options.out)).items():
-        (options.out.parent / f"{name}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
+    measured = [row for name in READERS for row in read_rows(options.out / f"{name}.csv")]
+    for name, table in tables_of(measured).items():
+        (options.out / f"{name}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         maps = maps_of(data, pretrained_network(), cache)
         tables = {features: features_of(data, features, cache) for features in options.features}
         wanted = [(arm, seed, labels) for seed in options.seeds for arm in own for labels in BUDGETS]
-        measure(data, maps, tables, options.out, wanted)
+        measure(data, maps, tables, options.out / f"{name}.csv", wanted)
 
 
 if __name__ == "__main__":
