@@ -9,18 +9,16 @@ import torch
 from torch import Tensor
 
 from alkit.features.passes import Step, hartigan_factors, nearest_factors
-from alkit.features.search_torch import CELLS, full_precision, shift, to_device
+from alkit.features.search_torch import DeviceRows, product, shift
 from alkit.features.tables import Float32, Float64, Integers, Table
 
 
 class PassesByTorch:
-    """Passes on a device. The rows stay there if they take at most half of its free memory."""
+    """Passes on a device."""
 
     def __init__(self, table: Table, device: str) -> None:
-        self._table, self._device = table, torch.device(device)
-        self._kept: list[tuple[slice, Tensor]] | None = None
-        needed = 4 * len(table) * (table.width + 2)
-        self._keep = self._device.type == "cuda" and needed <= torch.cuda.mem_get_info(self._device)[0] // 2
+        self._table, self._rows = table, DeviceRows(table, device)
+        self._device, self._put = self._rows.device, self._rows.put
 
     def nearest(self, centres: Float32) -> Step:
         """Assign each row to the nearest centre."""
@@ -33,7 +31,7 @@ class PassesByTorch:
         sums = torch.zeros(centres.shape, dtype=torch.float64, device=self._device)
         for part, extended in self._blocks(len(centres)):
             own, index = self._put(labels[part]), torch.arange(len(extended), device=self._device)
-            cost = _product(extended, factors)
+            cost = product(extended, factors)
             weighted = cost[index, own]
             cost[index, own] = weighted * to_cost[own]
             joined = cost.argmin(dim=1)
@@ -53,7 +51,7 @@ class PassesByTorch:
         result = Step.empty(len(self._table), *centres.shape)
         sums = torch.zeros(centres.shape, dtype=torch.float64, device=self._device)
         for part, extended in self._blocks(len(centres)):
-            squared = _product(extended, factors)
+            squared = product(extended, factors)
             least, labels = squared.min(dim=1)
             _add_rows(sums, extended, labels)
             result.labels[part], result.squared[part] = labels.cpu().numpy(), least.clamp(min=0).cpu().numpy()
@@ -77,33 +75,12 @@ class PassesByTorch:
             sizes += torch.bincount(sides, minlength=2 * k)
         return sums.cpu().numpy(), sizes.cpu().numpy()
 
-    def _put(self, values: Float32 | Integers) -> Tensor:
-        return torch.tensor(values, device=self._device)
-
     def _blocks(self, k: int) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the rows of each block with their squared norms and a 1, ``(n, d + 2)``."""
-        step = max(16, CELLS // max(k, self._table.width))
-        if self._kept is None:
-            kept = []
-            for start in range(0, len(self._table), step):
-                part = slice(start, min(start + step, len(self._table)))
-                rows = shift(self._table, to_device(self._table.take(part), str(self._device)))
-                norms = rows.square().sum(1, keepdim=True)
-                extended = torch.cat([rows, norms, torch.ones_like(norms)], dim=1)
-                if self._keep:
-                    kept.append((part, extended))
-                yield part, extended
-            self._kept = kept or None
-            return
-        for part, extended in self._kept:
-            for start in range(0, len(extended), step):
-                some = extended[start : start + step]
-                yield slice(part.start + start, part.start + start + len(some)), some
-
-
-def _product(extended: Tensor, factors: Tensor) -> Tensor:
-    with full_precision():
-        return extended @ factors
+        """Yield the shifted rows of each block with their squared norms and a 1, ``(n, d + 2)``."""
+        for part, rows in self._rows.blocks(k):
+            shifted = shift(self._table, rows)
+            norms = shifted.square().sum(1, keepdim=True)
+            yield part, torch.cat([shifted, norms, torch.ones_like(norms)], dim=1)
 
 
 def _add_rows(sums: Tensor, extended: Tensor, labels: Tensor) -> None:
@@ -113,4 +90,4 @@ def _add_rows(sums: Tensor, extended: Tensor, labels: Tensor) -> None:
     """
     member = torch.zeros((len(labels), len(sums)), device=extended.device)
     member.scatter_(1, labels[:, None], 1.0)
-    sums += _product(member.T, extended[:, :-2])
+    sums += product(member.T, extended[:, :-2])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from alkit.arguments.checked import checked
 from alkit.errors import DataError
 from alkit.features.bounds import SLACK, extend, factors
 from alkit.features.tables import Float32, Float64, Integers, Table
+
+if TYPE_CHECKING:
+    from alkit.features.search_torch import DeviceRows
 
 POINTS = 2048
 """Number of points in a product."""
@@ -113,6 +117,7 @@ class Search:
         self.squared: Float64 = np.full(len(table), np.inf)
         self.added = 0
         self._device = find_device(device, len(table) * table.width * expected)
+        self._rows: DeviceRows | None = None
 
     def add(self, points: npt.NDArray[np.floating]) -> None:
         """Add points in the unit of the features, ``(k, d)``."""
@@ -122,9 +127,10 @@ class Search:
             if self._device is None:
                 self._add(some)
             else:
-                from alkit.features.search_torch import improve  # imports torch, which a CPU does not need
+                from alkit.features.search_torch import DeviceRows, improve  # torch, which a CPU does not need
 
-                improve(self.table, some, self._device, self.squared, self.improve)
+                self._rows = self._rows or DeviceRows(self.table, self._device)
+                improve(self._rows, some, self.squared, self.improve)
             self.added += len(some)
 
     def _add(self, points: npt.NDArray[np.floating]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,38 @@ PAIRS = 2**24
 """Number of values in a block of differences in float64: 128 MiB."""
 
 
+class DeviceRows:
+    """The rows of a table on a device, in blocks. They stay there if they take at most half of its free memory."""
+
+    def __init__(self, table: Table, device: str) -> None:
+        self.table, self.device = table, torch.device(device)
+        self._kept: Tensor | None = None
+        needed = 4 * len(table) * table.width
+        self._keep = self.device.type == "cuda" and needed <= torch.cuda.mem_get_info(self.device)[0] // 2
+
+    def blocks(self, columns: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the rows as they are, in blocks whose product with so many columns is not too large."""
+        step = max(16, CELLS // max(columns, self.table.width))
+        if self._keep and self._kept is None:
+            self._kept = torch.empty((len(self.table), self.table.width), device=self.device)
+            for start in range(0, len(self.table), step):
+                rows = self.table.take(slice(start, start + step))
+                self._kept[start : start + len(rows)] = torch.tensor(rows)
+        for start in range(0, len(self.table), step):
+            part = slice(start, min(start + step, len(self.table)))
+            yield (
+                part,
+                torch.tensor(self.table.take(part), device=self.device) if self._kept is None else self._kept[part],
+            )
+
+    def put(self, values: npt.NDArray[Any]) -> Tensor:
+        """Return a copy of an array, which may be read-only, on the device."""
+        return torch.tensor(values, device=self.device)
+
+
 def improve(
-    table: Table,
+    rows_on_device: DeviceRows,
     points: npt.NDArray[np.floating],
-    device: str,
     known: Float64,
     report: Callable[[int, Integers, Integers, Float64], None],
 ) -> None:
@@ -31,39 +59,29 @@ def improve(
 
     Parameters
     ----------
-    table, points:
+    rows_on_device, points:
         The rows, and the points to compare with them, in the unit of the features.
-    device:
-        Device of torch.
     known:
         Smallest squared distance of each row so far.
     report:
         Is called with each block's first row, and the pairs and their squared distances, sorted by row and point.
     """
+    table, put = rows_on_device.table, rows_on_device.put
     columns, slack = factors(table, points)
-    exact, right = torch.from_numpy(points.astype(np.float64)).to(device), torch.from_numpy(columns).to(device)
-    step = max(16, CELLS // max(len(points), table.width))
-    for start in range(0, len(table), step):
-        part = slice(start, start + step)
-        rows = to_device(table.take(part), device)
+    exact, right = put(points.astype(np.float64)), put(columns)
+    for part, rows in rows_on_device.blocks(len(points)):
         left, norms = extend(shift(table, rows))
-        with full_precision():
-            bound = left @ right
-        before = torch.from_numpy(known[part]).to(device)
+        bound = product(left, right)
+        before = put(known[part])
         first = bound.argmin(dim=1)
-        index = torch.arange(len(rows), device=device)
+        index = torch.arange(len(rows), device=rows.device)
         found = torch.minimum(before, _squares(rows, exact, index, first))
         scaled = found * 2.0 ** (-2 * table.exponent) - norms * (1 - slack) + SLACK
-        limit = torch.nextafter(scaled.float(), torch.tensor(torch.inf, device=device))
+        limit = torch.nextafter(scaled.float(), torch.tensor(torch.inf, device=rows.device))
         places, others = (bound <= limit[:, None]).nonzero(as_tuple=True)
         squared = _squares(rows, exact, places, others)
         kept = squared <= before[places]
-        report(start, *(tensor[kept].cpu().numpy() for tensor in (places, others, squared)))
-
-
-def to_device(rows: npt.NDArray[np.float32], device: str) -> Tensor:
-    """Return rows, which may be read-only, as a tensor."""
-    return torch.tensor(rows, device=device)
+        report(part.start, *(tensor[kept].cpu().numpy() for tensor in (places, others, squared)))
 
 
 def shift(table: Table, rows: Tensor) -> Tensor:
@@ -89,12 +107,11 @@ def _squares(rows: Tensor, points: Tensor, which: Tensor, others: Tensor) -> Ten
     return torch.cat(parts)
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Multiply float32 in float32 on this device, not in a shorter type that the caller may allow elsewhere."""
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the product of matrices in float32, not in a shorter type that the caller may allow elsewhere."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        return left @ right
     finally:
         torch.set_float32_matmul_precision(before)

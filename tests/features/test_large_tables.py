@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from alkit.features import clustering, kmeans, lloyd
 from alkit.features.lloyd_torch import PassesByTorch
 from alkit.features.passes import PassesByNumpy
+from alkit.features.search_torch import DeviceRows
 from alkit.features.tables import Table
 
 
@@ -131,7 +132,7 @@ def test_a_memory_map_gives_the_same_clusters(tmp_path):
 @pytest.mark.parametrize("cells", [1, 2**20])
 def test_numpy_and_torch_find_the_same_in_each_pass(monkeypatch, cells):
     monkeypatch.setattr("alkit.features.passes.CELLS", cells)
-    monkeypatch.setattr("alkit.features.lloyd_torch.CELLS", cells)
+    monkeypatch.setattr("alkit.features.search_torch.CELLS", cells)
     rows = rng().normal(size=(300, 5)).astype(np.float32)
     table = Table(rows)
     centres, slow = table.shifted(rows[:20]), table.shifted(rows).astype(np.float64)
@@ -159,6 +160,17 @@ def test_numpy_and_torch_find_the_same_in_each_pass(monkeypatch, cells):
         sides = labels + 20 * ((slow * directions[labels]).sum(axis=1) > limits[labels])
         assert counts.tolist() == np.bincount(sides, minlength=40).tolist()
         np.testing.assert_allclose(sums, [slow[sides == side].sum(axis=0) for side in range(40)], atol=1e-4)
+
+
+def test_rows_that_stay_on_the_device_are_the_same():
+    table = Table(rng().normal(size=(90, 3)).astype(np.float32), rng(1).permutation(90))
+    passing, staying = DeviceRows(table, "cpu"), DeviceRows(table, "cpu")
+    staying._keep = True  # as on a GPU with enough memory
+    for _ in range(2):
+        for columns in (2**22, 2**26):
+            for (part, rows), (other, same) in zip(passing.blocks(columns), staying.blocks(columns), strict=True):
+                assert (part, rows.tolist()) == (other, same.tolist())
+                assert rows.tolist() == table.take(part).tolist()
 
 
 def test_a_centre_that_does_little_moves_to_where_two_are_needed():
