@@ -6,7 +6,7 @@ from alkit.protocols import FeatureExtractor
 
 
 def default_features() -> FeatureExtractor:
-    """Return a new extractor."""
-    from alkit import Reconstruction  # imports torch, so not before an instance is made
+    """Return the features of a pre-trained network, which comes with ``pip install 'alkit[pretrained]'``."""
+    from alkit.features import Pretrained  # imports torch, so not before an instance is made
 
-    return Reconstruction()
+    return Pretrained()

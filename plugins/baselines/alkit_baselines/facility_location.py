@@ -35,7 +35,8 @@ class FacilityLocation:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``.
     represented:
         Largest number of images in the sum, an integer >= 1. In a larger pool the sum is over a random sample of this
         size; the candidates are all images. Default: 20000.

@@ -36,7 +36,8 @@ class MaxHerding:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``.
     width:
         Width w of the kernel exp(-d^2 / (2 w^2)) of the L2 distance d, a finite number > 0 in the unit of the features.
         None (default): the median distance between images, of all images or of a random sample of 1000.

@@ -39,7 +39,8 @@ class ProbCover:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``.
     delta:
         Radius of the balls, an L2 distance in the unit of the features, a finite number > 0. None (default): the
         largest radius at which a share `purity` of the balls is pure.
