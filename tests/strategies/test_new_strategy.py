@@ -78,8 +78,8 @@ def test_the_package_has_the_files_and_settings_of_the_template(written):
             project["project"].pop(key, None)
         return project
 
-    assert shape(TEMPLATE, "typiclust") == shape(written, "far_ones") | {"LICENSE"}
-    assert settings(TEMPLATE, "alkit_typiclust") == settings(written, "alkit_far_ones")
+    assert shape(TEMPLATE, "kernel_herding") == shape(written, "far_ones") | {"LICENSE"}
+    assert settings(TEMPLATE, "alkit_kernel_herding") == settings(written, "alkit_far_ones")
 
 
 @pytest.mark.parametrize("name", ["x", "far-ones", "nearest-to-the-mean-2"])

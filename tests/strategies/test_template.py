@@ -27,11 +27,11 @@ TEMPLATE = ROOT / "plugins" / "template"
 
 
 @pytest.fixture
-def typiclust(monkeypatch):
+def herding(monkeypatch):
     """Return the template's strategy, found in its folder by its own entry point."""
     monkeypatch.syspath_prepend(TEMPLATE)
     project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
-    module, _, name = project["entry-points"]["alkit.strategies"]["typiclust"].partition(":")
+    module, _, name = project["entry-points"]["alkit.strategies"]["kernel-herding"].partition(":")
     return getattr(import_module(module), name)
 
 
@@ -46,14 +46,14 @@ class Pixels:
         return images.reshape(len(images), -1)
 
 
-def test_the_template_selects_typical_images_of_a_small_pool(world, typiclust):
-    strategy = typiclust(features=Pixels(), neighbours=3)
+def test_the_template_selects_images_of_a_small_pool(world, herding):
+    strategy = herding(features=Pixels(), width=0.3)
     experiment = world.experiment(strategy=strategy)
     first, second = experiment.run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
     assert (len(first.ids), second.n_labels) == (4, 7)
     assert not set(first.ids) & set(second.ids)
     experiment.ask(2)
-    assert all("most typical" in query.stands_for for query in experiment.queries())
+    assert all("stands for" in query.stands_for for query in experiment.queries())
 
 
 def test_the_template_uses_only_public_names_of_alkit():
@@ -156,7 +156,7 @@ def test_every_wheel_requires_the_packages_that_it_imports(stranger):
     wheels = {wheel.name.partition("-")[0]: wheel for wheel in (stranger.place / "wheels").glob("*.whl")}
     for wheel in wheels.values():
         check_dependencies(wheel)
-    assert "alkit" in required(wheels["alkit_typiclust"])
+    assert "alkit" in required(wheels["alkit_kernel_herding"])
 
 
 def listed(run):
@@ -165,16 +165,16 @@ def listed(run):
 
 @pytest.mark.slow
 def test_the_wheel_of_the_template_is_installed_and_runs_by_name(stranger):
-    found = listed(stranger)["typiclust"]
-    assert found["distribution"] == "alkit-typiclust"
+    found = listed(stranger)["kernel-herding"]
+    assert found["distribution"] == "alkit-kernel-herding"
     assert (found["starts_cold"], found["needs"], found["problem"]) == (True, ["features"], "")
-    assert [entry["name"] for entry in found["parameters"]] == ["features", "neighbours", "max_clusters"]
+    assert [entry["name"] for entry in found["parameters"]] == ["features", "width"]
     assert all(entry["kind"] and entry["meaning"] for entry in found["parameters"])
-    said = json.loads(stranger("python", "-c", SCRIPT, "typiclust", '{"neighbours": 3}'))
+    said = json.loads(stranger("python", "-c", SCRIPT, "kernel-herding", '{"width": 0.3}'))
     assert Path(said["alkit"]).is_relative_to(stranger.place)  # the wheel, and not this folder
     first, second = said["ids"]
     assert (len(first), len(second), len({*first, *second})) == (4, 3, 7)
-    assert stranger("python", "-c", SCRIPT, "typiclust", '{"neighbours": 3}').strip() == json.dumps(said)
+    assert stranger("python", "-c", SCRIPT, "kernel-herding", '{"width": 0.3}').strip() == json.dumps(said)
 
 
 @pytest.mark.slow
