@@ -94,6 +94,8 @@ def kind_of(declared: Any) -> Kind | None:
     origin, inner = get_origin(declared) or declared, get_args(declared)
     if declared in _PLAIN:
         return _PLAIN[declared]
+    if hasattr(origin, "__value__"):  # an alias: since version 2.5, numpy declares its types by statements of ``type``
+        return kind_of(origin.__value__)
     if origin in (Union, types.UnionType):
         return _union(inner)
     if origin is Literal:
@@ -177,9 +179,12 @@ _PLURALS = {str: "strings", int: "integers", float: "numbers"}
 
 
 def _union(members: tuple[Any, ...]) -> Kind | None:
-    """Return the kind of a union; numpy's union of everything that becomes an array counts as one member."""
+    """Return the kind of a union; numpy's union of everything that becomes an array counts as one member.
+
+    Before version 2.5 of numpy, it is spread among the other members.
+    """
     arrays = get_args(npt.ArrayLike)
-    if arrays[1] in members:
+    if arrays and arrays[1] in members:
         members = (npt.ArrayLike, *(one for one in members if one not in arrays))
     if str in members and any(map(_is_path_type, members)):
         members = tuple(os.PathLike if _is_path_type(one) else one for one in members if one is not str)

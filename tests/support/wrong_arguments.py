@@ -64,9 +64,13 @@ def wrong_value(name: str) -> Any:
 def fits(value: Any, declared: Any) -> bool:
     """Whether a type may accept a value: False only where it certainly must not."""
     origin, inner = get_origin(declared) or declared, get_args(declared)
+    if declared is npt.ArrayLike:
+        return _is_numeric(value)
+    if hasattr(origin, "__value__"):
+        return fits(value, origin.__value__)
     if origin in (Union, types.UnionType):
         arrays = get_args(npt.ArrayLike)
-        rest = [one for one in inner if one not in arrays] if arrays[1] in inner else list(inner)
+        rest = [one for one in inner if one not in arrays] if arrays and arrays[1] in inner else list(inner)
         path = any(one is Path or (get_origin(one) or one) is os.PathLike for one in rest)
         if path and isinstance(value, str) and not value:
             return False
