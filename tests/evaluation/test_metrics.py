@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
+from torchmetrics.functional.segmentation import dice_score
 
 from alkit import LabelSpec
 from alkit.errors import LabelError
@@ -117,3 +119,20 @@ def test_a_missed_rare_class_lowers_all_metrics_but_accuracy():
     assert figures == pytest.approx(
         {"accuracy": 0.99, "balanced_accuracy": 0.5, "f1": 99 / 199, "recall/common": 1, "recall/rare": 0}
     )
+
+
+def test_dice_equals_that_of_torchmetrics_for_masks_of_class_ids():
+    rng = np.random.default_rng(0)
+    predicted, truth = (rng.integers(0, 4, (6, 9, 9)).astype(np.uint8) for _ in "ab")
+    truth[0], predicted[1], truth[1] = 0, 0, 0
+    expected = dice_score(
+        torch.from_numpy(predicted.astype(np.int64)),
+        torch.from_numpy(truth.astype(np.int64)),
+        num_classes=4,
+        include_background=False,
+        average="none",
+        input_format="index",
+        aggregation_level="samplewise",
+    )
+    spec = LabelSpec(("skin", "lesion", "hair", "ruler"))
+    np.testing.assert_array_equal(dice(predicted, truth, spec), expected.double().numpy())
