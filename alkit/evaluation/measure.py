@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit.pools.batches import batches
+from alkit.pools.batches import map_batches
 from alkit.protocols import HasMembers, Pool, Predictor
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
@@ -89,10 +89,14 @@ def measure(
     members = predictor.members if isinstance(predictor, HasMembers) else ()
     results: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # the predictor's, then the members'
     done = 0
-    for some in batches(ids, pool):
-        images, true = pool.read(some), truth[done : done + len(some)]
+
+    def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+        images = pool.read(some)
         each = [probabilities_of(member, images, len(spec.classes)) for member in members]
-        whole = mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
+        return each, mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
+
+    for some, (each, whole) in map_batches(predict, ids, pool):
+        true = truth[done : done + len(some)]
         for collected, probabilities in zip(results, [whole, *each], strict=True):
             labels = most_probable_labels(probabilities)
             collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
@@ -121,12 +125,15 @@ def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[
     from torchmetrics.classification import MulticlassCohenKappa
 
     kappa, same = MulticlassCohenKappa(len(spec.classes)), True
-    for some in batches(list(ids), pool):
+
+    def predict(some: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         images = pool.read(some)
-        own, theirs = (
+        return [
             np.asarray(most_probable_labels(probabilities_of(model, images, len(spec.classes))), np.int64)
             for model in (predictor, other)
-        )
+        ]
+
+    for _, (own, theirs) in map_batches(predict, list(ids), pool):
         same = same and np.array_equal(own, theirs)
         kappa.update(torch.from_numpy(own).flatten(), torch.from_numpy(theirs).flatten())
     return 1.0 if same else float(kappa.compute())

@@ -31,7 +31,7 @@ from alkit.experiment.selecting import select
 from alkit.labels.joining import Join
 from alkit.learners.named import check_learner
 from alkit.learners.needs import check_needs
-from alkit.pools.batches import batches
+from alkit.pools.batches import map_batches
 from alkit.pools.checks import check_pool
 from alkit.protocols import ChecksLabels, Learner, Oracle, Pool, Predictor, Strategy
 from alkit.record import taking_back
@@ -548,10 +548,12 @@ class Experiment:
         return self._predictions(pool, self._model.predictor())
 
     def _predictions(self, pool: Pool, predictor: Predictor) -> Iterator[Predictions]:
-        for ids in batches(list(pool.ids), pool):
+        def predict(ids: Sequence[str]) -> Predictions:
             with self._parts.settings.threads():
                 probabilities = probabilities_of(predictor, pool.read(ids), len(self._parts.settings.spec.classes))
-            yield Predictions(tuple(ids), probabilities)
+            return Predictions(tuple(ids), probabilities)
+
+        return (found for _, found in map_batches(predict, list(pool.ids), pool))
 
     # The loop.
 

@@ -13,7 +13,7 @@ from alkit.errors import ColdStartError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
-from alkit.pools.batches import batches
+from alkit.pools.batches import map_batches
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Predictor
 from alkit.values.clusters import Clusters
@@ -117,12 +117,13 @@ class LastModel:
 
         parts, predictor = self._parts, self.predictor()
         files: dict[str, str] = {}
-        for batch in batches(list(ids), parts.pool):
+
+        def predict(batch: Sequence[str]) -> Predictions:
             with parts.settings.threads():
-                predictions = Predictions(
-                    tuple(batch),
-                    probabilities_of(predictor, parts.pool.read(batch), len(parts.settings.spec.classes)),
-                )
+                images = parts.pool.read(batch)
+                return Predictions(tuple(batch), probabilities_of(predictor, images, len(parts.settings.spec.classes)))
+
+        for batch, predictions in map_batches(predict, list(ids), parts.pool):
             sizes = [sizes[0] for sizes in mask_sizes(parts.pool, batch)]
             masks = masks_at_original_size(predictions, sizes)
             files.update((id, parts.files.keep(mask)) for id, mask in zip(batch, masks, strict=True))

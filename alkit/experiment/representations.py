@@ -22,7 +22,7 @@ from alkit.features.clustering import kmeans
 from alkit.features.gathered import Gathered, Rows
 from alkit.features.row_index import image_digests
 from alkit.features.stored import ReadOnlyCacheError, StoredRows
-from alkit.pools.batches import batches
+from alkit.pools.batches import map_batches
 from alkit.pools.checks import image_shape
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, Pool
 from alkit.record.settings import Settings
@@ -145,8 +145,11 @@ class _Computing:
     def rows(self, ids: Sequence[str], silent: bool = False) -> Iterator[Rows]:
         """Yield the rows of these images; in the report, those that are left out count as done."""
         done = self._images - len(ids)
-        for some in batches(ids, self._pool):
-            rows = self._fitted.features(self._pool.read(some))
+
+        def features_of(some: Sequence[str]) -> Rows:
+            return self._fitted.features(self._pool.read(some))
+
+        for some, rows in map_batches(features_of, ids, self._pool):
             check_returned(self._fitted, "features", rows, npt.NDArray[Any])
             self._check_shape(rows.shape, len(some))
             rows = np.asarray(rows, np.float32)

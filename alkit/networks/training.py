@@ -174,7 +174,9 @@ def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
         raise ConfigurationError(
             f"network {name_of(network)} cannot be trained on {n} image{'s' if n != 1 else ''} of "
             f"{' x '.join(map(str, size[::-1]))} pixels in a batch ({str(reason).strip() or type(reason).__name__})",
-            hint="more labels, because batch normalisation needs two images in a batch"
+            hint="a smaller batch=, a smaller size= of the pool, or device='cpu'"
+            if isinstance(reason, torch.OutOfMemoryError)
+            else "more labels, because batch normalisation needs two images in a batch"
             if alone
             else "reshape or flatten in place of view in the network, because images have their channels last in memory"
             if view

@@ -18,7 +18,7 @@ from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.pools.batches import batches
+from alkit.pools.batches import map_batches
 from alkit.protocols import HasFeatures, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
@@ -73,16 +73,19 @@ class Scoring:
         known = self._known.setdefault((score, sampler, reduction), {})
         left = [id for id in ids if id not in known]
         names, done = moments_of(score), len(ids) - len(left)
-        for some in self._batches(left):
-            with torch.inference_mode():
-                moments = moments_of_draws(
-                    posterior_of(self._predictor, self._pool.read(some)), names, sampler, self._stream
-                )
-                for values in moments.values():
-                    _check_finite(some, values, "prediction")
-                result = reduction(score(**moments))
-                _check_finite(some, result, "score")
-            known.update(zip(some, result.tolist(), strict=True))
+
+        @torch.inference_mode()
+        def scores_of(some: Sequence[str]) -> list[float]:
+            posterior = posterior_of(self._predictor, self._pool.read(some))
+            moments = moments_of_draws(posterior, names, sampler, self._stream)
+            for values in moments.values():
+                _check_finite(some, values, "prediction")
+            result = reduction(score(**moments))
+            _check_finite(some, result, "score")
+            return result.tolist()
+
+        for some, values in map_batches(scores_of, left, self._pool, self._at_once(left)):
+            known.update(zip(some, values, strict=True))
             done += len(some)
             self._report(Progress("scores", done, len(ids)))
         return {id: known[id] for id in ids}
@@ -97,8 +100,11 @@ class Scoring:
             A prediction is not finite. The message names the image.
         """
         done = 0
-        for some in self._batches(ids):
-            probabilities = self._predictor.probabilities(self._pool.read(some))
+
+        def probabilities_of(some: Sequence[str]) -> npt.NDArray[Any]:
+            return self._predictor.probabilities(self._pool.read(some))
+
+        for some, probabilities in map_batches(probabilities_of, ids, self._pool, self._at_once(ids)):
             check_returned(self._predictor, "probabilities", probabilities, npt.NDArray[Any])
             _check_finite(some, torch.from_numpy(probabilities), "prediction")
             yield Predictions(tuple(some), probabilities)
@@ -119,8 +125,11 @@ class Scoring:
         model, done, width = self._predictor, 0, None
         if not isinstance(model, HasFeatures):
             raise lacks_features(type(model).__name__)
-        for some in self._batches(ids):
-            rows = model.features(self._pool.read(some))
+
+        def features_of(some: Sequence[str]) -> npt.NDArray[Any]:
+            return model.features(self._pool.read(some))
+
+        for some, rows in map_batches(features_of, ids, self._pool, self._at_once(ids)):
             check_returned(model, "features", rows, npt.NDArray[Any])
             if rows.ndim != 2 or len(rows) != len(some) or width not in (None, rows.shape[1]):
                 raise ConfigurationError(
@@ -133,12 +142,11 @@ class Scoring:
             yield np.asarray(rows, np.float32)
             self._report(Progress("features", done, len(ids)))
 
-    def _batches(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Divide `ids` into batches whose size suits the model."""
-        at_once = None
+    def _at_once(self, ids: Sequence[str]) -> int | None:
+        """Return the size of batches that suits the model; None if it does not tell."""
         if ids and isinstance(self._predictor, LimitsBatches):
-            at_once = self._predictor.images_at_once(self._pool.read(ids[:1]))
-        return batches(ids, self._pool, at_once)
+            return self._predictor.images_at_once(self._pool.read(ids[:1]))
+        return None
 
 
 def lacks_features(got: str) -> ConfigurationError:

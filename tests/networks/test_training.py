@@ -1,9 +1,10 @@
-"""Batches of an epoch."""
+"""Batches of an epoch, and errors in training."""
 
 import pytest
+import torch
 
 import alkit
-from alkit.networks.training import minibatches
+from alkit.networks.training import adam, fabric_for, minibatches, train_epoch
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 10), (10, 10), (11, 10), (21, 10), (300, 10), (335, 10)])
@@ -12,3 +13,14 @@ def test_minibatches_contain_each_image_once_and_have_even_sizes(count, size):
     assert sorted(i for batch in batches for i in batch) == list(range(count))
     assert len(batches) == -(-count // size)
     assert max(map(len, batches)) - min(map(len, batches)) <= 1
+
+
+def test_a_batch_too_large_for_the_device_is_an_error_with_a_way_out():
+    class Full(alkit.UNet):
+        def forward(self, images):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    examples = [(torch.rand(4, 1, 16, 16), torch.zeros(4, 16, 16, dtype=torch.long))]
+    network, fabric = Full(1, 2, widths=(2, 4)), fabric_for("cpu", "32-true")
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"out of memory.*Try: a smaller batch=, a smaller size="):
+        train_epoch(fabric, network, adam(network, 1e-3), examples, torch.nn.CrossEntropyLoss(), alkit.rng.Stream(0))
