@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test slow lint docs label-studio clean
+.PHONY: demo test slow lint docs label-studio gpu gpu-bundle clean
 
 demo: $(VENV)/installed
 	$(BIN)/alkit demo --out demo
@@ -24,6 +24,14 @@ label-studio: $(VENV)/installed .label-studio/installed
 
 slow: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# On a machine with a GPU: tests, speed, and as much of the ISIC 2017 protocol as 9 minutes allow.
+gpu: $(VENV)/installed
+	$(BIN)/python -m benchmarks.gpu --data $(DATA)
+
+# What a machine with PyTorch, a GPU and no network lacks for it, in .gpu: see benchmarks/gpu/bundle.py.
+gpu-bundle: $(VENV)/installed
+	$(BIN)/python -m benchmarks.gpu.bundle --data $(DATA)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -59,11 +60,15 @@ def machine(device: torch.device | str = "cpu") -> str:
 def commit(folder: Path = Path(__file__).parent) -> str:
     """Return the commit of the code, with ``-dirty`` if files have changed since; empty outside a repository.
 
+    A copy of the code without its history has the commit that the environment variable ``ALKIT_COMMIT`` names.
+
     Parameters
     ----------
     folder:
         The folder of the benchmarks. Changes in its subfolder ``results`` do not count.
     """
+    if known := os.environ.get("ALKIT_COMMIT"):
+        return known
     name = subprocess.run(
         ["git", "describe", "--always"], cwd=folder, capture_output=True, text=True, check=False
     ).stdout.strip()
