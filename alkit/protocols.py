@@ -253,7 +253,7 @@ class HasLimits(Protocol):
 class Strategy(Protocol):
     """Selects the images that are worth labelling.
 
-    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, :class:`HasScores`.
+    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, :class:`DeclaresUse`, :class:`HasScores`.
     """
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
@@ -276,6 +276,15 @@ class DeclaresNeeds(Protocol):
     @property
     def needs(self) -> tuple[str, ...]:
         """Any of ``features``, ``model-features``, ``dropout``, ``members``, ``heads`` and ``pseudo-labels``."""
+
+
+@runtime_checkable
+class DeclaresUse(Protocol):
+    """A strategy, or a function that makes one, that says when to use it; ``alkit strategies`` shows the sentence."""
+
+    @property
+    def when_to_use(self) -> str:
+        """One plain sentence with its evidence, such as a figure or a study."""
 
 
 @runtime_checkable
@@ -518,6 +527,7 @@ __all__ = [
     "BuildsNetwork",
     "DeclaresNeeds",
     "DeclaresStart",
+    "DeclaresUse",
     "DrawsDropout",
     "DrawsMembers",
     "FeatureExtractor",

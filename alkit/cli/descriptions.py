@@ -36,7 +36,9 @@ def print_json(found: Sequence[Description], name: str | None) -> None:
     print(json.dumps([asdict(entry) for entry in found] if name is None else asdict(found[0]), indent=2))
 
 
-def print_table(found: Sequence[Any], facts: Callable[[Any], Sequence[str]]) -> None:
+def print_table(
+    found: Sequence[Any], facts: Callable[[Any], Sequence[str]], advice: Callable[[Any], str] = lambda entry: ""
+) -> None:
     """Print the name of each plugin, and beside it its distribution and what it does.
 
     Parameters
@@ -45,6 +47,8 @@ def print_table(found: Sequence[Any], facts: Callable[[Any], Sequence[str]]) -> 
         Descriptions.
     facts:
         Further facts about a plugin that could be described.
+    advice:
+        When to use the plugin; empty if nobody says.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -52,6 +56,8 @@ def print_table(found: Sequence[Any], facts: Callable[[Any], Sequence[str]]) -> 
     table = _two_columns()
     for entry in found:
         summary = f"[red]{escape(entry.problem)}[/red]" if entry.problem else escape(entry.summary)
+        if not entry.problem and advice(entry):
+            summary += f"\n{escape(advice(entry))}"
         shown = [f"{entry.distribution} {entry.version}", *([] if entry.problem else facts(entry))]
         table.add_row(f"[bold]{escape(entry.name)}[/bold]", f"{summary}\n[dim]{escape('; '.join(shown))}[/dim]")
     Console().print(table)

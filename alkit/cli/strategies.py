@@ -18,7 +18,7 @@ def strategies(
     name: Annotated[str | None, typer.Argument(help="One strategy, to see its parameters.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the installed strategies: those of alkit and those of other packages.
+    """List the installed strategies, those of alkit and those of other packages, and say when to use each.
 
     A plugin that cannot be imported or described is listed with the reason.
 
@@ -35,7 +35,7 @@ def strategies(
     if as_json:
         print_json(found, name)
     elif name is None:
-        print_table(found, _facts)
+        print_table(found, _facts, lambda entry: entry.when_to_use)
     else:
         print_plugin(found[0], _sentences(found[0]))
 
@@ -56,4 +56,5 @@ _START = {
 
 def _sentences(entry: Description) -> list[str]:
     needs = "What it needs depends on its parameters." if entry.needs is None else f"Needs {', '.join(entry.needs)}."
-    return [_START[entry.starts_cold], *([needs] if entry.needs != () else [])]
+    use = [entry.when_to_use] if entry.when_to_use else []
+    return [*use, _START[entry.starts_cold], *([needs] if entry.needs != () else [])]

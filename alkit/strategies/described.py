@@ -10,7 +10,7 @@ from alkit.arguments.checked import checked
 from alkit.configuration import described
 from alkit.configuration.registry import STRATEGIES, find, load, parameters_of
 from alkit.errors import ConfigurationError
-from alkit.protocols import DeclaresNeeds, DeclaresStart
+from alkit.protocols import DeclaresNeeds, DeclaresStart, DeclaresUse
 from alkit.strategies.functions import needs_of
 from alkit.strategies.named import installed
 
@@ -35,10 +35,13 @@ class Description(described.Description):
         value of a function, or if there is a problem.
     needs:
         What else it uses: ``features``, ``dropout``, ``members``, ``heads``, ``pseudo-labels``. None as above.
+    when_to_use:
+        Sentence about when to use the strategy, with its evidence; empty if the author wrote none.
     """
 
     starts_cold: bool | None = None
     needs: tuple[str, ...] | None = None
+    when_to_use: str = ""
 
 
 @checked
@@ -64,8 +67,9 @@ def describe(name: str) -> Description:
     factory = load(find(name))
     accepted = parameters_of(name, factory)
     try:
-        return Description(**known, starts_cold=_start(factory, accepted), needs=_needs(factory, accepted))
-    except ConfigurationError as reason:  # its needs are not a tuple of names
+        start, needs = _start(factory, accepted), _needs(factory, accepted)
+        return Description(**known, starts_cold=start, needs=needs, when_to_use=_use(name, factory))
+    except ConfigurationError as reason:  # its needs are not a tuple of names, or its use is not a text
         return Description(plain.name, plain.distribution, plain.version, plain.object, problem=str(reason))
 
 
@@ -89,6 +93,16 @@ def _start(factory: object, accepted: Mapping[str, object]) -> bool | None:
         return None
     declared = factory.starts_cold if isinstance(factory, DeclaresStart) else isinstance(factory, type) or None
     return declared if isinstance(declared, bool) else None  # a property depends on the strategy
+
+
+def _use(name: str, factory: object) -> str:
+    """Return the sentence about when to use the strategies of a factory; empty if it depends on the strategy."""
+    said: object = factory.when_to_use if isinstance(factory, DeclaresUse) else ""
+    if isinstance(said, property | cached_property):
+        return ""
+    if not isinstance(said, str):
+        raise ConfigurationError(f"the attribute when_to_use of {name!r} must be a text", got=repr(said))
+    return " ".join(said.split())
 
 
 def _needs(factory: object, accepted: Mapping[str, object]) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -42,6 +43,9 @@ class Shy:
     second: float | None = None
     untold: str = "x"
 
+    when_to_use: ClassVar[str] = """Use it never: in a study of
+        nobody it was last."""
+
     def select(self, view, n, rng):
         return alkit.Selection(view.candidates[:n])
 
@@ -70,6 +74,7 @@ def test_a_description_comes_from_the_signature_and_docstring(installed):
     ]
     assert [(p.name, p.default, p.meaning) for p in made.parameters] == [("depth", "2", "How deep.")]
     assert made.starts_cold is None
+    assert (shy.when_to_use, made.when_to_use) == ("Use it never: in a study of nobody it was last.", "")
 
 
 def test_a_plugin_that_cannot_be_imported_is_listed_with_the_reason(installed, capsys):
@@ -116,6 +121,43 @@ def test_needs_that_are_text_are_a_problem_and_a_property_depends(installed, cap
     assert (describe("property").needs, describe("property").problem) == (None, "")
     assert "depends" in told(capsys, "strategies")
     assert "What it needs depends on its parameters." in told(capsys, "strategies", "property")
+
+
+class Mute:
+    """Says a number where it should say a sentence."""
+
+    when_to_use = 3
+
+
+class UsedByProperty:
+    """Says it only of an instance."""
+
+    @property
+    def when_to_use(self):
+        return "Use it now."
+
+
+def test_a_use_that_is_not_a_text_is_a_problem_and_that_of_an_instance_is_not_shown(installed):
+    installed(point("mute", "a", f"{__name__}:Mute"), point("property", "a", f"{__name__}:UsedByProperty"))
+    assert "the attribute when_to_use of 'mute' must be a text: got 3" in describe("mute").problem
+    assert (describe("property").when_to_use, describe("property").problem) == ("", "")
+
+
+def test_the_command_line_says_when_to_use_a_strategy(installed, capsys):
+    installed(point("shy", "a", f"{__name__}:Shy"))
+    for arguments in (["strategies"], ["strategies", "shy"], ["strategies", "--json"]):
+        assert "Use it never: in a study of nobody it was last." in " ".join(told(capsys, *arguments).split())
+
+
+def test_alkit_says_of_each_of_its_strategies_when_to_use_it_and_the_reference_does_too():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "strategies.md").read_text()
+    for entry in describe_all():
+        if entry.distribution == "alkit":
+            said = entry.when_to_use
+            assert said.startswith("Use it "), entry.name
+            assert said.endswith("."), entry.name
+            assert said.count(". ") == 0, entry.name
+            assert f"- **`{entry.name}`**: {said}\n" in page, entry.name
 
 
 def test_a_docstring_is_shown_without_the_roles_of_sphinx(capsys):

@@ -525,6 +525,7 @@ EXAMPLES = {
         "problem": lambda t: "",
         "starts_cold": lambda t: None,
         "needs": lambda t: None,
+        "when_to_use": lambda t: "",
     },
     "alkit.strategies.DuplicatesLast": {"similarity": lambda t: 0.9},
     "alkit.strategies.Filter": {"then": lambda t: t.random, "factor": lambda t: 2},

@@ -66,6 +66,10 @@ class BADGE:
 
     starts_cold: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("model-features",)
+    when_to_use: ClassVar[str] = (
+        "Use it after the first labels, for large batches: in its paper it is as good as or better than "
+        "uncertainty and diversity alone in most settings."
+    )
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return `n` candidates in the order in which they were drawn, and how many images each stands for.

@@ -98,6 +98,10 @@ class CEAL:
 
     starts_cold: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("dropout", "pseudo-labels")
+    when_to_use: ClassVar[str] = (
+        "Use it to repeat its paper, or to try pseudo-labels: on ISIC 2017 at 64 x 64 pixels, it did not beat"
+        " random from 300 labels on."
+    )
 
     draws: int = 20
     pseudo_from: int = 5

@@ -79,6 +79,10 @@ class Centroids:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
+    when_to_use: ClassVar[str] = (
+        "Use it for the first labels: on embeddings of MNIST, ten images reach an accuracy of .716, ten "
+        "random ones .333."
+    )
 
     features: FeatureExtractor = field(default_factory=_reconstruction)
     max_clusters: int = 1000

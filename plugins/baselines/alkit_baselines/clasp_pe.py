@@ -76,6 +76,10 @@ class ClaSPPE:
     """
 
     starts_cold: ClassVar[bool] = False
+    when_to_use: ClassVar[str] = (
+        "Use it for segmentation with rare classes over several rounds: in its paper it is the only method "
+        "that generally beats foreground-aware random choice."
+    )
 
     share: float = 0.66
     beta: float = 1.0

@@ -75,6 +75,10 @@ class DSAL:
 
     starts_cold: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("heads", "pseudo-labels")
+    when_to_use: ClassVar[str] = (
+        "Use it to repeat its paper, or to try pseudo-labels: on ISIC 2017 at 64 x 64 pixels, it did not beat"
+        " random from 300 labels on."
+    )
 
     pseudo_from: int = 5
     pseudo_step: int = 20

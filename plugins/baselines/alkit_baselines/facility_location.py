@@ -78,6 +78,10 @@ class FacilityLocation:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
+    when_to_use: ClassVar[str] = (
+        "Use it for the first labels if the direction of features matters and not their length: suggestive "
+        "and representative annotation use it for biomedical images."
+    )
 
     features: FeatureExtractor = field(default_factory=default_features)
     represented: int = 20_000

@@ -65,6 +65,10 @@ class ForegroundRandom:
     """
 
     starts_cold: ClassVar[bool] = False
+    when_to_use: ClassVar[str] = (
+        "Use it as the baseline of segmentation after the first labels: in nnActive, no method reliably beat "
+        "random choice with enough foreground."
+    )
 
     share: float = 1.0
     least: float = 0.0

@@ -81,6 +81,10 @@ class MaxHerding:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
+    when_to_use: ClassVar[str] = (
+        "Use it for the first labels without tuning: in its paper it beats ProbCover and other methods on "
+        "several image benchmarks, and the width matters little."
+    )
 
     features: FeatureExtractor = field(default_factory=default_features)
     width: float | None = None

@@ -68,6 +68,10 @@ class MCDropout:
 
     starts_cold: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("dropout",)
+    when_to_use: ClassVar[str] = (
+        "Use it with one network to find images about which it is uncertain: on ISIC 2017 at 64 x 64 pixels, "
+        "it did not beat random from 300 labels on."
+    )
 
     draws: int = 20
     score: str | Score = "entropy"

@@ -92,6 +92,10 @@ class ProbCover:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
+    when_to_use: ClassVar[str] = (
+        "Use it for very few labels in a pool with clear kinds of images: the authors of MaxHerding show that"
+        " its result depends much on the radius."
+    )
 
     features: FeatureExtractor = field(default_factory=default_features)
     delta: float | None = None

@@ -28,6 +28,10 @@ class Random:
     """
 
     starts_cold: ClassVar[bool] = True
+    when_to_use: ClassVar[str] = (
+        "Use it as the baseline of every comparison: on ISIC 2017 at 64 x 64 pixels, no strategy with one "
+        "network beat it from 300 labels on."
+    )
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the first `n` of a random permutation of the candidates.

