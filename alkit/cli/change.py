@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alkit.cli.parts import TYPED, Choice, save_choice, with_given_options
+from alkit.cli.parts import TYPED, Choice, save_choice, typed_by_stranger, with_given_options
 from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def change(
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in a record, without a folder that a stranger may have named for the cache."""
+    """Return the options in a record, without places that a stranger may have named."""
     names = {entry.name for entry in fields(Choice)}
     found = {name: value for name, value in typed.items() if name in names}
-    found["param"] = [pair for pair in found.get("param") or () if pair.partition("=")[0].rpartition(".")[2] != "cache"]
-    return found
+    return {**found, "param": typed_by_stranger(found.get("param"))}
 
 
 def _resized(form: Written, size: int) -> Written:

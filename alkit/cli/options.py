@@ -17,7 +17,14 @@ Strategy = Annotated[
     ),
 ]
 Initial = Annotated[str | None, typer.Option(help="Another strategy for the start set.", rich_help_panel=CHOICE)]
-Features = Annotated[str, typer.Option(help="Feature extractor that `alkit features` lists.", rich_help_panel=CHOICE)]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        help="Feature extractor that `alkit features` lists; default: pretrained if it is installed, but "
+        "reconstruction for ssl-cluster and --warm-start.",
+        rich_help_panel=CHOICE,
+    ),
+]
 Param = Annotated[
     list[str] | None,
     typer.Option(

@@ -33,7 +33,7 @@ class Choice:
 
     strategy: options.Strategy = "ssl-cluster"
     initial: options.Initial = None
-    features: options.Features = "reconstruction"
+    features: options.Features = None
     param: options.Param = None
     learner: options.Learner = "segmentation"
     widths: options.Widths = None
@@ -53,10 +53,10 @@ class Choice:
 
         parameters = _parameters(self.param or ())
         network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or WIDTHS, WIDTHS))
-        with _naming_options("features", parameters["features"]):
+        with naming_options("features", parameters["features"]):
             extractor = self._features(parameters["features"], network, device)
         initial = None if self.initial is None else make_strategy(self.initial, extractor, {})
-        with _naming_options("strategy", parameters["strategy"]):
+        with naming_options("strategy", parameters["strategy"]):
             strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
         needs = needs_of(strategy)
         if "heads" in needs:
@@ -68,7 +68,7 @@ class Choice:
                     hint=f"--widths {WIDTHS}",
                 )
             network = functools.partial(network, heads=DEEP_SUPERVISION)
-        with _naming_options("learner", parameters["learner"]):
+        with naming_options("learner", parameters["learner"]):
             learner = self._learner(parameters["learner"], network, extractor, device)
         if "members" in needs and not isinstance(learner, TrainsMembers):
             learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
@@ -81,18 +81,18 @@ class Choice:
         return Parts(learner, strategy, initial)
 
     def _features(self, parameters: dict[str, Any], network: Any, device: str) -> FeatureExtractor:
+        from alkit.cli.eyes import choose_eye
         from alkit.configuration.registry import FEATURES, call, find, load
         from alkit.features.named import check_extractor
         from alkit.features.reconstruction import Reconstruction
 
-        factory = load(find(self.features, FEATURES), FEATURES)
+        name = choose_eye(self).name
+        factory = load(find(name, FEATURES), FEATURES)
         own = {"epochs": 100} if factory is Reconstruction else {}
         typed = {"--pretext-epochs": ("epochs", self.pretext_epochs)}
-        parameters = _with_options(self.features, factory, FEATURES, parameters, typed, own)
-        parameters = _with_computing(self.features, factory, FEATURES, parameters, network, device)
-        return check_extractor(
-            f"feature extractor {self.features!r}", call(self.features, factory, parameters, FEATURES)
-        )
+        parameters = _with_options(name, factory, FEATURES, parameters, typed, own)
+        parameters = _with_computing(name, factory, FEATURES, parameters, network, device)
+        return check_extractor(f"feature extractor {name!r}", call(name, factory, parameters, FEATURES))
 
     def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
         from alkit.configuration.registry import LEARNERS, call, find, load
@@ -220,22 +220,63 @@ def _with_computing(
 
 OPTIONS = {
     "strategy": {},
-    "features": {"epochs": "--pretext-epochs", "widths": "--widths"},
+    "features": {
+        "epochs": "--pretext-epochs",
+        "widths": "--widths",
+        **{name: f"--param features.{name}" for name in ("model", "weights", "download", "pooling", "levels", "size")},
+    },
     "learner": {"epochs": "--epochs", "lr": "--lr", "warm_start": "--warm-start", "widths": "--widths"},
 }
-"""By part, the options for parameters of the part that need no ``--param``."""
+"""By part, the options for parameters of the part that messages name."""
+
+WEIGHTS = "features.weights"
+"""Option of --param that may name a file."""
 
 TYPED = "options"
 """Name of the record's fact that holds the options of :class:`Choice` that it was created with."""
 
 
 def save_choice(record: Store, choice: Choice) -> None:
-    """Store the options in the record, so that ``alkit change`` can change some of them."""
-    record.revise(TYPED, lambda before: asdict(choice))
+    """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
+    from alkit.cli.eyes import choose_eye
+
+    named = {"features": choose_eye(choice).name, "param": [_by_content(pair) for pair in choice.param or ()] or None}
+    record.revise(TYPED, lambda before: {**asdict(choice), **named})
+
+
+def _by_content(pair: str) -> str:
+    """Return an option of --param, with a file of weights named by its content."""
+    from alkit.features.named_files import name_by_content
+    from alkit.features.weights import SUFFIXES
+
+    key, _, value = pair.partition("=")
+    if key == WEIGHTS and value.endswith(SUFFIXES):
+        return f"{key}={name_by_content('weights', value)}"
+    return pair
+
+
+def typed_by_stranger(pairs: list[str] | None) -> list[str]:
+    """Return the options of --param in a record without those that name a folder or allow a download.
+
+    Raises
+    ------
+    ConfigurationError
+        An option names a file of weights by its path.
+    """
+    from alkit.features.weights import check_form
+
+    kept = []
+    for pair in pairs or ():
+        key, _, value = pair.partition("=")
+        if key == WEIGHTS:
+            check_form({"weights": value})
+        if key.rpartition(".")[2] not in ("cache", "download"):
+            kept.append(pair)
+    return kept
 
 
 @contextmanager
-def _naming_options(part: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+def naming_options(part: str, parameters: Mapping[str, Any]) -> Iterator[None]:
     """Name options in an error about a part: ``--param`` for the parameters that were given with it."""
     from alkit.cli.wording import PARAM, name_options
     from alkit.errors import ConfigurationError

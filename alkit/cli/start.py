@@ -56,6 +56,7 @@ def start(
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
     """
     import alkit
+    from alkit.cli.eyes import check_eye, eye_in_words
     from alkit.cli.named_places import check_images
     from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
@@ -63,7 +64,8 @@ def start(
     from alkit.record.store import Store
     from alkit.report.progress import progress_bar
 
-    learner, strategy, initial = choice.make()
+    learner, strategy, initial = parts = choice.make()
+    check_eye(choice, parts)
     with progress_bar(str(store)) as report:
         pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         record = Store(store) if store.is_file() else None
@@ -88,6 +90,8 @@ def start(
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")
+    for line in eye_in_words(choice, parts):
+        echo(line)
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")

@@ -64,6 +64,7 @@ COMMANDS = (
     (r"Experiment\(\.\.\., classes=\([^()]*\)\)", "alkit start --classes background,object"),
     (r"(?:alkit\.)?predict_folder\(\)", "alkit predict"),
     (r"change=True", "alkit change"),
+    (r"Pretrained\(\.\.\., weights='FILE'\)", "alkit features --weights FILE"),
     (r"the traceback", "the traceback, which --debug shows"),
 )
 """Patterns of methods of Python in a fix, and the commands that do the same."""

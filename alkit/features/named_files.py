@@ -71,7 +71,7 @@ def find_by_content(parameter: str, name: str) -> Path:
         No such file was named, or it is gone, or its content changed.
     """
     place = _here.get(name) or _noted(name)
-    hint = f"{parameter}='FILE' with the file that has this digest, once on this machine"
+    hint = f"Pretrained(..., {parameter}='FILE') with the file that has this digest, once on this machine"
     if place is None:
         raise ConfigurationError(f"{parameter} {name} were never named on this machine", hint=hint)
     if not place.is_file():

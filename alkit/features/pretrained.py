@@ -115,7 +115,7 @@ class FittedPretrained:
                 parts.append(rows.float().reshape(len(part), -1).cpu())
         return cast("npt.NDArray[np.float32]", torch.cat(parts).numpy())
 
-    def digest(self) -> str:
+    def fingerprint(self) -> str:
         """Return a text that changes if the weights or anything else changes that the rows depend on, but the images.
 
         The device and the batch are not part of it.

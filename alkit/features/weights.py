@@ -189,14 +189,15 @@ def _from_hub(name: str, download: bool) -> Path:
     try:
         return Path(hf_hub_download(repository, file, revision=revision or None, local_files_only=not download))
     except Exception as reason:  # the library raises errors of several packages
+        command = f"hf download {found.hf_hub_id} {file}".replace("@", " --revision ")
         if not download:
             raise ConfigurationError(
-                f"weights='hub': those of {name!r} are not on this machine, and nothing is downloaded unasked",
-                hint=f"download=True to get them from {page}, or weights='FILE' with {file} from there",
+                f"weights='hub': those of {name!r} are not on this machine, and only download=True downloads them",
+                hint=f"{command}, which keeps them on this machine",
             ) from reason
         raise ConfigurationError(
             f"weights='hub': {file} cannot be downloaded from {page} ({_first_line(reason)})",
-            hint=f"get {file} from there on a machine with a network, and weights='FILE' with its path",
+            hint=f"{command} on a machine with a network, and weights='FILE' with the path of its copy here",
         ) from reason
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.features.named import check_extractor
+from alkit.features.pretrained import Pretrained
 from alkit.learners.network import NetworkLearner, NetworkPredictor
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Loss
@@ -117,11 +118,7 @@ class SegmentationLearner(NetworkLearner):
         if self.warm_start is not None:
             fitted = labelled.fitted(self.warm_start)
             if not isinstance(fitted, HasNetwork):
-                raise ConfigurationError(
-                    "warm_start must be a feature extractor with a network of torch",
-                    got=repr(self.warm_start),
-                    hint="alkit.Reconstruction(), or warm_start=None",
-                )
+                raise _no_network(self.warm_start)
             warm_start(model.network, fitted.network)
         return model
 
@@ -135,7 +132,17 @@ class SegmentationLearner(NetworkLearner):
                 self.warm_start.network, in_channels=channels, classes=channels, stream=Stream(0).child("rehearsal")
             )
             warm_start(model.network, source)
+        elif isinstance(self.warm_start, Pretrained):
+            raise _no_network(self.warm_start)
         return model
+
+
+def _no_network(extractor: FeatureExtractor) -> ConfigurationError:
+    return ConfigurationError(
+        "warm_start must be a feature extractor that trains the network of the learner",
+        got=repr(extractor),
+        hint="alkit.Reconstruction(), or warm_start=None",
+    )
 
 
 @checked

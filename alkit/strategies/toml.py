@@ -273,11 +273,49 @@ def takes_features(name: str, factory: Callable[..., object]) -> bool:
 
 def _is_open(factory: Callable[..., object], parameter: Parameter) -> bool:
     """Whether a parameter has no default, or one of alkit's extractors with all its defaults."""
-    default = parameter.default
-    if is_dataclass(factory) and isinstance(factory, type):
-        for entry in fields(factory):
-            if entry.name == parameter.name and callable(entry.default_factory):
-                default = entry.default_factory()
+    default = _default_of(factory, parameter)
     return default is Parameter.empty or any(
         type(default) is one and default == one() for one in (Pretrained, Reconstruction)
     )
+
+
+def _default_of(factory: Callable[..., object], parameter: Parameter) -> object:
+    if is_dataclass(factory) and isinstance(factory, type):
+        for entry in fields(factory):
+            if entry.name == parameter.name and callable(entry.default_factory):
+                return entry.default_factory()
+    return parameter.default
+
+
+def keeps_reconstruction(strategy: str) -> bool:
+    """Whether the features of a strategy, by name or in a file, are by its own default those of a reconstruction.
+
+    It is false for names that are not installed and files that cannot be read, which are errors elsewhere.
+
+    >>> keeps_reconstruction("ssl-cluster"), keeps_reconstruction("random")
+    (True, False)
+    """
+    if not strategy.endswith(".toml"):
+        return _has_reconstruction(strategy)
+    try:
+        table = tomllib.loads(Path(strategy).read_bytes()[:LONGEST].decode())
+        return any(_has_reconstruction(name) for name in _names_in(table))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _has_reconstruction(name: str) -> bool:
+    try:
+        factory = _factory(name, object)[1]
+        parameter = parameters_of(name, factory).get("features")
+    except AlkitError:
+        return False
+    return parameter is not None and isinstance(_default_of(factory, parameter), Reconstruction)
+
+
+def _names_in(value: object) -> Iterator[str]:
+    """Yield the names of all tables that do not state their features."""
+    if isinstance(value, dict) and isinstance(name := value.get("name"), str) and "features" not in value:
+        yield name
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names_in(inner)

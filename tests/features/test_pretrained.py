@@ -241,14 +241,18 @@ def test_nothing_is_downloaded_unasked(monkeypatch):
         raise ConnectionError("no route to host\nsecond line")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(ConfigurationError, match=r"not on this machine, and nothing is downloaded unasked. Try: downl"):
+    with pytest.raises(ConfigurationError) as caught:
         Pretrained("test_vit", "hub").load()
+    assert str(caught.value) == (
+        "weights='hub': those of 'test_vit' are not on this machine, and only download=True downloads them. Try: "
+        "hf download timm/test_vit.r160_in1k model.safetensors, which keeps them on this machine."
+    )
     with pytest.raises(ConfigurationError) as caught:
         Pretrained("test_vit", "hub", download=True).load()
     assert str(caught.value) == (
         "weights='hub': model.safetensors cannot be downloaded from https://huggingface.co/timm/test_vit.r160_in1k "
-        "(no route to host). Try: get model.safetensors from there on a machine with a network, and weights='FILE' "
-        "with its path."
+        "(no route to host). Try: hf download timm/test_vit.r160_in1k model.safetensors on a machine with a network, "
+        "and weights='FILE' with the path of its copy here."
     )
     assert asked == [True, False]
 
@@ -342,7 +346,7 @@ def test_a_factory_with_the_weights_of_a_file(tmp_path):
         Pretrained(factory=lambda: nn.Linear(3, 2), weights=path).load()
 
 
-def test_the_digest_changes_with_everything_but_the_machine(tmp_path):
+def test_the_fingerprint_changes_with_everything_but_the_machine(tmp_path):
     path, model = saved(tmp_path, "test_vit")
     other, _ = saved(tmp_path, "test_vit4")
     base = Pretrained("test_vit", path)
@@ -358,9 +362,9 @@ def test_the_digest_changes_with_everything_but_the_machine(tmp_path):
         Pretrained("test_vit", path, mean=(0.1, 0.1, 0.1)),
         Pretrained("test_vit", path, interpolation="nearest"),
     ]
-    assert len({one.load().digest() for one in variants}) == len(variants)
+    assert len({one.load().fingerprint() for one in variants}) == len(variants)
     same = Pretrained("test_vit", path, batch=1, device="cpu")
-    assert same.load().digest() == base.load().digest()
+    assert same.load().fingerprint() == base.load().fingerprint()
     assert same == base
 
 
@@ -373,7 +377,7 @@ def test_rows_do_not_depend_on_the_batch():
 def test_random_weights_come_from_the_generator_and_leave_the_global_one():
     one = Pretrained("test_efficientnet", "random")
     images, before = pool(2, 3, 32, 32), torch.random.get_rng_state()
-    first, again, other = (one.fit(images, np.random.default_rng(seed)).digest() for seed in (0, 0, 1))
+    first, again, other = (one.fit(images, np.random.default_rng(seed)).fingerprint() for seed in (0, 0, 1))
     assert first == again != other
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -389,7 +393,7 @@ def test_a_record_names_a_file_by_its_content(tmp_path):
     again = build(form, "feature extractor")
     assert again == one
     named_files._here.clear()  # as in another process
-    assert again.load().digest() == one.load().digest()
+    assert again.load().fingerprint() == one.load().fingerprint()
     path.write_bytes(b"other")
     with pytest.raises(ConfigurationError, match="does not have the content of weights sha256:"):
         again.load()
