@@ -47,15 +47,17 @@ class Clock:
         return self.start + self.limit - time.monotonic()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command."""
+def main(arguments: Sequence[str] | None = None, started: float | None = None) -> None:
+    """Run the command. Its limit begins at the monotonic time `started`, by default now."""
+    started = time.monotonic() if started is None else started
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.only:
-        run_part(options)
+        run_part(options, Clock(started, options.limit))
         return
-    clock = Clock(time.monotonic(), options.limit)
+    clock = Clock(started, options.limit)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is stopped, too
     describe(options)
     limits = {"tests": options.tests_limit, "speed": options.speed_limit, "protocol": options.limit}
     for part in options.parts:
@@ -130,9 +132,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.5)  # for its children
 
 
-def run_part(options: argparse.Namespace) -> None:
+def run_part(options: argparse.Namespace, clock: Clock) -> None:
     """Run one part in this process."""
-    clock = Clock(time.monotonic(), options.limit)
     if options.only == "tests":
         from benchmarks.gpu.tests import command
 

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,6 +84,7 @@ def test_a_part_without_end_is_stopped_and_the_machine_is_described(tmp_path, mo
     endless.write_text("#!/bin/sh\nexec sleep 60\n")
     endless.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(endless))
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     begun = time.monotonic()
     command.main(
         ["--parts", "speed", "--device", "cpu", "--limit", "6", "--out", str(tmp_path), "--work", str(tmp_path)]
@@ -88,6 +92,28 @@ def test_a_part_without_end_is_stopped_and_the_machine_is_described(tmp_path, mo
     assert time.monotonic() - begun < 30
     assert "speed: stopped, its time is up" in capsys.readouterr().out
     assert json.loads((tmp_path / "machine.json").read_text())["cores"] > 0
+
+
+def test_a_call_that_is_stopped_stops_its_part(tmp_path):
+    started = tmp_path / "started"
+    endless = tmp_path / "endless"
+    endless.write_text(f"#!/bin/sh\necho $$ > {started}.part && mv {started}.part {started}\nexec sleep 60\n")
+    endless.chmod(0o700)
+    code = (
+        "import sys; from benchmarks.gpu import command; sys.executable = sys.argv[1];"
+        "command.describe = lambda _: None; command.main(sys.argv[2:])"
+    )
+    call = subprocess.Popen(
+        [sys.executable, "-c", code, str(endless), "--parts", "speed", "--device", "cpu", "--out", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+    )
+    while not started.exists():
+        assert call.poll() is None
+        time.sleep(0.1)
+    call.terminate()
+    assert call.wait(30) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
 
 
 def test_the_protocol_needs_images(capsys):
