@@ -71,9 +71,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.chmod(0o644)
             os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as reason:
+    except (OSError, UnicodeEncodeError) as reason:
+        what = reason.strerror if isinstance(reason, OSError) else "it cannot be encoded as a file name"
         raise StoreError(
-            f"cannot write {path} ({reason.strerror})",
+            f"cannot write {path} ({what})",
             hint="check the permissions of the folder and the free space of the disk",
         ) from reason
 
@@ -216,9 +217,10 @@ def check_reachable(path: Path) -> None:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except OSError as reason:
+    except (OSError, UnicodeEncodeError) as reason:
+        what = reason.strerror if isinstance(reason, OSError) else "it cannot be encoded as a file name"
         raise StoreError(
-            f"cannot reach {path} ({reason.strerror})", hint="check the path, and the permissions on the way"
+            f"cannot reach {path} ({what})", hint="check the path, and the permissions on the way"
         ) from reason
 
 

@@ -74,7 +74,10 @@ def check_number(
     alkit.errors.ConfigurationError: hold_out must be a number in [0, 1): got 1
     """
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    number = float(value) if real else math.nan  # type: ignore[arg-type]
+    try:
+        number = float(value) if real else math.nan  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
     above = number > least if "(" in open_ends else number >= least
     below = number < most if ")" in open_ends else number <= most
     if not (math.isfinite(number) and above and below):

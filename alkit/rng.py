@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alkit.arguments.checked import checked
+from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,12 @@ class Stream:
         """Return a new torch generator on `device`, at the start of this stream."""
         import torch
 
-        return torch.Generator(device).manual_seed(self.integer())
+        try:
+            return torch.Generator(device).manual_seed(self.integer())
+        except RuntimeError as reason:
+            raise ConfigurationError(
+                f"device must be one that torch can use here ({str(reason).partition(chr(10))[0]})", got=repr(device)
+            ) from reason
 
 
 @contextmanager

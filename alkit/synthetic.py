@@ -32,6 +32,7 @@ Plane = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
 SMALLEST = 16
+GREATEST = 4096
 """Smallest side of an image in pixels. In smaller images the smallest lesions would have no pixels."""
 
 
@@ -115,7 +116,7 @@ def lesions(n: int, size: int = 64, seed: int = 0) -> tuple[npt.NDArray[np.uint8
     >>> bool((lesions(2, size=32)[0] == images[:2]).all())
     True
     """
-    n, size = check_integer("n", n, least=0), check_integer("size", size, least=SMALLEST)
+    n, size = check_integer("n", n, least=0), check_integer("size", size, least=SMALLEST, most=GREATEST)
     images = np.empty((n, 1, size, size), np.uint8)
     masks = np.empty((n, size, size), np.uint8)
     root = Stream(seed)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import types
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,8 +120,14 @@ def kind_of(declared: Any) -> Kind | None:
     return Kind(_class_in_words(origin), lambda value: isinstance(value, origin), at_once=frozenset({origin}))
 
 
+LONGEST_NAME = 255
+"""Greatest number of bytes of a name of a file, in all usual file systems."""
+
+
 def _is_real(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float | np.integer | np.floating)
 
 
 def _is_integer(value: object) -> bool:
@@ -129,7 +136,12 @@ def _is_integer(value: object) -> bool:
 
 def _is_path(value: object) -> bool:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    return isinstance(text, str) and bool(text) and "\0" not in text
+    if not isinstance(text, str) or not text or "\0" in text:
+        return False
+    try:
+        return all(len(part) <= LONGEST_NAME for part in os.fsencode(text).split(os.fsencode(os.sep)))
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_numeric(value: object) -> bool:
@@ -157,10 +169,10 @@ _PLAIN: dict[Any, Kind | None] = {
     bytes: Kind("bytes", lambda value: isinstance(value, bytes), at_once=frozenset({bytes})),
     bool: Kind("True or False", lambda value: isinstance(value, bool | np.bool_), at_once=frozenset({bool, np.bool_})),
     int: Kind("an integer", _is_integer, at_once=frozenset({int, np.int64})),
-    float: Kind("a number", _is_real, at_once=frozenset({int, float, np.float64})),
+    float: Kind("a number", _is_real, at_once=frozenset({float, np.float64})),
     None: Kind("None", lambda value: value is None, at_once=frozenset({type(None)})),
     type(None): Kind("None", lambda value: value is None, at_once=frozenset({type(None)})),
-    Path: Kind("a Path", lambda value: isinstance(value, os.PathLike)),
+    Path: Kind("a Path", lambda value: isinstance(value, os.PathLike) and _is_path(value)),
     os.PathLike: _PATH,
     npt.ArrayLike: _ARRAY_LIKE,
 }

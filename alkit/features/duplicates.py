@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_number
+from alkit.errors import ConfigurationError
 from alkit.features.identical import first_identical
 
 BLOCK = 1024
@@ -69,7 +70,11 @@ def find_duplicates(
     {'a': 'b', 'd': 'b'}
     """
     check_number("similarity", similarity, -1, 1, open_ends="(")
+    if features.ndim != 2 or len(features) != len(ids):
+        raise ConfigurationError(f"features must be ({len(ids)}, d), one row for each of ids", got=f"{features.shape}")
     place = {id: row for row, id in enumerate(ids)}
+    if strange := [id for id in candidates if id not in place]:
+        raise ConfigurationError("candidates must be some of ids", got=repr(strange[0]))
     known = [id for id in labelled if id in place]
     waiting = sorted(candidates)
     identical = first_identical(features).tolist()

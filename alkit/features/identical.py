@@ -43,7 +43,9 @@ def _hashes(features: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     hashes = np.zeros(len(features), np.uint64)
     step = max(1, BLOCK // max(1, features.shape[1]))
     for start in range(0, len(features), step):
-        block = features[start : start + step] + np.float32(0)  # the sum turns -0.0 into 0.0
+        block = features[start : start + step].astype(np.float32, copy=False) + np.float32(
+            0
+        )  # the sum turns -0.0 into 0.0
         hashes[start : start + step] = np.ascontiguousarray(block).view(np.uint32) @ factors
     return hashes
 

@@ -108,6 +108,8 @@ class FittedPretrained:
         apart = self.inputs.images_of(images.shape[1])
         step = max(1, self.batch // apart)
         parts = []
+        if not len(images):
+            raise ConfigurationError("images must be one or more images", got=f"shape {images.shape}")
         with evaluation_mode(self.body) as body:
             for start in range(0, len(images), step):
                 part = torch.from_numpy(np.ascontiguousarray(images[start : start + step])).to(device)

@@ -30,6 +30,7 @@ image stays undecided.
 @checked
 def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """Return the label of the latest revision; if several have it, that of the annotator whose name sorts last."""
+    _check_shapes(labels)
     return labels[-1]
 
 
@@ -45,6 +46,7 @@ def majority(labels: Sequence[Label], spec: LabelSpec) -> Label | None:
     >>> majority([np.array([[0, 1]]), np.array([[1, 1]])], spec).tolist()
     [[255, 1]]
     """
+    _check_shapes(labels)
     ignore = spec.with_ignore().ignore
     tie = -1 if ignore is None else ignore
     best, most = np.full(labels[0].shape, tie), np.zeros(labels[0].shape, int)
@@ -76,6 +78,7 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     """
     if spec.per == "image":
         raise ConfigurationError("join='staple' needs masks", got="one class per image", hint="join='majority'")
+    _check_shapes(labels)
     if all(np.array_equal(label, labels[0]) for label in labels):
         return labels[0]  # STAPLE has nothing to estimate
     from alkit.labels._staple import UNDECIDED, estimate
@@ -86,6 +89,12 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
     joined[undecided] = 0 if joint.ignore is None else joint.ignore  # it is None for no mask
     found: Label = joined.astype(np.uint8)
     return found
+
+
+def _check_shapes(labels: Sequence[Label]) -> None:
+    shapes = sorted({np.shape(label) for label in labels})
+    if len(shapes) != 1:
+        raise ConfigurationError("labels must be one or more of the same shape", got=f"shapes {shapes}")
 
 
 JOINS: dict[str, Join] = {"one": one, "majority": majority, "staple": staple}

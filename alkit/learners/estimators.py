@@ -220,7 +220,12 @@ class EstimatorPredictor:
                 expected=f"{width}",
             )
         table = np.zeros((len(rows), self.training.classes), np.float32)
-        table[:, self.estimator.classes_] = self.estimator.predict_proba(rows.astype(np.float64))
+        try:
+            table[:, self.estimator.classes_] = self.estimator.predict_proba(rows.astype(np.float64))
+        except ValueError as reason:
+            raise ConfigurationError(
+                f"{type(self.estimator).__name__} cannot predict these rows ({reason})"
+            ) from reason
         return table
 
     def dumps(self) -> bytes:

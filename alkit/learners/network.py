@@ -135,7 +135,7 @@ class NetworkPredictor:
             )
         # A copy, because a network may write into its input, and an ensemble gives all members the same images.
         device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
-        return torch.from_numpy(images).to(device, input_type(self.network), copy=True)
+        return torch.from_numpy(np.ascontiguousarray(images)).to(device, input_type(self.network), copy=True)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class NetworkLearner:
         model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
         check_apart(model.network, other.network)
         check_trainable(model.network)
-        check_logits(model.network, torch.from_numpy(images[:1]), model.classes)
+        check_logits(model.network, torch.from_numpy(np.ascontiguousarray(images[:1])), model.classes)
         train(replace(self, batch=len(images)), model, 1, MadeUp(images, spec), loss, stream, quiet)
         self._check_stored(model, images[:2])
         return model

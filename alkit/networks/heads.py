@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.arguments.checked import check_argument, checked, checked_except
+from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+
+MOST = 2**16
+"""Greatest number of channels and classes."""
 
 DEEP_SUPERVISION = {2: 0.1, 4: 0.3}
 """Loss weights of the heads of DSAL by resolution divisor; the final output has 0.6 (Zhao et al., JBHI 2021)."""
@@ -62,7 +66,7 @@ class Heads(nn.ModuleDict):
     ) -> None:
         super().__init__()
         check_argument("heads", weights, Mapping | None)
-        wanted = dict(weights or {})
+        wanted, classes = dict(weights or {}), check_integer("classes", classes, least=1, most=MOST)
         # The type matters: 2.0 would find the map of 2, but have another name in the state dict.
         if unknown := [divisor for divisor in wanted if divisor not in channels or not isinstance(divisor, int)]:
             raise ConfigurationError(

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from alkit.arguments.checked import checked
+from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.rng import Stream, seed_torch
 
@@ -73,7 +74,7 @@ def _missing(kind: str, number: str) -> str | None:
 @checked
 def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
     """Return an Adam optimizer of the network's parameters, without weight decay."""
-    return torch.optim.Adam(network.parameters(), lr=rate)
+    return torch.optim.Adam(network.parameters(), lr=check_number("rate", rate, 0))
 
 
 def check_trainable(network: nn.Module) -> None:
@@ -95,7 +96,8 @@ def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     >>> [len(batch) for batch in minibatches(21, 10, Stream(0))]
     [7, 7, 7]
     """
-    order = stream.numpy().permutation(count)
+    size = check_integer("size", size, least=1)
+    order = stream.numpy().permutation(check_integer("count", count, least=0))
     return [part.tolist() for part in np.array_split(order, math.ceil(count / size))]
 
 

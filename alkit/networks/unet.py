@@ -25,7 +25,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.networks.factory import dropout_layer
-from alkit.networks.heads import Heads
+from alkit.networks.heads import MOST, Heads
 from alkit.networks.sizes import fitting_size
 from alkit.values.label_spec import size_text
 
@@ -82,8 +82,8 @@ class UNet(nn.Module):
         heads: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__()
-        check_integer("in_channels", in_channels, least=1)
-        check_integer("classes", classes, least=1)
+        check_integer("in_channels", in_channels, least=1, most=MOST)
+        check_integer("classes", classes, least=1, most=MOST)
         if (
             isinstance(widths, str)
             or not isinstance(widths, Collection)

@@ -13,6 +13,9 @@ from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import scale_pixels
 from alkit.values.label_spec import Mask
 
+MOST = 255
+"""Greatest class id."""
+
 TINT = 0.25
 """Share of the class's colour in a pixel inside an outline."""
 
@@ -50,6 +53,12 @@ def overlay(image: Pixels, mask: Mask) -> RGB:
     """
     if image.shape[1:] != mask.shape:
         raise ConfigurationError("mask must have the size of its image", got=mask.shape, expected=image.shape[1:])
+    if not image.size:
+        raise ConfigurationError("image must have pixels", got=f"shape {image.shape}")
+    if mask.dtype.kind not in "biu" or mask.min() < 0 or mask.max() > MOST:
+        raise ConfigurationError(
+            f"mask must hold class ids from 0 to {MOST}", got=f"{mask.min()} to {mask.max()}, {mask.dtype}"
+        )
     if image.dtype != np.uint8:
         image = (255 * scale_pixels(image[None], "minmax")[0]).round().astype(np.uint8)
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))

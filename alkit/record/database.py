@@ -141,6 +141,10 @@ class Database:
         try:
             with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
                 yield connection
+        except UnicodeEncodeError as reason:
+            raise StoreError(
+                "the record cannot store or find a text that is not Unicode", got=repr(reason.object)
+            ) from reason
         except (sa.exc.DBAPIError, sqlite3.Error) as reason:
             error = getattr(reason, "orig", reason)
             text, name = str(error), getattr(error, "sqlite_errorname", "")

@@ -62,6 +62,7 @@ def entropy(mean: Tensor) -> Tensor:
     >>> entropy(torch.tensor([[0.0, 1.0], [0.5, 0.5]]))
     tensor([0.0000, 0.6931])
     """
+    _check_classes("mean", mean)
     terms: Tensor = torch.special.entr(mean)
     return terms.sum(dim=1)
 
@@ -85,6 +86,7 @@ def least_confidence(mean: Tensor) -> Tensor:
     >>> least_confidence(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
     tensor([0.2500, 0.5000])
     """
+    _check_classes("mean", mean)
     return 1 - mean.amax(dim=1)
 
 
@@ -107,6 +109,7 @@ def margin(mean: Tensor) -> Tensor:
     >>> margin(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
     tensor([0.5000, 1.0000])
     """
+    _check_classes("mean", mean, 2)
     first, second = mean.topk(2, dim=1).values.unbind(dim=1)
     return 1 - (first - second)
 
@@ -161,6 +164,7 @@ def variance(variance: Tensor) -> Tensor:
     >>> variance(torch.tensor([[0.25, 0.25], [0.0, 0.0]]))
     tensor([0.2500, 0.0000])
     """
+    _check_classes("variance", variance)
     return variance.mean(dim=1)
 
 
@@ -202,6 +206,7 @@ def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     >>> edt_variance(torch.full((1, 2, 5, 5), 0.2), lesion)[0, 2]
     tensor([0.0000, 0.1000, 0.2000, 0.1000, 0.0000])
     """
+    _check_classes("variance", variance)
     return _variance(variance) * _depth(prediction, _inside)
 
 
@@ -236,6 +241,7 @@ def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
     >>> edt_variance_both_sides(torch.full((1, 2, 1, 6), 0.2), lesion)[0, 0]
     tensor([0.2000, 0.1000, 0.0000, 0.0000, 0.1000, 0.2000])
     """
+    _check_classes("variance", variance)
     return _variance(variance) * _depth(prediction, _both_sides)
 
 
@@ -283,6 +289,13 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
 
 
 _variance = variance  # for the functions above that have a parameter of this name
+
+
+def _check_classes(name: str, values: Tensor, classes: int = 1) -> None:
+    """Check that a tensor has an axis of images and one of classes."""
+    if values.ndim < 2 or values.shape[1] < classes:
+        least = "" if classes == 1 else f" of {classes} or more classes"
+        raise ConfigurationError(f"{name} must be (n, classes, *space){least}", got=f"shape {tuple(values.shape)}")
 
 
 def _depth(prediction: Tensor, transform: Callable[[np.ndarray], np.ndarray]) -> Tensor:

@@ -43,7 +43,7 @@ def check_n(n: int, candidates: Collection[str]) -> None:
         raise SelectionError("n must be an integer >= 0", got=n)
     if n > len(candidates):
         left = "1 candidate is" if len(candidates) == 1 else f"{len(candidates)} candidates are"
-        raise SelectionError(f"cannot select {n} image{'s' * (n != 1)}: only {left} left")
+        raise SelectionError(f"cannot select {n} image{'' if n == 1 else 's'}: only {left} left")
 
 
 @checked_except("scores")
@@ -176,7 +176,7 @@ def stands_for(clusters: Clusters) -> dict[str, str]:
     """
     sizes = clusters.sizes.tolist()
     return {
-        id: f"cluster {label + 1} of {clusters.k}, {sizes[label]} image{'s' * (sizes[label] != 1)}, "
+        id: f"cluster {label + 1} of {clusters.k}, {sizes[label]} image{'' if sizes[label] == 1 else 's'}, "
         f"{_ordinal(rank + 1)} nearest to its centre"
         for id, label, rank in zip(clusters.ids, clusters.labels.tolist(), ranks(clusters).tolist(), strict=True)
     }

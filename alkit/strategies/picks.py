@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
+from alkit.checks import check_integer
 from alkit.errors import SelectionError
 from alkit.features.identical import first_identical
 from alkit.protocols import HasLimits, View
@@ -105,12 +106,17 @@ class Picks:
     @checked
     def best(self, values: npt.NDArray[np.floating]) -> int:
         """Return the free row with the highest value; the values ``(N,)`` are not NaN, and ties are broken by id."""
+        if values.shape != self.free.shape:
+            raise SelectionError("values must be one number for each row", got=f"shape {values.shape}")
         free = np.flatnonzero(self.free)
+        if not len(free):
+            raise SelectionError("no image is left that could be picked")
         return int(free[np.argmax(values[free])])
 
     @checked
     def pick(self, row: int) -> None:
         """Add a free row to the picks."""
+        row = check_integer("row", row, least=0, most=len(self._ids) - 1)
         if not self.free[row]:
             raise SelectionError(f"{self._ids[row]!r} cannot be picked next: it is not free")
         self.rows.append(row)
@@ -193,7 +199,7 @@ def describe_picks(stands_for: Sequence[int]) -> tuple[str, ...]:
     ('pick 1 of 2, stands for 212 images', 'pick 2 of 2, stands for 1 image')
     """
     return tuple(
-        f"pick {turn} of {len(stands_for)}, stands for {count} image{'s' * (count != 1)}"
+        f"pick {turn} of {len(stands_for)}, stands for {count} image{'' if count == 1 else 's'}"
         for turn, count in enumerate(stands_for, start=1)
     )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alkit._reading.tensors import unreadable
 from alkit.arguments.checked import checked
 from alkit.errors import ColdStartError
 from alkit.features.clustering import kmeans
@@ -70,11 +71,11 @@ class BrightnessModel:
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return class probabilities, ``(n, 2, h, w)``."""
-        return _split(torch.from_numpy(images), self.level).numpy()
+        return _split(torch.from_numpy(np.ascontiguousarray(images)), self.level).numpy()
 
     def posterior(self, images: Images) -> BrightnessPosterior:
         """Return the posterior of these images."""
-        return BrightnessPosterior(self.level, torch.from_numpy(images))
+        return BrightnessPosterior(self.level, torch.from_numpy(np.ascontiguousarray(images)))
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the brightness of each row of pixels above the level, ``(n, h)``."""
@@ -137,7 +138,10 @@ class Brightness:
     @checked
     def loads(self, dumped: bytes) -> BrightnessModel:
         """Return the model whose ``dumps`` gave these bytes."""
-        return BrightnessModel(json.loads(dumped))
+        try:
+            return BrightnessModel(float(json.loads(dumped)))
+        except (TypeError, ValueError, RecursionError) as reason:
+            raise unreadable(dumped, "no number", reason) from reason
 
 
 @dataclass
@@ -298,7 +302,7 @@ class Silent:
 
     def posterior(self, images: Images) -> Any:
         """Return a posterior with the prediction only."""
-        return _OnlyPrediction(_split(torch.from_numpy(images), self.level))
+        return _OnlyPrediction(_split(torch.from_numpy(np.ascontiguousarray(images)), self.level))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import make_folder, write_atomically
+from alkit._files import check_reachable, make_folder, write_atomically
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
@@ -139,6 +139,8 @@ class FolderOracle:
                 )
         out = Path(self.outbox).expanduser()
         inbox = out if self.inbox is None else Path(self.inbox).expanduser()
+        check_reachable(out)
+        check_reachable(inbox)
         self._known.update((key, query) for query in self.queries for key in query.keys)
         vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign))
         if self.images is not None:
