@@ -106,7 +106,7 @@ class ForegroundRandom:
 
 
 def _words(picks: Picks, foreground: np.ndarray, count: int, n: int) -> list[str]:
-    seen = f"one of {count} image{'s' * (count != 1)} with predicted foreground"
+    seen = f"one of {count} image{'' if count == 1 else 's'} with predicted foreground"
     return [
         f"pick {turn} of {n}, {seen if foreground[row] else 'no predicted foreground'}"
         for turn, row in enumerate(picks.rows, start=1)
