@@ -9,6 +9,7 @@ Hacohen, Dekel, Weinshall. "Active Learning on a Budget". ICML 2022 (such featur
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from alkit.features.weights import (
 )
 from alkit.networks.state import to_channels_last
 from alkit.networks.training import evaluation_mode, fabric_for
+from alkit.pools.batches import is_out_of_memory
 from alkit.protocols import Pool
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
@@ -135,11 +137,13 @@ class FittedPretrained:
         except AlkitError:
             raise
         except Exception as reason:  # a network may fail in any way
+            if is_out_of_memory(reason):  # smaller batches are tried
+                raise
             height, width = images.shape[-2:]
             raise ConfigurationError(
                 f"the network {self.name or type(body).__name__} cannot compute {len(images)} images of "
                 f"{width} x {height} pixels ({str(reason).strip() or type(reason).__name__})",
-                hint="another size= or levels=, or a smaller batch=",
+                hint="another size= or other levels=",
             ) from reason
 
 
@@ -367,8 +371,8 @@ def _check_size(size: int | tuple[int, int] | None) -> int | tuple[int, int] | N
 def _check_channels(name: str, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     if values is None:
         return None
-    least = "(" if name == "std" else ""
-    found = tuple(check_number(f"each of {name}", value, 0, open_ends=least) for value in values)
+    least, open_ends = (0.0, "(") if name == "std" else (-math.inf, "")
+    found = tuple(check_number(f"each of {name}", value, least, open_ends=open_ends) for value in values)
     if not found:
         raise ConfigurationError(f"{name} must have a number for each channel of the network", got="none")
     return found

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -341,7 +341,7 @@ def digest_of(tensors: Mapping[str, Tensor], facts: Iterable[object]) -> str:
     for name, value in sorted(tensors.items()):
         plain = value.detach().cpu().contiguous()
         found.update(repr((name, str(plain.dtype), tuple(plain.shape))).encode())
-        found.update(plain.reshape(-1).view(torch.uint8).numpy())
+        found.update(cast(Any, plain.reshape(-1).view(torch.uint8).numpy()))
     return found.hexdigest()
 
 

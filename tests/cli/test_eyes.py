@@ -92,8 +92,8 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
     given = ["--features", "pretrained", "--param", "features.model=test_vit"]
     assert told("start", *given) == (
         1,
-        "alkit: --param features.weights of the model 'test_vit' must be stated. Try: --param features.weights=hub, with "
-        "--param features.download=True to get them, or --param features.weights=FILE.safetensors.\n",
+        "alkit: --param features.weights of the model 'test_vit' must be stated. Try: --param features.weights=hub, "
+        "with --param features.download=True to get them, or --param features.weights=FILE.safetensors.\n",
     )
     code, said = told("start", *given, "--param", f"features.weights={file}", "--param", "features.download=True")
     assert (code, "Features: pretrained (test_vit)." in said) == (0, True)

@@ -35,6 +35,7 @@ def saved(folder, name, seed=0, suffix=".safetensors", **options):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = timm.create_model(name, pretrained=False, **options).eval()
+    folder.mkdir(exist_ok=True)
     path = folder / f"{name}{suffix}"
     tensors = {key: value.clone().contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
@@ -467,3 +468,57 @@ def test_nearest_is_an_interpolation():
     values = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).reshape(1, 1, 2, 2)
     found = inputs.Inputs(4, "nearest", (0.0,), (1.0,)).prepare(values)
     assert found.unique().tolist() == [0, 1]
+
+
+class Breaks(nn.Module):
+    """Gives nothing finite for dark images, or reports a lack of memory for more than one."""
+
+    def __init__(self, memory=False):
+        super().__init__()
+        self.memory = memory
+
+    def forward(self, x):
+        if self.memory and len(x) > 1:
+            raise torch.OutOfMemoryError("too many")
+        return torch.log(x.amin((2, 3)))
+
+
+PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+
+def experiment(images, extractor, **options):
+    strategy = alkit.strategy("centroids", features=extractor)
+    return alkit.Experiment(
+        images, alkit.testing.Brightness(), strategy, classes=("skin", "lesion"), hold_out=0.0, **options
+    )
+
+
+def test_an_image_whose_features_are_not_finite_is_named(tmp_path):
+    values = np.full((6, 1, 8, 8), 0.5, np.float32)
+    values[3] = 0
+    images = alkit.ArrayPool(values, ids=list("abcdef"))
+    with pytest.raises(alkit.errors.DataError, match="the features of 'd' are not finite"):
+        experiment(images, Pretrained(factory=Breaks, **PLAIN), store=tmp_path / "r.db").ask(2)
+
+
+def test_a_lack_of_memory_is_left_to_smaller_batches(tmp_path, caplog):
+    images = pool(6, 1, 8, 8)
+    extractor = Pretrained(factory=lambda: Breaks(memory=True), mean=(-1.0,) * 3, std=(1.0,) * 3)
+    assert len(experiment(images, extractor, store=tmp_path / "r.db").ask(2)) == 2
+    assert "does not suffice" in caplog.text
+
+
+def test_features_are_kept_for_all_experiments_and_computed_again_for_other_weights(tmp_path, monkeypatch):
+    from alkit.features import pretrained
+
+    counted = []
+    features = pretrained.FittedPretrained.features
+    monkeypatch.setattr(
+        pretrained.FittedPretrained, "features", lambda self, given: counted.append(len(given)) or features(self, given)
+    )
+    images = pool(6, 3, 40, 40)
+    one, other = (saved(tmp_path / name, "test_efficientnet", seed) for seed, name in enumerate("ab"))
+    for path, total in ((one, 6), (one, 6), (other, 12), (one, 12)):
+        picked = experiment(images, Pretrained("test_efficientnet", path[0]), store=tmp_path / f"{len(counted)}.db")
+        assert len(picked.ask(2)) == 2
+        assert sum(count for count in counted if count > 1) == total  # one image is computed again as a check

@@ -12,6 +12,7 @@ from entry_points import point
 import alkit
 from alkit.cli.parts import make_strategy as strategy_of_run
 from alkit.configuration.parts import PARTS
+from alkit.features import Pretrained
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import read_strategy
 from alkit.strategies import toml as strategy_file
@@ -288,6 +289,23 @@ def test_a_file_cannot_say_where_to_compute(tmp_path, entry, default, nested):
     with pytest.raises(alkit.errors.ConfigurationError, match=message):
         read_strategy(written_to(tmp_path, text), default)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("default", [None, Pretrained()])
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('weights = "w.pth"', "cannot name a path"),
+        ("weights = 3", "cannot name a path"),
+        ('factory = "os:system"', "factory is code"),
+        ("download = true", "download of 'pretrained' says where to compute"),
+        ('model = "local-dir:/somewhere"', "model must be the name of a model of timm"),
+    ],
+)
+def test_a_file_cannot_name_weights_by_a_path_or_download_them(tmp_path, entry, message, default):
+    text = f'name = "ssl-cluster"\nfeatures = {{ name = "pretrained", {entry} }}'
+    with pytest.raises(alkit.errors.ConfigurationError, match=message):
+        read_strategy(written_to(tmp_path, text), default)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,7 @@ from alkit.features import check_extractor
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import Picks, pick_by_cluster
 
-
-def _reconstruction() -> FeatureExtractor:
-    from alkit import Reconstruction  # imports torch, so not before an instance is made
-
-    return Reconstruction()
+from .default_features import default_features
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,8 @@ class Centroids:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool. Default: :class:`alkit.Reconstruction`.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``.
     max_clusters:
         Largest number of clusters, an integer >= 1. The pool is clustered into as many clusters as there are labels
         and new queries together, up to this number. Default: 1000.
@@ -84,7 +81,7 @@ class Centroids:
         "random ones .333."
     )
 
-    features: FeatureExtractor = field(default_factory=_reconstruction)
+    features: FeatureExtractor = field(default_factory=default_features)
     max_clusters: int = 1000
 
     def __post_init__(self) -> None:

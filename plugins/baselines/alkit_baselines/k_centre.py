@@ -19,11 +19,7 @@ from alkit.features import check_extractor
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import Picks, pick_farthest
 
-
-def _reconstruction() -> FeatureExtractor:
-    from alkit import Reconstruction  # imports torch, so not before an instance is made
-
-    return Reconstruction()
+from .default_features import default_features
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,9 @@ class KCentre:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool. Default: :class:`alkit.Reconstruction`. With
-        :class:`alkit.features.OfLearner` it is the core-set method of the paper, on the model's own features.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``. With :class:`alkit.features.OfLearner` it is the core-set method of the
+        paper, on the model's own features.
 
     Raises
     ------
@@ -76,7 +73,7 @@ class KCentre:
         "lost .2 in Dice."
     )
 
-    features: FeatureExtractor = field(default_factory=_reconstruction)
+    features: FeatureExtractor = field(default_factory=default_features)
 
     def __post_init__(self) -> None:
         check_extractor("features", self.features)

@@ -19,11 +19,7 @@ from alkit.features import by_typicality, check_extractor
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import Picks, pick_by_cluster
 
-
-def _reconstruction() -> FeatureExtractor:
-    from alkit import Reconstruction  # imports torch, so not before an instance is made
-
-    return Reconstruction()
+from .default_features import default_features
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,8 @@ class TypiClust:
     Parameters
     ----------
     features:
-        Feature extractor, fitted on the whole pool. Default: :class:`alkit.Reconstruction`.
+        Feature extractor, fitted on the whole pool. Default: :class:`alkit.features.Pretrained`, which needs
+        ``pip install 'alkit[pretrained]'``.
     neighbours:
         Number of neighbours K in the typicality, 1 / (mean L2 distance to the K nearest images of the same cluster),
         an integer >= 1. In a cluster of at most K images, all other images count. The paper uses 20 (default).
@@ -93,7 +90,7 @@ class TypiClust:
         "an accuracy of .736, 40 random ones .626."
     )
 
-    features: FeatureExtractor = field(default_factory=_reconstruction)
+    features: FeatureExtractor = field(default_factory=default_features)
     neighbours: int = 20
     max_clusters: int = 500
 

@@ -78,9 +78,7 @@ class KernelHerding:
 
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
-    when_to_use: ClassVar[str] = (
-        "Use it for the first labels, if they are to look like a sample of the pool."
-    )
+    when_to_use: ClassVar[str] = "Use it for the first labels, if they are to look like a sample of the pool."
 
     features: FeatureExtractor = field(default_factory=_reconstruction)
     width: float = 0.5
