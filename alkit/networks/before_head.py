@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from alkit.errors import AlkitError, ConfigurationError
@@ -68,6 +69,12 @@ def _deepest_map(network: nn.Module, images: Tensor) -> Tensor | None:
 def _input_of(head: nn.Module, name: str, network: nn.Module, images: Tensor) -> Tensor:
     """Run the network and return the input of its head."""
     seen: list[Any] = []
+    if isinstance(head, torch.jit.ScriptModule):
+        raise ConfigurationError(
+            f"the output layer {name!r} of network {type(network).__name__} must not be scripted, because the strategy "
+            "uses what the model sees before its head",
+            hint="torch.jit.script for other parts of the network only, or another strategy",
+        )
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0] if inputs else None))
     try:
         network(images)

@@ -177,7 +177,7 @@ class CutNetwork:
         halves = self.halves(image)
         with evaluation_mode(self.network), ExitStack() as hooks:
             for module in self.network.modules():
-                if not list(module.children()):
+                if not list(module.children()) and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
                     hooks.callback(module.register_forward_hook(measure).remove)
             shared = halves.shared(image)
             logits = halves.rest(shared)

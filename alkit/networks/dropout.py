@@ -181,4 +181,4 @@ def draw_mask(layer: _DropoutNd, output: Tensor, stream: Stream) -> Tensor:
 
 def split_copies(stacked: Tensor, k: int) -> Tensor:
     """Split k copies of a batch, one after the other: ``(k * n, ...)`` to ``(k, n, ...)``."""
-    return stacked.reshape(k, -1, *stacked.shape[1:])
+    return stacked.reshape(k, len(stacked) // k, *stacked.shape[1:])

@@ -1,4 +1,4 @@
-"""Notice whether a network reads values of its images in Python, for example to decide by a condition on them."""
+"""Notice whether a network reads values of its images, to decide by a condition on them, or to pick some of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,8 +17,12 @@ CONVERSIONS = (Tensor.tolist, Tensor.numpy, Tensor.__array__)
 """Functions that give the values of a tensor to Python without an operation of torch."""
 
 
+MASKS = (torch.bool, torch.uint8)
+"""Types of an index that picks as many entries as it has true values."""
+
+
 class Reads:
-    """What is computed from some images, and whether Python has got a value of it.
+    """What is computed from some images, and whether Python has got a value of it, or a shape that depends on values.
 
     Parameters
     ----------
@@ -29,11 +34,11 @@ class Reads:
         self.found = False
         self._computed = WeakTensorKeyDictionary({images: True})
 
-    def note(self, arguments: Any, result: Any) -> None:
-        """Note an operation."""
+    def note(self, arguments: Any, result: Any, *, sized_by_values: bool = False) -> None:
+        """Note an operation, and whether the shape of its result depends on values, as that of ``nonzero`` does."""
         if any(isinstance(leaf, Tensor) and leaf in self._computed for leaf in tree_leaves(arguments)):
             leaves = tree_leaves(result)
-            self.found |= any(isinstance(leaf, bool | int | float) for leaf in leaves)
+            self.found |= sized_by_values or any(isinstance(leaf, bool | int | float) for leaf in leaves)
             self._computed.update({leaf: True for leaf in leaves if isinstance(leaf, Tensor)})
 
 
@@ -44,7 +49,11 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self.reads.note((args, kwargs), result)
+        picks = func is torch.ops.aten.index.Tensor and any(
+            index is not None and index.dtype in MASKS for index in args[1]
+        )
+        sized = picks or torch.Tag.dynamic_output_shape in func.tags
+        self.reads.note((args, kwargs), result, sized_by_values=sized)
         return result
 
 

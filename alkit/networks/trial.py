@@ -30,7 +30,7 @@ class Trial(NamedTuple):
         The output for each of them alone, with dropout off and with the masks of :func:`masks`.
     mixes:
         Whether an image has another output if it shares a batch. Also true if the network fails on a batch of two, if
-        its output is random, or if it reads values in Python, because a condition may hold for other images.
+        its output is random, or if it reads values in Python or picks rows by them, because others may differ.
     misplaced:
         Shapes, for a batch of two, of the outputs of dropout layers whose first axis is not that of the images.
     stacks:

@@ -212,7 +212,7 @@ def _unsigned(image: Image.Image, path: Path, stored: type[np.signedinteger[Any]
 def _check_palette(image: Image.Image, path: Path) -> None:
     """Refuse an image with pixels that its palette lacks. Pillow shows them in black."""
     if image.mode in ("P", "PA"):
-        colours, most = len(image.getpalette("RGB") or []) // 3, image.getchannel(0).getextrema()[1]
+        colours, most = len(image.getpalette("RGB") or []) // 3, int(np.asarray(image.getchannel(0)).max())
         if most >= colours:
             raise ImageError(f"{path} is damaged", got=f"colour {most} of a palette of {colours} colours")
 

@@ -19,11 +19,8 @@ SIDE = 6
 class Base(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first, self.middle, self.head = (
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.Conv2d(4, 4, 3, padding=1),
-            nn.Conv2d(4, 2, 1),
-        )
+        self.first, self.middle = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.last, self.head = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
         self.drop, self.drop_again = nn.Dropout(0.5), nn.Dropout(0.5)
 
     def forward(self, x):
@@ -103,6 +100,28 @@ class Switches(Base):
         return self.head(self.drop(torch.where(x.mean() > self.bound, self.first(x).relu(), self.first(x).tanh())))
 
 
+class Routes(Base):
+    """Sends each image to one of two layers, and drops out in each, after a dropout layer."""
+
+    def forward(self, x):
+        x = self.drop(self.first(x).relu())
+        right, out = x.mean((1, 2, 3)) > 0.14, torch.zeros_like(x)
+        for rows, layer in ((torch.nonzero(right)[:, 0], self.middle), (torch.nonzero(~right)[:, 0], self.last)):
+            out = out.index_copy(0, rows, self.drop_again(layer(x[rows])))
+        return self.head(out)
+
+
+class Picks(Routes):
+    """As :class:`Routes`, with masks in place of numbers."""
+
+    def forward(self, x):
+        x = self.drop(self.first(x).relu())
+        right, out = x.mean((1, 2, 3)) > 0.14, torch.zeros_like(x)
+        for rows, layer in ((right, self.middle), (~right, self.last)):
+            out[rows] = self.drop_again(layer(x[rows]))
+        return self.head(out)
+
+
 class CentresLarge(Base):
     """Subtracts the mean of the batch if it has at least four images."""
 
@@ -122,7 +141,7 @@ NETWORKS = {
     kind.__name__: kind
     for kind in (
         *(StacksFlips, StacksPatches, DecodesFlips, Sorts, InvertsBright, InvertsBrightByNumpy, SkipsBlank, Switches),
-        *(CentresLarge, CentresLargeLate),
+        *(Routes, Picks, CentresLarge, CentresLargeLate),
     )
 }
 
@@ -150,6 +169,21 @@ def test_draws_and_predictions_are_those_of_each_image_and_each_draw_alone(name)
         torch.testing.assert_close(NetworkPosterior(cut, batch).prediction(), alone, atol=1e-5, rtol=1e-4)
         probabilities = torch.from_numpy(predictor.probabilities(batch.numpy()))
         torch.testing.assert_close(probabilities, alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning", "ignore:.*torch.jit.script:DeprecationWarning")
+def test_a_scripted_part_of_a_network_takes_part_without_hooks():
+    class HasScript(Base):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.jit.script(nn.Sequential(self.first, nn.ReLU()))
+
+    network = HasScript().eval()
+    cut = CutNetwork(network)
+    assert cut.images_at_once(images()) >= 1
+    drawn = torch.cat(list(NetworkPosterior(cut, images()).dropout(2, Stream(0))))
+    expected = [torch.cat([in_full(network, image, draw) for image in images().split(1)]) for draw in range(2)]
+    torch.testing.assert_close(drawn, torch.stack(expected), atol=1e-5, rtol=1e-4)
 
 
 def test_a_network_that_reads_a_buffer_is_not_said_to_read_images(caplog):

@@ -19,7 +19,7 @@ def in_full(network, images, draw, seed=0):
         whole_channels = isinstance(layer, nn.Dropout2d)
         shape = (output.shape[1], 1, 1) if whole_channels else output.shape[1:]
         kept = torch.empty(shape).bernoulli_(1 - layer.p, generator=generator)
-        return torch.stack([row * kept / (1 - layer.p) for row in output])
+        return torch.stack([row * kept / (1 - layer.p) for row in output]) if len(output) else output
 
     handles = [m.register_forward_hook(drop) for m in network.modules() if isinstance(m, (nn.Dropout, nn.Dropout2d))]
     with torch.no_grad():
