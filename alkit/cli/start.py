@@ -10,7 +10,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.parts import Choice, save_choice, with_choice
-from alkit.cli.printing import echo, quote
+from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
@@ -59,9 +59,11 @@ def start(
     from alkit.cli.eyes import check_eye, eye_in_words
     from alkit.cli.named_places import check_images
     from alkit.cli.records import record_at
+    from alkit.cli.status import campaign_summary
     from alkit.cli.wording import changed_options
-    from alkit.record.changing import changed_settings
+    from alkit.record.changing import PLACE, changed_settings
     from alkit.record.store import Store
+    from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
 
     learner, strategy, initial = parts = choice.make()
@@ -87,6 +89,7 @@ def start(
     with record_at(store) as recorded:
         check_images(recorded, str(images), named=True)
         save_choice(recorded, choice)
+        step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")
@@ -95,7 +98,7 @@ def start(
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
-    echo(f"Next: alkit ask {quote(store)} -n {min(left, 30)} --out FOLDER")
+    echo(f"Next: {step.command}")
 
 
 def _settings(record: Store | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +100,8 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
-    return summary(
+    labelled = [id for id, known in snapshot.known.items() if known.labels]
+    told = summary(
         found,
         history,
         now=datetime.now(UTC),
@@ -108,10 +109,11 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         next_batch=size,
         left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
         tested=schedule is not None and schedule.test is not None,
-        held_out=settings.held_out([id for id, known in snapshot.known.items() if known.labels]),
+        held_out=settings.held_out(labelled),
         unread=list_unread(record),
         unusable=settings.unusable,
     )
+    return replace(told, learnable=settings.has_enough(labelled), least=settings.fewest_labels)
 
 
 def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,8 +75,10 @@ def tell(
         save_place,
     )
     from alkit.cli.records import record_at
+    from alkit.cli.told import about_ignored, about_unannotated, about_unnamed
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
+    from alkit.oracles.folder.oracle import FolderOracle
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
     from alkit.protocols import ReportsUnread
     from alkit.record.answers import Answers
@@ -94,11 +97,13 @@ def tell(
         answers = Answers(record, settings, LabelFiles(record))
         queries = [entry.query for entry in record.asked()]
         unread: dict[Path, str] = {}
+        listed: Mapping[Path, Sequence[str]] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
             answers.save_unread(str(path.absolute()), receipt, {})
+            listed = {} if empty else {path: codec.unannotated(path, queries, settings.spec)}
         else:
             if path is not None and path.is_file():
                 raise ConfigurationError(
@@ -122,10 +127,14 @@ def tell(
             oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle, str(place))
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
+            if isinstance(oracle, FolderOracle) and not empty:
+                listed = oracle.unannotated()
             if isinstance(last, FolderPlace) and not Path(last.folder).exists():
                 save_place(record, place)  # it was moved
-        snapshot = record.snapshot()
-        still_open = sum(entry.query.id not in settings.unusable for entry in snapshot.open)
+        snapshot, spec = record.snapshot(), settings.spec
+        open_ids = {entry.query.id for entry in snapshot.open} - settings.unusable.keys()
+        still_open = len(open_ids)
+        unannotated = {path: left for path, ids in listed.items() if (left := [id for id in ids if id in open_ids])}
         disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
@@ -136,6 +145,7 @@ def tell(
             "unread": {str(path): reason for path, reason in unread.items()},
             "disputed": {id: list(names) for id, names in disputed.items()},
             "open": still_open,
+            "unannotated": {str(path): ids for path, ids in unannotated.items()},
         }
         print(json.dumps(facts, indent=2))
         _exit(len(receipt.refused), len(unread))
@@ -155,6 +165,12 @@ def tell(
         which = [f"{keys[id]} by {names[-1] or 'an unnamed annotator'}" for id, names in disputed.items()]
         more = f", and {len(which) - FEW} more" if len(which) > FEW else ""
         echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
+    for line in (
+        *about_unannotated(unannotated, keys),
+        *about_ignored(receipt.taken, spec, keys),
+        *about_unnamed(receipt.taken, snapshot.known),
+    ):
+        echo(line)
     for path, reason in unread.items():
         echo(f"not read: {path}: {reason}")
     echo(f"Next: alkit status {quote(store)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -71,7 +71,20 @@ class LabelledImages:
                 f"Annotators disagree evenly about {share:.1%} of the pixels of {_counted(partly)}. These pixels are "
                 f"ignored in the training: {_listed(partly)}.".replace("%", " %")
             )
-        return tuple(found)
+        return (*found, *self._only_ignored())
+
+    def _only_ignored(self) -> Iterator[str]:
+        """Yield a sentence if the masks of two classes have ignored pixels (255), and none has a pixel of class 1."""
+        if self.spec.ignore != 255 or len(self.spec.classes) != 2:
+            return
+        masks = [self.known[id] for id in self.ids if id not in self.pseudo_ids]
+        ignored = sum(bool((mask == 255).any()) for mask in masks)
+        if ignored and not self.undecided and not any((mask == 1).any() for mask in masks):
+            name = repr(self.spec.classes[1])
+            yield (
+                f"No mask has a pixel of {name} (1), and {ignored} of {len(masks)} have ignored pixels (255). If 255 "
+                f"means {name}, the masks must have 1 in its place, or no ignore value may be declared."
+            )
 
     def without(self, ids: Collection[str]) -> LabelledImages:
         """Return a copy without these images."""

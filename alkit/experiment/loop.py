@@ -265,9 +265,9 @@ class Experiment:
 
     @property
     def learnable(self) -> bool:
-        """Whether there is a label to train on: one that is not held out."""
+        """Whether there are labels to train on that are not held out: one, or as many as the network needs."""
         labelled = [id for id, known in self._parts.known().items() if known.labels]
-        return not all(map(self._parts.settings.held_out(labelled), labelled))
+        return bool(labelled) and self._parts.settings.has_enough(labelled)
 
     @property
     def open_ids(self) -> tuple[str, ...]:
@@ -322,7 +322,7 @@ class Experiment:
         QueryError
             A query of another size is open.
         ConfigurationError
-            `n` is not an integer >= 1, or there are fewer candidates.
+            `n` is not an integer >= 1, there are fewer candidates, or the network cannot be trained on so few.
         """
         store = self._parts.store
         with store.exclusive():

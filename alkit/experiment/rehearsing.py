@@ -13,14 +13,12 @@ from alkit.experiment.parts import Parts
 from alkit.learners.rehearsal import rehearse
 from alkit.pools.checks import image_shape
 from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.changing import REHEARSED
 from alkit.record.settings import Settings, as_spec
 from alkit.record.store import Store
 from alkit.strategies.functions import needs_of
 from alkit.values.label_spec import LabelSpec
 from alkit.values.progress import Progress, Report
-
-REHEARSED = "rehearsed"
-"""Name of the fact that holds what was rehearsed, and the fewest images in a batch."""
 
 
 def try_out(
@@ -72,12 +70,24 @@ def rehearse_once(parts: Parts) -> None:
     )
 
 
-def check_enough(parts: Parts, name: str, n: int) -> None:
-    """Raise a :class:`ConfigurationError` if the network cannot be trained on the `n` labels of round 0."""
-    done = parts.store.fact(REHEARSED)
-    if done is not None and n < done["least"]:
+def check_enough(parts: Parts, name: str, n: int, before: int = 0) -> None:
+    """Raise a :class:`ConfigurationError` if the network cannot be trained on the labels of round 0.
+
+    Parameters
+    ----------
+    parts:
+        The experiment.
+    name:
+        Name of the parameter.
+    n:
+        Its value: the number of images to label.
+    before:
+        Number of images that are labelled already.
+    """
+    least = parts.settings.fewest_labels - before
+    if n < least:
         raise ConfigurationError(
-            f"{name} must be >= {done['least']} in round 0, because this network cannot be trained on a single image",
+            f"{name} must be >= {least} in round 0, because this network cannot be trained on a single image",
             got=n,
-            hint=f"{name}={done['least']}",
+            hint=f"{name}={least}",
         )

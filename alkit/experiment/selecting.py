@@ -8,7 +8,7 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
-from alkit.experiment.rehearsing import rehearse_once
+from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
 from alkit.strategies.asking import name_on_failure
@@ -25,7 +25,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     Raises
     ------
     ConfigurationError
-        `n` is not an integer >= 1, or there are fewer candidates.
+        `n` is not an integer >= 1, there are fewer candidates, or the network cannot be trained on so few.
     SelectionError
         The strategy failed, or its selection breaks its promise.
     """
@@ -33,10 +33,11 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     if not candidates:
         raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
     n = check_integer("n", n, least=1, most=len(candidates))
+    labelled = tuple(id for id, known in parts.known().items() if known.labels)
     if (number := next_round(parts.store.rounds())) == 0:
         rehearse_once(parts)
+        check_enough(parts, "n", n, len(labelled))
     rank = parts.store.count_ranks(number)
-    labelled = tuple(id for id, known in parts.known().items() if known.labels)
     view = PoolView(candidates, labelled, number, parts.representations, model)
     strategy = parts.initial if number == 0 else parts.strategy
     name = getattr(innermost(strategy), "__name__", type(strategy).__name__)

@@ -38,7 +38,10 @@ Records of alkit 0.1 lack it: in them, the seed and the id of each image decide.
 CHANGES = "changes"
 """Name of the fact that lists the changes of the settings, with their dates."""
 
-OLD = (MOVED, "rehearsed")
+REHEARSED = "rehearsed"
+"""Name of the fact that holds what was rehearsed, and the fewest images in a batch."""
+
+OLD = (MOVED, REHEARSED)
 """Names of facts that follow from others."""
 
 CLUSTERS = "clusters of "

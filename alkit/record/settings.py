@@ -18,7 +18,7 @@ from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.pools.unusable import unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
-from alkit.record.changing import MOVED, PLACE, SIDES, apply_change, changed_settings, restart
+from alkit.record.changing import MOVED, PLACE, REHEARSED, SIDES, apply_change, changed_settings, restart
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream, threads
@@ -230,6 +230,22 @@ class Settings:
         new = [id for id in labelled if id not in held and id not in trained]
         room = terms.count_held_out(len(labelled)) - sum(id in held for id in labelled)
         return held.union(new if room >= len(new) else ()).__contains__
+
+    def has_enough(self, labelled: Collection[str]) -> bool:
+        """Return whether the learner can be trained on those of these images that are not held out."""
+        sides, room = self._store.fact(SIDES), 0
+        held = sum(map(self.held_out(labelled), labelled))
+        if sides is not None:
+            known = {*sides["held_out"], *sides["trained"]}
+            left = Terms(hold_out=self.hold_out).count_held_out(len(labelled)) - held
+            room = max(0, min(left, sum(id not in known for id in labelled)))
+        return len(labelled) - held - room >= self.fewest_labels
+
+    @property
+    def fewest_labels(self) -> int:
+        """Fewest labels that the learner can be trained on, as far as it was tried."""
+        done = self._store.fact(REHEARSED)
+        return 1 if done is None else int(done["least"])
 
     @property
     def joins_by_latest(self) -> bool:

@@ -70,6 +70,8 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
     why = "the model is trained on all labels" if summary.history else "no image has been queried yet"
     if summary.labels and not summary.learnable:
         why = "all labels so far are held out for evaluation, so there is none to train on"
+        if summary.least > 1:
+            why = f"the network needs at least {summary.least} labels to train on that are not held out"
     elif not summary.history and summary.states:
         why = "none of the queried images has a label"
     if summary.left == 0:

@@ -141,7 +141,7 @@ class CampaignSummary:
     advice:
         Advice of each stopping rule, by name.
     learnable:
-        Whether there is a label that is not held out.
+        Whether there are enough labels that are not held out.
     late_problems:
         Keys of queries that are not open, each with an invalid answer that came later.
     unread:
@@ -151,6 +151,8 @@ class CampaignSummary:
         Its query is not in `open`, and its label is not trained on.
     untrained:
         Number of images to train on in the states ``answered`` and ``stale``: those that can be used.
+    least:
+        Fewest labels that the learner can be trained on.
     """
 
     states: Mapping[State, int]
@@ -170,6 +172,7 @@ class CampaignSummary:
     unread: tuple[Unread, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=dict)
     untrained: Mapping[State, int] = field(default_factory=dict)
+    least: int = 1
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:

@@ -335,6 +335,20 @@ def test_batches_of_one_image_are_tried(tmp_path):
     assert [result.n_labels for result in made.run(oracle, start=4, batch=1, rounds=2)] == [4, 5, 6]
 
 
+def test_one_image_is_not_asked_for_if_the_network_needs_two(tmp_path):
+    made, masks = experiment(PooledNormalisation, "random", tmp_path / "r.db")
+    with pytest.raises(ConfigurationError, match=r"n must be >= 2 in round 0, .*: got 1\. Try: n=2"):
+        made.ask(1)
+    labelled, skipped = made.ask(2)
+    made.tell({labelled: masks[int(labelled)], skipped: alkit.SKIP})
+    assert not made.learnable  # so that the command line asks for more images before it trains
+    with pytest.raises(ConfigurationError, match="because batch normalisation needs two images in a batch"):
+        made.fit()
+    made.tell({id: masks[int(id)] for id in made.ask(1)})
+    assert made.learnable
+    assert made.fit().n_labels == 2
+
+
 def test_a_rehearsal_is_done_once_and_leaves_the_generators_as_they_were(tmp_path, monkeypatch):
     calls, original = [], alkit.SegmentationLearner.try_training
     monkeypatch.setattr(

@@ -244,6 +244,12 @@ class FolderOracle:
                 found.strays[file.path] = answers
         return found.strays
 
+    def unannotated(self) -> dict[Path, tuple[str, ...]]:
+        """Return the ids of the queried images that a COCO or CVAT file lists without annotations, by file."""
+        files = scan(self._out.inbox, self._out.folder, self._known).files
+        found = {file.path: self._reader.unannotated(file, tuple(self._known.values())) for file in files}
+        return {path: ids for path, ids in found.items() if ids}
+
     @property
     def _reader(self) -> Reader:
         return Reader(self._out.inbox, self.spec, self.empty, self.settle)

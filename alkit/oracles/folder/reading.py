@@ -103,6 +103,14 @@ class Reader:
             return str(error)
         return chain(first, answers)
 
+    def unannotated(self, file: AnnotationFile, queries: Sequence[Query]) -> tuple[str, ...]:
+        """Return the ids of the queried images without annotations in a COCO or CVAT file; none if it is not read."""
+        form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
+        try:
+            return form.unannotated(file.path, queries, self.spec, inside=self.inbox)
+        except (DataError, FileNotFoundError):
+            return ()
+
     def _label(self, entry: Entry, query: Query) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
         names = " and ".join(path.name for path in (*entry.masks, *entry.words))
         if len(entry.words) > 1 or (entry.words and entry.masks):

@@ -69,6 +69,16 @@ def answers(
         yield Answer(path.name, Invalid(remark), annotator, revision)
 
 
+def unannotated(content: Content, queries: Sequence[Query], spec: LabelSpec) -> tuple[str, ...]:
+    """Return the ids of the queries whose image is in the file without annotations, in the order of the queries."""
+    names = image_names(queries)
+    empty: set[str] = set()
+    others: set[str] = set()
+    for image in content.images:
+        (others if _is_annotated(image, spec) else empty).update(query.id for query in names.find(image.name))
+    return tuple(dict.fromkeys(query.id for query in queries if query.id in empty - others))
+
+
 Entry = tuple[int, AnnotatedImage]
 """An image and its number in the file, from 1."""
 
@@ -86,7 +96,7 @@ def _entries(
     unknown: list[str] = []
     remarks: list[str] = []
     for number, image in enumerate(content.images, start=1):
-        annotated = bool(image.regions or _telling_tags(image, spec) or image.fault)
+        annotated = _is_annotated(image, spec)
         found = names.find(image.name)
         if not annotated and (empty == "unanswered" or not found):
             continue
@@ -144,6 +154,10 @@ def _label(
         return paint(image.regions, image.size, spec)
     except LabelError as reason:
         return Invalid(f"{where} cannot be read: {reason}")
+
+
+def _is_annotated(image: AnnotatedImage, spec: LabelSpec) -> bool:
+    return bool(image.regions or _telling_tags(image, spec) or image.fault)
 
 
 def _telling_tags(image: AnnotatedImage, spec: LabelSpec) -> list[str]:

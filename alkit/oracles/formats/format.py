@@ -20,7 +20,7 @@ from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
 from alkit.errors import DataError, StoreError
 from alkit.oracles.formats.annotations import Content, Empty
-from alkit.oracles.formats.answers import answers
+from alkit.oracles.formats.answers import answers, unannotated
 from alkit.pictures.files import image_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -183,6 +183,12 @@ class Format:
         content = self._content(path, inside)
         revision = changed if content.exported is None else min(changed, content.exported)
         yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty)
+
+    def unannotated(
+        self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
+    ) -> tuple[str, ...]:
+        """Return the ids of the queried images in a file that have no annotation; parameters as in :meth:`read`."""
+        return unannotated(self._content(Path(path).expanduser(), inside), queries, spec)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
         """Return the names of the images in a file; `inside` as in :meth:`read`."""

@@ -1,0 +1,64 @@
+"""What ``alkit tell`` says about answers that it took, and about images that it did not take as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from alkit.record.states import Answered
+    from alkit.values.answers import Answer
+    from alkit.values.label_spec import LabelSpec
+
+FEW = 5
+"""Most names that a line lists."""
+
+
+def about_unannotated(found: Mapping[Path, Sequence[str]], keys: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line for each file with images that have no annotation, by their ids.
+
+    >>> list(about_unannotated({Path("a.xml"): ["x"]}, {"x": "r00-0000-x"}))
+    ['a.xml lists 1 image without annotations, which stays open: r00-0000-x. --empty-is-background labels it as ...']
+    """
+    for path, ids in found.items():
+        which, it = ("1 image", "it") if len(ids) == 1 else (f"{len(ids)} images", "them")
+        stay = "stays" if len(ids) == 1 else "stay"
+        yield (
+            f"{path.name} lists {which} without annotations, which {stay} open: {_listed([keys[id] for id in ids])}. "
+            f"--empty-is-background labels {it} as background."
+        )
+
+
+def about_ignored(taken: Iterable[Answer], spec: LabelSpec, keys: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line if masks of two classes have only class 0 and the ignore value 255, which often means class 1."""
+    if spec.ignore != 255 or len(spec.classes) != 2:
+        return
+    labels = {keys[answer.id]: answer.label for answer in taken if isinstance(answer.label, np.ndarray)}
+    if odd := [key for key, mask in labels.items() if 255 in mask and not (mask == 1).any()]:
+        yield (
+            f"{len(odd)} of the new masks {'has' if len(odd) == 1 else 'have'} ignored pixels (255) and no pixel of "
+            f"{spec.classes[1]!r} (1): {_listed(odd)}. If 255 means {spec.classes[1]!r} in them, save 1 in its place."
+        )
+
+
+def about_unnamed(taken: Iterable[Answer], known: Mapping[str, Answered]) -> Iterable[str]:
+    """Yield a line if somebody without a name, and somebody with a name, have answered the same images."""
+    both: dict[str, Collection[str]] = {}
+    for answer in taken:
+        names = {other.annotator for other in known[answer.id].labels} if answer.id in known else set()
+        if "" in names and len(names) > 1:
+            both[answer.id] = {name for name in names if name}
+    if both:
+        named = sorted({name for names in both.values() for name in names})
+        which = "1 image has answers" if len(both) == 1 else f"{len(both)} images have answers"
+        yield (
+            f"{which} by an unnamed annotator and by {_listed(named)}, who count as different people. Give --annotator "
+            "with each file of a person."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
