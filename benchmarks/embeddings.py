@@ -25,6 +25,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 import alkit
@@ -50,8 +52,12 @@ AT_ONCE = (
 )
 """Strategies that choose all labels at once."""
 
-IN_ROUNDS = tuple((first, then) for first in ("random", "centroids") for then in ("margin", "badge"))
-"""Strategies of the start set, and of the rounds after it."""
+IN_ROUNDS = tuple(
+    (first, labels, then)
+    for first, labels in (("random", 10), ("centroids", 10), ("centroids", 40))
+    for then in ("margin", "badge")
+)
+"""Strategy of the start set, its size, and strategy of the rounds after it."""
 
 FOLDER = Path(__file__).parent / "results" / "embeddings"
 
@@ -79,10 +85,12 @@ class Data:
     test: npt.NDArray[np.float32]
     test_labels: npt.NDArray[np.int64]
 
-    def fit(self, chosen: tuple[str, ...]) -> LogisticRegression:
-        """Return the classifier of some rows."""
+    def fit(self, chosen: tuple[str, ...]) -> ClassifierMixin:
+        """Return the classifier of some rows. With labels of one class only, it always predicts that class."""
         own = np.array(chosen, np.int64)
-        return LogisticRegression(C=1, max_iter=1000).fit(self.table[own], self.labels[own])
+        one_class = len(np.unique(self.labels[own])) == 1
+        model = DummyClassifier() if one_class else LogisticRegression(C=1, max_iter=1000)
+        return model.fit(self.table[own], self.labels[own])
 
 
 def read(folder: Path) -> Data:
@@ -98,12 +106,17 @@ def methods() -> list[str]:
     """Return the methods whose strategies are installed."""
     known = {*alkit.strategies.installed(), "margin"}
     single = [BALANCED, *(name for name in AT_ONCE if name in known)]
-    return single + [f"{first}, then {then}" for first, then in IN_ROUNDS if {first, then} <= known]
+    return single + [_name(*parts) for parts in IN_ROUNDS if {parts[0], parts[2]} <= known]
+
+
+def _name(first: str, labels: int, then: str) -> str:
+    return f"{first}{'' if labels == BUDGETS[0] else f' to {labels}'}, then {then}"
 
 
 def choose(method: str, data: Data, seed: int) -> Iterator[tuple[tuple[str, ...], float]]:
     """Yield the chosen ids at each budget, and the CPU time until then."""
-    first, _, then = method.partition(", then ")
+    rounds = {_name(*parts): parts for parts in IN_ROUNDS}
+    first, start, then = rounds.get(method, (method, 0, ""))
     chosen: tuple[str, ...] = ()
     spent = 0.0
     for labels in BUDGETS:
@@ -111,7 +124,7 @@ def choose(method: str, data: Data, seed: int) -> Iterator[tuple[tuple[str, ...]
         if method == BALANCED:
             yield tuple(data.ids[row] for row in _balanced(data.labels, labels, rng)), 0.0
             continue
-        if chosen and then:
+        if then and labels > start:
             probabilities = _probabilities(data.fit(chosen), data.table)
             strategy = alkit.strategies.Uncertainty("margin") if then == "margin" else alkit.strategy(then)
             view = ArrayView(data.ids, data.table, chosen, probabilities, seed)
@@ -130,7 +143,7 @@ def _balanced(labels: npt.NDArray[np.int64], n: int, rng: np.random.Generator) -
     return np.concatenate([rng.permutation(np.flatnonzero(labels == own))[: n // len(classes)] for own in classes])
 
 
-def _probabilities(model: LogisticRegression, table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _probabilities(model: ClassifierMixin, table: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return probabilities of all ten classes; those without labels have 0."""
     full = np.zeros((len(table), 10), np.float32)
     full[:, model.classes_] = model.predict_proba(table)

@@ -19,13 +19,16 @@ def folder(tmp_path):
 
 def test_runs_are_measured_once_and_centroids_find_every_class(folder, tmp_path, capsys):
     data, out = embeddings.read(folder), tmp_path / "rows.csv"
-    methods = ["random", "class-balanced random", "centroids", "centroids, then margin"]
+    methods = ["random", "class-balanced random", "centroids", "centroids to 40, then margin"]
     for _ in range(2):
         embeddings.measure(data, out, methods, [0])
     found = {(row.method, row.labels): row.accuracy for row in rows.read_as(embeddings.Row, out)}
     assert len(found) == 4 * 5
-    assert found["centroids", 10] == found["class-balanced random", 10] == found["centroids, then margin", 20] == 1
+    assert (
+        found["centroids", 10] == found["class-balanced random", 10] == found["centroids to 40, then margin", 20] == 1
+    )
     assert found["random", 10] < 1
+    assert embeddings.read(folder).fit(("000000", "000010")).predict(data.test[:2]).tolist() == [0, 0]  # one class
     assert len(embeddings.table(rows.read_as(embeddings.Row, out)).rows) == 4
 
 
