@@ -175,7 +175,7 @@ def _installed_file() -> Path:
 
 def _from_hub(name: str, download: bool) -> Path:
     import timm
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
 
     found = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if found is None or not found.hf_hub_id:
@@ -195,13 +195,14 @@ def _from_hub(name: str, download: bool) -> Path:
                 f"weights='hub': those of {name!r} are not on this machine, and only download=True downloads them",
                 hint=f"{command}, which keeps them on this machine",
             ) from reason
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(reason.__cause__ or reason)
         raise ConfigurationError(
-            f"weights='hub': {file} cannot be downloaded from {page} ({_first_line(reason)})",
+            f"weights='hub': {file} cannot be downloaded from {page} ({why})",
             hint=f"{command} on a machine with a network, and weights='FILE' with the path of its copy here",
         ) from reason
 
 
-def _first_line(reason: Exception) -> str:
+def _first_line(reason: BaseException) -> str:
     return str(reason).strip().partition("\n")[0] or type(reason).__name__
 
 
