@@ -92,3 +92,15 @@ def test_runs_are_measured_once(tmp_path):
     first, second = runs.read_rows(tmp_path / "rows.csv")
     assert (first.run, second.run) == (("made up", *wanted[0]), ("made up", *wanted[1]))
     assert first.images > 0.8
+
+
+def test_the_table_of_the_network_has_each_number_of_labels():
+    measured = [row for row in made_up_rows(range(5)) if row.labels in (10, 40)]
+    found = tables.network_table(measured).rows
+    assert [row[:3] for row in found[:2]] == [
+        ("ISIC 2017", "10", "typiclust, pretrained"),
+        ("ISIC 2017", "10", "k-centre, pretrained"),
+    ]
+    assert ", +0.1" in found[0][3]
+    assert found[0][-1] == "5"
+    assert len(found) == 2 * 2 * 2
