@@ -299,7 +299,7 @@ class HasScores(Protocol):
 
 
 class FittedExtractor(Protocol):
-    """A fitted feature extractor. Optional: :class:`HasNetwork`, :class:`HasFingerprint`."""
+    """A fitted feature extractor. Optional: :class:`HasNetwork`, :class:`HasFingerprint`, :class:`KnowsRows`."""
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row per image, ``(n, d)``, float32."""
@@ -312,6 +312,17 @@ class HasNetwork(Protocol):
     @property
     def network(self) -> nn.Module:
         """The network."""
+
+
+@runtime_checkable
+class KnowsRows(Protocol):
+    """A fitted extractor that knows the rows of the pool's images by their ids, as :class:`alkit.features.Embeddings`.
+
+    Then nobody calls its :meth:`FittedExtractor.features`.
+    """
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return one row for each image, ``(len(ids), d)``, float32; it may be mapped into memory."""
 
 
 @runtime_checkable
@@ -545,6 +556,7 @@ __all__ = [
     "HasScores",
     "HasSizes",
     "HasSubsets",
+    "KnowsRows",
     "Labelled",
     "Learner",
     "LimitsBatches",

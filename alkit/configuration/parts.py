@@ -38,6 +38,7 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:Reconstruction": ("feature extractor", {"network": "network", "deformation": "deformation"}),
     "alkit.features:Pretrained": ("feature extractor", {}),
     "alkit.features:Deformation": ("deformation", {}),
+    "alkit.features:Embeddings": ("feature extractor", {}),
     "alkit.features:OfLearner": ("feature extractor", {}),
     "alkit:LabelSpec": ("label specification", {}),
     "alkit.record:Terms": ("set of terms", {"join": "join rule"}),

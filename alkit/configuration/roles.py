@@ -50,7 +50,10 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Functions of alkit, and classes that are called like functions, in the same form."""
 
-CHECKS: dict[str, str] = {"alkit.features:Pretrained": "alkit.features.weights:check_form"}
+CHECKS: dict[str, str] = {
+    "alkit.features:Embeddings": "alkit.features.embeddings:check_form",
+    "alkit.features:Pretrained": "alkit.features.weights:check_form",
+}
 """By the address of a class, a function that checks the written arguments of a record's objects of it."""
 
 SMP = "segmentation_models_pytorch"

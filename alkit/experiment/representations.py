@@ -24,7 +24,7 @@ from alkit.features.row_index import image_digests
 from alkit.features.stored import ReadOnlyCacheError, StoredRows
 from alkit.pools.batches import map_batches
 from alkit.pools.checks import image_shape
-from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, Pool
+from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, KnowsRows, Pool
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.rng import Stream
@@ -80,6 +80,8 @@ class Representations:
 
     def _rows(self, extractor: FeatureExtractor, fitted: FittedExtractor) -> Rows:
         """Return the rows of all images: from a table on disk, if the extractor and the pool can be identified."""
+        if isinstance(fitted, KnowsRows):
+            return _known_rows(fitted, self.ids)
         computing = _Computing(self.pool, fitted, len(self.ids), self.report)
         form = written_form(extractor)
         if isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests) and not opaque_parts(form):
@@ -169,6 +171,25 @@ class _Computing:
                 got=f"shape {shape}",
             )
         self._width = shape[1]
+
+
+def _known_rows(fitted: KnowsRows, ids: Sequence[str]) -> Rows:
+    """Return the rows that a fitted extractor knows by id, after a check."""
+    rows = fitted.rows(ids)
+    check_returned(fitted, "rows", rows, npt.NDArray[Any])
+    if rows.ndim != 2 or len(rows) != len(ids) or not rows.shape[1] or rows.dtype != np.float32:
+        raise DataError(
+            f"{type(fitted).__name__}.rows must return an array ({len(ids)}, d) of float32, one row for each image",
+            got=f"shape {rows.shape} of {rows.dtype}",
+        )
+    at_once = max(1, 2**20 // rows.shape[1])
+    for begin in range(0, len(rows), at_once):
+        finite = np.isfinite(rows[begin : begin + at_once]).all(axis=1)
+        if not finite.all():
+            raise DataError(f"the features of {ids[begin + int(np.argmin(finite))]!r} are not finite")
+    own = rows.view()
+    own.flags.writeable = False
+    return own
 
 
 def _fingerprint(fitted: HasFingerprint) -> str:

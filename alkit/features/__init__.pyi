@@ -5,6 +5,7 @@ from .deformation import paint as paint
 from .deformation import remap_intensity as remap_intensity
 from .deformation import shuffle_locally as shuffle_locally
 from .duplicates import find_duplicates as find_duplicates
+from .embeddings import Embeddings as Embeddings
 from .named import check_extractor as check_extractor
 from .named import extractor as extractor
 from .named import installed as installed

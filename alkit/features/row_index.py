@@ -66,10 +66,21 @@ def find_rows(entries: Entries, valid: npt.NDArray[np.bool_], images: Images) ->
     own = entries["image"]
     if (start := _run(own, images)) is not None and valid[start : start + len(images)].all():
         return np.arange(start, start + len(images))
-    order = np.argsort(own, kind="stable")
+    # Sorting numbers takes a tenth of the time of sorting digests, and equal beginnings are as good as unknown.
+    begins, wanted = _begin(own), _begin(images)
+    order = np.argsort(begins, kind="stable")
     order = order[valid[order]]
-    rows = order[np.minimum(np.searchsorted(own[order], images), len(order) - 1)]
-    return np.where(own[rows] == images, rows, -1)
+    rows = order[np.minimum(np.searchsorted(begins[order], wanted), len(order) - 1)]
+    found = own[rows] == images
+    if not found.all() and (begins[rows] == wanted)[~found].any():
+        rows_by_image = {own[row]: row for row in order[::-1]}
+        return np.array([rows_by_image.get(image, -1) for image in images])
+    return np.where(found, rows, -1)
+
+
+def _begin(images: Images) -> npt.NDArray[np.uint64]:
+    """Return the first eight bytes of each digest as a number."""
+    return np.ascontiguousarray(images).view("<u8").reshape(-1, 4)[:, 0]
 
 
 def _run(own: Images, images: Images) -> int | None:

@@ -53,10 +53,12 @@ from alkit.configuration.registry import (
     parameters_of,
 )
 from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
+from alkit.features.embeddings import Embeddings
+from alkit.features.embeddings import check_form as check_embeddings
 from alkit.features.named import check_extractor
 from alkit.features.pretrained import Pretrained
 from alkit.features.reconstruction import Reconstruction
-from alkit.features.weights import check_form
+from alkit.features.weights import check_form as check_pretrained
 from alkit.protocols import DeclaresNeeds, FeatureExtractor, Sampler, Strategy
 from alkit.strategies.asking import Ranking
 from alkit.strategies.functions import as_strategy, is_among
@@ -222,7 +224,9 @@ def _extractor(
         if _needs_code(kinds.get(key), value):
             raise ConfigurationError(f"{key} of {name!r} cannot be written in a file", hint="leave it out")
     if factory is Pretrained:
-        check_form(inside)
+        check_pretrained(inside)
+    if factory is Embeddings:
+        check_embeddings(inside)
     own = check_extractor(f"feature extractor {name!r}", call(name, factory, inside, FEATURES))
     if type(default) is factory and is_dataclass(default) and not isinstance(default, type):
         return replace(default, **inside)

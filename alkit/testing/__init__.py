@@ -1,4 +1,4 @@
-"""Conformance kits: tests that every strategy, pool, oracle and learner must pass, for authors to inherit.
+"""Conformance kits: tests that every strategy, pool, oracle, learner and extractor must pass, for authors to inherit.
 
 ::
 
@@ -15,10 +15,11 @@ pytest collects every check of the kit. An attribute of the class declares what 
 silently. ``docs/reference/conformance.md`` lists the bugs that each check finds.
 """
 
+from alkit.testing.extractors import ExtractorKit
 from alkit.testing.learners import LearnerKit
 from alkit.testing.oracles import OracleKit
 from alkit.testing.pools import PoolKit
 from alkit.testing.strategies import StrategyKit
 from alkit.testing.worlds import Brightness, RowMeans
 
-__all__ = ["Brightness", "LearnerKit", "OracleKit", "PoolKit", "RowMeans", "StrategyKit"]
+__all__ = ["Brightness", "ExtractorKit", "LearnerKit", "OracleKit", "PoolKit", "RowMeans", "StrategyKit"]

@@ -26,8 +26,10 @@ from alkit.protocols import (
     DrawsDropout,
     DrawsMembers,
     FeatureExtractor,
+    FittedExtractor,
     HasFeatures,
     HasHeads,
+    KnowsRows,
     Labelled,
     Pool,
     Predictor,
@@ -185,7 +187,7 @@ class KitView:
             self.asked |= {"model", "model-features"}
             return np.concatenate(list(self._scoring().features(self.ids)))
         self.asked.add("features")
-        rows = extractor.fit(self.pool, np.random.default_rng(0)).features(self.pool.read(self.ids))
+        rows = rows_of(extractor.fit(self.pool, np.random.default_rng(0)), self.pool, self.ids)
         if self.spoilt_features:
             rows[::2] = np.nan
         return rows
@@ -311,6 +313,11 @@ class _OnlyPrediction:
 
     def prediction(self) -> Tensor:
         return self.known
+
+
+def rows_of(fitted: FittedExtractor, pool: Pool, ids: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the rows of images, as an array of its own."""
+    return np.array(fitted.rows(ids)) if isinstance(fitted, KnowsRows) else fitted.features(pool.read(ids))
 
 
 SIZE = 16

@@ -116,6 +116,15 @@ def test_identical_images_and_the_order_of_the_pool_do_not_matter(tmp_path):
     np.testing.assert_array_equal(rows_of(pool.subset(["b", "e"]), Wide(), tmp_path), expected(pool.subset(["b", "e"])))
 
 
+def test_digests_with_the_same_beginning_are_told_apart():
+    from alkit.features.row_index import find_rows, make_entries
+
+    images = np.array([b"beginning" + bytes([number] * 23) for number in (4, 5, 6, 7)], "S32")
+    entries = make_entries(images[[2, 0, 2, 1]], np.zeros((4, 2), np.float32))
+    assert find_rows(entries, np.ones(4, bool), images).tolist() == [1, 3, 0, -1]
+    assert find_rows(entries, np.array([True, False, True, True]), images).tolist() == [-1, 3, 0, -1]
+
+
 def test_pixels_that_are_scaled_or_shaped_otherwise_are_other_images(tmp_path):
     images = np.arange(64, dtype=np.uint8).reshape(2, 4, 8)
     pools = [alkit.ArrayPool(images), alkit.ArrayPool(images.reshape(2, 8, 4)), alkit.ArrayPool(images, scale="minmax")]

@@ -42,6 +42,8 @@ class Things:
         self.ranking = alkit.strategies.Uncertainty("entropy")
         self.features = alkit.testing.RowMeans()
         self.pretrained = alkit.features.Pretrained("test_vit", "random", size=32)
+        self.embeddings = folder / "embeddings.npz"
+        np.savez(self.embeddings, features=np.eye(8), ids=np.array(self.ids))
         self.query = alkit.Query("a", 0, 0, ((8, 8),))
         self.tensor = torch.rand(2, 1, 8, 8)
         self.probabilities = torch.full((2, 2, 8, 8), 0.5)
@@ -327,6 +329,7 @@ EXAMPLES = {
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
     "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
     "alkit.features.Deformation.__call__": TENSORS,
+    "alkit.features.Embeddings": {"path": lambda t: t.embeddings, "ids": lambda t: None},
     "alkit.features.FittedPretrained": {
         "body": lambda t: t.network,
         "inputs": lambda t: t.pretrained.load().inputs,
@@ -640,6 +643,7 @@ OBJECTS = {
     "alkit.features.FittedPretrained": lambda t: t.pretrained.load(),
     "alkit.features.Pretrained": lambda t: t.pretrained,
     "alkit.features.FittedReconstruction": lambda t: alkit.features.FittedReconstruction(t.network, 1),
+    "alkit.features.Embeddings": lambda t: alkit.features.Embeddings(t.embeddings),
     "alkit.features.OfLearner": lambda t: alkit.features.OfLearner(),
     "alkit.learners.EnsemblePredictor": lambda t: alkit.learners.EnsemblePredictor((t.predictor, t.predictor)),
     "alkit.learners.EstimatorPredictor": lambda t: t.estimated,
@@ -662,6 +666,7 @@ OBJECTS = {
     "alkit.strategies.Then": lambda t: alkit.strategies.Then(t.random, t.ranking, 2),
     "alkit.strategies.Uncertainty": lambda t: t.ranking,
     "alkit.testing.Brightness": lambda t: t.learner,
+    "alkit.testing.ExtractorKit": lambda t: alkit.testing.ExtractorKit(),
     "alkit.testing.LearnerKit": lambda t: alkit.testing.LearnerKit(),
     "alkit.testing.OracleKit": lambda t: alkit.testing.OracleKit(),
     "alkit.testing.PoolKit": lambda t: alkit.testing.PoolKit(),

@@ -9,7 +9,7 @@ from torch import nn
 
 import alkit
 from alkit import scores
-from alkit.testing import Brightness, LearnerKit, OracleKit, PoolKit, RowMeans, StrategyKit
+from alkit.testing import Brightness, ExtractorKit, LearnerKit, OracleKit, PoolKit, RowMeans, StrategyKit
 from alkit.values import Query
 from alkit_baselines.badge import BADGE
 from alkit_baselines.clasp_pe import ClaSPPE
@@ -55,6 +55,12 @@ class TestEnsembleS(kit(lambda: alkit.strategy("ensemble-s"))):
 
 
 class TestEnsembleJS(kit(lambda: alkit.strategy("ensemble-js"))):
+    pass
+
+
+class TestWithTheFeaturesOfTheModel(
+    kit(lambda: alkit.strategy("ssl-cluster", features=alkit.features.OfLearner(), clusters=3))
+):
     pass
 
 
@@ -167,6 +173,26 @@ class TestMixOfMixes(
     )
 ):
     packages = ("tests",)  # of the function inside
+
+
+class TestReconstruction(ExtractorKit):
+    @pytest.fixture
+    def extractor(self):
+        return alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4, 8)), epochs=1, batch=4)
+
+
+class TestEmbeddings(ExtractorKit):
+    @pytest.fixture
+    def extractor(self, pool, tmp_path):
+        np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((12, 5)))
+        (tmp_path / "rows.ids.txt").write_text("\n".join(pool.ids))
+        return alkit.features.Embeddings(tmp_path / "rows.npy")
+
+
+class TestTheKitsOwnExtractor(ExtractorKit):
+    @pytest.fixture
+    def extractor(self):
+        return RowMeans()
 
 
 class TestArrayPool(PoolKit):

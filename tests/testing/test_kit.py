@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
+from broken_extractors import BrokenExtractor
 from broken_learners import BrokenLearner
 from broken_oracles import BrokenOracle
 from broken_pools import BrokenPool, Part
 from broken_strategies import BROKEN, Right, SeedsNumpy, pick
 
 import alkit
-from alkit.testing import LearnerKit, OracleKit, PoolKit, StrategyKit
+from alkit.testing import ExtractorKit, LearnerKit, OracleKit, PoolKit, StrategyKit
 from alkit.testing.learners import Labelled
 from alkit.values import LabelSpec, Query
 
@@ -150,6 +151,9 @@ def given(part):
     if isinstance(part, BrokenOracle):
         return QuickOracleKit, {"oracle": part, "queries": [Query(id, 0, rank, ()) for rank, id in enumerate("ab")]}
     images, masks = alkit.synthetic.lesions(20, size=16, seed=2)
+    if isinstance(part, BrokenExtractor):
+        images[5] = images[2]
+        return ExtractorKit, {"extractor": part, "pool": alkit.ArrayPool(images[:12])}
     pool = alkit.ArrayPool(images)
     known = dict(zip(pool.ids, masks, strict=True))
     return LearnerKit, {
@@ -158,7 +162,7 @@ def given(part):
     }
 
 
-RIGHT = [BrokenPool, Part, BrokenOracle, BrokenLearner]
+RIGHT = [BrokenPool, Part, BrokenOracle, BrokenLearner, BrokenExtractor]
 
 
 def broken(right):
@@ -166,7 +170,7 @@ def broken(right):
     return [part for base in right.__subclasses__() for part in [base, *broken(base)] if hasattr(part, "caught_by")]
 
 
-BROKEN_PARTS = [part for right in (BrokenPool, BrokenOracle, BrokenLearner) for part in broken(right)]
+BROKEN_PARTS = [part for right in (BrokenPool, BrokenOracle, BrokenLearner, BrokenExtractor) for part in broken(right)]
 
 
 @pytest.mark.parametrize("right", RIGHT)
@@ -183,7 +187,7 @@ def test_a_broken_pool_oracle_or_learner_fails_the_check_of_its_bug(part):
         check(kit, part.caught_by, arguments)
 
 
-@pytest.mark.parametrize("right", [BrokenPool, BrokenOracle, BrokenLearner])
-def test_every_check_of_a_pool_an_oracle_and_a_learner_finds_a_bug(right):
+@pytest.mark.parametrize("right", [BrokenPool, BrokenOracle, BrokenLearner, BrokenExtractor])
+def test_every_check_of_a_pool_an_oracle_a_learner_and_an_extractor_finds_a_bug(right):
     kit, _ = given(right())
     assert {part.caught_by for part in broken(right)} == set(checks(kit))
