@@ -113,10 +113,10 @@ class Embeddings:
         MissingDependencyError
             The file is a parquet file, and pyarrow is not installed.
         """
-        file = find_by_content("path", os.fspath(self.path))
+        file = find_by_content("path", os.fspath(self.path), "Embeddings")
         place, ids = file, None
         if isinstance(self.ids, str | os.PathLike):
-            place = find_by_content("ids", os.fspath(self.ids))
+            place = find_by_content("ids", os.fspath(self.ids), "Embeddings")
             ids = read_ids(place)
         elif self.ids is not None:
             ids = list(self.ids)

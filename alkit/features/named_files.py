@@ -62,7 +62,7 @@ def name_by_content(parameter: str, path: str | os.PathLike[str]) -> str:
     return name
 
 
-def find_by_content(parameter: str, name: str) -> Path:
+def find_by_content(parameter: str, name: str, owner: str) -> Path:
     """Return the file with this content that was named on this machine.
 
     Raises
@@ -71,11 +71,13 @@ def find_by_content(parameter: str, name: str) -> Path:
         No such file was named, or it is gone, or its content changed.
     """
     place = _here.get(name) or _noted(name)
-    hint = f"Pretrained(..., {parameter}='FILE') with the file that has this digest, once on this machine"
+    hint = f"{owner}(..., {parameter}='FILE') with the file that has this digest, once on this machine"
     if place is None:
-        raise ConfigurationError(f"{parameter} {name} were never named on this machine", hint=hint)
+        raise ConfigurationError(f"{parameter}: no file with the content {name} was named on this machine", hint=hint)
     if not place.is_file():
-        raise ConfigurationError(f"{parameter} {name} were in {place}, which is not there any more", hint=hint)
+        raise ConfigurationError(
+            f"{parameter}: the file with the content {name} was {place}, which is not there any more", hint=hint
+        )
     check_content(parameter, place, name)
     return place
 
