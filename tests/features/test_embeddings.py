@@ -246,7 +246,7 @@ def test_changed_content_is_refused(tmp_path):
 def test_a_record_of_somebody_else_opens_no_file(tmp_path):
     form = written_form(Embeddings(npy(tmp_path)))
     unknown = "sha256:" + 64 * "0"
-    with pytest.raises(ConfigurationError, match="no file with the content sha256:0* was named on this machine"):
+    with pytest.raises(ConfigurationError, match=r"no file with the content sha256:0* was named on this machine"):
         build({**form, "with": {**form["with"], "path": unknown}}, "feature extractor").fit(
             pool_of(), np.random.default_rng(0)
         )
