@@ -15,6 +15,9 @@ from alkit.networks.reads import watched_reads
 from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
+CROWD = 2**20
+"""Most pixels in the largest batch of a trial, which has at most five images."""
+
 Call = tuple[str, tuple[int, ...]]
 """A call of a dropout layer: its name and the shape of its output."""
 
@@ -85,6 +88,8 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 # Black and white images cross a threshold on the mean of a batch, if one image is near it.
                 neighbours = 1 - images[1], torch.zeros_like(images[1]), torch.ones_like(images[1])
                 others = [network(torch.cat([images[0], neighbour])) for neighbour in neighbours]
+                crowd = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())]
+                crowded = network(torch.cat(crowd)) if len(crowd) > 2 else together
             except Exception:  # a network that is written for one image fails in many ways, out of memory included
                 return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False, drops=bool(alone))
     pairs = list(zip(alone, batched, strict=False))
@@ -96,7 +101,8 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
         if not grown and (one != two or one[0] != 1)
     }
     # Batches of one size are computed alike, so what the second image changes in the first is not rounding.
-    same = close_rows(together, outputs) and all(_is_close(other[:1], together[:1], 1e-6) for other in others)
+    same = close_rows(together, outputs) and close_rows(crowded[:2], outputs)
+    same = same and all(_is_close(other[:1], together[:1], 1e-6) for other in others)
     mixes = not same or reads.found or any(_needs_a_batch(module) for module in network.modules())
     return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled), drops=bool(alone))
 

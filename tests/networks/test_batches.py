@@ -100,6 +100,15 @@ class Switches(Base):
         return self.head(self.drop(torch.where(x.mean() > self.bound, self.first(x).relu(), self.first(x).tanh())))
 
 
+class KeepsTheBrightest(Base):
+    """Keeps the two brightest images of the batch, and returns a constant for the others."""
+
+    def forward(self, x):
+        x = self.drop(self.first(x))
+        brightest = x.mean((1, 2, 3)).topk(min(2, len(x))).indices
+        return self.head(x * torch.zeros(len(x), 1, 1, 1).index_fill(0, brightest, 1.0))
+
+
 class Routes(Base):
     """Sends each image to one of two layers, and drops out in each, after a dropout layer."""
 
@@ -141,7 +150,7 @@ NETWORKS = {
     kind.__name__: kind
     for kind in (
         *(StacksFlips, StacksPatches, DecodesFlips, Sorts, InvertsBright, InvertsBrightByNumpy, SkipsBlank, Switches),
-        *(Routes, Picks, CentresLarge, CentresLargeLate),
+        *(KeepsTheBrightest, Routes, Picks, CentresLarge, CentresLargeLate),
     )
 }
 
