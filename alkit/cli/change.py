@@ -53,6 +53,7 @@ def change(
                 f"{store} was not created by alkit start or alkit run, so its options are not known",
                 hint="in Python, alkit.Experiment(..., change=True)",
             )
+        settings.check_complete()
         new = Choice(**{**_known(typed), **choice})
         learner, strategy, initial = new.make()
         form = settings.declared["pool"]

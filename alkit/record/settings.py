@@ -252,6 +252,17 @@ class Settings:
         """Whether only the latest of several annotators' labels is trained on."""
         return self.declared["terms"]["with"]["join"] in ("one", written_form(one))
 
+    def check_complete(self) -> None:
+        """Raise a :class:`StoreError` unless all settings are recorded: a record that alkit wrote has them or none."""
+        declared = self.declared
+        missing = [name for name in ("pool", "learner", "strategy", "initial") if name not in declared]
+        if missing or self._store.fact("configuration") is None:
+            raise StoreError(
+                f"{self._store.path} lacks settings that alkit records before anything else",
+                got="no " + ", ".join(missing or ["configuration"]),
+                hint="another record: somebody has changed this one",
+            )
+
     @property
     def images(self) -> int | None:
         """Number of images in the pool; None before the pool is declared."""

@@ -155,6 +155,7 @@ def trained_model(
                 if record.last_model() == last:
                     raise
                 continue
+            settings.check_complete()
             origin, spec, threads, shape = _origin(record), settings.spec, record.fact("threads"), settings.shape
             if record.last_model() == last:
                 break

@@ -8,7 +8,7 @@ from PIL import Image
 
 import alkit
 from alkit import Experiment
-from alkit.errors import ResumeError
+from alkit.errors import ResumeError, StoreError
 from alkit.record import Store
 
 LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
@@ -228,3 +228,15 @@ def test_a_process_that_looked_too_early_keeps_the_settings_of_another(place, mo
     again = begun(place, classes=None)
     assert looked
     assert (again.campaign, again.spec.classes) == (campaign, ("skin", "lesion"))
+
+
+@pytest.mark.parametrize("name", ["declared", "configuration"])
+def test_a_model_of_a_record_without_settings_is_refused(world, tmp_path, name):
+    experiment = world.experiment(tmp_path / "r.db", classes=("skin", "lesion"))
+    experiment.tell({id: world.masks[id] for id in experiment.ask(4)})
+    experiment.fit()
+    store = Store(tmp_path / "r.db")
+    store.forget(name)
+    store.close()
+    with pytest.raises(StoreError, match="lacks settings that alkit records before anything else: got no"):
+        alkit.trained_model(tmp_path / "r.db")
