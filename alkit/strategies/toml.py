@@ -30,7 +30,9 @@ describe. A table with the name of that extractor states only what differs from 
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -113,6 +115,8 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
         A name is unknown; the message lists the nearest names.
     """
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise ValueError("it is a pipe, and not a file")
         with open(path, "rb") as file:
             content = file.read(LONGEST + 1)
         if len(content) > LONGEST:

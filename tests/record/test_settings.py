@@ -236,7 +236,7 @@ def test_a_model_of_a_record_without_settings_is_refused(world, tmp_path, name):
     experiment.tell({id: world.masks[id] for id in experiment.ask(4)})
     experiment.fit()
     store = Store(tmp_path / "r.db")
-    store.forget(name)
+    store.replace({}, keep=lambda known: known != name)
     store.close()
     with pytest.raises(StoreError, match="lacks settings that alkit records before anything else: got no"):
         alkit.trained_model(tmp_path / "r.db")

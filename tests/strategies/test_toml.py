@@ -1,5 +1,6 @@
 """Strategy files."""
 
+import os
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from entry_points import point
 import alkit
 from alkit.cli.parts import make_strategy as strategy_of_run
 from alkit.configuration.parts import PARTS
+from alkit.errors import ConfigurationError
 from alkit.features import Pretrained
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import read_strategy
@@ -327,3 +329,9 @@ def test_a_hostile_file_is_refused(tmp_path, text):
     with pytest.raises(alkit.errors.AlkitError) as refused:
         read_strategy(written_to(tmp_path, text))
     assert len(str(refused.value)) <= 4000
+
+
+def test_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "s.toml")
+    with pytest.raises(ConfigurationError, match="it is a pipe"):
+        read_strategy(tmp_path / "s.toml")
