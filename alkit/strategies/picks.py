@@ -11,15 +11,14 @@ from alkit.arguments.checked import checked
 from alkit.checks import check_integer
 from alkit.errors import SelectionError
 from alkit.features.identical import first_identical
+from alkit.features.search import Search
+from alkit.features.tables import Table
 from alkit.protocols import HasLimits, View
 from alkit.strategies.ordering import check_n
 from alkit.values.selection import Selection
 
 ROWS = 4096
 """Number of rows of features that are read at once."""
-
-REFERENCES = 1024
-"""Number of picks and labelled images that rows are compared with at once. The table of products takes 16 MiB."""
 
 
 @checked
@@ -83,7 +82,8 @@ class Picks:
         self._waiting = np.zeros(len(view.ids), bool)
         self._waiting[[place[id] for id in view.candidates]] = True
         self.labelled = np.array(sorted(place[id] for id in view.labelled if id in place), np.int64)
-        self._alike = _Groups(first_identical(features), most=1)
+        self._identical = first_identical(features)
+        self._alike = _Groups(self._identical, most=1)
         for row in self.labelled.tolist():
             self._alike.count(row)
         self._limits = [
@@ -150,7 +150,7 @@ class Picks:
             The number for each pick, if the strategy knows it; otherwise see :func:`count_represented`.
         """
         if stands_for is None:
-            stands_for = count_represented(self._features, self.labelled, self.rows)
+            stands_for = count_represented(self._features, self.labelled, self.rows, self._identical)
         return Selection(self.ids, stands_for=describe_picks(stands_for))
 
 
@@ -205,12 +205,15 @@ def describe_picks(stands_for: Sequence[int]) -> tuple[str, ...]:
 
 
 def count_represented(
-    features: npt.NDArray[np.float32], labelled: Sequence[int] | npt.NDArray[np.int64], picks: Sequence[int]
+    features: npt.NDArray[np.float32],
+    labelled: npt.NDArray[np.int64],
+    picks: Sequence[int],
+    identical: npt.NDArray[np.int64],
 ) -> list[int]:
     """Return how many images each pick stands for: those that are nearer to it than to other picks and labelled images.
 
     A pick stands for itself. At equal distances, an image belongs to a labelled image rather than to a pick, and to an
-    earlier pick rather than to a later one. Distances are L2, in float32.
+    earlier pick rather than to a later one. Distances are L2, compared in float64.
 
     Parameters
     ----------
@@ -218,25 +221,17 @@ def count_represented(
         Table, ``(N, d)``; it is read in blocks.
     labelled, picks:
         Rows of the labelled images and of the picks.
+    identical:
+        For each row, the first row that is identical to it, ``(N,)``.
     """
     if not len(picks):
         return []
     references = np.array([*labelled, *picks], np.int64)
-    origin = features[references[0]]  # a shift that keeps whole numbers whole, so that equal distances stay equal
-    best = np.full(len(features), np.inf, np.float32)
-    owner = np.zeros(len(features), np.int64)
-    for begin in range(0, len(references), REFERENCES):
-        others = features[references[begin : begin + REFERENCES]] - origin
-        half = np.einsum("nd,nd->n", others, others) / 2
-        for start in range(0, len(features), ROWS):
-            part = slice(start, start + ROWS)
-            apart = (features[part] - origin) @ others.T  # d^2 = |row|^2 + 2 (half - product), and |row|^2 is common
-            np.subtract(half, apart, out=apart)
-            nearest = apart.argmin(axis=1)
-            value = np.take_along_axis(apart, nearest[:, None], axis=1)[:, 0]
-            better = value < best[part]  # strictly, because among equals the first counts
-            best[part][better] = value[better]
-            owner[part][better] = nearest[better] + begin
+    different = np.sort(np.unique(identical[references], return_index=True)[1])  # later identical ones get no other row
+    search = Search(Table(features), len(different))
+    for start in range(0, len(different), ROWS):
+        search.add(features[references[different[start : start + ROWS]]])
+    owner = different[search.best]
     owner[references[len(labelled) :]] = np.arange(len(labelled), len(references))
     return [int(count) for count in np.bincount(owner, minlength=len(references))[len(labelled) :]]
 
@@ -278,9 +273,11 @@ def _group_numbers(groups: Mapping[str, str], ids: Sequence[str]) -> npt.NDArray
 
 def _check_features(features: npt.NDArray[np.float32], ids: Sequence[str]) -> None:
     """Check the shape of the features and that they are finite, block by block."""
-    if features.ndim != 2 or len(features) != len(ids):
+    if features.ndim != 2 or len(features) != len(ids) or not features.shape[1]:
         raise SelectionError(
-            "features must have one row for each image of the pool", got=features.shape, expected=f"({len(ids)}, d)"
+            "features must have one row for each image of the pool, and a column",
+            got=f"shape {features.shape}",
+            expected=f"({len(ids)}, d)",
         )
     for start in range(0, len(features), ROWS):
         finite = np.isfinite(features[start : start + ROWS]).all(axis=1)

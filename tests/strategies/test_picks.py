@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alkit.errors import SelectionError
-from alkit.features import identical
+from alkit.features import identical, search
 from alkit.features.identical import first_identical
 from alkit.strategies import Picks, different_first, picks
 from alkit.values import Limit
@@ -84,8 +84,9 @@ def test_each_image_belongs_to_the_nearest_pick_or_labelled_image(n, labelled, n
     owners = [i if i in chosen else owner for i, owner in enumerate(owners)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picks, "ROWS", block)
-        patch.setattr(picks, "REFERENCES", against)
-        assert picks.count_represented(rows, known, chosen) == [owners.count(pick) for pick in chosen]
+        patch.setattr(search, "CELLS", against)
+        counts = picks.count_represented(rows, np.array(known, np.int64), chosen, first_identical(rows))
+    assert counts == [owners.count(pick) for pick in chosen]
 
 
 def test_the_selection_says_what_each_pick_stands_for():
@@ -114,6 +115,8 @@ def test_wrong_features_and_picks_are_errors():
     view, rows = view_of(3), np.eye(3, dtype=np.float32)
     with pytest.raises(SelectionError, match="one row for each image of the pool"):
         Picks(view, rows[:2], 1)
+    with pytest.raises(SelectionError, match="and a column"):
+        Picks(view, rows[:, :0], 1)
     with pytest.raises(SelectionError, match="cannot select 4 images"):
         Picks(view, rows, 4)
     rows[1, 1] = np.nan
