@@ -181,18 +181,37 @@ class Coverage:
 
         Gains that differ by less than the rounding error of float32 are equal, and the lowest row wins.
         """
-        best, size, error = -np.inf, 32, 1e-7 * len(self._rows)
+        size, error = 32, 1e-7 * len(self._rows)
         while True:
-            waiting = np.flatnonzero(free & (self._turns < self._turn) & (self._bounds >= best * (1 - 1e-6) - error))
-            if not len(waiting):
-                break
-            if size < len(waiting) and np.isfinite(self._bounds[waiting[0]]):
-                waiting = waiting[np.argpartition(-self._bounds[waiting], size)[:size]]
-            self._bounds[waiting] = self.gains(waiting)
-            self._turns[waiting] = self._turn
-            best, size = max(best, float(self._bounds[waiting].max())), min(2 * size, self._at_once)
-        equal = free & (self._turns == self._turn) & (self._bounds >= best * (1 - 1e-6) - error)
-        return int(np.argmax(equal)), best
+            known = free & (self._turns == self._turn)
+            best = float(self._bounds[known].max(initial=0.0))
+            slack = 1e-6 * best + error
+            equal = known & (self._bounds >= best - slack)
+            first = int(np.argmax(equal)) if equal.any() else len(free)
+            waiting = free & ~known & (self._bounds >= best - slack)
+            waiting[first:] &= self._bounds[first:] > best + slack  # an equal gain would not win there
+            rows = np.flatnonzero(waiting)
+            if not len(rows):
+                return first, best
+            rows = _highest(rows, self._bounds[rows], size)
+            self._bounds[rows] = self.gains(rows)
+            self._turns[rows] = self._turn
+            size = min(2 * size, self._at_once)
+
+
+def _highest(rows: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.int64]:
+    """Return the `size` rows with the highest bounds, the lowest rows among equals; all rows if no bound is known.
+
+    >>> _highest(np.array([3, 5, 7, 9]), np.array([1.0, 2.0, 1.0, 1.0]), size=2)
+    array([3, 5])
+    """
+    if size >= len(rows) or np.isinf(bounds).all():
+        return rows
+    least = np.partition(bounds, len(bounds) - size)[len(bounds) - size]
+    above = bounds > least
+    equal = np.flatnonzero(bounds == least)[: size - int(above.sum())]
+    above[equal] = True
+    return rows[above]
 
 
 def cover(picks: Picks, coverage: Coverage) -> None:
