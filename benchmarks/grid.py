@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from alkit.errors import MissingDependencyError, StoreError
 from alkit.record import Store
+from alkit.values import RoundResult
 
 BACKENDS = {"processes": "loky", "sequential": "sequential", "ray": "ray"}
 """Names of the backends on the command line, and their names in joblib."""
@@ -36,14 +37,18 @@ class Job:
 
     def rounds_done(self) -> int:
         """Return how many rounds are committed."""
+        return len(self.results())
+
+    def results(self) -> list[RoundResult]:
+        """Return the results of the committed rounds."""
         if not self.record.exists():
-            return 0
+            return []
         try:
             store = Store(self.record)
         except StoreError:  # another process is creating it
-            return 0
+            return []
         try:
-            return min(self.rounds, len(store.rounds()))
+            return store.rounds()[: self.rounds]
         finally:
             store.close()
 

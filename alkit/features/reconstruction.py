@@ -39,6 +39,7 @@ from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, StoreError
 from alkit.features.deformation import Deformation
+from alkit.networks.ahead import read_ahead
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.outputs import Logits
 from alkit.networks.state import apart, to_channels_last, weights_digest
@@ -291,9 +292,9 @@ def _train(
 
     def examples(ids: Sequence[str], batches: Sequence[Sequence[int]], deform: Stream) -> Iterator[Example]:
         generator = deform.torch(fabric.device)
-        for batch in batches:
-            images = fabric.to_device(torch.from_numpy(pool.read([ids[position] for position in batch])))
-            deformed, target = task.deformation(images, generator)
+        read = ((torch.from_numpy(pool.read([ids[position] for position in batch])),) for batch in batches)
+        for (images,) in read_ahead(read, fabric.device):
+            deformed, target = task.deformation(fabric.to_device(images), generator)
             yield deformed.contiguous(memory_format=torch.channels_last), target
 
     def held_out_loss() -> float:

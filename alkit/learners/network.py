@@ -17,6 +17,7 @@ from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
 from alkit.errors import ConfigurationError, LabelError, without_hint
 from alkit.learners.made_up import MadeUp
+from alkit.networks.ahead import read_ahead
 from alkit.networks.before_head import features_before_head
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
@@ -190,7 +191,8 @@ class NetworkLearner:
     ) -> NetworkPredictor:
         """Train on all labels.
 
-        On a CPU, the same labels, `rng`, `previous` and number of threads give the same weights bit for bit.
+        On one CPU, the same labels, `rng`, `previous` and number of threads give the same weights bit for bit; on one
+        GPU, the same labels, `rng` and `previous` do. torch warns of operations that do not repeat on a GPU.
 
         Parameters
         ----------
@@ -307,7 +309,7 @@ def train(
         network = Logits(network, model.classes)
     wrapped, optimizer = fabric.setup(network, optimizer)
     for epoch in range(epochs):
-        examples = _examples(labelled, learner.batch, stream.child("order", epoch))
+        examples = read_ahead(_examples(labelled, learner.batch, stream.child("order", epoch)), fabric.device)
         value = train_epoch(fabric, wrapped, optimizer, examples, loss, stream.child("dropout", epoch))
         report(Progress("fit", epoch + 1, epochs, {"loss": value}))
     model.network.zero_grad(set_to_none=True)

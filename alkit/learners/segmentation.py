@@ -172,6 +172,15 @@ def segmentation_loss(spec: LabelSpec) -> Loss:
         logits = logits.float()
         if spec.ignore is not None and bool((masks == spec.ignore).all()):
             return logits.sum() * 0.0  # the mean over no pixels would be NaN
-        return F.cross_entropy(logits, masks, ignore_index=ignored) + cast(Tensor, dice(logits, masks))
+        return _cross_entropy(logits, masks, ignored) + cast(Tensor, dice(logits, masks))
 
     return loss
+
+
+def _cross_entropy(logits: Tensor, masks: Tensor, ignored: int) -> Tensor:
+    """Return the mean cross-entropy of the pixels that are not ignored."""
+    if not logits.is_cuda:
+        return F.cross_entropy(logits, masks, ignore_index=ignored)
+    # On CUDA, the mean by torch adds the pixels in an order that changes from run to run.
+    each = F.cross_entropy(logits, masks, ignore_index=ignored, reduction="none")
+    return each.sum() / (masks != ignored).sum()

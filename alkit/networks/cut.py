@@ -158,7 +158,7 @@ class CutNetwork:
         """Return how many images of this shape fit into :data:`BUDGET`, at least 1.
 
         The estimate comes from one image: the shared maps, twice the input and output of the largest layer, and six
-        times the logits.
+        times the logits. The convolutions of CUDA in full float32 need twice as much again for themselves.
         """
         key = tuple(images.shape[1:])
         if key not in self._footprints:
@@ -182,7 +182,8 @@ class CutNetwork:
             shared = halves.shared(image)
             logits = halves.rest(shared)
         # The probabilities exist in several copies: the draw, its step, the moments.
-        return _bytes(shared) + 2 * largest + 6 * _bytes([logits])
+        copies = 4 if image.is_cuda and not _rounds_inputs() else 2
+        return _bytes(shared) + copies * largest + 6 * _bytes([logits])
 
 
 def _cut(network: nn.Module, trial: Trial) -> Halves:
@@ -331,6 +332,14 @@ def _copy(values: Shared) -> Shared:
 def _versions(values: Shared) -> list[int | None]:
     """Return the number of writes into each tensor; None for a tensor that does not count them."""
     return [None if leaf.is_inference() else leaf._version for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def _rounds_inputs() -> bool:
+    """Return whether the convolutions of CUDA round their inputs to TF32, torch's default."""
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:  # the caller has set it through the newer interface of torch, which has more values
+        return False
 
 
 def _bytes(values: Any) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.networks.repeatable import repeatable
 from alkit.rng import Stream, seed_torch
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -136,7 +137,7 @@ def train_epoch(
     with seed_torch(stream):
         for inputs, target in examples:
             optimizer.zero_grad(set_to_none=True)
-            with _explained(network, inputs):
+            with _explained(network, inputs), repeatable(fabric.device):
                 value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))
                 fabric.backward(value)
                 optimizer.step()

@@ -34,6 +34,9 @@ LIMIT = 540
 GRACE = 5
 """Seconds between the request to stop and the end of a part."""
 
+SUMMARY = 5
+"""Seconds for the summary of the protocol."""
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -53,15 +56,15 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that this process ends its own processes first
     if options.only:
         run_part(options, Clock(started, options.limit))
         return
     clock = Clock(started, options.limit)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is stopped, too
     describe(options)
     limits = {"tests": options.tests_limit, "speed": options.speed_limit, "protocol": options.limit}
     for part in options.parts:
-        seconds = min(limits[part], clock.left() - GRACE)
+        seconds = min(limits[part], clock.left() - GRACE - SUMMARY)
         if seconds > 0:
             status = start_part(part, [*arguments, "--only", part, "--limit", str(round(seconds))], options, seconds)
             print(f"{part}: {status}; {clock.left():.0f} s left", flush=True)
@@ -80,7 +83,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=integer_from(1), default=LIMIT, help="seconds of all parts together")
     parser.add_argument("--tests-limit", type=integer_from(1), default=120, help="seconds of the tests")
     parser.add_argument("--speed-limit", type=integer_from(1), default=90, help="seconds of the measurements of speed")
-    parser.add_argument("--processes", type=integer_from(1), default=7, help="runs of the protocol at once")
+    parser.add_argument("--processes", type=integer_from(1), default=3, help="runs of the protocol at once")
     parser.add_argument("--profile", choices=PROFILES, default="paper")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="methods of the protocol (default: all)")
     parser.add_argument("--seeds", nargs="+", type=integer_from(0), default=[0, 1, 2, 3, 4])
@@ -122,14 +125,13 @@ def start_part(part: str, arguments: Sequence[str], options: argparse.Namespace,
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a part with all its processes."""
-    for request in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, request)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-        if process.returncode is not None and request == signal.SIGTERM:
-            time.sleep(0.5)  # for its children
+    """Ask a part to end its processes and itself, then end those that are left."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def run_part(options: argparse.Namespace, clock: Clock) -> None:

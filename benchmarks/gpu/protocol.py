@@ -1,7 +1,7 @@
 """As many runs of the ISIC 2017 protocol as the time allows: all methods of one seed, then of the next.
 
-Each finished run writes its rows at once, so a stop loses the unfinished runs only; and their records stay, so that
-they continue at their unfinished round.
+Each finished run writes its rows at once. Of an unfinished run, the finished rounds are read from its record; and its
+record stays, so that it continues at its unfinished round.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from benchmarks import (
 from benchmarks.gpu.bundle import unpack_images
 from benchmarks.gpu.machine import facts
 from benchmarks.gpu.usage import Usage
-from benchmarks.isic2017.protocol import PROFILES, Run
+from benchmarks.isic2017.protocol import Run
 from benchmarks.isic2017.results import Places, read_rows
 from benchmarks.isic2017.runs import measure, plan_runs
 
-LONGEST_FIRST = ("ssl-cluster", "ensemble-js", "ensemble-s", "ceal", "mc-dropout", "dsal", "random")
-"""The methods by their time; the first one trains the pretext of the seed."""
+ORDER = ("ssl-cluster", "random", "dsal", "ceal", "mc-dropout", "ensemble-s", "ensemble-js")
+"""First the method that waits for the pretext of the seed, then the others by their time, the shortest first."""
+
+PLAN, ROUNDS = "plan.csv", "rounds.csv"
 
 
 def places_of(options: argparse.Namespace) -> Places:
@@ -34,11 +36,18 @@ def places_of(options: argparse.Namespace) -> Places:
 
 def run_protocol(options: argparse.Namespace) -> None:
     """Run the methods of each seed, without a warm start of the networks, several at once."""
-    methods = [method for method in LONGEST_FIRST if options.methods is None or method in options.methods]
+    methods = [method for method in ORDER if options.methods is None or method in options.methods]
     runs = [Run(method, "scratch", seed) for seed in options.seeds for method in methods]
     places = places_of(options)
+    plans = plan_runs(runs, options.profile, places)
+    places.records.mkdir(parents=True, exist_ok=True)
+    planned = [
+        {"record": plan.job.record.name, "method": plan.run.method, "seed": plan.run.seed, "rounds": plan.job.rounds}
+        for plan in plans
+    ]
+    rows.write(places.records / PLAN, planned)
     measure(
-        plan_runs(runs, options.profile, places),
+        plans,
         options.profile,
         places,
         at_once=options.processes,
@@ -48,19 +57,35 @@ def run_protocol(options: argparse.Namespace) -> None:
 
 
 def add_summary(options: argparse.Namespace, seconds: float, usage: Usage) -> None:
-    """Append a row about one call: how much was done until then, in which time, and how busy the device was."""
-    places = places_of(options)
-    finished = {row.configuration for row in read_rows(places.out)}
+    """Write the finished rounds of all runs, and append a row about one call.
+
+    The row tells how much was done until then, in which time, and how busy the device was.
+    """
+    places, about = places_of(options), facts(options.device)
+    done = list(finished_rounds(places.records))
+    if done:
+        places.out.mkdir(parents=True, exist_ok=True)
+        rows.write(places.out / ROUNDS, [{**row, **about} for row in done])
     rows.append(
         options.out / "protocol.csv",
         [{"profile": options.profile, "processes": options.processes, "seconds": round(seconds, 1),
-          "runs": len(finished), "rounds": sum(rounds_in(places.records, options.profile)),
+          "runs": len({row.configuration for row in read_rows(places.out)}), "rounds": len(done),
           "utilisation": "" if usage.utilisation is None else usage.utilisation,
-          "memory_mib": "" if usage.memory_mib is None else usage.memory_mib, **facts(options.device)}],
+          "memory_mib": "" if usage.memory_mib is None else usage.memory_mib, **about}],
     )  # fmt: skip
 
 
-def rounds_in(records: Path, profile: str) -> Iterator[int]:
-    """Yield the number of finished rounds of each record of a profile."""
-    for record in sorted(records.glob(f"{profile}-*.db")):
-        yield grid.Job(record.stem, record, PROFILES[profile].rounds + 1).rounds_done()
+def finished_rounds(records: Path) -> Iterator[dict[str, object]]:
+    """Yield a row for each finished round of the planned runs, those of unfinished runs included."""
+    for plan in rows.read(records / PLAN):
+        for result in grid.Job(plan["method"], records / plan["record"], int(plan["rounds"])).results():
+            yield {
+                "method": plan["method"],
+                "seed": plan["seed"],
+                "round": result.round,
+                "labels": result.n_labels,
+                "pseudo": result.n_pseudo,
+                "dice": round(result.metrics["dice"], 5),
+                "iou": round(result.metrics["iou"], 5),
+                **{f"{stage}_s": round(result.seconds.get(stage, 0), 2) for stage in ("select", "fit", "evaluate")},
+            }

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import rows
 from benchmarks.gpu import bundle, command, speed, tests
-from benchmarks.gpu.protocol import run_protocol
+from benchmarks.gpu.protocol import add_summary, run_protocol
 from benchmarks.gpu.usage import Usage
 
 
@@ -29,6 +29,15 @@ def test_each_measurement_of_speed_writes_its_row_and_is_not_repeated(tmp_path, 
     monkeypatch.setattr(speed, "seconds_of", lambda *_: pytest.fail("it measures again"))
     speed.measure(file, "cpu", speed.TINY, lambda: 60.0)
     assert rows.read(file) == measured
+
+
+def test_what_was_never_measured_on_the_machine_comes_first(tmp_path, monkeypatch):
+    for commit, names in (("abc", ["old"]), ("def", ["old", "new"])):
+        monkeypatch.setenv("ALKIT_COMMIT", commit)
+        monkeypatch.setattr(speed, "works", lambda *_, names=names: iter([(name, 1, int) for name in names]))
+        speed.measure(tmp_path / "speed.csv", "cpu", speed.TINY, lambda: 60.0)
+    found = [(row["work"], row["commit"]) for row in rows.read(tmp_path / "speed.csv")]
+    assert found == [("old", "abc"), ("new", "def"), ("old", "def")]
 
 
 def test_without_time_nothing_is_measured(tmp_path):
@@ -77,6 +86,15 @@ def test_the_protocol_runs_from_an_archive_and_continues(data, tmp_path, monkeyp
     before = file.read_bytes()
     run_protocol(options)
     assert file.read_bytes() == before
+    file.unlink()  # as if the run had been stopped before its last round
+    add_summary(options, 1.0, Usage())
+    known = rows.read(file.with_name("rounds.csv"))
+    assert [(row["method"], row["seed"], row["round"], row["labels"]) for row in known] == [
+        ("random", "0", "0", "12"), ("random", "0", "1", "18"), ("random", "0", "2", "24"),
+    ]  # fmt: skip
+    assert all(0 <= float(row["dice"]) <= 1 for row in known)
+    (summary,) = rows.read(tmp_path / "out" / "protocol.csv")
+    assert (summary["runs"], summary["rounds"]) == ("0", "3")
 
 
 def test_a_part_without_end_is_stopped_and_the_machine_is_described(tmp_path, monkeypatch, capsys):
