@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
     describe(options)
     limits = {"tests": options.tests_limit, "speed": options.speed_limit, "protocol": options.limit}
     for part in options.parts:
-        seconds = min(limits[part], clock.left() - GRACE - SUMMARY)
+        seconds = min(limits[part], clock.left() - GRACE - (SUMMARY if part == "protocol" else 0))
         if seconds > 0:
             status = start_part(part, [*arguments, "--only", part, "--limit", str(round(seconds))], options, seconds)
             print(f"{part}: {status}; {clock.left():.0f} s left", flush=True)
