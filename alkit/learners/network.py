@@ -242,6 +242,7 @@ class NetworkLearner:
         model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
         check_apart(model.network, other.network)
         check_trainable(model.network)
+        model.network.to(fabric_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
         check_logits(model.network, torch.from_numpy(np.ascontiguousarray(images[:1])), model.classes)
         train(replace(self, batch=len(images)), model, 1, MadeUp(images, spec), loss, stream, quiet)
         self._check_stored(model, images[:2])

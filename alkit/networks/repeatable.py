@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 import torch.utils.deterministic
@@ -19,17 +20,15 @@ def repeatable(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    mode, fill, benchmark = (
-        torch.get_deterministic_debug_mode(),
-        torch.utils.deterministic.fill_uninitialized_memory,
-        torch.backends.cudnn.benchmark,
-    )
+    memory: Any = cast(Any, torch.utils.deterministic)  # torch adds its property when it is imported
+    mode, fill = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
     torch.set_deterministic_debug_mode(max(mode, 1))  # 1 warns, 2 raises an error
-    torch.utils.deterministic.fill_uninitialized_memory = fill and mode > 0  # it costs time and finds faults only
-    torch.backends.cudnn.benchmark = False  # it takes the algorithm that was fastest this time
+    memory.fill_uninitialized_memory = fill and mode > 0  # it takes time, and only shows faults of operations
+    torch.backends.cudnn.benchmark = False  # it takes the algorithm that was the fastest this time
     try:
         yield
     finally:
         torch.backends.cudnn.benchmark = benchmark
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        memory.fill_uninitialized_memory = fill
         torch.set_deterministic_debug_mode(mode)
