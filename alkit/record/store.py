@@ -103,7 +103,7 @@ class Store:
         self.read_only = is_read_only(self.path)
         if not self.read_only:
             make_folder(self.path.parent)
-        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        self._locks: dict[int, FileLock] = {}  # by process: after a fork, a process needs its own
         self._files = Files(self.files)
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
@@ -183,8 +183,10 @@ class Store:
             Another process held it for longer than ``wait`` seconds. The system frees the lock of a killed process.
         """
         self.database.check_writable()
+        if (lock := self._locks.get(os.getpid())) is None:
+            lock = self._locks[os.getpid()] = FileLock(self.path.with_name(self.path.name + ".lock"))
         try:
-            self._lock.acquire(timeout=self.wait)
+            lock.acquire(timeout=self.wait)
         except Timeout as reason:
             raise StoreBusyError(
                 f"another process is working on {self.path}, and still was after {self.wait:g} s",
@@ -193,14 +195,14 @@ class Store:
         except OSError as reason:
             raise StoreError(f"cannot lock {self.path} ({reason.strerror})") from reason
         try:
-            if self._opened and self._lock.lock_counter == 1:
+            if self._opened and lock.lock_counter == 1:
                 with self.database.reading() as connection:
                     agrees = self.database.agrees(connection)
                 if not agrees:  # a writer was killed or could not commit; the block must see its changes
                     self.database.complete()
             yield
         finally:
-            self._lock.release()
+            lock.release()
 
     # Facts: values that hold for the whole experiment.
 

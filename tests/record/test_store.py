@@ -464,3 +464,30 @@ def test_an_old_model_that_cannot_be_deleted_is_left_with_a_warning(store, monke
 def test_a_path_that_the_system_refuses_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="cannot reach"):
         Store(tmp_path.joinpath(*["x" * 200] * 30))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a fork")
+def test_a_forked_process_uses_the_record_of_its_parent(tmp_path):
+    store = Store(tmp_path / "r.db", wait=0.1)
+
+    def told(locked):
+        reading, writing = os.pipe()
+        if not os.fork():
+            with os.fdopen(writing, "wb") as answer:
+                try:
+                    with store.exclusive():
+                        store.declare({"locked" if locked else "free": 1})
+                    answer.write(b"declared")
+                except BaseException as error:
+                    answer.write(type(error).__name__.encode())
+            os._exit(0)
+        os.close(writing)
+        os.wait()
+        with os.fdopen(reading, "rb") as answer:
+            return answer.read().decode()
+
+    assert told(locked=False) == "declared"
+    assert store.fact("free") == 1
+    with store.exclusive():
+        assert told(locked=True) == "StoreBusyError"
+    assert store.fact("locked") is None
