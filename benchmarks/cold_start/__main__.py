@@ -22,8 +22,8 @@ from benchmarks.cold_start.data import READERS, read
 from benchmarks.cold_start.features import features_of
 from benchmarks.cold_start.maps import maps_of, pretrained_network
 from benchmarks.cold_start.protocol import BUDGETS, CHOOSE, CONFIRM, FEATURES, arms
-from benchmarks.cold_start.runs import FOLDER, installed_strategies, measure, read_rows
-from benchmarks.cold_start.tables import network_table, tables_of
+from benchmarks.cold_start.runs import FOLDER, installed_strategies, measure
+from benchmarks.cold_start.tables import tables_in
 from benchmarks.terminal import start
 
 
@@ -42,11 +42,7 @@ def main() -> None:
         if options.data is None:
             parser.error("the runs need the images: add --data DIR, or --report to write the tables")
         run(options)
-    measured = [row for name in READERS for row in read_rows(options.out / f"{name}.csv")]
-    tables = tables_of(measured)
-    if trained := read_rows(options.out / "network.csv"):
-        tables["network"] = network_table(trained)
-    for name, table in tables.items():
+    for name, table in tables_in(options.out).items():
         (options.out / f"{name}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from statistics import fmean
 
 from alkit.report import Table
 from alkit.statistics import Estimate, estimate, holm
 from benchmarks.cold_start.protocol import BUDGETS, CHOOSE, CONFIRM, RANDOM, Arm
-from benchmarks.cold_start.runs import Row
+from benchmarks.cold_start.runs import Row, read_rows
 
 MEASURES = {"images": "mean over images", "kinds": "mean over kinds", "worst": "worst kind"}
 
@@ -16,6 +17,14 @@ NAMES = {"isic": "ISIC 2017", "nuclei": "Nuclei", "hippocampus": "Hippocampus"}
 """Names of the data sets in the tables."""
 
 Values = dict[tuple[str, Arm, int, int], Row]
+
+
+def tables_in(folder: Path) -> dict[str, Table]:
+    """Return all tables of a folder of rows by the name of their file."""
+    tables = tables_of([row for name in NAMES for row in read_rows(folder / f"{name}.csv")])
+    if trained := read_rows(folder / "network.csv"):
+        tables["network"] = network_table(trained)
+    return tables
 
 
 def tables_of(measured: Sequence[Row]) -> dict[str, Table]:

@@ -40,3 +40,13 @@ def test_a_view_of_a_table_scores_and_predicts_its_candidates():
     assert view.candidates == ("a", "c")
     assert view.scores(scores.margin) == pytest.approx({"a": 0.2, "c": 0.8}, rel=1e-5)
     assert next(view.predictions()).ids == ("a", "c")
+
+
+@pytest.mark.parametrize("name", embeddings.GREEDY)
+def test_the_first_labels_of_a_greedy_selection_are_a_smaller_selection(folder, name):
+    import alkit
+
+    data = embeddings.read(folder)
+    view = ArrayView(data.ids, data.table)
+    many, few = (alkit.strategy(name).select(view, n, np.random.default_rng(3)).ids for n in (40, 10))
+    assert many[:10] == few
