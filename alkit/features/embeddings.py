@@ -113,10 +113,10 @@ class Embeddings:
         MissingDependencyError
             The file is a parquet file, and pyarrow is not installed.
         """
-        file = find_by_content("path", os.fspath(self.path), "Embeddings")
+        file = find_by_content("embeddings", os.fspath(self.path), "alkit.features.Embeddings(FILE)")
         place, ids = file, None
         if isinstance(self.ids, str | os.PathLike):
-            place = find_by_content("ids", os.fspath(self.ids), "Embeddings")
+            place = find_by_content("ids of embeddings", os.fspath(self.ids), "alkit.features.Embeddings(FILE, IDS)")
             ids = read_ids(place)
         elif self.ids is not None:
             ids = list(self.ids)

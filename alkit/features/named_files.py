@@ -62,8 +62,17 @@ def name_by_content(parameter: str, path: str | os.PathLike[str]) -> str:
     return name
 
 
-def find_by_content(parameter: str, name: str, owner: str) -> Path:
+def find_by_content(what: str, name: str, call: str) -> Path:
     """Return the file with this content that was named on this machine.
+
+    Parameters
+    ----------
+    what:
+        What the file holds, for messages.
+    name:
+        Its name by content.
+    call:
+        The call that names a file, for the hint.
 
     Raises
     ------
@@ -71,14 +80,14 @@ def find_by_content(parameter: str, name: str, owner: str) -> Path:
         No such file was named, or it is gone, or its content changed.
     """
     place = _here.get(name) or _noted(name)
-    hint = f"{owner}(..., {parameter}='FILE') with the file that has this digest, once on this machine"
+    hint = f"{call} with the file that has this digest, once on this machine"
     if place is None:
-        raise ConfigurationError(f"{parameter}: no file with the content {name} was named on this machine", hint=hint)
+        raise ConfigurationError(f"{what}: no file with the content {name} was named on this machine", hint=hint)
     if not place.is_file():
         raise ConfigurationError(
-            f"{parameter}: the file with the content {name} was {place}, which is not there any more", hint=hint
+            f"{what}: the file with the content {name} was {place}, which is not there any more", hint=hint
         )
-    check_content(parameter, place, name)
+    check_content(what, place, name)
     return place
 
 

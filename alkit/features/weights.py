@@ -88,7 +88,7 @@ def load_model(name: str, weights: str, *, size: tuple[int, int] | None, downloa
     if weights == HUB:
         file, source = _from_hub(name, download), "the hub"
     else:
-        file = find_by_content("weights", weights, "Pretrained")
+        file = find_by_content("weights", weights, "Pretrained(..., weights='FILE')")
         source = str(file)
     return _with_weights(model, name, size, _read(file), source)
 
@@ -296,7 +296,7 @@ def load_into(network: nn.Module, weights: str) -> nn.Module:
     ConfigurationError
         The file cannot be found or read, or its tensors have other names or shapes than those of the network.
     """
-    file = find_by_content("weights", weights, "Pretrained")
+    file = find_by_content("weights", weights, "Pretrained(..., weights='FILE')")
     tensors = _read(file)
     if differing := _differences(network.state_dict(), tensors):
         hint = "the factory of the network that these weights belong to"

@@ -234,7 +234,7 @@ def test_changed_content_is_refused(tmp_path):
     experiment(store, Embeddings(path)).ask(4)
     npy(tmp_path, ROWS + 1)
     opened = alkit.Experiment.open(store, pool=pool_of(), learner=MeanLearner())
-    with pytest.raises(ConfigurationError, match=r"rows.npy does not have the content of path sha256:"):
+    with pytest.raises(ConfigurationError, match=r"rows.npy does not have the content of embeddings sha256:"):
         rows_of(opened.strategy.features)
     opened = experiment(tmp_path / "other.db", Embeddings(path))
     opened.tell({id: np.zeros((4, 4), np.uint8) for id in opened.ask(4)})
