@@ -211,7 +211,8 @@ def _highest(rows: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64], size:
     above = bounds > least
     equal = np.flatnonzero(bounds == least)[: size - int(above.sum())]
     above[equal] = True
-    return rows[above]
+    chosen: npt.NDArray[np.int64] = rows[above]
+    return chosen
 
 
 def cover(picks: Picks, coverage: Coverage) -> None:
