@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.features import kmeans
 from alkit.testing import RowMeans
+from alkit.values import Limit
 from alkit_baselines import coverage
 from alkit_baselines.facility_location import FacilityLocation
 from alkit_baselines.max_herding import MaxHerding, median_distance
@@ -158,6 +159,16 @@ def test_identical_images_come_last_and_labelled_ones_count(name):
     chosen = [view.ids.index(id) for id in strategy.select(view, 11, np.random.default_rng(0)).ids]
     assert {row // 3 for row in chosen[:3]} == {1, 2, 3}
     assert sorted(chosen) == list(range(1, 12))
+
+
+@each
+def test_a_group_waits_when_it_has_reached_the_limit_of_the_view(name):
+    rows = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
+    view = view_of(rows)
+    groups = {id: str(row // 4) for row, id in enumerate(view.ids)}
+    view.limits = [Limit(groups, most=2)]
+    chosen = STRATEGIES[name][0].select(view, 8, np.random.default_rng(0)).ids
+    assert sorted(groups[id] for id in chosen[:6]) == ["0", "0", "1", "1", "2", "2"]
 
 
 @each

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from alkit import Predictions
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.testing import Brightness
+from alkit.values import Limit
 from alkit_baselines.badge import BADGE, Distances, draw, prediction_errors
 from alkit_baselines.clasp_pe import ClaSPPE, class_scores
 from alkit_baselines.foreground_random import ForegroundRandom
@@ -216,6 +217,15 @@ def test_identical_images_come_last(strategy):
         chosen = strategy.select(view_of(probabilities, features), 6, np.random.default_rng(seed)).ids
         kinds = [int(id) // 4 for id in chosen]
         assert sorted(kinds[:3]) == sorted(kinds[3:]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("strategy", [BADGE(), ClaSPPE(), ForegroundRandom()], ids=lambda s: type(s).__name__)
+def test_a_group_waits_when_it_has_reached_the_limit_of_the_view(strategy):
+    view = view_of(drawn((12, 2, 2, 2), seed=3), np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32))
+    groups = {id: str(row // 4) for row, id in enumerate(view.ids)}
+    view.limits = [Limit(groups, most=2)]
+    chosen = strategy.select(view, 8, np.random.default_rng(0)).ids
+    assert sorted(groups[id] for id in chosen[:6]) == ["0", "0", "1", "1", "2", "2"]
 
 
 @pytest.mark.parametrize("strategy", [BADGE(), ClaSPPE(), ForegroundRandom()], ids=lambda s: type(s).__name__)

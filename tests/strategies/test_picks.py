@@ -11,6 +11,7 @@ from alkit.errors import SelectionError
 from alkit.features import identical, search
 from alkit.features.identical import first_identical
 from alkit.strategies import Picks, different_first, picks
+from alkit.strategies.asking import Among
 from alkit.values import Limit
 
 
@@ -68,6 +69,14 @@ def test_a_group_that_is_full_waits_and_identical_images_wait_longer():
     groups = dict(zip(["000", "001", "002", "003"], "aaab", strict=True))
     view = view_of(5, limits=[Limit(groups, most=1)])
     assert different_first(Picks(view, rows, 5), view.candidates).ids == ("000", "003", "001", "002", "004")
+
+
+def test_a_view_of_fewer_candidates_keeps_the_limits():
+    limits = [Limit({"000": "a", "001": "a"}, most=1)]
+    assert Among(view_of(5, limits=limits), ["000", "001", "002"]).limits == limits
+    few = Among(view_of(5, limits=limits), ["000", "001", "002"])
+    assert different_first(Picks(few, np.eye(5, dtype=np.float32), 3), few.ids).ids == ("000", "002", "001")
+    assert Among(view_of(5), ["000"]).limits == ()
 
 
 @given(
