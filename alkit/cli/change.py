@@ -55,7 +55,7 @@ def change(
             )
         settings.check_complete()
         new = Choice(**{**_known(typed), **choice})
-        learner, strategy, initial = new.make()
+        learner, strategy, initial = parts = new.make()
         form = settings.declared["pool"]
         experiment = alkit.Experiment(
             build(form if size is None else _resized(form, size), "pool"),
@@ -68,7 +68,7 @@ def change(
             change=True,
             report=report,
         )
-        save_choice(record, new)
+        save_choice(record, new, parts)
         lines = changed_settings(before, record.fact("configuration"))
         labels = sum(bool(known.labels) for known in record.snapshot().known.values())
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}

@@ -229,30 +229,34 @@ OPTIONS = {
 }
 """By part, the options for parameters of the part that messages name."""
 
-WEIGHTS = "features.weights"
-"""Option of --param that may name a file."""
+FILES = ("features.weights", "features.path", "features.ids")
+"""Options of --param that may name a file."""
 
 TYPED = "options"
 """Name of the record's fact that holds the options of :class:`Choice` that it was created with."""
 
 
-def save_choice(record: Store, choice: Choice) -> None:
+def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
-    from alkit.cli.eyes import choose_eye
+    from alkit.cli.eyes import choose_eye, extractors_of
+    from alkit.features.named_files import is_content_name
 
-    named = {"features": choose_eye(choice).name, "param": [_by_content(pair) for pair in choice.param or ()] or None}
+    kept = [pair for pair in choice.param or () if _names_no_file(pair)]
+    for extractor in extractors_of(parts)[:1]:
+        for key in FILES:
+            value = getattr(extractor, key.rpartition(".")[2], None)
+            if isinstance(value, str) and is_content_name(value):
+                kept.append(f"{key}={value}")
+    named = {"features": choose_eye(choice).name, "param": kept or None}
     record.revise(TYPED, lambda before: {**asdict(choice), **named})
 
 
-def _by_content(pair: str) -> str:
-    """Return an option of --param, with a file of weights named by its content."""
-    from alkit.features.named_files import name_by_content
-    from alkit.features.weights import SUFFIXES
+def _names_no_file(pair: str) -> bool:
+    """Return whether an option of --param names no file, by its path or by its content."""
+    from alkit.features.weights import HUB, LITE0, RANDOM
 
     key, _, value = pair.partition("=")
-    if key == WEIGHTS and value.endswith(SUFFIXES):
-        return f"{key}={name_by_content('weights', value)}"
-    return pair
+    return key not in FILES or value in (HUB, LITE0, RANDOM) or value.startswith(("(", "["))
 
 
 def typed_by_stranger(pairs: list[str] | None) -> list[str]:
@@ -261,15 +265,21 @@ def typed_by_stranger(pairs: list[str] | None) -> list[str]:
     Raises
     ------
     ConfigurationError
-        An option names a file of weights by its path.
+        An option names a file by its path.
     """
-    from alkit.features.weights import check_form
+    from alkit.errors import ConfigurationError
+    from alkit.features.named_files import is_content_name
 
     kept = []
     for pair in pairs or ():
         key, _, value = pair.partition("=")
-        if key == WEIGHTS:
-            check_form({"weights": value})
+        if not _names_no_file(pair) and not is_content_name(value):
+            raise ConfigurationError(
+                f"--param {key} in the record must be sha256: and the digest of a file, because a record cannot name a "
+                "path",
+                got=repr(value),
+                hint=f"--param {key}=FILE, which names the file on this machine",
+            )
         if key.rpartition(".")[2] not in ("cache", "download"):
             kept.append(pair)
     return kept

@@ -49,7 +49,7 @@ def run(
     from alkit.pools.decoding import scan
     from alkit.report.progress import progress_bar
 
-    learner, strategy, initial = choice.make(device)
+    learner, strategy, initial = parts = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
         oracle.check(scan(images.expanduser(), "**/*", "images"))  # before hours are spent on reading images
@@ -59,7 +59,7 @@ def run(
         pool, test = everything.split(test=test_fraction, seed=seed)
         experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=seed, initial=initial, report=report)
         with record_at(store) as record:
-            save_choice(record, choice)
+            save_choice(record, choice, parts)
         before = len(experiment.history)
         experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
     if before > rounds:

@@ -88,7 +88,7 @@ def start(
         )
     with record_at(store) as recorded:
         check_images(recorded, str(images), named=True)
-        save_choice(recorded, choice)
+        save_choice(recorded, choice, parts)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import timm
 from commandline import alkit as run_command
@@ -119,10 +120,12 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
     [
         ("features.weights=/etc/hosts.pth", "cannot name a path"),
         ("features.weights=tiny.safetensors", "cannot name a path"),
+        ("features.path=/home/somebody/rows.npz", "cannot name a path"),
+        ("features.ids=ids.txt", "cannot name a path"),
         ("features.download=True", None),
         ("features.cache=/somewhere", None),
     ],
-    ids=range(4),
+    ids=range(6),
 )
 def test_options_in_a_record_name_no_path_and_download_nothing(pair, said):
     if said is None:
@@ -147,3 +150,14 @@ def test_a_warm_start_from_a_pre_trained_network_is_an_error_of_start(told):
     assert code == 1
     assert "--warm-start must be a feature extractor that trains the network of the learner" in said
     assert "Try: --features reconstruction, or no --warm-start" in said
+
+
+def test_features_from_a_file_are_kept_by_their_content_when_an_option_changes(told, folders, tmp_path):
+    ids = sorted(path.name for path in (folders / "images").iterdir())
+    np.savez(tmp_path / "rows.npz", ids=ids, features=np.random.default_rng(0).random((len(ids), 3)))
+    file = tmp_path / "rows.npz"
+    code, _ = told("start", "--features", "embeddings", "--strategy", "centroids", "--param", f"features.path={file}")
+    assert code == 0
+    assert str(file) not in str(Store(tmp_path / "c.db").fact(parts.TYPED))
+    code, said = told("change", "--lr", "0.01")
+    assert (code, said.count("changed:")) == (0, 1)

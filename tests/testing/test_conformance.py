@@ -181,6 +181,18 @@ class TestReconstruction(ExtractorKit):
         return alkit.Reconstruction(partial(alkit.UNet, widths=(2, 4, 8)), epochs=1, batch=4)
 
 
+class TestPretrained(ExtractorKit):
+    @pytest.fixture
+    def extractor(self):
+        return alkit.features.Pretrained("test_efficientnet", "random", size=32)
+
+
+class TestPretrainedTransformer(ExtractorKit):
+    @pytest.fixture
+    def extractor(self):
+        return alkit.features.Pretrained("test_vit", "random", size=32, levels=(0, -1))
+
+
 class TestEmbeddings(ExtractorKit):
     @pytest.fixture
     def extractor(self, pool, tmp_path):
