@@ -24,7 +24,7 @@ from alkit.checks import check_integer
 from alkit.errors import DataError, MissingDependencyError
 from alkit.features.lloyd import find_centres
 from alkit.features.search import nearest_squared
-from alkit.features.tables import Float32, Float64, Integers, Table
+from alkit.features.tables import Float32, Float64, Integers, Table, count_distinct
 from alkit.values.clusters import Clusters
 from alkit.values.ids import check_ids
 
@@ -120,7 +120,7 @@ def kmeans(
     if len(ids) * k <= SMALL and features.size <= SMALL_VALUES:
         labels, squared, unit = _cluster_small(table.take(slice(None)), k, rng)
     else:
-        k = _count_distinct(table, up_to=k)
+        k = count_distinct(table, up_to=k)
         (labels, squared), unit = fill_clusters(table, find_centres(table, k, rng, device), device), 1.0
     # Rows are sorted by id, so the first row of a cluster has its smallest id.
     _, first, size = np.unique(labels, return_index=True, return_counts=True)
@@ -136,7 +136,7 @@ def _cluster_small(features: Float32, k: int, rng: np.random.Generator) -> tuple
     """Return the cluster of each row, its squared distance to the centre, and the unit of the distance."""
     rows, unit = _centre(features)
     table = Table(rows)
-    return *fill_clusters(table, _centres(rows, _count_distinct(table, up_to=k), rng)), unit
+    return *fill_clusters(table, _centres(rows, count_distinct(table, up_to=k), rng)), unit
 
 
 def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
@@ -145,16 +145,6 @@ def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32],
     rows = np.ldexp(features, -exponent)
     rows -= rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return rows, 2.0**exponent
-
-
-def _count_distinct(table: Table, up_to: int) -> int:
-    """Return the number of different rows, but at most `up_to`."""
-    seen = set[bytes]()
-    for row in (row for _, block in table.blocks() for row in block + np.float32(0)):  # the sum turns -0.0 into 0.0
-        seen.add(row.tobytes())
-        if len(seen) == up_to:
-            break
-    return len(seen)
 
 
 def _centres(rows: npt.NDArray[np.float32], k: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -10,6 +10,9 @@ The result is about as good as the best of many runs of Lloyd's algorithm, or be
    leaves, so it finds moves that Lloyd's algorithm misses. All rows move at once here.
 5. Lloyd's algorithm ends it, so that every row is in the cluster with the nearest centre.
 
+With few clusters there are several starts of steps 1 to 3, and the best goes on. With many rows for each cluster,
+steps 1 to 3 begin on a sample. Steps 3 to 5 always work on all rows.
+
 References
 ----------
 Bahmani, Moseley, Vattani, Kumar, Vassilvitskii. "Scalable K-Means++". VLDB 2012.
@@ -23,7 +26,16 @@ import numpy as np
 
 from alkit.features.passes import Passes, PassesByNumpy, Step
 from alkit.features.search import Search, find_device
-from alkit.features.tables import Float32, Float64, Integers, Table
+from alkit.features.tables import Float32, Float64, Integers, Table, count_distinct
+
+SAMPLE = 256
+"""Rows per cluster of a sample on which steps 1 to 3 begin, if the table is at least twice as large."""
+
+SAMPLED = 2**25
+"""Number of rows times clusters from which all starts begin on the sample; below, every other one."""
+
+STARTS, FEW = 5, 1000
+"""Largest number of starts of steps 1 to 3, and the k from which there is only one: FEW / k, at most STARTS."""
 
 ROUNDS = 5
 """Rounds of k-means||; each draws about k candidates."""
@@ -39,7 +51,10 @@ MOVES = 8
 
 AFTER = 3
 
-HARTIGAN = 30
+DIVIDING = 8
+"""Steps of two-means that divide a cluster."""
+
+HARTIGAN = 60
 """Largest number of steps by Hartigan's rule."""
 
 LAST = 10
@@ -52,18 +67,44 @@ COARSE, FINE = 1e-3, 2e-4
 def find_centres(table: Table, k: int, rng: np.random.Generator, device: str | None = None) -> Float64:
     """Return the centres of k clusters in the unit of the features, ``(k, d)``; the table has k different rows."""
     device = find_device(device, 50 * len(table) * table.width * k)
-    passes: Passes
-    if device is None:
-        passes = PassesByNumpy(table)
-    else:
-        from alkit.features.lloyd_torch import PassesByTorch  # imports torch, which a CPU does not need
+    passes, sample = _passes(table, device), _sample(table, k, rng)
+    sources = [sample, table] if len(table) * k < SAMPLED else [sample]
+    fine = FINE if k >= FEW else FINE / 4
+    found = []
+    for start in range(max(1, min(STARTS, FEW // k))):
+        centres = _start(sources[start % len(sources)], table, passes, k, rng, fine, device)
+        found.append((passes.nearest(centres).cost, start, centres))
+    centres = _hartigan(passes, min(found)[-1], fine)
+    return table.unshifted(_lloyd(passes, centres, LAST, fine))
 
-        passes = PassesByTorch(table, device)
-    centres = table.shifted(_first_centres(table, k, rng, device))
-    centres = _lloyd(passes, centres, LLOYD, COARSE)
-    centres = _move(passes, table, centres)
-    centres = _hartigan(passes, centres)
-    return table.unshifted(_lloyd(passes, centres, LAST, FINE))
+
+def _start(
+    source: Table, table: Table, passes: Passes, k: int, rng: np.random.Generator, fine: float, device: str | None
+) -> Float32:
+    """Return the centres of steps 1 to 3, begun on another table of some of the rows, in the frame of the table."""
+    own = passes if source is table else _passes(source, device)
+    centres = source.shifted(_first_centres(source, k, rng, device))
+    centres = _move(own, source, _lloyd(own, centres, LLOYD, COARSE), fine)
+    if source is table:
+        return centres
+    return _move(passes, table, table.shifted(source.unshifted(centres)), fine)
+
+
+def _sample(table: Table, k: int, rng: np.random.Generator) -> Table:
+    """Return a sample of a much larger table, if it has k different rows, or the table."""
+    if len(table) < 2 * SAMPLE * k:
+        return table
+    rows = np.sort(rng.choice(len(table), SAMPLE * k, replace=False))
+    sample = Table(table.features, rows if table.order is None else table.order[rows])
+    return sample if count_distinct(sample, up_to=k) == k else table
+
+
+def _passes(table: Table, device: str | None) -> Passes:
+    if device is None:
+        return PassesByNumpy(table)
+    from alkit.features.lloyd_torch import PassesByTorch  # imports torch, which a CPU does not need
+
+    return PassesByTorch(table, device)
 
 
 def _first_centres(table: Table, k: int, rng: np.random.Generator, device: str | None) -> Float32:
@@ -118,7 +159,7 @@ def _lloyd(passes: Passes, centres: Float32, steps: int, least: float) -> Float3
     return centres
 
 
-def _hartigan(passes: Passes, centres: Float32) -> Float32:
+def _hartigan(passes: Passes, centres: Float32, fine: float) -> Float32:
     """Return the best centres of several steps by Hartigan's rule."""
     step = passes.nearest(centres)
     best, lowest, before = centres, step.cost, np.inf
@@ -127,13 +168,13 @@ def _hartigan(passes: Passes, centres: Float32) -> Float32:
         step = passes.hartigan(centres, step.labels, np.bincount(step.labels, minlength=len(centres)))
         if step.cost < lowest:
             best, lowest = centres, step.cost
-        if before - step.cost <= FINE * step.cost:
+        if before - step.cost <= fine * step.cost:
             break
         before = step.cost
     return best
 
 
-def _move(passes: Passes, table: Table, centres: Float32) -> Float32:
+def _move(passes: Passes, table: Table, centres: Float32, fine: float = FINE) -> Float32:
     """Return the centres after some have moved from where they do little to where two are needed."""
     for _ in range(MOVES):
         step, other, farther = passes.second(centres)
@@ -143,7 +184,7 @@ def _move(passes: Passes, table: Table, centres: Float32) -> Float32:
             break
         moved = _lloyd(passes, moved, AFTER, 0)
         after = passes.nearest(moved)
-        if after.cost >= step.cost * (1 - FINE):
+        if after.cost >= step.cost * (1 - fine):
             return moved if after.cost < step.cost else centres
         centres = _means(after, moved)
     return centres
@@ -182,7 +223,7 @@ def _divide(passes: Passes, table: Table, centres: Float32, step: Step) -> tuple
     first, second = centres.copy(), centres.copy()
     second[clusters] = table.shifted(table.take(order[begins]))  # the row farthest from the centre
     gain = np.zeros(k)
-    for _ in range(AFTER):
+    for _ in range(DIVIDING):
         directions = second - first
         limits = (np.einsum("kd,kd->k", second, second) - np.einsum("kd,kd->k", first, first)) / 2
         sums, sizes = passes.halves(step.labels, directions, limits)

@@ -103,3 +103,13 @@ class Table:
     def unshifted(self, points: npt.NDArray[Any]) -> Float64:
         """Return shifted points in the unit of the features."""
         return np.ldexp(points.astype(np.float64) + self.shift, self.exponent)
+
+
+def count_distinct(table: Table, up_to: int) -> int:
+    """Return the number of different rows, but at most `up_to`."""
+    seen = set[bytes]()
+    for row in (row for _, block in table.blocks() for row in block + np.float32(0)):  # the sum turns -0.0 into 0.0
+        seen.add(row.tobytes())
+        if len(seen) == up_to:
+            break
+    return len(seen)
