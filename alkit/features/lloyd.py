@@ -32,9 +32,9 @@ SAMPLE = 256
 """Rows per cluster of a sample on which steps 1 to 3 begin, if the table is at least twice as large."""
 
 SAMPLED = 2**25
-"""Number of rows times clusters from which all starts begin on the sample; below, every other one."""
+"""Number of rows times clusters from which all starts begin on the sample; below, every third one."""
 
-STARTS, FEW = 5, 1000
+STARTS, FEW = 6, 1000
 """Largest number of starts of steps 1 to 3, and the k from which there is only one: FEW / k, at most STARTS."""
 
 ROUNDS = 5
@@ -68,7 +68,7 @@ def find_centres(table: Table, k: int, rng: np.random.Generator, device: str | N
     """Return the centres of k clusters in the unit of the features, ``(k, d)``; the table has k different rows."""
     device = find_device(device, 50 * len(table) * table.width * k)
     passes, sample = _passes(table, device), _sample(table, k, rng)
-    sources = [sample, table] if len(table) * k < SAMPLED else [sample]
+    sources = [table, table, sample] if len(table) * k < SAMPLED else [sample]
     fine = FINE if k >= FEW else FINE / 4
     found = []
     for start in range(max(1, min(STARTS, FEW // k))):
