@@ -37,8 +37,8 @@ SAMPLED = 2**25
 STARTS, FEW = 6, 1000
 """Largest number of starts of steps 1 to 3, and the k from which there is only one: FEW / k, at most STARTS."""
 
-ROUNDS = 5
-"""Rounds of k-means||; each draws about k candidates."""
+ROUNDS, MANY_ROUNDS = 5, 3
+"""Rounds of k-means||, and for :data:`FEW` clusters or more; each draws about k candidates."""
 
 GREEDY = 1000
 """Largest k for which k-means++ compares several candidates in each step."""
@@ -60,8 +60,11 @@ HARTIGAN = 60
 LAST = 10
 """Largest number of Lloyd's steps at the end."""
 
-COARSE, FINE = 1e-3, 2e-4
+COARSE, FINE = 1e-3, 5e-5
 """Relative improvements of the sum of squared distances in a step, below which steps end: at first, and later."""
+
+MANY_COARSE, MANY_FINE = 3e-3, 1e-3
+"""The same for :data:`FEW` clusters or more. The sum still ends below that of five starts, by Hartigan's rule."""
 
 
 def find_centres(table: Table, k: int, rng: np.random.Generator, device: str | None = None) -> Float64:
@@ -69,22 +72,30 @@ def find_centres(table: Table, k: int, rng: np.random.Generator, device: str | N
     device = find_device(device, 50 * len(table) * table.width * k)
     passes, sample = _passes(table, device), _sample(table, k, rng)
     sources = [table, table, sample] if len(table) * k < SAMPLED else [sample]
-    fine = FINE if k >= FEW else FINE / 4
-    found = []
-    for start in range(max(1, min(STARTS, FEW // k))):
-        centres = _start(sources[start % len(sources)], table, passes, k, rng, fine, device)
-        found.append((passes.nearest(centres).cost, start, centres))
-    centres = _hartigan(passes, min(found)[-1], fine)
-    return table.unshifted(_lloyd(passes, centres, LAST, fine))
+    coarse, fine = (COARSE, FINE) if k < FEW else (MANY_COARSE, MANY_FINE)
+    starts = [
+        _start(sources[start % len(sources)], table, passes, k, rng, (coarse, fine), device)
+        for start in range(max(1, min(STARTS, FEW // k)))
+    ]
+    centres = starts[0] if len(starts) == 1 else min(starts, key=lambda start: passes.nearest(start).cost)
+    centres = _hartigan(passes, centres, fine)
+    return table.unshifted(_lloyd(passes, centres, LAST if k < FEW else 1, fine))
 
 
 def _start(
-    source: Table, table: Table, passes: Passes, k: int, rng: np.random.Generator, fine: float, device: str | None
+    source: Table,
+    table: Table,
+    passes: Passes,
+    k: int,
+    rng: np.random.Generator,
+    least: tuple[float, float],
+    device: str | None,
 ) -> Float32:
     """Return the centres of steps 1 to 3, begun on another table of some of the rows, in the frame of the table."""
+    coarse, fine = least
     own = passes if source is table else _passes(source, device)
     centres = source.shifted(_first_centres(source, k, rng, device))
-    centres = _move(own, source, _lloyd(own, centres, LLOYD, COARSE), fine)
+    centres = _move(own, source, _lloyd(own, centres, LLOYD, coarse), fine)
     if source is table:
         return centres
     return _move(passes, table, table.shifted(source.unshifted(centres)), fine)
@@ -111,14 +122,15 @@ def _first_centres(table: Table, k: int, rng: np.random.Generator, device: str |
     """Return k different rows by k-means||, in the unit of the features."""
     from sklearn.cluster import kmeans_plusplus
 
-    search = Search(table, ROUNDS * k, device)
+    rounds = ROUNDS if k < FEW else MANY_ROUNDS
+    search = Search(table, rounds * k, device)
     chosen = np.array([rng.integers(len(table))])
     search.add(table.take(chosen))
     round = 0
-    while round < ROUNDS or len(chosen) < k:  # more rounds are for tables with few different rows
+    while round < rounds or len(chosen) < k:  # more rounds are for tables with few different rows
         chance = k * (search.squared / search.squared.sum()) if search.squared.any() else search.squared
         drawn = np.flatnonzero(rng.random(len(table)) < chance)
-        if round >= ROUNDS:  # the farthest row is certain, so that each round finds a different one
+        if round >= rounds:  # the farthest row is certain, so that each round finds a different one
             drawn = np.union1d(drawn[: k - len(chosen)], [search.squared.argmax()])
         if len(drawn):
             search.add(table.take(drawn))
@@ -179,7 +191,7 @@ def _move(passes: Passes, table: Table, centres: Float32, fine: float = FINE) ->
     for _ in range(MOVES):
         step, other, farther = passes.second(centres)
         centres = _means(step, centres)
-        moved = _moved(passes, table, centres, step, other, farther)
+        moved = _moved(passes, table, centres, step, other, farther, fine * step.cost)
         if moved is None:
             break
         moved = _lloyd(passes, moved, AFTER, 0)
@@ -191,9 +203,12 @@ def _move(passes: Passes, table: Table, centres: Float32, fine: float = FINE) ->
 
 
 def _moved(
-    passes: Passes, table: Table, centres: Float32, step: Step, other: Integers, farther: Float32
+    passes: Passes, table: Table, centres: Float32, step: Step, other: Integers, farther: Float32, least: float
 ) -> Float32 | None:
-    """Return the centres after each move that is expected to lower the cost; None if there is none."""
+    """Return the centres after each move that lowers the cost; None if all together are expected to do less than that.
+
+    The expectation is a sum over clusters as they are. Two clusters that take part in one move take part in no other.
+    """
     k, labels = len(centres), step.labels
     loss = np.bincount(labels, farther - step.squared, minlength=k)  # of dissolving a cluster
     gain, first, second = _divide(passes, table, centres, step)
@@ -201,7 +216,7 @@ def _moved(
     pairs, counts = np.unique(labels * k + other, return_counts=True)
     for pair in pairs[np.argsort(counts, kind="stable")].tolist():
         receivers[pair // k] = pair % k
-    centres, used, moves = centres.copy(), np.zeros(k, bool), 0
+    centres, used, lower = centres.copy(), np.zeros(k, bool), 0.0
     dissolved = iter(np.argsort(loss, kind="stable").tolist())
     for divided in np.argsort(-gain, kind="stable").tolist():
         if used[divided]:
@@ -211,8 +226,8 @@ def _moved(
             break
         centres[divided], centres[free] = first[divided], second[divided]
         used[[divided, free, receivers[free]]] = True
-        moves += 1
-    return centres if moves else None
+        lower += gain[divided] - loss[free]
+    return centres if lower > least else None
 
 
 def _divide(passes: Passes, table: Table, centres: Float32, step: Step) -> tuple[Float64, Float32, Float32]:

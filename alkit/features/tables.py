@@ -74,7 +74,7 @@ class Table:
     def include(self, points: npt.NDArray[np.floating]) -> None:
         """Choose a larger power of two if some points, not empty, are larger than all rows."""
         largest = float(max(points.max(), -points.min()))
-        if np.frexp(largest)[1] > self.exponent:
+        if largest >= 2.0**self.exponent:
             self._scale(largest)
 
     def __len__(self) -> int:

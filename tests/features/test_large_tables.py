@@ -122,6 +122,15 @@ def test_each_row_is_nearest_to_its_centre_and_the_cost_is_no_higher_than_by_the
     np.testing.assert_allclose(large.distances, away[np.arange(3000), large.labels], rtol=0.02)
 
 
+def test_a_row_of_zeros_among_small_ones_does_not_change_the_scale():
+    table = Table(np.array([[0, 0.001], [0.001, 0], [0, 0]], np.float32))
+    before = table.exponent
+    table.include(table.take(slice(2, 3)))
+    assert table.exponent == before
+    table.include(np.array([[1.0, 0]]))
+    assert table.exponent == 1
+
+
 def test_a_memory_map_gives_the_same_clusters(tmp_path):
     rows, _ = blobs(10, 20, 3, seed=1)
     np.save(tmp_path / "rows.npy", rows)
