@@ -94,8 +94,8 @@ def kmeans(
     - A table is small if N k <= 2^20 and N d <= 2^24. It is clustered by FAISS, in five starts of 50 iterations. The
       first centres come from k-means++ with several candidates per step, by scikit-learn, because only the latest
       versions of FAISS have k-means++.
-    - A large table is clustered once, by :mod:`alkit.features.lloyd`, which reaches sums of squared distances as low as
-      those of five starts: see ``benchmarks/results/kmeans.csv``. It needs little memory: the table is not copied.
+    - A large table is clustered by :mod:`alkit.features.lloyd`, which reaches sums of squared distances as low as those
+      of five starts: see ``benchmarks/results/kmeans.csv``. It needs little memory: the table is not copied.
 
     Examples
     --------
