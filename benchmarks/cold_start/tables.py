@@ -38,6 +38,8 @@ def tables_of(measured: Sequence[Row]) -> dict[str, Table]:
             caption = f"{NAMES.get(data, data)}, seeds {seeds[0]} to {seeds[-1]}."
             tables[f"{data}-{name}"] = gains(values, [data], seeds, caption)
     both = [*CHOOSE, *CONFIRM]
+    for measure in ("images", "kinds"):
+        tables[f"gains-{measure}"] = gains_by_labels(values, sets, both, measure)
     for data in sets:
         tables[f"{data}-levels"] = levels(values, data, both)
     return {name: table for name, table in tables.items() if table.rows}
@@ -108,6 +110,16 @@ def gain(
             for seed in seeds
         ]
     )
+
+
+def gains_by_labels(values: Values, sets: Sequence[str], seeds: Collection[int], measure: str) -> Table:
+    """Return the gain of each arm over random selection at each number of labels, averaged over data sets."""
+    lines = []
+    for arm in complete_arms(values, sets, seeds):
+        cells = [str(gain(values, arm, sets, seeds, measure, [labels])) for labels in BUDGETS]
+        lines.append((arm.strategy, arm.features, *cells))
+    about = f"{MEASURES[measure]}, Dice minus that of random selection by number of labels, with 95 % intervals."
+    return Table(("strategy", "features", *map(str, BUDGETS)), lines, f"All data sets, all seeds: {about}")
 
 
 def levels(values: Values, data: str, seeds: Collection[int]) -> Table:

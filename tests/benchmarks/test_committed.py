@@ -58,3 +58,21 @@ def test_first_images_of_every_method_in_the_figure_are_committed():
     }
     chosen = results.read_choices(folder)
     assert drawn == {c.method for c in chosen if (c.weights, c.variant, c.seed, c.round) == ("scratch", "", 0, 1)}
+
+
+def test_the_pages_of_first_labels_show_the_tables_of_the_committed_rows():
+    from benchmarks import embeddings, rows
+    from benchmarks.cold_start import runs, tables
+
+    page = (ROOT / "docs" / "explanation" / "cold-start.md").read_text()
+    written = {path.stem: path.read_text() for path in runs.FOLDER.glob("*.md")}
+    found = tables.tables_in(runs.FOLDER)
+    assert {name: f"{table.caption}\n\n{table.markdown()}\n" for name, table in found.items()} == written
+    shown = [name for name, table in found.items() if table.caption in page]
+    assert {"overall-choose", "overall-confirm", "network"} <= set(shown)
+    assert [name for name in shown if written[name] not in page] == []
+
+    accuracy = embeddings.table(rows.read_as(embeddings.Row, embeddings.FOLDER / "rows.csv"))
+    text = f"{accuracy.caption}\n\n{accuracy.markdown()}\n"
+    assert text == (embeddings.FOLDER / "accuracy.md").read_text()
+    assert text in (ROOT / "docs" / "explanation" / "embeddings.md").read_text()
