@@ -11,7 +11,7 @@ OUT = Path(__file__).parents[2] / "benchmarks/results/selection.csv"
 ROWS = read(OUT)
 
 
-@pytest.mark.parametrize(("strategy", "mib"), [("k-centre", 60)])
+@pytest.mark.parametrize(("strategy", "mib"), [("k-centre", 60), ("typiclust", 100)])
 def test_alkit_needs_at_most_two_fifths_of_the_peers_time_and_little_memory(strategy, mib):
     ours, peer = (
         next(
