@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 """Formats by Pillow's names; JPEG includes MPO. Others start programs (EPS), or are not images that people label."""
 
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF files, BigTIFF included."""
+
 ORIENTATION = 0x0112
 """The EXIF tag for the orientation of an image; 1 means upright."""
 
@@ -73,7 +76,10 @@ def open_image(
     """
     with _without_limit_of_pillow(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        image = Image.open(file, formats=list(formats))
+        try:
+            image = Image.open(file, formats=list(formats))
+        except UnidentifiedImageError as reason:  # Pillow's text shows a file object of Python
+            raise UnidentifiedImageError(_unknown(file)) from reason
     for warning in told:  # Pillow's warnings do not name the file
         log.warning("the header of %s is damaged in part (%s)", name, one_line(str(warning.message)))
     with image:
@@ -85,6 +91,14 @@ def open_image(
         else:
             with _without_limit_of_pillow():
                 yield image
+
+
+def _unknown(file: BinaryIO) -> str:
+    """Describe a file that Pillow cannot open."""
+    file.seek(0)
+    if file.read(4) in TIFF:
+        return "a TIFF whose values have an unknown format"
+    return "a file that is not an image, or an image of an unknown format"
 
 
 def _bits_of_bmp(file: BinaryIO) -> int:
@@ -155,7 +169,5 @@ def refuse_damage(refusal: Callable[[Exception], AlkitError]) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise refusal(MemoryError("the memory of this machine is not enough")) from error
-    except UnidentifiedImageError as error:  # Pillow's text shows a file object of Python
-        raise refusal(ValueError("a file that is not an image, or an image of an unknown format")) from error
     except Exception as error:
         raise refusal(error) from error

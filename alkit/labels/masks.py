@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
-from alkit._reading.images import ORIENTATION, SHALLOW, open_image, refuse_damage, turned, upright
+from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
 from alkit.arguments.checked import checked
 from alkit.errors import DataError, LabelError
@@ -22,9 +22,6 @@ from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
 
 LOSSLESS = ("PNG", "TIFF", "BMP")
 """Formats, by Pillow's names, that keep every value unchanged."""
-
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""First bytes of TIFF files, BigTIFF included."""
 
 DEFLATE = (8, 32946)
 COMPRESSIONS = (1, 5, 32773, *DEFLATE)
@@ -35,6 +32,10 @@ SIGNED = (2,)
 
 FAX = ("group3", "group4", "tiff_ccitt")
 """Compressions, by Pillow's names, in which 0 is usually white; those who write them mean what one sees."""
+
+
+LOSSY = ("jpeg", "tiff_jpeg", "webp", "jpeg2000")
+"""Compressions of TIFF files, by Pillow's names, that can change values: class 2 beside class 0 becomes class 1."""
 
 
 @checked
@@ -212,6 +213,13 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
             expected=" or ".join(LOSSLESS),
             hint="export the masks as PNG",
         )
+    if image.format == "TIFF" and (compression := image.info.get("compression")) in LOSSY:
+        raise LabelError(
+            f"{name} has a compression that can change the values of a mask",
+            got=compression,
+            expected="one without loss, such as LZW or deflate",
+            hint="export the masks as PNG",
+        )
     if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
         raise LabelError(
             f"{name} is a picture, not a label map",
@@ -245,10 +253,17 @@ def _white(name: str) -> LabelError:
 
 
 def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: str) -> None:
-    """Refuse a palette of grays whose order contradicts the indices: the mask would be another than one sees."""
+    """Refuse a palette whose order contradicts the indices, so that the mask would be another than one sees.
+
+    These are grays in which a lower index is brighter, and two colours of which the second is black, as programs that
+    reduce a picture of a coloured region on black may number them.
+    """
     colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
-    used = [colours[index] for index in distinct(array).tolist() if index < len(colours)]
-    if all(len(set(colour.tolist())) == 1 for colour in used) and any(np.diff([colour[0] for colour in used]) < 0):
+    indices = distinct(array).tolist()
+    used = [colours[index] for index in indices if index < len(colours)]
+    grays = all(len(set(colour.tolist())) == 1 for colour in used)
+    black_second = indices == [0, 1] and len(used) == 2 and used[0].any() and not used[1].any()
+    if black_second or (grays and any(np.diff([colour[0] for colour in used]) < 0)):
         raise LabelError(
             f"{name} can be read in two ways, because its palette shows lower class ids brighter",
             hint="save it in grayscale instead of with a palette",

@@ -148,11 +148,16 @@ class CutNetwork:
         self._tried.add((key, len(images), draws))
         if close_rows(last, [alone()]):
             return True
+        self.divide(images)
+        return False
+
+    def divide(self, images: Tensor) -> None:
+        """Note that images of this shape mix, and that each of them and each draw needs a pass of its own."""
+        key = tuple(images.shape[1:])
         self._warn()
         self._mixes[key] = True
         if key in self._halves:
             self._halves[key] = self._halves[key]._replace(mixes=True, stacks=False)
-        return False
 
     def images_at_once(self, images: Tensor) -> int:
         """Return how many images of this shape fit into :data:`BUDGET`, at least 1.

@@ -21,6 +21,10 @@ from alkit.errors import ConfigurationError
 from alkit.rng import Stream
 
 
+class MisplacedError(ConfigurationError):
+    """The first axis of the output of a dropout layer is not that of the images."""
+
+
 def dropout_layers(network: nn.Module) -> dict[str, _DropoutNd]:
     """Return the dropout layers of a network with p > 0, by name.
 
@@ -126,9 +130,10 @@ def apply_masks(
 
     Raises
     ------
+    MisplacedError
+        The first axis of a layer's output is not that of the images.
     ConfigurationError
-        The first axis of a layer's output is not that of the images, or a layer with a forward of its own does not
-        return its input.
+        A layer with a forward of its own does not return its input.
     """
     called: list[str] = []
 
@@ -139,7 +144,7 @@ def apply_masks(
             nonlocal calls
             shared = len(numbers) == 1 and len(output) == 1  # by all images, such as a positional embedding
             if len(output) % (len(numbers) * n) and not shared:
-                raise ConfigurationError(
+                raise MisplacedError(
                     f"dropout layer {name!r} must have the images on the first axis of its input",
                     got=f"shape {tuple(output.shape)}",
                     expected=f"a multiple of {len(numbers) * n} rows",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
-from alkit.networks.dropout import apply_masks, dropout_layers, split_copies
+from alkit.networks.dropout import MisplacedError, apply_masks, dropout_layers, split_copies
 from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
@@ -84,7 +84,14 @@ class NetworkPosterior:
         while done < draws:
             at_once = max(1, self._cut.images_at_once(self._images) // len(self._images)) if self._halves.stacks else 1
             numbers = range(done, min(done + at_once, draws))
-            chunk = self._draws(numbers, stream)
+            try:
+                chunk = self._draws(numbers, stream)
+            except MisplacedError:  # the network splits large batches
+                if self._halves.mixes:
+                    raise
+                self._cut.divide(self._images)
+                self._divide()
+                continue
             if self._agrees(chunk, numbers, stream):
                 done += len(numbers)
                 yield chunk

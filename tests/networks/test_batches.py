@@ -146,11 +146,34 @@ class CentresLargeLate(Base):
         return self.head(x - x.mean(0, keepdim=True) if len(x) >= 4 else x)
 
 
+class SplitsLarge(Base):
+    """Computes at most three images at once, to save memory."""
+
+    def forward(self, x):
+        return torch.cat([super(SplitsLarge, self).forward(part) for part in x.split(3)])
+
+
+class SplitsLargeLate(Base):
+    """Does so after a dropout layer, so that the draws of a pass count, too."""
+
+    def forward(self, x):
+        x = self.drop(self.first(x).relu())
+        return torch.cat([self.head(self.drop_again(self.middle(part))) for part in x.split(3)])
+
+
+class HalvesTheBatch(Base):
+    """Computes the halves of the batch apart, as for two devices."""
+
+    def forward(self, x):
+        return torch.cat([super(HalvesTheBatch, self).forward(part) for part in x.chunk(2)])
+
+
 NETWORKS = {
     kind.__name__: kind
     for kind in (
         *(StacksFlips, StacksPatches, DecodesFlips, Sorts, InvertsBright, InvertsBrightByNumpy, SkipsBlank, Switches),
         *(KeepsTheBrightest, Routes, Picks, CentresLarge, CentresLargeLate),
+        *(SplitsLarge, SplitsLargeLate, HalvesTheBatch),
     )
 }
 

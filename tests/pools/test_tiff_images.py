@@ -33,6 +33,12 @@ def test_an_image_in_which_0_is_white_is_inverted_with_16_bits_as_with_8(folder)
     np.testing.assert_array_equal(pixels(folder, top=65535)[0], 65535 - DEEP)
 
 
+def test_a_tiff_of_a_type_that_pillow_does_not_support_is_not_said_to_be_something_else(folder):
+    write(folder, DEEP, photometric="miniswhite", byteorder=">")
+    with pytest.raises(ImageError, match=r"a\.tif cannot be decoded: got a TIFF whose values have an unknown format"):
+        ImagePool(folder)
+
+
 def test_signed_values_of_8_bits_are_read_and_negative_ones_are_an_error(folder):
     write(folder, GRAY.astype(np.int8))
     np.testing.assert_array_equal(pixels(folder)[0], GRAY)

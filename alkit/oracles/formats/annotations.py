@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from alkit._reading.limits import check_pixels
-from alkit.errors import LabelError
+from alkit.errors import DataError, LabelError
 from alkit.oracles.label_names import Plane, label_values
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
@@ -88,18 +89,27 @@ class Content:
     strays: tuple[str, ...] = ()
     exported: int | None = None
 
-    def check(self) -> Content:
-        """Return this content; raise a :class:`ValueError` if it has no image that can be read.
+    def check(self, path: Path) -> Content:
+        """Return this content, that of the file `path`.
 
-        >>> Content((), ("annotation 7 of an unknown image 1",)).check()
+        Raises
+        ------
+        ValueError
+            It has no items.
+        DataError
+            No image in it can be read. The message names the first bad item.
+
+        Examples
+        --------
+        >>> Content((), ("annotation 7 of an unknown image 1",)).check(Path("a.json"))
         Traceback (most recent call last):
-        ValueError: annotation 7 of an unknown image 1
+        alkit.errors.DataError: a.json has no image that can be read: got annotation 7 of an unknown image 1
         """
         if not self.images and not self.strays:
             raise ValueError("no image")
         faults = [*(image.fault for image in self.images if image.fault), *self.strays]
         if faults and all(image.fault for image in self.images):
-            raise ValueError(faults[0])
+            raise DataError(f"{path} has no image that can be read", got=faults[0])
         return self
 
 

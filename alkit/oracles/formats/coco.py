@@ -87,7 +87,9 @@ def decode(path: Path, content: bytes) -> Content:
                 for name, size in collected.entries
             ),
             tuple(strays),
-        ).check()
+        ).check(path)
+    except DataError:
+        raise
     except json.JSONDecodeError as reason:
         what = f"{reason.msg} in line {reason.lineno}, column {reason.colno}" if content.strip() else "nothing"
         raise DataError(f"{path} is not a COCO file", got=what, expected="JSON") from reason

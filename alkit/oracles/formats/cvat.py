@@ -132,7 +132,9 @@ def decode(path: Path, content: bytes) -> Content:
                 strays.append(f"no 'name' of image {number}")
             else:
                 images.append(_image(image, name))
-        return Content(tuple(images), tuple(strays), _time_of_export(root)).check()
+        return Content(tuple(images), tuple(strays), _time_of_export(root)).check(path)
+    except DataError:
+        raise
     except (ValueError, LookupError, expat.ExpatError) as reason:  # LookupError: an encoding that Python does not know
         found, expected = fault_text(reason), f"version {VERSION}"
         raise DataError(f"{path} is not a file of CVAT for images", got=found, expected=expected) from reason

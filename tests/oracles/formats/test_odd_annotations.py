@@ -100,6 +100,14 @@ def test_an_encoding_that_cannot_be_read_is_an_error_that_names_the_file(tmp_pat
         read_cvat(tmp_path / "a.xml", cvat_image(), f'<?xml version="1.0" encoding="{name}"?>')
 
 
+@pytest.mark.parametrize("bad", [None, True, [1]])
+def test_a_file_whose_only_image_is_damaged_is_said_to_hold_no_other(tmp_path, bad):
+    with pytest.raises(DataError, match=r"a\.json has no image that can be read: got .* \(image 1 of the list\)$"):
+        read_coco(tmp_path / "a.json", [SQUARE], id=bad)
+    with pytest.raises(DataError, match=r"a\.xml has no image that can be read: got z_order '1\.5', not an integer$"):
+        read_cvat(tmp_path / "a.xml", cvat_image().replace("points", 'z_order="1.5" points'))
+
+
 def test_a_file_without_images_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"a\.xml is not a file of CVAT for images: got no image"):
         read_cvat(tmp_path / "a.xml", "")
