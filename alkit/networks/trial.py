@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -88,8 +88,9 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 # Black and white images cross a threshold on the mean of a batch, if one image is near it.
                 neighbours = 1 - images[1], torch.zeros_like(images[1]), torch.ones_like(images[1])
                 others = [network(torch.cat([images[0], neighbour])) for neighbour in neighbours]
-                crowd = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())]
-                crowded = network(torch.cat(crowd)) if len(crowd) > 2 else together
+                crowd, crowded = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())], together
+                with suppress(torch.OutOfMemoryError):  # batches of this size cannot be predicted later either
+                    crowded = network(torch.cat(crowd))
             except Exception:  # a network that is written for one image fails in many ways, out of memory included
                 return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False, drops=bool(alone))
     pairs = list(zip(alone, batched, strict=False))
