@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 class Choice:
     """Options that choose and configure the parts. None means the default of the part."""
 
-    strategy: options.Strategy = "ssl-cluster"
+    strategy: options.Strategy = "maxherding"
     initial: options.Initial = None
     features: options.Features = None
     param: options.Param = None

@@ -53,7 +53,7 @@ def start(
 
     [dim]Example:[/dim]
 
-    [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy ssl-cluster[/cyan]
+    [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy maxherding[/cyan]
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words

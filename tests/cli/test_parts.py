@@ -51,14 +51,19 @@ def plugins(installed):
     )
 
 
-def test_the_defaults_are_the_u_net_and_its_reconstruction():
+def test_the_defaults_are_the_u_net_and_the_recommended_strategy_and_features():
     learner, strategy, initial = Choice().make("cpu")
     assert written_form(learner) == written_form(alkit.SegmentationLearner(UNET, epochs=(30, 10), lr=1e-3))
     assert learner.device == strategy.features.device == "cpu"
+    assert written_form(strategy) == written_form(alkit.strategy("maxherding", features=alkit.features.Pretrained()))
+    assert initial is None
+
+
+def test_ssl_cluster_keeps_the_reconstruction_of_the_u_net():
+    strategy = Choice("ssl-cluster").make("cpu").strategy
     assert written_form(strategy) == written_form(
         alkit.strategy("ssl-cluster", features=alkit.Reconstruction(UNET, epochs=100))
     )
-    assert initial is None
 
 
 def test_options_and_parameters_reach_their_part():
@@ -119,10 +124,10 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
         (Choice(param=["learner.btch=4"]), "learner 'segmentation' has no parameter 'btch'.*'batch'"),
         (Choice(param=["learner.batch=0"]), "^--param learner.batch must be an integer >= 1: got 0"),
         (
-            Choice(param=["features.lr=fast"]),
+            Choice("ssl-cluster", param=["features.lr=fast"]),
             "^--param features.lr of feature extractor .* must be of type",
         ),
-        (Choice(param=["clusters=0"]), "^--param clusters must be an integer >= 1: got 0"),
+        (Choice("ssl-cluster", param=["clusters=0"]), "^--param clusters must be an integer >= 1: got 0"),
         (Choice(param=["learner.batch='4'"]), "^--param learner.batch of learner 'segmentation' must be of type"),
         (
             Choice(param=["model.batch=4"]),
