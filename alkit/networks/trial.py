@@ -33,7 +33,8 @@ class Trial(NamedTuple):
         The output for each of them alone, with dropout off and with the masks of :func:`masks`.
     mixes:
         Whether an image has another output if it shares a batch. Also true if the network fails on a batch of two, if
-        its output is random, or if it reads values in Python or picks rows by them, because others may differ.
+        its output is random, if it calls dropout layers more often for more images, or if it reads values in Python
+        or picks rows by them, because others may differ.
     misplaced:
         Shapes, for a batch of two, of the outputs of dropout layers whose first axis is not that of the images.
     stacks:
@@ -85,12 +86,15 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 batch = torch.cat(images)
                 with watched_reads(batch) as reads:
                     together = network(batch)
+                calls = [len(batched)]
                 # Black and white images cross a threshold on the mean of a batch, if one image is near it.
                 neighbours = 1 - images[1], torch.zeros_like(images[1]), torch.ones_like(images[1])
                 others = [network(torch.cat([images[0], neighbour])) for neighbour in neighbours]
                 crowd, crowded = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())], together
+                before = len(batched)
                 with suppress(torch.OutOfMemoryError):  # batches of this size cannot be predicted later either
                     crowded = network(torch.cat(crowd))
+                    calls.append(len(batched) - before)
             except Exception:  # a network that is written for one image fails in many ways, out of memory included
                 return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False, drops=bool(alone))
     pairs = list(zip(alone, batched, strict=False))
@@ -104,7 +108,9 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
     # Batches of one size are computed alike, so what the second image changes in the first is not rounding.
     same = close_rows(together, outputs) and close_rows(crowded[:2], outputs)
     same = same and all(_is_close(other[:1], together[:1], 1e-6) for other in others)
-    mixes = not same or reads.found or any(_needs_a_batch(module) for module in network.modules())
+    # A layer that is called for parts of the batch would give each part masks of its own.
+    parts = any(2 * number != len(alone) for number in calls)
+    mixes = not same or parts or reads.found or any(_needs_a_batch(module) for module in network.modules())
     return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled), drops=bool(alone))
 
 

@@ -161,6 +161,13 @@ class SplitsLargeLate(Base):
         return torch.cat([self.head(self.drop_again(self.middle(part))) for part in x.split(3)])
 
 
+class LoopsBackwards(Base):
+    """Computes one image after another, the last one first."""
+
+    def forward(self, x):
+        return torch.cat([super(LoopsBackwards, self).forward(part) for part in x.split(1)[::-1]][::-1])
+
+
 class HalvesTheBatch(Base):
     """Computes the halves of the batch apart, as for two devices."""
 
@@ -173,7 +180,7 @@ NETWORKS = {
     for kind in (
         *(StacksFlips, StacksPatches, DecodesFlips, Sorts, InvertsBright, InvertsBrightByNumpy, SkipsBlank, Switches),
         *(KeepsTheBrightest, Routes, Picks, CentresLarge, CentresLargeLate),
-        *(SplitsLarge, SplitsLargeLate, HalvesTheBatch),
+        *(SplitsLarge, SplitsLargeLate, LoopsBackwards, HalvesTheBatch),
     )
 }
 
