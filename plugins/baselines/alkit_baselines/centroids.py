@@ -77,8 +77,8 @@ class Centroids:
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
     when_to_use: ClassVar[str] = (
-        "Use it for the first labels: on embeddings of MNIST, ten images reach an accuracy of .716, ten "
-        "random ones .333."
+        "Use it for the first labels if only typical images matter: on embeddings of MNIST, ten images "
+        "reach an accuracy of .743, ten random ones .347."
     )
 
     features: FeatureExtractor = field(default_factory=default_features)

@@ -79,8 +79,8 @@ class FacilityLocation:
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
     when_to_use: ClassVar[str] = (
-        "Use it for the first labels if the direction of features matters and not their length: suggestive "
-        "and representative annotation use it for biomedical images."
+        "Use it for the first labels: with 5 to 80 labels on three data sets, it gained about as much over "
+        "random choice as maxherding."
     )
 
     features: FeatureExtractor = field(default_factory=default_features)

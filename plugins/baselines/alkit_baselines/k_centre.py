@@ -69,8 +69,8 @@ class KCentre:
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
     when_to_use: ClassVar[str] = (
-        "Use it only if every image must be near a labelled one: it labels outliers first, and on nuclei it "
-        "lost .2 in Dice."
+        "Use it only if every image must be near a labelled one: it labels outliers first, and on nuclei it"
+        " lost .04 in Dice against random choice."
     )
 
     features: FeatureExtractor = field(default_factory=default_features)

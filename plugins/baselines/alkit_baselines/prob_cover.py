@@ -93,8 +93,8 @@ class ProbCover:
     starts_cold: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("features",)
     when_to_use: ClassVar[str] = (
-        "Use it for very few labels in a pool with clear kinds of images: the authors of MaxHerding show that"
-        " its result depends much on the radius."
+        "Use it only if you can set its radius: with its own, it was worse than random choice for the first"
+        " labels on nuclei and on embeddings of MNIST."
     )
 
     features: FeatureExtractor = field(default_factory=default_features)
