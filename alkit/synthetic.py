@@ -26,13 +26,14 @@ from scipy import ndimage
 
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
 from alkit.rng import Stream
 
 Plane = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
 SMALLEST = 16
-GREATEST = 4096
+MOST_PIXELS = 2**32
 """Smallest side of an image in pixels. In smaller images the smallest lesions would have no pixels."""
 
 
@@ -116,7 +117,9 @@ def lesions(n: int, size: int = 64, seed: int = 0) -> tuple[npt.NDArray[np.uint8
     >>> bool((lesions(2, size=32)[0] == images[:2]).all())
     True
     """
-    n, size = check_integer("n", n, least=0), check_integer("size", size, least=SMALLEST, most=GREATEST)
+    n, size = check_integer("n", n, least=0), check_integer("size", size, least=SMALLEST)
+    if n * size**2 > MOST_PIXELS or size**2 > MOST_PIXELS:
+        raise ConfigurationError(f"size must be smaller for {n} images", got=size, expected="4 G pixels in all")
     images = np.empty((n, 1, size, size), np.uint8)
     masks = np.empty((n, size, size), np.uint8)
     root = Stream(seed)

@@ -107,11 +107,13 @@ class FittedPretrained:
             The network cannot compute these images, or returns something that is not rows, tokens or maps.
         """
         device = next((value.device for value in self.body.parameters()), torch.device("cpu"))
+        if images.ndim != 4 or not len(images):
+            raise ConfigurationError(
+                "images must be (n, c, h, w), with at least one image", got=f"shape {images.shape}"
+            )
         apart = self.inputs.images_of(images.shape[1])
         step = max(1, self.batch // apart)
         parts = []
-        if not len(images):
-            raise ConfigurationError("images must be one or more images", got=f"shape {images.shape}")
         with evaluation_mode(self.body) as body:
             for start in range(0, len(images), step):
                 part = torch.from_numpy(np.ascontiguousarray(images[start : start + step])).to(device)

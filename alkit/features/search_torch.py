@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from alkit.errors import ConfigurationError
 from alkit.features.bounds import SLACK, factors
 from alkit.features.tables import Float64, Integers, Table
 
@@ -24,7 +25,10 @@ class DeviceRows:
     """The rows of a table on a device, in blocks. They stay there if they take at most half of its free memory."""
 
     def __init__(self, table: Table, device: str) -> None:
-        self.table, self.device = table, torch.device(device)
+        try:
+            self.table, self.device = table, torch.device(device)
+        except RuntimeError as reason:
+            raise ConfigurationError("device must be a device of torch", got=repr(device), hint="'cpu'") from reason
         self._kept: Tensor | None = None
         needed = 4 * len(table) * table.width
         self._keep = self.device.type == "cuda" and needed <= torch.cuda.mem_get_info(self.device)[0] // 2

@@ -213,6 +213,8 @@ class EstimatorPredictor:
     @checked
     def row_probabilities(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Return class probabilities, ``(n, classes)``, of rows ``(n, d)``."""
+        if rows.ndim != 2:
+            raise ConfigurationError("rows must be (n, d)", got=f"shape {rows.shape}")
         if rows.shape[1] != (width := self.training.rows.shape[1]):
             raise ConfigurationError(
                 "the rows of the images must be as long as those of the training set",

@@ -98,7 +98,7 @@ def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     [7, 7, 7]
     """
     size = check_integer("size", size, least=1)
-    order = stream.numpy().permutation(check_integer("count", count, least=0))
+    order = stream.numpy().permutation(check_integer("count", count, least=1))
     return [part.tolist() for part in np.array_split(order, math.ceil(count / size))]
 
 

@@ -140,6 +140,11 @@ def bald(mean: Tensor, mean_entropy: Tensor) -> Tensor:
     >>> bald(torch.tensor([[0.5, 0.5]]), torch.tensor([0.0]))
     tensor([0.6931])
     """
+    _check_classes("mean", mean)
+    if mean_entropy.shape != mean[:, 0].shape:
+        raise ConfigurationError(
+            "mean_entropy must have the shape of mean without the classes", got=f"shape {tuple(mean_entropy.shape)}"
+        )
     return entropy(mean) - mean_entropy
 
 
@@ -207,6 +212,7 @@ def edt_variance(variance: Tensor, prediction: Tensor) -> Tensor:
     tensor([0.0000, 0.1000, 0.2000, 0.1000, 0.0000])
     """
     _check_classes("variance", variance)
+    _check_alike("prediction", prediction, variance)
     return _variance(variance) * _depth(prediction, _inside)
 
 
@@ -242,6 +248,7 @@ def edt_variance_both_sides(variance: Tensor, prediction: Tensor) -> Tensor:
     tensor([0.2000, 0.1000, 0.0000, 0.0000, 0.1000, 0.2000])
     """
     _check_classes("variance", variance)
+    _check_alike("prediction", prediction, variance)
     return _variance(variance) * _depth(prediction, _both_sides)
 
 
@@ -283,6 +290,9 @@ def head_disagreement(heads: tuple[Tensor, ...]) -> Tensor:
             got=f"{len(heads)}",
             hint="heads={2: 0.1, 4: 0.3} for alkit.UNet or alkit.networks.SmpNetwork",
         )
+    for head in heads:
+        _check_classes("each of heads", head)
+        _check_alike("each of heads", head, heads[0])
     masks = [_one_hot_foreground(head) for head in heads]
     agreement = torch.stack([_dice(masks[0], mask) for mask in masks[1:]]).mean(dim=0)
     return 1 - agreement
@@ -296,6 +306,13 @@ def _check_classes(name: str, values: Tensor, classes: int = 1) -> None:
     if values.ndim < 2 or values.shape[1] < classes:
         least = "" if classes == 1 else f" of {classes} or more classes"
         raise ConfigurationError(f"{name} must be (n, classes, *space){least}", got=f"shape {tuple(values.shape)}")
+
+
+def _check_alike(name: str, values: Tensor, others: Tensor) -> None:
+    if values.shape != others.shape:
+        raise ConfigurationError(
+            f"{name} must have the shape {tuple(others.shape)}", got=f"shape {tuple(values.shape)}"
+        )
 
 
 def _depth(prediction: Tensor, transform: Callable[[np.ndarray], np.ndarray]) -> Tensor:

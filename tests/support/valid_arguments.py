@@ -90,7 +90,7 @@ class Things:
 
 
 def rows(images):
-    return images.reshape(len(images), -1)
+    return images.reshape(len(images), int(np.prod(images.shape[1:])))
 
 
 COMMON = {
@@ -667,7 +667,6 @@ OBJECTS = {
     "alkit.strategies.Then": lambda t: alkit.strategies.Then(t.random, t.ranking, 2),
     "alkit.strategies.Uncertainty": lambda t: t.ranking,
     "alkit.testing.Brightness": lambda t: t.learner,
-    "alkit.testing.ExtractorKit": lambda t: alkit.testing.ExtractorKit(),
     "alkit.testing.ExtractorKit": lambda t: alkit.testing.ExtractorKit(),
     "alkit.testing.LearnerKit": lambda t: alkit.testing.LearnerKit(),
     "alkit.testing.OracleKit": lambda t: alkit.testing.OracleKit(),

@@ -30,7 +30,7 @@ REFUSED = {
     "a name that is not Unicode": (lambda t: alkit.ImagePool("\ud800", 8), "path must be a path"),
     "a text that is not Unicode": (lambda t: t.experiment._parts.store.fact("\ud800"), "not Unicode"),
     "more classes than memory": (lambda t: alkit.UNet(1, 2**31), "classes must be an integer from 1 to"),
-    "synthetic images of any size": (lambda t: alkit.synthetic.lesions(2, size=10**9), "size must be an integer"),
+    "images of any size": (lambda t: alkit.synthetic.lesions(2, size=10**9), "size must be smaller for 2 images"),
     "a learning rate below 0": (lambda t: alkit.networks.adam(t.network, -1.0), "rate must be"),
     "batches of no images": (lambda t: alkit.networks.minibatches(3, 0, alkit.rng.Stream(0)), "size must be"),
     "a device that is none": (lambda t: alkit.rng.Stream(0).torch("nowhere"), "device must be"),

@@ -63,7 +63,7 @@ def faults(things, version, seconds, seed):
             shown = ", ".join(f"{name}={repr(given[name])[:120]}" for name in odd)
             before, said = version(), f"{public.address}({shown})"
             try:
-                with at_most(20), warnings.catch_warnings():
+                with at_most(120), warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     call(public, things, given)
             except AlkitError:
