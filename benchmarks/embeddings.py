@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -99,11 +100,15 @@ class Data:
 
 def read(folder: Path) -> Data:
     """Read the arrays of a folder."""
-    table, test = (np.load(folder / f"embeddings_vae_{part}.npy").astype(np.float64) for part in ("train", "test"))
-    labels, test_labels = (np.load(folder / f"labels_{part}.npy") for part in ("train", "test"))
+    table, test = (_array(folder / f"embeddings_vae_{part}.npy").astype(np.float64) for part in ("train", "test"))
+    labels, test_labels = (_array(folder / f"labels_{part}.npy") for part in ("train", "test"))
     mean, scale = table.mean(0), table.std(0)
     first, second = (((rows - mean) / scale).astype(np.float32) for rows in (table, test))
     return Data(tuple(f"{row:06}" for row in range(len(table))), first, labels, second, test_labels)
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    return cast("npt.NDArray[Any]", np.load(path, allow_pickle=False))
 
 
 def methods() -> list[str]:

@@ -26,6 +26,19 @@ class Parts(NamedTuple):
     strategy: Strategy
     initial: Strategy | None
 
+    def extractors(self) -> list[FeatureExtractor]:
+        """Return the feature extractors of the strategies."""
+        from alkit.strategies.functions import extractors_in
+
+        return [one for part in (self.strategy, self.initial) if part is not None for one in extractors_in(part)]
+
+
+class Eye(NamedTuple):
+    """A feature extractor by name, and a clause that says why it is this one; empty if an option names it."""
+
+    name: str
+    why: str
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -42,6 +55,27 @@ class Choice:
     pretext_epochs: options.PretextEpochs = None
     members: options.Members = None
     warm_start: options.WarmStart = False
+
+    def eye(self) -> Eye:
+        """Return the feature extractor: a pre-trained one if it is installed, unless options ask for another one."""
+        from alkit.features.weights import is_installed
+        from alkit.strategies.toml import keeps_reconstruction
+
+        if self.features is not None:
+            return Eye(self.features, "")
+        if self.warm_start:
+            return Eye("reconstruction", "because --warm-start takes the weights of its network")
+        if self.pretext_epochs is not None:
+            return Eye("reconstruction", "because --pretext-epochs is for its training")
+        for name in (self.strategy, self.initial):
+            if name is not None and keeps_reconstruction(name):
+                return Eye("reconstruction", f"which belongs to {name}; --features names another one")
+        if is_installed():
+            return Eye("pretrained", "because it is installed and needs no training; --features names another one")
+        return Eye(
+            "reconstruction",
+            "because no pre-trained network is installed; pip install 'alkit[pretrained]' installs one",
+        )
 
     def make(self, device: str = "auto") -> Parts:
         """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs."""
@@ -81,12 +115,11 @@ class Choice:
         return Parts(learner, strategy, initial)
 
     def _features(self, parameters: dict[str, Any], network: Any, device: str) -> FeatureExtractor:
-        from alkit.cli.eyes import choose_eye
         from alkit.configuration.registry import FEATURES, call, find, load
         from alkit.features.named import check_extractor
         from alkit.features.reconstruction import Reconstruction
 
-        name = choose_eye(self).name
+        name = self.eye().name
         factory = load(find(name, FEATURES), FEATURES)
         own = {"epochs": 100} if factory is Reconstruction else {}
         typed = {"--pretext-epochs": ("epochs", self.pretext_epochs)}
@@ -238,16 +271,15 @@ TYPED = "options"
 
 def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
-    from alkit.cli.eyes import choose_eye, extractors_of
     from alkit.features.named_files import is_content_name
 
     kept = [pair for pair in choice.param or () if _names_no_file(pair)]
-    for extractor in extractors_of(parts)[:1]:
+    for extractor in parts.extractors()[:1]:
         for key in FILES:
             value = getattr(extractor, key.rpartition(".")[2], None)
             if isinstance(value, str) and is_content_name(value):
                 kept.append(f"{key}={value}")
-    named = {"features": choose_eye(choice).name, "param": kept or None}
+    named = {"features": choice.eye().name, "param": kept or None}
     record.revise(TYPED, lambda before: {**asdict(choice), **named})
 
 

@@ -7,9 +7,10 @@ result is that of a search in float64, ties included, at the cost of one in floa
 
 from __future__ import annotations
 
-import ctypes
+import shutil
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -208,8 +209,5 @@ def _has_driver() -> bool:
     """Whether a GPU is possible. An import of torch takes seconds and 300 MiB, too much to ask it on every computer."""
     if "torch" in sys.modules:
         return True
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return find_spec("torch") is not None
+    driver = shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists()
+    return driver and find_spec("torch") is not None

@@ -32,7 +32,7 @@ def features_of(data: DataSet, name: str, cache: Path) -> npt.NDArray[np.float32
         rows = [fitted.features(pool.read(pool.ids[start : start + 16])) for start in range(0, len(pool.ids), 16)]
         file.parent.mkdir(parents=True, exist_ok=True)
         np.save(file, np.concatenate(rows))
-    return np.load(file)
+    return np.load(file, allow_pickle=False)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def maps_of(data: DataSet, network: torch.nn.Module, cache: Path) -> Maps:
     places = np.stack([rng.choice(size, PIXELS, replace=False) for _ in data.ids])
     if not finished.exists():
         _extract(data, network, files, finished, places)
-    levels = tuple(np.load(file, mmap_mode="r") for file in files)
-    return Maps(levels, np.load(finished), places)
+    levels = tuple(np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+    return Maps(levels, np.load(finished, allow_pickle=False), places)
 
 
 def pretrained_network() -> torch.nn.Module:

@@ -25,7 +25,7 @@ def make_rows(n: int, d: int, seed: int, path: Path | None = None) -> npt.NDArra
         File of a memory map, which is written if it is missing; None: in memory.
     """
     if path is not None and path.exists():
-        return np.load(path, mmap_mode="r")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     rng = np.random.default_rng(seed)
     centres = 3 * rng.normal(size=(50, d)).astype(np.float32)
     if path is None:
@@ -40,7 +40,7 @@ def make_rows(n: int, d: int, seed: int, path: Path | None = None) -> npt.NDArra
         return rows
     rows.flush()
     path.with_suffix(".part").replace(path)
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def draw_labelled(n: int, labelled: int, seed: int) -> npt.NDArray[np.int64]:
