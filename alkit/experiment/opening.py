@@ -85,9 +85,12 @@ def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:
 
 
 def initial_that_starts_cold() -> str:
-    """Return a fix for a strategy of round 0 that needs a model: the installed strategies that need none."""
-    found = [f"initial=alkit.strategy({name!r})" for name in cold_strategies()]
-    return " or ".join(found) or "initial= a function of view, n and rng"
+    """Return a fix for a strategy of round 0 that needs a model: two installed strategies that need none."""
+    known = cold_strategies()
+    named = [name for name in ("random", "maxherding") if name in known] or known[:2]
+    return (
+        " or ".join(f"initial=alkit.strategy({name!r})" for name in named) or "initial= a function of view, n and rng"
+    )
 
 
 def temporary_store(owner: object) -> Path:

@@ -90,7 +90,7 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
         (["--device", "abacus"], "abacus"),
         (["--strategy", "dsal"], "1/2"),
         (["--strategy", "mc-dropout", "--param", "score=entrpy"], "'entropy'"),
-        (["--strategy", "random", "--initial", "ceal"], "Try: --initial random or --initial ssl-cluster."),
+        (["--strategy", "random", "--initial", "ceal"], "Try: --initial random or --initial maxherding."),
         (["--strategy", "mc-dropout", "--param", "draws=3", "--param", "draws=4"], "gives draws twice"),
         (["--strategy", "ensemble-s", "--members", "1"], "members must be an integer >= 2: got 1"),
     ],

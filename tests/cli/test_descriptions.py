@@ -7,7 +7,7 @@ from commandline import alkit as command
 @pytest.mark.parametrize(
     ("arguments", "longest"),
     [
-        (["strategies"], 3),
+        (["strategies"], 7),  # what it does, when to use it, and what it needs
         (["strategies", "ceal"], 6),
         (["features"], 3),
         (["features", "reconstruction"], 5),

@@ -9,7 +9,6 @@ from commandline import alkit as run_command
 from safetensors.torch import save_file
 
 from alkit.cli import parts
-from alkit.cli.eyes import choose_eye
 from alkit.cli.parts import Choice
 from alkit.errors import ConfigurationError
 from alkit.features import Pretrained, named_files, weights
@@ -65,7 +64,7 @@ def file(tmp_path):
 )
 def test_the_extractor_is_chosen_for_a_reason(monkeypatch, options, installed, name, why):
     monkeypatch.setattr(weights, "is_installed", lambda: installed)
-    found = choose_eye(Choice(**options))
+    found = Choice(**options).eye()
     assert found.name == name
     assert re.search(why, found.why)
 
@@ -78,7 +77,7 @@ def test_a_file_with_ssl_cluster_keeps_its_reconstruction(tmp_path):
         ("not toml", "pretrained"),
     ):
         path.write_text(text)
-        assert choose_eye(Choice(str(path))).name == name
+        assert Choice(str(path)).eye().name == name
 
 
 def test_start_says_which_features_and_why_and_the_record_keeps_them(told, tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ RANDOM = ["--strategy", "random"]
         (
             [*RANDOM, "--initial", "mc-dropout"],
             "--initial must be able to select without a model, and MCDropout needs a trained one. "
-            "Try: --initial random or --initial ssl-cluster.",
+            "Try: --initial random or --initial maxherding.",
         ),
         (
             [*RANDOM, "--device", "abacus"],
