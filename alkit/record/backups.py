@@ -57,7 +57,7 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
                 os.fsync(file.fileno())
             os.replace(copy, target)
         sync_folder(folder)
-    except (sqlite3.Error, OSError) as reason:
+    except (sqlite3.Error, UnicodeDecodeError, OSError) as reason:
         raise StoreError(
             f"cannot back up {database} ({reason})",
             hint="check that its folder is writable and the disk has space, and run alkit check",

@@ -106,7 +106,10 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
     StoreError
         It contains something else, such as a trigger, or it is not a record. The message names it.
     """
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    try:
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    except UnicodeDecodeError as reason:  # SQLite quotes the malformed part in its message
+        raise sqlite3.DatabaseError("malformed database schema: a text in it is not Unicode") from reason
     names = {name for kind, name, _ in rows if kind == "table"}
     if names and "facts" not in names:
         raise StoreError(

@@ -130,7 +130,7 @@ def _is_unfinished(record: Path) -> bool:
     try:
         with closing(sqlite3.connect(record)) as connection:
             return not connection.execute("SELECT name FROM sqlite_master").fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return False
 
 

@@ -152,8 +152,9 @@ def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
     """Return the intact rows of a table with their digests, up to the damage from both ends."""
     found: dict[int, dict[str, Any]] = {}
     for order in ("ASC", "DESC"):
-        # TypeError: the table is not in the schema. The rows behind damage cannot be read from this end.
-        with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(path)) as connection:
+        # TypeError: the table is not in the schema. UnicodeDecodeError: a message of SQLite quotes a damaged schema.
+        # The rows behind damage cannot be read from this end.
+        with suppress(sqlite3.Error, TypeError, UnicodeDecodeError), closing(sqlite3.connect(path)) as connection:
             guard.harden(connection)
             (kind, sql) = connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
             if kind != "table" or "virtual" in sql.lower().split():

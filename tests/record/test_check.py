@@ -43,7 +43,7 @@ def test_an_intact_record_passes(record, capsys):
     assert found.rows == {"facts": 2, "queries": 1, "answers": 1, "pseudo_labels": 1, "rounds": 1}
     code, said = run(capsys, "check", str(record))
     assert not code
-    assert "1 queries, 1 answers, 1 rounds, 3 files. Everything is intact." in said
+    assert "1 query, 1 answer, 1 round, 3 files. Everything is intact." in said
 
 
 DAMAGE = {

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import sqlite3
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import alkit
 from alkit.cli import main
 from alkit.record import Recorded, Store
+from alkit.record.check import check
 from alkit.record.repair import repair
 
 
@@ -171,6 +173,31 @@ def test_a_column_whose_name_is_damaged_is_read_all_the_same(campaign, tmp_path,
     path.write_bytes(content.replace(column, b"x" + column[1:]))
     repaired = repair(path, tmp_path / "new.db")
     assert opened(repaired.path)[1] == campaign[3][-1][1]
+
+
+def test_a_schema_that_is_not_unicode_is_damage_like_any_other(campaign, tmp_path):
+    path = copied(campaign, tmp_path)
+    content = path.read_bytes()
+    start = content.index(b"CREATE TABLE answers")
+    quoted = 0
+    for place in range(start + 16, start + 112, 16):
+        changed = content[:place] + bytes([content[place] ^ 0x80]) + content[place + 1 :]
+        path.write_bytes(changed)
+        with closing(sqlite3.connect(path)) as connection:
+            try:
+                connection.execute("SELECT name FROM sqlite_master").fetchall()
+            except UnicodeDecodeError:  # SQLite quotes the damaged part
+                quoted += 1
+            except sqlite3.Error:
+                pass
+        assert isinstance(opened(path), alkit.errors.StoreError), place
+        assert check(path).damage, place
+        new = tmp_path / f"{place}.db"
+        for backup in (backups := path.with_name("r.db.backups")).iterdir():
+            backup.write_bytes(changed)
+        assert opened(repair(path, new).path)[1] == campaign[3][-1][1], place
+    assert backups
+    assert quoted
 
 
 def test_a_repaired_record_can_be_resumed(campaign, tmp_path):
