@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from alkit import _files
 from alkit.errors import AlkitError
 
@@ -110,7 +108,7 @@ def _copy(old: Path, new: Path) -> None:
 
 def _take(scenario: Scenario, life: Life | None, world: World, name: str, say: child.Say) -> None:
     """Take one step; the first is to create the record."""
-    life = _born(life) or scenario.live(world)
+    life = life or scenario.live(world)
     life.say = say
     scenario.steps[name](life)
 
@@ -138,14 +136,6 @@ def _fail(scenario: Scenario, world: World, name: str, fault: Fault, again: bool
         return child.Outcome("raw", traceback.format_exc(), said)
     finally:
         shim.disarm()
-
-
-def _born(life: Life | None) -> Life | None:
-    """Give a child that was forked with an open record a lock of its own, as filelock demands."""
-    if isinstance(life, Play):
-        store = life.experiment._parts.store
-        store._lock = FileLock(store._lock.lock_file)
-    return life
 
 
 @dataclass
