@@ -33,7 +33,7 @@ def recorded(tmp_path_factory):
     pool = alkit.ImagePool(str(folder), grayscale=True, cache=str(path.with_name("cache")))
     network = alkit.SegmentationLearner()
     experiment = alkit.Experiment(pool, network, alkit.strategy("random"), store=path, classes=("skin", "lesion"))
-    experiment.ask(1)
+    experiment.ask(2)
     del experiment
     with closing(sqlite3.connect(path)) as connection:
         return path, {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
