@@ -93,6 +93,7 @@ def campaign(seed):
             by, number = chance.choice(["ann", "ben"]), len(store.answers()) + 1
             new = Recorded(id, by, number, kind, file, reason="" if kind == "label" else "a reason")
             store.add_answers({id}, lambda asked, known, new=new: [new], sent=chance.random() < 0.5)
+            note()  # each answer is a transaction, and a journal may be cut between two of them
 
     def reject():
         there = [one.number for own in store.snapshot().known.values() for one in own.counted]
