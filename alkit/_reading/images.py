@@ -27,6 +27,9 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 0x0112
 """The EXIF tag for the orientation of an image; 1 means upright."""
 
+XMP = ("xmp", "XML:com.adobe.xmp")
+"""Names of XMP metadata in Pillow's ``info``."""
+
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -83,6 +86,7 @@ def open_image(
     for warning in told:  # Pillow's warnings do not name the file
         log.warning("the header of %s is damaged in part (%s)", name, one_line(str(warning.message)))
     with image:
+        image.info.pop("xmp", None)  # Pillow turns a TIFF by it while it decodes the pixels
         check_pixels((image.height, image.width), name, error)
         if image.format == "BMP" and image.mode in BITS and _bits_of_bmp(file) != BITS[image.mode]:
             raise error(f"{name} has a palette that Pillow reads wrongly", hint="save it as PNG")
@@ -120,12 +124,22 @@ def _without_limit_of_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
+def _exif_without_xmp(image: Image.Image) -> Image.Exif:
+    """Return the EXIF block. Pillow takes a missing orientation from XMP, which browsers and other viewers ignore."""
+    exif = image.getexif()  # this also reads metadata that follows the pixels of a PNG
+    if not any(name in image.info for name in XMP):
+        return exif
+    bare = Image.new("1", (1, 1))
+    bare.info = {name: value for name, value in image.info.items() if name not in XMP}
+    return bare.getexif()
+
+
 def orientation(image: Image.Image, name: str | Path) -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 if its EXIF block is damaged, with a warning."""
     try:
         with _turn, warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            found = image.getexif().get(ORIENTATION, 1)
+            found = _exif_without_xmp(image).get(ORIENTATION, 1)
     except Exception as error:  # Pillow raises errors of many kinds
         log.warning("the EXIF block of %s is damaged and ignored; the image counts as upright (%s)", name, error)
         return 1

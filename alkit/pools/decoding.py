@@ -19,7 +19,7 @@ from alkit.pools.names import find_names
 from alkit.values.label_spec import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-BITS, PHOTOMETRIC, CHANNELS, SAMPLE_FORMAT = 258, 262, 277, 339
+BITS, PHOTOMETRIC, CHANNELS, COLOUR_MAP, SAMPLE_FORMAT = 258, 262, 277, 320, 339
 """Tags of TIFF files. Photometric 0 means that 0 is white; sample format 2 means signed integers."""
 
 SHOWN = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "RGB": 3, "RGBX": 3}
@@ -113,7 +113,7 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
 
     The image is decoded as viewers show it: rotated by its EXIF orientation, with its palette applied. It is resized
     to `size` whole, without a crop, by Pillow's antialiasing bicubic filter. Colour becomes gray by ITU-R 601-2 luma.
-    Colour profiles are not applied.
+    Colour profiles are not applied, nor is an orientation that only XMP states.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _is_signed(image: Image.Image) -> bool:
     return image.mode == "I" and isinstance(image, TiffImageFile) and _tags(image, BITS) == (16,)
 
 
-def _tags(image: TiffImageFile, number: int) -> tuple[object, ...]:
+def _tags(image: TiffImageFile, number: int) -> tuple[Any, ...]:
     """Return the values of a tag of a TIFF file; none if it has no such tag."""
     value = image.tag_v2.get(number, ())
     return value if isinstance(value, tuple) else (value,)
@@ -188,6 +188,8 @@ def _as_seen(whole: Image.Image, image: TiffImageFile, path: Path) -> Image.Imag
         return _unsigned(whole, path)
     if image.mode == "L" and _tags(image, SAMPLE_FORMAT) == (2,):
         return _unsigned(whole, path, np.int8)
+    if image.mode == "P" and 0 < max(_tags(image, COLOUR_MAP), default=0) < 256:
+        raise ImageError(f"{path} has a colour map of 8 bits", expected="16, as TIFF demands", hint="save it as PNG")
     if image.mode.startswith("I;16") and _tags(image, PHOTOMETRIC) == (0,):
         return Image.fromarray(np.invert(np.asarray(whole).astype(np.uint16)))
     return whole

@@ -5,6 +5,8 @@ import struct
 import numpy as np
 import pytest
 from odd_files import png, png_chunk
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from alkit.errors import ImageError
 from alkit.pools import ImagePool
@@ -44,3 +46,26 @@ def test_a_bmp_with_16_bits_for_three_channels_is_read(tmp_path):
     start = 14 + len(header)
     (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + header + body)
     np.testing.assert_array_equal(pixels(tmp_path)[:, 0].T, [[255, 0, 0], [0, 255, 255]])
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
+def test_an_orientation_that_only_xmp_states_is_ignored_as_viewers_do(tmp_path, kind):
+    """Pillow takes it for that of EXIF. A browser does not, so labels drawn in it would lie on other pixels."""
+    xmp, path = b'<x:xmpmeta tiff:Orientation="6"/>', tmp_path / f"a.{kind}"
+    image = Image.fromarray(np.kron(np.array([[0, 255, 90]], np.uint8), np.ones((8, 8), np.uint8)))
+    if kind == "png":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        image.save(path, pnginfo=text)
+    elif kind == "tif":
+        image.save(path, tiffinfo={700: xmp})
+    else:
+        image.save(path, xmp=xmp)
+    with Image.open(path) as file:
+        assert file.getexif()[274] == 6
+    assert pixels(tmp_path).shape == (3, 8, 24)
+    turn = Image.Exif()
+    turn[274] = 3
+    if kind in ("jpg", "webp"):
+        image.save(path, xmp=xmp, exif=turn)
+        assert pixels(tmp_path)[0, 4, 12:].mean() < pixels(tmp_path)[0, 4, :16].mean()

@@ -67,3 +67,15 @@ def test_planes_and_tiles_of_8_bits_are_read(folder):
     array = np.random.default_rng(0).integers(256, size=(3, 12, 10), dtype=np.uint8)
     write(folder, array, photometric="rgb", planarconfig="separate", tile=(16, 16), compression="zlib")
     np.testing.assert_array_equal(pixels(folder, grayscale=False), array)
+
+
+def test_a_colour_map_of_8_bits_is_an_error_instead_of_a_black_image(folder):
+    """TIFF demands colours of 16 bits, so Pillow shows smaller ones in black."""
+    colours = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16)
+    write(folder, GRAY, photometric="palette", colormap=colours * 257)
+    np.testing.assert_array_equal(pixels(folder, grayscale=False), colours[:, GRAY])
+    write(folder, GRAY, photometric="palette", colormap=colours)
+    with pytest.raises(ImageError, match=r"a\.tif has a colour map of 8 bits"):
+        ImagePool(folder)
+    write(folder, GRAY, photometric="palette", colormap=colours * 0)
+    assert not pixels(folder, grayscale=False).any()
