@@ -132,6 +132,9 @@ def decode(path: Path, content: bytes) -> Content:
                 strays.append(f"no 'name' of image {number}")
             else:
                 images.append(_image(image, name))
+        strays += [
+            f"<{shape.tag}> outside of an image" for shape in root if shape.tag != "image" and "label" in shape.attrib
+        ]
         return Content(tuple(images), tuple(strays), _time_of_export(root)).check(path)
     except DataError:
         raise

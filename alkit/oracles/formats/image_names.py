@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,9 @@ from unicodedata import normalize
 
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.queries import Query
+
+LEADING = re.compile(r"\A(\.{0,2}/)+")
+"""A root, ``./`` and ``../`` in front of a name. Dots of the name itself stay: ``.a`` is another image than ``a``."""
 
 DEEPEST = 100
 """Greatest number of slashes in the end of an id under which a tool can know its image."""
@@ -49,7 +53,7 @@ class ImageNames:
         >>> len(names.find("0017.jpg"))
         2
         """
-        whole = name.replace("\\", "/").lstrip("./")
+        whole = LEADING.sub("", name.replace("\\", "/"))
         forms = [whole]
         if PurePosixPath(whole).suffix.lower() in SUFFIXES:
             forms.append(whole[: -len(PurePosixPath(whole).suffix)])

@@ -78,7 +78,7 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     [[0, 1]]
     """
     values = label_values(spec)
-    if not isinstance(result, Sequence) or not all(isinstance(entry, Mapping) for entry in result):
+    if not isinstance(result, list | tuple) or not all(isinstance(entry, Mapping) for entry in result):
         raise LabelError("the result must be a list of regions", got=type(result).__name__)
     drawn: list[Region] = []
     sizes: set[Size] = set()

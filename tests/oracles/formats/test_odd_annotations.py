@@ -116,3 +116,23 @@ def test_a_file_without_images_is_an_error(tmp_path):
     (tmp_path / "a.json").write_text('{"images": [], "categories": [], "annotations": []}')
     with pytest.raises(DataError, match=r"a\.json is not a COCO file: got no image"):
         list(COCO.read(tmp_path / "a.json", [QUERY], SPEC))
+
+
+@pytest.mark.parametrize("name", [".a.png", "..a.png", "./.a.png"])
+def test_dots_of_a_name_are_part_of_it(tmp_path, name):
+    queries = [
+        Query(id, round=0, rank=rank, sizes=(SIZE,)) for rank, id in enumerate(["a", name.removeprefix("./")[:-4]])
+    ]
+    for front in ("", "./", "../../", "/"):
+        read_coco(tmp_path / "a.json", [SQUARE], file_name=front + name)
+        (answer,) = COCO.read(tmp_path / "a.json", queries, SPEC)
+        assert answer.id == queries[1].id
+        np.testing.assert_array_equal(answer.label, drawn())
+
+
+def test_a_region_outside_of_an_image_is_reported(tmp_path):
+    polygon = f'<polygon label="lesion" points="{POINTS}"/>'
+    image, stray = read_cvat(tmp_path / "a.xml", cvat_image() + polygon)
+    np.testing.assert_array_equal(image, drawn())
+    assert isinstance(stray, Invalid)
+    assert "<polygon> outside of an image" in stray.reason

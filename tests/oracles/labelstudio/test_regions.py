@@ -154,7 +154,7 @@ def test_regions_of_images_of_different_sizes_are_refused():
         mask_of([region(plane((0, 0))), other], SPEC, SIZE)
 
 
-@pytest.mark.parametrize("result", [None, {"a": 1}, ["a"], 3])
+@pytest.mark.parametrize("result", [None, {"a": 1}, ["a"], 3, ""])
 def test_a_result_that_is_not_a_list_of_regions_is_refused(result):
     with pytest.raises(LabelError, match="must be a list of regions"):
         mask_of(result, SPEC, SIZE)
