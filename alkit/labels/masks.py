@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
+from PIL.TiffImagePlugin import COLORMAP, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
 from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
@@ -259,6 +259,8 @@ def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: st
     reduce a picture of a coloured region on black may number them.
     """
     colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
+    if isinstance(image, TiffImageFile) and not colours.any():  # Pillow shows a colour map of 8 bits in black
+        colours = np.array(image.tag_v2[COLORMAP], np.int64).reshape(3, -1).T
     indices = distinct(array).tolist()
     used = [colours[index] for index in indices if index < len(colours)]
     grays = all(len(set(colour.tolist())) == 1 for colour in used)

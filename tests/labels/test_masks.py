@@ -280,3 +280,14 @@ def test_a_tiff_of_a_type_that_pillow_does_not_support_is_refused_if_0_is_white(
     tifffile.imwrite(tmp_path / "a.tif", MASK.astype(np.uint64), photometric="miniswhite")
     with pytest.raises(LabelError, match=r"a\.tif can be read in two ways"):
         read_mask(tmp_path / "a.tif")
+
+
+def test_a_tiff_palette_of_8_bits_is_checked_like_one_of_16(tmp_path):
+    """Pillow shows its colours in black, in which no index is brighter than another."""
+    ids, up = np.array([[0, 1, 2]], np.uint8), np.tile(np.arange(256, dtype=np.uint16), (3, 1))
+    for scale in (1, 257):
+        tifffile.imwrite(tmp_path / "a.tif", ids, photometric="palette", colormap=up * scale)
+        np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), ids)
+        tifffile.imwrite(tmp_path / "a.tif", ids, photometric="palette", colormap=up[:, ::-1] * scale)
+        with pytest.raises(LabelError, match="its palette shows lower class ids brighter"):
+            read_mask(tmp_path / "a.tif")
