@@ -158,6 +158,6 @@ def test_pseudo_labels_before_there_is_a_model_are_a_cold_start_error(world, tmp
             return alkit.Selection(view.candidates[:n], pseudo_labels=view.candidates[-1:])
 
     experiment = world.experiment(tmp_path / "r.db", Early())
-    with pytest.raises(alkit.errors.ColdStartError, match=r"random.*ssl-cluster"):
+    with pytest.raises(alkit.errors.ColdStartError, match=r"random.*maxherding"):
         experiment.ask(3)
     assert not experiment.open_ids
