@@ -17,7 +17,7 @@ def test_alkit_needs_at_most_two_fifths_of_the_peers_time_and_little_memory(stra
         next(
             row
             for row in reversed(ROWS)
-            if (row["strategy"], row["library"], row["n"]) == (strategy, library, "100000")
+            if (row["strategy"], row["library"], row["n"], row["d"]) == (strategy, library, "100000", "128")
         )
         for library in ("alkit", "scikit-activeml")
     )
