@@ -39,6 +39,7 @@ class Labels:
     pool: alkit.ArrayPool
     all_masks: np.ndarray
     spec: alkit.LabelSpec = SPEC
+    pseudo_ids: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:

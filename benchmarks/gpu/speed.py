@@ -25,10 +25,9 @@ from alkit.networks import adam, make_network, minibatches
 from alkit.rng import Stream, seed_torch
 from alkit.scores import Scoring, entropy
 from benchmarks import rows
+from benchmarks.cost.training import SPEC, Labels
 from benchmarks.gpu.machine import facts
 from benchmarks.gpu.usage import Usage
-
-SPEC = alkit.LabelSpec(("skin", "lesion"))
 
 
 @dataclass(frozen=True)
@@ -46,29 +45,6 @@ class Sizes:
 
 TINY = Sizes(size=32, widths=(2, 4), images=12, draws=2, clusters=2, repeats=1)
 """Sizes for a rehearsal."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Labelled images as a learner reads them, without an experiment."""
-
-    pool: alkit.ArrayPool
-    masks: np.ndarray
-    spec: alkit.LabelSpec = SPEC
-    pseudo_ids: tuple[str, ...] = ()
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids of all images."""
-        return tuple(self.pool.ids)
-
-    def images(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Return the images of some ids."""
-        return self.pool.read(ids)
-
-    def labels(self, ids: tuple[str, ...]) -> np.ndarray:
-        """Return the masks of some ids, read one by one as an experiment does."""
-        return np.stack([self.masks[int(id)] for id in ids])
 
 
 Work = Callable[[], object]
