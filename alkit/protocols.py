@@ -82,7 +82,10 @@ class HasDigest(Protocol):
 
 @runtime_checkable
 class HasDigests(Protocol):
-    """A pool that can tell which images changed. A record then names them, and ignores images that were added later."""
+    """A pool that can tell which images changed. A record then names them, and ignores images that were added later.
+
+    A view has digests too, so that strategies can tell which images are identical. It has none if its pool has none.
+    """
 
     def digests(self) -> Mapping[str, str]:
         """Return a text of at least 16 characters for each id; it changes if a pixel of the image changes."""
@@ -169,7 +172,7 @@ class View(Protocol):
 
     Features, clusters and scores pass over the pool at most once and are cached, so asking again costs nothing.
 
-    Optional: :class:`HasLimits`.
+    Optional: :class:`HasDigests`, :class:`HasLimits`.
     """
 
     @property

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from alkit.experiment.model import LastModel
 from alkit.experiment.representations import Representations
 from alkit.features.of_learner import OfLearner
-from alkit.protocols import FeatureExtractor, Sampler
+from alkit.protocols import FeatureExtractor, HasDigests, Sampler
 from alkit.samplers import DETERMINISTIC
 from alkit.values.clusters import Clusters
 from alkit.values.predictions import Predictions
@@ -35,6 +35,11 @@ class PoolView:
     def ids(self) -> tuple[str, ...]:
         """All ids of the pool, sorted."""
         return self._representations.ids
+
+    def digests(self) -> Mapping[str, str]:
+        """Return a text for each id; equal texts mean identical images. Empty if the pool has no digests."""
+        pool = self._representations.pool
+        return pool.digests() if isinstance(pool, HasDigests) else {}
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row per image of :attr:`ids`, ``(len(ids), d)``, read-only."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
-from alkit.protocols import DeclaresStart, FeatureExtractor, HasLimits, HasScores, Sampler, Strategy, View
+from alkit.protocols import DeclaresStart, FeatureExtractor, HasDigests, HasLimits, HasScores, Sampler, Strategy, View
 from alkit.strategies.functions import as_strategy, check_selection, extractors_in, innermost, name_in_words
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
@@ -59,6 +59,10 @@ class Among:
     def limits(self) -> Sequence[Limit]:
         """Limits on the number of images of a group, those of the view."""
         return self._view.limits if isinstance(self._view, HasLimits) else ()
+
+    def digests(self) -> Mapping[str, str]:
+        """Return a text for each id whose content is known; equal texts mean identical images."""
+        return self._view.digests() if isinstance(self._view, HasDigests) else {}
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row of features per image of :attr:`ids`."""

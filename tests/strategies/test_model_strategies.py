@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import alkit
 from alkit import Predictions
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.testing import Brightness
+from alkit.testing import Brightness, RowMeans
 from alkit.values import Limit
 from alkit_baselines.badge import BADGE, Distances, draw, prediction_errors
 from alkit_baselines.clasp_pe import ClaSPPE, class_scores
@@ -193,7 +194,10 @@ def test_images_with_predicted_foreground_are_drawn_first_and_equally_often():
     seen = Counter()
     for _ in range(600):
         chosen = ForegroundRandom().select(view, 2, rng)
-        assert all(words.endswith("one of 3 images with predicted foreground") for words in chosen.stands_for)
+        assert [words.partition(", ")[2] for words in chosen.stands_for] == [
+            "stands for 2 of 3 images with predicted foreground",
+            "stands for 1 of 3 images with predicted foreground",
+        ]
         seen.update(chosen.ids)
     assert seen.keys() == {"003", "004", "006"}
     assert all(count == pytest.approx(400, abs=60) for count in seen.values())
@@ -203,7 +207,7 @@ def test_the_least_area_and_the_share_are_kept():
     view = view_of(masks_of([0, 3, 0, 5, 1, 0, 2]))
     chosen = ForegroundRandom(least=2 / 16).select(view, 7, np.random.default_rng(0))
     assert set(chosen.ids[:2]) == {"001", "003"}
-    assert chosen.stands_for[2] == "pick 3 of 7, no predicted foreground"
+    assert chosen.stands_for[2] == "pick 3 of 7, stands for 1 of 5 images without predicted foreground"
     seen = {ForegroundRandom(share=0.5).select(view, 4, np.random.default_rng(seed)).ids for seed in range(40)}
     assert all({"001", "003", "004", "006"} >= set(ids[:2]) for ids in seen)
     assert any({"000", "002", "005"} & set(ids[2:]) for ids in seen)
@@ -217,6 +221,35 @@ def test_identical_images_come_last(strategy):
         chosen = strategy.select(view_of(probabilities, features), 6, np.random.default_rng(seed)).ids
         kinds = [int(id) // 4 for id in chosen]
         assert sorted(kinds[:3]) == sorted(kinds[3:]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("strategy", [ClaSPPE(), ForegroundRandom()], ids=lambda s: type(s).__name__)
+def test_images_identical_to_labelled_ones_come_last_whatever_is_predicted(strategy):
+    probabilities = np.repeat(drawn((1, 2, 2, 2), seed=5), 6, axis=0)  # one prediction, six images of three contents
+    view = view_of(probabilities, labelled=[0])
+    view.digests = lambda: {id: f"content {int(id) // 2} of the images" for id in view.ids}
+    for seed in range(10):
+        chosen = strategy.select(view, 5, np.random.default_rng(seed))
+        kinds = [int(id) // 2 for id in chosen.ids]
+        assert sorted(kinds[:2]) == [1, 2]  # 0 has a label
+    if isinstance(strategy, ClaSPPE):
+        counts = [int(words.split("stands for ")[1].split()[0]) for words in chosen.stands_for]
+        assert counts == [1] * 5  # every copy is a pick itself
+        (words,) = strategy.select(view, 1, np.random.default_rng(0)).stands_for
+        assert words.startswith("pick 1 of 1, stands for 2 images, ")
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 12), st.integers(0, 99))
+@settings(deadline=None)
+def test_every_image_with_predicted_foreground_is_stood_for_by_one_pick(areas, n, seed):
+    n = min(n, len(areas))
+    chosen = ForegroundRandom().select(view_of(masks_of(areas)), n, np.random.default_rng(seed))
+    for kind in ("with predicted", "without predicted"):
+        parts = [words.split("stands for ")[1].split(" of ") for words in chosen.stands_for if kind in words]
+        shares = [int(own) for own, _ in parts]
+        whole = sum((area > 0) == (kind == "with predicted") for area in areas)
+        assert all(int(rest.split()[0]) == whole for _, rest in parts)
+        assert not shares or (sum(shares) == whole and max(shares) - min(shares) <= 1)
 
 
 @pytest.mark.parametrize("strategy", [BADGE(), ClaSPPE(), ForegroundRandom()], ids=lambda s: type(s).__name__)
@@ -257,3 +290,15 @@ def test_they_follow_a_random_start_in_an_experiment(world):
         experiment.run(world.oracle, test=world.test, start=4, batch=3, rounds=1)
         experiment.ask(2)
         assert all(query.stands_for.startswith("pick ") for query in experiment.queries())
+
+
+def test_the_view_of_an_experiment_gives_the_digests_of_its_pool(world):
+    seen = []
+
+    def choose(view, n, rng):
+        seen.append(dict(view.digests()))
+        return list(view.candidates)[:n]
+
+    for strategy in (choose, alkit.strategies.DuplicatesLast(choose, RowMeans())):
+        world.experiment(strategy=strategy, learner=Brightness()).ask(2)
+    assert seen == [world.pool.digests()] * 2

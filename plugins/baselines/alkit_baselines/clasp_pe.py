@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from alkit import Selection, View
 from alkit.checks import check_number
-from alkit.strategies import Picks, check_n
+from alkit.strategies import Picks, check_n, describe_picks
 
-from .predicted import as_rows, digests
+from .predicted import as_rows, count_identical, image_digests, prediction_digests
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ class ClaSPPE:
     - classes take turns in random order, and each takes its best image that is left; the images without a class come
       after them;
     - a score of 0 comes last, in the order of the noise;
-    - a candidate with the same prediction as an image selected before, which identical images have, comes last.
-      Labelled images do not take part: they have no prediction.
+    - a candidate that is identical to a labelled image or to an earlier pick comes last. A view without digests of its
+      images cannot tell; then a candidate with the same prediction as an earlier pick comes last;
+    - entropy does not compare images, so a pick stands for itself and for the images that are identical to it.
 
     Examples
     --------
@@ -72,7 +73,7 @@ class ClaSPPE:
     ...     ids=["a", "b", "c"], candidates=["a", "b", "c"], labelled=[], round=9, predictions=lambda: [found]
     ... )
     >>> ClaSPPE(share=0).select(view, 1, np.random.default_rng(0)).stands_for
-    ('pick 1 of 1, among all candidates, entropy 0.6931',)
+    ('pick 1 of 1, stands for 1 image, among all candidates, entropy 0.6931',)
     """
 
     starts_cold: ClassVar[bool] = False
@@ -102,22 +103,25 @@ class ClaSPPE:
         if n == 0:
             return Selection(())
         place = {id: row for row, id in enumerate(view.ids)}
-        found: dict[str, bytes] = {}
+        known, found = image_digests(view), dict[str, bytes]()
         scores = np.zeros((0, 0))
         first = 0
         for batch in view.predictions():
-            found.update(zip(batch.ids, digests(batch.probabilities), strict=True))
+            if not known:
+                found.update(zip(batch.ids, prediction_digests(batch.probabilities), strict=True))
             part = class_scores(batch.probabilities)
             if not len(scores):
                 scores, first = np.zeros((len(place), part.shape[1])), int(batch.probabilities.ndim == 4)
             scores[[place[id] for id in batch.ids]] = part
+        found = known or found
         picks = Picks(view, as_rows(view.ids, found), n)
         noisy = self._noisy(scores, view.round, rng)
         classes = rng.permutation(np.arange(first, scores.shape[1] - 1)).tolist()
         turns = turns_of(n, round(self.share * n) if classes else 0, classes)
         for column in turns:
             picks.pick(picks.best(noisy[:, column]))
-        return Selection(picks.ids, stands_for=tuple(_words(picks, turns, scores)))
+        counts = count_identical(view, found, picks.ids)
+        return Selection(picks.ids, stands_for=tuple(_words(picks, counts, turns, scores)))
 
     def _noisy(self, scores: npt.NDArray[np.float64], round: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return log(score) + Gumbel noise / beta; scores of 0 come after all others."""
@@ -154,9 +158,8 @@ def turns_of(n: int, by_class: int, classes: list[int]) -> list[int]:
     return [classes[turn % len(classes)] if turn < by_class else -1 for turn in range(n)]
 
 
-def _words(picks: Picks, turns: list[int], scores: npt.NDArray[np.float64]) -> list[str]:
-    among = {column: f"for class {column}" if column >= 0 else "among all candidates" for column in turns}
+def _words(picks: Picks, counts: list[int], turns: list[int], scores: npt.NDArray[np.float64]) -> list[str]:
     return [
-        f"pick {number} of {picks.n}, {among[column]}, entropy {scores[row, -1]:.4g}"
-        for number, (row, column) in enumerate(zip(picks.rows, turns, strict=True), start=1)
+        f"{begin}, {f'for class {column}' if column >= 0 else 'among all candidates'}, entropy {scores[row, -1]:.4g}"
+        for begin, row, column in zip(describe_picks(counts), picks.rows, turns, strict=True)
     ]

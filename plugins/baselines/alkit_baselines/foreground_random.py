@@ -17,7 +17,7 @@ from alkit import Selection, View
 from alkit.checks import check_number
 from alkit.strategies import Picks, check_n
 
-from .predicted import as_rows, digests
+from .predicted import as_rows, image_digests, prediction_digests
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,11 @@ class ForegroundRandom:
     - deviation: nnActive draws patches whose centre lies in the foreground of the true labels, which real projects do
       not have. Here whole images are drawn, by the foreground that the last model predicts;
     - if there are too few images with foreground, other candidates fill the batch at random;
-    - a candidate with the same prediction as an image drawn before, which identical images have, is drawn last.
-      Labelled images do not take part: they have no prediction.
+    - a candidate that is identical to a labelled image or to an earlier pick is drawn last. A view without digests of
+      its images cannot tell; then a candidate with the same prediction as an earlier pick is drawn last;
+    - a pick stands for its share of the candidates with predicted foreground, or of those without, which are divided
+      equally among the picks of their kind. With a `share` of 1, the images without foreground have no pick unless the
+      others run out.
 
     Examples
     --------
@@ -61,7 +64,9 @@ class ForegroundRandom:
     >>> view = SimpleNamespace(ids=ids, candidates=ids, labelled=[], predictions=lambda: [found])
     >>> chosen = ForegroundRandom().select(view, 2, np.random.default_rng(0))
     >>> chosen.ids[0], chosen.stands_for[0]
-    ('b', 'pick 1 of 2, one of 1 image with predicted foreground')
+    ('b', 'pick 1 of 2, stands for 1 of 1 image with predicted foreground')
+    >>> chosen.stands_for[1]
+    'pick 2 of 2, stands for 2 of 2 images without predicted foreground'
     """
 
     starts_cold: ClassVar[bool] = False
@@ -88,26 +93,39 @@ class ForegroundRandom:
         check_n(n, view.candidates)
         if n == 0:
             return Selection(())
-        found: dict[str, bytes] = {}
+        known, found = image_digests(view), dict[str, bytes]()
         areas: dict[str, float] = {}  # shares of foreground
         for batch in view.predictions():
-            found.update(zip(batch.ids, digests(batch.probabilities), strict=True))
+            if not known:
+                found.update(zip(batch.ids, prediction_digests(batch.probabilities), strict=True))
             shown = (batch.labels > 0).reshape(len(batch.ids), -1).mean(axis=1)
             areas.update(zip(batch.ids, shown.tolist(), strict=True))
-        picks = Picks(view, as_rows(view.ids, found), n)
+        picks = Picks(view, as_rows(view.ids, known or found), n)
         foreground = np.array([areas.get(id, 0.0) > self.least for id in view.ids])
         noise = rng.random(len(view.ids))
         wanted = min(n, int(np.ceil(self.share * n - 1e-9)))
         for turn in range(n):
             among = noise + 2.0 * foreground if turn < wanted else noise
             picks.pick(picks.best(among))
-        count = int(foreground.sum())
-        return Selection(picks.ids, stands_for=tuple(_words(picks, foreground, count, n)))
+        kinds = [bool(kind) for kind in foreground[picks.rows]]
+        most = {True: sum(area > self.least for area in areas.values())}
+        most[False] = len(view.candidates) - most[True]
+        return Selection(picks.ids, stands_for=tuple(_words(kinds, most)))
 
 
-def _words(picks: Picks, foreground: np.ndarray, count: int, n: int) -> list[str]:
-    seen = f"one of {count} image{'' if count == 1 else 's'} with predicted foreground"
-    return [
-        f"pick {turn} of {n}, {seen if foreground[row] else 'no predicted foreground'}"
-        for turn, row in enumerate(picks.rows, start=1)
-    ]
+def _words(kinds: list[bool], candidates: dict[bool, int]) -> list[str]:
+    """Describe picks by whether they have predicted foreground, and by the number of candidates that have it or not.
+
+    >>> _words([True, False, True], {True: 5, False: 9})[::2]
+    ['pick 1 of 3, stands for 3 of 5 images with predicted foreground',
+     'pick 3 of 3, stands for 2 of 5 images with predicted foreground']
+    """
+    seen = {True: 0, False: 0}
+    words = []
+    for turn, kind in enumerate(kinds, start=1):
+        whole, picks = candidates[kind], kinds.count(kind)
+        own = whole // picks + (seen[kind] < whole % picks)
+        seen[kind] += 1
+        images = f"{own} of {whole} image{'' if whole == 1 else 's'}"
+        words.append(f"pick {turn} of {len(kinds)}, stands for {images} with{'' if kind else 'out'} predicted foreground")
+    return words
