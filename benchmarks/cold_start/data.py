@@ -27,7 +27,7 @@ class DataSet:
     images:
         ``(N, 3, s, s)``, uint8.
     masks:
-        Foreground on a grid of a quarter of the side, ``(N, s / 4, s / 4)``.
+        Foreground on a grid of a quarter of the side, ``(N, s / 4, s / 4)``, or of the same side.
     kinds, groups:
         Kind of each image, and what it shares with others: the volume of a slice, or the image itself.
     """
@@ -45,12 +45,20 @@ class DataSet:
         return self.images[rows].astype(np.float32) / 255
 
 
-def read(name: str, folder: Path) -> DataSet:
-    """Read a data set from ``folder / <its folder>``."""
-    return READERS[name](folder)
+def read(name: str, folder: Path, size: int | None = None) -> DataSet:
+    """Read a data set from ``folder / <its folder>``.
+
+    Parameters
+    ----------
+    name, folder:
+        A key of :data:`READERS`, and the folder of all data sets.
+    size:
+        Side of images and masks. None for images of 256 pixels, or 128 for slices, and masks on a grid of a quarter.
+    """
+    return READERS[name](folder, size)
 
 
-def _isic(folder: Path) -> DataSet:
+def _isic(folder: Path, size: int | None) -> DataSet:
     home = folder / "isic2017"
     with (home / "labels.csv").open(newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["image_id"])
@@ -59,24 +67,24 @@ def _isic(folder: Path) -> DataSet:
         for row in rows
     )
     ids = tuple(row["image_id"] for row in rows)
-    images = np.stack([_picture(home / "images" / f"{id}.jpg", 256) for id in ids])
-    masks = np.stack([_mask(home / "masks" / f"{id}.png", 64) for id in ids])
+    images = np.stack([_picture(home / "images" / f"{id}.jpg", size or 256) for id in ids])
+    masks = np.stack([_mask(home / "masks" / f"{id}.png", size or 64) for id in ids])
     return DataSet("isic", ids, images, masks, kinds, ids)
 
 
-def _nuclei(folder: Path) -> DataSet:
+def _nuclei(folder: Path, size: int | None) -> DataSet:
     home = folder / "dsb2018-nuclei"
     ids = tuple(sorted(path.stem for path in (home / "images").glob("*.png")))
     kinds = []
     for id in ids:
         with Image.open(home / "images" / f"{id}.png") as image:
             kinds.append(nuclei_kind(np.asarray(image.convert("RGB"))))
-    images = np.stack([_picture(home / "images" / f"{id}.png", 256) for id in ids])
-    masks = np.stack([_mask(home / "masks" / f"{id}.png", 64) for id in ids])
+    images = np.stack([_picture(home / "images" / f"{id}.png", size or 256) for id in ids])
+    masks = np.stack([_mask(home / "masks" / f"{id}.png", size or 64) for id in ids])
     return DataSet("nuclei", ids, images, masks, tuple(kinds), ids)
 
 
-def _hippocampus(folder: Path) -> DataSet:
+def _hippocampus(folder: Path, size: int | None) -> DataSet:
     import nibabel
 
     home = folder / "msd-hippocampus"
@@ -90,8 +98,8 @@ def _hippocampus(folder: Path) -> DataSet:
             at = int(where * volume.shape[1])
             plane = Image.fromarray((volume[:, at] * 255).round().astype(np.uint8))
             mask = Image.fromarray((labels[:, at] > 0).astype(np.uint8) * 255)
-            image = np.asarray(plane.resize((128, 128), Image.Resampling.BILINEAR))
-            small = np.asarray(mask.resize((32, 32), Image.Resampling.BOX)) >= 128
+            image = np.asarray(plane.resize((size or 128, size or 128), Image.Resampling.BILINEAR))
+            small = np.asarray(mask.resize((size or 32, size or 32), Image.Resampling.BOX)) >= 128
             slices.append((f"{name}-{number}", np.stack([image] * 3), small, kind, name))
     ids, images, masks, kinds, groups = zip(*slices, strict=True)
     return DataSet("hippocampus", ids, np.stack(images), np.stack(masks), kinds, groups)
@@ -109,4 +117,8 @@ def _mask(path: Path, size: int) -> npt.NDArray[np.bool_]:
     return np.asarray(np.asarray(resized) >= 128)
 
 
-READERS: dict[str, Callable[[Path], DataSet]] = {"isic": _isic, "nuclei": _nuclei, "hippocampus": _hippocampus}
+READERS: dict[str, Callable[[Path, int | None], DataSet]] = {
+    "isic": _isic,
+    "nuclei": _nuclei,
+    "hippocampus": _hippocampus,
+}

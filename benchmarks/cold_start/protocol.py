@@ -83,12 +83,18 @@ def split(
         Seed of the split.
     """
     rng = np.random.default_rng([17, seed])
-    share = min(TEST_SHARE, MOST_TEST / len(kinds))
-    strata = {group: kind for kind, group in zip(reversed(kinds), reversed(groups), strict=True)}
-    test = set[str]()
-    for kind in sorted(set(strata.values())):
-        members = sorted(group for group, own in strata.items() if own == kind)
-        test |= set(rng.permutation(members)[: round(share * len(members))].tolist())
-    held_out = np.array([group in test for group in groups])
+    held_out = draw_share(kinds, groups, min(TEST_SHARE, MOST_TEST / len(kinds)), rng)
     pool = rng.permutation(np.flatnonzero(~held_out))[:MOST_POOL]
     return np.sort(pool), np.flatnonzero(held_out)
+
+
+def draw_share(
+    kinds: Sequence[str], groups: Sequence[str], share: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Return which images are drawn: a share of the groups of each kind, rounded, and all images of these groups."""
+    strata = {group: kind for kind, group in zip(reversed(kinds), reversed(groups), strict=True)}
+    drawn = set[str]()
+    for kind in sorted(set(strata.values())):
+        members = sorted(group for group, own in strata.items() if own == kind)
+        drawn |= set(rng.permutation(members)[: round(share * len(members))].tolist())
+    return np.array([group in drawn for group in groups])
