@@ -41,8 +41,9 @@ from alkit.features.weights import (
     load_model,
     takes_one_size,
 )
+from alkit.networks.computation import computation_for
 from alkit.networks.state import to_channels_last
-from alkit.networks.training import evaluation_mode, fabric_for
+from alkit.networks.training import evaluation_mode
 from alkit.pools.batches import is_out_of_memory
 from alkit.protocols import Pool
 from alkit.rng import Stream
@@ -310,7 +311,7 @@ class Pretrained:
 
     def load(self, stream: Stream = Stream(0)) -> FittedPretrained:  # noqa: B008
         """Load the network without a pool; random weights come from `stream`."""
-        fabric = fabric_for(self.device, "32-true")
+        computation = computation_for(self.device, "32-true")
         if self.factory is not None:
             body, name, origin = self._from_factory(self.factory), None, address_of(self.factory)
         else:
@@ -325,7 +326,7 @@ class Pretrained:
         body.requires_grad_(False)
         to_channels_last(body)
         body.eval()
-        return FittedPretrained(fabric.to_device(body), inputs, self.pooling, self.levels, self.batch, name, origin)
+        return FittedPretrained(computation.move(body), inputs, self.pooling, self.levels, self.batch, name, origin)
 
     def _from_factory(self, factory: Factory) -> nn.Module:
         try:

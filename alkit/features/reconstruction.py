@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from filelock import FileLock
-from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -40,10 +39,11 @@ from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, StoreError
 from alkit.features.deformation import Deformation
 from alkit.networks.ahead import read_ahead
+from alkit.networks.computation import Computation, computation_for
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.outputs import Logits
 from alkit.networks.state import apart, to_channels_last, weights_digest
-from alkit.networks.training import Example, adam, evaluation_mode, fabric_for, minibatches, train_epoch
+from alkit.networks.training import Example, adam, evaluation_mode, minibatches, train_epoch
 from alkit.networks.unet import UNet
 from alkit.networks.weights import deepest_map
 from alkit.pools.digests import digest
@@ -131,7 +131,7 @@ class Reconstruction:
     deformation:
         D, with its probabilities.
     precision:
-        ``32-true``, ``16-mixed`` or ``bf16-mixed``, as in Lightning Fabric.
+        ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast).
     device:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration.
     cache:
@@ -205,18 +205,18 @@ class Reconstruction:
         network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
         to_channels_last(network)
-        fabric = fabric_for(self.device, self.precision)
+        computation = computation_for(self.device, self.precision)
         with _locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
             weights = _read_weights(finished)
             if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
-                best = _train(self, pool, stream, network, fabric, checkpoint, report)
+                best = _train(self, pool, stream, network, computation, checkpoint, report)
                 weights = apart(best)
                 write_atomically(finished, _weights_file(weights))
                 with suppress(OSError):  # the next training of the same pretext deletes it
                     checkpoint.unlink(missing_ok=True)
         network.load_state_dict(weights)
-        return FittedReconstruction(fabric.to_device(network), self.pooling)
+        return FittedReconstruction(computation.move(network), self.pooling)
 
     def _keys(self, pool: Pool, stream: Stream, threads: int) -> tuple[str, str]:
         """Return the names of the weights in the cache: that of earlier versions, without threads, and that of now."""
@@ -273,7 +273,7 @@ def _train(
     pool: Pool,
     stream: Stream,
     network: nn.Module,
-    fabric: Fabric,
+    computation: Computation,
     checkpoint: Path,
     report: Report,
 ) -> dict[str, Tensor]:
@@ -283,18 +283,18 @@ def _train(
     """
     held_out, trained_on = task._split(pool, stream.child("held out"))
     channels = pool.read(list(pool.ids)[:1]).shape[1]
-    wrapped, optimizer = fabric.setup(Logits(network, channels), adam(network, task.lr))
+    wrapped, optimizer = computation.move(Logits(network, channels)), adam(network, task.lr)
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
-    if (saved := _read_checkpoint(checkpoint, fabric)) is not None:
+    if (saved := _read_checkpoint(checkpoint, computation.device)) is not None:
         done, stale, best_loss, best = saved["done"], saved["stale"], saved["best_loss"], saved["best"]
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
 
     def examples(ids: Sequence[str], batches: Sequence[Sequence[int]], deform: Stream) -> Iterator[Example]:
-        generator = deform.torch(fabric.device)
+        generator = deform.torch(computation.device)
         read = ((torch.from_numpy(pool.read([ids[position] for position in batch])),) for batch in batches)
-        for (images,) in read_ahead(read, fabric.device):
-            deformed, target = task.deformation(fabric.to_device(images), generator)
+        for (images,) in read_ahead(read, computation.device):
+            deformed, target = task.deformation(computation.move(images), generator)
             yield deformed.contiguous(memory_format=torch.channels_last), target
 
     def held_out_loss() -> float:
@@ -303,7 +303,7 @@ def _train(
         # The deformations are the same in each epoch, so that the losses differ only by the network.
         with evaluation_mode(wrapped):
             losses = [
-                float(_restoration_loss(wrapped(deformed), target)) * len(target)
+                float(_restoration_loss(computation.run(wrapped, deformed), target)) * len(target)
                 for deformed, target in examples(held_out, batches, stream.child("judge"))
             ]
         return sum(losses) / len(held_out)
@@ -311,7 +311,7 @@ def _train(
     while done < task.epochs and stale < task.patience:
         batches = minibatches(len(trained_on), task.batch, stream.child("order", done))
         epoch = examples(trained_on, batches, stream.child("deform", done))
-        loss = train_epoch(fabric, wrapped, optimizer, epoch, _restoration_loss, stream.child("dropout", done))
+        loss = train_epoch(computation, wrapped, optimizer, epoch, _restoration_loss, stream.child("dropout", done))
         done += 1
         if held_out:
             loss = held_out_loss()
@@ -352,7 +352,7 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
+def _read_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any] | None:
     """Return the state of an interrupted training; None if the file does not exist or cannot be read."""
     if not checkpoint.exists():
         return None
@@ -361,7 +361,7 @@ def _read_checkpoint(checkpoint: Path, fabric: Fabric) -> dict[str, Any] | None:
         length = len(_digest(b""))
         if _digest(content[length:]) != content[:length]:
             raise ValueError("its content has changed")
-        state = torch.load(io.BytesIO(content[length:]), map_location=fabric.device, weights_only=True)
+        state = torch.load(io.BytesIO(content[length:]), map_location=device, weights_only=True)
         return cast("dict[str, Any]", state)
     except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as reason:
         logger.warning("%s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason)

@@ -19,6 +19,7 @@ from alkit.errors import ConfigurationError, LabelError, without_hint
 from alkit.learners.made_up import MadeUp
 from alkit.networks.ahead import read_ahead
 from alkit.networks.before_head import features_before_head
+from alkit.networks.computation import computation_for
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, check_apart, make_network
@@ -31,7 +32,6 @@ from alkit.networks.training import (
     adam,
     check_trainable,
     evaluation_mode,
-    fabric_for,
     minibatches,
     train_epoch,
 )
@@ -225,7 +225,7 @@ class NetworkLearner:
         # The next line overwrites these initial weights.
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
         load_state(network, dumped)
-        to_channels_last(network).to(fabric_for(self.device, self.precision).device)
+        to_channels_last(network).to(computation_for(self.device, self.precision).device)
         return NetworkPredictor(network, in_channels, classes)
 
     @checked
@@ -242,7 +242,7 @@ class NetworkLearner:
         model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
         check_apart(model.network, other.network)
         check_trainable(model.network)
-        model.network.to(fabric_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
+        model.network.to(computation_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
         check_logits(model.network, torch.from_numpy(np.ascontiguousarray(images[:1])), model.classes)
         train(replace(self, batch=len(images)), model, 1, MadeUp(images, spec), loss, stream, quiet)
         self._check_stored(model, images[:2])
@@ -300,18 +300,17 @@ def train(
 
     The loss of a network with heads of deep supervision is the sum of the heads' losses with its ``head_weights``.
     """
-    fabric = fabric_for(learner.device, learner.precision)
-    network = to_channels_last(model.network)
+    computation = computation_for(learner.device, learner.precision)
+    network = computation.move(to_channels_last(model.network))
     check_trainable(network)
     optimizer = adam(network, learner.lr)
     if len(getattr(network, "head_weights", ())) > 1:
         network, loss = _AllOutputs(network), _weighted_sum(loss, cast(Any, network).head_weights)
     else:
         network = Logits(network, model.classes)
-    wrapped, optimizer = fabric.setup(network, optimizer)
     for epoch in range(epochs):
-        examples = read_ahead(_examples(labelled, learner.batch, stream.child("order", epoch)), fabric.device)
-        value = train_epoch(fabric, wrapped, optimizer, examples, loss, stream.child("dropout", epoch))
+        examples = read_ahead(_examples(labelled, learner.batch, stream.child("order", epoch)), computation.device)
+        value = train_epoch(computation, network, optimizer, examples, loss, stream.child("dropout", epoch))
         report(Progress("fit", epoch + 1, epochs, {"loss": value}))
     model.network.zero_grad(set_to_none=True)
     return model

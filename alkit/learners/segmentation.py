@@ -47,7 +47,7 @@ class SegmentationLearner(NetworkLearner):
         Whether each round continues from the weights of the last one. If False, each round starts from new initial
         weights and trains for the epochs of the first round.
     precision:
-        ``32-true``, ``16-mixed`` or ``bf16-mixed``, as in Lightning Fabric.
+        ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast).
     device:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration, so a record
         can be resumed on another device.

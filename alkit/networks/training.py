@@ -1,75 +1,24 @@
-"""Training for one epoch, on any device, by Lightning Fabric."""
+"""Training for one epoch, on any device."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError, ConfigurationError
+from alkit.networks.computation import Computation
 from alkit.networks.repeatable import repeatable
 from alkit.rng import Stream, seed_torch
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
-"""Precisions, by the names of Lightning Fabric."""
-
 Loss = Callable[[Tensor, Tensor], Tensor]
 Example = tuple[Tensor, Tensor]
-
-
-def fabric_for(device: str, precision: str) -> Fabric:
-    """Return the Fabric of a device.
-
-    Parameters
-    ----------
-    device:
-        ``auto``, ``cpu``, ``cuda``, ``mps``, or a numbered device such as ``cuda:1``.
-    precision:
-        One of :data:`PRECISIONS`.
-
-    Raises
-    ------
-    ConfigurationError
-        The precision is unknown, or this machine does not have the device.
-    """
-    if precision not in PRECISIONS:
-        raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}", got=repr(precision))
-    kind, _, number = device.partition(":")
-    if problem := _missing(kind, number):
-        raise ConfigurationError(
-            "device must be usable on this machine", got=f"{device!r}, but {problem}", hint="device='cpu'"
-        )
-    try:
-        return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=cast(Any, precision))
-    except Exception as reason:  # Fabric raises errors of several types
-        if precision == PRECISIONS[0]:
-            raise ConfigurationError(
-                "device must be auto, cpu, cuda, mps, or a numbered device such as cuda:1",
-                got=repr(device),
-                hint="device='cpu'",
-            ) from reason
-        raise ConfigurationError(
-            f"precision must be usable on the device {device!r}", got=repr(precision), hint="precision='32-true'"
-        ) from reason
-
-
-def _missing(kind: str, number: str) -> str | None:
-    """Say which device of torch is missing; None if it exists, or if its kind is unknown."""
-    if kind == "mps" and not torch.backends.mps.is_available():
-        return "torch finds no MPS device"
-    if kind == "cuda" and not torch.cuda.is_available():
-        return "torch finds no CUDA device"
-    if kind == "cuda" and number.isdecimal() and int(number) >= (count := torch.cuda.device_count()):
-        return f"torch finds {count} CUDA devices, numbered from 0"
-    return None
 
 
 @checked
@@ -103,7 +52,7 @@ def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
 
 
 def train_epoch(
-    fabric: Fabric,
+    computation: Computation,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     examples: Iterable[Example],
@@ -116,10 +65,10 @@ def train_epoch(
 
     Parameters
     ----------
-    fabric:
-        Fabric of the device.
+    computation:
+        Device and precision.
     network, optimizer:
-        Results of ``fabric.setup``.
+        Network on this device, and the optimizer of its weights.
     examples:
         Batches of images and targets.
     loss:
@@ -133,14 +82,13 @@ def train_epoch(
         The network cannot compute a batch, or the mean loss is not finite.
     """
     network.train()
-    total, steps = torch.zeros((), device=fabric.device), 0
+    total, steps = torch.zeros((), device=computation.device), 0
     with seed_torch(stream):
         for inputs, target in examples:
             optimizer.zero_grad(set_to_none=True)
-            with _explained(network, inputs), repeatable(fabric.device):
-                value = loss(network(fabric.to_device(inputs)), fabric.to_device(target))
-                fabric.backward(value)
-                optimizer.step()
+            with _explained(network, inputs), repeatable(computation.device):
+                value = loss(computation.run(network, computation.move(inputs)), computation.move(target))
+                computation.step(value, optimizer)
             total += value.detach()
             steps += 1
     mean = float(total) / max(steps, 1)
@@ -188,9 +136,9 @@ def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
 
 
 def name_of(network: nn.Module) -> str:
-    """Return the class of a network inside the wrappers of alkit and Fabric."""
-    while type(network).__module__.partition(".")[0] in ("alkit", "lightning_fabric"):
-        inner = getattr(network, "network", None) or getattr(network, "module", None)
+    """Return the class of a network inside the wrappers of alkit."""
+    while type(network).__module__.partition(".")[0] == "alkit":
+        inner = getattr(network, "network", None)
         if not isinstance(inner, nn.Module):
             break
         network = inner

@@ -196,12 +196,12 @@ def test_a_missing_device_is_named_without_the_words_of_libraries(run, monkeypat
 
 
 def test_a_device_number_that_is_missing_is_named(monkeypatch):
-    from alkit.networks.training import fabric_for
+    from alkit.networks.computation import computation_for
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert "got 'cuda:1', but torch finds 1 CUDA devices, numbered from 0" in said(
-        lambda: fabric_for("cuda:1", "32-true")
+        lambda: computation_for("cuda:1", "32-true")
     )
 
 

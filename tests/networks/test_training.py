@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import alkit
-from alkit.networks.training import adam, fabric_for, minibatches, train_epoch
+from alkit.networks.computation import computation_for
+from alkit.networks.training import adam, minibatches, train_epoch
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 10), (10, 10), (11, 10), (21, 10), (300, 10), (335, 10)])
@@ -21,6 +22,6 @@ def test_a_batch_too_large_for_the_device_is_an_error_with_a_way_out():
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     examples = [(torch.rand(4, 1, 16, 16), torch.zeros(4, 16, 16, dtype=torch.long))]
-    network, fabric = Full(1, 2, widths=(2, 4)), fabric_for("cpu", "32-true")
+    network, cpu = Full(1, 2, widths=(2, 4)), computation_for("cpu", "32-true")
     with pytest.raises(alkit.errors.ConfigurationError, match=r"out of memory.*Try: a smaller batch=, a smaller size="):
-        train_epoch(fabric, network, adam(network, 1e-3), examples, torch.nn.CrossEntropyLoss(), alkit.rng.Stream(0))
+        train_epoch(cpu, network, adam(network, 1e-3), examples, torch.nn.CrossEntropyLoss(), alkit.rng.Stream(0))
