@@ -8,3 +8,5 @@ from .page import Table as Table
 from .page import Text as Text
 from .page import write_page as write_page
 from .progress import progress_bar as progress_bar
+from .results import Rows as Rows
+from .results import table as table

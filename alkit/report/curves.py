@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alkit.arguments.checked import check_argument, checked, checked_except
+from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError
 from alkit.pictures.colours import LINE_COLOURS
+from alkit.report.results import check_runs
 from alkit.statistics.curves import Runs, mean_curve
 from alkit.values.rounds import RoundResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX*h>"
 STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
@@ -23,21 +25,22 @@ STYLES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0,
 @checked_except("runs")
 def learning_curves(
     runs: Mapping[str, Sequence[Sequence[RoundResult]]],
-    path: str | Path,
+    path: str | os.PathLike[str] | None = None,
     *,
     metric: str = "dice",
     title: str = "",
-) -> None:
+) -> Figure:
     """Draw a metric over the number of labels: for each name, a thin line per run and a thick line for their mean.
 
-    With five runs or more, a band shows the 95 % interval of the mean.
+    With five runs or more, a band shows the 95 % interval of the mean. The figure is returned, and a notebook shows it.
+    It does not belong to ``matplotlib.pyplot``, whose state stays as it is.
 
     Parameters
     ----------
     runs:
         Runs by name, for example one run per seed. A run is the sequence of its rounds.
     path:
-        File to write. Its suffix, such as .png, .svg or .pdf, gives the format.
+        File to write. Its suffix, such as .png, .svg or .pdf, gives the format. Default: no file.
     metric:
         Name of the metric. Default: ``"dice"``.
     title:
@@ -50,21 +53,17 @@ def learning_curves(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> history = [RoundResult(0, ("a",), 1, {"dice": 0.5}), RoundResult(1, ("b",), 2, {"dice": 0.7})]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     learning_curves({"random": [history]}, Path(folder) / "curve.png")
+    ...     figure = learning_curves({"random": [history]}, pathlib.Path(folder) / "curve.png")
+    >>> figure.axes[0].get_ylabel()
+    'Dice'
     """
-    from matplotlib.figure import Figure
+    from alkit.report.figures import Drawing
 
-    if not isinstance(runs, Mapping):
-        raise _not_runs(runs)
-    for name, histories in runs.items():
-        check_argument(f"runs[{name!r}]", histories, Sequence)
-        if any(isinstance(history, RoundResult) for history in histories):
-            raise _not_runs(histories)
-        check_argument(f"runs[{name!r}]", histories, Sequence[Sequence[RoundResult]])
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    check_runs("runs", runs)
+    figure = Drawing(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     methods = {
         name: {
@@ -78,21 +77,15 @@ def learning_curves(
         raise ConfigurationError(f"no run has the metric {metric!r}", hint="evaluate on a test set")
     draw_curves(axes, {name: curves for name, curves in methods.items() if curves}, seeds=True)
     axes.set(xlabel="labels", ylabel=metric.capitalize(), title=title)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as reason:
-        raise ConfigurationError(
-            f"cannot write the picture {path} ({reason})", hint="choose an existing folder and the suffix .png or .svg"
-        ) from reason
-
-
-def _not_runs(found: object) -> ConfigurationError:
-    one = isinstance(found, Sequence) and any(isinstance(item, RoundResult) for item in found)
-    return ConfigurationError(
-        "runs must be a mapping from names to lists of runs",
-        got="the rounds of one run" if one else f"an object of type {type(found).__name__}",
-        hint='{"random": [experiment.history]}',
-    )
+    if path is not None:
+        try:
+            figure.savefig(path, dpi=150)
+        except (OSError, ValueError) as reason:
+            raise ConfigurationError(
+                f"cannot write the picture {path} ({reason})",
+                hint="choose an existing folder and the suffix .png or .svg",
+            ) from reason
+    return figure
 
 
 @checked

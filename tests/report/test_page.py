@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -136,3 +137,15 @@ def test_runs_of_another_form_are_an_error(tmp_path):
             learning_curves(runs, tmp_path / "curve.png")
     with pytest.raises(ConfigurationError, match="got an object of type str"):
         learning_curves("r.db", tmp_path / "curve.png")
+
+
+def test_without_a_path_the_figure_is_returned_and_a_notebook_shows_it():
+    import matplotlib
+
+    history = [RoundResult(0, ("a",), 1, {"dice": 0.5}), RoundResult(1, ("b",), 2, {"dice": 0.7})]
+    before = dict(matplotlib.rcParams)
+    figure = learning_curves({"random": [history, history]})
+    assert Image.open(io.BytesIO(figure._repr_png_())).size[0] > 500
+    assert (len(figure.axes[0].lines), figure.axes[0].get_xlabel()) == (3, "labels")
+    assert dict(matplotlib.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

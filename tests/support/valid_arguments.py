@@ -453,6 +453,9 @@ EXAMPLES = {
         "caption": lambda t: "",
         "kind": lambda t: "table",
     },
+    "alkit.report.Rows": {"columns": lambda t: ("a",), "rows": lambda t: ({"a": 1},)},
+    "alkit.report.Rows.to_frame": {"library": lambda t: None},
+    "alkit.report.table": {"per": lambda t: "round"},
     "alkit.report.draw_curves": {
         "axes": lambda t: Figure().add_subplot(),
         "methods": lambda t: {"a": t.runs},
@@ -638,6 +641,7 @@ OBJECTS = {
     "alkit.LabelStudioOracle": lambda t: None,
     "alkit.MaskOracle": lambda t: t.oracle,
     "alkit.Reconstruction": lambda t: alkit.Reconstruction(epochs=1),
+    "alkit.report.Rows": lambda t: alkit.report.Rows(("a",), ({"a": 1},)),
     "alkit.SegmentationLearner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.UNet": lambda t: t.network,
     "alkit.features.Deformation": lambda t: alkit.features.Deformation(),

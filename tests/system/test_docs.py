@@ -147,6 +147,22 @@ def test_the_verdict_has_ten_sentences_and_every_number_in_them_is_in_a_table():
     assert [number for number in told if number not in tables] == []
 
 
+def test_the_results_are_shown_as_the_page_says(capsys):
+    history = (alkit.RoundResult(0, ("b", "a"), 2, {"dice": 0.5}), alkit.RoundResult(1, ("c",), 3, {"dice": 0.75}))
+    names = {"history": history}
+    for code in blocks("how-to/results.md", "python"):
+        exec(code, names)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split()[:5] == ["round", "labels", "pseudo_labels", "held_out", "dice"]
+    assert said[3:] == [
+        "3 0.75",
+        "  name  run  round  labels  metric  value",
+        "random    0      0       2    dice  0.500",
+        "random    0      1       3    dice  0.750",
+    ]
+    assert len(names["figure"].axes[0].lines) == 1
+
+
 def compare(folder, seeds):
     """Run the page about comparisons with a number of seeds, and return its names."""
     images, masks = alkit.synthetic.lesions(70, size=16)
