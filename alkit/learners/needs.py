@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_type_hints
 
 from alkit.errors import AlkitError, ConfigurationError
-from alkit.protocols import BuildsNetwork, Pool, Predictor, TrainsMembers, WrapsLearner
+from alkit.protocols import BuildsNetwork, Pool, Posterior, Predictor, TrainsMembers, WrapsLearner
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
@@ -13,12 +13,18 @@ MODEL_FEATURES = "model-features"
 """The need of a strategy that uses the features of the model, see :class:`alkit.features.OfLearner`."""
 
 
+OF_POSTERIOR = ("dropout", "members", "heads")
+"""The needs of a strategy that are methods of a posterior with the same name."""
+
+
 def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
     """Check a learner for the needs of a strategy, as far as possible before a model is trained.
 
-    A learner whose models have ``members`` has an attribute of this name. ``dropout`` and ``heads`` are searched in a
-    network made by its factory ``network``. A learner without a factory passes. ``model-features`` are a method of the
-    models that ``fit`` declares to return, and a network made by the factory is tried on one image.
+    A learner whose models have ``members`` has an attribute of this name. The models that ``fit`` declares to return
+    have a method ``posterior``, and a method ``features`` for ``model-features``. If ``posterior`` declares a class,
+    it has methods with the names of the other needs. A network made by the factory ``network`` is searched for dropout
+    layers and heads, and tried on one image for ``model-features``. What is not declared passes: see
+    :func:`alkit.learners.rehearsal.rehearse`.
 
     Parameters
     ----------
@@ -40,6 +46,9 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
             got=type(learner).__name__,
             hint="alkit.Ensemble(learner, members=5) as the learner",
         )
+    for need in OF_POSTERIOR:
+        if need in needs and (without := _declared_without(learner, need)):
+            raise lacks(need, without)
     single = learner.learner if isinstance(learner, WrapsLearner) else learner
     if MODEL_FEATURES in needs:
         from alkit.scores.streamed import lacks_features
@@ -65,6 +74,49 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
         )
     if MODEL_FEATURES in needs:
         _check_head(network, image)
+
+
+def _declared_without(learner: object, need: str) -> str:
+    """Return what a learner's models are, if they are declared and do not have a need; else an empty text."""
+    if (model := declared_model(learner)) is None:
+        return ""
+    found = f"{type(learner).__name__}, whose models are {model.__name__}s"
+    if not hasattr(model, "posterior"):
+        return found
+    posterior = declared_class(model.posterior, Posterior)
+    return found if posterior is not None and not hasattr(posterior, need) else ""
+
+
+def lacks(need: str, got: str) -> ConfigurationError:
+    """Return the error of a strategy that needs draws, members or heads, and a learner whose models do not have them.
+
+    Parameters
+    ----------
+    need:
+        One of :data:`OF_POSTERIOR`.
+    got:
+        The learner, or its models.
+    """
+    if need == "members":
+        return ConfigurationError(
+            "the strategy needs a learner whose models are ensembles",
+            got=got,
+            hint="alkit.Ensemble(learner, members=5), models whose posterior(images) has members(), or another "
+            "strategy",
+        )
+    if need == "heads":
+        return ConfigurationError(
+            "the strategy needs a learner whose models have heads of deep supervision",
+            got=got,
+            hint="heads={2: 0.1, 4: 0.3} for the network of alkit.SegmentationLearner, models whose posterior(images) "
+            "has heads(), or another strategy",
+        )
+    return ConfigurationError(
+        "the strategy needs a learner whose models draw by dropout",
+        got=got,
+        hint="a learner that trains a network with dropout, such as alkit.SegmentationLearner, models whose "
+        "posterior(images) has dropout(draws, stream), or another strategy",
+    )
 
 
 def _check_head(network: Any, image: Images) -> None:
@@ -111,9 +163,14 @@ def check_features(model: Predictor, images: Images) -> None:
 
 def declared_model(learner: Any) -> type[Any] | None:
     """Return the class of the models that ``fit`` declares; None if it declares none, or any predictor."""
+    return declared_class(type(learner).fit, Predictor)
+
+
+def declared_class(function: Any, protocol: type[Any]) -> type[Any] | None:
+    """Return the class that a function declares to return; None if it declares none, or no more than a protocol."""
     try:
-        declared = get_type_hints(type(learner).fit).get("return")
+        declared = get_type_hints(function).get("return")
     except Exception:  # names that are imported for type checkers only
         return None
-    plain = isinstance(declared, type) and declared.__module__ != Predictor.__module__ and declared is not object
+    plain = isinstance(declared, type) and declared.__module__ != protocol.__module__ and declared is not object
     return declared if plain and declared is not type(None) else None

@@ -9,15 +9,25 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from alkit.errors import AlkitError, ConfigurationError, without_hint
 from alkit.learners.made_up import MadeUp
-from alkit.learners.needs import MODEL_FEATURES, check_features, declared_model
+from alkit.learners.needs import MODEL_FEATURES, OF_POSTERIOR, check_features, lacks
 from alkit.pools.checks import image_shape
-from alkit.protocols import DrawsDropout, HasPosterior, Learner, Pool, Predictor, TriesTraining, WrapsLearner
+from alkit.protocols import (
+    DrawsDropout,
+    DrawsMembers,
+    HasHeads,
+    HasPosterior,
+    Learner,
+    Pool,
+    Predictor,
+    TriesTraining,
+    WrapsLearner,
+)
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
 
@@ -37,8 +47,8 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     """Train one step on images of the pool, and try what the strategy needs; return the fewest images in a batch.
 
     The batch has the size of the learner's, but at most :data:`PIXELS` pixels, and at least two images. A batch of one
-    image is tried too. A learner without ``try_training`` is only tried if the strategy draws by dropout or uses the
-    features of the model.
+    image is tried too. A learner without ``try_training`` is only tried if the strategy needs something of its models:
+    it trains on :data:`FEW` images.
 
     Parameters
     ----------
@@ -53,20 +63,17 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
         The learner cannot train on the images, or its models cannot be stored or lack what the strategy needs.
     """
     single = learner.learner if isinstance(learner, WrapsLearner) else learner
+    wanted = [need for need in needs if need in (*OF_POSTERIOR, MODEL_FEATURES)]
     ids = list(pool.ids)
     if not isinstance(single, TriesTraining):
-        if "dropout" in needs:
-            _check_draws(single, pool.read(ids[:FEW]), spec)
-        if MODEL_FEATURES in needs and (model := _small_model(single, pool.read(ids[:FEW]), spec)) is not None:
-            check_features(model, pool.read(ids[:2]))
+        if wanted and (model := _small_model(learner, pool.read(ids[:FEW]), spec)) is not None:
+            _check_model(model, wanted, pool.read(ids[:2]))
         return 1
     _, height, width = image_shape(pool)
     images = pool.read(ids[: max(2, min(single.batch, PIXELS // (height * width)))])
     model = single.try_training(images, spec)
-    if "dropout" in needs:
-        _draw(model, images[:2])
-    if MODEL_FEATURES in needs:
-        check_features(model, images[:2])
+    if wanted and (whole := _whole_model(learner, single, model, images, spec)) is not None:
+        _check_model(whole, wanted, images[:2])
     if len(images) == 1:
         return 1
     try:
@@ -83,17 +90,71 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     return 1
 
 
-def _draw(model: Predictor, images: Images) -> None:
-    """Draw once by dropout, which raises an error if it is impossible."""
-    posterior = model.posterior(images) if isinstance(model, HasPosterior) else None
-    if not isinstance(posterior, DrawsDropout):
-        raise _lacks_dropout(type(model).__name__)
-    for _ in posterior.dropout(1, Stream(0)):
-        pass
-    from alkit.learners.network import NetworkPredictor  # imports torch, which asking and telling do not need
+def _whole_model(
+    learner: Learner, single: Learner, model: Predictor, images: Images, spec: LabelSpec
+) -> Predictor | None:
+    """Return a model as `learner` makes it, given one of the learner `single` that it may train its members by."""
+    from alkit.learners.ensemble import Ensemble, EnsemblePredictor  # imports torch
 
-    if isinstance(model, NetworkPredictor):
-        _tell_what_is_drawn(model, images)
+    if learner is single:
+        return model
+    if type(learner) is Ensemble:
+        return EnsemblePredictor((model, model))
+    return _small_model(learner, images[:FEW], spec)
+
+
+def _check_model(model: Predictor, needs: Sequence[str], images: Images) -> None:
+    """Try what a strategy needs of a model, which raises an error if it is missing or fails."""
+    for need in needs:
+        if need == MODEL_FEATURES:
+            check_features(model, images)
+            continue
+        try:
+            _try_posterior(model, need, images)
+        except AlkitError:
+            raise
+        except Exception as reason:
+            raise ConfigurationError(
+                f"{need}() of the posterior of a {type(model).__name__} fails ({type(reason).__name__}: {reason})",
+                hint="another learner or another strategy",
+            ) from reason
+    if "dropout" in needs:
+        from alkit.learners.network import NetworkPredictor  # imports torch, which asking and telling do not need
+
+        if isinstance(model, NetworkPredictor):
+            _tell_what_is_drawn(model, images)
+
+
+def _try_posterior(model: Predictor, need: str, images: Images) -> None:
+    """Take a draw by dropout, all members or all heads from the posterior of some images."""
+    posterior: Any = model.posterior(images) if isinstance(model, HasPosterior) else None
+    kind, least = _POSTERIORS[need]
+    if not isinstance(posterior, kind):
+        raise lacks(need, type(model).__name__)
+    found = 0
+    for drawn in posterior.dropout(1, Stream(0)) if need == "dropout" else getattr(posterior, need)():
+        shape = tuple(drawn.shape)
+        stack = shape if need == "heads" else shape[1:]
+        if len(stack) not in (2, 4) or stack[0] != len(images):
+            k = "" if need == "heads" else "k, "
+            raise ConfigurationError(
+                f"{need}() of the posterior of a {type(model).__name__} must give probabilities ({k}n, classes, h, w) "
+                f"or ({k}n, classes)",
+                got=f"shape {shape} for {len(images)} images",
+            )
+        found += 1 if need == "heads" else shape[0]
+    if found < least:
+        raise ConfigurationError(
+            f"{need}() of the posterior of a {type(model).__name__} must give {least} or more predictions", got=found
+        )
+
+
+_POSTERIORS: dict[str, tuple[type[Any], int]] = {
+    "dropout": (DrawsDropout, 1),
+    "members": (DrawsMembers, 2),
+    "heads": (HasHeads, 2),
+}
+"""By need of a strategy, the protocol of the posterior, and the fewest predictions that it gives."""
 
 
 def _tell_what_is_drawn(model: NetworkPredictor, images: Images) -> None:
@@ -117,37 +178,18 @@ def _tell_what_is_drawn(model: NetworkPredictor, images: Images) -> None:
         )
 
 
-def _check_draws(learner: Learner, images: Images, spec: LabelSpec) -> None:
-    """Check that the models of a learner draw by dropout: by their class, or else by a small model."""
-    declared = declared_model(learner)
-    if declared is not None:
-        if not hasattr(declared, "posterior"):
-            raise _lacks_dropout(f"{type(learner).__name__}, whose models are {declared.__name__}s")
-        return
-    if (model := _small_model(learner, images, spec)) is None:
-        return
-    try:
-        _draw(model, images[:2])
-    except AlkitError:
-        raise
-    except Exception as reason:
-        raise ConfigurationError(
-            f"the models of {type(learner).__name__} cannot draw by dropout ({type(reason).__name__}: {reason})",
-            hint="another strategy",
-        ) from reason
-
-
 def _small_model(learner: Learner, images: Images, spec: LabelSpec) -> Predictor | None:
     """Return a model of a copy of the learner, trained on made-up labels; None if it cannot be trained on them."""
     try:
         return copy.copy(learner).fit(MadeUp(images, spec), np.random.default_rng(0))
-    except Exception:  # the learner may refuse so few images, or need features
+    except Exception as reason:  # the learner may refuse so few images, or need features
+        log.warning(
+            "%s cannot be tried on %d images with made-up labels (%s: %s), so whether its models have all that the "
+            "strategy needs is not known before there are labels; a method try_training(images, spec) of the learner "
+            "can try it",
+            type(learner).__name__,
+            len(images),
+            type(reason).__name__,
+            reason,
+        )
         return None
-
-
-def _lacks_dropout(got: str) -> ConfigurationError:
-    return ConfigurationError(
-        "the strategy needs a learner whose models draw by dropout",
-        got=got,
-        hint="a learner that trains a network with dropout, such as alkit.SegmentationLearner, or another strategy",
-    )
