@@ -159,3 +159,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     return " or ".join(repr(match) for match in close) if close else ", ".join(known)
+
+
+FULL = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
+"""Parts of the messages by which torch and its libraries say that the memory of a device does not suffice."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether torch raised this error because the memory of a device does not suffice.
+
+    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
+    True
+    """
+    # torch has a class for most of these errors, which is a RuntimeError, but not for those of MPS, cuDNN and CPUs.
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in FULL)

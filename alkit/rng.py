@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,25 @@ def seed_torch(stream: Stream) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(stream.integer())
         yield
+
+
+@contextmanager
+def keep_random() -> Iterator[None]:
+    """Restore the global generator of :mod:`random` after a ``with`` block, such as one that imports scikit-learn.
+
+    Its import draws from the generator.
+
+    >>> before = random.getstate()
+    >>> with keep_random():
+    ...     number = random.random()
+    >>> before == random.getstate()
+    True
+    """
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 @contextmanager

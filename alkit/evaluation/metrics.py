@@ -10,6 +10,7 @@ import torch
 from torchmetrics.functional.segmentation import dice_score
 
 from alkit.errors import LabelError
+from alkit.rng import keep_random
 from alkit.values.label_spec import LabelSpec
 
 
@@ -114,7 +115,8 @@ def classification_metrics(
     >>> classification_metrics(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 2]), spec)
     {'accuracy': 0.75, 'balanced_accuracy': 0.5, 'f1': 0.33..., 'recall/cat': 1.0, 'recall/fox': 0.0}
     """
-    from sklearn.metrics import accuracy_score, f1_score, recall_score  # takes half a second, and masks do not need it
+    with keep_random():  # it takes half a second, and masks do not need it
+        from sklearn.metrics import accuracy_score, f1_score, recall_score
 
     present = np.unique(truth)
     # scikit-learn's balanced accuracy would warn of every class that is predicted but is not in truth.

@@ -25,6 +25,7 @@ from alkit.errors import DataError, MissingDependencyError
 from alkit.features.lloyd import find_centres
 from alkit.features.search import nearest_squared
 from alkit.features.tables import Float32, Float64, Integers, Table, count_distinct
+from alkit.rng import keep_random
 from alkit.values.clusters import Clusters
 from alkit.values.ids import check_ids
 
@@ -149,7 +150,8 @@ def _centre(features: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32],
 
 def _centres(rows: npt.NDArray[np.float32], k: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return the centres of the best start, ``(k, d)``."""
-    from sklearn.cluster import kmeans_plusplus
+    with keep_random():
+        from sklearn.cluster import kmeans_plusplus
 
     faiss = _faiss()
 

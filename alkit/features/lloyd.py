@@ -27,6 +27,7 @@ import numpy as np
 from alkit.features.passes import Passes, PassesByNumpy, Step
 from alkit.features.search import Search, find_device
 from alkit.features.tables import Float32, Float64, Integers, Table, count_distinct
+from alkit.rng import keep_random
 
 SAMPLE = 256
 """Rows per cluster of a sample on which steps 1 to 3 begin, if the table is at least twice as large."""
@@ -120,7 +121,8 @@ def _passes(table: Table, device: str | None) -> Passes:
 
 def _first_centres(table: Table, k: int, rng: np.random.Generator, device: str | None) -> Float32:
     """Return k different rows by k-means||, in the unit of the features."""
-    from sklearn.cluster import kmeans_plusplus
+    with keep_random():
+        from sklearn.cluster import kmeans_plusplus
 
     rounds = ROUNDS if k < FEW else MANY_ROUNDS
     search = Search(table, rounds * k, device)

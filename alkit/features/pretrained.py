@@ -25,7 +25,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import runtime
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.features.inputs import IMAGENET, MODES, Inputs
 from alkit.features.named_files import is_content_name, name_by_content
 from alkit.features.pooling import Pooling, check_token, rows_of_output, rows_of_timm
@@ -44,7 +44,6 @@ from alkit.features.weights import (
 from alkit.networks.computation import computation_for
 from alkit.networks.state import to_channels_last
 from alkit.networks.training import evaluation_mode
-from alkit.pools.batches import is_out_of_memory
 from alkit.protocols import Pool
 from alkit.rng import Stream
 from alkit.values.label_spec import Images

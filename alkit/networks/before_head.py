@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.networks.heads import output_layers
 from alkit.networks.training import evaluation_mode
 
@@ -60,8 +60,10 @@ def _deepest_map(network: nn.Module, images: Tensor) -> Tensor | None:
         maps = encode(images)
     except AlkitError:
         raise
-    except Exception:  # a member of this name may have nothing to do with images
-        return None
+    except Exception as reason:
+        if is_out_of_memory(reason):  # the features of a smaller batch must not be others
+            raise
+        return None  # a member of this name may have nothing to do with images
     last = maps[-1] if isinstance(maps, list | tuple) and maps else None
     return last if isinstance(last, Tensor) and last.ndim == 4 and len(last) == len(images) else None
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from alkit.errors import is_out_of_memory
 from alkit.networks.dropout import active_layers
 from alkit.networks.order import can_reorder
 from alkit.networks.outputs import as_logits
@@ -113,7 +114,13 @@ class CutNetwork:
         return self._reading
 
     def _note(self, key: tuple[int, ...], trial: Trial) -> None:
-        if trial.mixes:
+        if trial.alone:
+            log.warning(
+                "the memory of the device does not suffice for two images at once in %s; images are predicted one at a "
+                "time",
+                type(self.network).__name__,
+            )
+        elif trial.mixes:
             self._warn()
         self._mixes[key] = trial.mixes
 
@@ -197,8 +204,10 @@ def _cut(network: nn.Module, trial: Trial) -> Halves:
         try:
             halves = make(network, trial.images[0].clone())
             checked = None if halves is None else _check(network, halves, trial)
-        except Exception:  # methods of these names may have nothing to do with images
-            continue
+        except Exception as reason:
+            if is_out_of_memory(reason):
+                raise
+            continue  # methods of these names may have nothing to do with images
         if checked is not None:
             return checked
     whole = Halves(lambda images: [images], lambda shared: cast(Tensor, network(*shared)))
@@ -233,7 +242,12 @@ def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:
 
 def _stacks(network: nn.Module, halves: Halves, shared: Sequence[Shared], trial: Trial) -> bool:
     """Return whether all shared values are tensors with one row per image, and the second part treats rows alike."""
-    together = halves.shared(torch.cat(trial.images))
+    try:
+        together = halves.shared(torch.cat(trial.images))
+    except RuntimeError as reason:
+        if is_out_of_memory(reason):  # the whole network took two images, but the draws of two images need more
+            return False
+        raise
     if not all(isinstance(values, list | tuple) for values in (*shared, together)):
         return False
     for one, two, both in zip(*shared, together, strict=True):

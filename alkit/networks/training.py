@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.networks.computation import Computation
 from alkit.networks.repeatable import repeatable
 from alkit.rng import Stream, seed_torch
@@ -126,7 +126,7 @@ def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
             f"network {name_of(network)} cannot be trained on {n} image{'s' if n != 1 else ''} of "
             f"{' x '.join(map(str, size[::-1]))} pixels in a batch ({str(reason).strip() or type(reason).__name__})",
             hint="a smaller batch=, a smaller size= of the pool, or device='cpu'"
-            if isinstance(reason, torch.OutOfMemoryError)
+            if is_out_of_memory(reason)
             else "more labels, because batch normalisation needs two images in a batch"
             if alone
             else "reshape or flatten in place of view in the network, because images have their channels last in memory"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.networks.dropout import active_layers, apply_masks
 from alkit.networks.reads import watched_reads
 from alkit.networks.training import evaluation_mode
@@ -41,6 +41,9 @@ class Trial(NamedTuple):
         Whether the first axis of the output of each dropout layer grows with the number of images.
     drops:
         Whether a dropout layer was called. It may not be for other images, such as black ones.
+    alone:
+        Whether the memory of the device suffices for one image only. Then `mixes` is true, too, so that each image is
+        predicted by itself.
     """
 
     images: tuple[Tensor, Tensor]
@@ -50,6 +53,7 @@ class Trial(NamedTuple):
     misplaced: Mapping[str, tuple[int, ...]]
     stacks: bool
     drops: bool
+    alone: bool = False
 
 
 def run_trial(network: nn.Module, image: Tensor) -> Trial:
@@ -92,11 +96,14 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 others = [network(torch.cat([images[0], neighbour])) for neighbour in neighbours]
                 crowd, crowded = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())], together
                 before = len(batched)
-                with suppress(torch.OutOfMemoryError):  # batches of this size cannot be predicted later either
+                try:
                     crowded = network(torch.cat(crowd))
                     calls.append(len(batched) - before)
-            except Exception:  # a network that is written for one image fails in many ways, out of memory included
-                return Trial(images, outputs, drawn, mixes=True, misplaced={}, stacks=False, drops=bool(alone))
+                except RuntimeError as reason:
+                    if not is_out_of_memory(reason):  # if so, batches of this size cannot be predicted later either
+                        raise
+            except Exception as reason:  # a network that is written for one image fails in many ways
+                return Trial(images, outputs, drawn, True, {}, False, bool(alone), is_out_of_memory(reason))
     pairs = list(zip(alone, batched, strict=False))
     doubled = [two == (2 * one[0], *one[1:]) for (_, one), (_, two) in pairs]
     # A mask for an output that all images share, such as a positional embedding, is the same for all of them.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, is_out_of_memory
 from alkit.protocols import Pool
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,6 @@ def map_batches(
         # After the except clause, whose error keeps the tensors of the failed batch alive.
         _release_memory()
         log.warning("the memory of the device does not suffice for %d images at once; trying %d", len(some), size)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch raised this error because the memory of a device does not suffice."""
-    torch = sys.modules.get("torch")  # without torch, the error is not one of its own
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _release_memory() -> None:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -102,12 +102,15 @@ def test_no_global_state_changes(precision, learner_on, gpu_pool, gpu_oracle, ne
 
 @contextmanager
 def memory_for(images, on_gpu, monkeypatch, device):
-    """Let the device run out of memory for more than about so many images."""
+    """Let the device run out of memory for more than about so many images of `wide`.
+
+    The tensors of a prediction take 44 MiB for each image, and the convolutions some more.
+    """
     if on_gpu:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + images * 12 * 2**20) / total)
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (12 + 44 * images) * 2**20) / total)
         try:
             yield
         finally:
@@ -147,17 +150,32 @@ def wide(on_gpu):
     )
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_scores_stay(wide, device, on_gpu, monkeypatch, caplog):
+@pytest.fixture
+def scores_in(wide, device, on_gpu, monkeypatch):
+    """Return a function that gives the scores of the images by a network, with the memory for some images only."""
     pool, _, learner = wide
-    network = UNet(1, 2, widths=(32, 64) if on_gpu else (2, 4))
-    dumped = alkit.learners.NetworkPredictor(network, 1, 2).dumps()
-    expected = Scoring(pool, learner(device).loads(dumped), Stream(0)).scores(pool.ids, bald, alkit.Dropout(3))
-    with memory_for(4, on_gpu, monkeypatch, device):
-        model = learner(device).loads(dumped)
-        found = Scoring(pool, model, Stream(0)).scores(pool.ids, bald, alkit.Dropout(3))
+    dumped = alkit.learners.NetworkPredictor(UNet(1, 2, widths=(32, 64) if on_gpu else (2, 4)), 1, 2).dumps()
+
+    def scores(images=None):
+        with nullcontext() if images is None else memory_for(images, on_gpu, monkeypatch, device):
+            found = Scoring(pool, learner(device).loads(dumped), Stream(0)).scores(pool.ids, bald, alkit.Dropout(3))
+        return [found[id] for id in pool.ids]
+
+    return scores
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_scores_stay(scores_in, caplog):
+    expected, found = scores_in(), scores_in(4)
     assert re.search(r"does not suffice for \d+ images at once; trying \d+", caplog.text)
     assert "one at a time" not in caplog.text  # nothing is wrong with the network
-    np.testing.assert_allclose([found[id] for id in pool.ids], [expected[id] for id in pool.ids], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_memory_for_one_image_is_not_taken_for_a_network_that_mixes_images(scores_in, caplog):
+    expected, found = scores_in(), scores_in(1)
+    assert "does not suffice for two images at once in UNet; images are predicted one at a time" in caplog.text
+    assert "may be random" not in caplog.text
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_a_training_batch_that_does_not_fit_says_so_and_leaves_the_device_usable(wide, device, on_gpu, monkeypatch):

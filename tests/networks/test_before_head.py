@@ -101,3 +101,19 @@ def test_the_row_of_an_image_does_not_depend_on_the_batch_even_if_the_network_mi
     model, images = NetworkPredictor(Mixing(1, 2).eval(), 1, 2), IMAGES.numpy()
     rows = model.features(images)
     np.testing.assert_allclose(model.features(images[1:2])[0], rows[1], atol=1e-6)
+
+
+def test_memory_that_does_not_suffice_gives_no_other_features():
+    class Full(alkit.UNet):
+        def encode(self, images):
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+            return super().encode(images)
+
+        def forward(self, images):
+            return self.decode(alkit.UNet.encode(self, images))
+
+    network = Full(in_channels=1, classes=2, widths=(2, 4, 8)).eval()
+    with pytest.raises(torch.OutOfMemoryError):
+        features_before_head(network, IMAGES)
+    assert features_before_head(network, IMAGES[:1]).shape == (1, 8)

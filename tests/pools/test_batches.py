@@ -49,6 +49,19 @@ def test_an_image_that_does_not_fit_is_an_error_with_a_way_out():
         list(map_batches(device_with_room_for(0, []), IDS, POOL))
 
 
+@pytest.mark.parametrize("text", [
+    "MPS backend out of memory (MPS allocated: 18.00 GB)", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.",
+])  # fmt: skip
+def test_memory_that_does_not_suffice_is_known_in_all_words_of_torch(text):
+    def work(ids):
+        if len(ids) > 5:
+            raise RuntimeError(text)
+        return ids
+
+    assert [len(some) for some, _ in map_batches(work, IDS, POOL)] == [5, 5]
+
+
 def test_other_errors_are_not_tried_again():
     tried = []
 
