@@ -5,16 +5,17 @@
     python -m benchmarks.cost.selection --peer-python .peers/bin/python --out benchmarks/results/selection.csv
     python -m benchmarks.cost.selection --growth FOLDER --out benchmarks/results/selection.csv
 
-The first command selects 1,000 of 100,000 images with 128 features, 10 of them labelled, with both libraries, on one
-thread. Each measurement has its own process, and the libraries take turns, so that a busy machine slows both. Quote the
-ratios, not the seconds. ``peers/README.md`` describes how to set up scikit-activeml.
+The first command selects images by 128 features, 10 of them labelled, with both libraries, on one thread: 1,000 of
+100,000 images, or fewer if the peer needs more memory or time (:data:`SIZES`). Each measurement has its own process,
+and the libraries take turns, so that a busy machine slows both. Quote the ratios, not the seconds.
+``peers/README.md`` describes how to set up scikit-activeml.
 
 The second command selects 1,000 of up to a million images with 512 features, which are mapped from files in FOLDER
 (2 GB for the largest). Work whose row is in the file already is not repeated.
 
 Columns:
 
-- ``strategy``: ``typiclust``, ``k-centre``, or ``kmeans``, which is the part of TypiClust that clusters.
+- ``strategy``: name of the strategy, or ``kmeans``, which is the part of TypiClust that clusters.
 - ``mapped``: whether the features are a memory map.
 - ``cpu_s``, with the least and the most of all repeats, and ``wall_s``.
 - ``anon_mib`` and ``rss_mib``: peaks of anonymous and of resident memory above the start (the highest of all repeats).
@@ -42,6 +43,15 @@ from benchmarks.rows import append, commit, machine, read
 
 GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 """Numbers of images of the second command."""
+
+SIZES = {
+    "k-centre": (100_000, 1000),
+    "typiclust": (100_000, 1000),
+    "badge": (100_000, 100),
+    "maxherding": (5000, 200),
+    "probcover": (5000, 200),
+}
+"""Numbers of images and of selections of the first command. Two peers need a table of all pairs of images."""
 
 
 def run(command: Sequence[str]) -> dict[str, Any]:
@@ -127,21 +137,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="Python of an environment with scikit-activeml")
     parser.add_argument("--growth", type=Path, help="folder for memory maps: measure growth up to a million images")
-    parser.add_argument("--strategies", nargs="+", default=["k-centre", "typiclust"])
+    parser.add_argument("--strategies", nargs="+", help="default: all, and for growth k-centre, typiclust")
     parser.add_argument("--n", type=int, nargs="+", help="numbers of images")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--out", type=Path, help="CSV file to append to")
     options = parser.parse_args()
 
     ours = [sys.executable, str(PEERS / "alkit_select.py")]
-    for n in options.n or (GROWTH if options.growth else (100_000,)):
-        for strategy in options.strategies:
+    for strategy in options.strategies or (("k-centre", "typiclust") if options.growth else SIZES):
+        size, batch = SIZES[strategy]
+        for n in options.n or (GROWTH if options.growth else (size,)):
             if options.growth:
                 case = case_of(strategy, n, d=512, b=1000, labelled=0, mapped=True)
                 options.growth.mkdir(parents=True, exist_ok=True)
                 commands = {"alkit": [*ours, *arguments(case), "--map", str(options.growth / f"{n}.npy")]}
             else:
-                case = case_of(strategy, n, d=128, b=1000, labelled=10, mapped=False)
+                case = case_of(strategy, n, d=128, b=batch, labelled=10, mapped=False)
                 commands = {"alkit": [*ours, *arguments(case)]}
                 if options.peer_python:
                     script = str(PEERS / "skactiveml_select.py")

@@ -10,16 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 import sklearn.cluster  # noqa: F401  imports are not measured
 from meter import measure
 from skactiveml import pool
+from skactiveml.classifier import SklearnClassifier
 from skactiveml.utils import MISSING_LABEL
-from tables import cover, draw_labelled, make_rows
+from sklearn.linear_model import LogisticRegression
+from tables import CLASSES, classes_of, cover, draw_labelled, make_rows
 
-STRATEGIES = {"typiclust": pool.TypiClust, "k-centre": pool.CoreSet}
+STRATEGIES = {
+    "typiclust": pool.TypiClust,
+    "k-centre": pool.CoreSet,
+    "maxherding": pool.MaxHerding,
+    "probcover": partial(pool.ProbCover, n_classes=CLASSES),
+    "badge": pool.Badge,
+}
 
 
 def main() -> None:
@@ -36,9 +45,11 @@ def main() -> None:
     rows = make_rows(options.n, options.d, options.seed)
     labelled = draw_labelled(options.n, options.labelled, options.seed)
     labels = np.full(options.n, MISSING_LABEL)
-    labels[labelled] = 0
+    labels[labelled] = classes_of(rows)[labelled]
+    model = SklearnClassifier(LogisticRegression(max_iter=200), classes=list(range(CLASSES)))
+    needed = {"clf": model} if options.strategy == "badge" else {}
     strategy = STRATEGIES[options.strategy](random_state=options.seed)
-    chosen, cost = measure(lambda: strategy.query(X=rows, y=labels, batch_size=options.b))
+    chosen, cost = measure(lambda: strategy.query(X=rows, y=labels, batch_size=options.b, **needed))
     picked = np.asarray(chosen).tolist()
     line = {"strategy": options.strategy, **cost, **cover(rows, [*picked, *labelled]), "different": len(set(picked))}
     print(json.dumps({"version": version("scikit-activeml"), "numpy": np.__version__, "lines": [line]}))

@@ -11,6 +11,9 @@ import numpy.typing as npt
 BLOCK = 2**20
 """Number of values that are made or compared at once."""
 
+CLASSES = 4
+"""Number of classes of :func:`classes_of`."""
+
 
 def make_rows(n: int, d: int, seed: int, path: Path | None = None) -> npt.NDArray[np.float32]:
     """Return features in 50 groups of unit width whose centres are three times as wide, ``(n, d)``.
@@ -41,6 +44,11 @@ def make_rows(n: int, d: int, seed: int, path: Path | None = None) -> npt.NDArra
     rows.flush()
     path.with_suffix(".part").replace(path)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def classes_of(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the class of each row: by the signs of its first two columns, ``(n,)``."""
+    return (rows[:, 0] > 0).astype(np.int64) + 2 * (rows[:, 1] > 0)
 
 
 def draw_labelled(n: int, labelled: int, seed: int) -> npt.NDArray[np.int64]:

@@ -126,6 +126,6 @@ def _words(kinds: list[bool], candidates: dict[bool, int]) -> list[str]:
         whole, picks = candidates[kind], kinds.count(kind)
         own = whole // picks + (seen[kind] < whole % picks)
         seen[kind] += 1
-        images = f"{own} of {whole} image{'' if whole == 1 else 's'}"
-        words.append(f"pick {turn} of {len(kinds)}, stands for {images} with{'' if kind else 'out'} predicted foreground")
+        images = f"{own} of {whole} image{'' if whole == 1 else 's'} {'with' if kind else 'without'}"
+        words.append(f"pick {turn} of {len(kinds)}, stands for {images} predicted foreground")
     return words
