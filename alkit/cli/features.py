@@ -16,6 +16,12 @@ def features(
         Path | None,
         typer.Option(help="File of weights to remember on this machine, for records from others that use it."),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of embeddings, or of their ids, to remember on this machine: after a move, for example."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed feature extractors: those of alkit and those of other packages.
@@ -29,11 +35,16 @@ def features(
     [cyan]alkit features reconstruction[/cyan]
 
     [cyan]alkit features --weights retina.safetensors[/cyan]
+
+    [cyan]alkit features --embeddings moved/clip.npz[/cyan]
     """
-    if weights is not None:
+    named = {"weights": weights, "embeddings": embeddings}
+    if any(named.values()):
         from alkit.features.named_files import name_by_content
 
-        echo(f"{weights}: {name_by_content('weights', weights)}")
+        for option, file in named.items():
+            if file is not None:
+                echo(f"{file}: {name_by_content(option, file)}")
         return
     from alkit.cli.descriptions import show_plugins
     from alkit.configuration.registry import FEATURES

@@ -65,6 +65,8 @@ COMMANDS = (
     (r"(?:alkit\.)?predict_folder\(\)", "alkit predict"),
     (r"change=True", "alkit change"),
     (r"Pretrained\(\.\.\., weights='FILE'\)", "alkit features --weights FILE"),
+    (r"(?:alkit\.features\.)?Embeddings\(FILE\)", "alkit features --embeddings FILE"),
+    (r"(?:alkit\.features\.)?Embeddings\(FILE, IDS\)", "alkit features --embeddings IDS"),
     (r"the traceback", "the traceback, which --debug shows"),
 )
 """Patterns of methods of Python in a fix, and the commands that do the same."""

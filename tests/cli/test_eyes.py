@@ -161,3 +161,25 @@ def test_features_from_a_file_are_kept_by_their_content_when_an_option_changes(t
     assert str(file) not in str(Store(tmp_path / "c.db").fact(parts.TYPED))
     code, said = told("change", "--lr", "0.01")
     assert (code, said.count("changed:")) == (0, 1)
+
+
+def test_a_moved_file_of_embeddings_is_named_again(told, folders, tmp_path, monkeypatch, capsys):
+    ids = sorted(path.stem for path in (folders / "images").iterdir())
+    file, moved = tmp_path / "rows.npy", tmp_path / "moved.npy"
+    np.save(file, np.random.default_rng(0).random((len(ids), 3), np.float32))
+    (tmp_path / "rows.ids.txt").write_text("\n".join(ids))
+    given = ["--features", "embeddings", "--strategy", "centroids", "--param", f"features.path={file}"]
+    assert told("start", *given)[0] == 0
+    file.rename(moved)
+    (tmp_path / "rows.ids.txt").rename(tmp_path / "moved.txt")
+    ask = ["ask", "-n", "2", "--out", str(tmp_path / "queries")]
+    for parameter, gone, now in [("FILE", "rows.npy", moved), ("IDS", "rows.ids.txt", tmp_path / "moved.txt")]:
+        code, said = told(*ask)
+        assert (code, f"{gone}, which is not there any more. Try: alkit features --embeddings {parameter}" in said) == (
+            1,
+            True,
+        )
+        assert run_command("features", "--embeddings", str(now)) == 0
+        capsys.readouterr()
+    code, said = told(*ask)
+    assert code == 0, said

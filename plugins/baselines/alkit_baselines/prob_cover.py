@@ -67,7 +67,8 @@ class ProbCover:
       for all images, or for a random sample of 2000. With one cluster, the radius is the largest distance to one
       of these images;
     - the clusters are those of the experiment, so the radius is about the same in every round;
-    - features are compared as they are; the paper scales them to length 1;
+    - deviation: features are compared as they are; the paper scales them to length 1. On embeddings of MNIST this does
+      not explain the small radius, see ``docs/explanation/embeddings.md``;
     - if the balls cover everything, the radius is halved, and the labelled images and earlier picks cover again. The
       paper does not say what to select then;
     - images that cover equally many are ordered by id;
