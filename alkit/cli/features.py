@@ -18,9 +18,7 @@ def features(
     ] = None,
     embeddings: Annotated[
         Path | None,
-        typer.Option(
-            help="File of embeddings, or of their ids, to remember on this machine: after a move, for example."
-        ),
+        typer.Option(help="File of embeddings, or of their ids, to remember on this machine, such as after a move."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -32,6 +32,12 @@ from alkit.values.ids import check_ids
 SMALL = 2**20
 """Largest number of images times clusters of a small table."""
 
+FEW, SMALL_WITH_FEW = 50, 2**22
+"""With at most so many clusters, the largest number of images times clusters of a small table.
+
+A start then costs little, and several ones that end at their optimum find lower sums than steps that save time do.
+"""
+
 SMALL_VALUES = 2**24
 """Largest number of values of a small table: 64 MiB, of which there are several copies."""
 
@@ -92,9 +98,9 @@ def kmeans(
       between large numbers. Distances have the unit of the features.
     - The nearest centre of each row and its distance are computed in float64.
     - A cluster that is empty in the end gets the image that is farthest from its centre.
-    - A table is small if N k <= 2^20 and N d <= 2^24. It is clustered by FAISS, in five starts of 50 iterations. The
-      first centres come from k-means++ with several candidates per step, by scikit-learn, because only the latest
-      versions of FAISS have k-means++.
+    - A table is small if N k <= 2^20, or 2^22 with at most 50 clusters, and N d <= 2^24. It is clustered by FAISS, in
+      five starts of 50 iterations. The first centres come from k-means++ with several candidates per step, by
+      scikit-learn, because only the latest versions of FAISS have k-means++.
     - A large table is clustered by :mod:`alkit.features.lloyd`, which reaches sums of squared distances as low as those
       of five starts: see ``benchmarks/results/kmeans.csv``. It needs little memory: the table is not copied.
 
@@ -118,7 +124,7 @@ def kmeans(
     by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__))
     in_order = bool((np.diff(by_id) == 1).all())
     table = Table(features, None if in_order else by_id, lambda row: f"features of {ids[row]!r}")
-    if len(ids) * k <= SMALL and features.size <= SMALL_VALUES:
+    if len(ids) * k <= (SMALL_WITH_FEW if k <= FEW else SMALL) and features.size <= SMALL_VALUES:
         labels, squared, unit = _cluster_small(table.take(slice(None)), k, rng)
     else:
         k = count_distinct(table, up_to=k)

@@ -32,3 +32,10 @@ def test_the_cost_is_the_sum_of_squared_distances_and_the_former_way_finds_clear
     labels = cluster_formerly(rows, 2, np.random.default_rng(0))
     assert len({*labels[:2].tolist()}) == len({*labels[2:].tolist()}) == 1
     assert cost(rows, labels) == 2 + 8
+
+
+def test_few_clusters_of_many_rows_are_found_as_before():
+    rows = np.random.default_rng(0).normal(size=(30_000, 2)).astype(np.float32)
+    now = cost(rows, kmeans(rows, [f"{row:06}" for row in range(len(rows))], 40, np.random.default_rng(0)).labels)
+    before = cost(rows, cluster_formerly(rows, 40, np.random.default_rng(0)))
+    assert now == pytest.approx(before, rel=1e-5)
