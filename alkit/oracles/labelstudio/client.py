@@ -236,10 +236,9 @@ class _Login(httpx2.Auth):
                     hint="check that this is the address of Label Studio",
                 ) from None
         if response.is_redirect:
-            to = urlsplit(response.headers.get("Location", ""))
             raise OracleError(
                 f"{self.url} redirects to another address",
-                got=self.without_tokens(f"{to.scheme}://{to.hostname}") if to.hostname else "another path",
+                got=self.without_tokens(_place(response.headers.get("Location", ""))),
                 hint="give the address of Label Studio itself",
             )
         problem, hint = _problem(status, what)
@@ -285,6 +284,15 @@ def _token() -> str:
 def _is_token(text: str) -> bool:
     """Whether a text has only the characters of RFC 6750, none of which any notation escapes."""
     return re.fullmatch(r"[A-Za-z0-9._~+/=-]+", text) is not None
+
+
+def _place(address: str) -> str:
+    """Return the scheme and the host of an address that a server sends."""
+    try:
+        to = urlsplit(address)
+    except ValueError:
+        return "an address that cannot exist"
+    return f"{to.scheme}://{to.hostname}" if to.hostname else "another path"
 
 
 def _problem(status: int, what: str) -> tuple[str, str | None]:
