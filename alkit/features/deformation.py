@@ -26,6 +26,9 @@ from alkit.errors import ConfigurationError, ImageError
 from alkit.features.curves import bezier, interpolate
 from alkit.features.windows import cells, draw_windows, overwrite, permute_within, uniform, union
 
+MOST_FLIPS, MOST_WINDOWS = 1000, 10**6
+"""Largest number of flips, and of windows that are shuffled, in an image: more would need hours."""
+
 PAINTED_WINDOWS = 5
 """Largest number of windows in a painting."""
 
@@ -44,14 +47,14 @@ class Deformation:
         Probability of each deformation for an image, in [0, 1]. See :func:`flip`, :func:`shuffle_locally`,
         :func:`remap_intensity` and :func:`paint`.
     windows:
-        Number of windows that are shuffled in an image, at least 0.
+        Number of windows that are shuffled in an image, 0 to 10^6.
     inward:
         Probability that a painting covers windows, and not everything outside them, in [0, 1].
 
     Raises
     ------
     ConfigurationError
-        A probability is not in [0, 1], or `windows` is not an integer >= 0.
+        A probability is not in [0, 1], or `windows` is not an integer in its range.
 
     Notes
     -----
@@ -76,7 +79,7 @@ class Deformation:
     def __post_init__(self) -> None:
         for name in ("flip", "shuffle", "remap", "paint", "inward"):
             check_number(name, getattr(self, name), 0, 1)
-        check_integer("windows", self.windows, least=0)
+        check_integer("windows", self.windows, least=0, most=MOST_WINDOWS)
 
     @checked
     def __call__(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -115,7 +118,7 @@ def flip(images: Tensor, generator: torch.Generator, p: float = 0.4, times: int 
     p:
         Probability of the first flip, and of each further one after it, in [0, 1].
     times:
-        Largest number of flips of an image, at least 0. Two flips of the same axis cancel.
+        Largest number of flips of an image, 0 to 1000. Two flips of the same axis cancel.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def flip(images: Tensor, generator: torch.Generator, p: float = 0.4, times: int 
               [0.4000, 0.3000]]]])
     """
     _check(images, generator, p=p)
-    check_integer("times", times, least=0)
+    check_integer("times", times, least=0, most=MOST_FLIPS)
     shape = (len(images), times)
     happens = (uniform(shape, generator) < p).cumprod(1)  # the first flip that does not happen ends the sequence
     is_row = uniform(shape, generator) < 0.5
@@ -161,7 +164,7 @@ def shuffle_locally(images: Tensor, generator: torch.Generator, p: float = 0.5, 
     p:
         Probability that an image is shuffled, in [0, 1].
     windows:
-        Number of windows in an image, at least 0.
+        Number of windows in an image, 0 to 10^6.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def shuffle_locally(images: Tensor, generator: torch.Generator, p: float = 0.5, 
     (True, False)
     """
     _check(images, generator, p=p)
-    check_integer("windows", windows, least=0)
+    check_integer("windows", windows, least=0, most=MOST_WINDOWS)
     chosen = (uniform((len(images),), generator) < p).nonzero().squeeze(1)  # (m,)
     size = _size(images)
     corners, sides = draw_windows(
@@ -323,9 +326,9 @@ def _per_sample(decisions: Tensor) -> Tensor:
 
 def _check(images: Tensor, generator: torch.Generator, **probabilities: float) -> None:
     """Check a batch of images, the device of the generator, and probabilities."""
-    if images.ndim != 4 or not images.is_floating_point():
+    if images.ndim != 4 or 0 in images.shape[1:] or not images.is_floating_point():
         raise ImageError(
-            "images must be a tensor (n, c, h, w) of a float type",
+            "images must be a tensor (n, c, h, w) of a float type, with c, h and w at least 1",
             got=f"shape {tuple(images.shape)} of {images.dtype}",
         )
     if generator.device.type != images.device.type:

@@ -46,7 +46,7 @@ from alkit.networks.state import to_channels_last
 from alkit.networks.training import evaluation_mode
 from alkit.protocols import Pool
 from alkit.rng import Stream
-from alkit.values.label_spec import Images
+from alkit.values.label_spec import Images, check_images
 from alkit.values.progress import Report, quiet
 
 log = logging.getLogger(__name__)
@@ -103,14 +103,13 @@ class FittedPretrained:
 
         Raises
         ------
+        ImageError
+            The shape of `images` is another one.
         ConfigurationError
             The network cannot compute these images, or returns something that is not rows, tokens or maps.
         """
         device = next((value.device for value in self.body.parameters()), torch.device("cpu"))
-        if images.ndim != 4 or not len(images):
-            raise ConfigurationError(
-                "images must be (n, c, h, w), with at least one image", got=f"shape {images.shape}"
-            )
+        check_images(images)
         apart = self.inputs.images_of(images.shape[1])
         step = max(1, self.batch // apart)
         parts = []

@@ -49,7 +49,7 @@ from alkit.networks.weights import deepest_map
 from alkit.pools.digests import digest
 from alkit.protocols import Pool
 from alkit.rng import Stream
-from alkit.values.label_spec import Images
+from alkit.values.label_spec import Images, check_images
 from alkit.values.progress import Progress, Report, quiet
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class FittedReconstruction:
         ndarray
             ``(n, channels * pooling^2)``, float32.
         """
+        check_images(images)
         device = next(self.network.parameters()).device
         with evaluation_mode(self.network) as network:
             maps = deepest_map(network, torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device))

@@ -40,17 +40,17 @@ class DeviceRows:
             self._kept = torch.empty((len(self.table), self.table.width), device=self.device)
             for start in range(0, len(self.table), step):
                 rows = self.table.take(slice(start, start + step))
-                self._kept[start : start + len(rows)] = torch.tensor(rows)
+                self._kept[start : start + len(rows)] = torch.tensor(np.ascontiguousarray(rows))
         for start in range(0, len(self.table), step):
             part = slice(start, min(start + step, len(self.table)))
             yield (
                 part,
-                torch.tensor(self.table.take(part), device=self.device) if self._kept is None else self._kept[part],
+                self.put(self.table.take(part)) if self._kept is None else self._kept[part],
             )
 
     def put(self, values: npt.NDArray[Any]) -> Tensor:
-        """Return a copy of an array, which may be read-only, on the device."""
-        return torch.tensor(values, device=self.device)
+        """Return a copy of an array, which may be read-only or in reverse order, on the device."""
+        return torch.tensor(np.ascontiguousarray(values), device=self.device)
 
 
 def improve(

@@ -41,7 +41,7 @@ class Table:
     Raises
     ------
     DataError
-        A value is not finite.
+        A value is not finite, or `features` is not such a table.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Table:
         order: Integers | None = None,
         name: Callable[[int], str] = lambda row: f"row {row} of the features",
     ) -> None:
+        if features.ndim != 2 or 0 in features.shape:
+            raise DataError("features must be (N, d), with N and d at least 1", got=f"shape {features.shape}")
         self.features, self.order = features, order
         largest, total = 0.0, np.zeros(features.shape[1])
         for start, block in self.blocks():

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
+from alkit.errors import DataError
 from alkit.features.bounds import SLACK, extend, factors
 from alkit.features.tables import Float32, Float64, Integers, Table
 
@@ -35,6 +36,13 @@ def by_typicality(features: npt.NDArray[np.float32], members: npt.NDArray[np.int
     neighbours:
         Number of nearest rows, an integer >= 1; all other rows of the group if there are fewer.
 
+    Raises
+    ------
+    ConfigurationError
+        `neighbours` is not an integer >= 1.
+    DataError
+        `features` is not such a table, or `members` are not ascending rows of it.
+
     Notes
     -----
     The order is that of means in float64. A product in float32 gives bounds of each mean, and only rows whose bounds
@@ -47,7 +55,16 @@ def by_typicality(features: npt.NDArray[np.float32], members: npt.NDArray[np.int
     ([0, 1, 3], [1, 0, 2, 3])
     """
     check_integer("neighbours", neighbours, least=1)
-    return _lazily(features, members, min(neighbours, len(members) - 1))
+    if features.ndim != 2 or 0 in features.shape:
+        raise DataError("features must be (N, d), with N and d at least 1", got=f"shape {features.shape}")
+    if members.ndim != 1 or (len(members) and not 0 <= members[0] <= members[-1] < len(features)):
+        raise DataError(
+            "members must be rows of the features", got=repr(members)[:100], expected=f"0 to {len(features) - 1}"
+        )
+    rows = members.astype(np.int64)  # a smaller type would overflow
+    if not (rows[1:] > rows[:-1]).all():
+        raise DataError("members must be ascending", got=repr(members)[:100])
+    return _lazily(features, rows, min(int(neighbours), len(rows) - 1))
 
 
 def _lazily(features: Float32, members: Integers, k: int) -> Iterator[int]:

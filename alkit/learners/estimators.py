@@ -27,7 +27,7 @@ from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.values.label_spec import Images
+from alkit.values.label_spec import Images, check_images
 from alkit.values.progress import Progress, Report, quiet
 
 Rows = npt.NDArray[np.floating[Any]]
@@ -279,6 +279,7 @@ def _read(dumped: bytes) -> tuple[_TrainingSet, npt.NDArray[np.float32], str]:
 
 def _compute_rows(images: Images, rows: Callable[[Images], npt.NDArray[Any]]) -> Rows:
     """Return the rows of some images, ``(n, d)``, after a check of their shape."""
+    check_images(images)
     table = np.asarray(rows(images))
     if table.ndim != 2 or len(table) != len(images):
         raise ConfigurationError(

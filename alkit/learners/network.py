@@ -37,7 +37,7 @@ from alkit.networks.training import (
 )
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.values.label_spec import Images, LabelSpec
+from alkit.values.label_spec import Images, LabelSpec, check_images
 from alkit.values.progress import Progress, Report, quiet
 
 
@@ -238,6 +238,7 @@ class NetworkLearner:
             The labels are of another kind; the factory returns the same network twice; the network fails on the images,
             returns something other than logits, has nothing to train, or cannot be stored and read again.
         """
+        check_images(images)
         loss, stream = self.loss(spec), Stream(0).child("rehearsal")
         model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
         check_apart(model.network, other.network)

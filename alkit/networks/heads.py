@@ -85,7 +85,8 @@ class Heads(nn.ModuleDict):
             )
         self.weights = (final, *(float(wanted[divisor]) for divisor in sorted(wanted)))
         for divisor in sorted(wanted):
-            self[str(divisor)] = nn.Conv2d(channels[divisor], classes, 1)
+            width = check_integer(f"channels[{divisor}]", channels[divisor], least=1, most=MOST)
+            self[str(divisor)] = nn.Conv2d(width, classes, 1)
 
     @checked
     def forward(self, final: Tensor, maps: Mapping[int, Tensor]) -> tuple[Tensor, ...]:

@@ -17,6 +17,9 @@ from alkit.networks.computation import Computation
 from alkit.networks.repeatable import repeatable
 from alkit.rng import Stream, seed_torch
 
+MOST_EXAMPLES = 10**8
+"""Greatest number of examples of an epoch, whose order is drawn at once."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Example = tuple[Tensor, Tensor]
 
@@ -47,7 +50,7 @@ def minibatches(count: int, size: int, stream: Stream) -> list[Sequence[int]]:
     [7, 7, 7]
     """
     size = check_integer("size", size, least=1)
-    order = stream.numpy().permutation(check_integer("count", count, least=1))
+    order = stream.numpy().permutation(check_integer("count", count, least=1, most=MOST_EXAMPLES))
     return [part.tolist() for part in np.array_split(order, math.ceil(count / size))]
 
 

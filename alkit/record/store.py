@@ -91,14 +91,14 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], wait: float = 30.0) -> None:
         self.path = Path(path).absolute()
-        self.files = self.path.with_name(self.path.name + ".files")
-        self.backups = self.path.with_name(self.path.name + ".backups")
         self.wait = check_number("wait", wait, 0)
         check_reachable(self.path)
         if self.path.is_dir():
             raise StoreError(
                 f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
             )
+        self.files = self.path.with_name(self.path.name + ".files")
+        self.backups = self.path.with_name(self.path.name + ".backups")
         guard.check_files(self.path)
         self.read_only = is_read_only(self.path)
         if not self.read_only:

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from alkit.arguments.checked import checked, checked_except
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, one_line
 from alkit.pictures.colours import LINE_COLOURS
 from alkit.report.results import check_runs
 from alkit.statistics.curves import Runs, mean_curve
@@ -76,7 +76,9 @@ def learning_curves(
     if not any(methods.values()):
         raise ConfigurationError(f"no run has the metric {metric!r}", hint="evaluate on a test set")
     draw_curves(axes, {name: curves for name, curves in methods.items() if curves}, seeds=True)
-    axes.set(xlabel="labels", ylabel=metric.capitalize(), title=title)
+    axes.set(xlabel="labels")
+    axes.set_ylabel(one_line(metric.capitalize()), parse_math=False)
+    axes.set_title(one_line(title), parse_math=False)
     if path is not None:
         try:
             figure.savefig(path, dpi=150)
@@ -118,7 +120,8 @@ def draw_curves(
         if not runs or not set.intersection(*(set(curve) for curve in runs.values())):
             continue
         mean = mean_curve(runs)
-        label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
+        label = one_line(name if len(runs) == 1 else f"{name} (mean of {len(runs)})")
+        label = f" {label}" if label.startswith("_") else label  # matplotlib leaves names with _ out
         axes.plot(list(mean), [point.mean for point in mean.values()], ls=style, color=colour, lw=1.8, marker=marker,
                   ms=5.5, mfc="white" if again else colour, label=label)  # fmt: skip
         low, high = ([getattr(point, end) for point in mean.values()] for end in ("low", "high"))
@@ -126,4 +129,5 @@ def draw_curves(
             axes.fill_between(list(mean), low, high, color=colour, alpha=0.12, lw=0)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)  # a name can contain a dollar sign

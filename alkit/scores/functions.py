@@ -302,7 +302,9 @@ _variance = variance  # for the functions above that have a parameter of this na
 
 
 def _check_classes(name: str, values: Tensor, classes: int = 1) -> None:
-    """Check that a tensor has an axis of images and one of classes."""
+    """Check that a tensor has an axis of images and one of classes, and is of a float type."""
+    if not values.is_floating_point():
+        raise ConfigurationError(f"{name} must be of a float type", got=values.dtype)
     if values.ndim < 2 or values.shape[1] < classes:
         least = "" if classes == 1 else f" of {classes} or more classes"
         raise ConfigurationError(f"{name} must be (n, classes, *space){least}", got=f"shape {tuple(values.shape)}")

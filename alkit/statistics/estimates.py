@@ -96,7 +96,7 @@ def estimate_from(values: Sequence[float], measured: Sequence[float], confidence
     """Return the estimate of values computed from `measured`. Its largest value gives the size of rounding errors."""
     try:
         array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an integer beyond all floats
         array = np.empty(0)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ConfigurationError("values must be one or more finite numbers", got=list(values))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
+from alkit.errors import SelectionError
 from alkit.features.search import Search, nearest_squared
 from alkit.features.tables import Float64, Integers, Table
 from alkit.strategies.picks import Picks
@@ -42,6 +43,13 @@ def pick_farthest(
         For each image the nearest reference, ``(N,)``, int64, and its L2 distance, ``(N,)``, float64. References are
         counted in the order of the labelled images and then of the picks; at equal distances the first one counts.
 
+    Raises
+    ------
+    DataError
+        `features` is not such a table.
+    SelectionError
+        It does not have a row for each image of `picks`.
+
     Examples
     --------
     >>> from types import SimpleNamespace
@@ -54,6 +62,8 @@ def pick_farthest(
     ('d', 'a')
     """
     table = Table(features)
+    if len(table) != len(picks.free):
+        raise SelectionError("features must have a row for each image", got=len(table), expected=len(picks.free))
     if picks.missing and not len(picks.labelled) and not picks.rows:
         _, squared = nearest_squared(table, table.mean[None], device)
         picks.pick(picks.best(-squared))

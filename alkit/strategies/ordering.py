@@ -73,7 +73,7 @@ def top_k(ids: Sequence[str], scores: npt.ArrayLike, n: int) -> tuple[str, ...]:
     """
     try:
         values = np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError) as reason:
+    except (TypeError, ValueError, OverflowError) as reason:  # an integer beyond all floats
         raise SelectionError(f"scores must be numbers ({reason})") from reason
     if values.shape != (len(ids),) or len(set(ids)) != len(ids):
         raise SelectionError(

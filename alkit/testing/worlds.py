@@ -43,7 +43,7 @@ from alkit.scores.reductions import mean
 from alkit.scores.streamed import Scoring
 from alkit.synthetic import lesions
 from alkit.values.clusters import Clusters
-from alkit.values.label_spec import Images
+from alkit.values.label_spec import Images, check_images
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 
@@ -61,6 +61,7 @@ class RowMeans:
     @checked
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row per image, ``(n, h)``."""
+        check_images(images)
         rows: npt.NDArray[np.float32] = images.mean(axis=(1, 3))
         return rows
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import check_argument, checked_except
-from alkit.errors import ConfigurationError, LabelError
+from alkit.errors import ConfigurationError, ImageError, LabelError
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -27,6 +27,13 @@ def size_text(*sizes: Sequence[int]) -> str:
 
 Images = npt.NDArray[np.float32]
 """A batch of images, ``(n, c, h, w)``, float32 in [0, 1]."""
+
+
+def check_images(images: Images) -> None:
+    """Raise an :class:`ImageError` unless an array is a batch of one or more images."""
+    if images.ndim != 4 or 0 in images.shape:
+        raise ImageError("images must be (n, c, h, w), each at least 1", got=f"shape {images.shape}")
+
 
 Mask = npt.NDArray[np.uint8]
 """A label map, ``(h, w)``, uint8: each pixel holds a class id or the ignore value."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,17 @@ import torch
 import alkit
 from alkit.checks import check_number
 from alkit.errors import AlkitError
+from alkit.features import by_typicality
 from tests.support.valid_arguments import Things
 
 EMPTY = np.zeros((0, 1, 8, 8), np.float32)
+ROWS = np.array([[0, 1], [1, 0], [5, 5]], np.float32)
 MASK = np.zeros((8, 8), np.uint8)
+
+
+def picks(things):
+    view = SimpleNamespace(ids=["a", "b", "c"], candidates=["a", "b", "c"], labelled=[])
+    return alkit.strategies.Picks(view, ROWS, 2)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +67,48 @@ REFUSED = {
         lambda t: alkit.strategies.check_n(np.int64(9), ("a", "b")),
         "cannot select 9 images: only 2",
     ),
+    "a table without columns": (
+        lambda t: by_typicality(ROWS[:, :0], np.array([0, 1]), 1),
+        r"features must be \(N, d\)",
+    ),
+    "a table of four axes": (lambda t: alkit.strategies.pick_farthest(picks(t), EMPTY), r"features must be \(N, d\)"),
+    "rows of more images": (lambda t: alkit.strategies.pick_farthest(picks(t), np.ones((99, 2), np.float32)), "a row"),
+    "members that are no rows": (lambda t: by_typicality(ROWS, np.array([0, 9]), 1), "members must be rows"),
+    "members in another order": (lambda t: by_typicality(ROWS, np.array([1, 0, 2]), 1), "members must be ascending"),
+    "a number for members": (lambda t: by_typicality(ROWS, np.array(0), 1), "members must be rows"),
+    "flips without end": (
+        lambda t: alkit.features.flip(torch.zeros(1, 1, 8, 8), torch.Generator(), times=2**31),
+        "times must be an integer from 0 to",
+    ),
+    "windows without end": (
+        lambda t: alkit.features.shuffle_locally(torch.zeros(1, 1, 8, 8), torch.Generator(), windows=2**63),
+        "windows must be an integer from 0 to",
+    ),
+    "images without pixels": (
+        lambda t: alkit.features.shuffle_locally(torch.zeros(2, 1, 0, 0), torch.Generator()),
+        "images must be a tensor",
+    ),
+    "images without pixels for a classifier": (lambda t: t.estimated.probabilities(EMPTY), "images must be"),
+    "a number for images": (lambda t: t.estimated.features(np.array(0.0, np.float32)), "images must be"),
+    "images without pixels for a rehearsal": (
+        lambda t: alkit.SegmentationLearner().try_training(EMPTY, t.spec),
+        "images must be",
+    ),
+    "rows for images": (lambda t: alkit.testing.RowMeans().features(ROWS), "images must be"),
+    "more examples than memory": (
+        lambda t: alkit.networks.minibatches(10**30, 1, alkit.rng.Stream(0)),
+        "count must be an integer from 1 to",
+    ),
+    "a size below 0": (lambda t: alkit.labels.resize_mask(MASK, (-1, 2**31), t.spec), "at least one pixel"),
+    "a size beyond memory": (lambda t: alkit.labels.resize_mask(MASK, (2**63, 255), t.spec), "too many pixels"),
+    "probabilities that are complex": (lambda t: alkit.scores.margin(torch.zeros(1, 2) + 0j), "must be of a float"),
+    "a head of absurd width": (
+        lambda t: alkit.networks.Heads({2: 0.1}, channels={2: 10**30}, classes=2, owner="net"),
+        r"channels\[2\] must be",
+    ),
+    "values beyond all floats": (lambda t: alkit.statistics.estimate([1.0, 10**400]), "values must be"),
+    "a score beyond all floats": (lambda t: alkit.highest({"a": 10**400}, 1), "scores must be numbers"),
+    "the root for a record": (lambda t: alkit.record.Store("/"), "is a folder"),
     "a model of the tests that is none": (lambda t: t.learner.loads(b"{"), "dumped"),
 }
 
@@ -75,3 +126,19 @@ def test_images_turned_backwards_are_predicted(things):
     for model in (things.predictor, alkit.learners.EnsemblePredictor((things.predictor, things.predictor))):
         np.testing.assert_allclose(model.probabilities(turned), model.probabilities(turned.copy()), atol=1e-6)
         assert len(model.features(turned)) == 2
+
+
+def test_rows_turned_backwards_are_searched_on_a_device():
+    points, turned = ROWS[:2] + np.float32(0.1), ROWS[::-1]
+    for found, expected in zip(
+        alkit.features.nearest(turned, points, "cpu"), alkit.features.nearest(turned.copy(), points), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_picture_of_curves_shows_any_title_and_name(tmp_path):
+    history = [alkit.values.RoundResult(0, ("a",), 1, {"dice": 0.5})]
+    names = {"_private": [history], "$x_$": [history], "\ud800": [history]}
+    figure = alkit.report.learning_curves(names, tmp_path / "a.png", title="a$_$\ud800")
+    shown = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
+    assert shown == ["_private", "$x_$", "\\ud800"]

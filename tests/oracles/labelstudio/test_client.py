@@ -181,6 +181,12 @@ def test_no_part_of_a_token_is_in_an_error_that_cuts_an_answer_short(legacy, sta
     assert not any(LEGACY[:n] in said for n in range(4, 40))
 
 
+@pytest.mark.parametrize("place", ["http://[::1", "http://a]b/", "http://\u2100/"])
+def test_a_redirect_to_an_address_that_cannot_exist_is_an_error(legacy, place):
+    said = failure((302, b""), Location=place.encode().decode("latin-1"))
+    assert "redirects to another address: got " in said
+
+
 def test_no_token_is_in_an_error_about_a_redirect_to_a_host_of_that_name(monkeypatch):
     monkeypatch.setenv(TOKEN, LEGACY.upper())
     said = failure((302, b""), Location=f"http://{LEGACY}.example/")
