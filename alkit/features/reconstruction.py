@@ -96,10 +96,8 @@ class FittedReconstruction:
         device = next(self.network.parameters()).device
         with evaluation_mode(self.network) as network:
             maps = deepest_map(network, torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device))
-            return cast(
-                "npt.NDArray[np.float32]",
-                F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1).cpu().numpy(),
-            )
+            rows = F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1)
+            return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
 
 @checked_except("epochs", "batch", "lr", "patience", "pooling")

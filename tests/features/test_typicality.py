@@ -1,10 +1,11 @@
 """The order by typicality is that of means in float64, and rows are computed only when they are asked for."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alkit.errors import ConfigurationError
@@ -22,6 +23,24 @@ def order_slowly(rows, members, neighbours):
     return sorted(members, key=lambda row: (mean(row), row))
 
 
+def check_order(found, rows, members, neighbours):
+    """Check that rows are sorted by the mean distance to the nearest other members, then by row.
+
+    The means of different distances can be equal, but for the rounding of their sums, as of 2 + 2 and 1 + 3 times the
+    root of 2. Then either may come first.
+    """
+
+    def nearest(row):
+        return sorted(math.dist(rows[row].tolist(), rows[other].tolist()) for other in members if other != row)
+
+    own = {row: [round(distance, 9) for distance in nearest(row)[:neighbours]] for row in members}
+    means = [round(sum(own[row]) / max(1, len(own[row])), 8) for row in found]
+    assert sorted(found) == list(members)
+    assert means == sorted(means)
+    for one, other in pairwise(found):
+        assert own[one] != own[other] or one < other
+
+
 @given(
     kind=st.sampled_from(["normal", "grid", "far"]),
     n=st.integers(1, 40),
@@ -30,6 +49,7 @@ def order_slowly(rows, members, neighbours):
     seed=st.integers(0, 9999),
 )
 @settings(max_examples=120, deadline=None)
+@example(kind="grid", n=35, neighbours=5, block=1, seed=262)
 def test_the_order_is_that_of_the_definition(kind, n, neighbours, block, seed):
     chance = np.random.default_rng(seed)
     rows = {
@@ -40,7 +60,7 @@ def test_the_order_is_that_of_the_definition(kind, n, neighbours, block, seed):
     members = np.sort(chance.permutation(n)[: chance.integers(1, n + 1)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typicality, "BLOCK", block)
-        assert list(by_typicality(rows, members, neighbours)) == order_slowly(rows, members.tolist(), neighbours)
+        check_order(list(by_typicality(rows, members, neighbours)), rows, members.tolist(), neighbours)
 
 
 def test_only_what_is_asked_for_is_computed_in_float64(monkeypatch):
