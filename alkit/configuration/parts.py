@@ -20,8 +20,21 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:ImagePool": ("pool", {}),
     "alkit:DatasetPool": ("pool", {}),
     "alkit.pools:Subset": ("pool", {"pool": "pool"}),
-    "alkit:SegmentationLearner": ("learner", {"network": "network", "warm_start": "feature extractor"}),
-    "alkit:ClassificationLearner": ("learner", {"network": "network"}),
+    "alkit:SegmentationLearner": (
+        "learner",
+        {
+            "network": "network",
+            "warm_start": "feature extractor",
+            "augment": "augmentation",
+            "stop": "rule of early stopping",
+        },
+    ),
+    "alkit:ClassificationLearner": (
+        "learner",
+        {"network": "network", "augment": "augmentation", "stop": "rule of early stopping"},
+    ),
+    "alkit.learners:Augment": ("augmentation", {}),
+    "alkit.learners:Stop": ("rule of early stopping", {}),
     "alkit:EstimatorLearner": ("learner", {"rows": "function of rows"}),
     "alkit:Ensemble": ("learner", {"learner": "learner"}),
     "alkit.strategies:Then": ("strategy", {"cold": "strategy", "warm": "strategy"}),

@@ -1,10 +1,14 @@
+from .augment import Augment as Augment
 from .classification import ClassificationLearner as ClassificationLearner
 from .ensemble import Ensemble as Ensemble
 from .ensemble import EnsemblePredictor as EnsemblePredictor
 from .estimators import EstimatorLearner as EstimatorLearner
 from .estimators import EstimatorPredictor as EstimatorPredictor
+from .losses import segmentation_loss as segmentation_loss
 from .named import installed as installed
 from .named import learner as learner
-from .network import NetworkPredictor as NetworkPredictor
+from .predictor import NetworkPredictor as NetworkPredictor
+from .recipes import paper as paper
+from .recipes import strong as strong
 from .segmentation import SegmentationLearner as SegmentationLearner
-from .segmentation import segmentation_loss as segmentation_loss
+from .stop import Stop as Stop

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from alkit.arguments.checked import checked
+from alkit.arguments.checked import checked, checked_except
+from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError
+from alkit.learners.losses import CLASS_LOSSES, class_loss
 from alkit.learners.network import NetworkLearner
 from alkit.networks.training import Loss
 from alkit.values.label_spec import LabelSpec
 
 
-@checked
+@changes(added={"loss": "cross-entropy"})
+@checked_except("epochs", "steps", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class ClassificationLearner(NetworkLearner):
     """Trains a network to classify images, with cross-entropy and Adam.
@@ -54,30 +56,23 @@ class ClassificationLearner(NetworkLearner):
     >>> learner = ClassificationLearner(network, epochs=(20, 5))
     """
 
-    epochs: tuple[int, int] = (30, 10)
+    epochs: tuple[int, int] | None = None
     batch: int = 32
     lr: float = 1e-3
 
+    losses: ClassVar[Sequence[str]] = CLASS_LOSSES
+
     @checked
-    def loss(self, spec: LabelSpec) -> Loss:
-        """Return cross-entropy; raise a :class:`ConfigurationError` if the labels are masks."""
+    def make_loss(self, spec: LabelSpec, weights: Sequence[float] | None = None) -> Loss:
+        """Return the loss of logits and class ids.
+
+        Raises
+        ------
+        ConfigurationError
+            The labels are masks.
+        """
         if spec.per != "image":
             raise ConfigurationError(
                 "ClassificationLearner needs labels of one class per image", got="masks", hint="SegmentationLearner"
             )
-        return cross_entropy
-
-
-def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the mean cross-entropy of logits ``(n, classes)`` and class ids ``(n,)``.
-
-    Raises
-    ------
-    ConfigurationError
-        The logits have another shape.
-    """
-    if logits.ndim != 2:
-        raise ConfigurationError(
-            "the network of a ClassificationLearner must return logits (n, classes)", got=f"{tuple(logits.shape)}"
-        )
-    return F.cross_entropy(logits.float(), classes)
+        return self.loss(spec) if callable(self.loss) else class_loss(self.loss, weights)

@@ -32,7 +32,7 @@ from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
 
 if TYPE_CHECKING:
-    from alkit.learners.network import NetworkPredictor
+    from alkit.learners.predictor import NetworkPredictor
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _check_model(model: Predictor, needs: Sequence[str], images: Images) -> None
                 hint="another learner or another strategy",
             ) from reason
     if "dropout" in needs:
-        from alkit.learners.network import NetworkPredictor  # imports torch, which asking and telling do not need
+        from alkit.learners.predictor import NetworkPredictor  # imports torch, which asking and telling do not need
 
         if isinstance(model, NetworkPredictor):
             _tell_what_is_drawn(model, images)

@@ -7,17 +7,18 @@ continues from the weights of the last one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
-
-from torch import Tensor
-from torch.nn import functional as F
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from alkit.arguments.checked import checked, checked_except
+from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError
 from alkit.features.named import check_extractor
 from alkit.features.pretrained import Pretrained
-from alkit.learners.network import NetworkLearner, NetworkPredictor
+from alkit.learners.losses import DEFAULT, MASK_LOSSES, LossFactory, mask_loss
+from alkit.learners.network import NetworkLearner
+from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.training import Loss
 from alkit.networks.unet import UNet
@@ -27,7 +28,8 @@ from alkit.rng import Stream
 from alkit.values.label_spec import Images, LabelSpec
 
 
-@checked_except("epochs", "warm_start")
+@changes(added={"loss": DEFAULT})
+@checked_except("epochs", "steps", "warm_start", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class SegmentationLearner(NetworkLearner):
     """Trains a segmentation network on masks, with cross-entropy plus Dice loss and Adam.
@@ -86,10 +88,13 @@ class SegmentationLearner(NetworkLearner):
     """
 
     network: NetworkFactory = UNet
-    epochs: tuple[int, int] = (10, 2)
+    epochs: tuple[int, int] | None = None
     batch: int = 10
-    lr: float = 1e-4
+    lr: float = 1e-3
     warm_start: FeatureExtractor | None = None
+    loss: str | LossFactory = field(default=DEFAULT, kw_only=True)
+
+    losses: ClassVar[Sequence[str]] = MASK_LOSSES
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,13 +108,19 @@ class SegmentationLearner(NetworkLearner):
                 )
 
     @checked
-    def loss(self, spec: LabelSpec) -> Loss:
-        """Return cross-entropy plus Dice; raise a :class:`ConfigurationError` if the labels are not masks."""
+    def make_loss(self, spec: LabelSpec, weights: Sequence[float] | None = None) -> Loss:
+        """Return the loss of logits and masks.
+
+        Raises
+        ------
+        ConfigurationError
+            The labels are not masks.
+        """
         if spec.per != "pixel":
             raise ConfigurationError(
                 "SegmentationLearner needs masks", got="one class per image", hint="ClassificationLearner"
             )
-        return segmentation_loss(spec)
+        return self.loss(spec) if callable(self.loss) else mask_loss(self.loss, spec, weights)
 
     @checked
     def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
@@ -143,44 +154,3 @@ def _no_network(extractor: FeatureExtractor) -> ConfigurationError:
         got=repr(extractor),
         hint="alkit.Reconstruction(), or warm_start=None",
     )
-
-
-@checked
-def segmentation_loss(spec: LabelSpec) -> Loss:
-    """Return the sum of cross-entropy and Dice loss, of logits ``(n, classes, h, w)`` and masks ``(n, h, w)``.
-
-    Pixels with the ignore value of `spec` do not count. The loss of a batch without other pixels is 0.
-
-    >>> import torch
-    >>> loss = segmentation_loss(LabelSpec(("skin", "lesion")))
-    >>> certain = torch.tensor([[[[99.0, -99.0]], [[-99.0, 99.0]]]])
-    >>> round(float(loss(certain, torch.tensor([[[0, 1]]]))), 6)
-    0.0
-    """
-    from segmentation_models_pytorch.losses import DiceLoss
-
-    ignored = -100 if spec.ignore is None else spec.ignore  # torch's default, which ignores nothing
-    dice = DiceLoss(mode="multiclass", smooth=1.0, ignore_index=spec.ignore)
-
-    def loss(logits: Tensor, masks: Tensor) -> Tensor:
-        if logits.ndim != 4:
-            raise ConfigurationError(
-                "the network of a SegmentationLearner must return logits (n, classes, h, w)",
-                got=f"shape {tuple(logits.shape)}",
-                hint="a network for segmentation, such as alkit.UNet",
-            )
-        logits = logits.float()
-        if spec.ignore is not None and bool((masks == spec.ignore).all()):
-            return logits.sum() * 0.0  # the mean over no pixels would be NaN
-        return _cross_entropy(logits, masks, ignored) + cast(Tensor, dice(logits, masks))
-
-    return loss
-
-
-def _cross_entropy(logits: Tensor, masks: Tensor, ignored: int) -> Tensor:
-    """Return the mean cross-entropy of the pixels that are not ignored."""
-    if not logits.is_cuda:
-        return F.cross_entropy(logits, masks, ignore_index=ignored)
-    # On CUDA, the mean by torch adds the pixels in an order that changes from run to run.
-    each = F.cross_entropy(logits, masks, ignore_index=ignored, reduction="none")
-    return each.sum() / (masks != ignored).sum()

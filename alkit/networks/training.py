@@ -22,6 +22,7 @@ MOST_EXAMPLES = 10**8
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Example = tuple[Tensor, Tensor]
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @checked
@@ -61,6 +62,8 @@ def train_epoch(
     examples: Iterable[Example],
     loss: Loss,
     stream: Stream,
+    augment: Augment | None = None,
+    after: Callable[[], None] | None = None,
 ) -> float:
     """Take one optimizer step per batch of examples, and return the mean loss of the batches.
 
@@ -78,6 +81,10 @@ def train_epoch(
         From logits and targets to a scalar.
     stream:
         Random stream of dropout.
+    augment:
+        Changes images and targets on the device before each step; None for no change.
+    after:
+        Called after each step.
 
     Raises
     ------
@@ -89,9 +96,14 @@ def train_epoch(
     with seed_torch(stream):
         for inputs, target in examples:
             optimizer.zero_grad(set_to_none=True)
-            with _explained(network, inputs), repeatable(computation.device):
-                value = loss(computation.run(network, computation.move(inputs)), computation.move(target))
+            images, targets = computation.move(inputs), computation.move(target)
+            if augment is not None:
+                images, targets = augment(images, targets)
+            with _explained(network, images), repeatable(computation.device):
+                value = loss(computation.run(network, images), targets)
                 computation.step(value, optimizer)
+            if after is not None:
+                after()
             total += value.detach()
             steps += 1
     mean = float(total) / max(steps, 1)

@@ -30,7 +30,7 @@ import alkit
 from alkit._files import check_outside, make_folder, write_atomically
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.protocols import HasMembers, Predictor
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text

@@ -1,7 +1,7 @@
 """The paper's protocol: its numbers, the runs it consists of, and the parts of alkit that make up a run.
 
 The paper is "Self-supervised Assisted Active Learning for Skin Lesion Segmentation" (EMBC 2022). Our choices in cases
-that the paper leaves open (see also the docstrings of alkit.SegmentationLearner and alkit.Reconstruction):
+that the paper leaves open (see also the docstrings of alkit.learners.paper and alkit.Reconstruction):
 
 - Images are resized to a square of the working size, in grayscale, each scaled by its own minimum and maximum.
 - The split into pool and test set is a committed list (split.json).
@@ -169,7 +169,7 @@ def learner_and_strategy(
     strategy = strategy_of(run.method, pretext, profile.clusters)
     needs = getattr(strategy, "needs", ())
     network = profile.network()
-    learner = alkit.SegmentationLearner(
+    learner = alkit.learners.paper(
         partial(network, heads=DEEP_SUPERVISION) if "heads" in needs else network,
         epochs=profile.epochs,
         lr=profile.lr,

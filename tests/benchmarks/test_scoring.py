@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.rng import Stream
 from benchmarks.cost import scoring
 from benchmarks.cost.peers.meter import measure

@@ -7,7 +7,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 import alkit
-from alkit.learners.segmentation import segmentation_loss
+from alkit.learners import segmentation_loss
 from alkit.testing import RowMeans
 
 SPEC = alkit.LabelSpec(("skin", "lesion"))

@@ -7,7 +7,7 @@ import torch
 from full_passes import in_full
 from torch import nn
 
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.cut import CutNetwork
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.reads import watched_reads

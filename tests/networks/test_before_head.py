@@ -96,7 +96,7 @@ def test_the_row_of_an_image_does_not_depend_on_the_batch_even_if_the_network_mi
         def forward(self, images):
             return self.last(self.norm(self.first(images)).relu().mean(dim=(2, 3)))
 
-    from alkit.learners.network import NetworkPredictor
+    from alkit.learners.predictor import NetworkPredictor
 
     model, images = NetworkPredictor(Mixing(1, 2).eval(), 1, 2), IMAGES.numpy()
     rows = model.features(images)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import alkit
 from alkit import scores
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.cut import BUDGET, CutNetwork
 from alkit.networks.posterior import NetworkPosterior
 from alkit.rng import Stream

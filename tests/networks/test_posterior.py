@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import alkit
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.cut import BUDGET, CutNetwork
 from alkit.networks.dropout import draw_mask
 from alkit.networks.posterior import NetworkPosterior

@@ -13,7 +13,7 @@ import torch
 
 import alkit
 from alkit import scores
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import make_network
 from alkit.networks.cut import BUDGET
 from alkit.rng import Stream
@@ -182,7 +182,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 import alkit
 from alkit import scores
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.rng import Stream
 from alkit.scores.streamed import Scoring
 

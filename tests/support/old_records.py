@@ -163,9 +163,7 @@ def a_cached_pretext(folder):
         fitted = PRETEXT.fit(some, alkit.rng.Stream(0).child("pretext").numpy(), stages(heard))
         found[name] = fitted.features(some.read(list(some.ids)[:3]))
     strategy = alkit.strategy("ssl-cluster", features=PRETEXT, clusters=4)
-    experiment = alkit.Experiment(
-        pool, alkit.SegmentationLearner(WIDTHS), strategy, classes=CLASSES, report=stages(heard)
-    )
+    experiment = alkit.Experiment(pool, alkit.learners.paper(WIDTHS), strategy, classes=CLASSES, report=stages(heard))
     found["clustered"] = list(experiment.ask(4))
     assert "pretext" not in heard
     assert contents(folder / "cache" / "pretext") == kept
@@ -246,9 +244,7 @@ def an_estimator_of_arrays(folder):
 def smp_network():
     """Return a learner with a network of segmentation-models-pytorch. It is not trained here."""
     unet = partial(smp.Unet, "resnet18", encoder_weights=None)
-    return alkit.SegmentationLearner(
-        partial(alkit.networks.SmpNetwork, unet, dropout=0.3, heads={2: 0.1}), epochs=(1, 1)
-    )
+    return alkit.learners.paper(partial(alkit.networks.SmpNetwork, unet, dropout=0.3, heads={2: 0.1}), epochs=(1, 1))
 
 
 def a_question_without_a_model(folder):
@@ -360,7 +356,7 @@ def values():
     """Return at least one value of each public kind that a record can name."""
     random, dropout = alkit.strategy("random"), alkit.Dropout(draws=3)
     ranking = alkit.strategies.Uncertainty("bald", dropout)
-    learner = alkit.SegmentationLearner(WIDTHS, warm_start=PRETEXT)
+    learner = alkit.learners.paper(WIDTHS, warm_start=PRETEXT)
     deformed = alkit.Reconstruction(WIDTHS, hold_out=("a", "b"), deformation=alkit.features.Deformation())
     own_score = alkit.strategies.Uncertainty(partial(alkit.scores.entropy), reduction=partial(alkit.scores.mean))
     return {

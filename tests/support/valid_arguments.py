@@ -158,7 +158,20 @@ COMMON = {
     "p": lambda t: 0.5,
 }
 
-LEARNER = {"epochs": lambda t: (1, 1), "carry_on": lambda t: True}
+LEARNER = {
+    "epochs": lambda t: (1, 1),
+    "carry_on": lambda t: True,
+    "steps": lambda t: None,
+    "augment": lambda t: None,
+    "loss": lambda t: "cross-entropy",
+    "class_weights": lambda t: None,
+    "optimizer": lambda t: "adamw",
+    "weight_decay": lambda t: 0.01,
+    "schedule": lambda t: None,
+    "stop": lambda t: None,
+    "average": lambda t: None,
+    "freeze": lambda t: 0,
+}
 ORACLE = {"answer": lambda t: alkit.Answer("a", alkit.SKIP)}
 SCHEDULE = {"test": lambda t: t.test, "start": lambda t: 1, "rounds": lambda t: 1, "batch": lambda t: 1}
 TENSORS = {"images": lambda t: t.tensor}
@@ -273,7 +286,9 @@ EXAMPLES = {
         "agreement": lambda t: None,
         "warnings": lambda t: (),
     },
+    "alkit.ClassificationLearner.make_loss": {"weights": lambda t: None},
     "alkit.SegmentationLearner": {**LEARNER, "warm_start": lambda t: None},
+    "alkit.SegmentationLearner.make_loss": {"weights": lambda t: None},
     "alkit.Selection": {
         "scores": lambda t: (0.1, 0.2),
         "stands_for": lambda t: ("x", "y"),
@@ -384,6 +399,20 @@ EXAMPLES = {
     },
     "alkit.learners.EstimatorPredictor.row_probabilities": {"rows": lambda t: rows(t.pool.read(["a"]))},
     "alkit.learners.NetworkPredictor": {"network": lambda t: t.network, "classes": lambda t: 2},
+    "alkit.learners.Augment": {
+        "flips": lambda t: True,
+        "quarter_turns": lambda t: False,
+        "affine": lambda t: 0.1,
+        "elastic": lambda t: 0.1,
+        "intensity": lambda t: 0.1,
+    },
+    "alkit.learners.Augment.__call__": {
+        "images": lambda t: torch.rand(2, 1, 8, 8),
+        "targets": lambda t: torch.zeros(2, 8, 8, dtype=torch.long),
+    },
+    "alkit.learners.Stop": {"share": lambda t: 0.2, "patience": lambda t: 2, "every": lambda t: 5},
+    "alkit.learners.paper": {"network": lambda t: alkit.UNet, "parts": lambda t: {}},
+    "alkit.learners.strong": {"network": lambda t: alkit.UNet, "per": lambda t: "pixel", "parts": lambda t: {}},
     "alkit.learners.learner": {"name": lambda t: "segmentation"},
     "alkit.networks.Heads": {
         "weights": lambda t: {1: 0.5},
@@ -650,6 +679,8 @@ OBJECTS = {
     "alkit.features.FittedReconstruction": lambda t: alkit.features.FittedReconstruction(t.network, 1),
     "alkit.features.Embeddings": lambda t: alkit.features.Embeddings(t.embeddings),
     "alkit.features.OfLearner": lambda t: alkit.features.OfLearner(),
+    "alkit.learners.Augment": lambda t: alkit.learners.Augment(),
+    "alkit.learners.Stop": lambda t: alkit.learners.Stop(),
     "alkit.learners.EnsemblePredictor": lambda t: alkit.learners.EnsemblePredictor((t.predictor, t.predictor)),
     "alkit.learners.EstimatorPredictor": lambda t: t.estimated,
     "alkit.learners.NetworkPredictor": lambda t: t.predictor,

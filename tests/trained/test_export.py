@@ -22,7 +22,7 @@ from torch import nn
 
 import alkit
 from alkit.errors import ConfigurationError, MissingDependencyError
-from alkit.learners.network import NetworkPredictor
+from alkit.learners.predictor import NetworkPredictor
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
 from alkit.trained.card import card, card_text, preparation, sample
 from alkit.trained.export import Mean, Probabilities, export_module, export_onnx, export_program, onnx_program

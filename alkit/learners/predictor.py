@@ -1,0 +1,121 @@
+"""The predictor of the learners that train a network of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from alkit.arguments.checked import checked
+from alkit.errors import ConfigurationError
+from alkit.networks.before_head import features_before_head
+from alkit.networks.cut import CutNetwork
+from alkit.networks.dropout import undrawn
+from alkit.networks.outputs import find_reading, input_type, read
+from alkit.networks.posterior import NetworkPosterior
+from alkit.networks.state import dump_state
+from alkit.networks.training import evaluation_mode
+from alkit.values.label_spec import Images
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class NetworkPredictor:
+    """A trained network of torch.
+
+    Parameters
+    ----------
+    network:
+        Maps images to logits, on the device of its parameters.
+    in_channels, classes:
+        Arguments that its factory was called with.
+    """
+
+    network: nn.Module
+    in_channels: int
+    classes: int
+
+    @checked
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return soft-max probabilities in evaluation mode, ``(n, classes, h, w)`` or ``(n, classes)``.
+
+        Raises
+        ------
+        ConfigurationError
+            `images` are not ``(n, in_channels, h, w)``.
+        """
+        inputs = self._inputs(images)
+        last = inputs[-1:].clone()  # before a network writes into its input
+        if len(inputs) > 1 and self._cut.mixes(inputs):
+            found = self._one_by_one(inputs)
+        else:
+            found = self._together(inputs)
+            if not self._cut.agrees(inputs, 0, found[-1:], lambda: self._together(last)):
+                found = self._one_by_one(self._inputs(images))
+        return cast("npt.NDArray[np.float32]", found.cpu().numpy())
+
+    def _together(self, inputs: Tensor) -> Tensor:
+        with evaluation_mode(self.network) as network:
+            return self._logits(network(inputs), inputs).float().softmax(dim=1)
+
+    def _one_by_one(self, inputs: Tensor) -> Tensor:
+        return torch.cat([self._together(part) for part in torch.split(inputs, 1)])
+
+    @checked
+    def posterior(self, images: Images) -> NetworkPosterior:
+        """Return the posterior of these images: prediction, draws by dropout, and heads."""
+        inputs = self._inputs(images).contiguous(memory_format=torch.channels_last)  # as in training
+        return NetworkPosterior(self._cut, inputs)
+
+    @checked
+    def features(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return what the network sees before its head, averaged over the pixels, ``(n, d)``.
+
+        For a network that segments, that is the deepest map of its encoder; for others, the input of the last layer.
+
+        Raises
+        ------
+        ConfigurationError
+            `images` are not ``(n, in_channels, h, w)``, or the network does not call its output layer as a module.
+        """
+        inputs = self._inputs(images)
+        apart = len(inputs) > 1 and self._cut.mixes(inputs)
+        parts = torch.split(inputs, 1) if apart else (inputs,)
+        rows = torch.cat([features_before_head(self.network, part) for part in parts])
+        return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
+
+    @checked
+    def images_at_once(self, images: Images) -> int:
+        """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
+        return self._cut.images_at_once(self._inputs(images))
+
+    @checked
+    def undrawn(self, images: Images) -> list[str]:
+        """Return names of the random parts of the network that draws by dropout leave off, such as drop path."""
+        return undrawn(self.network, self._inputs(images))
+
+    def dumps(self) -> bytes:
+        """Return weights and buffers in the safetensors format."""
+        return dump_state(self.network, [self.in_channels, self.classes])
+
+    @cached_property
+    def _cut(self) -> CutNetwork:
+        return CutNetwork(self.network, self.classes)
+
+    def _logits(self, output: Any, images: Tensor) -> Tensor:
+        reading = find_reading(output, tuple(images.shape), self.classes, type(self.network).__name__)
+        return read(output, reading, images)
+
+    def _inputs(self, images: Images) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ConfigurationError(
+                f"images for this model must have the shape (n, {self.in_channels}, h, w)", got=f"{images.shape}"
+            )
+        # A copy, because a network may write into its input, and an ensemble gives all members the same images.
+        device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
+        return torch.from_numpy(np.ascontiguousarray(images)).to(device, input_type(self.network), copy=True)
