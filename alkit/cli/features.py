@@ -38,7 +38,7 @@ def features(
     """
     named = {"weights": weights, "embeddings": embeddings}
     if any(named.values()):
-        from alkit.features.named_files import name_by_content
+        from alkit.configuration.named_files import name_by_content
 
         for option, file in named.items():
             if file is not None:

@@ -58,7 +58,7 @@ class Choice:
 
     def eye(self) -> Eye:
         """Return the feature extractor: a pre-trained one if it is installed, unless options ask for another one."""
-        from alkit.features.weights import is_installed
+        from alkit.networks.pretrained import is_installed
         from alkit.strategies.toml import keeps_reconstruction
 
         if self.features is not None:
@@ -271,7 +271,7 @@ TYPED = "options"
 
 def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
-    from alkit.features.named_files import is_content_name
+    from alkit.configuration.named_files import is_content_name
 
     kept = [pair for pair in choice.param or () if _names_no_file(pair)]
     for extractor in parts.extractors()[:1]:
@@ -285,7 +285,7 @@ def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
 
 def _names_no_file(pair: str) -> bool:
     """Return whether an option of --param names no file, by its path or by its content."""
-    from alkit.features.weights import HUB, LITE0, RANDOM
+    from alkit.networks.pretrained import HUB, LITE0, RANDOM
 
     key, _, value = pair.partition("=")
     return key not in FILES or value in (HUB, LITE0, RANDOM) or value.startswith(("(", "["))
@@ -299,8 +299,8 @@ def typed_by_stranger(pairs: list[str] | None) -> list[str]:
     ConfigurationError
         An option names a file by its path.
     """
+    from alkit.configuration.named_files import is_content_name
     from alkit.errors import ConfigurationError
-    from alkit.features.named_files import is_content_name
 
     kept = []
     for pair in pairs or ():

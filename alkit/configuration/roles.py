@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from alkit.configuration.addresses import FORMER, address_of
+from alkit.configuration.named_files import is_content_name
 from alkit.configuration.parameters import kinds_of
 from alkit.configuration.parts import CLASSES
 from alkit.configuration.registry import (
@@ -53,8 +54,9 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
 CHECKS: dict[str, str] = {
     "alkit.features:Embeddings": "alkit.features.embeddings:check_form",
     "alkit.features:Pretrained": "alkit.features.weights:check_form",
+    "alkit.networks:SmpNetwork": "alkit.configuration.roles:check_smp_network",
 }
-"""By the address of a class, a function that checks the written arguments of a record's objects of it."""
+"""By the address of a class, a function that checks the written arguments with which a record names it."""
 
 SMP = "segmentation_models_pytorch"
 SMP_MODELS = {
@@ -161,6 +163,32 @@ def _check_model(name: str, arguments: Mapping[str, Any]) -> None:
     activation = arguments.get("activation")
     if not isinstance(activation, str | None) or activation not in _ACTIVATIONS:
         raise ConfigurationError(f"activation of {name} is unknown", got=repr(activation))
+
+
+def check_smp_network(arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of an :class:`alkit.networks.SmpNetwork` in a record: neither a path nor an address.
+
+    Raises
+    ------
+    ConfigurationError
+        The encoder is not a plain name, or the weights are a path.
+
+    Examples
+    --------
+    >>> check_smp_network({"model": "resnet34", "weights": "imagenet"})
+    >>> check_smp_network({"model": "resnet34", "weights": "/home/somebody/weights.pth"})
+    Traceback (most recent call last):
+    alkit.errors.ConfigurationError: weights must be a name, or sha256: and the digest of a file, because a record ...
+    """
+    model, weights = arguments.get("model"), arguments.get("weights")
+    if isinstance(model, str) and not re.fullmatch(r"[\w.-]+", model, re.ASCII):
+        raise ConfigurationError("model must be a name of letters, digits, dots and hyphens", got=repr(model))
+    plain = isinstance(weights, str) and re.fullmatch(r"[A-Za-z0-9+-]+", weights)
+    if weights is not None and not plain and not (isinstance(weights, str) and is_content_name(weights)):
+        raise ConfigurationError(
+            "weights must be a name, or sha256: and the digest of a file, because a record cannot name a path",
+            got=repr(weights),
+        )
 
 
 def _plugin(package: str, failures: list[str]) -> Iterator[tuple[str, Named]]:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
+from alkit.configuration.named_files import find_by_content, is_content_name, name_by_content
 from alkit.errors import ConfigurationError, DataError
 from alkit.features.embedding_files import read_embeddings, read_ids, sibling_of
 from alkit.features.gathered import Gathered, Rows
-from alkit.features.named_files import find_by_content, is_content_name, name_by_content
 from alkit.protocols import Pool
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images

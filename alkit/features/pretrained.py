@@ -25,23 +25,22 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import runtime
+from alkit.configuration.named_files import is_content_name, name_by_content
 from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.features.inputs import IMAGENET, MODES, Inputs
-from alkit.features.named_files import is_content_name, name_by_content
 from alkit.features.pooling import Pooling, check_token, rows_of_output, rows_of_timm
-from alkit.features.weights import (
+from alkit.features.weights import digest_of, is_model_name
+from alkit.networks.computation import computation_for
+from alkit.networks.pretrained import (
     HUB,
     LITE0,
     LITE0_MODEL,
     RANDOM,
     SUFFIXES,
-    digest_of,
-    is_model_name,
     load_into,
     load_model,
     takes_one_size,
 )
-from alkit.networks.computation import computation_for
 from alkit.networks.state import to_channels_last
 from alkit.networks.training import evaluation_mode
 from alkit.protocols import Pool

@@ -42,6 +42,7 @@ from alkit.networks.ahead import read_ahead
 from alkit.networks.computation import Computation, computation_for
 from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.outputs import Logits
+from alkit.networks.smp_factories import name_weights
 from alkit.networks.state import apart, to_channels_last, weights_digest
 from alkit.networks.training import Example, adam, evaluation_mode, minibatches, train_epoch
 from alkit.networks.unet import UNet
@@ -171,7 +172,7 @@ class Reconstruction:
         for name in ("epochs", "batch", "patience", "pooling"):
             object.__setattr__(self, name, check_integer(name, getattr(self, name), least=1))
         check_number("lr", self.lr, 0, open_ends="(")
-        object.__setattr__(self, "hold_out", _check_hold_out(self.hold_out))
+        vars(self).update(network=name_weights(self.network), hold_out=_check_hold_out(self.hold_out))
 
     @checked
     def fit(self, pool: Pool, rng: np.random.Generator, report: Report = quiet) -> FittedReconstruction:
@@ -201,9 +202,8 @@ class Reconstruction:
         if not finished.exists():
             finished = folder / f"{present}.safetensors"
         channels = pool.read(list(pool.ids)[:1]).shape[1]
-        network = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
-        # Before the weights are set, so that cached and trained weights compute the same numbers bit for bit.
-        to_channels_last(network)
+        made = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
+        network = to_channels_last(made)  # before its weights are set, so that cached ones compute the same bits
         computation = computation_for(self.device, self.precision)
         with _locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
             weights = _read_weights(finished)

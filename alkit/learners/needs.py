@@ -61,9 +61,11 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
         return
     from alkit.networks.dropout import dropout_layers
     from alkit.networks.factory import make_network
+    from alkit.networks.smp_factories import weights_left_out
 
     image = pool.read(list(pool.ids)[:1])
-    network = make_network(single.network, in_channels=image.shape[1], classes=2, stream=Stream(0))
+    with weights_left_out():
+        network = make_network(single.network, in_channels=image.shape[1], classes=2, stream=Stream(0))
     if "dropout" in needs:
         dropout_layers(network)
     if "heads" in needs and len(getattr(network, "head_weights", ())) < 2:

@@ -18,6 +18,7 @@ from alkit.learners.losses import ClassWeights, LossFactory, check_loss
 from alkit.learners.optimizers import OptimizerFactory, ScheduleFactory, check_optimizer, check_schedule
 from alkit.learners.stop import Stop
 from alkit.networks.factory import NetworkFactory
+from alkit.networks.smp_factories import name_weights
 
 STEPS = (300, 100)
 """Training steps in the first round and in each later one, if a learner is given neither steps nor epochs."""
@@ -72,6 +73,7 @@ class TrainingParts:
                 got=f"a network, {kind.__name__}" if issubclass(kind, nn.Module) else repr(self.network),
                 hint=f"the class {kind.__name__}" if issubclass(kind, nn.Module) else "alkit.UNet",
             )
+        object.__setattr__(self, "network", name_weights(self.network))
         self._set_length()
         object.__setattr__(self, "batch", check_integer("batch", self.batch, least=1))
         check_number("lr", self.lr, 0, open_ends="(")

@@ -20,6 +20,7 @@ from alkit.learners.losses import DEFAULT, MASK_LOSSES, LossFactory, mask_loss
 from alkit.learners.network import NetworkLearner
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.factory import NetworkFactory, make_network
+from alkit.networks.smp_factories import weights_left_out
 from alkit.networks.training import Loss
 from alkit.networks.unet import UNet
 from alkit.networks.weights import warm_start
@@ -139,9 +140,10 @@ class SegmentationLearner(NetworkLearner):
         model = super().try_training(images, spec)
         if isinstance(self.warm_start, BuildsNetwork):
             channels = images.shape[1]
-            source = make_network(
-                self.warm_start.network, in_channels=channels, classes=channels, stream=Stream(0).child("rehearsal")
-            )
+            with weights_left_out():
+                source = make_network(
+                    self.warm_start.network, in_channels=channels, classes=channels, stream=Stream(0).child("rehearsal")
+                )
             warm_start(model.network, source)
         elif isinstance(self.warm_start, Pretrained):
             raise _no_network(self.warm_start)

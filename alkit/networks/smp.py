@@ -13,7 +13,9 @@ Segmentation". IEEE Journal of Biomedical and Health Informatics, 2021.
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,10 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from alkit.arguments.checked import check_argument, checked, checked_except
+from alkit.checks import check_number
 from alkit.errors import ConfigurationError
+from alkit.networks.encoders import check_weights, load_encoder, read_pretraining, refuse_unknown
 from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
 from alkit.networks.sizes import fitting_size
+from alkit.networks.smp_factories import are_left_out, encoder_name_of, without_download
 from alkit.values.label_spec import size_text
 
 
@@ -37,8 +42,9 @@ class SmpNetwork(nn.Module):
     Parameters
     ----------
     model:
-        Factory of the model, called with ``in_channels=`` and ``classes=``. The model must return logits, so it has no
-        ``activation``. With ``encoder_weights=None`` it downloads nothing.
+        Name of an encoder, such as ``resnet34`` or ``tu-`` and the name of a model of timm, for a U-Net. Or a factory
+        of another model, called with ``in_channels=`` and ``classes=``. The model must return logits, so it has no
+        ``activation``.
     in_channels, classes:
         Channels of the image and of the logits.
     dropout:
@@ -46,16 +52,36 @@ class SmpNetwork(nn.Module):
     heads:
         Loss weights of heads by resolution divisor. ``{2: 0.1, 4: 0.3}`` makes heads at half and quarter resolution,
         and the final output has the weight 0.6. The initial weights of the model do not depend on the heads.
+    weights:
+        Pre-trained weights of the encoder. ``efficientnet-lite0`` are those of the encoder ``tu-tf_efficientnet_lite0``
+        that the extra ``pretrained`` installs. ``imagenet``, and other names that the library has for the encoder, are
+        found if they were downloaded before. A path ends in .safetensors, .pth, .pt or .bin, and records name it by the
+        digest of the file. None (default): random.
+    mean, std:
+        How images in [0, 1] are normalised inside the network, one number for each channel of the encoder. Default: as
+        `weights` were trained; not at all without weights.
 
     Raises
     ------
     ConfigurationError
         The model is not one of segmentation-models-pytorch or has a second output, `dropout` is not in [0, 1), or
         `heads` are at resolutions without a decoder map or have weights that are not positive or have a sum of 1 or
-        more.
+        more. Or the weights are not on this machine, cannot be read, or belong to another encoder.
+    UnknownNameError
+        There is no such encoder.
+    MissingDependencyError
+        The weights need the extra ``pretrained``.
 
     Notes
     -----
+    The normalisation is a part of the network, so training, prediction, dropout draws, features and exported models all
+    have it. With pre-trained weights or `mean` and `std`, an image with one channel is repeated in three, which the
+    encoder was made for. For two, four or more channels, the weights of its first layer are repeated, and divided so
+    that the sum of the channels stays the same.
+
+    Nothing is downloaded: the error says which command gets missing weights. A network that is read from a record, or
+    trained further, needs no pre-trained weights.
+
     One forward pass of zeros finds the decoder map of each resolution. It is the output of the outermost module of the
     decoder that returns a map of this size, and of the last one if there are several. In a U-Net this is the block of
     the resolution, in a U-Net++ the last node of the resolution.
@@ -71,24 +97,67 @@ class SmpNetwork(nn.Module):
     [(1, 2, 64, 64), (1, 2, 64, 64), (1, 2, 64, 64)]
     >>> network.head_weights
     (0.6, 0.1, 0.3)
+
+    A pre-trained encoder, for gray images or photographs:
+
+    >>> lite0 = functools.partial(SmpNetwork, "tu-tf_efficientnet_lite0", weights="efficientnet-lite0")
+    >>> lite0(in_channels=1, classes=2).eval()(torch.zeros(1, 1, 64, 64)).shape
+    torch.Size([1, 2, 64, 64])
     """
+
+    names_weights = True
+    """Whether the parameter `weights` may be a file, which records name by its content."""
+
+    _mean: Tensor
+    _std: Tensor
 
     def __init__(
         self,
-        model: NetworkFactory,
+        model: NetworkFactory | str,
         in_channels: int,
         classes: int,
         dropout: float = 0.5,
         heads: Mapping[int, float] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         check_argument("heads", heads, Mapping | None)
         self.dropout = dropout_layer(dropout)
-        self.model = _check_model(model(in_channels=in_channels, classes=classes))
-        self._places = _decoder_maps(self.model, in_channels) if heads else {}
-        channels = {divisor: place.channels for divisor, place in self._places.items()}
+        normalised = not (weights is None and mean is None and std is None)
+        channels = 3 if normalised and in_channels == 1 else in_channels
+        factory = _factory(model)
+        if weights is not None or are_left_out():
+            factory = without_download(factory)
+        self.model = _check_model(_make(factory, channels, classes))
+        self._normalise(factory, weights, mean, std, channels) if normalised else None
+        self._places = _decoder_maps(self.model, channels) if heads else {}
+        widths = {divisor: place.channels for divisor, place in self._places.items()}
         # Heads come last, so that the initial weights of the model do not depend on them.
-        self.heads = Heads(heads, channels, classes, type(self.model).__name__)
+        self.heads = Heads(heads, widths, classes, type(self.model).__name__)
+
+    def _normalise(
+        self,
+        factory: NetworkFactory,
+        weights: str | os.PathLike[str] | None,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        channels: int,
+    ) -> None:
+        """Load pre-trained weights, and set how images are normalised."""
+        own: tuple[Sequence[float], Sequence[float]] = (0.0,), (1.0,)
+        encoder: Any = self.model.encoder
+        if weights is not None and not are_left_out():
+            name = encoder_name_of(factory)
+            found = read_pretraining(encoder, name, check_weights(weights, name))
+            load_encoder(encoder, found.tensors, channels, repr(str(weights)))
+            own = found.mean, found.std
+        for key, given, default in (("mean", mean, own[0]), ("std", std, own[1])):
+            values = default if given is None else _check_numbers(key, given, channels)
+            # Stored with the weights, so that a network that is read from a record has it.
+            row = torch.tensor([values[channel % len(values)] for channel in range(channels)])
+            self.register_buffer(f"_{key}", row.reshape(1, -1, 1, 1))
 
     @checked
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -108,6 +177,8 @@ class SmpNetwork(nn.Module):
                 got=size_text(tuple(images.shape[-2:])),
                 hint=f"{fitting_size(images.shape[-2], images.shape[-1], model.encoder.output_stride)} for the pool",
             ) from reason
+        if hasattr(self, "_mean"):
+            images = (images.expand(-1, self._mean.shape[1], -1, -1) - self._mean) / self._std
         maps = list(model.encoder(images))
         if not all(isinstance(entry, Tensor) for entry in maps):
             raise ConfigurationError(
@@ -162,6 +233,34 @@ class _Place(NamedTuple):
     name: str  # of the module, as in named_modules()
     call: int  # number of the call that returns the map, from 0
     channels: int
+
+
+def _factory(model: NetworkFactory | str) -> NetworkFactory:
+    if not isinstance(model, str):
+        return model
+    import segmentation_models_pytorch as smp
+
+    return cast(NetworkFactory, functools.partial(smp.Unet, model, encoder_weights=None))
+
+
+def _make(factory: NetworkFactory, channels: int, classes: int) -> nn.Module:
+    """Make the model; an encoder that the library does not have is an error that names similar ones."""
+    try:
+        return factory(in_channels=channels, classes=classes)
+    except (KeyError, RuntimeError) as reason:
+        if "encoder name" in str(reason) or "Unknown model" in str(reason):
+            refuse_unknown(encoder_name_of(factory))
+        raise
+
+
+def _check_numbers(name: str, values: Sequence[float], channels: int) -> Sequence[float]:
+    least, open_ends = (0.0, "(") if name == "std" else (-math.inf, "")
+    found = [check_number(f"each of {name}", value, least, open_ends=open_ends) for value in values]
+    if len(found) not in (1, channels):
+        raise ConfigurationError(
+            f"{name} must have one number, or one for each of the {channels} channels of the encoder", got=repr(values)
+        )
+    return found
 
 
 def _check_model(model: nn.Module) -> nn.Module:

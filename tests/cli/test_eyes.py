@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 
 from alkit.cli import parts
 from alkit.cli.parts import Choice
+from alkit.configuration import named_files
 from alkit.errors import ConfigurationError
-from alkit.features import Pretrained, named_files, weights
+from alkit.features import Pretrained
+from alkit.networks import pretrained as weights
 from alkit.record import Store
 
 

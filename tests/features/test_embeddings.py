@@ -10,10 +10,11 @@ import pytest
 from parts import CLASSES, MeanLearner
 
 import alkit
+from alkit.configuration import named_files
 from alkit.configuration.construct import build
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, DataError, ResumeError
-from alkit.features import Embeddings, gathered, named_files
+from alkit.features import Embeddings, gathered
 
 IDS = [f"{number:02}" for number in range(30)]
 ROWS = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)

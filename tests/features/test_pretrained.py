@@ -12,10 +12,12 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 
 import alkit
+from alkit.configuration import named_files
 from alkit.configuration.construct import build
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, MissingDependencyError, UnknownNameError
-from alkit.features import Pretrained, inputs, named_files, weights
+from alkit.features import Pretrained, inputs
+from alkit.networks import pretrained as weights
 
 RNG = np.random.default_rng(0)
 
