@@ -1,13 +1,31 @@
-"""How many labels alkit saves: splits, runs that continue, and the tables."""
+"""How many labels alkit saves: splits, the steps of the graphs, runs that continue, and the tables."""
+
+from functools import partial
 
 import numpy as np
+import pytest
+import torch
 
-from benchmarks.labels import split
+import alkit
+from alkit.learners import Augment, paper, strong
+from benchmarks.labels import curves, data, graphs, page, protocol, runs, split, workers
+from benchmarks.labels.tables import tables_of
 
 
 def made_up_set(n=40):
     """Return ids, kinds and groups of `n` images; two images make a group."""
     return [f"{row:03}" for row in range(n)], ["a", "b"] * (n // 2), [f"g{row // 2}" for row in range(n)]
+
+
+def made_up_pictures(n=40, size=16):
+    """Return a data set with random images."""
+    rng = np.random.default_rng(0)
+    ids, kinds, groups = made_up_set(n)
+    images = rng.integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+    return data.Pictures(
+        ("nuclei", size), tuple(ids), images, (images[:, 0] > 128).astype(np.uint8), tuple(kinds), tuple(groups),
+        rng.random((n, 4), np.float32),
+    )  # fmt: skip
 
 
 def test_no_reported_run_sees_a_tuning_image(monkeypatch):
@@ -19,3 +37,166 @@ def test_no_reported_run_sees_a_tuning_image(monkeypatch):
     assert not {groups[row] for row in pool} & {groups[row] for row in test}
     assert split.tuning_rows("nuclei", ids).tolist() == [0, 1, 2, 3]
     assert not np.array_equal(test, split.split("nuclei", ids, kinds, groups, seed=1)[1])
+
+
+def test_an_archive_has_what_was_packed(tmp_path):
+    given = made_up_pictures(7)
+    data.save(tmp_path / "sets.npz", [given])
+    found = data.load(tmp_path / "sets.npz", [given.key])[given.key]
+    assert (found.ids, found.kinds, found.groups) == (given.ids, given.kinds, given.groups)
+    assert np.array_equal(found.images, given.images)
+    assert np.array_equal(found.masks, given.masks)
+    assert found.features == pytest.approx(given.features, abs=1e-3)
+    assert np.array_equal(found.read(given.ids[3:5]), given.images[3:5] / np.float32(255))
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_a_step_of_the_graphs_is_a_step_of_the_learner(turns):
+    pictures = made_up_pictures(12)
+    labelled = runs.LabelledPictures(pictures, pictures.ids[:7])
+    network = partial(alkit.UNet, widths=(2, 4), dropout=0.0)
+    augment = Augment(quarter_turns=turns)
+    learner = strong(network, steps=10, batch=4, lr=0.01, device="cpu", augment=augment)
+    graphs.check_learner(learner)
+    expected = learner.fit(labelled, runs.fit_generator(3)).network
+    stream = runs.fit_stream(3)
+    begun = learner.initial_model(labelled, stream).network.to(memory_format=torch.channels_last)
+    weights, buffers = graphs.state_of(begun)
+    slot = graphs.Slot(begun, learner, torch.from_numpy(pictures.images), torch.from_numpy(pictures.masks), 10)
+    rows = graphs.rows_of(learner, pictures.rows(labelled.ids), stream)
+    slot.load(weights, buffers, graphs.Tables(rows, graphs.mirrors_of(learner, stream), graphs.rates_of(learner)))
+    slot.run(10)
+    known = graphs.state_of(expected)
+    assert slot.average == pytest.approx(known[0], abs=1e-6)
+    assert slot.average_buffers == pytest.approx(known[1], abs=1e-6)
+    assert float((slot.average - weights).abs().max()) > 1e-3
+
+
+def test_graphs_refuse_a_learner_with_other_parts():
+    with pytest.raises(ValueError, match="schedule='one-cycle'"):
+        graphs.check_learner(strong(alkit.UNet, schedule="cosine"))
+    with pytest.raises(ValueError, match="mirrored and turned"):
+        graphs.check_learner(strong(alkit.UNet, augment=Augment(affine=0.1)))
+
+
+class Counting:
+    """A fitter that makes a learner of the paper train one epoch, and counts."""
+
+    engine, machine = "fit", "a machine"
+
+    def __init__(self, carry_on):
+        self.learner = paper(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), device="cpu", carry_on=carry_on)
+        self.labels = []
+
+    def carries_on(self, task):
+        return self.learner.carry_on
+
+    def fit(self, task, labelled, number, previous):
+        self.labels.append(len(labelled.ids))
+        return self.learner.fit(labelled, runs.fit_generator(task.seed), previous)
+
+
+@pytest.mark.parametrize(
+    ("arm", "carry_on", "again"),
+    [("random", False, [8]), ("random", True, [4, 8]), ("mc-dropout", False, [8]), (protocol.FULL, False, [])],
+)
+def test_a_run_that_was_stopped_continues(arm, carry_on, again, tmp_path):
+    pictures, book, fitter = made_up_pictures(), runs.Book(tmp_path), Counting(carry_on)
+    task = protocol.Task("nuclei", 16, "paper", arm, 0, length=1 if arm == protocol.FULL else 0)
+    turns = iter([True, False])
+    runs.play(task, pictures, fitter, book, "abc", goes_on=lambda: next(turns), budgets=(4, 8))
+    first = book.rows()
+    assert [row.labels for row in first] == ([30] if arm == protocol.FULL else [4])
+    with book.rows_file.open("a") as file:
+        file.write('{"data": "nuc')  # the process was killed in the middle of a line
+    fitter.labels.clear()
+    done, known = workers.done_in(book), book.choices()
+    runs.play(task, pictures, fitter, book, "abc", done=done[task], known=known.get(task), budgets=(4, 8))
+    assert fitter.labels == again
+    assert book.rows()[:1] == first
+    assert [row.labels for row in book.rows()] == ([30] if arm == protocol.FULL else [4, 8])
+
+
+@pytest.mark.parametrize("arm", protocol.ARMS)
+def test_every_arm_chooses_and_begins_as_random_if_it_needs_a_model(arm, monkeypatch):
+    pictures = made_up_pictures(24)
+    fitter = Counting(carry_on=False)
+    task = protocol.Task("nuclei", 16, "strong", arm, 0)
+    ids = pictures.ids[2:]
+    first = runs.choose(task, pictures, ids, (), 20, 0, None)
+    model = fitter.fit(task, runs.LabelledPictures(pictures, first), 0, None)
+    both = runs.choose(task, pictures, ids, first, 22, 1, model)
+    assert both[:20] == first
+    assert len(set(both)) == 22
+    assert set(both) <= set(ids)
+    if arm in ("mc-dropout", "clasp-pe", "foreground-random"):
+        assert first == runs.choose(protocol.Task("nuclei", 16, "paper", "random", 0), pictures, ids, (), 20, 0, None)
+
+
+def made_up_rows(seeds=range(5), arms=(("random", 0.0), ("maxherding", 0.0503), ("clasp-pe", -0.0503))):
+    """Yield rows of two learners on two data sets: maxherding gains, clasp-pe loses, and the ceiling is 0.9."""
+    rng = np.random.default_rng(0)
+    for learner, level in (("strong", 0.8), ("paper", 0.6)):
+        for name in ("isic", "nuclei"):
+            for seed in seeds:
+                for length, dice in zip(protocol.CEILINGS[learner], (0.85, 0.9), strict=True):
+                    yield row_of(name, learner, "full", seed, 500, level + dice - 0.8, length)
+                for arm, more in arms:
+                    for labels in protocol.BUDGETS[name]:
+                        value = level + more + np.log10(labels) / 50 + rng.normal(0, 0.001)
+                        yield row_of(name, learner, arm, seed, labels, value)
+
+
+def row_of(name, learner, arm, seed, labels, dice, length=0):
+    dice = round(float(dice), 5)
+    return runs.Row(
+        name, 64, learner, arm, seed, length, labels, dice, dice, dice, "a 0.5", "a 5", 1.0, "fit", "a machine", "abc"
+    )
+
+
+def test_the_tables_name_the_winner_the_loser_and_the_ceiling():
+    found = tables_of(curves.Results(made_up_rows()))
+    areas = {line[:2]: line[2] for line in found["areas"].rows}
+    assert areas["ISIC 2017 at 64 pixels, strong learner", "maxherding"].startswith("+0.05")
+    assert areas["Nuclei at 64 pixels, paper learner", "clasp-pe"].startswith("-0.05")
+    assert found["ceilings"].rows[0][3:5] == ("0.900", "yes")
+    reach = {line[0]: line[1:] for line in found["isic-64-strong-reach"].rows}
+    assert reach["random"][0] == "at most 10 (5 of 5)"
+    assert reach["clasp-pe"][2:] == ("more than 615 (0 of 5)", "more than 615 (0 of 5)")
+
+
+def test_a_seed_without_all_budgets_does_not_count():
+    given = list(made_up_rows())
+    cut = [row for row in given if (row.arm, row.seed, row.labels) != ("maxherding", 4, 615) or row.data != "isic"]
+    results = curves.Results(cut)
+    assert sorted(results.finished(("isic", 64, "strong"), "maxherding")) == [0, 1, 2, 3]
+    gained = curves.gain(results, ("isic", 64, "strong"), "maxherding")
+    assert gained.n == 4
+    assert gained.p is None
+
+
+def test_the_page_says_first_what_holds(tmp_path):
+    text = page.page_of(curves.Results(made_up_rows()))
+    assert text.startswith("# How many labels does alkit save?\n\n**On ISIC 2017, the strong learner reaches 97 %")
+    assert "some strategy beats random selection on 2 of 2 data sets (ISIC 2017 and Nuclei)" in text
+    assert "**The grid of 10 seeds is not complete.**" in text
+    plain = page.page_of(curves.Results(made_up_rows(arms=(("random", 0.0), ("clasp-pe", -0.05)))))
+    assert "no strategy beats random selection on two of the data sets" in plain
+    assert page.headline(curves.Results([])) == "Nothing has been measured yet."
+
+
+def test_a_rehearsal_with_graphs_and_one_in_processes_finish_all_runs(tmp_path, monkeypatch):
+    pictures = made_up_pictures()
+    data.save(tmp_path / "sets.npz", [pictures])
+    monkeypatch.setattr(
+        graphs, "learner_of", lambda task, device: strong(partial(alkit.UNet, widths=(2, 4)), device=device)
+    )
+    todo = [protocol.Task("nuclei", 16, "strong", arm, 0) for arm in ("random", "clasp-pe", "maxherding, then bald")]
+    work = workers.Work(tmp_path / "sets.npz", tmp_path / "work", "cpu", float("inf"), steps=5, budgets=(4, 8))
+    workers.run_with_graphs(todo, work, 2, 3)
+    book = runs.Book(tmp_path / "work")
+    assert workers.left(todo, book, work.budgets) == []
+    assert {row.engine for row in book.rows()} == {"graphs"}
+    paper_task = protocol.Task("nuclei", 16, "paper", "random", 0)
+    workers.run_in_processes([paper_task], work, 1)
+    assert workers.left([paper_task], book, work.budgets) == []

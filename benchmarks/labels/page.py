@@ -1,0 +1,224 @@
+"""The page ``docs/explanation/labels.md``: text, figures and tables that follow from the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Template
+
+from benchmarks import rows
+from benchmarks.cold_start.tables import NAMES
+from benchmarks.labels.curves import (
+    Case,
+    Results,
+    corrected,
+    gain,
+    labels_text,
+    mean_curve,
+    needed,
+)
+from benchmarks.labels.protocol import ARMS, BUDGETS, LEARNERS, RANDOM, SEEDS
+from benchmarks.labels.runs import Book, Row
+from benchmarks.labels.tables import level_of_paper, tables_of
+
+TEMPLATE = Path(__file__).with_suffix(".md")
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "labels.md"
+ROWS = "rows.csv"
+ISIC: Case = ("isic", 64, "strong")
+GOALS = ((0.97, 80), (0.99, 200))
+"""Shares of the ceiling, and numbers of labels that should reach them on ISIC."""
+
+PAPER_DICE, PAPER_GOAL = 0.800, 30
+"""Final Dice of the paper with 615 labels, and the number of labels that should reach it."""
+
+
+def write_report(work: Path, out: Path, page: Path = PAGE) -> None:
+    """Add the finished rows of a folder of work to the committed ones, and write tables and page."""
+    found = Book(work, out / ROWS).rows()
+    out.mkdir(parents=True, exist_ok=True)
+    if found:
+        found.sort(key=_order)
+        rows.write(out / ROWS, [vars(row) for row in found])
+    results = Results(found)
+    for old in out.glob("*.md"):
+        old.unlink()
+    for name, table in tables_of(results).items():
+        (out / f"{name}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
+    page.write_text(page_of(results))
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    arms = [*ARMS, "full"]
+    sets = list(BUDGETS)
+    return (
+        sets.index(row.data), row.size, LEARNERS.index(row.learner), arms.index(row.arm), row.length, row.seed,
+        row.labels,
+    )  # fmt: skip
+
+
+def page_of(results: Results) -> str:
+    """Return the text of the page."""
+    tables = {name: f"{table.caption}\n\n{table.markdown()}\n" for name, table in tables_of(results).items()}
+    named = {name: tables.pop(name, NOTHING).strip() for name in ("ceilings", "saving", "areas")}
+    return Template(TEMPLATE.read_text(), keep_trailing_newline=True).render(
+        headline=headline(results),
+        findings=findings(results),
+        coverage=coverage(results),
+        decomposition=decomposition(results),
+        budgets={name: ", ".join(map(str, own)) for name, own in BUDGETS.items()},
+        tables="\n\n".join(table.strip() for table in tables.values()) or NOTHING,
+        **named,
+    )
+
+
+def headline(results: Results) -> str:
+    """Return the first sentence."""
+    found = []
+    runs, ceiling = results.runs(ISIC, RANDOM), results.ceiling(ISIC)
+    if runs and ceiling:
+        labels = labels_text(needed(runs, 0.97 * ceiling.mean), BUDGETS["isic"])
+        found.append(
+            f"On ISIC 2017, the strong learner reaches 97 % of the Dice of all {ceiling.labels} labels with {labels} "
+            "random labels"
+        )
+    better = winners(results)
+    sets = list(dict.fromkeys(data for data, _, _ in results.cases()))
+    if not sets:
+        return "Nothing has been measured yet."
+    beaten = [data for data in sets if better.get(data)]
+    if len(beaten) >= 2:
+        found.append(
+            f"some strategy beats random selection on {len(beaten)} of {len(sets)} data sets ({_names(beaten)})"
+        )
+    else:
+        where = f"only on {_names(beaten)}" if beaten else "on none"
+        found.append(
+            f"no strategy beats random selection on two of the data sets ({where} of {_names(sets)}, after Holm's "
+            "correction)"
+        )
+    text = "; ".join(found) + "."
+    return text[0].upper() + text[1:]
+
+
+def winners(results: Results) -> dict[str, list[tuple[Case, str]]]:
+    """Return the arms whose area is larger than that of random selection, by data set."""
+    p = corrected(results, "images")
+    found: dict[str, list[tuple[Case, str]]] = {}
+    for (case, arm), value in p.items():
+        own = gain(results, case, arm)
+        if own and own.mean > 0 and value is not None and value < 0.05:
+            found.setdefault(case[0], []).append((case, arm))
+    return found
+
+
+def findings(results: Results) -> list[str]:
+    """Return the goals, and whether they are reached; and what helps and what harms."""
+    found = []
+    runs, ceiling = results.runs(ISIC, RANDOM), results.ceiling(ISIC)
+    if runs and ceiling:
+        for share, goal in GOALS:
+            labels = needed(runs, share * ceiling.mean)
+            reached = labels is not None and labels <= goal
+            found.append(
+                f"Goal: {share:.0%} of the ceiling on ISIC with at most {goal} labels. "
+                f"{'Reached' if reached else 'Not reached'}: {labels_text(labels, BUDGETS['isic'])} random labels."
+            )
+        labels = needed(runs, PAPER_DICE)
+        reached = labels is not None and labels <= PAPER_GOAL
+        found.append(
+            f"Goal: the paper's final Dice of {PAPER_DICE:.3f} (615 labels, other images and grayscale) with at most "
+            f"{PAPER_GOAL}. {'Reached' if reached else 'Not reached'}: {labels_text(labels, BUDGETS['isic'])} random "
+            "labels."
+        )
+    better, sets = winners(results), list(dict.fromkeys(data for data, _, _ in results.cases()))
+    reached = sum(bool(better.get(data)) for data in sets) >= 2
+    found.append(
+        "Goal: a strategy that beats random selection by the area under the curve on two of the three data sets (Holm, "
+        f"p < 0.05). {'Reached' if reached else 'Not reached'}."
+    )
+    for data in sets:
+        named = [f"`{arm}` ({case[2]} learner)" for case, arm in better.get(data, [])]
+        found.append(
+            f"{NAMES[data]}: {', '.join(named) if named else 'no strategy'} beat random selection over images."
+        )
+    worse = [
+        f"`{arm}` ({NAMES[case[0]]}, {case[2]} learner)"
+        for (case, arm), value in corrected(results, "images").items()
+        if (own := gain(results, case, arm)) and own.mean < 0 and value is not None and value < 0.05
+    ]
+    if worse:
+        found.append(f"Worse than random selection over images: {', '.join(worse)}.")
+    return found
+
+
+def coverage(results: Results) -> str:
+    """Return which part of the grid is there."""
+    lines = []
+    for data in BUDGETS:
+        for learner in LEARNERS:
+            case = (data, 64, learner)
+            counts = {arm: len(results.finished(case, arm)) for arm in ARMS}
+            if any(counts.values()):
+                least, most = min(counts.values()), max(counts.values())
+                seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
+                lines.append(f"{NAMES[data]}, {learner} learner: {seeds} of each strategy")
+            else:
+                lines.append(f"{NAMES[data]}, {learner} learner: no run")
+    complete = all(line.endswith(f": {len(SEEDS)} seeds of each strategy") for line in lines)
+    machines = sorted({row.machine for row in results.rows})
+    commits = sorted({row.commit for row in results.rows})
+    start = (
+        "All runs are there."
+        if complete
+        else f"**The grid of {len(SEEDS)} seeds is not complete.** ISIC at 128 pixels was not run."
+    )
+    return "\n".join(
+        [
+            f"{start} The rows have:",
+            "",
+            *(f"- {line};" for line in lines[:-1]),
+            f"- {lines[-1]}.",
+            "",
+            f"Machines: {', '.join(machines) or 'none'}. Commits: {', '.join(commits) or 'none'}.",
+        ]
+    )
+
+
+def decomposition(results: Results) -> str:
+    """Return how much of the saving comes from the learner, and how much from the choice of labels."""
+    lines = [
+        "The two are compared in labels: how many does each learner need, with which strategy, for the Dice that the "
+        "paper's learner has with its last random label?"
+    ]
+    for data in BUDGETS:
+        case, target = (data, 64, "strong"), level_of_paper(results, data, 64)
+        runs = results.runs(case, RANDOM)
+        if target is None or not runs:
+            continue
+        budgets = BUDGETS[data]
+        alone = needed(runs, target)
+        text = f"- {NAMES[data]}: {budgets[-1]} random labels with the paper's learner, "
+        text += f"{labels_text(alone, budgets)} with the strong learner"
+        gains = {arm: own.mean for arm in results.arms(case) if arm != RANDOM and (own := gain(results, case, arm))}
+        if gains:
+            best = max(gains, key=gains.__getitem__)
+            learning = _mean(runs) - _mean(results.runs((data, 64, "paper"), RANDOM))
+            text += (
+                f". In Dice, averaged over the budgets, the learner gives {learning:+.3f}, and the best choice of "
+                f"labels (`{best}`, the best of {len(gains)} afterwards) {gains[best]:+.3f} more"
+            )
+        lines.append(f"{text}.")
+    return "\n".join([*lines[:1], "", *lines[1:]])
+
+
+def _mean(runs: dict[int, dict[int, float]]) -> float:
+    curve = mean_curve(runs)
+    return sum(curve.values()) / len(curve)
+
+
+def _names(sets: list[str]) -> str:
+    names = [NAMES[data] for data in sets]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+NOTHING = "No rows yet."
