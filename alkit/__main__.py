@@ -2,6 +2,9 @@
 
 Libraries that are interrupted while they are imported print tracebacks of their own or end the process, so an interrupt
 during an import ends the program at once, with one line. A record is as safe as after any other sudden end.
+
+Threads that wait for each other sleep: if the cores are busy with other work, threads that wait in a loop, the default
+of OpenMP, take the time that the others need.
 """
 
 import os
@@ -13,6 +16,7 @@ from types import FrameType
 def main() -> None:
     """Run the command line as a program."""
     signal.signal(signal.SIGINT, stop)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # is read when torch is imported
     try:
         from alkit.cli import main as run
 

@@ -84,6 +84,12 @@ Classes = Annotated[str, typer.Option(help="Class names, the background first.")
 Grayscale = Annotated[bool, typer.Option("--grayscale", help="Read the images as grayscale.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, if they were moved; the record remembers it.")]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        help="Threads that the computations of the record use; default: 1 for small images, else one per core."
+    ),
+]
 Ignore = Annotated[int | None, typer.Option(help="Mask value of pixels that do not count.")]
 Url = Annotated[
     str | None,

@@ -29,6 +29,7 @@ def run(
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
     device: options.Device = "auto",
+    threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
 ) -> None:
     """Simulate active learning on images that have masks, to see how well a strategy works on them.
@@ -46,19 +47,25 @@ def run(
     import alkit
     from alkit.cli.records import record_at
     from alkit.cli.status import status
+    from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.pools.decoding import scan
     from alkit.report.progress import progress_bar
+    from alkit.rng import threads as compute_with
 
     learner, strategy, initial = parts = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
         oracle.check(scan(images.expanduser(), "**/*", "images"))  # before hours are spent on reading images
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
-        if not store.exists():
+        if new := not store.exists():
             oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
-        experiment = alkit.Experiment(pool, learner, strategy, store=store, seed=seed, initial=initial, report=report)
+        with compute_with(choose_threads(pool.shape, threads)):
+            experiment = alkit.Experiment(
+                pool, learner, strategy, store=store, seed=seed, initial=initial, report=report
+            )
         with record_at(store) as record:
+            keep_threads(record, threads)
             save_choice(record, choice, parts)
         before = len(experiment.history)
         experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
@@ -66,4 +73,6 @@ def run(
         echo(f"{store} is finished after {before} rounds; more --rounds continue it.", err=True)
     elif before:
         echo(f"Resumed {store} after round {before - 1}.", err=True)
+    with record_at(store) as record:
+        say_threads(record, pool.shape, threads, new=new)
     status(store, json)

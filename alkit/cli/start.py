@@ -45,6 +45,7 @@ def start(
     seed: options.Seed = 0,
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
+    threads: options.Threads = None,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -60,11 +61,13 @@ def start(
     from alkit.cli.named_places import check_images
     from alkit.cli.records import record_at
     from alkit.cli.status import campaign_summary
+    from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.store import Store
     from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
+    from alkit.rng import threads as compute_with
 
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
@@ -72,21 +75,24 @@ def start(
         pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         record = Store(store) if store.is_file() else None
         before = _settings(record)
-        experiment = alkit.Experiment(
-            pool,
-            learner,
-            strategy,
-            store=record or store,
-            seed=seed,
-            initial=initial,
-            classes=alkit.LabelSpec(options.class_names(classes), ignore),
-            annotators=annotators,
-            join=join,
-            hold_out=hold_out,
-            stop_set=stop_set,
-            report=report,
-        )
+        with compute_with(choose_threads(pool.shape, threads)):
+            experiment = alkit.Experiment(
+                pool,
+                learner,
+                strategy,
+                store=record or store,
+                seed=seed,
+                initial=initial,
+                classes=alkit.LabelSpec(options.class_names(classes), ignore),
+                annotators=annotators,
+                join=join,
+                hold_out=hold_out,
+                stop_set=stop_set,
+                report=report,
+            )
     with record_at(store) as recorded:
+        keep_threads(recorded, threads)
+        say_threads(recorded, pool.shape, threads, new=not before)
         check_images(recorded, str(images), named=True)
         save_choice(recorded, choice, parts)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
