@@ -11,7 +11,7 @@ import alkit
 from alkit.networks.computation import PRECISIONS, computation_for
 
 HEAVY = {"lightning_fabric", "lightning", "segmentation_models_pytorch", "timm", "torchvision", "torchmetrics",
-         "sklearn", "scipy", "pandas", "matplotlib", "sqlalchemy", "faiss", "transformers", "PIL"}  # fmt: skip
+         "sklearn", "scipy", "pandas", "matplotlib", "sqlalchemy", "faiss", "transformers"}  # fmt: skip
 """Packages that a training may need later, and that take time and memory to import."""
 
 
