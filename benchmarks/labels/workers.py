@@ -19,11 +19,11 @@ import torch
 from alkit.protocols import Predictor
 from benchmarks import rows
 from benchmarks.grid import parent_is_gone
-from benchmarks.labels import graphs
 from benchmarks.labels.data import Key, Pictures, load
 from benchmarks.labels.graphs import GraphFitter, own_stream
 from benchmarks.labels.protocol import BUDGETS, CEILINGS, FULL, Task, learner_of
 from benchmarks.labels.runs import Book, LabelledPictures, fit_generator, measure, play
+from benchmarks.labels.schedule import PER_GRAPH
 from benchmarks.labels.split import tuning_rows
 
 GRACE = 3.0
@@ -161,7 +161,7 @@ def run_with_graphs(tasks: Sequence[Task], work: Work, slots: int, threads: int)
         The graphs do not train as the learner does.
     """
     sets = load(work.source, dict.fromkeys(task.key for task in tasks), work.cache)
-    most = max(work.steps, *(() if work.steps else CEILINGS["strong"]), graphs.PER_GRAPH)
+    most = max(work.steps, *(() if work.steps else CEILINGS["strong"]), PER_GRAPH)
     fitter = GraphFitter(sets, work.device, slots, most, steps=work.steps)
     if torch.device(work.device).type == "cuda":
         for count in dict.fromkeys((1, slots // 2 or 1, slots)):

@@ -8,7 +8,7 @@ import torch
 
 import alkit
 from alkit.learners import Augment, paper, strong
-from benchmarks.labels import curves, data, graphs, page, protocol, runs, split, workers
+from benchmarks.labels import curves, data, graphs, page, protocol, runs, schedule, split, workers
 from benchmarks.labels.tables import tables_of
 
 
@@ -57,14 +57,14 @@ def test_a_step_of_the_graphs_is_a_step_of_the_learner(turns):
     network = partial(alkit.UNet, widths=(2, 4), dropout=0.0)
     augment = Augment(quarter_turns=turns)
     learner = strong(network, steps=10, batch=4, lr=0.01, device="cpu", augment=augment)
-    graphs.check_learner(learner)
+    schedule.check_learner(learner)
     expected = learner.fit(labelled, runs.fit_generator(3)).network
     stream = runs.fit_stream(3)
     begun = learner.initial_model(labelled, stream).network.to(memory_format=torch.channels_last)
     weights, buffers = graphs.state_of(begun)
     slot = graphs.Slot(begun, learner, torch.from_numpy(pictures.images), torch.from_numpy(pictures.masks), 10)
-    rows = graphs.rows_of(learner, pictures.rows(labelled.ids), stream)
-    slot.load(weights, buffers, graphs.Tables(rows, graphs.mirrors_of(learner, stream), graphs.rates_of(learner)))
+    rows = schedule.rows_of(learner, pictures.rows(labelled.ids), stream)
+    slot.load(weights, buffers, schedule.Tables(rows, schedule.mirrors_of(learner, stream), schedule.rates_of(learner)))
     slot.run(10)
     known = graphs.state_of(expected)
     assert slot.average == pytest.approx(known[0], abs=1e-6)
@@ -74,9 +74,9 @@ def test_a_step_of_the_graphs_is_a_step_of_the_learner(turns):
 
 def test_graphs_refuse_a_learner_with_other_parts():
     with pytest.raises(ValueError, match="schedule='one-cycle'"):
-        graphs.check_learner(strong(alkit.UNet, schedule="cosine"))
+        schedule.check_learner(strong(alkit.UNet, schedule="cosine"))
     with pytest.raises(ValueError, match="mirrored and turned"):
-        graphs.check_learner(strong(alkit.UNet, augment=Augment(affine=0.1)))
+        schedule.check_learner(strong(alkit.UNet, augment=Augment(affine=0.1)))
 
 
 class Counting:
