@@ -18,6 +18,7 @@ from alkit.learners.predictor import NetworkPredictor
 from alkit.learners.training import train
 from alkit.networks.computation import computation_for
 from alkit.networks.factory import check_apart, make_network
+from alkit.networks.normalised import warn_if_not_normalised
 from alkit.networks.outputs import check_logits
 from alkit.networks.smp_factories import weights_left_out
 from alkit.networks.state import load_state, read_axes, to_channels_last
@@ -111,6 +112,7 @@ class NetworkLearner(TrainingParts):
         check_trainable(model.network)
         model.network.to(computation_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
         check_logits(model.network, torch.from_numpy(np.ascontiguousarray(images[:1])), model.classes)
+        warn_if_not_normalised(self.network, model.network, other.network, torch.from_numpy(images[:1].copy()))
         model = train(self._for_one_step(len(images)), model, made_up, loss, stream, quiet)
         self._check_stored(model, images[:2])
         return model

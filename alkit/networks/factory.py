@@ -10,7 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import AlkitError, ConfigurationError
-from alkit.networks.smp_factories import are_left_out, without_download
+from alkit.networks.smp_factories import are_left_out, downloads, without_download
 from alkit.rng import Stream, seed_torch
 
 
@@ -79,7 +79,10 @@ def make_network(factory: NetworkFactory, *, in_channels: int, classes: int, str
             raise ConfigurationError(
                 f"the network factory fails with in_channels={in_channels} and classes={classes} "
                 f"({type(reason).__name__}: {reason})",
-                hint="a function or class called as factory(in_channels=..., classes=...)",
+                hint="alkit.networks.SmpNetwork with weights=, whose error says how to get the weights, or "
+                "encoder_weights=None"
+                if downloads(factory)
+                else "a function or class called as factory(in_channels=..., classes=...)",
             ) from reason
     if not isinstance(network, nn.Module):
         raise ConfigurationError("the network factory must return a torch.nn.Module", got=type(network).__name__)

@@ -48,6 +48,14 @@ def without_download(factory: Callable[..., Any]) -> Callable[..., Any]:
     return partial(function, **{**given, "encoder_weights": None})
 
 
+def downloads(factory: Callable[..., Any]) -> bool:
+    """Return whether a factory makes a model of segmentation-models-pytorch with weights that the library downloads."""
+    function, args, keywords = _parts_of(factory)
+    given = _arguments(function, args, keywords) if _is_of_package(function) else None
+    known = {} if given is None else inspect.signature(function).parameters
+    return given is not None and "encoder_weights" in known and given.get("encoder_weights", "imagenet") is not None
+
+
 def encoder_name_of(factory: Callable[..., Any]) -> str:
     """Return the name of the encoder of a factory of segmentation-models-pytorch.
 
