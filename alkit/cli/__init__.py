@@ -15,6 +15,7 @@ from alkit.cli import (
     ask,
     change,
     check,
+    compare,
     demo,
     export,
     features,
@@ -79,6 +80,7 @@ app.command("check", rich_help_panel=CAMPAIGN)(check.check)
 app.command("repair", rich_help_panel=CAMPAIGN)(repair.repair)
 app.command("demo", rich_help_panel=TRIAL)(demo.demo)
 app.command("run", rich_help_panel=TRIAL)(run.run)
+app.command("compare", rich_help_panel=TRIAL)(compare.compare)
 app.command("strategies", rich_help_panel=PLUGINS)(strategies.strategies)
 app.command("features", rich_help_panel=PLUGINS)(features.features)
 app.command("learners", rich_help_panel=PLUGINS)(learners.learners)

@@ -1,3 +1,9 @@
+from .compared import Difference as Difference
+from .compared import Method as Method
+from .compared import Scores as Scores
+from .comparing import compare as compare
+from .comparing import compare_runs as compare_runs
+from .comparison import Comparison as Comparison
 from .curves import draw_curves as draw_curves
 from .curves import learning_curves as learning_curves
 from .page import Block as Block
@@ -8,5 +14,6 @@ from .page import Table as Table
 from .page import Text as Text
 from .page import write_page as write_page
 from .progress import progress_bar as progress_bar
+from .records import Skipped as Skipped
 from .results import Rows as Rows
 from .results import table as table

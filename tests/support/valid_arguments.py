@@ -491,6 +491,55 @@ EXAMPLES = {
     "alkit.report.Rows": {"columns": lambda t: ("a",), "rows": lambda t: ({"a": 1},)},
     "alkit.report.Rows.to_frame": {"library": lambda t: None},
     "alkit.report.table": {"per": lambda t: "round"},
+    "alkit.report.Comparison": {
+        "metric": lambda t: "dice",
+        "lower": lambda t: False,
+        "labels": lambda t: (10, 20),
+        "level": lambda t: 0.2,
+        "methods": lambda t: (),
+        "scores": lambda t: {},
+        "differences": lambda t: (),
+        "skipped": lambda t: (),
+        "notes": lambda t: (),
+    },
+    "alkit.report.Comparison.write": {"path": lambda t: t.folder / "comparison.html", "title": lambda t: ""},
+    "alkit.report.Difference": {
+        "method": lambda t: "a",
+        "baseline": lambda t: "b",
+        "area": lambda t: None,
+        "p": lambda t: None,
+        "last": lambda t: alkit.statistics.estimate([0.1]),
+        "saved": lambda t: alkit.statistics.labels_saved(t.runs, t.runs, 0.2),
+    },
+    "alkit.report.Method": {
+        "name": lambda t: "a",
+        "strategy": lambda t: "a",
+        "learner": lambda t: "",
+        "settings": lambda t: {},
+        "records": lambda t: {},
+    },
+    "alkit.report.Scores": {
+        "area": lambda t: None,
+        "last": lambda t: alkit.statistics.estimate([0.1]),
+        "labels": lambda t: None,
+        "reached": lambda t: 0,
+        "began": lambda t: 0,
+    },
+    "alkit.report.Skipped": {"record": lambda t: "a.db", "reason": lambda t: "it is empty"},
+    "alkit.report.compare": {
+        "records": lambda t: [measured(t)],
+        "metric": lambda t: "dice",
+        "baseline": lambda t: None,
+        "level": lambda t: 0.5,
+        "lower": lambda t: False,
+    },
+    "alkit.report.compare_runs": {
+        "runs": lambda t: {"a": t.runs, "b": t.runs},
+        "metric": lambda t: "dice",
+        "baseline": lambda t: "a",
+        "level": lambda t: 0.2,
+        "lower": lambda t: False,
+    },
     "alkit.report.draw_curves": {
         "axes": lambda t: Figure().add_subplot(),
         "methods": lambda t: {"a": t.runs},
@@ -676,6 +725,7 @@ OBJECTS = {
     "alkit.LabelStudioOracle": lambda t: None,
     "alkit.MaskOracle": lambda t: t.oracle,
     "alkit.Reconstruction": lambda t: alkit.Reconstruction(epochs=1),
+    "alkit.report.Comparison": lambda t: alkit.report.compare_runs({"a": t.runs, "b": t.runs}),
     "alkit.report.Rows": lambda t: alkit.report.Rows(("a",), ({"a": 1},)),
     "alkit.SegmentationLearner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.UNet": lambda t: t.network,
@@ -716,6 +766,15 @@ OBJECTS = {
     "alkit.testing.StrategyKit": lambda t: alkit.testing.StrategyKit(),
 }
 """Objects by the address of their class."""
+
+
+def measured(things):
+    """Return the record of an experiment whose rounds have metrics."""
+    path = things.folder / "measured.db"
+    if not path.exists():
+        experiment = alkit.Experiment(things.pool, things.learner, things.random, path)
+        experiment.run(things.oracle, test=things.test, start=2, batch=1, rounds=1)
+    return path
 
 
 def first(view, n, rng):

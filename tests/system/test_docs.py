@@ -1,9 +1,12 @@
 """The pages' examples run, and their figures are those of the committed rows."""
 
+import contextlib
 import csv
 import inspect
+import io
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -179,30 +182,47 @@ def compare(folder, seeds):
     return names
 
 
-def test_the_comparison_over_seeds_runs_as_written(tmp_path, capsys):
-    names = compare(tmp_path, 5)
-    said = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Return the folder, the names and the output of the page about comparisons."""
+    folder, said = tmp_path_factory.mktemp("compared"), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        names = compare(folder, 5)
+    return folder, names, said.getvalue()
+
+
+def test_the_comparison_over_seeds_runs_as_written(compared):
+    folder, names, said = compared
     assert re.findall(r"^([\w-]+): area [+-][.\d]+ \[[+-][.\d]+, [+-][.\d]+\], p [.\d]+$", said, re.M) == [
-        "mc-dropout",
+        "ensemble-s",
         "power",
     ]
     assert "of 5 seeds" in said
-    page = (tmp_path / "comparison.html").read_text()
-    assert "mc-dropout" in page
+    page = (folder / "own.html").read_text()
+    assert "ensemble-s" in page
     assert "minus that of random" in page
     axes = names["axes"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels", "Dice")
     assert (len(axes.lines), len(axes.collections)) == (3 * (5 + 1), 3)  # lines of seeds and means, and bands
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert all(f"`{name}`" in (DOCS / "how-to/compare.md").read_text() for name in public_functions())
+    found = {gap.method: gap for gap in names["comparison"].differences}
+    for own, theirs in (("ensemble-s", "ensemble-s"), ("power", "Stochastic")):
+        assert found[theirs].area == names["areas"][own]
+        assert found[theirs].p == names["corrected"][own]
+        assert found[theirs].baseline == "random"
+    assert "Stochastic" in (folder / "comparison.html").read_text()
 
 
-def test_the_comparison_with_three_seeds_shows_no_interval_and_no_test(tmp_path, capsys):
+def test_the_comparison_with_three_seeds_shows_no_interval_and_no_test(compared, tmp_path, capsys):
+    for path in compared[0].glob("*-[012].db*"):  # finished runs, which the page reads
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
     names = compare(tmp_path, 3)
     said = capsys.readouterr().out
     assert len(re.findall(r"area [+-][.\d]+ \(no interval: 3 of at least 5 seeds\), no test$", said, re.M)) == 2
-    assert "(no interval: 3 of at least 5 seeds)</td>" in (tmp_path / "comparison.html").read_text()
+    assert "(no interval: 3 of at least 5 seeds)</td>" in (tmp_path / "own.html").read_text()
     assert (len(names["axes"].lines), len(names["axes"].collections)) == (3 * (3 + 1), 0)
+    assert "<td>no test</td>" in (tmp_path / "comparison.html").read_text()
+    assert len({method.learner for method in names["comparison"].methods}) == 1
 
 
 def public_functions():

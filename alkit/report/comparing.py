@@ -1,0 +1,247 @@
+"""Comparisons of strategies and learners over seeds, from their records or from their learning curves."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from statistics import median
+
+from alkit.arguments.checked import check_argument, checked_except
+from alkit.checks import check_number
+from alkit.errors import ConfigurationError, nearest
+from alkit.report.compared import Difference, Method, Scores
+from alkit.report.comparison import Comparison
+from alkit.report.grouping import check_alike, common_metric, methods_of
+from alkit.report.records import Skipped, read_runs
+from alkit.statistics.comparisons import holm, paired_difference
+from alkit.statistics.curves import Curve, Runs, aubc
+from alkit.statistics.estimates import ROUNDING, Estimate, estimate
+from alkit.statistics.savings import labels_saved, labels_to_reach
+
+BASELINE = "random"
+"""Strategy that others are compared with by default."""
+
+
+@checked_except("records", "level")
+def compare(
+    records: Iterable[str | os.PathLike[str]],
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+    level: float | None = None,
+    lower: bool = False,
+) -> Comparison:
+    """Compare strategies, or learners, by the records of their runs.
+
+    Records with the same strategy, learner, strategy of round 0 and terms are runs of one method, and their seeds tell
+    them apart. A method is named by its strategy, and by its learner if there are several. Without `baseline`, methods
+    with the same learner are compared with the one that selects by ``random``; if there is none, each with each other.
+
+    Parameters
+    ----------
+    records:
+        Paths of the records. A record that cannot be read or has no metrics is left out and listed in
+        :attr:`Comparison.skipped`.
+    metric:
+        Name of the metric. Default: the first metric of the last round that all records have.
+    baseline:
+        Name of a method, or of a strategy if it has one method only, with which all others are compared, whatever their
+        learner.
+    level:
+        Value of the metric for the number of labels to reach it. Default: the mean of the baseline at the end.
+    lower:
+        Whether lower values of the metric are better.
+
+    Raises
+    ------
+    ConfigurationError
+        No record can be used, or records cannot be compared: with the same seed they have other images, another test
+        set or other classes; no metric is in all of them; two have the same configuration and seed; or metrics were
+        measured on labels held out from training, which each strategy selects differently.
+    """
+    check_argument("records", records, Iterable)
+    if isinstance(records, str | bytes | os.PathLike | Mapping):
+        raise ConfigurationError("records must be a list of paths", got=repr(records), hint=f"[{records!r}]")
+    paths = list(records)
+    check_argument("records", paths, Sequence[str | os.PathLike[str]])
+    runs, skipped = read_runs(dict.fromkeys(paths))
+    if not runs:
+        reasons = "; ".join(record.reason for record in skipped[:3])
+        raise ConfigurationError("no record can be compared", got=reasons or "no records")
+    metric = common_metric(runs, metric)
+    check_alike(runs)
+    methods, notes = methods_of(runs, metric)
+    if any(run.data["test"] is None for run in runs):
+        notes.append("Some records do not say on which test set they were measured, so this was not checked.")
+    return _compared(methods, metric, baseline, level, lower, skipped, notes)
+
+
+@checked_except("level")
+def compare_runs(
+    runs: Mapping[str, Runs],
+    *,
+    metric: str = "dice",
+    baseline: str | None = None,
+    level: float | None = None,
+    lower: bool = False,
+) -> Comparison:
+    """Compare methods by their learning curves.
+
+    Parameters
+    ----------
+    runs:
+        For each method and each seed, the metric by number of labels.
+    metric:
+        Name of the metric, for titles.
+    baseline, level, lower:
+        As for :func:`compare`. Without `baseline`, methods are compared with the one named ``random``, if there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no runs, the runs have no number of labels in common, or `baseline` is unknown.
+
+    Examples
+    --------
+    >>> random = {seed: {10: 0.5, 20: 0.6 + seed / 100} for seed in range(5)}
+    >>> other = {seed: {10: 0.55, 20: 0.7 + seed % 3 / 100} for seed in range(5)}
+    >>> found = compare_runs({"random": random, "other": other})
+    >>> found.differences[0].method, round(found.differences[0].area.mean, 3), found.differences[0].p < 0.05
+    ('other', 0.069, True)
+    """
+    if empty := [name for name, own in runs.items() if not own]:
+        raise ConfigurationError("each method must have a run", got=f"none of {empty[0]!r}")
+    return _compared(
+        [Method(name, name, "", own) for name, own in runs.items()], metric, baseline, level, lower, [], []
+    )
+
+
+def _compared(
+    methods: Sequence[Method],
+    metric: str,
+    baseline: str | None,
+    level: float | None,
+    lower: bool,
+    skipped: Sequence[Skipped],
+    notes: list[str],
+) -> Comparison:
+    if not methods:
+        raise ConfigurationError("a comparison needs at least one method", got="none")
+    pairs = _pairs(methods, baseline)
+    labels = _common_labels(methods)
+    if level is None:
+        ends = [_last(other, labels).mean for _, other in pairs] or [_last(method, labels).mean for method in methods]
+        end = max(ends) if lower else min(ends)
+        easier = ROUNDING * abs(end)  # the mean of equal values may differ from them by rounding
+        level = end + easier if lower else end - easier
+    check_number("level", level)
+    found = [_difference(one, other, labels, level, lower) for one, other in pairs]
+    corrected = holm({place: None if gap.area is None else gap.area.p for place, gap in enumerate(found)})
+    found = [Difference(**{**vars(gap), "p": corrected[place]}) for place, gap in enumerate(found)]
+    for one, other in pairs:
+        seeds = set(one.runs) ^ set(other.runs)
+        if seeds:
+            notes.append(f"{one.name} and {other.name} are compared without seeds {_listed(seeds)}, which one lacks.")
+    cut = [method.name for method in methods for curve in method.runs.values() if max(curve) > labels[-1]]
+    if cut:
+        notes.append(f"The comparison ends at {labels[-1]} labels, the most that all runs have.")
+    return Comparison(
+        metric,
+        lower,
+        tuple(labels),
+        float(level),
+        tuple(methods),
+        {method.name: _scores(method, labels, level, lower) for method in methods},
+        tuple(found),
+        tuple(skipped),
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _pairs(methods: Sequence[Method], baseline: str | None) -> list[tuple[Method, Method]]:
+    if baseline is not None:
+        base = [method for method in methods if method.name == baseline]
+        base = base or [method for method in methods if method.strategy == baseline]
+        if len(base) != 1:
+            known = [method.name for method in methods]
+            raise ConfigurationError(
+                f"baseline must name one of the methods {', '.join(known)}",
+                got=repr(baseline),
+                hint=nearest(baseline, known),
+            )
+        return [(method, base[0]) for method in methods if method is not base[0]]
+    pairs: list[tuple[Method, Method]] = []
+    for learner in dict.fromkeys(method.learner for method in methods):
+        same = [method for method in methods if method.learner == learner]
+        base = [method for method in same if method.strategy == BASELINE]
+        if len(base) == 1:
+            pairs += [(method, base[0]) for method in same if method is not base[0]]
+        else:
+            pairs += [(one, other) for other, one in combinations(same, 2)]
+    return pairs or [(one, other) for other, one in combinations(methods, 2)]
+
+
+def _common_labels(methods: Sequence[Method]) -> list[int]:
+    curves = {(method.name, seed): set(curve) for method in methods for seed, curve in method.runs.items()}
+    common = sorted(set.intersection(*curves.values()))
+    if common:
+        return common
+    (first, labels), *others = curves.items()
+    other = next((name for name, own in others if not own & labels), others[-1][0])
+    raise ConfigurationError(
+        "the runs must have a number of labels in common",
+        got=f"{first[0]} (seed {first[1]}) and {other[0]} (seed {other[1]}) differ",
+        hint="runs with the same start set and the same batch size",
+    )
+
+
+def _at(runs: Runs, labels: Sequence[int]) -> dict[int, Curve]:
+    return {seed: {there: curve[there] for there in labels} for seed, curve in runs.items()}
+
+
+def _last(method: Method, labels: Sequence[int]) -> Estimate:
+    return estimate([curve[labels[-1]] for curve in method.runs.values()])
+
+
+def _turned(runs: Runs, lower: bool) -> Runs:
+    """Return runs in which higher is better."""
+    if not lower:
+        return runs
+    return {seed: {there: -value for there, value in curve.items()} for seed, curve in runs.items()}
+
+
+def _scores(method: Method, labels: Sequence[int], level: float, lower: bool) -> Scores:
+    sign = -1.0 if lower else 1.0
+    needed = [labels_to_reach(curve, sign * level) for curve in _turned(method.runs, lower).values()]
+    middle = median([math.inf if one is None else one for one in needed])
+    return Scores(
+        estimate([aubc(curve) for curve in _at(method.runs, labels).values()]) if len(labels) > 1 else None,
+        _last(method, labels),
+        middle if math.isfinite(middle) else None,
+        sum(one is not None for one in needed),
+        sum(sign * curve[min(curve)] >= sign * level for curve in method.runs.values()),
+    )
+
+
+def _difference(one: Method, other: Method, labels: Sequence[int], level: float, lower: bool) -> Difference:
+    if not set(one.runs) & set(other.runs):
+        raise ConfigurationError(
+            f"{one.name} and {other.name} must have a seed in common",
+            got=f"seeds {_listed(one.runs)} and {_listed(other.runs)}",
+            hint="run both with the same seeds",
+        )
+    ours, theirs = _at(one.runs, labels), _at(other.runs, labels)
+    return Difference(
+        one.name,
+        other.name,
+        paired_difference(ours, theirs) if len(labels) > 1 else None,
+        None,
+        paired_difference(ours, theirs, labels=labels[-1]),
+        labels_saved(_turned(one.runs, lower), _turned(other.runs, lower), -level if lower else level),
+    )
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(seeds)))

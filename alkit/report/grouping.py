@@ -1,0 +1,118 @@
+"""Which records are runs of one method, and whether records can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from alkit.errors import ConfigurationError, nearest
+from alkit.report.compared import Method
+from alkit.report.methods import different_keys, flatten, key_of, name_forms
+from alkit.report.records import PARTS, Run
+from alkit.statistics.curves import Curve
+
+
+def common_metric(runs: Sequence[Run], metric: str | None) -> str:
+    """Return `metric`, or else the first metric that all runs have; an error if some run lacks it."""
+    if metric is None:
+        shared = [name for name in runs[0].metrics if all(name in run.metrics for run in runs)]
+        if shared:
+            return shared[0]
+        other = next(run for run in runs if not set(run.metrics) & set(runs[0].metrics)) if len(runs) > 1 else runs[0]
+        raise ConfigurationError(
+            "the records must have a metric in common",
+            got=f"{', '.join(runs[0].metrics)} in {runs[0].record}, and {', '.join(other.metrics)} in {other.record}",
+        )
+    if without := [run for run in runs if metric not in run.metrics]:
+        raise ConfigurationError(
+            "metric must be one that all records have",
+            got=f"{metric!r}, but {without[0].record} has {', '.join(without[0].metrics)}",
+            hint=nearest(metric, without[0].metrics),
+        )
+    return metric
+
+
+NOUNS = {"pool": "the pool", "test": "the test set", "classes": "the classes"}
+
+
+def check_alike(runs: Sequence[Run]) -> None:
+    """Check that runs can be compared: they share the classes, and with the same seed also images and test set."""
+    if len(runs) > 1 and (held := [run.record for run in runs if run.held_out]):
+        raise ConfigurationError(
+            f"{held[0]} is measured on labels held out from training, and each strategy selects other images, so it "
+            "cannot be compared",
+            hint="measure all runs on one test set",
+        )
+    first: dict[object, Run] = {}
+    for run in runs:
+        for name in ("classes", "test", "pool"):
+            before = first.setdefault((name, None if name == "classes" else run.seed), run)
+            if run.data[name] != before.data[name] and None not in (run.data[name], before.data[name]):
+                shared = "" if name == "classes" else f" of seed {run.seed}"
+                raise ConfigurationError(
+                    f"records{shared} must have the same {NOUNS[name].removeprefix('the ')} to be compared",
+                    got=f"{before.record} and {run.record} differ",
+                    hint="compare them apart, or run them on the same images",
+                )
+
+
+def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str]]:
+    """Return the methods of some runs, in the order in which they first occur, and notes about values left out."""
+    together: dict[str, list[Run]] = {}
+    for run in runs:
+        together.setdefault(key_of(run.configuration), []).append(run)
+    forms = [own[0].configuration for own in together.values()]
+    names = {part: _names([form[part] for form in forms]) for part in PARTS}
+    flat = [flatten({"is": "", "with": form}) for form in forms]
+    differ = [key for key in different_keys(flat) if key]
+    several = {part: len(set(names[part])) > 1 for part in PARTS}
+    notes: list[str] = []
+    methods = []
+    for place, own in enumerate(together.values()):
+        strategy, learner = names["strategy"][place], names["learner"][place]
+        name = strategy + (f", {learner}" if several["learner"] else "")
+        name += f", first {names['initial'][place]}" if several["initial"] else ""
+        name += f", {names['terms'][place]}" if several["terms"] else ""
+        by_seed: dict[int, Run] = {}
+        for run in own:
+            if (other := by_seed.setdefault(run.seed, run)) is not run:
+                raise ConfigurationError(
+                    f"{other.record} and {run.record} have the same seed {run.seed} and the same configuration",
+                    hint="leave one of them out",
+                )
+        curves = {seed: _curve(run, metric, notes) for seed, run in sorted(by_seed.items())}
+        methods.append(
+            Method(
+                name,
+                strategy,
+                learner,
+                curves,
+                {key: flat[place].get(key, "") for key in differ},
+                {seed: run.record for seed, run in sorted(by_seed.items())},
+            )
+        )
+    return methods, notes
+
+
+def _names(forms: Sequence[Any]) -> list[str]:
+    """Return a name for each form; equal forms have the same one."""
+    different = {key_of(form): form for form in forms}
+    titled = name_forms([form for form in different.values() if form is not None])
+    names = iter(titled)
+    known = {key: "by its own strategy" if form is None else next(names) for key, form in different.items()}
+    return [known[key_of(form)] for form in forms]
+
+
+def _curve(run: Run, metric: str, notes: list[str]) -> Curve:
+    curve = {}
+    for result in run.history:
+        value = result.metrics.get(metric)
+        if value is not None and math.isfinite(value):
+            curve[result.n_labels] = float(value)
+        else:
+            found = "no value" if value is None else str(value)
+            notes.append(f"{run.record}: round {result.round} has {found} of {metric} and is left out.")
+    if not curve:
+        raise ConfigurationError(f"{run.record} has no finite value of {metric}")
+    return curve

@@ -1,0 +1,106 @@
+"""What a comparison needs of a record: its configuration, the data it ran on, and its rounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alkit.arguments.checked import checked
+from alkit.configuration.forms import Written
+from alkit.errors import AlkitError, StoreError, without_hint
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.values.rounds import RoundResult, measured_on
+from alkit.values.shown import short_repr
+
+PARTS = ("strategy", "learner", "initial", "terms")
+"""The parts of a configuration that tell methods apart."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """One record.
+
+    Parameters
+    ----------
+    record:
+        Path of the record.
+    configuration:
+        Written forms of :data:`PARTS`.
+    seed:
+        Seed of the experiment.
+    data:
+        What runs with the same seed must share: descriptions of ``pool``, ``test`` and ``classes``. The test set is
+        None if the record does not say which one it was.
+    history:
+        Committed rounds, at least one.
+    held_out:
+        Whether the metrics were measured on labels held out from training.
+    """
+
+    record: str
+    configuration: dict[str, Written]
+    seed: int
+    data: dict[str, Written]
+    history: tuple[RoundResult, ...]
+    held_out: bool
+
+    __repr__ = short_repr
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of all rounds, those of the last round first."""
+        return tuple(dict.fromkeys(name for result in reversed(self.history) for name in result.metrics))
+
+
+@checked
+@dataclass(frozen=True)
+class Skipped:
+    """A record that was left out, and the reason in words."""
+
+    record: str
+    reason: str
+
+
+def read_runs(records: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], list[Skipped]]:
+    """Read records; those that cannot be used are returned with the reason."""
+    runs: list[Run] = []
+    skipped: list[Skipped] = []
+    for record in records:
+        try:
+            runs.append(_read(Path(record)))
+        except (AlkitError, OSError) as reason:
+            skipped.append(Skipped(str(record), without_hint(reason)))
+    return runs, skipped
+
+
+def _read(path: Path) -> Run:
+    if not path.is_file():
+        raise StoreError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    with closing(Store(path)) as store:
+        settings, history = Settings(store), tuple(store.rounds())
+        settings.check_complete()
+        schedule = settings.schedule
+        if not history:
+            raise StoreError(f"{path} has no committed round yet")
+        data: dict[str, Any] = {
+            "pool": store.fact("configuration")["pool"],
+            "test": None if schedule is None else schedule.test,
+            "classes": store.fact("classes"),
+        }
+        declared, seed = settings.declared, settings.seed
+    run = Run(
+        str(path),
+        {name: declared.get(name) for name in PARTS},
+        seed,
+        data,
+        history,
+        measured_on(history, tested=data["test"] is not None) == "hold-out",
+    )
+    if not run.metrics:
+        raise StoreError(f"{path} has no metrics: its rounds were not measured on a test set")
+    return run
