@@ -93,12 +93,11 @@ def tasks(
         for first in range(0, len(seeds), block):
             for data, size in sets:
                 for seed in seeds[first : first + block]:
-                    if FULL in arms:  # first, because they take the longest
-                        for length in CEILINGS[learner]:
-                            yield Task(data, size, learner, FULL, seed, length)
-                    for arm in arms:
-                        if arm != FULL:
-                            yield Task(data, size, learner, arm, seed)
+                    chosen = [Task(data, size, learner, arm, seed) for arm in arms if arm != FULL]
+                    lengths = CEILINGS[learner] if FULL in arms else ()
+                    full = [Task(data, size, learner, FULL, seed, length) for length in lengths]
+                    # The graphs train a long ceiling beside the other runs; in processes it would delay them.
+                    yield from [*full, *chosen] if learner == "strong" else [*chosen, *full]
 
 
 def learner_of(task: Task, device: str) -> SegmentationLearner:
