@@ -79,12 +79,12 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
     todo = left(planned, Book(work.out, work.known), work.budgets)
     print(f"{len(todo)} runs are left", flush=True)
     if options.engine == "graphs":
-        with_graphs = [task for task in todo if task.learner == "strong"]
+        with_graphs = [task for task in todo if task.learner != "paper"]
         try:
             run_with_graphs(with_graphs, work, options.slots, options.slots + options.slots // 2)
         except Exception as reason:
             print(f"no graphs, but processes: {type(reason).__name__}: {reason}", flush=True)
         else:
-            todo = [task for task in todo if task.learner != "strong"]
+            todo = [task for task in todo if task.learner == "paper"]
     if todo:
         run_in_processes(todo, work, options.processes)

@@ -85,7 +85,9 @@ class Results:
 
     def ceiling(self, case: Case) -> Ceiling | None:
         """Return the ceiling of a case; None if no whole pool was trained on."""
-        lengths = {length: rows for length, rows in sorted(self._full[case].items()) if rows}
+        data, size, learner = case
+        own = (data, size, "strong") if learner == "long" else case
+        lengths = {length: rows for length, rows in sorted(self._full[own].items()) if rows}
         if not lengths:
             return None
         common = set.intersection(*(set(rows) for rows in lengths.values()))

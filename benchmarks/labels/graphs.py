@@ -31,7 +31,7 @@ from benchmarks import rows
 from benchmarks.labels.data import Key, Pictures
 from benchmarks.labels.protocol import SPEC, Task, learner_of
 from benchmarks.labels.runs import LabelledPictures, fit_stream
-from benchmarks.labels.schedule import BETA2, PER_GRAPH, Tables, check_learner, mirrors_of, rates_of, rows_of
+from benchmarks.labels.schedule import BETA2, PER_GRAPH, Tables, check_learner, mirrors_of, rates_of, rows_of, steps_of
 
 EPSILON = 1e-8
 """The smallest denominator of AdamW."""
@@ -253,7 +253,7 @@ class GraphFitter:
         """Return the model of these labels."""
         offset = self._offsets[task.key]
         chosen = tuple(row + offset for row in labelled.pictures.rows(labelled.ids))
-        steps = self._rehearsed or (task.length or self._own_steps)
+        steps = self._rehearsed or steps_of(learner_of(task, str(self._device)))
         key = task.seed, steps, chosen
         with self._lock:
             request = self._known.get(key)
@@ -263,11 +263,6 @@ class GraphFitter:
                     self._known[key] = request
                 self._waiting.put(request)
         return self._predictor(*request.result.result())
-
-    @property
-    def _own_steps(self) -> int:
-        assert self._learner.steps is not None
-        return self._learner.steps[0]
 
     def _initial_network(self, seed: int) -> nn.Module:
         model = self._learner.initial_model(self._example, fit_stream(seed))

@@ -7,7 +7,8 @@ is measured on test images. The choices:
   pixels per side, in colour; ISIC also at 128. Kinds of image are those of ``benchmarks/cold_start``.
 - **Split.** The images that learners are tuned on are left out (``split.json``). Of the others, each seed draws 1/6
   (ISIC) or 1/4 of each kind as test images; the rest is the pool. All slices of a volume are on the same side.
-- **Learners.** ``strong`` is :func:`alkit.learners.strong` as it comes: it trains a new model at each budget. ``paper``
+- **Learners.** ``strong`` is :func:`alkit.learners.strong` as it comes: it trains a new model at each budget. ``long``
+  is the same with three times as many steps, with random labels of ISIC only: it shows what patience gives. ``paper``
   is :func:`alkit.learners.paper` with the network that the ISIC benchmark uses at 64 pixels. It continues from the
   model of the last budget, so it takes few steps in all.
 - **Arms.** See :func:`strategy`. They are strategies of alkit with the parameters that they have by default.
@@ -51,11 +52,14 @@ BLOCK = 5
 """Seeds of which a part of the grid consists; five are enough for an interval."""
 
 SPEC = alkit.LabelSpec(("other", "object"))
-LEARNERS = ("strong", "paper")
+LEARNERS = ("long", "strong", "paper")
+LONG = 900
+"""Steps of the learner ``long``."""
+
 RANDOM, FULL = "random", "full"
 ARMS = (RANDOM, "maxherding", "mc-dropout", "clasp-pe", "maxherding, then bald", "foreground-random", "ssl-cluster")
-CEILINGS = {"strong": (900, 2700), "paper": (28, 84)}
-"""Steps of the strong learner on the whole pool, and epochs of the paper's."""
+CEILINGS = {"strong": (LONG, 3 * LONG), "long": (), "paper": (28, 84)}
+"""Steps of the strong learner on the whole pool, and epochs of the paper's. ``long`` has those of ``strong``."""
 
 PAPER_WIDTHS = (8, 16, 32, 64, 128)
 """Channels of the paper's network at 64 pixels, as in the profile ``small`` of ``benchmarks/isic2017``."""
@@ -87,24 +91,28 @@ def tasks(
 ) -> Iterator[Task]:
     """Yield the runs in their order: a block of seeds of each data set, then the next block; the paper's learner last.
 
-    In a block, the runs of a seed follow each other, so that a grid that is cut off has whole seeds.
+    The learner ``long`` comes first. In a block, the runs of a seed follow each other, so that a grid that is cut off
+    has whole seeds.
     """
     for learner in learners:
+        own = [arm for arm in arms if learner != "long" or arm == RANDOM]
         for first in range(0, len(seeds), block):
             for data, size in sets:
+                if learner == "long" and data != "isic":
+                    continue
                 for seed in seeds[first : first + block]:
-                    chosen = [Task(data, size, learner, arm, seed) for arm in arms if arm != FULL]
-                    lengths = CEILINGS[learner] if FULL in arms else ()
+                    chosen = [Task(data, size, learner, arm, seed) for arm in own if arm != FULL]
+                    lengths = CEILINGS[learner] if FULL in own else ()
                     full = [Task(data, size, learner, FULL, seed, length) for length in lengths]
                     # The graphs train a long ceiling beside the other runs; in processes it would delay them.
-                    yield from [*full, *chosen] if learner == "strong" else [*chosen, *full]
+                    yield from [*full, *chosen] if learner != "paper" else [*chosen, *full]
 
 
 def learner_of(task: Task, device: str) -> SegmentationLearner:
     """Return the learner of a run."""
-    if task.learner == "strong":
-        learner = strong(device=device)
-        return replace(learner, steps=(task.length, task.length)) if task.length else learner
+    if task.learner != "paper":
+        steps = task.length or (LONG if task.learner == "long" else 0)
+        return strong(device=device, steps=steps) if steps else strong(device=device)
     learner = paper(partial(alkit.UNet, widths=PAPER_WIDTHS), device=device)
     return replace(learner, epochs=(task.length, 1)) if task.length else learner
 

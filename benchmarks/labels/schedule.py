@@ -57,7 +57,7 @@ class Tables:
 
 def rows_of(learner: SegmentationLearner, images: Sequence[int], stream: Stream) -> Tensor:
     """Return the rows of a training on the images with these rows: those of ``learner.fit`` with this stream."""
-    steps, n = _steps(learner), len(images)
+    steps, n = steps_of(learner), len(images)
     order, places = stream.child("order"), list[int]()
     while len(places) < steps * learner.batch:
         places += order.child(len(places) // n).numpy().permutation(n).tolist()
@@ -69,7 +69,7 @@ def mirrors_of(learner: SegmentationLearner, stream: Stream) -> Tensor:
     augment = learner.augment
     assert isinstance(augment, Augment)
     found = []
-    for step in range(_steps(learner)):
+    for step in range(steps_of(learner)):
         tosses = torch.randint(0, 2, (5, learner.batch), generator=stream.child("augment", step).torch()).bool()
         across, down, half, diagonal = tosses[:4]
         if augment.quarter_turns:
@@ -82,7 +82,7 @@ def mirrors_of(learner: SegmentationLearner, stream: Stream) -> Tensor:
 def rates_of(learner: SegmentationLearner) -> Tensor:
     """Return the numbers of AdamW with the schedule ``one-cycle``, and of the average."""
     assert learner.average is not None
-    steps = _steps(learner)
+    steps = steps_of(learner)
     one = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.AdamW([one], lr=learner.lr, weight_decay=learner.weight_decay)
     schedule = OneCycleLR(optimizer, learner.lr, total_steps=steps)
@@ -106,6 +106,7 @@ def rates_of(learner: SegmentationLearner) -> Tensor:
     return torch.tensor(found, dtype=torch.float64).float()
 
 
-def _steps(learner: SegmentationLearner) -> int:
+def steps_of(learner: SegmentationLearner) -> int:
+    """Return the steps of a training from new weights."""
     assert learner.steps is not None
     return learner.steps[0]

@@ -15,8 +15,13 @@ from benchmarks.labels.curves import (
     needed,
     needed_by_seed,
 )
-from benchmarks.labels.protocol import BUDGETS, RANDOM
+from benchmarks.labels.protocol import BUDGETS, LONG, RANDOM
 
+LEARNER_NAMES = {
+    "long": f"strong learner with {LONG} steps",
+    "strong": "strong learner",
+    "paper": "paper's learner",
+}
 SHARES = (0.9, 0.95, 0.97, 0.99)
 
 
@@ -33,7 +38,7 @@ def tables_of(results: Results) -> dict[str, Table]:
 def name_of(case: Case) -> str:
     """Return the words for a case."""
     data, size, learner = case
-    return f"{NAMES[data]} at {size} pixels, {learner} learner"
+    return f"{NAMES[data]} at {size} pixels, {LEARNER_NAMES[learner]}"
 
 
 def levels(results: Results, case: Case) -> Table:
@@ -51,8 +56,8 @@ def ceilings(results: Results) -> Table:
     """Return the Dice of each learner that was trained on the whole pool, by length of the training."""
     lines = []
     for case in results.cases():
-        if found := results.ceiling(case):
-            unit = "steps" if case[2] == "strong" else "epochs"
+        if case[2] != "long" and (found := results.ceiling(case)):
+            unit = "epochs" if case[2] == "paper" else "steps"
             means = ", ".join(f"{length} {unit}: {mean:.3f}" for length, mean in found.means.items())
             longest = "yes" if found.length == max(found.means, default=0) else "no"
             lines.append(

@@ -158,7 +158,7 @@ def test_the_tables_name_the_winner_the_loser_and_the_ceiling():
     found = tables_of(curves.Results(made_up_rows()))
     areas = {line[:2]: line[2] for line in found["areas"].rows}
     assert areas["ISIC 2017 at 64 pixels, strong learner", "maxherding"].startswith("+0.05")
-    assert areas["Nuclei at 64 pixels, paper learner", "clasp-pe"].startswith("-0.05")
+    assert areas["Nuclei at 64 pixels, paper's learner", "clasp-pe"].startswith("-0.05")
     assert found["ceilings"].rows[0][3:5] == ("0.900", "yes")
     reach = {line[0]: line[1:] for line in found["isic-64-strong-reach"].rows}
     assert reach["random"][0] == "at most 10 (5 of 5)"
