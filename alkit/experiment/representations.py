@@ -8,12 +8,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from alkit._files import cache_folder
+from alkit._reading.arrays import read_arrays
 from alkit.arguments.returned import check_returned
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
@@ -115,13 +115,15 @@ class Representations:
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
             try:
-                with np.load(io.BytesIO(self._store.content(file)), allow_pickle=False) as arrays:
-                    recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
-                    rows = {id: row for row, id in enumerate(recorded)}
-                    if rows.keys() >= self.known_ids:
-                        own = [rows[id] for id in self.ids]
-                        return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], int(arrays["k"]))
-            except (BadZipFile, EOFError, KeyError, IndexError, TypeError, ValueError) as reason:  # a stranger's file
+                arrays = read_arrays(io.BytesIO(self._store.content(file)), ("ids", "labels", "distances", "k"))
+                recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
+                rows = {id: row for row, id in enumerate(recorded)}
+                if (found := int(arrays["k"])) != k:
+                    raise ValueError(f"{found} clusters in place of {k}")
+                if rows.keys() >= self.known_ids:
+                    own = [rows[id] for id in self.ids]
+                    return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], k)
+            except (KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:  # a stranger's file
                 raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
             log.warning("the clusters are computed again, because images are back that were missing before")
         clusters = self.cluster(self.features(extractor), k)

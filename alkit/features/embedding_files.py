@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.arrays import first_line, read_arrays
 from alkit.errors import AlkitError, ConfigurationError, DataError, MissingDependencyError
 from alkit.features.gathered import Gathered
 
@@ -20,6 +19,9 @@ Table = npt.NDArray[Any]
 
 AT_ONCE = 1024
 """Rows of a Parquet file that are read at once."""
+
+SMALL = 10**6
+"""Number of rows that a Parquet file of any size may have."""
 
 
 def sibling_of(path: Path) -> Path:
@@ -83,10 +85,11 @@ def read_embeddings(path: Path, ids: Sequence[str] | None) -> tuple[Table, Seque
             table: Table = np.load(path, mmap_mode="r", allow_pickle=False)
             found = ids
         elif start[:2] == b"PK":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if lacking := [name for name in ("features", "ids") if name not in arrays]:
-                    raise DataError(f"{path} must have the arrays features and ids", got=f"no {lacking[0]}")
-                table, found = arrays["features"], _texts(arrays["ids"], path)
+            with path.open("rb") as file:
+                arrays = read_arrays(file, ("features", "ids"))
+            if lacking := [name for name in ("features", "ids") if name not in arrays]:
+                raise DataError(f"{path} must have the arrays features and ids", got=f"no {lacking[0]}")
+            table, found = arrays["features"], _texts(arrays["ids"], path)
         elif start[:4] == b"PAR1":
             table, found = _read_parquet(path)
         else:
@@ -130,6 +133,7 @@ def _read_parquet(path: Path) -> tuple[Table, list[str]]:
                     got=f"the columns {', '.join(map(repr, names[:9]))}",
                 )
             columns = ["features"] if "features" in names else [name for name in names if name != "id"]
+            _check_columns(file, columns, path)
             width = None
             for batch in file.iter_batches(AT_ONCE, columns=["id", *columns]):
                 own = batch.column("id").to_pylist()
@@ -138,8 +142,30 @@ def _read_parquet(path: Path) -> tuple[Table, list[str]]:
                 width = rows.shape[1]
                 gathered.append(rows)
     except ArrowException as reason:
-        raise DataError(f"{path} cannot be read as a Parquet file ({_first_line(reason)})") from reason
+        raise DataError(f"{path} cannot be read as a Parquet file ({first_line(reason)})") from reason
     return gathered.array(), ids
+
+
+def _check_columns(file: Any, columns: Sequence[str], path: Path) -> None:
+    """Check the types of the columns of features, and that there are not more rows than different ids can take."""
+    from pyarrow import types
+
+    for name in columns:
+        declared = file.schema_arrow.field(name).type
+        inner = declared
+        if name == "features":
+            lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+            inner = declared.value_type if any(is_one(declared) for is_one in lists) else None
+        if inner is None or not any(
+            is_one(inner) for is_one in (types.is_floating, types.is_integer, types.is_decimal)
+        ):
+            raise DataError(
+                f"the column {name} in {path} must hold {'lists of ' * (name == 'features')}real numbers",
+                got=f"the type {str(declared)[:100]}",
+            )
+    rows, size = file.metadata.num_rows, path.stat().st_size
+    if rows > SMALL + 10 * size:
+        raise DataError(f"{path} must have one row for each image", got=f"{rows} rows in {size} bytes")
 
 
 def _columns(batch: Any, columns: Sequence[str], ids: Sequence[object], width: int | None, path: Path) -> Table:
@@ -162,14 +188,10 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn errors of damaged files, which are of many types, into one that names the file."""
     try:
         yield
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
-        if isinstance(reason, AlkitError):
-            raise
+    except AlkitError:
+        raise
+    except Exception as reason:  # numpy and pyarrow raise errors of many types
         raise DataError(
-            f"{path} cannot be read ({_first_line(reason)})",
+            f"{path} cannot be read ({first_line(reason)})",
             hint="write it again, with np.save or np.savez of plain arrays" if path.suffix != ".parquet" else None,
         ) from reason
-
-
-def _first_line(reason: Exception) -> str:
-    return (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]

@@ -10,34 +10,29 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import json
 import logging
 import math
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit._files import cache_folder, make_folder, write_atomically
-from alkit._reading.inside import read_inside
+from alkit._files import cache_folder, make_folder
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
-from alkit.errors import ConfigurationError, StoreError
+from alkit.errors import ConfigurationError
 from alkit.features.deformation import Deformation
+from alkit.features.pretext_files import locked, read_checkpoint, read_weights, write_checkpoint, write_weights
 from alkit.networks.ahead import read_ahead
 from alkit.networks.computation import Computation, computation_for
 from alkit.networks.factory import NetworkFactory, make_network
@@ -205,13 +200,13 @@ class Reconstruction:
         made = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         network = to_channels_last(made)  # before its weights are set, so that cached ones compute the same bits
         computation = computation_for(self.device, self.precision)
-        with _locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
-            weights = _read_weights(finished)
+        with locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
+            weights = read_weights(finished, network)
             if weights is None:
                 checkpoint = finished.with_suffix(".checkpoint")
                 best = _train(self, pool, stream, network, computation, checkpoint, report)
                 weights = apart(best)
-                write_atomically(finished, _weights_file(weights))
+                write_weights(finished, weights)
                 with suppress(OSError):  # the next training of the same pretext deletes it
                     checkpoint.unlink(missing_ok=True)
         network.load_state_dict(weights)
@@ -284,7 +279,7 @@ def _train(
     channels = pool.read(list(pool.ids)[:1]).shape[1]
     wrapped, optimizer = computation.move(Logits(network, channels)), adam(network, task.lr)
     done, stale, best_loss, best = 0, 0, math.inf, copy.deepcopy(network.state_dict())
-    if (saved := _read_checkpoint(checkpoint, computation.device)) is not None:
+    if (saved := read_checkpoint(checkpoint, computation.device, network)) is not None:
         done, stale, best_loss, best = saved["done"], saved["stale"], saved["best_loss"], saved["best"]
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -326,72 +321,9 @@ def _train(
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        write_atomically(checkpoint, _digest(content) + content)
+        write_checkpoint(checkpoint, state)
         report(Progress("pretext", done, task.epochs, {"loss": loss, "best": best_loss}))
     return best
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock inside the block."""
-    lock = FileLock(path)
-    try:
-        lock.acquire()
-    except OSError as reason:
-        raise StoreError(
-            f"cannot write {path} ({reason.strerror})",
-            hint="check the permissions of the folder and the free space of the disk",
-        ) from reason
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _read_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the state of an interrupted training; None if the file does not exist or cannot be read."""
-    if not checkpoint.exists():
-        return None
-    try:
-        content = read_inside(checkpoint, checkpoint.parent, 2**40)
-        length = len(_digest(b""))
-        if _digest(content[length:]) != content[:length]:
-            raise ValueError("its content has changed")
-        state = torch.load(io.BytesIO(content[length:]), map_location=device, weights_only=True)
-        return cast("dict[str, Any]", state)
-    except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as reason:
-        logger.warning("%s cannot be read (%s), so the pretext is trained from the start", checkpoint, reason)
-        return None
-
-
-def _digest(content: bytes) -> bytes:
-    """Return the SHA-256 of a content as 64 hexadecimal digits: a flipped bit would change features silently."""
-    return hashlib.sha256(content).hexdigest().encode()
-
-
-def _weights_file(weights: dict[str, Tensor]) -> bytes:
-    """Return the content of a file of weights, whose header contains the digest of the same file without it."""
-    return safetensors.save(weights, metadata={"sha256": _digest(safetensors.save(weights)).decode()})
-
-
-def _read_weights(path: Path) -> dict[str, Tensor] | None:
-    """Return cached weights; None if the file does not exist or cannot be read. Older files have no digest."""
-    try:
-        if not path.exists():
-            return None
-        content = read_inside(path, path.parent, 2**40)
-        weights = safetensors.load(content)
-        length = int.from_bytes(content[:8], "little")  # of the header, a JSON object
-        facts = json.loads(content[8 : 8 + length]).get("__metadata__")
-        if facts is not None and facts.get("sha256") != _digest(safetensors.save(weights)).decode():
-            raise ValueError("its content has changed")
-    except (SafetensorError, OSError, ValueError) as reason:
-        logger.warning("%s cannot be read (%s), so the pretext is trained from the start", path, reason)
-        return None
-    return weights
 
 
 def _restoration_loss(logits: Tensor, target: Tensor) -> Tensor:

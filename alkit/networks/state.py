@@ -120,8 +120,25 @@ def load_state(network: nn.Module, dumped: bytes) -> None:
     ConfigurationError
         They belong to another network: the factory has changed. Or they are damaged.
     """
-    state, own = read_tensors(safetensors.load, dumped), network.state_dict()
-    differing = [
+    state = read_tensors(safetensors.load, dumped)
+    if not (differing := differences(network, state)):
+        network.load_state_dict(state)
+        return
+    raise ConfigurationError(
+        f"network {type(network).__name__} does not fit the stored weights: its factory has changed since",
+        got="; ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else ""),
+        hint="the factory that the record was created with",
+    )
+
+
+def differences(network: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Return a clause for each weight or buffer of a network that a state lacks or has with another type or shape.
+
+    >>> differences(nn.Linear(1, 1, bias=False), {"weight": torch.zeros(2, 1)})
+    ['weight is float32 (1, 1), stored float32 (2, 1)']
+    """
+    own = network.state_dict()
+    return [
         *(f"{name} is missing" for name in own if name not in state),
         *(f"{name} is unknown" for name in sorted(state) if name not in own),
         *(
@@ -130,14 +147,6 @@ def load_state(network: nn.Module, dumped: bytes) -> None:
             if name in state and _shape(value) != _shape(state[name])
         ),
     ]
-    if not differing:
-        network.load_state_dict(state)
-        return
-    raise ConfigurationError(
-        f"network {type(network).__name__} does not fit the stored weights: its factory has changed since",
-        got="; ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else ""),
-        hint="the factory that the record was created with",
-    )
 
 
 def to_channels_last(network: nn.Module) -> nn.Module:

@@ -1,8 +1,11 @@
 """Features that were computed elsewhere: files with ids, sound and damaged."""
 
+import io
 import json
 import logging
 import os
+import zipfile
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +158,53 @@ def test_objects_are_never_unpickled(tmp_path):
         rows_of(Embeddings(npy(tmp_path), tmp_path / "ids.npy"))
 
 
+def archive(path, header, content=b"", ids=IDS):
+    """Write an archive whose features have a header of any form."""
+    text = header.encode() + b"\n"
+    rows = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+    names = io.BytesIO()
+    np.save(names, np.array(ids))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("features.npy", rows)
+        parts.writestr("ids.npy", names.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 3)}", 9),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999, 3)}", 9),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (30, 3)", 9),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (30, 300000)}", 36_000_000),
+    ],
+    ids=["memory", "number", "open", "unpacks"],
+)
+def test_an_archive_of_another_form_is_an_error(header, content, tmp_path):
+    with pytest.raises(DataError, match=r"rows\.npz cannot be read"):
+        rows_of(Embeddings(archive(tmp_path / "rows.npz", header, bytes(content))))
+
+
+@pytest.mark.parametrize(("place", "byte"), [(10, 9), (10, 99), (8, 1), (6, 255)])
+def test_an_archive_that_zipfile_cannot_unpack_is_an_error(place, byte, tmp_path):
+    """Another method, encrypted, or of a later version: in the list at the end of the archive."""
+    path = npz(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.npz cannot be read"):
+        rows_of(Embeddings(path))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_with_bytes_in_place_of_an_array_is_an_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as parts:
+        for name in ("features.npy", "ids.npy"):
+            parts.writestr(name, b"x")
+    with pytest.raises(DataError, match=r"rows\.npz cannot be read"):
+        rows_of(Embeddings(tmp_path / "rows.npz"))
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -163,10 +213,15 @@ def test_objects_are_never_unpickled(tmp_path):
         ({"id": IDS, "features": [[1.0, 2.0]] * 29 + [[1.0]]}, "features of one length: got 1 of '29', 2 before"),
         ({"id": IDS, "features": [[1.0, 2.0]] * 29 + [None]}, "features of one length: got 0 of '29', 2 before"),
         ({"id": IDS, "features": [[1.0, None]] * 30}, "finite features.*: got others of '00'"),
-        ({"id": IDS, "a": ["x"] * 30}, r"table.parquet cannot be read \("),
+        ({"id": IDS, "a": ["x"] * 30}, "the column a in .*table.parquet must hold real numbers: got the type string"),
+        ({"id": IDS, "a": ["1.5"] * 30}, "must hold real numbers: got the type string"),
+        ({"id": IDS, "a": [True] * 30}, "must hold real numbers: got the type bool"),
+        ({"id": IDS, "a": [date(2026, 1, 2)] * 30}, "must hold real numbers: got the type date32"),
+        ({"id": IDS, "features": [[True]] * 30}, "must hold lists of real numbers: got the type list"),
+        ({"id": IDS, "features": ["x"] * 30}, "must hold lists of real numbers: got the type string"),
         ({"id": list(range(30)), "a": [0.5] * 30}, "ids must be strings: got 0 of type int"),
         ({"id": [*IDS[:29], None], "a": [0.5] * 30}, "ids must be strings: got None"),
-        ({"id": IDS, "features": [1.0] * 30}, "table.parquet cannot be read"),
+        ({"id": IDS, "features": [1.0] * 30}, "table.parquet must hold lists of real numbers: got the type double"),
     ],
 )
 def test_a_parquet_file_of_another_form_is_an_error(table, message, tmp_path):

@@ -1,3 +1,5 @@
+import hashlib
+import io
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +10,7 @@ import torch
 from safetensors import torch as safetensors
 
 import alkit
-from alkit.features import reconstruction
+from alkit.features import pretext_files
 from alkit.networks.weights import deepest_map
 from alkit.values import quiet
 
@@ -205,20 +207,20 @@ def test_a_damaged_file_of_the_cache_is_ignored_with_a_warning(task, pool, suffi
 
 @pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
 def test_a_flipped_bit_in_a_file_of_the_cache_is_noticed(task, pool, suffix, caplog, monkeypatch):
-    written, write = {}, reconstruction.write_atomically
+    written, write = {}, pretext_files.write_atomically
 
     def keep(path, content):
         written[path.suffix] = path, content
         write(path, content)
 
-    monkeypatch.setattr(reconstruction, "write_atomically", keep)
-    fit(task, pool)
+    monkeypatch.setattr(pretext_files, "write_atomically", keep)
+    network = fit(task, pool).network
     path, content = written[suffix]
 
     def read():
         if suffix == ".safetensors":
-            return reconstruction._read_weights(path)
-        found = reconstruction._read_checkpoint(path, torch.device("cpu"))
+            return pretext_files.read_weights(path, network)
+        found = pretext_files.read_checkpoint(path, torch.device("cpu"), network)
         return found and found["network"]
 
     path.write_bytes(content)
@@ -236,11 +238,52 @@ def test_a_flipped_bit_in_a_file_of_the_cache_is_noticed(task, pool, suffix, cap
 
 
 def test_weights_of_an_older_cache_have_no_digest_and_are_read(task, pool):
-    fit(task, pool)
+    network = fit(task, pool).network
     (path,) = cache_files(task, ".safetensors")
     weights = safetensors.load(path.read_bytes())
     path.write_bytes(safetensors.save(weights))
-    assert reconstruction._read_weights(path).keys() == weights.keys()
+    assert pretext_files.read_weights(path, network).keys() == weights.keys()
+
+
+@pytest.mark.parametrize("suffix", [".checkpoint", ".safetensors"])
+def test_a_file_of_another_pretext_in_its_place_is_ignored_with_a_warning(task, pool, suffix, caplog, monkeypatch):
+    written, write = {}, pretext_files.write_atomically
+    monkeypatch.setattr(
+        pretext_files,
+        "write_atomically",
+        lambda path, content: [written.update({path.suffix: content}), write(path, content)],
+    )
+    fit(task, pool)
+    theirs = written[suffix]
+    whole = fit(replace(task, lr=task.lr / 2), pool)
+    for finished in cache_files(task, ".safetensors"):
+        if suffix == ".checkpoint":
+            finished.unlink()
+        finished.with_suffix(suffix).write_bytes(theirs)
+    assert state(fit(replace(task, lr=task.lr / 2), pool)).equal(state(whole))
+    assert "it is that of another pretext" in caplog.text
+
+
+def test_forged_files_of_another_network_are_ignored_with_a_warning(task, pool, caplog):
+    whole = fit(task, pool)
+    (finished,) = cache_files(task, ".safetensors")
+    weights = safetensors.load(finished.read_bytes())
+    first, *rest = weights
+    for forged in ({}, {name: weights[name] for name in rest}, weights | {first: torch.zeros(3)}):
+        finished.write_bytes(safetensors.save(forged))
+        caplog.clear()
+        assert state(fit(task, pool)).equal(state(whole))
+        assert "its weights are of another network" in caplog.text
+    step = {"done": 1, "stale": 0, "best_loss": 0.5, "best": weights, "network": weights, "optimizer": {}}
+    for forged in ({}, [], step, step | {"done": "1"}, step | {"best_loss": float("nan")}, step | {"best": None}):
+        finished.unlink()
+        content = io.BytesIO()
+        torch.save(forged, content)
+        digest = hashlib.sha256(content.getvalue()).hexdigest().encode()
+        finished.with_suffix(".checkpoint").write_bytes(digest + content.getvalue())
+        caplog.clear()
+        assert state(fit(task, pool)).equal(state(whole))
+        assert "cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("all_but_none", [0.9, ["0000", "0001", "0002"]])

@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import alkit
-from alkit.features.reconstruction import _read_checkpoint, _read_weights
+from alkit.features.pretext_files import read_checkpoint, read_weights
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("alkit", "plugins", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -59,7 +59,7 @@ def problems(source):
 def test_every_part_of_the_code_is_searched():
     folders = {path.relative_to(ROOT).parts[0] for path in FILES}
     assert folders == {"alkit", "plugins", "benchmarks"}
-    assert {ROOT / "alkit/record/database.py", ROOT / "alkit/features/reconstruction.py"} <= set(FILES)
+    assert {ROOT / "alkit/record/database.py", ROOT / "alkit/features/pretext_files.py"} <= set(FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -120,8 +120,8 @@ def test_a_pickle_in_place_of_a_model_or_of_cached_weights_does_not_run(pickled,
     learners = [learner, alkit.Ensemble(learner), *others]
     for content in pickled:
         (tmp_path / "file").write_bytes(content)
-        assert _read_checkpoint(tmp_path / "file", torch.device("cpu")) is None
-        assert _read_weights(tmp_path / "file") is None
+        assert read_checkpoint(tmp_path / "file", torch.device("cpu"), alkit.UNet(1, 2)) is None
+        assert read_weights(tmp_path / "file", alkit.UNet(1, 2)) is None
         for one in learners:
             with pytest.raises(Exception):  # noqa: B017, PT011 - of any type: only that nothing runs matters
                 one.loads(content)

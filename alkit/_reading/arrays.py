@@ -1,0 +1,54 @@
+"""Arrays of NumPy in archives (``.npz``), which a stranger may have written. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Collection
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+MOST_PACKED, SMALL = 100, 2**24
+"""A part of an archive may have this many times its packed size, and this many bytes in any case."""
+
+
+def read_arrays(file: BinaryIO, names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return those of some arrays that an archive contains, by name.
+
+    Raises
+    ------
+    ValueError
+        It is not an archive of arrays, is damaged or encrypted, holds objects, or unpacks to a multiple of its size.
+
+    Examples
+    --------
+    >>> import io
+    >>> np.savez(file := io.BytesIO(), a=np.arange(3)); read_arrays(file, ["a", "b"])
+    {'a': array([0, 1, 2])}
+    """
+    try:
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            size = file.seek(0, os.SEEK_END)
+            for part in archive.infolist():
+                if part.file_size > SMALL + MOST_PACKED * min(part.compress_size, size):
+                    raise ValueError(f"{part.filename[:100]!r} in it unpacks to {part.file_size} bytes")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in names if name in arrays}
+    except Exception as reason:  # zipfile, its compressions and numpy raise errors of many types
+        raise ValueError(first_line(reason)) from reason
+    if strange := [name for name, array in found.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{strange[0]!r} is not an array")
+    return found
+
+
+def first_line(reason: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none.
+
+    >>> first_line(ValueError()), first_line(KeyError("a"))
+    ('ValueError', "'a'")
+    """
+    return (str(reason).strip().splitlines() or [type(reason).__name__])[0][:200]
