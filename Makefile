@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test slow lint docs label-studio gpu gpu-bundle clean
+.PHONY: demo test slow lint docs label-studio extras gpu gpu-bundle clean
 
 demo: $(VENV)/installed
 	$(BIN)/alkit demo --out demo
@@ -20,6 +20,15 @@ label-studio: $(VENV)/installed .label-studio/installed
 	test -x .label-studio/venv/bin/python || $(PYTHON) -m venv .label-studio/venv
 	$(BIN)/python -m uv pip install --python .label-studio/venv/bin/python --requirement $<
 	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }
+	touch $@
+
+# Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own.
+extras: .extras/installed
+	OMP_NUM_THREADS=1 .extras/venv/bin/pytest -m extras
+
+.extras/installed: $(VENV)/installed
+	test -x .extras/venv/bin/python || $(PYTHON) -m venv .extras/venv
+	$(BIN)/python -m uv pip install --python .extras/venv/bin/python --editable '.[cpu,pretrained,monai,dev]' lightning
 	touch $@
 
 slow: $(VENV)/installed
@@ -55,4 +64,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .label-studio demo docs/_build docs/reference/api/*.rst
+	rm -rf $(VENV) .label-studio .extras demo docs/_build docs/reference/api/*.rst

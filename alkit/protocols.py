@@ -446,7 +446,8 @@ class TriesTraining(Protocol):
 class Predictor(Protocol):
     """A trained model. There is no untrained one: it comes from a learner or from a record.
 
-    Optional: :class:`HasPosterior`, :class:`HasMembers`, :class:`HasFeatures`, :class:`LimitsBatches`.
+    Optional: :class:`HasPosterior`, :class:`HasMembers`, :class:`HasFeatures`, :class:`LimitsBatches`,
+    :class:`ExportsModule`.
     """
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -482,6 +483,14 @@ class HasFeatures(Protocol):
 
     def features(self, images: Images) -> npt.NDArray[np.float32]:
         """Return one row for each image, ``(n, d)``, float32. It does not depend on the other images."""
+
+
+@runtime_checkable
+class ExportsModule(Protocol):
+    """A predictor that :func:`alkit.export_model` can export, although it is not a network of alkit's learners."""
+
+    def export_module(self) -> nn.Module:
+        """Return a new module of torch on the CPU that maps images ``(n, c, h, w)`` to class probabilities."""
 
 
 @runtime_checkable
@@ -544,6 +553,7 @@ __all__ = [
     "DeclaresUse",
     "DrawsDropout",
     "DrawsMembers",
+    "ExportsModule",
     "FeatureExtractor",
     "FittedExtractor",
     "HasDigest",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alkit.cli import options
 from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     format: Annotated[Formats, typer.Option(help="A torch.export program, an ONNX model, or both.")] = Formats.TORCH,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    learner: options.OwnLearner = None,
 ) -> None:
     """Write the last model for use without alkit, with a model card that describes the model and how to use it.
 
@@ -40,6 +42,7 @@ def export(
     from alkit.report.progress import progress_bar
     from alkit.trained.export import export_model
     from alkit.trained.model import trained_model
+    from alkit.trained.typed import typed_learner
 
     formats: dict[Formats, tuple[Format, ...]] = {
         Formats.TORCH: ("torch",),
@@ -47,5 +50,7 @@ def export(
         Formats.BOTH: ("torch", "onnx"),
     }
     with progress_bar(str(store)):
-        written = export_model(trained_model(store), out, formats=formats[format], overwrite=overwrite)
+        own = None if learner is None else typed_learner(learner, store)
+        model = trained_model(store, learner=own)
+        written = export_model(model, out, formats=formats[format], overwrite=overwrite)
     echo(f"{out}: {', '.join(path.name for path in written)}. Read CARD.md first.")

@@ -35,6 +35,13 @@ Param = Annotated[
     ),
 ]
 Learner = Annotated[str, typer.Option(help="Learner that `alkit learners` lists.", rich_help_panel=NETWORK)]
+OwnLearner = Annotated[
+    str | None,
+    typer.Option(
+        help="Learner of the record, if alkit cannot make it by itself: MODULE:NAME of a class, or of a function "
+        "without parameters that returns the learner; or a name that `alkit learners` lists.",
+    ),
+]
 Widths = Annotated[
     str | None,
     typer.Option(help="Channels of the levels of the U-Net; default: 32,64,128,256,512.", rich_help_panel=NETWORK),

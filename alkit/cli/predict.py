@@ -19,6 +19,7 @@ def predict(
     pattern: Annotated[str, typer.Option(help="Pattern of the file names; ** matches any folders.")] = "**/*",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     device: options.Device = "auto",
+    learner: options.OwnLearner = None,
 ) -> None:
     """Predict the masks of new images with the last model. Images are read in the same way as for its training.
 
@@ -34,9 +35,11 @@ def predict(
     from alkit.report.progress import StoppedError, progress_bar
     from alkit.trained.folder import predict_folder
     from alkit.trained.model import trained_model
+    from alkit.trained.typed import typed_learner
 
     with progress_bar(str(store)) as report:
-        model = trained_model(store, device=device)
+        own = None if learner is None else typed_learner(learner, store)
+        model = trained_model(store, learner=own, device=device)
         try:
             outcome = predict_folder(
                 model, images, out, pattern=pattern, overlays=overlays, overwrite=overwrite, report=report

@@ -32,7 +32,7 @@ Step = Callable[[], Any]
 
 
 @checked
-def build(form: Written, role: str) -> Any:
+def build(form: Written, role: str, typed: type[Any] | None = None) -> Any:
     """Return the value of a written form from a record.
 
     The whole form is checked before anything is called. Each name in it must be registered for its place, and every
@@ -46,6 +46,9 @@ def build(form: Written, role: str) -> Any:
         The written form.
     role:
         Role of the value: ``pool``, ``learner``, ``strategy``, ``label specification`` or ``set of terms``.
+    typed:
+        A dataclass that the user names on this machine: the form may name it as a learner, and the parts that its
+        parameters declare, as if a plugin registered it.
 
     Raises
     ------
@@ -62,7 +65,8 @@ def build(form: Written, role: str) -> Any:
     Traceback (most recent call last):
     alkit.errors.ConfigurationError: os:system is not a learner that a record may name
     """
-    return _build(form, role, functools.cache(find_registered))  # a lookup reads the metadata of all plugins
+    find = functools.partial(find_registered, typed=typed)
+    return _build(form, role, functools.cache(find))  # a lookup reads the metadata of all plugins
 
 
 @checked

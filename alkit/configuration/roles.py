@@ -107,10 +107,11 @@ class Named:
         return PART if self.takes is None else self.takes.get(parameter, DATA)
 
 
-def find_registered(address: str, role: str) -> Named:
+def find_registered(address: str, role: str, typed: type[Any] | None = None) -> Named:
     """Return the object with this address if it is registered for this role.
 
-    Nothing is imported by the address: only modules in the tables above, and those of entry points, are imported.
+    Nothing is imported by the address: only modules in the tables above, and those of entry points, are imported. The
+    dataclass `typed` counts as the learner of an entry point.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def find_registered(address: str, role: str) -> Named:
     failures: list[str] = []
     named = _own(address) if package == "alkit" else _model(address) if package == SMP else None
     if named is None:
-        registered = (named for key, named in _plugin(package, failures) if key == address)
+        registered = (named for key, named in _plugin(package, failures, typed) if key == address)
         named = next((named for named in registered if package != "alkit" or named.role != PART), None)
     if named is None or not (named.role == role or (role == PART and named.role != "pool")):
         why = f" ({'; '.join(failures)})" if failures else ""
@@ -191,7 +192,7 @@ def check_smp_network(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def _plugin(package: str, failures: list[str]) -> Iterator[tuple[str, Named]]:
+def _plugin(package: str, failures: list[str], typed: type[Any] | None) -> Iterator[tuple[str, Named]]:
     """Yield what the plugins of a package register: entry points, and the parts that they declare.
 
     A declared part is a dataclass or enumeration of the same package that is the declared type or the default of a
@@ -199,6 +200,8 @@ def _plugin(package: str, failures: list[str]) -> Iterator[tuple[str, Named]]:
     such a default. Messages about plugins that cannot be imported are added to `failures`.
     """
     found: dict[str, Named] = {}
+    if typed is not None and _is_in(typed, package):
+        yield from _registered(typed, package, LEARNERS, found)
     for group, point in plugins_of(package):
         try:
             thing = load(point, group)

@@ -20,8 +20,7 @@ from alkit.networks.computation import computation_for
 from alkit.networks.factory import check_apart, make_network
 from alkit.networks.normalised import warn_if_not_normalised
 from alkit.networks.outputs import check_logits
-from alkit.networks.smp_factories import weights_left_out
-from alkit.networks.state import load_state, read_axes, to_channels_last
+from alkit.networks.state import to_channels_last
 from alkit.networks.training import Loss, check_trainable
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
@@ -87,12 +86,9 @@ class NetworkLearner(TrainingParts):
     @checked
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
-        in_channels, classes = read_axes(dumped)
-        with weights_left_out():  # the next lines overwrite the initial weights
-            network = make_network(self.network, in_channels=in_channels, classes=classes, stream=Stream(0))
-        load_state(network, dumped)
-        to_channels_last(network).to(computation_for(self.device, self.precision).device)
-        return NetworkPredictor(network, in_channels, classes)
+        predictor = NetworkPredictor.loads(dumped, self.network, "cpu")
+        to_channels_last(predictor.network).to(computation_for(self.device, self.precision).device)
+        return predictor
 
     @checked
     def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:

@@ -14,19 +14,23 @@ from torch import Tensor, nn
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.networks.before_head import features_before_head
+from alkit.networks.computation import computation_for
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
+from alkit.networks.factory import NetworkFactory, make_network
 from alkit.networks.outputs import find_reading, input_type, read
 from alkit.networks.posterior import NetworkPosterior
-from alkit.networks.state import dump_state
+from alkit.networks.smp_factories import weights_left_out
+from alkit.networks.state import dump_state, load_state, read_axes
 from alkit.networks.training import evaluation_mode
+from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
 
 @checked
 @dataclass(frozen=True, eq=False)
 class NetworkPredictor:
-    """A trained network of torch.
+    """A trained network of torch, by any learner: with draws by dropout, heads, features and storage.
 
     Parameters
     ----------
@@ -98,6 +102,37 @@ class NetworkPredictor:
     def undrawn(self, images: Images) -> list[str]:
         """Return names of the random parts of the network that draws by dropout leave off, such as drop path."""
         return undrawn(self.network, self._inputs(images))
+
+    @classmethod
+    @checked
+    def loads(cls, dumped: bytes, network: NetworkFactory, device: str = "auto") -> NetworkPredictor:
+        """Return the predictor whose :meth:`dumps` returned these bytes, for learners of your own.
+
+        Parameters
+        ----------
+        dumped:
+            The bytes.
+        network:
+            Factory of the network, called with ``in_channels=`` and ``classes=``.
+        device:
+            ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+        Raises
+        ------
+        ConfigurationError
+            The bytes are others, or the factory makes another network.
+
+        Examples
+        --------
+        >>> predictor = NetworkPredictor(nn.Conv2d(1, 2, 1), in_channels=1, classes=2)
+        >>> NetworkPredictor.loads(predictor.dumps(), lambda in_channels, classes: nn.Conv2d(in_channels, classes, 1))
+        NetworkPredictor(network=Conv2d(1, 2, kernel_size=(1, 1), stride=(1, 1)), in_channels=1, classes=2)
+        """
+        in_channels, classes = read_axes(dumped)
+        with weights_left_out():  # the next line but one overwrites the initial weights
+            made = make_network(network, in_channels=in_channels, classes=classes, stream=Stream(0))
+        load_state(made, dumped)
+        return cls(made.to(computation_for(device, "32-true").device), in_channels, classes)
 
     def dumps(self) -> bytes:
         """Return weights and buffers in the safetensors format."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
@@ -16,6 +17,7 @@ from alkit.pools.arrays import ArrayPool
 from alkit.protocols import (
     DrawsDropout,
     DrawsMembers,
+    ExportsModule,
     HasFeatures,
     HasHeads,
     HasMembers,
@@ -183,6 +185,17 @@ class LearnerKit:
         if isinstance(model, LimitsBatches):
             limit = model.images_at_once(labelled.images(labelled.ids[:1]))
             assert limit is None or (isinstance(limit, int) and limit >= 1), f"images_at_once() returned {limit!r}"
+
+    @checked
+    def test_an_exported_module_gives_the_same_probabilities(self, learner: Learner, labelled: Labelled) -> None:
+        """If the model has a method ``export_module``."""
+        images = labelled.pool.read(labelled.pool.ids)
+        model = fit(learner, labelled)
+        if isinstance(model, ExportsModule):
+            module = model.export_module().eval()
+            with torch.no_grad():
+                found = module(torch.from_numpy(images)).numpy()
+            np.testing.assert_allclose(found, model.probabilities(images), atol=1e-3)
 
     @checked
     def test_global_generators_are_not_changed(self, learner: Learner, labelled: Labelled) -> None:

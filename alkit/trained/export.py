@@ -29,12 +29,14 @@ from torch.export import Dim, ExportedProgram
 import alkit
 from alkit._files import check_outside, make_folder, write_atomically
 from alkit.arguments.checked import check_argument, checked_except
+from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.predictor import NetworkPredictor
-from alkit.protocols import HasMembers, Predictor
+from alkit.protocols import ExportsModule, HasMembers, Predictor
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.values.predictions import probabilities_of
 
 Format = Literal["torch", "onnx"]
 
@@ -82,8 +84,12 @@ def export_module(predictor: Predictor) -> nn.Module:
     Raises
     ------
     ConfigurationError
-        The predictor is neither a torch network nor an ensemble of torch networks.
+        The predictor is neither a torch network nor an ensemble of torch networks, and has no ``export_module``.
     """
+    if isinstance(predictor, ExportsModule):
+        module = predictor.export_module()
+        check_returned(predictor, "export_module", module, nn.Module)
+        return module.eval().requires_grad_(False)
     if isinstance(predictor, NetworkPredictor):
         # Channels last, as in the predictor: sums have the same order, and so the same results.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
@@ -93,7 +99,7 @@ def export_module(predictor: Predictor) -> nn.Module:
     raise ConfigurationError(
         "only torch networks and ensembles of torch networks can be exported",
         got=type(predictor).__name__,
-        hint="predict_folder(), which needs no export",
+        hint="predict_folder(), which needs no export, or a method export_module() of the predictor",
     )
 
 
@@ -268,6 +274,7 @@ def export_model(
     if "onnx" in formats:
         _onnx_packages()
     module = export_module(model.predictor)
+    _check_module(module, model)
     program, free = export_program(module, model.shape)
     contents, free_onnx = {"model.safetensors": _weights(module)}, free
     if "torch" in formats:
@@ -308,6 +315,29 @@ def _check(program: Any, module: nn.Module, shape: tuple[int, int, int], free: S
             raise ConfigurationError("the output of the exported program differs from the model's", got=f"input {size}")
 
 
+def _check_module(module: nn.Module, model: TrainedModel) -> None:
+    """Compare the outputs of a module that a predictor of another author gives with its probabilities."""
+    if not isinstance(model.predictor, ExportsModule):
+        return
+    images = Stream(0).child("export").numpy().random((2, *model.shape), np.float32)
+    expected = probabilities_of(model.predictor, images, len(model.spec.classes))
+    try:
+        with torch.no_grad():
+            found = module(torch.from_numpy(images)).numpy()
+    except Exception as reason:  # a module may fail in any way
+        raise ConfigurationError(
+            f"the module of {type(model.predictor).__name__}.export_module() must map images to probabilities "
+            f"({type(reason).__name__}: {_first_line(reason)})"
+        ) from reason
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=1e-3):
+        raise ConfigurationError(
+            f"the module of {type(model.predictor).__name__}.export_module() must give the probabilities of the model",
+            got=f"shape {found.shape} for {expected.shape}"
+            if found.shape != expected.shape
+            else f"a difference of {np.abs(found - expected).max():.2g}",
+        )
+
+
 def _weights(module: nn.Module) -> bytes:
     """Return the state dict of the network, or of the mean of several networks."""
     inner = module.network if isinstance(module, Probabilities) else module
@@ -325,6 +355,8 @@ def _save(program: ExportedProgram) -> bytes:
 
 def _describe(module: nn.Module) -> str:
     kinds = [type(own.network).__name__ for own in module.modules() if isinstance(own, Probabilities)]
+    if not kinds:  # a module of another author
+        return type(module).__name__
     return kinds[0] if len(kinds) == 1 else f"the mean of {len(kinds)} networks, {' and '.join(sorted(set(kinds)))}"
 
 

@@ -201,7 +201,7 @@ def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
     except ConfigurationError as reason:
         raise ConfigurationError(
             f"the record {store} cannot rebuild its learner ({reason})",
-            hint="in Python, trained_model(store, learner=...)",
+            hint="learner= the learner that the record was created with",
         ) from reason
     return learner
 

@@ -230,3 +230,19 @@ class WithoutRoom(BrightnessModel):
 class HasRoomForNoImage(BrokenLearner):
     caught_by = "test_the_batch_limit_is_a_number"
     model = WithoutRoom
+
+
+class ExportsAnotherLevel(BrightnessModel):
+    def export_module(self):
+        other = BrightnessModel(self.level + 0.1)
+
+        class Module(torch.nn.Module):
+            def forward(self, images):
+                return torch.from_numpy(other.probabilities(images.numpy()))
+
+        return Module()
+
+
+class ExportsAnotherModel(BrokenLearner):
+    caught_by = "test_an_exported_module_gives_the_same_probabilities"
+    model = ExportsAnotherLevel

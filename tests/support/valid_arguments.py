@@ -7,7 +7,7 @@ in :data:`EXAMPLES`. A method's object comes from :data:`OBJECTS`, by the addres
 from __future__ import annotations
 
 import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -329,6 +329,7 @@ EXAMPLES = {
     "alkit.configuration.build": {
         "form": lambda t: alkit.configuration.written_form(t.random),
         "role": lambda t: "strategy",
+        "typed": lambda t: alkit.testing.Brightness,
     },
     "alkit.configuration.changes": {
         "added": lambda t: {"1": {"x": 1}},
@@ -413,6 +414,10 @@ EXAMPLES = {
     "alkit.learners.Stop": {"share": lambda t: 0.2, "patience": lambda t: 2, "every": lambda t: 5},
     "alkit.learners.paper": {"network": lambda t: alkit.UNet, "parts": lambda t: {}},
     "alkit.learners.strong": {"network": lambda t: alkit.UNet, "per": lambda t: "pixel", "parts": lambda t: {}},
+    "alkit.learners.NetworkPredictor.loads": {
+        "dumped": lambda t: t.predictor.dumps(),
+        "network": lambda t: partial(alkit.UNet, widths=(2, 4)),
+    },
     "alkit.learners.learner": {"name": lambda t: "segmentation"},
     "alkit.networks.Heads": {
         "weights": lambda t: {1: 0.5},
