@@ -1,6 +1,7 @@
 from . import checks as checks
 from . import configuration as configuration
 from . import errors as errors
+from . import evaluation as evaluation
 from . import features as features
 from . import labels as labels
 from . import learners as learners

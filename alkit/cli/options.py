@@ -98,6 +98,13 @@ Threads = Annotated[
     ),
 ]
 Ignore = Annotated[int | None, typer.Option(help="Mask value of pixels that do not count.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        help="Metrics, the main one first. Of masks: dice,iou,hd95,surface_dice,ece; of classes: "
+        "accuracy,balanced_accuracy,f1,recall,auroc,ece."
+    ),
+]
 Url = Annotated[
     str | None,
     typer.Option(

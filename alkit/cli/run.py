@@ -28,6 +28,7 @@ def run(
     pattern: Annotated[str, typer.Option(help="File name of a mask.")] = "{id}.png",
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
+    metrics: options.Metrics = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
@@ -60,9 +61,10 @@ def run(
         if new := not store.exists():
             oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
+        measured = None if metrics is None else options.class_names(metrics)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
-                pool, learner, strategy, store=store, seed=seed, initial=initial, report=report
+                pool, learner, strategy, store=store, seed=seed, initial=initial, metrics=measured, report=report
             )
         with record_at(store) as record:
             keep_threads(record, threads)

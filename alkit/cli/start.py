@@ -46,6 +46,7 @@ def start(
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
     threads: options.Threads = None,
+    metrics: options.Metrics = None,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -88,6 +89,7 @@ def start(
                 join=join,
                 hold_out=hold_out,
                 stop_set=stop_set,
+                metrics=None if metrics is None else options.class_names(metrics),
                 report=report,
             )
     with record_at(store) as recorded:

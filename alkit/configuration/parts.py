@@ -53,6 +53,8 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit.features:Deformation": ("deformation", {}),
     "alkit.features:Embeddings": ("feature extractor", {}),
     "alkit.features:OfLearner": ("feature extractor", {}),
+    "alkit.evaluation:PerGroup": ("metric", {"metric": "metric"}),
+    "alkit.evaluation:SurfaceDice": ("metric", {}),
     "alkit:LabelSpec": ("label specification", {}),
     "alkit.record:Terms": ("set of terms", {"join": "join rule"}),
 }

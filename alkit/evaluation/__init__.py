@@ -1,1 +1,5 @@
 """Metrics of a model on a test set, and the labels of that test set."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

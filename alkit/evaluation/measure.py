@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from alkit.errors import LabelError
+from alkit.evaluation.accumulators import Batch
+from alkit.evaluation.chosen import Measurement, Metrics
 from alkit.pools.batches import map_batches
 from alkit.protocols import HasMembers, Pool, Predictor
 from alkit.values.label_spec import Label, LabelSpec
@@ -60,12 +63,12 @@ def measure(
     spec: LabelSpec,
     report: Report,
     seen: Seen | None = None,
+    metrics: Metrics | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
-    For masks see :func:`alkit.evaluation.metrics.segmentation_metrics`, for one class per image
-    :func:`alkit.evaluation.metrics.classification_metrics`. The metrics of an ensemble are those of its mean
-    prediction; ``member_dice`` or ``member_accuracy`` is the mean over its members.
+    The metrics of an ensemble are those of its mean prediction; ``member_`` and the name of the first metric is the
+    mean over its members. A mask without a pixel that counts is left out.
 
     Parameters
     ----------
@@ -83,12 +86,21 @@ def measure(
         Called after each batch with the progress.
     seen:
         Gets the predicted and the true classes.
-    """
-    from alkit.evaluation import metrics  # imports torch, which asking and telling do not need
+    metrics:
+        Checked metrics. Default: ``dice`` and ``iou`` of masks, ``accuracy``, ``balanced_accuracy``, ``f1`` and
+        ``recall`` of classes.
 
+    Raises
+    ------
+    LabelError
+        No image has a pixel that counts.
+    ConfigurationError
+        A metric does not fit the labels, or fails.
+    """
     members = predictor.members if isinstance(predictor, HasMembers) else ()
-    results: list[list[npt.NDArray[Any]]] = [[] for _ in range(1 + len(members))]  # the predictor's, then the members'
-    done = 0
+    own = Measurement(metrics, spec)
+    theirs = [own.only_first() for _ in members]
+    done = counted = 0
 
     def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
         images = pool.read(some)
@@ -97,23 +109,36 @@ def measure(
 
     for some, (each, whole) in map_batches(predict, ids, pool):
         true = truth[done : done + len(some)]
-        for collected, probabilities in zip(results, [whole, *each], strict=True):
+        rows = _that_count(true, spec)
+        for measurement, probabilities in zip([own, *theirs], [whole, *each], strict=True):
             labels = most_probable_labels(probabilities)
-            collected.append(metrics.dice(labels, true, spec) if spec.per == "pixel" else labels)
-        if seen is not None:
-            seen.add(most_probable_labels(whole), true, spec)
+            if measurement is own and seen is not None:
+                seen.add(labels, true, spec)
+            batch = Batch(list(some), labels, probabilities, true)
+            if len(rows):
+                measurement.add(batch if len(rows) == len(some) else batch.take(rows.tolist()))
+        counted += len(rows)
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
-    name = "dice" if spec.per == "pixel" else "accuracy"
-    own, *theirs = [
-        metrics.segmentation_metrics(collected, spec)
-        if spec.per == "pixel"
-        else metrics.classification_metrics(np.concatenate(collected), truth, spec)
-        for collected in results
-    ]
-    if theirs:
-        own[f"member_{name}"] = float(np.mean([member[name] for member in theirs]))
-    return own
+    if not counted:
+        raise LabelError(
+            "the masks of the test set must have at least one pixel that counts",
+            got=f"only the ignore value {spec.ignore}",
+            hint="another test set",
+        )
+    figures = own.figures()
+    values = [next(iter(measurement.figures().items()), None) for measurement in theirs]
+    if values and None not in values:
+        ((name, _), *_) = cast("list[tuple[str, float]]", values)
+        figures[f"member_{name}"] = float(np.mean([value for _, value in cast("list[tuple[str, float]]", values)]))
+    return figures
+
+
+def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:
+    """Return the places of the images whose truth is not all ignored."""
+    if spec.per != "pixel" or spec.ignore is None:
+        return np.arange(len(truth))
+    return np.flatnonzero((truth != spec.ignore).reshape(len(truth), -1).any(axis=1))
 
 
 def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[str], spec: LabelSpec) -> float:

@@ -78,18 +78,35 @@ def segmentation_metrics(scores: Iterable[npt.NDArray[np.float64]], spec: LabelS
             got=f"only the ignore value {spec.ignore}",
             hint="another test set",
         )
+    overlaps = {"dice": mean_over_images(table, empty=1.0), "iou": mean_over_images(table / (2 - table), empty=1.0)}
+    return {**overlaps, **means_by_class("dice", table, spec)}
+
+
+def mean_over_images(table: npt.NDArray[np.float64], empty: float) -> float:
+    """Return the mean over images of the means over the classes that an image has.
+
+    Parameters
+    ----------
+    table:
+        A number for each image and foreground class, ``(n, classes - 1)``; NaN if the class is not in the image.
+    empty:
+        The number of an image without any of them.
+
+    Examples
+    --------
+    >>> mean_over_images(np.array([[0.2, 0.4], [np.nan, 0.5], [np.nan, np.nan]]), empty=1.0)
+    0.6
+    """
     present = ~np.isnan(table)
+    per_image = np.where(present, table, 0).sum(1) / np.maximum(present.sum(1), 1)
+    return float(np.where(present.any(1), per_image, empty).mean())
 
-    def mean(values: npt.NDArray[np.float64]) -> float:
-        per_image = np.where(present, values, 0).sum(1) / np.maximum(present.sum(1), 1)
-        return float(np.where(present.any(1), per_image, 1.0).mean())
 
-    figures = {"dice": mean(table), "iou": mean(table / (2 - table))}
-    if len(spec.classes) > 2:
-        for column, name in enumerate(spec.classes[1:]):
-            if present[:, column].any():
-                figures[f"dice/{name}"] = float(table[present[:, column], column].mean())
-    return figures
+def means_by_class(metric: str, table: npt.NDArray[np.float64], spec: LabelSpec) -> dict[str, float]:
+    """Return the mean of each foreground class over the images that have it, if there is more than one such class."""
+    columns = {} if len(spec.classes) == 2 else dict(zip(spec.classes[1:], table.T, strict=True))
+    means = {name: column[~np.isnan(column)] for name, column in columns.items()}
+    return {f"{metric}/{name}": float(values.mean()) for name, values in means.items() if len(values)}
 
 
 def classification_metrics(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from alkit.arguments.returned import check_returned
 from alkit.errors import DataError, QueryError
+from alkit.evaluation.chosen import Metrics
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment.holding_out import hold_out
@@ -72,7 +73,7 @@ def commit_round(
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
-            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen)
+            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, parts.metrics)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     n_pseudo = len(labelled.pseudo_ids)
@@ -103,13 +104,23 @@ def measure_on(
     oracle: Oracle,
     poll: float,
     seen: Seen | None = None,
+    metrics: Metrics | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of a model on a test set, whose labels the oracle gives once."""
+    """Return the metrics of a model on a test set, whose labels the oracle gives once.
+
+    Without `metrics`, they are those of the experiment.
+
+    Raises
+    ------
+    ConfigurationError
+        A metric does not fit the labels, or fails.
+    """
     parts.settings.declare_classes(spec_of(oracle))
     spec = parts.settings.spec
     truth = test_labels.of(test, oracle, spec, poll)
     with parts.settings.threads():
-        return measure(predictor, test, list(test.ids), truth, spec, parts.report, seen)
+        ids, chosen = list(test.ids), metrics or parts.metrics
+        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen)
 
 
 def check_test(parts: Parts, test: Pool) -> None:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
+from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, opening, rehearsing
 from alkit.experiment.labelled import Labels
@@ -51,7 +52,7 @@ from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
 
-@checked_except("pool", "learner", "strategy", "initial", "classes")
+@checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
 class Experiment:
     """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
@@ -88,6 +89,11 @@ class Experiment:
     stop_set:
         Number of images of the pool, drawn by the seed, on which the models of successive rounds are compared
         (:attr:`RoundResult.agreement`); 0 for no comparison.
+    metrics:
+        What the models are measured by: a list of names such as ``"dice"``, ``"hd95"`` or ``"auroc"``, parts of
+        :mod:`alkit.evaluation`, objects of torchmetrics, and functions of predicted and true classes; or a mapping of
+        names to these. The first one is the main metric. Default: those of the record; for a new record Dice and IoU of
+        masks, or accuracy, balanced accuracy, F1 and recalls of classes. They may change between rounds.
     change:
         Whether the learner, the strategies and the working size of the images may differ from those of the record, as
         long as no round is committed. The answers are kept, and the record keeps the date of the change.
@@ -139,12 +145,13 @@ class Experiment:
         join: str | Join = "one",
         hold_out: float = 0.0,
         stop_set: int = 0,
+        metrics: Metrics | None = None,
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
-        terms = Terms(annotators, join, hold_out, stop_set)
+        terms, metrics = Terms(annotators, join, hold_out, stop_set), check_metrics(metrics)
         check_learner("learner", learner)
         strategy = as_strategy("strategy", strategy)
         given = None if initial is None else as_strategy("initial", initial)
@@ -161,6 +168,7 @@ class Experiment:
         if change or not store.has_answers():
             tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
         pool = settings.declare(recorded, pool, seed, classes, change=change)
+        measured = opening.settle_metrics(store, metrics)
         representations, files = Representations(pool, stream, store, report), LabelFiles(store)
         self._parts = Parts(
             pool,
@@ -176,6 +184,7 @@ class Experiment:
             representations,
             Labels(files, representations),
             report,
+            measured,
         )
         self._has_own_classes = classes is not None
         self._model = LastModel(self._parts)
@@ -195,6 +204,7 @@ class Experiment:
         strategy: Strategy | Choice | None = None,
         initial: Strategy | Choice | None = None,
         join: Join | None = None,
+        metrics: Metrics | None = None,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> Experiment:
@@ -214,7 +224,8 @@ class Experiment:
             store = Store(store, wait)
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
-        return cls(**parts, **vars(terms), store=store, seed=Settings(store).seed, report=report, wait=wait)
+        seed = Settings(store).seed
+        return cls(**parts, **vars(terms), metrics=metrics, store=store, seed=seed, report=report, wait=wait)
 
     # The parts and the state.
 
@@ -504,12 +515,23 @@ class Experiment:
                 return done[-1]
             return committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
 
-    @checked_except("test", "oracle")
-    def evaluate(self, test: Pool, oracle: Oracle, *, poll: float = 1.0) -> Mapping[str, float]:
+    @checked_except("test", "oracle", "metrics")
+    def evaluate(
+        self, test: Pool, oracle: Oracle, *, metrics: Metrics | None = None, poll: float = 1.0
+    ) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the metrics with the round.
 
         If the rounds of the record are measured on another test set, or on labels held out, the record keeps those
-        metrics, and these are only returned.
+        metrics, and these are only returned. The same is true of `metrics`.
+
+        Parameters
+        ----------
+        test, oracle:
+            Images that are not in the pool, and what labels them.
+        metrics:
+            Other metrics than those of the experiment.
+        poll:
+            Seconds between two looks at an oracle that has not answered yet.
 
         Raises
         ------
@@ -517,8 +539,10 @@ class Experiment:
             There is no model yet.
         DataError
             `test` shares images with the pool.
+        ConfigurationError
+            A metric does not fit the labels, or fails.
         """
-        parts = self._parts
+        parts, chosen = self._parts, check_metrics(metrics)
         committing.check_test(parts, test)
         spec_of(oracle)
         check_number("poll", poll, 0)
@@ -527,11 +551,13 @@ class Experiment:
             if not rounds:
                 raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
             begun = time.perf_counter()
-            metrics = committing.measure_on(parts, self._model.predictor(), self._test_labels, test, oracle, poll)
-            if parts.settings.measures_on(test) and not rounds[-1].n_held_out:
+            figures = committing.measure_on(
+                parts, self._model.predictor(), self._test_labels, test, oracle, poll, metrics=chosen
+            )
+            if chosen is None and parts.settings.measures_on(test) and not rounds[-1].n_held_out:
                 seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
-                parts.store.measure_round(rounds[-1].round, metrics, seconds)
-            return metrics
+                parts.store.measure_round(rounds[-1].round, figures, seconds)
+            return figures
 
     @checked_except("pool")
     def predict(self, pool: Pool) -> Iterator[Predictions]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from alkit._files import make_temporary_folder
 from alkit.configuration.construct import build
+from alkit.configuration.forms import written_form
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
+from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
 from alkit.record.settings import Settings
@@ -19,6 +21,9 @@ from alkit.record.terms import Terms
 from alkit.strategies.asking import start_cold
 from alkit.strategies.described import cold_strategies
 from alkit.strategies.named import strategy as strategy_by_name
+
+METRICS = "metrics"
+"""Name of the record's fact that holds the metrics, if they are not the defaults."""
 
 
 def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -> tuple[dict[str, Any], Terms]:
@@ -64,6 +69,29 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
             hint="pass " + ", ".join(f"{text.partition(' ')[0]}=" for text in failures),
         )
     return parts, terms
+
+
+def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
+    """Record the metrics that are given and return them, or return those of the record; None if it has none.
+
+    Raises
+    ------
+    ConfigurationError
+        The record has metrics that cannot be built again, such as a function or an object of torchmetrics.
+    """
+    recorded = record.fact(METRICS)
+    if given is not None:
+        if recorded != (form := written_form(given)) and not record.read_only:
+            record.revise(METRICS, lambda before: form)
+        return given
+    if recorded is None:
+        return None
+    try:
+        return check_metrics(build(recorded, "metric"))
+    except ConfigurationError as reason:
+        raise ConfigurationError(
+            f"{record.path} does not contain enough to build metrics ({reason})", hint="pass metrics="
+        ) from reason
 
 
 def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:

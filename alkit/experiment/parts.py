@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alkit.evaluation.chosen import Metrics
 from alkit.experiment.labelled import Labels
 from alkit.experiment.representations import Representations
 from alkit.protocols import Learner, Pool, Strategy
@@ -38,6 +39,8 @@ class Parts:
         Features and clusters of the pool.
     labels:
         The labels at the working size.
+    metrics:
+        The metrics of the models; None for the defaults.
     """
 
     pool: Pool
@@ -53,6 +56,7 @@ class Parts:
     representations: Representations
     labels: Labels
     report: Report
+    metrics: Metrics | None = None
 
     @property
     def ids(self) -> Sequence[str]:

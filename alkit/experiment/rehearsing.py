@@ -9,6 +9,7 @@ from typing import Any
 
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError
+from alkit.evaluation.chosen import Measurement
 from alkit.experiment.parts import Parts
 from alkit.learners.rehearsal import rehearse
 from alkit.pools.checks import image_shape
@@ -63,7 +64,9 @@ def save(store: Store, tried: Mapping[str, Any] | None) -> None:
 
 
 def rehearse_once(parts: Parts) -> None:
-    """Try the learner on the images and record that, unless it was done: see :func:`try_out`."""
+    """Try the learner on the images and record that, unless it was done: see :func:`try_out`. Check the metrics too."""
+    if parts.store.fact("classes") is not None:
+        Measurement(parts.metrics, parts.settings.spec)
     save(
         parts.store,
         try_out(parts.store, parts.settings, parts.learner, parts.strategy, parts.pool, parts.report),

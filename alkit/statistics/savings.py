@@ -19,6 +19,7 @@ from alkit.statistics.estimates import Estimate, estimate
 def labels_to_reach(curve: Curve, value: float) -> float | None:
     """Return the number of labels at which a curve first reaches `value`, by linear interpolation between its points.
 
+    Higher values are better. Negate the values of a metric that falls while a model improves, such as ``hd95``.
     It is None if the curve never reaches the value. If the curve starts at or above the value, it is the first number
     of labels of the curve, which is an upper bound.
 

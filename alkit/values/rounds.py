@@ -25,7 +25,9 @@ class RoundResult:
         Number of labels that the model of this round was trained on, from all rounds. An image about which its
         annotators disagree evenly does not count.
     metrics:
-        Metrics by name, such as ``{"dice": 0.71, "iou": 0.62}``, each in [0, 1]; empty if the round is not evaluated.
+        Metrics by name, such as ``{"dice": 0.71, "hd95": 4.2}``; empty if the round is not evaluated. The first one is
+        the main metric. They are finite; not all lie in [0, 1], and some fall while a model improves, see
+        :func:`alkit.evaluation.lower_is_better`.
     seconds:
         Wall time in seconds by stage: ``select``, ``fit``, ``evaluate``.
     n_pseudo:

@@ -62,6 +62,14 @@ def test_more_rounds_continue_a_run(run, capfd):
     assert "Resumed" in said.err
 
 
+def test_metrics_are_named_by_an_option_and_kept_for_later_commands(run, capfd):
+    assert run("--rounds", "0", "--metrics", "hd95, dice") == 0
+    assert "hd95" in capfd.readouterr().out
+    assert run("--rounds", "1", "--json") == 0
+    first, second = json.loads(capfd.readouterr().out)["rounds"]
+    assert list(first["metrics"]) == list(second["metrics"]) == ["hd95", "dice"]
+
+
 def test_initial_names_the_strategy_of_the_start_set(run, capfd):
     assert run("--strategy", "ssl-cluster", "--initial", "random", "--json", "--rounds", "0") == 0
     mixed = json.loads(capfd.readouterr().out)

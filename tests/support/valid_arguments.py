@@ -94,6 +94,7 @@ def rows(images):
 
 
 COMMON = {
+    "metrics": lambda t: ("dice", "hd95"),
     "batch": lambda t: 2,
     "classes": lambda t: CLASSES,
     "clusters": lambda t: t.clusters,
@@ -345,6 +346,9 @@ EXAMPLES = {
     "alkit.configuration.written_form": {"value": lambda t: t.random},
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
     "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
+    "alkit.evaluation.PerGroup": {"metric": lambda t: "dice", "groups": lambda t: {"a": "x"}},
+    "alkit.evaluation.SurfaceDice": {"tolerance": lambda t: 2.0},
+    "alkit.evaluation.lower_is_better": {"name": lambda t: "dice"},
     "alkit.features.Deformation.__call__": TENSORS,
     "alkit.features.Embeddings": {"path": lambda t: t.embeddings, "ids": lambda t: None},
     "alkit.features.FittedPretrained": {

@@ -231,6 +231,20 @@ def public_functions():
     return [name for name in statistics.__all__ if name.islower()]
 
 
+def test_the_metrics_of_the_page_are_those_that_it_shows(capsys):
+    names = {}
+    for code in blocks("how-to/metrics.md", "python"):
+        exec(code, names)
+    assert capsys.readouterr().out == "".join(blocks("how-to/metrics.md", "text"))
+
+
+def test_the_page_on_metrics_names_all_of_them():
+    from alkit.evaluation import chosen
+
+    page = (DOCS / "how-to/metrics.md").read_text()
+    assert all(f"`{name}`" in page for name in {**chosen.OF_MASKS, **chosen.OF_CLASSES})
+
+
 def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
     first, _ = blocks("how-to/stop.md", "python")
     exec(first, {})

@@ -19,8 +19,8 @@ SegmentationLearner Selection UNet View export_model highest predict_folder stra
 """.split()
 
 NAMESPACES = """
-checks configuration errors features labels learners networks oracles pictures pools protocols record report rng
-samplers scores statistics stopping strategies synthetic testing trained values
+checks configuration errors evaluation features labels learners networks oracles pictures pools protocols record report
+rng samplers scores statistics stopping strategies synthetic testing trained values
 """.split()
 
 

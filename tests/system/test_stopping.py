@@ -253,6 +253,22 @@ def test_an_advice_is_checked(said, words):
         Advice(*said)
 
 
+@pytest.mark.parametrize(
+    ("metric", "values", "words"),
+    [
+        ("hd95", [9.0, 5.0, 4.0, 3.5], "hd95 falls while a model improves"),
+        ("ece", [0.2, 0.1, 0.08, 0.07], "ece falls while a model improves"),
+        ("found", [1.0, 2.0, 2.5, 2.8], "the found of round 1 is 2, and the rule needs a metric of at most 1"),
+    ],
+    ids=range(3),
+)
+def test_a_metric_that_falls_or_is_above_one_has_no_expected_gain(metric, values, words):
+    rounds = [alkit.RoundResult(j, (), 10 * 2**j, {metric: value, "dice": 0.9}) for j, value in enumerate(values)]
+    advice = stopping_rule("expected-gain").advise(rounds, 10)
+    assert advice.stop is None
+    assert words in advice.reason
+
+
 def test_an_advice_holds_plain_values():
     advice = Advice(np.bool_(True), "because", {"gain": np.float32(0.5)})
     assert advice.stop is True

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from alkit import RoundResult
 from alkit.checks import check_number
+from alkit.evaluation import lower_is_better
 from alkit.stopping import Advice
 
 Floats = npt.NDArray[np.float64]
@@ -55,9 +56,9 @@ class ExpectedGain:
     -----
     The advice is True if the upper end of the interval is below the threshold, False if the expected gain is at least
     the threshold, and None in between, where more rounds are needed. It is also None, with the reason, if no curve can
-    be fitted: there are fewer than 4 different numbers of labels, a metric is not finite, the curve does not rise by
-    more than it scatters, the curve jumps once and is flat afterwards or does not bend, or the fit does not determine
-    its parameters.
+    be fitted: there are fewer than 4 different numbers of labels, the metric falls while a model improves, as ``hd95``
+    does, a value is above 1 or not finite, the curve does not rise by more than it scatters, the curve jumps once and
+    is flat afterwards or does not bend, or the fit does not determine its parameters.
 
     Deviations from the paper: the interval is one of the gain, not of the metric, by the delta method with the
     covariance of the fit and Student's t with m - 3 degrees of freedom. The parameters are bounded to
@@ -90,9 +91,16 @@ class ExpectedGain:
         if metric is None or not measured:
             what = "no round has been measured" if metric is None else f"no round has the metric {metric!r}"
             return Advice(None, f"{what}: the rule needs a hold-out or a test set", settings)
+        if lower_is_better(metric):
+            why = f"{metric} falls while a model improves, and the rule extrapolates a metric that rises"
+            return Advice(None, why, settings)
         for result in measured:
-            if not math.isfinite(result.metrics[metric]):
-                return Advice(None, f"the {metric} of round {result.round} is {result.metrics[metric]}", settings)
+            value = result.metrics[metric]
+            if not math.isfinite(value):
+                return Advice(None, f"the {metric} of round {result.round} is {value}", settings)
+            if value > 1:
+                why = f"the {metric} of round {result.round} is {value:g}, and the rule needs a metric of at most 1"
+                return Advice(None, why, settings)
         x = np.array([result.n_labels for result in measured], np.float64)
         y = np.array([result.metrics[metric] for result in measured], np.float64)
         settings["points"] = len(x)
