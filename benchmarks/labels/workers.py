@@ -226,5 +226,5 @@ def check_graphs(fitter: GraphFitter, pictures: Pictures, work: Work) -> None:
             f"{name}, 100 steps, {own.engine}: Dice {found[own.engine]:.3f} in {time.monotonic() - start:.1f} s",
             flush=True,
         )
-    if not found[fitter.engine] > found[LearnerFitter.engine] - 0.05:
+    if not found[fitter.engine] > found[LearnerFitter.engine] - 0.1:
         raise RuntimeError(f"the graphs do not train as the learner does: Dice {found}")
