@@ -249,6 +249,12 @@ class GraphFitter:
         """Return False: each budget trains a new model."""
         return False
 
+    def change(self, **numbers: float) -> None:
+        """Train from now on with another ``lr=``, ``weight_decay=`` or ``average=``, while no training is waiting."""
+        self._learner = replace(self._learner, **numbers)
+        check_learner(self._learner)
+        self._tables.clear()
+
     def fit(self, task: Task, labelled: LabelledPictures, number: int, previous: Predictor | None) -> Predictor:
         """Return the model of these labels."""
         offset = self._offsets[task.key]
