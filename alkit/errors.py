@@ -171,5 +171,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
     True
     """
-    # torch has a class for most of these errors, which is a RuntimeError, but not for those of MPS, cuDNN and CPUs.
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in FULL)
+    # torch has a class for most of these errors, but not for those of MPS, cuDNN and CPUs.
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or (isinstance(error, RuntimeError) and any(part in str(error) for part in FULL))
