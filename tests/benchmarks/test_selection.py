@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cost.selection import case_of, is_done, rows_of
+from benchmarks.cost.selection import SIZES, case_of, is_done, rows_of
 from benchmarks.rows import read
 
 OUT = Path(__file__).parents[2] / "benchmarks/results/selection.csv"
@@ -26,6 +26,16 @@ def test_alkit_needs_at_most_two_fifths_of_the_peers_time_and_little_memory(stra
     assert ours["different"] == peer["different"] == "1000"
     if strategy == "k-centre":
         assert float(ours["radius"]) <= float(peer["radius"])
+
+
+@pytest.mark.parametrize("strategy", ["badge", "maxherding", "probcover"])
+def test_strategies_that_need_pairs_or_a_model_cost_less_than_the_peers_too(strategy):
+    rows = [row for row in ROWS if row["strategy"] == strategy and row["mapped"] == "no"]
+    ours, peer = (next(row for row in reversed(rows) if row["library"] == own) for own in ("alkit", "scikit-activeml"))
+    assert (ours["n"], ours["b"]) == (peer["n"], peer["b"]) == tuple(map(str, SIZES[strategy]))
+    assert ours["repeats"] == peer["repeats"] == "3"
+    assert float(ours["cpu_ratio"]) <= 0.4
+    assert float(ours["anon_mib"]) < float(peer["anon_mib"]) / 2
 
 
 def test_a_million_images_need_little_memory_above_the_map():
