@@ -12,6 +12,7 @@ from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import DataError
 from alkit.features.bounds import SLACK, extend, factors
+from alkit.features.search import find_device
 from alkit.features.tables import Float32, Float64, Integers, Table
 
 BLOCK = 1024
@@ -22,7 +23,9 @@ AT_ONCE = 4
 
 
 @checked_except("neighbours")
-def by_typicality(features: npt.NDArray[np.float32], members: npt.NDArray[np.int64], neighbours: int) -> Iterator[int]:
+def by_typicality(
+    features: npt.NDArray[np.float32], members: npt.NDArray[np.int64], neighbours: int, device: str | None = None
+) -> Iterator[int]:
     """Yield the rows of a group, the most typical first; equally typical ones in their order.
 
     The typicality of a row is 1 / (mean L2 distance to its nearest other rows of the group).
@@ -35,6 +38,9 @@ def by_typicality(features: npt.NDArray[np.float32], members: npt.NDArray[np.int
         Rows of the group, ascending.
     neighbours:
         Number of nearest rows, an integer >= 1; all other rows of the group if there are fewer.
+    device:
+        Device of torch for the bounds, such as ``"cuda"`` or ``"cpu"``. None: a GPU if the group is large and torch
+        finds one, otherwise the CPU without torch. The order is the same.
 
     Raises
     ------
@@ -64,14 +70,14 @@ def by_typicality(features: npt.NDArray[np.float32], members: npt.NDArray[np.int
     rows = members.astype(np.int64)  # a smaller type would overflow
     if not (rows[1:] > rows[:-1]).all():
         raise DataError("members must be ascending", got=repr(members)[:100])
-    return _lazily(features, rows, min(int(neighbours), len(rows) - 1))
+    return _lazily(features, rows, min(int(neighbours), len(rows) - 1), device)
 
 
-def _lazily(features: Float32, members: Integers, k: int) -> Iterator[int]:
+def _lazily(features: Float32, members: Integers, k: int, device: str | None) -> Iterator[int]:
     if k < 1:
         yield from members.tolist()
         return
-    least = _least_means(features, members, k)
+    least = _least_means(features, members, k, device)
     order = np.argsort(least, kind="stable")
     known: list[tuple[float, int]] = []
     done = 0
@@ -102,9 +108,14 @@ def mean_distances(features: Float32, members: Integers, rows: Integers, k: int)
     return means
 
 
-def _least_means(features: Float32, members: Integers, k: int) -> Float64:
+def _least_means(features: Float32, members: Integers, k: int, device: str | None) -> Float64:
     """Return a lower bound of each member's mean distance to its k nearest other members."""
     table = Table(features, members)
+    device = find_device(device, len(table) ** 2 * table.width)
+    if device is not None:
+        from alkit.features.typicality_torch import least_squared  # torch, which a CPU does not need
+
+        return _means(least_squared(table, k, device), table)
     least = np.empty(len(table))
     for start in range(0, len(table), BLOCK):
         extended, norms = extend(table.shifted(table.take(slice(start, start + BLOCK))))
@@ -118,6 +129,12 @@ def _least_means(features: Float32, members: Integers, k: int) -> Float64:
             if nearest.shape[1] > k:
                 nearest = np.partition(nearest, k - 1, axis=1)[:, :k]
         squared = nearest + (norms * (1 - slack))[:, None] - SLACK
-        means = np.sqrt(np.maximum(squared, 0)).mean(axis=1)
-        least[start : start + BLOCK] = np.ldexp(means, table.exponent) * (1 - 2.0**-40)  # for the rounding here
+        least[start : start + BLOCK] = _means(squared, table)
+    return least
+
+
+def _means(squared: Float64, table: Table) -> Float64:
+    """Return means of distances in the unit of the features, not above the exact ones."""
+    means = np.sqrt(np.maximum(squared, 0)).mean(axis=1)
+    least: Float64 = np.ldexp(means, table.exponent) * (1 - 2.0**-40)  # for the rounding here
     return least

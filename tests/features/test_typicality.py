@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alkit.errors import ConfigurationError
-from alkit.features import by_typicality, typicality
+from alkit.features import by_typicality, search_torch, typicality, typicality_torch
 
 
 def order_slowly(rows, members, neighbours):
@@ -61,6 +61,17 @@ def test_the_order_is_that_of_the_definition(kind, n, neighbours, block, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typicality, "BLOCK", block)
         check_order(list(by_typicality(rows, members, neighbours)), rows, members.tolist(), neighbours)
+
+
+@pytest.mark.parametrize("block", [64, 8192])
+def test_the_order_is_the_same_on_a_device(monkeypatch, block):
+    monkeypatch.setattr(typicality_torch, "BLOCK", block)
+    monkeypatch.setattr(search_torch, "CELLS", 64 * block)
+    rows = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32) + 1000
+    members = np.arange(0, 300, 2)
+    expected = list(by_typicality(rows, members, 5))
+    assert list(by_typicality(rows, members, 5, device="cpu")) == expected
+    assert list(by_typicality(rows, members[:1], 5, device="cpu")) == [0]
 
 
 def test_only_what_is_asked_for_is_computed_in_float64(monkeypatch):

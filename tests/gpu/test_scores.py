@@ -8,7 +8,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 import alkit
-from alkit.features import Deformation, FittedReconstruction, Reconstruction, kmeans, nearest
+from alkit.features import Deformation, FittedReconstruction, Reconstruction, by_typicality, kmeans, nearest
 from alkit.networks import SmpNetwork, make_network
 from alkit.rng import Stream
 from alkit.scores import SCORES, Scoring
@@ -88,6 +88,12 @@ def test_the_nearest_of_many_points_is_exact_on_the_device(device):
     expected, found = nearest(rows, points), nearest(rows, points, device)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-12)
+
+
+def test_the_order_by_typicality_is_that_of_the_cpu(device):
+    rows = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+    expected, found = (list(by_typicality(rows, np.arange(3000), 20, where)) for where in (None, device))
+    assert found == expected
 
 
 def test_clusters_of_a_large_table_are_as_good_on_the_device_and_repeat(device):

@@ -375,6 +375,7 @@ EXAMPLES = {
         "features": lambda t: np.eye(3, dtype=np.float32),
         "members": lambda t: np.arange(3),
         "neighbours": lambda t: 2,
+        "device": lambda t: "cpu",
     },
     "alkit.features.check_extractor": {"name": lambda t: "features", "thing": lambda t: t.features},
     "alkit.features.extractor": {"name": lambda t: "reconstruction"},
