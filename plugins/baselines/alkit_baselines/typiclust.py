@@ -87,7 +87,7 @@ class TypiClust:
     needs: ClassVar[tuple[str, ...]] = ("features",)
     when_to_use: ClassVar[str] = (
         "Use it for the first labels if typical images matter most: on embeddings of MNIST, 40 images reach"
-        " an accuracy of .746, 40 random ones .613."
+        " an accuracy of .744, 40 random ones .613."
     )
 
     features: FeatureExtractor = field(default_factory=default_features)
