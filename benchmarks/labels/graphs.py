@@ -36,10 +36,27 @@ from benchmarks.labels.schedule import BETA2, PER_GRAPH, Tables, check_learner, 
 EPSILON = 1e-8
 """The smallest denominator of AdamW."""
 
+ALIGNED = 64
+"""Numbers between the places of two weights: the convolutions of CUDA read several numbers of a weight at once."""
+
 
 def _flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """Return one tensor with the values of all, in the order in which they lie in memory."""
-    return torch.cat([value.detach().as_strided((value.numel(),), (1,), value.storage_offset()) for value in tensors])
+    """Return one tensor with the values of all, in the order in which they lie in memory, each at an aligned place."""
+    starts, total = _places(tensors)
+    flat = tensors[0].new_zeros(total)
+    for start, value in zip(starts, tensors, strict=True):
+        own = value.detach().as_strided((value.numel(),), (1,), value.storage_offset())
+        flat[start : start + value.numel()] = own
+    return flat
+
+
+def _places(tensors: Sequence[Tensor]) -> tuple[list[int], int]:
+    """Return where each tensor begins in a flat one, and the length of the flat one."""
+    starts, end = [], 0
+    for value in tensors:
+        starts.append(end)
+        end += -(-value.numel() // ALIGNED) * ALIGNED
+    return starts, end
 
 
 def state_of(network: nn.Module) -> tuple[Tensor, Tensor]:
@@ -49,10 +66,9 @@ def state_of(network: nn.Module) -> tuple[Tensor, Tensor]:
 
 def _move_into(flat: Tensor, tensors: Sequence[Tensor]) -> None:
     """Let the tensors be views of a flat one, with the strides that they have."""
-    start = 0
-    for value in tensors:
+    starts, _ = _places(tensors)
+    for start, value in zip(starts, tensors, strict=True):
         value.data = flat.as_strided(value.shape, value.stride(), start)
-        start += value.numel()
 
 
 def _buffers(network: nn.Module) -> list[Tensor]:
