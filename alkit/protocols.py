@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,8 @@ Reduction = Callable[["Tensor"], "Tensor"]
 class Pool(Protocol):
     """Images by id.
 
-    Optional: :class:`HasSizes`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`, :class:`HasSubsets`.
+    Optional: :class:`HasSizes`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`, :class:`HasSubsets`,
+    :class:`HasStored`.
     """
 
     @property
@@ -97,6 +98,20 @@ class HasSubsets(Protocol):
 
     def subset(self, ids: Sequence[str]) -> Pool:
         """Return a pool of these images, in the order of `ids`."""
+
+
+@runtime_checkable
+class HasStored(Protocol):
+    """A pool, or labelled images, that can give images as they are stored, in a quarter of the memory or less.
+
+    Learners keep them on the device during a training. Images that are not scaled pixels do not have this.
+    """
+
+    def stored(self, ids: Sequence[str]) -> tuple[npt.NDArray[Any], Literal["minmax", "full"]] | None:
+        """Return images as they are stored, ``(n, c, h, w)``, and how they are scaled; None if there are none.
+
+        Images so scaled must equal those that are read, bit for bit.
+        """
 
 
 @runtime_checkable
@@ -355,7 +370,10 @@ class FeatureExtractor(Protocol):
 
 
 class Labelled(Protocol):
-    """What a learner may read: the labelled images, and feature extractors fitted on the whole pool."""
+    """What a learner may read: the labelled images, and feature extractors fitted on the whole pool.
+
+    Optional: :class:`HasStored`.
+    """
 
     @property
     def ids(self) -> Sequence[str]:
@@ -568,6 +586,7 @@ __all__ = [
     "HasPosterior",
     "HasScores",
     "HasSizes",
+    "HasStored",
     "HasSubsets",
     "KnowsRows",
     "Labelled",

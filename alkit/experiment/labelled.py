@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alkit.errors import QueryError
 from alkit.experiment.representations import Representations
 from alkit.labels.joining import Join, one
 from alkit.labels.masks import resize_mask
-from alkit.protocols import FeatureExtractor, FittedExtractor
+from alkit.pools.scaling import Scale
+from alkit.protocols import FeatureExtractor, FittedExtractor, HasStored
 from alkit.record.label_files import LabelFiles
 from alkit.record.states import Answered
 from alkit.values.label_spec import Images, Label, LabelSpec
@@ -42,6 +45,11 @@ class LabelledImages:
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``."""
         return self.representations.pool.read(ids)
+
+    def stored(self, ids: Sequence[str]) -> tuple[npt.NDArray[Any], Scale] | None:
+        """Return these images as the pool stores them, and how they are scaled; None if it does not tell."""
+        pool = self.representations.pool
+        return pool.stored(ids) if isinstance(pool, HasStored) else None
 
     def labels(self, ids: Sequence[str]) -> Label:
         """Return these labels, ``(n, h, w)`` or ``(n,)``."""

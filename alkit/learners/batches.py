@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 
 from alkit.errors import LabelError
@@ -39,7 +38,31 @@ def nothing_to_learn(labelled: Labelled, ids: Sequence[str]) -> LabelError:
     )
 
 
-def epoch_batches(labelled: Labelled, ids: Sequence[str], size: int, stream: Stream) -> Iterator[Example]:
+class Source:
+    """The images and labels of a training, read batch by batch.
+
+    Parameters
+    ----------
+    labelled:
+        The images and labels.
+    """
+
+    resident = False
+    """Whether the batches are on the device."""
+
+    def __init__(self, labelled: Labelled) -> None:
+        self.labelled = labelled
+
+    def example(self, ids: Sequence[str]) -> Example | None:
+        """Return images and labels of a batch as tensors; None if all its labels are ignored."""
+        labels, ignore = self.labelled.labels(list(ids)), self.labelled.spec.ignore
+        if ignore is not None and (labels == ignore).all():
+            return None
+        images = torch.from_numpy(self.labelled.images(list(ids))).contiguous(memory_format=torch.channels_last)
+        return images, torch.from_numpy(labels).long()
+
+
+def epoch_batches(source: Source, ids: Sequence[str], size: int, stream: Stream) -> Iterator[Example]:
     """Yield the images and labels of one epoch in random batches, except batches whose pixels are all ignored.
 
     Raises
@@ -47,22 +70,22 @@ def epoch_batches(labelled: Labelled, ids: Sequence[str], size: int, stream: Str
     LabelError
         The pixels of all batches are ignored.
     """
-    ignore, empty = labelled.spec.ignore, True
+    empty = True
     for positions in minibatches(len(ids), size, stream):
-        some = [ids[position] for position in positions]
-        labels = labelled.labels(some)
-        if ignore is not None and (labels == ignore).all():
+        batch = source.example([ids[position] for position in positions])
+        if batch is None:
             continue  # nothing to learn from; a step would still follow the momentum of earlier batches
         empty = False
-        yield example(labelled, some, labels)
+        yield batch
     if empty:
-        raise nothing_to_learn(labelled, ids)
+        raise nothing_to_learn(source.labelled, ids)
 
 
-def step_batches(labelled: Labelled, ids: Sequence[str], size: int, steps: range, stream: Stream) -> Iterator[Example]:
+def step_batches(source: Source, ids: Sequence[str], size: int, steps: range, stream: Stream) -> Iterator[Example]:
     """Yield the images and labels of some steps, `size` in each, even if there are fewer labels.
 
-    The images come in random order, and all have come once before one comes again.
+    The images come in random order, and all have come once before one comes again. None of their labels may be ignored
+    throughout.
     """
     n = len(ids)
     orders: dict[int, list[int]] = {}
@@ -74,10 +97,5 @@ def step_batches(labelled: Labelled, ids: Sequence[str], size: int, steps: range
                 orders = {key: order for key, order in orders.items() if key == number - 1}
                 orders[number] = stream.child(number).numpy().permutation(n).tolist()
             some.append(ids[orders[number][place % n]])
-        yield example(labelled, some, labelled.labels(some))
-
-
-def example(labelled: Labelled, ids: Sequence[str], labels: np.ndarray) -> Example:
-    """Return the images and labels of a batch as tensors."""
-    images = torch.from_numpy(labelled.images(list(ids))).contiguous(memory_format=torch.channels_last)
-    return images, torch.from_numpy(labels).long()
+        if (batch := source.example(some)) is not None:
+            yield batch

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
 from alkit.learners.averages import WeightAverage
-from alkit.learners.batches import epoch_batches, example, step_batches, usable
+from alkit.learners.batches import Source, epoch_batches, step_batches, usable
 from alkit.learners.optimizers import make_optimizer, make_schedule
 from alkit.learners.parts import TrainingParts
 from alkit.learners.predictor import NetworkPredictor
+from alkit.learners.resident import source_of
 from alkit.learners.stop import Stop, hold_out
 from alkit.networks.ahead import read_ahead
 from alkit.networks.computation import Computation, computation_for
@@ -63,6 +64,7 @@ def train(
         ids = usable(labelled, ids)
     if learner.stop is not None:
         ids, held = hold_out(learner.stop, labelled, ids, stream.child("stop"))
+    source = source_of(labelled, [*ids, *held], computation.device)
     total, steps = _length(learner, len(ids), later)
     optimizer = make_optimizer(learner.optimizer, model.network.parameters(), learner.lr, learner.weight_decay)
     schedule = make_schedule(learner.schedule, optimizer, steps)
@@ -90,15 +92,13 @@ def train(
     with ExitStack() as thaw:
         if frozen:
             thaw.enter_context(_freeze(encoder_of(model.network)))
-        for stage in _stages(learner, labelled, ids, total, stream):
-            examples = read_ahead(stage.examples, computation.device)
+        for stage in _stages(learner, source, ids, total, stream):
+            examples = stage.examples if source.resident else read_ahead(stage.examples, computation.device)
             changed = None if learner.augment is None else augment
             value = train_epoch(computation, whole, optimizer, examples, loss, stage.dropout, changed, after)
             detail = {"loss": value}
             if best is not None:
-                detail["held_out"] = best.measure(
-                    labelled, held, learner.batch, model.classes, loss, computation.device
-                )
+                detail["held_out"] = best.measure(source, held, learner.batch, computation)
             report(Progress("fit", stage.done, total, detail))
             if best is not None and best.ends():
                 break
@@ -116,18 +116,16 @@ def _length(learner: TrainingParts, labels: int, later: bool) -> tuple[int, int]
     return learner.epochs[later], learner.epochs[later] * math.ceil(labels / learner.batch)
 
 
-def _stages(
-    learner: TrainingParts, labelled: Labelled, ids: Sequence[str], total: int, stream: Stream
-) -> Iterator[_Stage]:
+def _stages(learner: TrainingParts, source: Source, ids: Sequence[str], total: int, stream: Stream) -> Iterator[_Stage]:
     if learner.steps is None:
         for epoch in range(total):
-            examples = epoch_batches(labelled, ids, learner.batch, stream.child("order", epoch))
+            examples = epoch_batches(source, ids, learner.batch, stream.child("order", epoch))
             yield _Stage(epoch + 1, examples, stream.child("dropout", epoch))
         return
     span = SPAN if learner.stop is None else learner.stop.every
     for start in range(0, total, span):
         steps = range(start, min(start + span, total))
-        examples = step_batches(labelled, ids, learner.batch, steps, stream.child("order"))
+        examples = step_batches(source, ids, learner.batch, steps, stream.child("order"))
         yield _Stage(steps.stop, examples, stream.child("dropout", start))
 
 
@@ -183,13 +181,15 @@ class _Best:
         self._least, self._stale = math.inf, 0
         self._state: dict[str, Tensor] = {}
 
-    def measure(self, labelled: Labelled, held: Sequence[str], size: int, computation: Computation) -> float:
+    def measure(self, source: Source, held: Sequence[str], size: int, computation: Computation) -> float:
         """Return the loss on the labels held out, and keep the weights if it is the smallest so far."""
         total = 0.0
         with evaluation_mode(self._network):
             for start in range(0, len(held), size):
                 some = list(held[start : start + size])
-                images, targets = map(computation.move, example(labelled, some, labelled.labels(some)))
+                if (batch := source.example(some)) is None:
+                    continue
+                images, targets = map(computation.move, batch)
                 total += len(some) * float(self._loss(computation.run(self._network, images), targets))
         mean = total / len(held)
         if mean < self._least:

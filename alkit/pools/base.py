@@ -74,6 +74,21 @@ class PoolBase(ABC):
         return scale_pixels(self._pixels(self._rows_of(ids)), self.scale)
 
     @checked_except("ids")
+    def stored(self, ids: Sequence[str]) -> tuple[Pixels, Scale] | None:
+        """Return images as they are stored, ``(n, c, h, w)``, in the order of `ids`, and how :meth:`read` scales them.
+
+        None if a subclass has a :meth:`read` of its own, which may do more.
+
+        Raises
+        ------
+        DataError
+            An id is not in the pool.
+        """
+        if type(self).read is not PoolBase.read:
+            return None
+        return self._pixels(self._rows_of(ids)), self.scale
+
+    @checked_except("ids")
     def sizes(self, ids: Iterable[str]) -> list[tuple[Size, ...]]:
         """Return, for each image, the sizes that its mask may have: the original size and the working size."""
         return [self._sizes(row) for row in self._rows_of(ids)]

@@ -25,14 +25,29 @@ def scale_pixels(pixels: Pixels, scale: Scale) -> Images:
     [0.0, 0.5, 1.0]
     """
     if scale == "minmax":
-        low = pixels.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)
-        span = pixels.max(axis=(1, 2, 3), keepdims=True).astype(np.float32) - low
+        low, span = scale_range(pixels, scale)
         images: Images = np.subtract(pixels, low, dtype=np.float32)
-        images /= np.where(span > 0, span, np.float32(1))
+        images /= span
         return images
     if np.issubdtype(pixels.dtype, np.floating):
         return pixels.astype(np.float32)
     return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+
+
+def scale_range(pixels: Pixels, scale: Scale) -> tuple[Images, Images]:
+    """Return the value of each image that becomes 0, and the difference that becomes 1, ``(n, 1, 1, 1)``, float32.
+
+    >>> low, span = scale_range(np.array([5, 10, 15], np.uint8).reshape(1, 1, 1, 3), "minmax")
+    >>> low.item(), span.item()
+    (5.0, 10.0)
+    """
+    if scale == "minmax":
+        low = pixels.min(axis=(1, 2, 3), keepdims=True).astype(np.float32)
+        span = pixels.max(axis=(1, 2, 3), keepdims=True).astype(np.float32) - low
+        return low, np.where(span > 0, span, np.float32(1))
+    most = 1 if np.issubdtype(pixels.dtype, np.floating) else np.iinfo(pixels.dtype).max
+    shape = len(pixels), 1, 1, 1
+    return np.zeros(shape, np.float32), np.full(shape, most, np.float32)
 
 
 def check_scale(scale: str) -> None:

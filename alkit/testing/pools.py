@@ -12,8 +12,9 @@ from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
 from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
+from alkit.pools.scaling import scale_pixels
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import HasDigest, HasDigests, HasFiles, HasSubsets, Pool
+from alkit.protocols import HasDigest, HasDigests, HasFiles, HasStored, HasSubsets, Pool
 from alkit.testing.worlds import unchanged_generators
 
 
@@ -110,6 +111,16 @@ class PoolKit:
         ids = list(pool.ids)
         assert digest(pool.subset(ids[::-1])) == digest(pool), "digest() must not depend on the order of the ids"
         assert digest(pool.subset(ids[1:])) != digest(pool), "digest() must change if an image is missing"
+
+    @checked
+    def test_stored_images_are_those_that_are_read(self, pool: Pool) -> None:
+        """If the pool has a method ``stored``: its images, scaled, equal those of ``read`` bit for bit, unless None."""
+        if not isinstance(pool, HasStored):
+            return
+        ids = [pool.ids[1], pool.ids[0]]
+        found = pool.stored(ids)
+        if found is not None:
+            np.testing.assert_array_equal(scale_pixels(*found), pool.read(ids))
 
     @checked
     def test_a_subset_is_a_pool_of_its_images(self, pool: Pool) -> None:

@@ -213,3 +213,18 @@ def test_scoring_stays_within_the_budget_of_memory(device, on_gpu):
     before = torch.cuda.memory_allocated()
     Scoring(pool, model, Stream(0)).scores(pool.ids, bald, alkit.Dropout(20))
     assert torch.cuda.max_memory_allocated() - before < 2 * BUDGET["cuda"]
+
+
+def test_batches_on_the_device_are_those_that_are_read_bit_for_bit(gpu_pool, labelled, device):
+    from alkit.learners.batches import Source
+    from alkit.learners.resident import source_of
+
+    class Stored(type(labelled)):
+        def stored(self, ids):
+            return gpu_pool.stored(ids)
+
+    some = list(labelled.ids[3:9])
+    kept = source_of(Stored(), labelled.ids, torch.device(device))
+    assert kept.resident
+    for one, other in zip(kept.example(some), Source(labelled).example(some), strict=True):
+        assert torch.equal(one.cpu(), other)
