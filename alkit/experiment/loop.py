@@ -25,6 +25,7 @@ from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, opening, rehearsing
 from alkit.experiment.labelled import Labels
+from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.representations import Representations
@@ -162,6 +163,7 @@ class Experiment:
         if store.fact("seed") != seed:  # an older record may have been made with a negative seed
             check_integer("seed", seed, least=0)
         settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
+        report = self._listeners = Listeners(report)
         recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
         # Before the settings are recorded, so that a learner that fails on the images changes nothing.
         tried = None
@@ -513,7 +515,9 @@ class Experiment:
             done, last = store.rounds(), store.last_model()
             if last is not None and last[1] == committing.stamp(self._parts.answered()):
                 return done[-1]
-            return committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
+            result = committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
+        self._parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
+        return result
 
     @checked_except("test", "oracle", "metrics")
     def evaluate(
@@ -593,6 +597,7 @@ class Experiment:
         batch: int,
         rounds: int,
         poll: float = 1.0,
+        progress: bool = False,
     ) -> Iterator[RoundResult]:
         """Run round 0 with `start` labels and `rounds` more with `batch` each, and yield each round's result.
 
@@ -610,6 +615,8 @@ class Experiment:
             Rounds after round 0. When an experiment is resumed, this is the only one of the three that may differ.
         poll:
             Seconds between two looks at an oracle that has not answered yet.
+        progress:
+            Show a progress bar, in a terminal or a notebook.
 
         Raises
         ------
@@ -643,7 +650,7 @@ class Experiment:
             parts.settings.declare_schedule(start, batch, test)
         rehearsing.rehearse_once(parts)
         rehearsing.check_enough(parts, "start", start)
-        return self._rounds(oracle, test, start, batch, rounds, poll)
+        return self._rounds(oracle, test, start, batch, rounds, poll, progress)
 
     @checked_except("oracle", "test", "start", "batch", "rounds")
     def run(
@@ -655,11 +662,19 @@ class Experiment:
         batch: int,
         rounds: int,
         poll: float = 1.0,
+        progress: bool = False,
     ) -> tuple[RoundResult, ...]:
         """Run :meth:`rounds` to the end and return all results."""
-        return tuple(self.rounds(oracle, test=test, start=start, batch=batch, rounds=rounds, poll=poll))
+        schedule = {"start": start, "batch": batch, "rounds": rounds}
+        return tuple(self.rounds(oracle, test=test, **schedule, poll=poll, progress=progress))
 
     def _rounds(
+        self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float, progress: bool
+    ) -> Iterator[RoundResult]:
+        with self._listeners.bar(progress):
+            yield from self._each_round(oracle, test, start, batch, rounds, poll)
+
+    def _each_round(
         self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float
     ) -> Iterator[RoundResult]:
         parts, model = self._parts, self._model
@@ -675,5 +690,5 @@ class Experiment:
                     n = start if number == 0 else batch
                     seconds = gathering.label_round(parts, model, number, n, oracle, poll)
                     result = committing.commit_round(parts, model, self._test_labels, number, seconds, tested, poll)
-            parts.report(Progress("round", number + 1, rounds + 1, result.metrics))
+            parts.report(Progress("round", number + 1, rounds + 1, result.metrics, result))
             yield result

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from alkit.arguments.checked import checked
+from alkit.values.rounds import RoundResult
 
 
 @checked
@@ -22,12 +23,15 @@ class Progress:
         Numbers of units, such as images, epochs or rounds.
     detail:
         Figures by name, such as the loss of an epoch.
+    result:
+        In the stage ``round``, the result of the round that was committed.
     """
 
     stage: str
     done: int
     total: int
     detail: Mapping[str, float] = field(default_factory=dict)
+    result: RoundResult | None = None
 
 
 Report = Callable[[Progress], None]

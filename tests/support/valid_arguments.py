@@ -174,7 +174,13 @@ LEARNER = {
     "freeze": lambda t: 0,
 }
 ORACLE = {"answer": lambda t: alkit.Answer("a", alkit.SKIP)}
-SCHEDULE = {"test": lambda t: t.test, "start": lambda t: 1, "rounds": lambda t: 1, "batch": lambda t: 1}
+SCHEDULE = {
+    "test": lambda t: t.test,
+    "start": lambda t: 1,
+    "rounds": lambda t: 1,
+    "batch": lambda t: 1,
+    "progress": lambda t: False,
+}
 TENSORS = {"images": lambda t: t.tensor}
 CURVE = {"curve": lambda t: {10: 0.1, 20: 0.3}, "value": lambda t: 0.2}
 PAIR = {"a": lambda t: t.runs, "b": lambda t: t.runs, "value": lambda t: 0.2, "labels": lambda t: 10}
@@ -501,6 +507,11 @@ EXAMPLES = {
     },
     "alkit.report.Rows": {"columns": lambda t: ("a",), "rows": lambda t: ({"a": 1},)},
     "alkit.report.Rows.to_frame": {"library": lambda t: None},
+    "alkit.report.Tracker": {"target": lambda t: FakeTarget()},
+    "alkit.report.Tracker.__call__": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
+    "alkit.report.mlflow": {"run_id": lambda t: "x", "experiment": lambda t: "x", "tracking_uri": lambda t: "x"},
+    "alkit.report.tensorboard": {"folder": lambda t: t.folder / "logs"},
+    "alkit.report.wandb": {"run": lambda t: None, "settings": lambda t: {"mode": "offline"}},
     "alkit.report.table": {"per": lambda t: "round"},
     "alkit.report.Comparison": {
         "metric": lambda t: "dice",
@@ -691,6 +702,7 @@ EXAMPLES = {
         "done": lambda t: 1,
         "total": lambda t: 2,
         "detail": lambda t: {},
+        "result": lambda t: None,
     },
     "alkit.values.Receipt": dict.fromkeys(("taken", "unchanged", "outdated", "refused"), lambda t: ()),
     "alkit.values.quiet": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
@@ -737,6 +749,7 @@ OBJECTS = {
     "alkit.MaskOracle": lambda t: t.oracle,
     "alkit.Reconstruction": lambda t: alkit.Reconstruction(epochs=1),
     "alkit.report.Comparison": lambda t: alkit.report.compare_runs({"a": t.runs, "b": t.runs}),
+    "alkit.report.Tracker": lambda t: alkit.report.Tracker(FakeTarget()),
     "alkit.report.Rows": lambda t: alkit.report.Rows(("a",), ({"a": 1},)),
     "alkit.SegmentationLearner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.UNet": lambda t: t.network,
@@ -777,6 +790,19 @@ OBJECTS = {
     "alkit.testing.StrategyKit": lambda t: alkit.testing.StrategyKit(),
 }
 """Objects by the address of their class."""
+
+
+class FakeTarget:
+    """Takes figures and writes them nowhere."""
+
+    def write_round(self, values, result):
+        pass
+
+    def write_step(self, values, step):
+        pass
+
+    def close(self):
+        pass
 
 
 def measured(things):

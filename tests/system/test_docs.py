@@ -150,14 +150,31 @@ def test_the_verdict_has_ten_sentences_and_every_number_in_them_is_in_a_table():
     assert [number for number in told if number not in tables] == []
 
 
-def test_the_results_are_shown_as_the_page_says(capsys):
+def test_the_results_are_shown_as_the_page_says(capsys, monkeypatch):
     history = (alkit.RoundResult(0, ("b", "a"), 2, {"dice": 0.5}), alkit.RoundResult(1, ("c",), 3, {"dice": 0.75}))
-    names = {"history": history}
-    for code in blocks("how-to/results.md", "python"):
+    images, masks = alkit.synthetic.lesions(60, size=16)
+    pool, test = alkit.ArrayPool(images).split(test=8, seed=0)
+    names = {
+        "history": history,
+        "pool": pool,
+        "test": test,
+        "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
+        "learner": alkit.testing.Brightness(),
+        "strategy": alkit.strategy("random"),
+    }
+    *before, written = blocks("how-to/results.md", "python")
+    for code in before:
         exec(code, names)
+    assert [result.n_labels for result in names["history"]] == [20, 30, 40, 50]
+    asked = []
+    monkeypatch.setattr(
+        alkit.report, "tensorboard", lambda folder: asked.append(folder) or contextlib.nullcontext(print)
+    )
+    exec(written, names)
+    assert asked == ["logs/random-0"]
     said = capsys.readouterr().out.splitlines()
     assert said[0].split()[:5] == ["round", "labels", "pseudo_labels", "held_out", "dice"]
-    assert said[3:] == [
+    assert said[3:7] == [
         "3 0.75",
         "  name  run  round  labels  metric  value",
         "random    0      0       2    dice  0.500",
