@@ -141,7 +141,7 @@ class Classes:
         """Return accuracy, balanced accuracy, F1 and recalls."""
         from alkit.evaluation.metrics import classification_metrics
 
-        return classification_metrics(*(self._joined(name) for name in ("predicted", "truth")), self._spec)
+        return classification_metrics(self._joined("predicted"), self._joined("truth"), self._spec)
 
     def _joined(self, name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(batch, name) for batch in self._batches])

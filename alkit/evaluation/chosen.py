@@ -175,8 +175,15 @@ def check_metrics(metrics: Metrics | None) -> Metrics | None:
                 raise ConfigurationError("names of metrics must be texts", got=repr(name))
             _check(f"metrics[{name!r}]", metric)
         return dict(metrics)
+    seen = set[tuple[str, bool]]()
     for place, metric in enumerate(metrics):
         _check(f"metrics[{place}]", metric)
+        if (key := (name_of(metric), isinstance(metric, PerGroup))) in seen:
+            raise ConfigurationError(
+                f"metrics must have different names, and {key[0]!r} occurs twice",
+                hint=f"a mapping with a name for each, such as metrics={{'first': ..., {key[0]!r}: ...}}",
+            )
+        seen.add(key)
     return tuple(metrics)
 
 
@@ -218,15 +225,16 @@ class Measurement:
     def __post_init__(self) -> None:
         chosen = DEFAULTS[self.spec.per] if self.metrics is None else self.metrics
         named = chosen.items() if isinstance(chosen, Mapping) else ((name_of(metric), metric) for metric in chosen)
-        self._parts: list[tuple[str, Accumulator]] = []
+        self._parts: list[tuple[str, str, Accumulator]] = []  # the given name, the name of the figures, and the part
         shared: dict[Make, Accumulator] = {}
         for name, metric in named:
             if isinstance(metric, str):
                 make = self._make(metric)
                 shared[make] = own = shared.get(make) or make(self.spec)
-                self._parts.append((metric, own))
+                self._parts.append((name, metric, own))
             else:
-                self._parts.append((name, self._start(name, metric)))
+                inner = name_of(metric) if isinstance(metric, SurfaceDice | PerGroup) else name
+                self._parts.append((name, inner, self._start(name, metric)))
 
     def _make(self, name: str) -> Make:
         known = OF_MASKS if self.spec.per == "pixel" else OF_CLASSES
@@ -242,7 +250,7 @@ class Measurement:
             return _Only(metric, self._make(metric)(self.spec))
         if isinstance(metric, SurfaceDice):
             self._make("surface_dice")
-            return _Only("surface_dice", accumulators.Outlines(self.spec, metric.tolerance))
+            return _Only(name_of(metric), accumulators.Outlines(self.spec, metric.tolerance))
         if isinstance(metric, PerGroup):
             inner = name_of(metric.metric)
             return accumulators.ByGroup(lambda: self._start(inner, metric.metric), metric.groups, _lower(metric.metric))
@@ -258,19 +266,23 @@ class Measurement:
 
     def add(self, batch: accumulators.Batch) -> None:
         """Take the predictions of some images."""
-        for part in {id(part): part for _, part in self._parts}.values():
+        for part in {id(part): part for *_, part in self._parts}.values():
             part.add(batch)
 
     def figures(self) -> dict[str, float]:
         """Return the figures by name, those of a class after the others."""
         whole: dict[str, float] = {}
         classes: dict[str, float] = {}
-        found = {id(part): part.figures() for _, part in self._parts}
-        for name, part in self._parts:
+        found = {id(part): part.figures() for *_, part in self._parts}
+        for name, own, part in self._parts:
             shared = isinstance(part, accumulators.Overlaps | accumulators.Outlines | accumulators.Classes)
             for figure, value in found[id(part)].items():
-                if not shared or figure.split("/")[0] == name:
-                    (classes if "/" in figure else whole)[figure] = value
+                if shared and figure.split("/")[0] != own:
+                    continue
+                figure = name + figure.removeprefix(own) if figure.startswith(own) else figure
+                if figure in whole or figure in classes:
+                    raise ConfigurationError(f"two metrics give the figure {figure!r}", hint="other names in a mapping")
+                (classes if "/" in figure else whole)[figure] = value
         return {**whole, **classes}
 
 
@@ -288,11 +300,15 @@ class _Only:
 def name_of(metric: Any) -> str:
     """Return the name of a metric: its own, that of the function, or that of the class.
 
-    >>> name_of("dice"), name_of(max)
-    ('dice', 'max')
+    >>> name_of("dice"), name_of(max), name_of(PerGroup(SurfaceDice(2), {"a": "x"}))
+    ('dice', 'max', 'surface_dice')
     """
     if isinstance(metric, str):
         return metric
+    if isinstance(metric, SurfaceDice):
+        return "surface_dice"
+    if isinstance(metric, PerGroup):
+        return name_of(metric.metric)
     return str(getattr(metric, "__name__", None) or type(metric).__name__)
 
 

@@ -107,6 +107,16 @@ def test_a_tolerance_of_the_surface_dice_is_a_part():
     assert found["surface_dice/lesion"] == pytest.approx(np.nanmean(shares[:, 0]))
 
 
+def test_a_mapping_renames_figures():
+    found = of_masks(overlap="dice", strict=SurfaceDice(0), smooth=SurfaceDice(2))
+    assert list(found)[:3] == ["overlap", "strict", "smooth"]
+    assert found["overlap/hair"] == of_masks("dice")["dice/hair"]
+    assert found["strict"] < found["smooth"]
+    chosen = {"a": "f1", "b": MetricCollection({"a": MulticlassAUROC(3)})}
+    with pytest.raises(ConfigurationError, match="two metrics give the figure 'a'"):
+        measure(Guess(WHOLE), POOL, IDS, np.arange(N) % 3, WHOLE, quiet, metrics=chosen)
+
+
 def test_the_calibration_error_is_that_of_torchmetrics():
     counted = MASKS != 255
     theirs = MulticlassCalibrationError(3, n_bins=15, norm="l1")
@@ -209,10 +219,12 @@ def test_a_test_set_in_which_nothing_counts_is_an_error(metrics):
         ("dice", r"metrics must be a list of metrics.*: got 'dice'. Try: metrics=\['dice'\]"),
         ([], "metrics must contain at least one metric"),
         (["dice", "dise"], r"metrics\[1\] must be one of dice, iou, hd95,.*: got 'dise'"),
+        (["dice", "iou", "dice"], r"different names, and 'dice' occurs twice. Try: a mapping"),
+        ([SurfaceDice(1), SurfaceDice(2)], "'surface_dice' occurs twice"),
         ({"mine": 3}, r"metrics\['mine'\] must be a name, a function.*: got 3"),
         ([MulticlassAccuracy], r"metrics\[0\] must be a name"),
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_what_is_not_a_metric_is_named(metrics, words):
     with pytest.raises(ConfigurationError, match=words):
