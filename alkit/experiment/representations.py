@@ -118,11 +118,11 @@ class Representations:
                 arrays = read_arrays(io.BytesIO(self._store.content(file)), ("ids", "labels", "distances", "k"))
                 recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
                 rows = {id: row for row, id in enumerate(recorded)}
-                if (found := int(arrays["k"])) != k:
+                if not 1 <= (found := int(arrays["k"])) <= k:  # fewer, if images have equal features
                     raise ValueError(f"{found} clusters in place of {k}")
                 if rows.keys() >= self.known_ids:
                     own = [rows[id] for id in self.ids]
-                    return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], k)
+                    return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], found)
             except (KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:  # a stranger's file
                 raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
             log.warning("the clusters are computed again, because images are back that were missing before")

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,17 @@ class Flat:
         self.sizes.append(len(images))
         rows = images.reshape(len(images), -1)
         return rows if self.spoil is None else np.where(rows == self.spoil, np.nan, rows)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Gives the mean of the pixels."""
+
+    def fit(self, pool, rng, report=quiet):
+        return self
+
+    def features(self, images):
+        return images.reshape(len(images), -1).mean(axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -69,3 +82,11 @@ def test_batches_hold_about_a_million_pixels(side, expected):
     assert [id for some in cut for id in some] == ids
     assert list(batches([], Pool())) == []
     assert max(map(len, batches(ids, Pool(), at_once=100))) == min(100, max(1, 2**20 // side**2))
+
+
+def test_fewer_clusters_than_asked_for_are_read_from_the_record_as_they_were_recorded(tmp_path):
+    pool = alkit.ArrayPool(np.repeat(np.array([0, 255], np.uint8), 32).reshape(4, 4, 4))
+    first, again = (represented(pool, tmp_path).clusters(Means(), 3) for _ in range(2))
+    assert first.k == again.k == 2
+    np.testing.assert_array_equal(first.labels, again.labels)
+    assert list(tmp_path.rglob("*.npz"))
