@@ -30,7 +30,9 @@ def compare(
         float | None,
         typer.Option(help="Value of the metric that the labels are counted to; default: where the baseline ends."),
     ] = None,
-    lower: Annotated[bool, typer.Option("--lower", help="Lower values of the metric are better.")] = False,
+    lower: Annotated[
+        bool, typer.Option("--lower", help="Lower values of the metric are better; known of hd95 and ece.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all curves.")] = False,
 ) -> None:
@@ -54,7 +56,7 @@ def compare(
     page = out or (None if as_json else PAGE)
     if page is not None and page.exists() and not overwrite:
         raise ConfigurationError(f"{page} exists", hint="--overwrite, or another --out")
-    found = compare_records(stores, metric=metric, baseline=baseline, level=level, lower=lower)
+    found = compare_records(stores, metric=metric, baseline=baseline, level=level, lower=lower or None)
     if page is not None:
         found.write(page)
     if as_json:

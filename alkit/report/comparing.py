@@ -11,6 +11,7 @@ from statistics import median
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, nearest
+from alkit.evaluation.chosen import lower_is_better
 from alkit.report.compared import Difference, Method, Scores
 from alkit.report.comparison import Comparison
 from alkit.report.grouping import check_alike, common_metric, methods_of
@@ -31,7 +32,7 @@ def compare(
     metric: str | None = None,
     baseline: str | None = None,
     level: float | None = None,
-    lower: bool = False,
+    lower: bool | None = None,
 ) -> Comparison:
     """Compare strategies, or learners, by the records of their runs.
 
@@ -52,7 +53,8 @@ def compare(
     level:
         Value of the metric for the number of labels to reach it. Default: the mean of the baseline at the end.
     lower:
-        Whether lower values of the metric are better.
+        Whether lower values of the metric are better. Default: whether they are for a metric of alkit with this name
+        (:func:`alkit.evaluation.lower_is_better`).
 
     Raises
     ------
@@ -85,7 +87,7 @@ def compare_runs(
     metric: str = "dice",
     baseline: str | None = None,
     level: float | None = None,
-    lower: bool = False,
+    lower: bool | None = None,
 ) -> Comparison:
     """Compare methods by their learning curves.
 
@@ -123,10 +125,11 @@ def _compared(
     metric: str,
     baseline: str | None,
     level: float | None,
-    lower: bool,
+    lower: bool | None,
     skipped: Sequence[Skipped],
     notes: list[str],
 ) -> Comparison:
+    lower = lower_is_better(metric) if lower is None else lower
     if not methods:
         raise ConfigurationError("a comparison needs at least one method", got="none")
     pairs = _pairs(methods, baseline)

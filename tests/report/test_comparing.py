@@ -105,6 +105,9 @@ def test_lower_can_be_better():
     assert down.differences[0].saved.saved.mean == pytest.approx(up.differences[0].saved.saved.mean)
     assert down.scores["better"].labels == pytest.approx(up.scores["better"].labels)
     assert "a negative one speaks" in str(down)
+    assert compare_runs(turned, metric="hd95").differences == down.differences  # a metric of alkit
+    assert not compare_runs(turned, metric="hd95", lower=False).lower
+    assert not compare_runs(turned, metric="of my own").lower
 
 
 def test_a_baseline_can_be_named_and_an_unknown_one_is_refused():
