@@ -22,13 +22,14 @@ label-studio: $(VENV)/installed .label-studio/installed
 	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }
 	touch $@
 
-# Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own.
+# Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own. DATA may be a folder
+# with msd-hippocampus.
 extras: .extras/installed
-	OMP_NUM_THREADS=1 .extras/venv/bin/pytest -m extras
+	OMP_NUM_THREADS=1 ALKIT_DATA=$(DATA) .extras/venv/bin/pytest -m extras
 
 .extras/installed: $(VENV)/installed
 	test -x .extras/venv/bin/python || $(PYTHON) -m venv .extras/venv
-	$(BIN)/python -m uv pip install --python .extras/venv/bin/python --editable '.[cpu,pretrained,monai,dev]' lightning
+	$(BIN)/python -m uv pip install --python .extras/venv/bin/python --editable '.[cpu,pretrained,monai,nnunet,dev]' lightning
 	touch $@
 
 slow: $(VENV)/installed

@@ -5,8 +5,10 @@ from .ensemble import EnsemblePredictor as EnsemblePredictor
 from .estimators import EstimatorLearner as EstimatorLearner
 from .estimators import EstimatorPredictor as EstimatorPredictor
 from .losses import segmentation_loss as segmentation_loss
+from .monai import MonaiLoss as MonaiLoss
 from .named import installed as installed
 from .named import learner as learner
+from .nnunet.learner import NNUNetLearner as NNUNetLearner
 from .predictor import NetworkPredictor as NetworkPredictor
 from .recipes import paper as paper
 from .recipes import strong as strong

@@ -3,6 +3,7 @@ from .factory import dropout_layer as dropout_layer
 from .factory import make_network as make_network
 from .heads import DEEP_SUPERVISION as DEEP_SUPERVISION
 from .heads import Heads as Heads
+from .monai import MonaiNetwork as MonaiNetwork
 from .smp import SmpNetwork as SmpNetwork
 from .training import adam as adam
 from .training import minibatches as minibatches

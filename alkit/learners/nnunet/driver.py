@@ -1,0 +1,230 @@
+"""The program that runs nnU-Net: a script for any interpreter that has nnunetv2, which does not import alkit.
+
+It reads a job, a JSON file, and writes lines of JSON to its standard output. All that nnU-Net prints goes to its
+standard error. It ends when its standard input is closed, so that it never outlives the program that has started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Tell = Callable[[dict[str, Any]], None]
+
+DATASET = 1
+"""Number of the only data set in the folders of a job."""
+
+PLANS = "nnUNetPlans"
+
+
+def main(path: str) -> None:
+    """Do the job in a file."""
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print, in C too, is not part of the protocol
+
+    def tell(message: dict[str, Any]) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    try:
+        import nnunetv2  # noqa: F401
+    except ImportError as reason:
+        tell({"missing": str(reason)})
+        sys.exit(3)
+    job = json.loads(Path(path).read_text("utf-8"))
+    if job["task"] == "serve":
+        serve(job, tell)
+    else:
+        # Not sys.stdin: a process that is forked closes it, and would wait for the thread that reads it.
+        source = os.dup(0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        threading.Thread(target=end_with_parent, args=(source,), daemon=True).start()
+        train(job, tell)
+        tell({"done": True})
+
+
+def end_with_parent(source: int) -> None:
+    """Wait until a file, the former standard input, is closed, and end the process."""
+    while os.read(source, 4096):
+        pass
+    os._exit(4)
+
+
+def seed(*names: int | str) -> None:
+    """Seed all global generators."""
+    import numpy as np
+    import torch
+
+    number = zlib.crc32(" ".join(map(str, names)).encode())
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002
+    torch.manual_seed(number)
+
+
+def device_of(job: dict[str, Any]) -> Any:
+    """Return the device of a job, after torch has got its number of threads."""
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    name = job["device"]
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def train(job: dict[str, Any], tell: Tell) -> None:
+    """Plan and preprocess the data set, train one model for each split, and write their weights and their facts."""
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprints,
+        plan_experiments,
+        preprocess,
+    )
+    from nnunetv2.paths import nnUNet_preprocessed
+
+    device, folder = device_of(job), Path(job["folder"])
+    base = Path(str(nnUNet_preprocessed)) / job["dataset"]
+    ready = folder / "preprocessed.done"
+    if not ready.exists():
+        tell({"stage": "preprocess"})
+        seed(job["seed"], "plans")
+        processes = job["processes"]
+        extract_fingerprints([DATASET], num_processes=processes, show_progress_bar=False)
+        plan_experiments([DATASET], "ExperimentPlanner", job["memory"])
+        preprocess([DATASET], PLANS, ("2d",), (processes,), show_progress_bar=False)
+        (base / "splits_final.json").write_text(json.dumps(job["splits"]))
+        ready.touch()
+    for fold in range(len(job["splits"])):
+        if not (folder / f"fold_{fold}.pt").exists():
+            train_fold(job, fold, base, device, tell)
+
+
+def train_fold(job: dict[str, Any], fold: int, base: Path, device: Any, tell: Tell) -> None:
+    """Train the model of one split, from its last checkpoint if there is one."""
+    import torch
+    from torch._dynamo.eval_frame import OptimizedModule
+
+    plans, dataset = (json.loads((base / name).read_text("utf-8")) for name in (f"{PLANS}.json", "dataset.json"))
+    facts = {"plans": dict(plans), "dataset": dataset}
+    torch.set_num_threads(job["threads"])  # the planner changes it
+    # Augment in this process, so that the same seed gives the same model.
+    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112
+    trainer = trainer_class(job["trainer"])(
+        plans={**plans, "continue_training": False},
+        configuration="2d",
+        fold=fold,
+        dataset_json=dataset,
+        device=device,
+    )
+    trainer.num_epochs = job["epochs"]
+    trainer.num_iterations_per_epoch = job["iterations"]
+    trainer.num_val_iterations_per_epoch = max(1, job["iterations"] // 5)
+    trainer.save_every = job["save_every"]
+    trainer.plot_network_architecture = lambda: None
+    trainer.logger.plot_progress_png = lambda folder: None
+    begin, end, save = trainer.on_train_epoch_start, trainer.on_epoch_end, trainer.save_checkpoint
+
+    def on_train_epoch_start() -> None:
+        seed(job["seed"], fold, trainer.current_epoch)  # so that a continued training draws what a whole one draws
+        begin()
+
+    def on_epoch_end() -> None:
+        end()
+        loss = float(trainer.logger.get_value("train_losses", step=-1))
+        tell({"stage": "fit", "fold": fold, "epoch": trainer.current_epoch, "loss": loss})
+
+    def save_checkpoint(filename: str) -> None:
+        if not filename.endswith("checkpoint_best.pth"):  # the final one is used
+            save(f"{filename}.writing")
+            os.replace(f"{filename}.writing", filename)
+
+    trainer.on_train_epoch_start, trainer.on_epoch_end = on_train_epoch_start, on_epoch_end
+    trainer.save_checkpoint = save_checkpoint
+    seed(job["seed"], fold, "weights")
+    latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    if latest.exists():
+        trainer.load_checkpoint(str(latest))
+        tell({"stage": "fit", "fold": fold, "epoch": trainer.current_epoch, "continued": True})
+    trainer.run_training()
+    network = trainer.network._orig_mod if isinstance(trainer.network, OptimizedModule) else trainer.network
+    axes = trainer.inference_allowed_mirroring_axes
+    facts |= {"mirroring": None if axes is None else list(axes), "trainer": job["trainer"]}
+    folder = Path(job["folder"])
+    (folder / "facts.json").write_text(json.dumps(facts))
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    torch.save(weights, folder / "weights.writing")
+    os.replace(folder / "weights.writing", folder / f"fold_{fold}.pt")
+
+
+def trainer_class(name: str) -> Any:
+    """Return the trainer of nnU-Net with this name."""
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = os.path.join(nnunetv2.__path__[0], "training", "nnUNetTrainer")
+    found = recursive_find_python_class(folder, name, "nnunetv2.training.nnUNetTrainer")
+    if found is None:
+        raise RuntimeError(f"nnunetv2 {folder} has no trainer {name}")
+    return found
+
+
+def serve(job: dict[str, Any], tell: Tell) -> None:
+    """Predict images by all models of a job: one request, a line of JSON with two paths, for each batch."""
+    import numpy as np
+    import torch
+    from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    device, facts = device_of(job), json.loads((Path(job["folder"]) / "facts.json").read_text("utf-8"))
+    dataset, plans = facts["dataset"], PlansManager(facts["plans"])
+    configuration, labels = plans.get_configuration("2d"), plans.get_label_manager(dataset)
+    network = trainer_class(facts["trainer"]).build_network_architecture(
+        plans,
+        configuration,
+        len(dataset["channel_names"]),
+        labels.num_segmentation_heads,
+        enable_deep_supervision=False,
+    )
+    members = [torch.load(path, map_location="cpu", weights_only=True) for path in job["weights"]]
+    predictor = nnUNetPredictor(
+        perform_everything_on_device=device.type == "cuda",
+        use_mirroring=facts["mirroring"] is not None,
+        device=device,
+        allow_tqdm=False,
+    )
+    predictor.manual_initialization(
+        network.to(device), plans, configuration, members, dataset, facts["trainer"], facts["mirroring"]
+    )
+    preprocessor = configuration.preprocessor_class(verbose=False)
+    tell({"ready": True})
+    for line in sys.stdin:
+        request = json.loads(line)
+        images = np.load(request["images"], allow_pickle=False)
+        prepared = []
+        for image in images:
+            properties: dict[str, Any] = {"spacing": (999.0, 1.0, 1.0)}
+            data = preprocessor.run_case_npy(image[:, None], None, properties, plans, configuration, dataset)[0]
+            prepared.append((torch.from_numpy(np.ascontiguousarray(data)), properties))
+        found = np.empty((len(members), len(images), job["classes"], *images.shape[2:]), np.float32)
+        for member, weights in enumerate(members):
+            network.load_state_dict(weights)
+            network.eval()
+            for row, (data, properties) in enumerate(prepared):
+                logits = predictor.predict_sliding_window_return_logits(data).float().cpu()
+                _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
+                    logits, plans, configuration, labels, properties, True, job["threads"]
+                )
+                found[member, row] = np.asarray(probabilities)[:, 0]
+        np.save(request["out"], found)
+        tell({"done": True})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
