@@ -134,15 +134,17 @@ def without_gradients(network: nn.Module) -> Iterator[None]:
 
 
 def close_rows(batch: Any, alone: Sequence[Tensor]) -> bool:
-    """Return whether the rows of a batch equal the outputs for each image alone, but for rounding."""
+    """Return whether the rows of a batch equal the outputs for each image alone, but for rounding.
+
+    A GPU may use other algorithms for other batch sizes, with the 10 bits of TF32 for each factor. At the edge of an
+    object this can move a probability by a few hundredths, so there the difference counts on average only.
+    """
     expected = torch.cat(list(alone))
-    # Other algorithms may serve other batch sizes, on a GPU with the 10 bits of TF32 for each factor.
-    exact = expected.dtype in (torch.float32, torch.float64) and expected.device.type == "cpu"
-    return (
-        isinstance(batch, Tensor)
-        and batch.shape == expected.shape
-        and _is_close(batch, expected, 1e-3 if exact else 2e-2)
-    )
+    if not isinstance(batch, Tensor) or batch.shape != expected.shape:
+        return False
+    if expected.dtype in (torch.float32, torch.float64) and expected.device.type == "cpu":
+        return _is_close(batch, expected, 1e-3)
+    return _is_close(batch, expected, 2e-2) or _is_close_on_average(batch, expected, 2e-2)
 
 
 def _needs_a_batch(module: nn.Module) -> bool:
@@ -155,6 +157,12 @@ def _is_close(values: Tensor, expected: Tensor, tolerance: float) -> bool:
     values, expected = values.float(), expected.float()
     scale = float(expected.abs().nan_to_num(posinf=0).max()) if expected.numel() else 0.0
     return torch.allclose(values, expected, 0, tolerance * scale + 1e-7, equal_nan=True)
+
+
+def _is_close_on_average(values: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Return whether the mean squared difference is at most the share `tolerance` squared of the mean square."""
+    difference = (values.float() - expected.float()).square().mean()
+    return bool(difference <= tolerance**2 * expected.float().square().mean())
 
 
 @contextmanager

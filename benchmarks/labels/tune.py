@@ -46,10 +46,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=24)
-    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no setting begins")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of training after which no setting begins")
     parser.add_argument("--tiny", action="store_true", help="few steps, to rehearse")
     options = parser.parse_args()
-    begun = time.monotonic()
     settings = [(5, 1e-3), (10, 3e-3)] if options.tiny else SETTINGS
     sets = load(options.data, SETS, None)
     fitter = GraphFitter(sets, options.device, options.slots, max(steps for steps, _ in settings))
@@ -57,6 +56,7 @@ def main() -> None:
         for count in dict.fromkeys((1, options.slots // 2 or 1, options.slots)):
             print(f"{count} networks at once: {fitter.speed(count):.0f} steps a second", flush=True)
     fitter.start()
+    begun = time.monotonic()
     machine, commit = fitter.machine, rows.commit()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a", newline="") as file, ThreadPoolExecutor(options.slots + 8) as threads:
