@@ -23,7 +23,7 @@ from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.truth import TestLabels
-from alkit.experiment import committing, gathering, opening, rehearsing
+from alkit.experiment import committing, gathering, opening, rehearsing, showing
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
@@ -228,6 +228,12 @@ class Experiment:
         parts, terms = opening.build_parts(store, given, join)
         seed = Settings(store).seed
         return cls(**parts, **vars(terms), metrics=metrics, store=store, seed=seed, report=report, wait=wait)
+
+    def __repr__(self) -> str:
+        return showing.as_text(self._parts) if "_parts" in vars(self) else "Experiment(not created yet)"
+
+    def _repr_html_(self) -> str:
+        return showing.as_html(self._parts)
 
     # The parts and the state.
 

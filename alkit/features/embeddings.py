@@ -21,6 +21,7 @@ from alkit.protocols import Pool
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images
 from alkit.values.progress import Report, quiet
+from alkit.values.shown import short_repr
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Embeddings:
 
     path: str | os.PathLike[str]
     ids: str | os.PathLike[str] | Sequence[str] | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         ids = self.ids if self.ids is None or isinstance(self.ids, str | os.PathLike) else check_ids(self.ids)

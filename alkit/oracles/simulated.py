@@ -21,6 +21,7 @@ from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec, Size
 from alkit.values.progress import Progress, Report, quiet
 from alkit.values.queries import Query
+from alkit.values.shown import short
 
 FEW = 5
 """Most reasons that a message lists."""
@@ -128,6 +129,11 @@ class MaskOracle(Simulated):
         allowed = {*range(len(spec.classes)), spec.ignore}
         if self.values is not None and (wrong := [v for v in self.values.values() if v not in allowed]):
             raise ConfigurationError("values must map to class ids", got=wrong, expected=str(spec))
+
+    def __repr__(self) -> str:
+        masks = short(self.masks) if isinstance(self.masks, Mapping) else repr(self.masks)
+        others = (f"{name}={getattr(self, name)!r}" for name in ("classes", "ignore", "pattern", "values"))
+        return f"MaskOracle(masks={masks}, {', '.join(others)})"
 
     @checked
     def read(self, id: str) -> npt.NDArray[Any]:

@@ -20,6 +20,7 @@ from alkit.pools.unusable import unusable_images
 from alkit.rng import Stream
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
+from alkit.values.shown import html_table, short
 
 
 class PoolBase(ABC):
@@ -61,6 +62,22 @@ class PoolBase(ABC):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def _origin(self) -> str:
+        """Return where the images come from, in a few words."""
+        return ""
+
+    def __repr__(self) -> str:
+        """Return the kind, number and shape of the images, without reading one."""
+        size = " x ".join(map(str, self.shape))
+        origin = self._origin()
+        return f"{type(self).__name__}({len(self)} images, {size}{', ' if origin else ''}{origin})"
+
+    def _repr_html_(self) -> str:
+        left = getattr(self, "unusable", {})
+        notes = [f"ids: {short(self.ids)}"]
+        notes += [f"{len(left)} images cannot be used, such as {next(iter(left))}"] if left else []
+        return html_table(repr(self), notes=notes)
 
     @checked_except("ids")
     def read(self, ids: Sequence[str]) -> Images:
@@ -151,7 +168,7 @@ class PoolBase(ABC):
 
 
 @checked_except("ids")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Subset(PoolBase):
     """Some images of a pool, in an order of their own. A subset of a subset is a subset of the whole pool.
 
@@ -176,6 +193,9 @@ class Subset(PoolBase):
         rows = dict(zip(ids, self.pool._rows_of(ids), strict=True))
         pool = self.pool.pool if isinstance(self.pool, Subset) else self.pool
         vars(self).update(pool=pool, ids=ids, shape=pool.shape, scale=pool.scale, _rows=rows)
+
+    def _origin(self) -> str:
+        return f"of {self.pool!r}"
 
     @property
     def unusable(self) -> Mapping[str, str]:

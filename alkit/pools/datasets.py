@@ -21,7 +21,7 @@ from alkit.values.ids import check_ids
 
 @checked_except("scale", "channels", "ids")
 @changes(added={"channels": None})
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DatasetPool(PoolBase):
     """The images of a torch map-style dataset. An image is loaded each time it is read.
 
@@ -70,6 +70,9 @@ class DatasetPool(PoolBase):
         vars(self).update(ids=ids, _rows={id: row for row, id in enumerate(ids)})
         vars(self).update(_first=self._image(0))
         vars(self).update(shape=shape_of(self._first))
+
+    def _origin(self) -> str:
+        return f"of {type(self.dataset).__name__}"
 
     def _image(self, row: int) -> Pixels:
         item = self.dataset[row]

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @checked_except("size", "scale")
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
 
@@ -118,6 +118,9 @@ class ImagePool(PoolBase):
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
         vars(self).update(_names=tuple(file.name for file in files.values()), unusable=unusable)
+
+    def _origin(self) -> str:
+        return repr(self.path)
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)

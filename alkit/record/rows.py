@@ -26,7 +26,7 @@ def make_snapshot(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done
     return Snapshot(
         queries,
         tuple(told.values()),
-        tuple(_result_from(row, tuple(ids[row[0]])) for row in done),
+        tuple(result_from(row, tuple(ids[row[0]])) for row in done),
         model_from(done[-1:]),
         frozenset(row[0] for row in told if row[10] is not None),
         frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
@@ -52,7 +52,8 @@ def recorded_from(row: Row) -> Recorded:
     return make_unchecked(Recorded, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
 
 
-def _result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:
+def result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:
+    """Return the round of a row."""
     number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
     return RoundResult(
         number,

@@ -38,7 +38,7 @@ from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.facts import has_form
 from alkit.record.files import Files, remove
 from alkit.record.read_only import copy_database, is_read_only
-from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, sizes_from
+from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
 from alkit.record.tables import answers, facts, pseudo_labels, queries, rounds
@@ -292,6 +292,13 @@ class Store:
     def rounds(self) -> list[RoundResult]:
         """Return the committed rounds."""
         return list(self.snapshot().rounds)
+
+    def outline(self) -> tuple[list[RoundResult], dict[str, int]]:
+        """Return the rounds without their ids, and the numbers of queries and answers, without reading these."""
+        with self.database.reading() as connection:
+            done = self.database.all_rows(connection, rounds)
+            counts = self.database.state(connection, queries, answers)
+        return [result_from(row, ()) for row in done], {row[0]: row[1] for row in counts}
 
     # Queries.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
+from alkit.values.shown import short_repr
 
 
 @checked
@@ -76,6 +77,8 @@ class Answer:
     confirmed: bool = False
     exported: bool = False
 
+    __repr__ = short_repr
+
 
 @checked
 @dataclass(frozen=True, slots=True)
@@ -98,3 +101,5 @@ class Receipt:
     unchanged: tuple[Answer, ...] = ()
     outdated: tuple[Answer, ...] = ()
     refused: tuple[tuple[Answer, str], ...] = ()
+
+    __repr__ = short_repr

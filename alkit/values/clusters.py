@@ -10,6 +10,7 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked
 from alkit.errors import DataError
 from alkit.values.ids import check_ids
+from alkit.values.shown import short_repr
 
 
 @checked
@@ -61,6 +62,8 @@ class Clusters:
                 raise DataError(
                     f"{name} of {self.ids[bad]!r} is out of range", got=values[bad], expected=f"0 <= value < {end}"
                 )
+
+    __repr__ = short_repr
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:

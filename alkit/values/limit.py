@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
+from alkit.values.shown import short_repr
 
 
 @checked_except("most")
@@ -37,3 +38,5 @@ class Limit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "most", check_integer("most", self.most, least=1))
+
+    __repr__ = short_repr

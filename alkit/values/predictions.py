@@ -14,6 +14,7 @@ from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
 from alkit.values.label_spec import Images, Label
+from alkit.values.shown import html_table, short, short_repr
 
 
 @checked
@@ -56,6 +57,16 @@ class Predictions:
     def labels(self) -> Label:
         """Most probable classes: masks ``(n, h, w)``, uint8, or class ids ``(n,)``, int64. Ties go to the lower id."""
         return most_probable_labels(self.probabilities)
+
+    __repr__ = short_repr
+
+    def _repr_html_(self) -> str:
+        title, total = f"Predictions of {len(self.ids)} images: {short(self.probabilities)}", len(self.ids)
+        if self.probabilities.ndim > 2:
+            return html_table(title, ("id",), ((id,) for id in self.ids), total=total)
+        names = [f"class {number}" for number in range(min(8, self.probabilities.shape[1]))]
+        rows = ((id, *map(float, row[: len(names)])) for id, row in zip(self.ids, self.probabilities, strict=True))
+        return html_table(title, ("id", *names), rows, total=total)
 
 
 def probabilities_of(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer
+from alkit.values.shown import html_table, short, short_repr
 
 
 @checked
@@ -65,6 +66,15 @@ class RoundResult:
     def __post_init__(self) -> None:
         for name in ("round", "n_labels", "n_pseudo", "n_held_out"):
             check_integer(name, getattr(self, name), least=0)
+
+    __repr__ = short_repr
+
+    def _repr_html_(self) -> str:
+        facts = {"labels": self.n_labels, **self.metrics, "agreement": self.agreement}
+        facts |= {f"seconds of {stage}": seconds for stage, seconds in self.seconds.items()}
+        facts |= {"pseudo-labels": self.n_pseudo or None, "held out": self.n_held_out or None}
+        known = [(name, value) for name, value in facts.items() if value is not None]
+        return html_table(f"Round {self.round}: images {short(self.ids)}", ("", "value"), known, notes=self.warnings)
 
 
 def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.errors import SelectionError
+from alkit.values.shown import html_table, short_repr
 
 
 @checked
@@ -62,3 +63,13 @@ class Selection:
             for id, score in zip(self.ids, self.scores, strict=True):
                 if not np.isfinite(score):
                     raise SelectionError(f"the score of {id!r} is not finite", got=score)
+
+    __repr__ = short_repr
+
+    def _repr_html_(self) -> str:
+        columns = {"score": self.scores, "stands for": self.stands_for}
+        known = {name: values for name, values in columns.items() if values is not None}
+        rows = ((rank, id, *(values[rank] for values in known.values())) for rank, id in enumerate(self.ids))
+        notes = [f"{len(self.pseudo_labels)} more get a pseudo-label."] if self.pseudo_labels else []
+        title = f"Selection of {len(self.ids)} images"
+        return html_table(title, ("rank", "id", *known), rows, total=len(self.ids), notes=notes)
