@@ -105,6 +105,12 @@ Metrics = Annotated[
         "accuracy,balanced_accuracy,f1,recall,auroc,ece."
     ),
 ]
+Groups = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file with the columns id and group: the first metric is measured in each group of images too."
+    ),
+]
 Url = Annotated[
     str | None,
     typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import Choice, save_choice, with_choice
 from alkit.cli.printing import echo
 
@@ -29,6 +30,7 @@ def run(
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
+    groups: options.Groups = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
@@ -53,6 +55,7 @@ def run(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
+    measured = choose_metrics(metrics, groups)
     learner, strategy, initial = parts = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
@@ -61,7 +64,6 @@ def run(
         if new := not store.exists():
             oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
-        measured = None if metrics is None else options.class_names(metrics)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool, learner, strategy, store=store, seed=seed, initial=initial, metrics=measured, report=report

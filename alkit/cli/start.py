@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli import options
+from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import Choice, save_choice, with_choice
 from alkit.cli.printing import echo
 
@@ -47,6 +48,7 @@ def start(
     grayscale: options.Grayscale = False,
     threads: options.Threads = None,
     metrics: options.Metrics = None,
+    groups: options.Groups = None,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -89,7 +91,7 @@ def start(
                 join=join,
                 hold_out=hold_out,
                 stop_set=stop_set,
-                metrics=None if metrics is None else options.class_names(metrics),
+                metrics=choose_metrics(metrics, groups),
                 report=report,
             )
     with record_at(store) as recorded:
