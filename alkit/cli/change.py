@@ -12,6 +12,7 @@ import typer
 
 from alkit.cli.parts import TYPED, Choice, save_choice, typed_by_stranger, with_given_options
 from alkit.cli.printing import echo, quote
+from alkit.cli.recipes import PAPER
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
@@ -54,7 +55,13 @@ def change(
                 hint="in Python, alkit.Experiment(..., change=True)",
             )
         settings.check_complete()
-        new = Choice(**{**_known(typed), **choice})
+        kept = _known(typed)
+        for one, other in (("steps", "epochs"), ("epochs", "steps")):
+            if one in choice and other not in choice:
+                kept[other] = None
+        if choice.get("learner", kept.get("learner")) != kept.get("learner"):
+            kept["recipe"] = None
+        new = Choice(**{**kept, **choice})
         learner, strategy, initial = parts = new.make()
         form = settings.declared["pool"]
         experiment = alkit.Experiment(
@@ -82,9 +89,14 @@ def change(
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in a record, without places that a stranger may have named."""
+    """Return the options in a record, without places that a stranger may have named.
+
+    A record of the time when there were no recipes has the settings that are now the recipe ``paper``.
+    """
     names = {entry.name for entry in fields(Choice)}
     found = {name: value for name, value in typed.items() if name in names}
+    if "recipe" not in found and found.get("learner") == "segmentation":
+        found["recipe"] = PAPER
     return {**found, "param": typed_by_stranger(found.get("param"))}
 
 

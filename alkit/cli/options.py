@@ -42,14 +42,32 @@ OwnLearner = Annotated[
         "without parameters that returns the learner; or a name that `alkit learners` lists.",
     ),
 ]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings of the learner of masks: strong (default) learns from few labels, by a pre-trained encoder and "
+        "augmentation; paper trains a plain U-Net.",
+        rich_help_panel=NETWORK,
+    ),
+]
 Widths = Annotated[
     str | None,
-    typer.Option(help="Channels of the levels of the U-Net; default: 32,64,128,256,512.", rich_help_panel=NETWORK),
+    typer.Option(
+        help="Channels of the levels of a U-Net without a pre-trained encoder; default: 32,64,128,256,512.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Steps = Annotated[
+    str | None,
+    typer.Option(
+        help="Training steps of the first round and of later rounds; default: 300,300 in the recipe strong.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 Epochs = Annotated[
     str | None,
     typer.Option(
-        help="Epochs of the first round and of later rounds; default: 30,10 for segmentation.",
+        help="Epochs of the first round and of later rounds, in place of steps; default: 30,10 in the recipe paper.",
         rich_help_panel=NETWORK,
     ),
 ]

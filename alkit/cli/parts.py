@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
+from alkit.cli.pairs import WIDTHS, read_integers, read_parameters
+from alkit.cli.recipes import RECIPES, STRONG, has_encoder, network_of, parts_of
 
 if TYPE_CHECKING:
     from alkit.configuration.registry import Group
@@ -49,7 +49,9 @@ class Choice:
     features: options.Features = None
     param: options.Param = None
     learner: options.Learner = "segmentation"
+    recipe: options.Recipe | None = None
     widths: options.Widths = None
+    steps: options.Steps = None
     epochs: options.Epochs = None
     lr: options.Lr = None
     pretext_epochs: options.PretextEpochs = None
@@ -77,6 +79,11 @@ class Choice:
             "because no pre-trained network is installed; pip install 'alkit[pretrained]' installs one",
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether options ask for a U-Net without a pre-trained encoder."""
+        return self.widths is not None or self.warm_start
+
     def make(self, device: str = "auto") -> Parts:
         """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs."""
         import alkit
@@ -85,25 +92,29 @@ class Choice:
         from alkit.protocols import TrainsMembers
         from alkit.strategies.functions import needs_of
 
-        parameters = _parameters(self.param or ())
-        network = functools.partial(alkit.UNet, widths=_integers("widths", self.widths or WIDTHS, WIDTHS))
+        if self.recipe not in (None, *RECIPES):
+            raise ConfigurationError(f"--recipe must be {' or '.join(RECIPES)}", got=repr(self.recipe))
+        parameters = read_parameters(self.param or ())
+        network = functools.partial(alkit.UNet, widths=read_integers("widths", self.widths or WIDTHS, WIDTHS))
         with naming_options("features", parameters["features"]):
             extractor = self._features(parameters["features"], network, device)
         initial = None if self.initial is None else make_strategy(self.initial, extractor, {})
         with naming_options("strategy", parameters["strategy"]):
             strategy = make_strategy(self.strategy, extractor, parameters["strategy"])
         needs = needs_of(strategy)
+        trained: Any = network_of(self.recipe or STRONG, network, plain=self.plain)
         if "heads" in needs:
-            if len(network.keywords["widths"]) < (least := max(DEEP_SUPERVISION).bit_length() + 1):
+            least = max(DEEP_SUPERVISION).bit_length() + 1
+            if trained is network and len(network.keywords["widths"]) < least:
                 raise ConfigurationError(
                     f"--widths must have {least} or more integers for --strategy {self.strategy}, whose network has "
                     f"heads at {' and '.join(f'1/{divisor}' for divisor in DEEP_SUPERVISION)} of the size",
                     got=repr(self.widths),
                     hint=f"--widths {WIDTHS}",
                 )
-            network = functools.partial(network, heads=DEEP_SUPERVISION)
+            trained = functools.partial(trained, heads=DEEP_SUPERVISION)
         with naming_options("learner", parameters["learner"]):
-            learner = self._learner(parameters["learner"], network, extractor, device)
+            learner = self._learner(parameters["learner"], trained, extractor, device)
         if "members" in needs and not isinstance(learner, TrainsMembers):
             learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
         elif self.members is not None:
@@ -129,21 +140,29 @@ class Choice:
 
     def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
         from alkit.configuration.registry import LEARNERS, call, find, load
+        from alkit.errors import ConfigurationError
         from alkit.learners.named import check_learner
         from alkit.learners.segmentation import SegmentationLearner
 
         factory = load(find(self.learner, LEARNERS), LEARNERS)
-        own = {"epochs": (30, 10), "lr": 1e-3} if factory is SegmentationLearner else {}
+        masks = factory is SegmentationLearner
+        if self.recipe is not None and not masks:
+            raise ConfigurationError("--recipe is for the learner segmentation", got=f"--learner {self.learner}")
+        if self.steps is not None and self.epochs is not None:
+            raise ConfigurationError(
+                "--steps and --epochs both set the length of the training", hint="leave one of them out"
+            )
         typed = {
-            "--epochs": ("epochs", None if self.epochs is None else _integers("epochs", self.epochs, "30,10", most=2)),
+            "--steps": ("steps", self.steps and read_integers("steps", self.steps, "300,300", most=2)),
+            "--epochs": ("epochs", self.epochs and read_integers("epochs", self.epochs, "30,10", most=2)),
             "--lr": ("lr", self.lr),
             "--warm-start": ("warm_start", extractor if self.warm_start else None),
         }
+        given = {**parameters, **{name: value for name, value in typed.values() if value is not None}}
+        own = parts_of(self.recipe or STRONG, given) if masks else {}
         parameters = _with_options(self.learner, factory, LEARNERS, parameters, typed, own)
         parameters = _with_computing(self.learner, factory, LEARNERS, parameters, network, device)
         if self.widths is not None and "network" not in parameters:
-            from alkit.errors import ConfigurationError
-
             raise ConfigurationError("--widths is for learners that train a U-Net", got=f"--learner {self.learner}")
         return check_learner(f"learner {self.learner!r}", call(self.learner, factory, parameters, LEARNERS))
 
@@ -258,7 +277,13 @@ OPTIONS = {
         "widths": "--widths",
         **{name: f"--param features.{name}" for name in ("model", "weights", "download", "pooling", "levels", "size")},
     },
-    "learner": {"epochs": "--epochs", "lr": "--lr", "warm_start": "--warm-start", "widths": "--widths"},
+    "learner": {
+        "steps": "--steps",
+        "epochs": "--epochs",
+        "lr": "--lr",
+        "warm_start": "--warm-start",
+        "widths": "--widths",
+    },
 }
 """By part, the options for parameters of the part that messages name."""
 
@@ -279,7 +304,11 @@ def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
             value = getattr(extractor, key.rpartition(".")[2], None)
             if isinstance(value, str) and is_content_name(value):
                 kept.append(f"{key}={value}")
-    named = {"features": choice.eye().name, "param": kept or None}
+    named: dict[str, Any] = {"features": choice.eye().name, "param": kept or None}
+    if choice.learner == "segmentation":
+        named["recipe"] = choice.recipe or STRONG
+        if not has_encoder():  # the record keeps its network if an encoder is installed later
+            named["widths"] = choice.widths or WIDTHS
     record.revise(TYPED, lambda before: {**asdict(choice), **named})
 
 
@@ -331,61 +360,3 @@ def naming_options(part: str, parameters: Mapping[str, Any]) -> Iterator[None]:
         if (reworded := name_options(str(reason), options)) != str(reason):
             raise type(reason)(reworded) from reason
         raise
-
-
-def _parameters(pairs: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
-    """Read ``key=value`` pairs, by part; a value is a Python literal, or else text.
-
-    >>> _parameters(["clusters=5", "learner.batch=4", "features.network=x"])
-    {'strategy': {'clusters': 5}, 'features': {'network': 'x'}, 'learner': {'batch': 4}}
-    """
-    from alkit.errors import ConfigurationError
-
-    parameters: dict[str, dict[str, Any]] = {"strategy": {}, "features": {}, "learner": {}}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        part, dot, name = key.rpartition(".")
-        if not equals or not name:
-            raise ConfigurationError("--param must have the form key=value", got=pair, expected="--param clusters=5")
-        if dot and part not in parameters:
-            raise ConfigurationError(
-                f"--param {key} must begin with the name of a part",
-                got=part,
-                expected=", ".join(parameters),
-                hint=f"--param {_closest(part, parameters)}.{name}={text}",
-            )
-        into = parameters[part or "strategy"]
-        if name in into:
-            raise ConfigurationError(f"--param gives {key} twice", got=pair, hint="leave one of them out")
-        try:
-            into[name] = ast.literal_eval(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            into[name] = text
-    return parameters
-
-
-def _closest(part: str, parts: Iterable[str]) -> str:
-    """Return the part with the most similar name."""
-    return max(parts, key=lambda name: SequenceMatcher(None, part, name).ratio())
-
-
-WIDTHS = "32,64,128,256,512"
-"""Default of ``--widths``."""
-
-
-def _integers(name: str, text: str, example: str, most: int | None = None) -> tuple[int, ...]:
-    """Return the integers >= 1 in a text with commas between them: two, or two to `most`."""
-    from alkit.errors import ConfigurationError
-
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if len(found) < 2 or (most is not None and len(found) > most) or min(found) < 1:
-        which = "two integers >= 1 with a comma" if most == 2 else "two or more integers >= 1 with commas"
-        raise ConfigurationError(
-            f"--{name} must be {which} between them",
-            got=repr(text),
-            hint=f"--{name} {example}",
-        )
-    return found

@@ -62,6 +62,7 @@ def start(
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
     from alkit.cli.named_places import check_images
+    from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import campaign_summary
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
@@ -103,7 +104,7 @@ def start(
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")
-    for line in eye_in_words(choice, parts):
+    for line in (*recipe_in_words(choice.recipe, learner, plain=choice.plain), *eye_in_words(choice, parts)):
         echo(line)
     left = len(experiment.candidates)
     height, width = pool.shape[1:]

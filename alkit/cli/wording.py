@@ -49,7 +49,7 @@ SETTINGS = (
     (r"(?:strategy\.features|(?:learner\.)+warm_start)\.(.+)", rf"{PARAM}features.\1"),
     (r"strategy\.features", "--features"),
     (r"strategy\.(.+)", rf"{PARAM}\1"),
-    (r"(?:learner\.)+(epochs|lr|members|warm_start)", r"--\1"),
+    (r"(?:learner\.)+(steps|epochs|lr|members|warm_start)", r"--\1"),
     (r"(?:learner\.)+(.+)", rf"{PARAM}learner.\1"),
     (r"(?:terms\.|classes\.)?(\w+)", r"--\1"),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
@@ -12,9 +13,43 @@ from alkit.learners.classification import ClassificationLearner
 from alkit.learners.segmentation import SegmentationLearner
 from alkit.networks.factory import NetworkFactory
 from alkit.networks.smp import SmpNetwork
+from alkit.networks.unet import UNet
 
 ENCODER, WEIGHTS = "tu-tf_efficientnet_lite0", "efficientnet-lite0"
 """Encoder of the recommended network, by its name in segmentation-models-pytorch, and its weights."""
+
+SHARED: Mapping[str, Any] = {
+    "steps": (300, 300),
+    "lr": 1e-3,
+    "optimizer": "adamw",
+    "weight_decay": 1e-2,
+    "schedule": "one-cycle",
+    "average": 0.99,
+    "carry_on": False,
+}
+MASKS: Mapping[str, Any] = {**SHARED, "batch": 8, "augment": Augment()}
+CLASSES: Mapping[str, Any] = {
+    **SHARED,
+    "batch": 16,
+    "augment": Augment(flips=False, quarter_turns=False, affine=0.1, intensity=0.2),
+}
+"""Parameters of the recommended learners of masks and of classes."""
+
+PAPER: Mapping[str, Any] = {"epochs": (10, 2), "batch": 10, "lr": 1e-4}
+
+
+def strong_network() -> NetworkFactory:
+    """Return the factory of the recommended network for masks."""
+    return partial(SmpNetwork, ENCODER, weights=WEIGHTS)
+
+
+def with_length(recipe: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a recipe with others in their place: `epochs` replace `steps`, and `steps` `epochs`."""
+    own = dict(recipe)
+    for name, other in (("epochs", "steps"), ("steps", "epochs")):
+        if parts.get(name) is not None and other not in parts:
+            own.pop(other, None)
+    return {**own, **parts}
 
 
 @overload
@@ -71,21 +106,9 @@ def strong(
             got="None",
             hint="alkit.learners.strong(network, per='image')",
         )
-    shared = {
-        "lr": 1e-3,
-        "optimizer": "adamw",
-        "weight_decay": 1e-2,
-        "schedule": "one-cycle",
-        "average": 0.99,
-        "carry_on": False,
-    }
-    if "epochs" not in parts:
-        shared["steps"] = (300, 300)
     if per == "image":
-        own = {"batch": 16, "augment": Augment(flips=False, quarter_turns=False, affine=0.1, intensity=0.2)}
-        return ClassificationLearner(network, **{**shared, **own, **parts})
-    chosen = partial(SmpNetwork, ENCODER, weights=WEIGHTS) if network is None else network
-    return SegmentationLearner(chosen, **{**shared, "batch": 8, "augment": Augment(), **parts})
+        return ClassificationLearner(cast(NetworkFactory, network), **with_length(CLASSES, parts))
+    return SegmentationLearner(strong_network() if network is None else network, **with_length(MASKS, parts))
 
 
 @checked
@@ -113,7 +136,4 @@ def paper(network: NetworkFactory | None = None, **parts: Any) -> SegmentationLe
     >>> paper().epochs, paper(lr=1e-3).lr
     ((10, 2), 0.001)
     """
-    from alkit.networks.unet import UNet
-
-    own = {"batch": 10, "lr": 1e-4} | ({} if "steps" in parts else {"epochs": (10, 2)})
-    return SegmentationLearner(UNet if network is None else network, **{**own, **parts})
+    return SegmentationLearner(UNet if network is None else network, **with_length(PAPER, parts))

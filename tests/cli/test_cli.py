@@ -42,14 +42,15 @@ def test_a_run_can_be_looked_at_and_repeated(run, folders, capfd, strategy):
 def test_every_strategy_that_needs_a_model_runs_by_its_name(run, folders, capfd, strategy):
     trust = ["--param", "pseudo_from=2", "--param", "pseudo_step=3"] if strategy in ("ceal", "dsal") else []
     members = ["--members", "2"] if strategy.startswith("ensemble") else []
-    assert run("--strategy", strategy, "--widths", "2,4,4,4", "--json", *members, *trust) == 0
+    plain = "--recipe", "paper", "--widths", "2,4,4,4"
+    assert run("--strategy", strategy, *plain, "--json", *members, *trust) == 0
     rounds = json.loads(capfd.readouterr().out)["rounds"]
     assert [entry["labels"] for entry in rounds] == [4, 6, 8]
     assert [entry["pseudo_labels"] for entry in rounds][:2] == [0, 0]
     assert (rounds[2]["pseudo_labels"] > 0) == bool(trust)
     assert alkit("status", folders / "r.db") == 0
     assert ("pseudo-labels" in capfd.readouterr().out) == bool(trust)
-    assert run("--strategy", "random", "--widths", "2,4,4,4", "--json", store="other.db") == 0
+    assert run("--strategy", "random", *plain, "--json", store="other.db") == 0
     assert json.loads(capfd.readouterr().out)["rounds"][0]["ids"] == rounds[0]["ids"]  # the start set is shared
 
 

