@@ -74,7 +74,9 @@ def learning_curves(
         for name, histories in runs.items()
     }
     if not any(methods.values()):
-        raise ConfigurationError(f"no run has the metric {metric!r}", hint="evaluate on a test set")
+        known = {name for own in runs.values() for history in own for result in history for name in result.metrics}
+        hint = f"metric= one of {', '.join(sorted(known))}" if known else "evaluate on a test set"
+        raise ConfigurationError(f"no run has the metric {metric!r}", hint=hint)
     draw_curves(axes, {name: curves for name, curves in methods.items() if curves}, seeds=True)
     axes.set(xlabel="labels")
     axes.set_ylabel(one_line(metric.capitalize()), parse_math=False)
