@@ -127,7 +127,7 @@ def test_the_suffix_gives_the_format_of_the_picture(tmp_path, suffix):
 def test_runs_without_the_metric_are_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="no run has the metric"):
         learning_curves({"random": [[RoundResult(0, ("a",), 1, {})]]}, tmp_path / "curve.png")
-    with pytest.raises(ConfigurationError, match="no run has the metric 'dice'. Try: metric= one of ece, hd95"):
+    with pytest.raises(ConfigurationError, match=r"no run has the metric 'dice'\. Try: metric= one of ece, hd95"):
         learning_curves({"random": [[RoundResult(0, ("a",), 1, {"hd95": 3.0, "ece": 0.1})]]}, tmp_path / "curve.png")
 
 
