@@ -74,34 +74,62 @@ def page_of(results: Results) -> str:
 
 def headline(results: Results) -> str:
     """Return the first sentence."""
-    found = []
-    runs, ceiling = results.runs(ISIC, RANDOM), results.ceiling(ISIC)
-    if runs and ceiling:
-        value, longer = 0.97 * ceiling.mean, ""
-        labels = labels_text(needed(runs, value), BUDGETS["isic"])
-        if patient := results.runs(LONGER, RANDOM):
-            longer = f" ({labels_text(needed(patient, value), BUDGETS['isic'])} if it takes {LONG} steps, not 300)"
-        found.append(
-            f"On ISIC 2017, the strong learner reaches 97 % of the Dice of all {ceiling.labels} labels with {labels} "
-            f"random labels{longer}"
-        )
-    better = winners(results)
-    sets = list(dict.fromkeys(data for data, _, _ in results.cases()))
-    if not sets:
+    if not results.cases():
         return "Nothing has been measured yet."
-    beaten = [data for data in sets if better.get(data)]
-    if len(beaten) >= 2:
-        found.append(
-            f"some strategy beats random selection on {len(beaten)} of {len(sets)} data sets ({_names(beaten)})"
-        )
-    else:
-        where = f"only on {_names(beaten)}" if beaten else "on none"
-        found.append(
-            f"no strategy beats random selection on two of the data sets ({where} of {_names(sets)}, after Holm's "
-            "correction)"
-        )
-    text = "; ".join(found) + "."
+    parts = [part for part in (_learning(results), _ceiling(results), _strategies(results)) if part]
+    text = "; ".join(parts) + "."
+    if not _is_complete(results):
+        return f"A part of the grid is measured: {text}"
     return text[0].upper() + text[1:]
+
+
+def _learning(results: Results) -> str:
+    target, runs = level_of_paper(results, "isic", 64), results.runs(ISIC, RANDOM)
+    if target is None or not runs:
+        return ""
+    budgets = BUDGETS["isic"]
+    return (
+        f"with {labels_text(needed(runs, target), budgets)} random labels of ISIC 2017, the strong learner is as good "
+        f"as the paper's with {budgets[-1]} (Dice {target:.3f})"
+    )
+
+
+def _ceiling(results: Results) -> str:
+    runs, ceiling, most = results.runs(ISIC, RANDOM), results.ceiling(ISIC), BUDGETS["isic"][-1]
+    if not runs or not ceiling:
+        return ""
+    value, of_all = 0.97 * ceiling.mean, f"97 % of the Dice of all {ceiling.labels} labels"
+    labels = needed(runs, value)
+    text = (
+        f"it does not reach {of_all} with {most}"
+        if labels is None
+        else f"it reaches {of_all} with {labels_text(labels, BUDGETS['isic'])}"
+    )
+    if patient := results.runs(LONGER, RANDOM):
+        text += f" ({labels_text(needed(patient, value), BUDGETS['isic'])} if it takes {LONG} steps, not 300)"
+    return text
+
+
+def _strategies(results: Results) -> str:
+    better, tested = winners(results), compared(results)
+    if not tested:
+        return "whether a strategy beats random selection is open, because too few seeds are finished"
+    beaten = [data for data in tested if better.get(data)]
+    if len(beaten) >= 2:
+        return f"some strategy beats random selection on {len(beaten)} of {len(tested)} data sets ({_names(beaten)})"
+    where = f"only on {_names(beaten)}" if beaten else "on none"
+    return (
+        f"no strategy beats random selection on two data sets ({where} of {_names(tested)}, after Holm's correction)"
+        if len(tested) > 1
+        else f"on {_names(tested)}, the only data set with enough seeds, {'a' if beaten else 'no'} strategy beats "
+        "random selection"
+    )
+
+
+def compared(results: Results) -> list[str]:
+    """Return the data sets with enough seeds to test a strategy against random selection."""
+    p = corrected(results, "images")
+    return list(dict.fromkeys(case[0] for (case, _), value in p.items() if value is not None))
 
 
 def winners(results: Results) -> dict[str, list[tuple[Case, str]]]:
@@ -129,17 +157,18 @@ def findings(results: Results) -> list[str]:
             f"Goal: the paper's final Dice of {PAPER_DICE:.3f} (615 labels, other images, grayscale) with at most "
             f"{PAPER_GOAL} labels. {_reached(results, PAPER_DICE, PAPER_GOAL)}"
         )
-    better, sets = winners(results), list(dict.fromkeys(data for data, _, _ in results.cases()))
-    reached = sum(bool(better.get(data)) for data in sets) >= 2
+    better, tested = winners(results), compared(results)
+    reached = sum(bool(better.get(data)) for data in tested) >= 2
     found.append(
         "Goal: a strategy that beats random selection by the area under the curve on two of the three data sets (Holm, "
-        f"p < 0.05). {'Reached' if reached else 'Not reached'}."
+        f"p < 0.05). {'Reached' if reached else 'Not reached' if len(tested) == len(BUDGETS) else 'Open'}."
     )
-    for data in sets:
+    for data in tested:
         named = [f"`{arm}` ({LEARNER_NAMES[case[2]]})" for case, arm in better.get(data, [])]
-        found.append(
-            f"{NAMES[data]}: {', '.join(named) if named else 'no strategy'} beat random selection over images."
-        )
+        beats = "beat" if len(named) > 1 else "beats"
+        found.append(f"{NAMES[data]}: {', '.join(named) or 'no strategy'} {beats} random selection over images.")
+    if untested := [data for data in BUDGETS if data not in tested]:
+        found.append(f"{_names(untested)}: too few seeds are finished to compare strategies.")
     worse = [
         f"`{arm}` ({NAMES[case[0]]}, {LEARNER_NAMES[case[2]]})"
         for (case, arm), value in corrected(results, "images").items()
@@ -167,21 +196,15 @@ def _reached(results: Results, value: float, goal: int) -> str:
 def coverage(results: Results) -> str:
     """Return which part of the grid is there."""
     lines = []
-    for data in BUDGETS:
-        for learner in LEARNERS:
-            if learner == "long" and data != "isic":
-                continue
-            case, arms = (data, 64, learner), (RANDOM,) if learner == "long" else ARMS
-            counts = [len(results.finished(case, arm)) for arm in arms]
-            least, most = min(counts), max(counts)
-            seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
-            lines.append(f"{NAMES[data]}, {LEARNER_NAMES[learner]}: {seeds if most else 'no seeds'} of each strategy")
-    complete = all(line.endswith(f": {len(SEEDS)} seeds of each strategy") for line in lines)
+    for case, counts in _counts(results).items():
+        least, most = min(counts), max(counts)
+        seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
+        lines.append(f"{NAMES[case[0]]}, {LEARNER_NAMES[case[2]]}: {seeds if most else 'no seeds'} of each strategy")
     machines = sorted({row.machine for row in results.rows})
     commits = sorted({row.commit for row in results.rows})
     start = (
         "All runs are there."
-        if complete
+        if _is_complete(results)
         else f"**The grid of {len(SEEDS)} seeds is not complete.** ISIC at 128 pixels was not run."
     )
     return "\n".join(
@@ -194,6 +217,18 @@ def coverage(results: Results) -> str:
             f"Machines: {', '.join(machines) or 'none'}. Commits: {', '.join(commits) or 'none'}.",
         ]
     )
+
+
+def _counts(results: Results) -> dict[Case, list[int]]:
+    """Return the number of finished seeds of each arm, by case."""
+    cases = [(data, 64, learner) for data in BUDGETS for learner in LEARNERS if learner != "long" or data == "isic"]
+    return {
+        case: [len(results.finished(case, arm)) for arm in ((RANDOM,) if case[2] == "long" else ARMS)] for case in cases
+    }
+
+
+def _is_complete(results: Results) -> bool:
+    return all(min(counts) >= len(SEEDS) for counts in _counts(results).values())
 
 
 def decomposition(results: Results) -> str:

@@ -8,8 +8,9 @@ import torch
 
 import alkit
 from alkit.learners import Augment, paper, strong
-from benchmarks.labels import curves, data, graphs, page, protocol, runs, schedule, split, workers
+from benchmarks.labels import command, curves, data, graphs, page, protocol, runs, schedule, split, workers
 from benchmarks.labels.tables import tables_of
+from benchmarks.rows import read_as
 
 
 def made_up_set(n=40):
@@ -175,14 +176,29 @@ def test_a_seed_without_all_budgets_does_not_count():
     assert gained.p is None
 
 
-def test_the_page_says_first_what_holds(tmp_path):
+def test_the_page_says_first_what_holds(monkeypatch):
     text = page.page_of(curves.Results(made_up_rows()))
-    assert text.startswith("# How many labels does alkit save?\n\n**On ISIC 2017, the strong learner reaches 97 %")
+    assert text.startswith("# How many labels does alkit save?\n\n**A part of the grid is measured: with at most 10 ")
+    assert "it does not reach 97 % of the Dice of all 500 labels with 615;" in text
     assert "some strategy beats random selection on 2 of 2 data sets (ISIC 2017 and Nuclei)" in text
+    assert "Hippocampus: too few seeds are finished to compare strategies." in text
     assert "**The grid of 10 seeds is not complete.**" in text
     plain = page.page_of(curves.Results(made_up_rows(arms=(("random", 0.0), ("clasp-pe", -0.05)))))
-    assert "no strategy beats random selection on two of the data sets" in plain
+    assert "no strategy beats random selection on two data sets (on none of ISIC 2017 and Nuclei" in plain
+    few = page.headline(curves.Results(made_up_rows(seeds=range(3))))
+    assert few.endswith("whether a strategy beats random selection is open, because too few seeds are finished.")
     assert page.headline(curves.Results([])) == "Nothing has been measured yet."
+
+
+def test_the_committed_page_follows_from_the_committed_rows():
+    rows = read_as(runs.Row, command.OUT / page.ROWS)
+    assert rows
+    tables = tables_of(curves.Results(rows))
+    assert {path.stem for path in command.OUT.glob("*.md")} == set(tables)
+    for name, table in tables.items():
+        assert (command.OUT / f"{name}.md").read_text() == f"{table.caption}\n\n{table.markdown()}\n"
+    assert page.PAGE.read_text() == page.page_of(curves.Results(rows))
+    assert not {row.seed for row in rows} - set(protocol.SEEDS)
 
 
 def test_a_rehearsal_with_graphs_and_one_in_processes_finish_all_runs(tmp_path, monkeypatch):
