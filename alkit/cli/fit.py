@@ -9,6 +9,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.printing import echo, quote
+from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
@@ -44,7 +45,8 @@ def describe_round(result: RoundResult) -> list[str]:
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
     held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
-    return [line, *(f"Warning: {warning}" for warning in result.warnings)]
+    warnings = (warning_for_command_line(warning, "alkit start") for warning in result.warnings)
+    return [line, *(f"Warning: {warning}" for warning in warnings)]
 
 
 def _labels(n: int) -> str:

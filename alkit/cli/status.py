@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alkit.cli.wording import warning_for_command_line
+
 if TYPE_CHECKING:
     from alkit.record.store import Store
     from alkit.report.next_step import Step
     from alkit.report.summary import CampaignSummary
     from alkit.values.queries import Query
+    from alkit.values.rounds import RoundResult
 
 USUAL_BATCH = 30
 """Size of the next batch if nothing has been asked yet and there is no schedule."""
@@ -53,6 +56,8 @@ def status(
         found, place = campaign_summary(record, batch), record.fact(PLACE)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
+    made_by = "alkit start" if schedule is None else "alkit run"
+    found = replace(found, history=tuple(_in_words(result, made_by) for result in found.history))
     folder = folder_of(pool)
     gone = folder if folder is not None and not os.path.exists(folder) else None
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
@@ -82,6 +87,11 @@ def status(
         told = f"Settings changed on {change['at'][:10]}: {'; '.join(change['changed'])}."
         console.print(one_line(told), markup=False, highlight=False)
     print_campaign(console, found, step, str(store))
+
+
+def _in_words(result: RoundResult, command: str) -> RoundResult:
+    """Return a round with its warnings in the words of the command line."""
+    return replace(result, warnings=tuple(warning_for_command_line(text, command) for text in result.warnings))
 
 
 def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:

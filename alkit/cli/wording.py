@@ -55,6 +55,9 @@ SETTINGS = (
 )
 """Patterns of settings in a record, and their options. The first pattern that matches counts."""
 
+LEARNER = {"steps": f"{PARAM}learner.steps", "epochs": "--epochs", "lr": "--lr"}
+"""Options by name of the learner's parameters that a warning about a model may name."""
+
 COMMANDS = (
     (r"(?:Experiment\.)?answers\(\)", "alkit status --json"),
     (r"(?:[Ee]xperiment\.)?(ask|tell|fit|withdraw|reject|evaluate)\(\)", r"alkit \1"),
@@ -121,6 +124,16 @@ def for_command_line(message: str, options: Mapping[str, str], of_start: Mapping
     reworded = name_options(what + separator + hint, _with_parameters(options))
     what, separator, hint = reworded.partition(HINT)
     return what + _in_hint(separator + hint, _with_parameters(of_start or {}), " of alkit start")
+
+
+def warning_for_command_line(warning: str, command: str) -> str:
+    """Rewrite a warning of a round: parameters of the learner become options of the command that made the record.
+
+    >>> warning_for_command_line("The model ... . Try: epochs=(60, 20), a larger lr=, or more labels.", "alkit run")
+    'The model ... . Try: --epochs 60,20 of alkit run, a larger --lr of alkit run, or more labels.'
+    """
+    what, separator, hint = warning.partition(HINT)
+    return what + _in_hint(separator + hint, LEARNER, f" of {command}")
 
 
 def _with_parameters(options: Mapping[str, str]) -> dict[str, str]:

@@ -42,16 +42,18 @@ class Seen:
         self.predicted.update(np.unique(predicted).tolist())
         self.true.update(set(np.unique(true).tolist()) - {spec.ignore})
 
-    def warnings(self, spec: LabelSpec) -> tuple[str, ...]:
-        """Return a sentence if only one class was predicted, but there are others."""
-        if len(self.predicted) != 1 or self.true <= self.predicted:
+    def alone(self) -> int | None:
+        """Return the class if only one was predicted, but there are others."""
+        return None if len(self.predicted) != 1 or self.true <= self.predicted else min(self.predicted)
+
+    def warnings(self, spec: LabelSpec, longer: str = "a longer training") -> tuple[str, ...]:
+        """Return a sentence if only one class was predicted, but there are others; `longer` is a part of the fix."""
+        if (only := self.alone()) is None:
             return ()
-        (only,) = self.predicted
         each = "for every pixel of" if spec.per == "pixel" else "for"
         return (
             f"The model predicts {spec.classes[only]!r} {each} all {self.images} images it was measured on, although "
-            "their labels have other classes: its metrics say little. Try more epochs, another learning rate, or "
-            "more labels.",
+            f"their labels have other classes: its metrics say little. Try: {longer}, a larger lr=, or more labels.",
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from alkit.arguments.returned import check_returned
 from alkit.errors import DataError, QueryError
 from alkit.evaluation.chosen import Metrics
+from alkit.evaluation.fitness import Losses, lengths, warnings_about
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment.holding_out import hold_out
@@ -61,8 +62,9 @@ def commit_round(
     begun = time.perf_counter()
     previous = None if number == 0 else model.predictor()
     rng = parts.stream.child("round", number, "fit").numpy()
+    losses = Losses(parts.report)
     with parts.settings.threads():
-        predictor = parts.learner.fit(labelled, rng, previous, parts.report)
+        predictor = parts.learner.fit(labelled, rng, previous, losses)
     check_returned(parts.learner, "fit", predictor, Predictor)
     seconds = {**seconds, "fit": time.perf_counter() - begun}
     metrics: Mapping[str, float] = {}
@@ -76,6 +78,9 @@ def commit_round(
             metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, parts.metrics)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
+    found = seen.warnings(everything.spec, lengths(parts.learner, 2))
+    with parts.settings.threads():
+        unfit = warnings_about(predictor, labelled, parts.pool, losses, parts.learner, found)
     n_pseudo = len(labelled.pseudo_ids)
     result = RoundResult(
         number,
@@ -86,7 +91,7 @@ def commit_round(
         n_pseudo=n_pseudo,
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
-        warnings=(*everything.warnings(), *seen.warnings(everything.spec), *_unusable(parts, answered)),
+        warnings=(*everything.warnings(), *found, *unfit, *_unusable(parts, answered)),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
     dumped = predictor.dumps()

@@ -28,6 +28,7 @@ class LastModel:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self.asked = False  # for scores, predictions or features, since somebody set it to False
         self._loaded: tuple[str, Predictor] | None = None  # the model's file, and the model
         self._scoring: tuple[tuple[str, int], Scoring] | None = None  # by the model's file and the round
         self._features: npt.NDArray[np.float32] | None = None  # of this scoring, like the clusters
@@ -75,6 +76,7 @@ class LastModel:
                 "round 0 has no model yet: predictions and scores begin with round 1",
                 hint=initial_that_starts_cold(),
             )
+        self.asked = True
         key = last[0], next_round(parts.store.rounds())
         if self._scoring is None or self._scoring[0] != key:
             from alkit.scores.streamed import Scoring  # imports torch, which ask and tell do not need

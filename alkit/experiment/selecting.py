@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.evaluation.fitness import about_model
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
@@ -15,6 +17,8 @@ from alkit.strategies.asking import name_on_failure
 from alkit.strategies.functions import check_selection, innermost
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
+
+log = logging.getLogger(__name__)
 
 
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
@@ -44,8 +48,11 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     # After a withdrawal, the second query of a round draws from a stream of its own.
     stream = parts.stream.child("round", number, "select", *([rank] if rank else []))
     with parts.settings.threads():
+        model.asked = False
         with name_on_failure(strategy):
             selection = strategy.select(view, n, stream.numpy())
+        if model.asked:
+            _warn_of_unfit(parts, name)
         check_selection(type(strategy).__name__, selection, view, n)
         pseudo_labels = _predict_pseudo_labels(parts, model, selection.pseudo_labels)
     sizes = mask_sizes(parts.pool, selection.ids)
@@ -68,6 +75,18 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     )
     parts.report(Progress("ask", n, n))
     return selection.ids
+
+
+def _warn_of_unfit(parts: Parts, strategy: str) -> None:
+    """Repeat the warnings about the model that a strategy has just chosen images by."""
+    last = parts.store.rounds()[-1]
+    for warning in about_model(last.warnings):
+        what = warning.partition(". Try: ")[0].rstrip(
+            "."
+        )  # the fix is in the record, and in the words of each interface
+        log.warning(
+            "%s chose images by the model of round %d, which is not fit to choose by. %s.", strategy, last.round, what
+        )
 
 
 def _predict_pseudo_labels(parts: Parts, model: LastModel, ids: Sequence[str]) -> dict[str, str]:

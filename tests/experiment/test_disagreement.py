@@ -10,6 +10,7 @@ from alkit import Answer
 from alkit.errors import LabelError, QueryError
 from alkit.evaluation import metrics
 from alkit.values import State
+from tests.support.warnings_of import warnings_of
 
 SIZE = 16
 
@@ -47,13 +48,14 @@ def test_pixels_about_which_annotators_disagree_are_ignored_in_training_and_repo
     np.testing.assert_array_equal(given.labels([a])[0], 255 * (drawn(0, 0) | drawn(8, 8)))
     np.testing.assert_array_equal(given.labels([b])[0], drawn(4, 4))
     np.testing.assert_array_equal(given.labels([c])[0], np.where(drawn(0, 0), 1, 255 * drawn(0, 0, 8)))
-    (warning,) = result.warnings
+    (warning,) = warnings_of(result)
     assert warning.startswith("Annotators disagree evenly about 15.6 % of the pixels of 2 images.")
     assert repr(a) in warning
     assert repr(c) in warning
     assert repr(b) not in warning
-    assert experiment.history[0].warnings == (warning,)
-    assert alkit.Experiment.open(tmp_path / "r.db", pool=experiment.pool).history[0].warnings == (warning,)
+    assert warnings_of(experiment.history[0]) == (warning,)
+    again = alkit.Experiment.open(tmp_path / "r.db", pool=experiment.pool)
+    assert warnings_of(again.history[0]) == (warning,)
     assert experiment.spec.ignore is None  # for annotators
     with pytest.raises(LabelError, match=r"values outside its classes: got \[255\]"):
         experiment.tell({a: 255 * drawn(0, 0)}, annotator="ann", revise=True)
@@ -63,7 +65,7 @@ def test_without_a_tie_a_learner_gets_the_classes_as_they_are(seen):
     experiment = campaign()
     a, b = experiment.ask(2)
     tell(experiment, {a: [drawn(0, 0)] * 2, b: [drawn(4, 4)] * 2})
-    assert experiment.fit().warnings == ()
+    assert warnings_of(experiment.fit()) == ()
     assert seen[0].spec.ignore is None
 
 
@@ -80,12 +82,13 @@ def test_an_image_of_which_nothing_is_decided_is_left_out_until_it_is(seen):
     result = experiment.fit()
     assert result.n_labels == 1
     assert seen[-1].ids == (c,)
-    assert result.warnings == (f"Annotators disagree evenly about 1 image, which is left out of the training: {a!r}.",)
+    (warning,) = warnings_of(result)
+    assert warning == f"Annotators disagree evenly about 1 image, which is left out of the training: {a!r}."
     assert experiment.fit().round == result.round  # nothing new
     experiment.tell({a: drawn(0, 0)}, annotator="bob", revise=True)
     result = experiment.fit()
     assert result.n_labels == 2
-    assert result.warnings == ()
+    assert warnings_of(result) == ()
 
 
 def test_a_mask_that_is_wholly_ignored_or_undecided_is_left_out(seen):
@@ -132,5 +135,6 @@ def test_a_class_of_an_image_about_which_annotators_disagree_is_left_out():
         experiment.tell(labels, annotator=name)
     result = experiment.fit()
     assert result.n_labels == 2
-    assert result.warnings == (f"Annotators disagree evenly about 1 image, which is left out of the training: {c!r}.",)
+    (warning,) = warnings_of(result)
+    assert warning == f"Annotators disagree evenly about 1 image, which is left out of the training: {c!r}."
     assert {one.query.id: one.state for one in experiment.standings()}[c] == State.CONSUMED

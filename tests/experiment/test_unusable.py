@@ -14,6 +14,7 @@ from PIL import Image
 
 import alkit
 from alkit.errors import ResumeError
+from tests.support.warnings_of import warnings_of
 
 CLASSES = ("skin", "lesion")
 LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
@@ -53,7 +54,7 @@ def test_a_campaign_goes_on_without_images_that_are_gone_and_lists_them(place, c
     assert len(experiment.candidates) == 6
     result = experiment.fit()
     assert result.n_labels == 2
-    first, second = result.warnings
+    first, second = warnings_of(result)
     assert first.startswith("2 images cannot be used and are left out: ")
     assert f"{ids[0]!r} (it is missing)" in first
     assert f"{ids[3]}.png cannot be decoded" in first
@@ -69,7 +70,7 @@ def test_a_campaign_goes_on_without_images_that_are_gone_and_lists_them(place, c
     experiment = begun(place, stop_set=10)
     experiment.tell(dict.fromkeys(experiment.open_ids, MASK))
     result = experiment.fit()
-    assert (result.n_labels, result.warnings) == (6, ())
+    assert (result.n_labels, warnings_of(result)) == (6, ())
 
 
 def test_images_that_are_damaged_from_the_beginning_are_listed(place):
@@ -78,7 +79,7 @@ def test_images_that_are_damaged_from_the_beginning_are_listed(place):
     ids = experiment.ask(2)
     assert "c" not in experiment.pool.ids
     experiment.tell(dict.fromkeys(ids, MASK))
-    (warning,) = experiment.fit().warnings
+    (warning,) = warnings_of(experiment.fit())
     assert warning.startswith("1 image cannot be used and is left out: 'c' (")
 
 
