@@ -154,7 +154,7 @@ def test_a_function_of_ones_own_is_recorded_by_its_name_and_not_built_for_a_stra
     one = alkit.SegmentationLearner(optimizer=torch.optim.Adagrad, loss=focal_of_ones_own)
     form = written_form(one)
     assert form["with"]["loss"] == {"named": f"{__name__}:focal_of_ones_own"}
-    with pytest.raises(ConfigurationError, match=r"^loss: .*focal_of_ones_own is not a value that a record may name"):
+    with pytest.raises(ConfigurationError, match=r"^loss: .*focal_of_ones_own is not a loss that a record may name"):
         build(form, "learner")
 
 
