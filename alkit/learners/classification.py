@@ -19,7 +19,9 @@ from alkit.values.label_spec import LabelSpec
 @checked_except("epochs", "steps", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class ClassificationLearner(NetworkLearner):
-    """Trains a network to classify images, with cross-entropy and Adam.
+    """Trains a network to classify images.
+
+    :func:`alkit.learners.strong` with ``per="image"`` returns one with the settings that we recommend.
 
     Parameters
     ----------
@@ -27,24 +29,54 @@ class ClassificationLearner(NetworkLearner):
         Factory of networks, called with ``in_channels=`` and ``classes=``. The network maps images
         ``(n, in_channels, h, w)`` to logits ``(n, classes)``. If it has dropout layers, strategies can draw by dropout.
     epochs:
-        Numbers of epochs in the first round and in each later round, both at least 1.
+        Numbers of epochs in the first round and in each later round, both at least 1, in place of `steps`.
     batch:
         Images per training step, at least 1.
     lr:
-        Learning rate of Adam, above 0.
+        Learning rate, above 0. With a schedule, it is the highest.
     carry_on:
         Whether each round continues from the weights of the last one. If False, each round starts from new initial
-        weights and trains for the epochs of the first round.
+        weights and trains as long as the first round.
     precision:
         ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast).
     device:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration, so a record
         can be resumed on another device.
+    steps:
+        Numbers of training steps in the first round and in each later round, or one number for all rounds. Each step
+        has `batch` images, even if there are fewer labels, so few labels are trained as long as many. The default is
+        (300, 100), unless `epochs` are given.
+    augment:
+        Changes images and labels at random: :class:`alkit.learners.Augment`, or a function of images, targets and a
+        generator of torch that returns both. None for no change.
+    loss:
+        ``cross-entropy``, ``focal``, or a function that makes a loss of logits and class ids from a
+        :class:`alkit.LabelSpec`.
+    class_weights:
+        Weights of the classes in cross-entropy: ``frequency`` for the inverse of their frequency among the labels, or
+        numbers by class name. None for equal ones.
+    optimizer:
+        ``adam``, ``adamw``, ``sgd`` (with a momentum of 0.9), or a function of parameters and learning rate. Each round
+        begins with a new one.
+    weight_decay:
+        Weight decay of a named optimizer, at least 0.
+    schedule:
+        How the learning rate changes in a round: ``cosine`` rises in a tenth of the steps and then falls to 0,
+        ``one-cycle`` is torch's ``OneCycleLR``, and a function of optimizer and number of steps returns a schedule of
+        torch. None for a constant rate.
+    stop:
+        :class:`alkit.learners.Stop` ends a training early, by labels that it holds out. None to train to the end.
+    average:
+        The model has the moving average of the weights after each step, and this share of it remains after a step, in
+        (0, 1). None for the weights of the last step.
+    freeze:
+        Number of steps at the beginning of a training from initial weights in which the encoder is not trained, at
+        least 0. The network needs a module named ``encoder``.
 
     Raises
     ------
     ConfigurationError
-        `epochs`, `batch` or `lr` is out of range.
+        A parameter is out of range, `steps` and `epochs` are both given, `network` is not a factory.
 
     Examples
     --------
@@ -53,7 +85,7 @@ class ClassificationLearner(NetworkLearner):
     ...     return nn.Sequential(
     ...         nn.Flatten(), nn.Linear(in_channels * 8 * 8, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, classes)
     ...     )
-    >>> learner = ClassificationLearner(network, epochs=(20, 5))
+    >>> learner = ClassificationLearner(network, steps=200)
     """
 
     epochs: tuple[int, int] | None = None

@@ -1,8 +1,8 @@
 """Semantic segmentation by any network of torch.
 
-The training follows "Self-supervised Assisted Active Learning for Skin Lesion Segmentation" (Zhao et al., EMBC 2022,
-section III): cross-entropy plus Dice loss, Adam, more epochs in the first round than in later ones, and each round
-continues from the weights of the last one.
+With ``epochs`` and no other part, the training follows "Self-supervised Assisted Active Learning for Skin Lesion
+Segmentation" (Zhao et al., EMBC 2022, section III): cross-entropy plus Dice loss, Adam, more epochs in the first round
+than in later ones, and each round continues from the weights of the last one. See :func:`alkit.learners.paper`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ from alkit.values.label_spec import Images, LabelSpec
 @checked_except("epochs", "steps", "warm_start", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class SegmentationLearner(NetworkLearner):
-    """Trains a segmentation network on masks, with cross-entropy plus Dice loss and Adam.
+    """Trains a segmentation network on masks.
+
+    :func:`alkit.learners.strong` returns one with the settings that we recommend. The defaults here need no extra and
+    assume nothing about the images, and learn from ten labels.
 
     Parameters
     ----------
@@ -41,14 +44,14 @@ class SegmentationLearner(NetworkLearner):
         Factory of networks, called with ``in_channels=`` and ``classes=``: :class:`alkit.UNet`, or for example
         ``functools.partial(segmentation_models_pytorch.Unet, "resnet34")``. It returns logits ``(n, classes, h, w)``.
     epochs:
-        Numbers of epochs in the first round and in each later round, both at least 1.
+        Numbers of epochs in the first round and in each later round, both at least 1, in place of `steps`.
     batch:
         Images per training step, at least 1.
     lr:
-        Learning rate of Adam, above 0.
+        Learning rate, above 0. With a schedule, it is the highest.
     carry_on:
         Whether each round continues from the weights of the last one. If False, each round starts from new initial
-        weights and trains for the epochs of the first round.
+        weights and trains as long as the first round.
     precision:
         ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast).
     device:
@@ -57,12 +60,42 @@ class SegmentationLearner(NetworkLearner):
     warm_start:
         Feature extractor with a network of torch, such as :class:`alkit.Reconstruction`. Its weights, except those of
         the output layers, are the initial weights. None for random ones.
+    steps:
+        Numbers of training steps in the first round and in each later round, or one number for all rounds. Each step
+        has `batch` images, even if there are fewer labels, so few labels are trained as long as many. The default is
+        (300, 100), unless `epochs` are given.
+    augment:
+        Changes images and labels at random: :class:`alkit.learners.Augment`, or a function of images, targets and a
+        generator of torch that returns both. None for no change.
+    loss:
+        ``cross-entropy+dice``, ``cross-entropy``, ``dice``, ``focal``, ``tversky``, or a function that makes a loss of
+        logits and masks from a :class:`alkit.LabelSpec`, such as :class:`alkit.learners.MonaiLoss`.
+    class_weights:
+        Weights of the classes in cross-entropy: ``frequency`` for the inverse of their frequency among the labels, or
+        numbers by class name. None for equal ones.
+    optimizer:
+        ``adam``, ``adamw``, ``sgd`` (with a momentum of 0.9), or a function of parameters and learning rate. Each round
+        begins with a new one.
+    weight_decay:
+        Weight decay of a named optimizer, at least 0.
+    schedule:
+        How the learning rate changes in a round: ``cosine`` rises in a tenth of the steps and then falls to 0,
+        ``one-cycle`` is torch's ``OneCycleLR``, and a function of optimizer and number of steps returns a schedule of
+        torch. None for a constant rate.
+    stop:
+        :class:`alkit.learners.Stop` ends a training early, by labels that it holds out. None to train to the end.
+    average:
+        The model has the moving average of the weights after each step, and this share of it remains after a step, in
+        (0, 1). None for the weights of the last step.
+    freeze:
+        Number of steps at the beginning of a training from initial weights in which the encoder is not trained, at
+        least 0. The network needs a module named ``encoder``.
 
     Raises
     ------
     ConfigurationError
-        `epochs`, `batch` or `lr` is out of range, `network` is not a factory, or `warm_start` is not a feature
-        extractor.
+        A parameter is out of range, `steps` and `epochs` are both given, `network` is not a factory, or `warm_start` is
+        not a feature extractor.
 
     Notes
     -----
@@ -71,8 +104,10 @@ class SegmentationLearner(NetworkLearner):
     1 - (I + 1) / (S / 2 + 1), or 0 for a class that does not occur in the batch. I is the sum of the products of
     prediction and mask over the batch, and S is the sum of both. The sums are over the batch and not over each image,
     because an image may have no lesion; the added 1 keeps the quotient defined. Each round starts with a new state of
-    Adam, because a model consists of its weights only. There is no augmentation and no validation set, and the weights
-    of the last epoch are kept.
+    the optimizer, because a model consists of its weights only.
+
+    The focal loss is that of the soft-max probabilities, one class against the others, with the exponent 2. In the
+    Tversky loss, pixels that are missed count 0.7, and pixels that are found too much 0.3.
 
     A network may also return a dictionary with the logits as ``out`` or ``logits``, a tuple whose first entry they are,
     one channel for two classes, or maps that are coarser by a whole factor. Auxiliary outputs are not trained.
@@ -85,7 +120,9 @@ class SegmentationLearner(NetworkLearner):
     Examples
     --------
     >>> from functools import partial
-    >>> learner = SegmentationLearner(partial(UNet, widths=(8, 16, 32)), epochs=(10, 2))
+    >>> learner = SegmentationLearner(partial(UNet, widths=(8, 16, 32)), steps=200, schedule="cosine")
+    >>> learner.steps
+    (200, 200)
     """
 
     network: NetworkFactory = UNet

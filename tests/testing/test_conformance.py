@@ -251,6 +251,37 @@ class TestSegmentationLearner(LearnerKit):
         return alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
 
 
+class TestStrongLearner(LearnerKit):
+    @pytest.fixture
+    def learner(self):
+        parts = {"stop": alkit.learners.Stop(every=2), "class_weights": "frequency", "freeze": 2}
+        changes = alkit.learners.Augment(affine=0.1, elastic=0.1, intensity=0.1)
+        return alkit.learners.strong(Encoded, steps=4, augment=changes, **parts)
+
+
+class TestStrongLearnerOfClasses(LearnerKit):
+    per = "image"
+
+    @pytest.fixture
+    def learner(self):
+        def network(in_channels, classes):
+            return nn.Sequential(nn.Conv2d(in_channels, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(392, classes))
+
+        return alkit.learners.strong(network, per="image", steps=4, loss="focal")
+
+
+class Encoded(nn.Module):
+    """A network with an encoder that can be frozen."""
+
+    def __init__(self, in_channels, classes):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.drop, self.head = nn.Dropout(0.5), nn.Conv2d(4, classes, 1)
+
+    def forward(self, images):
+        return self.head(self.drop(self.encoder(images)))
+
+
 class TestEnsembleOfNetworks(LearnerKit):
     @pytest.fixture
     def learner(self):
