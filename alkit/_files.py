@@ -275,7 +275,7 @@ def cache_folder(given: str | Path | None = None) -> Path:
         return Path(given)
     if own := os.environ.get("ALKIT_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder("ALKIT_CACHE") / ".cache") / "alkit"
+    return (_xdg_folder("XDG_CACHE_HOME") or home_folder("ALKIT_CACHE") / ".cache") / "alkit"
 
 
 def state_folder() -> Path:
@@ -285,14 +285,35 @@ def state_folder() -> Path:
     """
     if own := os.environ.get("ALKIT_STATE"):
         return Path(own)
-    return Path(os.environ.get("XDG_STATE_HOME") or home_folder("ALKIT_STATE") / ".local" / "state") / "alkit"
+    return (_xdg_folder("XDG_STATE_HOME") or home_folder("ALKIT_STATE") / ".local" / "state") / "alkit"
+
+
+def _xdg_folder(variable: str) -> Path | None:
+    """Return the folder that a variable of the XDG specification names; it says to ignore a relative path."""
+    folder = Path(os.environ.get(variable) or "")
+    return folder if folder.is_absolute() else None
+
+
+def without_tilde(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the user's home folder in place of ``~``; unchanged if there is no such user.
+
+    >>> without_tilde("a/~").name
+    '~'
+    """
+    return Path(os.path.expanduser(path))
 
 
 def home_folder(variable: str) -> Path:
-    """Return the user's home folder; a :class:`StoreError` that names an environment variable if there is none."""
+    """Return the user's home folder; a :class:`StoreError` that names an environment variable if there is none.
+
+    A relative path is none: in the present folder, files of a stranger would count as the user's.
+    """
     try:
-        return Path.home()
-    except RuntimeError as reason:  # HOME is not set, and the system does not know the user, as in some containers
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the system does not know the user, as in some containers
+        home = Path()
+    if not home.is_absolute():
         raise StoreError(
             "the user has no home folder", hint=f"set the environment variable {variable} to a folder with free space"
-        ) from reason
+        )
+    return home

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from alkit._files import without_tilde
 from alkit.errors import ConfigurationError
 from alkit.record.changing import PLACE
 
@@ -174,7 +175,7 @@ def choose_place(
         refuse_options({"--url": url, "--project": project, "--control": control}, f"with {LABEL_STUDIO}")
         if folder is not None:
             before = last.form if isinstance(last, FolderPlace) else FILES
-            return FolderPlace(str(Path(folder).expanduser().absolute()), form or before)
+            return FolderPlace(str(without_tilde(folder).absolute()), form or before)
         if isinstance(last, FolderPlace):
             return FolderPlace(last.folder, form or last.form)
         refuse_options({"--as": form}, "with --out FOLDER")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alkit._files import without_tilde
 from alkit.errors import ConfigurationError, DataError, StoreError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
 
     form = Settings(record).declared.get("pool")
     if images is not None:
-        moved = _moved(form, str(images.expanduser().absolute()))
+        moved = _moved(form, str(without_tilde(images).absolute()))
         if moved is None:
             raise ConfigurationError(
                 "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import Choice, save_choice, with_choice
@@ -59,7 +60,7 @@ def run(
     learner, strategy, initial = parts = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:
-        oracle.check(scan(images.expanduser(), "**/*", "images"))  # before hours are spent on reading images
+        oracle.check(scan(without_tilde(images), "**/*", "images"))  # before hours are spent on reading images
         everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
         if new := not store.exists():
             oracle.check_labels(everything, report)

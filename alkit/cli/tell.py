@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.printing import echo, quote
 
@@ -86,7 +87,7 @@ def tell(
     from alkit.record.settings import FEW, Settings
 
     service = source if source == LABEL_STUDIO else None
-    path = None if source is None or service else Path(source).expanduser()
+    path = None if source is None or service else without_tilde(source)
     background: Empty = "background" if empty else "unanswered"
     with record_at(store) as record:
         settings, last = Settings(record), last_place(record)

@@ -14,7 +14,7 @@ import os
 import re
 from pathlib import Path
 
-from alkit._files import state_folder, write_atomically
+from alkit._files import state_folder, without_tilde, write_atomically
 from alkit.errors import ConfigurationError, StoreError
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def name_by_content(parameter: str, path: str | os.PathLike[str]) -> str:
     ConfigurationError
         The file cannot be read.
     """
-    file = Path(path).expanduser()
+    file = without_tilde(path)
     name = _content_name(parameter, file)
     _here[name] = place = file.resolve()
     note = _note(name)

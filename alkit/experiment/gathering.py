@@ -8,8 +8,8 @@ from functools import partial
 
 from alkit.errors import LabelError, QueryError
 from alkit.experiment.model import LastModel
-from alkit.experiment.parts import Parts
-from alkit.experiment.rehearsing import rehearse_once
+from alkit.experiment.parts import Parts, next_round
+from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
 from alkit.record.answers import spec_of
@@ -43,15 +43,40 @@ def label_round(parts: Parts, model: LastModel, number: int, n: int, oracle: Ora
         if asked == n:
             return seconds
         if asked > n:
-            raise QueryError(
-                f"round {number} has more queries than its schedule, because ask() was called by hand",
-                got=f"{asked} images",
-                expected=f"{n}",
-                hint="fit() ends the round",
-            )
+            raise _too_many(number, asked, n)
         begun = time.perf_counter()
         select(parts, model, n - asked)
         seconds["select"] = time.perf_counter() - begun
+
+
+def check_rounds(parts: Parts, start: int, batch: int) -> None:
+    """Check that a record without a schedule can get one, before it is declared: afterwards it cannot change any more.
+
+    Raises
+    ------
+    QueryError
+        The next round has more queries than this schedule.
+    ConfigurationError
+        The network cannot be trained on so few labels.
+    """
+    if parts.settings.schedule is not None:
+        return
+    number = next_round(parts.store.rounds())
+    asked = sum(query.round == number for query in parts.store.queries())
+    if asked > (n := batch if number else start):
+        raise _too_many(number, asked, n)
+    if parts.store.has_answers():
+        rehearse_once(parts)
+        check_enough(parts, "start", start)
+
+
+def _too_many(number: int, asked: int, n: int) -> QueryError:
+    return QueryError(
+        f"round {number} has more queries than its schedule, because ask() was called by hand",
+        got=f"{asked} images",
+        expected=f"{n}",
+        hint="fit() ends the round",
+    )
 
 
 def gather_test_answers(

@@ -631,6 +631,8 @@ class Experiment:
             the pool has fewer images than start + rounds * batch.
         LabelError
             The oracle knows all labels beforehand, and some are missing or cannot be used.
+        QueryError
+            A round has more queries than the schedule says.
         ResumeError
             The record was created with another schedule, test set or oracle.
         """
@@ -653,6 +655,7 @@ class Experiment:
             if not self._has_own_classes:
                 parts.settings.forget_classes()
             parts.settings.declare_classes(spec)
+            gathering.check_rounds(parts, start, batch)
             parts.settings.declare_schedule(start, batch, test)
         rehearsing.rehearse_once(parts)
         rehearsing.check_enough(parts, "start", start)

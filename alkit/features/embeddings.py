@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from alkit._files import without_tilde
 from alkit.arguments.checked import checked
 from alkit.configuration.named_files import find_by_content, is_content_name, name_by_content
 from alkit.errors import ConfigurationError, DataError
@@ -92,7 +93,7 @@ class Embeddings:
             if Path(given).suffix not in SUFFIXES:
                 raise ConfigurationError(f"path must end in {', '.join(SUFFIXES)}", got=repr(given))
             if ids is None and given.endswith(".npy"):
-                ids = sibling_of(Path(given).expanduser())
+                ids = sibling_of(without_tilde(given))
             elif ids is not None and not given.endswith(".npy"):
                 raise ConfigurationError(
                     f"ids must be left out for {given}, because they are in the file", got=repr(self.ids)

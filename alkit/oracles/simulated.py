@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit._files import without_tilde
 from alkit._reading.threads import map_in_threads
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
@@ -121,8 +122,8 @@ class MaskOracle(Simulated):
     def __post_init__(self) -> None:
         spec = LabelSpec(self.classes, self.ignore)
         vars(self).update(spec=spec, classes=spec.classes)
-        if not isinstance(self.masks, Mapping) and not Path(self.masks).expanduser().is_dir():
-            what = f"the file {self.masks}" if Path(self.masks).expanduser().exists() else self.masks
+        if not isinstance(self.masks, Mapping) and not without_tilde(self.masks).is_dir():
+            what = f"the file {self.masks}" if without_tilde(self.masks).exists() else self.masks
             raise DataError("masks must be an existing folder", got=what, hint="check the path")
         if "{id}" not in self.pattern:
             raise ConfigurationError("pattern must contain {id}", got=repr(self.pattern), hint="pattern='{id}.png'")
@@ -208,7 +209,7 @@ class MaskOracle(Simulated):
         return None
 
     def _file(self, id: str) -> Path:
-        return Path(str(self.masks)).expanduser() / self.pattern.replace("{id}", id)
+        return without_tilde(str(self.masks)) / self.pattern.replace("{id}", id)
 
     def _unlabelled(self, ids: Iterable[str]) -> list[str]:
         known = self.masks if isinstance(self.masks, Mapping) else None

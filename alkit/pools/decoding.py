@@ -49,8 +49,9 @@ def scan(
 
     The id is the path relative to `folder`, with ``/`` between its parts and without the suffix. Hidden files and
     folders are ignored. A folder that links lead to by several paths is read once, and a link to a folder that
-    contains `folder` is not followed. Files are not opened. Files that cannot be accessed, or whose name is not valid
-    Unicode, are added to `unusable`, with the error. `name` is the parameter's name in messages.
+    contains `folder` is not followed. Files are not opened. Folders that cannot be read, and files that cannot be
+    accessed or whose name is not valid Unicode, are added to `unusable`, with the error. `name` is the parameter's name
+    in messages.
 
     Raises
     ------
@@ -67,7 +68,8 @@ def scan(
             )
         raise DataError(f"{name} must be an existing folder of images", got=folder, hint="check the path")
     root, files = os.fspath(folder), dict[str, File]()
-    for name in sorted(find_names(folder, pattern)):
+    unreadable: dict[str, OSError] = {}
+    for name in sorted(find_names(folder, pattern, unreadable)):
         stem, suffix = os.path.splitext(name)
         if suffix.lower() not in SUFFIXES:
             continue
@@ -93,6 +95,11 @@ def scan(
                 hint="rename one, or select one kind of file with pattern='**/*.png'",
             )
         files[id] = File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    for place, error in sorted(unreadable.items()):
+        reason = ImageError(
+            f"the folder {folder / place} cannot be read", got=error.strerror, hint="check its permissions"
+        )
+        unusable[f"{_shown(place)}/"] = reason
     if not files and unusable:
         raise next(iter(unusable.values()))
     if not files:

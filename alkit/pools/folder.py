@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
-from alkit._files import cache_folder
+from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.errors import ImageError
@@ -96,7 +96,7 @@ class ImagePool(PoolBase):
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
-        size, folder = check_size(self.size), Path(self.path).expanduser()
+        size, folder = check_size(self.size), without_tilde(self.path)
         hidden: dict[str, ImageError] = {}
         files = scan(folder, self.pattern, unusable=hidden)
         kept, failed = image_cache.cache_images(

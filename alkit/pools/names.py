@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+OF_SYSTEMS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
+"""Folders of operating systems on each disk, which users cannot read."""
 
-def find_names(folder: Path, pattern: str) -> Iterator[str]:
+
+def find_names(folder: Path, pattern: str, unreadable: dict[str, OSError] | None = None) -> Iterator[str]:
     """Yield the paths, relative to `folder`, of all files that match a pattern and are not hidden.
 
     A folder is read under its own path rather than under that of a link, and only once. Links to a folder that contains
@@ -22,20 +24,23 @@ def find_names(folder: Path, pattern: str) -> Iterator[str]:
         The folder.
     pattern:
         As in :func:`glob.glob` with ``recursive=True``: ``**`` matches any folders.
+    unreadable:
+        Gets the folders that cannot be read, or not to their end, and could contain such files.
     """
     wanted = [part for part in pattern.replace(os.sep, "/").split("/") if part not in ("", ".")]
-    for name in _walk(folder):
+    errors: dict[str, OSError] = {} if unreadable is None else unreadable
+    for name in _walk(folder, lambda place, error: _may_contain(place, wanted) and errors.update({place: error})):
         if _matches(name.split(os.sep), wanted):
             yield name
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, report: Callable[[str, OSError], object]) -> Iterator[str]:
     real = folder.resolve()
     seen = {_identity(parent) for parent in real.parents}
     places, links = deque([""]), deque[str]()
     while places or links:
         place = places.popleft() if places else links.popleft()  # links last, so that a folder's own path comes first
-        with suppress(OSError):  # as glob does: a folder that cannot be read has no files
+        try:
             identity = _identity(folder / place)
             if identity in seen:
                 continue
@@ -49,11 +54,30 @@ def _walk(folder: Path) -> Iterator[str]:
                         (links if entry.is_symlink() else places).append(name)
                     else:
                         yield name
+        except OSError as error:
+            report(place, error)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
     facts = os.stat(folder)
     return facts.st_dev, facts.st_ino
+
+
+def _may_contain(place: str, wanted: Sequence[str]) -> bool:
+    """Return whether files below a folder may match a pattern.
+
+    >>> _may_contain("a", ["*", "b.png"]), _may_contain("a", ["*.png"])
+    (True, False)
+    """
+    parts = place.split(os.sep) if place else []
+    if OF_SYSTEMS & set(parts):
+        return False
+    for part, own in zip(parts, wanted, strict=False):
+        if own == "**":
+            return True
+        if not fnmatch(part, own):
+            return False
+    return len(parts) < len(wanted)
 
 
 def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:

@@ -15,7 +15,8 @@ from alkit import synthetic
 from alkit._files import cache_folder, state_folder
 from alkit.cli.named_places import is_named, same_address
 from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
-from alkit.errors import StoreError
+from alkit.errors import AlkitError, StoreError
+from alkit.pools import ImagePool
 from alkit.record import Store
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -338,8 +339,25 @@ def test_a_user_without_a_home_folder_is_told_which_variables_to_set(monkeypatch
     def fail():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Path, "home", fail)
-    with pytest.raises(StoreError, match=r"no home folder.*ALKIT_CACHE"):
-        cache_folder()
-    with pytest.raises(StoreError, match=r"no home folder.*ALKIT_STATE"):
-        state_folder()
+    # A relative folder is in the present one, where a stranger may have put files.
+    for home in (lambda: Path(""), lambda: Path("here"), fail):
+        monkeypatch.setattr(Path, "home", home)
+        with pytest.raises(StoreError, match=r"no home folder.*ALKIT_CACHE"):
+            cache_folder()
+        with pytest.raises(StoreError, match=r"no home folder.*ALKIT_STATE"):
+            state_folder()
+
+
+def test_relative_folders_of_the_xdg_variables_are_ignored_as_its_specification_says(tmp_path, monkeypatch):
+    for name in ("ALKIT_CACHE", "ALKIT_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "alkit"
+    assert state_folder() == tmp_path / ".local" / "state" / "alkit"
+
+
+def test_a_tilde_of_an_unknown_user_is_a_name_like_any_other():
+    with pytest.raises(AlkitError, match="~nobody-here/images does not exist"):
+        ImagePool("~nobody-here/images")

@@ -591,6 +591,9 @@ def test_rounds_complete_what_was_begun_by_hand(world):
     experiment.ask(7)
     with pytest.raises(alkit.errors.QueryError, match="more queries than its schedule"):
         experiment.run(world.oracle, **SCHEDULE)
+    # Nothing was declared, so the right schedule can follow.
+    results = experiment.run(world.oracle, **{**SCHEDULE, "start": 7, "rounds": 0})
+    assert [len(r.ids) for r in results] == [7]
 
 
 def test_skips_alone_are_nothing_to_learn_from(world):

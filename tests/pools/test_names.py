@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alkit.errors import AlkitError
 from alkit.pools import ImagePool
 from alkit.pools.names import find_names
 
@@ -73,3 +75,32 @@ def test_images_of_equal_size_and_time_that_swap_names_are_read_again(tmp_path):
     (tmp_path / "b.bmp").rename(tmp_path / "a.bmp")
     (tmp_path / "t").rename(tmp_path / "b.bmp")
     assert read(tmp_path) == {"a": 200, "b": 10}
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Return a set of names of folders that cannot be read."""
+    names, scandir = set(), os.scandir
+
+    def scan(folder):
+        if os.path.basename(folder) in names:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("alkit.pools.names.os.scandir", scan)
+    return names
+
+
+def test_a_folder_that_cannot_be_read_is_reported_like_an_image(tmp_path, closed):
+    for name in ("0.png", "ward/1.png", "ward/b/2.png", "lost+found/3.png"):
+        save(tmp_path / "images" / name)
+    closed |= {"b", "lost+found"}
+    pool = ImagePool(tmp_path / "images", size=8)
+    assert pool.ids == ("0", "ward/1")
+    (name,) = pool.unusable
+    assert name == "ward/b/"
+    assert "cannot be read: got Permission denied" in str(pool.unusable[name])
+    assert not ImagePool(tmp_path / "images", size=8, pattern="*.png").unusable
+    closed.add("images")
+    with pytest.raises(AlkitError, match=r"the folder .*images cannot be read: got Permission denied"):
+        ImagePool(tmp_path / "images", size=8)

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import check_reachable, make_folder, write_atomically
+from alkit._files import check_reachable, make_folder, without_tilde, write_atomically
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
@@ -137,8 +137,8 @@ class FolderOracle:
                 raise UnknownNameError(
                     f"also must be {' or '.join(FORMATS)}", got=repr(name), hint=nearest(name, FORMATS)
                 )
-        out = Path(self.outbox).expanduser()
-        inbox = out if self.inbox is None else Path(self.inbox).expanduser()
+        out = without_tilde(self.outbox)
+        inbox = out if self.inbox is None else without_tilde(self.inbox)
         check_reachable(out)
         check_reachable(inbox)
         self._known.update((key, query) for query in self.queries for key in query.keys)

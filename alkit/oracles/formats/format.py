@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import write_atomically
+from alkit._files import without_tilde, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
 from alkit.errors import DataError, StoreError
@@ -178,7 +178,7 @@ class Format:
         DataError
             The file does not have this format, or no image in it can be read.
         """
-        path = Path(path).expanduser()
+        path = without_tilde(path)
         changed = _time_of(path)  # before the content is read: a later change then has a later time
         content = self._content(path, inside)
         revision = changed if content.exported is None else min(changed, content.exported)
@@ -188,7 +188,7 @@ class Format:
         self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
     ) -> tuple[str, ...]:
         """Return the ids of the queried images in a file that have no annotation; parameters as in :meth:`read`."""
-        return unannotated(self._content(Path(path).expanduser(), inside), queries, spec)
+        return unannotated(self._content(without_tilde(path), inside), queries, spec)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
         """Return the names of the images in a file; `inside` as in :meth:`read`."""
