@@ -170,7 +170,7 @@ class Client:
         except (httpx2.RequestError, UnicodeError) as failure:  # UnicodeError: a host name that cannot exist
             raise OracleError(
                 f"Label Studio at {self.url} cannot be reached",
-                got=self._login.without_tokens(str(failure) or type(failure).__name__),
+                got=self._login.without_tokens(str(failure) or type(failure).__name__).rstrip("."),
                 hint="check that it runs, and check the address",
             ) from None
         return self._login.content(response, f"{method} {path}")
@@ -232,7 +232,8 @@ class _Login(httpx2.Auth):
             except (ValueError, RecursionError):
                 raise OracleError(
                     f"{self.url} did not answer {what} with JSON",
-                    got=repr(self.without_tokens(response.text)[:60]),
+                    # Not response.text: some codecs that a server can name fail, or take long.
+                    got=repr(self.without_tokens(response.content.decode("utf-8", "replace"))[:60]),
                     hint="check that this is the address of Label Studio",
                 ) from None
         if response.is_redirect:

@@ -181,6 +181,16 @@ def test_no_part_of_a_token_is_in_an_error_that_cuts_an_answer_short(legacy, sta
     assert not any(LEGACY[:n] in said for n in range(4, 40))
 
 
+@pytest.mark.parametrize("charset", ["idna", "undefined", "zlib_codec", "utf-7", "punycode", "no such"])
+def test_a_page_in_a_strange_charset_is_an_error(legacy, charset):
+    class Page(Prepared):
+        def answer(self, asked, handler, content):
+            return 200, f"text/html; charset={charset}", b"\xff\xfe23456789"
+
+    with serve(Page()) as server, pytest.raises(OracleError, match="with JSON"):
+        Client(server.url).get("/api/projects/7/")
+
+
 @pytest.mark.parametrize("place", ["http://[::1", "http://a]b/", "http://\u2100/"])
 def test_a_redirect_to_an_address_that_cannot_exist_is_an_error(legacy, place):
     said = failure((302, b""), Location=place.encode().decode("latin-1"))
