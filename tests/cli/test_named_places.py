@@ -359,5 +359,5 @@ def test_relative_folders_of_the_xdg_variables_are_ignored_as_its_specification_
 
 
 def test_a_tilde_of_an_unknown_user_is_a_name_like_any_other():
-    with pytest.raises(AlkitError, match="~nobody-here/images does not exist"):
+    with pytest.raises(AlkitError, match="existing folder of images: got ~nobody-here/images"):
         ImagePool("~nobody-here/images")
