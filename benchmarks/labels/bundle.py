@@ -7,18 +7,24 @@ see :mod:`benchmarks.labels.data`. On the machine, in a copy of this repository 
 
     python -m pip install --no-index --no-deps --target SITE .gpu/wheels/*.whl
     export PYTHONPATH=$PWD:$PWD/plugins/baselines:SITE CUDA_DEVICE_MAX_CONNECTIONS=32
-    python -m benchmarks.labels --data .gpu/labels.npz --device cuda --engine graphs --learners strong --limit 500
+    python -m benchmarks.labels --data .gpu/labels.npz --device cuda --graphs --processes 13 --limit 500
+
+The wheel of faiss, which ``ssl-cluster`` needs to find clusters, is left out because it is large. The choices of arms
+that need no model are made beforehand: ``--work`` is the folder of them on the machine, a copy of ``.gpu/labels``.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.cold_start.data import READERS
 from benchmarks.gpu.bundle import PRESENT, ROOT, download_wheels, missing, read_present, size_of
 from benchmarks.labels.data import load, save
+from benchmarks.labels.protocol import LEARNERS, MODEL_FREE, SEEDS, tasks
+from benchmarks.labels.runs import Book, choose_ahead
 
 ARCHIVE = "labels.npz"
 
@@ -38,7 +44,16 @@ def main() -> None:
     wheels.mkdir(parents=True)
     download_wheels(missing(read_present(options.present), options.python, ["pretrained"]), wheels, options.python)
     keys = [(name, size) for name in READERS for size in options.sizes]
-    save(options.out / ARCHIVE, load(options.data, keys, options.cache).values())
+    sets = load(options.data, keys, options.cache)
+    save(options.out / ARCHIVE, sets.values())
+    book = Book(options.out / "labels")
+    for task in tasks(keys, ["strong"], MODEL_FREE, SEEDS):
+        choose_ahead(task, sets[task.key], book)
+    known = book.choices()
+    for task in tasks(keys, [learner for learner in LEARNERS if learner != "strong"], MODEL_FREE, SEEDS):
+        for labels, ids in known[replace(task, learner="strong")].items():  # they do not depend on the learner
+            if labels not in known.get(task, {}):
+                book.add_choice(task, labels, ids)
     print(f"{options.out}: {size_of(options.out) / 2**20:.1f} MiB")
 
 

@@ -6,7 +6,7 @@
 
 ``DIR`` has the folders ``isic2017``, ``dsb2018-nuclei`` and ``msd-hippocampus``, or is an archive of
 ``benchmarks.labels.data``. Finished budgets are not run again, and runs that were stopped continue. With
-``--engine graphs`` the strong learner is trained on one GPU, many networks at once.
+``--graphs`` the strong learner is trained by CUDA graphs; with ``--processes 13`` on 16 cores, a GPU is busy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.cold_start.data import READERS
 from benchmarks.labels.protocol import ARMS, BLOCK, FULL, LEARNERS, SEEDS, tasks
 from benchmarks.labels.runs import Book
-from benchmarks.labels.workers import Work, left, run_in_processes, run_with_graphs
+from benchmarks.labels.workers import Work, left, run_in_processes
 from benchmarks.terminal import integer_from
 
 OUT = Path(__file__).parents[1] / "results" / "labels"
@@ -39,9 +39,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", choices=(FULL, *ARMS), default=[FULL, *ARMS])
     parser.add_argument("--seeds", nargs="+", type=integer_from(0), default=list(SEEDS))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--engine", choices=("processes", "graphs"), default="processes")
+    parser.add_argument("--graphs", action="store_true", help="train the strong learner by CUDA graphs")
     parser.add_argument("--processes", type=integer_from(1), default=1, help="runs at once, each on one thread")
-    parser.add_argument("--slots", type=integer_from(1), default=24, help="networks in training at once, with graphs")
     parser.add_argument("--block", type=integer_from(1), default=BLOCK, help="seeds of a data set before the next set")
     parser.add_argument("--limit", type=integer_from(1), help="seconds after which all runs end")
     parser.add_argument("--cache", type=Path, help="folder of features (default: alkit's cache)")
@@ -73,18 +72,11 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
         options.cache,
         steps=5 if options.tiny else 0,
         budgets=(4, 8) if options.tiny else (),
+        graphs=options.graphs,
     )
     sets = [(name, options.size) for name in options.sets]
     planned = list(tasks(sets, options.learners, options.arms, options.seeds, options.block))
     todo = left(planned, Book(work.out, work.known), work.budgets)
     print(f"{len(todo)} runs are left", flush=True)
-    if options.engine == "graphs":
-        with_graphs = [task for task in todo if task.learner != "paper"]
-        try:
-            run_with_graphs(with_graphs, work, options.slots, options.slots + options.slots // 2)
-        except Exception as reason:
-            print(f"no graphs, but processes: {type(reason).__name__}: {reason}", flush=True)
-        else:
-            todo = [task for task in todo if task.learner == "paper"]
     if todo:
         run_in_processes(todo, work, options.processes)

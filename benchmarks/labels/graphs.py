@@ -1,25 +1,21 @@
-"""Train many networks at once on one GPU: the steps of a training are replayed as CUDA graphs.
+"""Train small networks fast on a GPU: the steps of a training are replayed as CUDA graphs.
 
-A step of a small network on small images takes a GPU less time than the CPU needs to start its kernels. So a few steps
+A step of a small network on small images takes a GPU less time than Python needs to start its kernels. So a few steps
 are captured once as a CUDA graph, in which nothing depends on the CPU: the images are on the device, and the rows of
-each batch, its random changes, learning rates and momenta are tables on the device. Each network has a stream of its
-own, so that the GPU works on several at a time.
+each batch, its random changes, learning rates and momenta are tables on the device. The launch of a graph still takes
+the CPU longer than the GPU needs for it, so several processes with a graph each share a GPU.
 
 The step is that of the learner: the same batches, changes, loss, AdamW and average of weights. A test compares the
 weights with those of ``SegmentationLearner.fit`` on the CPU. On a GPU the numbers differ in the last digits from run to
-run, because the fastest algorithms are used and the networks share the stream of dropout.
+run, because the fastest algorithms are used, and dropout has another random stream.
 """
 
 from __future__ import annotations
 
 import copy
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,11 +23,21 @@ from torch import Tensor, nn
 
 from alkit.learners import NetworkPredictor, SegmentationLearner
 from alkit.protocols import Predictor
+from alkit.rng import seed_torch
 from benchmarks import rows
 from benchmarks.labels.data import Key, Pictures
 from benchmarks.labels.protocol import SPEC, Task, learner_of
 from benchmarks.labels.runs import LabelledPictures, fit_stream
-from benchmarks.labels.schedule import BETA2, PER_GRAPH, Tables, check_learner, mirrors_of, rates_of, rows_of, steps_of
+from benchmarks.labels.schedule import (
+    BETA2,
+    PER_GRAPH,
+    Tables,
+    check_learner,
+    mirrors_of,
+    rates_of,
+    rows_of,
+    steps_of,
+)
 
 EPSILON = 1e-8
 """The smallest denominator of AdamW."""
@@ -107,7 +113,6 @@ class Slot:
         self._rows = torch.zeros(most_steps, learner.batch, dtype=torch.int64, device=device)
         self._mirrors = torch.zeros(most_steps, 3, learner.batch, dtype=torch.bool, device=device)
         self._rates = torch.ones(most_steps, 5, device=device)
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.loss = torch.zeros((), device=device)
 
@@ -129,16 +134,19 @@ class Slot:
 
     def capture(self) -> None:
         """Capture :data:`PER_GRAPH` steps as a graph; the state is worthless afterwards."""
+        before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True  # the fastest algorithms
+        stream = torch.cuda.Stream()
         torch.cuda.synchronize()
-        with torch.cuda.stream(self.stream):
+        with torch.cuda.stream(stream):
             for _ in range(3):
                 self.step()
         torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
+        with torch.cuda.graph(self.graph, stream=stream):
             for _ in range(PER_GRAPH):
                 self.step()
         torch.cuda.synchronize()
+        torch.backends.cudnn.benchmark = before
 
     def run(self, steps: int) -> None:
         """Take steps: by the graph if there is one."""
@@ -186,87 +194,64 @@ class Slot:
         self.average_buffers.lerp_(self.buffers, share)
 
 
-@dataclass(frozen=True, eq=False)
-class _Request:
-    seed: int
-    steps: int
-    rows: tuple[int, ...]
-    tables: Tables
-    result: Future[tuple[Tensor, Tensor]] = field(default_factory=Future)
-
-
 class GraphFitter:
-    """Trains the strong learner for many runs at once: see :class:`benchmarks.labels.runs.Fitter`.
+    """Trains the strong learner by the graphs of one network: see :class:`benchmarks.labels.runs.Fitter`.
 
-    The runs are threads of this process. Their trainings are done by one thread, in several slots. Runs that train on
-    the same images from the same weights share the model.
+    Its models share one network, so a model is only good until the next one is trained.
 
     Parameters
     ----------
     sets:
         The data sets, all of one size.
-    slots, most_steps:
-        Networks in training at once, and steps of the longest training.
+    device:
+        Device of torch. On a CPU there are no graphs, only the same steps.
+    most_steps:
+        Steps of the longest training.
     steps:
-        Steps of a training, for a rehearsal; 0 for the learner's own number.
+        Steps of each training, for a rehearsal; 0 for the learner's own number.
     """
 
     engine = "graphs"
 
-    def __init__(
-        self, sets: Mapping[Key, Pictures], device: str, slots: int, most_steps: int, *, steps: int = 0
-    ) -> None:
+    def __init__(self, sets: Mapping[Key, Pictures], device: str, most_steps: int, *, steps: int = 0) -> None:
         self.machine = rows.machine(device)
-        self._device = torch.device(device)
+        self._device, self._rehearsed = torch.device(device), steps
         self._offsets: dict[Key, int] = {}
         total = 0
         for key, own in sets.items():
             self._offsets[key] = total
             total += len(own.ids)
-        self._images = torch.from_numpy(np.concatenate([own.images for own in sets.values()])).to(self._device)
-        self._masks = torch.from_numpy(np.concatenate([own.masks for own in sets.values()])).to(self._device)
+        images = torch.from_numpy(np.concatenate([own.images for own in sets.values()])).to(self._device)
+        masks = torch.from_numpy(np.concatenate([own.masks for own in sets.values()])).to(self._device)
         some = next(iter(sets.values()))
         self._example = LabelledPictures(some, some.ids[:1])
         self._learner = learner_of(Task(*some.key, "strong", "random", 0), device)
         check_learner(self._learner)
-        self._rehearsed = steps
         self._initial: dict[int, tuple[Tensor, Tensor]] = {}
-        self._lock = threading.Lock()
-        self._known: dict[tuple[int, int, tuple[int, ...]], _Request] = {}
-        self._results: dict[_Request, tuple[Tensor, Tensor]] = {}
-        self._waiting: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._template = self._initial_network(0)
         self._tables: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        self._own = threading.local()
-        self.steps = 0
-        self.slots = [Slot(self._template, self._learner, self._images, self._masks, most_steps) for _ in range(slots)]
+        network = self._initial_network(0)
+        self.slot = Slot(network, self._learner, images, masks, most_steps)
         if self._device.type == "cuda":
-            # Only here, because each thread would look for the fastest algorithms again.
-            before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
-            for slot in self.slots:
-                slot.capture()
-            torch.backends.cudnn.benchmark = before
+            self.slot.capture()
+        self._weights, self._buffers = state_of(network)
+        _move_into(self._weights, list(network.parameters()))
+        _move_into(self._buffers, _buffers(network))
+        self._model = NetworkPredictor(network, 3, len(SPEC.classes))
 
-    def speed(self, count: int, steps: int = 100) -> float:
-        """Return the steps per second of `count` networks at once, before the start."""
+    def speed(self, steps: int = 100) -> float:
+        """Return the steps per second of this process."""
+        self.slot.rewind()
         begun = time.monotonic()
-        for slot in self.slots[:count]:
-            slot.rewind()
-            with torch.cuda.stream(slot.stream):
-                slot.run(steps)
-        torch.cuda.synchronize()
-        return count * steps / (time.monotonic() - begun)
-
-    def start(self) -> None:
-        """Start the thread that trains."""
-        threading.Thread(target=self._train, daemon=True).start()
+        self.slot.run(steps)
+        self._wait()
+        return steps / (time.monotonic() - begun)
 
     def carries_on(self, task: Task) -> bool:
         """Return False: each budget trains a new model."""
         return False
 
     def change(self, **numbers: float) -> None:
-        """Train from now on with another ``lr=``, ``weight_decay=`` or ``average=``, while no training is waiting."""
+        """Train from now on with another ``lr=``, ``weight_decay=`` or ``average=``."""
         self._learner = replace(self._learner, **numbers)
         check_learner(self._learner)
         self._tables.clear()
@@ -274,17 +259,19 @@ class GraphFitter:
     def fit(self, task: Task, labelled: LabelledPictures, number: int, previous: Predictor | None) -> Predictor:
         """Return the model of these labels."""
         offset = self._offsets[task.key]
-        chosen = tuple(row + offset for row in labelled.pictures.rows(labelled.ids))
+        chosen = [row + offset for row in labelled.pictures.rows(labelled.ids)]
         steps = self._rehearsed or steps_of(learner_of(task, str(self._device)))
-        key = task.seed, steps, chosen
-        with self._lock:
-            request = self._known.get(key)
-            if request is None:
-                request = _Request(*key, self._tables_of(*key))
-                if number < 2 and not task.length:
-                    self._known[key] = request
-                self._waiting.put(request)
-        return self._predictor(*request.result.result())
+        self.slot.load(*self._initial_state(task.seed), self._tables_of(task.seed, steps, chosen))
+        with seed_torch(fit_stream(task.seed).child("dropout")):
+            self.slot.run(steps)
+        self._weights.copy_(self.slot.average)
+        self._buffers.copy_(self.slot.average_buffers)
+        self._wait()
+        return self._model
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
 
     def _initial_network(self, seed: int) -> nn.Module:
         model = self._learner.initial_model(self._example, fit_stream(seed))
@@ -292,8 +279,7 @@ class GraphFitter:
 
     def _initial_state(self, seed: int) -> tuple[Tensor, Tensor]:
         if seed not in self._initial:
-            with own_stream(self._device):  # finished before another stream reads it
-                self._initial[seed] = state_of(self._initial_network(seed))
+            self._initial[seed] = state_of(self._initial_network(seed))
         return self._initial[seed]
 
     def _tables_of(self, seed: int, steps: int, images: Sequence[int]) -> Tables:
@@ -301,64 +287,3 @@ class GraphFitter:
         if (seed, steps) not in self._tables:  # the same for all images
             self._tables[seed, steps] = mirrors_of(learner, stream), rates_of(learner)
         return Tables(rows_of(learner, images, stream), *self._tables[seed, steps])
-
-    def _predictor(self, weights: Tensor, buffers: Tensor) -> NetworkPredictor:
-        """Return the predictor of this thread with these weights: it is tried on images only once."""
-        own = self._own
-        if not hasattr(own, "model"):
-            network = copy.deepcopy(self._template)
-            own.weights, own.buffers = torch.empty_like(weights), torch.empty_like(buffers)
-            _move_into(own.weights, list(network.parameters()))
-            _move_into(own.buffers, _buffers(network))
-            own.model = NetworkPredictor(network, 3, len(SPEC.classes))
-        own.weights.copy_(weights)
-        own.buffers.copy_(buffers)
-        return own.model
-
-    def _begin(self, slot: Slot, request: _Request) -> None:
-        """Load a request into a slot, and start all its steps."""
-        slot.load(*self._initial_state(request.seed), request.tables)
-        slot.run(request.steps)
-
-    def _train(self) -> None:
-        free, busy = list(self.slots), list[tuple[Slot, _Request, Callable[[], bool]]]()
-        while True:
-            while free and not self._waiting.empty():
-                slot, request = free.pop(), self._waiting.get()
-                try:
-                    busy.append((slot, request, self._launch(slot, request)))
-                except Exception as reason:  # the run that waits gets it
-                    request.result.set_exception(reason)
-                    free.append(slot)
-            for entry in [entry for entry in busy if entry[2]()]:
-                slot, request, _ = entry
-                busy.remove(entry)
-                free.append(slot)
-                self.steps += request.steps
-                request.result.set_result(self._results.pop(request))
-            time.sleep(0.001)
-
-    def _launch(self, slot: Slot, request: _Request) -> Callable[[], bool]:
-        """Start a training; return a function that says whether it has ended."""
-        if slot.stream is None:
-            self._begin(slot, request)
-            self._results[request] = slot.average.clone(), slot.average_buffers.clone()
-            return lambda: True
-        with torch.cuda.stream(slot.stream):
-            self._begin(slot, request)
-            self._results[request] = slot.average.clone(), slot.average_buffers.clone()
-            event = torch.cuda.Event()
-            event.record(slot.stream)
-        return event.query
-
-
-@contextmanager
-def own_stream(device: torch.device) -> Iterator[None]:
-    """Let a GPU work in a new stream of high priority inside a ``with`` block, and wait for its end."""
-    if device.type != "cuda":
-        yield
-        return
-    stream = torch.cuda.Stream(device, priority=-1)
-    with torch.cuda.stream(stream):
-        yield
-        stream.synchronize()

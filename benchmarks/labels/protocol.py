@@ -58,6 +58,9 @@ LONG = 900
 
 RANDOM, FULL = "random", "full"
 ARMS = (RANDOM, "maxherding", "mc-dropout", "clasp-pe", "maxherding, then bald", "foreground-random", "ssl-cluster")
+MODEL_FREE = (RANDOM, "maxherding", "ssl-cluster")
+"""Arms that choose without a model."""
+
 CEILINGS = {"strong": (LONG, 3 * LONG), "long": (), "paper": (28, 84)}
 """Steps of the strong learner on the whole pool, and epochs of the paper's. ``long`` has those of ``strong``."""
 

@@ -256,6 +256,19 @@ def choose(
     return (*chosen, *selection.ids)
 
 
+def choose_ahead(task: Task, pictures: Pictures, book: Book) -> None:
+    """Write the choices of an arm that needs no model, those that are not in the book."""
+    known = book.choices().get(task, {})
+    pool, _ = split(task.data, pictures.ids, pictures.kinds, pictures.groups, task.seed)
+    ids, chosen = tuple(pictures.ids[row] for row in pool), tuple[str, ...]()
+    for number, labels in enumerate(BUDGETS[task.data]):
+        if labels in known:
+            chosen = tuple(known[labels])
+            continue
+        chosen = choose(task, pictures, ids, chosen, labels, number, None)
+        book.add_choice(task, labels, chosen)
+
+
 def measure(model: Predictor, pictures: Pictures, test: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the Dice of each test image."""
     found = []

@@ -3,27 +3,30 @@
     python -m benchmarks.labels.tune --data DIR --device cuda --out benchmarks/results/labels/tuning.csv
 
 Each row is a training on the first labels of a random order of the tuning images, measured on the last third of this
-order. Trainings run at once as CUDA graphs: see :mod:`benchmarks.labels.graphs`.
+order. Processes train by CUDA graphs: see :mod:`benchmarks.labels.graphs`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 
 from benchmarks import rows
-from benchmarks.labels.data import Pictures, load
-from benchmarks.labels.graphs import GraphFitter, own_stream
+from benchmarks.labels.data import Key, Pictures, load
 from benchmarks.labels.protocol import FULL, Task
 from benchmarks.labels.runs import LabelledPictures, measure
 from benchmarks.labels.split import tuning_rows
+from benchmarks.labels.workers import Work, graph_fitter
 
 SETS = [("isic", 64), ("nuclei", 64), ("hippocampus", 64)]
 LABELS = {"isic": (10, 20, 50, 130), "nuclei": (10, 20, 44), "hippocampus": (10, 20, 50)}
@@ -38,6 +41,45 @@ def order_of(pictures: Pictures, seed: int) -> tuple[list[str], np.ndarray]:
     return [pictures.ids[row] for row in drawn[:-third]], np.sort(drawn[-third:])
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One training: its data set, setting, number of labels and seed."""
+
+    key: Key
+    steps: int
+    lr: float
+    labels: int
+    seed: int
+
+
+def trials(settings: Sequence[tuple[int, float]], seeds: int) -> list[Trial]:
+    """Return all trainings, setting by setting."""
+    return [
+        Trial(key, steps, lr, labels, seed)
+        for steps, lr in settings
+        for key in SETS
+        for labels, seed in product(LABELS[key[0]], range(seeds))
+    ]
+
+
+_SETS: dict[Key, Pictures] = {}
+
+
+def try_out(trial: Trial, work: Work, most_steps: int) -> tuple[Trial, float, str]:
+    """Return the Dice of a training, and the machine."""
+    torch.set_num_threads(1)
+    if not _SETS:
+        _SETS.update(load(work.source, SETS, None))
+    pictures, fitter = _SETS[trial.key], graph_fitter(work, _SETS, most_steps)
+    if fitter is None:
+        raise RuntimeError("the settings are tried by graphs only")
+    fitter.change(lr=trial.lr)
+    train, held_out = order_of(pictures, trial.seed)
+    task = Task(*trial.key, "strong", FULL, trial.seed, length=trial.steps)
+    model = fitter.fit(task, LabelledPictures(pictures, tuple(train[: trial.labels])), 0, None)
+    return trial, float(measure(model, pictures, held_out).mean()), fitter.machine
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,43 +87,30 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--slots", type=int, default=24)
-    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of training after which no setting begins")
+    parser.add_argument("--processes", type=int, default=13, help="trainings at once, each on one thread")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after the first training")
     parser.add_argument("--tiny", action="store_true", help="few steps, to rehearse")
     options = parser.parse_args()
     settings = [(5, 1e-3), (10, 3e-3)] if options.tiny else SETTINGS
-    sets = load(options.data, SETS, None)
-    fitter = GraphFitter(sets, options.device, options.slots, max(steps for steps, _ in settings))
-    if torch.device(options.device).type == "cuda":
-        for count in dict.fromkeys((1, options.slots // 2 or 1, options.slots)):
-            print(f"{count} networks at once: {fitter.speed(count):.0f} steps a second", flush=True)
-    fitter.start()
-    begun = time.monotonic()
-    machine, commit = fitter.machine, rows.commit()
+    work = Work(options.data, options.out.parent, options.device, float("inf"), graphs=True)
+    most, commit, begun = max(steps for steps, _ in settings), rows.commit(), math.inf
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("a", newline="") as file, ThreadPoolExecutor(options.slots + 8) as threads:
+    jobs = (joblib.delayed(try_out)(trial, work, most) for trial in trials(settings, options.seeds))
+    with (
+        options.out.open("a", newline="") as file,
+        joblib.parallel_config("loky", n_jobs=options.processes, inner_max_num_threads=1),
+    ):
         writer = csv.writer(file)
         if not file.tell():
             writer.writerow(["data", "size", "steps", "lr", "labels", "seed", "dice", "machine", "commit"])
-        for steps, lr in settings:
+        for trial, dice, machine in joblib.Parallel(batch_size=1, return_as="generator_unordered")(jobs):
+            begun = min(begun, time.monotonic())
+            writer.writerow(
+                [*trial.key, trial.steps, trial.lr, trial.labels, trial.seed, f"{dice:.5f}", machine, commit]
+            )
+            file.flush()
             if time.monotonic() - begun > options.limit:
                 break
-            fitter.change(lr=lr)
-
-            def run(key: tuple[str, int], labels: int, seed: int, steps: int = steps) -> float:
-                with own_stream(torch.device(options.device)):
-                    train, held_out = order_of(sets[key], seed)
-                    task = Task(*key, "strong", FULL, seed, length=steps)
-                    model = fitter.fit(task, LabelledPictures(sets[key], tuple(train[:labels])), 0, None)
-                    return float(measure(model, sets[key], held_out).mean())
-
-            jobs = [
-                (key, labels, seed) for key in SETS for labels, seed in product(LABELS[key[0]], range(options.seeds))
-            ]
-            for (key, labels, seed), dice in zip(jobs, threads.map(lambda job: run(*job), jobs), strict=True):
-                writer.writerow([*key, steps, lr, labels, seed, f"{dice:.5f}", machine, commit])
-            file.flush()
-            print(f"{steps} steps, lr {lr}: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

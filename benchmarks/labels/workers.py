@@ -1,14 +1,11 @@
-"""Play runs side by side: in processes, each on one thread, or as threads around the graphs of one GPU."""
+"""Play runs side by side, in processes that take one after the other, each on one thread."""
 
 from __future__ import annotations
 
 import os
-import queue
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,14 +17,16 @@ from alkit.protocols import Predictor
 from benchmarks import rows
 from benchmarks.grid import parent_is_gone
 from benchmarks.labels.data import Key, Pictures, load
-from benchmarks.labels.graphs import GraphFitter, own_stream
+from benchmarks.labels.graphs import GraphFitter
 from benchmarks.labels.protocol import BUDGETS, CEILINGS, FULL, Task, learner_of
-from benchmarks.labels.runs import Book, LabelledPictures, fit_generator, measure, play
-from benchmarks.labels.schedule import PER_GRAPH
+from benchmarks.labels.runs import Book, Fitter, LabelledPictures, fit_generator, measure, play
 from benchmarks.labels.split import tuning_rows
 
 GRACE = 3.0
 """Seconds between the end of the time and the end of this process."""
+
+LEAST = 0.5
+"""Dice of a short training that works: it is about 0.8 on ISIC."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class Work:
         Steps of the strong learner, for a rehearsal; 0 for its own number.
     budgets:
         Numbers of labels, for a rehearsal; empty for those of the data sets.
+    graphs:
+        Whether the strong learner is trained by :class:`benchmarks.labels.graphs.GraphFitter`.
     """
 
     source: Path
@@ -58,6 +59,7 @@ class Work:
     cache: Path | None = None
     steps: int = 0
     budgets: tuple[int, ...] = ()
+    graphs: bool = False
 
 
 class LearnerFitter:
@@ -125,6 +127,34 @@ def run_in_processes(tasks: Sequence[Task], work: Work, processes: int) -> None:
 
 
 _SETS: dict[Key, Pictures] = {}
+_GRAPHS: list[GraphFitter | None] = []
+
+
+def graph_fitter(work: Work, sets: Mapping[Key, Pictures], most_steps: int = 0) -> GraphFitter | None:
+    """Return the graphs of this process, which are captured once; None, and say why, if they do not work."""
+    if not _GRAPHS:
+        try:
+            most = most_steps or work.steps or max(CEILINGS["strong"])
+            fitter = GraphFitter(sets, work.device, most, steps=work.steps)
+            if fitter.slot.graph is not None:
+                check_graphs(fitter, next(iter(sets.values())))
+            _GRAPHS.append(fitter)
+        except Exception as reason:  # whatever a driver may do; the learner's own method remains
+            print(f"no graphs in this process: {type(reason).__name__}: {reason}", flush=True)
+            _GRAPHS.append(None)
+    return _GRAPHS[0]
+
+
+def check_graphs(fitter: GraphFitter, pictures: Pictures) -> None:
+    """Raise a RuntimeError unless the graphs learn something from images that the learner is tuned on."""
+    name, size = pictures.key
+    tuning = tuning_rows(name, pictures.ids)
+    task, some = Task(name, size, "strong", FULL, 1000, 100), tuple(pictures.ids[row] for row in tuning[::4])
+    held_out = np.setdiff1d(tuning, pictures.rows(some))
+    found = float(measure(fitter.fit(task, LabelledPictures(pictures, some), 0, None), pictures, held_out).mean())
+    if not found >= LEAST:
+        raise RuntimeError(f"the Dice of a short training must be at least {LEAST}: got {found:.3f}")
+    print(f"Dice {found:.3f} after 100 steps, {fitter.speed():.0f} steps a second", flush=True)
 
 
 def _play_here(
@@ -146,85 +176,12 @@ def _play_here(
 
     if goes_on():
         start = time.monotonic()
-        fitter, book = LearnerFitter(work), Book(work.out)
+        book, fitter = Book(work.out), _fitter(task, work)
         play(task, _SETS[task.key], fitter, book, commit, done=done, known=known, goes_on=goes_on,
              budgets=work.budgets or None)  # fmt: skip
         print(f"{task}: {time.monotonic() - start:.0f} s", flush=True)
 
 
-def run_with_graphs(tasks: Sequence[Task], work: Work, slots: int, threads: int) -> None:
-    """Play runs as threads of this process, whose trainings are graphs of one GPU.
-
-    Raises
-    ------
-    RuntimeError
-        The graphs do not train as the learner does.
-    """
-    sets = load(work.source, dict.fromkeys(task.key for task in tasks), work.cache)
-    most = max(work.steps, *(() if work.steps else CEILINGS["strong"]), PER_GRAPH)
-    fitter = GraphFitter(sets, work.device, slots, most, steps=work.steps)
-    if torch.device(work.device).type == "cuda":
-        for count in dict.fromkeys((1, slots // 2 or 1, slots)):
-            print(f"{count} networks at once: {fitter.speed(count):.0f} steps a second", flush=True)
-        fitter.start()
-        check_graphs(fitter, next(iter(sets.values())), work)
-    else:
-        fitter.start()
-    book, commit = Book(work.out, work.known), rows.commit()
-    done, known = done_in(book), book.choices()
-    waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    for task in tasks:
-        waiting.put(task)
-
-    def goes_on() -> bool:
-        return time.time() < work.until
-
-    def work_off() -> None:
-        while goes_on():
-            try:
-                task = waiting.get_nowait()
-            except queue.Empty:
-                return
-            own = done.get(task, frozenset())
-            try:
-                with own_stream(torch.device(work.device)):
-                    play(task, sets[task.key], fitter, book, commit, done=own, known=known.get(task),
-                         goes_on=goes_on, budgets=work.budgets or None)  # fmt: skip
-            except Exception:  # the other runs go on
-                print(f"{task} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-
-    workers = [threading.Thread(target=work_off, daemon=True) for _ in range(threads)]
-    begun, before = time.monotonic(), 0
-    for worker in workers:
-        worker.start()
-    while any(worker.is_alive() for worker in workers) and time.time() < work.until + GRACE:
-        time.sleep(0.5 if work.until < 1e12 else 0.1)
-        elapsed = int(time.monotonic() - begun)
-        if elapsed >= before + 20:
-            before = elapsed
-            print(f"{elapsed} s: {fitter.steps} steps, {fitter.steps / elapsed:.0f} a second", flush=True)
-    if not goes_on():
-        sys.stdout.flush()
-        os._exit(0)  # threads may be inside a training
-
-
-def check_graphs(fitter: GraphFitter, pictures: Pictures, work: Work) -> None:
-    """Raise a RuntimeError unless the graphs train about as well as the learner, on images that it is tuned on."""
-    name, size = pictures.key
-    tuning = tuning_rows(name, pictures.ids)
-    task, some = (
-        Task(name, size, "strong", FULL, 1000, work.steps or 100),
-        tuple(pictures.ids[row] for row in tuning[::4]),
-    )
-    held_out = np.setdiff1d(tuning, pictures.rows(some))
-    found = {}
-    for own in (fitter, LearnerFitter(work)):
-        start = time.monotonic()
-        model = own.fit(task, LabelledPictures(pictures, some), 0, None)
-        found[own.engine] = float(measure(model, pictures, held_out).mean())
-        print(
-            f"{name}, 100 steps, {own.engine}: Dice {found[own.engine]:.3f} in {time.monotonic() - start:.1f} s",
-            flush=True,
-        )
-    if not found[fitter.engine] > found[LearnerFitter.engine] - 0.1:
-        raise RuntimeError(f"the graphs do not train as the learner does: Dice {found}")
+def _fitter(task: Task, work: Work) -> Fitter:
+    graphs = graph_fitter(work, _SETS) if work.graphs and task.learner != "paper" else None
+    return graphs or LearnerFitter(work)

@@ -118,6 +118,17 @@ def test_a_run_that_was_stopped_continues(arm, carry_on, again, tmp_path):
     assert [row.labels for row in book.rows()] == ([30] if arm == protocol.FULL else [4, 8])
 
 
+def test_choices_made_ahead_are_those_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(protocol.BUDGETS, "nuclei", (4, 8))
+    pictures, task = made_up_pictures(), protocol.Task("nuclei", 16, "paper", "maxherding", 0)
+    ahead, own = runs.Book(tmp_path / "ahead"), runs.Book(tmp_path / "own")
+    for _ in range(2):
+        runs.choose_ahead(task, pictures, ahead)
+    runs.play(task, pictures, Counting(carry_on=False), own, "abc")
+    assert ahead.choices() == own.choices()
+    assert len(ahead.choices_file.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("arm", protocol.ARMS)
 def test_every_arm_chooses_and_begins_as_random_if_it_needs_a_model(arm, monkeypatch):
     pictures = made_up_pictures(24)
@@ -201,18 +212,39 @@ def test_the_committed_page_follows_from_the_committed_rows():
     assert not {row.seed for row in rows} - set(protocol.SEEDS)
 
 
-def test_a_rehearsal_with_graphs_and_one_in_processes_finish_all_runs(tmp_path, monkeypatch):
-    pictures = made_up_pictures()
-    data.save(tmp_path / "sets.npz", [pictures])
-    monkeypatch.setattr(
-        graphs, "learner_of", lambda task, device: strong(partial(alkit.UNet, widths=(2, 4)), device=device)
-    )
-    todo = [protocol.Task("nuclei", 16, "strong", arm, 0) for arm in ("random", "clasp-pe", "maxherding, then bald")]
+def test_runs_in_processes_finish_and_are_not_repeated(tmp_path):
+    data.save(tmp_path / "sets.npz", [made_up_pictures()])
+    todo = [protocol.Task("nuclei", 16, "paper", arm, 0) for arm in ("random", "clasp-pe")]
     work = workers.Work(tmp_path / "sets.npz", tmp_path / "work", "cpu", float("inf"), steps=5, budgets=(4, 8))
-    workers.run_with_graphs(todo, work, 2, 3)
     book = runs.Book(tmp_path / "work")
+    assert workers.left(todo, book, work.budgets) == todo
+    workers.run_in_processes(todo, work, 1)
     assert workers.left(todo, book, work.budgets) == []
-    assert {row.engine for row in book.rows()} == {"graphs"}
-    paper_task = protocol.Task("nuclei", 16, "paper", "random", 0)
-    workers.run_in_processes([paper_task], work, 1)
-    assert workers.left([paper_task], book, work.budgets) == []
+    assert [row.labels for row in book.rows()] == [4, 8, 4, 8]
+
+
+def test_the_graphs_of_a_process_train_one_model_after_another(tmp_path, monkeypatch):
+    pictures, small = made_up_pictures(), partial(alkit.UNet, widths=(2, 4))
+    monkeypatch.setattr(graphs, "learner_of", lambda task, device: strong(small, device=device))
+    work = workers.Work(tmp_path, tmp_path, "cpu", float("inf"), steps=5)
+    monkeypatch.setattr(workers, "_GRAPHS", [])
+    fitter = workers.graph_fitter(work, {pictures.key: pictures})
+    assert fitter is workers.graph_fitter(work, {pictures.key: pictures})
+    task, book = protocol.Task("nuclei", 16, "strong", "maxherding, then bald", 0), runs.Book(tmp_path)
+    runs.play(task, pictures, fitter, book, "abc", budgets=(20, 24))
+    assert [(row.labels, row.engine) for row in book.rows()] == [(20, "graphs"), (24, "graphs")]
+    images = pictures.read(pictures.ids[:2])
+    first, again = (
+        fitter.fit(task, runs.LabelledPictures(pictures, pictures.ids[:n]), 0, None).probabilities(images)
+        for n in (9, 9)
+    )
+    assert np.array_equal(first, again)
+
+
+def test_a_process_without_graphs_trains_by_the_learner(tmp_path, monkeypatch, capsys):
+    pictures = made_up_pictures()
+    monkeypatch.setattr(graphs, "learner_of", lambda task, device: strong(alkit.UNet, schedule="cosine"))
+    monkeypatch.setattr(workers, "_GRAPHS", [])
+    work = workers.Work(tmp_path, tmp_path, "cpu", float("inf"))
+    assert workers.graph_fitter(work, {pictures.key: pictures}) is None
+    assert "no graphs in this process: ValueError: graphs need a learner" in capsys.readouterr().out
