@@ -39,6 +39,9 @@ LEARNT_DICE, LEARNT_KAPPA = 0.97, 0.99
 STEEP, RELATIVE = 0.12, 0.02
 """A loss still falls if the last quarter of the training has this share of its fall, and this share of the loss."""
 
+SURE = 1.5
+"""Standard errors of the trend that a fall must exceed."""
+
 FLAT = 0.01
 """A loss is flat if the last three quarters of the training have less than this share of its fall."""
 
@@ -75,21 +78,21 @@ class Losses:
 
     def is_falling(self) -> bool:
         """Return whether the loss was still falling steeply when the training ended."""
-        if (trend := self._trend()) is None:
+        if (trend := self.trend()) is None:
             return False
         whole, last, error, end = trend
-        return last > 2 * error and last > STEEP * whole and last > RELATIVE * abs(end)
+        return last > SURE * error and last > STEEP * whole and last > RELATIVE * abs(end)
 
     def is_flat(self) -> bool:
         """Return whether the loss has hardly fallen since the first quarter of the training."""
-        if (trend := self._trend()) is None:
+        if (trend := self.trend()) is None:
             return False
         quarter = len(self.values) // 4
         whole, middle = trend[0], float(np.mean(self.values[quarter : 2 * quarter]))
         falls = whole > RELATIVE * abs(trend[3])
         return falls and middle - float(np.mean(self.values[-quarter:])) < FLAT * whole
 
-    def _trend(self) -> tuple[float, float, float, float] | None:
+    def trend(self) -> tuple[float, float, float, float] | None:
         """Return the whole fall, that of the last quarter with its standard error, and the loss at the end.
 
         The last quarter is read from a line through the second half, because losses of batches scatter.
