@@ -20,7 +20,7 @@ from alkit.pools.unusable import unusable_images
 from alkit.rng import Stream
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
-from alkit.values.shown import html_table, short
+from alkit.values.shown import count, html_table, short
 
 
 class PoolBase(ABC):
@@ -71,7 +71,7 @@ class PoolBase(ABC):
         """Return the kind, number and shape of the images, without reading one."""
         size = " x ".join(map(str, self.shape))
         origin = self._origin()
-        return f"{type(self).__name__}({len(self)} images, {size}{', ' if origin else ''}{origin})"
+        return f"{type(self).__name__}({count(len(self), 'image')}, {size}{', ' if origin else ''}{origin})"
 
     def _repr_html_(self) -> str:
         left = getattr(self, "unusable", {})

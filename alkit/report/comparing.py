@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import median
+from typing import Any, TypeGuard, cast
 
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.checks import check_number
@@ -14,7 +15,7 @@ from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.chosen import lower_is_better
 from alkit.report.compared import Difference, Method, Scores
 from alkit.report.comparison import Comparison
-from alkit.report.grouping import check_alike, common_metric, methods_of
+from alkit.report.grouping import check_alike, common_metric, methods_of, rename
 from alkit.report.records import Skipped, read_runs
 from alkit.statistics.comparisons import holm, paired_difference
 from alkit.statistics.curves import Curve, Runs, aubc
@@ -27,7 +28,7 @@ BASELINE = "random"
 
 @checked_except("records", "level")
 def compare(
-    records: Iterable[str | os.PathLike[str]],
+    records: Iterable[str | os.PathLike[str]] | Mapping[str, Iterable[str | os.PathLike[str]]],
     *,
     metric: str | None = None,
     baseline: str | None = None,
@@ -43,8 +44,8 @@ def compare(
     Parameters
     ----------
     records:
-        Paths of the records. A record that cannot be read or has no metrics is left out and listed in
-        :attr:`Comparison.skipped`.
+        Paths of the records; or names of methods, each with the paths of its runs. A record that cannot be read or has
+        no metrics is left out and listed in :attr:`Comparison.skipped`.
     metric:
         Name of the metric. Default: the first metric of the last round that all records have.
     baseline:
@@ -60,14 +61,12 @@ def compare(
     ------
     ConfigurationError
         No record can be used, or records cannot be compared: with the same seed they have other images, another test
-        set or other classes; no metric is in all of them; two have the same configuration and seed; or metrics were
-        measured on labels held out from training, which each strategy selects differently.
+        set or other classes; no metric is in all of them; two have the same configuration and seed; metrics were
+        measured on labels held out from training, which each strategy selects differently; or records under one name
+        have different configurations.
     """
-    check_argument("records", records, Iterable)
-    if isinstance(records, str | bytes | os.PathLike | Mapping):
-        raise ConfigurationError("records must be a list of paths", got=repr(records), hint=f"[{records!r}]")
-    paths = list(records)
-    check_argument("records", paths, Sequence[str | os.PathLike[str]])
+    named = {name: _paths(f"records[{name!r}]", own) for name, own in records.items()} if _is_mapping(records) else {}
+    paths = [path for own in named.values() for path in own] if _is_mapping(records) else _paths("records", records)
     runs, skipped = read_runs(dict.fromkeys(paths))
     if not runs:
         reasons = "; ".join(record.reason for record in skipped[:3])
@@ -75,6 +74,8 @@ def compare(
     metric = common_metric(runs, metric)
     check_alike(runs)
     methods, notes = methods_of(runs, metric)
+    if named:
+        methods = rename(methods, {str(path): name for name, own in named.items() for path in own})
     if any(run.data["test"] is None for run in runs):
         notes.append("Some records do not say on which test set they were measured, so this was not checked.")
     return _compared(methods, metric, baseline, level, lower, skipped, notes)
@@ -118,6 +119,19 @@ def compare_runs(
     return _compared(
         [Method(name, name, "", own) for name, own in runs.items()], metric, baseline, level, lower, [], []
     )
+
+
+def _is_mapping(records: object) -> TypeGuard[Mapping[str, Iterable[str | os.PathLike[str]]]]:
+    return isinstance(records, Mapping)
+
+
+def _paths(name: str, records: object) -> list[str | os.PathLike[str]]:
+    if isinstance(records, str | bytes | os.PathLike | Mapping):
+        raise ConfigurationError(f"{name} must be a list of paths", got=repr(records), hint=f"[{records!r}]")
+    check_argument(name, records, Iterable)
+    paths: list[str | os.PathLike[str]] = list(cast(Iterable[Any], records))
+    check_argument(name, paths, Sequence[str | os.PathLike[str]])
+    return paths
 
 
 def _compared(

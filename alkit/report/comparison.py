@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from alkit.arguments.checked import checked
 from alkit.report.compared import Compared
+from alkit.values.shown import count
 
 if TYPE_CHECKING:
     from alkit.report.figures import Drawing
@@ -70,7 +71,8 @@ class Comparison(Compared):
         write(self, path, title)
 
     def __repr__(self) -> str:
-        return f"Comparison({len(self.methods)} methods by {self.metric}, {len(self.differences)} differences)"
+        methods, pairs = count(len(self.methods), "method"), count(len(self.differences), "difference")
+        return f"Comparison({methods} by {self.metric}, {pairs})"
 
     def __str__(self) -> str:
         from alkit.report.comparison_page import as_text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alkit.report.curves import draw_curves
 from alkit.report.page import Picture, Section, Table, Text, write_page
 from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate
-from alkit.values.shown import html_table
+from alkit.values.shown import count, html_table
 
 if TYPE_CHECKING:
     from alkit.report.compared import Compared, Difference, Method
@@ -75,10 +75,10 @@ def _differences(comparison: Compared) -> Table:
         for gap in comparison.differences
     ]
     better = "a negative one speaks" if comparison.lower else "a positive one speaks"
-    count = sum(gap.p is not None for gap in comparison.differences)
+    tested = count(sum(gap.p is not None for gap in comparison.differences), "test")
     caption = (
         f"Differences within seeds, with their 95 % interval: {better} for the method in the first column. p is that "
-        f"of the paired t-test of the areas, corrected for {count} tests by Holm's method."
+        f"of the paired t-test of the areas, corrected for {tested} by Holm's method."
     )
     if any(gap.last.low is None for gap in comparison.differences):
         caption += f" With fewer than {MINIMUM_SEEDS} common seeds there is neither an interval nor a test."
@@ -131,7 +131,9 @@ def _shown(method: Method) -> dict[int, dict[int, float]]:
 def write(comparison: Compared, path: str | os.PathLike[str], title: str = "") -> None:
     """Write the page of a comparison."""
     write_page(
-        path, title or f"{len(comparison.methods)} methods compared by {comparison.metric}", _sections(comparison)
+        path,
+        title or f"{count(len(comparison.methods), 'method')} compared by {comparison.metric}",
+        _sections(comparison),
     )
 
 

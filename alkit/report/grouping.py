@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alkit.errors import ConfigurationError, nearest
@@ -116,3 +117,29 @@ def _curve(run: Run, metric: str, notes: list[str]) -> Curve:
     if not curve:
         raise ConfigurationError(f"{run.record} has no finite value of {metric}")
     return curve
+
+
+def rename(methods: Sequence[Method], names: Mapping[str, str]) -> list[Method]:
+    """Return the methods under other names, which are given for each record.
+
+    Raises
+    ------
+    ConfigurationError
+        Records under one name have different configurations, or those of one configuration have different names.
+    """
+    renamed: dict[str, Method] = {}
+    for method in methods:
+        own = {names[record]: record for record in method.records.values()}
+        if len(own) > 1:
+            (one, first), (other, second), *_ = own.items()
+            raise ConfigurationError(
+                f"{first} and {second} have the same configuration, so they cannot be runs of {one!r} and {other!r}"
+            )
+        ((name, record),) = own.items()
+        if (before := renamed.get(name)) is not None:
+            raise ConfigurationError(
+                f"the records of {name!r} must have one configuration",
+                got=f"{next(iter(before.records.values()))} and {record}, which differ",
+            )
+        renamed[name] = replace(method, name=name)
+    return list(renamed.values())

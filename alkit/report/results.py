@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.values.rounds import RoundResult
-from alkit.values.shown import figure, html_table
+from alkit.values.shown import count, figure, html_table
 
 Per = Literal["round", "metric", "image"]
 """What one row stands for."""
@@ -80,7 +80,7 @@ class Rows(Sequence[Row]):
         return made(columns, strict=False) if name == "polars" else made(columns)
 
     def __repr__(self) -> str:
-        return f"Rows({len(self.rows)} rows of {', '.join(self.columns[:8])}{', ...' if len(self.columns) > 8 else ''})"
+        return f"Rows({count(len(self.rows), 'row')} of {', '.join(self.columns[:8])}{', ...' if len(self.columns) > 8 else ''})"
 
     def __str__(self) -> str:
         lines = [self.columns, *([figure(row[column]) for column in self.columns] for row in self.rows[:MOST])]
@@ -93,7 +93,7 @@ class Rows(Sequence[Row]):
 
     def _repr_html_(self) -> str:
         cells = ([row[column] for column in self.columns] for row in self.rows)
-        return html_table(f"{len(self.rows)} rows", self.columns, cells, total=len(self.rows))
+        return html_table(count(len(self.rows), "row"), self.columns, cells, total=len(self.rows))
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
 from alkit.values.label_spec import Images, Label
-from alkit.values.shown import html_table, short, short_repr
+from alkit.values.shown import count, html_table, short, short_repr
 
 
 @checked
@@ -61,7 +61,7 @@ class Predictions:
     __repr__ = short_repr
 
     def _repr_html_(self) -> str:
-        title, total = f"Predictions of {len(self.ids)} images: {short(self.probabilities)}", len(self.ids)
+        title, total = f"Predictions of {count(len(self.ids), 'image')}: {short(self.probabilities)}", len(self.ids)
         if self.probabilities.ndim > 2:
             return html_table(title, ("id",), ((id,) for id in self.ids), total=total)
         names = [f"class {number}" for number in range(min(8, self.probabilities.shape[1]))]

@@ -9,7 +9,7 @@ import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.errors import SelectionError
-from alkit.values.shown import html_table, short_repr
+from alkit.values.shown import count, html_table, short_repr
 
 
 @checked
@@ -71,5 +71,5 @@ class Selection:
         known = {name: values for name, values in columns.items() if values is not None}
         rows = ((rank, id, *(values[rank] for values in known.values())) for rank, id in enumerate(self.ids))
         notes = [f"{len(self.pseudo_labels)} more get a pseudo-label."] if self.pseudo_labels else []
-        title = f"Selection of {len(self.ids)} images"
+        title = f"Selection of {count(len(self.ids), 'image')}"
         return html_table(title, ("rank", "id", *known), rows, total=len(self.ids), notes=notes)

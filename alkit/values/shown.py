@@ -114,6 +114,16 @@ def _text(value: object) -> str:
     return escape(one_line(figure(value), 4 * LONGEST))
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "image"), count(2, "query")
+    ('1 image', '2 queries')
+    """
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else many}"
+
+
 def figure(value: object) -> str:
     """Return a cell of a table: numbers with three decimals, None as nothing, and other values as short text.
 

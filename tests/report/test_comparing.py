@@ -110,6 +110,27 @@ def test_lower_can_be_better():
     assert not compare_runs(turned, metric="of my own").lower
 
 
+def test_the_direction_of_known_metrics_is_known():
+    falling = {"a": {0: {10: 9.0, 20: 7.0}}, "b": {0: {10: 9.0, 20: 5.0}}}
+    assert compare_runs(falling, metric="hd95").lower
+    assert compare_runs(falling, metric="hd95").scores["a"].labels == pytest.approx(20)
+    assert not compare_runs(falling, metric="mine").lower
+    assert not compare_runs(falling, metric="hd95", lower=False).lower
+
+
+def test_records_can_be_named(folder):
+    named = {name: sorted(folder.glob(f"{kind}-*.db")) for name, kind in (("mine", "entropy"), ("base", "random"))}
+    found = compare(named)
+    assert [(gap.method, gap.baseline, gap.area.n) for gap in found.differences] == [("mine", "base", 3)]
+    both = [*named["mine"], *named["base"]]
+    with pytest.raises(ConfigurationError, match=r"records of 'all' must have one configuration: got .*, which differ"):
+        compare({"all": both})
+    with pytest.raises(ConfigurationError, match="same configuration, so they cannot be runs of 'a' and 'b'"):
+        compare({"a": named["mine"][:1], "b": named["mine"][1:]})
+    with pytest.raises(ConfigurationError, match=r"records\['a'\] must be a list of paths"):
+        compare({"a": "r.db"})
+
+
 def test_a_baseline_can_be_named_and_an_unknown_one_is_refused():
     found = compare_runs(CURVES, baseline="better", level=0.65)
     assert [(gap.method, gap.baseline) for gap in found.differences] == [("random", "better"), ("same", "better")]
@@ -237,7 +258,7 @@ def test_names_say_what_differs():
     ]
 
 
-@pytest.mark.parametrize("wrong", ["r.db", 3, [3], {"a": "r.db"}, None], ids=str)
+@pytest.mark.parametrize("wrong", ["r.db", 3, [3], {"a": "r.db"}, {"a": 3}, None], ids=str)
 def test_what_is_not_a_list_of_records_is_refused(wrong):
     with pytest.raises(ConfigurationError, match=r"^records"):
         compare(wrong)

@@ -223,11 +223,11 @@ def test_the_comparison_over_seeds_runs_as_written(compared):
     assert (len(axes.lines), len(axes.collections)) == (3 * (5 + 1), 3)  # lines of seeds and means, and bands
     assert all(f"`{name}`" in (DOCS / "how-to/compare.md").read_text() for name in public_functions())
     found = {gap.method: gap for gap in names["comparison"].differences}
-    for own, theirs in (("ensemble-s", "ensemble-s"), ("power", "Stochastic")):
-        assert found[theirs].area == names["areas"][own]
-        assert found[theirs].p == names["corrected"][own]
-        assert found[theirs].baseline == "random"
-    assert "Stochastic" in (folder / "comparison.html").read_text()
+    for name in ("ensemble-s", "power"):
+        assert found[name].area == names["areas"][name]
+        assert found[name].p == names["corrected"][name]
+        assert found[name].baseline == "random"
+    assert "power" in (folder / "comparison.html").read_text()
 
 
 def test_the_comparison_with_three_seeds_shows_no_interval_and_no_test(compared, tmp_path, capsys):

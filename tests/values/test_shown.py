@@ -82,7 +82,7 @@ def test_a_folder_of_images_is_named(tmp_path):
 
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     pool = alkit.ImagePool(tmp_path, cache=tmp_path / "cache")
-    assert repr(pool) == f"ImagePool(1 images, 3 x 8 x 8, {str(tmp_path)!r})"
+    assert repr(pool) == f"ImagePool(1 image, 3 x 8 x 8, {str(tmp_path)!r})"
 
 
 def test_an_experiment_shows_its_rounds_without_reading_its_queries(tmp_path, monkeypatch):
