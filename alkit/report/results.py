@@ -80,7 +80,8 @@ class Rows(Sequence[Row]):
         return made(columns, strict=False) if name == "polars" else made(columns)
 
     def __repr__(self) -> str:
-        return f"Rows({count(len(self.rows), 'row')} of {', '.join(self.columns[:8])}{', ...' if len(self.columns) > 8 else ''})"
+        columns = ", ".join([*self.columns[:8], *(["..."] if len(self.columns) > 8 else [])])
+        return f"Rows({count(len(self.rows), 'row')} of {columns})"
 
     def __str__(self) -> str:
         lines = [self.columns, *([figure(row[column]) for column in self.columns] for row in self.rows[:MOST])]
