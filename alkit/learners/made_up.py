@@ -9,7 +9,7 @@ import numpy as np
 
 from alkit.errors import ConfigurationError
 from alkit.protocols import FeatureExtractor, FittedExtractor
-from alkit.values.label_spec import Images, Label, LabelSpec
+from alkit.values.label_spec import Images, Label, LabelSpec, check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,9 @@ class MadeUp:
     all: Images
     spec: LabelSpec
     pseudo_ids: tuple[str, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        check_images(self.all)
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def overlay(image: Pixels, mask: Mask) -> RGB:
         raise ConfigurationError(
             f"mask must hold class ids from 0 to {MOST}", got=f"{mask.min()} to {mask.max()}, {mask.dtype}"
         )
+    mask = mask.astype(np.uint8)  # truth values would select places
     if image.dtype != np.uint8:
         image = (255 * scale_pixels(image[None], "minmax")[0]).round().astype(np.uint8)
     around = 1 + 2 * max(1, round(max(mask.shape) / 300))

@@ -94,6 +94,10 @@ REFUSED = {
         lambda t: alkit.SegmentationLearner().try_training(EMPTY, t.spec),
         "images must be",
     ),
+    "images without pixels for nnU-Net": (
+        lambda t: alkit.learners.NNUNetLearner().try_training(EMPTY, t.spec),
+        "images must be",
+    ),
     "rows for images": (lambda t: alkit.testing.RowMeans().features(ROWS), "images must be"),
     "more examples than memory": (
         lambda t: alkit.networks.minibatches(10**30, 1, alkit.rng.Stream(0)),
@@ -142,3 +146,9 @@ def test_a_picture_of_curves_shows_any_title_and_name(tmp_path):
     figure = alkit.report.learning_curves(names, tmp_path / "a.png", title="a$_$\ud800")
     shown = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
     assert shown == ["_private", "$x_$", "\\ud800"]
+
+
+def test_a_mask_of_truth_values_is_drawn_like_one_of_class_ids():
+    image, mask = np.full((1, 8, 8), 200, np.uint8), np.eye(8, dtype=bool)
+    drawn = alkit.pictures.overlay(image, mask.astype(np.uint8))
+    np.testing.assert_array_equal(alkit.pictures.overlay(image, mask), drawn)
