@@ -83,8 +83,8 @@ class Results:
             for seed, rows in finished.items()
         }
 
-    def ceiling(self, case: Case) -> Ceiling | None:
-        """Return the ceiling of a case; None if no whole pool was trained on."""
+    def ceiling(self, case: Case, measure: str = "images") -> Ceiling | None:
+        """Return the ceiling of a case; None if no whole pool was trained on. Its length is the best over images."""
         data, size, learner = case
         own = (data, size, "strong") if learner == "long" else case
         lengths = {length: rows for length, rows in sorted(self._full[own].items()) if rows}
@@ -94,7 +94,8 @@ class Results:
         means = {length: fmean(rows[seed].images for seed in common) for length, rows in lengths.items() if common}
         best = max(means, key=means.__getitem__) if means else max(lengths)
         rows = lengths[best]
-        return Ceiling(best, {seed: row.images for seed, row in rows.items()}, means, next(iter(rows.values())).labels)
+        by_seed = {seed: float(getattr(row, measure)) for seed, row in rows.items()}
+        return Ceiling(best, by_seed, means, next(iter(rows.values())).labels)
 
 
 def mean_curve(runs: Runs) -> dict[int, float]:

@@ -68,23 +68,26 @@ def ceilings(results: Results) -> Table:
 
 
 def reach(results: Results, case: Case) -> Table:
-    """Return the numbers of labels that reach shares of the ceiling."""
-    found, budgets = results.ceiling(case), BUDGETS[case[0]]
+    """Return the numbers of labels that reach shares of the ceiling, by each measure."""
+    budgets = BUDGETS[case[0]]
     lines = []
-    for arm in results.arms(case) if found else ():
-        assert found
-        runs = results.runs(case, arm)
-        cells = []
-        for share in SHARES:
-            mean = labels_text(needed(runs, share * found.mean), budgets)
-            seeds = needed_by_seed(runs, {seed: share * own for seed, own in found.by_seed.items()})
-            cells.append(f"{mean} ({sum(labels is not None for labels in seeds)} of {len(seeds)})")
-        lines.append((arm, *cells))
+    for measure, words in MEASURES.items():
+        found = results.ceiling(case, measure)
+        for arm in results.arms(case) if found else ():
+            assert found
+            runs = results.runs(case, arm, measure)
+            cells = []
+            for share in SHARES:
+                mean = labels_text(needed(runs, share * found.mean), budgets)
+                seeds = needed_by_seed(runs, {seed: share * own for seed, own in found.by_seed.items()})
+                cells.append(f"{mean} ({sum(labels is not None for labels in seeds)} of {len(seeds)})")
+            lines.append((words, arm, *cells))
     about = (
-        "labels at which the mean curve reaches a share of the learner's ceiling, and in parentheses how many seeds "
-        "reach that share of their own ceiling"
+        "labels at which the mean curve reaches a share of the learner's ceiling by the same measure, and in "
+        "parentheses how many seeds reach that share of their own ceiling"
     )
-    return Table(("strategy", *(f"{share:.0%}" for share in SHARES)), lines, f"{name_of(case)}: {about}.")
+    header = ("Dice", "strategy", *(f"{share:.0%}" for share in SHARES))
+    return Table(header, lines, f"{name_of(case)}: {about}.")
 
 
 def areas(results: Results) -> Table:

@@ -172,9 +172,10 @@ def test_the_tables_name_the_winner_the_loser_and_the_ceiling():
     assert areas["ISIC 2017 at 64 pixels, strong learner", "maxherding"].startswith("+0.05")
     assert areas["Nuclei at 64 pixels, paper's learner", "clasp-pe"].startswith("-0.05")
     assert found["ceilings"].rows[0][3:5] == ("0.900", "yes")
-    reach = {line[0]: line[1:] for line in found["isic-64-strong-reach"].rows}
-    assert reach["random"][0] == "at most 10 (5 of 5)"
-    assert reach["clasp-pe"][2:] == ("more than 615 (0 of 5)", "more than 615 (0 of 5)")
+    reach = {line[:2]: line[2:] for line in found["isic-64-strong-reach"].rows}
+    assert {measure for measure, _ in reach} == set(curves.MEASURES.values())
+    assert reach["mean over images", "random"][0] == "at most 10 (5 of 5)"
+    assert reach["mean over images", "clasp-pe"][2:] == ("more than 615 (0 of 5)", "more than 615 (0 of 5)")
 
 
 def test_a_seed_without_all_budgets_does_not_count():
