@@ -107,11 +107,12 @@ class Augment:
             half = tosses[2]
             diagonal = tosses[3] if height == width else none
             across, down = across ^ half ^ diagonal, down ^ half
-        for toss, mirror in (
+        mirrors: list[tuple[Tensor, Callable[[Tensor], Tensor]]] = [
             (diagonal, lambda batch: batch.transpose(-1, -2)),
             (across, lambda batch: batch.flip(-1)),
             (down, lambda batch: batch.flip(-2)),
-        ):
+        ]
+        for toss, mirror in mirrors:
             if toss.any():
                 where = toss.to(images.device)
                 images = torch.where(where[:, None, None, None], mirror(images), images)
@@ -144,4 +145,5 @@ class Augment:
         brightness, contrast = self.intensity * (2 * torch.rand(2, n, 1, 1, 1, generator=generator) - 1)
         brightness, contrast = brightness.to(images.device), 1 + contrast.to(images.device)
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        return (images - mean) * contrast + mean + brightness
+        changed: Tensor = (images - mean) * contrast + mean + brightness
+        return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class WeightAverage:
     def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
         if torch.is_floating_point(averaged[0]):
             decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-            get_ema_multi_avg_fn(decay)(averaged, current, _)
+            cast(Any, get_ema_multi_avg_fn)(decay)(averaged, current, _)
             return
         for kept, new in zip(averaged, current, strict=True):
             kept.copy_(new)

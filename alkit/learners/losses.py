@@ -134,7 +134,7 @@ def mask_loss(name: str, spec: LabelSpec, weights: Sequence[float] | None = None
         if spec.ignore is not None and bool((masks == spec.ignore).all()):
             return logits.sum() * 0.0  # the mean over no pixels would be NaN
         first, *others = (term(logits, masks) for term in terms)
-        return cast(Tensor, sum(others, start=first))
+        return sum(others, start=first)
 
     return loss
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -97,3 +99,14 @@ def make_schedule(schedule: str | ScheduleFactory | None, optimizer: optim.Optim
     if not callable(getattr(made, "step", None)):
         raise ConfigurationError("schedule must return a schedule of torch", got=type(made).__name__)
     return made
+
+
+def advance(schedule: LRScheduler, *, first: bool) -> None:
+    """Take a step of a schedule.
+
+    At the first one, torch warns if the optimizer has taken none, as when the scaler of float16 leaves out a step.
+    """
+    with warnings.catch_warnings() if first else nullcontext():
+        if first:
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        schedule.step()

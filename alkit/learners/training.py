@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from alkit.errors import ConfigurationError
 from alkit.learners.averages import WeightAverage
 from alkit.learners.batches import Source, epoch_batches, step_batches, usable
-from alkit.learners.optimizers import make_optimizer, make_schedule
+from alkit.learners.optimizers import advance, make_optimizer, make_schedule
 from alkit.learners.parts import TrainingParts
 from alkit.learners.predictor import NetworkPredictor
 from alkit.learners.resident import source_of
@@ -82,7 +82,7 @@ def train(
         nonlocal step
         step += 1
         if schedule is not None:
-            schedule.step()
+            advance(schedule, first=step == 1)
         if average is not None:
             average.update()
         if step == frozen:
@@ -111,7 +111,8 @@ def train(
 def _length(learner: TrainingParts, labels: int, later: bool) -> tuple[int, int]:
     """Return the numbers of epochs or steps, and of steps."""
     if learner.steps is not None:
-        return learner.steps[later], learner.steps[later]
+        steps = cast("tuple[int, int]", learner.steps)[later]
+        return steps, steps
     assert learner.epochs is not None
     return learner.epochs[later], learner.epochs[later] * math.ceil(labels / learner.batch)
 

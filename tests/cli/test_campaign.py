@@ -6,6 +6,8 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 
 from alkit import Experiment, LabelSpec, synthetic
 from alkit.cli.places import FolderPlace, LabelStudioPlace, choose_place
+from alkit.configuration import written_form
 from alkit.labels import resize_mask
 from alkit.oracles.formats.registry import FORMATS
 from alkit.record import Store
@@ -510,6 +513,20 @@ def test_start_can_change_settings_until_the_first_answer(place, capfd):
     said = capfd.readouterr().err
     assert "was created with other settings" in said
     assert "Try: the recorded settings, or another store, or alkit change, which keeps the labels" in said
+
+
+def test_a_record_from_before_the_recipes_keeps_the_learner_that_it_had(place):
+    start("--strategy", "random", "--recipe", "paper")
+    with closing(Store(Path("c.db"))) as record:
+        record.revise(
+            "options", lambda before: {key: value for key, value in before.items() if key not in ("recipe", "steps")}
+        )
+    before = Experiment.open("c.db").learner
+    assert alkit("change", "c.db", "--lr", "0.25") == 0
+    assert written_form(Experiment.open("c.db").learner) == written_form(replace(before, lr=0.25))
+    assert alkit("change", "c.db", "--recipe", "strong", "--steps", "3,2") == 0
+    after = Experiment.open("c.db").learner
+    assert (after.steps, after.epochs, after.optimizer, after.lr) == ((3, 2), None, "adamw", 0.25)
 
 
 def test_change_keeps_the_labels_until_a_round_is_committed(place, capfd):

@@ -354,3 +354,10 @@ def test_batches_read_ahead_by_many_threads_give_the_same_bits(monkeypatch):
     expected = fit(one).dumps()
     monkeypatch.setattr(training, "read_ahead", ahead)
     assert fit(one).dumps() == expected
+
+
+def test_a_schedule_goes_on_if_the_scaler_leaves_out_the_first_step():
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule = optimizers.make_schedule("cosine", optimizer, 20)
+    optimizers.advance(schedule, first=True)
+    assert schedule.last_epoch == 1

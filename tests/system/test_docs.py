@@ -262,6 +262,22 @@ def test_the_page_on_metrics_names_all_of_them():
     assert all(f"`{name}`" in page for name in {**chosen.OF_MASKS, **chosen.OF_CLASSES})
 
 
+def test_the_recipes_and_the_parts_of_the_page_are_those_of_the_code():
+    for code in blocks("explanation/learners.md", "python"):
+        exec(code, {})
+    text = (DOCS / "explanation" / "learners.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    table = {name: values for name, *values in rows}
+    recipes = alkit.learners.strong(), alkit.SegmentationLearner(), alkit.learners.paper()
+    assert table["images per step"] == [str(learner.batch) for learner in recipes]
+    assert [float(value.split(",")[0]) for value in table["learning rate"]] == [learner.lr for learner in recipes]
+    lengths = [[int(number) for number in re.findall(r"\d+", value)] for value in table["length of a round"]]
+    assert [(*length, length[0])[:2] for length in lengths] == [learner.steps or learner.epochs for learner in recipes]
+    assert ["last" not in value for value in table["each round starts from"]] == [not one.carry_on for one in recipes]
+    assert ["none" not in value for value in table["augmentation"]] == [bool(one.augment) for one in recipes]
+    assert ["average" in value for value in table["weights of the model"]] == [bool(one.average) for one in recipes]
+
+
 def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
     first, _ = blocks("how-to/stop.md", "python")
     exec(first, {})
