@@ -213,7 +213,7 @@ def test_settings_that_differ_are_named_as_options_once_and_without_digests(run,
     assert run(*RANDOM, "--lr", "0.5") == f"{before}--lr: recorded 0.001, now 0.5{fix}"
     assert run(*RANDOM, "--size", "8") == f"{before}--size: recorded 16, now 8{fix}"
     assert run(*RANDOM, "--seed", "1") == f"{before}--seed: recorded 0, now 1{fix}"
-    assert run(*RANDOM, "--param", "learner.batch=3") == f"{before}--param learner.batch: recorded 10, now 3{fix}"
+    assert run(*RANDOM, "--param", "learner.batch=3") == f"{before}--param learner.batch: recorded 8, now 3{fix}"
     assert (
         run(*RANDOM, "--classes", "x,y") == f"{before}--classes: recorded ['background', 'object'], now ['x', 'y']{fix}"
     )
