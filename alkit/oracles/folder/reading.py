@@ -20,6 +20,7 @@ from alkit.oracles.folder.inbox import AnnotationFile, Entry
 from alkit.oracles.folder.layout import MASKS, ending, version_of
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS, SUFFIXES
+from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
@@ -77,7 +78,7 @@ class Reader:
                 return None
         except FileNotFoundError:
             return None
-        revision = max(version.modified for version in before)
+        revision = max(revision_of(version.modified) for version in before)
         return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
@@ -92,7 +93,7 @@ class Reader:
                 file.path, queries, self.spec, annotator=file.annotator, empty=self.empty, inside=self.inbox
             )
             if file.confirmed:
-                since = version_of(file.confirmation).modified
+                since = revision_of(version_of(file.confirmation).modified)
                 answers = (
                     replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
                 )

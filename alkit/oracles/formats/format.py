@@ -21,6 +21,7 @@ from alkit._reading.limits import read_file
 from alkit.errors import DataError, StoreError
 from alkit.oracles.formats.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers, unannotated
+from alkit.oracles.times import revision_of
 from alkit.pictures.files import image_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -215,7 +216,7 @@ class Format:
 
 def _time_of(path: Path) -> int:
     try:
-        return path.stat().st_mtime_ns
+        return revision_of(path.stat().st_mtime_ns)
     except OSError as reason:
         raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
 

@@ -9,6 +9,7 @@ from typing import Any
 from alkit.errors import LabelError, OracleError
 from alkit.oracles.label_names import says_skip
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
+from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import LabelSpec, Mask, Size
 
@@ -47,7 +48,7 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     if isinstance(by, dict):  # some versions send more than the number
         by = by.get("id")
     try:
-        revision = _nanoseconds(str(annotation["updated_at"]))
+        revision = revision_of(_nanoseconds(str(annotation["updated_at"])))
     except (KeyError, ValueError, OverflowError) as reason:
         raise OracleError("an annotation must state when it was last changed", got=reason) from None
     spent = annotation.get("lead_time")

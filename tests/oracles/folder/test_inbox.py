@@ -95,6 +95,16 @@ def test_a_file_from_the_future_is_read_at_once(place):
     assert [one.id for one in oracle_in(place, settle=2).poll()] == ["0000"]
 
 
+@pytest.mark.parametrize("at", [0, -(10**6), 2**33, 2**34])
+def test_a_file_with_an_absurd_time_is_an_answer_like_any_other(place, at):
+    try:
+        answer(place, query(0), at=at)
+    except (OSError, OverflowError):
+        pytest.skip("this file system does not store such a time")
+    (one,) = oracle_in(place).poll()
+    assert 10**17 <= one.revision <= 2**62  # neither a counter nor refused by a record
+
+
 def test_a_file_that_changes_while_it_is_read_is_read_at_the_next_poll(place, monkeypatch):
     path = answer(place, query(0))
 

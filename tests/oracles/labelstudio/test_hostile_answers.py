@@ -56,6 +56,11 @@ def test_facts_of_an_annotation_that_no_server_sends_are_ignored_or_make_it_inva
         answer_of([1], {"alkit_id": "a", "alkit_size": [8, 8]}, SPEC)
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "1960-01-01T00:00:00Z"])
+def test_an_annotation_with_an_absurd_time_is_an_answer_like_any_other(at):
+    assert 10**17 <= answer(updated_at=at).revision <= 2**62  # neither a counter nor refused by a record
+
+
 @pytest.mark.parametrize("config", ["<View>\ud800</View>", "<" * 1000, "<V>" * 100_000])
 def test_an_interface_that_is_not_xml_is_an_error(config):
     with pytest.raises(AlkitError, match="must be XML"):
