@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alkit.cli.parts import TYPED, Choice, save_choice, typed_by_stranger, with_given_options
+from alkit.cli.parts import TYPED, Choice, save_choice, typed_by_stranger, with_former_defaults, with_given_options
 from alkit.cli.printing import echo, quote
-from alkit.cli.recipes import PAPER
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
@@ -61,7 +60,7 @@ def change(
                 kept[other] = None
         if choice.get("learner", kept.get("learner")) != kept.get("learner"):
             kept["recipe"] = None
-        new = Choice(**{**kept, **choice})
+        new = with_former_defaults(Choice(**{**kept, **choice}), typed)
         learner, strategy, initial = parts = new.make()
         form = settings.declared["pool"]
         experiment = alkit.Experiment(
@@ -89,14 +88,9 @@ def change(
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in a record, without places that a stranger may have named.
-
-    A record of the time when there were no recipes has the settings that are now the recipe ``paper``.
-    """
+    """Return the options in a record, without places that a stranger may have named."""
     names = {entry.name for entry in fields(Choice)}
     found = {name: value for name, value in typed.items() if name in names}
-    if "recipe" not in found and found.get("learner") == "segmentation":
-        found["recipe"] = PAPER
     return {**found, "param": typed_by_stranger(found.get("param"))}
 
 

