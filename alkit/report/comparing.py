@@ -158,6 +158,8 @@ def _compared(
     corrected = holm({place: None if gap.area is None else gap.area.p for place, gap in enumerate(found)})
     found = [Difference(**{**vars(gap), "p": corrected[place]}) for place, gap in enumerate(found)]
     for one, other in pairs:
+        if one.learner != other.learner and one.strategy != other.strategy:
+            notes.append(f"{one.name} and {other.name} differ in the learner too, not only in the strategy.")
         seeds = set(one.runs) ^ set(other.runs)
         if seeds:
             notes.append(f"{one.name} and {other.name} are compared without seeds {_listed(seeds)}, which one lacks.")

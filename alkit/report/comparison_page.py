@@ -75,11 +75,13 @@ def _differences(comparison: Compared) -> Table:
         for gap in comparison.differences
     ]
     better = "a negative one speaks" if comparison.lower else "a positive one speaks"
-    tested = count(sum(gap.p is not None for gap in comparison.differences), "test")
-    caption = (
-        f"Differences within seeds, with their 95 % interval: {better} for the method in the first column. p is that "
-        f"of the paired t-test of the areas, corrected for {tested} by Holm's method."
-    )
+    tested = sum(gap.p is not None for gap in comparison.differences)
+    caption = f"Differences within seeds, with their 95 % interval: {better} for the method in the first column."
+    if tested:
+        caption += (
+            " p is that of the paired t-test of the areas, corrected for the number of tests by Holm's method: "
+            f"{count(tested, 'test')}."
+        )
     if any(gap.last.low is None for gap in comparison.differences):
         caption += f" With fewer than {MINIMUM_SEEDS} common seeds there is neither an interval nor a test."
     return Table(header, rows, caption)

@@ -64,6 +64,7 @@ def test_three_seeds_have_no_interval_and_no_test_and_everything_prints(records,
     assert (found.differences[0].p, found.differences[0].area.low) == (None, None)
     assert "no test" in str(found)
     assert "fewer than 5 common seeds" in str(found)
+    assert "Holm" not in str(found)
     found.write(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "no test" in page
@@ -87,6 +88,7 @@ def test_differences_have_the_p_values_of_holm_and_labels_are_counted():
     assert better.area == single
     assert better.p == pytest.approx(2 * single.p)
     assert same.p == 1
+    assert "by Holm's method: 2 tests." in str(found)
     assert found.level == pytest.approx(0.7)
     assert better.saved == alkit.statistics.labels_saved(CURVES["better"], CURVES["random"], found.level)
     assert (better.saved.reached_b, better.saved.saved.n) == (6, 6)  # although the mean of six .7 is above .7
@@ -175,8 +177,13 @@ def test_methods_with_another_learner_are_compared_with_their_own_baseline(folde
     assert {(gap.method, gap.baseline) for gap in found.differences} == {
         (f"Uncertainty, {name}", f"random, {name}") for name in ("Brightness", "SegmentationLearner")
     }
+    assert not found.notes
     found = compare(records, baseline="random, Brightness")
     assert len(found.differences) == 3
+    words = (
+        "Uncertainty, SegmentationLearner and random, Brightness differ in the learner too, not only in the strategy."
+    )
+    assert found.notes == (words,)
     with pytest.raises(ConfigurationError, match="baseline must name one"):
         compare(records, baseline="random")
 
