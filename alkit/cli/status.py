@@ -59,7 +59,7 @@ def status(
     made_by = "alkit start" if schedule is None else "alkit run"
     found = replace(found, history=tuple(_in_words(result, made_by) for result in found.history))
     folder = folder_of(pool)
-    gone = folder if folder is not None and not os.path.exists(folder) else None
+    gone = folder if folder is not None and not os.path.isdir(folder) else None
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
     if not declared and not queries:  # `alkit start` failed before it recorded anything
         step = Step(f"alkit start {quote(store)} --images FOLDER --classes NAMES", "no settings are recorded yet")

@@ -202,3 +202,5 @@ def test_the_next_step_names_images_that_are_gone(tmp_path, capfd):
     assert "the folder of images" in said
     assert "does not exist any more" in said
     assert said.endswith(f"alkit fit {store} --images FOLDER")
+    folder.write_text("a file in its place")
+    assert told(capfd, store).strip().endswith("--images FOLDER")
