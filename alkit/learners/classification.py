@@ -19,7 +19,7 @@ from alkit.values.label_spec import LabelSpec
 @checked_except("epochs", "steps", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class ClassificationLearner(NetworkLearner):
-    """Trains a network to classify images.
+    """Trains a network to classify images, by default with cross-entropy and Adam.
 
     :func:`alkit.learners.strong` with ``per="image"`` returns one with the settings that we recommend.
 

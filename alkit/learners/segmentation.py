@@ -33,7 +33,7 @@ from alkit.values.label_spec import Images, LabelSpec
 @checked_except("epochs", "steps", "warm_start", "augment", "loss", "optimizer", "schedule")
 @dataclass(frozen=True)
 class SegmentationLearner(NetworkLearner):
-    """Trains a segmentation network on masks.
+    """Trains a segmentation network on masks, by default with cross-entropy plus Dice loss and Adam.
 
     :func:`alkit.learners.strong` returns one with the settings that we recommend. The defaults here need no extra and
     assume nothing about the images, and learn from ten labels.
