@@ -45,6 +45,34 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit(precision, learner_on, l
     assert first != third
 
 
+@pytest.mark.parametrize("loss", ["cross-entropy+dice", "focal", "tversky"])
+def test_the_parts_of_the_recommended_learner_repeat_bit_for_bit(loss, network, labelled, device):
+    changes = alkit.learners.Augment(affine=0.1, elastic=0.1, intensity=0.1)
+    weights = "frequency" if loss == "cross-entropy+dice" else None
+    learner = alkit.learners.strong(
+        network,
+        steps=6,
+        augment=changes,
+        loss=loss,
+        class_weights=weights,
+        stop=alkit.learners.Stop(every=2),
+        device=device,
+    )
+    one, other = (learner.fit(labelled, np.random.default_rng(0)).dumps() for _ in range(2))
+    assert one == other
+
+
+def test_augmentation_changes_the_same_pixels_on_every_device(labelled, device):
+    images = torch.from_numpy(labelled.images(labelled.ids[:4]))
+    masks = torch.from_numpy(labelled.labels(labelled.ids[:4])).long()
+    augment = alkit.learners.Augment(affine=0.1, elastic=0.1, intensity=0.1)
+    (one, own), (other, moved) = (
+        augment(images.to(where), masks.to(where), torch.Generator().manual_seed(0)) for where in ("cpu", device)
+    )
+    torch.testing.assert_close(one, other.cpu(), rtol=0, atol=1e-4)
+    assert (own == moved.cpu()).float().mean() > 0.999
+
+
 def test_the_network_of_the_paper_repeats_bit_for_bit(labelled, device, on_gpu):
     if not on_gpu:
         pytest.skip("the other tests show it for the CPU")
