@@ -55,7 +55,7 @@ SETTINGS = (
 )
 """Patterns of settings in a record, and their options. The first pattern that matches counts."""
 
-LEARNER = {"steps": f"{PARAM}learner.steps", "epochs": "--epochs", "lr": "--lr"}
+LEARNER = {"steps": "--steps", "epochs": "--epochs", "lr": "--lr"}
 """Options by name of the learner's parameters that a warning about a model may name."""
 
 COMMANDS = (
@@ -131,6 +131,8 @@ def warning_for_command_line(warning: str, command: str) -> str:
 
     >>> warning_for_command_line("The model ... . Try: epochs=(60, 20), a larger lr=, or more labels.", "alkit run")
     'The model ... . Try: --epochs 60,20 of alkit run, a larger --lr of alkit run, or more labels.'
+    >>> warning_for_command_line("The model ... . Try: steps=(600, 600).", "alkit start")
+    'The model ... . Try: --steps 600,600 of alkit start.'
     """
     what, separator, hint = warning.partition(HINT)
     return what + _in_hint(separator + hint, LEARNER, f" of {command}")

@@ -242,6 +242,15 @@ def _kept_generators() -> Iterator[None]:
             np.random.set_state(arrays)  # noqa: NPY002
 
 
+def without_fix(warning: str) -> str:
+    """Return what a warning says, without how to change it.
+
+    >>> without_fix("The model has not learnt its labels. Try: epochs=(20, 4).")
+    'The model has not learnt its labels.'
+    """
+    return warning.partition(". Try: ")[0].rstrip(".") + "."
+
+
 def about_model(warnings: Sequence[str]) -> tuple[str, ...]:
     """Return those of a round's warnings that say why its model is not fit to choose images by.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
-from alkit.evaluation.fitness import about_model
+from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
@@ -81,11 +81,11 @@ def _warn_of_unfit(parts: Parts, strategy: str) -> None:
     """Repeat the warnings about the model that a strategy has just chosen images by."""
     last = parts.store.rounds()[-1]
     for warning in about_model(last.warnings):
-        what = warning.partition(". Try: ")[0].rstrip(
-            "."
-        )  # the fix is in the record, and in the words of each interface
         log.warning(
-            "%s chose images by the model of round %d, which is not fit to choose by. %s.", strategy, last.round, what
+            "%s chose images by the model of round %d, which is not fit to choose by. %s",
+            strategy,
+            last.round,
+            without_fix(warning),  # the record has the fix
         )
 
 

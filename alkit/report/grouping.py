@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from alkit.errors import ConfigurationError, nearest
+from alkit.evaluation.fitness import about_model, without_fix
 from alkit.report.compared import Method
 from alkit.report.methods import different_keys, flatten, key_of, name_forms
 from alkit.report.records import PARTS, Run
@@ -93,7 +94,21 @@ def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str
                 {seed: run.record for seed, run in sorted(by_seed.items())},
             )
         )
+        notes += _unfit(name, list(by_seed.values()))
     return methods, notes
+
+
+def _unfit(name: str, runs: Sequence[Run]) -> list[str]:
+    """Return a note about models of a method that were not fit to choose images by."""
+    rounds = [(run, result) for run in runs for result in run.history]
+    unfit = [(run, result) for run, result in rounds if about_model(result.warnings)]
+    if not unfit:
+        return []
+    run, result = unfit[0]
+    return [
+        f"{name}: in {len(unfit)} of {len(rounds)} rounds the model was not fit to choose by. Round {result.round} of "
+        f"{run.record}: {without_fix(about_model(result.warnings)[0])}"
+    ]
 
 
 def _names(forms: Sequence[Any]) -> list[str]:

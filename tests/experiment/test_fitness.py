@@ -80,7 +80,7 @@ def test_the_commands_show_the_warning_in_their_own_words(tmp_path, monkeypatch,
             Image.fromarray(pixels).save(tmp_path / name / f"{id}.png")
     given = ["run", "--images", "images", "--masks", "masks", "--store", "r.db", "--strategy", "random"]
     given += ["--size", "16", "--start", "4", "--batch", "1", "--rounds", "0", "--widths", "2,4", "--lr", "1e-6"]
-    assert commandline.alkit(*given, "--epochs", "3,1") == 0
+    assert commandline.alkit(*given, "--epochs", "3,1", "--recipe", "paper") == 0
     by_run = " ".join(capsys.readouterr().out.split())
     assert commandline.alkit("status", "r.db") == 0
     for shown in (by_run, " ".join(capsys.readouterr().out.split())):

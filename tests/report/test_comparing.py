@@ -2,6 +2,7 @@ import json
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 
 import alkit
@@ -43,6 +44,31 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def records(folder):
     return sorted(folder.glob("*.db"))
+
+
+class Blind:
+    """A learner whose models predict the first class everywhere."""
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        return self
+
+    def loads(self, dumped):
+        return self
+
+    def dumps(self):
+        return b""
+
+    def probabilities(self, images):
+        return np.stack([np.ones((len(images), 16, 16)), np.zeros((len(images), 16, 16))], axis=1).astype(np.float32)
+
+
+def test_a_comparison_notes_models_that_were_not_fit_to_choose_by(tmp_path):
+    path = record(tmp_path, "blind", RANDOM, 0, learner=Blind(), rounds=1)
+    (note,) = compare([path]).notes
+    assert note.startswith(
+        f"random: in 2 of 2 rounds the model was not fit to choose by. Round 0 of {path}: The model pr"
+    )
+    assert "Try" not in note
 
 
 def test_records_are_grouped_by_their_configuration_and_named(records):
