@@ -12,7 +12,7 @@ import tifffile
 import torch
 
 import alkit
-from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.errors import ConfigurationError, LabelError, MissingDependencyError
 from alkit.learners import NNUNetLearner
 from alkit.learners.nnunet import process
 from alkit.learners.nnunet.folders import DATASET, splits, write_dataset
@@ -65,6 +65,13 @@ def test_without_an_ignore_value_there_is_no_ignore_label(tmp_path):
         "background": 0,
         "class_1": 1,
     }
+
+
+def test_masks_of_the_first_class_only_are_an_error_before_nnunet_starts(tmp_path):
+    data = labelled(2, ignore=255)
+    empty = Labelled(data.pool, data.ids, {id: 255 * (mask == 255) for id, mask in data.known.items()}, data.spec)
+    with pytest.raises(LabelError, match="one pixel of another class than 'skin': got 2 masks without one"):
+        NNUNetLearner(cache=str(tmp_path)).fit(empty, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(("count", "folds"), [(12, 5), (5, 5), (3, 5), (2, 5), (1, 5), (7, 1)])

@@ -23,6 +23,9 @@ DATASET = 1
 
 PLANS = "nnUNetPlans"
 
+INTENSITIES = 10**6
+"""Number of pixels for the statistics of intensities, which only CT images need: nnU-Net takes 100 times as many."""
+
 
 def main(path: str) -> None:
     """Do the job in a file."""
@@ -81,11 +84,8 @@ def device_of(job: dict[str, Any]) -> Any:
 
 def train(job: dict[str, Any], tell: Tell) -> None:
     """Plan and preprocess the data set, train one model for each split, and write their weights and their facts."""
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
-        extract_fingerprints,
-        plan_experiments,
-        preprocess,
-    )
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
     from nnunetv2.paths import nnUNet_preprocessed
 
     device, folder = device_of(job), Path(job["folder"])
@@ -95,7 +95,10 @@ def train(job: dict[str, Any], tell: Tell) -> None:
         tell({"stage": "preprocess"})
         seed(job["seed"], "plans")
         processes = job["processes"]
-        extract_fingerprints([DATASET], num_processes=processes, show_progress_bar=False)
+        extractor = DatasetFingerprintExtractor(DATASET, processes)
+        extractor.num_foreground_voxels_for_intensitystats = INTENSITIES
+        extractor.show_progress_bar = False
+        extractor.run(overwrite_existing=True)
         plan_experiments([DATASET], "ExperimentPlanner", job["memory"])
         preprocess([DATASET], PLANS, ("2d",), (processes,), show_progress_bar=False)
         (base / "splits_final.json").write_text(json.dumps(job["splits"]))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from alkit.errors import LabelError
 from alkit.protocols import Labelled
 from alkit.rng import Stream
 from alkit.values.label_spec import Images, Label, LabelSpec
@@ -57,8 +58,14 @@ def dataset_json(spec: LabelSpec, channels: int, cases: int) -> dict[str, Any]:
 
 
 def write_dataset(folder: Path, labelled: Labelled) -> None:
-    """Write ``imagesTr``, ``labelsTr`` and ``dataset.json`` of the labelled images: a file for each channel."""
-    spec, base, number, channels = labelled.spec, folder / "raw" / DATASET, 0, 1
+    """Write ``imagesTr``, ``labelsTr`` and ``dataset.json`` of the labelled images: a file for each channel.
+
+    Raises
+    ------
+    LabelError
+        The masks have no pixel of another class than the first, without which nnU-Net cannot plan.
+    """
+    spec, base, number, channels, found = labelled.spec, folder / "raw" / DATASET, 0, 1, False
     images_folder, labels_folder = base / "imagesTr", base / "labelsTr"
     for made in (images_folder, labels_folder):
         made.mkdir(parents=True, exist_ok=True)
@@ -67,9 +74,16 @@ def write_dataset(folder: Path, labelled: Labelled) -> None:
         for image, mask in zip(images, masks, strict=True):
             for channel, plane in enumerate(image):
                 tifffile.imwrite(images_folder / f"{case(number)}_{channel:04}.tif", np.float32(plane))
+            found |= bool(((mask > 0) & (mask < len(spec.classes))).any())
             values = np.where(mask == spec.ignore, len(spec.classes), mask) if spec.ignore is not None else mask
             tifffile.imwrite(labels_folder / f"{case(number)}.tif", values.astype(np.uint8))
             number += 1
+    if not found:
+        raise LabelError(
+            f"nnU-Net needs masks with at least one pixel of another class than {spec.classes[0]!r}",
+            got=f"{number} mask{'' if number == 1 else 's'} without one",
+            hint="label more images",
+        )
     (base / "dataset.json").write_text(json.dumps(dataset_json(spec, channels, number)), "utf-8")
 
 

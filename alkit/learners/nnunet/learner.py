@@ -150,6 +150,8 @@ class NNUNetLearner:
         ------
         ConfigurationError
             The labels are not masks, or nnU-Net fails: the message contains the end of its log.
+        LabelError
+            The masks have no pixel of another class than the first.
         MissingDependencyError
             nnunetv2 is not installed.
         """
