@@ -95,9 +95,9 @@ def scan(
                 hint="rename one, or select one kind of file with pattern='**/*.png'",
             )
         files[id] = File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-    for place, error in sorted(unreadable.items()):
+    for place, failure in sorted(unreadable.items()):
         reason = ImageError(
-            f"the folder {folder / place} cannot be read", got=error.strerror, hint="check its permissions"
+            f"the folder {folder / place} cannot be read", got=failure.strerror, hint="check its permissions"
         )
         unusable[f"{_shown(place)}/"] = reason
     if not files and unusable:
