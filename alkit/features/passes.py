@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from alkit.features.search import CELLS
 from alkit.features.tables import Float32, Float64, Integers, Table
@@ -151,5 +150,7 @@ def hartigan_factors(centres: Float32, sizes: Integers) -> tuple[Float32, Float3
 def _add_rows(sums: Float64, extended: Float32, labels: Integers) -> None:
     """Add the rows of a block to the sums of their clusters."""
     n = len(labels)
+    from scipy.sparse import csr_array  # takes long to import, and a learner does not need it
+
     member = csr_array((np.ones(n, np.float32), labels, np.arange(n + 1)), shape=(n, len(sums)))
     sums += member.T @ extended[:, :-2]

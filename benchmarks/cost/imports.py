@@ -6,8 +6,8 @@
 
 Each import has a process of its own, on one thread, and the imports take turns. A row has the medians of what the
 process took in all, Python itself included: ``cpu_s``, seconds of the processor; ``peak_mib``, its largest memory; and
-both as a ratio to those of ``import torch``. The process that starts them imports nothing large, because Linux counts its
-memory in theirs. The training is one epoch on four images, with what it imports.
+both as a ratio to those of ``import torch``. The training is one epoch on four images, with what it imports. It needs
+Linux.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ WORKS = {
 }
 """The code of each process, by what the rows say."""
 
-USAGE = (
-    "import resource, sys; used = resource.getrusage(resource.RUSAGE_SELF);"
-    "print(used.ru_utime + used.ru_stime, used.ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10))"
-)
+USAGE = """
+import resource
+used = resource.getrusage(resource.RUSAGE_SELF)
+with open("/proc/self/status") as file:  # the memory in `used` counts that of the process that started this one
+    memory = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+print(used.ru_utime + used.ru_stime, memory / 2**10)
+"""
 
 
 def cost(code: str) -> tuple[float, float]:
