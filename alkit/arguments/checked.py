@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import InitVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -108,6 +109,9 @@ def _checking(function: Callable[..., Any], owner: type | None, left_out: Collec
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        compiler = getattr(sys.modules.get("torch"), "compiler", None)
+        if compiler is not None and compiler.is_compiling():  # torch would compile the checks, too
+            return function(*args, **kwargs)
         known = parameters()
         for (name, kind), value in zip(known.positional, args, strict=False):
             if kind is not None and type(value) not in kind.at_once:

@@ -38,7 +38,8 @@ class ClassificationLearner(NetworkLearner):
         Whether each round continues from the weights of the last one. If False, each round starts from new initial
         weights and trains as long as the first round.
     precision:
-        ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast).
+        ``32-true``; or ``16-mixed`` or ``bf16-mixed``, in which large operations run in 16 bits (torch's autocast), in
+        training, predictions and scores.
     device:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration, so a record
         can be resumed on another device.
@@ -72,6 +73,10 @@ class ClassificationLearner(NetworkLearner):
     freeze:
         Number of steps at the beginning of a training from initial weights in which the encoder is not trained, at
         least 0. The network needs a module named ``encoder``.
+    compile:
+        Whether torch compiles the network, for training, predictions, and what comes before the first dropout layer in
+        draws. It takes minutes at first, a compiler of C++ on this machine, and changes the last bits of the results.
+        It is not part of an experiment's configuration.
 
     Raises
     ------

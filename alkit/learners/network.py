@@ -16,6 +16,7 @@ from alkit.learners.made_up import MadeUp
 from alkit.learners.parts import TrainingParts
 from alkit.learners.predictor import NetworkPredictor
 from alkit.learners.training import train
+from alkit.networks.compiled import check_compiler
 from alkit.networks.computation import computation_for
 from alkit.networks.factory import check_apart, make_network
 from alkit.networks.normalised import warn_if_not_normalised
@@ -87,8 +88,11 @@ class NetworkLearner(TrainingParts):
     def loads(self, dumped: bytes) -> NetworkPredictor:
         """Return the predictor whose ``dumps`` returned these bytes, on this learner's device."""
         predictor = NetworkPredictor.loads(dumped, self.network, "cpu")
-        to_channels_last(predictor.network).to(computation_for(self.device, self.precision).device)
-        return predictor
+        computation = computation_for(self.device, self.precision)
+        if self.compile:
+            check_compiler(computation.device.type)
+        computation.move(to_channels_last(predictor.network))
+        return replace(predictor, precision=self.precision, compile=self.compile)
 
     @checked
     def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
@@ -146,7 +150,7 @@ class NetworkLearner(TrainingParts):
 
     def _new(self, in_channels: int, classes: int, stream: Stream) -> NetworkPredictor:
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream)
-        return NetworkPredictor(network, in_channels, classes)
+        return NetworkPredictor(network, in_channels, classes, precision=self.precision, compile=self.compile)
 
     def _copy(self, previous: Predictor) -> NetworkPredictor:
         """Return a copy of the last round's model, to train it further: the model that another process would read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.networks.before_head import features_before_head
-from alkit.networks.computation import computation_for
+from alkit.networks.compiled import compiled
+from alkit.networks.computation import EXACT, autocast, check_precision, computation_for
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, make_network
@@ -22,7 +23,6 @@ from alkit.networks.outputs import find_reading, input_type, read
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp_factories import weights_left_out
 from alkit.networks.state import dump_state, load_state, read_axes
-from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
@@ -38,11 +38,25 @@ class NetworkPredictor:
         Maps images to logits, on the device of its parameters.
     in_channels, classes:
         Arguments that its factory was called with.
+    precision:
+        ``32-true``, ``16-mixed`` or ``bf16-mixed``: how predictions, draws and features are computed.
+    compile:
+        Whether torch compiles the network for predictions, and for draws its part before the first dropout layer.
+
+    Raises
+    ------
+    ConfigurationError
+        `precision` is unknown.
     """
 
     network: nn.Module
     in_channels: int
     classes: int
+    precision: str = field(default=EXACT, kw_only=True, repr=False)
+    compile: bool = field(default=False, kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
 
     @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -64,8 +78,8 @@ class NetworkPredictor:
         return cast("npt.NDArray[np.float32]", found.cpu().numpy())
 
     def _together(self, inputs: Tensor) -> Tensor:
-        with evaluation_mode(self.network) as network:
-            return self._logits(network(inputs), inputs).float().softmax(dim=1)
+        with self._cut.passes(inputs):
+            return self._logits(self._forward(inputs), inputs).float().softmax(dim=1)
 
     def _one_by_one(self, inputs: Tensor) -> Tensor:
         return torch.cat([self._together(part) for part in torch.split(inputs, 1)])
@@ -90,7 +104,8 @@ class NetworkPredictor:
         inputs = self._inputs(images)
         apart = len(inputs) > 1 and self._cut.mixes(inputs)
         parts = torch.split(inputs, 1) if apart else (inputs,)
-        rows = torch.cat([features_before_head(self.network, part) for part in parts])
+        with autocast(inputs.device, self.precision):
+            rows = torch.cat([features_before_head(self.network, part) for part in parts])
         return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
     @checked
@@ -140,7 +155,11 @@ class NetworkPredictor:
 
     @cached_property
     def _cut(self) -> CutNetwork:
-        return CutNetwork(self.network, self.classes)
+        return CutNetwork(self.network, self.classes, self.precision, self.compile)
+
+    @cached_property
+    def _forward(self) -> nn.Module:
+        return compiled(self.network) if self.compile else self.network
 
     def _logits(self, output: Any, images: Tensor) -> Tensor:
         reading = find_reading(output, tuple(images.shape), self.classes, type(self.network).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from alkit.learners.predictor import NetworkPredictor
 from alkit.learners.resident import source_of
 from alkit.learners.stop import Stop, hold_out
 from alkit.networks.ahead import read_ahead
+from alkit.networks.compiled import check_compiler, compiled
 from alkit.networks.computation import Computation, computation_for
 from alkit.networks.outputs import Logits
 from alkit.networks.state import to_channels_last
@@ -69,6 +71,9 @@ def train(
     optimizer = make_optimizer(learner.optimizer, model.network.parameters(), learner.lr, learner.weight_decay)
     schedule = make_schedule(learner.schedule, optimizer, steps)
     whole, loss = _with_loss(model.network, model.classes, loss)
+    if learner.compile:
+        check_compiler(computation.device.type)
+        whole = compiled(whole)
     average = None if learner.average is None else WeightAverage(model.network, learner.average)
     kept = model.network if average is None else average.network
     best = None if not held or learner.stop is None else _Best(learner.stop, _outputs(kept, model.classes), loss)
@@ -105,7 +110,7 @@ def train(
     if best is not None:
         best.restore()
     model.network.zero_grad(set_to_none=True)
-    return model if average is None else NetworkPredictor(average.network, model.in_channels, model.classes)
+    return model if average is None else replace(model, network=average.network)
 
 
 def _length(learner: TrainingParts, labels: int, later: bool) -> tuple[int, int]:

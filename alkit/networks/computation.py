@@ -16,7 +16,10 @@ from alkit.errors import ConfigurationError
 LOW = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 """Type of the large operations in each mixed precision. Weights and sums stay float32."""
 
-PRECISIONS = ("32-true", *LOW)
+EXACT = "32-true"
+"""Precision without lower types."""
+
+PRECISIONS = (EXACT, *LOW)
 """Names of the precisions."""
 
 KINDS = ("auto", "cpu", "cuda", "mps")
@@ -53,17 +56,11 @@ class Computation:
             return what.to(self.device)
         return what.to(self.device, non_blocking=self.device.type == "cuda")
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return a ``with`` block in which large operations run in the lower type of a mixed precision."""
-        if self.precision not in LOW:
-            return nullcontext()
-        return torch.autocast(self.device.type, LOW[self.precision])
-
     def run(self, network: nn.Module, images: Tensor) -> Any:
         """Return the output of a network for images, with all its numbers as float32."""
         if self.precision not in LOW:
             return network(images)
-        with self.autocast():
+        with autocast(self.device, self.precision):
             output = network(images)
         return tree_map_only(Tensor, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor, output)
 
@@ -72,6 +69,16 @@ class Computation:
         self.scaler.scale(loss).backward()
         self.scaler.step(optimizer)
         self.scaler.update()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Return a ``with`` block in which large operations run in the lower type of a mixed precision.
+
+    >>> with autocast(torch.device("cpu"), "bf16-mixed"):
+    ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+    torch.bfloat16
+    """
+    return torch.autocast(device.type, LOW[precision]) if precision in LOW else nullcontext()
 
 
 def computation_for(device: str, precision: str) -> Computation:
@@ -95,8 +102,7 @@ def computation_for(device: str, precision: str) -> Computation:
     >>> computation_for("cpu", "bf16-mixed").device
     device(type='cpu')
     """
-    if precision not in PRECISIONS:
-        raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}", got=repr(precision))
+    check_precision(precision)
     kind, colon, number = device.partition(":")
     if kind not in KINDS or (colon and not _is_number(kind, number)):
         raise ConfigurationError(
@@ -114,12 +120,18 @@ def computation_for(device: str, precision: str) -> Computation:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # torch warns of a type that autocast does not have, and ignores it
-            computation.autocast()
+            autocast(computation.device, precision)
     except Exception as reason:  # of a type that depends on the device
         raise ConfigurationError(
             f"precision must be usable on the device {device!r}", got=repr(precision), hint="precision='32-true'"
         ) from reason
     return computation
+
+
+def check_precision(precision: str) -> None:
+    """Raise a :class:`ConfigurationError` if a precision is unknown."""
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"precision must be one of {', '.join(PRECISIONS)}", got=repr(precision))
 
 
 def _is_number(kind: str, number: str) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -23,6 +23,8 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from alkit.errors import is_out_of_memory
+from alkit.networks.compiled import compiled
+from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import active_layers
 from alkit.networks.order import can_reorder
 from alkit.networks.outputs import as_logits
@@ -51,6 +53,8 @@ class Halves(NamedTuple):
         Whether `rest` takes several copies of a batch, one after the other.
     mixes, misplaced, drops:
         See :class:`alkit.networks.trial.Trial`.
+    fast:
+        `shared`, compiled; None if it is not.
     """
 
     shared: Callable[[Tensor], Shared]
@@ -60,6 +64,7 @@ class Halves(NamedTuple):
     mixes: bool = False
     misplaced: Mapping[str, tuple[int, ...]] = {}
     drops: bool = False
+    fast: Callable[[Tensor], Shared] | None = None
 
 
 class CutNetwork:
@@ -71,6 +76,10 @@ class CutNetwork:
         Maps images ``(n, c, h, w)`` to logits ``(n, classes, *space)``.
     classes:
         Number of classes, to read other outputs as logits, see :mod:`alkit.networks.outputs`. None for plain logits.
+    precision:
+        Precision of all passes, one of :data:`alkit.networks.computation.PRECISIONS`.
+    compile:
+        Whether torch compiles the part before the first dropout layer.
 
     Examples
     --------
@@ -80,8 +89,10 @@ class CutNetwork:
     True
     """
 
-    def __init__(self, network: nn.Module, classes: int | None = None) -> None:
-        self.network, self.classes = network, classes
+    def __init__(
+        self, network: nn.Module, classes: int | None = None, precision: str = EXACT, compile: bool = False
+    ) -> None:
+        self.network, self.classes, self.precision, self.compile = network, classes, precision, compile
         self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
@@ -92,19 +103,32 @@ class CutNetwork:
         """Return the two parts of the network for images of this shape. `images` is any input, to try cuts on."""
         key = tuple(images.shape[1:])
         if key not in self._halves:
-            network = self._logits(images)
-            trial = run_trial(network, images[:1])
-            self._note(key, trial)
-            with without_gradients(network):
-                self._halves[key] = _cut(network, trial)
+            with self._autocast(images):
+                network = self._logits(images)
+                trial = run_trial(network, images[:1])
+                self._note(key, trial)
+                with without_gradients(network):
+                    halves = _cut(network, trial)
+            # Not the rest: compiled code does not see the masks, which are put into dropout layers later.
+            self._halves[key] = halves._replace(fast=compiled(halves.shared)) if self.compile else halves
         return self._halves[key]
 
     def mixes(self, images: Tensor) -> bool:
         """Return whether the output for one image depends on the other images of its batch."""
         key = tuple(images.shape[1:])
         if key not in self._mixes:
-            self._note(key, run_trial(self._logits(images), images[:1]))
+            with self._autocast(images):
+                self._note(key, run_trial(self._logits(images), images[:1]))
         return self._mixes[key]
+
+    @contextmanager
+    def passes(self, images: Tensor) -> Iterator[nn.Module]:
+        """Switch the network to evaluation mode in its precision inside a ``with`` block, for passes over images."""
+        with evaluation_mode(self.network) as network, self._autocast(images):
+            yield network
+
+    def _autocast(self, images: Tensor) -> AbstractContextManager[Any]:
+        return autocast(images.device, self.precision)
 
     def _logits(self, images: Tensor) -> nn.Module:
         """Return the network, or a module that reads its output as logits."""
@@ -153,7 +177,7 @@ class CutNetwork:
         if self._mixes.get(key) or len(images) * max(draws, 1) == 1 or (key, len(images), draws) in self._tried:
             return True
         self._tried.add((key, len(images), draws))
-        if close_rows(last, [alone()]):
+        if close_rows(last, [alone()], exact=self.precision == EXACT):
             return True
         self.divide(images)
         return False
@@ -187,7 +211,7 @@ class CutNetwork:
             largest = max(largest, _bytes([*inputs, output]))
 
         halves = self.halves(image)
-        with evaluation_mode(self.network), ExitStack() as hooks:
+        with self.passes(image), ExitStack() as hooks:
             for module in self.network.modules():
                 if not list(module.children()) and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
                     hooks.callback(module.register_forward_hook(measure).remove)

@@ -15,7 +15,6 @@ from torch import Tensor
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
 from alkit.networks.dropout import MisplacedError, apply_masks, dropout_layers, split_copies
-from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
 
@@ -60,7 +59,7 @@ class NetworkPosterior:
             )
         if self._parts:
             return tuple(torch.cat(heads) for heads in zip(*(part.heads() for part in self._parts), strict=True))
-        with evaluation_mode(network):
+        with self._cut.passes(self._images):
             maps = self._shared if self._halves.encoded else network.encode(self._images)
             return tuple(_probabilities(logits) for logits in network.decode_all(maps))
 
@@ -110,7 +109,7 @@ class NetworkPosterior:
         if self._parts:
             return torch.cat([part._draws(numbers, stream) for part in self._parts], dim=1)
         n, layers, shared = len(self._images), dropout_layers(self._cut.network), self._shared
-        with evaluation_mode(self._cut.network), apply_masks(layers, numbers, n, stream) as called:
+        with self._cut.passes(self._images), apply_masks(layers, numbers, n, stream) as called:
             logits = self._halves.rest(_repeat(shared, len(numbers)))
             chunk = split_copies(_probabilities(logits), len(numbers))
         if not called and not self._halves.drops:
@@ -134,13 +133,13 @@ class NetworkPosterior:
         if self._parts:
             return torch.cat([part._predict() for part in self._parts])
         shared = self._shared
-        with evaluation_mode(self._cut.network):
+        with self._cut.passes(self._images):
             return _probabilities(self._halves.rest(shared))
 
     @cached_property
     def _shared(self) -> Shared:
-        with evaluation_mode(self._cut.network):
-            return self._halves.shared(self._images)
+        with self._cut.passes(self._images):
+            return (self._halves.fast or self._halves.shared)(self._images)
 
 
 def _repeat(shared: Shared, k: int) -> Shared:

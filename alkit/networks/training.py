@@ -152,6 +152,7 @@ def _explained(network: nn.Module, inputs: Tensor) -> Iterator[None]:
 
 def name_of(network: nn.Module) -> str:
     """Return the class of a network inside the wrappers of alkit."""
+    network = getattr(network, "_orig_mod", network)  # of a compiled network
     while type(network).__module__.partition(".")[0] == "alkit":
         inner = getattr(network, "network", None)
         if not isinstance(inner, nn.Module):
