@@ -32,9 +32,9 @@ Written = Any
 """A value that JSON can hold."""
 
 
-def runtime(default: Any = None, *, kw_only: bool = False) -> Any:
+def runtime(default: Any = None) -> Any:
     """Return a dataclass field that states where or how to compute, and is not part of the configuration."""
-    return field(default=default, compare=False, repr=False, kw_only=kw_only, metadata={"runtime": True})
+    return field(default=default, compare=False, repr=False, metadata={"runtime": True})
 
 
 def written_form(value: object) -> Written:

@@ -61,7 +61,7 @@ class TrainingParts:
     stop: Stop | None = field(default=None, kw_only=True)
     average: float | None = field(default=None, kw_only=True)
     freeze: int = field(default=0, kw_only=True)
-    compile: bool = runtime(False, kw_only=True)
+    compile: bool = field(default=False, compare=False, repr=False, kw_only=True, metadata={"runtime": True})
 
     losses: ClassVar[Sequence[str]] = ()
     """Names of the losses."""

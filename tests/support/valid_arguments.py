@@ -130,7 +130,6 @@ COMMON = {
     "posterior": lambda t: t.predictor.posterior(t.pool.read(["a", "b"])),
     "precision": lambda t: "32-true",
     "compile": lambda t: False,
-    "kw_only": lambda t: True,
     "prediction": lambda t: torch.zeros(2, 8, 8, dtype=torch.int64),
     "predictor": lambda t: t.predictor,
     "prelabels": lambda t: {},
