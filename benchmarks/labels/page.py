@@ -118,19 +118,27 @@ def _strategies(results: Results) -> str:
     beaten = [data for data in tested if better.get(data)]
     if len(beaten) >= 2:
         return f"some strategy beats random selection on {len(beaten)} of {len(tested)} data sets ({_names(beaten)})"
+    names = _words([f"`{arm}`" for arm in dict.fromkeys(arm for arms in tested.values() for arm in arms)])
     where = f"only on {_names(beaten)}" if beaten else "on none"
+    if len(tested) == 1:
+        if beaten:
+            who = f"a strategy beats random selection ({names} were compared)"
+        else:
+            who = f"none of the strategies that were compared ({names}) beats random selection"
+        return f"on {_names(list(tested))}, the only data set with enough seeds, {who}"
     return (
-        f"no strategy beats random selection on two data sets ({where} of {_names(tested)}, after Holm's correction)"
-        if len(tested) > 1
-        else f"on {_names(tested)}, the only data set with enough seeds, {'a' if beaten else 'no'} strategy beats "
-        "random selection"
+        f"none of the strategies that were compared ({names}) beats random selection on two data sets ({where} of "
+        f"{_names(list(tested))}, after Holm's correction)"
     )
 
 
-def compared(results: Results) -> list[str]:
-    """Return the data sets with enough seeds to test a strategy against random selection."""
-    p = corrected(results, "images")
-    return list(dict.fromkeys(case[0] for (case, _), value in p.items() if value is not None))
+def compared(results: Results) -> dict[str, list[str]]:
+    """Return the data sets with enough seeds to test strategies against random selection, and these strategies."""
+    found: dict[str, list[str]] = {}
+    for (case, arm), value in corrected(results, "images").items():
+        if value is not None and arm not in found.get(case[0], []):
+            found.setdefault(case[0], []).append(arm)
+    return found
 
 
 def winners(results: Results) -> dict[str, list[tuple[Case, str]]]:
@@ -167,7 +175,9 @@ def findings(results: Results) -> list[str]:
     for data in tested:
         named = [f"`{arm}` ({LEARNER_NAMES[case[2]]})" for case, arm in better.get(data, [])]
         beats = "beat" if len(named) > 1 else "beats"
-        found.append(f"{NAMES[data]}: {', '.join(named) or 'no strategy'} {beats} random selection over images.")
+        others = _words([f"`{arm}`" for arm in tested[data]])
+        who = ", ".join(named) or "no strategy"
+        found.append(f"{NAMES[data]}: {who} {beats} random selection over images (compared: {others}).")
     if untested := [data for data in BUDGETS if data not in tested]:
         found.append(f"{_names(untested)}: too few seeds are finished to compare strategies.")
     worse = [
@@ -233,17 +243,16 @@ def _is_complete(results: Results) -> bool:
 
 
 def steps(results: Results) -> str:
-    """Return whether more labels or more steps help the strong learner on ISIC, if it has many labels."""
+    """Return what many labels give the strong learner on ISIC, with its steps and with more."""
     runs, ceiling = results.runs(ISIC, RANDOM), results.ceiling(ISIC)
     if not runs or not ceiling:
         return ""
     curve = mean_curve(runs)
     (few, low), (many, high) = list(curve.items())[-3], list(curve.items())[-1]
-    more = "steps" if high - low < ceiling.mean - high else "labels"
     return (
-        f"With its 300 steps the strong learner has a Dice of {low:.3f} on ISIC with {few} random labels, and of "
-        f"{high:.3f} with {many}. On all labels it has {ceiling.mean:.3f} after {ceiling.length} steps. So from {few} "
-        f"labels on, more {more} help more."
+        f"With its own number of steps, the strong learner has a Dice of {low:.3f} on ISIC with {few} random labels, "
+        f"and of {high:.3f} with {many}: {high - low:+.3f} by more labels alone. On all labels and with "
+        f"{ceiling.length} steps it has {ceiling.mean:.3f}, another {ceiling.mean - high:+.3f}."
     )
 
 
@@ -280,7 +289,10 @@ def _mean(runs: dict[int, dict[int, float]]) -> float:
 
 
 def _names(sets: list[str]) -> str:
-    names = [NAMES[data] for data in sets]
+    return _words([NAMES[data] for data in sets])
+
+
+def _words(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

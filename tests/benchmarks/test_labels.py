@@ -196,7 +196,9 @@ def test_the_page_says_first_what_holds(monkeypatch):
     assert "Hippocampus: too few seeds are finished to compare strategies." in text
     assert "**The grid of 10 seeds is not complete.**" in text
     plain = page.page_of(curves.Results(made_up_rows(arms=(("random", 0.0), ("clasp-pe", -0.05)))))
-    assert "no strategy beats random selection on two data sets (on none of ISIC 2017 and Nuclei" in plain
+    assert "(`clasp-pe`) beats random selection on two data sets (on none of ISIC 2017 and Nuclei, after" in plain
+    one = page.headline(curves.Results(row for row in made_up_rows() if row.data == "isic"))
+    assert one.endswith("enough seeds, a strategy beats random selection (`maxherding` and `clasp-pe` were compared).")
     few = page.headline(curves.Results(made_up_rows(seeds=range(3))))
     assert few.endswith("whether a strategy beats random selection is open, because too few seeds are finished.")
     assert page.headline(curves.Results([])) == "Nothing has been measured yet."
