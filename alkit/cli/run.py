@@ -49,6 +49,7 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
+    from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import status
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
@@ -84,4 +85,6 @@ def run(
         echo(f"Resumed {store} after round {before - 1}.", err=True)
     with record_at(store) as record:
         say_threads(record, pool.shape, threads, new=new)
+    for line in recipe_in_words(choice.recipe, learner, plain=choice.plain):
+        echo(line, err=True)
     status(store, json)
