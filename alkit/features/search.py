@@ -75,8 +75,8 @@ def nearest(
             "features and points must be arrays (N, d) and (k, d) with k >= 1 and d >= 1",
             got=f"shapes {features.shape} and {points.shape}",
         )
-    if not np.isfinite(points).all():
-        raise DataError("points must be finite")
+    if points.dtype.kind not in "fiu" or not np.isfinite(points).all():
+        raise DataError("points must be finite numbers")
     if not len(features):
         return np.empty(0, np.int64), np.empty(0)
     best, squared = nearest_squared(Table(features), points, device)

@@ -159,4 +159,4 @@ def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Sect
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    write_atomically(Path(path), template.render(title=title, sections=sections).encode())
+    write_atomically(Path(path), template.render(title=title, sections=sections).encode(errors="backslashreplace"))

@@ -98,6 +98,10 @@ REFUSED = {
         lambda t: alkit.learners.NNUNetLearner().try_training(EMPTY, t.spec),
         "images must be",
     ),
+    "truth values for points": (
+        lambda t: alkit.features.nearest(ROWS, np.ones((1, 2), bool)),
+        "points must be finite numbers",
+    ),
     "rows for images": (lambda t: alkit.testing.RowMeans().features(ROWS), "images must be"),
     "more examples than memory": (
         lambda t: alkit.networks.minibatches(10**30, 1, alkit.rng.Stream(0)),
@@ -152,3 +156,8 @@ def test_a_mask_of_truth_values_is_drawn_like_one_of_class_ids():
     image, mask = np.full((1, 8, 8), 200, np.uint8), np.eye(8, dtype=bool)
     drawn = alkit.pictures.overlay(image, mask.astype(np.uint8))
     np.testing.assert_array_equal(alkit.pictures.overlay(image, mask), drawn)
+
+
+def test_a_page_shows_a_title_that_is_not_unicode(tmp_path):
+    alkit.report.write_page(tmp_path / "page.html", "a\ud800", [])
+    assert "a\\ud800" in (tmp_path / "page.html").read_text("utf-8")
