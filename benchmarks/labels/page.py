@@ -168,9 +168,10 @@ def findings(results: Results) -> list[str]:
         )
     better, tested = winners(results), compared(results)
     reached = sum(bool(better.get(data)) for data in tested) >= 2
+    missed = "Not reached" if _is_complete(results) else "Not reached by what is compared so far"
     found.append(
         "Goal: a strategy that beats random selection by the area under the curve on two of the three data sets (Holm, "
-        f"p < 0.05). {'Reached' if reached else 'Not reached' if len(tested) == len(BUDGETS) else 'Open'}."
+        f"p < 0.05). {'Reached' if reached else missed}."
     )
     for data in tested:
         named = [f"`{arm}` ({LEARNER_NAMES[case[2]]})" for case, arm in better.get(data, [])]
