@@ -226,7 +226,7 @@ def coverage(results: Results) -> str:
             *(f"- {line};" for line in lines[:-1]),
             f"- {lines[-1]}.",
             "",
-            f"Machines: {', '.join(machines) or 'none'}. Commits: {', '.join(commits) or 'none'}.",
+            f"Machines: {'; '.join(machines) or 'none'}. Commits: {', '.join(commits) or 'none'}.",
         ]
     )
 
