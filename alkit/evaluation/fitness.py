@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked
 from alkit.errors import LabelError, one_line
 from alkit.evaluation.measure import Seen
 from alkit.pools.batches import map_batches
@@ -49,9 +50,17 @@ FEWEST = 6
 """Fewest losses from which a trend is read."""
 
 
+@checked
 @dataclass
 class Losses:
     """The losses that a training reports, passed on to another report.
+
+    Parameters
+    ----------
+    report:
+        Called with each report of the training.
+    values:
+        Losses in their order.
 
     Examples
     --------
@@ -66,12 +75,14 @@ class Losses:
     report: Report
     values: list[float] = field(default_factory=list)
 
+    @checked
     def __call__(self, progress: Progress) -> None:
         """Take a report of the training."""
         if progress.stage == "fit" and isinstance(progress.detail.get("loss"), float | int):
             self.values.append(float(progress.detail["loss"]))
         self.report(progress)
 
+    @checked
     def first(self, members: int) -> Losses:
         """Return the losses of the first of several members, which were trained one after the other."""
         return Losses(self.report, self.values[: len(self.values) // max(members, 1)])

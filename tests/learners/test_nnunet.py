@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, LabelError, MissingDependencyError
@@ -315,14 +316,10 @@ class TestReal:
         data = os.environ.get("ALKIT_DATA")
         if not data or not (Path(data) / "msd-hippocampus").is_dir():
             pytest.skip("ALKIT_DATA must be a folder with msd-hippocampus")
-        from benchmarks.cold_start.data import _hippocampus
-
-        found = _hippocampus(Path(data), 48)
-        rows = np.linspace(0, len(found.ids) - 1, 60).astype(int)
-        images, masks = np.asarray(found.images)[rows], np.asarray(found.masks)[rows]
-        ids = [f"s{row:03}" for row in range(len(rows))]
+        images, masks = coronal_slices(Path(data) / "msd-hippocampus", volumes=60, size=48)
+        ids = [f"s{row:03}" for row in range(len(images))]
         pool = alkit.ArrayPool(images, ids=ids)
-        oracle = alkit.MaskOracle(dict(zip(ids, masks, strict=True)), ("background", "anterior", "posterior"))
+        oracle = alkit.MaskOracle(dict(zip(ids, masks, strict=True)), ("background", "hippocampus"))
         rest, test = pool.split(test=20, seed=0)
         learner = NNUNetLearner(folds=2, epochs=6, iterations=12, device="cpu", cache=str(tmp_path / "cache"))
         made = alkit.Experiment(rest, learner, alkit.strategy("ensemble-js"), tmp_path / "r.db")
@@ -332,6 +329,21 @@ class TestReal:
         again = alkit.Experiment.open(tmp_path / "r.db", pool=rest)
         for one, other in zip(made.predict(test), again.predict(test), strict=True):
             np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def coronal_slices(folder, volumes, size):
+    """Return the middle slice of some volumes of the Medical Segmentation Decathlon, and its masks of one object."""
+    nibabel = pytest.importorskip("nibabel")
+    images, masks = [], []
+    for path in sorted((folder / "images").glob("*.nii.gz"))[:volumes]:
+        volume, labels = (np.asarray(nibabel.load(file).dataobj) for file in (path, folder / "labels" / path.name))
+        middle = volume.shape[1] // 2
+        plane = np.clip(volume[:, middle] / np.percentile(volume, 99.5), 0, 1) * 255
+        image = Image.fromarray(plane.round().astype(np.uint8)).resize((size, size), Image.Resampling.BILINEAR)
+        mask = Image.fromarray((labels[:, middle] > 0).astype(np.uint8)).resize((size, size), Image.Resampling.NEAREST)
+        images.append(np.stack([np.asarray(image)] * 3))
+        masks.append(np.asarray(mask))
+    return np.stack(images), np.stack(masks)
 
 
 def test_the_driver_needs_no_alkit():

@@ -354,6 +354,9 @@ EXAMPLES = {
     "alkit.errors.is_out_of_memory": {"error": lambda t: MemoryError()},
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
     "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
+    "alkit.evaluation.Losses": {"report": lambda t: quiet, "values": lambda t: [0.5, 0.4]},
+    "alkit.evaluation.Losses.__call__": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
+    "alkit.evaluation.Losses.first": {"members": lambda t: 2},
     "alkit.evaluation.PerGroup": {"metric": lambda t: "dice", "groups": lambda t: {"a": "x"}},
     "alkit.evaluation.SurfaceDice": {"tolerance": lambda t: 2.0},
     "alkit.evaluation.lower_is_better": {"name": lambda t: "dice"},
@@ -752,6 +755,7 @@ STORE = {
 EXAMPLES.update({f"alkit.record.Store.{name}": example for name, example in STORE.items()})
 
 OBJECTS = {
+    "alkit.evaluation.Losses": lambda t: alkit.evaluation.Losses(quiet),
     "alkit.ArrayPool": lambda t: t.pool,
     "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.Dropout": lambda t: alkit.Dropout(2),
