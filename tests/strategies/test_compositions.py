@@ -135,8 +135,17 @@ def test_a_learner_without_what_the_strategy_needs_is_an_error_at_once(world, tm
     with pytest.raises(alkit.errors.ConfigurationError, match=hint):
         world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=alkit.SegmentationLearner(network))
     assert not list(tmp_path.iterdir())
-    ensemble = alkit.Ensemble(alkit.SegmentationLearner(partial(alkit.UNet, heads={2: 0.1, 4: 0.3})), 2)
-    world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=ensemble)
+    single = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 4, 4), heads={2: 0.1, 4: 0.3}))
+    made = alkit.Ensemble(single, 2) if strategy == "ensemble-js" else single
+    world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=made)
+
+
+@pytest.mark.parametrize("strategy", ["mc-dropout", "dsal"])
+def test_an_ensemble_draws_by_its_members_only(world, tmp_path, strategy):
+    single = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 4, 4), heads={2: 0.1, 4: 0.3}))
+    with pytest.raises(alkit.errors.ConfigurationError, match="got Ensemble, whose models are EnsemblePredictors"):
+        world.experiment(tmp_path / "r.db", alkit.strategy(strategy), learner=alkit.Ensemble(single, 2))
+    assert not list(tmp_path.iterdir())
 
 
 def test_scores_are_those_of_the_candidates_and_are_computed_once(world, tmp_path):
