@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
+from alkit.errors import ConfigurationError
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """From images, targets and a generator on the CPU to changed images and targets of the same shapes."""
@@ -84,7 +85,13 @@ class Augment:
             Masks ``(n, h, w)``, or classes ``(n,)``, which stay as they are.
         generator:
             Source of all random numbers, on the CPU.
+
+        Raises
+        ------
+        ConfigurationError
+            `images` or `targets` have another shape or kind of number.
         """
+        _check(images, targets)
         masks = targets if targets.ndim > 1 else None
         images, masks = self._mirrored(images, masks, generator)
         if self.affine or self.elastic:
@@ -147,3 +154,22 @@ class Augment:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         changed: Tensor = (images - mean) * contrast + mean + brightness
         return changed
+
+
+def _check(images: Tensor, targets: Tensor) -> None:
+    """Check that these are images with their masks or classes."""
+    if images.ndim != 4 or not images.numel() or not images.is_floating_point():
+        raise ConfigurationError(
+            "images must be numbers (n, c, h, w) with a fraction, and at least one pixel", got=_shown(images)
+        )
+    n, _, height, width = images.shape
+    if targets.shape not in ((n,), (n, height, width)) or targets.is_complex():
+        raise ConfigurationError(
+            "targets must be masks (n, h, w) or classes (n,) of the images",
+            got=_shown(targets),
+            expected=f"the shape {(n, height, width)} or {(n,)}",
+        )
+
+
+def _shown(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of the shape {tuple(tensor.shape)}"

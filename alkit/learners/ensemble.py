@@ -40,9 +40,18 @@ class EnsemblePredictor:
     ----------
     members:
         The models, at least two.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no model.
     """
 
     members: tuple[Predictor, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ConfigurationError("members must be the models of the ensemble", got="none")
 
     @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:

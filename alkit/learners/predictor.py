@@ -170,6 +170,8 @@ class NetworkPredictor:
             raise ConfigurationError(
                 f"images for this model must have the shape (n, {self.in_channels}, h, w)", got=f"{images.shape}"
             )
+        if not images.shape[2] or not images.shape[3]:
+            raise ConfigurationError("images for this model must have pixels", got=f"the shape {images.shape}")
         # A copy, because a network may write into its input, and an ensemble gives all members the same images.
         device = next((value.device for value in self.network.parameters()), torch.device("cpu"))
         return torch.from_numpy(np.ascontiguousarray(images)).to(device, input_type(self.network), copy=True)

@@ -197,6 +197,8 @@ class CutNetwork:
         times the logits. The convolutions of CUDA in full float32 need twice as much again for themselves.
         """
         key = tuple(images.shape[1:])
+        if not len(images):
+            return 1
         if key not in self._footprints:
             self._footprints[key] = self._footprint(images[:1])
         budget = BUDGET.get(images.device.type, BUDGET["cpu"])

@@ -93,7 +93,7 @@ class UNet(nn.Module):
             raise ConfigurationError(
                 "widths must be two or more positive integers", got=repr(widths), hint="widths=(8, 16)"
             )
-        widths = tuple(check_integer("each of widths", width, least=1) for width in widths)
+        widths = tuple(check_integer("each of widths", width, least=1, most=MOST) for width in widths)
         ins = (in_channels, *widths[:-1])
         self.down = nn.ModuleList(_double_convolution(i, o) for i, o in zip(ins, widths, strict=True))
         self.dropout = dropout_layer(dropout)

@@ -120,5 +120,9 @@ def mean_probabilities(probabilities: Iterable[npt.NDArray[np.float32]]) -> npt.
     total: npt.NDArray[np.float32] = np.zeros((), np.float32)
     count = 0
     for one in probabilities:
+        if count and np.shape(one) != total.shape:
+            raise ConfigurationError(
+                "all models must give probabilities of the same shape", got=f"{total.shape} and {np.shape(one)}"
+            )
         total, count = total + one, count + 1
     return total / np.float32(count)

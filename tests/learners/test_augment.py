@@ -120,3 +120,22 @@ def test_the_changes_depend_on_the_generator_alone():
 def test_a_strength_out_of_range_is_an_error_that_names_it(name, value):
     with pytest.raises(ConfigurationError, match=rf"^{name} must be a number in .*: got"):
         Augment(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("shape", "targets", "kind", "words"),
+    [
+        ((2, 1, 4, 4, 4), (2, 4, 4, 4), torch.float32, r"images must be.*\(2, 1, 4, 4, 4\)"),
+        ((2, 4, 4), (2, 4, 4), torch.float32, "images must be"),
+        ((0, 1, 4, 4), (0, 4, 4), torch.float32, "images must be"),
+        ((2, 1, 0, 4), (2, 0, 4), torch.float32, "images must be"),
+        ((2, 1, 4, 4), (2, 4, 4), torch.int64, "images must be.*int64"),
+        ((2, 1, 4, 4), (3, 4, 4), torch.float32, "targets must be"),
+        ((2, 1, 4, 4), (2, 5, 5), torch.float32, "targets must be"),
+        ((2, 1, 4, 4), (2, 1, 4, 4), torch.float32, "targets must be"),
+        ((2, 1, 4, 4), (), torch.float32, "targets must be"),
+    ],
+)
+def test_images_and_targets_of_another_shape_are_refused(shape, targets, kind, words):
+    with pytest.raises(ConfigurationError, match=words):
+        Augment(affine=0.1)(torch.zeros(shape, dtype=kind), torch.zeros(targets), generator())

@@ -117,6 +117,20 @@ REFUSED = {
     "values beyond all floats": (lambda t: alkit.statistics.estimate([1.0, 10**400]), "values must be"),
     "a score beyond all floats": (lambda t: alkit.highest({"a": 10**400}, 1), "scores must be numbers"),
     "the root for a record": (lambda t: alkit.record.Store("/"), "is a folder"),
+    "a network of absurd width": (lambda t: alkit.UNet(1, 2, widths=(2, 10**30)), "each of widths must be"),
+    "an ensemble of none": (lambda t: alkit.learners.EnsemblePredictor(()), "members must be the models"),
+    "a model for images without pixels": (
+        lambda t: t.predictor.features(np.zeros((2, 1, 0, 4), np.float32)),
+        "must have pixels",
+    ),
+    "probabilities of two shapes": (
+        lambda t: alkit.learners.EnsemblePredictor(
+            tuple(
+                alkit.learners.NetworkPredictor(alkit.UNet(1, classes, widths=(2, 4)), 1, classes) for classes in (2, 3)
+            )
+        ).probabilities(np.zeros((1, 1, 8, 8), np.float32)),
+        "of the same shape",
+    ),
     "a model of the tests that is none": (lambda t: t.learner.loads(b"{"), "dumped"),
 }
 
@@ -134,6 +148,11 @@ def test_images_turned_backwards_are_predicted(things):
     for model in (things.predictor, alkit.learners.EnsemblePredictor((things.predictor, things.predictor))):
         np.testing.assert_allclose(model.probabilities(turned), model.probabilities(turned.copy()), atol=1e-6)
         assert len(model.features(turned)) == 2
+
+
+def test_no_images_fit_into_one_batch():
+    model = alkit.learners.NetworkPredictor(alkit.UNet(1, 2, widths=(2, 4)), 1, 2)
+    assert model.images_at_once(np.zeros((0, 1, 8, 8), np.float32)) == 1
 
 
 def test_rows_turned_backwards_are_searched_on_a_device():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from alkit.errors import LabelError, OracleError
+from alkit.errors import LabelError
 from alkit.oracles.label_names import says_skip
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.oracles.times import revision_of
@@ -29,10 +29,11 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     spec:
         The classes.
 
-    Raises
-    ------
-    OracleError
-        The annotation does not state when it was last changed.
+    Returns
+    -------
+    Answer
+        :class:`~alkit.values.Invalid` if the annotation cannot be read, such as one that does not state when it was last
+        changed.
 
     Examples
     --------
@@ -43,19 +44,21 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     ([[0, 0]], 'user-7', 4.5)
     """
     if not isinstance(annotation, Mapping):
-        raise OracleError("an annotation of Label Studio must be an object", got=type(annotation).__name__)
+        wrong = f"an annotation of Label Studio must be an object: got {type(annotation).__name__}"
+        return Answer(data["alkit_id"], Invalid(wrong))
     by = annotation.get("completed_by")
     if isinstance(by, dict):  # some versions send more than the number
         by = by.get("id")
-    try:
-        revision = revision_of(_nanoseconds(str(annotation["updated_at"])))
-    except (KeyError, ValueError, OverflowError) as reason:
-        raise OracleError("an annotation must state when it was last changed", got=reason) from None
     spent = annotation.get("lead_time")
     seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent <= LONGEST else None
     # Only the editor measures a time; predictions that are copied in bulk have none.
     confirmed = seconds is not None and not annotation.get("bulk_created")
     annotator = f"user-{by}" if isinstance(by, int) else ""
+    try:
+        revision = revision_of(_nanoseconds(str(annotation["updated_at"])))
+    except (KeyError, ValueError, OverflowError) as reason:  # nobody knows which answers it replaces
+        wrong = f"an annotation must state when it was last changed: got {reason}"
+        return Answer(data["alkit_id"], Invalid(wrong), annotator)
     return Answer(data["alkit_id"], _label(annotation, data, spec), annotator, revision, seconds, confirmed)
 
 

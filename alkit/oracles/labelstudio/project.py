@@ -174,8 +174,18 @@ class Project:
             log.warning("a note cannot be written to Label Studio (%s): %s", failure, note)
 
     def add(self, number: int, tasks: Sequence[Mapping[str, Any]]) -> None:
-        """Add tasks to the project, in one request."""
-        self.client.post(f"/api/projects/{number}/import", tasks, return_task_ids="true")
+        """Add tasks to the project, in one request; raise an :class:`OracleError` if they are not there afterwards."""
+        answer = self.client.post(f"/api/projects/{number}/import", tasks, return_task_ids="true")
+        if isinstance(answer, dict) and answer.get("task_count") == len(tasks):
+            return
+        there = {task.data["alkit_query"] for task in self.tasks(number)}
+        missing = [task for task in tasks if task["data"]["alkit_query"] not in there]
+        if missing:
+            raise OracleError(
+                f"Label Studio did not create {len(missing)} of {len(tasks)} tasks",
+                got=self.client.quote(answer),
+                hint="read its log, then ask again: that creates the missing tasks",
+            )
 
     def files(self, number: int) -> dict[str, str]:
         """Return the uploaded files by the name that :meth:`upload` gave them."""

@@ -427,9 +427,40 @@ def test_an_annotator_is_named_by_a_number_that_everybody_sees(fake, folder, by,
     assert not any("users" in asked["path"] for asked in fake.asked)
 
 
-def test_an_annotation_without_a_time_is_an_error(fake, folder):
-    with pytest.raises(OracleError, match="must state when it was last changed"):
-        answer_of(fake, folder, [], updated_at=None)
+def test_an_annotation_without_a_time_is_invalid_and_the_others_are_answers(fake, folder):
+    oracle(fake, folder).ask(QUERIES[:2])
+    fake.annotate(1, [], updated_at=None, completed_by=7)
+    fake.annotate(1, [], id=2, completed_by=8)
+    fake.annotate(2, [], id=3)
+    bad, *good = oracle(fake).poll()
+    assert "must state when it was last changed: got" in bad.label.reason
+    assert (bad.id, bad.annotator) == (QUERIES[0].id, "user-7")
+    assert [(one.id, one.annotator) for one in good] == [(QUERIES[0].id, "user-8"), (QUERIES[1].id, "user-1")]
+    assert not any(isinstance(one.label, Invalid) for one in good)
+
+
+@pytest.mark.parametrize("said", [None, [], "done", {}, {"task_count": 0}, {"task_count": 10**9}, {"import": 7}])
+def test_an_import_that_created_nothing_is_an_error_and_can_be_repeated(fake, folder, monkeypatch, said):
+    def ignore(asked, content, do=fake.do):
+        ignored = asked["method"] == "POST" and asked["path"].endswith("/import") and asked["body"] is not None
+        return (201, said) if ignored else do(asked, content)
+
+    with monkeypatch.context() as ignoring:
+        ignoring.setattr(fake, "do", ignore)
+        with pytest.raises(OracleError, match=r"did not create 2 of 2 tasks.* Try: read its log, then ask again"):
+            oracle(fake, folder).ask(QUERIES[:2])
+    oracle(fake, folder).ask(QUERIES[:2])
+    assert [task["data"]["alkit_query"] for task in fake.tasks] == [query.key for query in QUERIES[:2]]
+
+
+def test_an_import_that_created_the_tasks_may_say_anything(fake, folder, monkeypatch):
+    def strange(asked, content, do=fake.do):
+        status, said = do(asked, content)
+        return status, [said] if isinstance(said, dict) and "task_count" in said else said
+
+    monkeypatch.setattr(fake, "do", strange)
+    oracle(fake, folder).ask(QUERIES[:2])
+    assert len(fake.tasks) == 2
 
 
 def test_poll_reports_a_missing_project_and_creates_none(fake):
