@@ -32,8 +32,8 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     Returns
     -------
     Answer
-        :class:`~alkit.values.Invalid` if the annotation cannot be read, such as one that does not state when it was last
-        changed.
+        :class:`~alkit.values.Invalid` if the annotation cannot be read, such as one that does not state when it was
+        last changed.
 
     Examples
     --------
