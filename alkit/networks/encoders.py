@@ -25,6 +25,7 @@ from alkit.networks.pretrained import (
     classifier_names,
     differences,
     download_command,
+    find_downloaded,
     load_model,
     misfit,
     place_on_hub,
@@ -236,16 +237,14 @@ def _plain(name: str) -> str:
 
 def _downloaded(what: str, repository: str, files: Sequence[str], revision: str | None) -> list[Path]:
     """Return files of the Hugging Face hub that were downloaded before."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return [Path(hf_hub_download(repository, file, revision=revision, local_files_only=True)) for file in files]
-    except Exception as reason:  # the library raises errors of several packages
+    found = [place for file in files if (place := find_downloaded(repository, file, revision)) is not None]
+    if len(found) < len(files):
         raise ConfigurationError(
             f"{what} are not on this machine, and alkit downloads none while it makes a network",
             hint=f"{download_command(repository, files, revision)}, once, which keeps them on this machine; or "
             "weights='FILE.safetensors' with a copy of the file",
-        ) from reason
+        )
+    return found
 
 
 def load_encoder(encoder: nn.Module, tensors: Mapping[str, Tensor], channels: int, source: str) -> None:

@@ -168,20 +168,30 @@ def download_command(repository: str, files: Sequence[str], revision: str | None
     return f"hf download {repository} {' '.join(files)}" + (f" --revision {revision}" if revision else "")
 
 
+def find_downloaded(repository: str, file: str, revision: str | None) -> Path | None:
+    """Return the place of a file of the Hugging Face hub on this machine, or None. No network is used."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    # hf_hub_download(local_files_only=True) can ask the hub about the program that calls it.
+    found = try_to_load_from_cache(repository, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
 def _from_hub(name: str, download: bool) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
     repository, file, revision = place_on_hub("weights='hub'", name)
-    page = f"https://huggingface.co/{repository}"
+    page, command = f"https://huggingface.co/{repository}", download_command(repository, [file], revision)
+    if not download:
+        if (kept := find_downloaded(repository, file, revision)) is not None:
+            return kept
+        raise ConfigurationError(
+            f"weights='hub': those of {name!r} are not on this machine, and only download=True downloads them",
+            hint=f"{command}, which keeps them on this machine",
+        )
     try:
-        return Path(hf_hub_download(repository, file, revision=revision, local_files_only=not download))
+        return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as reason:  # the library raises errors of several packages
-        command = download_command(repository, [file], revision)
-        if not download:
-            raise ConfigurationError(
-                f"weights='hub': those of {name!r} are not on this machine, and only download=True downloads them",
-                hint=f"{command}, which keeps them on this machine",
-            ) from reason
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(reason.__cause__ or reason)
         raise ConfigurationError(
             f"weights='hub': {file} cannot be downloaded from {page} ({why})",

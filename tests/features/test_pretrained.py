@@ -239,8 +239,8 @@ def test_nothing_is_downloaded_unasked(monkeypatch):
 
     asked = []
 
-    def download(repository, file, *, revision, local_files_only):
-        asked.append(local_files_only)
+    def download(repository, file, *, revision):
+        asked.append(file)
         raise ConnectionError("no route to host\nsecond line")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
@@ -250,6 +250,7 @@ def test_nothing_is_downloaded_unasked(monkeypatch):
         "weights='hub': those of 'test_vit' are not on this machine, and only download=True downloads them. Try: "
         "hf download timm/test_vit.r160_in1k model.safetensors, which keeps them on this machine."
     )
+    assert asked == []
     with pytest.raises(ConfigurationError) as caught:
         Pretrained("test_vit", "hub", download=True).load()
     assert str(caught.value) == (
@@ -257,7 +258,7 @@ def test_nothing_is_downloaded_unasked(monkeypatch):
         "(no route to host). Try: hf download timm/test_vit.r160_in1k model.safetensors on a machine with a network, "
         "and weights='FILE' with the path of its copy here."
     )
-    assert asked == [True, False]
+    assert asked == ["model.safetensors"]
 
 
 def test_the_offline_variable_of_hugging_face_counts(monkeypatch, tmp_path):
@@ -273,7 +274,13 @@ def test_weights_that_were_downloaded_before_are_found(monkeypatch, tmp_path):
     import huggingface_hub
 
     path, _ = saved(tmp_path, "test_vit")
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: str(path))
+    kept = tmp_path / "models--timm--test_vit.r160_in1k"
+    (kept / "snapshots/0a1b").mkdir(parents=True)
+    (kept / "refs").mkdir()
+    (kept / "refs/main").write_text("0a1b")
+    (kept / "snapshots/0a1b/model.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("the hub was asked"))
     images = pool(2, 3, 32, 32)
     np.testing.assert_array_equal(
         rows(Pretrained("test_vit", "hub"), images), rows(Pretrained("test_vit", path), images)

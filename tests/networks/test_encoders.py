@@ -28,13 +28,13 @@ SMALL = {"encoder_weights": None, "decoder_channels": (32, 16, 8, 8, 4)}
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    """Let no test of this file find weights in the cache of this machine, or wait for a network."""
+def offline(monkeypatch, tmp_path):
+    """Let no test of this file find weights in the cache of this machine, or use a network."""
 
-    def refuse(*_, local_files_only=False, **__):
-        assert local_files_only  # nothing is downloaded without being asked
-        raise FileNotFoundError
+    def refuse(*_, **__):
+        pytest.fail("the hub was asked")  # local_files_only=True sends a request, too, from some programs
 
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", refuse)
 
@@ -160,11 +160,11 @@ def test_weights_of_the_library_come_with_their_own_normalisation(tmp_path, monk
     saved(tmp_path / "model.safetensors", tensors)
     (tmp_path / "config.json").write_text('{"mean": [51, 51, 51], "std": [102, 102, 102], "input_range": [0, 255]}')
 
-    def cached(repository, filename, *, revision, local_files_only):
-        assert (repository, local_files_only, len(revision)) == ("smp-hub/resnet18.ssl", True, 40)
-        return tmp_path / filename
+    def cached(repository, filename, *, cache_dir, revision):
+        assert (repository, len(revision)) == ("smp-hub/resnet18.ssl", 40)
+        return str(tmp_path / filename)
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", cached)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
     network = made(partial(SmpNetwork, "resnet18", weights="ssl"))
     assert network.model.encoder.conv1.weight.equal(tensors["conv1.weight"])
     assert network._mean.flatten().tolist() == pytest.approx([0.2] * 3)
