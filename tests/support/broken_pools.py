@@ -188,3 +188,10 @@ class SubsetInTheOrderOfThePool(Part):
 
     def subset(self, ids):
         return type(self)(sorted(ids))
+
+
+class StoresOtherImages(BrokenPool):
+    caught_by = "test_stored_images_are_those_that_are_read"
+
+    def stored(self, ids):
+        return np.zeros((len(ids), 1, 16, 16), np.uint8), "full"

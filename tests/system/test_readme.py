@@ -48,7 +48,7 @@ def test_the_example_runs_as_written_and_the_how_to_on_uncertainty_goes_on_from_
 def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    *whole, people = blocks("tutorials/first-experiment.md")
+    *whole, people, encoder = blocks("tutorials/first-experiment.md")
     for code in whole:
         exec(code, names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -62,6 +62,8 @@ def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys):
     exec(people, names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
     assert names["batch"].labels.shape[1:] == (64, 64)
+    exec(encoder, names)
+    assert names["learner"].network.keywords == {"weights": "efficientnet-lite0"}
 
 
 def test_the_first_experiment_explains_the_example_of_the_readme():

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import alkit
@@ -37,7 +37,8 @@ class _Finder(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = _Module(spec.name)
-        vars(module).update(get_num_threads=lambda: 1, set_num_threads=lambda count: None)
+        compiler = SimpleNamespace(is_compiling=lambda: False)
+        vars(module).update(get_num_threads=lambda: 1, set_num_threads=lambda count: None, compiler=compiler)
         return module
 
     def exec_module(self, module: ModuleType) -> None:
