@@ -142,14 +142,24 @@ class Client:
         query:
             Further parameters of the request.
         """
-        page, seen, most = 1, 0, None
+        page, seen, most, known = 1, 0, None, set[int]()
         while True:
             answer = self.get(path, **query, page=page, page_size=size)
             found = _entry(answer, entries, list, path)
+            ids = {entry["id"] for entry in found if isinstance(entry, dict) and type(entry.get("id")) is int}
+            if ids and ids <= known:
+                raise OracleError(
+                    f"Label Studio at {self.url} sends a list without end, {path}", got="the same page twice"
+                )
+            known |= ids
             yield from found
             seen += len(found)
             total = answer.get("total", answer.get("count"))
-            if not found or not isinstance(total, int) or seen >= total:
+            if type(total) is not int and len(found) >= size:
+                raise OracleError(
+                    f"Label Studio at {self.url} does not say how long a list is, {path}", got=self.quote(total)
+                )
+            if not found or type(total) is not int or seen >= total:
                 return
             most = total + MOVED if most is None else most
             if seen > most or page > MOST_PAGES:

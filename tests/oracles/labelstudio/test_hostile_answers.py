@@ -93,6 +93,28 @@ def test_an_entry_of_a_list_that_is_not_a_task_is_an_error(monkeypatch, entry):
         list(Project(Client(server.url), 7).tasks(7, annotations=True))
 
 
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [
+        (10**300, "without end, /api/tasks: got the same page twice"),
+        ("9", "how long"),
+        (1e300, "how long"),
+        (True, "how long"),
+    ],
+)
+def test_pages_that_repeat_and_lists_of_no_length_are_errors(monkeypatch, total, words):
+    monkeypatch.setenv(TOKEN, "0" * 40)
+    with serve(Lists({"id": 1, "data": DATA}, {"id": 2, "data": DATA})) as server:
+        monkeypatch.setattr(
+            server,
+            "answer",
+            lambda *_: (200, "application/json", json.dumps({"tasks": server.entries, "total": total}).encode()),
+        )
+        with pytest.raises(AlkitError, match=words):
+            list(Client(server.url).pages("/api/tasks", "tasks", size=2))
+    assert len(server.asked) <= 2
+
+
 @pytest.mark.parametrize("entry", [None, 3, "project", [], {"title": "Moles"}])
 def test_an_entry_of_a_list_that_is_not_a_project_is_an_error(monkeypatch, entry):
     monkeypatch.setenv(TOKEN, "0" * 40)
