@@ -8,11 +8,13 @@ Mitchell et al. "Model Cards for Model Reporting". FAT* 2019.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from alkit.configuration.forms import Written
+from alkit.errors import one_line
 from alkit.trained.model import TrainedModel
 from alkit.values.queries import State
 from alkit.values.rounds import measured_on
@@ -143,15 +145,17 @@ def card_text(card: Card) -> str:
     """Return a card as Markdown, with sample code in Python that runs without alkit."""
     labels, shape = card["labels"], card["model"]["input"]
     pool = f"{card['data']['images']} images, read at {shape['width']} x {shape['height']} pixels"
-    classes = [f"{number} {name}" for number, name in enumerate(card["classes"])]
+    names = [_literal(name) for name in card["classes"]]
+    classes = [f"{number} {name}" for number, name in enumerate(names)]
     facts = [
         f"Output: for each {card['per']}, the probabilities of {', '.join(classes)}.",
-        f"Model: {card['model']['network']}, {card['model']['parameters']} parameters.",
+        f"Model: {_literal(card['model']['network'])}, {card['model']['parameters']} parameters.",
         f"Pool: {pool}.",
         f"Labels: {labels['trained_on']} for training, {labels['held_out']} held out for evaluation, and "
         f"{labels['pseudo_labels']} pseudo-labels. The labels come from {labels['answers']} answers by "
         f"{labels['annotators']} annotator{'' if labels['annotators'] == 1 else 's'}.",
-        f"Strategy: {_name(card['strategy'])}. Learner: {_name(card['learner'])}. Seed: {card['seed']}.",
+        f"Strategy: {_literal(_name(card['strategy']))}. Learner: {_literal(_name(card['learner']))}. "
+        f"Seed: {card['seed']}.",
         f"Exported: {card['exported']}, with "
         f"{', '.join(f'{name} {number}' for name, number in card['versions'].items())}.",
     ]
@@ -161,7 +165,7 @@ def card_text(card: Card) -> str:
         )
     declared = {key: card[key] for key in ("strategy", "initial", "learner")}
     parts = [
-        f"# A model of {', '.join(card['classes'])}",
+        f"# A model of {', '.join(names)}",
         _list(facts),
         "## Files",
         _files(card),
@@ -171,7 +175,7 @@ def card_text(card: Card) -> str:
         "## Metrics",
         _figures(card),
         "## Limits",
-        _list(card["limits"]),
+        _list([_literal(limit) for limit in card["limits"]]),
         "## As written in the record",
         f"```json\n{json.dumps(declared, indent=1)}\n```",
     ]
@@ -272,7 +276,7 @@ def _files(card: Card) -> str:
 def _figures(card: Card) -> str:
     rounds = card["rounds"]
     names = list(dict.fromkeys(name for result in reversed(rounds) for name in result["metrics"]))[:MOST_METRICS]
-    rows = [["round", "labels", "held out", "pseudo-labels", *names]]
+    rows = [["round", "labels", "held out", "pseudo-labels", *map(_literal, names)]]
     rows += [["---:"] * len(rows[0])]
     for result in rounds:
         figures = [f"{result['metrics'][name]:.3f}" if name in result["metrics"] else "" for name in names]
@@ -283,6 +287,15 @@ def _figures(card: Card) -> str:
 
 def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _literal(text: str) -> str:
+    """Return a text from a record as Markdown that shows it, without HTML, links or code.
+
+    >>> print(_literal("<b>skin</b> | [a](b)"))
+    \\<b>skin\\</b> \\| \\[a](b)
+    """
+    return re.sub(r"[\\`<\[|]", r"\\\g<0>", one_line(text))
 
 
 def _name(form: Written) -> str:

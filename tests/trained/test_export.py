@@ -375,6 +375,20 @@ def test_the_text_of_the_card_has_the_metrics_the_classes_and_the_limits(model, 
     assert card_text(told) == text
 
 
+def test_names_in_the_card_are_text_and_not_markdown(exported):
+    told = json.loads((exported / "card.json").read_text())
+    evil = "a\n\n```python\nimport os\n```\n<script>alert(1)</script> [x](http://x) | \x1b[31m"
+    told["classes"] = ["skin", evil]
+    told["rounds"][0]["metrics"] = {evil: 0.5}
+    text = card_text(told)
+    assert text.count("\n```python") == 1
+    assert text.count("\n| ") == 2 + len(told["rounds"])
+    shown = r"\`\`\`python import os \`\`\` \<script>alert(1)\</script> \[x](http://x) \|"
+    assert shown in text.splitlines()[0]
+    plain = re.sub(r"```python\n.*?```", "", text, flags=re.S)
+    assert not re.search(r"(?<!\\)<script>|(?<!\\)\[x\]|\x1b", plain)
+
+
 def told(model: TrainedModel, **changes):
     origin = replace(model.origin, **changes)
     everything = {"network": "UNet", "parameters": 1, "free": ("batch",), "files": {}, "versions": {}}
