@@ -37,7 +37,7 @@ END = "\nalkit deletes or replaces this note the next time it reads answers.\n"
 def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
     """Return the content of ``how-to-answer.txt``, with one query as example; `place` is the path to the inbox."""
     inbox = "this folder" if place == "." else place
-    return INSTRUCTIONS.format(inbox=inbox, key=query.key, classes=spec).encode()
+    return INSTRUCTIONS.format(inbox=one_line(inbox), key=query.key, classes=one_line(spec)).encode()
 
 
 def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> bytes:
@@ -48,7 +48,8 @@ def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> by
     reason = reason.partition(". Try: ")[0]
     text = (
         f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\n"
-        f"What to do: save {query.key}.png again. A mask is {size_text(*query.sizes)}, one channel of {spec}.\n"
+        f"What to do: save {query.key}.png again. A mask is {size_text(*query.sizes)}, one channel of "
+        f"{one_line(spec)}.\n"
         f"If the image cannot be labelled, save the reason as {query.key}.skip instead of a mask.\n"
     )
     if prelabel:

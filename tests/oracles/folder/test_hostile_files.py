@@ -15,7 +15,8 @@ from exchange import CLASSES, LONG_AGO, answer, oracle_in, query
 from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import StoreError, one_line
 from alkit.oracles import FolderOracle
-from alkit.values import Invalid
+from alkit.oracles.folder.notes import instructions, refusal
+from alkit.values import Invalid, LabelSpec
 
 SECRET = "the secret of the lead"
 
@@ -31,6 +32,13 @@ def place(tmp_path):
     (tmp_path / "secret").write_text(SECRET)
     os.utime(tmp_path / "secret", (LONG_AGO, LONG_AGO))
     return folder
+
+
+def test_names_of_classes_steer_no_terminal_in_notes():
+    spec = LabelSpec(("skin", "a\n\n\x1b[31m\u202e\ud800"))
+    for note in (instructions(query(0), spec, "."), refusal(query(0), spec, "no", prelabel=False)):
+        assert r"1 a \x1b[31m\u202e\ud800" in note.decode()
+        assert "\x1b" not in note.decode()
 
 
 def polled(place):
