@@ -70,7 +70,7 @@ def check_pixels(size: tuple[int, int], what: str, error: type[AlkitError] = Dat
     alkit.errors.DataError: a.png has too many pixels: got 30000 x 30000, expected at most 180000000. Try: the
     environment variable ALKIT_MAX_PIXELS=900000000, if this machine has the memory.
     """
-    height, width = size
+    height, width = map(int, size)  # the product of two numbers of numpy could overflow
     if min(height, width) < 1:
         raise error(f"{what} must have at least one pixel", got=_shown(size))
     if height * width > limit(PIXELS):

@@ -77,6 +77,12 @@ def test_a_limit_that_is_not_a_positive_integer_is_an_error(text, tmp_path, monk
         read_mask(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("size", [(np.uint8(255), 2**63), (np.int64(2**32), np.int64(2**32))])
+def test_sides_whose_product_would_overflow_are_too_many_pixels(size):
+    with pytest.raises(LabelError, match="too many pixels"):
+        alkit.labels.resize_mask(np.zeros((8, 8), np.uint8), size, alkit.LabelSpec(("skin", "lesion")))
+
+
 def test_a_file_with_too_many_bytes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ALKIT_MAX_BYTES", "60")
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
