@@ -7,8 +7,10 @@ delete any file. alkit writes none of these, so a record with them is refused by
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
+import stat
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +38,16 @@ _MAGIC = bytes.fromhex("d9d505f920a163d7")
 """The end of a rollback journal that names another journal, which SQLite deletes."""
 
 
+def _mode(path: Path) -> int:
+    """Return the type of a file, from one look at it: another process may delete it after that. 0 if there is none."""
+    try:
+        return path.stat().st_mode
+    except OSError as reason:
+        if reason.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
+
+
 def check_files(path: Path) -> None:
     """Check the files beside a database.
 
@@ -56,7 +68,7 @@ def check_files(path: Path) -> None:
                     hint="move the record and everything beside it to the place that the link leads to",
                 )
             folder = ending in FOLDERS
-            if beside.exists() and not (beside.is_dir() if folder else beside.is_file()):
+            if (mode := _mode(beside)) and not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
                 raise StoreError(
                     f"{beside} is not a {'folder' if folder else 'file'}",  # to open a pipe could take for ever
                     hint="delete it, if the record comes from somebody else",

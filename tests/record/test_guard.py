@@ -329,6 +329,23 @@ def test_a_line_of_a_strangers_journal_is_damage_and_never_a_raw_error(record, t
     assert Store(repair(record, tmp_path / "new.db").path).fact("seed") == 3
 
 
+@pytest.mark.parametrize("ending", guard.BESIDE)
+def test_a_file_beside_a_record_that_vanishes_during_the_check_is_no_error(tmp_path, monkeypatch, ending):
+    """SQLite deletes its log when the last process closes the record."""
+    place, look = tmp_path / f"r.db{ending}", Path.stat
+    place.mkdir() if ending in guard.FOLDERS else place.touch()
+
+    def last_look(path, **how):
+        found = look(path, **how)
+        if path == place and how.get("follow_symlinks", True):
+            place.rmdir() if ending in guard.FOLDERS else place.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "stat", last_look)
+    guard.check_files(tmp_path / "r.db")
+    assert not os.path.lexists(place)
+
+
 @needs_links
 @pytest.mark.parametrize("ending", guard.BESIDE)
 def test_a_pipe_beside_a_record_is_refused_and_not_opened(record, tmp_path, ending):
