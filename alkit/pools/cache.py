@@ -1,10 +1,12 @@
-"""The cache of decoded images: each image of a folder is one row of a memory-mapped file, and is decoded once.
+"""The cache of decoded images: each item of a pool's files is one row of a file, and is decoded once.
 
-Rows are only appended. An index beside the row file maps each image file, with its size in bytes and the times of its
-last modification and change, to its row. The time of change shows that a file was renamed, or replaced by another one
-of equal size and modification time, as by ``cp -p``. The index is replaced as a whole, after the rows that it lists are
-on disk. So after a crash, decoding continues with the next image, and a changed image is decoded again. A cache whose
-index is damaged is rebuilt, and a damaged row is decoded again, since the images are still there.
+A file gives one item, such as an image, or several, such as the slices of a volume, see :mod:`alkit.pools.sources`.
+
+Rows are only appended. An index beside the row file maps each item to its row, with the size of its file in bytes and
+the times of its last modification and change. The time of change shows that a file was renamed, or replaced by another
+one of equal size and modification time, as by ``cp -p``. The index is replaced as a whole, after the rows that it lists
+are on disk. So after a crash, decoding continues with the next file, and a changed file is decoded again. A cache whose
+index is damaged is rebuilt, and a damaged row is decoded again, since the files are still there.
 
 A cache lies under ``images/<key>/``: ``index.json``, see :mod:`alkit.pools.index`; a row file of C-ordered,
 little-endian ``(c, h, w)`` arrays; and ``lock``, which is held while rows are added.
@@ -16,27 +18,27 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from alkit._reading.threads import map_in_threads
 from alkit.errors import ImageError, StoreError
-from alkit.pools.decoding import File, Pixels, decode
+from alkit.pools.decoding import File, Pixels
 from alkit.pools.digests import pixel_digest
 from alkit.pools.index import Entry, Index
-from alkit.pools.rows import Rows, Source, checksum
+from alkit.pools.rows import Rows, checksum
+from alkit.pools.sources import Source, file_name
 from alkit.values.label_spec import Size
 from alkit.values.progress import Progress, Report
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 2
-"""Version of the row file and of the decoder. It is part of the name of the folder."""
+Item = tuple[str, Pixels, Size]
+"""The name of an item, its pixels, and its original height and width."""
 
 FEW = 5
 """Most reasons that a message lists."""
@@ -46,109 +48,108 @@ SAVE_EVERY = 1000
 
 
 def cache_images(
-    folder: Path,
-    files: Mapping[str, File],
-    *,
-    size: Size | None,
-    grayscale: bool,
-    pattern: str,
-    root: Path,
-    report: Report,
+    files: Mapping[str, File], source: Source, *, root: Path, report: Report
 ) -> tuple[Rows, dict[str, str]]:
-    """Decode those of `files` that are not in the cache, and return the cached images of all, in their order.
+    """Decode those of `files` that are not in the cache, and return the cached items of all, in their order.
 
     Files that cannot be decoded are left out: they are returned by id, with the reason.
 
-    If two processes do this at the same time, the second waits for the first and then finds the images in the cache.
+    If two processes do this at the same time, the second waits for the first and then finds the items in the cache.
 
     Parameters
     ----------
-    folder:
-        Folder of images.
     files:
-        Image files by id, see :func:`alkit.pools.decoding.scan`.
-    size, grayscale:
-        Working size and colour, see :class:`alkit.ImagePool`.
-    pattern:
-        Pattern of the file names. With the folder, size and colour it identifies the cache.
+        Files by id, see :func:`alkit.pools.decoding.scan`. Each gives one item or several.
+    source:
+        How files are decoded. Its key identifies the cache.
     root:
         Folder of all caches.
     report:
-        Called with the progress after each image.
+        Called with the progress after each file.
 
     Raises
     ------
     ImageError
-        No file can be decoded; or they differ in size while `size` is None, mix 8 and 16 bits, or have 16 bits without
-        `grayscale`.
+        No file can be decoded; or the items differ in size or type; or the source refuses their type.
     StoreError
         The cache cannot be written.
     """
-    name = repr((LAYOUT, os.fspath(folder.resolve()), size, grayscale, pattern))
-    place = root / "images" / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    place = root / "images" / hashlib.sha256(source.key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     with _as_store_error(place):
         index = Index.load(place)
     if index is None or _missing(index, files.values()):
         with _lock(place):
             with _as_store_error(place):
                 index = Index.load(place)  # another process may have added rows meanwhile
-            index, failed = _extend(index, place, folder, files, size, grayscale, report)
+            index, failed = _extend(index, place, source, files, report)
     else:
         failed = {}
-    names = [file.name for file in files.values() if file.name not in failed]
-    rows = Rows(index, names, [index.entries[name] for name in names], Source(folder, size, grayscale))
+    by_file = names_by_file(index)
+    names = [name for file in files.values() for name in by_file.get(file.name, ())]
+    rows = Rows(index, names, [index.entries[name] for name in names], source)
     return rows, {id: str(failed[file.name]) for id, file in files.items() if file.name in failed}
+
+
+def names_by_file(index: Index) -> dict[str, list[str]]:
+    """Return the names of the items of each file, in the order in which they were decoded."""
+    names: dict[str, list[str]] = {}
+    for name in index.entries:
+        names.setdefault(file_name(name), []).append(name)
+    return names
 
 
 def _missing(index: Index | None, files: Iterable[File]) -> list[File]:
     """Return the files that are not in the index, or have changed since."""
-    known = {} if index is None else index.entries
-    return [file for file in files if (entry := known.get(file.name)) is None or entry[:3] != file[1:]]
+    known = {} if index is None else {file_name(name): entry[:3] for name, entry in index.entries.items()}
+    return [file for file in files if known.get(file.name) != file[1:]]
 
 
 def _extend(
-    index: Index | None,
-    place: Path,
-    folder: Path,
-    files: Mapping[str, File],
-    size: Size | None,
-    grayscale: bool,
-    report: Report,
+    index: Index | None, place: Path, source: Source, files: Mapping[str, File], report: Report
 ) -> tuple[Index, dict[str, ImageError]]:
     """Decode the files that are missing in the index, append their rows and save the index at intervals.
+
+    The items of a file are added to the index together, after all of them were decoded.
 
     Return the new index, and by name the errors of files that cannot be decoded.
     """
     missing = _missing(index, files.values())
     stale = {file.name for file in missing}
-    entries = (
-        {}
-        if index is None
-        else {file.name: index.entries[file.name] for file in files.values() if file.name not in stale}
-    )
+    by_file = {} if index is None else names_by_file(index)
+    kept = [by_file[file.name] for file in files.values() if file.name not in stale]
+    entries = {} if index is None else {name: index.entries[name] for names in kept for name in names}
     if index is not None and not entries:
         index = None  # no row is still valid, so start again: the new rows may have another shape
     failed: dict[str, ImageError] = {}
-    unsaved = 0
+    done, unsaved = len(kept), 0
     try:
-        with closing(map_in_threads(partial(_try_decode, folder, size, grayscale), missing)) as results:
-            for file, result in zip(missing, results, strict=True):
-                if isinstance(result, ImageError):
-                    failed[file.name] = result
+        with closing(_decoded(source, missing)) as decoded:
+            for file, items in zip(missing, decoded, strict=True):
+                before, added = index, dict[str, Entry]()
+                for item in items:
+                    if isinstance(item, ImageError):
+                        failed[file.name] = item
+                        break
+                    name, pixels, original = item
+                    source.check(name, pixels)
+                    _check_fits(name, pixels, original, index, entries or added)
+                    index = index or _start(place, pixels)
+                    with _as_store_error(place):
+                        _write(index, pixels)
+                    sums = pixel_digest(pixels), checksum(pixels)
+                    added[name] = Entry(*file[1:], index.count, *original, *sums)
+                    index = replace(index, count=index.count + 1)
+                    unsaved += 1
+                if index is None or file.name in failed:
+                    index = before  # the next file's rows replace those of a file that failed
                     continue
-                pixels, original = result
-                _check_fits(file.name, pixels, original, grayscale, index, entries)
-                index = index or _start(place, pixels)
-                with _as_store_error(place):
-                    _write(index, pixels)
-                sums = pixel_digest(pixels), checksum(pixels)
-                entries[file.name] = Entry(*file[1:], index.count, *original, *sums)
-                index = replace(index, count=index.count + 1, entries=entries)
-                unsaved += 1
-                if unsaved == SAVE_EVERY:
+                entries |= added
+                index = replace(index, entries=entries)
+                done += 1
+                if unsaved >= SAVE_EVERY:
                     _sync(index)
                     unsaved = 0
-                report(Progress("read", len(entries), len(files)))
+                report(Progress("read", done, len(files)))
     finally:
         if index is not None and unsaved:
             _sync(index)
@@ -164,31 +165,34 @@ def _extend(
     return index, failed
 
 
-def _try_decode(folder: Path, size: Size | None, grayscale: bool, file: File) -> tuple[Pixels, Size] | ImageError:
+def _decoded(source: Source, files: Iterable[File]) -> Generator[Iterable[Item | ImageError]]:
+    """Yield the items of each file; the last one is an error if the file cannot be used."""
+    if not source.is_parallel:
+        yield from (_items(source, file) for file in files)
+        return
+    with closing(map_in_threads(lambda file: list(_items(source, file)), files)) as decoded:
+        yield from decoded
+
+
+def _items(source: Source, file: File) -> Iterator[Item | ImageError]:
+    empty = True
     try:
-        return decode(folder / file.name, size, grayscale)
+        for item in source.items(file):
+            yield item
+            empty = False
+        if empty:
+            raise ImageError(f"{source.path(file.name)} holds nothing to label")
     except ImageError as error:
-        return error
+        yield error
 
 
-def _check_fits(
-    name: str,
-    pixels: Pixels,
-    original: Size,
-    grayscale: bool,
-    index: Index | None,
-    entries: Mapping[str, Entry],
-) -> None:
+def _check_fits(name: str, pixels: Pixels, original: Size, index: Index | None, entries: Mapping[str, Entry]) -> None:
     """Refuse an image that differs in shape or type from the rows before it."""
-    deep = pixels.dtype.itemsize == 2
-    if deep and not grayscale:
-        raise ImageError(
-            f"{name} has 16 bits per pixel", expected="8 bits, unless images are grayscale", hint="grayscale=True"
-        )
     if index is None:
         return
     other, entry = next(iter(entries.items()))
     if pixels.dtype.str != index.dtype:
+        deep = pixels.dtype.itemsize == 2
         raise ImageError(
             "all images must have the same number of bits",
             got=f"{other if deep else name} with 8 bits, {name if deep else other} with 16",

@@ -11,12 +11,13 @@ from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.errors import ImageError
-from alkit.pools import cache as image_cache
 from alkit.pools.base import PoolBase
+from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels, scan
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
+from alkit.pools.sources import ImageFiles
 from alkit.pools.unusable import unusable_text
 from alkit.values.label_spec import Size
 from alkit.values.progress import Report, quiet
@@ -99,15 +100,8 @@ class ImagePool(PoolBase):
         size, folder = check_size(self.size), without_tilde(self.path)
         hidden: dict[str, ImageError] = {}
         files = scan(folder, self.pattern, unusable=hidden)
-        kept, failed = image_cache.cache_images(
-            folder,
-            files,
-            size=size,
-            grayscale=self.grayscale,
-            pattern=self.pattern,
-            root=cache_folder(self.cache),
-            report=report,
-        )
+        source = ImageFiles(folder, size, self.grayscale, self.pattern)
+        kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         unusable = {id: str(error) for id, error in hidden.items()} | failed
         files = {id: file for id, file in files.items() if id not in failed}
         if unusable:

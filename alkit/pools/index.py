@@ -1,4 +1,4 @@
-"""The index of a cache of decoded images: which row of the row file belongs to which image file.
+"""The index of a cache of decoded images: which row of the row file belongs to which item.
 
 Format 2 of ``index.json`` is a line with the SHA-256 of the rest, followed by JSON. The sum shows any damage of the
 index, and the index has a checksum of every row.
@@ -28,21 +28,21 @@ FORMAT = 2
 ROWS = re.compile("rows-[0-9a-f]{8}[.]bin")
 """Names of row files."""
 
-DTYPES = ("|u1", "<u2")
+DTYPES = ("|u1", "<u2", "<f4")
 """Types of the pixels."""
 
 LONGEST = 2**32
 """Greatest number of bytes of an index."""
 
-MOST_CHANNELS = 4
-"""Greatest number of channels of an image file."""
+MOST_CHANNELS = 1000
+"""Greatest number of channels of an image."""
 
 TYPES = [int, int, int, int, int, int, str, int]
 """Types of the values of an entry."""
 
 
 class Entry(NamedTuple):
-    """An image file in the index: its size and times, see `File`, its row and its original size.
+    """An item in the index: the size and times of its file, see `File`, its row and its original size.
 
     `digest` is the SHA-256 that identifies the pixels, see :func:`alkit.pools.digests.pixel_digest`. `checksum` is the
     CRC-32 of the bytes of the row, which is checked whenever the row is read.
@@ -69,11 +69,11 @@ class Index:
     rows:
         Name of the row file.
     count:
-        Number of rows written. Rows without an entry belong to files that have changed since.
+        Number of rows written. Rows without an entry belong to files that have changed since, or were not finished.
     shape, dtype:
-        Shape ``(c, h, w)`` and type, ``|u1`` or ``<u2``, of a row.
+        Shape ``(c, h, w)`` and type, ``|u1``, ``<u2`` or ``<f4``, of a row.
     entries:
-        Entries by file name.
+        Entries by the name of the item, see :mod:`alkit.pools.sources`.
     """
 
     folder: Path

@@ -8,28 +8,18 @@ import threading
 import weakref
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from alkit.errors import ImageError, StoreError
-from alkit.pools.decoding import Pixels, decode
+from alkit.pools.decoding import Pixels
 from alkit.pools.digests import pixel_digest
 from alkit.pools.index import Entry, Index
-from alkit.values.label_spec import Size
+from alkit.pools.sources import Source
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where cached images come from: their folder, and how they were decoded, see :class:`alkit.ImagePool`."""
-
-    folder: Path
-    size: Size | None
-    grayscale: bool
 
 
 class Rows:
@@ -43,7 +33,7 @@ class Rows:
     index:
         Index of the row file.
     names, entries:
-        Name of the image file, and entry of each image.
+        Name of each image as the index lists it, and its entry.
     source:
         Where the images come from.
     """
@@ -100,10 +90,10 @@ class Rows:
 
     def _restore(self, position: int) -> Pixels:
         """Decode a damaged image again, and replace its row if the cache can be written."""
-        entry, path = self.entries[position], self.source.folder / self.names[position]
+        entry, path = self.entries[position], self.source.path(self.names[position])
         log.warning("the cached copy of %s is damaged; the image is decoded again", path)
         try:
-            pixels, _ = decode(path, self.source.size, self.source.grayscale)
+            pixels, _ = self.source.item(self.names[position])
         except ImageError as error:
             raise ImageError(
                 f"the cached copy of {path} is damaged, and the image cannot be decoded again",

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from alkit.errors import DataError, ImageError, StoreError
-from alkit.pools import ImagePool
+from alkit.pools import ImagePool, sources
 from alkit.pools import cache as imagecache
 
 RNG = np.random.default_rng(0)
@@ -52,13 +52,13 @@ def folder(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """Return the names of the files decoded, as they are decoded."""
-    names, decode = [], imagecache.decode
+    names, decode = [], sources.decode
 
     def counting(path, size, grayscale):
         names.append(path.name)
         return decode(path, size, grayscale)
 
-    monkeypatch.setattr(imagecache, "decode", counting)
+    monkeypatch.setattr(sources, "decode", counting)
     return names
 
 
@@ -397,14 +397,14 @@ def test_decoding_continues_after_a_crash(folder, tmp_path, decoded):
     program = f"""
         import os
         from alkit import pools
-        from alkit.pools import cache as imagecache
+        from alkit.pools import cache as imagecache, sources
         imagecache.SAVE_EVERY = 5
-        decode = imagecache.decode
+        decode = sources.decode
         def killed(path, size, grayscale):
             if path.name == "9.png":
                 os._exit(9)  # no clean-up of any kind
             return decode(path, size, grayscale)
-        imagecache.decode = killed
+        sources.decode = killed
         import joblib
         joblib.cpu_count = lambda: 1
         pools.ImagePool({str(folder)!r}, grayscale=True, scale="full", cache={str(tmp_path / "cache")!r})
@@ -582,13 +582,13 @@ def test_two_pools_opened_at_once_decode_a_folder_once(folder, decoded):
 def test_few_images_are_decoded_ahead(folder, monkeypatch):
     fill(folder, 40)
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
-    begun, decode, ahead = [], imagecache.decode, []
+    begun, decode, ahead = [], sources.decode, []
 
     def counting(path, size, grayscale):
         begun.append(path)
         return decode(path, size, grayscale)
 
-    monkeypatch.setattr(imagecache, "decode", counting)
+    monkeypatch.setattr(sources, "decode", counting)
     ImagePool(folder, report=lambda step: ahead.append(len(begun) - step.done))
     assert max(ahead) <= 4
 

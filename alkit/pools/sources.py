@@ -1,0 +1,122 @@
+"""Where cached pixels come from: files that give one item, such as an image, or several, such as slices of a volume.
+
+A source is a frozen dataclass. A pool gives it to :func:`alkit.pools.cache.cache_images` with its files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from alkit.errors import ImageError
+from alkit.pools.decoding import File, Pixels, decode
+from alkit.values.label_spec import Size
+
+LAYOUT = 2
+"""Version of the row file and of the decoder of images. It is part of the name of their caches' folders."""
+
+BETWEEN = "//"
+"""Stands between the names of a file and of its item. The name of a file cannot contain it."""
+
+
+class Source(Protocol):
+    """What a cache asks of the source of its pixels.
+
+    Items are named as the index lists them: by the name of their file if it is the only one, otherwise by
+    :func:`item_name`.
+    """
+
+    @property
+    def key(self) -> str:
+        """A text that differs between sources of different pixels. It identifies the cache."""
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether several files may be decoded at the same time, and a few of them be kept in memory."""
+
+    def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
+        """Yield the name of each item of a file, its pixels ``(c, h, w)``, and its original height and width.
+
+        Raises
+        ------
+        ImageError
+            The file cannot be used. It is left out with all its items.
+        """
+
+    def item(self, name: str) -> tuple[Pixels, Size]:
+        """Return the pixels of one item, and its original height and width, to replace a damaged row.
+
+        Raises
+        ------
+        ImageError
+            It cannot be decoded.
+        """
+
+    def path(self, name: str) -> Path:
+        """Return the path of the file of an item."""
+
+    def check(self, name: str, pixels: Pixels) -> None:
+        """Refuse pixels of a type with which the pool cannot be opened at all.
+
+        Raises
+        ------
+        ImageError
+            They have such a type.
+        """
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files of a folder, each of which is one item; see :class:`alkit.ImagePool` for the fields."""
+
+    folder: Path
+    size: Size | None
+    grayscale: bool
+    pattern: str
+
+    is_parallel = True
+
+    @property
+    def key(self) -> str:
+        """The layout, folder, size, colour and pattern."""
+        return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern))
+
+    def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
+        """Yield the image."""
+        yield file.name, *self.item(file.name)
+
+    def item(self, name: str) -> tuple[Pixels, Size]:
+        """Decode the image."""
+        return decode(self.path(name), self.size, self.grayscale)
+
+    def path(self, name: str) -> Path:
+        """Return the path of the image."""
+        return self.folder / name
+
+    def check(self, name: str, pixels: Pixels) -> None:
+        """Refuse 16 bits in colour."""
+        if pixels.dtype.itemsize == 2 and not self.grayscale:
+            raise ImageError(
+                f"{name} has 16 bits per pixel", expected="8 bits, unless images are grayscale", hint="grayscale=True"
+            )
+
+
+def item_name(file: str, item: str) -> str:
+    """Return the name of one of several items of a file.
+
+    >>> item_name("a.nii.gz", "axial-0003")
+    'a.nii.gz//axial-0003'
+    """
+    return f"{file}{BETWEEN}{item}"
+
+
+def file_name(name: str) -> str:
+    """Return the name of the file of an item.
+
+    >>> file_name("a.nii.gz//axial-0003"), file_name("b.png")
+    ('a.nii.gz', 'b.png')
+    """
+    return name.partition(BETWEEN)[0]
