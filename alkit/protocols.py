@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from alkit.rng import Stream
 from alkit.values.answers import Answer
+from alkit.values.frames import Frame
 from alkit.values.label_spec import Images, Label, LabelSpec, Size
 from alkit.values.limit import Limit
 from alkit.values.predictions import Predictions
@@ -45,8 +46,8 @@ Reduction = Callable[["Tensor"], "Tensor"]
 class Pool(Protocol):
     """Images by id.
 
-    Optional: :class:`HasSizes`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`, :class:`HasSubsets`,
-    :class:`HasStored`.
+    Optional: :class:`HasSizes`, :class:`HasFrames`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`,
+    :class:`HasSubsets`, :class:`HasStored`.
     """
 
     @property
@@ -63,6 +64,16 @@ class HasSizes(Protocol):
 
     def sizes(self, ids: Sequence[str]) -> Sequence[tuple[Size, ...]]:
         """Return, for each of `ids`, the heights and widths that its mask may have; the working size is one of them."""
+
+
+@runtime_checkable
+class HasFrames(Protocol):
+    """A pool that knows how its images lie inside the working size. Those of other pools are squashed to it."""
+
+    def frames(self, ids: Sequence[str]) -> Sequence[Frame]:
+        """Return the frame of each of `ids`: its original size is one of :meth:`HasSizes.sizes`, and all share one
+        working size, that of the images.
+        """
 
 
 @runtime_checkable
@@ -579,6 +590,7 @@ __all__ = [
     "HasFeatures",
     "HasFiles",
     "HasFingerprint",
+    "HasFrames",
     "HasHeads",
     "HasLimits",
     "HasMembers",

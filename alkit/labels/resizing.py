@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from alkit.errors import ConfigurationError
+from alkit.values.frames import Frame
 from alkit.values.label_spec import Mask, Size
 from alkit.values.predictions import Predictions
 
@@ -40,7 +41,7 @@ def resize_probabilities(probabilities: npt.NDArray[np.float32], size: Size) -> 
     return cast("npt.NDArray[np.float32]", resized[0].numpy())
 
 
-def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size]) -> list[Mask]:
+def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size | Frame]) -> list[Mask]:
     """Return the mask of each image at its original size: at each pixel the class with the highest resized probability.
 
     Of classes with equal probabilities, the lowest id wins. Besides the masks, only two classes' probabilities of one
@@ -51,12 +52,14 @@ def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size]) -> l
     predictions:
         Probabilities per pixel, ``(n, classes, h, w)``.
     sizes:
-        Original height and width of each image.
+        Original height and width of each image, which was squashed to the working size; or its frame, see
+        :func:`alkit.pools.frames_of`. A part of an image that was cropped away gets class 0.
 
     Raises
     ------
     ConfigurationError
-        The predictions are of one class per image, or the number of sizes differs from the number of images.
+        The predictions are of one class per image, the number of sizes differs from the number of images, or a frame
+        has another working size.
 
     Examples
     --------
@@ -74,14 +77,29 @@ def masks_at_original_size(predictions: Predictions, sizes: Sequence[Size]) -> l
         raise ConfigurationError(
             "sizes must contain one size per image", got=len(sizes), expected=len(predictions.probabilities)
         )
-    return [_mask(own, size) for own, size in zip(predictions.probabilities, sizes, strict=True)]
+    return [_mask(own, _framed(size, own)) for own, size in zip(predictions.probabilities, sizes, strict=True)]
 
 
-def _mask(probabilities: npt.NDArray[np.float32], size: Size) -> Mask:
-    most = resize_probabilities(probabilities[:1], size)[0].copy()
-    mask = np.zeros(size, np.uint8)
-    for number in range(1, len(probabilities)):
-        plane = resize_probabilities(probabilities[number : number + 1], size)[0]
+def _framed(size: Size | Frame, probabilities: npt.NDArray[np.float32]) -> Frame:
+    height, width = probabilities.shape[1:]
+    frame = size if isinstance(size, Frame) else Frame(size, (height, width))
+    if frame.working != (height, width):
+        raise ConfigurationError(
+            "frames must have the working size of the predictions", got=frame.working, expected=(height, width)
+        )
+    return frame
+
+
+def _mask(probabilities: npt.NDArray[np.float32], frame: Frame) -> Mask:
+    source, seen = frame.source, probabilities[(slice(None), *frame.content.slices)]
+    most = resize_probabilities(seen[:1], source.size)[0].copy()
+    mask = np.zeros(source.size, np.uint8)
+    for number in range(1, len(seen)):
+        plane = resize_probabilities(seen[number : number + 1], source.size)[0]
         wins = plane > most
         mask[wins], most[wins] = number, plane[wins]
-    return mask
+    if source.size == frame.original:
+        return mask
+    whole = np.zeros(frame.original, np.uint8)
+    whole[source.slices] = mask
+    return whole

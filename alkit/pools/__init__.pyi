@@ -4,5 +4,6 @@ from .base import Subset as Subset
 from .datasets import DatasetPool as DatasetPool
 from .digests import digest as digest
 from .folder import ImagePool as ImagePool
+from .frames import frames_of as frames_of
 from .scaling import Scale as Scale
 from .sizes import mask_sizes as mask_sizes

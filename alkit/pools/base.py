@@ -18,6 +18,7 @@ from alkit.pools.digests import combined_digest, pixel_digest
 from alkit.pools.scaling import Scale, scale_pixels
 from alkit.pools.unusable import unusable_images
 from alkit.rng import Stream
+from alkit.values.frames import Frame
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
 from alkit.values.shown import count, html_table, short
@@ -40,6 +41,9 @@ class PoolBase(ABC):
 
     def _sizes(self, row: int) -> tuple[Size, ...]:
         return (self.shape[1:],)
+
+    def _frame(self, row: int) -> Frame:
+        return Frame(self._sizes(row)[0], self.shape[1:])
 
     def _file(self, row: int) -> Path | None:
         return None
@@ -109,6 +113,11 @@ class PoolBase(ABC):
     def sizes(self, ids: Iterable[str]) -> list[tuple[Size, ...]]:
         """Return, for each image, the sizes that its mask may have: the original size and the working size."""
         return [self._sizes(row) for row in self._rows_of(ids)]
+
+    @checked_except("ids")
+    def frames(self, ids: Iterable[str]) -> list[Frame]:
+        """Return, for each image, its place in the working size, see :class:`alkit.values.Frame`."""
+        return [self._frame(row) for row in self._rows_of(ids)]
 
     @checked_except("id")
     def file(self, id: str) -> Path | None:
@@ -210,6 +219,9 @@ class Subset(PoolBase):
 
     def _sizes(self, row: int) -> tuple[Size, ...]:
         return self.pool._sizes(row)
+
+    def _frame(self, row: int) -> Frame:
+        return self.pool._frame(row)
 
     def _file(self, row: int) -> Path | None:
         return self.pool._file(row)

@@ -14,7 +14,7 @@ from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import HasDigest, HasDigests, HasFiles, HasStored, HasSubsets, Pool
+from alkit.protocols import HasDigest, HasDigests, HasFiles, HasFrames, HasStored, HasSubsets, Pool
 from alkit.testing.worlds import unchanged_generators
 
 
@@ -78,6 +78,20 @@ class PoolKit:
         for sizes in found:
             assert tuple(size) in {tuple(one) for one in sizes}
         assert list(mask_sizes(pool, ids[::-1])) == list(found)[::-1], "sizes() must follow the order of its ids"
+
+    @checked
+    def test_frames_lie_inside_the_images(self, pool: Pool) -> None:
+        """If the pool has a method ``frames``: the working size of the images, an original size that masks may have."""
+        if not isinstance(pool, HasFrames):
+            return
+        ids = list(pool.ids)
+        size = pool.read(ids[:1]).shape[-2:]
+        found = list(pool.frames(ids))
+        assert len(found) == len(ids)
+        for frame, sizes in zip(found, mask_sizes(pool, ids), strict=True):
+            assert frame.working == tuple(size), "the working size of a frame must be that of the images"
+            assert frame.original in {tuple(one) for one in sizes}, "masks must be allowed to have the original size"
+        assert list(pool.frames(ids[::-1])) == found[::-1], "frames() must follow the order of its ids"
 
     @checked
     def test_the_file_of_an_image_exists(self, pool: Pool) -> None:

@@ -5,6 +5,9 @@ from .answers import Receipt as Receipt
 from .answers import Skip as Skip
 from .answers import Withdrawal as Withdrawal
 from .clusters import Clusters as Clusters
+from .frames import Box as Box
+from .frames import Fit as Fit
+from .frames import Frame as Frame
 from .label_spec import Images as Images
 from .label_spec import Label as Label
 from .label_spec import LabelSpec as LabelSpec

@@ -195,3 +195,20 @@ class StoresOtherImages(BrokenPool):
 
     def stored(self, ids):
         return np.zeros((len(ids), 1, 16, 16), np.uint8), "full"
+
+
+class FramesInTheOrderOfThePool(BrokenPool):
+    caught_by = "test_frames_lie_inside_the_images"
+
+    def sizes(self, ids):
+        return [((8, 8), (8, 16), (16, 16)) for _ in ids]
+
+    def frames(self, ids):
+        return [alkit.values.Frame((8, 8 if place else 16), (16, 16), "pad") for place in range(len(ids))]
+
+
+class FramesOfAnotherSize(BrokenPool):
+    caught_by = "test_frames_lie_inside_the_images"
+
+    def frames(self, ids):
+        return [alkit.values.Frame((16, 16), (32, 32), "pad") for _ in ids]

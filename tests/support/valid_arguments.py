@@ -407,6 +407,14 @@ EXAMPLES = {
     "alkit.labels.one": {"labels": lambda t: [t.masks["a"]]},
     "alkit.labels.read_mask": {"path": lambda t: t.folder / "images" / "a.png"},
     "alkit.labels.resize_mask": {"mask": lambda t: t.masks["a"], "size": lambda t: (4, 4)},
+    "alkit.labels.to_original": {
+        "probabilities": lambda t: np.full((2, 8, 8), 0.5, np.float32),
+        "frame": lambda t: alkit.values.Frame((4, 8), (8, 8), "pad"),
+    },
+    "alkit.labels.to_working": {
+        "mask": lambda t: t.masks["a"],
+        "frame": lambda t: alkit.values.Frame((8, 8), (16, 16), "pad"),
+    },
     "alkit.labels.staple": {"labels": lambda t: [t.masks["a"], t.masks["a"]]},
     "alkit.learners.EnsemblePredictor": {"members": lambda t: (t.predictor, t.predictor)},
     "alkit.learners.EstimatorPredictor": {
@@ -715,6 +723,12 @@ EXAMPLES = {
         "failed": lambda t: print,
     },
     "alkit.values.Clusters": {"labels": lambda t: np.array([0, 1]), "distances": lambda t: np.array([0.0, 0.1])},
+    "alkit.values.Frame": {
+        "original": lambda t: (4, 8),
+        "working": lambda t: (8, 8),
+        "fit": lambda t: "pad",
+        "box": lambda t: None,
+    },
     "alkit.values.Limit": {"groups": lambda t: {"a": "x"}, "most": lambda t: 1},
     "alkit.values.Progress": {
         "stage": lambda t: "fit",
