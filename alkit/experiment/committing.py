@@ -8,21 +8,39 @@ import time
 from collections.abc import Iterator, Mapping
 
 from alkit.arguments.returned import check_returned
-from alkit.errors import DataError, QueryError
-from alkit.evaluation.chosen import Metrics
+from alkit.errors import QueryError
 from alkit.evaluation.fitness import Losses, lengths, warnings_about
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
+from alkit.experiment import measuring
 from alkit.experiment.holding_out import hold_out
 from alkit.experiment.model import LastModel
-from alkit.experiment.parts import Parts
+from alkit.experiment.parts import Parts, next_round
 from alkit.labels.joining import join_rule
-from alkit.pools.checks import check_pool
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
-from alkit.record.answers import spec_of
 from alkit.record.states import Answered
+from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
+
+
+def fit(parts: Parts, model: LastModel, test_labels: TestLabels) -> RoundResult:
+    """Train on all labels so far and commit the round, unless there are no new labels: see :meth:`Experiment.fit`."""
+    store = parts.store
+    with store.exclusive():
+        if missing := len(parts.open_queries()):
+            raise QueryError(
+                "1 image of the open query lacks an answer"
+                if missing == 1
+                else f"{missing} images of the open query lack an answer",
+                hint="tell() their answers, or withdraw() them",
+            )
+        done, last = store.rounds(), store.last_model()
+        if last is not None and last[1] == stamp(parts.answered()):
+            return done[-1]
+        result = commit_round(parts, model, test_labels, next_round(done), {})
+    parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
+    return result
 
 
 def commit_round(
@@ -71,7 +89,7 @@ def commit_round(
     seen = Seen()
     begun = time.perf_counter()
     if test is not None:
-        metrics = measure_on(parts, predictor, test_labels, *test, poll, seen)
+        metrics = measuring.measure_on(parts, predictor, test_labels, *test, poll, seen)
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
@@ -99,44 +117,6 @@ def commit_round(
     parts.store.commit_round(result, dumped, stamp(answered), consumed)
     model.replace(predictor)
     return result
-
-
-def measure_on(
-    parts: Parts,
-    predictor: Predictor,
-    test_labels: TestLabels,
-    test: Pool,
-    oracle: Oracle,
-    poll: float,
-    seen: Seen | None = None,
-    metrics: Metrics | None = None,
-) -> dict[str, float]:
-    """Return the metrics of a model on a test set, whose labels the oracle gives once.
-
-    Without `metrics`, they are those of the experiment.
-
-    Raises
-    ------
-    ConfigurationError
-        A metric does not fit the labels, or fails.
-    """
-    parts.settings.declare_classes(spec_of(oracle))
-    spec = parts.settings.spec
-    truth = test_labels.of(test, oracle, spec, poll)
-    with parts.settings.threads():
-        ids, chosen = list(test.ids), metrics or parts.metrics
-        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen)
-
-
-def check_test(parts: Parts, test: Pool) -> None:
-    """Raise a :class:`DataError` unless `test` is a pool that shares no image with the experiment's."""
-    check_pool(test, "test")
-    if shared := set(test.ids) & set(parts.ids):
-        raise DataError(
-            f"test shares {len(shared)} images with the pool",
-            got=sorted(shared)[:3],
-            hint="pool.split(test=..., seed=...) makes two that share none",
-        )
 
 
 def stamp(known: Mapping[str, Answered]) -> str:

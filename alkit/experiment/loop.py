@@ -1,60 +1,47 @@
-"""The active-learning loop: the only module that knows the order of the stages.
+"""The interface of an experiment.
 
 The file is long because :class:`Experiment` is the interface most users read; the work is done in the modules beside
-it.
-
-pool -> features, scores -> selection -> oracle -> labels -> learner -> evaluation -> record
-
-Each step reads the state from the record. So the steps may run in one process, in several processes one after the
+it. Each step reads the state from the record. So the steps may run in one process, in several processes one after the
 other, or after a crash, with the same result.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked, checked_except
-from alkit.checks import check_integer, check_number
-from alkit.errors import ConfigurationError, LabelError, QueryError, StoreError
-from alkit.evaluation.chosen import Metrics, check_metrics
+from alkit.errors import ConfigurationError, StoreError
+from alkit.evaluation.chosen import Metrics
 from alkit.evaluation.truth import TestLabels
-from alkit.experiment import committing, gathering, opening, rehearsing, showing
-from alkit.experiment.labelled import Labels
+from alkit.experiment import committing, gathering, measuring, opening, selecting
+from alkit.experiment.assembling import assemble
 from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
-from alkit.experiment.parts import Parts, next_round
-from alkit.experiment.representations import Representations
-from alkit.experiment.selecting import select
+from alkit.experiment.readable import Readable
+from alkit.experiment.rounds import run_rounds
 from alkit.labels.joining import Join
-from alkit.learners.named import check_learner
-from alkit.learners.needs import check_needs
-from alkit.pools.batches import map_batches
 from alkit.pools.checks import check_pool
-from alkit.protocols import ChecksLabels, Learner, Oracle, Pool, Predictor, Strategy
+from alkit.protocols import Learner, Oracle, Pool, Strategy
 from alkit.record import taking_back
-from alkit.record.answers import Answers, spec_of
-from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
-from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
 from alkit.record.terms import Terms
-from alkit.rng import Stream
-from alkit.strategies.functions import Choice, as_strategy, needs_of
+from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
-from alkit.values.label_spec import Label, LabelSpec, Mask
-from alkit.values.predictions import Predictions, probabilities_of
-from alkit.values.progress import Progress, Report, quiet
+from alkit.values.label_spec import LabelSpec, Mask
+from alkit.values.predictions import Predictions
+from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
 
 @checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
-class Experiment:
+class Experiment(Readable):
     """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
     Parameters
@@ -152,48 +139,12 @@ class Experiment:
         wait: float = 30.0,
     ) -> None:
         check_pool(pool)
-        terms, metrics = Terms(annotators, join, hold_out, stop_set), check_metrics(metrics)
-        check_learner("learner", learner)
-        strategy = as_strategy("strategy", strategy)
-        given = None if initial is None else as_strategy("initial", initial)
-        first = opening.choose_initial(strategy, given)
-        check_needs(needs_of(strategy), learner, pool)
-        if not isinstance(store, Store):
-            store = Store(opening.temporary_store(self) if store is None else store, wait)
-        if store.fact("seed") != seed:  # an older record may have been made with a negative seed
-            check_integer("seed", seed, least=0)
-        settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
-        report = self._listeners = Listeners(report)
-        recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-        # Before the settings are recorded, so that a learner that fails on the images changes nothing.
-        tried = None
-        if change or not store.has_answers():
-            tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
-        pool = settings.declare(recorded, pool, seed, classes, change=change)
-        measured = opening.settle_metrics(store, metrics)
-        representations, files = Representations(pool, stream, store, report), LabelFiles(store)
-        self._parts = Parts(
-            pool,
-            learner,
-            strategy,
-            first,
-            terms,
-            stream,
-            store,
-            settings,
-            files,
-            Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys()),
-            representations,
-            Labels(files, representations),
-            report,
-            measured,
+        terms, self._listeners = Terms(annotators, join, hold_out, stop_set), Listeners(report)
+        self._parts = assemble(
+            self, pool, learner, strategy, store, seed, initial, classes, terms, metrics, change, self._listeners, wait
         )
-        self._has_own_classes = classes is not None
         self._model = LastModel(self._parts)
-        self._test_labels = TestLabels(
-            lambda oracle, queries, poll: gathering.gather_test_answers(self._parts, oracle, queries, poll)
-        )
-        rehearsing.save(store, tried)
+        self._test_labels = TestLabels(partial(gathering.gather_test_answers, self._parts))
 
     @classmethod
     @checked
@@ -229,100 +180,6 @@ class Experiment:
         seed = Settings(store).seed
         return cls(**parts, **vars(terms), metrics=metrics, store=store, seed=seed, report=report, wait=wait)
 
-    def __repr__(self) -> str:
-        return showing.as_text(self._parts) if "_parts" in vars(self) else "Experiment(not created yet)"
-
-    def _repr_html_(self) -> str:
-        return showing.as_html(self._parts)
-
-    # The parts and the state.
-
-    @property
-    def pool(self) -> Pool:
-        """The pool, without images that were added after the experiment was created."""
-        return self._parts.pool
-
-    @property
-    def learner(self) -> Learner:
-        """The learner."""
-        return self._parts.learner
-
-    @property
-    def strategy(self) -> Strategy:
-        """The strategy of all rounds after round 0."""
-        return self._parts.strategy
-
-    @property
-    def initial(self) -> Strategy:
-        """The strategy of round 0."""
-        return self._parts.initial
-
-    @property
-    def seed(self) -> int:
-        """The source of all randomness."""
-        return self._parts.stream.seed
-
-    @property
-    def path(self) -> Path:
-        """The file of the record."""
-        return self._parts.store.path
-
-    @property
-    def spec(self) -> LabelSpec:
-        """The classes of the labels; a :class:`ConfigurationError` until they are known."""
-        return self._parts.settings.spec
-
-    @property
-    def campaign(self) -> str:
-        """A random word of the record, by which oracles tell its queries from those of other records."""
-        return self._parts.settings.campaign
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
-        return self._parts.candidates()
-
-    @property
-    def learnable(self) -> bool:
-        """Whether there are labels to train on that are not held out: one, or as many as the network needs."""
-        labelled = [id for id, known in self._parts.known().items() if known.labels]
-        return bool(labelled) and self._parts.settings.has_enough(labelled)
-
-    @property
-    def open_ids(self) -> tuple[str, ...]:
-        """Ids whose queries still lack an answer, the most wanted first."""
-        return tuple(query.id for query in self._parts.open_queries())
-
-    @property
-    def history(self) -> tuple[RoundResult, ...]:
-        """The committed rounds."""
-        return tuple(self._parts.store.rounds())
-
-    def queries(self) -> tuple[Query, ...]:
-        """Return the open queries, with rank, score and what each image stands for."""
-        return tuple(self._parts.open_queries())
-
-    def answers(self) -> tuple[Recorded, ...]:
-        """Return all answers in the order of their recording, those that do not count included."""
-        return tuple(self._parts.store.answers())
-
-    @checked
-    def label(self, answer: Recorded) -> Label:
-        """Return the label of a recorded answer, as the annotator gave it: a mask ``(h, w)``, or a class id.
-
-        Raises
-        ------
-        LabelError
-            The answer has no label: it is a skip, a withdrawal or invalid.
-        """
-        if answer.label is None:
-            raise LabelError(f"the answer for {answer.id!r} has no label", got=f"a {answer.kind} answer")
-        return self._parts.files.read(answer.label)
-
-    def standings(self) -> tuple[Standing, ...]:
-        """Return the state, the answers and the number of missing answers of each query, by round and rank."""
-        return self._parts.store.snapshot().standings
-
     # Asking and telling.
 
     @checked
@@ -343,19 +200,7 @@ class Experiment:
         ConfigurationError
             `n` is not an integer >= 1, there are fewer candidates, or the network cannot be trained on so few.
         """
-        store = self._parts.store
-        with store.exclusive():
-            open_queries = self._parts.open_queries()
-            if not open_queries:
-                return () if n is None else select(self._parts, self._model, n)
-            size = store.size_of_last_ask()
-            if n is not None and n != size:
-                raise QueryError(
-                    f"n must be {size}, or be left out, while a query for {size} images is open",
-                    got=f"{n}; {len(open_queries)} of them lack an answer",
-                    hint="tell() their answers, or withdraw() them; ask() without a number returns them again",
-                )
-            return tuple(query.id for query in open_queries)
+        return selecting.ask(self._parts, self._model, n)
 
     @checked_except("oracle")
     def send(self, oracle: Oracle) -> tuple[Query, ...]:
@@ -485,19 +330,7 @@ class Experiment:
         ConfigurationError
             The labels are classes of images, not masks.
         """
-        parts = self._parts
-        if parts.settings.spec.per == "image":
-            raise ConfigurationError("pre-labels are masks, but the labels of this experiment are classes of images")
-        with parts.store.exclusive():
-            usable = parts.representations.known_ids
-            asked = [entry for entry in parts.store.snapshot().open if entry.query.id in usable]
-            files = {entry.query.id: entry.prelabel for entry in asked}
-            without = [id for id, file in files.items() if file is None]
-            if without and parts.store.last_model() is not None:
-                predicted = self._model.predict_masks(without)
-                parts.store.set_prelabels(predicted)
-                files.update(predicted)
-        return {id: parts.files.read(file) for id, file in files.items() if file is not None}
+        return self._model.prelabels()
 
     # Learning.
 
@@ -509,21 +342,7 @@ class Experiment:
         QueryError
             A query is open, or there is no label yet.
         """
-        store = self._parts.store
-        with store.exclusive():
-            if open_ids := self.open_ids:
-                raise QueryError(
-                    "1 image of the open query lacks an answer"
-                    if len(open_ids) == 1
-                    else f"{len(open_ids)} images of the open query lack an answer",
-                    hint="tell() their answers, or withdraw() them",
-                )
-            done, last = store.rounds(), store.last_model()
-            if last is not None and last[1] == committing.stamp(self._parts.answered()):
-                return done[-1]
-            result = committing.commit_round(self._parts, self._model, self._test_labels, next_round(done), {})
-        self._parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
-        return result
+        return committing.fit(self._parts, self._model, self._test_labels)
 
     @checked_except("test", "oracle", "metrics")
     def evaluate(
@@ -552,22 +371,7 @@ class Experiment:
         ConfigurationError
             A metric does not fit the labels, or fails.
         """
-        parts, chosen = self._parts, check_metrics(metrics)
-        committing.check_test(parts, test)
-        spec_of(oracle)
-        check_number("poll", poll, 0)
-        with parts.store.exclusive():
-            rounds = parts.store.rounds()
-            if not rounds:
-                raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
-            begun = time.perf_counter()
-            figures = committing.measure_on(
-                parts, self._model.predictor(), self._test_labels, test, oracle, poll, metrics=chosen
-            )
-            if chosen is None and parts.settings.measures_on(test) and not rounds[-1].n_held_out:
-                seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
-                parts.store.measure_round(rounds[-1].round, figures, seconds)
-            return figures
+        return measuring.evaluate(self._parts, self._model, self._test_labels, test, oracle, metrics, poll)
 
     @checked_except("pool")
     def predict(self, pool: Pool) -> Iterator[Predictions]:
@@ -581,15 +385,7 @@ class Experiment:
             There is no model yet.
         """
         check_pool(pool)
-        return self._predictions(pool, self._model.predictor())
-
-    def _predictions(self, pool: Pool, predictor: Predictor) -> Iterator[Predictions]:
-        def predict(ids: Sequence[str]) -> Predictions:
-            with self._parts.settings.threads():
-                probabilities = probabilities_of(predictor, pool.read(ids), len(self._parts.settings.spec.classes))
-            return Predictions(tuple(ids), probabilities)
-
-        return (found for _, found in map_batches(predict, list(pool.ids), pool))
+        return self._model.predict(pool)
 
     # The loop.
 
@@ -636,30 +432,9 @@ class Experiment:
         ResumeError
             The record was created with another schedule, test set or oracle.
         """
-        parts, spec = self._parts, spec_of(oracle)
-        start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
-        rounds = check_integer("rounds", rounds, least=0)
-        check_number("poll", poll, 0)
-        if (needed := start + rounds * batch) > len(parts.ids):
-            raise ConfigurationError(
-                f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",
-                got=f"{start} labels in round 0 and {rounds} * {batch} later",
-                hint="a smaller start=, batch= or rounds=",
-            )
-        if test is not None:
-            committing.check_test(parts, test)
-        if isinstance(oracle, ChecksLabels) and not parts.store.rounds():
-            for pool in [parts.pool, *([] if test is None else [test])]:
-                oracle.check_labels(pool, parts.report)
-        with parts.store.exclusive():
-            if not self._has_own_classes:
-                parts.settings.forget_classes()
-            parts.settings.declare_classes(spec)
-            gathering.check_rounds(parts, start, batch)
-            parts.settings.declare_schedule(start, batch, test)
-        rehearsing.rehearse_once(parts)
-        rehearsing.check_enough(parts, "start", start)
-        return self._rounds(oracle, test, start, batch, rounds, poll, progress)
+        return run_rounds(
+            self._parts, self._model, self._test_labels, oracle, test, start, batch, rounds, poll, progress
+        )
 
     @checked_except("oracle", "test", "start", "batch", "rounds")
     def run(
@@ -676,28 +451,3 @@ class Experiment:
         """Run :meth:`rounds` to the end and return all results."""
         schedule = {"start": start, "batch": batch, "rounds": rounds}
         return tuple(self.rounds(oracle, test=test, **schedule, poll=poll, progress=progress))
-
-    def _rounds(
-        self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float, progress: bool
-    ) -> Iterator[RoundResult]:
-        with self._listeners.bar(progress):
-            yield from self._each_round(oracle, test, start, batch, rounds, poll)
-
-    def _each_round(
-        self, oracle: Oracle, test: Pool | None, start: int, batch: int, rounds: int, poll: float
-    ) -> Iterator[RoundResult]:
-        parts, model = self._parts, self._model
-        tested = None if test is None else (test, oracle)
-        for number in range(rounds + 1):
-            with parts.store.exclusive():
-                committed = {result.round: result for result in parts.store.rounds()}
-                if number in committed:
-                    result = committed[number]
-                elif number < max(committed, default=-1):
-                    continue  # a repair lost this round
-                else:
-                    n = start if number == 0 else batch
-                    seconds = gathering.label_round(parts, model, number, n, oracle, poll)
-                    result = committing.commit_round(parts, model, self._test_labels, number, seconds, tested, poll)
-            parts.report(Progress("round", number + 1, rounds + 1, result.metrics, result))
-            yield result

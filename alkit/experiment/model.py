@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.returned import check_returned
-from alkit.errors import ColdStartError, QueryError, StoreError
+from alkit.errors import ColdStartError, ConfigurationError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
 from alkit.pools.batches import map_batches
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import Predictor
+from alkit.protocols import Pool, Predictor
 from alkit.values.clusters import Clusters
+from alkit.values.label_spec import Mask
 from alkit.values.predictions import Predictions, probabilities_of
 
 if TYPE_CHECKING:
@@ -113,20 +114,47 @@ class LastModel:
             self._clusters[k] = self._parts.representations.cluster(features, k)
         return self._clusters[k]
 
+    def predict(self, pool: Pool) -> Iterator[Predictions]:
+        """Return the predictions for the images of any pool, in batches that fit in memory.
+
+        Raises
+        ------
+        QueryError
+            No round is committed yet.
+        """
+        return self._predict(pool, pool.ids, self.predictor())
+
+    def _predict(self, pool: Pool, ids: Sequence[str], predictor: Predictor) -> Iterator[Predictions]:
+        def predict(batch: Sequence[str]) -> Predictions:
+            with self._parts.settings.threads():
+                classes = len(self._parts.settings.spec.classes)
+                return Predictions(tuple(batch), probabilities_of(predictor, pool.read(batch), classes))
+
+        return (found for _, found in map_batches(predict, list(ids), pool))
+
     def predict_masks(self, ids: Sequence[str]) -> dict[str, str]:
         """Predict masks of some images at their original sizes; return their files by id."""
         from alkit.labels.resizing import masks_at_original_size  # imports torch, which ask and tell do not need
 
-        parts, predictor = self._parts, self.predictor()
-        files: dict[str, str] = {}
-
-        def predict(batch: Sequence[str]) -> Predictions:
-            with parts.settings.threads():
-                images = parts.pool.read(batch)
-                return Predictions(tuple(batch), probabilities_of(predictor, images, len(parts.settings.spec.classes)))
-
-        for batch, predictions in map_batches(predict, list(ids), parts.pool):
-            sizes = [sizes[0] for sizes in mask_sizes(parts.pool, batch)]
+        parts, files = self._parts, dict[str, str]()
+        for predictions in self._predict(parts.pool, ids, self.predictor()):
+            sizes = [sizes[0] for sizes in mask_sizes(parts.pool, predictions.ids)]
             masks = masks_at_original_size(predictions, sizes)
-            files.update((id, parts.files.keep(mask)) for id, mask in zip(batch, masks, strict=True))
+            files.update((id, parts.files.keep(mask)) for id, mask in zip(predictions.ids, masks, strict=True))
         return files
+
+    def prelabels(self) -> dict[str, Mask]:
+        """Record the masks of open queries that have none, and return all: see :meth:`alkit.Experiment.prelabels`."""
+        parts = self._parts
+        if parts.settings.spec.per == "image":
+            raise ConfigurationError("pre-labels are masks, but the labels of this experiment are classes of images")
+        with parts.store.exclusive():
+            usable = parts.representations.known_ids
+            asked = [entry for entry in parts.store.snapshot().open if entry.query.id in usable]
+            files = {entry.query.id: entry.prelabel for entry in asked}
+            without = [id for id, file in files.items() if file is None]
+            if without and parts.store.last_model() is not None:
+                predicted = self.predict_masks(without)
+                parts.store.set_prelabels(predicted)
+                files.update(predicted)
+        return {id: parts.files.read(file) for id, file in files.items() if file is not None}

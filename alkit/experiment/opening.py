@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import weakref
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from alkit._files import make_temporary_folder
 from alkit.configuration.construct import build
 from alkit.configuration.forms import written_form
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
@@ -119,13 +115,6 @@ def initial_that_starts_cold() -> str:
     return (
         " or ".join(f"initial=alkit.strategy({name!r})" for name in named) or "initial= a function of view, n and rng"
     )
-
-
-def temporary_store(owner: object) -> Path:
-    """Return the path of a record that is deleted with its owner."""
-    folder = make_temporary_folder()
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return folder / "experiment.db"
 
 
 def _random() -> Strategy:

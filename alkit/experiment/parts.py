@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alkit.evaluation.chosen import Metrics
 from alkit.experiment.labelled import Labels
+from alkit.experiment.listening import Listeners
 from alkit.experiment.representations import Representations
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
@@ -16,7 +17,6 @@ from alkit.record.states import Answered
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
-from alkit.values.progress import Report
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
@@ -41,6 +41,8 @@ class Parts:
         The labels at the working size.
     metrics:
         The metrics of the models; None for the defaults.
+    has_own_classes:
+        Whether the experiment was created with classes. Without, they are those of the oracle.
     """
 
     pool: Pool
@@ -55,8 +57,9 @@ class Parts:
     answers: Answers
     representations: Representations
     labels: Labels
-    report: Report
-    metrics: Metrics | None = None
+    report: Listeners
+    metrics: Metrics | None
+    has_own_classes: bool
 
     @property
     def ids(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from alkit.checks import check_integer
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
@@ -19,6 +19,23 @@ from alkit.values.progress import Progress
 from alkit.values.queries import Query
 
 log = logging.getLogger(__name__)
+
+
+def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
+    """Return the ids that are still open, or select `n` images: see :meth:`alkit.Experiment.ask`."""
+    store = parts.store
+    with store.exclusive():
+        open_queries = parts.open_queries()
+        if not open_queries:
+            return () if n is None else select(parts, model, n)
+        size = store.size_of_last_ask()
+        if n is not None and n != size:
+            raise QueryError(
+                f"n must be {size}, or be left out, while a query for {size} images is open",
+                got=f"{n}; {len(open_queries)} of them lack an answer",
+                hint="tell() their answers, or withdraw() them; ask() without a number returns them again",
+            )
+        return tuple(query.id for query in open_queries)
 
 
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:

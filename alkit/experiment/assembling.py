@@ -1,0 +1,103 @@
+"""Assemble an experiment: check its parts against each other, against the images and against the record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from alkit._files import make_temporary_folder
+from alkit.checks import check_integer
+from alkit.evaluation.chosen import Metrics, check_metrics
+from alkit.experiment import opening, rehearsing
+from alkit.experiment.labelled import Labels
+from alkit.experiment.listening import Listeners
+from alkit.experiment.parts import Parts
+from alkit.experiment.representations import Representations
+from alkit.learners.named import check_learner
+from alkit.learners.needs import check_needs
+from alkit.pools.checks import check_pool
+from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.answers import Answers
+from alkit.record.label_files import LabelFiles
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.record.terms import Terms
+from alkit.rng import Stream
+from alkit.strategies.functions import Choice, as_strategy, needs_of
+from alkit.values.label_spec import LabelSpec
+
+
+def assemble(
+    owner: object,
+    pool: Pool,
+    learner: Learner,
+    strategy: Strategy | Choice,
+    store: str | os.PathLike[str] | Store | None,
+    seed: int,
+    initial: Strategy | Choice | None,
+    classes: LabelSpec | Sequence[str] | None,
+    terms: Terms,
+    metrics: Metrics | None,
+    change: bool,
+    report: Listeners,
+    wait: float,
+) -> Parts:
+    """Return the parts of an experiment, after all checks, and record its settings.
+
+    The parameters and the errors are those of :class:`alkit.Experiment`. Nothing is written if a check fails.
+
+    Parameters
+    ----------
+    owner:
+        The experiment; a record in a temporary folder is deleted with it.
+    """
+    check_pool(pool)
+    metrics = check_metrics(metrics)
+    check_learner("learner", learner)
+    strategy = as_strategy("strategy", strategy)
+    given = None if initial is None else as_strategy("initial", initial)
+    first = opening.choose_initial(strategy, given)
+    check_needs(needs_of(strategy), learner, pool)
+    if not isinstance(store, Store):
+        store = Store(_temporary_store(owner) if store is None else store, wait)
+    if store.fact("seed") != seed:  # an older record may have been made with a negative seed
+        check_integer("seed", seed, least=0)
+    settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
+    recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
+    # Before the settings are recorded, so that a learner that fails on the images changes nothing.
+    tried = None
+    if change or not store.has_answers():
+        tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
+    pool = settings.declare(recorded, pool, seed, classes, change=change)
+    measured = opening.settle_metrics(store, metrics)
+    representations, files = Representations(pool, stream, store, report), LabelFiles(store)
+    answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
+    labels = Labels(files, representations)
+    rehearsing.save(store, tried)
+    return Parts(
+        pool,
+        learner,
+        strategy,
+        first,
+        terms,
+        stream,
+        store,
+        settings,
+        files,
+        answers,
+        representations,
+        labels,
+        report,
+        measured,
+        classes is not None,
+    )
+
+
+def _temporary_store(owner: object) -> Path:
+    """Return the path of a record that is deleted with its owner."""
+    folder = make_temporary_folder()
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder / "experiment.db"

@@ -1,0 +1,113 @@
+"""What can be read of an experiment: its parts and its state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alkit.arguments.checked import checked
+from alkit.errors import LabelError
+from alkit.experiment import showing
+from alkit.experiment.parts import Parts
+from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.states import Recorded, Standing
+from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.queries import Query
+from alkit.values.rounds import RoundResult
+
+
+class Readable:
+    """The part of :class:`alkit.Experiment` that changes nothing."""
+
+    _parts: Parts
+
+    def __repr__(self) -> str:
+        return showing.as_text(self._parts) if "_parts" in vars(self) else "Experiment(not created yet)"
+
+    def _repr_html_(self) -> str:
+        return showing.as_html(self._parts)
+
+    @property
+    def pool(self) -> Pool:
+        """The pool, without images that were added after the experiment was created."""
+        return self._parts.pool
+
+    @property
+    def learner(self) -> Learner:
+        """The learner."""
+        return self._parts.learner
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy of all rounds after round 0."""
+        return self._parts.strategy
+
+    @property
+    def initial(self) -> Strategy:
+        """The strategy of round 0."""
+        return self._parts.initial
+
+    @property
+    def seed(self) -> int:
+        """The source of all randomness."""
+        return self._parts.stream.seed
+
+    @property
+    def path(self) -> Path:
+        """The file of the record."""
+        return self._parts.store.path
+
+    @property
+    def spec(self) -> LabelSpec:
+        """The classes of the labels; a :class:`ConfigurationError` until they are known."""
+        return self._parts.settings.spec
+
+    @property
+    def campaign(self) -> str:
+        """A random word of the record, by which oracles tell its queries from those of other records."""
+        return self._parts.settings.campaign
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
+        return self._parts.candidates()
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there are labels to train on that are not held out: one, or as many as the network needs."""
+        labelled = [id for id, known in self._parts.known().items() if known.labels]
+        return bool(labelled) and self._parts.settings.has_enough(labelled)
+
+    @property
+    def open_ids(self) -> tuple[str, ...]:
+        """Ids whose queries still lack an answer, the most wanted first."""
+        return tuple(query.id for query in self._parts.open_queries())
+
+    @property
+    def history(self) -> tuple[RoundResult, ...]:
+        """The committed rounds."""
+        return tuple(self._parts.store.rounds())
+
+    def queries(self) -> tuple[Query, ...]:
+        """Return the open queries, with rank, score and what each image stands for."""
+        return tuple(self._parts.open_queries())
+
+    def answers(self) -> tuple[Recorded, ...]:
+        """Return all answers in the order of their recording, those that do not count included."""
+        return tuple(self._parts.store.answers())
+
+    @checked
+    def label(self, answer: Recorded) -> Label:
+        """Return the label of a recorded answer, as the annotator gave it: a mask ``(h, w)``, or a class id.
+
+        Raises
+        ------
+        LabelError
+            The answer has no label: it is a skip, a withdrawal or invalid.
+        """
+        if answer.label is None:
+            raise LabelError(f"the answer for {answer.id!r} has no label", got=f"a {answer.kind} answer")
+        return self._parts.files.read(answer.label)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return the state, the answers and the number of missing answers of each query, by round and rank."""
+        return self._parts.store.snapshot().standings

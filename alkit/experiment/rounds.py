@@ -1,0 +1,76 @@
+"""The loop of rounds: the only module that knows the order of the stages.
+
+pool -> features, scores -> selection -> oracle -> labels -> learner -> evaluation -> record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alkit.checks import check_integer, check_number
+from alkit.errors import ConfigurationError
+from alkit.evaluation.truth import TestLabels
+from alkit.experiment import committing, gathering, measuring, rehearsing
+from alkit.experiment.model import LastModel
+from alkit.experiment.parts import Parts
+from alkit.protocols import ChecksLabels, Oracle, Pool
+from alkit.record.answers import spec_of
+from alkit.values.progress import Progress
+from alkit.values.rounds import RoundResult
+
+
+def run_rounds(
+    parts: Parts,
+    model: LastModel,
+    test_labels: TestLabels,
+    oracle: Oracle,
+    test: Pool | None,
+    start: int,
+    batch: int,
+    rounds: int,
+    poll: float,
+    progress: bool,
+) -> Iterator[RoundResult]:
+    """Check a schedule of rounds, record it, and return the rounds: see :meth:`alkit.Experiment.rounds`."""
+    spec = spec_of(oracle)
+    start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
+    rounds = check_integer("rounds", rounds, least=0)
+    check_number("poll", poll, 0)
+    if (needed := start + rounds * batch) > len(parts.ids):
+        raise ConfigurationError(
+            f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",
+            got=f"{start} labels in round 0 and {rounds} * {batch} later",
+            hint="a smaller start=, batch= or rounds=",
+        )
+    if test is not None:
+        measuring.check_test(parts, test)
+    if isinstance(oracle, ChecksLabels) and not parts.store.rounds():
+        for pool in [parts.pool, *([] if test is None else [test])]:
+            oracle.check_labels(pool, parts.report)
+    with parts.store.exclusive():
+        if not parts.has_own_classes:
+            parts.settings.forget_classes()
+        parts.settings.declare_classes(spec)
+        gathering.check_rounds(parts, start, batch)
+        parts.settings.declare_schedule(start, batch, test)
+    rehearsing.rehearse_once(parts)
+    rehearsing.check_enough(parts, "start", start)
+    tested = None if test is None else (test, oracle)
+
+    def each_round() -> Iterator[RoundResult]:
+        with parts.report.bar(progress):
+            for number in range(rounds + 1):
+                with parts.store.exclusive():
+                    committed = {result.round: result for result in parts.store.rounds()}
+                    if number in committed:
+                        result = committed[number]
+                    elif number < max(committed, default=-1):
+                        continue  # a repair lost this round
+                    else:
+                        n = batch if number else start
+                        seconds = gathering.label_round(parts, model, number, n, oracle, poll)
+                        result = committing.commit_round(parts, model, test_labels, number, seconds, tested, poll)
+                parts.report(Progress("round", number + 1, rounds + 1, result.metrics, result))
+                yield result
+
+    return each_round()
