@@ -47,7 +47,7 @@ class Pool(Protocol):
     """Images by id.
 
     Optional: :class:`HasSizes`, :class:`HasFrames`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`,
-    :class:`HasSubsets`, :class:`HasStored`.
+    :class:`HasSubsets`, :class:`HasStored`, :class:`HasGroups`, :class:`HasParents`, :class:`HasMetadata`.
     """
 
     @property
@@ -123,6 +123,33 @@ class HasStored(Protocol):
 
         Images so scaled must equal those that are read, bit for bit.
         """
+
+
+@runtime_checkable
+class HasGroups(Protocol):
+    """A pool that knows which images belong together, such as those of one patient.
+
+    Images of one group are on one side of every split and hold-out. Without it, the images of one parent are a group.
+    """
+
+    def groups_of(self, ids: Sequence[str]) -> Sequence[str]:
+        """Return the group of each image, not empty; an image without one is its own group, named by its id."""
+
+
+@runtime_checkable
+class HasParents(Protocol):
+    """A pool of parts of something larger, such as slices of volumes. Parts of one parent are in one group."""
+
+    def parents_of(self, ids: Sequence[str]) -> Sequence[str]:
+        """Return what each image is part of; an image that is not part of anything is its own parent, by its id."""
+
+
+@runtime_checkable
+class HasMetadata(Protocol):
+    """A pool that knows more about its images, such as the site or the scanner. Rules of selection can name it."""
+
+    def metadata_of(self, ids: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """Return texts by name for each image, such as ``{"site": "A"}``."""
 
 
 @runtime_checkable
@@ -591,10 +618,13 @@ __all__ = [
     "HasFiles",
     "HasFingerprint",
     "HasFrames",
+    "HasGroups",
     "HasHeads",
     "HasLimits",
     "HasMembers",
+    "HasMetadata",
     "HasNetwork",
+    "HasParents",
     "HasPosterior",
     "HasScores",
     "HasSizes",

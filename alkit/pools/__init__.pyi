@@ -5,5 +5,8 @@ from .datasets import DatasetPool as DatasetPool
 from .digests import digest as digest
 from .folder import ImagePool as ImagePool
 from .frames import frames_of as frames_of
+from .groups import groups_of as groups_of
+from .groups import metadata_of as metadata_of
+from .groups import parents_of as parents_of
 from .scaling import Scale as Scale
 from .sizes import mask_sizes as mask_sizes

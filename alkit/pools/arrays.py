@@ -14,11 +14,12 @@ from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels, find_channels
 from alkit.pools.checks import as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
+from alkit.pools.groups import GroupsLike
 from alkit.pools.scaling import Scale, check_scale
 from alkit.values.ids import check_ids
 
 
-@checked_except("scale", "channels", "ids")
+@checked_except("scale", "channels", "ids", "groups")
 class ArrayPool(PoolBase):
     """Images given as arrays. The arrays are not copied, so memory-mapped arrays stay on disk.
 
@@ -33,12 +34,16 @@ class ArrayPool(PoolBase):
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
     channels:
         Place of the channel axis, ``"first"`` or ``"last"``. Default: it is found if the shape leaves no doubt.
+    groups:
+        Which images belong together, such as those of one patient: a CSV file with the columns ``id`` and the group,
+        and any others, which are metadata; a pattern of ids such as ``"{group}/*"``; or a mapping from ids to groups.
+        Default: each image is its own group.
 
     Raises
     ------
     DataError
         Ids are not distinct strings or not as many as the images; images differ in shape or type, or have values out
-        of range; or their channel axis is not clear.
+        of range; their channel axis is not clear; or groups cannot be used.
     ConfigurationError
         `scale` or `channels` is unknown.
 
@@ -56,6 +61,7 @@ class ArrayPool(PoolBase):
         ids: Iterable[str] | None = None,
         scale: Scale = "full",
         channels: Channels | None = None,
+        groups: GroupsLike | None = None,
     ) -> None:
         check_scale(scale)
         check_channels(channels)
@@ -82,6 +88,7 @@ class ArrayPool(PoolBase):
         for id, image in zip(self.ids, self._kept, strict=True):
             check_alike(image, self._first, id, self.ids[0])
             check_range(image, id)
+        self._group(groups)
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         if not isinstance(self._kept, list):

@@ -5,23 +5,33 @@ Every pool returns images as ``(n, c, h, w)`` float32 in [0, 1], in whatever for
 
 from __future__ import annotations
 
+import copy
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from alkit.arguments.checked import checked, checked_except
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, DataError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import combined_digest, pixel_digest
+from alkit.pools.groups import Grouping, GroupsLike, groups_of, read_groups
 from alkit.pools.scaling import Scale, scale_pixels
+from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import unusable_images
 from alkit.rng import Stream
 from alkit.values.frames import Frame
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
 from alkit.values.shown import count, html_table, short
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 10
+"""A test set may miss the size that is wanted by one part in so many without a warning."""
 
 
 class PoolBase(ABC):
@@ -31,6 +41,7 @@ class PoolBase(ABC):
     shape: tuple[int, int, int]
     scale: Scale
     _rows: Mapping[str, int]
+    _grouping: Grouping | None = None
 
     @abstractmethod
     def _pixels(self, rows: Sequence[int]) -> Pixels:
@@ -48,6 +59,16 @@ class PoolBase(ABC):
     def _file(self, row: int) -> Path | None:
         return None
 
+    def _parent(self, row: int) -> str | None:
+        """Return what an image is part of; None if it is not part of anything."""
+        return None
+
+    def _group(self, groups: GroupsLike | None) -> None:
+        """Take the groups that a pool was given. A subclass calls this at the end of its constructor."""
+        if groups is not None:
+            grouping = read_groups(groups, self.ids, self.parents_of(self.ids), unusable_images(self))
+            vars(self).update(_grouping=grouping)
+
     def _rows_of(self, ids: Iterable[str]) -> list[int]:
         if isinstance(ids, str):
             raise DataError("ids must be a list of ids", got=f"the string {ids!r}", hint=f"[{ids!r}]")
@@ -63,6 +84,11 @@ class PoolBase(ABC):
                 got=repr(error.args[0]),
                 expected=f"one of {len(self)} ids such as {next(iter(self.ids), None)!r}",
             ) from None
+
+    def _checked(self, ids: Iterable[str]) -> tuple[list[str], list[int]]:
+        """Return ids, which may come from an iterator, and their rows."""
+        listed = [*ids] if isinstance(ids, Iterable) and not isinstance(ids, str | bytes | Mapping) else ids
+        return listed, self._rows_of(listed)  # type: ignore[return-value]  # the rows of others are an error
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +151,41 @@ class PoolBase(ABC):
         return self._file(self._rows_of([id])[0])
 
     @checked_except("ids")
+    def parents_of(self, ids: Iterable[str]) -> list[str]:
+        """Return what each image is part of; an image that is not part of anything is its own parent, by its id."""
+        ids, rows = self._checked(ids)
+        return [self._parent(row) or id for id, row in zip(ids, rows, strict=True)]
+
+    @checked_except("ids")
+    def groups_of(self, ids: Iterable[str]) -> list[str]:
+        """Return the group of each image, such as the patient. Without groups, the images of one parent are one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from alkit import ArrayPool
+        >>> pool = ArrayPool(np.zeros((3, 8, 8), np.uint8), ["p1_a", "p1_b", "p2_a"], groups="{group}_*")
+        >>> pool.groups_of(["p2_a", "p1_b"])
+        ['p2', 'p1']
+        """
+        ids, _ = self._checked(ids)
+        groups = {} if self._grouping is None else self._grouping.groups
+        return [groups.get(id, parent) for id, parent in zip(ids, self.parents_of(ids), strict=True)]
+
+    @checked_except("ids")
+    def metadata_of(self, ids: Iterable[str]) -> list[dict[str, str]]:
+        """Return the columns of the groups' file for each image, such as ``{"patient": "p1", "site": "A"}``."""
+        ids, _ = self._checked(ids)
+        metadata = {} if self._grouping is None else self._grouping.metadata
+        return [dict(metadata.get(id, {})) for id in ids]
+
+    def _with_grouping(self, grouping: Grouping | None) -> Self:
+        """Return the same pool with other groups; images are not read again."""
+        pool = copy.copy(self)
+        vars(pool).update(_grouping=grouping)
+        return pool
+
+    @checked_except("ids")
     def subset(self, ids: Iterable[str]) -> Subset:
         """Return a pool of the images with these ids, in this order. No pixel is copied."""
         return Subset(self, check_ids(ids))
@@ -133,8 +194,9 @@ class PoolBase(ABC):
     def split(self, test: int | float, seed: int) -> tuple[Subset, Subset]:
         """Return the images to learn from and a test set, each sorted by id.
 
-        The test set is the beginning of a seeded permutation of the sorted ids. It depends on the ids and on `seed`,
-        not on the order of the pool.
+        Images of one group are on one side, so the test set has the size that is wanted, or the closest one that whole
+        groups allow. The groups are drawn in the order of a seeded permutation. The result depends on the ids, the
+        groups and `seed`, not on the order of the pool.
 
         Parameters
         ----------
@@ -163,9 +225,15 @@ class PoolBase(ABC):
                 got=f"{test} of {len(self)} images",
                 hint="test=0.2",
             )
-        ids = sorted(self.ids)
-        shuffled = [ids[row] for row in Stream(seed).child("split").numpy().permutation(len(ids))]
-        return self.subset(sorted(shuffled[n:])), self.subset(sorted(shuffled[:n]))
+        groups = groups_of(self, self.ids)
+        if len(set(groups)) == 1:
+            raise ConfigurationError(
+                "the pool cannot be split, because a group stays whole", got=f"one group, {groups[0]!r}, of all images"
+            )
+        drawn = frozenset(draw_groups(self.ids, groups, n, Stream(seed).child("split")))
+        if abs(len(drawn) - n) > n / TOLERANCE:
+            log.warning("the test set has %d images in place of %d, because groups stay whole", len(drawn), n)
+        return self.subset(sorted(set(self.ids) - drawn)), self.subset(sorted(drawn))
 
     def digests(self) -> dict[str, str]:
         """Return, by id, a SHA-256, in hexadecimal, of each image's pixels as they are stored."""
@@ -200,8 +268,9 @@ class Subset(PoolBase):
             raise DataError("ids must be a list of ids", got=found(self.ids))
         ids = check_ids(self.ids)
         rows = dict(zip(ids, self.pool._rows_of(ids), strict=True))
+        grouping = self.pool._grouping
         pool = self.pool.pool if isinstance(self.pool, Subset) else self.pool
-        vars(self).update(pool=pool, ids=ids, shape=pool.shape, scale=pool.scale, _rows=rows)
+        vars(self).update(_grouping=grouping, pool=pool, ids=ids, shape=pool.shape, scale=pool.scale, _rows=rows)
 
     def _origin(self) -> str:
         return f"of {self.pool!r}"
@@ -225,3 +294,6 @@ class Subset(PoolBase):
 
     def _file(self, row: int) -> Path | None:
         return self.pool._file(row)
+
+    def _parent(self, row: int) -> str | None:
+        return self.pool._parent(row)

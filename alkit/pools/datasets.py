@@ -9,17 +9,19 @@ import numpy as np
 
 from alkit.arguments.checked import checked_except
 from alkit.arguments.words import found
+from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels
 from alkit.pools.checks import Items, as_planes, check_alike, check_count, check_range, shape_of
 from alkit.pools.decoding import Pixels
+from alkit.pools.groups import GroupsLike
 from alkit.pools.scaling import Scale, check_scale
 from alkit.values.ids import check_ids
 
 
-@checked_except("scale", "channels", "ids")
+@checked_except("scale", "channels", "ids", "groups")
 @changes(added={"channels": None})
 @dataclass(frozen=True, eq=False, repr=False)
 class DatasetPool(PoolBase):
@@ -37,12 +39,16 @@ class DatasetPool(PoolBase):
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``.
     channels:
         Place of the channel axis, ``"first"`` or ``"last"``. Default: it is found if the shape leaves no doubt.
+    groups:
+        Which images belong together, such as those of one patient: a CSV file with the columns ``id`` and the group,
+        and any others, which are metadata; a pattern of ids such as ``"{group}/*"``; or a mapping from ids to groups.
+        Default: each image is its own group.
 
     Raises
     ------
     DataError
         Ids are not distinct strings or not as many as the items. When an image is read: it has another shape or type
-        than the first image, or values out of range. The channel axis is not clear.
+        than the first image, or values out of range. The channel axis is not clear, or groups cannot be used.
     ConfigurationError
         `scale` or `channels` is unknown.
 
@@ -58,6 +64,7 @@ class DatasetPool(PoolBase):
     ids: Sequence[str]
     scale: Scale = "full"
     channels: Channels | None = None
+    groups: GroupsLike | None = runtime(None)
     _first: Pixels = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +77,7 @@ class DatasetPool(PoolBase):
         vars(self).update(ids=ids, _rows={id: row for row, id in enumerate(ids)})
         vars(self).update(_first=self._image(0))
         vars(self).update(shape=shape_of(self._first))
+        self._group(self.groups)
 
     def _origin(self) -> str:
         return f"of {type(self.dataset).__name__}"

@@ -14,6 +14,7 @@ from alkit.errors import ImageError
 from alkit.pools.base import PoolBase
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels, scan
+from alkit.pools.groups import GroupsLike
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
@@ -25,7 +26,7 @@ from alkit.values.progress import Report, quiet
 log = logging.getLogger(__name__)
 
 
-@checked_except("size", "scale")
+@checked_except("size", "scale", "groups")
 @dataclass(frozen=True, repr=False)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
@@ -59,11 +60,15 @@ class ImagePool(PoolBase):
         ``$XDG_CACHE_HOME/alkit``, else ``~/.cache/alkit``.
     report:
         Called with the progress of stage ``read`` after each image that is decoded.
+    groups:
+        Which images belong together, such as those of one patient: a CSV file with the columns ``id`` and the group,
+        and any others, which are metadata; a pattern of ids such as ``"{group}/*"``; or a mapping from ids to groups.
+        Default: each image is its own group.
 
     Raises
     ------
     DataError
-        The folder does not exist or holds no images, or two images have the same id.
+        The folder does not exist or holds no images, two images have the same id, or groups cannot be used.
     ImageError
         No image can be used, or images differ in size or bits. The message names the file.
     ConfigurationError
@@ -89,6 +94,7 @@ class ImagePool(PoolBase):
     pattern: str = "**/*"
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
+    groups: GroupsLike | None = runtime(None)
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     unusable: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The reason for each image that is left out, by its id."""
@@ -112,6 +118,7 @@ class ImagePool(PoolBase):
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
         vars(self).update(_names=tuple(file.name for file in files.values()), unusable=unusable)
+        self._group(self.groups)
 
     def _origin(self) -> str:
         return repr(self.path)

@@ -12,6 +12,7 @@ from alkit.arguments.checked import checked
 from alkit.errors import AlkitError
 from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
+from alkit.pools.groups import groups_of, metadata_of, parents_of
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasDigest, HasDigests, HasFiles, HasFrames, HasStored, HasSubsets, Pool
@@ -145,6 +146,34 @@ class PoolKit:
         some = pool.subset(ids)
         assert list(some.ids) == ids, "subset() must keep the order of its ids"
         np.testing.assert_array_equal(some.read(ids), pool.read(ids))
+
+    @checked
+    def test_groups_and_parents_are_one_text_for_each_id(self, pool: Pool) -> None:
+        """If the pool has ``groups_of``, ``parents_of`` or ``metadata_of``: in the order of the ids, also repeated."""
+        ids = list(pool.ids)
+        for ask in (groups_of, parents_of, metadata_of):
+            whole = dict(zip(ids, ask(pool, ids), strict=True))
+            assert all(entry != "" for entry in whole.values()), f"{ask.__name__}() must not be empty"
+            for some in (ids[::-1], [ids[2], ids[0], ids[2]]):
+                asked = ask(pool, some)
+                assert asked == [whole[id] for id in some], f"{ask.__name__}() must follow the order of its ids"
+
+    @checked
+    def test_parts_of_one_parent_are_in_one_group(self, pool: Pool) -> None:
+        """If the pool has ``groups_of`` or ``parents_of``."""
+        ids = list(pool.ids)
+        groups: dict[str, str] = {}
+        for parent, group in zip(parents_of(pool, ids), groups_of(pool, ids), strict=True):
+            assert groups.setdefault(parent, group) == group, f"the parts of {parent!r} are in two groups"
+
+    @checked
+    def test_a_subset_keeps_groups_and_parents(self, pool: Pool) -> None:
+        """If the pool has a method ``subset``: its images have the same groups, parents and metadata."""
+        if not isinstance(pool, HasSubsets):
+            return
+        ids = [pool.ids[2], pool.ids[0]]
+        for ask in (groups_of, parents_of, metadata_of):
+            assert ask(pool.subset(ids), ids) == ask(pool, ids), f"a subset has another {ask.__name__}()"
 
     @checked
     def test_global_generators_are_not_changed(self, pool: Pool) -> None:

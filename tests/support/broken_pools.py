@@ -212,3 +212,38 @@ class FramesOfAnotherSize(BrokenPool):
 
     def frames(self, ids):
         return [alkit.values.Frame((16, 16), (32, 32), "pad") for _ in ids]
+
+
+class GroupsInTheOrderOfThePool(BrokenPool):
+    caught_by = "test_groups_and_parents_are_one_text_for_each_id"
+
+    def groups_of(self, ids):
+        return [id for id in self.ids if id in ids]
+
+
+class MetadataOfTheFirst(BrokenPool):
+    caught_by = "test_groups_and_parents_are_one_text_for_each_id"
+
+    def metadata_of(self, ids):
+        return [{"site": ids[0]} for _ in ids]
+
+
+class PartsOfAParentInTwoGroups(BrokenPool):
+    caught_by = "test_parts_of_one_parent_are_in_one_group"
+
+    def parents_of(self, ids):
+        return ["volume" for _ in ids]
+
+    def groups_of(self, ids):
+        return list(ids)
+
+
+class SubsetWithoutGroups(Part):
+    caught_by = "test_a_subset_keeps_groups_and_parents"
+
+    def __init__(self, ids=None):
+        super().__init__(ids)
+        self.grouped = ids is None
+
+    def groups_of(self, ids):
+        return ["patient"] * len(ids) if self.grouped else list(ids)

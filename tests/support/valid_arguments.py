@@ -191,6 +191,7 @@ EXAMPLES = {
         "images": lambda t: np.zeros((2, 8, 8), np.uint8),
         "scale": lambda t: "full",
         "channels": lambda t: None,
+        "groups": lambda t: None,
     },
     "alkit.ArrayPool.split": {"test": lambda t: 2},
     "alkit.Answer": {
@@ -205,6 +206,7 @@ EXAMPLES = {
         "dataset": lambda t: [t.tensor[0], t.tensor[1]],
         "scale": lambda t: "full",
         "channels": lambda t: "first",
+        "groups": lambda t: None,
     },
     "alkit.Dropout": {"draws": lambda t: 2},
     "alkit.EstimatorLearner": {"estimator": lambda t: GaussianNB(), "rows": lambda t: rows},
@@ -246,6 +248,7 @@ EXAMPLES = {
         "grayscale": lambda t: True,
         "scale": lambda t: "full",
         "cache": lambda t: t.folder / "cache",
+        "groups": lambda t: None,
     },
     "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
     "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},
