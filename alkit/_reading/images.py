@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from alkit._reading.damage import check_content
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, DataError, one_line
 
@@ -73,7 +74,8 @@ def open_image(
     Raises
     ------
     AlkitError
-        The image has too many pixels, or is a BMP that Pillow reads wrongly. The error has the class `error`.
+        The image has too many pixels, is a BMP that Pillow reads wrongly, or has a wrong checksum. The error has the
+        class `error`.
     Exception
         Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
     """
@@ -90,6 +92,7 @@ def open_image(
         check_pixels((image.height, image.width), name, error)
         if image.format == "BMP" and image.mode in BITS and _bits_of_bmp(file) != BITS[image.mode]:
             raise error(f"{name} has a palette that Pillow reads wrongly", hint="save it as PNG")
+        check_content(image, file, name, error)
         if image.width * image.height <= LARGE:
             yield image
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import COLORMAP, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
+from alkit._reading.damage import DEFLATE, UNPREDICTED, check_deflated
 from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
 from alkit.arguments.checked import checked
@@ -23,7 +23,6 @@ from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
 LOSSLESS = ("PNG", "TIFF", "BMP")
 """Formats, by Pillow's names, that keep every value unchanged."""
 
-DEFLATE = (8, 32946)
 COMPRESSIONS = (1, 5, 32773, *DEFLATE)
 """Compressions of TIFF files, by number: none, LZW, PackBits, and deflate under two numbers."""
 
@@ -126,14 +125,15 @@ def _check_compression(page: Any, content: bytes, name: str) -> None:
     """Refuse compressed parts that are larger than the page says, before they are decompressed."""
     if page.compression not in COMPRESSIONS:
         raise LabelError(f"{name} is compressed in an unknown way", got=page.compression, hint="save it as PNG")
+    if page.predictor != 1 and page.compression in UNPREDICTED:
+        raise LabelError(
+            f"{name} can be read in two ways, because it has a predictor and a compression without one",
+            hint="save it as PNG",
+        )
     most = int(np.prod(page.chunks)) * page.dtype.itemsize
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if page.compression in DEFLATE:
-            part = zlib.decompressobj().decompress(content[start : start + length], most + 1)
-            if len(part) > most:
-                raise LabelError(
-                    f"{name} is damaged", got="a part that is larger than its tile", expected=f"{most} bytes"
-                )
+        if page.compression in DEFLATE and length:  # a part that is left out has no length, and its values are 0
+            check_deflated(content[start : start + length], most, name, LabelError)
 
 
 def class_ids(

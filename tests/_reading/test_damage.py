@@ -1,0 +1,129 @@
+"""Image files that Pillow reads as other pixels than they mean are refused."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from alkit._reading import damage
+from alkit.errors import AlkitError, LabelError
+from alkit.labels.masks import mask_values
+from alkit.pools.decoding import decode
+
+MASK = np.random.default_rng(0).integers(0, 3, (24, 24)).astype(np.uint8)
+
+
+def as_png(pixels, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def as_tiff(pixels, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="minisblack", **options)
+    return file.getvalue()
+
+
+def flipped(content, at, bit):
+    changed = bytearray(content)
+    changed[at] ^= 1 << bit
+    return bytes(changed)
+
+
+def read(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    return decode(tmp_path / "a.png", None, True)[0][0]
+
+
+def test_no_flipped_bit_of_a_png_changes_a_mask_or_an_image(tmp_path):
+    content = as_png(MASK)
+    pixels = content.index(b"IDAT")
+    for number, at in enumerate(range(pixels, len(content), 3)):
+        with pytest.raises(LabelError, match=r"a (cannot be read as a mask|is empty)"):
+            mask_values(flipped(content, at, number % 8), "a")
+    for number, at in enumerate(range(pixels, len(content), 40)):
+        with pytest.raises(AlkitError, match="cannot be decoded"):
+            read(tmp_path, flipped(content, at, number % 8))
+
+
+def test_a_png_without_its_end_is_damaged():
+    for cut in (1, 9, 12):
+        with pytest.raises(LabelError, match="a cannot be read as a mask: got a file without its end"):
+            mask_values(as_png(MASK)[:-cut], "a")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_a_tiff_with_a_wrong_checksum_is_refused(tmp_path, dtype):
+    content = as_tiff(MASK.astype(dtype), compression="zlib", rowsperstrip=8)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        ends = [
+            start + length
+            for start, length in zip(file.pages.first.dataoffsets, file.pages.first.databytecounts, strict=True)
+        ]
+    for end in ends:
+        with pytest.raises(LabelError, match="a cannot be read as a mask"):
+            mask_values(flipped(content, end - 1, 0), "a")
+    if dtype is np.uint8:
+        with pytest.raises(AlkitError, match="cannot be decoded"):
+            read(tmp_path, flipped(content, ends[-1] - 1, 0))
+        np.testing.assert_array_equal(read(tmp_path, content), MASK)
+
+
+def test_parts_of_a_tiff_are_bounded():
+    part = zlib.compress(bytes(10_000))
+    assert damage.check_deflated(part, 10_000, "a", LabelError) == 10_000
+    with pytest.raises(LabelError, match="a is damaged: got a part that is larger than its tile, expected 9999 bytes"):
+        damage.check_deflated(part, 9_999, "a", LabelError)
+    with pytest.raises(LabelError, match="a is damaged: got a part without its end"):
+        damage.check_deflated(part[:-1], 10_000, "a", LabelError)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_a_tiff_that_leaves_out_a_part_is_refused(tmp_path, compression):
+    file = io.BytesIO(as_tiff(np.ones((32, 32), np.uint8), compression=compression, tile=(16, 16)))
+    with tifffile.TiffFile(file, mode="r+b") as tiff:
+        for tag in (324, 325):
+            found = tiff.pages.first.tags[tag]
+            found.overwrite((found.value[0], 0, *found.value[2:]))
+        content = file.getvalue()
+    for fails in (lambda: read(tmp_path, content), lambda: mask_values(content, "a")):
+        with pytest.raises(AlkitError, match=r"lacks parts of its pixels\. Try: save it again, without sparse parts"):
+            fails()
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits"])
+def test_signed_values_of_a_compressed_big_endian_tiff_are_not_swapped(tmp_path, compression):
+    """Pillow would read 256 as 1."""
+    values = np.array([[0, 1, 256], [300, 20, 2]], np.int16)
+    for dtype in (np.int16, np.int32):
+        content = as_tiff(values.astype(dtype), compression=compression, byteorder=">")
+        np.testing.assert_array_equal(mask_values(content, "a"), values)
+    with pytest.raises(AlkitError, match="a compressed big-endian TIFF of signed values, which Pillow reads wrongly"):
+        read(tmp_path, as_tiff(values, compression=compression, byteorder=">"))
+    np.testing.assert_array_equal(read(tmp_path, as_tiff(values, byteorder=">")), values)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32])
+def test_a_predictor_that_programs_read_differently_is_refused(tmp_path, dtype):
+    content = as_tiff(MASK.astype(dtype), compression="packbits", predictor=True)
+    with pytest.raises(LabelError, match="a can be read in two ways, because it has a predictor"):
+        mask_values(content, "a")
+    if dtype is np.uint8:
+        with pytest.raises(AlkitError, match="can be read in two ways, because it has a predictor"):
+            read(tmp_path, content)
+
+
+def test_a_gif_whose_frame_does_not_cover_it_is_refused(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 3, np.uint8)).save(file, "GIF")
+    content = bytearray(file.getvalue())
+    assert read(tmp_path, bytes(content)).shape == (8, 8)
+    content[6:10] = bytes([16, 0, 16, 0])
+    with pytest.raises(AlkitError, match="has pixels outside of its only frame, which are transparent"):
+        read(tmp_path, bytes(content))
