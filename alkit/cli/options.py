@@ -123,6 +123,24 @@ Metrics = Annotated[
         "accuracy,balanced_accuracy,f1,recall,auroc,ece."
     ),
 ]
+MaskPattern = Annotated[
+    str,
+    typer.Option(
+        help="File name of a mask: {id} is the id of the image, * any text, {class} a class with files of its own. "
+        "Commas separate several.",
+    ),
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="Mask values from this number on mean the second class, and lower ones the first.")
+]
+Values = Annotated[
+    str | None,
+    typer.Option(help="Mask value of each class, such as 0,60,120; or pairs, such as 0=skin,128=lesion,255=ignored."),
+]
+Instances = Annotated[
+    bool, typer.Option("--instances", help="Mask values other than 0 are numbers of instances of the second class.")
+]
+Pattern = Annotated[str, typer.Option(help="Pattern of the file names of the images; ** matches any folders.")]
 Groups = Annotated[
     Path | None,
     typer.Option(

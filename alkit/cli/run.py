@@ -11,14 +11,14 @@ from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 
 
 @with_choice
 def run(
     choice: Choice,
     images: Annotated[Path, typer.Option(help="Folder of images.")],
-    masks: Annotated[Path, typer.Option(help="Folder of their masks, one file per image.")],
+    masks: Annotated[Path, typer.Option(help="Folder of their masks.")],
     store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
     size: options.Size = None,
     start: Annotated[int, typer.Option(help="Number of images in the start set.")] = 30,
@@ -27,8 +27,12 @@ def run(
     seed: options.Seed = 0,
     test_fraction: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.2,
     classes: options.Classes = "background,object",
-    pattern: Annotated[str, typer.Option(help="File name of a mask.")] = "{id}.png",
+    mask_pattern: options.MaskPattern = "{id}.png",
+    threshold: options.Threshold = None,
+    values: options.Values = None,
+    instances: options.Instances = False,
     ignore: options.Ignore = None,
+    pattern: options.Pattern = "**/*",
     grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
@@ -49,10 +53,12 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
+    from alkit.cli.known_labels import mask_oracle, naming_mask_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import status
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
+    from alkit.errors import ConfigurationError
     from alkit.pools.decoding import scan
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
@@ -63,12 +69,26 @@ def run(
             if record.fact("configuration") is not None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
-    oracle = alkit.MaskOracle(str(masks), classes=options.class_names(classes), ignore=ignore, pattern=pattern)
+    if "{id}" in pattern:
+        raise ConfigurationError(
+            "--pattern is for the names of images", got=repr(pattern), hint=f"--mask-pattern {quote(pattern)}"
+        )
+    oracle = mask_oracle(
+        masks,
+        options.class_names(classes),
+        ignore=ignore,
+        pattern=mask_pattern,
+        threshold=threshold,
+        values=values,
+        instances=instances,
+    )
     with progress_bar(choice.strategy) as report:
-        oracle.check(scan(without_tilde(images), "**/*", "images"))  # before hours are spent on reading images
-        everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
+        with naming_mask_options():
+            oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
+        everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, pattern=pattern, report=report)
         if new := not store.exists():
-            oracle.check_labels(everything, report)
+            with naming_mask_options():
+                oracle.check_labels(everything, report)
         pool, test = everything.split(test=test_fraction, seed=seed)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(

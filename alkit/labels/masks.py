@@ -20,6 +20,9 @@ from alkit.arguments.checked import checked
 from alkit.errors import DataError, LabelError
 from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
 
+ROUNDING = 8
+"""Greatest difference of the channels of a gray pixel after a compression in colour."""
+
 LOSSLESS = ("PNG", "TIFF", "BMP")
 """Formats, by Pillow's names, that keep every value unchanged."""
 
@@ -33,12 +36,15 @@ FAX = ("group3", "group4", "tiff_ccitt")
 """Compressions, by Pillow's names, in which 0 is usually white; those who write them mean what one sees."""
 
 
+PICTURES = ("JPEG", "WEBP")
+"""Formats, by Pillow's names, that can hold the gray levels of a mask, but not its class ids."""
+
 LOSSY = ("jpeg", "tiff_jpeg", "webp", "jpeg2000")
 """Compressions of TIFF files, by Pillow's names, that can change values: class 2 beside class 0 becomes class 1."""
 
 
 @checked
-def read_mask(path: str | Path) -> npt.NDArray[Any]:
+def read_mask(path: str | Path, gray: bool = False) -> npt.NDArray[Any]:
     """Return the values in a mask file, ``(h, w)``: see :func:`mask_values`.
 
     Raises
@@ -52,10 +58,10 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
         raise LabelError(f"{path} cannot be read", got=error) from error
     except DataError as error:
         raise LabelError(str(error)) from error
-    return mask_values(content, str(path))
+    return mask_values(content, str(path), gray=gray)
 
 
-def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
+def mask_values(content: bytes, name: str, *, gray: bool = False) -> npt.NDArray[Any]:
     """Return the values of a mask file, ``(h, w)``: booleans for 1 bit, else integers.
 
     A palette image gives the indices of its palette. An EXIF orientation is applied, as it is to images. TIFF files of
@@ -68,6 +74,9 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
         Content of the file.
     name:
         Name of the file in messages.
+    gray:
+        Whether the values are gray levels, which get a threshold: a JPEG, floating-point numbers, a palette of grays
+        and a picture of three equal channels can be read, too.
 
     Raises
     ------
@@ -77,6 +86,8 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
     with refuse_damage(partial(_damaged, name)):
         try:
             with open_image(BytesIO(content), name, LabelError) as image:
+                if gray and (image.format in PICTURES or image.mode in ("RGB", "RGBA", "LA", "P", "PA", "F")):
+                    return _gray_levels(image, name)
                 _check_kind(image, name)
                 _check_white(image, name)
                 scale = next((SHALLOW[raw] for raw in SHALLOW if raw in str(image.tile)), 1)
@@ -90,6 +101,22 @@ def mask_values(content: bytes, name: str) -> npt.NDArray[Any]:
             if content[:4] in TIFF:
                 return _tiff_values(content, name)
             raise LabelError(f"{name} is empty or has an unknown format", hint="save it as PNG") from error
+
+
+def _gray_levels(image: ImageFile.ImageFile, name: str) -> npt.NDArray[Any]:
+    """Return the gray levels of a picture, ``(h, w)``; refuse one in colour, and one with transparent pixels."""
+    if getattr(image, "n_frames", 1) > 1:
+        raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
+    whole = upright(image, name)
+    if whole.mode in ("L", "F"):
+        return np.asarray(whole).copy()
+    colours = np.asarray(whole.convert("RGBA")).astype(np.int16)
+    if (colours[..., 3] != 255).any():
+        raise LabelError(f"{name} has transparent pixels", hint="save it without its alpha channel")
+    channels = colours[..., :3]
+    if (channels.max(-1) - channels.min(-1)).max() > ROUNDING:
+        raise LabelError(f"{name} is a picture in colour, not one of gray levels", hint="save it as one channel")
+    return channels[..., 1].astype(np.uint8)
 
 
 def _damaged(name: str, error: Exception) -> LabelError:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from alkit._files import without_tilde
 from alkit._reading.threads import map_in_threads
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
-from alkit.labels.masks import class_ids, read_mask
+from alkit.labels.meaning import Meaning, make_meaning
+from alkit.oracles.mask_files import MaskFiles, check_patterns, likely_pattern
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -26,6 +27,9 @@ from alkit.values.shown import short
 
 FEW = 5
 """Most reasons that a message lists."""
+
+FURTHER = ("threshold", "instances")
+"""Parameters of :class:`MaskOracle` that its representation leaves out if they are not given."""
 
 
 class Simulated(ABC):
@@ -87,18 +91,29 @@ class MaskOracle(Simulated):
     ignore:
         Value of pixels that are neither trained on nor measured. None: there are none.
     pattern:
-        File name of a mask, with ``{id}`` for the id of the image, such as ``"{id}_segmentation.png"``.
+        File name of a mask, with ``{id}`` for the id of the image, such as ``"{id}_segmentation.png"``. With ``*``, an
+        image may have several files, such as one for each instance in ``"{id}/*.png"``: they are joined, and must not
+        contradict each other. With ``{class}``, each class but the first has files of its own, such as
+        ``"{class}/{id}.png"``, in which a later class covers an earlier one; a class without a file is not in the
+        image. Several patterns are alternatives, of which an image must match one.
     values:
-        Class id of each value in the masks, such as ``{0: 0, 128: 1, 255: 2}``. It must contain the ignore value, too.
-        By default values are class ids, with one exception: with two classes, a mask of only 0 and 255 means class 1
-        where it is 255, unless 255 is the ignore value.
+        Class id of each value in the masks, such as ``{0: 0, 128: 1, 255: 2}``, which must contain the ignore value,
+        too; or the value of each class, such as ``(0, 128, 255)``. By default values are class ids, with one exception:
+        with two classes, a mask of only 0 and 255 means class 1 where it is 255, unless 255 is the ignore value.
+    threshold:
+        Values from this number on mean class 1, and lower ones class 0. Masks can then be JPEG files, too. For two
+        classes, or files of each class.
+    instances:
+        Whether each value other than 0 is the number of an instance of class 1. For two classes, or files of each
+        class.
 
     Raises
     ------
     DataError
         `masks` is a folder that does not exist.
     ConfigurationError
-        `pattern` does not contain ``{id}``, or `values` maps to something other than a class id or the ignore value.
+        `pattern` does not contain ``{id}``, `values` maps to something other than a class id or the ignore value, or
+        two of `values`, `threshold` and `instances` are given.
 
     Examples
     --------
@@ -113,9 +128,13 @@ class MaskOracle(Simulated):
     masks: str | Path | Mapping[str, npt.NDArray[Any]]
     classes: tuple[str, ...]
     ignore: int | None = None
-    pattern: str = "{id}.png"
-    values: Mapping[int, int] | None = None
+    pattern: str | Sequence[str] = "{id}.png"
+    values: Mapping[int, int] | Sequence[int] | None = None
+    threshold: float | None = None
+    instances: bool = False
     spec: LabelSpec = field(init=False, repr=False, compare=False)
+    _meaning: Meaning = field(init=False, repr=False, compare=False)
+    _files: MaskFiles | None = field(init=False, repr=False, compare=False)
     _asked: dict[str, None] = field(init=False, repr=False, compare=False, default_factory=dict)
     _sound: set[tuple[str, tuple[Size, ...]]] = field(init=False, repr=False, compare=False, default_factory=set)
 
@@ -125,16 +144,17 @@ class MaskOracle(Simulated):
         if not isinstance(self.masks, Mapping) and not without_tilde(self.masks).is_dir():
             what = f"the file {self.masks}" if without_tilde(self.masks).exists() else self.masks
             raise DataError("masks must be an existing folder", got=what, hint="check the path")
-        if "{id}" not in self.pattern:
-            raise ConfigurationError("pattern must contain {id}", got=repr(self.pattern), hint="pattern='{id}.png'")
-        allowed = {*range(len(spec.classes)), spec.ignore}
-        if self.values is not None and (wrong := [v for v in self.values.values() if v not in allowed]):
-            raise ConfigurationError("values must map to class ids", got=wrong, expected=str(spec))
+        patterns = check_patterns(self.pattern)
+        files = None if isinstance(self.masks, Mapping) else MaskFiles(str(self.masks), patterns, spec)
+        each = files is not None and files.of_each_class
+        meaning = make_meaning(spec, self.values, self.threshold, self.instances, of_each_class=each)
+        vars(self).update(pattern=patterns[0] if len(patterns) == 1 else patterns, values=meaning.values)
+        vars(self).update(threshold=meaning.threshold, _meaning=meaning, _files=files)
 
     def __repr__(self) -> str:
         masks = short(self.masks) if isinstance(self.masks, Mapping) else repr(self.masks)
-        others = (f"{name}={getattr(self, name)!r}" for name in ("classes", "ignore", "pattern", "values"))
-        return f"MaskOracle(masks={masks}, {', '.join(others)})"
+        names = ["classes", "ignore", "pattern", "values", *(name for name in FURTHER if getattr(self, name))]
+        return f"MaskOracle(masks={masks}, {', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     @checked
     def read(self, id: str) -> npt.NDArray[Any]:
@@ -147,8 +167,9 @@ class MaskOracle(Simulated):
         """
         if self._unlabelled([id]):
             raise self._refusal([id])
-        mask = np.asarray(self.masks[id]) if isinstance(self.masks, Mapping) else read_mask(self._file(id))
-        return class_ids(mask, self.spec, id, self.values)
+        if self._files is not None:
+            return self._files.read(id, self._meaning)
+        return self._meaning.class_ids(np.asarray(cast(Mapping[str, Any], self.masks)[id]), self.spec, id)
 
     @checked
     def check_labels(self, pool: Pool, report: Report = quiet) -> None:
@@ -202,27 +223,27 @@ class MaskOracle(Simulated):
     def _fault(self, item: tuple[str, tuple[Size, ...]]) -> LabelError | None:
         id, sizes = item
         try:
-            file = None if isinstance(self.masks, Mapping) else str(self._file(id))
-            self.spec.check(self.read(id), id=id, sizes=sizes, file=file)
+            mask, files = self.read(id), [] if self._files is None else self._files.find(id)
+            self.spec.check(mask, id=id, sizes=sizes, file=str(files[0][1]) if len(files) == 1 else None)
         except LabelError as error:
             return error
         return None
 
-    def _file(self, id: str) -> Path:
-        return without_tilde(str(self.masks)) / self.pattern.replace("{id}", id)
-
     def _unlabelled(self, ids: Iterable[str]) -> list[str]:
-        known = self.masks if isinstance(self.masks, Mapping) else None
-        return [id for id in ids if not (self._file(id).is_file() if known is None else id in known)]
+        if self._files is None:
+            return [id for id in ids if id not in cast(Mapping[str, Any], self.masks)]
+        return [id for id in ids if not self._files.find(id)]
 
     def _refusal(self, missing: Sequence[str]) -> LabelError:
-        if isinstance(self.masks, Mapping):
+        if self._files is None:
             return _no_label("mask", missing, "a key of the mapping for each id")
+        likely = likely_pattern(without_tilde(self._files.folder), missing)
+        now = self.pattern if isinstance(self.pattern, str) else tuple(self.pattern)
         return _no_label(
             "mask",
             missing,
-            f"a file such as {self._file(missing[0])}",
-            f"pattern='{{id}}_segmentation.png' (it is {self.pattern!r}), or another folder",
+            f"a file such as {self._files.example(missing[0])}",
+            f"pattern={likely or '{id}_segmentation.png'!r} (it is {now!r}), or another folder",
         )
 
 

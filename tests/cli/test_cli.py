@@ -120,7 +120,13 @@ def test_initial_names_the_strategy_of_the_start_set(run, capfd):
             "--param clusters of strategy 'ssl-cluster' must be of type int: got",
         ),
         (["--classes", "one"], "classes"),
-        (["--pattern", "{id}_segmentation.png"], "_segmentation.png"),
+        (["--mask-pattern", "{id}_segmentation.png"], "--mask-pattern '{id}.png' (it is '{id}_segmentation.png')"),
+        (["--pattern", "{id}_x.png"], "--pattern is for the names of images: got '{id}_x.png'. Try: --mask-pattern"),
+        (["--threshold", "128", "--values", "0,255"], "--threshold must not be used with values"),
+        (["--threshold", "128", "--ignore", "255"], "--threshold must not be used with an ignore value"),
+        (["--values", "0,1,2"], "--values must be one for each class"),
+        (["--values", "0=background,255=objekt"], "--values must name classes: got 'objekt'"),
+        (["--values", "0;255"], "--values 0,255, or --values 0=background,255=object"),
         (["--test-fraction", "1.5"], "--test-fraction must be a number of images from 1 to 23"),
         (["--size", "17"], "divisible by 2: got 17 x 17 pixels. Try: --size 16 for the pool, or fewer --widths."),
         (["--device", "abacus"], "abacus"),
@@ -145,6 +151,23 @@ def test_missing_masks_are_all_found_before_any_work_and_leave_no_record(run, fo
     said = capfd.readouterr().err
     assert "2 images have no mask: got 003, 011" in said
     assert not (folders / "r.db").exists()
+
+
+def test_masks_of_several_files_and_gray_levels_give_the_same_run_as_class_ids(run, folders, capfd):
+    assert run("--rounds", "0", "--json") == 0
+    (plain,) = json.loads(capfd.readouterr().out)["rounds"]
+    for path in list((folders / "masks").iterdir()):
+        mask = np.asarray(Image.open(path)) > 0
+        left = np.arange(mask.shape[1]) < mask.shape[1] // 2
+        for number, part in enumerate((mask & left, mask & ~left)):
+            Image.fromarray(np.where(part, 200, 30).astype(np.uint8)).save(path.with_name(f"{path.stem}_{number}.png"))
+        path.unlink()
+    options = "--mask-pattern", "{id}_*.png", "--threshold", "128"
+    assert run("--rounds", "0", "--json", *options, store="parts.db") == 0
+    (parts,) = json.loads(capfd.readouterr().out)["rounds"]
+    assert all(parts[name] == plain[name] for name in ("ids", "metrics"))
+    assert run("--rounds", "0", "--mask-pattern", "{id}.png", store="other.db") == 1
+    assert "Try: --mask-pattern '{id}_1.png' (it is '{id}.png')" in capfd.readouterr().err
 
 
 def test_no_image_is_read_before_the_names_of_the_masks_match(run, folders, capfd):

@@ -142,8 +142,8 @@ RANDOM = ["--strategy", "random"]
             "--masks must be an existing folder: got the file masks/000.png. Try: check the path.",
         ),
         (
-            [*RANDOM, "--pattern", "mask.png"],
-            "--pattern must contain {id}: got 'mask.png'. Try: --pattern '{id}.png'.",
+            [*RANDOM, "--mask-pattern", "mask.png"],
+            "--mask-pattern must contain {id}: got 'mask.png'. Try: --mask-pattern '{id}.png'.",
         ),
     ],
 )

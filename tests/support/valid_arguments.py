@@ -269,6 +269,8 @@ EXAMPLES = {
         "ignore": lambda t: None,
         "pattern": lambda t: "{id}.png",
         "values": lambda t: None,
+        "threshold": lambda t: None,
+        "instances": lambda t: False,
     },
     "alkit.Predictions": {"probabilities": lambda t: np.full((2, 2), 0.5, np.float32)},
     "alkit.Query": {

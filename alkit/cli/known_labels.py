@@ -1,0 +1,108 @@
+"""The labels of a simulation, from the options of ``alkit run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alkit.errors import AlkitError, ConfigurationError
+
+if TYPE_CHECKING:
+    from alkit.oracles.simulated import MaskOracle
+
+OPTIONS = {
+    "pattern": "--mask-pattern",
+    "values": "--values",
+    "threshold": "--threshold",
+    "instances": "--instances",
+    "ignore": "--ignore",
+    "masks": "--masks",
+}
+"""Options for parameters of :class:`alkit.MaskOracle`."""
+
+IGNORED = "ignored"
+
+
+@contextmanager
+def naming_mask_options() -> Iterator[None]:
+    """Name options in an error about masks in place of the parameters of :class:`alkit.MaskOracle`."""
+    from alkit.cli.wording import name_options
+
+    try:
+        yield
+    except AlkitError as reason:
+        if (reworded := name_options(str(reason), OPTIONS)) != str(reason):
+            raise type(reason)(reworded) from reason
+        raise
+
+
+def mask_oracle(
+    masks: Path,
+    classes: tuple[str, ...],
+    *,
+    ignore: int | None = None,
+    pattern: str = "{id}.png",
+    threshold: float | None = None,
+    values: str | None = None,
+    instances: bool = False,
+) -> MaskOracle:
+    """Return the oracle of the masks in a folder, from options as they are typed."""
+    from alkit.oracles.simulated import MaskOracle
+
+    with naming_mask_options():
+        return MaskOracle(
+            str(masks),
+            classes=classes,
+            ignore=ignore,
+            pattern=tuple(part.strip() for part in pattern.split(",")),
+            threshold=threshold,
+            values=None if values is None else read_values(values, classes, ignore),
+            instances=instances,
+        )
+
+
+def read_values(text: str, classes: tuple[str, ...], ignore: int | None) -> dict[int, int] | list[int]:
+    """Return the values of masks that an option names: one for each class, or pairs of a value and a class.
+
+    Raises
+    ------
+    ConfigurationError
+        The text has another form, or names an unknown class.
+
+    Examples
+    --------
+    >>> read_values("0,60,120", ("background", "liver", "spleen"), None)
+    [0, 60, 120]
+    >>> read_values("0=background, 60=liver, 61=1, 255=ignored", ("background", "liver"), 9)
+    {0: 0, 60: 1, 61: 1, 255: 9}
+    """
+    parts = [part.strip() for part in text.split(",")]
+    names = {name: number for number, name in enumerate(classes)}
+    if ignore is not None:
+        names.setdefault(IGNORED, ignore)
+    wrong = ConfigurationError(
+        "--values must be the value of each class, or pairs of a value and a class, with commas between them",
+        got=repr(text),
+        hint=f"--values {','.join(str(255 * number // (len(classes) - 1)) for number in range(len(classes)))}, or "
+        f"--values 0={classes[0]},255={classes[1]}",
+    )
+    try:
+        if all("=" not in part for part in parts):
+            return [int(part) for part in parts]
+        values: dict[int, int] = {}
+        for part in parts:
+            value, equals, name = (piece.strip() for piece in part.partition("="))
+            if not equals or int(value) in values:
+                raise wrong
+            if name not in names and not name.isdecimal():
+                raise ConfigurationError(
+                    "--values must name classes", got=repr(name), expected=", ".join(names), hint="--ignore for ignored"
+                )
+            values[int(value)] = names[name] if name in names else int(name)
+    except ValueError as reason:
+        if isinstance(reason, AlkitError):
+            raise
+        raise wrong from reason
+    return values
