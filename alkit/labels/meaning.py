@@ -49,11 +49,11 @@ class Meaning:
                     got=f"{self.threshold:g}",
                     hint="leave the threshold out, because these are class ids",
                 )
-            return (mask >= self.threshold).astype(np.uint8)
+            return np.asarray(mask >= self.threshold, np.uint8)
         if self.instances and whole:
             if mask.size and (low := mask.min()) < 0:
                 raise LabelError(f"the mask of image {id!r} must not have negative numbers of instances", got=low)
-            return (mask != 0).astype(np.uint8)
+            return np.asarray(mask != 0, np.uint8)
         return class_ids(mask, spec, id, self.values)
 
     @property
