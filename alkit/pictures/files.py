@@ -23,6 +23,9 @@ from alkit.values.label_spec import LabelSpec, Mask
 BROWSER = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
 """Formats that every browser shows, with the suffix of their files."""
 
+TURNED_BY_BROWSERS = ("JPEG", "MPO")
+"""Formats whose EXIF orientation every browser applies."""
+
 KEY, PRELABEL = "alkit", "pre-label"
 """Key and text that mark the PNG file of a pre-label. Other programs drop the mark when they save the file."""
 
@@ -70,9 +73,10 @@ def image_file(pool: Pool, id: str) -> ImageFile:
 def browser_file(pool: Pool, id: str) -> ImageFile:
     """Return an image as a file that every browser shows, at its original size if the pool has its file.
 
-    A file in a format that browsers show is returned unchanged; browsers apply its EXIF orientation. Other files, such
-    as TIFF or 16 bits, become an 8-bit PNG of the same size; 16 bits are scaled from the lowest value of the image
-    (black) to its highest (white). If the pool has no file, the image is that of :func:`image_file`.
+    A file in a format that browsers show is returned unchanged; browsers apply the EXIF orientation of a JPEG. Other
+    files, such as TIFF or 16 bits, become an upright 8-bit PNG, and so do other formats with an EXIF orientation, which
+    only some browsers apply; 16 bits are scaled from the lowest value of the image (black) to its highest (white). If
+    the pool has no file, the image is that of :func:`image_file`.
 
     Raises
     ------
@@ -85,7 +89,8 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
     with refuse_damage(partial(_unreadable, path)):
         content = path.read_bytes()
         with open_image(BytesIO(content), str(path), ImageError) as image:
-            if image.format in BROWSER and not image.mode.startswith("I;16"):
+            turns = image.format in TURNED_BY_BROWSERS or orientation(image, path) == 1
+            if image.format in BROWSER and turns and not image.mode.startswith("I;16"):
                 return ImageFile(content, BROWSER[image.format])
     pixels, _ = decode(path, None, False)
     if pixels.dtype != np.uint8:

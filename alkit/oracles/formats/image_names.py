@@ -53,10 +53,11 @@ class ImageNames:
         >>> len(names.find("0017.jpg"))
         2
         """
-        whole = LEADING.sub("", name.replace("\\", "/"))
-        forms = [whole]
-        if PurePosixPath(whole).suffix.lower() in SUFFIXES:
-            forms.append(whole[: -len(PurePosixPath(whole).suffix)])
+        # A backslash is a slash of Windows, or a letter of the name on other systems.
+        forms = list(dict.fromkeys(LEADING.sub("", whole) for whole in (name, name.replace("\\", "/"))))
+        for whole in list(forms):
+            if (suffix := PurePosixPath(whole).suffix).lower() in SUFFIXES:
+                forms.append(whole[: -len(suffix)])
         for form in forms:
             if (key := normalize("NFC", form.rpartition("/")[2])) in self.keys:
                 return [self.keys[key]]

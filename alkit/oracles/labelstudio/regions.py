@@ -67,7 +67,7 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     ------
     LabelError
         A region is of an unknown kind, does not have exactly one label that is a class, was drawn on a rotated image,
-        differs in size from the others, is an open polygon, or cannot be decoded.
+        differs in size from the others, is on another image, is an open polygon, or cannot be decoded.
 
     Examples
     --------
@@ -82,9 +82,13 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
         raise LabelError("the result must be a list of regions", got=type(result).__name__)
     drawn: list[Region] = []
     sizes: set[Size] = set()
+    images: set[str] = set()
     for entry in filter(_is_drawn, result):
         drawn.append(Region(_label(entry, values), partial(_painted_pixels, entry)))
         sizes.add(_size(entry))
+        images.add(_image(entry))
+    if len(images) > 1:
+        raise LabelError("all regions must be drawn on one image", got=", ".join(sorted(images)))
     if len(sizes) > 1:
         for region in drawn:
             region.plane()  # a region that contradicts its own size has an error of its own
@@ -246,6 +250,12 @@ def _size(region: Mapping[str, Any]) -> Size:
         raise LabelError("a region must state the size of its image", got=f"height {height}, width {width}")
     check_pixels((height, width), "the image of a region", LabelError)
     return height, width
+
+
+def _image(region: Mapping[str, Any]) -> str:
+    """Return the name of the image that a region is drawn on; a task of other origin than alkit's may have several."""
+    name, page = str(region.get("to_name", "image")), region.get("item_index") or 0
+    return f"{name}, page {page}" if page else name
 
 
 def _painted_pixels(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:

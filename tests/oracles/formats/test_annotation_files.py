@@ -377,6 +377,13 @@ def test_a_name_that_is_an_id_and_the_end_of_another_id_finds_both():
     assert [query.id for query in names.find("ward/a.png")] == ["ward/a"]
 
 
+def test_a_backslash_is_a_slash_or_a_letter_of_the_name():
+    names = image_names(Query(id, 0, rank, (SIZE,)) for rank, id in enumerate(["a/b", "a\\b", "c\\d"]))
+    assert [query.id for query in names.find("a\\b.png")] == ["a/b", "a\\b"]
+    assert [query.id for query in names.find("a/b.png")] == ["a/b"]
+    assert [query.id for query in names.find("c\\d.png")] == ["c\\d"]
+
+
 # COCO.
 
 

@@ -148,6 +148,14 @@ def test_a_region_that_cannot_be_read_without_loss_is_refused(case):
         mask_of([region(plane((1, 1))), wrong], SPEC, SIZE)
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"), [({"to_name": "atlas"}, "atlas, image"), ({"item_index": 1}, "image, image, page 1")]
+)
+def test_regions_on_another_image_of_the_task_are_refused(change, shown):
+    with pytest.raises(LabelError, match=f"all regions must be drawn on one image: got {shown}"):
+        mask_of([region(plane((1, 1))), {**region(plane((2, 2))), **change}], SPEC, SIZE)
+
+
 def test_regions_of_images_of_different_sizes_are_refused():
     (other,) = regions_of(np.ones((2, 2), np.uint8), LabelSpec(("background", "lesion")), "bitmask")
     with pytest.raises(LabelError, match=r"size of one image: got \[\(2, 2\), \(4, 5\)\]"):
