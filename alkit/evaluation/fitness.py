@@ -19,6 +19,7 @@ from alkit.arguments.checked import checked
 from alkit.errors import LabelError, one_line
 from alkit.evaluation.measure import Seen
 from alkit.pools.batches import map_batches
+from alkit.pools.frames import parts_of
 from alkit.protocols import HasMembers, Labelled, Pool, Predictor
 from alkit.rng import keep_random
 from alkit.values.label_spec import LabelSpec
@@ -213,7 +214,8 @@ def _on_labels(predictor: Predictor, labelled: Labelled, pool: Pool, ids: Sequen
     scores = []
     for some, labels in map_batches(predict, list(ids), pool):
         truth = labelled.labels(some)
-        seen.add(labels, truth, spec)
+        for part in parts_of(pool, some, spec.per == "pixel"):
+            seen.add(part.of(labels), part.of(truth), spec)
         predicted.append(labels)
         if spec.per == "pixel":
             scores.append(metrics.dice(labels, truth, spec))

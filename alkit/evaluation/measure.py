@@ -13,6 +13,7 @@ from alkit.errors import LabelError
 from alkit.evaluation.accumulators import Batch
 from alkit.evaluation.chosen import Measurement, Metrics
 from alkit.pools.batches import map_batches
+from alkit.pools.frames import parts_of
 from alkit.protocols import HasMembers, Pool, Predictor
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
@@ -70,7 +71,8 @@ def measure(
     """Return the metrics of a predictor on some images of a pool, by name.
 
     The metrics of an ensemble are those of its mean prediction; ``member_`` and the name of the first metric is the
-    mean over its members. A mask without a pixel that counts is left out.
+    mean over its members. A mask without a pixel that counts is left out. Padding and the surroundings of an image do
+    not count.
 
     Parameters
     ----------
@@ -110,16 +112,18 @@ def measure(
         return each, mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
 
     for some, (each, whole) in map_batches(predict, ids, pool):
-        true = truth[done : done + len(some)]
-        rows = _that_count(true, spec)
-        for measurement, probabilities in zip([own, *theirs], [whole, *each], strict=True):
-            labels = most_probable_labels(probabilities)
-            if measurement is own and seen is not None:
-                seen.add(labels, true, spec)
-            batch = Batch(list(some), labels, probabilities, true)
-            if len(rows):
-                measurement.add(batch if len(rows) == len(some) else batch.take(rows.tolist()))
-        counted += len(rows)
+        for part in parts_of(pool, some, spec.per == "pixel"):
+            true, names = part.of(truth[done : done + len(some)]), [some[row] for row in part.rows]
+            rows = _that_count(true, spec)
+            for measurement, every in zip([own, *theirs], [whole, *each], strict=True):
+                probabilities = part.of(every)
+                labels = most_probable_labels(probabilities)
+                if measurement is own and seen is not None:
+                    seen.add(labels, true, spec)
+                batch = Batch(names, labels, probabilities, true)
+                if len(rows):
+                    measurement.add(batch if len(rows) == len(names) else batch.take(rows.tolist()))
+            counted += len(rows)
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
     if not counted:
@@ -155,12 +159,13 @@ def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[
 
     def predict(some: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         images = pool.read(some)
-        return [
-            np.asarray(most_probable_labels(probabilities_of(model, images, len(spec.classes))), np.int64)
-            for model in (predictor, other)
+        parts = parts_of(pool, some, spec.per == "pixel")
+        found = [
+            most_probable_labels(probabilities_of(model, images, len(spec.classes))) for model in (predictor, other)
         ]
+        return [np.concatenate([part.of(labels).ravel() for part in parts]).astype(np.int64) for labels in found]
 
     for _, (own, theirs) in map_batches(predict, list(ids), pool):
         same = same and np.array_equal(own, theirs)
-        kappa.update(torch.from_numpy(own).flatten(), torch.from_numpy(theirs).flatten())
+        kappa.update(torch.from_numpy(own), torch.from_numpy(theirs))
     return 1.0 if same else float(kappa.compute())

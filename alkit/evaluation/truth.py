@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from alkit.errors import LabelError
-from alkit.labels.masks import resize_mask
+from alkit.labels.framing import to_working
+from alkit.pools.frames import frames_of
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Oracle, Pool
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
@@ -59,6 +60,7 @@ class TestLabels:
         for begin in range(0, len(ids), 64):
             some = ids[begin : begin + 64]
             sizes = dict(zip(some, mask_sizes(test, some), strict=True))
+            frames = dict(zip(some, frames_of(test, some), strict=True)) if size else {}
             queries = [Query(id, 0, rank, sizes[id]) for rank, id in enumerate(some)]
             for _, answers in self._collect(oracle, queries, poll):
                 for answer in answers:
@@ -68,5 +70,5 @@ class TestLabels:
                             hint="a test set without this image",
                         )
                     label = spec.check(answer.label, id=answer.id, sizes=sizes[answer.id])
-                    labels[rows[answer.id]] = resize_mask(label, size, spec) if size else label
+                    labels[rows[answer.id]] = to_working(label, frames[answer.id], spec) if size else label
         return labels

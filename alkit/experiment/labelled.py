@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from alkit.errors import QueryError
 from alkit.experiment.representations import Representations
+from alkit.labels.framing import to_working
 from alkit.labels.joining import Join, one
-from alkit.labels.masks import resize_mask
+from alkit.pools.frames import frames_of
 from alkit.pools.scaling import Scale
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasStored
 from alkit.record.label_files import LabelFiles
 from alkit.record.states import Answered
-from alkit.values.label_spec import Images, Label, LabelSpec
+from alkit.values.frames import Frame
+from alkit.values.label_spec import Images, Label, LabelSpec, Mask
 
 FEW = 8
 """Most images that a warning lists."""
@@ -30,9 +32,12 @@ class LabelledImages:
     Parameters
     ----------
     spec:
-        The classes. It has an ignore value that annotators do not have, if they disagree evenly about a pixel.
+        The classes. It has an ignore value that annotators do not have, if they disagree evenly about a pixel, or if
+        images are padded.
     undecided:
         By id the share of the pixels about which annotators disagree evenly, in (0, 1]. An image with 1 is left out.
+    frames:
+        By id the place of each image in the working size, if the labels are masks.
     """
 
     ids: tuple[str, ...]
@@ -41,6 +46,7 @@ class LabelledImages:
     known: Mapping[str, Label]
     representations: Representations
     undecided: Mapping[str, float] = field(default_factory=dict)
+    frames: Mapping[str, Frame] = field(default_factory=dict)
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``."""
@@ -85,7 +91,7 @@ class LabelledImages:
         """Yield a sentence if the masks of two classes have ignored pixels (255), and none has a pixel of class 1."""
         if self.spec.ignore != 255 or len(self.spec.classes) != 2:
             return
-        masks = [self.known[id] for id in self.ids if id not in self.pseudo_ids]
+        masks = [_content(self.known[id], self.frames.get(id)) for id in self.ids if id not in self.pseudo_ids]
         ignored = sum(bool((mask == 255).any()) for mask in masks)
         if ignored and not self.undecided and not any((mask == 1).any() for mask in masks):
             name = repr(self.spec.classes[1])
@@ -105,7 +111,7 @@ class Labels:
 
     def __init__(self, files: LabelFiles, representations: Representations) -> None:
         self._files, self._representations = files, representations
-        self._decoded: dict[str, Label] = {}  # by file
+        self._decoded: dict[tuple[str, Frame | None], Label] = {}  # by file and frame
 
     def of(
         self,
@@ -142,21 +148,27 @@ class Labels:
             raise QueryError("the record has no label to train on yet", hint="ask() and tell() some")
         predicted = {id: (file,) for id, file in pseudo.items() if id not in answers}
         everything = {**told, **predicted}
-        needed = {file for own in everything.values() for file in own}
-        self._decoded = {file: known for file, known in self._decoded.items() if file in needed}
-        size = self._representations.pool.read(list(told)[:1]).shape[-2:]
-        for file in needed - self._decoded.keys():
+        pool = self._representations.pool
+        frames = dict(zip(everything, frames_of(pool, list(everything)), strict=True)) if spec.per == "pixel" else {}
+        needed = {(file, frames.get(id)) for id, own in everything.items() for file in own}
+        self._decoded = {key: known for key, known in self._decoded.items() if key in needed}
+        for file, frame in needed - self._decoded.keys():
             label = self._files.read(file)
-            self._decoded[file] = resize_mask(label, size, spec) if label.ndim else label
+            self._decoded[file, frame] = label if frame is None else to_working(label, frame, spec)
         joint = spec.with_ignore()
         labels: dict[str, Label] = {}
         undecided: dict[str, float] = {}
         for id, own in everything.items():
-            known = [self._decoded[file] for file in own]
-            joined = known[0] if len(known) == 1 else join(known, joint)
-            if joined is not None:
-                labels[id] = joined if len(known) == 1 else joint.check(joined, id=id, sizes=[size])
-            if len(known) > 1 and (share := _undecided_share(labels.get(id), known, joint)):
+            frame = frames.get(id)
+            known = [self._decoded[file, frame] for file in own]
+            if len(known) == 1:
+                labels[id] = known[0]
+                continue
+            contents = [_content(label, frame) for label in known]
+            if (joined := join(contents, joint)) is not None:
+                joined = joint.check(joined, id=id, sizes=[] if frame is None else [frame.content.size])
+                labels[id] = joined if frame is None else _placed(joined, frame, joint)
+            if share := _undecided_share(joined, contents, joint):
                 undecided[id] = share
         decided = tuple(id for id in everything if undecided.get(id) != 1)
         if not any(id in told for id in decided):
@@ -165,10 +177,24 @@ class Labels:
                 got=f"{len(told)} images",
                 hint="ask one more annotator about each, or correct the answers",
             )
-        tied = any(share < 1 for share in undecided.values())
+        ignores = any(share < 1 for share in undecided.values()) or any(not frame.fills for frame in frames.values())
         return LabelledImages(
-            decided, tuple(predicted), joint if tied else spec, labels, self._representations, undecided
+            decided, tuple(predicted), joint if ignores else spec, labels, self._representations, undecided, frames
         )
+
+
+def _content(label: Label, frame: Frame | None) -> Label:
+    """Return the part of a label at the working size that is neither padding nor surroundings."""
+    return label if frame is None else label[frame.content.slices]
+
+
+def _placed(content: Label, frame: Frame, spec: LabelSpec) -> Label:
+    """Return the content of a mask at the working size, ignored outside of it."""
+    if frame.fills:
+        return content
+    placed: Mask = np.full(frame.working, spec.ignore, np.uint8)
+    placed[frame.content.slices] = content
+    return placed
 
 
 def _undecided_share(joined: Label | None, labels: Sequence[Label], spec: LabelSpec) -> float:

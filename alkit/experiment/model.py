@@ -14,7 +14,7 @@ from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
 from alkit.pools.batches import map_batches
-from alkit.pools.sizes import mask_sizes
+from alkit.pools.frames import frames_of
 from alkit.protocols import Pool, Predictor
 from alkit.values.clusters import Clusters
 from alkit.values.label_spec import Mask
@@ -138,8 +138,7 @@ class LastModel:
 
         parts, files = self._parts, dict[str, str]()
         for predictions in self._predict(parts.pool, ids, self.predictor()):
-            sizes = [sizes[0] for sizes in mask_sizes(parts.pool, predictions.ids)]
-            masks = masks_at_original_size(predictions, sizes)
+            masks = masks_at_original_size(predictions, frames_of(parts.pool, predictions.ids))
             files.update((id, parts.files.keep(mask)) for id, mask in zip(predictions.ids, masks, strict=True))
         return files
 

@@ -162,7 +162,7 @@ def _extend(
             got="; ".join(reasons[:FEW]) + ("; ..." if len(reasons) > FEW else ""),
             hint="repair them",
         )
-    return index, failed
+    return replace(index, entries=entries), failed  # without the former entry of a file that cannot be used any more
 
 
 def _decoded(source: Source, files: Iterable[File]) -> Generator[Iterable[Item | ImageError]]:

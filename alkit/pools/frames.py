@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from alkit.arguments.checked import checked
 from alkit.pools.checks import image_shape
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasFrames, Pool
-from alkit.values.frames import Frame
+from alkit.values.frames import Box, Frame
+
+T = TypeVar("T", bound=Any)
+
+
+class Part(NamedTuple):
+    """Images of a batch whose content is at the same place: their positions in the batch, and the place.
+
+    The place is None if the content of all images of the batch fills the working size.
+    """
+
+    rows: list[int]
+    box: Box | None
+
+    def of(self, values: T) -> T:
+        """Return the content of these images from an array or tensor of the whole batch, ``(n, ..., h, w)``."""
+        return values if self.box is None else values[self.rows][(..., *self.box.slices)]
 
 
 @checked
@@ -31,3 +48,27 @@ def frames_of(pool: Pool, ids: Sequence[str]) -> list[Frame]:
         return []
     _, height, width = image_shape(pool)
     return [Frame((own[0][0], own[0][1]), (height, width)) for own in mask_sizes(pool, ids)]
+
+
+def parts_of(pool: Pool, ids: Sequence[str], pixels: bool = True) -> list[Part]:
+    """Divide a batch of images by the place of their content, so that padding and surroundings need not count.
+
+    Without `pixels`, a label or prediction is of the whole image, and the batch is not divided.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alkit import ArrayPool
+    >>> parts_of(ArrayPool(np.zeros((2, 8, 9), np.uint8)), ["0000", "0001"])
+    [Part(rows=[0, 1], box=None)]
+    """
+    everything = [Part(list(range(len(ids))), None)]
+    if not pixels or not isinstance(pool, HasFrames):
+        return everything
+    frames = list(pool.frames(ids))
+    if all(frame.fills for frame in frames):
+        return everything
+    rows: dict[Box, list[int]] = {}
+    for row, frame in enumerate(frames):
+        rows.setdefault(frame.content, []).append(row)
+    return [Part(own, box) for box, own in rows.items()]

@@ -19,6 +19,7 @@ from alkit.arguments.returned import check_returned
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, SelectionError
 from alkit.pools.batches import map_batches
+from alkit.pools.frames import Part, parts_of
 from alkit.protocols import HasFeatures, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
@@ -80,9 +81,13 @@ class Scoring:
             moments = moments_of_draws(posterior, names, sampler, self._stream)
             for values in moments.values():
                 _check_finite(some, values, "prediction")
-            result = reduction(score(**moments))
-            _check_finite(some, result, "score")
-            return result.tolist()
+            found = [0.0] * len(some)
+            for part in parts_of(self._pool, some):
+                result = reduction(score(**{name: _content(part, values) for name, values in moments.items()}))
+                _check_finite([some[row] for row in part.rows], result, "score")
+                for row, value in zip(part.rows, result.tolist(), strict=True):
+                    found[row] = value
+            return found
 
         for some, values in map_batches(scores_of, left, self._pool, self._at_once(left)):
             known.update(zip(some, values, strict=True))
@@ -147,6 +152,15 @@ class Scoring:
         if ids and isinstance(self._predictor, LimitsBatches):
             return self._predictor.images_at_once(self._pool.read(ids[:1]))
         return None
+
+
+def _content(part: Part, values: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    """Return the moments of the content of some images; moments without pixels have one number for the whole image."""
+    if part.box is None:
+        return values
+    if isinstance(values, tuple):
+        return tuple(part.of(one) if one.ndim > 2 else one[part.rows] for one in values)
+    return part.of(values) if values.ndim > 2 else values[part.rows]
 
 
 def lacks_features(got: str) -> ConfigurationError:
