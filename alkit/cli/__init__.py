@@ -20,6 +20,7 @@ from alkit.cli import (
     export,
     features,
     fit,
+    importing,
     learners,
     new_strategy,
     predict,
@@ -70,6 +71,7 @@ app.command("start", rich_help_panel=CAMPAIGN)(start.start)
 app.command("change", rich_help_panel=CAMPAIGN)(change.change)
 app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
 app.command("tell", rich_help_panel=CAMPAIGN)(tell.tell)
+app.command("import", rich_help_panel=CAMPAIGN)(importing.import_labels)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)

@@ -44,7 +44,8 @@ def describe_round(result: RoundResult) -> list[str]:
     """Describe the result of a round in one line, followed by its warnings."""
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
     held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
-    line = f"Round {result.round}: trained on {_labels(result.n_labels)}{figures}{held}."
+    unasked = f", {result.n_unasked} of which nobody asked for" if result.n_unasked else ""
+    line = f"Round {result.round}: trained on {_labels(result.n_labels)}{unasked}{figures}{held}."
     warnings = (warning_for_command_line(warning, "alkit start") for warning in result.warnings)
     return [line, *(f"Warning: {warning}" for warning in warnings)]
 

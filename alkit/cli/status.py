@@ -100,6 +100,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
 
     from alkit.record.settings import Settings
     from alkit.record.unread import list_unread
+    from alkit.report.imported import since_import, unasked_sources, unasked_untrained
     from alkit.report.summary import summary
     from alkit.stopping import stopping_advice
     from alkit.values.queries import State
@@ -115,20 +116,27 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         found,
         history,
         now=datetime.now(UTC),
-        advice=stopping_advice(history, size),
+        advice=stopping_advice(since_import(history), size),
         next_batch=size,
-        left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
+        left=None if images is None else images - len(taken | snapshot.unasked | (settings.unusable.keys() & recorded)),
         tested=schedule is not None and schedule.test is not None,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),
         unusable=settings.unusable,
     )
-    return replace(told, learnable=settings.has_enough(labelled), least=settings.fewest_labels)
+    return replace(
+        told,
+        learnable=settings.has_enough(labelled),
+        least=settings.fewest_labels,
+        unasked=unasked_sources(snapshot),
+        unasked_untrained=unasked_untrained(snapshot, settings.unusable),
+    )
 
 
 def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str, Any]:
     return {
         "labels": found.labels,
+        "unasked": dict(found.unasked),
         "skipped": list(found.skipped),
         "open": [query.id for query in found.open],
         "left": found.left,
@@ -145,6 +153,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
             {
                 "round": result.round,
                 "labels": result.n_labels,
+                "unasked": result.n_unasked,
                 "pseudo_labels": result.n_pseudo,
                 "held_out": result.n_held_out,
                 "metrics": dict(result.metrics),

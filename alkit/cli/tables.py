@@ -90,6 +90,11 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
         f"[bold]{in_table(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
         f"{len(summary.open)} open{left}"
     )
+    if summary.unasked:
+        sources = ", ".join(f"{in_table(source)}: {n}" for source, n in summary.unasked.items())
+        total = sum(summary.unasked.values())
+        what = "1 more image has a label" if total == 1 else f"{total} more images have labels"
+        yield f"{what} that nobody asked for ({sources}). The tables of images and annotators leave them out."
     if summary.states:
         yield _states(summary)
     if summary.annotators:
@@ -199,12 +204,14 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     drawn = f"  {sparkline(summary.curve)}" if unicode and metric is not None else ""
     pseudo, held = any(result.n_pseudo for result in history), any(result.n_held_out for result in history)
     agreed = any(result.agreement is not None for result in history)
-    titles = ["round", "labels", *(["pseudo-labels"] if pseudo else []), *(["held out"] if held else [])]
+    unasked = any(result.n_unasked for result in history)
+    titles = ["round", "labels", *(["not asked for"] if unasked else [])]
+    titles += [*(["pseudo-labels"] if pseudo else []), *(["held out"] if held else [])]
     titles += [*([metric, "change"] if metric is not None else []), *(["agreement"] if agreed else [])]
     table = _table(f"Learning curve{drawn}", *map(_number, titles))
     before: float | None = None
     for result, value in zip(history, summary.curve, strict=True):
-        row = [str(result.round), str(result.n_labels)]
+        row = [str(result.round), str(result.n_labels), *([str(result.n_unasked)] if unasked else [])]
         row += [*([str(result.n_pseudo)] if pseudo else []), *([str(result.n_held_out)] if held else [])]
         if metric is not None:
             row += ["" if value is None else f"{value:.3f}"]

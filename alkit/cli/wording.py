@@ -61,6 +61,7 @@ LEARNER = {"steps": "--steps", "epochs": "--epochs", "lr": "--lr"}
 COMMANDS = (
     (r"(?:Experiment\.)?answers\(\)", "alkit status --json"),
     (r"(?:[Ee]xperiment\.)?(ask|tell|fit|withdraw|reject|evaluate)\(\)", r"alkit \1"),
+    (r"tell\(\.\.\., revise=True\), which records it too", "alkit import --revise"),
     (r"tell\(\.\.\., revise=True\)", "alkit tell"),
     (r"Experiment\.open\(\.\.\.\)\.fit\(\)", "alkit fit"),
     (r"Experiment\(\.\.\., store=\.\.\.\)", "alkit start or alkit run"),

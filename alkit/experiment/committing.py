@@ -62,7 +62,8 @@ def commit_round(
     QueryError
         There is no label, or all labels are held out.
     """
-    answered, known = parts.answered(), parts.known()
+    snapshot = parts.store.snapshot()
+    answered, known = snapshot.known, parts.known()
     usable = parts.representations.known_ids
     pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
     everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
@@ -110,6 +111,7 @@ def commit_round(
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
         warnings=(*everything.warnings(), *found, *unfit, *_unusable(parts, answered)),
+        n_unasked=len(snapshot.unasked & (set(labelled.ids) - set(labelled.pseudo_ids))),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
     dumped = predictor.dumps()

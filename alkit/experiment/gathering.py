@@ -67,7 +67,7 @@ def check_rounds(parts: Parts, start: int, batch: int) -> None:
         raise _too_many(number, asked, n)
     if parts.store.has_answers():
         rehearse_once(parts)
-        check_enough(parts, "start", start)
+        check_enough(parts, "start", start, len(parts.store.snapshot().unasked))
 
 
 def _too_many(number: int, asked: int, n: int) -> QueryError:

@@ -31,6 +31,7 @@ from alkit.record import taking_back
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
+from alkit.record.unasked import Unasked, unasked_labels
 from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Mask
@@ -213,12 +214,23 @@ class Experiment(Readable):
         return self._parts.answers.collect(oracle)
 
     @checked
-    def receive(self, answers: Iterable[Answer]) -> Receipt:
+    def receive(
+        self, answers: Iterable[Answer], *, unasked: bool = False, revise: bool = False, source: str = ""
+    ) -> Receipt:
         """Record answers as people give them: late, in any order, repeated, some of them wrong.
 
         Each valid answer is taken. An invalid answer to a query is recorded as invalid with the reason, and reported.
         Another process may train a model at the same time. An answer that differs from an earlier one of the same
         annotator replaces it if its revision is greater; all answers are kept.
+
+        Parameters
+        ----------
+        answers:
+            The answers.
+        unasked, source:
+            As in :meth:`tell`. Wrong labels that nobody asked for are refused and not recorded.
+        revise:
+            As in :meth:`tell`, for labels that nobody asked for. Answers to queries always replace earlier ones.
 
         Examples
         --------
@@ -233,7 +245,12 @@ class Experiment(Readable):
         >>> len(receipt.taken), len(receipt.refused), experiment.open_ids == (second,)
         (1, 1, True)
         """
-        return self._parts.answers.receive(answers)
+        if not unasked:
+            self._check_source(source)
+            return self._parts.answers.receive(answers)
+        told = list(answers)
+        of = self._unasked(source, [answer.id for answer in told])
+        return self._parts.answers.receive(told, revise=revise, unasked=of)
 
     @checked_except("labels")
     def tell(
@@ -243,6 +260,8 @@ class Experiment(Readable):
         annotator: str = "",
         revise: bool = False,
         confirmed: bool = False,
+        unasked: bool = False,
+        source: str = "",
     ) -> None:
         """Record one annotator's answers: all of this call, or none of them if one is wrong.
 
@@ -258,11 +277,17 @@ class Experiment(Readable):
             Let a different answer replace the annotator's earlier one, which stays in the record.
         confirmed:
             Accept labels that are identical to their pre-label.
+        unasked:
+            Whether nobody asked for these labels, such as those of an earlier project. Any image of the pool may have
+            one. It is trained on from round 0, strategies see it in ``view.labelled``, and it is counted apart
+            (:attr:`RoundResult.n_unasked`). For an image with an open query it is the answer.
+        source:
+            Where such labels come from, in one line.
 
         Raises
         ------
         ConfigurationError
-            `labels` is not a mapping.
+            `labels` is not a mapping, or a source is given without ``unasked=True``.
         DataError
             An id is not in the pool.
         QueryError
@@ -270,7 +295,8 @@ class Experiment(Readable):
         LabelError
             A mask has another size or type, or values outside the classes, or is an unchanged pre-label.
         ConflictError
-            An answer differs from the annotator's earlier one, without ``revise=True``.
+            An answer differs from the annotator's earlier one, without ``revise=True``; or nobody asked for it, and
+            another annotator was asked for the image and has answered.
         """
         if not isinstance(labels, Mapping):
             raise ConfigurationError(
@@ -279,7 +305,18 @@ class Experiment(Readable):
                 hint="tell({id: mask})",
             )
         told = [Answer(id, label, annotator, confirmed=confirmed) for id, label in labels.items()]
-        self._parts.answers.tell(told, revise=revise)
+        if not unasked:
+            self._check_source(source)
+        of = self._unasked(source, labels) if unasked else None
+        self._parts.answers.tell(told, revise=revise, unasked=of)
+
+    def _unasked(self, source: str, ids: Iterable[object]) -> Unasked:
+        return unasked_labels(source, self._parts.pool, ids, self._parts.representations.known_ids)
+
+    @staticmethod
+    def _check_source(source: str) -> None:
+        if source:
+            raise ConfigurationError("source can be given only with unasked=True", got=repr(source))
 
     @checked_except("reason")
     def reject(self, id: str, reason: str, annotator: str | None = None) -> None:

@@ -36,9 +36,11 @@ def run_rounds(
     start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
     rounds = check_integer("rounds", rounds, least=0)
     check_number("poll", poll, 0)
-    if (needed := start + rounds * batch) > len(parts.ids):
+    unasked = len(parts.store.snapshot().unasked & parts.representations.known_ids)
+    if (needed := start + rounds * batch) > len(parts.ids) - unasked:
+        without = f", and {unasked} of them are labelled already" if unasked else ""
         raise ConfigurationError(
-            f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images",
+            f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images{without}",
             got=f"{start} labels in round 0 and {rounds} * {batch} later",
             hint="a smaller start=, batch= or rounds=",
         )
@@ -54,7 +56,7 @@ def run_rounds(
         gathering.check_rounds(parts, start, batch)
         parts.settings.declare_schedule(start, batch, test)
     rehearsing.rehearse_once(parts)
-    rehearsing.check_enough(parts, "start", start)
+    rehearsing.check_enough(parts, "start", start, unasked)
     tested = None if test is None else (test, oracle)
 
     def each_round() -> Iterator[RoundResult]:

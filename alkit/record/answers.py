@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,20 +28,17 @@ from alkit.errors import (
     one_line,
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
-from alkit.record.columns import storable_text
+from alkit.record.earlier import Earlier, Sizes
 from alkit.record.label_files import LabelFiles
 from alkit.record.polling import poll
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
-from alkit.record.states import Answered, Asked, Recorded, latest
+from alkit.record.states import Answered, Asked, Recorded
 from alkit.record.store import Store
+from alkit.record.unasked import Unasked, check_unasked
 from alkit.record.unread import save_unread
 from alkit.values.answers import Answer, Invalid, Receipt, Skip, Withdrawal
-from alkit.values.label_spec import LabelSpec, Size
-
-FEW = 50
-"""Number of images whose sizes are looked up one by one; if there are more, all sizes are read."""
-
+from alkit.values.label_spec import LabelSpec
 
 LONGEST_NAME, LONGEST_REASON = 200, 10_000
 """Greatest number of characters in the name of an annotator, and in a reason."""
@@ -78,7 +74,7 @@ class Answers:
 
     def save_unread(self, place: str, receipt: Receipt, unread: Mapping[Path, str]) -> None:
         """Record which files of a place were not read, and which of its answers belong to no query."""
-        sizes = _Sizes(self.store)
+        sizes = Sizes(self.store)
         strange = [(answer.id, reason) for answer, reason in receipt.refused if not sizes.of(answer.id)]
         both = (*unread.items(), *strange)
         pairs = [(one_line(what, LONGEST_REASON), one_line(why, LONGEST_REASON)) for what, why in both]
@@ -106,28 +102,35 @@ class Answers:
                 oracle.refused(answer, reason)
         return receipt
 
-    def tell(self, answers: Iterable[Answer], *, revise: bool) -> None:
+    def tell(self, answers: Iterable[Answer], *, revise: bool, unasked: Unasked | None = None) -> None:
         """Record all these answers, or none if one is wrong: see :meth:`alkit.Experiment.tell`."""
-        sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
+        sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
         drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            history = _History(asked, known)
-            checked = [self._check(draft, answer, history, revise) for answer, draft in drafts]
+            history = Earlier(asked, known)
+            checked = [self._check(draft, answer, history, revise, unasked) for answer, draft in drafts]
             return [entry for entry in checked if entry is not None]
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
 
-    def receive(self, answers: Iterable[Answer], *, sent: bool = False) -> Receipt:
+    def receive(
+        self, answers: Iterable[Answer], *, sent: bool = False, revise: bool = True, unasked: Unasked | None = None
+    ) -> Receipt:
         """Record valid answers, and wrong ones as invalid: see :meth:`alkit.Experiment.receive`.
 
         Parameters
         ----------
         sent:
             Whether an oracle gave the answers, so their queries must have been sent to it.
+        revise:
+            Whether a different answer replaces an earlier one of its annotator.
+        unasked:
+            The source of labels that nobody asked for; wrong ones are refused and not recorded. None for answers to
+            queries.
         """
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
-        sizes, spec = _Sizes(self.store), cache(lambda: self.settings.spec)
+        sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
         for answer in answers:
             try:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
@@ -139,13 +142,13 @@ class Answers:
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            history = _History(asked, known)
+            history = Earlier(asked, known)
             new: list[Recorded] = []
             for answer, draft in drafts:
                 try:
                     if isinstance(draft, AlkitError):
                         raise draft
-                    entry = self._check(draft, answer, history, revise=True)
+                    entry = self._check(draft, answer, history, revise, unasked)
                     if entry is not None:
                         self._check_age(entry, answer, history)
                 except (_SentBackError, _CorrectedError) as reason:
@@ -153,7 +156,7 @@ class Answers:
                     continue  # it is recorded already, with the reason
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
-                    known_id = bool(sizes.of(answer.id))
+                    known_id = unasked is None and bool(sizes.of(answer.id))
                     entry = _make_invalid(answer, str(reason), history, self.now()) if known_id else None
                 else:
                     last = history.last(answer.id, answer.annotator)
@@ -185,14 +188,20 @@ class Answers:
             )
         }
 
-    def _draft(self, answer: Answer, sizes: _Sizes, spec: Callable[[], LabelSpec]) -> Recorded:
+    def _draft(self, answer: Answer, sizes: Sizes | Unasked, spec: Callable[[], LabelSpec]) -> Recorded:
         """Check an answer by itself, store its label as a file, and return the answer to record."""
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
         if not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids):
-            raise DataError(f"{answer.id!r} is not an image of the pool", hint="labels of the ids that ask() returns")
-        if not (allowed := sizes.of(answer.id)):
-            raise QueryError(f"{answer.id!r} was never asked", hint="labels of the ids that ask() returns")
+            which = "labels of its images" if isinstance(sizes, Unasked) else "labels of the ids that ask() returns"
+            raise DataError(f"{answer.id!r} is not an image of the pool", hint=which)
+        if not (allowed := sizes.of(answer.id)) and isinstance(sizes, Unasked):
+            raise DataError(f"the image {answer.id!r} cannot be used now, so the size of its mask is not known")
+        if not allowed:
+            raise QueryError(
+                f"{answer.id!r} was never asked",
+                hint="labels of the ids that ask() returns; or unasked=True, for labels that exist already",
+            )
         annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
         _check_confirmed(answer)
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
@@ -200,13 +209,18 @@ class Answers:
             case Invalid(reason):
                 raise LabelError(reason)
             case Skip(reason):
+                if isinstance(sizes, Unasked):
+                    raise LabelError(f"a skip answers a query, and nobody asked for {answer.id!r}", hint="a label")
                 return replace(draft, kind="skip", reason=one_line(reason, LONGEST_REASON))
             case Withdrawal(reason):
                 return replace(draft, kind="withdrawal", reason=one_line(reason, LONGEST_REASON))
         label = spec().check(answer.label, id=answer.id, sizes=allowed)
-        return replace(draft, label=self.files.keep(label))
+        source = sizes.source if isinstance(sizes, Unasked) else ""
+        return replace(draft, label=self.files.keep(label), reason=source)
 
-    def _check(self, draft: Recorded, answer: Answer, history: _History, revise: bool) -> Recorded | None:
+    def _check(
+        self, draft: Recorded, answer: Answer, history: Earlier, revise: bool, unasked: Unasked | None
+    ) -> Recorded | None:
         """Return the draft with its revision, or None if it is recorded already; raise an error if it is wrong."""
         own, last = history.of(draft.id, draft.annotator), history.last(draft.id, draft.annotator)
         again = last is not None and self._equal(last, draft)
@@ -225,6 +239,8 @@ class Answers:
             if revision is None:
                 return None
             draft = replace(draft, revision=revision)
+        if unasked is not None and draft.kind == "label" and not again and not revise:
+            check_unasked(draft.id, history.all_of(draft.id))
         if last is not None and not revise:
             raise ConflictError(
                 f"{draft.id!r} has an answer{f' of annotator {draft.annotator!r}' if draft.annotator else ''} already",
@@ -242,7 +258,7 @@ class Answers:
             )
         return draft
 
-    def _check_age(self, entry: Recorded, answer: Answer, history: _History) -> None:
+    def _check_age(self, entry: Recorded, answer: Answer, history: Earlier) -> None:
         """Refuse an exported answer that its annotator has corrected since, if it comes again with a later time.
 
         Copying an export or downloading it again gives it a new time, and its answers would replace the corrections.
@@ -267,25 +283,6 @@ class Answers:
         return recorded.label is None or draft.label is None or self.files.same(recorded.label, draft.label)
 
 
-class _Sizes:
-    """The sizes that masks of images may have: looked up one by one, or all at once if there are many."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._found = store, dict[str, tuple[Size, ...]]()
-        self._everything = False
-
-    def of(self, id: str) -> tuple[Size, ...]:
-        """Return the sizes that a mask of an image may have; empty if it was never asked."""
-        if storable_text(id) != id:
-            return ()  # SQLite cannot look such an id up, and no image of a record has one
-        if id not in self._found and not self._everything:
-            if len(self._found) < FEW:
-                self._found[id] = self._store.sizes_of([id]).get(id, ())
-            else:
-                self._found, self._everything = self._store.sizes_of(None), True
-        return self._found.get(id, ())
-
-
 class _SentBackError(LabelError):
     """An answer that was sent back arrived again without a change."""
 
@@ -294,32 +291,7 @@ class _CorrectedError(LabelError):
     """A label that was corrected arrived again from an older file."""
 
 
-class _History:
-    """The queries and answers of some images before an answer."""
-
-    def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
-        self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
-        self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
-        for entry in asked:
-            if entry.prelabel is not None:
-                self.prelabels[entry.query.id].append(entry.prelabel)
-        for answer in known:
-            self.add(answer)
-
-    def add(self, answer: Recorded) -> None:
-        """Add another answer."""
-        self._told[answer.id, answer.annotator].append(answer)
-
-    def of(self, id: str, annotator: str) -> list[Recorded]:
-        """Return an annotator's answers to an image in the order of their recording."""
-        return self._told[id, annotator]
-
-    def last(self, id: str, annotator: str) -> Recorded | None:
-        """Return the annotator's valid answer with the greatest revision."""
-        return latest(self._told[id, annotator]).get(id, {}).get(annotator)
-
-
-def _make_invalid(answer: Answer, reason: str, history: _History, now: int) -> Recorded | None:
+def _make_invalid(answer: Answer, reason: str, history: Earlier, now: int) -> Recorded | None:
     """Return an invalid answer to record in place of one that is refused; None if it is recorded already."""
     annotator, reason = one_line(answer.annotator, LONGEST_NAME), one_line(reason, LONGEST_REASON)
     revision, seconds = UNKNOWN, None

@@ -76,6 +76,10 @@ def _are_options(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, plain) or _are_texts(entry) for entry in value.values())
 
 
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_integer(entry) and entry >= 0 for entry in value.values())
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "changes": _are_changes,
     "options": _are_options,
@@ -87,6 +91,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     "schedule": _is_schedule,
+    "unasked": _are_counts,
     "threads": lambda value: _is_integer(value) and 1 <= value <= MOST_THREADS,
     "unusable": _is_texts,
 }

@@ -116,6 +116,7 @@ def find_gaps(content: Content) -> Iterator[str]:
         if gone := max(ranks) + 1 - len(ranks):
             yield f"{gone} queries of round {round}"
     known = {row["id"] for row in content["queries"].values()}
+    known |= {row["id"] for row in content["answers"].values() if row["kind"] == "label" and row["reason"]}  # unasked
     without = Counter(row["id"] for row in content["answers"].values() if row["id"] not in known)
     for id, n in sorted(without.items()):
         yield f"the query for {id!r}: its {n} answers do not count until it is asked again"

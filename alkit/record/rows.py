@@ -16,8 +16,16 @@ from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
 
-def make_snapshot(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row]) -> Snapshot:
-    """Return the snapshot of the rows of queries, answers and rounds."""
+def make_snapshot(
+    asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row], unasked: Mapping[str, int]
+) -> Snapshot:
+    """Return the snapshot of the rows of queries, answers and rounds.
+
+    Parameters
+    ----------
+    unasked:
+        By round the number of labels that nobody asked for; rounds without any may be missing.
+    """
     queries = tuple(asked.values())
     ids: dict[int, list[str]] = defaultdict(list)
     for entry in queries:
@@ -26,7 +34,7 @@ def make_snapshot(asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done
     return Snapshot(
         queries,
         tuple(told.values()),
-        tuple(result_from(row, tuple(ids[row[0]])) for row in done),
+        tuple(result_from(row, tuple(ids[row[0]]), unasked) for row in done),
         model_from(done[-1:]),
         frozenset(row[0] for row in told if row[10] is not None),
         frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
@@ -52,8 +60,8 @@ def recorded_from(row: Row) -> Recorded:
     return make_unchecked(Recorded, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
 
 
-def result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:
-    """Return the round of a row."""
+def result_from(row: Row, ids: tuple[str, ...], unasked: Mapping[str, int]) -> RoundResult:
+    """Return the round of a row; `unasked` as in :func:`make_snapshot`."""
     number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
     return RoundResult(
         number,
@@ -65,6 +73,7 @@ def result_from(row: Row, ids: tuple[str, ...]) -> RoundResult:
         n_held_out,
         agreement,
         tuple(json.loads(warnings or "[]")),
+        unasked.get(str(number), 0),
     )
 
 

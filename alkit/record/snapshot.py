@@ -6,7 +6,16 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from alkit.record.states import Answered, Asked, Recorded, Standing, count_missing, find_standings, group_by_image
+from alkit.record.states import (
+    Answered,
+    Asked,
+    Recorded,
+    Standing,
+    count_missing,
+    find_standings,
+    find_unasked,
+    group_by_image,
+)
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
@@ -45,8 +54,13 @@ class Snapshot:
 
     @cached_property
     def known(self) -> Mapping[str, Answered]:
-        """By id the answers that count, of each image that has any, in the order the images were asked for."""
+        """By id the answers that count, of each image that has any: see :func:`group_by_image`."""
         return group_by_image(self.asked, self.answers)
+
+    @cached_property
+    def unasked(self) -> frozenset[str]:
+        """Ids of the labelled images that nobody asked for."""
+        return find_unasked(self.asked, self.known)
 
     @cached_property
     def open(self) -> tuple[Asked, ...]:

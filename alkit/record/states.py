@@ -2,6 +2,9 @@
 
 Of each annotator's answers for an image, the one with the greatest revision counts, whenever it arrived. Invalid
 answers never count. Answers that were sent back or taken back do not count any more.
+
+A label that nobody asked for has a source and no query. It counts for its image like any other label,
+and is not part of the state of any query.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ class Recorded:
     label:
         File of the label; None for other kinds.
     reason:
-        Reason of a skip, of a withdrawal, or of being invalid.
+        Reason of a skip, of a withdrawal, or of being invalid; or the source of a label that nobody asked for.
     seconds:
         Time that labelling took; None if unknown.
     rejected:
@@ -80,6 +83,11 @@ class Recorded:
     def counts(self) -> bool:
         """Whether it answers the query, unless its annotator gives a later answer."""
         return self.kind in ("label", "skip") and self.rejected is None
+
+    @property
+    def source(self) -> str:
+        """Where a label that nobody asked for comes from; empty for answers to queries."""
+        return self.reason if self.kind == "label" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +147,36 @@ def latest(answers: Iterable[Recorded]) -> dict[str, dict[str, Recorded]]:
 
 
 def group_by_image(asked: Sequence[Asked], answers: Iterable[Recorded]) -> dict[str, Answered]:
-    """Return by id the answers that count, of each image that has any, in the order the images were asked for."""
+    """Return by id the answers that count, of each image that has any, in the order the images were asked for.
+
+    Images that were never asked for come first, sorted by id. Only labels with a source count for them.
+    """
     known = latest(answers)
+    queried = dict.fromkeys(entry.query.id for entry in asked)
     found = {}
-    for id in dict.fromkeys(entry.query.id for entry in asked):
+    for id in (*sorted(known.keys() - queried.keys()), *queried):
         own = known.get(id, {})
-        if counted := tuple(own[name] for name in sorted(own) if own[name].counts):
+        if counted := tuple(
+            own[name] for name in sorted(own) if own[name].counts and (id in queried or own[name].source)
+        ):
             found[id] = Answered(counted)
     return found
+
+
+def find_unasked(asked: Sequence[Asked], known: Mapping[str, Answered]) -> frozenset[str]:
+    """Return the ids of the labelled images that nobody asked for: all their labels have a source, and no query counts.
+
+    Parameters
+    ----------
+    known:
+        By id the answers that count.
+    """
+    queried = {entry.query.id for entry in asked if not entry.withdrawn}
+    return frozenset(
+        id
+        for id, own in known.items()
+        if id not in queried and own.labels and all(answer.source for answer in own.labels)
+    )
 
 
 def count_missing(entry: Asked, known: Mapping[str, Answered]) -> int:
@@ -170,6 +200,7 @@ def find_standings(
         Numbers of those that the last model was trained on or measured by.
     """
     known, by_annotator = group_by_image(asked, answers), latest(answers)
+    unasked = find_unasked(asked, known)  # although they may have a query that was withdrawn
     newest = {entry.query.id: entry for entry in asked}  # the last query of an image that was asked more than once
     invalid: dict[str, list[Recorded]] = {}
     for answer in answers:
@@ -183,7 +214,7 @@ def find_standings(
     found = []
     for entry in asked:
         id, left = entry.query.id, count_missing(entry, known)
-        if entry is not newest[id]:
+        if entry is not newest[id] or id in unasked:
             found.append(make_unchecked(Standing, entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
             continue
         theirs = tuple(own for _, own in sorted(by_annotator.get(id, {}).items()))

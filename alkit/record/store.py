@@ -50,6 +50,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+UNASKED = "unasked"
+"""Name of the fact that holds, by round, how many of the labels that its model was trained on nobody asked for."""
+
 _Rows = tuple[object, Mapping[Row, T]]
 """The state of a table, and its rows with the object built from each."""
 
@@ -237,13 +240,19 @@ class Store:
     def revise(self, name: str, change: Callable[[Any], Any]) -> None:
         """Replace a fact by the result of `change`, which gets its value. None stands for a fact that is missing."""
         with self.database.transaction() as connection:
-            found = self.database.rows(connection, facts, facts.c.name == name)
-            before = self._parsed(name, found[0][1]) if found else None
-            if (after := change(before)) == before:
-                return
-            self.database.delete(connection, facts, facts.c.name == name)
-            if after is not None:
-                self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
+            self._revise(connection, name, change)
+
+    def _fact(self, connection: sa.Connection, name: str) -> Any:
+        found = self.database.rows(connection, facts, facts.c.name == name)
+        return self._parsed(name, found[0][1]) if found else None
+
+    def _revise(self, connection: sa.Connection, name: str, change: Callable[[Any], Any]) -> None:
+        before = self._fact(connection, name)
+        if (after := change(before)) == before:
+            return
+        self.database.delete(connection, facts, facts.c.name == name)
+        if after is not None:
+            self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
     @checked
     def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool]) -> None:
@@ -266,7 +275,9 @@ class Store:
                 self._asked = self._read(connection, queries, self._asked, asked_from)
                 self._told = self._read(connection, answers, self._told, recorded_from)
                 done = self.database.all_rows(connection, rounds)
-                self._snapshot = state, make_snapshot(self._asked[1], self._told[1], done)
+                # This fact changes only with the rounds.
+                unasked = self._fact(connection, UNASKED) or {}
+                self._snapshot = state, make_snapshot(self._asked[1], self._told[1], done, unasked)
             return self._snapshot[1]
 
     def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
@@ -298,7 +309,8 @@ class Store:
         with self.database.reading() as connection:
             done = self.database.all_rows(connection, rounds)
             counts = self.database.state(connection, queries, answers)
-        return [result_from(row, ()) for row in done], {row[0]: row[1] for row in counts}
+            unasked = self._fact(connection, UNASKED) or {}
+        return [result_from(row, (), unasked) for row in done], {row[0]: row[1] for row in counts}
 
     # Queries.
 
@@ -508,6 +520,7 @@ class Store:
                 "warnings": stored_json("warnings", result.warnings) if result.warnings else None,
             }
             self.database.insert(connection, rounds, [row])
+            self._revise(connection, UNASKED, lambda before: _with_count(before, result))
         remove(self.files, [file for file in self.files.glob("*.model") if file.name != name])
         try:
             back_up(self.path, self.backups, self.wait)
@@ -557,6 +570,15 @@ class Store:
     def content(self, name: str) -> bytes:
         """Return the content of a file; see :meth:`Files.read`."""
         return self._files.read(name)
+
+
+def _with_count(before: Mapping[str, int] | None, result: RoundResult) -> dict[str, int] | None:
+    """Return the numbers of labels that nobody asked for, by round, with that of a new round; None if all are 0.
+
+    Rounds that a repair lost leave numbers behind, which the new round replaces.
+    """
+    counts = {number: n for number, n in (before or {}).items() if int(number) < result.round}
+    return {**counts, **({str(result.round): result.n_unasked} if result.n_unasked else {})} or None
 
 
 def _now() -> str:

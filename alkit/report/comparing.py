@@ -76,6 +76,8 @@ def compare(
     methods, notes = methods_of(runs, metric)
     if named:
         methods = rename(methods, {str(path): name for name, own in named.items() for path in own})
+    if imported := max(result.n_unasked for run in runs for result in run.history):
+        notes.append(f"In each run, {imported} of the labels are not chosen: they existed before.")
     if any(run.data["test"] is None for run in runs):
         notes.append("Some records do not say on which test set they were measured, so this was not checked.")
     return _compared(methods, metric, baseline, level, lower, skipped, notes)

@@ -46,6 +46,14 @@ def check_alike(runs: Sequence[Run]) -> None:
             "cannot be compared",
             hint="measure all runs on one test set",
         )
+    most = [max(result.n_unasked for result in run.history) for run in runs]
+    if len(set(most)) > 1:
+        a, b = most.index(min(most)), most.index(max(most))
+        raise ConfigurationError(
+            "records must have the same number of labels that nobody asked for to be compared",
+            got=f"{most[b]} in {runs[b].record}, {most[a]} in {runs[a].record}",
+            hint="compare runs that import the same labels",
+        )
     first: dict[object, Run] = {}
     for run in runs:
         for name in ("classes", "test", "pool"):

@@ -58,8 +58,10 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
         why = "1 image waits for an answer" if waiting == 1 else f"{waiting} images wait for an answer"
         return Step(f"alkit tell {path}{source}", f"{why}; alkit withdraw {path} takes the queries back")
     stale, answered = summary.untrained.get(State.STALE, 0), summary.untrained.get(State.ANSWERED, 0)
-    if (stale or answered) and summary.learnable:
+    imported = summary.unasked_untrained
+    if (stale or answered or imported) and summary.learnable:
         whys = [f"{_images(answered)} labelled and not trained on yet"] if answered else []
+        whys += [f"{_images(imported)} labelled without a query and not trained on yet"] if imported else []
         whys += [f"{_images(stale)} revised since the last training"] if stale else []
         return Step(f"alkit fit {path}", ", and ".join(whys))
     predict = f"alkit predict {path} --images FOLDER --out FOLDER"

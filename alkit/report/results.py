@@ -154,7 +154,8 @@ def table(history: Histories, *, per: Per = "round") -> Rows:
     elif per == "image":
         columns = [*keys, "round", "labels", "rank", "id"]
     else:
-        before = [*keys, "round", "labels", "pseudo_labels", "held_out"]
+        unasked = ["unasked"] if any(result.n_unasked for result in shown) else []
+        before = [*keys, "round", "labels", *unasked, "pseudo_labels", "held_out"]
         after = ["agreement", *(f"seconds_{stage}" for stage in stages), "ids", "warnings"]
         named = {name: f"metric_{name}" if name in (*before, *after) else name for name in metrics}
         columns = [*before, *named.values(), *after]
@@ -170,6 +171,7 @@ def table(history: Histories, *, per: Per = "round") -> Rows:
                 rows.append(
                     {
                         **start,
+                        **dict.fromkeys(unasked, result.n_unasked),
                         "pseudo_labels": result.n_pseudo,
                         "held_out": result.n_held_out,
                         **{column: result.metrics.get(name) for name, column in named.items()},

@@ -153,6 +153,11 @@ class CampaignSummary:
         Number of images to train on in the states ``answered`` and ``stale``: those that can be used.
     least:
         Fewest labels that the learner can be trained on.
+    unasked:
+        Number of images with a label that nobody asked for, by source. They are not in `labels`, `states` and
+        `annotators`.
+    unasked_untrained:
+        Number of these images whose labels the last model was not trained on.
     """
 
     states: Mapping[State, int]
@@ -173,6 +178,8 @@ class CampaignSummary:
     unusable: Mapping[str, str] = field(default_factory=dict)
     untrained: Mapping[State, int] = field(default_factory=dict)
     least: int = 1
+    unasked: Mapping[str, int] = field(default_factory=dict)
+    unasked_untrained: int = 0
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:

@@ -93,6 +93,8 @@ def round_figures(result: RoundResult) -> dict[str, float]:
     values |= {f"seconds/{stage}": value for stage, value in result.seconds.items()}
     values |= {"labels": float(result.n_labels), "round": float(result.round)}
     values |= {"pseudo_labels": float(result.n_pseudo), "held_out": float(result.n_held_out)}
+    if result.n_unasked:
+        values["unasked"] = float(result.n_unasked)
     if result.agreement is not None:
         values["agreement"] = result.agreement
     return _finite(values)

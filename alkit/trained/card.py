@@ -17,7 +17,7 @@ from alkit.configuration.forms import Written
 from alkit.errors import one_line
 from alkit.trained.model import TrainedModel
 from alkit.values.queries import State
-from alkit.values.rounds import measured_on
+from alkit.values.rounds import RoundResult, measured_on
 
 Card = dict[str, Any]
 """Content of ``card.json``: numbers, strings, lists and dictionaries."""
@@ -81,6 +81,7 @@ def card(
         "data": {"images": origin.images, "reading": reading},
         "labels": {
             "trained_on": last.n_labels,
+            **_unasked(last),
             "held_out": last.n_held_out,
             "pseudo_labels": last.n_pseudo,
             "answers": len(origin.used),
@@ -94,6 +95,7 @@ def card(
             {
                 "round": result.round,
                 "labels": result.n_labels,
+                **_unasked(result),
                 "held_out": result.n_held_out,
                 "pseudo_labels": result.n_pseudo,
                 "metrics": dict(result.metrics),
@@ -103,6 +105,17 @@ def card(
         ],
     }
     return {**found, "limits": limits(found)}
+
+
+def _unasked_text(labels: Mapping[str, int]) -> str:
+    """Return how many of the labels nobody asked for, in words."""
+    n = labels.get("unasked", 0)  # cards of earlier versions lack it
+    return f" ({n} of them existed before and were not asked for)" if n else ""
+
+
+def _unasked(result: RoundResult) -> dict[str, int]:
+    """Return the number of labels that nobody asked for, if there are any."""
+    return {"unasked": result.n_unasked} if result.n_unasked else {}
 
 
 def limits(card: Card) -> list[str]:
@@ -151,8 +164,8 @@ def card_text(card: Card) -> str:
         f"Output: for each {card['per']}, the probabilities of {', '.join(classes)}.",
         f"Model: {_literal(card['model']['network'])}, {card['model']['parameters']} parameters.",
         f"Pool: {pool}.",
-        f"Labels: {labels['trained_on']} for training, {labels['held_out']} held out for evaluation, and "
-        f"{labels['pseudo_labels']} pseudo-labels. The labels come from {labels['answers']} answers by "
+        f"Labels: {labels['trained_on']} for training{_unasked_text(labels)}, {labels['held_out']} held out for "
+        f"evaluation, and {labels['pseudo_labels']} pseudo-labels. The labels come from {labels['answers']} answers by "
         f"{labels['annotators']} annotator{'' if labels['annotators'] == 1 else 's'}.",
         f"Strategy: {_literal(_name(card['strategy']))}. Learner: {_literal(_name(card['learner']))}. "
         f"Seed: {card['seed']}.",

@@ -41,6 +41,8 @@ class RoundResult:
         pool; None if it was not measured, and in round 0.
     warnings:
         What may be wrong with the round, in sentences.
+    n_unasked:
+        Number of labels among `n_labels` that nobody asked for, such as labels of an earlier project.
 
     Raises
     ------
@@ -62,9 +64,10 @@ class RoundResult:
     n_held_out: int = 0
     agreement: float | None = None
     warnings: tuple[str, ...] = ()
+    n_unasked: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("round", "n_labels", "n_pseudo", "n_held_out"):
+        for name in ("round", "n_labels", "n_pseudo", "n_held_out", "n_unasked"):
             check_integer(name, getattr(self, name), least=0)
 
     __repr__ = short_repr
@@ -73,6 +76,7 @@ class RoundResult:
         facts = {"labels": self.n_labels, **self.metrics, "agreement": self.agreement}
         facts |= {f"seconds of {stage}": seconds for stage, seconds in self.seconds.items()}
         facts |= {"pseudo-labels": self.n_pseudo or None, "held out": self.n_held_out or None}
+        facts |= {"labels that nobody asked for": self.n_unasked or None}
         known = [(name, value) for name, value in facts.items() if value is not None]
         return html_table(f"Round {self.round}: images {short(self.ids)}", ("", "value"), known, notes=self.warnings)
 

@@ -221,7 +221,12 @@ EXAMPLES = {
     },
     "alkit.Experiment.open": {"initial": lambda t: None, "join": lambda t: None},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
-    "alkit.Experiment.receive": {"answers": lambda t: []},
+    "alkit.Experiment.receive": {
+        "answers": lambda t: [],
+        "unasked": lambda t: True,
+        "revise": lambda t: True,
+        "source": lambda t: "last year",
+    },
     "alkit.Experiment.reject": {"annotator": lambda t: None},
     "alkit.Experiment.rounds": SCHEDULE,
     "alkit.Experiment.run": SCHEDULE,
@@ -231,6 +236,8 @@ EXAMPLES = {
         "annotator": lambda t: "",
         "revise": lambda t: True,
         "confirmed": lambda t: False,
+        "unasked": lambda t: False,
+        "source": lambda t: "",
     },
     "alkit.FolderOracle": {
         "outbox": lambda t: t.folder / "out",

@@ -34,6 +34,7 @@ def answers(
     *,
     annotator: str,
     empty: Empty,
+    imported: bool = False,
 ) -> Iterator[Answer]:
     """Yield an answer for each queried image with annotations, and an invalid one for each kind of bad item.
 
@@ -53,11 +54,13 @@ def answers(
         Name of the annotator.
     empty:
         Meaning of an image without regions and tags.
+    imported:
+        Whether nobody asked for these labels, and the queries stand for all images of the pool.
     """
     if empty not in ("unanswered", "background"):
         raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
     label_values(spec)
-    entries, remarks = _entries(content, queries, spec, empty)
+    entries, remarks = _entries(content, queries, spec, empty, imported)
     for query, own in entries:
         label: Mask | Skip | Invalid
         if len(own) > 1:
@@ -84,7 +87,7 @@ Entry = tuple[int, AnnotatedImage]
 
 
 def _entries(
-    content: Content, queries: Sequence[Query], spec: LabelSpec, empty: Empty
+    content: Content, queries: Sequence[Query], spec: LabelSpec, empty: Empty, imported: bool
 ) -> tuple[list[tuple[Query, list[Entry]]], list[str]]:
     """Return for each answered query the images in the file that can be its image, and remarks about the other items.
 
@@ -107,14 +110,13 @@ def _entries(
             by_id[found[0].id] = found[0]
         else:
             ids = " or ".join(repr(query.id) for query in found[:FEW])
-            remarks.append(
-                f"{image.name!r} can be one of several: it is {ids}: rename it to the key of its query, such as "
-                f"{found[0].key}"
-            )
+            better = "the whole id of its image" if imported else f"the key of its query, such as {found[0].key}"
+            remarks.append(f"{image.name!r} can be one of several: it is {ids}: rename it to {better}")
             for query in found if annotated else ():
                 doubtful.setdefault(query.id, []).append((number, image))
     if unknown:
-        remarks.append(f"images that were never asked for have annotations: {_listed(unknown)}")
+        which = "that are not in the pool" if imported else "that were never asked for"
+        remarks.append(f"images {which} have annotations: {_listed(unknown)}")
     if content.strays:
         remarks.append(f"items that belong to no image were left out: {_listed(content.strays)}")
     return [(by_id[id], [*images, *doubtful.get(id, [])]) for id, images in own.items()], remarks

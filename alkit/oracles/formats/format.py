@@ -148,6 +148,7 @@ class Format:
         annotator: str = "",
         empty: Empty = "unanswered",
         inside: Path | None = None,
+        imported: bool = False,
     ) -> Iterator[Answer]:
         """Yield an answer for each queried image with annotations, after the whole file was read.
 
@@ -173,6 +174,8 @@ class Format:
             Meaning of an image without annotations: ``unanswered``, or ``background`` everywhere.
         inside:
             Folder that the file must not lead out of by symbolic links. None: no such folder.
+        imported:
+            Whether nobody asked for these labels, and the queries stand for all images of the pool.
 
         Raises
         ------
@@ -183,7 +186,7 @@ class Format:
         changed = _time_of(path)  # before the content is read: a later change then has a later time
         content = self._content(path, inside)
         revision = changed if content.exported is None else min(changed, content.exported)
-        yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty)
+        yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty, imported=imported)
 
     def unannotated(
         self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None

@@ -1,0 +1,131 @@
+"""``alkit import``: record labels that exist already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alkit.cli import options
+from alkit.cli.printing import echo, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alkit.experiment.loop import Experiment
+    from alkit.oracles.formats.annotations import Empty
+    from alkit.values.answers import Answer
+
+PART = 100
+"""Number of labels that are recorded at once, and are in memory."""
+
+MOST = 20
+"""Most refused labels that are listed."""
+
+
+def import_labels(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of mask files, one per image.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="COCO file (.json).")] = None,
+    cvat: Annotated[Path | None, typer.Option(help="CVAT file for images (.xml).")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="CSV file with the columns id and label (a class), or id and mask (the path of a file); annotator is "
+            "optional.",
+        ),
+    ] = None,
+    pattern: Annotated[
+        str, typer.Option(help="Path of a mask in the folder of --masks, with {id} for the id of the image.")
+    ] = "{id}.png",
+    annotator: Annotated[str, typer.Option(help="Name of the person who made the labels.")] = "",
+    source: Annotated[
+        str | None, typer.Option(help="Where the labels come from, in words; default: the name of the file or folder.")
+    ] = None,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--empty-is-background", help="Label images without annotations in COCO or CVAT files as background."
+        ),
+    ] = False,
+    revise: Annotated[
+        bool, typer.Option("--revise", help="Also take labels that differ from a recorded label of the image.")
+    ] = False,
+    images: options.Images = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Record labels that nobody asked for, such as those of an earlier project.
+
+    Any image of the pool may have one. The model is trained on them from round 0, strategies count their images as
+    labelled, and they are counted apart from answers to queries. Labels that cannot be used are listed with the
+    reason, and all others are recorded; the exit code is then 1. Importing the same labels twice changes nothing.
+
+    [dim]Examples:[/dim]
+
+    [cyan]alkit import campaign.db --masks last-year --annotator ann[/cyan]
+
+    [cyan]alkit import campaign.db --coco annotations.json --source "study 2025"[/cyan]
+    """
+    from alkit.cli.records import open_campaign, record_at
+    from alkit.cli.wording import for_command_line
+    from alkit.errors import ConfigurationError, one_line
+    from alkit.oracles.existing import in_parts
+    from alkit.report.progress import progress_bar
+    from alkit.values.answers import Invalid
+
+    given = {"--masks": masks, "--coco": coco, "--cvat": cvat, "--csv": table}
+    named = {name: path for name, path in given.items() if path is not None}
+    if len(named) != 1:
+        raise ConfigurationError("one of --masks, --coco, --cvat and --csv must be given", got=", ".join(named) or None)
+    ((option, path),) = named.items()
+    if pattern != "{id}.png" and masks is None:
+        raise ConfigurationError("--pattern can be used only with --masks")
+    if empty and option not in ("--coco", "--cvat"):
+        raise ConfigurationError("--empty-is-background can be used only with --coco or --cvat")
+    origin = one_line(path.name or str(path), 200) if source is None else source
+    taken: list[str] = []
+    unchanged = 0
+    refused: list[tuple[str, str]] = []
+    with progress_bar(str(store)) as report, record_at(store) as record:
+        experiment = open_campaign(record, images, report)
+        found = _labels(option, path, experiment, pattern, annotator, "background" if empty else "unanswered")
+        for part in in_parts(found, PART):
+            good = [answer for answer in part if not isinstance(answer.label, Invalid)]
+            refused += [(answer.id, answer.label.reason) for answer in part if isinstance(answer.label, Invalid)]
+            receipt = experiment.receive(good, unasked=True, revise=revise, source=origin)
+            taken += [answer.id for answer in receipt.taken]
+            unchanged += len(receipt.unchanged) + len(receipt.outdated)
+            refused += [(answer.id, reason) for answer, reason in receipt.refused]
+    words = {"revise": "--revise", "values": "values", "ignore": "--ignore of alkit start"}
+    refused = [(id, for_command_line(reason, words)) for id, reason in refused]
+    if as_json:
+        listed = [{"id": id, "reason": reason} for id, reason in refused]
+        print(json.dumps({"taken": taken, "unchanged": unchanged, "refused": listed, "source": origin}, indent=2))
+    else:
+        echo(f"Imported labels: {len(taken)}, known before: {unchanged}.")
+        echo(*(f"refused: {id}: {reason}" for id, reason in refused[:MOST]))
+        if len(refused) > MOST:
+            echo(f"and {len(refused) - MOST} more: see --json")
+        echo(f"Next: alkit status {quote(store)}")
+    if refused:
+        echo(f"Not taken: {len(refused)}. The exit code is 1.", err=True)
+        raise typer.Exit(1)
+
+
+def _labels(
+    option: str, path: Path, experiment: Experiment, pattern: str, annotator: str, empty: Empty
+) -> Iterator[Answer]:
+    """Return the labels that an option names."""
+    from alkit.oracles.existing import labels_in_file, labels_in_table, masks_in_folder
+    from alkit.pools.sizes import mask_sizes
+
+    ids, spec = list(experiment.pool.ids), experiment.spec
+    if option == "--masks":
+        return masks_in_folder(path, ids, spec, pattern=pattern, annotator=annotator)
+    if option == "--csv":
+        return labels_in_table(path, spec, annotator=annotator)
+    sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))
+    return labels_in_file(path, option.removeprefix("--"), sizes, spec, annotator=annotator, empty=empty)

@@ -1,0 +1,62 @@
+"""What a record knows about images before an answer: the sizes of masks, the queries, and the answers so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from alkit.record.columns import storable_text
+from alkit.record.states import Asked, Recorded, latest
+from alkit.record.store import Store
+from alkit.values.label_spec import Size
+
+FEW = 50
+"""Number of images whose sizes are looked up one by one; if there are more, all sizes are read."""
+
+
+class Sizes:
+    """The sizes that masks of images may have: looked up one by one, or all at once if there are many."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._found = store, dict[str, tuple[Size, ...]]()
+        self._everything = False
+
+    def of(self, id: str) -> tuple[Size, ...]:
+        """Return the sizes that a mask of an image may have; empty if it was never asked."""
+        if storable_text(id) != id:
+            return ()  # SQLite cannot look such an id up, and no image of a record has one
+        if id not in self._found and not self._everything:
+            if len(self._found) < FEW:
+                self._found[id] = self._store.sizes_of([id]).get(id, ())
+            else:
+                self._found, self._everything = self._store.sizes_of(None), True
+        return self._found.get(id, ())
+
+
+class Earlier:
+    """The queries and answers of some images before an answer."""
+
+    def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
+        self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
+        self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
+        for entry in asked:
+            if entry.prelabel is not None:
+                self.prelabels[entry.query.id].append(entry.prelabel)
+        for answer in known:
+            self.add(answer)
+
+    def add(self, answer: Recorded) -> None:
+        """Add another answer."""
+        self._told[answer.id, answer.annotator].append(answer)
+
+    def of(self, id: str, annotator: str) -> list[Recorded]:
+        """Return an annotator's answers to an image in the order of their recording."""
+        return self._told[id, annotator]
+
+    def all_of(self, id: str) -> list[Recorded]:
+        """Return all answers to an image."""
+        return [answer for (own, _), answers in self._told.items() if own == id for answer in answers]
+
+    def last(self, id: str, annotator: str) -> Recorded | None:
+        """Return the annotator's valid answer with the greatest revision."""
+        return latest(self._told[id, annotator]).get(id, {}).get(annotator)
