@@ -193,7 +193,7 @@ class OfFunction:
 
     def _call(self, what: str, predicted: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
         try:
-            value = float(self._function(predicted, truth))
+            value = float(self._function(predicted.copy(), truth.copy()))  # it may write into them
         except AlkitError:
             raise
         except Exception as reason:
@@ -235,7 +235,7 @@ class OfTorchmetrics:
                     for masks in (given, truth)
                 )
         else:
-            given = torch.from_numpy(batch.probabilities)
+            given = torch.from_numpy(batch.probabilities.copy())  # a metric of the user may write into it
             if self._binary:
                 given = given[:, 1]
             if ignored is not None and ignored.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from alkit.errors import LabelError, QueryError
@@ -14,6 +14,7 @@ from alkit.experiment.selecting import select
 from alkit.protocols import Oracle, TakesRefusals
 from alkit.record.answers import spec_of
 from alkit.record.polling import poll as poll_oracle
+from alkit.record.revisions import UNKNOWN, check_revision
 from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
@@ -84,17 +85,18 @@ def gather_test_answers(
 ) -> Iterator[tuple[int, list[Answer]]]:
     """Yield the answers to the queries of a test set as they come, each once, with their number so far.
 
-    Answers to open queries of the pool, which the oracle may give at the same time, are recorded.
+    Of several answers for an image, the one with the latest revision is yielded. Answers to queries of the pool, which
+    the oracle may give at the same time, are recorded.
     """
     waiting = {query.id for query in queries}
     if waiting:
         oracle.ask(queries)
     while waiting:
         answers, strange = poll_oracle(oracle)
-        wanted = [answer for answer in {answer.id: answer for answer in answers}.values() if answer.id in waiting]
+        wanted = list(_latest(answer for answer in answers if answer.id in waiting).values())
         if others := [answer for answer in answers if answer.id not in waiting]:
-            open_ids = {query.id for query in parts.open_queries()}
-            parts.answers.receive([answer for answer in others if answer.id in open_ids])
+            asked = _asked_ids(parts)
+            parts.answers.receive([answer for answer in others if answer.id in asked])
         if strange is not None:
             raise strange
         waiting -= {answer.id for answer in wanted}
@@ -110,15 +112,30 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     total, hears = len(open_ids), isinstance(oracle, TakesRefusals)
     while open_ids:
         # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about
-        # invalid answers that belong to no query, such as bad items in a file.
-        receipt = parts.answers.receive_polled(oracle, partial(_is_wanted, open_ids=open_ids, hears=hears))
-        if receipt.refused and not hears:
-            raise LabelError(f"oracle gave an answer that cannot be taken: {receipt.refused[0][1]}")
+        # invalid answers that belong to no query, such as bad items in a file. Corrections of earlier answers count.
+        receipt = parts.answers.receive_polled(oracle, partial(_is_wanted, asked=_asked_ids(parts), hears=hears))
+        if not hears and (reasons := [reason for answer, reason in receipt.refused if answer.id in open_ids]):
+            raise LabelError(f"oracle gave an answer that cannot be taken: {reasons[0]}")
         open_ids = {query.id for query in parts.open_queries()}
         parts.report(Progress("tell", total - len(open_ids), total))
         if open_ids and not receipt.taken:
             time.sleep(poll)
 
 
-def _is_wanted(answer: Answer, open_ids: Collection[str], hears: bool) -> bool:
-    return answer.id in open_ids or (hears and isinstance(answer.label, Invalid))
+def _is_wanted(answer: Answer, asked: Collection[str], hears: bool) -> bool:
+    return answer.id in asked or (hears and isinstance(answer.label, Invalid))
+
+
+def _asked_ids(parts: Parts) -> set[str]:
+    """Return the images that were ever asked for: their answers count, whenever they arrive."""
+    return {entry.query.id for entry in parts.store.asked()}
+
+
+def _latest(answers: Iterable[Answer]) -> dict[str, Answer]:
+    """Return by id the answer with the greatest revision; of equal ones, and of those without a revision, the last."""
+    found: dict[str, Answer] = {}
+    for answer in answers:
+        other = found.get(answer.id)
+        if other is None or UNKNOWN in (new := check_revision(answer), old := check_revision(other)) or new >= old:
+            found[answer.id] = answer
+    return found

@@ -165,7 +165,8 @@ class Labels:
                 labels[id] = known[0]
                 continue
             contents = [_content(label, frame) for label in known]
-            if (joined := join(contents, joint)) is not None:
+            # A rule of the user may write into the labels it gets, and these are kept for later rounds.
+            if (joined := join([label.copy() for label in contents], joint)) is not None:
                 joined = joint.check(joined, id=id, sizes=[] if frame is None else [frame.content.size])
                 labels[id] = joined if frame is None else _placed(joined, frame, joint)
             if share := _undecided_share(joined, contents, joint):

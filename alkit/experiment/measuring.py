@@ -14,6 +14,7 @@ from alkit.experiment.parts import Parts
 from alkit.pools.checks import check_pool
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.test_sets import measures_on
 
 
 def evaluate(
@@ -36,7 +37,7 @@ def evaluate(
             raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
         begun = time.perf_counter()
         figures = measure_on(parts, model.predictor(), test_labels, test, oracle, poll, metrics=chosen)
-        if chosen is None and parts.settings.measures_on(test) and not rounds[-1].n_held_out:
+        if chosen is None and not rounds[-1].n_held_out and measures_on(parts.settings, parts.store, test):
             seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
             parts.store.measure_round(rounds[-1].round, figures, seconds)
         return figures

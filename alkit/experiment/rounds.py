@@ -15,6 +15,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.protocols import ChecksLabels, Oracle, Pool
 from alkit.record.answers import spec_of
+from alkit.record.test_sets import check_schedule
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 
@@ -54,6 +55,7 @@ def run_rounds(
             parts.settings.forget_classes()
         parts.settings.declare_classes(spec)
         gathering.check_rounds(parts, start, batch)
+        check_schedule(parts.settings, parts.store, test)
         parts.settings.declare_schedule(start, batch, test)
     rehearsing.rehearse_once(parts)
     rehearsing.check_enough(parts, "start", start, unasked)

@@ -92,6 +92,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "moved": lambda value: isinstance(value, dict),
     "schedule": _is_schedule,
     "unasked": _are_counts,
+    "test": lambda value: isinstance(value, dict),
     "threads": lambda value: _is_integer(value) and 1 <= value <= MOST_THREADS,
     "unusable": _is_texts,
 }

@@ -292,11 +292,6 @@ class Settings:
                 self._store.revise("schedule", lambda before: schedule)
             self._settle("schedule", schedule)
 
-    def measures_on(self, test: Pool) -> bool:
-        """Whether the rounds are measured on `test`: there is no schedule, or it has this test set, or none."""
-        schedule = self.schedule
-        return schedule is None or schedule.test in (None, describe(test))
-
     def forget_classes(self) -> None:
         """Forget the classes of an oracle in a record without answers, whose run is tried again."""
         if self._is_fresh() and self.schedule is not None:

@@ -14,6 +14,7 @@ from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, without_hint
 from alkit.record.settings import Settings
 from alkit.record.store import Store
+from alkit.record.test_sets import test_set
 from alkit.values.rounds import RoundResult, measured_on
 from alkit.values.shown import short_repr
 
@@ -84,12 +85,11 @@ def _read(path: Path) -> Run:
     with closing(Store(path)) as store:
         settings, history = Settings(store), tuple(store.rounds())
         settings.check_complete()
-        schedule = settings.schedule
         if not history:
             raise StoreError(f"{path} has no committed round yet")
         data: dict[str, Any] = {
             "pool": store.fact("configuration")["pool"],
-            "test": None if schedule is None else schedule.test,
+            "test": test_set(settings, store),
             "classes": store.fact("classes"),
         }
         declared, seed = settings.declared, settings.seed

@@ -1,0 +1,51 @@
+"""The test set on which the rounds of a record are measured: that of the schedule, or the first one by hand."""
+
+from __future__ import annotations
+
+from alkit.configuration.forms import Written
+from alkit.errors import ResumeError
+from alkit.protocols import Pool
+from alkit.record.settings import Settings, describe
+from alkit.record.store import Store
+
+TESTED = "test"
+"""Name of the fact that describes the test set of rounds without a schedule."""
+
+
+def test_set(settings: Settings, store: Store) -> Written:
+    """Return the description of the test set on which the rounds are measured; None if there is none."""
+    schedule = settings.schedule
+    return store.fact(TESTED) if schedule is None or schedule.test is None else schedule.test
+
+
+def measures_on(settings: Settings, store: Store, test: Pool) -> bool:
+    """Return whether the rounds are measured on `test`, which is recorded if there is no other test set yet."""
+    schedule, now = settings.schedule, describe(test)
+    if schedule is not None and schedule.test is not None:
+        return bool(schedule.test == now)
+    if settings.hold_out:
+        return False
+    if store.fact(TESTED) not in (None, now) and any(result.metrics for result in store.rounds()):
+        return False
+    store.revise(TESTED, lambda before: now)
+    return True
+
+
+def check_schedule(settings: Settings, store: Store, test: Pool | None) -> None:
+    """Check that the rounds of a record without a schedule can go on with `test` as their test set.
+
+    Raises
+    ------
+    ResumeError
+        They are measured on another test set, or on labels held out.
+    """
+    if test is None or settings.schedule is not None:
+        return
+    measured = [result for result in store.rounds() if result.metrics]
+    held = any(result.n_held_out for result in measured)
+    if held or (measured and store.fact(TESTED) not in (None, describe(test))):
+        raise ResumeError(
+            f"the rounds of {store.path} are measured on "
+            f"{'labels held out from training' if held else 'another test set'}, so test cannot be a new one",
+            hint="no test=, and evaluate(test, oracle) for the last model",
+        )

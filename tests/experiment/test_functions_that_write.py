@@ -1,0 +1,79 @@
+"""Functions of the user get copies: what they write into their arguments changes nothing that the experiment keeps."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from parts import CLASSES, MeanLearner
+
+import alkit
+
+SCHEDULE = {"start": 3, "batch": 2, "rounds": 2}
+
+
+class Seeing(MeanLearner):
+    """Notes the sums of the labels that it is trained on."""
+
+    def fit(self, labelled, *rest):
+        seen.append({id: int(labelled.labels([id]).sum()) for id in labelled.ids})
+        return super().fit(labelled, *rest)
+
+
+seen: list[dict[str, int]] = []
+
+
+def union(labels, spec):
+    """Add all labels to the first one."""
+    joined = labels[0]
+    for label in labels[1:]:
+        joined[label == 1] = 1
+    return joined
+
+
+def test_a_join_that_writes_into_labels_sees_them_as_they_were_given_in_each_round(world):
+    experiment = world.experiment(learner=Seeing(), classes=CLASSES, annotators=2, join=union)
+    (id,) = experiment.ask(1)
+    rows = np.arange(16)[:, None] + np.zeros((16, 16), int)
+    experiment.tell({id: (rows < 4).astype(np.uint8)}, annotator="ann")
+    experiment.tell({id: (rows >= 8).astype(np.uint8)}, annotator="bob")
+    experiment.fit()
+    experiment.tell({id: (rows >= 15).astype(np.uint8)}, annotator="bob", revise=True)
+    experiment.fit()
+    assert [sums[id] for sums in seen[-2:]] == [(4 + 8) * 16, (4 + 1) * 16]
+
+
+def zeroing(predicted, truth):
+    """Write into both masks, as functions do that clear ignored pixels."""
+    predicted[:] = truth[:] = 0
+    return float((predicted == truth).mean())
+
+
+class Zeroing:
+    """An object like those of torchmetrics that writes into what it gets."""
+
+    def reset(self):
+        pass
+
+    def update(self, preds, target):
+        preds.zero_()
+        target.zero_()
+
+    def compute(self):
+        return torch.tensor(0.5)
+
+
+def test_a_metric_that_writes_into_masks_changes_neither_the_test_set_nor_other_metrics(world):
+    expected = world.experiment(metrics=["dice", "ece"]).run(world.oracle, test=world.test, **SCHEDULE)
+    for own in (zeroing, Zeroing()):
+        experiment = world.experiment(metrics={"own": own, "dice": "dice", "ece": "ece"})
+        found = experiment.run(world.oracle, test=world.test, **SCHEDULE)
+        assert [{**result.metrics, "own": None} for result in found] == [
+            {"own": None, **result.metrics} for result in expected
+        ]
+
+
+def test_masks_of_a_simulated_oracle_are_not_changed_by_a_metric(world):
+    masks = {id: mask.copy() for id, mask in world.masks.items()}
+    own = replace(world, oracle=alkit.MaskOracle(masks, classes=CLASSES))
+    own.experiment(metrics=[zeroing]).run(own.oracle, test=own.test, **SCHEDULE)
+    assert all(np.array_equal(mask, world.masks[id]) for id, mask in masks.items())

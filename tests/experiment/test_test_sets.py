@@ -1,0 +1,117 @@
+"""The curve of a record is measured on one test set, by the latest labels of its images."""
+
+import numpy as np
+import pytest
+from parts import CLASSES
+
+import alkit
+from alkit.errors import ResumeError
+from alkit.report import compare
+
+
+def fitted(world, n, **arguments):
+    experiment = world.experiment(classes=CLASSES, **arguments)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(n)})
+    experiment.fit()
+    return experiment
+
+
+def test_rounds_by_hand_are_measured_on_the_first_test_set(world):
+    experiment = fitted(world, 3)
+    a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
+    first = experiment.evaluate(a, world.oracle)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    experiment.fit()
+    other = experiment.evaluate(b, world.oracle)
+    assert [result.metrics for result in experiment.history] == [first, {}]
+    second = experiment.evaluate(a, world.oracle)
+    assert second != other
+    assert [result.metrics for result in experiment.history] == [first, second]
+    with pytest.raises(ResumeError, match="are measured on another test set, so test cannot be a new one"):
+        experiment.run(world.oracle, test=b, start=3, batch=3, rounds=2)
+    more = experiment.run(world.oracle, test=a, start=3, batch=3, rounds=2)
+    assert [result.metrics for result in more[:2]] == [first, second]
+
+
+def test_another_test_set_can_follow_if_none_was_recorded(world):
+    experiment = fitted(world, 3)
+    a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
+    experiment.evaluate(a, world.oracle, metrics=["hd95"])
+    assert experiment.history[-1].metrics == {}
+    assert experiment.evaluate(b, world.oracle) == experiment.history[-1].metrics
+
+
+def test_a_curve_on_held_out_labels_does_not_go_on_on_a_test_set(world):
+    experiment = fitted(world, 2, hold_out=0.2)  # too few labels, so none is held out yet
+    assert experiment.history[-1].n_held_out == 0
+    experiment.evaluate(world.test, world.oracle)
+    assert experiment.history[-1].metrics == {}
+    experiment.tell({id: world.masks[id] for id in experiment.ask(8)})
+    assert experiment.fit().n_held_out == 2
+    with pytest.raises(ResumeError, match="are measured on labels held out from training"):
+        experiment.run(world.oracle, test=world.test, start=2, batch=8, rounds=2)
+
+
+def test_records_by_hand_are_compared_only_on_one_test_set(world, tmp_path):
+    for name, ids in (("random", world.test.ids[:8]), ("ssl-cluster", world.test.ids[8:])):
+        strategy = alkit.strategy("random") if name == "random" else lambda view, n, rng: list(view.candidates)[:n]
+        experiment = fitted(world, 3, store=tmp_path / f"{name}.db", strategy=strategy)
+        experiment.evaluate(world.test.subset(ids), world.oracle)
+    with pytest.raises(alkit.errors.ConfigurationError, match="must have the same test set to be compared"):
+        compare([tmp_path / "random.db", tmp_path / "ssl-cluster.db"])
+
+
+class Repeating:
+    """Gives an old answer for each image after the latest one."""
+
+    spec = alkit.LabelSpec(CLASSES)
+
+    def __init__(self, masks):
+        self.masks, self.asked = masks, []
+
+    def ask(self, queries):
+        self.asked += [query.id for query in queries]
+
+    def poll(self):
+        for id in self.asked:
+            yield alkit.Answer(id, self.masks[id], "ann", revision=5)
+            yield alkit.Answer(id, 1 - self.masks[id], "ann", revision=3)
+
+
+def test_the_latest_revision_of_a_test_label_counts(world):
+    experiment = fitted(world, 3)
+    expected = experiment.evaluate(world.test, world.oracle)
+    assert experiment.evaluate(world.test, Repeating(world.masks)) == expected
+
+
+class Correcting:
+    """Gives each answer once, and a correction of the first one in the second round."""
+
+    spec = alkit.LabelSpec(CLASSES)
+
+    def __init__(self, masks):
+        self.masks, self.asked, self.first = masks, [], None
+
+    def ask(self, queries):
+        self.asked = [query.id for query in queries]
+
+    def poll(self):
+        found = [alkit.Answer(id, self.masks[id], "ann", revision=1) for id in self.asked]
+        if self.asked and self.first is None:
+            self.first = self.asked[0]
+        elif self.asked and self.first:
+            found.insert(0, alkit.Answer(self.first, np.ones((16, 16), np.uint8), "ann", revision=2))
+            self.first = ""
+        self.asked = []
+        return found
+
+
+def test_a_correction_that_comes_while_a_round_is_labelled_is_taken(world):
+    experiment = world.experiment()
+    results = experiment.run(Correcting(world.masks), start=3, batch=2, rounds=2)
+    answers = experiment.answers()
+    assert len(answers) == 8
+    corrected = answers[3]
+    assert (corrected.id, corrected.revision) == (results[0].ids[0], 2)
+    assert experiment.label(corrected).all()
+    assert [standing.state.value for standing in experiment.standings()] == ["consumed"] * 7
