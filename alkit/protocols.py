@@ -46,8 +46,9 @@ Reduction = Callable[["Tensor"], "Tensor"]
 class Pool(Protocol):
     """Images by id.
 
-    Optional: :class:`HasSizes`, :class:`HasFrames`, :class:`HasFiles`, :class:`HasDigest`, :class:`HasDigests`,
-    :class:`HasSubsets`, :class:`HasStored`, :class:`HasGroups`, :class:`HasParents`, :class:`HasMetadata`.
+    Optional: :class:`HasSizes`, :class:`HasFrames`, :class:`HasFiles`, :class:`HasPictures`, :class:`HasDigest`,
+    :class:`HasDigests`, :class:`HasSubsets`, :class:`HasStored`, :class:`HasGroups`, :class:`HasParents`,
+    :class:`HasMetadata`.
     """
 
     @property
@@ -82,6 +83,14 @@ class HasFiles(Protocol):
 
     def file(self, id: str) -> Path | None:
         """Return the file of an image, or None if it does not have one."""
+
+
+@runtime_checkable
+class HasPictures(Protocol):
+    """A pool that can show its images at their original size although no file holds one, such as slices of a volume."""
+
+    def picture(self, id: str) -> Images | None:
+        """Return an image for people, ``(c, h, w)`` at its original size, float32 in [0, 1]; None: as it is read."""
 
 
 @runtime_checkable
@@ -625,6 +634,8 @@ __all__ = [
     "HasMetadata",
     "HasNetwork",
     "HasParents",
+    "HasPictures",
+    "HasPictures",
     "HasPosterior",
     "HasScores",
     "HasSizes",

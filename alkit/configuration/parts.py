@@ -19,6 +19,7 @@ PARTS = {
 CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:ImagePool": ("pool", {}),
     "alkit:DatasetPool": ("pool", {}),
+    "alkit:VolumePool": ("pool", {}),
     "alkit.pools:Subset": ("pool", {"pool": "pool"}),
     "alkit:SegmentationLearner": (
         "learner",

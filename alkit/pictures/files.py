@@ -17,7 +17,7 @@ from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
 from alkit.pools.scaling import scale_pixels
-from alkit.protocols import HasFiles, Pool
+from alkit.protocols import HasFiles, HasPictures, Pool
 from alkit.values.label_spec import LabelSpec, Mask
 
 BROWSER = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp"}
@@ -41,8 +41,8 @@ def image_file(pool: Pool, id: str) -> ImageFile:
     """Return an image as a file for annotators: the pool's own file, byte for byte, if it has one.
 
     A file whose EXIF orientation is not upright is rotated and becomes a PNG, because only some tools apply that tag
-    and masks must fit in all of them. If the pool has no file, the image at the working size becomes an 8-bit PNG: its
-    first channel, or three channels as red, green and blue.
+    and masks must fit in all of them. If the pool has no file, the image becomes an 8-bit PNG: at its original size if
+    the pool has pictures, otherwise at the working size; its first channel, or three channels as red, green and blue.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def image_file(pool: Pool, id: str) -> ImageFile:
     """
     path = _path(pool, id)
     if path is None:
-        image = np.rint(pool.read([id])[0] * 255).astype(np.uint8)
+        shown = pool.picture(id) if isinstance(pool, HasPictures) else None
+        image = np.rint((pool.read([id])[0] if shown is None else shown) * 255).astype(np.uint8)
         return _png(image[:1] if len(image) < 3 else image[:3])
     with refuse_damage(partial(_unreadable, path)):
         content = path.read_bytes()

@@ -10,3 +10,5 @@ from .groups import metadata_of as metadata_of
 from .groups import parents_of as parents_of
 from .scaling import Scale as Scale
 from .sizes import mask_sizes as mask_sizes
+from .volumes.geometry import Axis as Axis
+from .volumes.pool import VolumePool as VolumePool

@@ -59,6 +59,9 @@ class PoolBase(ABC):
     def _file(self, row: int) -> Path | None:
         return None
 
+    def _picture(self, row: int) -> Images | None:
+        return None
+
     def _parent(self, row: int) -> str | None:
         """Return what an image is part of; None if it is not part of anything."""
         return None
@@ -149,6 +152,11 @@ class PoolBase(ABC):
     def file(self, id: str) -> Path | None:
         """Return the file of an image, or None if it does not have one."""
         return self._file(self._rows_of([id])[0])
+
+    @checked_except("id")
+    def picture(self, id: str) -> Images | None:
+        """Return an image for people, ``(c, h, w)`` at its original size, if it is known and no file holds it."""
+        return self._picture(self._rows_of([id])[0])
 
     @checked_except("ids")
     def parents_of(self, ids: Iterable[str]) -> list[str]:
@@ -294,6 +302,9 @@ class Subset(PoolBase):
 
     def _file(self, row: int) -> Path | None:
         return self.pool._file(row)
+
+    def _picture(self, row: int) -> Images | None:
+        return self.pool._picture(row)
 
     def _parent(self, row: int) -> str | None:
         return self.pool._parent(row)

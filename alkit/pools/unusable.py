@@ -19,12 +19,25 @@ def unusable_images(pool: Pool) -> Mapping[str, str]:
     return pool.unusable if isinstance(pool, ListsUnusable) else {}
 
 
-def unusable_text(unusable: Mapping[str, str]) -> str:
-    """Return a sentence about images that cannot be used.
+def unusable_text(unusable: Mapping[str, str], noun: str = "image") -> str:
+    """Return a sentence about images that cannot be used, or about other things with the name `noun`.
 
     >>> unusable_text({"a": "its file is missing"})
     "1 image cannot be used and is left out: 'a' (its file is missing)"
     """
-    what = "1 image cannot be used and is" if len(unusable) == 1 else f"{len(unusable)} images cannot be used and are"
+    one = len(unusable) == 1
+    what = f"1 {noun} cannot be used and is" if one else f"{len(unusable)} {noun}s cannot be used and are"
     listed = "; ".join(f"{id!r} ({one_line(reason, LONGEST)})" for id, reason in list(unusable.items())[:FEW])
     return f"{what} left out: {listed}" + (f"; and {len(unusable) - FEW} more" if len(unusable) > FEW else "")
+
+
+def reason_for(id: str, unusable: Mapping[str, str], default: str) -> str:
+    """Return why an image is left out: its own reason, or that of what it is part of, such as its volume.
+
+    >>> reason_for("case7/axial-0003", {"case7": "it is damaged"}, "it is missing")
+    'it is damaged'
+    """
+    part = id
+    while part not in unusable and "/" in part:
+        part = part.rpartition("/")[0]
+    return unusable.get(part, default)

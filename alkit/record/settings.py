@@ -16,7 +16,7 @@ from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
-from alkit.pools.unusable import unusable_images
+from alkit.pools.unusable import reason_for, unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.changing import MOVED, PLACE, REHEARSED, SIDES, apply_change, changed_settings, restart
 from alkit.record.store import Store
@@ -111,7 +111,7 @@ class Settings:
                     apply_change(self._store, recorded, facts, pool)
                 self._settle("configuration", configuration)
         left_out = unusable_images(pool)
-        unusable = {**{id: left_out.get(id, GONE) for id in gone}, **left_out}
+        unusable = {**{id: reason_for(id, left_out, GONE) for id in gone}, **left_out}
         if self.unusable != unusable and not self._store.read_only:
             self._store.revise(UNUSABLE, lambda before: unusable)
         place = declared["pool"]

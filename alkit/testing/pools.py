@@ -15,7 +15,7 @@ from alkit.pools.digests import digest
 from alkit.pools.groups import groups_of, metadata_of, parents_of
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import HasDigest, HasDigests, HasFiles, HasFrames, HasStored, HasSubsets, Pool
+from alkit.protocols import HasDigest, HasDigests, HasFiles, HasFrames, HasPictures, HasStored, HasSubsets, Pool
 from alkit.testing.worlds import unchanged_generators
 
 
@@ -104,6 +104,21 @@ class PoolKit:
             assert path is None or (isinstance(path, Path) and path.is_file()), f"file({id!r}) returned {path!r}"
         with pytest.raises((AlkitError, KeyError)):
             pool.file("no such image, certainly")
+
+    @checked
+    def test_the_picture_of_an_image_has_a_size_of_its_mask(self, pool: Pool) -> None:
+        """If the pool has a method ``picture``: ``(c, h, w)`` in [0, 1] or None, and an error for an unknown id."""
+        if not isinstance(pool, HasPictures):
+            return
+        ids = list(pool.ids)
+        for id, sizes in zip(ids, mask_sizes(pool, ids), strict=True):
+            shown = pool.picture(id)
+            if shown is not None:
+                assert shown.ndim == 3, f"picture({id!r}) must be (c, h, w)"
+                assert shown.shape[1:] in {tuple(one) for one in sizes}, f"picture({id!r}) must have a size of its mask"
+                assert 0 <= shown.min() <= shown.max() <= 1, f"picture({id!r}) must be in [0, 1]"
+        with pytest.raises((AlkitError, KeyError)):
+            pool.picture("no such image, certainly")
 
     @checked
     def test_digests_tell_images_apart(self, pool: Pool) -> None:

@@ -134,6 +134,20 @@ class AFileForEveryId(BrokenPool):
         return None
 
 
+class PicturesOfAnotherSize(BrokenPool):
+    caught_by = "test_the_picture_of_an_image_has_a_size_of_its_mask"
+
+    def picture(self, id):
+        return self.read([id])[0, :, ::2]
+
+
+class PicturesOfBytes(BrokenPool):
+    caught_by = "test_the_picture_of_an_image_has_a_size_of_its_mask"
+
+    def picture(self, id):
+        return self.read([id])[0] * 255
+
+
 class DigestsOfTheShape(BrokenPool):
     caught_by = "test_digests_tell_images_apart"
 

@@ -60,6 +60,15 @@ class Things:
             Image.fromarray(self.masks[id]).save(folder / "images" / f"{id}.png")
 
     @cached_property
+    def volumes(self):
+        import nibabel
+
+        (self.folder / "volumes").mkdir()
+        array = np.arange(256, dtype=np.int16).reshape(8, 8, 4)
+        nibabel.Nifti1Image(array, np.eye(4)).to_filename(self.folder / "volumes" / "v.nii.gz")
+        return alkit.VolumePool(self.folder / "volumes", cache=self.folder / "cache")
+
+    @cached_property
     def experiment(self):
         found = alkit.Experiment(
             self.pool, self.learner, self.random, self.folder / "record.db", classes=CLASSES, hold_out=0.0
@@ -257,6 +266,20 @@ EXAMPLES = {
         "cache": lambda t: t.folder / "cache",
         "groups": lambda t: None,
     },
+    "alkit.VolumePool": {
+        "path": lambda t: t.volumes.path,
+        "axis": lambda t: "axial",
+        "window": lambda t: (0.0, 100.0),
+        "percentiles": lambda t: (1.0, 99.0),
+        "size": lambda t: 8,
+        "fit": lambda t: "pad",
+        "spacing": lambda t: None,
+        "context": lambda t: 0,
+        "modalities": lambda t: None,
+        "cache": lambda t: t.folder / "cache",
+        "groups": lambda t: None,
+    },
+    "alkit.VolumePool.place": {"id": lambda t: "v/axial-0001"},
     "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
     "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},
     "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)], "file": lambda t: None},
@@ -783,6 +806,7 @@ EXAMPLES.update({f"alkit.record.Store.{name}": example for name, example in STOR
 OBJECTS = {
     "alkit.evaluation.Losses": lambda t: alkit.evaluation.Losses(quiet),
     "alkit.ArrayPool": lambda t: t.pool,
+    "alkit.VolumePool": lambda t: t.volumes,
     "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.Dropout": lambda t: alkit.Dropout(2),
     "alkit.Ensemble": lambda t: alkit.Ensemble(t.learner, 2),

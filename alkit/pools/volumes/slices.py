@@ -1,0 +1,143 @@
+"""The slices of volumes as pixels: windowed, resized, and stored with 16 bits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from alkit.pools.decoding import File, Pixels
+from alkit.pools.sources import file_name, item_name
+from alkit.pools.volumes.blocks import Block, blocks, cut, percentiles
+from alkit.pools.volumes.geometry import Axis, Plane, plane_of, slice_index, slice_name
+from alkit.pools.volumes.scanning import Volume
+from alkit.values.frames import Fit, Frame
+from alkit.values.label_spec import Size
+
+LAYOUT = 1
+"""Version of the way in which slices become pixels. It is part of the name of the folder of a cache."""
+
+DEEPEST = 65535
+"""Stored value of the upper end of the window."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Source of the slices of volumes, see :mod:`alkit.pools.sources`; the fields are those of `VolumePool`.
+
+    Parameters
+    ----------
+    folder:
+        Folder of the volumes.
+    choice:
+        Pattern and templates of file names, which are a part of the key.
+    volumes:
+        The volumes by id.
+    """
+
+    folder: Path
+    choice: tuple[str, ...]
+    axis: Axis | int
+    window: Range | None
+    percentiles: Range
+    size: Size | None
+    fit: Fit
+    spacing: float | None
+    volumes: Mapping[str, Volume] = field(repr=False)
+
+    is_parallel = False
+
+    @property
+    def key(self) -> str:
+        """The layout and all fields but the volumes."""
+        place = os.fspath(self.folder.resolve())
+        ends = self.percentiles if self.window is None else None
+        return repr(
+            ("volumes", LAYOUT, place, self.choice, self.axis, self.window, ends, self.size, self.fit, self.spacing)
+        )
+
+    def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
+        """Yield the slices of a volume, in the order in which they lie in the file."""
+        volume = self.volumes[file.name]
+        plane, ranges = self.plane(volume), self._ranges(volume)
+        frame = self.frame(volume)
+        for start, block in blocks(volume, plane):
+            for place, values in enumerate(block, start=start):
+                name = slice_name(plane, plane.number(place, volume.geometry))
+                yield item_name(volume.id, name), _pixels(values, ranges, frame), frame.original
+
+    def item(self, name: str) -> tuple[Pixels, Size]:
+        """Return one slice."""
+        volume, frame = self.volumes[file_name(name)], self.frame(self.volumes[file_name(name)])
+        return _pixels(self.values(name), self._ranges(volume), frame), frame.original
+
+    def values(self, name: str) -> Block:
+        """Return the values of one slice at its original size, ``(c, h, w)``."""
+        volume = self.volumes[file_name(name)]
+        plane = self.plane(volume)
+        (values,) = cut(volume, plane, plane.number(slice_index(name), volume.geometry), 1)
+        found: Block = values
+        return found
+
+    def picture(self, name: str) -> Pixels:
+        """Return one slice at its original size, windowed, ``(c, h, w)``, float32 in [0, 1]."""
+        return _windowed(self.values(name), self._ranges(self.volumes[file_name(name)]))
+
+    def path(self, name: str) -> Path:
+        """Return the path of the first file of a volume."""
+        return self.volumes[file_name(name)].parts[0].paths[0]
+
+    def check(self, name: str, pixels: Pixels) -> None:
+        """Refuse nothing: all slices have 16 bits."""
+
+    def plane(self, volume: Volume) -> Plane:
+        """Return how the slices of a volume are cut."""
+        return plane_of(volume.geometry, self.axis, str(volume.parts[0].paths[0]))
+
+    def frame(self, volume: Volume) -> Frame:
+        """Return how the slices of a volume lie in the working size; with padding, their proportions in millimetres."""
+        plane = self.plane(volume)
+        original = plane.size(volume.geometry)
+        if self.size is None:
+            return Frame(original, original)
+        if self.fit != "pad":
+            return Frame(original, self.size, self.fit)
+        high, wide = plane.spacing(volume.geometry)
+        unit = self.spacing or min(high, wide)
+        real = max(1, round(original[0] * high / unit)), max(1, round(original[1] * wide / unit))
+        return Frame(original, self.size, "pad", Frame(real, self.size, "pad").content)
+
+    def _ranges(self, volume: Volume) -> Sequence[Range]:
+        if self.window is not None:
+            return [self.window] * volume.channels
+        return [(low, high) for low, high in percentiles(volume, self.percentiles)]
+
+
+def _windowed(values: Block, ranges: Sequence[Range]) -> Pixels:
+    """Return values ``(c, h, w)`` with the window of each channel mapped to [0, 1]; a constant channel becomes 0."""
+    low, high = (np.array([pair[end] for pair in ranges], np.float32)[:, None, None] for end in (0, 1))
+    span = np.where(high > low, high - low, 1)
+    shown: Pixels = np.clip((values - low) / span, 0, 1)
+    return shown
+
+
+def _pixels(values: Block, ranges: Sequence[Range], frame: Frame) -> Pixels:
+    """Return a slice at the working size, ``(c, h, w)``, uint16. What lies outside the slice mirrors it."""
+    shown, box = _windowed(values, ranges), frame.content
+    if box.size != frame.original:
+        resized = [
+            np.asarray(Image.fromarray(channel).resize(box.size[::-1], Image.Resampling.BICUBIC)) for channel in shown
+        ]
+        shown = np.stack(resized).clip(0, 1)
+    if not frame.fills:
+        (height, width), working = box.size, frame.working
+        margins = (box.top, working[0] - height - box.top), (box.left, working[1] - width - box.left)
+        shown = np.pad(shown, ((0, 0), *margins), mode="symmetric")
+    pixels: Pixels = np.rint(shown * DEEPEST).astype("<u2")
+    return pixels

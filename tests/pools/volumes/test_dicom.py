@@ -1,0 +1,208 @@
+"""DICOM series: values in their unit, slices by position, and faults of a series by the names of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from alkit.errors import DataError, ImageError
+from alkit.pools.volumes.dicom import find_series, is_dicom
+from tests.support.volumes import LPS, change, ramp, write_series
+
+
+def found(folder):
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    unusable: dict[str, ImageError] = {}
+    series = find_series(folder, [name for name in names if is_dicom(folder, name)], unusable)
+    return {id: part for id, (part, _) in series.items()}, {id: str(error) for id, error in unusable.items()}
+
+
+def values(part):
+    return np.stack(list(part.planes(0, range(part.geometry.shape[2]))), axis=-1)
+
+
+def test_slices_are_sorted_by_position_and_not_by_name(tmp_path):
+    write_series(tmp_path / "case1", ramp(), order=[3, 0, 4, 1, 2])
+    (part,) = found(tmp_path)[0].values()
+    np.testing.assert_array_equal(values(part), ramp())
+    np.testing.assert_allclose(part.geometry.matrix, LPS @ np.diag([1.0, 2.0, 3.0, 1.0]))
+
+
+def test_values_are_rescaled_slice_by_slice(tmp_path):
+    write_series(tmp_path / "case1", ramp(), slope=[1, 2, 3, 4, 5], intercept=-1024)
+    (part,) = found(tmp_path)[0].values()
+    np.testing.assert_allclose(values(part), ramp() * np.array([1, 2, 3, 4, 5]) - 1024)
+
+
+def test_the_affine_follows_orientation_and_position(tmp_path):
+    directions, origin = (0, 1, 0, 0, 0, -1), (10.0, -20.0, 30.0)
+    write_series(tmp_path / "case1", ramp(), directions=directions, origin=origin)
+    (part,) = found(tmp_path)[0].values()
+    # By the equation C.7.6.2.1-1 of DICOM, from column and row to millimetres to the left, the back and the head.
+    column, row, slice = 2, 3, 4
+    normal = np.cross(directions[:3], directions[3:])
+    wanted = np.array(origin) + column * 1.0 * np.array(directions[:3]) + row * 2.0 * np.array(directions[3:])
+    wanted = wanted + slice * 3.0 * normal
+    np.testing.assert_allclose(LPS[:3, :3] @ (part.geometry.matrix @ [column, row, slice, 1])[:3], wanted)
+
+
+def test_series_of_one_folder_are_told_apart(tmp_path):
+    write_series(tmp_path / "case1", ramp(), series=2, name="a{}.dcm")
+    write_series(tmp_path / "case1", ramp() + 5, series=11, name="b{}.dcm")
+    write_series(tmp_path / "case2", ramp(), name="IM{}")
+    write_series(tmp_path, ramp(), series=4)
+    series, unusable = found(tmp_path)
+    assert sorted(series) == ["case1/series-002", "case1/series-011", "case2", "series-004"]
+    np.testing.assert_array_equal(values(series["case1/series-011"]), ramp() + 5)
+    assert not unusable
+
+
+def test_series_with_one_number_are_told_apart_by_their_uid(tmp_path):
+    write_series(tmp_path / "case1", ramp(), uid="1.2.3", name="a{}.dcm")
+    write_series(tmp_path / "case1", ramp(), uid="1.2.4", name="b{}.dcm")
+    assert sorted(found(tmp_path)[0]) == ["case1/series-007-1.2.3", "case1/series-007-1.2.4"]
+
+
+def fault(folder):
+    series, unusable = found(folder)
+    assert not series
+    return unusable["case1"]
+
+
+def test_a_missing_slice_is_reported_with_its_neighbours(tmp_path):
+    paths = write_series(tmp_path / "case1", ramp())
+    paths[2].unlink()
+    assert "slices of case1 are missing: got 6 mm between case1/01.dcm and case1/03.dcm" in fault(tmp_path)
+
+
+def test_a_doubled_slice_is_reported(tmp_path):
+    write_series(tmp_path / "case1", ramp(), positions=[0, 3, 3, 6, 9])
+    assert "two slices of case1 lie at the same place: got case1/01.dcm and case1/02.dcm" in fault(tmp_path)
+
+
+def test_uneven_distances_are_reported(tmp_path):
+    write_series(tmp_path / "case1", ramp(), positions=[0, 3, 6, 10, 13])
+    assert "the distances of the slices of case1 differ: got by 1 of 3 mm" in fault(tmp_path)
+
+
+def test_a_tilted_gantry_is_reported(tmp_path):
+    for number, path in enumerate(write_series(tmp_path / "case1", ramp())):
+        change(path, ImagePositionPatient=[0, 0.5 * number, 3 * number])
+    assert "slices of case1 are shifted against each other" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("elements", "what"),
+    [
+        ({"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]}, "orientation"),
+        ({"PixelSpacing": [2, 2]}, "spacing"),
+        ({"Rows": 3, "Columns": 4}, "size"),
+    ],
+)
+def test_slices_of_another_kind_are_reported(tmp_path, elements, what):
+    change(write_series(tmp_path / "case1", ramp())[3], **elements)
+    assert f"the slices of case1 differ in {what}" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Rows": None}, "holds no image"),
+        ({"NumberOfFrames": 2}, "has several frames"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "must have gray values: got RGB"),
+        ({"ImagePositionPatient": None}, "does not state its place in the patient: got no ImagePositionPatient"),
+        ({"PixelSpacing": None}, "got no PixelSpacing"),
+        ({"Rows": 60000, "Columns": 60000}, "too many pixels"),
+    ],
+)
+def test_files_that_are_not_slices_are_left_out_by_name(tmp_path, elements, reason):
+    write_series(tmp_path / "case1", ramp())
+    other = write_series(tmp_path / "other", ramp((3, 4, 1)))[0]
+    change(other, **elements)
+    series, unusable = found(tmp_path)
+    assert list(series) == ["case1"]
+    assert reason in unusable["other/00.dcm"]
+
+
+def test_one_slice_needs_a_thickness(tmp_path):
+    (path,) = write_series(tmp_path / "case1", ramp((3, 4, 1)))
+    assert found(tmp_path)[0]["case1"].geometry.spacing == (1.0, 2.0, 3.0)
+    change(path, SliceThickness=None)
+    assert "has one slice, which does not state its thickness" in fault(tmp_path)
+
+
+def test_damaged_files_are_named(tmp_path):
+    paths = write_series(tmp_path / "case1", ramp())
+    paths[0].write_bytes(b"x" * 1000)
+    paths[4].write_bytes(paths[4].read_bytes()[:200])
+    series, unusable = found(tmp_path)
+    assert set(unusable) == {"case1/00.dcm", "case1/04.dcm"}
+    assert series["case1"].geometry.shape == (3, 4, 3)
+
+
+def test_pixels_that_are_cut_off_are_an_error_that_names_the_file(tmp_path):
+    paths = write_series(tmp_path / "case1", ramp())
+    paths[1].write_bytes(paths[1].read_bytes()[:-10])
+    (part,) = found(tmp_path)[0].values()
+    with pytest.raises(ImageError, match=r"01\.dcm cannot be decoded"):
+        values(part)
+
+
+def test_a_file_that_changed_since_is_an_error(tmp_path):
+    paths = write_series(tmp_path / "case1", ramp())
+    (part,) = found(tmp_path)[0].values()
+    change(paths[1], Rows=2, PixelData=bytes(12))
+    with pytest.raises(ImageError, match=r"01\.dcm has changed since its header was read"):
+        values(part)
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path, monkeypatch):
+    write_series(tmp_path / "case1", ramp())
+    monkeypatch.setenv("ALKIT_MAX_BYTES", "100")
+    assert "is too large" in found(tmp_path)[1]["case1/00.dcm"]
+
+
+@pytest.mark.parametrize("name", ["MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "CT_small.dcm"])
+def test_files_of_pydicom_are_read(tmp_path, name):
+    (tmp_path / "case1").mkdir()
+    source = Path(str(get_testdata_file(name)))
+    (tmp_path / "case1" / name).write_bytes(source.read_bytes())
+    data = pydicom.dcmread(source)
+    (part,) = found(tmp_path)[0].values()
+    wanted = data.pixel_array * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
+    np.testing.assert_allclose(values(part)[:, :, 0].T, wanted)
+
+
+def test_a_compressed_series_is_read_if_a_decoder_is_installed_and_named_otherwise(tmp_path, monkeypatch):
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEG2000Lossless
+
+    (tmp_path / "case1").mkdir()
+    source = Path(str(get_testdata_file("MR_small_jp2klossless.dcm")))
+    (tmp_path / "case1" / "a.dcm").write_bytes(source.read_bytes())
+    if get_decoder(JPEG2000Lossless).is_available:
+        (part,) = found(tmp_path)[0].values()
+        plain = pydicom.dcmread(str(get_testdata_file("MR_small.dcm"))).pixel_array
+        np.testing.assert_array_equal(values(part)[:, :, 0].T, plain)
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
+    reason = found(tmp_path)[1]["case1/a.dcm"]
+    assert "is compressed, and no decoder for it is installed: got JPEG 2000" in reason
+    assert "pylibjpeg" in reason
+
+
+def test_a_deflated_file_is_refused_before_it_is_unpacked(tmp_path):
+    source = Path(str(get_testdata_file("image_dfl.dcm")))
+    (tmp_path / "a.dcm").write_bytes(source.read_bytes())
+    assert "is deflated as a whole" in found(tmp_path)[1]["a.dcm"]
+
+
+def test_a_folder_without_volumes_is_an_error(tmp_path):
+    from alkit.pools.volumes.scanning import find_volumes
+
+    (tmp_path / "notes.txt").write_text("a")
+    with pytest.raises(DataError, match="contains no volumes"):
+        find_volumes(tmp_path, "**/*", (), {})

@@ -1,0 +1,104 @@
+"""NRRD and MetaImage files: read in the place that SimpleITK states, and never a file that a header names elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alkit.errors import ImageError
+from alkit.pools.volumes.itk import open_itk
+from tests.support.volumes import LPS, ramp
+
+sitk = pytest.importorskip("SimpleITK")
+
+
+def write(path, array, vector=False):
+    image = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(array, range(3), (2, 1, 0))), isVector=vector)
+    image.SetSpacing((1.0, 2.0, 3.0))
+    image.SetOrigin((10.0, 20.0, 30.0))
+    image.SetDirection((0, 0, 1, 1, 0, 0, 0, 1, 0))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def values(part):
+    planes = [list(part.planes(channel, range(part.geometry.shape[2]))) for channel in range(part.channels)]
+    return np.stack([np.stack(channel, axis=-1) for channel in planes], axis=-1)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+def test_values_and_affine_are_those_of_the_file(tmp_path, suffix):
+    part = open_itk(write(tmp_path / f"a{suffix}", ramp()))
+    np.testing.assert_array_equal(values(part)[..., 0], ramp())
+    direction = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    wanted = np.eye(4)
+    wanted[:3, :3], wanted[:3, 3] = direction * [1, 2, 3], [10, 20, 30]
+    np.testing.assert_allclose(part.geometry.matrix, LPS @ wanted)
+    assert len(part.paths) == (2 if suffix == ".mhd" else 1)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_several_values_of_a_voxel_are_channels(tmp_path, suffix):
+    array = ramp((3, 4, 5, 2))
+    part = open_itk(write(tmp_path / f"a{suffix}", array, vector=True))
+    np.testing.assert_array_equal(values(part), array)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/hostname", "../secret.raw", "LIST", "a%02d.raw 1 3 1", "missing.raw", ".", "sub/secret.raw"]
+)
+def test_a_header_cannot_name_a_file_elsewhere(tmp_path, name):
+    path = write(tmp_path / "case" / "a.mhd" if (tmp_path / "case").mkdir() is None else "", ramp())
+    (tmp_path / "secret.raw").write_bytes(bytes(1000))
+    path.write_bytes(path.read_bytes().replace(b"a.raw", name.encode()))
+    with pytest.raises(ImageError, match=r"a\.mhd must name one file of voxels"):
+        open_itk(path)
+
+
+def test_a_link_beside_a_header_is_not_followed(tmp_path):
+    path = write(tmp_path / "a.mhd", ramp())
+    (tmp_path / "a.raw").rename(tmp_path / "b.raw")
+    (tmp_path / "a.raw").symlink_to(tmp_path / "b.raw")
+    with pytest.raises(ImageError, match="must name one file of voxels beside it"):
+        open_itk(path)
+
+
+def test_two_names_of_voxel_files_are_refused(tmp_path):
+    path = write(tmp_path / "a.mha", ramp())
+    path.write_bytes(b"Comment = x\relementdatafile = /etc/hostname\n" + path.read_bytes())
+    with pytest.raises(ImageError, match="must name one file of voxels"):
+        open_itk(path)
+
+
+@pytest.mark.parametrize("line", ["data file: /etc/hostname", "datafile: other.raw", "Data File:x", " data file: LIST"])
+def test_an_nrrd_file_must_contain_its_voxels(tmp_path, line):
+    path = write(tmp_path / "a.nrrd", ramp())
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(head + b"\n" + line.encode() + b"\n\n" + body)
+    with pytest.raises(ImageError, match=r"a\.nrrd must contain its voxels"):
+        open_itk(path)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_damaged_files_are_named(tmp_path, suffix):
+    path = write(tmp_path / f"a{suffix}", np.random.default_rng(0).integers(9999, size=(20, 20, 20), dtype=np.int16))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=rf"a{suffix} "):
+        values(open_itk(path))
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(ImageError, match=rf"a{suffix} "):
+        open_itk(path)
+
+
+def test_a_header_that_declares_more_voxels_than_fit_is_refused(tmp_path):
+    path = write(tmp_path / "a.mha", ramp((3, 4, 4096)))
+    path.write_bytes(path.read_bytes().replace(b"DimSize = 3 4 4096", b"DimSize = 9999 9999 9999"))
+    with pytest.raises(ImageError, match="too large to be read as a whole"):
+        open_itk(path)
+
+
+def test_two_axes_are_refused(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5), np.uint8)), str(tmp_path / "a.mha"))
+    with pytest.raises(ImageError, match=r"a\.mha must have three axes: got 2 axes"):
+        open_itk(tmp_path / "a.mha")
