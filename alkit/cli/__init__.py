@@ -33,6 +33,7 @@ from alkit.cli import (
     tell,
 )
 from alkit.cli.printing import echo
+from alkit.cli.surroundings import shield
 from alkit.cli.usage import is_usage_error, options_of, tidy_help, usage_message
 from alkit.cli.wording import for_command_line
 from alkit.errors import AlkitError
@@ -102,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     tidy_help(command)
     typed = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
+        shield()
         code = command.main(typed, prog_name="alkit", standalone_mode=False)
     except typer.Abort:
         _fail("stopped")

@@ -61,7 +61,7 @@ def check_place(record: Store, place: Place, *, named: bool, option: str) -> Non
             return
         if isinstance(place, LabelStudioPlace):
             plain = " WITHOUT ENCRYPTION" if _is_readable_by_others(place.url) else ""
-            hint = f"--url {place.url}, or the variable {URL}, if you trust it"
+            hint = f"--url {quote(place.url)}, or the variable {URL}, if you trust it"
             _confirm(record, str(place), f"the token is sent to this address{plain}", hint)
         else:
             _confirm(record, str(place), "files are written there", f"{option} {quote(place.folder)}, if it is yours")

@@ -6,6 +6,7 @@ import base64
 import os
 from typing import TYPE_CHECKING
 
+from alkit.errors import one_line
 from alkit.report.curves import draw_curves
 from alkit.report.page import Picture, Section, Table, Text, write_page
 from alkit.statistics.estimates import MINIMUM_SEEDS, Estimate
@@ -122,7 +123,8 @@ def figure(comparison: Compared) -> Drawing:
     axes = figure.subplots()
     methods = {method.name: _shown(method) for method in comparison.methods}
     draw_curves(axes, methods, seeds=True, bands=None if len(methods) <= MOST_BANDS else list(methods)[:0])
-    axes.set(xlabel="labels", ylabel=comparison.metric.capitalize())
+    axes.set(xlabel="labels")
+    axes.set_ylabel(one_line(comparison.metric.capitalize()), parse_math=False)  # a name can contain a dollar sign
     return figure
 
 

@@ -122,6 +122,12 @@ def test_differences_have_the_p_values_of_holm_and_labels_are_counted():
     assert found.scores["better"].labels == pytest.approx(20, abs=1)
 
 
+def test_a_metric_with_dollar_signs_is_drawn_as_it_is(tmp_path):
+    runs = {name: {0: {10: 0.5, 20: 0.6}} for name in ("random", "other")}
+    compare_runs(runs, metric=r"a$\\bad$").write(tmp_path / "page.html")
+    assert r"a$\\bad$" in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_lower_can_be_better():
     turned = {
         name: {seed: {n: 1 - value for n, value in curve.items()} for seed, curve in runs.items()}
