@@ -1,6 +1,6 @@
 """STAPLE by SimpleITK, in a separate process, because SimpleITK and FAISS crash if one process imports both.
 
-``python -m alkit.labels._staple`` reads stacks of masks from its input and writes the joined masks, until the input
+``python -P -m alkit.labels._staple`` reads stacks of masks from its input and writes the joined masks, until the input
 ends.
 """
 
@@ -10,9 +10,11 @@ import atexit
 import functools
 import importlib.util
 import io
+import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -48,8 +50,13 @@ def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
 
 @functools.cache
 def _worker() -> subprocess.Popen[bytes]:
+    # -P: without it, Python would import modules from the current folder, which may be that of a stranger.
+    places = [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parents[2])]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "alkit.labels._staple"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-m", "alkit.labels._staple"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
     )
     atexit.register(_end, worker)
     return worker

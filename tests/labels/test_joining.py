@@ -109,6 +109,14 @@ def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):
         join_rule("staple")(rows([0], [1]), SPEC)
 
 
+def test_staple_imports_nothing_from_the_current_folder(tmp_path, monkeypatch):
+    _worker.cache_clear()
+    for name in ("SimpleITK", "numpy", "alkit"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert not join_rule("staple")([drawn(0, 0), drawn(0, 0, 0), drawn(0, 0, 0)], SPEC).any()
+
+
 def test_staple_works_beside_faiss_and_restarts_its_process_after_it_was_killed():
     labels = rows([0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0])
     first = join_rule("staple")(labels, SPEC)
