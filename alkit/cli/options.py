@@ -104,6 +104,13 @@ Size = Annotated[
     int | None,
     typer.Option(callback=_size, help="Working size in pixels; default: the size of the images."),
 ]
+Fit = Annotated[
+    str,
+    typer.Option(
+        help="How images of other proportions become images of --size: squash changes their proportions, pad keeps "
+        "them and fills the rest, crop cuts the borders off. pad without --size takes the size of the largest image.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
 Grayscale = Annotated[bool, typer.Option("--grayscale", help="Read the images as grayscale.")]

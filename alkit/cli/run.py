@@ -21,6 +21,7 @@ def run(
     masks: Annotated[Path, typer.Option(help="Folder of their masks.")],
     store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
     size: options.Size = None,
+    fit: options.Fit = "squash",
     start: Annotated[int, typer.Option(help="Number of images in the start set.")] = 30,
     batch: Annotated[int, typer.Option(help="Number of images in each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Number of rounds after the start set.")] = 5,
@@ -85,7 +86,8 @@ def run(
     with progress_bar(choice.strategy) as report:
         with naming_mask_options():
             oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
-        everything = alkit.ImagePool(str(images), size=size, grayscale=grayscale, pattern=pattern, report=report)
+        read = {"size": size, "grayscale": grayscale, "fit": fit, "pattern": pattern}
+        everything = alkit.ImagePool(str(images), **read, report=report)
         if new := not store.exists():
             with naming_mask_options():
                 oracle.check_labels(everything, report)

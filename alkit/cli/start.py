@@ -24,6 +24,7 @@ def start(
     images: Annotated[Path, typer.Option(help="Folder of images.")],
     classes: options.Classes,
     size: options.Size = None,
+    fit: options.Fit = "squash",
     annotators: Annotated[
         int, typer.Option(help="Number of people who label each image.", rich_help_panel=options.PEOPLE)
     ] = 1,
@@ -80,7 +81,7 @@ def start(
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
-        pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, report=report)
+        pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, fit=fit, report=report)
         record = Store(store) if store.is_file() else None
         before = _settings(record)
         with compute_with(choose_threads(pool.shape, threads)):

@@ -10,23 +10,27 @@ from pathlib import Path
 from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
+from alkit.configuration.parameter_changes import changes
 from alkit.errors import ImageError
 from alkit.pools.base import PoolBase
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels, scan
+from alkit.pools.fitting import check_size_for_fit, padded_size
 from alkit.pools.groups import GroupsLike
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import ImageFiles
 from alkit.pools.unusable import unusable_text
+from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Size
 from alkit.values.progress import Report, quiet
 
 log = logging.getLogger(__name__)
 
 
-@checked_except("size", "scale", "groups")
+@checked_except("size", "scale", "groups", "fit")
+@changes(added={"fit": "squash"})
 @dataclass(frozen=True, repr=False)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
@@ -45,9 +49,9 @@ class ImagePool(PoolBase):
         Folder of images. Their names end in png, jpg, jpeg, tif, tiff, bmp or webp. Other files and hidden files are
         ignored.
     size:
-        Working size: (height, width) in pixels, or one integer for both. Images are resized to it whole, without a
-        crop and without keeping their aspect ratio, by a bicubic filter. None keeps the original size, which must be
-        the same for all images.
+        Working size: (height, width) in pixels, or one integer for both. Images are resized to it by a bicubic filter.
+        None keeps the original size, which must be the same for all images; with ``fit="pad"`` it is the size in which
+        all images fit, each side a multiple of 32.
     grayscale:
         Convert images to one channel (ITU-R 601-2 luma) instead of three. 16-bit gray images require it, and keep
         their 16 bits.
@@ -64,6 +68,11 @@ class ImagePool(PoolBase):
         Which images belong together, such as those of one patient: a CSV file with the columns ``id`` and the group,
         and any others, which are metadata; a pattern of ids such as ``"{group}/*"``; or a mapping from ids to groups.
         Default: each image is its own group.
+    fit:
+        How images of other proportions become images of `size`, see :data:`alkit.values.Fit`: ``"squash"`` changes
+        their proportions, ``"pad"`` keeps them and fills the rest with the mirrored image, ``"crop"`` keeps them and
+        cuts the borders off. Padding does not count in training, scores and metrics, and predictions have the original
+        size again.
 
     Raises
     ------
@@ -72,7 +81,7 @@ class ImagePool(PoolBase):
     ImageError
         No image can be used, or images differ in size or bits. The message names the file.
     ConfigurationError
-        `size` or `scale` is wrong.
+        `size`, `scale` or `fit` is wrong, or ``fit="crop"`` has no size.
     StoreError
         The cache cannot be written.
 
@@ -95,6 +104,7 @@ class ImagePool(PoolBase):
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
     groups: GroupsLike | None = runtime(None)
+    fit: Fit = "squash"
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     unusable: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The reason for each image that is left out, by its id."""
@@ -106,7 +116,10 @@ class ImagePool(PoolBase):
         size, folder = check_size(self.size), without_tilde(self.path)
         hidden: dict[str, ImageError] = {}
         files = scan(folder, self.pattern, unusable=hidden)
-        source = ImageFiles(folder, size, self.grayscale, self.pattern)
+        check_size_for_fit(size, self.fit)
+        if size is None and self.fit == "pad":
+            size = padded_size(folder / file.name for file in files.values())
+        source = ImageFiles(folder, size, self.grayscale, self.pattern, self.fit)
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         unusable = {id: str(error) for id, error in hidden.items()} | failed
         files = {id: file for id, file in files.items() if id not in failed}
@@ -132,6 +145,9 @@ class ImagePool(PoolBase):
     def _sizes(self, row: int) -> tuple[Size, ...]:
         entry = self._kept.entries[row]
         return tuple(dict.fromkeys([(entry.height, entry.width), self.shape[1:]]))
+
+    def _frame(self, row: int) -> Frame:
+        return Frame(self._sizes(row)[0], self.shape[1:], self.fit)
 
     def _file(self, row: int) -> Path | None:
         return Path(self.path, self._names[row])

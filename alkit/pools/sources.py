@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from alkit.errors import ImageError
-from alkit.pools.decoding import File, Pixels, decode
+from alkit.pools.decoding import File, Pixels
+from alkit.pools.fitting import decode_fitted
+from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
 
 LAYOUT = 2
@@ -76,13 +78,15 @@ class ImageFiles:
     size: Size | None
     grayscale: bool
     pattern: str
+    fit: Fit = "squash"
 
     is_parallel = True
 
     @property
     def key(self) -> str:
-        """The layout, folder, size, colour and pattern."""
-        return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern))
+        """The layout, folder, size, colour and pattern, and the fit unless images are squashed."""
+        fit = () if self.fit == "squash" else (self.fit,)  # caches of earlier versions have none
+        return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *fit))
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the image."""
@@ -90,7 +94,7 @@ class ImageFiles:
 
     def item(self, name: str) -> tuple[Pixels, Size]:
         """Decode the image."""
-        return decode(self.path(name), self.size, self.grayscale)
+        return decode_fitted(self.path(name), self.size, self.grayscale, self.fit)
 
     def path(self, name: str) -> Path:
         """Return the path of the image."""

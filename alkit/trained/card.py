@@ -63,6 +63,8 @@ def card(
     reading = None
     if model.reading is not None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
+        if model.reading.fit != "squash":
+            reading["fit"] = model.reading.fit
     shape = {"channels": channels, "height": height, "width": width, "free": list(free)}
     if free_onnx is not None and list(free_onnx) != list(free):
         shape["free_onnx"] = list(free_onnx)
@@ -118,6 +120,15 @@ def _unasked(result: RoundResult) -> dict[str, int]:
     return {"unasked": result.n_unasked} if result.n_unasked else {}
 
 
+FITS = {
+    "squash": "Each image is resized to the working size. Small objects may disappear, and proportions change.",
+    "pad": "Images larger than the working size are shrunk to it. Small objects may disappear.",
+    "crop": "The model sees the middle of an image, resized to the working size. Small objects may disappear, and the "
+    "prediction outside of it is the background.",
+}
+"""A limit for each way in which images become images of the working size."""
+
+
 def limits(card: Card) -> list[str]:
     """Return the limits of the model, each in a sentence or two."""
     labels, shape, free = card["labels"], card["model"]["input"], card["model"]["input"]["free"]
@@ -145,7 +156,7 @@ def limits(card: Card) -> list[str]:
     if labels["came_later"]:
         found.append(f"{labels['came_later']} images were answered or corrected after the model was trained.")
     if card["data"]["reading"] is not None:
-        found.append("Each image is resized to the working size. Small objects may disappear, and proportions change.")
+        found.append(FITS[_fit_of(card)])
     if "height" in free:
         found.append(
             f"The model was trained at {shape['width']} x {shape['height']} pixels. It accepts other sizes that fit "
@@ -214,9 +225,16 @@ def preparation(card: Card) -> str:
         "minmax": "map its least value over all channels to 0 and its greatest to 1 (a constant image to 0)",
         "full": "map 0 to 0 and the greatest value of the type, 255 or 65535, to 1",
     }[reading["scale"]]
+    fitted = {
+        "squash": f"resize it, without a crop, to {size} by Pillow's bicubic filter",
+        "pad": f"shrink it, if it is larger, until it fits into {size}, by Pillow's bicubic filter, and pad it evenly "
+        "to that size with its mirror image",
+        "crop": f"cut out the largest rectangle in its middle that has the proportions of {size}, and resize it to "
+        "that size by Pillow's bicubic filter",
+    }[_fit_of(card)]
     return (
-        f"Rotate the image by its EXIF orientation; convert it to {colours}; resize it, without a crop, to {size} by "
-        f"Pillow's bicubic filter; {scale}. The input is {tensor}. {lengths}"
+        f"Rotate the image by its EXIF orientation; convert it to {colours}; {fitted}; {scale}. The input is {tensor}. "
+        f"{lengths}"
     )
 
 
@@ -228,18 +246,20 @@ def sample(card: Card) -> str:
 def _imports(card: Card) -> list[str]:
     names = ["numpy as np", "torch"] if "model.pt2" in card["files"] else ["numpy as np", "onnxruntime"]
     images = ["from PIL import Image, ImageOps"] if card["data"]["reading"] is not None else ["from PIL import Image"]
-    return [f"import {name}" for name in sorted(names)] + images
+    fractions = ["from fractions import Fraction", ""] if _fit_of(card) != "squash" else []
+    return [*fractions, *(f"import {name}" for name in sorted(names)), *images]
 
 
 def _prepare(card: Card) -> list[str]:
     shape, reading = card["model"]["input"], card["data"]["reading"]
-    resize = f"resize(({shape['width']}, {shape['height']}), Image.Resampling.BICUBIC)"
     if reading is None:
         return [
             "inputs = np.load('images.npy')[:1]  # float32 in [0, 1], as in the pool of the campaign",
             "size = inputs.shape[:1:-1]",
         ]
-    lines = ["image = ImageOps.exif_transpose(Image.open('image.png'))", "size = image.size"]
+    fit, whole = _fit_of(card), f"({shape['width']}, {shape['height']})"
+    resize = f"resize({'inner' if fit == 'pad' else whole}, Image.Resampling.BICUBIC)"
+    lines = ["image = ImageOps.exif_transpose(Image.open('image.png'))", "size = image.size", *_fit(fit, whole)]
     if reading["grayscale"]:
         lines += [
             "deep = image.mode.startswith('I;16')  # 16 bits instead of 8",
@@ -248,11 +268,41 @@ def _prepare(card: Card) -> list[str]:
         ]
     else:
         lines += [f"pixels = np.float32(image.convert('RGB').{resize}).transpose(2, 0, 1)"]
+    if fit == "pad":
+        lines += [
+            "around = [(side, whole - side - part) for side, whole, part in zip(corner, outer, inner)]",
+            "pixels = np.pad(pixels, ((0, 0), around[1], around[0]), 'symmetric')",
+        ]
     if reading["scale"] == "minmax":
         lines += ["pixels = (pixels - pixels.min()) / max(pixels.max() - pixels.min(), 1)"]
     else:
         lines += [f"pixels = pixels / {'(65535 if deep else 255)' if reading['grayscale'] else '255'}"]
     return [*lines, "inputs = np.ascontiguousarray(pixels[None], np.float32)"]
+
+
+def _fit_of(card: Card) -> str:
+    """Return how images become images of the working size; cards of squashed images do not say it."""
+    return str((card["data"]["reading"] or {}).get("fit", "squash"))
+
+
+def _fit(fit: str, whole: str) -> list[str]:
+    """Return code that finds the place of an image in the working size; widths come before heights."""
+    if fit == "squash":
+        return []
+    half = "Fraction(1, 2)"
+    if fit == "pad":
+        return [
+            f"outer = {whole}",
+            "factor = min(1, *(Fraction(most, side) for most, side in zip(outer, size)))",
+            f"inner = tuple(max(1, int(factor * side + {half})) for side in size)",
+            "corner = tuple((most - side) // 2 for most, side in zip(outer, inner))",
+        ]
+    return [
+        f"factor = min(Fraction(side, part) for side, part in zip(size, {whole}))",
+        f"inner = tuple(max(1, int(factor * part + {half})) for part in {whole})",
+        "corner = tuple((side - part) // 2 for side, part in zip(size, inner))",
+        "image = image.crop((*corner, corner[0] + inner[0], corner[1] + inner[1]))",
+    ]
 
 
 def _run(card: Card) -> list[str]:
@@ -270,10 +320,18 @@ def _run(card: Card) -> list[str]:
 def _result(card: Card) -> list[str]:
     if card["per"] == "image":
         return [f"print({card['classes']!r}[probabilities.argmax()], probabilities.max())"]
-    return [
-        "planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in probabilities]",
-        "Image.fromarray(np.argmax(planes, axis=0).astype(np.uint8)).save('mask.png')  # class ids",
+    fit = _fit_of(card)
+    place = "corner[1] : corner[1] + inner[1], corner[0] : corner[0] + inner[0]"
+    lines = [f"probabilities = probabilities[:, {place}]"] if fit == "pad" else []
+    size, end = "inner" if fit == "crop" else "size", "  # class ids"
+    lines += [
+        f"planes = [Image.fromarray(plane).resize({size}, Image.Resampling.BILINEAR) for plane in probabilities]",
+        "mask = np.argmax(planes, axis=0).astype(np.uint8)" if fit == "crop" else "",
     ]
+    if fit == "crop":
+        lines += ["whole = np.zeros(size[::-1], np.uint8)", f"whole[{place}] = mask"]
+    mask = "whole" if fit == "crop" else "np.argmax(planes, axis=0).astype(np.uint8)"
+    return [*filter(None, lines), f"Image.fromarray({mask}).save('mask.png'){end}"]
 
 
 def _files(card: Card) -> str:

@@ -25,9 +25,11 @@ from alkit.labels.resizing import masks_at_original_size
 from alkit.pictures.overlay import overlay
 from alkit.pools import decoding
 from alkit.pools.decoding import Pixels
+from alkit.pools.fitting import decode_fitted
 from alkit.pools.scaling import scale_pixels
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
 from alkit.values.predictions import Predictions, probabilities_of
 from alkit.values.progress import Progress, Report, quiet
@@ -48,17 +50,24 @@ class Predicted:
         Original height and width of the image.
     probabilities:
         Class probabilities: ``(classes, h, w)`` at the working size, or ``(classes,)`` if each image has one class.
+    fit:
+        How the image became one of the working size, see :data:`alkit.values.Fit`.
     """
 
     id: str
     path: Path
     size: Size
     probabilities: npt.NDArray[np.float32]
+    fit: Fit = "squash"
 
     @property
     def mask(self) -> Mask:
         """Mask at the image's original size, ``(h, w)``; see :func:`alkit.labels.resizing.masks_at_original_size`."""
-        return masks_at_original_size(Predictions((self.id,), self.probabilities[None]), [self.size])[0]
+        predictions = Predictions((self.id,), self.probabilities[None])
+        if self.probabilities.ndim != 3:
+            return masks_at_original_size(predictions, [self.size])[0]  # which is an error
+        _, height, width = self.probabilities.shape
+        return masks_at_original_size(predictions, [Frame(self.size, (height, width), self.fit)])[0]
 
 
 @checked
@@ -130,7 +139,7 @@ def _predict_images(
             with threads(model.threads):
                 probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
             for (done, where, own), rows in zip(waiting, probabilities, strict=True):
-                yield Predicted(done, where, own, rows)
+                yield Predicted(done, where, own, rows, model.reading.fit if model.reading else "squash")
             waiting.clear()
             images.clear()
 
@@ -139,7 +148,7 @@ def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
     """Return an image as input of the model, ``(1, c, h, w)``, and its original size."""
     reading = model.reading
     assert reading is not None  # checked by _scan
-    pixels, size = decoding.decode(path, reading.size, reading.grayscale)
+    pixels, size = decode_fitted(path, reading.size, reading.grayscale, reading.fit)
     if pixels.shape != model.shape:
         raise ImageError(
             f"{path} differs from the images that the model was trained on",

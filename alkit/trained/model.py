@@ -24,6 +24,7 @@ from alkit.protocols import Learner, Predictor
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
+from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size
 from alkit.values.rounds import RoundResult
 
@@ -36,6 +37,7 @@ class Reading:
     grayscale: bool
     scale: Scale
     path: str
+    fit: Fit = "squash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +215,9 @@ def _reading(form: Written) -> Reading | None:
         form = form["with"]["pool"]
     if not isinstance(form, dict) or names.get(form.get("is", "")) is not ImagePool:
         return None
-    size = form["with"]["size"]
     own = form["with"]
-    return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"])
+    size, fit = own["size"], own.get("fit", "squash")
+    return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"], fit)
 
 
 def _on(learner: Learner, device: str) -> Learner:

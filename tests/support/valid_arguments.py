@@ -261,6 +261,7 @@ EXAMPLES = {
     "alkit.FolderOracle.refused": ORACLE,
     "alkit.ImagePool": {
         "path": lambda t: t.folder / "images",
+        "fit": lambda t: "pad",
         "grayscale": lambda t: True,
         "scale": lambda t: "full",
         "cache": lambda t: t.folder / "cache",
@@ -745,6 +746,7 @@ EXAMPLES = {
         "path": lambda t: t.folder / "a.png",
         "size": lambda t: (8, 8),
         "probabilities": lambda t: np.full((2, 8, 8), 0.5, np.float32),
+        "fit": lambda t: "pad",
     },
     "alkit.trained.TrainedModel": {
         "shape": lambda t: (1, 8, 8),

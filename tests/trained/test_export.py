@@ -229,6 +229,26 @@ def test_the_code_prepares_an_image_as_the_record_does(tmp_path, reading):
     np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), pool.read(["3"]), atol=1e-5)
 
 
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_the_code_pads_and_crops_and_undoes_it_as_alkit_does(tmp_path, fit):
+    model = trained_model(record(tmp_path, unet(), fit=fit))
+    export_model(model, tmp_path / "model")
+    (tmp_path / "new").mkdir()
+    raw, _ = alkit.synthetic.lesions(2, size=40, seed=5)
+    Image.fromarray(raw[0, 0]).resize((50, 31)).save(tmp_path / "new" / "large.png")
+    Image.fromarray(raw[1, 0]).resize((9, 13)).save(tmp_path / "new" / "small.png")
+    predict_folder(model, tmp_path / "new", tmp_path / "out")
+    for name in ("large.png", "small.png"):
+        (tmp_path / "model" / "image.png").write_bytes((tmp_path / "new" / name).read_bytes())
+        run_here(code_of(tmp_path / "model"), tmp_path / "model")
+        masks = tmp_path / "out" / "masks" / name, tmp_path / "model" / "mask.png"
+        ours, theirs = (np.asarray(Image.open(path)) for path in masks)
+        assert ours.shape == theirs.shape
+        assert (ours != theirs).mean() < 0.01  # of equal probabilities, but for rounding, either class may win
+    text = (tmp_path / "model" / "CARD.md").read_text()
+    assert {"pad": "pad it evenly", "crop": "cut out the largest rectangle"}[fit] in text
+
+
 def test_the_code_for_a_pool_of_arrays_reads_arrays(model, tmp_path):
     export_model(replace(model, reading=None), tmp_path / "model")
     np.save(tmp_path / "model" / "images.npy", images(1, 1, 16, 20)[..., :16])

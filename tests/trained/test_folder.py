@@ -309,3 +309,18 @@ def test_the_prelabels_of_an_experiment_are_the_same_masks(tmp_path):
     prelabels = experiment.prelabels()
     assert set(prelabels) == set(ids)
     assert all(np.array_equal(prelabels[id], wanted[id]) for id in ids)
+
+
+def test_padded_and_cropped_images_are_predicted_at_their_original_sizes(tmp_path, new):
+    (new / "d.tif").unlink()
+    for fit in ("pad", "crop"):
+        (tmp_path / fit).mkdir()
+        model = trained_model(made(tmp_path / fit, fit=fit))
+        pool = alkit.ImagePool(new, size=16, grayscale=True, fit=fit)
+        found = list(predict_images(model, new, refuse))
+        assert np.array_equal([one.probabilities for one in found], model.predictor.probabilities(pool.read(pool.ids)))
+        for one, frame in zip(found, pool.frames(pool.ids), strict=True):
+            assert one.mask.shape == frame.original == one.size
+            outside = np.ones(one.size, bool)
+            outside[frame.source.slices] = False
+            assert not one.mask[outside].any()
