@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,7 +105,7 @@ Size = Annotated[
     typer.Option(callback=_size, help="Working size in pixels; default: the size of the images."),
 ]
 Fit = Annotated[
-    str,
+    Literal["squash", "pad", "crop"],
     typer.Option(
         help="How images of other proportions become images of --size: squash changes their proportions, pad keeps "
         "them and fills the rest, crop cuts the borders off. pad without --size takes the size of the largest image.",

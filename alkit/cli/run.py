@@ -86,8 +86,9 @@ def run(
     with progress_bar(choice.strategy) as report:
         with naming_mask_options():
             oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
-        read = {"size": size, "grayscale": grayscale, "fit": fit, "pattern": pattern}
-        everything = alkit.ImagePool(str(images), **read, report=report)
+        everything = alkit.ImagePool(
+            str(images), size=size, grayscale=grayscale, fit=fit, pattern=pattern, report=report
+        )
         if new := not store.exists():
             with naming_mask_options():
                 oracle.check_labels(everything, report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from PIL import Image
 from alkit._reading.images import open_image, orientation, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.errors import ConfigurationError, ImageError
-from alkit.pools import decoding
 from alkit.pools.decoding import Pixels
 from alkit.values.frames import Fit, Frame, check_fit
 from alkit.values.label_spec import Size
@@ -34,14 +33,21 @@ def check_size_for_fit(size: Size | None, fit: Fit) -> None:
         raise ConfigurationError("size must be given for fit='crop'", got="None", hint="size=256")
 
 
-def decode_fitted(path: Path, size: Size | None, grayscale: bool, fit: Fit) -> tuple[Pixels, Size]:
-    """Return the pixels of an image file at the working size, and its original height and width.
+def decode_fitted(
+    decode: Callable[[Size | None], tuple[Pixels, Size]], size: Size | None, fit: Fit
+) -> tuple[Pixels, Size]:
+    """Return the pixels of an image at the working size, and its original height and width.
 
-    See :func:`alkit.pools.decoding.decode`, which does it for ``"squash"``.
+    Parameters
+    ----------
+    decode:
+        Returns both for an image that is squashed to a size, or left as it is for None.
+    size, fit:
+        Working size, and how the image becomes one of this size.
     """
     if fit == "squash" or size is None:
-        return decoding.decode(path, size, grayscale)
-    pixels, original = decoding.decode(path, None, grayscale)
+        return decode(size)
+    pixels, original = decode(None)
     return fit_pixels(pixels, Frame(original, size, fit)), original
 
 
@@ -75,7 +81,8 @@ def _resized(plane: Pixels, size: Size) -> Pixels:
     resized = np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC))
     if np.issubdtype(plane.dtype, np.floating):
         return resized.astype(plane.dtype)
-    return np.rint(resized).clip(0, np.iinfo(plane.dtype).max).astype(plane.dtype)
+    whole: Pixels = np.rint(resized).clip(0, np.iinfo(plane.dtype).max).astype(plane.dtype)
+    return whole
 
 
 def padded_size(paths: Iterable[Path]) -> Size | None:

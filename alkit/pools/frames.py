@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from alkit.arguments.checked import checked
 from alkit.pools.checks import image_shape
@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
     def of(self, values: T) -> T:
         """Return the content of these images from an array or tensor of the whole batch, ``(n, ..., h, w)``."""
-        return values if self.box is None else values[self.rows][(..., *self.box.slices)]
+        return values if self.box is None else cast(T, values[self.rows][(..., *self.box.slices)])
 
 
 @checked

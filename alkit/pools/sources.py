@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alkit.errors import ImageError
-from alkit.pools.decoding import File, Pixels
+from alkit.pools.decoding import File, Pixels, decode
 from alkit.pools.fitting import decode_fitted
 from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
@@ -94,7 +94,7 @@ class ImageFiles:
 
     def item(self, name: str) -> tuple[Pixels, Size]:
         """Decode the image."""
-        return decode_fitted(self.path(name), self.size, self.grayscale, self.fit)
+        return decode_fitted(lambda size: decode(self.path(name), size, self.grayscale), self.size, self.fit)
 
     def path(self, name: str) -> Path:
         """Return the path of the image."""

@@ -60,7 +60,7 @@ def card(
     """
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
-    reading = None
+    reading: dict[str, object] | None = None
     if model.reading is not None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
         if model.reading.fit != "squash":

@@ -148,7 +148,7 @@ def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
     """Return an image as input of the model, ``(1, c, h, w)``, and its original size."""
     reading = model.reading
     assert reading is not None  # checked by _scan
-    pixels, size = decode_fitted(path, reading.size, reading.grayscale, reading.fit)
+    pixels, size = decode_fitted(lambda size: decoding.decode(path, size, reading.grayscale), reading.size, reading.fit)
     if pixels.shape != model.shape:
         raise ImageError(
             f"{path} differs from the images that the model was trained on",
