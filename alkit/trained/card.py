@@ -259,7 +259,15 @@ def _prepare(card: Card) -> list[str]:
         ]
     fit, whole = _fit_of(card), f"({shape['width']}, {shape['height']})"
     resize = f"resize({'inner' if fit == 'pad' else whole}, Image.Resampling.BICUBIC)"
-    lines = ["image = ImageOps.exif_transpose(Image.open('image.png'))", "size = image.size", *_fit(fit, whole)]
+    lines = [
+        "image = Image.open('image.png')",
+        "image.load()",
+        "assert image.mode not in ('I', 'F'), 'save it with 8 bits, or with 16 bits without sign'",
+        "image.info = {name: value for name, value in image.info.items() if 'xmp' not in name}  # only EXIF turns it",
+        "image = ImageOps.exif_transpose(image)",
+        "size = image.size",
+        *_fit(fit, whole),
+    ]
     if reading["grayscale"]:
         lines += [
             "deep = image.mode.startswith('I;16')  # 16 bits instead of 8",

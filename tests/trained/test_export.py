@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -227,6 +227,16 @@ def test_the_code_prepares_an_image_as_the_record_does(tmp_path, reading):
     run_here(before_the_model + "np.save('inputs.npy', inputs)", tmp_path)
     pool = alkit.ImagePool(tmp_path / "pool", **{"size": 16, "grayscale": True, **reading})
     np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), pool.read(["3"]), atol=1e-5)
+
+
+def test_the_code_ignores_an_orientation_that_only_xmp_states_as_alkit_does(tmp_path):
+    model = trained_model(record(tmp_path, unet(), scale="full"))
+    told = card(model, network="", parameters=0, free=(), files={"model.pt2": ""}, versions={}, now=datetime.now(UTC))
+    xmp, pixels = PngImagePlugin.PngInfo(), np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.uint8)
+    xmp.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="3"/></x:xmpmeta>')
+    Image.fromarray(pixels).save(tmp_path / "image.png", pnginfo=xmp)
+    run_here(sample(told).partition("model = ")[0] + "np.save('inputs.npy', inputs)", tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "inputs.npy")[0, 0], pixels / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize("fit", ["pad", "crop"])
