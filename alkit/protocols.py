@@ -635,7 +635,6 @@ __all__ = [
     "HasNetwork",
     "HasParents",
     "HasPictures",
-    "HasPictures",
     "HasPosterior",
     "HasScores",
     "HasSizes",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from alkit.configuration.construct import build
-from alkit.configuration.forms import written_form
+from alkit.configuration.forms import Written, written_form
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.evaluation.chosen import Metrics, check_metrics
+from alkit.evaluation.meanings import MEANINGS, METRICS, changed, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
 from alkit.record.settings import Settings
@@ -17,9 +18,6 @@ from alkit.record.terms import Terms
 from alkit.strategies.asking import start_cold
 from alkit.strategies.described import cold_strategies
 from alkit.strategies.named import strategy as strategy_by_name
-
-METRICS = "metrics"
-"""Name of the record's fact that holds the metrics, if they are not the defaults."""
 
 
 def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -> tuple[dict[str, Any], Terms]:
@@ -73,11 +71,13 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
     Raises
     ------
     ConfigurationError
-        The record has metrics that cannot be built again, such as a function or an object of torchmetrics.
+        The record has metrics that cannot be built again, such as a function or an object of torchmetrics; or a name
+        has another meaning in the rounds of the record.
     """
     recorded = record.fact(METRICS)
     if given is not None:
         if recorded != (form := written_form(given)) and not record.read_only:
+            _settle_meanings(record, recorded, form)
             record.revise(METRICS, lambda before: form)
         return given
     if recorded is None:
@@ -88,6 +88,19 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
         raise ConfigurationError(
             f"{record.path} does not contain enough to build metrics ({reason})", hint="pass metrics="
         ) from reason
+
+
+def _settle_meanings(record: Store, recorded: Written, form: Written) -> None:
+    """Record what the names of new metrics mean, unless figures of the record mean something else."""
+    before, after = record.fact(MEANINGS) or meanings(recorded), meanings(form)
+    figures = dict.fromkeys(name for result in record.rounds() for name in result.metrics)
+    if (found := changed(before, after, figures)) is not None:
+        name, old, new = found
+        raise ConfigurationError(
+            f"{name!r} is {old} in the rounds of {record.path}, so metrics cannot give this name to {new}",
+            hint="another name in a mapping, such as metrics={'mine': ...}",
+        )
+    record.revise(MEANINGS, lambda known: {**before, **after} if figures else after)
 
 
 def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:

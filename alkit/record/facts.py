@@ -90,6 +90,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "declared": _is_declared,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
+    "meanings": _is_texts,
     "schedule": _is_schedule,
     "unasked": _are_counts,
     "test": lambda value: isinstance(value, dict),

@@ -15,7 +15,7 @@ from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.chosen import lower_is_better
 from alkit.report.compared import Difference, Method, Scores
 from alkit.report.comparison import Comparison
-from alkit.report.grouping import check_alike, common_metric, methods_of, rename
+from alkit.report.grouping import check_alike, check_meaning, common_metric, methods_of, rename
 from alkit.report.records import Skipped, read_runs
 from alkit.statistics.comparisons import holm, paired_difference
 from alkit.statistics.curves import Curve, Runs, aubc
@@ -61,9 +61,9 @@ def compare(
     ------
     ConfigurationError
         No record can be used, or records cannot be compared: with the same seed they have other images, another test
-        set or other classes; no metric is in all of them; two have the same configuration and seed; metrics were
-        measured on labels held out from training, which each strategy selects differently; or records under one name
-        have different configurations.
+        set or other classes; no metric is in all of them, or its name means different ones; two have the same
+        configuration and seed; metrics were measured on labels held out from training, which each strategy selects
+        differently; or records under one name have different configurations.
     """
     named = {name: _paths(f"records[{name!r}]", own) for name, own in records.items()} if _is_mapping(records) else {}
     paths = [path for own in named.values() for path in own] if _is_mapping(records) else _paths("records", records)
@@ -72,6 +72,7 @@ def compare(
         reasons = "; ".join(record.reason for record in skipped[:3])
         raise ConfigurationError("no record can be compared", got=reasons or "no records")
     metric = common_metric(runs, metric)
+    check_meaning(runs, metric)
     check_alike(runs)
     methods, notes = methods_of(runs, metric)
     if named:

@@ -9,6 +9,7 @@ from typing import Any
 
 from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.fitness import about_model, without_fix
+from alkit.evaluation.meanings import meaning_of
 from alkit.report.compared import Method
 from alkit.report.methods import different_keys, flatten, key_of, name_forms
 from alkit.report.records import PARTS, Run
@@ -33,6 +34,19 @@ def common_metric(runs: Sequence[Run], metric: str | None) -> str:
             hint=nearest(metric, without[0].metrics),
         )
     return metric
+
+
+def check_meaning(runs: Sequence[Run], metric: str) -> None:
+    """Check that the name of a metric means the same in all records, as far as these know it."""
+    known = [(run, meaning) for run in runs if (meaning := meaning_of(metric, run.meanings)) is not None]
+    for run, meaning in known[1:]:
+        first, other = known[0]
+        if meaning != other:
+            raise ConfigurationError(
+                f"{metric!r} must be the same metric in all records",
+                got=f"{other} in {first.record}, and {meaning} in {run.record}",
+                hint="measure all runs by the same metrics",
+            )
 
 
 NOUNS = {"pool": "the pool", "test": "the test set", "classes": "the classes"}
@@ -133,6 +147,10 @@ def _curve(run: Run, metric: str, notes: list[str]) -> Curve:
     for result in run.history:
         value = result.metrics.get(metric)
         if value is not None and math.isfinite(value):
+            if result.n_labels in curve:
+                notes.append(
+                    f"{run.record}: several rounds have {result.n_labels} labels, and the last of them counts."
+                )
             curve[result.n_labels] = float(value)
         else:
             found = "no value" if value is None else str(value)

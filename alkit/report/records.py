@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, without_hint
+from alkit.evaluation.meanings import MEANINGS, METRICS, meanings
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.test_sets import test_set
@@ -41,6 +42,8 @@ class Run:
         Committed rounds, at least one.
     held_out:
         Whether the metrics were measured on labels held out from training.
+    meanings:
+        What the names of the metrics mean: see :mod:`alkit.evaluation.meanings`.
     """
 
     record: str
@@ -49,6 +52,7 @@ class Run:
     data: dict[str, Written]
     history: tuple[RoundResult, ...]
     held_out: bool
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -93,6 +97,7 @@ def _read(path: Path) -> Run:
             "classes": store.fact("classes"),
         }
         declared, seed = settings.declared, settings.seed
+        known = store.fact(MEANINGS) or meanings(store.fact(METRICS))
     run = Run(
         str(path),
         {name: declared.get(name) for name in PARTS},
@@ -100,6 +105,7 @@ def _read(path: Path) -> Run:
         data,
         history,
         measured_on(history, tested=data["test"] is not None) == "hold-out",
+        known,
     )
     if not run.metrics:
         raise StoreError(f"{path} has no metrics: its rounds were not measured on a test set")

@@ -1,0 +1,81 @@
+"""What the names of metrics mean in a record, so that one name does not stand for two metrics in a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from alkit.evaluation.chosen import DEFAULTS, TOLERANCE
+
+OWN = "a metric of its own"
+"""The meaning of functions and objects: a record knows nothing else of them."""
+
+METRICS, MEANINGS = "metrics", "meanings"
+"""Names of a record's facts: the metrics, if they are not the defaults; and what the names of all rounds mean."""
+
+BY_GROUP = " by group"
+"""End of the name of a metric over groups, which may occur beside the metric itself."""
+
+
+def meanings(form: Any) -> dict[str, str]:
+    """Return by name what metrics measure, in words; nothing if a stranger wrote another form.
+
+    Parameters
+    ----------
+    form:
+        The written form of metrics; None for the defaults.
+
+    Examples
+    --------
+    >>> meanings(["dice", {"is": "alkit.evaluation:SurfaceDice", "with": {"tolerance": 3}}])
+    {'dice': 'dice', 'surface_dice': 'surface_dice with tolerance 3'}
+    >>> meanings({"items": [["overlap", "dice"], ["mine", {"named": "project:error"}]]})
+    {'overlap': 'dice', 'mine': 'a metric of its own'}
+    """
+    if form is None:
+        return {name: name for names in DEFAULTS.values() for name in names}
+    try:
+        named = form["items"] if isinstance(form, dict) else [(None, metric) for metric in form]
+        return dict(_meaning(name, metric) for name, metric in named)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+
+
+def _meaning(name: str | None, metric: Any) -> tuple[str, str]:
+    """Return the beginning of the names of a metric's figures, and what they mean."""
+    if isinstance(metric, str):
+        return name or metric, f"{metric} with tolerance {TOLERANCE:g}" if metric == "surface_dice" else metric
+    parameters = metric.get("with", {})
+    match metric.get("is"):
+        case "alkit.evaluation:SurfaceDice":
+            return name or "surface_dice", f"surface_dice with tolerance {parameters['tolerance']:g}"
+        case "alkit.evaluation:PerGroup":
+            inner, meaning = _meaning(None, parameters["metric"])
+            return f"{name or inner}{BY_GROUP}", meaning
+    own = str(metric.get("named") or metric.get("opaque") or "")
+    return name or own.rpartition(":")[2].rpartition(".")[2], OWN
+
+
+def meaning_of(figure: str, known: Mapping[str, str]) -> str | None:
+    """Return what a figure such as ``dice@rare`` or ``member_dice`` means; None if that is unknown.
+
+    >>> meaning_of("dice@rare", {"dice by group": "dice"}), meaning_of("sharpness", {"dice": "dice"})
+    ('dice', None)
+    """
+    if figure in known:
+        return known[figure]
+    stem, grouped = figure.split("/")[0].removeprefix("member_"), False
+    for end in ("_over_groups", "_worst_group"):
+        stem, grouped = stem.removesuffix(end), grouped or stem.endswith(end)
+    if "@" in stem:
+        stem, grouped = stem.partition("@")[0], True
+    return known.get(f"{stem}{BY_GROUP}" if grouped else stem)
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str], figures: Iterable[str]) -> tuple[str, str, str] | None:
+    """Return the first of some figures that would change its meaning, with both meanings; None if there is none."""
+    for figure in figures:
+        old, new = meaning_of(figure, before), meaning_of(figure, after)
+        if old is not None and new is not None and old != new:
+            return figure, old, new
+    return None
