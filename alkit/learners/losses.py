@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
+from alkit.learners.smp_losses import smp_losses
 from alkit.networks.training import Loss
 from alkit.protocols import Labelled
 from alkit.values.label_spec import LabelSpec
@@ -107,7 +108,7 @@ def mask_loss(name: str, spec: LabelSpec, weights: Sequence[float] | None = None
     weights:
         Weight of each class in cross-entropy; None for equal ones.
     """
-    from segmentation_models_pytorch import losses
+    losses = smp_losses()
 
     ignored = -100 if spec.ignore is None else spec.ignore  # torch's default, which ignores nothing
     terms: list[Loss] = []
@@ -141,9 +142,7 @@ def mask_loss(name: str, spec: LabelSpec, weights: Sequence[float] | None = None
 
 def class_loss(name: str, weights: Sequence[float] | None = None) -> Loss:
     """Return a loss of :data:`CLASS_LOSSES`, of logits ``(n, classes)`` and class ids ``(n,)``."""
-    from segmentation_models_pytorch.losses import FocalLoss
-
-    focal = FocalLoss(mode="multiclass")
+    focal = smp_losses().FocalLoss(mode="multiclass")
 
     def loss(logits: Tensor, classes: Tensor) -> Tensor:
         if logits.ndim != 2:

@@ -12,7 +12,7 @@ CONTEXT.set_forkserver_preload(
     "alkit.experiment.loop alkit.learners.segmentation alkit.evaluation.metrics alkit.oracles.folder.oracle "
     "alkit.labels.resizing alkit.scores.streamed "
     "alkit_baselines.mc_dropout alkit_baselines.random torchmetrics.classification "
-    "segmentation_models_pytorch.losses".split()
+    "alkit.learners.losses torch._dynamo".split()
 )
 
 

@@ -17,7 +17,7 @@ CONTEXT.set_forkserver_preload(
     """
     alkit.experiment.loop alkit.learners.segmentation alkit.evaluation.metrics alkit.features.reconstruction
     alkit_baselines.ssl_cluster faiss
-    segmentation_models_pytorch.losses
+    alkit.learners.losses torch._dynamo
     """.split()
 )
 
