@@ -178,6 +178,8 @@ class Crowd:
     def __post_init__(self) -> None:
         self._chance = random.Random(f"{self.seed} {self.life}")
         self._prelabels: dict[str, np.ndarray] = {}
+        self._scripts: dict[tuple[str, str | None, bool], list[Line]] = {}  # they depend on these alone
+        self._store = Store(self.experiment.path)
 
     def ask(self, queries) -> None:
         """Remember nothing: which queries were sent is in the record."""
@@ -205,12 +207,15 @@ class Crowd:
 
     def lines(self) -> list[Line]:
         """The scripts of all queries that were sent, up to the end of the campaign, by rounds, ranks and annotators."""
-        asked = Store(self.experiment.path).asked()
+        asked = self._store.asked()
         earlier: set[str] = set()
         found: list[Line] = []
         for entry in asked:
             if entry.sent_at is not None:
-                found += self._script(entry, entry.query.id in earlier)
+                known = entry.query.key, entry.prelabel, entry.query.id in earlier
+                if known not in self._scripts:
+                    self._scripts[known] = list(self._script(entry, known[-1]))
+                found += self._scripts[known]
             earlier.add(entry.query.id)
         return found
 
@@ -228,12 +233,12 @@ class Crowd:
         if entry.prelabel is None:
             return None
         if entry.prelabel not in self._prelabels:
-            self._prelabels[entry.prelabel] = LabelFiles(Store(self.experiment.path)).read(entry.prelabel)
+            self._prelabels[entry.prelabel] = LabelFiles(self._store).read(entry.prelabel)
         return self._prelabels[entry.prelabel]
 
     def ready(self) -> list[Line]:
         """Those lines whose time has come: their round's queries were sent, and what they mend was sent back."""
-        sent = {entry.query.round for entry in Store(self.experiment.path).asked() if entry.sent_at is not None}
+        sent = {entry.query.round for entry in self._store.asked() if entry.sent_at is not None}
         now = len(self.experiment.history)
         now -= now not in sent
         record = self.record()

@@ -191,7 +191,7 @@ def compare(folder, seeds):
         "pool": pool,
         "test": test,
         "oracle": alkit.MaskOracle({f"{row:04}": mask for row, mask in enumerate(masks)}, classes=("skin", "lesion")),
-        "learner": alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4, 8)), epochs=(1, 1)),
+        "learner": alkit.testing.Brightness(),  # the page takes any learner
         "folder": folder,
     }
     for code in blocks("how-to/compare.md", "python"):

@@ -60,7 +60,7 @@ def lead(path, seed, rounds, join, life, events):
 
     experiment, truth = world(path, join, report=lambda progress: say(progress.stage))
     crowd = Crowd(experiment, truth, seed, rounds, life)
-    conduct(experiment, crowd, rounds, say, lambda: time.sleep(0.01))
+    conduct(experiment, crowd, rounds, say, lambda: time.sleep(0.05))
     events.send(("end", None))
 
 
@@ -70,7 +70,8 @@ def fetch(path, seed, rounds, join, life, events):
     crowd = Crowd(experiment, truth, seed, rounds, life)
     while len(experiment.history) < rounds:
         events.send(("receive", None))
-        experiment.collect(crowd)
+        if not experiment.collect(crowd).taken:
+            time.sleep(0.02)
         events.send(("refused", [(answer.id, reason) for answer, reason in crowd.told]))
         crowd.told.clear()
     events.send(("end", None))

@@ -19,6 +19,32 @@ def blocks(page, language="python"):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
 
 
+QUICK = {
+    "size=64": "size=32",
+    "--size 64": "--size 32",
+    "epochs=20)": "epochs=2)",
+    "epochs=(20, 5)": "epochs=(2, 1)",
+    "--epochs 20,5": "--epochs 2,1",
+    "--pretext-epochs 20": "--pretext-epochs 2",
+}
+"""Parameters of the pages that decide how long they run, and shorter ones."""
+
+lengths = pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["quick", "full"])
+
+
+def shortened(code, quick):
+    """Return the code of a page, with less work if it is to be quick."""
+    for long, short in QUICK.items() if quick else ():
+        code = code.replace(long, short)
+    return code
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorials/first-experiment.md"])
+def test_the_pages_have_the_parameters_that_are_shortened(page):
+    text = (ROOT / page).read_text()
+    assert all(long in text for long in QUICK if page.startswith("docs") or not long.startswith("--"))
+
+
 @pytest.fixture
 def somewhere(tmp_path, monkeypatch):
     """Return a working folder with images/ and masks/."""
@@ -31,10 +57,11 @@ def somewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_example_runs_as_written_and_the_how_to_on_uncertainty_goes_on_from_it(somewhere, capsys):
+@lengths
+def test_the_example_runs_as_written_and_the_how_to_on_uncertainty_goes_on_from_it(somewhere, capsys, quick):
     (example,) = EXAMPLES
     names: dict[str, object] = {}
-    exec(example, names)
+    exec(shortened(example, quick), names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
     reduction, score, ensemble = blocks("how-to/uncertainty.md")
@@ -45,23 +72,24 @@ def test_the_example_runs_as_written_and_the_how_to_on_uncertainty_goes_on_from_
     assert "member_dice" in names["experiment"].history[-1].metrics
 
 
-def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys):
+@lengths
+def test_the_first_experiment_runs_as_written(tmp_path, monkeypatch, capsys, quick):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     *whole, people, encoder = blocks("tutorials/first-experiment.md")
     for code in whole:
-        exec(code, names)
+        exec(shortened(code, quick), names)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [int(labels) for labels, _ in lines] == [20, 30, 40, 50]
     (command,) = blocks("tutorials/first-experiment.md", "sh")
     with pytest.raises(SystemExit) as end:
-        main(shlex.split(command.replace("\\\n", " "))[1:])
+        main(shlex.split(shortened(command, quick).replace("\\\n", " "))[1:])
     assert not end.value.code
     assert len(alkit.Experiment.open("runs/ssl.db").history) == 4
     capsys.readouterr()
     exec(people, names)
     assert capsys.readouterr().out.count("nearest to its centre") == 35
-    assert names["batch"].labels.shape[1:] == (64, 64)
+    assert names["batch"].labels.shape[1:] == ((32, 32) if quick else (64, 64))
     exec(encoder, names)
     assert names["learner"].network.keywords == {"weights": "efficientnet-lite0"}
 
