@@ -6,8 +6,8 @@
 
 Each import has a process of its own, on one thread, and the imports take turns. A row has the medians of what the
 process took in all, Python itself included: ``cpu_s``, seconds of the processor; ``peak_mib``, its largest memory; and
-both as a ratio to those of ``import torch``. The training is one epoch on four images, with what it imports. Any training
-imports what one step of an optimizer of torch does: torch's compiler. It needs Linux.
+both as a ratio to those of ``import torch``. The training is one epoch on four images, with what it imports. Every
+training imports what one step of an optimizer of torch does: torch's compiler. It needs Linux.
 """
 
 from __future__ import annotations
