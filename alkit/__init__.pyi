@@ -51,6 +51,7 @@ from .values.label_spec import LabelSpec as LabelSpec
 from .values.predictions import Predictions as Predictions
 from .values.queries import Query as Query
 from .values.rounds import RoundResult as RoundResult
+from .values.rules import SelectionRules as SelectionRules
 from .values.selection import Selection as Selection
 
 __version__: str

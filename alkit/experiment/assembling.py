@@ -21,6 +21,7 @@ from alkit.learners.needs import check_needs
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
+from alkit.record.grouping import check_rules, settle_groups, settle_rules
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -28,6 +29,7 @@ from alkit.record.terms import Terms
 from alkit.rng import Stream
 from alkit.strategies.functions import Choice, as_strategy, needs_of
 from alkit.values.label_spec import LabelSpec
+from alkit.values.rules import SelectionRules
 
 
 def assemble(
@@ -41,6 +43,7 @@ def assemble(
     classes: LabelSpec | Sequence[str] | None,
     terms: Terms,
     metrics: Metrics | None,
+    rules: SelectionRules | None,
     change: bool,
     report: Listeners,
     wait: float,
@@ -71,7 +74,9 @@ def assemble(
     tried = None
     if change or not store.has_answers():
         tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
-    pool = settings.declare(recorded, pool, seed, classes, change=change)
+    check_rules(store, pool, rules)
+    pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
+    settle_rules(store, rules)
     measured = opening.settle_metrics(store, metrics)
     representations, files = Representations(pool, stream, store, report), LabelFiles(store)
     answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())

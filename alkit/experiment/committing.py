@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from alkit.arguments.returned import check_returned
 from alkit.errors import QueryError
@@ -13,10 +13,11 @@ from alkit.evaluation.fitness import Losses, lengths, warnings_about
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
-from alkit.experiment.holding_out import hold_out
+from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.labels.joining import join_rule
+from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.states import Answered
@@ -51,8 +52,9 @@ def commit_round(
     seconds: Mapping[str, float],
     test: tuple[Pool, Oracle] | None = None,
     poll: float = 1.0,
+    warnings: Sequence[str] = (),
 ) -> RoundResult:
-    """Train on all labels so far, measure the model and record the round.
+    """Train on all labels so far, measure the model and record the round, with some more `warnings`.
 
     The model is measured on the test set if there is one, else on the labels held out. The caller holds the record's
     lock.
@@ -68,8 +70,9 @@ def commit_round(
     pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
     everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
     pseudo_ids = set(everything.pseudo_ids)
-    held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids])
-    labelled = everything.without(held)
+    notes = list(warnings)
+    held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids], notes)
+    labelled = everything.without({*held, *beside_held_out(parts, everything.pseudo_ids)})
     if not set(labelled.ids) - set(labelled.pseudo_ids):
         raise QueryError(
             "every label is held out, so there is none to train on",
@@ -110,7 +113,7 @@ def commit_round(
         n_pseudo=n_pseudo,
         n_held_out=len(held),
         agreement=None if previous is None else _agreement(parts, predictor, previous),
-        warnings=(*everything.warnings(), *found, *unfit, *_unusable(parts, answered)),
+        warnings=(*everything.warnings(), *notes, *found, *unfit, *_unusable(parts, answered)),
         n_unasked=len(snapshot.unasked & (set(labelled.ids) - set(labelled.pseudo_ids))),
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
@@ -144,7 +147,11 @@ def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float
     if not (n := min(parts.terms.stop_set, len(parts.ids))):
         return None
     everything = parts.settings.recorded_ids or parts.ids  # images that are missing now do not change the others
-    drawn = parts.stream.child("stop-set").numpy().choice(len(everything), n, replace=False)
+    stream, groups = parts.stream.child("stop-set"), parts.groups_of(everything)
+    if n < len(everything) and 1 < len(set(groups)) < len(groups):
+        drawn = draw_groups(everything, groups, n, stream)
+    else:
+        drawn = [everything[row] for row in stream.numpy().choice(len(everything), n, replace=False)]
     with parts.settings.threads():
-        ids = [id for row in sorted(drawn) if (id := everything[row]) in parts.representations.known_ids]
+        ids = [id for id in sorted(drawn) if id in parts.representations.known_ids]
         return None if not ids else agreement(predictor, previous, parts.pool, ids, parts.settings.spec)

@@ -1,13 +1,13 @@
-"""Hold out an exact share of the labels, by largest remainder, with near-duplicates on one side."""
+"""Hold out an exact share of the labels, by largest remainder, with groups and near-duplicates on one side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.experiment.parts import Parts
+from alkit.experiment.parts import Parts, next_round
 from alkit.pools.batches import batches
 from alkit.protocols import Pool
 from alkit.record.changing import SIDES
@@ -20,10 +20,17 @@ SIDE = 64
 """Images are compared at this height and width, or less."""
 
 
-def hold_out(parts: Parts, ids: Sequence[str]) -> tuple[str, ...]:
+def hold_out(parts: Parts, ids: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """Return those of the labelled images that are held out; draw sides for the new ones, and record them.
 
     The caller holds the record's lock.
+
+    Parameters
+    ----------
+    ids:
+        The labelled images.
+    notes:
+        Gets a sentence if near-duplicates are on both sides.
     """
     sides = parts.store.fact(SIDES)
     if parts.terms.hold_out and sides is not None:
@@ -31,7 +38,8 @@ def hold_out(parts: Parts, ids: Sequence[str]) -> tuple[str, ...]:
         if new := [id for id in ids if id not in held and id not in trained]:
             known = {id: id in held for id in ids if id in held or id in trained}
             target = parts.terms.count_held_out(len(ids))
-            drawn = draw_sides(parts.pool, known, new, target, parts.stream)
+            groups, decided = _groups(parts, new, held, trained)
+            drawn = draw_sides(parts.pool, known, new, target, parts.stream, groups, decided, notes)
             held |= drawn
             trained |= set(new) - drawn
             now = {"held_out": sorted(held), "trained": sorted(trained)}
@@ -40,11 +48,49 @@ def hold_out(parts: Parts, ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(id for id in ids if held_out(id))
 
 
-def draw_sides(pool: Pool, known: Mapping[str, bool], new: Sequence[str], target: int, stream: Stream) -> set[str]:
+def beside_held_out(parts: Parts, ids: Sequence[str]) -> set[str]:
+    """Return those images, which were not drawn, that may not be trained on: a group or a duplicate is held out."""
+    sides = parts.store.fact(SIDES)
+    if not ids or sides is None or not sides["held_out"]:
+        return set()
+    held = [id for id in sides["held_out"] if id in parts.representations.known_ids]
+    of_held = set(parts.groups_of(sides["held_out"]))
+    units, like = group_duplicates(parts.pool, held, ids)
+    alike = {id for unit, known in zip(units, like, strict=True) if known is not None for id in unit}
+    return alike | {id for id, group in zip(ids, parts.groups_of(ids), strict=True) if group in of_held}
+
+
+def _groups(
+    parts: Parts, new: Sequence[str], held: Collection[str], trained: Collection[str]
+) -> tuple[dict[str, str], dict[str, bool]]:
+    """Return the groups of new images, and by group whether it is held out, of those that have a side already.
+
+    A group of which a model was trained on a pseudo-label is one that is trained on.
+    """
+    if not parts.has_groups():
+        return {}, {}
+    before = range(next_round(parts.store.rounds()))
+    pseudo = [id for number in before for id in parts.store.pseudo_labels(number)]
+    decided = dict.fromkeys(parts.groups_of(sorted(held)), True)
+    for group in parts.groups_of([*sorted(trained), *pseudo]):
+        decided.setdefault(group, False)
+    return dict(zip(new, parts.groups_of(new), strict=True)), decided
+
+
+def draw_sides(
+    pool: Pool,
+    known: Mapping[str, bool],
+    new: Sequence[str],
+    target: int,
+    stream: Stream,
+    groups: Mapping[str, str] | None = None,
+    decided: Mapping[str, bool] | None = None,
+    notes: list[str] | None = None,
+) -> set[str]:
     """Return those of some new images that are held out.
 
-    A near-duplicate of a known image has its side, and near-duplicates among the new ones have one side. Others are
-    drawn.
+    An image has the side of its group, if that has one. Otherwise a near-duplicate of a known image has its side.
+    Images of one group, and near-duplicates, have one side. The others are drawn.
 
     Parameters
     ----------
@@ -53,22 +99,76 @@ def draw_sides(pool: Pool, known: Mapping[str, bool], new: Sequence[str], target
     new:
         Ids of the images that have none.
     target:
-        Number of held-out images among all. Only near-duplicates, which stay together, can make it another one.
+        Number of held-out images among all. Only images that stay together can make it another one.
     stream:
         The experiment's root stream.
+    groups:
+        Groups of the new images; an image without one is its own group.
+    decided:
+        By group whether it is held out, of the groups that have a side already.
+    notes:
+        Gets a sentence if near-duplicates are on both sides, because their groups are.
     """
-    groups, sides = group_duplicates(pool, list(known), sorted(new))
-    held: set[str] = set()
-    for group, like in zip(groups, sides, strict=True):
-        if like is not None and known[like]:
-            held |= set(group)
-    room = target - sum(known.values()) - len(held)
-    free = [group for group, like in zip(groups, sides, strict=True) if like is None]
-    for group in sorted(free, key=lambda group: float(stream.child("hold-out", group[0]).numpy().random())):
-        if len(group) <= room:
-            held |= set(group)
-            room -= len(group)
-    return held
+    groups, decided = groups or {}, decided or {}
+    duplicates, nearest = group_duplicates(pool, list(known), sorted(new))
+    sides = {id: decided[group] for id in new if (group := groups.get(id, id)) in decided}
+    alike: dict[str, bool] = {}  # sides of near-duplicates
+    for some, like in zip(duplicates, nearest, strict=True):
+        if (side := next((sides[id] for id in some if id in sides), None) if like is None else known[like]) is not None:
+            alike.update(dict.fromkeys(some, side))
+    free: list[tuple[str, ...]] = []
+    for unit in _together(duplicates, groups, frozenset(sides)):
+        if (like := next((id for id in unit if id in alike), None)) is None:
+            free.append(unit)
+        else:
+            sides.update(dict.fromkeys(unit, alike[like]))
+    room = target - sum(known.values()) - sum(sides.values())
+    for unit in sorted(free, key=lambda unit: float(stream.child("hold-out", unit[0]).numpy().random())):
+        sides.update(dict.fromkeys(unit, len(unit) <= room))
+        room -= len(unit) if sides[unit[0]] else 0
+    if notes is not None:
+        notes += _straddling(duplicates, nearest, {**known, **sides})
+    return {id for id, held in sides.items() if held}
+
+
+def _together(
+    duplicates: Sequence[Sequence[str]], groups: Mapping[str, str], decided: Collection[str]
+) -> list[tuple[str, ...]]:
+    """Return the images without a side in units of groups and near-duplicates, each sorted.
+
+    >>> _together([("a", "b"), ("c",), ("d",)], {"b": "p", "d": "p"}, [])
+    [('a', 'b', 'd'), ('c',)]
+    """
+    units: dict[str, list[str]] = {}  # the unit of each image, one list for all of its images
+    latest: dict[str, str] = {}  # an image of each group
+    for alike in duplicates:
+        left = [id for id in alike if id not in decided]
+        for id in left:
+            units[id] = [id]
+            for other in (left[0], latest.setdefault(groups.get(id, id), id)):
+                if units[other] is not units[id]:
+                    joined = [*units[other], *units[id]]
+                    units.update(dict.fromkeys(joined, joined))
+    return list(dict.fromkeys(tuple(sorted(unit)) for unit in units.values()))
+
+
+def _straddling(
+    duplicates: Sequence[Sequence[str]], nearest: Sequence[str | None], sides: Mapping[str, bool]
+) -> Iterator[str]:
+    """Yield a sentence if near-duplicates are on both sides."""
+    found = []
+    for alike, like in zip(duplicates, nearest, strict=True):
+        everything = [*alike, *([] if like is None else [like])]
+        held = [id for id in everything if sides[id]]
+        trained = [id for id in everything if not sides[id]]
+        if held and trained:
+            found.append((held[0], trained[0]))
+    if found:
+        held_out, other = found[0]
+        yield (
+            f"{len(found)} of the images that are held out are nearly identical to images of other groups that are "
+            f"trained on, such as {held_out!r} and {other!r}: the groups may be wrong."
+        )
 
 
 def group_duplicates(
@@ -99,6 +199,23 @@ def group_duplicates(
         nearest_known = max((row for row in members if like[row]), key=lambda row: float(best[row]), default=members[0])
         sides.append(like[nearest_known])
     return found, sides
+
+
+def near_duplicates(pool: Pool, ids: Sequence[str], other: Pool, others: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the images of a pool that are near-duplicates of images of another pool, each with the most similar one.
+
+    Images of different sizes are not compared.
+    """
+    rows = np.concatenate([part for _, part in _rows(pool, ids)])
+    best, like = np.full(len(ids), ALIKE, np.float32), dict[int, str]()
+    for some, part in _rows(other, others):
+        if part.shape[1] != rows.shape[1]:
+            return []
+        found = rows @ part.T
+        nearest, most = found.argmax(axis=1), found.max(axis=1)
+        for row in np.flatnonzero(most >= best).tolist():
+            best[row], like[row] = most[row], some[nearest[row]]
+    return [(ids[row], like[row]) for row in sorted(like)]
 
 
 def _rows(pool: Pool, ids: Sequence[str]) -> Iterator[tuple[Sequence[str], npt.NDArray[np.float32]]]:

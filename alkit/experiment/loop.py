@@ -39,6 +39,7 @@ from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
+from alkit.values.rules import SelectionRules
 
 
 @checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
@@ -83,6 +84,9 @@ class Experiment(Readable):
         :mod:`alkit.evaluation`, objects of torchmetrics, and functions of predicted and true classes; or a mapping of
         names to these. The first one is the main metric. Default: those of the record; for a new record Dice and IoU of
         masks, or accuracy, balanced accuracy, F1 and recalls of classes. They may change between rounds.
+    rules:
+        Which images may be selected, which come first, and how many of a group (:class:`SelectionRules`). They may
+        change at any time; the record keeps the dates. Default: those of the record.
     change:
         Whether the learner, the strategies and the working size of the images may differ from those of the record, as
         long as no round is committed. The answers are kept, and the record keeps the date of the change.
@@ -135,6 +139,7 @@ class Experiment(Readable):
         hold_out: float = 0.0,
         stop_set: int = 0,
         metrics: Metrics | None = None,
+        rules: SelectionRules | None = None,
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
@@ -142,7 +147,20 @@ class Experiment(Readable):
         check_pool(pool)
         terms, self._listeners = Terms(annotators, join, hold_out, stop_set), Listeners(report)
         self._parts = assemble(
-            self, pool, learner, strategy, store, seed, initial, classes, terms, metrics, change, self._listeners, wait
+            self,
+            pool,
+            learner,
+            strategy,
+            store,
+            seed,
+            initial,
+            classes,
+            terms,
+            metrics,
+            rules,
+            change,
+            self._listeners,
+            wait,
         )
         self._model = LastModel(self._parts)
         self._test_labels = TestLabels(partial(gathering.gather_test_answers, self._parts))
@@ -159,6 +177,7 @@ class Experiment(Readable):
         initial: Strategy | Choice | None = None,
         join: Join | None = None,
         metrics: Metrics | None = None,
+        rules: SelectionRules | None = None,
         report: Report = quiet,
         wait: float = 30.0,
     ) -> Experiment:
@@ -179,7 +198,8 @@ class Experiment(Readable):
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
         seed = Settings(store).seed
-        return cls(**parts, **vars(terms), metrics=metrics, store=store, seed=seed, report=report, wait=wait)
+        parts |= {"metrics": metrics, "rules": rules, "report": report}
+        return cls(**parts, **vars(terms), store=store, seed=seed, wait=wait)
 
     # Asking and telling.
 

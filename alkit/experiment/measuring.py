@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator, Mapping, Sequence
 
 from alkit.checks import check_number
 from alkit.errors import DataError, QueryError
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.measure import Seen, measure
 from alkit.evaluation.truth import TestLabels
+from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.pools.checks import check_pool
+from alkit.pools.groups import Grouping, groups_of
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.grouping import recorded_grouping
 from alkit.record.test_sets import measures_on
+from alkit.rng import Stream
+
+log = logging.getLogger(__name__)
+
+MOST_TESTED, MOST_COMPARED = 1000, 10_000
+"""Most images of a test set, and of a pool, that are compared with each other; of more images, some are drawn."""
 
 
 def evaluate(
@@ -70,8 +81,16 @@ def measure_on(
         return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen)
 
 
-def check_test(parts: Parts, test: Pool) -> None:
-    """Raise a :class:`DataError` unless `test` is a pool that shares no image with the experiment's."""
+def check_test(parts: Parts, test: Pool) -> list[str]:
+    """Check that `test` shares neither an image nor a group with the pool of an experiment.
+
+    Return sentences about near-duplicates, and about groups that are not known. They are logged once.
+
+    Raises
+    ------
+    DataError
+        `test` is not a pool, or it shares an image or a group with the pool.
+    """
     check_pool(test, "test")
     if shared := set(test.ids) & set(parts.ids):
         raise DataError(
@@ -79,3 +98,46 @@ def check_test(parts: Parts, test: Pool) -> None:
             got=sorted(shared)[:3],
             hint="pool.split(test=..., seed=...) makes two that share none",
         )
+    ids, grouped = list(test.ids), parts.has_groups()
+    recorded = recorded_grouping(parts.store) or Grouping({}, {})
+    own = {recorded.groups.get(id, group): id for id, group in zip(ids, groups_of(test, ids), strict=True)}
+    in_pool = dict(zip(parts.groups_of(parts.ids), parts.ids, strict=True))
+    if both := sorted(own.keys() & in_pool.keys()):
+        group = both[0]
+        raise DataError(
+            f"test shares {len(both)} {'group' if len(both) == 1 else 'groups'} with the pool",
+            got=f"{group!r}, with {own[group]!r} in the test set and {in_pool[group]!r} in the pool",
+            hint="pool.split(test=..., seed=...) of a pool with groups= keeps each on one side",
+        )
+    key = "\n".join(sorted(ids))
+    if key not in parts.compared:
+        parts.compared[key] = [*_without_groups(ids, own, grouped), *_alike(parts, test)]
+        for sentence in parts.compared[key]:
+            log.warning("%s", sentence)
+    return parts.compared[key]
+
+
+def _without_groups(ids: Sequence[str], own: Mapping[str, str], grouped: bool) -> Iterator[str]:
+    if grouped and set(ids) == own.keys():
+        yield "The pool has groups and the test set has none, so it may share patients with the pool."
+
+
+def _alike(parts: Parts, test: Pool) -> Iterator[str]:
+    """Yield a sentence about images of the test set that have a near-duplicate in the pool."""
+    stream = parts.stream.child("near-duplicates")
+    ids, others = _some(test.ids, MOST_TESTED, stream), _some(parts.ids, MOST_COMPARED, stream)
+    if found := near_duplicates(test, ids, parts.pool, others):
+        compared = "" if len(ids) == len(test.ids) and len(others) == len(parts.ids) else f" of {len(ids)} compared"
+        hint = "" if parts.has_groups() else " Try: groups=, which keeps images of one patient on one side."
+        yield (
+            f"{len(found)} images of the test set{compared} are nearly identical to images of the pool, such as "
+            f"{found[0][0]!r} to {found[0][1]!r}, so the metrics may be too good.{hint}"
+        )
+
+
+def _some(ids: Sequence[str], most: int, stream: Stream) -> list[str]:
+    """Return all ids in order, or a number of them that are drawn."""
+    if len(ids) <= most:
+        return sorted(ids)
+    listed = sorted(ids)
+    return [listed[row] for row in sorted(stream.numpy().choice(len(listed), most, replace=False))]

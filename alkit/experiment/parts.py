@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from alkit.evaluation.chosen import Metrics
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
 from alkit.experiment.representations import Representations
+from alkit.pools.groups import Grouping, groups_of, metadata_of
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
+from alkit.record.grouping import allowed, recorded_grouping, recorded_rules
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.record.states import Answered
@@ -43,6 +45,8 @@ class Parts:
         The metrics of the models; None for the defaults.
     has_own_classes:
         Whether the experiment was created with classes. Without, they are those of the oracle.
+    compared:
+        Warnings about the test sets that were compared with the pool, by their ids.
     """
 
     pool: Pool
@@ -60,6 +64,7 @@ class Parts:
     report: Listeners
     metrics: Metrics | None
     has_own_classes: bool
+    compared: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ids(self) -> Sequence[str]:
@@ -80,10 +85,34 @@ class Parts:
         return [query for query in asked if query.id in self.representations.known_ids]
 
     def candidates(self) -> tuple[str, ...]:
-        """Return the ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
+        """Return the ids that can still be queried, sorted: not labelled, skipped or queried, and allowed."""
         snapshot = self.store.snapshot()
         taken = {query.id for query in snapshot.queries} | set(snapshot.known)
-        return tuple(id for id in self.ids if id not in taken)
+        may = self.allowed()
+        return tuple(id for id in self.ids if id not in taken and id in may)
+
+    def allowed(self) -> Set[str]:
+        """Return the images that the rules allow, whether they were queried or not."""
+        rules = recorded_rules(self.store)
+        if not (rules.only or rules.never):
+            return self.representations.known_ids
+        return allowed(rules, self.ids, self.groups_of(self.ids), self.metadata_of(self.ids))
+
+    def groups_of(self, ids: Sequence[str]) -> list[str]:
+        """Return the group of each image: that of the record, else that of the pool; images may be missing."""
+        recorded = recorded_grouping(self.store) or Grouping({}, {})
+        left = [id for id in ids if id not in recorded.groups and id in self.representations.known_ids]
+        own = dict(zip(left, groups_of(self.pool, left), strict=True))
+        return [recorded.groups.get(id) or own.get(id, id) for id in ids]
+
+    def metadata_of(self, ids: Sequence[str]) -> list[Mapping[str, str]]:
+        """Return the metadata of each image of the pool: those of the record, else those of the pool."""
+        recorded = recorded_grouping(self.store) or Grouping({}, {})
+        return [recorded.metadata.get(id, own) for id, own in zip(ids, metadata_of(self.pool, ids), strict=True)]
+
+    def has_groups(self) -> bool:
+        """Whether any group has another name than its image, so that it may have several images."""
+        return any(group != id for id, group in zip(self.ids, self.groups_of(self.ids), strict=True))
 
 
 def next_round(rounds: Sequence[RoundResult]) -> int:

@@ -9,10 +9,12 @@ from alkit.errors import LabelError
 from alkit.experiment import showing
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.grouping import recorded_rules
 from alkit.record.states import Recorded, Standing
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
+from alkit.values.rules import SelectionRules
 
 
 class Readable:
@@ -68,8 +70,13 @@ class Readable:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Ids that can still be queried, sorted: neither labelled, nor skipped, nor queried."""
+        """Ids that can still be queried, sorted: neither labelled, skipped, queried, nor against the rules."""
         return self._parts.candidates()
+
+    @property
+    def rules(self) -> SelectionRules:
+        """The rules of selections, which the record keeps."""
+        return recorded_rules(self._parts.store)
 
     @property
     def learnable(self) -> bool:

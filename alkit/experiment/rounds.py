@@ -15,6 +15,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.protocols import ChecksLabels, Oracle, Pool
 from alkit.record.answers import spec_of
+from alkit.record.grouping import record_groups
 from alkit.record.test_sets import check_schedule
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
@@ -37,16 +38,18 @@ def run_rounds(
     start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
     rounds = check_integer("rounds", rounds, least=0)
     check_number("poll", poll, 0)
-    unasked = len(parts.store.snapshot().unasked & parts.representations.known_ids)
-    if (needed := start + rounds * batch) > len(parts.ids) - unasked:
-        without = f", and {unasked} of them are labelled already" if unasked else ""
+    unasked = parts.store.snapshot().unasked & parts.representations.known_ids
+    allowed = parts.allowed()
+    if (needed := start + rounds * batch) > len(allowed - unasked):
+        notes = [f"the rules allow {len(allowed)} of them"] if len(allowed) < len(parts.ids) else []
+        notes += [f"{len(unasked)} of them are labelled already"] if unasked else []
         raise ConfigurationError(
-            f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images{without}",
+            f"the rounds need {needed} labels, but the pool has {len(parts.ids)} images"
+            + "".join(f", and {note}" for note in notes),
             got=f"{start} labels in round 0 and {rounds} * {batch} later",
             hint="a smaller start=, batch= or rounds=",
         )
-    if test is not None:
-        measuring.check_test(parts, test)
+    warnings = [] if test is None else measuring.check_test(parts, test)
     if isinstance(oracle, ChecksLabels) and not parts.store.rounds():
         for pool in [parts.pool, *([] if test is None else [test])]:
             oracle.check_labels(pool, parts.report)
@@ -57,6 +60,8 @@ def run_rounds(
         gathering.check_rounds(parts, start, batch)
         check_schedule(parts.settings, parts.store, test)
         parts.settings.declare_schedule(start, batch, test)
+        if test is not None:
+            record_groups(parts.store, test)  # so that the same split can be drawn without the file of groups
     rehearsing.rehearse_once(parts)
     rehearsing.check_enough(parts, "start", start, unasked)
     tested = None if test is None else (test, oracle)
@@ -73,7 +78,9 @@ def run_rounds(
                     else:
                         n = batch if number else start
                         seconds = gathering.label_round(parts, model, number, n, oracle, poll)
-                        result = committing.commit_round(parts, model, test_labels, number, seconds, tested, poll)
+                        result = committing.commit_round(
+                            parts, model, test_labels, number, seconds, tested, poll, warnings
+                        )
                 parts.report(Progress("round", number + 1, rounds + 1, result.metrics, result))
                 yield result
 

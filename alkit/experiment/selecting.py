@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from alkit.checks import check_integer
-from alkit.errors import ConfigurationError, QueryError
+import numpy as np
+
+from alkit.errors import QueryError
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
+from alkit.experiment.ruling import check_number, limits_of, pick
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
 from alkit.strategies.asking import name_on_failure
 from alkit.strategies.functions import check_selection, innermost
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
+from alkit.values.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -46,52 +49,46 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     Raises
     ------
     ConfigurationError
-        `n` is not an integer >= 1, there are fewer candidates, or the network cannot be trained on so few.
+        `n` is not an integer >= 1, the rules leave fewer candidates, or the network cannot be trained on so few.
     SelectionError
         The strategy failed, or its selection breaks its promise.
     """
     candidates = parts.candidates()
-    if not candidates:
-        raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
-    n = check_integer("n", n, least=1, most=len(candidates))
+    n = check_number(parts, candidates, n, number := next_round(parts.store.rounds()))
     labelled = tuple(id for id, known in parts.known().items() if known.labels)
-    if (number := next_round(parts.store.rounds())) == 0:
+    if number == 0:
         rehearse_once(parts)
         check_enough(parts, "n", n, len(labelled))
     rank = parts.store.count_ranks(number)
-    view = PoolView(candidates, labelled, number, parts.representations, model)
     strategy = parts.initial if number == 0 else parts.strategy
     name = getattr(innermost(strategy), "__name__", type(strategy).__name__)
     # After a withdrawal, the second query of a round draws from a stream of its own.
     stream = parts.stream.child("round", number, "select", *([rank] if rank else []))
+    limits = limits_of(parts)
+
+    def call(left: Sequence[str], picked: Sequence[str], k: int, rng: np.random.Generator) -> Selection:
+        view = PoolView(tuple(left), (*labelled, *picked), number, parts.representations, model, limits)
+        with name_on_failure(strategy):
+            selection = strategy.select(view, k, rng)
+        return check_selection(type(strategy).__name__, selection, view, k)
+
     with parts.settings.threads():
         model.asked = False
-        with name_on_failure(strategy):
-            selection = strategy.select(view, n, stream.numpy())
+        picked = pick(parts, candidates, n, number, stream, call)
         if model.asked:
             _warn_of_unfit(parts, name)
-        check_selection(type(strategy).__name__, selection, view, n)
-        pseudo_labels = _predict_pseudo_labels(parts, model, selection.pseudo_labels)
-    sizes = mask_sizes(parts.pool, selection.ids)
-    scores = selection.scores or [None] * n
-    meanings = selection.stands_for or [""] * n
+        pseudo_labels = _predict_pseudo_labels(parts, model, picked.pseudo())
     parts.store.add_queries(
         [
-            Query(
-                id,
-                number,
-                rank + position,
-                sizes[position],
-                scores[position],
-                meanings[position] or f"chosen by {name}",
-                parts.terms.annotators,
+            Query(id, number, rank + position, sizes, score, meaning or f"chosen by {name}", parts.terms.annotators)
+            for position, (id, sizes, score, meaning) in enumerate(
+                zip(picked.ids, mask_sizes(parts.pool, picked.ids), picked.scores, picked.meanings, strict=True)
             )
-            for position, id in enumerate(selection.ids)
         ],
         pseudo_labels,
     )
     parts.report(Progress("ask", n, n))
-    return selection.ids
+    return tuple(picked.ids)
 
 
 def _warn_of_unfit(parts: Parts, strategy: str) -> None:

@@ -15,6 +15,7 @@ from alkit.features.of_learner import OfLearner
 from alkit.protocols import FeatureExtractor, HasDigests, Sampler
 from alkit.samplers import DETERMINISTIC
 from alkit.values.clusters import Clusters
+from alkit.values.limit import Limit
 from alkit.values.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class PoolView:
     round: int
     _representations: Representations = field(repr=False)
     _model: LastModel = field(repr=False)  # read from the record when it is first asked
+    limits: tuple[Limit, ...] = field(default=(), repr=False)
+    """Limits by the rules of the record, which a strategy may keep by itself."""
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -35,6 +35,12 @@ SIDES = "sides"
 Records of alkit 0.1 lack it: in them, the seed and the id of each image decide.
 """
 
+GROUPS = "groups"
+"""Name of the fact that holds the group and the metadata of each image, by its id; without it, there are none."""
+
+RULES = "rules"
+"""Name of the fact that holds the rules of selections; without it, there are none."""
+
 CHANGES = "changes"
 """Name of the fact that lists the changes of the settings, with their dates."""
 

@@ -71,6 +71,21 @@ def _are_sides(value: Any) -> bool:
     return isinstance(value, dict) and _are_texts(value.get("held_out")) and _are_texts(value.get("trained"))
 
 
+def _are_groups(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and _is_texts(entry[1])
+        for entry in value.values()
+    )
+
+
+def _are_rules(value: Any) -> bool:
+    """Whether each rule is a list of conditions, none of them empty, or a limit of at least one."""
+    return isinstance(value, dict) and all(
+        (_is_integer(rule) and rule >= 1) if name.startswith("max_") else _are_texts(rule) and all(map(str.strip, rule))
+        for name, rule in value.items()
+    )
+
+
 def _are_options(value: Any) -> bool:
     plain = bool | int | float | str | None
     return isinstance(value, dict) and all(isinstance(entry, plain) or _are_texts(entry) for entry in value.values())
@@ -82,8 +97,10 @@ def _are_counts(value: Any) -> bool:
 
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "changes": _are_changes,
+    "groups": _are_groups,
     "options": _are_options,
     "rehearsed": _is_rehearsed,
+    "rules": _are_rules,
     "sides": _are_sides,
     "campaign": lambda value: isinstance(value, str),
     "configuration": _is_configuration,

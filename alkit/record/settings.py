@@ -18,7 +18,17 @@ from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.pools.unusable import reason_for, unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
-from alkit.record.changing import MOVED, PLACE, REHEARSED, SIDES, apply_change, changed_settings, restart
+from alkit.record.changing import (
+    GROUPS,
+    MOVED,
+    PLACE,
+    REHEARSED,
+    RULES,
+    SIDES,
+    apply_change,
+    changed_settings,
+    restart,
+)
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream, threads
@@ -125,9 +135,10 @@ class Settings:
         return pool
 
     def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-        """Return the facts of a new record."""
+        """Return the facts of a new record, with the groups and rules that were recorded before."""
         sides: dict[str, list[str]] = {"held_out": [], "trained": []}
-        return {**facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
+        kept = {name: fact for name in (GROUPS, RULES) if (fact := self._store.fact(name)) is not None}
+        return {**kept, **facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
 
     def _is_fresh(self) -> bool:
         """Whether nothing was answered; records of alkit 0.1 refuse other settings from the first query on."""

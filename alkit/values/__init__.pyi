@@ -21,4 +21,5 @@ from .progress import quiet as quiet
 from .queries import Query as Query
 from .queries import State as State
 from .rounds import RoundResult as RoundResult
+from .rules import SelectionRules as SelectionRules
 from .selection import Selection as Selection

@@ -1,0 +1,221 @@
+"""The groups of a record's images, and the rules of its selections.
+
+The record keeps the groups themselves, so that it opens without the file that they came from (decision 0054).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from alkit.errors import ConfigurationError, ResumeError
+from alkit.pools.base import PoolBase
+from alkit.pools.groups import Grouping, groups_of, metadata_of
+from alkit.protocols import HasGroups, HasMetadata, Pool
+from alkit.record.changing import CHANGES, GROUPS, RULES, SIDES
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.values.rules import CAPS, LISTS, SelectionRules, matching
+
+
+def recorded_grouping(store: Store) -> Grouping | None:
+    """Return the groups that a record keeps; None if its images have none."""
+    if (fact := store.fact(GROUPS)) is None:
+        return None
+    return Grouping({id: group for id, (group, _) in fact.items()}, {id: row for id, (_, row) in fact.items() if row})
+
+
+def settle_groups(store: Store, pool: Pool) -> Pool:
+    """Record the groups of a pool, and return the pool with those of the record if it was given none.
+
+    Groups may change as long as no group has labels on both sides of the hold-out. Of a record with queries, the date
+    of the change is kept.
+
+    Raises
+    ------
+    ResumeError
+        A group would have labels on both sides of the hold-out.
+    """
+    if not _is_grouped(pool) and recorded_grouping(store) is not None:
+        return with_recorded_groups(store, pool)
+    record_groups(store, pool)
+    return pool
+
+
+def with_recorded_groups(store: Store, pool: Pool) -> Pool:
+    """Return a pool of alkit that was given no groups with those of a record; any other unchanged."""
+    if isinstance(pool, PoolBase) and not _is_grouped(pool) and (recorded := recorded_grouping(store)) is not None:
+        return pool._with_grouping(recorded)
+    return pool
+
+
+def record_groups(store: Store, pool: Pool) -> None:
+    """Add the groups of a pool's images, or of a test set, to those of a record; see :func:`settle_groups`."""
+    before: dict[str, Any] | None = store.fact(GROUPS)
+    now = _form(pool)
+    if before is None and not any(group != id or row for id, (group, row) in now.items()):
+        return  # nothing is known of any image
+    known = before or {}
+    new = {id: entry for id, entry in now.items() if known.get(id) != entry}
+    if not new or store.read_only:
+        return
+    # Until its group is recorded, an image is its own group.
+    moved = [id for id, (group, _) in new.items() if known.get(id, [id])[0] != group]
+    with store.exclusive():
+        after = {**known, **new}
+        _check_sides(store, {id: group for id, (group, _) in after.items()}, moved)
+        store.revise(GROUPS, lambda _: after)
+        changed = [id for id in new if before is None or id in before]
+        if changed and store.has_queries():
+            note_change(store, [_other_groups(known, after, changed)])
+
+
+def _other_groups(before: Mapping[str, Any], now: Mapping[str, Any], changed: Sequence[str]) -> str:
+    """Return a line about images that have other groups or metadata.
+
+    >>> _other_groups({"a": ["p1", {}]}, {"a": ["p2", {}]}, ["a"])
+    "groups: other ones of 1 image, such as 'a': recorded p1, now p2"
+    """
+    id = next((id for id in changed if before.get(id, [id])[0] != now[id][0]), changed[0])
+    count = "1 image" if len(changed) == 1 else f"{len(changed)} images"
+    if before.get(id, [id])[0] == now[id][0]:
+        return f"groups: other metadata of {count}, such as {id!r}"
+    return f"groups: other ones of {count}, such as {id!r}: recorded {before.get(id, ['none'])[0]}, now {now[id][0]}"
+
+
+def recorded_rules(store: Store) -> SelectionRules:
+    """Return the rules of a record's selections; no rules if it has none."""
+    fact = store.fact(RULES) or {}
+    return SelectionRules(**{name: value for name, value in fact.items() if name in (*LISTS, *CAPS)})
+
+
+def check_rules(store: Store, pool: Pool, rules: SelectionRules | None) -> None:
+    """Check the rules that a record is to get; None changes nothing. Conditions that it has already may be empty now.
+
+    Raises
+    ------
+    ConfigurationError
+        A condition holds for no image of the pool, or no image may be selected.
+    """
+    if rules is None or (before := recorded_rules(store)) == rules:
+        return
+    pool, ids = with_recorded_groups(store, pool), list(pool.ids)
+    groups, metadata = groups_of(pool, ids), metadata_of(pool, ids)
+    for name in LISTS:
+        new = [condition for condition in getattr(rules, name) if condition not in getattr(before, name)]
+        for condition, images in matching(new, ids, groups, metadata).items():
+            if not images:
+                columns = sorted({"group", *(column for row in metadata for column in row)})
+                raise ConfigurationError(
+                    f"{name} must name images of the pool",
+                    got=f"{condition!r}, which matches none of {len(ids)}",
+                    expected=f"an id such as {ids[0]!r}, a pattern such as '{ids[0][:1]}*', or a condition on "
+                    f"{', '.join(columns)}",
+                )
+    if not allowed(rules, ids, groups, metadata):
+        raise ConfigurationError("never must leave an image that may be selected", got=f"none of {len(ids)}")
+
+
+def settle_rules(store: Store, rules: SelectionRules | None) -> None:
+    """Record rules that were checked, and the date of the change if the record has queries; None changes nothing."""
+    if rules is None or (before := recorded_rules(store)) == rules or store.read_only:
+        return
+    form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items() if value}
+    with store.exclusive():
+        store.revise(RULES, lambda _: form or None)
+        if store.has_queries():
+            note_change(store, changed_rules(before, rules))
+
+
+def allowed(
+    rules: SelectionRules, ids: Sequence[str], groups: Sequence[str], metadata: Sequence[Mapping[str, str]]
+) -> frozenset[str]:
+    """Return the images that `only` and `never` allow."""
+    named = {name: _union(matching(getattr(rules, name), ids, groups, metadata)) for name in ("only", "never")}
+    return (named["only"] if rules.only else frozenset(ids)) - named["never"]
+
+
+def allowed_in_record(store: Store, ids: Sequence[str]) -> frozenset[str]:
+    """Return those of a record's images that its rules allow, by the groups that it keeps."""
+    if not (rules := recorded_rules(store)):
+        return frozenset(ids)
+    grouping = recorded_grouping(store) or Grouping({}, {})
+    groups = [grouping.groups.get(id, id) for id in ids]
+    return allowed(rules, ids, groups, [grouping.metadata.get(id, {}) for id in ids])
+
+
+def named_first(
+    rules: SelectionRules, ids: Sequence[str], groups: Sequence[str], metadata: Sequence[Mapping[str, str]]
+) -> frozenset[str]:
+    """Return the images that `first` names."""
+    return _union(matching(rules.first, ids, groups, metadata))
+
+
+def changed_rules(before: SelectionRules, now: SelectionRules) -> list[str]:
+    """Return a line for each rule that differs.
+
+    >>> changed_rules(SelectionRules(never="site=B"), SelectionRules(max_per_group=2))
+    ['never: recorded site=B, now none', 'max_per_group: recorded none, now 2']
+    """
+    return [
+        f"{name}: recorded {in_words(getattr(before, name))}, now {in_words(getattr(now, name))}"
+        for name in (*LISTS, *CAPS)
+        if getattr(before, name) != getattr(now, name)
+    ]
+
+
+def in_words(value: Sequence[str] | int | None) -> str:
+    """Return a rule as it is typed on the command line; ``none`` without it."""
+    if isinstance(value, int):
+        return str(value)
+    return ",".join(value) if value else "none"
+
+
+def note_change(store: Store, lines: Sequence[str]) -> None:
+    """Add a change of the settings and its date to a record; nothing if there are no lines."""
+    if lines:
+        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": list(lines)}
+        store.revise(CHANGES, lambda before: [*(before or ()), entry])
+
+
+def _is_grouped(pool: Pool) -> bool:
+    """Whether a pool was given groups, or brings its own."""
+    return pool._grouping is not None if isinstance(pool, PoolBase) else isinstance(pool, HasGroups | HasMetadata)
+
+
+def _form(pool: Pool) -> dict[str, Any]:
+    """Return the group and the metadata of each image."""
+    ids = list(pool.ids)
+    return {id: [group, row] for id, group, row in zip(ids, groups_of(pool, ids), metadata_of(pool, ids), strict=True)}
+
+
+def _check_sides(store: Store, groups: Mapping[str, str], changed: Sequence[str]) -> None:
+    """Raise a :class:`ResumeError` if a group that has changed has labels on both sides of the hold-out."""
+    settings, sides = Settings(store), store.fact(SIDES)
+    if sides is None:  # alkit 0.1: each id decides for itself
+        ids = [id for id, known in store.snapshot().known.items() if known.labels]
+        held_out = set(filter(settings.held_out(ids), ids))
+    else:
+        held_out, ids = set(sides["held_out"]), [*sides["held_out"], *sides["trained"]]
+    members: defaultdict[str, dict[bool, str]] = defaultdict(dict)
+    for id in ids:
+        members[groups.get(id, id)].setdefault(id in held_out, id)
+    for group in dict.fromkeys(groups[id] for id in changed):
+        if len(both := members[group]) == 2:
+            raise ResumeError(
+                f"groups must not put images on both sides of the hold-out that {store.path} has drawn",
+                got=f"the group {group!r} with {both[True]!r}, which is held out, and {both[False]!r}, which is not",
+                hint="the recorded groups, or another store",
+            )
+    if sides is None and settings.hold_out and changed:
+        raise ResumeError(
+            f"groups cannot be added to {store.path}, because alkit 0.1 has drawn its hold-out image by image",
+            hint="another store",
+        )
+
+
+def _union(found: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*found.values())
