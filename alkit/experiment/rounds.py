@@ -63,7 +63,7 @@ def run_rounds(
         if test is not None:
             record_groups(parts.store, test)  # so that the same split can be drawn without the file of groups
     rehearsing.rehearse_once(parts)
-    rehearsing.check_enough(parts, "start", start, unasked)
+    rehearsing.check_enough(parts, "start", start, len(unasked))
     tested = None if test is None else (test, oracle)
 
     def each_round() -> Iterator[RoundResult]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -60,10 +61,10 @@ class Room:
     """How many more images of each group and each parent the limits allow in a round."""
 
     def __init__(self, parts: Parts, rules: SelectionRules, number: int) -> None:
-        ids = parts.ids
-        sizes = {"max_per_group": parts.groups_of, "max_per_parent": lambda ids: parents_of(parts.pool, ids)}
+        names: dict[str, Callable[[Sequence[str]], list[str]]]
+        names = {"max_per_group": parts.groups_of, "max_per_parent": partial(parents_of, parts.pool)}
         self.limits = [
-            Limit(dict(zip(ids, sizes[name](ids), strict=True)), most)
+            Limit(dict(zip(parts.ids, names[name](parts.ids), strict=True)), most)
             for name in CAPS
             if (most := getattr(rules, name)) is not None
         ]

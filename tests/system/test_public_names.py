@@ -15,7 +15,8 @@ from alkit.configuration.former_names import FORMER
 NAMES = """
 AlkitError Answer ArrayPool ClassificationLearner DatasetPool Dropout Ensemble EstimatorLearner Experiment FolderOracle
 ImagePool LabelOracle LabelSpec LabelStudioOracle MaskOracle Predictions Query Reconstruction RoundResult SKIP
-SegmentationLearner Selection UNet View VolumePool export_model highest predict_folder strategy trained_model
+SegmentationLearner Selection SelectionRules UNet View VolumePool export_model highest predict_folder strategy
+trained_model
 """.split()
 
 NAMESPACES = """
