@@ -95,11 +95,11 @@ def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resized(form: Written, size: int) -> Written:
-    """Return the written form of a pool of image files that are read at another size."""
+    """Return the written form of a pool of files that are read at another size."""
     from alkit.errors import ConfigurationError
 
     match form:
-        case {"is": "alkit:ImagePool", "with": dict() as given}:
+        case {"is": "alkit:ImagePool" | "alkit:VolumePool", "with": dict() as given}:
             return {**form, "with": {**given, "size": size}}
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
             return {**form, "with": {**form["with"], "pool": _resized(pool, size)}}

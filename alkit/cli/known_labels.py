@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alkit.errors import AlkitError, ConfigurationError
 
@@ -39,7 +39,7 @@ def naming_mask_options() -> Iterator[None]:
 
 
 def mask_oracle(
-    masks: Path,
+    masks: Path | Mapping[str, Any],
     classes: tuple[str, ...],
     *,
     ignore: int | None = None,
@@ -48,12 +48,12 @@ def mask_oracle(
     values: str | None = None,
     instances: bool = False,
 ) -> MaskOracle:
-    """Return the oracle of the masks in a folder, from options as they are typed."""
+    """Return the oracle of the masks in a folder, or of others by id, from options as they are typed."""
     from alkit.oracles.simulated import MaskOracle
 
     with naming_mask_options():
         return MaskOracle(
-            str(masks),
+            masks if isinstance(masks, Mapping) else str(masks),
             classes=classes,
             ignore=ignore,
             pattern=tuple(part.strip() for part in pattern.split(",")),

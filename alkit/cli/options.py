@@ -114,7 +114,12 @@ Fit = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
 Grayscale = Annotated[bool, typer.Option("--grayscale", help="Read the images as grayscale.")]
-Images = Annotated[Path | None, typer.Option(help="Folder of the images, if they were moved; the record remembers it.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", "--volumes", help="Folder of the images or volumes, if they were moved; the record remembers it."
+    ),
+]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
 Threads = Annotated[
     int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +13,20 @@ from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo, quote
+from alkit.cli.volumes import PANEL, Volumes, check_one_source, with_volumes
 
 
 @with_choice
+@with_volumes
 def run(
     choice: Choice,
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
-    masks: Annotated[Path, typer.Option(help="Folder of their masks.")],
+    volumes: Volumes,
     store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of the labels of --volumes.", rich_help_panel=PANEL)
+    ] = None,
     size: options.Size = None,
     fit: options.Fit = "squash",
     start: Annotated[int, typer.Option(help="Number of images in the start set.")] = 30,
@@ -49,6 +56,8 @@ def run(
 
     [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 \\
     --store runs/random.db[/cyan]
+    [cyan]alkit run --volumes images --labels labels --classes background,anterior,posterior --size 64 \\
+    --store runs/volumes.db[/cyan]
 
     If the strategy needs a trained model, the start set is random, or selected by --initial. If it needs an ensemble
     or a network with heads of deep supervision, the learner trains one.
@@ -64,6 +73,13 @@ def run(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
+    check_one_source(images, volumes, grayscale=grayscale, masks=masks)
+    if images is not None and masks is None:
+        raise ConfigurationError("the masks of the images are missing", hint="--masks FOLDER")
+    if images is not None and labels is not None:
+        raise ConfigurationError("--labels can be used only with --volumes", hint="--masks FOLDER")
+    if images is None and labels is None:
+        raise ConfigurationError("the labels of the volumes are missing", hint="--labels FOLDER")
     measured = choose_metrics(metrics, groups)
     if store.is_file():
         with record_at(store) as record:
@@ -74,21 +90,25 @@ def run(
         raise ConfigurationError(
             "--pattern is for the names of images", got=repr(pattern), hint=f"--mask-pattern {quote(pattern)}"
         )
-    oracle = mask_oracle(
-        masks,
-        options.class_names(classes),
+    known = functools.partial(
+        mask_oracle,
+        classes=options.class_names(classes),
         ignore=ignore,
-        pattern=mask_pattern,
         threshold=threshold,
         values=values,
         instances=instances,
     )
     with progress_bar(choice.strategy) as report:
-        with naming_mask_options():
-            oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
-        everything = alkit.ImagePool(
-            str(images), size=size, grayscale=grayscale, fit=fit, pattern=pattern, report=report
-        )
+        if images is not None and masks is not None:
+            oracle = known(masks, pattern=mask_pattern)
+            with naming_mask_options():
+                oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
+            everything: alkit.ImagePool | alkit.VolumePool = alkit.ImagePool(
+                str(images), size=size, grayscale=grayscale, fit=fit, pattern=pattern, report=report
+            )
+        else:
+            everything = volumes.pool(size, report, fit=fit, pattern=pattern)
+            oracle = known(volumes.masks(everything, labels, mask_pattern))
         if new := not store.exists():
             with naming_mask_options():
                 oracle.check_labels(everything, report)

@@ -1,4 +1,4 @@
-"""``alkit start``: start a campaign on a folder of images without labels."""
+"""``alkit start``: start a campaign on a folder of images or volumes without labels."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo
+from alkit.cli.volumes import Volumes, check_one_source, with_volumes
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
 
 
 @with_choice
+@with_volumes
 def start(
     choice: Choice,
+    volumes: Volumes,
     store: Annotated[Path, typer.Argument(help="Record to create.")],
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
     classes: options.Classes,
+    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     size: options.Size = None,
     fit: options.Fit = "squash",
     annotators: Annotated[
@@ -59,6 +62,7 @@ def start(
     [dim]Example:[/dim]
 
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy maxherding[/cyan]
+    [cyan]alkit start campaign.db --volumes ct --window -160,240 --classes background,liver --size 256[/cyan]
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
@@ -74,6 +78,7 @@ def start(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
+    check_one_source(images, volumes, grayscale=grayscale)
     if store.is_file():
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
@@ -81,7 +86,11 @@ def start(
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
-        pool = alkit.ImagePool(str(images), size=size, grayscale=grayscale, fit=fit, report=report)
+        pool = (
+            volumes.pool(size, report, fit=fit)
+            if images is None
+            else alkit.ImagePool(str(images), size=size, grayscale=grayscale, fit=fit, report=report)
+        )
         record = Store(store) if store.is_file() else None
         before = _settings(record)
         with compute_with(choose_threads(pool.shape, threads)):
@@ -103,7 +112,7 @@ def start(
     with record_at(store) as recorded:
         keep_threads(recorded, threads)
         say_threads(recorded, pool.shape, threads, new=not before)
-        check_images(recorded, str(images), named=True)
+        check_images(recorded, str(volumes.volumes if images is None else images), named=True)
         save_choice(recorded, choice, parts)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

@@ -11,4 +11,5 @@ from .groups import parents_of as parents_of
 from .scaling import Scale as Scale
 from .sizes import mask_sizes as mask_sizes
 from .volumes.geometry import Axis as Axis
+from .volumes.masks import VolumeMasks as VolumeMasks
 from .volumes.pool import VolumePool as VolumePool

@@ -31,7 +31,7 @@ from alkit.pools.decoding import File, Pixels
 from alkit.pools.digests import pixel_digest
 from alkit.pools.index import Entry, Index
 from alkit.pools.rows import Rows, checksum
-from alkit.pools.sources import Source, file_name
+from alkit.pools.sources import BETWEEN, Source, file_name
 from alkit.values.label_spec import Size
 from alkit.values.progress import Progress, Report
 
@@ -191,6 +191,7 @@ def _check_fits(name: str, pixels: Pixels, original: Size, index: Index | None, 
     if index is None:
         return
     other, entry = next(iter(entries.items()))
+    name, other = name.replace(BETWEEN, "/"), other.replace(BETWEEN, "/")
     if pixels.dtype.str != index.dtype:
         deep = pixels.dtype.itemsize == 2
         raise ImageError(

@@ -158,7 +158,7 @@ def test_an_error_of_a_run_names_the_option_and_a_fix_that_can_be_typed(run, mor
         (["--size", "0"], "--size must be an integer >= 1: got 0"),
         (["--lr", "fast"], "--lr must be a number: got 'fast'"),
         (["--sze", "4"], "alkit run has no option --sze. Try: --seed or --size or --store."),
-        ([], "--images is missing. Try: alkit run --help."),
+        ([], "--store is missing. Try: alkit run --help."),
     ],
 )
 def test_a_command_that_was_typed_wrongly_is_described_like_other_errors(fails, arguments, message):

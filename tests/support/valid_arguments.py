@@ -281,6 +281,12 @@ EXAMPLES = {
         "cache": lambda t: t.folder / "cache",
         "groups": lambda t: None,
     },
+    "alkit.VolumePool.plane": {"volume": lambda t: "v"},
+    "alkit.pools.VolumeMasks": {
+        "pool": lambda t: t.volumes,
+        "folder": lambda t: t.volumes.path,
+        "pattern": lambda t: None,
+    },
     "alkit.VolumePool.place": {"id": lambda t: "v/axial-0001"},
     "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
     "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},

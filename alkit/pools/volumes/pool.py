@@ -15,7 +15,7 @@ from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError, DataError, ImageError
+from alkit.errors import ConfigurationError, DataError, ImageError, nearest
 from alkit.pools.base import PoolBase, Subset
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels
@@ -25,7 +25,7 @@ from alkit.pools.scaling import Scale
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, file_name
 from alkit.pools.unusable import unusable_text
-from alkit.pools.volumes.geometry import Axis, check_axis, slice_index
+from alkit.pools.volumes.geometry import Axis, Plane, check_axis, slice_index
 from alkit.pools.volumes.scanning import Volume, check_modalities, find_volumes
 from alkit.pools.volumes.slices import Slices
 from alkit.protocols import Pool
@@ -185,6 +185,13 @@ class VolumePool(PoolBase):
         name = self._kept.names[self._rows_of([id])[0]]
         volume = self.volumes[file_name(name)]
         return volume, self._source.plane(volume).number(slice_index(name), volume.geometry)
+
+    @checked
+    def plane(self, volume: str) -> Plane:
+        """Return how the slices of a volume, by its id, are cut out of its array and turned."""
+        if volume not in self.volumes:
+            raise DataError("the pool has no volume with this id", got=repr(volume), hint=nearest(volume, self.volumes))
+        return self._source.plane(self.volumes[volume])
 
     def _picture(self, row: int) -> Images | None:
         return self._source.picture(self._kept.names[row])[:1]

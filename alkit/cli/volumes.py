@@ -1,0 +1,202 @@
+"""The options of volumes, which commands take in place of a folder of images."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alkit.errors import AlkitError, ConfigurationError
+
+if TYPE_CHECKING:
+    from alkit.pools.volumes.masks import VolumeMasks
+    from alkit.pools.volumes.pool import VolumePool
+    from alkit.values.progress import Report
+
+PANEL = "Volumes"
+"""Heading under which the help lists these options."""
+
+OPTIONS = {
+    "path": "--volumes",
+    "folder": "--labels",
+    "percentiles": "--window",
+    **{name: f"--{name}" for name in ("axis", "window", "modalities", "spacing", "context", "size", "fit")},
+}
+"""Options for parameters of :class:`alkit.VolumePool` and :class:`alkit.pools.VolumeMasks`."""
+
+
+def _option(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=PANEL)
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Options that choose volumes and how they are cut; see :class:`alkit.VolumePool`."""
+
+    volumes: Annotated[
+        Path | None,
+        _option("Folder of volumes (NIfTI, DICOM, NRRD, MetaImage), whose slices are labelled, in place of --images."),
+    ] = None
+    axis: Annotated[
+        str, _option("Direction across the slices: axial, coronal or sagittal; or 0, 1 or 2, an axis of the array.")
+    ] = "axial"
+    window: Annotated[
+        str | None,
+        _option(
+            "Values that become black and white, such as -160,240 (Hounsfield units); or percentiles of each volume, "
+            "such as 1%,99%. Default: 0.5%,99.5%."
+        ),
+    ] = None
+    context: Annotated[
+        int, _option("Neighbouring slices on each side that the network sees, too, as further channels.")
+    ] = 0
+    modalities: Annotated[
+        str | None,
+        _option("Files that are the channels of a volume, such as {volume}_t1.nii.gz,{volume}_t2.nii.gz."),
+    ] = None
+    spacing: Annotated[
+        float | None,
+        _option("Millimetres of a pixel, so that all volumes have one scale; --size is then filled, not stretched."),
+    ] = None
+
+    def pool(self, size: int | None, report: Report, **others: Any) -> VolumePool:
+        """Open the pool.
+
+        Parameters
+        ----------
+        size, report, others:
+            Parameters of :class:`alkit.VolumePool` that other options give.
+
+        Raises
+        ------
+        ConfigurationError
+            An option is wrong.
+        """
+        import alkit
+
+        if self.spacing is not None:
+            others = {**others, "fit": "pad"}
+        with naming_volume_options():
+            return alkit.VolumePool(
+                str(self.volumes),
+                axis=int(self.axis) if self.axis.isdecimal() and len(self.axis) == 1 else self.axis,  # type: ignore[arg-type]
+                size=size,
+                context=self.context,
+                modalities=self.modalities,
+                spacing=self.spacing,
+                report=report,
+                **{**others, **read_window(self.window)},
+            )
+
+    def masks(self, pool: VolumePool, labels: Path | None, pattern: str) -> VolumeMasks:
+        """Return the masks of the slices, from the volumes of labels in a folder.
+
+        Parameters
+        ----------
+        pool:
+            The slices.
+        labels:
+            The folder.
+        pattern:
+            File names of masks, as an option states it. One of images counts as none.
+
+        Raises
+        ------
+        LabelError
+            A volume has no labels, or they do not fit.
+        """
+        from alkit.pools.volumes.masks import VolumeMasks
+
+        with naming_volume_options({"pattern": "--mask-pattern"}):
+            return VolumeMasks(pool, str(labels), None if pattern == "{id}.png" else pattern)
+
+
+def with_volumes(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Volumes` in place of its parameter `volumes`."""
+    shared = dict(inspect.signature(Volumes, eval_str=True).parameters)
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["volumes"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(volumes=Volumes(**{name: given.pop(name) for name in shared}), **given)
+
+    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {entry.name: entry.annotation for entry in every}
+    return run
+
+
+def check_one_source(images: Path | None, volumes: Volumes, **of_images: object) -> None:
+    """Check that either images or volumes are given, and only options that belong to them.
+
+    Parameters
+    ----------
+    images, volumes:
+        The two.
+    of_images:
+        Values of options for images alone, by their names; those that are true were given.
+
+    Raises
+    ------
+    ConfigurationError
+        Both or neither are given, or an option for the other kind.
+    """
+    if (images is None) == (volumes.volumes is None):
+        raise ConfigurationError(
+            "either --images or --volumes must be given", got="both" if images is not None else "neither"
+        )
+    if images is not None:
+        others = replace(volumes, volumes=None)
+        changed = [name for name, value in vars(others).items() if value != getattr(Volumes(), name)]
+        if changed:
+            raise ConfigurationError(f"--{changed[0]} can be used only with --volumes")
+    elif given := [name for name, value in of_images.items() if value]:
+        raise ConfigurationError(f"--{given[0].replace('_', '-')} can be used only with --images")
+
+
+def read_window(text: str | None) -> dict[str, tuple[float, float]]:
+    """Return the window, or the percentiles, that an option states.
+
+    Raises
+    ------
+    ConfigurationError
+        The text has another form.
+
+    Examples
+    --------
+    >>> read_window("-160, 240"), read_window("1%,99%"), read_window(None)
+    ({'window': (-160.0, 240.0)}, {'percentiles': (1.0, 99.0)}, {})
+    """
+    if text is None:
+        return {}
+    ends = [end.strip() for end in text.split(",")]
+    shares = [end.endswith("%") for end in ends]
+    try:
+        low, high = (float(end.removesuffix("%")) for end in ends)
+        if len(set(shares)) > 1:
+            raise ValueError
+    except ValueError:
+        raise ConfigurationError(
+            "--window must be two values or two percentiles", got=repr(text), hint="--window -160,240 or 1%,99%"
+        ) from None
+    return {"percentiles" if shares[0] else "window": (low, high)}
+
+
+@contextmanager
+def naming_volume_options(others: dict[str, str] | None = None) -> Iterator[None]:
+    """Name options in an error about volumes in place of the parameters of Python."""
+    from alkit.cli.wording import name_options
+
+    try:
+        yield
+    except AlkitError as reason:
+        if (reworded := name_options(str(reason), {**OPTIONS, **(others or {})})) != str(reason):
+            raise type(reason)(reworded) from reason
+        raise

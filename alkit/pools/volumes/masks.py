@@ -1,0 +1,156 @@
+"""Masks of the slices of volumes, from volumes of labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit._files import without_tilde
+from alkit.arguments.checked import checked
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, MissingDependencyError
+from alkit.pools.base import Subset
+from alkit.pools.decoding import File
+from alkit.pools.names import find_names
+from alkit.pools.volumes.blocks import ACROSS, ALONG, cut
+from alkit.pools.volumes.pool import VolumePool, volumes_of
+from alkit.pools.volumes.scanning import FIELD, Volume, open_part, volume_id
+
+FEW = 5
+"""Most reasons that a message lists."""
+
+
+@checked
+class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
+    """The masks of slices by id, cut from volumes of labels in the same way as the images.
+
+    Headers are checked at once. Labels are read when they are needed; those of one volume, or of a part of a large one,
+    are kept until another is needed.
+
+    Parameters
+    ----------
+    pool:
+        The slices: an :class:`alkit.VolumePool`, or a subset of one.
+    folder:
+        Folder of the volumes of labels: NIfTI, NRRD or MetaImage files with one integer for each voxel.
+    pattern:
+        File name of the labels of a volume, with ``{volume}`` for its id, such as ``"{volume}_seg.nii.gz"``. None: the
+        id with any suffix of a volume.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `pool` does not consist of slices of volumes.
+    ConfigurationError
+        `pattern` does not contain ``{volume}``.
+    LabelError
+        A volume has no labels, or its labels have another shape, orientation or place, or several channels. The message
+        states how many, and the reasons of the first.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nibabel
+    >>> import alkit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("images", "labels"):
+    ...         Path(folder, name).mkdir()
+    ...         array = np.arange(60, dtype=np.int16).reshape(3, 4, 5) % 2
+    ...         nibabel.Nifti1Image(array, np.eye(4)).to_filename(f"{folder}/{name}/case1.nii.gz")
+    ...     pool = alkit.VolumePool(f"{folder}/images", cache=f"{folder}/cache")
+    ...     masks = VolumeMasks(pool, f"{folder}/labels")
+    ...     masks["case1/axial-0001"].shape
+    (4, 3)
+    """
+
+    def __init__(self, pool: VolumePool | Subset, folder: str | Path, pattern: str | None = None) -> None:
+        place = without_tilde(folder)
+        if not place.is_dir():
+            what = f"the file {place}" if place.exists() else place
+            raise DataError("folder must be an existing folder of labels", got=what, hint="check the path")
+        if pattern is not None and FIELD not in pattern:
+            raise ConfigurationError("pattern must contain {volume}", got=repr(pattern), hint="'{volume}.nii.gz'")
+        self._pool, self._ids = volumes_of(pool), dict.fromkeys(pool.ids)
+        volumes = dict.fromkeys(self._pool.place(id)[0].id for id in self._ids)
+        self._labels, faults = _find_labels(self._pool, place, pattern, list(volumes))
+        if faults:
+            listed = "; ".join(faults[:FEW]) + ("; ..." if len(faults) > FEW else "")
+            raise LabelError(listed if len(faults) == 1 else f"{len(faults)} volumes have no labels: {listed}")
+        self._kept: tuple[str, int, npt.NDArray[Any]] | None = None
+
+    def __getitem__(self, id: str) -> npt.NDArray[Any]:
+        if id not in self._ids:
+            raise KeyError(id)
+        volume, number = self._pool.place(id)
+        labels = self._labels[volume.id]
+        kept = self._kept
+        if kept is None or kept[0] != volume.id or not kept[1] <= number < kept[1] + len(kept[2]):
+            plane = self._pool.plane(volume.id)
+            height, width = plane.size(labels.geometry)
+            most = ALONG if plane.axis == 2 else ACROSS // 4
+            count = max(1, most // (4 * height * width))
+            start = number // count * count
+            try:
+                block = cut(labels, plane, start, min(count, plane.count(labels.geometry) - start))[:, 0]
+            except ImageError as error:
+                raise LabelError(f"the labels of {volume.id} cannot be read ({error})") from error
+            kept = self._kept = volume.id, start, block
+        values = kept[2][number - kept[1]]
+        found: npt.NDArray[Any] = np.rint(values).astype(np.int32)
+        if not np.array_equal(found, values):
+            wrong = values[found != values][:3].tolist()
+            raise LabelError(
+                f"the labels of {id!r} must be integers", got=wrong, hint=f"check {labels.parts[0].paths[0]}"
+            )
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._ids
+
+    def __repr__(self) -> str:
+        return f"VolumeMasks({len(self._ids)} slices of {len(self._labels)} volumes)"
+
+
+def _find_labels(
+    pool: VolumePool, folder: Path, pattern: str | None, ids: list[str]
+) -> tuple[dict[str, Volume], list[str]]:
+    """Return the labels of these volumes, and what is wrong with others."""
+    by_id: dict[str, list[str]] = {}
+    if pattern is None:
+        for name in find_names(folder, "**/*"):
+            if (own := volume_id(name)) is not None:
+                by_id.setdefault(own, []).append(name)
+    labels: dict[str, Volume] = {}
+    faults: list[str] = []
+    for id in ids:
+        names = by_id.get(id, []) if pattern is None else [pattern.replace(FIELD, id)]
+        shown = pattern.replace(FIELD, id) if pattern is not None else f"{id}.nii.gz"
+        if not names or not (folder / names[0]).is_file():
+            faults.append(f"the volume {id} has no labels: expected a file such as {folder / shown}")
+        elif len(names) > 1:
+            faults.append(f"the volume {id} has two files of labels, {' and '.join(names)}")
+        else:
+            try:
+                labels[id] = _open_labels(pool.volumes[id], folder / names[0])
+            except (ImageError, LabelError, MissingDependencyError, OSError) as error:
+                faults.append(str(error))
+    return labels, faults
+
+
+def _open_labels(volume: Volume, path: Path) -> Volume:
+    part = open_part(path)
+    if part.channels != 1:
+        raise LabelError(f"{path} must have one label for each voxel", got=f"{part.channels} channels")
+    if (other := volume.geometry.difference(part.geometry)) is not None:
+        raise LabelError(f"{path} does not fit {volume.parts[0].paths[0]}", got=other, hint="resample it")
+    return Volume(volume.id, (part,), File(os.fspath(path), 0, 0, 0))

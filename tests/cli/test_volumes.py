@@ -1,0 +1,105 @@
+"""Volumes on the command line: simulated and labelled by people, resumed, moved, and wrong options by their names."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tests.support.commandline import alkit
+from tests.support.volumes import write_nifti
+
+SMALL = ("--strategy", "random", "--recipe", "paper", "--widths", "2,4", "--steps", "2,1", "--size", "8")
+LONG_AGO = 1_700_000_000
+CLASSES = ("--classes", "background,organ")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        noise = np.random.default_rng(number).integers(100, size=(10, 12, 4))
+        labels = np.zeros((10, 12, 4), np.uint8)
+        labels[2:7, 3:8] = 1
+        write_nifti(tmp_path / "images" / f"p{number}.nii.gz", (noise + 500.0 * labels).astype(np.int16))
+        write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", labels)
+    return tmp_path
+
+
+def run(*arguments):
+    start = ("--start", 4, "--batch", 2, "--rounds", 1, "--test-fraction", 0.2)
+    return alkit("run", "--volumes", "images", "--store", "r.db", *SMALL, *start, *arguments)
+
+
+def test_a_simulation_on_volumes_resumes(folder, capsys):
+    assert run("--labels", "labels", *CLASSES, "--window", "0,600", "--context", 1) == 0
+    capsys.readouterr()
+    assert run("--labels", "labels", *CLASSES, "--window", "0,600", "--context", 1, "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert [row["labels"] for row in first["rounds"]] == [4, 6]
+    assert run("--labels", "labels", *CLASSES, "--window", "0,600", "--context", 1, "--rounds", 2, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["rounds"]) == 3
+
+
+def test_another_window_is_another_pool(folder, capsys):
+    assert run("--labels", "labels", *CLASSES, "--window", "0,600") == 0
+    assert run("--labels", "labels", *CLASSES, "--window", "0,500") == 1
+    assert "changed: 'p" in capsys.readouterr().err
+
+
+def test_labels_with_other_names_and_values(folder):
+    for path in (folder / "labels").glob("*.nii.gz"):
+        path.rename(path.with_name(path.name.replace(".nii", "-seg.nii")))
+    options = ("--mask-pattern", "{volume}-seg.nii.gz", "--values", "0=background,1=organ")
+    assert run("--labels", "labels", *CLASSES, *options) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--images", "images"), "either --images or --volumes must be given: got both"),
+        ((), "the labels of the volumes are missing. Try: --labels FOLDER"),
+        (("--labels", "nowhere"), "--labels must be an existing folder of labels: got nowhere"),
+        (("--labels", "labels", "--masks", "labels"), "--masks can be used only with --images"),
+        (("--labels", "labels", "--axis", "up"), "--axis must be 'axial'"),
+        (("--labels", "labels", "--window", "1%,3"), "--window must be two values or two percentiles: got '1%,3'"),
+        (("--labels", "labels", "--window", "5%,3%"), "--window must be two finite numbers, the lower first"),
+        (("--labels", "labels", "--spacing", -1), "--spacing must be"),
+        (("--labels", "labels", "--modalities", "t1"), "--modalities must be file names with {volume}"),
+        (("--labels", "labels", "--mask-pattern", "{id}_seg.png"), "--mask-pattern must contain {volume}"),
+    ],
+)
+def test_wrong_options_are_named(folder, capsys, arguments, message):
+    assert run(*arguments, *CLASSES) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_options_of_volumes_need_volumes(folder, capsys):
+    assert alkit("start", "c.db", "--images", "images", *CLASSES, "--axis", "coronal") == 1
+    assert "--axis can be used only with --volumes" in capsys.readouterr().err
+    assert alkit("start", "c.db", *CLASSES) == 1
+    assert "either --images or --volumes must be given: got neither" in capsys.readouterr().err
+
+
+def test_people_label_slices_as_pictures(folder, capsys):
+    from PIL import Image
+
+    assert alkit("start", "c.db", "--volumes", "images", *CLASSES, *SMALL, "--axis", "coronal", "--stop-set", 0) == 0
+    assert "60 images, read at 8 x 8 pixels" in capsys.readouterr().out
+    assert alkit("ask", "c.db", "-n", 3, "--out", "out") == 0
+    pictures = sorted(folder.glob("out/r00-*/image.png"))
+    assert len(pictures) == 3
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (10, 4)  # 10 voxels to the left, 4 to the head
+        answer = folder / "out" / "ann" / f"{path.parent.name}.png"
+        answer.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.eye(4, 10, dtype=np.uint8)).save(answer)
+        os.utime(answer, (LONG_AGO, LONG_AGO))
+    (folder / "images").rename(folder / "moved")
+    assert alkit("tell", "c.db") == 0
+    assert alkit("fit", "c.db") == 1
+    assert "moved" not in capsys.readouterr().out
+    assert alkit("fit", "c.db", "--volumes", "moved") == 0
