@@ -17,6 +17,9 @@ from alkit.values.label_spec import LabelSpec
 TOLERANCE = 1.0
 """Default tolerance of the surface Dice, in pixels."""
 
+ORIGINAL = "_original"
+"""End of the names of metrics of masks that are measured at the original size of each image."""
+
 Make = Callable[[LabelSpec], Accumulator]
 
 
@@ -148,7 +151,28 @@ def lower_is_better(name: str) -> bool:
 
 def _stem(name: str) -> str:
     stem = name.split("/")[0].split("@")[0].removeprefix("member_")
-    return stem.removesuffix("_worst_group").removesuffix("_over_groups")
+    return stem.removesuffix("_worst_group").removesuffix("_over_groups").removesuffix(ORIGINAL)
+
+
+def is_original(metric: Any) -> bool:
+    """Return whether a metric is measured at the original size of each image, such as ``"dice_original"``.
+
+    >>> is_original("hd95_original"), is_original("hd95"), is_original(PerGroup("dice_original", {"a": "x"}))
+    (True, False, True)
+    """
+    if isinstance(metric, PerGroup):
+        return is_original(metric.metric)
+    return isinstance(metric, str) and metric.endswith(ORIGINAL)
+
+
+def wants_original(metrics: Metrics | None) -> bool:
+    """Return whether one of the metrics is measured at the original size of each image.
+
+    >>> wants_original(["dice", "dice_original"]), wants_original(None)
+    (True, False)
+    """
+    chosen = metrics.values() if isinstance(metrics, Mapping) else metrics or ()
+    return any(map(is_original, chosen))
 
 
 def check_metrics(metrics: Metrics | None) -> Metrics | None:
@@ -189,7 +213,8 @@ def check_metrics(metrics: Metrics | None) -> Metrics | None:
 
 def _check(place: str, metric: Any) -> None:
     if isinstance(metric, str):
-        if metric in (known := {**OF_MASKS, **OF_CLASSES}):
+        known = {**OF_MASKS, **OF_CLASSES}
+        if metric in known or metric.removesuffix(ORIGINAL) in OF_MASKS:
             return
         raise ConfigurationError(f"{place} must be one of {', '.join(known)}", got=repr(metric))
     if isinstance(metric, SurfaceDice | PerGroup):
@@ -226,18 +251,26 @@ class Measurement:
         chosen = DEFAULTS[self.spec.per] if self.metrics is None else self.metrics
         named = chosen.items() if isinstance(chosen, Mapping) else ((name_of(metric), metric) for metric in chosen)
         self._parts: list[tuple[str, str, Accumulator]] = []  # the given name, the name of the figures, and the part
-        shared: dict[Make, Accumulator] = {}
+        shared: dict[tuple[Make, bool], Accumulator] = {}
+        originals = set[int]()
         for name, metric in named:
             if isinstance(metric, str):
-                make = self._make(metric)
-                shared[make] = own = shared.get(make) or make(self.spec)
-                self._parts.append((name, metric, own))
+                make, at_original = self._make(metric), is_original(metric)
+                shared[make, at_original] = own = shared.get((make, at_original)) or make(self.spec)
+                self._parts.append((name, metric.removesuffix(ORIGINAL), own))
             else:
                 inner = name_of(metric) if isinstance(metric, SurfaceDice | PerGroup) else name
                 self._parts.append((name, inner, self._start(name, metric)))
+            if is_original(metric):
+                originals.add(id(self._parts[-1][2]))
+        every = {id(part): part for *_, part in self._parts}
+        self._working = [part for key, part in every.items() if key not in originals]
+        self._original = [part for key, part in every.items() if key in originals]
 
     def _make(self, name: str) -> Make:
         known = OF_MASKS if self.spec.per == "pixel" else OF_CLASSES
+        if self.spec.per == "pixel":
+            name = name.removesuffix(ORIGINAL)
         if name not in known:
             kind = "masks" if self.spec.per == "pixel" else "one class per image"
             raise ConfigurationError(
@@ -247,7 +280,7 @@ class Measurement:
 
     def _start(self, name: str, metric: Any) -> Accumulator:
         if isinstance(metric, str):
-            return _Only(metric, self._make(metric)(self.spec))
+            return _Only(metric.removesuffix(ORIGINAL), self._make(metric)(self.spec), metric)
         if isinstance(metric, SurfaceDice):
             self._make("surface_dice")
             return _Only(name_of(metric), accumulators.Outlines(self.spec, metric.tolerance))
@@ -259,14 +292,24 @@ class Measurement:
         return accumulators.OfFunction(name, metric, self.spec)
 
     def only_first(self) -> Measurement:
-        """Return a new measurement of the first metric alone."""
+        """Return a new measurement of the first metric alone, or of none if it is measured at the original size."""
         chosen = DEFAULTS[self.spec.per] if self.metrics is None else self.metrics
-        first = dict([next(iter(chosen.items()))]) if isinstance(chosen, Mapping) else tuple(chosen)[:1]
-        return Measurement(first, self.spec)
+        named = list(chosen.items()) if isinstance(chosen, Mapping) else [(name_of(one), one) for one in chosen]
+        return Measurement({name: one for name, one in named[:1] if not is_original(one)}, self.spec)
+
+    @property
+    def wants_original(self) -> bool:
+        """Whether a metric is measured at the original size of each image."""
+        return bool(self._original)
 
     def add(self, batch: accumulators.Batch) -> None:
-        """Take the predictions of some images."""
-        for part in {id(part): part for *_, part in self._parts}.values():
+        """Take the predictions of some images at the working size."""
+        for part in self._working:
+            part.add(batch)
+
+    def add_original(self, batch: accumulators.Batch) -> None:
+        """Take the prediction of an image at its original size."""
+        for part in self._original:
             part.add(batch)
 
     def figures(self) -> dict[str, float]:
@@ -289,12 +332,13 @@ class Measurement:
 class _Only:
     """Figures of one metric of an accumulator that has several."""
 
-    def __init__(self, name: str, inner: Accumulator) -> None:
-        self._name, self._inner = name, inner
+    def __init__(self, name: str, inner: Accumulator, shown: str | None = None) -> None:
+        self._name, self._inner, self._shown = name, inner, shown or name
         self.add = inner.add
 
     def figures(self) -> dict[str, float]:
-        return {name: value for name, value in self._inner.figures().items() if name.split("/")[0] == self._name}
+        own = {name: value for name, value in self._inner.figures().items() if name.split("/")[0] == self._name}
+        return {self._shown + name.removeprefix(self._name): value for name, value in own.items()}
 
 
 def name_of(metric: Any) -> str:

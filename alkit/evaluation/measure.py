@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit.errors import LabelError
+from alkit.errors import ConfigurationError, LabelError
 from alkit.evaluation.accumulators import Batch
 from alkit.evaluation.chosen import Measurement, Metrics
+from alkit.labels.framing import to_original
 from alkit.pools.batches import map_batches
-from alkit.pools.frames import parts_of
+from alkit.pools.frames import frames_of, parts_of
 from alkit.protocols import HasMembers, Pool, Predictor
-from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.label_spec import Label, LabelSpec, Mask, size_text
 from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
 from alkit.values.progress import Progress, Report
+
+Originals = Callable[[Sequence[str]], Sequence[Mask]]
+"""Gives the masks of images at their original sizes."""
 
 
 @dataclass
@@ -67,6 +71,7 @@ def measure(
     report: Report,
     seen: Seen | None = None,
     metrics: Metrics | None = None,
+    originals: Originals | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
@@ -93,17 +98,23 @@ def measure(
     metrics:
         Checked metrics. Default: ``dice`` and ``iou`` of masks, ``accuracy``, ``balanced_accuracy``, ``f1`` and
         ``recall`` of classes.
+    originals:
+        Masks at the original sizes, for metrics at the original size.
 
     Raises
     ------
     LabelError
         No image has a pixel that counts.
     ConfigurationError
-        A metric does not fit the labels, or fails.
+        A metric does not fit the labels, or fails; or there are no masks at the original sizes.
     """
     members = predictor.members if isinstance(predictor, HasMembers) else ()
     own = Measurement(metrics, spec)
     theirs = [own.only_first() for _ in members]
+    if own.wants_original and originals is None:
+        raise ConfigurationError(
+            "metrics at the original size need masks at the original size", hint="metrics at the working size"
+        )
     done = counted = 0
 
     def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
@@ -124,6 +135,9 @@ def measure(
                 if len(rows):
                     measurement.add(batch if len(rows) == len(names) else batch.take(rows.tolist()))
             counted += len(rows)
+        if own.wants_original and originals is not None:
+            for id, frame, probabilities, mask in zip(some, frames_of(pool, some), whole, originals(some), strict=True):
+                _add_original(own, id, to_original(probabilities, frame), mask, spec)
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
     if not counted:
@@ -138,6 +152,19 @@ def measure(
         ((name, _), *_) = cast("list[tuple[str, float]]", values)
         figures[f"member_{name}"] = float(np.mean([value for _, value in cast("list[tuple[str, float]]", values)]))
     return figures
+
+
+def _add_original(own: Measurement, id: str, probabilities: npt.NDArray[Any], mask: Mask, spec: LabelSpec) -> None:
+    """Add the prediction of an image at its original size, unless no pixel of its mask counts."""
+    if mask.shape != probabilities.shape[1:]:
+        raise LabelError(
+            f"metrics at the original size need masks of this size, and that of {id!r} has another one",
+            got=size_text(mask.shape),
+            expected=size_text(probabilities.shape[1:]),
+            hint="metrics at the working size",
+        )
+    if len(_that_count(mask[None], spec)):
+        own.add_original(Batch([id], most_probable_labels(probabilities[None]), probabilities[None], mask[None]))
 
 
 def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:

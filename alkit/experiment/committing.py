@@ -97,7 +97,8 @@ def commit_round(
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
-            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, parts.metrics)
+            given = parts.metrics, everything.originals
+            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, *given)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     found = seen.warnings(everything.spec, lengths(parts.learner, 2))

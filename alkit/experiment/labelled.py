@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class LabelledImages:
         By id the share of the pixels about which annotators disagree evenly, in (0, 1]. An image with 1 is left out.
     frames:
         By id the place of each image in the working size, if the labels are masks.
+    at_original:
+        By id a function that reads the label again, as it was given.
     """
 
     ids: tuple[str, ...]
@@ -47,6 +50,7 @@ class LabelledImages:
     representations: Representations
     undecided: Mapping[str, float] = field(default_factory=dict)
     frames: Mapping[str, Frame] = field(default_factory=dict)
+    at_original: Mapping[str, Callable[[], Mask]] = field(default_factory=dict)
 
     def images(self, ids: Sequence[str]) -> Images:
         """Return these images, ``(n, c, h, w)``."""
@@ -60,6 +64,10 @@ class LabelledImages:
     def labels(self, ids: Sequence[str]) -> Label:
         """Return these labels, ``(n, h, w)`` or ``(n,)``."""
         return np.stack([self.known[id] for id in ids])
+
+    def originals(self, ids: Sequence[str]) -> list[Mask]:
+        """Return these masks at their original sizes; those of several annotators are joined there."""
+        return [self.at_original[id]() for id in ids]
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Return `extractor` fitted on the whole pool."""
@@ -179,9 +187,26 @@ class Labels:
                 hint="ask one more annotator about each, or correct the answers",
             )
         ignores = any(share < 1 for share in undecided.values()) or any(not frame.fills for frame in frames.values())
+        originals = {id: partial(self._original, own, join, joint, id) for id, own in everything.items()}
         return LabelledImages(
-            decided, tuple(predicted), joint if ignores else spec, labels, self._representations, undecided, frames
+            decided,
+            tuple(predicted),
+            joint if ignores else spec,
+            labels,
+            self._representations,
+            undecided,
+            frames,
+            originals,
         )
+
+    def _original(self, files: Sequence[str], join: Join, joint: LabelSpec, id: str) -> Mask:
+        """Return a mask as it was given; several are joined, if they have one size."""
+        known = [self._files.read(file) for file in files]
+        if len(known) == 1:
+            return known[0]
+        joined = join(known, joint)
+        nothing = np.full_like(known[0], joint.ignore)
+        return nothing if joined is None else joint.check(joined, id=id, sizes=[nothing.shape])
 
 
 def _content(label: Label, frame: Frame | None) -> Label:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from alkit.checks import check_number
 from alkit.errors import DataError, QueryError
-from alkit.evaluation.chosen import Metrics, check_metrics
+from alkit.evaluation.chosen import Metrics, check_metrics, wants_original
 from alkit.evaluation.measure import Seen, measure
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment.holding_out import near_duplicates
@@ -78,7 +78,8 @@ def measure_on(
     truth = test_labels.of(test, oracle, spec, poll)
     with parts.settings.threads():
         ids, chosen = list(test.ids), metrics or parts.metrics
-        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen)
+        original = test_labels.originals(test, oracle, spec, poll) if wants_original(chosen) else None
+        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original)
 
 
 def check_test(parts: Parts, test: Pool) -> list[str]:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alkit.configuration.forms import written_form
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, without_hint
 from alkit.evaluation.chosen import Measurement
 from alkit.experiment.parts import Parts
 from alkit.learners.rehearsal import rehearse
 from alkit.pools.checks import image_shape
+from alkit.pools.frames import training_spec
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.changing import REHEARSED
 from alkit.record.settings import Settings, as_spec
@@ -43,7 +44,8 @@ def try_out(
     """
     if (classes is None and store.fact("classes") is None) or store.rounds():
         return None
-    spec, needs = settings.spec if classes is None else as_spec(classes), needs_of(strategy)
+    needs = needs_of(strategy)
+    spec = training_spec(pool, settings.spec if classes is None else as_spec(classes))
     shape = image_shape(pool)
     subject = [written_form(learner), written_form(spec), sorted(needs), list(shape)]
     key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()
@@ -71,6 +73,30 @@ def rehearse_once(parts: Parts) -> None:
         parts.store,
         try_out(parts.store, parts.settings, parts.learner, parts.strategy, parts.pool, parts.report),
     )
+
+
+def rehearse_test(parts: Parts, test: Pool) -> None:
+    """Try the learner on images of a test set, if they have another size than those of the pool and no round is there.
+
+    Raises
+    ------
+    ConfigurationError
+        The learner cannot work on the images.
+    """
+    (channels, height, width), own = image_shape(test), image_shape(parts.pool)
+    if (channels, height, width) == own or parts.store.rounds():
+        return
+    try:
+        if channels != own[0]:
+            raise ConfigurationError("they have another number of channels")
+        with parts.settings.threads():
+            rehearse(parts.learner, (), test, parts.settings.spec)
+    except ConfigurationError as reason:
+        raise ConfigurationError(
+            f"test must have images that fit the learner ({without_hint(reason)})",
+            got=f"{channels} x {height} x {width}, and {' x '.join(map(str, own))} in the pool",
+            hint="the same size for both",
+        ) from reason
 
 
 def check_enough(parts: Parts, name: str, n: int, before: int = 0) -> None:

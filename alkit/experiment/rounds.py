@@ -63,6 +63,8 @@ def run_rounds(
         if test is not None:
             record_groups(parts.store, test)  # so that the same split can be drawn without the file of groups
     rehearsing.rehearse_once(parts)
+    if test is not None:
+        rehearsing.rehearse_test(parts, test)
     rehearsing.check_enough(parts, "start", start, len(unasked))
     tested = None if test is None else (test, oracle)
 

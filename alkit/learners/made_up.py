@@ -40,7 +40,10 @@ class MadeUp:
         height, width = self.all.shape[-2:]
         # Stripes, because a network may be unable to learn noise.
         stripes = (np.arange(height * width).reshape(height, width) * classes) // (height * width)
-        return np.stack([(stripes + row) % classes for row in rows]).astype(np.uint8)
+        labels = np.stack([(stripes + row) % classes for row in rows]).astype(np.uint8)
+        if self.spec.ignore is not None and height * width > classes:
+            labels[:, -1, -1] = self.spec.ignore  # a loss must be able to leave pixels out
+        return labels
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Raise an error: a rehearsal trains no feature extractor."""

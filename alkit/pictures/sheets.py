@@ -13,7 +13,7 @@ from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, LabelError
 from alkit.pictures.colours import CLASS_COLOURS
-from alkit.pools.sizes import mask_sizes
+from alkit.pools.frames import frames_of
 from alkit.protocols import Pool
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def contact_sheet(
     Parameters
     ----------
     pool:
-        The pool. Images are shown with the resolution that the model sees and the proportions of the original: the
-        first channel in gray, or three channels as red, green and blue.
+        The pool. Images are shown with the resolution that the model sees and the proportions of the original, without
+        padding: the first channel in gray, or three channels as red, green and blue.
     ids:
         Ids of the images to show, at least one.
     masks:
@@ -74,20 +74,26 @@ def contact_sheet(
     cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for cell in cells:
         cell.set(xticks=[], yticks=[], frame_on=False)
-    for cell, id, image, sizes in zip(cells, ids, pool.read(ids), mask_sizes(pool, ids), strict=False):
-        shown = image[0] if len(image) < 3 else np.moveaxis(image[:3], 0, -1)
-        height, width = sizes[0]  # the original size
-        cell.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
+    for cell, id, image, frame in zip(cells, ids, pool.read(ids), frames_of(pool, ids), strict=False):
+        seen, source = image[(slice(None), *frame.content.slices)], frame.source
+        shown = seen[0] if len(seen) < 3 else np.moveaxis(seen[:3], 0, -1)
+        right, bottom = source.left + source.width, source.top + source.height
+        cell.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(source.left, right, bottom, source.top))
         if masks is not None and id in masks:
             mask = np.asarray(masks[id]) != 0
             if mask.ndim != 2:
                 raise LabelError(f"the mask of image {id!r} must be (h, w)", got=f"shape {mask.shape}")
+            height, width = frame.original
+            top = left = 0
+            if mask.shape == frame.working != frame.original:  # then it covers what is seen
+                mask, (top, left, height, width) = mask[frame.content.slices], source
             if mask.any() and not mask.all():
                 across, down = (
-                    (np.arange(n) + 0.5) * length / n
-                    for n, length in zip(mask.shape[::-1], (width, height), strict=True)
+                    start + (np.arange(n) + 0.5) * length / n
+                    for start, n, length in zip((left, top), mask.shape[::-1], (width, height), strict=True)
                 )
                 cell.contour(across, down, mask, levels=[0.5], colors=CLASS_COLOURS[0], linewidths=1.2)
+            cell.set(xlim=(source.left, right), ylim=(bottom, source.top))
         lines = (captions or {}).get(id, id).splitlines()
         caption = "\n".join(textwrap.fill(line, 26) for line in lines)
         cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name can contain a dollar sign

@@ -10,8 +10,12 @@ from alkit.pools.checks import image_shape
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasFrames, Pool
 from alkit.values.frames import Box, Frame
+from alkit.values.label_spec import LabelSpec
 
 T = TypeVar("T", bound=Any)
+
+SOME = 1000
+"""Number of images that are asked whether a pool has padding."""
 
 
 class Part(NamedTuple):
@@ -72,3 +76,21 @@ def parts_of(pool: Pool, ids: Sequence[str], pixels: bool = True) -> list[Part]:
     for row, frame in enumerate(frames):
         rows.setdefault(frame.content, []).append(row)
     return [Part(own, box) for box, own in rows.items()]
+
+
+def training_spec(pool: Pool, spec: LabelSpec) -> LabelSpec:
+    """Return the classes as a learner gets them: with an ignore value, if images have padding or surroundings.
+
+    The first images of the pool are asked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alkit import ArrayPool
+    >>> spec = LabelSpec(("skin", "lesion"))
+    >>> training_spec(ArrayPool(np.zeros((2, 8, 9), np.uint8)), spec).ignore is None
+    True
+    """
+    some = list(pool.ids)[:SOME]
+    padded = spec.per == "pixel" and isinstance(pool, HasFrames) and not all(frame.fills for frame in pool.frames(some))
+    return spec.with_ignore() if padded else spec

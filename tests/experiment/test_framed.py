@@ -1,11 +1,20 @@
 """Padding counts neither in training, nor in scores, nor in metrics."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import alkit
+from alkit.errors import ConfigurationError, LabelError
+from alkit.evaluation import PerGroup
 from alkit.evaluation.measure import agreement, measure
+from alkit.evaluation.metrics import dice
 from alkit.labels import to_working
+from alkit.labels.resizing import masks_at_original_size
+from alkit.pools import frames_of
 from alkit.pools.frames import parts_of
 from alkit.rng import Stream
 from alkit.scores import entropy
@@ -140,3 +149,68 @@ def test_a_learner_ignores_the_padding_and_joined_labels_do_not_see_it(tmp_path)
     assert "a" not in given
     assert any("1 image, which is left out" in warning for warning in result.warnings)
     assert not any("255" in warning for warning in result.warnings)
+
+
+def test_metrics_at_the_original_size_compare_what_is_predicted_there(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = [f"{row}" for row in range(6)]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    masks = {}
+    for row, id in enumerate(ids):
+        pixels = rng.integers(0, 256, (20 + row, 30)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{id}.png")
+        masks[id] = (pixels > 99).astype(np.uint8)
+    pool = alkit.ImagePool(folder, size=16, grayscale=True, scale="full", fit="crop", cache=tmp_path / "cache")
+    metrics = ["dice", "dice_original", "hd95_original", PerGroup("dice_original", dict.fromkeys(ids, "x"))]
+    oracle = alkit.MaskOracle(masks, classes=SPEC.classes)
+    experiment = alkit.Experiment(
+        pool.subset(ids[:3]), alkit.testing.Brightness(), alkit.strategy("random"), tmp_path / "r.db", metrics=metrics
+    )
+    test = pool.subset(ids[3:])
+    (result,) = experiment.run(oracle, test=test, start=2, batch=1, rounds=0)
+    (found,) = experiment.predict(test)
+    predicted = masks_at_original_size(found, frames_of(test, found.ids))
+    scores = [dice(mask[None], masks[id][None], SPEC)[0, 0] for id, mask in zip(found.ids, predicted, strict=True)]
+    assert result.metrics["dice_original"] == pytest.approx(np.mean(scores))
+    assert result.metrics["dice_original_over_groups"] == pytest.approx(np.mean(scores))
+    assert result.metrics["dice"] != result.metrics["dice_original"]
+    assert "hd95_original" in result.metrics
+
+    terms = {"metrics": metrics[:2], "hold_out": 0.5, "classes": SPEC}
+    held = alkit.Experiment(pool.subset(ids), alkit.testing.Brightness(), alkit.strategy("random"), **terms)
+    held.tell({id: masks[id] for id in held.ask(6)})
+    assert "dice_original" in held.fit().metrics
+
+
+def test_metrics_at_the_original_size_need_masks_of_that_size():
+    ids, truth = ["a"], np.zeros((1, *WORKING), np.uint8)
+    given = {"metrics": ["dice_original"]}
+    with pytest.raises(ConfigurationError, match="metrics at the original size need masks at the original size"):
+        measure(Pointwise(), Framed(0), ids, truth, SPEC, quiet, **given)
+    with pytest.raises(LabelError, match="that of 'a' has another one: got 8 x 8 pixels, expected 8 x 4 pixels"):
+        measure(Pointwise(), Framed(0), ids, truth, SPEC, quiet, **given, originals=lambda ids: list(truth))
+
+
+def test_a_loss_that_cannot_ignore_padding_is_found_before_anybody_labels(tmp_path):
+    def strict(spec):
+        def loss(logits, masks):
+            return torch.nn.functional.cross_entropy(logits, masks)  # fails on the ignore value
+
+        return loss
+
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1), loss=strict)
+    with pytest.raises(ConfigurationError):
+        alkit.Experiment(Framed(0), learner, alkit.strategy("random"), classes=SPEC)
+
+
+def test_a_test_set_whose_size_does_not_fit_the_network_is_found_before_round_0(tmp_path):
+    images, masks = alkit.synthetic.lesions(8, size=16)
+    known = {f"{row:04}": mask for row, mask in enumerate(masks)}
+    test = alkit.ArrayPool({f"t{row}": image[0, :15] for row, image in enumerate(images[:2])})
+    known |= {f"t{row}": mask[:15] for row, mask in enumerate(masks[:2])}
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), epochs=(1, 1))
+    experiment = alkit.Experiment(alkit.ArrayPool(images), learner, alkit.strategy("random"))
+    with pytest.raises(ConfigurationError, match="test must have images that fit the learner"):
+        experiment.rounds(alkit.MaskOracle(known, classes=SPEC.classes), test=test, start=2, batch=1, rounds=0)
+    assert not experiment.open_ids

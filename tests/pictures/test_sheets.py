@@ -8,6 +8,7 @@ from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, LabelError
+from alkit.labels import to_working
 from alkit.pictures import contact_sheet
 
 
@@ -79,3 +80,22 @@ def test_images_have_the_proportions_of_the_original_and_not_of_the_working_size
     assert cell.get_aspect() == 1
     points = np.concatenate([path.vertices for path in cell.collections[0].get_paths()])
     assert points[:, 0].max() == pytest.approx(45, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("fit", "shape", "box"), [("pad", (8, 16), [0, 60, 30, 0]), ("crop", (16, 16), [15, 45, 30, 0])]
+)
+def test_a_sheet_shows_the_content_of_a_frame_in_its_place(tmp_path, fit, shape, box):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 60)).astype(np.uint8)).save(tmp_path / "a.png")
+    pool = alkit.ImagePool(tmp_path, size=16, fit=fit, grayscale=True, cache=tmp_path / "cache")
+    drawn = np.zeros((30, 60), np.uint8)
+    drawn[10:20, 25:35] = 1
+    (frame,) = pool.frames(["a"])
+    working = to_working(drawn, frame, alkit.LabelSpec(("skin", "lesion")))
+    for mask in (drawn, np.where(working == 255, 1, working)):
+        (cell,) = contact_sheet(pool, ["a"], masks={"a": mask}, columns=1).axes
+        assert cell.images[0].get_array().shape == shape
+        assert list(cell.images[0].get_extent()) == box
+        (outline,) = cell.collections[0].get_paths()
+        middle = outline.vertices.min(axis=0) / 2 + outline.vertices.max(axis=0) / 2
+        assert np.abs(middle - (30, 15)).max() < 1.5
