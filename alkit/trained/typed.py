@@ -10,8 +10,11 @@ import json
 import os
 import pkgutil
 import sys
+from collections.abc import Sequence
 from dataclasses import is_dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alkit.configuration.addresses import address_of
@@ -27,6 +30,18 @@ from alkit.record.store import Store
 
 MAIN = "__main__"
 """The module of a class in a record that a script has made."""
+
+
+class _ModulesOf:
+    """Finds the modules of a folder. If the folder were in ``sys.path``, a record could name its plugins, too."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return None if path is not None else PathFinder.find_spec(name, [self.folder], target)
 
 
 def typed_learner(text: str, store: str | os.PathLike[str], wait: float = 30.0) -> Learner:
@@ -73,8 +88,8 @@ def _named(text: str) -> Any:
     except UnknownNameError:
         if ":" not in text:
             raise
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # at the end, so that no file there hides an installed module
+    if not any(isinstance(finder, _ModulesOf) and finder.folder == os.getcwd() for finder in sys.meta_path):
+        sys.meta_path.append(_ModulesOf(os.getcwd()))  # at the end, so that no file there hides an installed module
     try:
         return pkgutil.resolve_name(text)
     except (Exception, SystemExit) as reason:  # a module may fail in any way

@@ -301,7 +301,25 @@ def test_modules_of_the_current_folder_are_found_last(mine, campaign, tmp_path, 
     (tmp_path / "only_in_this_folder.py").write_text("from my_own_learners import make_learner\n")
     (tmp_path / "json.py").write_text("raise SystemExit('a file of the folder hid a module')\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     assert typed_learner("only_in_this_folder:make_learner", campaign / "dataclass.db").steps == 2
-    assert sys.path[-1] == str(tmp_path)
+    assert sys.meta_path[-1].folder == str(tmp_path)
     del sys.modules["only_in_this_folder"]
+
+
+def test_a_record_cannot_name_a_plugin_in_the_current_folder(mine, campaign, tmp_path, monkeypatch):
+    """A stranger can put a plugin beside the record, and the user names a learner that is installed."""
+    (tmp_path / "theirs-1.0.dist-info").mkdir()
+    (tmp_path / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (tmp_path / "theirs-1.0.dist-info" / "entry_points.txt").write_text("[alkit.learners]\nt = theirs:Network\n")
+    (tmp_path / "theirs.py").write_text("raise SystemExit('a plugin of the folder ran')\n")
+    form = alkit.configuration.written_form(mine.make_learner())
+    changed = {**form, "with": {**form["with"], "network": {"is": "theirs:Network", "with": {}}}}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    monkeypatch.setattr("alkit.trained.typed._declared", lambda store, wait: changed)
+    with pytest.raises(
+        ConfigurationError, match=r"network: theirs:Network is not a part that a record may name[^(]*\)"
+    ):
+        typed_learner("my_own_learners:TorchLearner", campaign / "dataclass.db")
