@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from alkit.record.replay import Content, History, apply, empty
+from alkit.record.replay import Content, History, Rows, apply, empty
 from alkit.record.salvage import Source
 
 UNPROVEN = "it may have been taken back in a part of the record that is lost; it counts when it is told again"
@@ -70,21 +70,61 @@ OTHER = "it is of another state of the record, which went on separately; it coun
 """Reason of an answer that only the journal of another state has."""
 
 
+REPLACED = "another state of the record, which went on separately, has a later answer; it counts when it is told again"
+"""Reason of an answer that another state has taken back or replaced by a later one."""
+
+
 def add_others(content: Content, others: Content) -> Iterator[str]:
-    """Add the answers that only another state of the same record has, as invalid ones, and say so."""
+    """Add the answers that only another state of the same record has, as invalid ones, and say so.
+
+    What that state sent back, took back or replaced does not count either.
+    """
     if content["facts"].get(("campaign",)) != others["facts"].get(("campaign",)):
         return  # it is another record
     own, unused = content["answers"], dict.fromkeys(("used_from", "used_until"))
+    taken_back = _take_back(own, others["answers"])
     known = {_identity(row) for row in own.values()}
     new = [row for _, row in sorted(others["answers"].items()) if _identity(row) not in known]
     for number, row in enumerate(new, 1 + max((number for (number,) in own), default=0)):
         reason = row["reason"] if row["kind"] == "invalid" else OTHER
         own[number,] = {**row, **unused, "number": number, "kind": "invalid", "reason": reason}
+    if taken_back:
+        yield (
+            f"whether {taken_back} answers count that the journal, which belongs to another state of the record, says "
+            "were sent back, taken back or replaced: they are kept, but do not count"
+        )
     if new:
         yield (
             f"whether {len(new)} answers count that only the journal has, which belongs to another state of the "
             "record: they are kept, but do not count until they are told again"
         )
+
+
+def _take_back(own: Rows, others: Rows) -> int:
+    """Let answers not count that another state sent back, took back or replaced; return how many these are."""
+    rejected = {_identity(row): row["rejected"] for row in others.values() if row["rejected"] is not None}
+    sent_back = [row for row in own.values() if row["rejected"] is None and _identity(row) in rejected]
+    for row in sent_back:
+        row["rejected"] = rejected[_identity(row)]
+    last, their_last = (_last_revisions(rows) for rows in (own, others))
+    replaced = [
+        row
+        for row in own.values()
+        if row["kind"] in ("label", "skip") and last[_who(row)] < their_last.get(_who(row), last[_who(row)])
+    ]
+    for row in replaced:
+        row.update(kind="invalid", reason=REPLACED)
+    return len({id(row) for row in (*sent_back, *replaced)})
+
+
+def _last_revisions(rows: Rows) -> dict[tuple[object, ...], int]:
+    """Return the greatest revision of the valid answers to each image by each annotator."""
+    valid = [row for row in rows.values() if row["kind"] != "invalid"]
+    return {_who(row): row["revision"] for row in sorted(valid, key=lambda row: int(row["revision"]))}
+
+
+def _who(row: Mapping[str, object]) -> tuple[object, ...]:
+    return row["id"], row["annotator"]
 
 
 def _identity(row: Mapping[str, object]) -> tuple[object, ...]:

@@ -171,3 +171,69 @@ def test_a_longer_database_of_another_record_is_not_taken_for_that_of_the_journa
     shutil.copy(other.path, path)
     _, _, repaired = restored(path)
     assert "r.db.journal belongs to another record" in " ".join(repaired.unknown)
+
+
+def fork(path, earlier, change):
+    """Let a copy of the earlier state go on in another way, and take its journal in place of the record's own."""
+    other = path.parent / "other" / path.name
+    shutil.copytree(path.parent, other.parent, ignore=shutil.ignore_patterns("earlier", "other"))
+    for file in parts(other):
+        shutil.copy(earlier / file.name, file)
+    store = Store(other)
+    change(store)
+    store.close()
+    shutil.copy(parts(other)[1], parts(path)[1])
+
+
+def told_again(revision, kind="skip"):
+    def change(store):
+        answer = Recorded("a", "ann", revision, kind, reason="sharp after all")
+        store.add_answers({"a"}, lambda asked, known: [answer])
+
+    return change
+
+
+@pytest.fixture
+def kept(record):
+    """Return a record in which the answer of the earlier copy counts, and that copy."""
+    path, earlier = record
+    for file in parts(path):
+        shutil.copy(earlier / file.name, file)
+    shutil.rmtree(path.with_name(f"{path.name}.backups"))
+    store = Store(path)
+    tell(store, "b")
+    tell(store, "c")
+    store.close()
+    return path, earlier
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "rejected"),
+    [
+        (lambda store: store.reject([1], "sloppy"), "skip", "sloppy"),
+        (told_again(2), "invalid", None),
+        (told_again(2, "withdrawal"), "invalid", None),
+    ],
+    ids=["sent back", "replaced", "taken back"],
+)
+def test_what_another_state_took_back_does_not_count(kept, change, kind, rejected):
+    path, earlier = kept
+    fork(path, earlier, change)
+    _, counts, repaired = restored(path)
+    assert counts == {"b", "c"}
+    store = Store(path.with_name("out.db"))
+    first = store.answers()[0]
+    store.close()
+    assert (first.id, first.kind, first.rejected) == ("a", kind, rejected)
+    assert "whether 1 answers count that the journal, which belongs to another state" in " ".join(repaired.unknown)
+
+
+def test_a_later_answer_counts_whatever_another_state_says(kept):
+    path, earlier = kept
+    store = Store(path)
+    told_again(3)(store)
+    store.close()
+    fork(path, earlier, told_again(2))
+    told, counts, repaired = restored(path)
+    assert counts == {"a", "b", "c"}
+    assert "sent back" not in " ".join(repaired.unknown)
