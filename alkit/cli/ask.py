@@ -52,12 +52,15 @@ def ask(
     from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
+    from alkit.cli.test_set import recorded_test_set
     from alkit.errors import ConfigurationError
+    from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report)
         was_open, trained = experiment.open_ids, None
+        tested = record.fact(TEST_SET) is not None
         done = {result.round for result in experiment.history}
         if not was_open and number is None:
             raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
@@ -74,7 +77,7 @@ def ask(
             Delivery(spec, campaign, images=experiment.pool)
         )  # raises errors in the place before any image is selected
         if not was_open and experiment.learnable:
-            trained = experiment.fit()
+            trained = experiment.fit(**recorded_test_set(record, experiment.pool, report))
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels else {}
         if isinstance(place, FolderPlace):
@@ -82,7 +85,7 @@ def ask(
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
     if trained is not None and trained.round not in done:
-        echo(*describe_round(trained))
+        echo(*describe_round(trained, tested=tested))
     what = "Still open, and sent again" if was_open else "Selected and sent"
     echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")

@@ -19,31 +19,41 @@ def fit(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: options.Images = None,
 ) -> None:
-    """Train on all labels so far, and evaluate on the labels held out. Without new labels, nothing is done.
+    """Train on all labels so far, and evaluate on the test set, or else on the labels held out.
 
-    `alkit ask` does this before it selects images. Use this command to train the final model.
+    Without new labels, nothing is done. `alkit ask` does this before it selects images. Use this command to train the
+    final model.
 
     [dim]Example:[/dim]
 
     [cyan]alkit fit campaign.db[/cyan]
     """
     from alkit.cli.records import open_campaign, record_at
+    from alkit.cli.test_set import recorded_test_set
+    from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report)
-        before = len(experiment.history)
-        result = experiment.fit()
+        before, tested = len(experiment.history), record.fact(TEST_SET) is not None
+        result = experiment.fit(**recorded_test_set(record, experiment.pool, report))
     news = "" if len(experiment.history) > before else "No new labels to train on. "
-    first, *warnings = describe_round(result)
+    first, *warnings = describe_round(result, tested=tested)
     echo(f"{news}{first}", *warnings)
     echo(f"Next: alkit status {quote(store)}")
 
 
-def describe_round(result: RoundResult) -> list[str]:
-    """Describe the result of a round in one line, followed by its warnings."""
+def describe_round(result: RoundResult, *, tested: bool = False) -> list[str]:
+    """Describe the result of a round in one line, followed by its warnings.
+
+    Parameters
+    ----------
+    tested:
+        Whether the campaign has a test set.
+    """
     figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
-    held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out else ""
+    held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out and not tested else ""
+    held = " on the test set" if figures and tested else held
     unasked = f", {result.n_unasked} of which nobody asked for" if result.n_unasked else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{unasked}{figures}{held}."
     warnings = (warning_for_command_line(warning, "alkit start") for warning in result.warnings)

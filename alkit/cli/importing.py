@@ -12,11 +12,7 @@ from alkit.cli import options
 from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from alkit.experiment.loop import Experiment
     from alkit.oracles.formats.annotations import Empty
-    from alkit.values.answers import Answer
 
 PART = 100
 """Number of labels that are recorded at once, and are in memory."""
@@ -38,9 +34,10 @@ def import_labels(
             "optional.",
         ),
     ] = None,
-    pattern: Annotated[
-        str, typer.Option(help="Path of a mask in the folder of --masks, with {id} for the id of the image.")
-    ] = "{id}.png",
+    mask_pattern: options.MaskPattern = "{id}.png",
+    threshold: options.Threshold = None,
+    values: options.Values = None,
+    instances: options.Instances = False,
     annotator: Annotated[str, typer.Option(help="Name of the person who made the labels.")] = "",
     source: Annotated[
         str | None, typer.Option(help="Where the labels come from, in words; default: the name of the file or folder.")
@@ -65,14 +62,17 @@ def import_labels(
 
     [dim]Examples:[/dim]
 
-    [cyan]alkit import campaign.db --masks last-year --annotator ann[/cyan]
+    [cyan]alkit import campaign.db --masks last-year --mask-pattern "{id}_mask.png" --annotator ann[/cyan]
 
     [cyan]alkit import campaign.db --coco annotations.json --source "study 2025"[/cyan]
     """
+    from alkit.cli.known_labels import OPTIONS, mask_oracle
+    from alkit.cli.places import refuse_options
     from alkit.cli.records import open_campaign, record_at
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, one_line
-    from alkit.oracles.existing import in_parts
+    from alkit.oracles.existing import in_parts, labels_in_file, labels_in_table, masks_in_folder
+    from alkit.pools.sizes import mask_sizes
     from alkit.report.progress import progress_bar
     from alkit.values.answers import Invalid
 
@@ -81,8 +81,10 @@ def import_labels(
     if len(named) != 1:
         raise ConfigurationError("one of --masks, --coco, --cvat and --csv must be given", got=", ".join(named) or None)
     ((option, path),) = named.items()
-    if pattern != "{id}.png" and masks is None:
-        raise ConfigurationError("--pattern can be used only with --masks")
+    of_masks = {"--threshold": threshold, "--values": values, "--instances": instances or None}
+    of_masks |= {"--mask-pattern": None if mask_pattern == "{id}.png" else mask_pattern}
+    if masks is None:
+        refuse_options({name: value is not None for name, value in of_masks.items()}, "with --masks")
     if empty and option not in ("--coco", "--cvat"):
         raise ConfigurationError("--empty-is-background can be used only with --coco or --cvat")
     origin = one_line(path.name or str(path), 200) if source is None else source
@@ -91,7 +93,26 @@ def import_labels(
     refused: list[tuple[str, str]] = []
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report)
-        found = _labels(option, path, experiment, pattern, annotator, "background" if empty else "unanswered")
+        spec = experiment.spec
+        if masks is not None:
+            oracle = mask_oracle(
+                masks,
+                spec.classes,
+                ignore=spec.ignore,
+                pattern=mask_pattern,
+                threshold=threshold,
+                values=values,
+                instances=instances,
+            )
+            found = masks_in_folder(oracle, experiment.pool.ids, annotator=annotator)
+        elif table is not None:
+            found = labels_in_table(table, spec, annotator=annotator)
+        else:
+            ids = list(experiment.pool.ids)
+            sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))
+            background: Empty = "background" if empty else "unanswered"
+            form = option.removeprefix("--")
+            found = labels_in_file(path, form, sizes, spec, annotator=annotator, empty=background)
         for part in in_parts(found, PART):
             good = [answer for answer in part if not isinstance(answer.label, Invalid)]
             refused += [(answer.id, answer.label.reason) for answer in part if isinstance(answer.label, Invalid)]
@@ -99,7 +120,7 @@ def import_labels(
             taken += [answer.id for answer in receipt.taken]
             unchanged += len(receipt.unchanged) + len(receipt.outdated)
             refused += [(answer.id, reason) for answer, reason in receipt.refused]
-    words = {"revise": "--revise", "values": "values", "ignore": "--ignore of alkit start"}
+    words = {**OPTIONS, "revise": "--revise", "ignore": "--ignore of alkit start"}
     refused = [(id, for_command_line(reason, words)) for id, reason in refused]
     if as_json:
         listed = [{"id": id, "reason": reason} for id, reason in refused]
@@ -113,19 +134,3 @@ def import_labels(
     if refused:
         echo(f"Not taken: {len(refused)}. The exit code is 1.", err=True)
         raise typer.Exit(1)
-
-
-def _labels(
-    option: str, path: Path, experiment: Experiment, pattern: str, annotator: str, empty: Empty
-) -> Iterator[Answer]:
-    """Return the labels that an option names."""
-    from alkit.oracles.existing import labels_in_file, labels_in_table, masks_in_folder
-    from alkit.pools.sizes import mask_sizes
-
-    ids, spec = list(experiment.pool.ids), experiment.spec
-    if option == "--masks":
-        return masks_in_folder(path, ids, spec, pattern=pattern, annotator=annotator)
-    if option == "--csv":
-        return labels_in_table(path, spec, annotator=annotator)
-    sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))
-    return labels_in_file(path, option.removeprefix("--"), sizes, spec, annotator=annotator, empty=empty)

@@ -153,6 +153,11 @@ Instances = Annotated[
     bool, typer.Option("--instances", help="Mask values other than 0 are numbers of instances of the second class.")
 ]
 Pattern = Annotated[str, typer.Option(help="Pattern of the file names of the images; ** matches any folders.")]
+TestImages = Annotated[
+    Path | None,
+    typer.Option(help="Folder of test images, which are never trained on; each round is measured on them."),
+]
+TestMasks = Annotated[Path | None, typer.Option(help="Folder of the masks of --test-images.")]
 Groups = Annotated[
     Path | None,
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo, quote
 from alkit.cli.volumes import PANEL, Volumes, check_one_source, with_volumes
+
+if TYPE_CHECKING:
+    from alkit.pools.base import Subset
+    from alkit.pools.folder import ImagePool
+    from alkit.pools.volumes.pool import VolumePool
 
 
 @with_choice
@@ -33,7 +38,11 @@ def run(
     batch: Annotated[int, typer.Option(help="Number of images in each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Number of rounds after the start set.")] = 5,
     seed: options.Seed = 0,
-    test_fraction: Annotated[float, typer.Option(help="Share of the images in the test set.")] = 0.2,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Share of the images in the test set; default: 0.2, or --test-images.")
+    ] = None,
+    test_images: options.TestImages = None,
+    test_masks: options.TestMasks = None,
     classes: options.Classes = "background,object",
     mask_pattern: options.MaskPattern = "{id}.png",
     threshold: options.Threshold = None,
@@ -67,6 +76,7 @@ def run(
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import status
+    from alkit.cli.test_set import check_pair, read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
     from alkit.pools.decoding import scan
@@ -90,6 +100,9 @@ def run(
         raise ConfigurationError(
             "--pattern is for the names of images", got=repr(pattern), hint=f"--mask-pattern {quote(pattern)}"
         )
+    check_pair(test_images, test_masks)
+    if test_images is not None and test_fraction is not None:
+        raise ConfigurationError("--test-fraction and --test-images cannot be used together")
     known = functools.partial(
         mask_oracle,
         classes=options.class_names(classes),
@@ -98,6 +111,7 @@ def run(
         values=values,
         instances=instances,
     )
+    test_oracle = None if test_masks is None else known(test_masks, pattern=mask_pattern)
     with progress_bar(choice.strategy) as report:
         if images is not None and masks is not None:
             oracle = known(masks, pattern=mask_pattern)
@@ -112,7 +126,13 @@ def run(
         if new := not store.exists():
             with naming_mask_options():
                 oracle.check_labels(everything, report)
-        pool, test = everything.split(test=test_fraction, seed=seed)
+        pool: ImagePool | VolumePool | Subset = everything
+        test: ImagePool | Subset
+        if test_images is None or test_oracle is None:
+            pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)
+        else:
+            with naming_mask_options():
+                test = read_test_set(everything, test_images, test_oracle, report)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool, learner, strategy, store=store, seed=seed, initial=initial, metrics=measured, report=report
@@ -121,7 +141,7 @@ def run(
             keep_threads(record, threads)
             save_choice(record, choice, parts)
         before = len(experiment.history)
-        experiment.run(oracle, test=test, start=start, batch=batch, rounds=rounds)
+        experiment.run(oracle, test=test, test_oracle=test_oracle, start=start, batch=batch, rounds=rounds)
     if before > rounds:
         echo(f"{store} is finished after {before} rounds; more --rounds continue it.", err=True)
     elif before:

@@ -51,6 +51,11 @@ def start(
     ignore: options.Ignore = None,
     grayscale: options.Grayscale = False,
     threads: options.Threads = None,
+    test_images: options.TestImages = None,
+    test_masks: options.TestMasks = None,
+    mask_pattern: options.MaskPattern = "{id}.png",
+    threshold: options.Threshold = None,
+    values: options.Values = None,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
 ) -> None:
@@ -66,10 +71,12 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
+    from alkit.cli.known_labels import mask_oracle, naming_mask_options
     from alkit.cli.named_places import check_images
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import campaign_summary
+    from alkit.cli.test_set import check_pair, read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.record.changing import PLACE, changed_settings
@@ -83,6 +90,7 @@ def start(
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
+    check_pair(test_images, test_masks)
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
@@ -93,6 +101,14 @@ def start(
         )
         record = Store(store) if store.is_file() else None
         before = _settings(record)
+        test_set = None
+        if test_images is not None and test_masks is not None:
+            names = options.class_names(classes)
+            oracle = mask_oracle(
+                test_masks, names, ignore=ignore, pattern=mask_pattern, threshold=threshold, values=values
+            )
+            with naming_mask_options():
+                test_set = read_test_set(pool, test_images, oracle, report), oracle
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -113,6 +129,10 @@ def start(
         keep_threads(recorded, threads)
         say_threads(recorded, pool.shape, threads, new=not before)
         check_images(recorded, str(volumes.volumes if images is None else images), named=True)
+        if test_set is not None:
+            for folder in (test_images, test_masks):
+                check_images(recorded, str(folder), named=True)
+            save_test_set(recorded, *test_set)
         save_choice(recorded, choice, parts)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

@@ -99,6 +99,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     from datetime import UTC, datetime
 
     from alkit.record.settings import Settings
+    from alkit.record.test_sets import test_set
     from alkit.record.unread import list_unread
     from alkit.report.imported import since_import, unasked_sources, unasked_untrained
     from alkit.report.summary import summary
@@ -119,7 +120,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         advice=stopping_advice(since_import(history), size),
         next_batch=size,
         left=None if images is None else images - len(taken | snapshot.unasked | (settings.unusable.keys() & recorded)),
-        tested=schedule is not None and schedule.test is not None,
+        tested=test_set(settings, record) is not None,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),
         unusable=settings.unusable,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from alkit.arguments.returned import check_returned
-from alkit.errors import QueryError
+from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import Losses, lengths, warnings_about
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
@@ -20,14 +20,26 @@ from alkit.labels.joining import join_rule
 from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
+from alkit.record.answers import spec_of
 from alkit.record.states import Answered
+from alkit.record.test_sets import declare_test
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 
 
-def fit(parts: Parts, model: LastModel, test_labels: TestLabels) -> RoundResult:
+def fit(
+    parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool | None, oracle: Oracle | None
+) -> RoundResult:
     """Train on all labels so far and commit the round, unless there are no new labels: see :meth:`Experiment.fit`."""
     store = parts.store
+    tested = None if test is None or oracle is None else (test, oracle)
+    if (test is None) != (oracle is None):
+        raise ConfigurationError(
+            "test and oracle must be given together", got=f"no {'test' if test is None else 'oracle'}"
+        )
+    if tested is not None:
+        spec_of(tested[1])
+        measuring.check_test(parts, tested[0], apart=True)
     with store.exclusive():
         if missing := len(parts.open_queries()):
             raise QueryError(
@@ -39,7 +51,9 @@ def fit(parts: Parts, model: LastModel, test_labels: TestLabels) -> RoundResult:
         done, last = store.rounds(), store.last_model()
         if last is not None and last[1] == stamp(parts.answered()):
             return done[-1]
-        result = commit_round(parts, model, test_labels, next_round(done), {})
+        if tested is not None:
+            declare_test(parts.settings, store, tested[0])
+        result = commit_round(parts, model, test_labels, next_round(done), {}, tested)
     parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
     return result
 

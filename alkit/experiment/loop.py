@@ -391,15 +391,26 @@ class Experiment(Readable):
 
     # Learning.
 
-    def fit(self) -> RoundResult:
+    @checked_except("test", "oracle")
+    def fit(self, *, test: Pool | None = None, oracle: Oracle | None = None) -> RoundResult:
         """Train on all labels so far and commit the round. Without new labels the last round is returned.
+
+        Parameters
+        ----------
+        test, oracle:
+            Images to measure the round on, and what labels them. Their ids may be those of images in the pool. Default:
+            the round is measured on the labels held out, if there are any.
 
         Raises
         ------
         QueryError
             A query is open, or there is no label yet.
+        DataError
+            An image of `test` is identical to one of the pool.
+        ConfigurationError
+            Only one of `test` and `oracle` is given.
         """
-        return committing.fit(self._parts, self._model, self._test_labels)
+        return committing.fit(self._parts, self._model, self._test_labels, test, oracle)
 
     @checked_except("test", "oracle", "metrics")
     def evaluate(
@@ -447,12 +458,13 @@ class Experiment(Readable):
 
     # The loop.
 
-    @checked_except("start", "batch", "rounds", "oracle", "test")
+    @checked_except("start", "batch", "rounds", "oracle", "test", "test_oracle")
     def rounds(
         self,
         oracle: Oracle,
         *,
         test: Pool | None = None,
+        test_oracle: Oracle | None = None,
         start: int,
         batch: int,
         rounds: int,
@@ -469,6 +481,8 @@ class Experiment(Readable):
             Labels the queries and the images of `test`.
         test:
             Images to measure each round on; they must not be in the pool.
+        test_oracle:
+            What labels the images of `test`, which may then have the ids of images in the pool. Default: `oracle`.
         start, batch:
             Labels of round 0 and of each later round, at least 1.
         rounds:
@@ -491,15 +505,25 @@ class Experiment(Readable):
             The record was created with another schedule, test set or oracle.
         """
         return run_rounds(
-            self._parts, self._model, self._test_labels, oracle, test, start, batch, rounds, poll, progress
+            self._parts,
+            self._model,
+            self._test_labels,
+            oracle,
+            (test, test_oracle),
+            start,
+            batch,
+            rounds,
+            poll,
+            progress,
         )
 
-    @checked_except("oracle", "test", "start", "batch", "rounds")
+    @checked_except("oracle", "test", "test_oracle", "start", "batch", "rounds")
     def run(
         self,
         oracle: Oracle,
         *,
         test: Pool | None = None,
+        test_oracle: Oracle | None = None,
         start: int,
         batch: int,
         rounds: int,
@@ -508,4 +532,4 @@ class Experiment(Readable):
     ) -> tuple[RoundResult, ...]:
         """Run :meth:`rounds` to the end and return all results."""
         schedule = {"start": start, "batch": batch, "rounds": rounds}
-        return tuple(self.rounds(oracle, test=test, **schedule, poll=poll, progress=progress))
+        return tuple(self.rounds(oracle, test=test, test_oracle=test_oracle, **schedule, poll=poll, progress=progress))

@@ -16,6 +16,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.pools.checks import check_pool
 from alkit.pools.groups import Grouping, groups_of
+from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.grouping import recorded_grouping
@@ -82,10 +83,15 @@ def measure_on(
         return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original)
 
 
-def check_test(parts: Parts, test: Pool) -> list[str]:
+def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
     """Check that `test` shares neither an image nor a group with the pool of an experiment.
 
     Return sentences about near-duplicates, and about groups that are not known. They are logged once.
+
+    Parameters
+    ----------
+    apart:
+        Whether another oracle labels the test set. Then its images may have the ids of others, but not their content.
 
     Raises
     ------
@@ -93,16 +99,21 @@ def check_test(parts: Parts, test: Pool) -> list[str]:
         `test` is not a pool, or it shares an image or a group with the pool.
     """
     check_pool(test, "test")
-    if shared := set(test.ids) & set(parts.ids):
+    if apart:
+        check_contents(parts.pool, test)
+    elif shared := set(test.ids) & set(parts.ids):
         raise DataError(
             f"test shares {len(shared)} images with the pool",
             got=sorted(shared)[:3],
             hint="pool.split(test=..., seed=...) makes two that share none",
         )
     ids, grouped = list(test.ids), parts.has_groups()
-    recorded = recorded_grouping(parts.store) or Grouping({}, {})
+    recorded = Grouping({}, {}) if apart else recorded_grouping(parts.store) or Grouping({}, {})
     own = {recorded.groups.get(id, group): id for id, group in zip(ids, groups_of(test, ids), strict=True)}
     in_pool = dict(zip(parts.groups_of(parts.ids), parts.ids, strict=True))
+    if apart:  # an image without a group is its own, and its id may mean another image in the pool
+        own = {group: id for group, id in own.items() if group != id}
+        in_pool = {group: id for group, id in in_pool.items() if group != id}
     if both := sorted(own.keys() & in_pool.keys()):
         group = both[0]
         raise DataError(
@@ -119,7 +130,7 @@ def check_test(parts: Parts, test: Pool) -> list[str]:
 
 
 def _without_groups(ids: Sequence[str], own: Mapping[str, str], grouped: bool) -> Iterator[str]:
-    if grouped and set(ids) == own.keys():
+    if grouped and not own.keys() - set(ids):
         yield "The pool has groups and the test set has none, so it may share patients with the pool."
 
 

@@ -26,7 +26,7 @@ def run_rounds(
     model: LastModel,
     test_labels: TestLabels,
     oracle: Oracle,
-    test: Pool | None,
+    test_set: tuple[Pool | None, Oracle | None],
     start: int,
     batch: int,
     rounds: int,
@@ -34,7 +34,11 @@ def run_rounds(
     progress: bool,
 ) -> Iterator[RoundResult]:
     """Check a schedule of rounds, record it, and return the rounds: see :meth:`alkit.Experiment.rounds`."""
-    spec = spec_of(oracle)
+    spec, (test, test_oracle) = spec_of(oracle), test_set
+    if test_oracle is not None and spec_of(test_oracle) != spec:
+        raise ConfigurationError(
+            "test_oracle must have the classes of oracle", got=str(test_oracle.spec), expected=str(spec)
+        )
     start, batch = check_integer("start", start, least=1), check_integer("batch", batch, least=1)
     rounds = check_integer("rounds", rounds, least=0)
     check_number("poll", poll, 0)
@@ -49,10 +53,12 @@ def run_rounds(
             got=f"{start} labels in round 0 and {rounds} * {batch} later",
             hint="a smaller start=, batch= or rounds=",
         )
-    warnings = [] if test is None else measuring.check_test(parts, test)
-    if isinstance(oracle, ChecksLabels) and not parts.store.rounds():
-        for pool in [parts.pool, *([] if test is None else [test])]:
-            oracle.check_labels(pool, parts.report)
+    warnings = [] if test is None else measuring.check_test(parts, test, apart=test_oracle is not None)
+    tested = None if test is None else (test, oracle if test_oracle is None else test_oracle)
+    if not parts.store.rounds():
+        for pool, labels in [(parts.pool, oracle), *([] if tested is None else [tested])]:
+            if isinstance(labels, ChecksLabels):
+                labels.check_labels(pool, parts.report)
     with parts.store.exclusive():
         if not parts.has_own_classes:
             parts.settings.forget_classes()
@@ -66,7 +72,6 @@ def run_rounds(
     if test is not None:
         rehearsing.rehearse_test(parts, test)
     rehearsing.check_enough(parts, "start", start, len(unasked))
-    tested = None if test is None else (test, oracle)
 
     def each_round() -> Iterator[RoundResult]:
         with parts.report.bar(progress):

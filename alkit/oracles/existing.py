@@ -9,66 +9,49 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from unicodedata import normalize
 
 from alkit._files import without_tilde
-from alkit.errors import AlkitError, ConfigurationError, DataError, LabelError, nearest
+from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
+from alkit.oracles.mask_files import SUFFIXES
+from alkit.oracles.simulated import MaskOracle
 from alkit.values.answers import Answer, Invalid
 from alkit.values.label_spec import Label, LabelSpec, Size
 from alkit.values.queries import Query
 
-MASKS = frozenset({".png", ".tif", ".tiff", ".bmp"})
-"""Suffixes of mask files."""
 
-COLUMNS = ("id", "label", "mask", "annotator")
-"""Columns of a table of labels that are read."""
-
-
-def masks_in_folder(
-    folder: str | Path, ids: Collection[str], spec: LabelSpec, *, pattern: str = "{id}.png", annotator: str = ""
-) -> Iterator[Answer]:
-    """Yield an answer for each mask file in a folder, and in the folders inside it, sorted by name.
+def masks_in_folder(oracle: MaskOracle, ids: Collection[str], *, annotator: str = "") -> Iterator[Answer]:
+    """Yield an answer for each image that has masks in the folder of an oracle, sorted by id, and then the other files.
 
     Parameters
     ----------
+    oracle:
+        The oracle of the masks.
     ids:
         All ids of the pool.
-    spec:
-        The classes.
-    pattern:
-        Path of a mask relative to the folder, with ``{id}`` for the id of the image.
     annotator:
         Name of the annotator.
 
     Raises
     ------
     DataError
-        The folder does not exist, or contains no mask file.
-    ConfigurationError
-        `pattern` does not contain ``{id}``.
+        The folder contains no mask file.
     """
-    root = without_tilde(folder)
-    if not root.is_dir():
-        raise DataError("masks must be an existing folder", got=f"{root}", hint="check the path")
-    if "{id}" not in pattern:
-        raise ConfigurationError("pattern must contain {id}", got=repr(pattern), hint="pattern='{id}.png'")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in MASKS and path.is_file())
-    if not files:
-        raise DataError(f"{root} contains no mask", expected=f"files that end in {', '.join(sorted(MASKS))}")
-    known = {normalize("NFC", id): id for id in ids}  # some systems take letters and accents apart
-    begin, _, end = pattern.partition("{id}")
-    for path in files:
-        name = path.relative_to(root).as_posix()
-        fits = name.startswith(begin) and name.endswith(end) and len(name) > len(begin) + len(end)
-        id = known.get(normalize("NFC", name[len(begin) : len(name) - len(end)])) if fits else None
-        if id is None:
-            reason = "no image of the pool has this name" if fits else f"its name does not match {pattern}"
-            yield Answer(name, Invalid(reason), annotator)
-        else:
-            yield Answer(id, _mask(path, id, spec), annotator)
+    root = without_tilde(str(oracle.masks))
+    left = {path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
+    if not left:
+        raise DataError(f"{root} contains no mask", expected=f"files that end in {', '.join(SUFFIXES)}")
+    for id in sorted(ids):
+        try:
+            if own := oracle.files(id):
+                left -= set(own)
+                yield Answer(id, oracle.read(id), annotator)
+        except AlkitError as reason:
+            yield Answer(id, Invalid(str(reason)), annotator)
+    for path in sorted(left):
+        yield Answer(path.relative_to(root).as_posix(), Invalid("no image of the pool has this mask"), annotator)
 
 
 def labels_in_file(
@@ -88,8 +71,10 @@ def labels_in_file(
         Format of the file: ``coco`` or ``cvat``.
     sizes:
         By id the sizes that the mask of each image of the pool may have.
-    spec, annotator:
-        As for :func:`masks_in_folder`.
+    spec:
+        The classes.
+    annotator:
+        Name of the annotator.
     empty:
         Meaning of an image without annotations: ``unanswered``, or ``background`` everywhere.
 
@@ -111,8 +96,10 @@ def labels_in_table(path: str | Path, spec: LabelSpec, *, annotator: str = "") -
 
     Parameters
     ----------
-    spec, annotator:
-        As for :func:`masks_in_folder`; rows without an annotator get this one.
+    spec:
+        The classes.
+    annotator:
+        Name of the annotator in rows without one.
 
     Raises
     ------

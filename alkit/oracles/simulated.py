@@ -229,6 +229,17 @@ class MaskOracle(Simulated):
             return error
         return None
 
+    @checked
+    def files(self, id: str) -> tuple[Path, ...]:
+        """Return the mask files of an image; empty if it has none, or if `masks` is a mapping.
+
+        Raises
+        ------
+        LabelError
+            Files match two patterns.
+        """
+        return () if self._files is None else tuple(path for _, path in self._files.find(id))
+
     def _unlabelled(self, ids: Iterable[str]) -> list[str]:
         if self._files is None:
             return [id for id in ids if id not in cast(Mapping[str, Any], self.masks)]

@@ -91,6 +91,24 @@ def _are_options(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, plain) or _are_texts(entry) for entry in value.values())
 
 
+def _is_test_set(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("test"), dict):
+        return False
+    images, masks = value.get("images"), value.get("masks")
+    if not isinstance(images, dict) or images.get("is") != "alkit:ImagePool" or not isinstance(masks, dict):
+        return False
+    if not isinstance(given := images.get("with"), dict) or not isinstance(given.get("path"), str):
+        return False
+    if masks.keys() != {"masks", "pattern", "values", "threshold", "instances"} or not isinstance(masks["masks"], str):
+        return False
+    values = [] if masks["values"] is None else masks["values"]
+    if not isinstance(values, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_integer, pair)) for pair in values
+    ):
+        return False
+    return all(_is_integer(value["test"].get(size)) for size in ("images", "channels", "height", "width"))
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_integer(entry) and entry >= 0 for entry in value.values())
 
@@ -109,6 +127,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "moved": lambda value: isinstance(value, dict),
     "meanings": _is_texts,
     "schedule": _is_schedule,
+    "test_set": _is_test_set,
     "unasked": _are_counts,
     "test": lambda value: isinstance(value, dict),
     "threads": lambda value: _is_integer(value) and 1 <= value <= MOST_THREADS,

@@ -353,6 +353,9 @@ def describe(pool: Pool) -> Written:
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
 
+TEST_SET = "test_set"
+"""Name of the fact that holds the folders of a campaign's test set, and the description of its images."""
+
 UNUSABLE = "unusable"
 """Name of the fact that contains the reason for each image that cannot be used, by its id."""
 

@@ -31,6 +31,19 @@ def measures_on(settings: Settings, store: Store, test: Pool) -> bool:
     return True
 
 
+def declare_test(settings: Settings, store: Store, test: Pool) -> None:
+    """Record the test set on which the next round of a record without a schedule is measured.
+
+    Raises
+    ------
+    ResumeError
+        Earlier rounds were measured on another test set, or on labels held out.
+    """
+    if store.fact(TESTED) != (now := describe(test)):
+        check_schedule(settings, store, test)
+        store.revise(TESTED, lambda before: now)
+
+
 def check_schedule(settings: Settings, store: Store, test: Pool | None) -> None:
     """Check that the rounds of a record without a schedule can go on with `test` as their test set.
 

@@ -24,6 +24,7 @@ from alkit.protocols import Learner, Predictor
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
+from alkit.record.test_sets import test_set
 from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size
 from alkit.values.rounds import RoundResult
@@ -185,7 +186,7 @@ def trained_model(
 
 def _origin(record: Store) -> Origin:
     settings, snapshot = Settings(record), record.snapshot()
-    schedule, declared = settings.schedule, settings.declared
+    declared = settings.declared
     return Origin(
         {name: declared[name] for name in ("learner", "strategy", "initial")},
         settings.seed,
@@ -193,7 +194,7 @@ def _origin(record: Store) -> Origin:
         snapshot.rounds,
         snapshot.standings,
         tuple(answer for answer in snapshot.answers if answer.number in snapshot.last_consumed),
-        schedule is not None and schedule.test is not None,
+        test_set(settings, record) is not None,
     )
 
 

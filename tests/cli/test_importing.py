@@ -78,19 +78,26 @@ def test_bad_masks_are_refused_with_reasons_and_all_others_are_taken(place, tmp_
     found = json.loads(capfd.readouterr().out)
     assert found["taken"] == ["case 03"]
     reasons = {entry["id"]: entry["reason"] for entry in found["refused"]}
-    assert list(reasons) == ["case 00", "ward/case 09.png", "case 01", "case 02"]
+    assert sorted(reasons) == ["case 00", "case 01", "case 02", "ward/case 09.png"]
     assert "has an unknown format" in reasons["case 00"]
     assert "has another size than its image: got 5 x 5 pixels" in reasons["case 01"]
     assert "values outside its classes" in reasons["case 02"]
-    assert reasons["ward/case 09.png"] == "no image of the pool has this name"
+    assert reasons["ward/case 09.png"] == "no image of the pool has this mask"
     check_labels(place, ["case 03"], "old")
 
 
 def test_a_pattern_says_which_file_is_the_mask_of_which_image(place, tmp_path):
     (tmp_path / "other").mkdir()
     Image.fromarray(place["case 07"] * 255).save(tmp_path / "other/case 07_mask.png")
-    assert alkit("import", "c.db", "--masks", "other", "--pattern", "{id}_mask.png", "--source", "study 7") == 0
+    assert alkit("import", "c.db", "--masks", "other", "--mask-pattern", "{id}_mask.png", "--source", "study 7") == 0
     check_labels(place, ["case 07"], "study 7")
+
+
+def test_gray_levels_are_classes_from_a_threshold_on(place, tmp_path):
+    (tmp_path / "other").mkdir()
+    Image.fromarray(place["case 07"] * 100 + 50).save(tmp_path / "other/case 07.png")
+    assert alkit("import", "c.db", "--masks", "other", "--threshold", "128") == 0
+    check_labels(place, ["case 07"], "other")
 
 
 @pytest.mark.parametrize("form", ["coco", "cvat"])
@@ -143,13 +150,14 @@ def test_a_label_that_differs_from_an_answer_needs_revise(place, tmp_path, capfd
         (["--masks", "old", "--csv", "a.csv"], "got --masks, --csv"),
         (["--masks", "nowhere"], "--masks must be an existing folder"),
         (["--masks", "images/case 00.png"], "--masks must be an existing folder"),
-        (["--masks", "old", "--pattern", "mask.png"], "--pattern must contain {id}"),
+        (["--masks", "old", "--mask-pattern", "mask.png"], "--mask-pattern must contain {id}"),
         (["--masks", "old", "--source", "a\nb"], "--source must be text in one line"),
+        (["--csv", "a.csv", "--threshold", "9"], "--threshold can be used only with --masks"),
         (["--coco", "nowhere.json"], "nowhere.json cannot be read"),
         (["--csv", "nowhere.csv"], "nowhere.csv cannot be read as a CSV file"),
         (["--csv", "a.csv", "--empty-is-background"], "--empty-is-background can be used only with --coco or --cvat"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_wrong_options_are_refused_in_one_line(place, capfd, options, reason):
     assert alkit("import", "c.db", *options) == 1

@@ -186,6 +186,7 @@ LEARNER = {
 ORACLE = {"answer": lambda t: alkit.Answer("a", alkit.SKIP)}
 SCHEDULE = {
     "test": lambda t: t.test,
+    "test_oracle": lambda t: t.oracle,
     "start": lambda t: 1,
     "rounds": lambda t: 1,
     "batch": lambda t: 1,
@@ -230,6 +231,7 @@ EXAMPLES = {
         "rules": lambda t: None,
     },
     "alkit.Experiment.open": {"initial": lambda t: None, "join": lambda t: None, "rules": lambda t: None},
+    "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {
         "answers": lambda t: [],

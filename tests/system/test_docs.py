@@ -335,3 +335,20 @@ def test_the_model_is_used_as_the_page_says(folders, monkeypatch, capsys):
         *(f"predicted/{name}" for n in range(24) for name in (f"masks/{n:03}.png", f"overlays/{n:03}.jpg")),
         *(f"model/{name}" for pair in named[3:] for name in pair if name and name != "model.onnx"),
     }
+
+
+def test_the_examples_of_existing_labels_run_and_print_what_the_page_says(capsys):
+    names = {}
+    for code in blocks("how-to/existing-labels.md", "python"):
+        exec(code, names)
+    assert capsys.readouterr().out == "".join(blocks("how-to/existing-labels.md", "text"))
+
+
+def test_the_commands_of_existing_labels_exist_with_their_options(capsys):
+    commands = "".join(blocks("how-to/existing-labels.md", "bash")).splitlines()
+    for command in commands:
+        _, name, *words = shlex.split(command)
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        known = capsys.readouterr().out
+        assert all(word in known for word in words if word.startswith("--")), command
