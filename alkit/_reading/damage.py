@@ -106,8 +106,12 @@ def _check_parts(file: BinaryIO, parts: dict[int, int], most: int, name: str, er
         most -= check_deflated(file.read(length), most, name, error)
 
 
+ANY_HEAD = zlib.MAX_WBITS | 32
+"""What tells zlib that the content may begin as one of zlib or of gzip."""
+
+
 def check_deflated(content: bytes, most: int, name: str, error: type[AlkitError]) -> int:
-    """Check the checksum of a part that deflate compressed, and return the number of bytes to which it unpacks.
+    """Check the checksum of a part that zlib or gzip compressed, and return the number of bytes to which it unpacks.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def check_deflated(content: bytes, most: int, name: str, error: type[AlkitError]
     zlib.error
         The content is damaged.
     """
-    parts, size = zlib.decompressobj(), 0
+    parts, size = zlib.decompressobj(ANY_HEAD), 0
     while not parts.eof:
         found = len(parts.decompress(content, AT_ONCE))
         content, size = parts.unconsumed_tail, size + found

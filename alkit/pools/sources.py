@@ -17,7 +17,7 @@ from alkit.pools.fitting import decode_fitted
 from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the row file and of the decoder of images. It is part of the name of their caches' folders."""
 
 BETWEEN = "//"

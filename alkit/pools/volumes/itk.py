@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from alkit._reading.damage import check_deflated
 from alkit._reading.limits import BYTES, limit
 from alkit.errors import ImageError, one_line
 from alkit.pools.volumes.geometry import Geometry, make_geometry
@@ -33,11 +35,12 @@ LONGEST_HEAD = 2**16
 
 @dataclass(frozen=True)
 class ItkFile:
-    """A file that SimpleITK reads; see :class:`~alkit.pools.volumes.parts.Part`."""
+    """A file that SimpleITK reads; see :class:`~alkit.pools.volumes.parts.Part`. Its voxels take `bytes`."""
 
     path: Path
     geometry: Geometry
     channels: int
+    bytes: int
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -47,7 +50,7 @@ class ItkFile:
     def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
         """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
         itk = _library()
-        _voxel_files(self.path)
+        _check_compressed(self.path, _voxel_files(self.path), self.bytes)
         try:
             image = itk.ReadImage(os.fspath(self.path), imageIO=READERS[self.path.suffix.lower()])
         except RuntimeError as reason:
@@ -100,7 +103,9 @@ def open_itk(path: Path) -> ItkFile:
     matrix[:3, :3] = directions * np.array(reader.GetSpacing())
     matrix[:3, 3] = reader.GetOrigin()
     # ITK counts to the left and to the back.
-    return ItkFile(path, make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, str(path)), channels)
+    geometry = make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, str(path))
+    each = itk.GetArrayViewFromImage(itk.Image((1, 1, 1), reader.GetPixelID(), channels)).nbytes
+    return ItkFile(path, geometry, channels, int(np.prod(shape, dtype=object)) * each)
 
 
 def _voxel_files(path: Path) -> tuple[Path, ...]:
@@ -129,12 +134,61 @@ def _voxel_files(path: Path) -> tuple[Path, ...]:
     if name == "LOCAL":
         return ()
     other = path.parent / name
-    plain = name == os.path.basename(name) and "%" not in name and name not in (".", "..", "LIST")
+    # ITK takes each name that begins with LIST for a list of files, and may know other words in small letters.
+    word = name.upper().startswith(("LIST", "LOCAL"))
+    plain = name == os.path.basename(name) and "%" not in name and name not in (".", "..") and not word
     if not plain or other.is_symlink() or not other.is_file():
         raise ImageError(
             f"{path} must name one file of voxels beside it", got=one_line(name, 100), hint="save it as .mha"
         )
     return (other,)
+
+
+def _check_compressed(path: Path, files: tuple[Path, ...], size: int) -> None:
+    """Check the checksum of compressed voxels. ITK does not, and fills what it cannot unpack with any values.
+
+    Raises
+    ------
+    ImageError
+        The voxels are damaged, or do not take `size` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(LONGEST_HEAD)
+            if path.suffix.lower() == ".nrrd":
+                end = re.search(rb"\n\r?\n", head)
+                if end is None or not re.search(rb"^encoding: *gz(ip)?\s*$", head[: end.end()], re.M | re.I):
+                    return
+            else:
+                end = re.search(DATA_FILE.pattern + rb"\n", head, re.M)
+                if end is None or not _is_packed(path, head[: end.end()], files):
+                    return
+            file.seek(end.end())
+            content = files[0].read_bytes() if files else file.read()
+        found = check_deflated(content, size, str(path), ImageError)
+    except (OSError, zlib.error) as reason:
+        raise _damaged(path, reason) from reason
+    if found != size:
+        raise ImageError(f"{path} is damaged", got=f"{found} bytes of voxels", expected=size)
+
+
+def _is_packed(path: Path, head: bytes, files: tuple[Path, ...]) -> bool:
+    """Return whether a MetaImage header says that the voxels are compressed; refuse a header of another form.
+
+    ITK reads lines that begin with spaces, too, and unpacks only as many bytes as the header says.
+    """
+    lines = head.splitlines()
+    if not all(re.fullmatch(rb"\w+ ?=.*", line) for line in lines):
+        raise ImageError(f"{path} has a header of another form", expected="a name, = and a value in each line")
+    facts = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b"=") for line in lines)}
+    if len(facts) < len(lines):
+        raise ImageError(f"{path} has a header with a name that occurs twice")
+    if facts.get(b"compresseddata", b"False")[:1] not in b"Tt1":
+        return False
+    size = files[0].stat().st_size if files else path.stat().st_size - len(head)
+    if b"headersize" in facts or facts.get(b"compresseddatasize", b"0") not in (b"0", str(size).encode()):
+        raise ImageError(f"{path} is damaged", got="another size of its compressed voxels than in its header")
+    return True
 
 
 def _damaged(path: Path, reason: Exception) -> ImageError:

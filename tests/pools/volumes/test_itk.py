@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,52 @@ def test_a_header_cannot_name_a_file_elsewhere(tmp_path, name):
     path.write_bytes(path.read_bytes().replace(b"a.raw", name.encode()))
     with pytest.raises(ImageError, match=r"a\.mhd must name one file of voxels"):
         open_itk(path)
+
+
+@pytest.mark.parametrize("name", ["LIST 3D", "LISTx", "Local"])
+def test_a_file_whose_name_itk_takes_for_a_word_is_refused(tmp_path, name):
+    """ITK read the files that the following lines name, or gave voxels from anywhere in memory."""
+    path = write(tmp_path / "a.mhd", ramp())
+    (tmp_path / "a.raw").rename(tmp_path / name)
+    path.write_bytes(path.read_bytes().replace(b"a.raw", name.encode()))
+    with pytest.raises(ImageError, match=r"a\.mhd must name one file of voxels beside it"):
+        open_itk(path)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+def test_no_flipped_bit_of_compressed_voxels_changes_a_value(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(ramp()), str(path), True)
+    part, stored = open_itk(path), path if suffix != ".mhd" else tmp_path / "a.zraw"
+    content, right = stored.read_bytes(), values(part)
+    start = {".nrrd": content.find(b"\n\n") + 2, ".mha": content.find(b"LOCAL\n") + 6, ".mhd": 0}[suffix]
+    for at in range(start, len(content), 7):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        stored.write_bytes(bytes(changed))
+        with suppress(ImageError):
+            np.testing.assert_array_equal(values(part), right)  # the time in the head of a gzip file
+    stored.write_bytes(content[:-1])
+    with pytest.raises(ImageError, match=rf"a\{suffix} is damaged"):
+        values(part)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (b"CompressedData = True", b" CompressedData = True", "has a header of another form"),
+        (b"CompressedDataSize = ", b"CompressedDataSize = 5\nComment = ", "another size of its compressed voxels"),
+        (b"CompressedData = True", b"CompressedData = True\nHeaderSize = 3", "another size of its compressed voxels"),
+        (b"CompressedData = True", b"CompressedData = True\nNDims = 3", "has a header with a name that occurs twice"),
+    ],
+)
+def test_a_header_by_which_itk_would_unpack_other_bytes_is_refused(tmp_path, before, after, message):
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(ramp()), str(path), True)
+    assert before in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(before, after))
+    with pytest.raises(ImageError, match=message):
+        values(open_itk(path))
 
 
 def test_a_link_beside_a_header_is_not_followed(tmp_path):
