@@ -37,6 +37,7 @@ from .oracles.simulated import MaskOracle as MaskOracle
 from .pools.arrays import ArrayPool as ArrayPool
 from .pools.datasets import DatasetPool as DatasetPool
 from .pools.folder import ImagePool as ImagePool
+from .pools.tiles.pool import TilePool as TilePool
 from .pools.volumes.pool import VolumePool as VolumePool
 from .protocols import View as View
 from .samplers import Dropout as Dropout

@@ -20,6 +20,7 @@ CLASSES: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:ImagePool": ("pool", {}),
     "alkit:DatasetPool": ("pool", {}),
     "alkit:VolumePool": ("pool", {}),
+    "alkit:TilePool": ("pool", {}),
     "alkit.pools:Subset": ("pool", {"pool": "pool"}),
     "alkit:SegmentationLearner": (
         "learner",

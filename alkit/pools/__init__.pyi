@@ -10,6 +10,9 @@ from .groups import metadata_of as metadata_of
 from .groups import parents_of as parents_of
 from .scaling import Scale as Scale
 from .sizes import mask_sizes as mask_sizes
+from .tiles.overview import Foreground as Foreground
+from .tiles.pool import TilePool as TilePool
+from .tiles.seams import seam_disagreements as seam_disagreements
 from .volumes.geometry import Axis as Axis
 from .volumes.masks import VolumeMasks as VolumeMasks
 from .volumes.pool import VolumePool as VolumePool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,11 @@ class File(NamedTuple):
 
 
 def scan(
-    folder: Path, pattern: str, name: str = "path", unusable: dict[str, ImageError] | None = None
+    folder: Path,
+    pattern: str,
+    name: str = "path",
+    unusable: dict[str, ImageError] | None = None,
+    suffixes: Collection[str] = SUFFIXES,
 ) -> dict[str, File]:
     """Return the image files of `folder` that match `pattern`, by id, sorted by id.
 
@@ -71,7 +76,7 @@ def scan(
     unreadable: dict[str, OSError] = {}
     for name in sorted(find_names(folder, pattern, unreadable)):
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in SUFFIXES:
+        if suffix.lower() not in suffixes:
             continue
         try:
             facts = os.stat(os.path.join(root, name))  # making a Path would take longer than the call
@@ -105,7 +110,7 @@ def scan(
     if not files:
         raise DataError(
             f"the folder {folder} contains no images that match the pattern {pattern!r}",
-            expected=f"names that end in {' '.join(sorted(SUFFIXES))}",
+            expected=f"names that end in {' '.join(sorted(suffixes))}",
         )
     return dict(sorted(files.items()))
 

@@ -69,6 +69,10 @@ class Things:
         return alkit.VolumePool(self.folder / "volumes", cache=self.folder / "cache")
 
     @cached_property
+    def tiles(self):
+        return alkit.TilePool(self.folder / "images", tile=8, grayscale=True, cache=self.folder / "cache")
+
+    @cached_property
     def experiment(self):
         found = alkit.Experiment(
             self.pool, self.learner, self.random, self.folder / "record.db", classes=CLASSES, hold_out=0.0
@@ -270,6 +274,30 @@ EXAMPLES = {
         "cache": lambda t: t.folder / "cache",
         "groups": lambda t: None,
     },
+    "alkit.TilePool": {
+        "path": lambda t: t.folder / "images",
+        "tile": lambda t: 8,
+        "stride": lambda t: 4,
+        "margin": lambda t: 1,
+        "level": lambda t: 0,
+        "mpp": lambda t: None,
+        "foreground": lambda t: "all",
+        "least": lambda t: 0.1,
+        "groups": lambda t: None,
+        "grayscale": lambda t: True,
+        "scale": lambda t: "full",
+        "cache": lambda t: t.folder / "cache",
+    },
+    "alkit.TilePool.image_path": {"id": lambda t: "a/y0-x0"},
+    "alkit.TilePool.image_size": {"id": lambda t: "a/y0-x0"},
+    "alkit.TilePool.file": {"id": lambda t: "a/y0-x0"},
+    "alkit.TilePool.picture": {"id": lambda t: "a/y0-x0"},
+    "alkit.oracles.TileMasks": {
+        "pool": lambda t: t.tiles,
+        "folder": lambda t: t.folder / "images",
+        "pattern": lambda t: "{image}.png",
+    },
+    "alkit.pools.seam_disagreements": {"pool": lambda t: t.tiles, "masks": lambda t: {}},
     "alkit.VolumePool": {
         "path": lambda t: t.volumes.path,
         "axis": lambda t: "axial",
@@ -824,6 +852,7 @@ EXAMPLES.update({f"alkit.record.Store.{name}": example for name, example in STOR
 OBJECTS = {
     "alkit.evaluation.Losses": lambda t: alkit.evaluation.Losses(quiet),
     "alkit.ArrayPool": lambda t: t.pool,
+    "alkit.TilePool": lambda t: t.tiles,
     "alkit.VolumePool": lambda t: t.volumes,
     "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.Dropout": lambda t: alkit.Dropout(2),

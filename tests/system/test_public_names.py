@@ -15,7 +15,7 @@ from alkit.configuration.former_names import FORMER
 NAMES = """
 AlkitError Answer ArrayPool ClassificationLearner DatasetPool Dropout Ensemble EstimatorLearner Experiment FolderOracle
 ImagePool LabelOracle LabelSpec LabelStudioOracle MaskOracle Predictions Query Reconstruction RoundResult SKIP
-SegmentationLearner Selection SelectionRules UNet View VolumePool export_model highest predict_folder strategy
+SegmentationLearner Selection SelectionRules TilePool UNet View VolumePool export_model highest predict_folder strategy
 trained_model
 """.split()
 

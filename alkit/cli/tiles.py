@@ -1,0 +1,152 @@
+"""The options of tiles, which commands take beside a folder of images."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from alkit.errors import AlkitError, ConfigurationError
+
+if TYPE_CHECKING:
+    from alkit.oracles.tile_masks import TileMasks
+    from alkit.pools.tiles.pool import TilePool
+    from alkit.values.progress import Report
+
+PANEL = "Tiles of large images"
+"""Heading under which the help lists these options."""
+
+OPTIONS = {
+    "path": "--images",
+    "folder": "--masks",
+    "tile": "--tiles",
+    **{name: f"--{name}" for name in ("stride", "margin", "level", "mpp", "foreground", "least")},
+}
+"""Options for parameters of :class:`alkit.TilePool`."""
+
+
+def _option(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=PANEL)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Options that cut images into tiles; see :class:`alkit.TilePool`."""
+
+    tiles: Annotated[
+        int | None, _option("Size of tiles in pixels: each tile of an image is labelled by itself. Default: no tiles.")
+    ] = None
+    stride: Annotated[int | None, _option("Distance between tiles in pixels; default: their size.")] = None
+    margin: Annotated[int, _option("Pixels around a tile that the network sees, too.")] = 0
+    level: Annotated[int, _option("Level of the pyramid that tiles are cut from; 0 is the full resolution.")] = 0
+    mpp: Annotated[float | None, _option("Micrometres per pixel, in place of --level.")] = None
+    foreground: Annotated[
+        Literal["all", "tissue", "bright"],
+        _option("Tiles to keep: all, those with coloured or dark tissue, or those with bright objects."),
+    ] = "all"
+    least: Annotated[float, _option("Least share of a tile that is foreground.")] = 0.05
+
+    def pool(self, images: Path, report: Report, **others: Any) -> TilePool:
+        """Open the pool.
+
+        Parameters
+        ----------
+        images, report, others:
+            Parameters of :class:`alkit.TilePool` that other options give.
+
+        Raises
+        ------
+        ConfigurationError
+            An option is wrong.
+        """
+        import alkit
+
+        with naming_tile_options():
+            return alkit.TilePool(
+                str(images),
+                tile=self.tiles or 0,
+                stride=self.stride,
+                margin=self.margin,
+                level=self.level,
+                mpp=self.mpp,
+                foreground=self.foreground,
+                least=self.least,
+                report=report,
+                **others,
+            )
+
+    def masks(self, pool: TilePool, masks: Path, pattern: str) -> TileMasks:
+        """Return the masks of the tiles, cut out of the masks of their images.
+
+        Parameters
+        ----------
+        pool, masks:
+            The tiles, and the folder of masks.
+        pattern:
+            File names of masks, as an option states it, with ``{id}`` for the id of an image.
+
+        Raises
+        ------
+        LabelError
+            An image has no mask.
+        """
+        from alkit.oracles.tile_masks import FIELD, TileMasks
+
+        with naming_tile_options({"pattern": "--mask-pattern"}):
+            return TileMasks(pool, str(masks), None if pattern == "{id}.png" else pattern.replace("{id}", FIELD))
+
+    def check_alone(self, **others: object) -> None:
+        """Check that no option is given without tiles, and none with them that is for whole images.
+
+        Parameters
+        ----------
+        others:
+            Values of options for whole images, by their names; those that are true were given.
+
+        Raises
+        ------
+        ConfigurationError
+            There is such an option.
+        """
+        if self.tiles is not None:
+            if given := [name for name, value in others.items() if value]:
+                raise ConfigurationError(f"--{given[0].replace('_', '-')} cannot be used with --tiles")
+            return
+        changed = [name for name, value in vars(self).items() if value != getattr(Tiles(), name)]
+        if changed:
+            raise ConfigurationError(f"--{changed[0]} can be used only with --tiles", hint="--tiles 512")
+
+
+def with_tiles(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`Tiles` in place of its parameter `tiles`."""
+    shared = dict(inspect.signature(Tiles, eval_str=True).parameters)
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["tiles"]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(tiles=Tiles(**{name: given.pop(name) for name in shared}), **given)
+
+    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {entry.name: entry.annotation for entry in every}
+    return run
+
+
+@contextmanager
+def naming_tile_options(others: dict[str, str] | None = None) -> Iterator[None]:
+    """Name options in an error about tiles in place of the parameters of Python."""
+    from alkit.cli.wording import name_options
+
+    try:
+        yield
+    except AlkitError as reason:
+        if (reworded := name_options(str(reason), {**OPTIONS, **(others or {})})) != str(reason):
+            raise type(reason)(reworded) from reason
+        raise

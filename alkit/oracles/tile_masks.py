@@ -1,0 +1,165 @@
+"""Masks of tiles, cut out of masks of large images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit._files import without_tilde
+from alkit._reading.images import TIFF, refuse_damage
+from alkit._reading.limits import check_pixels
+from alkit.arguments.checked import checked
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError
+from alkit.labels.masks import read_mask
+from alkit.pools.base import Subset
+from alkit.pools.tiles.large import region_array
+from alkit.pools.tiles.pool import TilePool, tiles_of
+from alkit.values.frames import Box
+from alkit.values.label_spec import Size, size_text
+
+FIELD = "{image}"
+"""Stands for the id of an image in the name of its mask."""
+
+NAMES = ("{image}.png", "{image}.tif", "{image}.tiff")
+"""Names of masks that are tried if none is given."""
+
+FEW = 5
+"""Most reasons that a message lists."""
+
+
+@checked
+class TileMasks(Mapping[str, npt.NDArray[Any]]):
+    """The masks of tiles by id, cut out of the masks of their images.
+
+    A mask file has the size of the level that tiles are cut from. Tiled TIFF files are never read as a whole. The files
+    of a few images are kept open.
+
+    Parameters
+    ----------
+    pool:
+        The tiles: an :class:`alkit.TilePool`, or a subset of one.
+    folder:
+        Folder of the masks, as :class:`alkit.MaskOracle` reads them.
+    pattern:
+        File name of the mask of an image, with ``{image}`` for its id, such as ``"{image}_mask.tif"``. None: the id
+        with the suffix png, tif or tiff.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `pool` does not consist of tiles.
+    ConfigurationError
+        `pattern` does not contain ``{image}``.
+    LabelError
+        An image has no mask. When a mask is read: it has another size than its image, or cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> import alkit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("images", "masks"):
+    ...         Path(folder, name).mkdir()
+    ...         Image.new("L", (100, 64)).save(f"{folder}/{name}/a.png")
+    ...     pool = alkit.TilePool(f"{folder}/images", tile=64, cache=f"{folder}/cache")
+    ...     TileMasks(pool, f"{folder}/masks")["a/y0-x36"].shape
+    (64, 64)
+    """
+
+    def __init__(self, pool: TilePool | Subset, folder: str | Path, pattern: str | None = None) -> None:
+        place = without_tilde(folder)
+        if not place.is_dir():
+            what = f"the file {place}" if place.exists() else place
+            raise DataError("folder must be an existing folder of masks", got=what, hint="check the path")
+        if pattern is not None and FIELD not in pattern:
+            raise ConfigurationError("pattern must contain {image}", got=repr(pattern), hint="'{image}.png'")
+        self._pool, self._ids = tiles_of(pool), dict.fromkeys(pool.ids)
+        names = NAMES if pattern is None else (pattern,)
+        self._files: dict[str, Path] = {}
+        missing: list[str] = []
+        for image in dict.fromkeys(self._pool.parents_of(list(self._ids))):
+            paths = [place / name.replace(FIELD, image) for name in names]
+            found = [path for path in paths if path.is_file()]
+            if found:
+                self._files[image] = found[0]
+            else:
+                missing.append(f"{image} has no mask: expected a file such as {paths[0]}")
+        if missing:
+            listed = "; ".join(missing[:FEW]) + ("; ..." if len(missing) > FEW else "")
+            raise LabelError(listed if len(missing) == 1 else f"{len(missing)} images have no masks: {listed}")
+        self._open: tuple[str, ExitStack, Any] | None = None
+
+    def __getitem__(self, id: str) -> npt.NDArray[Any]:
+        if id not in self._ids:
+            raise KeyError(id)
+        (image,), (box,) = self._pool.parents_of([id]), self._pool.places_of([id])
+        return self._read(image, box, self._pool.image_size(id))
+
+    def _read(self, image: str, box: Box, size: Size) -> npt.NDArray[Any]:
+        if self._open is None or self._open[0] != image:
+            if self._open is not None:
+                self._open[1].close()
+            stack = ExitStack()
+            self._open = None
+            self._open = image, stack, stack.enter_context(_open_mask(self._files[image]))
+        mask = self._open[2]
+        if mask.shape != size:
+            raise LabelError(
+                f"{self._files[image]} must have the size of its image",
+                got=size_text(mask.shape),
+                expected=size_text(size),
+                hint="save the mask at the level that tiles are cut from",
+            )
+        check_pixels(box.size, f"a tile of {self._files[image]}", LabelError)
+        try:
+            return np.asarray(mask[box.slices])
+        except (ImageError, OSError, ValueError) as error:
+            raise LabelError(f"{self._files[image]} cannot be read", got=error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._ids
+
+    def __repr__(self) -> str:
+        return f"TileMasks({len(self._ids)} tiles of {len(self._files)} images)"
+
+
+@contextmanager
+def _open_mask(path: Path) -> Iterator[Any]:
+    """Open a mask as an array ``(h, w)``; a tiled TIFF is read by regions, any other file as a whole.
+
+    Raises
+    ------
+    LabelError
+        The file cannot be read as a mask.
+    """
+    import tifffile
+
+    with path.open("rb") as opened:
+        is_tiff = opened.read(4) in TIFF
+    if is_tiff:
+        with refuse_damage(partial(_damaged_mask, path)), tifffile.TiffFile(path, _multifile=False) as file:
+            series, page = file.series[0], file.pages.first
+            if page.is_tiled and series.axes == "YX" and page.photometric == 1 and len(file.series) == 1:
+                if series.dtype is None or not np.issubdtype(series.dtype, np.integer):
+                    raise LabelError(f"{path} must have integers", got=series.dtype)
+                check_pixels((page.tilelength, page.tilewidth), f"a tile of {path}", LabelError)
+                yield region_array(series, 0, path)
+                return
+    yield read_mask(path)
+
+
+def _damaged_mask(path: Path, error: Exception) -> LabelError:
+    return LabelError(f"{path} cannot be read as a mask", got=error)

@@ -1,0 +1,238 @@
+"""Large images, of which regions are read: TIFF and OME-TIFF pyramids, whole slides, and images of other formats.
+
+Tiled files are never read as a whole. The declared sizes are checked before memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from alkit._reading.images import TIFF, refuse_damage
+from alkit._reading.limits import check_pixels
+from alkit.errors import ImageError, MissingDependencyError
+from alkit.pools.decoding import Pixels, decode
+from alkit.values.frames import Box
+from alkit.values.label_spec import Size
+
+SLIDES = (".svs", ".ndpi", ".scn", ".bif")
+"""Suffixes of whole slides, which tiffslide reads."""
+
+AXES = ("YX", "YXS", "SYX", "CYX")
+"""Orders of axes, by tifffile's letters, of images with one plane, or with colours last or first."""
+
+PLAIN = (1, 2, 6)
+"""Photometric interpretations of a TIFF that need no conversion: 0 is black, RGB, and YCbCr, decoded to RGB."""
+
+MOST = 2**40
+"""Greatest number of pixels of an image of which regions are read."""
+
+LONGEST = 2**20
+"""Number of characters of a description that are searched for the size of a pixel."""
+
+PHYSICAL = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^<>]*PhysicalSizeXUnit="(?!(?:µm|um|&#181;m|&#xB5;m)")[^"]*")')
+APERIO = re.compile(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)")
+UNITS = {2: 25400.0, 3: 10000.0}
+"""Micrometres of the units of a TIFF's resolution: inch and centimetre."""
+
+
+@dataclass(frozen=True)
+class LargeImage:
+    """An open image.
+
+    Parameters
+    ----------
+    levels:
+        Height and width of each level of the pyramid, the largest first.
+    mpp:
+        Micrometres of a pixel of the first level; None if the file does not say it.
+    read:
+        Returns a rectangle of a level, ``(c, h, w)``.
+    """
+
+    levels: tuple[Size, ...]
+    mpp: float | None
+    read: Callable[[int, Box], Pixels]
+
+    def region(self, level: int, box: Box) -> Pixels:
+        """Return a rectangle that may reach beyond the level, ``(c, *box.size)``; there the image is mirrored."""
+        height, width = self.levels[level]
+        top, left = max(0, box.top), max(0, box.left)
+        bottom, right = min(height, box.top + box.height), min(width, box.left + box.width)
+        inside = self.read(level, Box(top, left, bottom - top, right - left))
+        above, before = top - box.top, left - box.left
+        below, after = box.height - above - inside.shape[1], box.width - before - inside.shape[2]
+        if not any((above, below, before, after)):
+            return inside
+        return np.pad(inside, ((0, 0), (above, below), (before, after)), "symmetric")
+
+
+@contextmanager
+def open_large(path: Path, grayscale: bool) -> Iterator[LargeImage]:
+    """Open an image. Its regions have one channel with `grayscale`, otherwise three, and 8 bits, or 16 in grayscale.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, or has another kind of pixels, or is not tiled and too large to be read as a whole.
+    MissingDependencyError
+        A package that reads the format is not installed.
+    """
+    with refuse_damage(partial(_damaged, path)):
+        if path.suffix.lower() in SLIDES:
+            with _slide(path) as large:
+                yield _coloured(large, grayscale)
+            return
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in TIFF
+        if is_tiff:
+            with _tiff(path) as found:
+                if found is not None:
+                    yield _coloured(found, grayscale)
+                    return
+        pixels, size = decode(path, None, grayscale)
+        yield LargeImage((size,), None, lambda level, box: pixels[(slice(None), *box.slices)])
+
+
+def _damaged(path: Path, error: Exception) -> ImageError:
+    if isinstance(error, MissingDependencyError):
+        raise error
+    return ImageError(f"{path} cannot be decoded", got=error, hint="save it again, or move it out of the folder")
+
+
+@contextmanager
+def _tiff(path: Path) -> Iterator[LargeImage | None]:
+    """Open a TIFF file of which regions can be read; None for one that must be decoded as a whole."""
+    import tifffile
+
+    with tifffile.TiffFile(path, _multifile=False) as file:  # a file must not lead to others
+        series, page = file.series[0], file.pages.first
+        orientation = page.tags.valueof(274, 1)
+        if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(file.series) > 1000:
+            yield None
+            return
+        if series.dtype not in (np.uint8, np.uint16):
+            yield None
+            return
+        first = series.axes[0] in "SC"
+        shapes = [level.shape for level in series.levels]
+        sizes = tuple((int(shape[1]), int(shape[2])) if first else (int(shape[0]), int(shape[1])) for shape in shapes)
+        channels = 1 if series.axes == "YX" else int(shapes[0][0] if first else shapes[0][2])
+        if channels not in (1, 3):
+            yield None
+            return
+        for (height, width), level in zip(sizes, series.levels, strict=True):
+            if not 0 < height * width <= MOST:
+                raise ImageError(f"{path} has too many pixels", got=f"{width} x {height}")
+            key = level.keyframe
+            part = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, height), width)
+            check_pixels(part, f"a tile or strip of {path}", ImageError)
+            _check_complete(level, path)
+        arrays = [region_array(series, number, path) for number in range(len(sizes))]
+
+        def read(level: int, box: Box) -> Pixels:
+            rows, columns = box.slices
+            array = arrays[level]
+            if series.axes == "YX":
+                return np.asarray(array[rows, columns])[None]
+            if first:
+                return np.asarray(array[:, rows, columns])
+            return np.ascontiguousarray(np.moveaxis(np.asarray(array[rows, columns]), -1, 0))
+
+        yield LargeImage(sizes, _mpp(page, file), read)
+
+
+def _check_complete(level: Any, path: Path) -> None:
+    """Refuse a level that lacks tiles or strips: tifffile would fill them with zeros."""
+    end, wanted = path.stat().st_size, int(np.prod(level.keyframe.chunked))
+    for page in level.pages:
+        offsets, counts = page.dataoffsets, page.databytecounts
+        cut = any(offset + count > end for offset, count in zip(offsets, counts, strict=False))
+        if cut or len(offsets) != wanted or len(counts) != wanted:
+            raise ImageError(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+
+
+def region_array(series: Any, level: int, path: Path) -> Any:
+    """Return a level as an array that reads the tiles it is asked for."""
+    try:
+        import zarr
+    except ImportError as reason:
+        raise MissingDependencyError(
+            f"{path} is a TIFF file, whose regions are read by the package zarr",
+            got="it is not installed",
+            hint='pip install "alkit[slides]"',
+        ) from reason
+    return zarr.open(series.aszarr(level=level), mode="r")
+
+
+def _mpp(page: Any, file: Any) -> float | None:
+    """Return the size of a pixel that a TIFF file states, in micrometres."""
+    text = str(page.description or "")[:LONGEST]
+    found = APERIO.search(text) or (PHYSICAL.search(text) if file.is_ome else None)
+    if found is not None:
+        return _positive(found.group(1))
+    unit, resolution = page.tags.valueof(296, 2), page.tags.valueof(282)
+    if unit not in UNITS or not isinstance(resolution, tuple) or not all(resolution):
+        return None
+    mpp = UNITS[unit] * resolution[1] / resolution[0]
+    return mpp if mpp < 100 else None  # 72 dots per inch say nothing about a microscope
+
+
+def _positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < 1e6 else None
+
+
+@contextmanager
+def _slide(path: Path) -> Iterator[LargeImage]:
+    """Open a whole slide."""
+    try:
+        import tiffslide
+    except ImportError as reason:
+        raise MissingDependencyError(
+            f"{path} is a whole slide, which the package tiffslide reads",
+            got="it is not installed",
+            hint='pip install "alkit[slides]"',
+        ) from reason
+    with tiffslide.TiffSlide(path) as slide:
+        levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
+        factors = slide.level_downsamples
+
+        def read(level: int, box: Box) -> Pixels:
+            corner = round(box.left * factors[level]), round(box.top * factors[level])
+            region = slide.read_region(corner, level, (box.width, box.height), as_array=True)
+            return np.ascontiguousarray(np.moveaxis(region[..., :3], -1, 0))
+
+        mpp = slide.properties.get("tiffslide.mpp-x")
+        yield LargeImage(levels, None if mpp is None else _positive(str(mpp)), read)
+
+
+def _coloured(large: LargeImage, grayscale: bool) -> LargeImage:
+    """Return the same image with one channel or three, see :func:`open_large`."""
+
+    def read(level: int, box: Box) -> Pixels:
+        pixels = large.read(level, box)
+        if pixels.dtype != np.uint8 and (len(pixels) > 1 or not grayscale):
+            raise ImageError(
+                "the image has 16 bits per pixel",
+                expected="8 bits, unless images are grayscale with one channel",
+                hint="grayscale=True",
+            )
+        if len(pixels) == 1:
+            return pixels if grayscale else np.repeat(pixels, 3, axis=0)
+        if not grayscale:
+            return pixels
+        return np.asarray(Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1))).convert("L"))[None]
+
+    return LargeImage(large.levels, large.mpp, read)
