@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from alkit.arguments.words import found
+from alkit.configuration.forms import written_form
 from alkit.errors import (
     AlkitError,
     ConfigurationError,
@@ -25,6 +26,7 @@ from alkit.errors import (
     DataError,
     LabelError,
     QueryError,
+    StoreBusyError,
     one_line,
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
@@ -108,6 +110,7 @@ class Answers:
         drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
+            self._check_classes(spec() if spec.cache_info().currsize else None)
             history = Earlier(asked, known)
             checked = [self._check(draft, answer, history, revise, unasked) for answer, draft in drafts]
             return [entry for entry in checked if entry is not None]
@@ -142,6 +145,7 @@ class Answers:
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
+            self._check_classes(spec() if spec.cache_info().currsize else None)
             history = Earlier(asked, known)
             new: list[Recorded] = []
             for answer, draft in drafts:
@@ -188,6 +192,13 @@ class Answers:
             )
         }
 
+    def _check_classes(self, before: LabelSpec | None) -> None:
+        """Raise an error if another process has changed the classes since labels were checked by them."""
+        if before is not None and self.store.fact("classes") != written_form(before):
+            raise StoreBusyError(
+                f"another process has just changed the classes of {self.store.path}", hint="the same call again"
+            )
+
     def _draft(self, answer: Answer, sizes: Sizes | Unasked, spec: Callable[[], LabelSpec]) -> Recorded:
         """Check an answer by itself, store its label as a file, and return the answer to record."""
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
@@ -198,10 +209,7 @@ class Answers:
         if not (allowed := sizes.of(answer.id)) and isinstance(sizes, Unasked):
             raise DataError(f"the image {answer.id!r} cannot be used now, so the size of its mask is not known")
         if not allowed:
-            raise QueryError(
-                f"{answer.id!r} was never asked",
-                hint="labels of the ids that ask() returns; or unasked=True, for labels that exist already",
-            )
+            raise _never_asked(answer.id)
         annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
         _check_confirmed(answer)
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
@@ -222,6 +230,8 @@ class Answers:
         self, draft: Recorded, answer: Answer, history: Earlier, revise: bool, unasked: Unasked | None
     ) -> Recorded | None:
         """Return the draft with its revision, or None if it is recorded already; raise an error if it is wrong."""
+        if unasked is None and draft.id not in history.asked:
+            raise _never_asked(draft.id)  # another process has just deleted the query
         own, last = history.of(draft.id, draft.annotator), history.last(draft.id, draft.annotator)
         again = last is not None and self._equal(last, draft)
         if again and last is not None and last.rejected is not None:
@@ -308,6 +318,13 @@ def _make_invalid(answer: Answer, reason: str, history: Earlier, now: int) -> Re
         revision = 1 + max((entry.revision for entry in own), default=0)
     revision = min(revision, now) if ahead else revision
     return Recorded(answer.id, annotator, revision, "invalid", reason=reason, seconds=seconds)
+
+
+def _never_asked(id: str) -> QueryError:
+    return QueryError(
+        f"{id!r} was never asked",
+        hint="labels of the ids that ask() returns; or unasked=True, for labels that exist already",
+    )
 
 
 def _check_annotator(answer: Answer) -> str:

@@ -39,7 +39,9 @@ class Earlier:
     def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
         self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
         self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
+        self.asked = set[str]()
         for entry in asked:
+            self.asked.add(entry.query.id)
             if entry.prelabel is not None:
                 self.prelabels[entry.query.id].append(entry.prelabel)
         for answer in known:

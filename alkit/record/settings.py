@@ -129,8 +129,7 @@ class Settings:
             self._store.revise(MOVED, lambda before: place)
         if classes is not None and self._store.fact("classes") != written_form(as_spec(classes)):
             with self._store.exclusive():
-                if not self._store.has_answers():
-                    self._store.revise("classes", lambda before: written_form(as_spec(classes)))
+                self._store.revise_unanswered("classes", lambda before: written_form(as_spec(classes)))
                 self.declare_classes(classes)
         return pool
 
@@ -300,13 +299,13 @@ class Settings:
                 recorded = self._store.fact("schedule")
                 if recorded is not None and recorded["start"] != start and self._store.fact(PLACE) is None:
                     self._store.delete_queries()  # another start set
-                self._store.revise("schedule", lambda before: schedule)
+                self._store.revise_unanswered("schedule", lambda before: schedule)
             self._settle("schedule", schedule)
 
     def forget_classes(self) -> None:
         """Forget the classes of an oracle in a record without answers, whose run is tried again."""
         if self._is_fresh() and self.schedule is not None:
-            self._store.revise("classes", lambda before: None)
+            self._store.revise_unanswered("classes", lambda before: None)
 
     def declare_classes(self, classes: LabelSpec | Sequence[str]) -> None:
         """Record the classes of the labels, or check that they equal the recorded ones."""

@@ -30,7 +30,7 @@ from alkit._files import check_reachable, make_folder, make_temporary_folder
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.configuration.versions import to_present
-from alkit.errors import StoreBusyError, StoreError
+from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.backups import back_up
 from alkit.record.columns import storable_text, stored_json
@@ -242,6 +242,13 @@ class Store:
         with self.database.transaction() as connection:
             self._revise(connection, name, change)
 
+    @checked
+    def revise_unanswered(self, name: str, change: Callable[[Any], Any]) -> None:
+        """Replace a fact as :meth:`revise` does, unless anything was ever answered."""
+        with self.database.transaction() as connection:
+            if not self._has_answers(connection):
+                self._revise(connection, name, change)
+
     def _fact(self, connection: sa.Connection, name: str) -> Any:
         found = self.database.rows(connection, facts, facts.c.name == name)
         return self._parsed(name, found[0][1]) if found else None
@@ -322,9 +329,10 @@ class Store:
     def has_answers(self) -> bool:
         """Whether anything was ever answered; invalid answers do not count."""
         with self.database.reading() as connection:
-            return (
-                connection.scalar(sa.select(answers.c.number).where(answers.c.kind != "invalid").limit(1)) is not None
-            )
+            return self._has_answers(connection)
+
+    def _has_answers(self, connection: sa.Connection) -> bool:
+        return connection.scalar(sa.select(answers.c.number).where(answers.c.kind != "invalid").limit(1)) is not None
 
     @checked
     def sizes_of(self, ids: Collection[str] | None = None) -> dict[str, tuple[Size, ...]]:
@@ -415,8 +423,19 @@ class Store:
                     self.database.change(connection, queries, [row], sizes=text, wanted=wanted)
 
     def delete_queries(self) -> None:
-        """Delete all queries, none of which was answered, and their invalid answers."""
+        """Delete all queries, none of which was answered, and their invalid answers.
+
+        Raises
+        ------
+        ResumeError
+            Another process has just recorded an answer.
+        """
         with self.database.transaction() as connection:
+            if self._has_answers(connection):
+                raise ResumeError(
+                    f"an answer has just arrived in {self.path}, so its queries stay",
+                    hint="the recorded settings, or another store",
+                )
             self.database.delete(connection, queries)
             self.database.delete(connection, answers)
             self.database.delete(connection, pseudo_labels)

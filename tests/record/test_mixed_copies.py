@@ -234,6 +234,6 @@ def test_a_later_answer_counts_whatever_another_state_says(kept):
     told_again(3)(store)
     store.close()
     fork(path, earlier, told_again(2))
-    told, counts, repaired = restored(path)
+    _, counts, repaired = restored(path)
     assert counts == {"a", "b", "c"}
     assert "sent back" not in " ".join(repaired.unknown)
