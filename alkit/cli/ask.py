@@ -20,7 +20,9 @@ def ask(
     form: Annotated[
         str | None,
         typer.Option(
-            "--as", help="coco or cvat: also write one file for such a tool. files: write folders of images only."
+            "--as",
+            help="coco or cvat, or csv for classes of images: also write one file for such a tool. files: write "
+            "folders of images only.",
         ),
     ] = None,
     to: Annotated[str | None, typer.Option(help="label-studio: send the images to it instead of a folder.")] = None,
@@ -79,7 +81,7 @@ def ask(
         if not was_open and experiment.learnable:
             trained = experiment.fit(**recorded_test_set(record, experiment.pool, report))
         ids = experiment.ask(number)
-        drafts = experiment.prelabels() if prelabels else {}
+        drafts = experiment.prelabels() if prelabels and spec.per == "pixel" else {}
         if isinstance(place, FolderPlace):
             make_folder(Path(place.folder))  # before the record names it: a folder that is gone is not made again
         save_place(record, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alkit.errors import AlkitError, ConfigurationError
 
 if TYPE_CHECKING:
-    from alkit.oracles.simulated import MaskOracle
+    from alkit.oracles.simulated import LabelOracle, MaskOracle
 
 OPTIONS = {
     "pattern": "--mask-pattern",
@@ -61,6 +61,37 @@ def mask_oracle(
             values=None if values is None else read_values(values, classes, ignore),
             instances=instances,
         )
+
+
+FOLDERS = "folders"
+"""Value of ``--labels`` if each image lies in a folder with the name of its class."""
+
+
+def label_oracle(labels: str, classes: tuple[str, ...] | None, ids: Iterable[str]) -> LabelOracle:
+    """Return the oracle of one class per image.
+
+    Parameters
+    ----------
+    labels:
+        Path of a table, or :data:`FOLDERS`.
+    classes:
+        Names of the classes; None for those that occur, sorted.
+    ids:
+        Ids of the images.
+    """
+    from alkit.errors import LabelError
+    from alkit.oracles.class_files import folder_classes, read_classes
+    from alkit.oracles.simulated import LabelOracle
+
+    known = folder_classes(ids) if labels == FOLDERS else read_classes(labels)
+    used = sorted({known[id] for id in ids if id in known})
+    if classes is None and len(used) < 2:
+        raise LabelError(
+            "--labels must give the images two or more classes",
+            got=", ".join(map(repr, used)) or "none of their ids",
+            expected=f"ids such as {next(iter(ids), '')!r} in the first column" if labels != FOLDERS else None,
+        )
+    return LabelOracle(known, classes=used if classes is None else classes)
 
 
 def read_values(text: str, classes: tuple[str, ...], ignore: int | None) -> dict[int, int] | list[int]:

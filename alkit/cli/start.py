@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -26,6 +26,9 @@ def start(
     store: Annotated[Path, typer.Argument(help="Record to create.")],
     classes: options.Classes,
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    per: Annotated[
+        str, typer.Option(help="What has a class: each pixel, so that labels are masks, or each image.")
+    ] = "pixel",
     size: options.Size = None,
     fit: options.Fit = "squash",
     annotators: Annotated[
@@ -68,17 +71,21 @@ def start(
 
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy maxherding[/cyan]
     [cyan]alkit start campaign.db --volumes ct --window -160,240 --classes background,liver --size 256[/cyan]
+
+    [cyan]alkit start classes.db --images photos --per image --classes cat,dog --size 128[/cyan]
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
     from alkit.cli.known_labels import mask_oracle, naming_mask_options
     from alkit.cli.named_places import check_images
+    from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import campaign_summary
     from alkit.cli.test_set import check_pair, read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
+    from alkit.errors import ConfigurationError
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.store import Store
     from alkit.report.next_step import next_step
@@ -91,6 +98,11 @@ def start(
             if recorded.fact("configuration") is not None:
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
     check_pair(test_images, test_masks)
+    if per not in ("pixel", "image"):
+        raise ConfigurationError("--per must be pixel or image", got=repr(per))
+    if per == "image":
+        refuse_options({"--test-images": test_images, "--ignore": ignore is not None}, "with --per pixel")
+    choice = choice.named(per)
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
@@ -117,12 +129,12 @@ def start(
                 store=record or store,
                 seed=seed,
                 initial=initial,
-                classes=alkit.LabelSpec(options.class_names(classes), ignore),
+                classes=alkit.LabelSpec(options.class_names(classes), ignore, cast("Literal['pixel', 'image']", per)),
                 annotators=annotators,
                 join=join,
                 hold_out=hold_out,
                 stop_set=stop_set,
-                metrics=choose_metrics(metrics, groups),
+                metrics=choose_metrics(metrics, groups, per),
                 report=report,
             )
     with record_at(store) as recorded:

@@ -29,11 +29,11 @@ def tell(
         str | None,
         typer.Option(
             "--from",
-            help="Folder with one folder per annotator, a COCO .json file, a CVAT .xml file, or label-studio. Default: "
-            "the place that the queries were sent to.",
+            help="Folder with one folder per annotator, a COCO .json, CVAT .xml or .csv file, or label-studio. "
+            "Default: the place that the queries were sent to.",
         ),
     ] = None,
-    annotator: Annotated[str, typer.Option(help="Annotator of the COCO or CVAT file given by --from.")] = "",
+    annotator: Annotated[str, typer.Option(help="Annotator of the file given by --from.")] = "",
     empty: Annotated[
         bool,
         typer.Option(
@@ -101,6 +101,7 @@ def tell(
         listed: Mapping[Path, Sequence[str]] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
+            codec.check_labels(settings.spec)
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
             answers.save_unread(str(path.absolute()), receipt, {})
@@ -108,7 +109,7 @@ def tell(
         else:
             if path is not None and path.is_file():
                 raise ConfigurationError(
-                    "--from must be a folder, or a .json file (COCO) or .xml file (CVAT)",
+                    "--from must be a folder, or a .json file (COCO), .xml file (CVAT) or .csv file (classes)",
                     got=path,
                     hint="unpack an archive, and name the file in it",
                 )

@@ -43,6 +43,7 @@ _FACE = Path(__file__).parents[1] / "scores" / "__init__.pyi"
 _SCORES = re.findall(r"^from \.functions import (\w+) as", _FACE.read_text("utf-8"), re.M)  # the public scores
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "alkit:UNet": ("network", {}),
+    "alkit.networks:Classifier": ("network", {"model": "network"}),
     "alkit.networks:SmpNetwork": ("network", {"model": "network"}),
     **{f"alkit.scores:{name}": ("score", {}) for name in _SCORES},
     **{f"alkit.scores:{name}": ("reduction", {}) for name in ("mean", "total")},
@@ -54,6 +55,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
 CHECKS: dict[str, str] = {
     "alkit.features:Embeddings": "alkit.features.embeddings:check_form",
     "alkit.features:Pretrained": "alkit.features.weights:check_form",
+    "alkit.networks:Classifier": "alkit.configuration.roles:check_smp_network",
     "alkit.networks:SmpNetwork": "alkit.configuration.roles:check_smp_network",
 }
 """By the address of a class, a function that checks the written arguments with which a record names it."""
@@ -167,7 +169,7 @@ def _check_model(name: str, arguments: Mapping[str, Any]) -> None:
 
 
 def check_smp_network(arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of an :class:`alkit.networks.SmpNetwork` in a record: neither a path nor an address.
+    """Check the arguments of a network with an encoder in a record: neither a path nor an address.
 
     Raises
     ------

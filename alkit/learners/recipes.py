@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 from alkit.arguments.checked import checked
-from alkit.errors import ConfigurationError
 from alkit.learners.augment import Augment
 from alkit.learners.classification import ClassificationLearner
 from alkit.learners.segmentation import SegmentationLearner
+from alkit.networks.classifier import Classifier
 from alkit.networks.factory import NetworkFactory
 from alkit.networks.smp import SmpNetwork
 from alkit.networks.unet import UNet
@@ -43,6 +43,11 @@ def strong_network() -> NetworkFactory:
     return partial(SmpNetwork, ENCODER, weights=WEIGHTS)
 
 
+def strong_classifier() -> NetworkFactory:
+    """Return the factory of the recommended network for classes of images."""
+    return partial(Classifier, ENCODER, weights=WEIGHTS)
+
+
 def with_length(recipe: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a recipe with others in their place: `epochs` replace `steps`, and `steps` `epochs`."""
     own = dict(recipe)
@@ -59,7 +64,7 @@ def strong(
 
 
 @overload
-def strong(network: NetworkFactory, *, per: Literal["image"], **parts: Any) -> ClassificationLearner: ...
+def strong(network: NetworkFactory | None = None, *, per: Literal["image"], **parts: Any) -> ClassificationLearner: ...
 
 
 @checked
@@ -75,9 +80,9 @@ def strong(
     Parameters
     ----------
     network:
-        Factory of networks; None for a U-Net with a pre-trained EfficientNet-Lite0 as encoder, for masks.
+        Factory of networks; None for a U-Net, or a classifier, with a pre-trained EfficientNet-Lite0 as encoder.
     per:
-        ``pixel`` for masks, ``image`` for one class per image. Classes need a `network`.
+        ``pixel`` for masks, ``image`` for one class per image.
     parts:
         Parameters of :class:`alkit.SegmentationLearner` or :class:`alkit.ClassificationLearner`, in place of those of
         the recipe.
@@ -85,7 +90,7 @@ def strong(
     Raises
     ------
     ConfigurationError
-        A parameter is unknown or out of range, or `network` is missing.
+        A parameter is unknown or out of range.
 
     Notes
     -----
@@ -100,14 +105,8 @@ def strong(
     >>> learner.steps, learner.optimizer, learner.schedule
     ((100, 100), 'adamw', 'one-cycle')
     """
-    if network is None and per == "image":
-        raise ConfigurationError(
-            "network must be a factory of networks that classify, because none is recommended",
-            got="None",
-            hint="alkit.learners.strong(network, per='image')",
-        )
     if per == "image":
-        return ClassificationLearner(cast(NetworkFactory, network), **with_length(CLASSES, parts))
+        return ClassificationLearner(strong_classifier() if network is None else network, **with_length(CLASSES, parts))
     return SegmentationLearner(strong_network() if network is None else network, **with_length(MASKS, parts))
 
 

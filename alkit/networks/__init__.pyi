@@ -1,3 +1,4 @@
+from .classifier import Classifier as Classifier
 from .factory import NetworkFactory as NetworkFactory
 from .factory import dropout_layer as dropout_layer
 from .factory import make_network as make_network

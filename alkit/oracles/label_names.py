@@ -32,7 +32,12 @@ def label_values(spec: LabelSpec) -> dict[str, int]:
     {'skin': 0, 'lesion': 1, 'ignored': 255}
     """
     if spec.per != "pixel":
-        raise ConfigurationError("classes must be of pixels", got=f"per={spec.per!r}", expected="per='pixel'")
+        raise ConfigurationError(
+            "classes must be of pixels",
+            got=f"per={spec.per!r}",
+            expected="per='pixel'",
+            hint="a FolderOracle, which takes classes of images, too",
+        )
     known = {name: value for value, name in enumerate(spec.classes)}
     if spec.ignore is None:
         return known

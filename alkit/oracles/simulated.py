@@ -14,8 +14,10 @@ import numpy.typing as npt
 from alkit._files import without_tilde
 from alkit._reading.threads import map_in_threads
 from alkit.arguments.checked import check_argument, checked, checked_except
+from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.meaning import Meaning, make_meaning
+from alkit.oracles.class_files import read_classes
 from alkit.oracles.mask_files import MaskFiles, check_patterns, likely_pattern
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
@@ -74,6 +76,7 @@ class Simulated(ABC):
             raise self._refusal(missing)
 
 
+@changes(added={"threshold": None, "instances": False})
 @checked
 @dataclass(frozen=True)
 class MaskOracle(Simulated):
@@ -261,12 +264,14 @@ class MaskOracle(Simulated):
 @checked_except("labels")
 @dataclass(frozen=True)
 class LabelOracle(Simulated):
-    """A simulated annotator of one class per image, from a mapping.
+    """A simulated annotator of one class per image, from a mapping or a table.
 
     Parameters
     ----------
     labels:
         Class of each image, by image id: a class id or a name in `classes`. It may contain images that nobody asks for.
+        Or the path of a CSV file with the columns ``id`` and ``class``, see :func:`alkit.oracles.read_classes`.
+        :func:`alkit.oracles.folder_classes` makes a mapping from images in folders of classes.
     classes:
         Names of the classes. The id of a class is its position.
 
@@ -275,7 +280,7 @@ class LabelOracle(Simulated):
     LabelError
         A label is not a class. The message names the image.
     ConfigurationError
-        `labels` is not a mapping, or `classes` are not two or more different names.
+        `labels` is neither a mapping nor a path, or `classes` are not two or more different names.
 
     Examples
     --------
@@ -287,7 +292,7 @@ class LabelOracle(Simulated):
     []
     """
 
-    labels: Mapping[str, int | str] = field(repr=False)
+    labels: Mapping[str, int | str] | str | Path = field(repr=False)
     classes: tuple[str, ...]
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -295,9 +300,11 @@ class LabelOracle(Simulated):
 
     def __post_init__(self) -> None:
         spec = LabelSpec(self.classes, per="image")
+        if isinstance(self.labels, str | Path):
+            vars(self).update(labels=read_classes(self.labels))
         if not isinstance(self.labels, Mapping):
             raise ConfigurationError(
-                "labels must be a mapping from id to class",
+                "labels must be a mapping from id to class, or the path of a table",
                 got=type(self.labels).__name__,
                 hint="labels=dict(zip(ids, labels))",
             )

@@ -171,7 +171,7 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
         (Choice(param=["clusters"]), "--param must have the form key=value: got clusters"),
         (Choice(epochs="many"), "--epochs must be two integers >= 1 with a comma between them: got 'many'"),
         (Choice("s.toml", param=["clusters=4"]), "--param clusters: a strategy file holds the parameters"),
-        (Choice(learner="classification"), "learner 'classification' needs a value for network"),
+        (Choice(learner="estimator"), "learner 'estimator' needs a value for estimator"),
     ],
     ids=str,
 )

@@ -7,7 +7,6 @@ import pytest
 
 import alkit
 from alkit.configuration import build, to_former, written_form
-from alkit.errors import ConfigurationError
 from alkit.learners import Augment, paper, strong
 from alkit.testing.learners import Labelled
 
@@ -34,12 +33,11 @@ def test_given_parameters_replace_those_of_a_recipe():
     assert strong(augment=None).augment is None
     assert strong(UNET).network is UNET
     assert strong(UNET, per="image").augment == Augment(flips=False, quarter_turns=False, affine=0.1, intensity=0.2)
-    with pytest.raises(ConfigurationError, match="network must be a factory of networks that classify"):
-        strong(per="image")
+    assert strong(per="image").network.keywords == {"weights": "efficientnet-lite0"}
 
 
 def test_the_recommended_learner_is_built_again_from_a_record():
-    for learner in (strong(), strong(UNET), strong(UNET, per="image")):
+    for learner in (strong(), strong(UNET), strong(UNET, per="image"), strong(per="image")):
         assert written_form(build(written_form(learner), "learner")) == written_form(learner)
 
 

@@ -485,7 +485,7 @@ EXAMPLES = {
     "alkit.features.shuffle_locally": TENSORS,
     "alkit.labels.majority": {"labels": lambda t: [t.masks["a"], t.masks["b"]]},
     "alkit.labels.one": {"labels": lambda t: [t.masks["a"]]},
-    "alkit.labels.read_mask": {"path": lambda t: t.folder / "images" / "a.png"},
+    "alkit.labels.read_mask": {"path": lambda t: t.folder / "images" / "a.png", "gray": lambda t: False},
     "alkit.labels.resize_mask": {"mask": lambda t: t.masks["a"], "size": lambda t: (4, 4)},
     "alkit.labels.to_original": {
         "probabilities": lambda t: np.full((2, 8, 8), 0.5, np.float32),
@@ -548,6 +548,18 @@ EXAMPLES = {
         "final": lambda t: t.probabilities,
         "maps": lambda t: {1: torch.rand(2, 2, 8, 8)},
     },
+    "alkit.oracles.folder_classes": {"ids": lambda t: ["cat/a", "dog/b"]},
+    "alkit.oracles.read_classes": {"path": lambda t: labels_file(t)},
+    "alkit.networks.Classifier": {
+        "model": lambda t: alkit.UNet,
+        "classes": lambda t: 2,
+        "weights": lambda t: None,
+        "mean": lambda t: None,
+        "std": lambda t: None,
+    },
+    "alkit.networks.Classifier.decode": {"maps": lambda t: classifier().encode(torch.rand(1, 1, 32, 32))},
+    "alkit.networks.Classifier.encode": {"images": lambda t: torch.rand(1, 1, 32, 32)},
+    "alkit.networks.Classifier.forward": {"images": lambda t: torch.rand(1, 1, 32, 32)},
     "alkit.networks.SmpNetwork": {
         "model": lambda t: smp_model,
         "classes": lambda t: 2,
@@ -885,6 +897,7 @@ OBJECTS = {
     "alkit.learners.NetworkPredictor": lambda t: t.predictor,
     "alkit.networks.MonaiNetwork": lambda t: alkit.networks.MonaiNetwork("SegResNet"),
     "alkit.networks.Heads": lambda t: alkit.networks.Heads({1: 0.5}, {1: 2}, 2, "a network"),
+    "alkit.networks.Classifier": lambda t: classifier(),
     "alkit.networks.SmpNetwork": lambda t: smp_network(),
     "alkit.record.Store": lambda t: t.experiment._parts.store,
     "alkit.record.Terms": lambda t: alkit.record.Terms(),
@@ -942,6 +955,16 @@ def smp_model(in_channels, classes):
     import segmentation_models_pytorch as smp
 
     return smp.Unet("resnet18", encoder_weights=None, in_channels=in_channels, classes=classes)
+
+
+def labels_file(things):
+    path = things.folder / "labels.csv"
+    path.write_text("id,class\na,cat\n")
+    return path
+
+
+def classifier():
+    return alkit.networks.Classifier(partial(alkit.UNet, widths=(2, 4)), 1, 2).eval()
 
 
 _SMP = []

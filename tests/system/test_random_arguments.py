@@ -34,6 +34,7 @@ LEFT_OUT = {
     "alkit.testing.StrategyKit": "its tests fail for parts that are wrong",
     "alkit.UNet.": "torch checks the shapes of tensors in networks",
     "alkit.networks.Heads.": "torch checks the shapes of tensors in networks",
+    "alkit.networks.Classifier": "torch checks the shapes of tensors in networks",
     "alkit.networks.SmpNetwork": "torch checks the shapes of tensors in networks",
     "alkit.record.Store.": "it records what the loop above it has checked",
 }

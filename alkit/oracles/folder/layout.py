@@ -32,6 +32,9 @@ RACY = 2_000_000_000
 """Nanoseconds in which two changes of a file may get the same time: that long on FAT, and less elsewhere."""
 
 WORDS = (".skip", ".withdrawn")
+TABLE = "answers.csv"
+"""Name of a table of classes in the examples of texts. Any name that ends in .csv is read."""
+
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
 
 QUERY = "query.json"
@@ -122,7 +125,7 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> 
     """Return the content of a ``query.json``; `place` is the path from its folder to the inbox."""
     ids = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
     names = [*spec.classes, *([] if spec.ignore is None else ["ignored"])]
-    facts = {
+    facts: dict[str, Any] = {
         "version": VERSION,
         "campaign": campaign,
         "query": query.key,
@@ -133,7 +136,10 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> 
         "stands_for": query.stands_for,
         "annotators_wanted": query.wanted,
         "sizes_allowed": [{"height": height, "width": width} for height, width in query.sizes],
-        "classes": [{"id": id, "name": name, "colour": colour(id, spec)} for id, name in zip(ids, names, strict=True)],
+        "classes": [
+            {"id": id, "name": name, **({"colour": colour(id, spec)} if spec.per == "pixel" else {})}
+            for id, name in zip(ids, names, strict=True)
+        ],
         "answer": {
             "mask": f"{place}/YOUR_NAME/{query.key}.png",
             "skip": f"{place}/YOUR_NAME/{query.key}.skip",
@@ -141,6 +147,13 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> 
             "confirm_the_prelabel": f"{place}/YOUR_NAME/{query.key}.confirmed",
         },
     }
+    if spec.per == "image":
+        facts["answer"] = {
+            "table": f"{place}/YOUR_NAME/{TABLE}",
+            "row": f"{query.key},CLASS",
+            "skip": f"{place}/YOUR_NAME/{query.key}.skip",
+            "withdraw": f"{place}/YOUR_NAME/{query.key}.withdrawn",
+        }
     return json.dumps(facts, indent=2, ensure_ascii=False).encode()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from alkit.errors import one_line
+from alkit.oracles.folder.layout import TABLE
 from alkit.values.label_spec import LabelSpec, size_text
 from alkit.values.queries import Query
 
@@ -31,12 +32,41 @@ To correct an answer, save it again. If an answer is not accepted, the file {key
 folder here contains a withdrawn.txt, nobody needs to answer that query.
 """
 
+INSTRUCTIONS_OF_CLASSES = """\
+How to answer
+=============
+
+Each folder here that contains a query.json is an image to label. Start with the lowest number. The query.json states
+why the image was chosen, and the image lies beside it.
+
+Make a folder with your name in {inbox}. Save in it a table such as {table}, with a line for each image:
+
+    image,class
+    {key},{example}
+
+The class is one of: {classes}. The name {key} can also be the image's own file name. A line without a class is not an
+answer yet, and the class skip skips an image that cannot be labelled. Spreadsheets can write such a table as CSV.
+
+    {key}.skip       instead of a line, if the image cannot be labelled: a text file with the reason
+    {key}.withdrawn  to take back an earlier answer; delete its line, too
+
+CVAT can be used as well: save its export (CVAT for images 1.1, .xml), in which each image has one tag.
+
+To correct an answer, change the line and save the table again. If a file is not accepted, a file with the same name and
+.refused.txt beside it states why. If a folder here contains a withdrawn.txt, nobody needs to answer that query.
+"""
+
 END = "\nalkit deletes or replaces this note the next time it reads answers.\n"
 
 
 def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
     """Return the content of ``how-to-answer.txt``, with one query as example; `place` is the path to the inbox."""
     inbox = "this folder" if place == "." else place
+    if spec.per == "image":
+        names = one_line(", ".join(spec.classes))
+        return INSTRUCTIONS_OF_CLASSES.format(
+            inbox=one_line(inbox), key=query.key, classes=names, example=one_line(spec.classes[0]), table=TABLE
+        ).encode()
     return INSTRUCTIONS.format(inbox=one_line(inbox), key=query.key, classes=one_line(spec)).encode()
 
 
@@ -46,6 +76,11 @@ def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> by
     The fix in `reason` is left out, because it is for those who write programs.
     """
     reason = reason.partition(". Try: ")[0]
+    if spec.per == "image":
+        what = f"write its class into a table such as {TABLE}: one of {one_line(', '.join(spec.classes))}"
+        return (
+            f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\nWhat to do: {what}.\n{END}"
+        ).encode()
     text = (
         f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\n"
         f"What to do: save {query.key}.png again. A mask is {size_text(*query.sizes)}, one channel of "

@@ -18,6 +18,7 @@
               ward_3_0025.jpg.refused.txt       written by alkit: why a file was not read
               instances.json                    many masks in a COCO file (or .xml: CVAT for images)
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
+              answers.csv                       the classes of many images, if each image has one class
 
 alkit never overwrites a file and never changes an answer. It only writes and deletes notes about answers that were not
 accepted and files that were not read. It follows no symbolic link that leads out of these folders.
@@ -70,7 +71,8 @@ class FolderOracle:
         Folder in which each annotator has a folder with their name. None: the same folder as `outbox`.
     classes:
         Names of the classes of masks, the background first, or a :class:`LabelSpec`. With two classes, a mask of only 0
-        and 255 means class 1 where it is 255, unless 255 is the ignore value.
+        and 255 means class 1 where it is 255, unless 255 is the ignore value. If each image has one class
+        (``LabelSpec(..., per="image")``), the answers are tables with the columns ``image`` and ``class``.
     images:
         The pool; required by :meth:`ask` only.
     prelabels:
@@ -81,7 +83,8 @@ class FolderOracle:
         Name of the campaign, :attr:`alkit.Experiment.campaign`. A folder of another campaign is refused. Empty: no
         check.
     also:
-        Formats in which queries are also written: ``coco``, ``cvat``. Answers in these formats are always read.
+        Formats in which queries are also written: ``coco``, ``cvat``; for classes of images ``csv``, ``cvat``. Answers
+        in these formats are always read.
     empty:
         Meaning of an image without annotations in such a file: ``unanswered``, or ``background`` everywhere.
     settle:
@@ -90,7 +93,8 @@ class FolderOracle:
     Raises
     ------
     ConfigurationError
-        The classes are not of pixels, one has the name of ignored pixels in annotation files, or `settle` is negative.
+        A class has the name of ignored pixels in annotation files, `also` contains a format that cannot hold the
+        labels, or `settle` is negative.
     UnknownNameError
         `also` contains an unknown format.
 
@@ -130,13 +134,17 @@ class FolderOracle:
 
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
-        label_values(spec)
+        if spec.per == "pixel":
+            label_values(spec)
+        elif self.empty == "background":
+            raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(self.empty))
         check_number("settle", self.settle, least=0)
         for name in self.also:
             if name not in FORMATS:
                 raise UnknownNameError(
                     f"also must be {' or '.join(FORMATS)}", got=repr(name), hint=nearest(name, FORMATS)
                 )
+            FORMATS[name].check_labels(spec)
         out = without_tilde(self.outbox)
         inbox = out if self.inbox is None else without_tilde(self.inbox)
         check_reachable(out)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from alkit._reading.inside import read_inside
 from alkit._reading.limits import PIXELS, limit
-from alkit.errors import DataError, LabelError
+from alkit.errors import ConfigurationError, DataError, LabelError
 from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
-from alkit.oracles.folder.layout import MASKS, ending, version_of
+from alkit.oracles.folder.layout import MASKS, TABLE, ending, version_of
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS, SUFFIXES
 from alkit.oracles.times import revision_of
@@ -100,7 +100,7 @@ class Reader:
             first = list(islice(answers, 1))  # the whole file is read and checked before this arrives
             if version_of(file.path) != before:
                 return "it has just changed"
-        except (DataError, FileNotFoundError) as error:
+        except (ConfigurationError, DataError, FileNotFoundError) as error:
             return str(error)
         return chain(first, answers)
 
@@ -109,7 +109,7 @@ class Reader:
         form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
         try:
             return form.unannotated(file.path, queries, self.spec, inside=self.inbox)
-        except (DataError, FileNotFoundError):
+        except (ConfigurationError, DataError, FileNotFoundError):
             return ()
 
     def _label(self, entry: Entry, query: Query) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
@@ -119,6 +119,10 @@ class Reader:
         try:
             if entry.words:
                 return self._word(entry.words[0])
+            if self.spec.per == "image":
+                return Invalid(
+                    f"{names} is a mask, but each image has one class: write it into a table such as {TABLE}"
+                )
             masks = [self._mask(path, query) for path in entry.masks]
         except LabelError as reason:
             return Invalid(str(reason))

@@ -59,14 +59,19 @@ def answers(
     """
     if empty not in ("unanswered", "background"):
         raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
-    label_values(spec)
+    if empty == "background" and spec.per == "image":
+        raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(empty))
     entries, remarks = _entries(content, queries, spec, empty, imported)
     for query, own in entries:
-        label: Mask | Skip | Invalid
+        label: Mask | int | Skip | Invalid
         if len(own) > 1:
             label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
         else:
-            label = _label(own[0][1], query, spec, path.name, content.strays)
+            image = own[0][1]
+            if spec.per == "image":
+                label = _class(image, spec, path.name)
+            else:
+                label = _label(image, query, spec, path.name, content.strays)
         yield Answer(query.id, label, annotator, revision, exported=True)
     for remark in remarks:
         yield Answer(path.name, Invalid(remark), annotator, revision)
@@ -158,13 +163,35 @@ def _label(
         return Invalid(f"{where} cannot be read: {reason}")
 
 
+def _class(image: AnnotatedImage, spec: LabelSpec, file: str) -> int | Skip | Invalid:
+    """Return the class that the only entry of an image in a file gives."""
+    where, tags = f"in {file} {image.name!r}", tuple(dict.fromkeys(image.tags))
+    if image.fault:
+        return Invalid(f"{where} cannot be read: {image.fault}")
+    if image.regions:
+        return Invalid(f"{where} has regions, but each image has one class: tag the whole image")
+    if len(tags) > 1:
+        return Invalid(f"{where} has {_listed(list(map(repr, tags)))}, but each image has one class: keep one of them")
+    if tags[0] in spec.classes:
+        return spec.classes.index(tags[0])
+    if says_skip(tags[0]):
+        return Skip(f"marked {tags[0]!r}")
+    reason = LabelError(
+        f"the class of {image.name!r} in {file} must be one of the classes",
+        got=repr(tags[0]),
+        expected=", ".join(map(repr, spec.classes)),
+        hint=nearest(tags[0], spec.classes),
+    )
+    return Invalid(str(reason))
+
+
 def _is_annotated(image: AnnotatedImage, spec: LabelSpec) -> bool:
     return bool(image.regions or _telling_tags(image, spec) or image.fault)
 
 
 def _telling_tags(image: AnnotatedImage, spec: LabelSpec) -> list[str]:
     """Return the tags that say more than that the image is class 0."""
-    return [tag for tag in image.tags if tag != spec.classes[0]]
+    return [tag for tag in image.tags if spec.per == "image" or tag != spec.classes[0]]
 
 
 def _places(entries: Sequence[Entry]) -> str:

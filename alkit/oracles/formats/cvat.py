@@ -4,7 +4,7 @@ A mask is a box with runs along its rows, the first run being background: ``<mas
 width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. A pre-label becomes one mask per class, holes included. In CVAT,
 make a task with the images and upload the annotations to it if there are pre-labels. Masks and polygons can be read.
 Boxes, ellipses and other shapes make an image invalid. Regions with a higher ``z_order`` lie on top. A tag
-``unusable`` or ``skip`` skips its image.
+``unusable`` or ``skip`` skips its image. If each image has one class, a tag is the class.
 
 References
 ----------
@@ -30,7 +30,7 @@ from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import Plane, label_planes, label_values
-from alkit.pictures.colours import colour
+from alkit.pictures.colours import CLASS_COLOURS, colour
 from alkit.values.label_spec import LabelSpec, Size
 
 VERSION = "1.1"
@@ -91,10 +91,12 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = VERSION
     labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
-    for name, value in label_values(spec).items():
+    masks = spec.per == "pixel"
+    for name, value in (label_values(spec) if masks else {name: 1 + n for n, name in enumerate(spec.classes)}).items():
         if value:
             label = ElementTree.SubElement(labels, "label")
-            for tag, text in (("name", name), ("color", colour(value, spec)), ("type", "any")):
+            shown = colour(value, spec) if masks else CLASS_COLOURS[value % len(CLASS_COLOURS)]
+            for tag, text in (("name", name), ("color", shown), ("type", "any" if masks else "tag")):
                 ElementTree.SubElement(label, tag).text = text
             ElementTree.SubElement(label, "attributes")
     for number, page in enumerate(pages):
@@ -201,4 +203,4 @@ def _parse(content: bytes) -> ElementTree.Element:
     return builder.close()
 
 
-CVAT = Format("cvat", ".xml", encode, decode)
+CVAT = Format("cvat", ".xml", encode, decode, per=("pixel", "image"))

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from alkit._files import without_tilde, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
-from alkit.errors import DataError, StoreError
+from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.oracles.formats.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers, unannotated
 from alkit.oracles.times import revision_of
 from alkit.pictures.files import image_file
+from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec, Mask, Size
@@ -53,12 +54,26 @@ class Format:
     decode:
         Function that returns the content of a file; the path is for messages. Regions are decoded later,
         one image at a time.
+    per:
+        Kinds of labels that it can hold, as in :class:`LabelSpec`.
     """
 
     name: str
     suffix: str
     encode: Callable[[Sequence[Page], LabelSpec], bytes]
     decode: Callable[[Path, bytes], Content]
+    per: tuple[str, ...] = ("pixel",)
+
+    def check_labels(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if the format cannot hold labels of this kind."""
+        if spec.per not in self.per:
+            what, other = ("masks", "classes") if spec.per == "pixel" else ("classes of images", "masks")
+            raise ConfigurationError(
+                f"the format {self.name} cannot hold {what}",
+                got=f"labels of one class per {spec.per}",
+                expected=f"{other}",
+                hint="the format coco or cvat" if spec.per == "pixel" else "the format csv or cvat",
+            )
 
     def write(
         self,
@@ -113,6 +128,7 @@ class Format:
         >>> answer.annotator, bool((answer.label == masks[0]).all())
         ('ann', True)
         """
+        self.check_labels(spec)
         known = prelabels or {}
         drafts = {
             query.id: spec.check(known[query.id], id=query.id, sizes=query.sizes[:1])
@@ -133,7 +149,8 @@ class Format:
                     raise StoreError(f"{path.parent} must be a folder", got=found)
                 names = [_write_image(path.parent / "images", query, images) for query in new]
                 pages = [
-                    Page(name, query.sizes[0], drafts.get(query.id)) for name, query in zip(names, new, strict=True)
+                    Page(name, (query.sizes or [image_size(images, query.id)])[0], drafts.get(query.id))
+                    for name, query in zip(names, new, strict=True)
                 ]
                 write_atomically(path, self.encode(pages, spec))  # last: if it exists, all its images do
                 paths.append(path)
@@ -182,6 +199,7 @@ class Format:
         DataError
             The file does not have this format, or no image in it can be read.
         """
+        self.check_labels(spec)
         path = without_tilde(path)
         changed = _time_of(path)  # before the content is read: a later change then has a later time
         content = self._content(path, inside)
@@ -192,6 +210,7 @@ class Format:
         self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
     ) -> tuple[str, ...]:
         """Return the ids of the queried images in a file that have no annotation; parameters as in :meth:`read`."""
+        self.check_labels(spec)
         return unannotated(self._content(without_tilde(path), inside), queries, spec)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
@@ -215,6 +234,11 @@ class Format:
             return {Path(name).stem for name in self.names(path, folder)}
         except DataError:
             return set()
+
+
+def image_size(images: Pool, id: str) -> Size:
+    """Return the original height and width of an image."""
+    return mask_sizes(images, [id])[0][0]
 
 
 def _time_of(path: Path) -> int:

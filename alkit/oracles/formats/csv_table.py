@@ -1,0 +1,88 @@
+"""A table of classes: a CSV file with the columns ``image`` and ``class``, if each image has one class.
+
+The class of an image that nobody has looked at is empty, and the row is no answer. The word ``skip`` or ``unusable`` in
+its place skips the image. Columns are separated by commas, semicolons or tabs; further columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from alkit.errors import DataError
+from alkit.oracles.formats.annotations import AnnotatedImage, Content
+from alkit.oracles.formats.format import Format, Page
+from alkit.values.label_spec import LabelSpec
+
+IMAGES = ("image", "id")
+IMAGE, CLASS = IMAGES[0], "class"
+"""Names of the columns; the first can have two."""
+
+DELIMITERS = ",;\t"
+
+
+def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
+    """Return the content of a file with these images, whose classes are to be filled in."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([(IMAGE, CLASS), *((page.name, "") for page in pages)])
+    return text.getvalue().encode("utf-8-sig")  # by this mark, spreadsheets know that it is UTF-8
+
+
+def decode(path: Path, content: bytes) -> Content:
+    """Return the images in the content of a file.
+
+    Raises
+    ------
+    DataError
+        The content is not a table with these columns. The message names `path`.
+    """
+    images: list[AnnotatedImage] = []
+    strays: list[str] = []
+    for line, image, label in read_rows(path, content):
+        if not image:
+            strays.append(f"line {line} without an image")
+        else:
+            images.append(AnnotatedImage(image, (0, 0), tags=(label,) if label else ()))
+    try:
+        return Content(tuple(images), tuple(strays)).check(path)
+    except ValueError as reason:
+        if isinstance(reason, DataError):
+            raise
+        raise DataError(f"{path} must have a line for each image", got="only column names") from reason
+
+
+def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
+    """Yield the number of each line that is not empty, its image and its class, either of which may be empty.
+
+    Raises
+    ------
+    DataError
+        The content is not a table with these columns. The message names `path`.
+    """
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        delimiter = next((mark for mark in text.partition("\n")[0] if mark in DELIMITERS), ",")
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        names = [name.strip().lower() for name in next(rows, [])]
+        image = next((names.index(name) for name in IMAGES if name in names), None)
+        if image is None or CLASS not in names:
+            raise DataError(
+                f"{path} must begin with the names of its columns, among them {' or '.join(IMAGES)}, and {CLASS}",
+                got=", ".join(map(repr, names)) or "an empty file",
+                hint=f"{IMAGE},{CLASS} as the first line",
+            )
+        label = names.index(CLASS)
+        for cells in rows:
+            values = [cell.strip() for cell in cells]
+            if any(values):
+                values += [""] * (len(names) - len(values))
+                yield rows.line_num, values[image], values[label]
+    except (ValueError, csv.Error) as reason:
+        if isinstance(reason, DataError):
+            raise
+        raise DataError(f"{path} is not a table of classes", got=reason, expected="CSV in UTF-8") from reason
+
+
+CSV = Format("csv", ".csv", encode, decode, per=("image",))
