@@ -91,7 +91,7 @@ def label_oracle(labels: str, classes: tuple[str, ...] | None, ids: Iterable[str
             got=", ".join(map(repr, used)) or "none of their ids",
             expected=f"ids such as {next(iter(ids), '')!r} in the first column" if labels != FOLDERS else None,
         )
-    return LabelOracle(known, classes=used if classes is None else classes)
+    return LabelOracle(known, classes=tuple(used) if classes is None else classes)
 
 
 def read_values(text: str, classes: tuple[str, ...], ignore: int | None) -> dict[int, int] | list[int]:

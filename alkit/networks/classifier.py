@@ -89,7 +89,7 @@ class Classifier(nn.Module):
                     "model must be the name of an encoder, or a factory of alkit.UNet", got=type(unet).__name__
                 )
             self.encoder = unet.down
-            width = unet.down[-1][-2].num_features  # type: ignore[index, assignment, union-attr]
+            width = unet.down[-1][-2].num_features  # type: ignore[index]
         self.head = nn.Linear(width, classes)
 
     @checked
