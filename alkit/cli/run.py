@@ -13,7 +13,7 @@ from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo, quote
-from alkit.cli.volumes import PANEL, Volumes, check_one_source, with_volumes
+from alkit.cli.volumes import Volumes, check_one_source, with_volumes
 
 if TYPE_CHECKING:
     from alkit.pools.base import Subset

@@ -139,10 +139,11 @@ class FolderOracle:
         elif self.empty == "background":
             raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(self.empty))
         check_number("settle", self.settle, least=0)
+        fitting = [name for name, form in FORMATS.items() if spec.per in form.per]
         for name in self.also:
             if name not in FORMATS:
                 raise UnknownNameError(
-                    f"also must be {' or '.join(FORMATS)}", got=repr(name), hint=nearest(name, FORMATS)
+                    f"also must be {' or '.join(fitting)}", got=repr(name), hint=nearest(name, fitting)
                 )
             FORMATS[name].check_labels(spec)
         out = without_tilde(self.outbox)
