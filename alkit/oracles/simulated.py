@@ -300,12 +300,12 @@ class LabelOracle(Simulated):
 
     def __post_init__(self) -> None:
         spec = LabelSpec(self.classes, per="image")
-        if self.labels and isinstance(self.labels, str | Path):
+        if isinstance(self.labels, str | Path) and str(self.labels):
             vars(self).update(labels=read_classes(self.labels))
         if not isinstance(self.labels, Mapping):
             raise ConfigurationError(
                 "labels must be a mapping from id to class, or the path of a table",
-                got=repr(self.labels) if self.labels == "" else type(self.labels).__name__,
+                got=repr(self.labels) if isinstance(self.labels, str) else type(self.labels).__name__,
                 hint="labels=dict(zip(ids, labels))",
             )
         check_argument("labels", self.labels, Mapping[str, Any])
