@@ -100,6 +100,14 @@ def open_nifti(path: Path) -> NiftiFile:
         nibabel is not installed.
     """
     header = read_header(path)
+    try:
+        return _interpreted(path, header)
+    except (*DAMAGE, OverflowError, _nibabel().spatialimages.HeaderDataError) as reason:
+        raise damaged(path, reason) from reason
+
+
+def _interpreted(path: Path, header: Any) -> NiftiFile:
+    """Return what a header says; nibabel raises errors of several types at values that it does not accept."""
     shape = tuple(map(int, header.get_data_shape()))
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -128,7 +136,7 @@ def read_header(path: Path) -> Any:
     ImageError
         The file is not a NIfTI file, or is damaged.
     """
-    nibabel = reading_library("nibabel", "volumes", "NIfTI files")
+    nibabel = _nibabel()
     try:
         with open_file(path) as file:
             content = file.read(max(SIZES))
@@ -141,6 +149,10 @@ def read_header(path: Path) -> Any:
         return getattr(nibabel, SIZES[size])(content[:size])
     except (*DAMAGE, nibabel.spatialimages.HeaderDataError) as reason:
         raise damaged(path, reason) from reason
+
+
+def _nibabel() -> Any:
+    return reading_library("nibabel", "volumes", "NIfTI files")
 
 
 def open_file(path: Path) -> BinaryIO:

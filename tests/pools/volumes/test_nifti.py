@@ -105,6 +105,17 @@ def test_a_header_that_declares_more_voxels_than_the_file_can_hold_is_refused(tm
         open_nifti(path)
 
 
+@pytest.mark.parametrize(("at", "value"), [(108, np.nan), (108, np.inf), (116, np.nan), (116, np.inf)])
+def test_a_header_with_an_offset_or_an_intercept_that_is_not_finite_is_refused(tmp_path, at, value):
+    path = write_nifti(tmp_path / "a.nii", ramp())
+    content = bytearray(path.read_bytes())
+    content[112:116] = np.float32(1).tobytes()
+    content[at : at + 4] = np.float32(value).tobytes()
+    path.write_bytes(bytes(content))
+    with pytest.raises(ImageError, match=r"a\.nii cannot be read as a volume"):
+        open_nifti(path)
+
+
 def test_a_large_extension_is_not_read(tmp_path):
     header = nibabel.Nifti1Header()
     header.set_data_shape((3, 4, 5))
