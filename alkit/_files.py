@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from alkit.errors import ConfigurationError, StoreError
 
@@ -57,6 +58,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     StoreError
         The file cannot be written: permission is missing, or the disk is full.
     """
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file to write into, which replaces `path` at the end if no error is raised; see `write_atomically`.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written: permission is missing, or the disk is full.
+    """
     try:
         _make(path.parent)
         if path.parent not in _swept:
@@ -65,7 +79,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with temporary_file(path.parent) as temporary:
             # Not private, because users may share a cache or a record.
             with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o644), "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)

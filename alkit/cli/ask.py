@@ -21,8 +21,8 @@ def ask(
         str | None,
         typer.Option(
             "--as",
-            help="coco or cvat, or csv for classes of images: also write one file for such a tool. files: write "
-            "folders of images only.",
+            help="coco or cvat, or csv for classes of images: also write one file for such a tool. nifti: also write "
+            "whole volumes in which the selected slices are to be labelled. files: write folders of images only.",
         ),
     ] = None,
     to: Annotated[str | None, typer.Option(help="label-studio: send the images to it instead of a folder.")] = None,

@@ -66,7 +66,7 @@ class FolderPlace:
     folder:
         Absolute path of the folder.
     form:
-        ``files``; or ``coco``, ``cvat`` or ``csv`` to write a file in this format too.
+        ``files``; or ``coco``, ``cvat``, ``csv`` or ``nifti`` to write files in this format too.
     """
 
     folder: str
@@ -152,7 +152,7 @@ def choose_place(
     folder, service:
         Folder, or ``label-studio``. If both are None, the place is `last`.
     form:
-        Format of a file to write too: ``coco``, ``cvat`` or ``csv``; ``files`` for none. For a folder only.
+        Format of files to write too: ``coco``, ``cvat``, ``csv`` or ``nifti``; ``files`` for none. For a folder only.
     url, project, control:
         See :class:`LabelStudioPlace`. The default project is the name of the record.
 

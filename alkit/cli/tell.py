@@ -37,7 +37,8 @@ def tell(
     empty: Annotated[
         bool,
         typer.Option(
-            "--empty-is-background", help="Label images without annotations in COCO or CVAT files as background."
+            "--empty-is-background",
+            help="Label images without annotations in COCO, CVAT or NIfTI files as background.",
         ),
     ] = False,
     confirmed: Annotated[

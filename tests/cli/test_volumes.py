@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -103,3 +104,27 @@ def test_people_label_slices_as_pictures(folder, capsys):
     assert alkit("fit", "c.db") == 1
     assert "moved" not in capsys.readouterr().out
     assert alkit("fit", "c.db", "--volumes", "moved") == 0
+
+
+def test_people_label_slices_in_whole_volumes(folder, capsys):
+    assert alkit("start", "c.db", "--volumes", "images", *CLASSES, *SMALL, "--hold-out", 0, "--stop-set", 0) == 0
+    assert alkit("ask", "c.db", "-n", 3, "--out", "out", "--as", "nifti") == 0
+    sent = sorted(folder.glob("out/r00-nifti/labels/*.nii.gz"))
+    (folder / "out" / "ann").mkdir()
+    for path in sent:
+        truth = nibabel.load(folder / "labels" / path.name.removeprefix("r00-").partition("-")[2])
+        labels = np.asarray(truth.dataobj).copy()
+        labels[:, :, 1::2] = 0
+        nibabel.Nifti1Image(labels, truth.affine).to_filename(folder / "out" / "ann" / path.name)
+        os.utime(folder / "out" / "ann" / path.name, (LONG_AGO, LONG_AGO))
+    capsys.readouterr()
+    assert alkit("tell", "c.db", "--json") in (0, 1)
+    told = json.loads(capsys.readouterr().out)
+    asked = [json.loads(path.read_text())["image"] for path in folder.glob("out/r00-0*/query.json")]
+    labelled = {id for id in asked if id.endswith(("axial-0000", "axial-0002"))}
+    assert {answer["id"] for answer in told["taken"]} == labelled
+    assert set().union(*told["unannotated"].values()) == set(asked) - labelled
+    strange = [answer for answer in told["refused"] if "not asked for" in answer["reason"]]
+    assert len(strange) == len(sent)
+    assert alkit("tell", "c.db", "--empty-is-background") in (0, 1)
+    assert alkit("fit", "c.db") == 0

@@ -23,7 +23,7 @@ from alkit.oracles.folder.layout import (
     read_query,
 )
 from alkit.oracles.folder.strays import explain
-from alkit.oracles.formats.registry import FOLDER, SUFFIXES
+from alkit.oracles.formats.registry import ENDINGS, FOLDER
 from alkit.pictures.files import is_prelabel
 from alkit.values.queries import Query
 
@@ -63,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
-    """A COCO or CVAT file, and the annotator in whose folder it lies."""
+    """A COCO, CVAT or NIfTI file, and the annotator in whose folder it lies."""
 
     annotator: str
     path: Path
@@ -209,7 +209,7 @@ def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, 
         elif path.name == QUERY:
             strays[path] = "this file describes a query and is not an answer"
         elif not end:
-            strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *SUFFIXES))}"
+            strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *ENDINGS))}"
             if path.suffix.lower() in LOSSY:
                 strays[path] += ", and JPEG changes the values of a mask: save it as PNG"
             elif path.suffix.lower() in ARCHIVES:

@@ -16,7 +16,7 @@ from unicodedata import normalize
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
 from alkit.errors import AlkitError, DataError
-from alkit.oracles.formats.registry import SUFFIXES
+from alkit.oracles.formats.registry import format_name
 from alkit.pictures.colours import colour
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
@@ -59,8 +59,8 @@ def ending(name: str) -> str:
 
 
 def is_annotation_file(path: Path) -> bool:
-    """Return whether a file's name is that of a COCO or CVAT file; a ``query.json`` is not one."""
-    return path.suffix.lower() in SUFFIXES and path.name != QUERY
+    """Return whether a file's name is that of a COCO, CVAT or NIfTI file; a ``query.json`` is not one."""
+    return format_name(path.name) is not None and path.name != QUERY
 
 
 def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -> list[Path]:

@@ -17,6 +17,7 @@
               r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
               ward_3_0025.jpg.refused.txt       written by alkit: why a file was not read
               instances.json                    many masks in a COCO file (or .xml: CVAT for images)
+              r02-v000-case7.nii.gz             the labels of a volume, under the name that they were sent with
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
               answers.csv                       the classes of many images, if each image has one class
 
@@ -45,8 +46,9 @@ from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import EMPTY, Reader
 from alkit.oracles.folder.strays import write_notes
 from alkit.oracles.formats.annotations import Empty
-from alkit.oracles.formats.registry import FORMATS
+from alkit.oracles.formats.registry import FORMATS, NAMES, NIFTI, format_of
 from alkit.oracles.label_names import label_values
+from alkit.pools.volumes.pool import volumes_of
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec
@@ -83,8 +85,9 @@ class FolderOracle:
         Name of the campaign, :attr:`alkit.Experiment.campaign`. A folder of another campaign is refused. Empty: no
         check.
     also:
-        Formats in which queries are also written: ``coco``, ``cvat``; for classes of images ``csv``, ``cvat``. Answers
-        in these formats are always read.
+        Formats in which queries are also written: ``coco``, ``cvat``; for classes of images ``csv``, ``cvat``;
+        ``nifti`` for slices of an :class:`alkit.VolumePool`, as whole volumes in which the asked slices are to be
+        labelled. Answers in these formats are always read.
     empty:
         Meaning of an image without annotations in such a file: ``unanswered``, or ``background`` everywhere.
     settle:
@@ -140,12 +143,13 @@ class FolderOracle:
             raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(self.empty))
         check_number("settle", self.settle, least=0)
         fitting = [name for name, form in FORMATS.items() if spec.per in form.per]
+        fitting += [NIFTI] if spec.per == "pixel" else []
         for name in self.also:
-            if name not in FORMATS:
+            if name not in NAMES:
                 raise UnknownNameError(
                     f"also must be {' or '.join(fitting)}", got=repr(name), hint=nearest(name, fitting)
                 )
-            FORMATS[name].check_labels(spec)
+            format_of(name, without_tilde(self.outbox)).check_labels(spec)
         out = without_tilde(self.outbox)
         inbox = out if self.inbox is None else without_tilde(self.inbox)
         check_reachable(out)
@@ -154,6 +158,8 @@ class FolderOracle:
         vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign))
         if self.images is not None:
             self._out.check_place(self.images)
+            if NIFTI in self.also:
+                volumes_of(self.images)  # refuses other pools
 
     @checked
     def ask(self, queries: Sequence[Query]) -> None:
@@ -178,7 +184,7 @@ class FolderOracle:
         self._out.write(queries, self.images, self.prelabels)
         make_folder(self._out.inbox)
         for name in self.also:
-            FORMATS[name].write(self._out.folder, queries, self.images, self.spec, self.prelabels)
+            format_of(name, self._out.folder).write(self._out.folder, queries, self.images, self.spec, self.prelabels)
         self._out.write_sheets(queries, self.images, self.prelabels)
 
     @checked
@@ -254,14 +260,14 @@ class FolderOracle:
         return found.strays
 
     def unannotated(self) -> dict[Path, tuple[str, ...]]:
-        """Return the ids of the queried images that a COCO or CVAT file lists without annotations, by file."""
+        """Return the ids of the queried images that a COCO, CVAT or NIfTI file lists without labels, by file."""
         files = scan(self._out.inbox, self._out.folder, self._known).files
         found = {file.path: self._reader.unannotated(file, tuple(self._known.values())) for file in files}
         return {path: ids for path, ids in found.items() if ids}
 
     @property
     def _reader(self) -> Reader:
-        return Reader(self._out.inbox, self.spec, self.empty, self.settle)
+        return Reader(self._out.inbox, self._out.folder, self.spec, self.empty, self.settle)
 
 
 @dataclass(frozen=True, slots=True)

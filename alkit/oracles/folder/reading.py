@@ -19,7 +19,7 @@ from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
 from alkit.oracles.folder.layout import MASKS, TABLE, ending, version_of
 from alkit.oracles.formats.annotations import Empty
-from alkit.oracles.formats.registry import FORMATS, SUFFIXES
+from alkit.oracles.formats.registry import format_name, format_of
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec
@@ -43,15 +43,18 @@ class Reader:
     ----------
     inbox:
         The folder that contains all files.
+    outbox:
+        The folder that queries were written to.
     spec:
         The classes.
     empty:
-        Meaning of an image without annotations in a COCO or CVAT file.
+        Meaning of an image without annotations in a COCO, CVAT or NIfTI file.
     settle:
         Seconds for which a file must not have changed before it is read.
     """
 
     inbox: Path
+    outbox: Path
     spec: LabelSpec
     empty: Empty
     settle: float
@@ -82,11 +85,11 @@ class Reader:
         return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
-        """Return the answers in a COCO or CVAT file, or the reason why it is not read."""
+        """Return the answers in a COCO, CVAT or NIfTI file, or the reason why it is not read."""
         for path in file.files:
             if (why := self.obstacle(path)) is not None:
                 return why
-        form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
+        form = format_of(format_name(file.path.name) or "", self.outbox)
         try:
             before = version_of(file.path)
             answers = form.read(
@@ -105,8 +108,8 @@ class Reader:
         return chain(first, answers)
 
     def unannotated(self, file: AnnotationFile, queries: Sequence[Query]) -> tuple[str, ...]:
-        """Return the ids of the queried images without annotations in a COCO or CVAT file; none if it is not read."""
-        form = FORMATS[SUFFIXES[file.path.suffix.lower()]]
+        """Return the ids of the queried images without annotations in such a file; none if it is not read."""
+        form = format_of(format_name(file.path.name) or "", self.outbox)
         try:
             return form.unannotated(file.path, queries, self.spec, inside=self.inbox)
         except (ConfigurationError, DataError, FileNotFoundError):

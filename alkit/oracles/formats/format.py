@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -28,6 +28,40 @@ from alkit.protocols import Pool
 from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec, Mask, Size
 from alkit.values.queries import Query
+
+
+class AnnotationFormat(Protocol):
+    """What an exchange folder asks of a format; see :class:`Format`."""
+
+    def check_labels(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if the format cannot hold labels of this kind."""
+
+    def write(
+        self,
+        folder: str | Path,
+        queries: Sequence[Query],
+        images: Pool,
+        spec: LabelSpec,
+        prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the queries that were not written before, and return the files of these rounds."""
+
+    def read(
+        self,
+        path: str | Path,
+        queries: Sequence[Query],
+        spec: LabelSpec,
+        *,
+        annotator: str = "",
+        empty: Empty = "unanswered",
+        inside: Path | None = None,
+    ) -> Iterator[Answer]:
+        """Yield an answer for each queried image with annotations; raise a :class:`DataError` if it is not read."""
+
+    def unannotated(
+        self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
+    ) -> tuple[str, ...]:
+        """Return the ids of the queried images in a file that have no annotation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,9 +61,17 @@ class Geometry:
         return first, second, third
 
     def difference(self, other: Geometry) -> str | None:
-        """Return in words how another geometry differs from this one; None if it is the same."""
+        """Return in words how another geometry differs from this one; None if it is the same.
+
+        If this one does not state how it lies in the patient, shape and spacing count.
+        """
         if self.shape != other.shape:
             return f"{_by(other.shape)} voxels, not {_by(self.shape)}"
+        if not self.is_oriented:
+            same = np.allclose(self.spacing, other.spacing, rtol=1e-4)
+            return None if same else f"voxels of {_by(other.spacing)} mm, not {_by(self.spacing)}"
+        if not other.is_oriented:
+            return "no statement of how it lies in the patient (qform_code and sform_code are 0)"
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * (*self.shape, 1)
         apart = float(np.abs(corners @ (self.matrix - other.matrix).T).max())
         if apart <= TOLERANCE:
@@ -211,5 +219,5 @@ def slice_index(name: str) -> int:
     return int(name.rpartition("-")[2])
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _by(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)

@@ -148,5 +148,5 @@ def test_a_note_beside_an_annotation_file_lists_its_bad_items(tmp_path, world, n
 
 
 def test_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(UnknownNameError, match=r"also must be coco or cvat: got 'coko'\. Try: 'coco'"):
+    with pytest.raises(UnknownNameError, match=r"also must be coco or cvat or nifti: got 'coko'\. Try: 'coco'"):
         oracle_in(tmp_path, also=["coko"])

@@ -166,7 +166,7 @@ def test_files_that_are_not_answers_are_reported_and_stop_no_other(place):
         f"{query(1).key}.png": "an answer must lie in a folder with the annotator's name",
         f"{query(1).key}/mask.png": "this is the folder of a query; "
         f"an answer must be saved as {place}/NAME/{query(1).key}.png",
-        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .skip .withdrawn .json .xml .csv",
+        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .skip .withdrawn .json .xml .csv .nii.gz .nii",
         "ann/query.json": "this file describes a query and is not an answer",
         "ann/r09-0000-what.png": f"{place} has no query 'r09-0000-what'",
         "ann/gone.png": "this is not a file",
@@ -264,7 +264,7 @@ def test_every_file_that_is_not_read_has_a_note_until_it_is_mended(place):
         f"ann/{key.upper()}.png": f"the name must be {key}.png",
         f"ann/{key}.jpg": "JPEG changes the values of a mask: save it as PNG",
         f"ann/{key}.bmp": "the name of an answer must end in .png",
-        "ann/export.ZIP": ".json .xml .csv: unpack this archive",
+        "ann/export.ZIP": ".json .xml .csv .nii.gz .nii: unpack this archive",
         f"{key}.png": "an answer must lie in a folder with the annotator's name",
         f"{key}/mask.png": f"an answer must be saved as {place}/NAME/{key}.png",
         "ann/masks.json": "is not a COCO file",

@@ -1,0 +1,369 @@
+"""NIfTI: for each volume, the whole image, and a volume of labels in which the asked slices are to be labelled.
+
+::
+
+    r02-nifti/slices-to-label.txt         for people: which slices of which volumes
+              images/r02-v000-case7.nii.gz
+              labels/r02-v000-case7.nii.gz   pre-labels in the asked slices, 0 elsewhere
+              volumes.json                for alkit: which voxels belong to which query; written last
+
+Annotators save the volume of labels under the same name in their folder of the inbox. Values are class ids. A slice in
+which every voxel is 0 counts as not answered, unless the caller declares that it is background; labels in slices that
+nobody asked for are reported and not taken. A volume of another shape or place is not read at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit._files import make_folder, temporary_folder, without_tilde, write_atomically
+from alkit._reading.inside import leads_out, read_inside
+from alkit._reading.limits import check_pixels
+from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, StoreError, one_line
+from alkit.oracles.formats.annotations import Empty
+from alkit.oracles.times import revision_of
+from alkit.pools.volumes.geometry import Geometry, Plane, make_geometry
+from alkit.pools.volumes.nifti import SUFFIXES, NiftiFile, open_nifti
+from alkit.pools.volumes.pool import VolumePool, volumes_of
+from alkit.pools.volumes.scanning import Volume
+from alkit.pools.volumes.writing import label_planes, write_volume
+from alkit.protocols import Pool
+from alkit.values.answers import Answer, Invalid
+from alkit.values.label_spec import LabelSpec, Mask
+from alkit.values.queries import Query
+
+MANIFEST, LIST = "volumes.json", "slices-to-label.txt"
+"""Files that state which slices are asked for: for alkit, and for people."""
+
+VERSION = 1
+"""Version of the content of the manifest."""
+
+FEW = 8
+"""Most slices that a message lists."""
+
+AXES = ("first", "second", "third")
+
+Cut = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A volume of labels that was sent.
+
+    Parameters
+    ----------
+    name:
+        Name of its file, without the suffix.
+    volume:
+        Id of the volume.
+    geometry:
+        Its shape and place.
+    slices:
+        By position along the axis of the array: the query, and how the slice is cut.
+    """
+
+    name: str
+    volume: str
+    geometry: Geometry
+    slices: Mapping[int, tuple[str, Plane]]
+
+
+@dataclass(frozen=True, slots=True)
+class NiftiFormat:
+    """The format; `outbox` is the folder that queries were written to, which answers are compared with."""
+
+    outbox: Path
+
+    def check_labels(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if labels are not masks."""
+        if spec.per != "pixel":
+            raise ConfigurationError("the format nifti cannot hold classes of images", hint="the format csv or cvat")
+
+    def write(
+        self,
+        folder: str | Path,
+        queries: Sequence[Query],
+        images: Pool,
+        spec: LabelSpec,
+        prelabels: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write a folder for each round, such as ``r02-nifti``; see :meth:`alkit.oracles.formats.format.Format.write`.
+
+        Raises
+        ------
+        DataError
+            The pool does not consist of slices of volumes.
+        LabelError
+            A pre-label does not fit its slice.
+        StoreError
+            The folder cannot be written.
+        """
+        self.check_labels(spec)
+        pool, known, place = volumes_of(images), prelabels or {}, Path(folder)
+        drafts = {
+            query.id: spec.check(known[query.id], id=query.id, sizes=query.sizes[:1])
+            for query in queries
+            if query.id in known
+        }
+        paths: list[Path] = []
+        for round in sorted({query.round for query in queries}):
+            own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
+            number, keys, names = 1, set[str](), 0
+            while (path := _manifest(place, round, number)).exists():
+                for sent in _read_manifest(path, place, lenient=True):
+                    keys |= {key for key, _ in sent.slices.values()}
+                    names += 1
+                paths.append(path)
+                number += 1
+            if new := [query for query in own if keys.isdisjoint(query.keys)]:
+                _write_round(path, place, new, pool, drafts, names)
+                paths.append(path)
+        return tuple(paths)
+
+    def read(
+        self,
+        path: str | Path,
+        queries: Sequence[Query],
+        spec: LabelSpec,
+        *,
+        annotator: str = "",
+        empty: Empty = "unanswered",
+        inside: Path | None = None,
+    ) -> Iterator[Answer]:
+        """Yield an answer for each asked slice that has labels; see :meth:`alkit.oracles.formats.format.Format.read`.
+
+        Labels in slices that nobody asked for are listed in an invalid answer whose id is the name of the file.
+
+        Raises
+        ------
+        DataError
+            The file is not one that was sent, cannot be read, or has another shape or place.
+        """
+        self.check_labels(spec)
+        path = without_tilde(path)
+        if empty not in ("unanswered", "background"):
+            raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
+        found, strange, revision = self._labels(path, queries, inside)
+        for query, mask in found:
+            label: Mask | Invalid = mask
+            if not np.isin(mask, _values(spec)).all():
+                wrong = sorted(set(np.unique(mask).tolist()) - set(_values(spec)))[:FEW]
+                label = Invalid(f"its slice in {path.name} holds values that are not classes: {wrong}")
+            elif not mask.any() and empty == "unanswered":
+                continue
+            yield Answer(query.id, label, annotator, revision, exported=True)
+        if strange:
+            listed = ", ".join(f"{place} ({count} voxels)" for place, count in list(strange.items())[:FEW])
+            more = f" and {len(strange) - FEW} more" if len(strange) > FEW else ""
+            reason = f"labels in slices that were not asked for are not taken: {listed}{more}"
+            yield Answer(path.name, Invalid(reason), annotator, revision)
+
+    def unannotated(
+        self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
+    ) -> tuple[str, ...]:
+        """Return the ids of the asked slices in a file without a label."""
+        self.check_labels(spec)
+        found, _, _ = self._labels(without_tilde(path), queries, inside)
+        return tuple(query.id for query, mask in found if not mask.any())
+
+    def _labels(
+        self, path: Path, queries: Sequence[Query], inside: Path | None
+    ) -> tuple[list[tuple[Query, Mask]], dict[str, int], int]:
+        """Return the masks of the asked slices, the number of labelled voxels in others, and the time of the file."""
+        sent = self._find(path)
+        by_key = {key: query for query in queries for key in query.keys}
+        try:
+            revision = revision_of(path.stat().st_mtime_ns)  # before the content is read: a later change is later
+            content = path.read_bytes() if inside is None else read_inside(path, inside)
+        except OSError as reason:
+            raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
+        with temporary_folder() as private:
+            copy = private / path.name
+            copy.write_bytes(content)
+            try:
+                part = open_nifti(copy)
+                if part.channels != 1:
+                    raise DataError(f"{path} must have one label for each voxel", got=f"{part.channels} channels")
+                if (other := sent.geometry.difference(part.geometry)) is not None:
+                    raise DataError(f"{path} does not fit the volume {sent.volume}", got=one_line(other))
+                cuts, strange = _cut(part, sent)
+            except ImageError as reason:
+                raise DataError(str(reason).replace(str(private), str(path.parent))) from reason
+        masks = []
+        for place, (key, plane) in sorted(sent.slices.items()):
+            query = by_key.get(key)
+            if query is not None and plane.size(sent.geometry) in query.sizes:
+                masks.append((query, np.ascontiguousarray(plane.turn(cuts[place]))))
+        return masks, strange, revision
+
+    def _find(self, path: Path) -> Sent:
+        name = stem(path.name)
+        examples: list[str] = []
+        for manifest in sorted(self.outbox.glob(f"r*-nifti*/{MANIFEST}")):
+            for sent in _read_manifest(manifest, self.outbox, lenient=True):
+                if sent.name == name:
+                    return sent
+                examples.append(sent.name)
+        hint = f"keep the name, such as {examples[0]}.nii.gz" if examples else None
+        raise DataError(f"{path.name} is not a volume of labels that was sent", hint=hint)
+
+
+def stem(name: str) -> str:
+    """Return the name of a NIfTI file without its suffix.
+
+    >>> stem("r00-v000-a.b.nii.gz")
+    'r00-v000-a.b'
+    """
+    end = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(end)]
+
+
+def _values(spec: LabelSpec) -> list[int]:
+    return [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
+
+
+def _cut(part: NiftiFile, sent: Sent) -> tuple[dict[int, Cut], dict[str, int]]:
+    """Return the asked slices as the array stores them, and the number of labelled voxels in each other slice.
+
+    Raises
+    ------
+    DataError
+        A label is not an integer from 0 to 255.
+    """
+    axis = next(plane.axis for _, plane in sent.slices.values())
+    sides = [side for number, side in enumerate(part.geometry.shape) if number != axis]
+    cuts: dict[int, Cut] = {place: np.zeros(sides, np.uint8) for place in sent.slices}
+    others = np.zeros(part.geometry.shape[axis], np.int64)
+    for number, values in enumerate(part.planes(0, range(part.geometry.shape[2]))):
+        plane = values.astype(np.uint8) if values.min() >= 0 and values.max() <= 255 else None
+        if plane is None or not np.array_equal(plane, values):
+            raise DataError(
+                f"{part.path} must hold class ids, integers from 0 to 255",
+                got=f"{values.min():g} to {values.max():g} in plane {number} of its third axis",
+            )
+        if axis == 2:
+            others[number] = np.count_nonzero(plane)
+            if number in cuts:
+                cuts[number] = plane
+        else:
+            others += np.count_nonzero(plane, axis=1 - axis)
+            for place, cut in cuts.items():
+                cut[:, number] = plane[:, place] if axis == 1 else plane[place]
+    others[list(cuts)] = 0
+    strange = {f"slice {place} of the {AXES[axis]} axis": int(others[place]) for place in np.flatnonzero(others)}
+    return cuts, strange
+
+
+def _manifest(folder: Path, round: int, number: int) -> Path:
+    return folder / f"r{round:02}-nifti{'' if number == 1 else f'-{number}'}" / MANIFEST
+
+
+def _write_round(
+    path: Path, folder: Path, queries: Sequence[Query], pool: VolumePool, drafts: Mapping[str, Mask], start: int
+) -> None:
+    """Write the volumes of some queries and their manifest, which is written last."""
+    if any(leads_out(place, folder) for place in (path.parent, path.parent / "images", path.parent / "labels")):
+        raise StoreError(f"{path.parent} must be a folder", got=f"a symbolic link that leads out of {folder}")
+    asked: dict[str, list[tuple[Query, int]]] = {}
+    for query in queries:
+        volume, number = pool.place(query.id)
+        asked.setdefault(volume.id, []).append((query, number))
+    entries, lines = [], []
+    for ordinal, (id, own) in enumerate(asked.items(), start=start):
+        volume, plane = pool.volumes[id], pool.plane(id)
+        name = f"r{queries[0].round:02}-v{ordinal:03}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', id)[:80]}"
+        _write_images(path.parent / "images", name, volume)
+        cuts = {number: plane.turn_back(drafts[query.id]) for query, number in own if query.id in drafts}
+        file = path.parent / "labels" / f"{name}.nii.gz"
+        make_folder(file.parent)
+        write_volume(file, volume.parts[0], "|u1", label_planes(volume.geometry, plane, cuts))
+        entries.append(_describe(name, volume, plane, own))
+        places, count = sorted(number for _, number in own), plane.count(volume.geometry)
+        lines.append(
+            f"{name}.nii.gz: {len(places)} of {count} slices across the {AXES[plane.axis]} axis: "
+            f"{', '.join(map(str, places))}  (counted from 1: {', '.join(str(place + 1) for place in places)})"
+        )
+    facts = {"version": VERSION, "volumes": entries}
+    write_atomically(path.parent / LIST, _instructions(lines, path.parent.name))
+    write_atomically(path, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+
+
+def _write_images(folder: Path, name: str, volume: Volume) -> None:
+    """Write the image of a volume: a copy of its file, or a NIfTI file of another format's values."""
+    make_folder(folder)
+    for number, part in enumerate(volume.parts):
+        end = "" if number == 0 else f"-{number + 1}"
+        if isinstance(part, NiftiFile):
+            suffix = next(suffix for suffix in SUFFIXES if part.path.name.lower().endswith(suffix))
+            target = folder / f"{name}{end}{suffix}"
+            try:
+                shutil.copyfile(part.path, target)
+            except OSError as reason:
+                raise StoreError(f"cannot write {target} ({reason.strerror})") from reason
+        else:
+            every = range(part.geometry.shape[2])
+            write_volume(folder / f"{name}{end}.nii.gz", part, "<f4", part.planes(0, every))
+
+
+def _describe(name: str, volume: Volume, plane: Plane, own: Sequence[tuple[Query, int]]) -> dict[str, Any]:
+    return {
+        "file": name,
+        "volume": volume.id,
+        "shape": volume.geometry.shape,
+        "affine": volume.geometry.affine,
+        "is_oriented": volume.geometry.is_oriented,
+        "axis": plane.axis,
+        "is_transposed": plane.is_transposed,
+        "flips": plane.flips,
+        "slices": [{"query": query.key, "number": number} for query, number in own],
+    }
+
+
+def _instructions(lines: Sequence[str], folder: str) -> bytes:
+    text = (
+        f"Slices to label in {folder}\n\nOpen a file of images/ with the file of the same name in labels/, for example "
+        "in 3D Slicer or ITK-SNAP.\nLabel these slices completely, and leave all others empty. Then save the labels "
+        "under the same\nname, as .nii.gz, in the folder with your name. Do not resample or crop them.\n\n"
+    )
+    return f"{text}{chr(10).join(map(one_line, lines))}\n".encode()
+
+
+def _read_manifest(path: Path, folder: Path, *, lenient: bool = False) -> list[Sent]:
+    """Return the volumes in a manifest, which annotators can write into; none if it is damaged and `lenient`."""
+    try:
+        facts: Any = json.loads(read_inside(path, folder))
+        if facts["version"] != VERSION:
+            raise ValueError(f"version {facts['version']}")
+        return [_sent(entry) for entry in facts["volumes"]]
+    except (AlkitError, OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
+        if lenient:
+            return []
+        raise DataError(f"{path} is damaged", got=reason) from reason
+
+
+def _sent(entry: Mapping[str, Any]) -> Sent:
+    first, second, third = map(int, entry["shape"])
+    if min(first, second, third) < 1:
+        raise ValueError("a shape without voxels")
+    name, volume = str(entry["file"]), one_line(str(entry["volume"]))
+    geometry = make_geometry(
+        (first, second, third), np.array(entry["affine"], float), name, is_oriented=bool(entry["is_oriented"])
+    )
+    (rows, columns), is_transposed, axis = entry["flips"], entry["is_transposed"], int(entry["axis"])
+    if not all(isinstance(value, bool) for value in (rows, columns, is_transposed)):
+        raise TypeError("values that are not true or false")
+    plane = Plane("", axis, False, is_transposed, (rows, columns))
+    check_pixels(plane.size(geometry), "a slice")
+    slices = {int(one["number"]): (str(one["query"]), plane) for one in entry["slices"]}
+    if not slices or not 0 <= min(slices) <= max(slices) < geometry.shape[axis]:
+        raise ValueError("no slices, or other ones")
+    return Sent(name, volume, geometry, slices)
