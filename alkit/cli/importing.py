@@ -30,8 +30,8 @@ def import_labels(
         Path | None,
         typer.Option(
             "--csv",
-            help="CSV file with the columns id and label (a class), or id and mask (the path of a file); annotator is "
-            "optional.",
+            help="CSV file with the columns id and label (a class), or id and mask (the path of a file, in the folder "
+            "of the table or of --masks); annotator is optional.",
         ),
     ] = None,
     mask_pattern: options.MaskPattern = "{id}.png",
@@ -77,13 +77,14 @@ def import_labels(
     from alkit.values.answers import Invalid
 
     given = {"--masks": masks, "--coco": coco, "--cvat": cvat, "--csv": table}
-    named = {name: path for name, path in given.items() if path is not None}
+    beside = masks if table is not None else None  # the folder of the masks that the table names
+    named = {name: path for name, path in given.items() if path is not None and (name != "--masks" or beside is None)}
     if len(named) != 1:
         raise ConfigurationError("one of --masks, --coco, --cvat and --csv must be given", got=", ".join(named) or None)
     ((option, path),) = named.items()
     of_masks = {"--threshold": threshold, "--values": values, "--instances": instances or None}
     of_masks |= {"--mask-pattern": None if mask_pattern == "{id}.png" else mask_pattern}
-    if masks is None:
+    if "--masks" not in named:
         refuse_options({name: value is not None for name, value in of_masks.items()}, "with --masks")
     if empty and option not in ("--coco", "--cvat"):
         raise ConfigurationError("--empty-is-background can be used only with --coco or --cvat")
@@ -94,7 +95,7 @@ def import_labels(
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report)
         spec = experiment.spec
-        if masks is not None:
+        if masks is not None and beside is None:
             oracle = mask_oracle(
                 masks,
                 spec.classes,
@@ -106,7 +107,7 @@ def import_labels(
             )
             found = masks_in_folder(oracle, experiment.pool.ids, annotator=annotator)
         elif table is not None:
-            found = labels_in_table(table, spec, annotator=annotator)
+            found = labels_in_table(table, spec, annotator=annotator, masks=beside)
         else:
             ids = list(experiment.pool.ids)
             sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))

@@ -154,7 +154,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
             {
                 "round": result.round,
                 "labels": result.n_labels,
-                "unasked": result.n_unasked,
+                **({"unasked": result.n_unasked} if result.n_unasked else {}),
                 "pseudo_labels": result.n_pseudo,
                 "held_out": result.n_held_out,
                 "metrics": dict(result.metrics),

@@ -412,6 +412,43 @@ class Experiment(Readable):
         """
         return committing.fit(self._parts, self._model, self._test_labels, test, oracle)
 
+    @checked
+    def export_labels(
+        self,
+        out: str | os.PathLike[str],
+        form: str = "masks",
+        *,
+        per_annotator: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write all labels that count now, with a manifest and a data card, and return the folder.
+
+        The files ``manifest.csv`` and ``manifest.json`` have a row for each label: image, annotators, time, whether and
+        when it was asked for or where it comes from, and whether it is held out. Masks have the original sizes of their
+        images. Imported into a new record with the same images, the labels are those that this experiment trains on.
+
+        Parameters
+        ----------
+        out:
+            Folder to write to, outside the folder of images.
+        form:
+            ``"masks"``: PNG files; ``"coco"``: a COCO file; ``"csv"``: a table, with PNG files if labels are masks.
+        per_annotator:
+            Write the labels of each annotator apart. By default, several labels of an image are joined.
+        overwrite:
+            Write into a folder that has files already.
+
+        Raises
+        ------
+        QueryError
+            There is no label yet.
+        ConfigurationError
+            `form` is unknown or does not fit the labels, or `out` has files or is inside the folder of images.
+        """
+        from alkit.experiment.exporting import export_labels
+
+        return export_labels(self._parts, Path(out), form, per_annotator=per_annotator, overwrite=overwrite)
+
     @checked_except("test", "oracle", "metrics")
     def evaluate(
         self, test: Pool, oracle: Oracle, *, metrics: Metrics | None = None, poll: float = 1.0

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from alkit._files import without_tilde
+from alkit._reading.inside import leads_out
 from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.formats.annotations import Empty
@@ -88,11 +89,13 @@ def labels_in_file(
         yield Answer(answer.id, answer.label, answer.annotator)  # its time is that of a file, not of the label
 
 
-def labels_in_table(path: str | Path, spec: LabelSpec, *, annotator: str = "") -> Iterator[Answer]:
+def labels_in_table(
+    path: str | Path, spec: LabelSpec, *, annotator: str = "", masks: str | Path | None = None
+) -> Iterator[Answer]:
     """Yield an answer for each row of a CSV file.
 
     The columns are ``id``, and ``label`` (the name or id of a class) or ``mask`` (the path of a mask file, relative to
-    the table). A column ``annotator`` is optional; others are ignored.
+    the table or to `masks`, and inside that folder). A column ``annotator`` is optional; others are ignored.
 
     Parameters
     ----------
@@ -100,6 +103,9 @@ def labels_in_table(path: str | Path, spec: LabelSpec, *, annotator: str = "") -
         The classes.
     annotator:
         Name of the annotator in rows without one.
+    masks:
+        Folder of the mask files; None for the folder of the table. Masks in other places are refused, because the table
+        may come from a stranger.
 
     Raises
     ------
@@ -107,6 +113,7 @@ def labels_in_table(path: str | Path, spec: LabelSpec, *, annotator: str = "") -
         The file cannot be read or lacks a column.
     """
     path, column = without_tilde(path), "mask" if spec.per == "pixel" else "label"
+    folder = path.parent if masks is None else without_tilde(masks)
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
             rows = csv.DictReader(text)
@@ -121,7 +128,7 @@ def labels_in_table(path: str | Path, spec: LabelSpec, *, annotator: str = "") -
                 if not id or not told:
                     yield Answer(id or where, Invalid(f"{where} lacks the {column if id else 'id'}"), by or annotator)
                 elif column == "mask":
-                    yield Answer(id, _mask(path.parent / told, id, spec), by or annotator)
+                    yield Answer(id, _mask(folder / told, folder, id, spec), by or annotator)
                 else:
                     yield Answer(id, _class(told, where, spec), by or annotator)
     except (OSError, UnicodeError, csv.Error) as reason:
@@ -140,7 +147,9 @@ def in_parts(answers: Iterable[Answer], most: int) -> Iterator[list[Answer]]:
         yield part
 
 
-def _mask(path: Path, id: str, spec: LabelSpec) -> Label | Invalid:
+def _mask(path: Path, folder: Path, id: str, spec: LabelSpec) -> Label | Invalid:
+    if leads_out(path, folder):
+        return Invalid(f"{path} is not inside {folder}, and masks in other folders are not read")
     try:
         return class_ids(read_mask(path), spec, id)
     except AlkitError as reason:

@@ -130,6 +130,19 @@ def test_a_table_names_masks_and_annotators(place, tmp_path, capfd):
     check_labels(place, ["case 00"], "labels.csv", "ann")
 
 
+def test_a_table_cannot_read_masks_outside_of_its_folder(place, tmp_path, capfd):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/link.png").symlink_to(tmp_path / "old/case 00.png")
+    rows = f"id,mask\ncase 00,../old/case 00.png\ncase 01,{tmp_path}/old/case 01.png\ncase 02,link.png\n"
+    (tmp_path / "tables/labels.csv").write_text(rows)
+    assert alkit("import", "c.db", "--csv", "tables/labels.csv") == 1
+    assert capfd.readouterr().out.count("masks in other folders are not read") == 3
+    assert answers() == {}
+    (tmp_path / "tables/labels.csv").write_text("id,mask\ncase 00,case 00.png\n")
+    assert alkit("import", "c.db", "--csv", "tables/labels.csv", "--masks", "old") == 0
+    check_labels(place, ["case 00"], "labels.csv")
+
+
 def test_a_label_that_differs_from_an_answer_needs_revise(place, tmp_path, capfd):
     experiment = Experiment.open("c.db")
     (id,) = experiment.ask(1)
@@ -147,7 +160,7 @@ def test_a_label_that_differs_from_an_answer_needs_revise(place, tmp_path, capfd
     ("options", "reason"),
     [
         ([], "one of --masks, --coco, --cvat and --csv must be given"),
-        (["--masks", "old", "--csv", "a.csv"], "got --masks, --csv"),
+        (["--coco", "a.json", "--csv", "a.csv"], "got --coco, --csv"),
         (["--masks", "nowhere"], "--masks must be an existing folder"),
         (["--masks", "images/case 00.png"], "--masks must be an existing folder"),
         (["--masks", "old", "--mask-pattern", "mask.png"], "--mask-pattern must contain {id}"),

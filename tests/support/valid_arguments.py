@@ -235,6 +235,12 @@ EXAMPLES = {
         "rules": lambda t: None,
     },
     "alkit.Experiment.open": {"initial": lambda t: None, "join": lambda t: None, "rules": lambda t: None},
+    "alkit.Experiment.export_labels": {
+        "out": lambda t: t.folder / "labels",
+        "form": lambda t: "masks",
+        "per_annotator": lambda t: True,
+        "overwrite": lambda t: True,
+    },
     "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {

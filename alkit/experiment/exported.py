@@ -1,0 +1,206 @@
+"""The labels of an experiment as they count now, each with what the record knows about it, ready to be written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from alkit.errors import QueryError
+from alkit.experiment.parts import Parts
+from alkit.labels.framing import to_working
+from alkit.labels.joining import Join, join_rule
+from alkit.protocols import HasFiles, Pool
+from alkit.record.states import Asked, Recorded
+from alkit.values.frames import Frame
+from alkit.values.label_spec import Label, LabelSpec, Mask
+
+UNNAMED = "unnamed"
+"""Name of the folder of an annotator without a name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportedLabel:
+    """A label to write.
+
+    Parameters
+    ----------
+    id:
+        Id of the image.
+    label:
+        The mask ``(h, w)`` or the class id.
+    facts:
+        What the record knows about it, by column of the manifest.
+    """
+
+    id: str
+    label: Label
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The labels of an experiment.
+
+    Parameters
+    ----------
+    spec:
+        The classes. It has an ignore value that annotators do not have, if they disagree evenly about a pixel.
+    labels:
+        The labels by annotator, sorted by name; joined ones under None.
+    left_out:
+        By id the reason why the label of an image is not among them.
+    """
+
+    spec: LabelSpec
+    labels: Mapping[str | None, Sequence[ExportedLabel]]
+    left_out: Mapping[str, str]
+
+
+def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
+    """Return the labels that count, joined or by annotator.
+
+    A mask has the original size of its image, unless bringing it to that size would change what is trained on. Then it
+    has the size at which it was given, or the working size.
+
+    Raises
+    ------
+    QueryError
+        There is no label yet.
+    """
+    snapshot, usable = parts.store.snapshot(), parts.known()
+    known = {id: own for id, own in snapshot.known.items() if own.labels}
+    left_out = {id: f"its image cannot be used: {parts.settings.unusable.get(id, '')}" for id in known.keys() - usable}
+    rule = join_rule(parts.terms.join)
+    everything = parts.labels.of({id: usable[id] for id in known if id in usable}, {}, parts.settings.spec, rule)
+    spec, ids = everything.spec, sorted(everything.ids)
+    queries = {entry.query.id: entry for entry in snapshot.asked if not entry.withdrawn}
+    held_out = parts.settings.held_out(list(everything.ids))
+    every = sorted({*ids, *everything.undecided})
+    digests = parts.store.fact("images") or {}
+    groups = dict(zip(every, parts.groups_of(every), strict=True))
+    facts = {
+        id: {
+            **_of_image(parts.pool, id, queries.get(id)),
+            "group": "" if groups[id] == id else groups[id],
+            "digest": digests.get(id, ""),
+            "held_out": held_out(id),
+        }
+        for id in every
+    }
+    found: dict[str | None, list[ExportedLabel]] = {}
+    if per_annotator:
+        for id in every:
+            for answer in known[id].labels:
+                if answer.label is not None:
+                    given, frame = parts.files.read(answer.label), everything.frames.get(id)
+                    label = (
+                        given if frame is None else _at_original([given], to_working(given, frame, spec), frame, spec)
+                    )
+                    own = {**facts[id], **_of_answers([answer]), **_of_size(label, frame)}
+                    found.setdefault(answer.annotator, []).append(ExportedLabel(id, label, own))
+        if not found:
+            raise QueryError("the record has no label yet", hint="tell() some")
+        return Exported(parts.settings.spec, dict(sorted(found.items(), key=lambda entry: str(entry[0]))), left_out)
+    left_out |= {id: "its annotators disagree evenly" for id, share in everything.undecided.items() if share == 1}
+    for id in ids:
+        frame, answers = everything.frames.get(id), known[id].labels
+        label = everything.known[id]
+        if frame is not None:
+            files = [answer.label for answer in answers if answer.label is not None]
+            label = _at_original([parts.files.read(file) for file in files], label, frame, spec, rule)
+        own = {**facts[id], **_of_answers(answers), **_of_size(label, frame)}
+        found.setdefault(None, []).append(ExportedLabel(id, label, own))
+    return Exported(spec, found, left_out)
+
+
+def _of_image(pool: Pool, id: str, entry: Asked | None) -> dict[str, Any]:
+    """Return the name of an image's file, and the query that asked for it."""
+    file = pool.file(id) if isinstance(pool, HasFiles) else None
+    return {
+        "id": id,
+        "image": id if file is None else f"{id}{file.suffix}",
+        "asked": entry is not None,
+        "round": None if entry is None else entry.query.round,
+        "rank": None if entry is None else entry.query.rank,
+    }
+
+
+def _of_answers(answers: Sequence[Recorded]) -> dict[str, Any]:
+    """Return who gave some answers, when, and where those come from that nobody asked for."""
+    seconds = [answer.seconds for answer in answers if answer.seconds is not None]
+    return {
+        "annotators": [answer.annotator for answer in answers],
+        "told_at": max(answer.told_at for answer in answers),
+        "seconds": sum(seconds) if seconds else None,
+        "source": " and ".join(sorted({answer.source for answer in answers if answer.source})),
+    }
+
+
+def _of_size(label: Label, frame: Frame | None) -> dict[str, Any]:
+    if frame is None:
+        return {"height": None, "width": None, "original_size": None}
+    return {"height": label.shape[0], "width": label.shape[1], "original_size": label.shape == frame.original}
+
+
+def _at_original(given: Sequence[Mask], trained: Mask, frame: Frame, spec: LabelSpec, join: Join | None = None) -> Mask:
+    """Return a mask that is trained on as a mask of the original size which gives the same at the working size.
+
+    Parameters
+    ----------
+    given:
+        The masks of its annotators, at the sizes at which they were given.
+    trained:
+        The mask at the working size.
+    join:
+        The rule that joins several masks.
+    """
+    for mask in _candidates(given, trained, frame, spec, join):
+        if mask.shape == frame.original and np.array_equal(to_working(mask, frame, spec), trained):
+            return mask
+    return given[0] if len(given) == 1 else trained
+
+
+def _candidates(
+    given: Sequence[Mask], trained: Mask, frame: Frame, spec: LabelSpec, join: Join | None
+) -> Iterator[Mask]:
+    if len(given) == 1:
+        yield given[0]
+    elif join is not None and {mask.shape for mask in given} == {frame.original}:
+        joined = join([mask.copy() for mask in given], spec.with_ignore())
+        if joined is not None:
+            yield np.asarray(joined, np.uint8)
+    content, source = frame.content, frame.source
+    part = trained[content.slices]
+    rows, columns = (np.arange(side) * own // side for side, own in zip(source.size, part.shape, strict=True))
+    whole = np.full(frame.original, spec.with_ignore().ignore, np.uint8)  # what was cropped away was not seen
+    whole[source.slices] = part[rows][:, columns]
+    yield whole
+
+
+def file_name(id: str, suffix: str) -> str:
+    """Return the name of the file of an image's label: its id, or a plain name if the id is not safe as a path.
+
+    >>> file_name("ward 3/0017", ".png"), file_name("../17", ".png")
+    ('ward 3/0017.png', '.._17-1c5fb7a1.png')
+    """
+    parts = id.split("/")
+    plain = all(part not in ("", ".", "..") and not re.search(r'[\\:*?"<>|\x00-\x1f]', part) for part in parts)
+    if plain and not PurePosixPath(id).is_absolute() and all(len(part.encode()) < 200 for part in parts):
+        return f"{id}{suffix}"
+    short = re.sub(r"[^\w.-]+", "_", id)[:80]
+    return f"{short}-{hashlib.sha256(id.encode(errors='backslashreplace')).hexdigest()[:8]}{suffix}"
+
+
+def folder_name(annotator: str) -> str:
+    """Return the name of the folder of an annotator.
+
+    >>> folder_name(""), folder_name("Ann B."), folder_name("a/b")
+    ('unnamed', 'Ann B.', 'a_b-c14cddc0')
+    """
+    return file_name(annotator.replace("/", "\\"), "") if annotator else UNNAMED

@@ -1,0 +1,166 @@
+"""Write the labels of an experiment for other programs, with a manifest and a data card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alkit._files import check_outside, make_folder, without_tilde, write_atomically
+from alkit.configuration.forms import written_form
+from alkit.errors import ConfigurationError, nearest
+from alkit.experiment.exported import Exported, ExportedLabel, file_name, folder_name, labels_now
+from alkit.experiment.label_card import label_card
+from alkit.experiment.parts import Parts
+from alkit.labels.masks import mask_png
+from alkit.oracles.formats import coco
+from alkit.oracles.formats.format import Page
+from alkit.values.label_spec import LabelSpec
+
+Files = dict[tuple[str | None, str], str]
+"""Path of each label in the folder, by annotator and image; relative, with ``/`` between its parts."""
+
+COLUMNS = (
+    *("id", "image", "file", "label", "annotators", "source", "asked", "round", "rank", "held_out"),
+    *("told_at", "seconds", "height", "width", "original_size", "group", "digest"),
+)
+"""Columns of the manifest."""
+
+
+def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bool, overwrite: bool) -> Path:
+    """Write all labels that count: see :meth:`alkit.Experiment.export_labels`."""
+    folder = without_tilde(out)
+    if form not in FORMS:
+        raise ConfigurationError(
+            "form must be a format of labels", got=repr(form), expected=", ".join(FORMS), hint=nearest(form, FORMS)
+        )
+    spec = parts.settings.spec
+    if form != "csv" and spec.per == "image":
+        raise ConfigurationError("classes of images can be written only as a table", got=f"form={form!r}", hint="'csv'")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError("out must be a folder", got=f"the file {folder}")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ConfigurationError(f"out must be a new or empty folder, and {folder} has files", hint="overwrite=True")
+    images = getattr(parts.pool, "path", None)
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        check_outside("out", folder, Path(images))
+    found = labels_now(parts, per_annotator=per_annotator)
+    make_folder(folder)
+    files = FORMS[form](folder, found)
+    rows = [
+        {**label.facts, "file": files.get((name, label.id), ""), "label": _class(label, found.spec)}
+        for name, labels in found.labels.items()
+        for label in labels
+    ]
+    about = _about(parts, found, form, rows)
+    if form != "coco":
+        write_atomically(folder / "labels.csv", _labels_table(rows, found.spec))
+    write_atomically(folder / "manifest.csv", _table(COLUMNS, rows))
+    write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
+    content = json.dumps({**about, "labels": [{name: row[name] for name in COLUMNS} for row in rows]}, indent=1)
+    write_atomically(folder / "manifest.json", content.encode())  # last: if it exists, the export is complete
+    return folder
+
+
+def _write_masks(folder: Path, found: Exported) -> Files:
+    if found.spec.per == "image":
+        return {}
+    files: Files = {}
+    for name, labels in found.labels.items():
+        own = "masks" if name is None else f"masks/{folder_name(name)}"
+        for label in labels:
+            files[name, label.id] = f"{own}/{file_name(label.id, '.png')}"
+            path = folder / files[name, label.id]
+            make_folder(path.parent)
+            write_atomically(path, mask_png(label.label))
+    return files
+
+
+def _write_coco(folder: Path, found: Exported) -> Files:
+    files: Files = {}
+    for name, labels in found.labels.items():
+        file = "annotations.json" if name is None else f"annotations-{folder_name(name)}.json"
+        pages = [
+            Page(label.facts["image"], (label.label.shape[0], label.label.shape[1]), label.label) for label in labels
+        ]
+        content = json.loads(coco.encode(pages, found.spec))
+        content["info"]["description"] = "Labels exported from alkit; an image without annotations is all background"
+        write_atomically(folder / file, json.dumps(content, ensure_ascii=False, indent=1).encode())
+        files |= {(name, label.id): file for label in labels}
+    return files
+
+
+FORMS: Mapping[str, Callable[[Path, Exported], Files]] = {
+    "masks": _write_masks,
+    "coco": _write_coco,
+    "csv": _write_masks,
+}
+"""Functions that write labels into a folder and return the paths of their files, by the name of the format."""
+
+
+def _class(label: ExportedLabel, spec: LabelSpec) -> str | None:
+    return None if label.label.ndim else spec.classes[int(label.label)]
+
+
+def _about(parts: Parts, found: Exported, form: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the manifest and the card say about all labels."""
+    import alkit
+
+    spec = found.spec
+    annotators = Counter(name for row in rows for name in row["annotators"])
+    sources = Counter(row["source"] for row in rows if not row["asked"])
+    declared = parts.settings.declared
+    return {
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "alkit": alkit.__version__,
+        "campaign": parts.settings.campaign,
+        "form": form,
+        "classes": list(spec.classes),
+        "per": spec.per,
+        "ignore": spec.ignore,
+        "images_in_pool": parts.settings.images,
+        "join": str(written_form(parts.terms.join)),
+        "strategy": declared["strategy"],
+        "initial": declared["initial"],
+        "counts": {
+            "images": len({row["id"] for row in rows}),
+            "labels": len(rows),
+            "asked": len({row["id"] for row in rows if row["asked"]}),
+            "not_asked": len({row["id"] for row in rows if not row["asked"]}),
+            "held_out": len({row["id"] for row in rows if row["held_out"]}),
+        },
+        "annotators": dict(sorted(annotators.items())),
+        "sources": dict(sorted(sources.items())),
+        "left_out": dict(sorted(found.left_out.items())),
+    }
+
+
+def _labels_table(rows: Sequence[Mapping[str, Any]], spec: LabelSpec) -> bytes:
+    """Return a table that ``alkit import --csv`` reads."""
+    column = "label" if spec.per == "image" else "mask"
+    listed = [
+        {
+            "id": row["id"],
+            column: row["label"] if spec.per == "image" else row["file"],
+            "annotator": row["annotators"][0] if len(row["annotators"]) == 1 else "",
+        }
+        for row in rows
+    ]
+    return _table(("id", column, "annotator"), listed)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, list) else "" if value is None else value
