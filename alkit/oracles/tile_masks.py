@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._files import without_tilde
-from alkit._reading.images import TIFF, refuse_damage
+from alkit._reading.damage import UNPREDICTED
+from alkit._reading.images import ORIENTATION, TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.arguments.checked import checked
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError
-from alkit.labels.masks import read_mask
+from alkit.errors import ConfigurationError, DataError, LabelError
+from alkit.labels.masks import COMPRESSIONS, read_mask
 from alkit.pools.base import Subset
-from alkit.pools.tiles.large import region_array
+from alkit.pools.tiles.large import check_complete, region_array
 from alkit.pools.tiles.pool import TilePool, tiles_of
 from alkit.values.frames import Box
 from alkit.values.label_spec import Size, size_text
@@ -120,7 +121,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         check_pixels(box.size, f"a tile of {self._files[image]}", LabelError)
         try:
             return np.asarray(mask[box.slices])
-        except (ImageError, OSError, ValueError) as error:
+        except Exception as error:  # decoders raise errors of many types
             raise LabelError(f"{self._files[image]} cannot be read", got=error) from error
 
     def __iter__(self) -> Iterator[str]:
@@ -152,13 +153,21 @@ def _open_mask(path: Path) -> Iterator[Any]:
     if is_tiff:
         with refuse_damage(partial(_damaged_mask, path)), tifffile.TiffFile(path, _multifile=False) as file:
             series, page = file.series[0], file.pages.first
-            if page.is_tiled and series.axes == "YX" and page.photometric == 1 and len(file.series) == 1:
+            if page.is_tiled and series.axes == "YX" and len(file.series) == 1 and _is_plain(page):
                 if series.dtype is None or not np.issubdtype(series.dtype, np.integer):
                     raise LabelError(f"{path} must have integers", got=series.dtype)
                 check_pixels((page.tilelength, page.tilewidth), f"a tile of {path}", LabelError)
+                check_complete(series.levels[0], path, LabelError)
                 yield region_array(series, 0, path)
                 return
     yield read_mask(path)
+
+
+def _is_plain(page: Any) -> bool:
+    """Return whether the values of a TIFF are read as they are: others are for :func:`alkit.labels.masks.read_mask`."""
+    predicted = page.predictor == 1 or page.compression not in UNPREDICTED
+    upright = page.tags.valueof(ORIENTATION, 1) == 1
+    return bool(page.photometric == 1 and upright and predicted and page.compression in COMPRESSIONS)
 
 
 def _damaged_mask(path: Path, error: Exception) -> LabelError:

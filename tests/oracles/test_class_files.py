@@ -33,6 +33,8 @@ def test_a_table_has_the_columns_id_and_class_in_any_order(tmp_path, text):
         (b"id,class\na,cat\na.png,dog\n", r"has two classes of image 'a': got 'cat', and 'dog' on line 3"),
         (b"id,class\na,\xff\xfe\xff\n", "is not a table of classes"),
         (b'id,class\n"a,cat\n', "is not a table of classes"),
+        (b"id,class,class\na,cat,dog\n", "must have a different name for each column"),
+        (b"id,class\na,cat,\nb,cat,dog\n", r"line 3 of .*labels\.csv must have 2 columns: got 3"),
     ],
 )
 def test_another_table_is_an_error_that_names_the_file_or_the_line(tmp_path, content, message):

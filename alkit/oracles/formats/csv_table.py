@@ -74,8 +74,13 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
                 hint=f"{IMAGE},{CLASS} as the first line",
             )
         label = names.index(CLASS)
+        if names.count(names[image]) > 1 or names.count(CLASS) > 1:
+            raise DataError(f"{path} must have a different name for each column", got=", ".join(map(repr, names)))
         for cells in rows:
             values = [cell.strip() for cell in cells]
+            if any(values[len(names) :]):
+                what = f"line {rows.line_num} of {path} must have {len(names)} columns"
+                raise DataError(what, got=len(values), hint="quotation marks around a value with a comma")
             if any(values):
                 values += [""] * (len(names) - len(values))
                 yield rows.line_num, values[image], values[label]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from alkit._reading.images import TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
-from alkit.errors import ImageError, MissingDependencyError
+from alkit.errors import AlkitError, ImageError, MissingDependencyError
 from alkit.pools.decoding import Pixels, decode
 from alkit.values.frames import Box
 from alkit.values.label_spec import Size
@@ -135,7 +135,7 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
             key = level.keyframe
             part = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, height), width)
             check_pixels(part, f"a tile or strip of {path}", ImageError)
-            _check_complete(level, path)
+            check_complete(level, path)
         arrays = [region_array(series, number, path) for number in range(len(sizes))]
 
         def read(level: int, box: Box) -> Pixels:
@@ -150,14 +150,14 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         yield LargeImage(sizes, _mpp(page, file), read)
 
 
-def _check_complete(level: Any, path: Path) -> None:
-    """Refuse a level that lacks tiles or strips: tifffile would fill them with zeros."""
+def check_complete(level: Any, path: Path, error: type[AlkitError] = ImageError) -> None:
+    """Refuse a level that lacks tiles or strips, or leaves them out: tifffile would fill them with zeros."""
     end, wanted = path.stat().st_size, int(np.prod(level.keyframe.chunked))
     for page in level.pages:
-        offsets, counts = page.dataoffsets, page.databytecounts
-        cut = any(offset + count > end for offset, count in zip(offsets, counts, strict=False))
-        if cut or len(offsets) != wanted or len(counts) != wanted:
-            raise ImageError(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+        parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        cut = any(not offset or not count or offset + count > end for offset, count in parts)
+        if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
+            raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
 
 
 def region_array(series: Any, level: int, path: Path) -> Any:

@@ -217,6 +217,46 @@ def test_masks_of_tiles_are_cut_out_of_masks_of_images(folder):
         alkit.oracles.TileMasks(pool, masks)["b/y0-x0"]
 
 
+def leave_out_a_tile(path):
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for number in (324, 325):
+            tag = file.pages.first.tags[number]
+            tag.overwrite((0, *tag.value[1:]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compression": "jpeg"}, "has a compression that can change the values of a mask"),
+        ({"compression": "packbits", "predictor": True}, "can be read in two ways"),
+    ],
+)
+def test_a_tiled_mask_that_no_other_mask_could_be_is_refused(folder, options, message):
+    pytest.importorskip("imagecodecs")
+    (folder / "b.png").unlink()
+    masks, whole = folder.parent / "masks", (FULL[..., 0] > 99).astype(np.uint8)
+    masks.mkdir()
+    tifffile.imwrite(masks / "a.tif", whole, tile=(32, 32), **options)
+    with pytest.raises(alkit.errors.LabelError, match=message):
+        alkit.oracles.TileMasks(opened(folder), masks)["a/y0-x0"]
+
+
+def test_a_tiled_mask_is_turned_as_any_mask_and_must_have_all_its_tiles(folder):
+    (folder / "b.png").unlink()
+    masks, whole = folder.parent / "masks", (FULL[..., 0] > 99).astype(np.uint8)
+    masks.mkdir()
+    pool = opened(folder)
+    tifffile.imwrite(masks / "a.tif", whole, tile=(32, 32), extratags=[(274, "H", 1, 3, True)])
+    assert np.array_equal(alkit.oracles.TileMasks(pool, masks)["a/y0-x0"], whole[::-1, ::-1][:48, :48])
+    tifffile.imwrite(masks / "a.tif", whole, tile=(32, 32), compression="deflate")
+    leave_out_a_tile(masks / "a.tif")
+    with pytest.raises(alkit.errors.LabelError, match="a part of its pixels is missing"):
+        alkit.oracles.TileMasks(pool, masks)["a/y0-x0"]
+    leave_out_a_tile(folder / "a.tif")
+    with pytest.raises(ImageError, match="a part of its pixels is missing"):
+        opened(folder)
+
+
 def test_a_record_of_tiles_opens_again_and_trains_on_the_core(folder, tmp_path):
     pool = opened(folder, margin=4, stride=40)
     whole = (FULL[..., 0] > 99).astype(np.uint8)
