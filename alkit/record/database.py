@@ -103,8 +103,9 @@ class Database:
     def transaction(self, schema: int = tables.SCHEMA) -> Iterator[sa.Connection]:
         """Change the record: everything in the block or nothing, and no other process writes in between.
 
-        The changes are in the journal before they are committed. If a process died between the two, its changes are
-        completed first.
+        The changes are in the journal before they are committed. If a process died between the two, or could not
+        commit, its changes are completed and committed first, so that the journal never has more than one transaction
+        that the database lacks.
 
         Parameters
         ----------
@@ -117,14 +118,16 @@ class Database:
             A later version of alkit has migrated the record since it was opened.
         """
         self.check_writable()
-        with self._begin("BEGIN IMMEDIATE") as connection:
-            names = tables.names(connection)
-            if tables.facts.name in names:
-                self._check_schema(connection, schema)
-            if tables.journal.name in names:
-                self._complete_last(connection)
-            yield connection
-            self._write_journal(connection)
+        completed = True
+        while completed:
+            with self._begin("BEGIN IMMEDIATE") as connection:
+                names = tables.names(connection)
+                if tables.facts.name in names:
+                    self._check_schema(connection, schema)
+                completed = tables.journal.name in names and self._complete_last(connection)
+                if not completed:
+                    yield connection
+                    self._write_journal(connection)
 
     def _check_schema(self, connection: sa.Connection, schema: int) -> None:
         now = connection.exec_driver_sql("SELECT value FROM facts WHERE name = 'schema'").scalar()
@@ -319,11 +322,11 @@ class Database:
         with self.transaction():  # it compares while no other process writes
             pass
 
-    def _complete_last(self, connection: sa.Connection) -> None:
-        """Make the changes of a transaction that is in the journal and was not committed."""
+    def _complete_last(self, connection: sa.Connection) -> bool:
+        """Make the changes of a transaction in the journal that was not committed; return whether there is one."""
         position = self.position(connection)
         if self.journal.ends_at(position):
-            return
+            return False
         n_answers, _ = self._total(connection, tables.answers)
         try:
             lines = self.journal.pending(position, n_answers, self.path)
@@ -335,6 +338,7 @@ class Database:
             _changes(connection).clear()
             self._set_position(connection, lines[-1].end)
             log.warning("%s: the last change was completed from its journal (%d lines)", self.path, len(lines))
+        return bool(lines)
 
     def _apply(self, connection: sa.Connection, change: Change) -> None:
         if change[0] == "record":

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from alkit.errors import StoreError
 from alkit.record import Recorded, Store
 from alkit.record import journal as module
 from alkit.record.check import check
+from alkit.record.database import Database
 from alkit.record.digests import digest
 from alkit.record.repair import repair
 from alkit.record.taking_back import reject
@@ -177,6 +179,36 @@ def test_a_journal_that_cannot_be_written_leaves_the_record_as_it_was(store, mon
     assert told(store.path) == ["a"]
     tell(store, skip("b"))
     assert told(store.path) == ["a", "b"]
+
+
+@contextmanager
+def full_disk(monkeypatch):
+    """Let no transaction commit, although the journal can still be written."""
+    begin = Database._begin
+
+    @contextmanager
+    def failing(self, statement):
+        with begin(self, statement) as connection:
+            yield connection
+            if statement == "BEGIN IMMEDIATE":
+                raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_begin", failing)
+        yield
+
+
+def test_several_calls_that_cannot_commit_leave_one_change_to_complete(store, monkeypatch, caplog):
+    tell(store, skip("a"))
+    with full_disk(monkeypatch):
+        for id in "bcd":
+            with pytest.raises(StoreError, match="disk is full"):
+                tell(store, skip(id))
+    assert told(store.path) == ["a", "b"]
+    tell(store, skip("e"))
+    assert told(store.path) == ["a", "b", "e"]
+    assert "the last change was completed from its journal" in caplog.text
+    assert check(store.path).damage == ()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
