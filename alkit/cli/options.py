@@ -158,12 +158,19 @@ Values = Annotated[
 Instances = Annotated[
     bool, typer.Option("--instances", help="Mask values other than 0 are numbers of instances of the second class.")
 ]
-Pattern = Annotated[str, typer.Option(help="Pattern of the file names of the images; ** matches any folders.")]
 TestImages = Annotated[
     Path | None,
     typer.Option(help="Folder of test images, which are never trained on; each round is measured on them."),
 ]
 TestMasks = Annotated[Path | None, typer.Option(help="Folder of the masks of --test-images.")]
+Pattern = Annotated[
+    str | None,
+    typer.Option(help="Pattern of the file names of the images; ** matches any folders. Default: all files."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Pattern of files to leave out, such as '*_mask.*' or the name of a folder. Repeat it for more."),
+]
 Groups = Annotated[
     Path | None,
     typer.Option(

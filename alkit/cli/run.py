@@ -59,7 +59,8 @@ def run(
     values: options.Values = None,
     instances: options.Instances = False,
     ignore: options.Ignore = None,
-    pattern: options.Pattern = "**/*",
+    pattern: options.Pattern = None,
+    exclude: options.Exclude = None,
     grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
@@ -85,7 +86,8 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.known_labels import label_oracle, mask_oracle, naming_mask_options
+    from alkit.cli.images import EVERYTHING, check_no_masks, excluded
+    from alkit.cli.known_labels import FOLDERS, label_oracle, mask_oracle, naming_mask_options
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
@@ -113,7 +115,7 @@ def run(
             if record.fact("configuration") is not None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
-    if "{id}" in pattern:
+    if pattern is not None and "{id}" in pattern:
         raise ConfigurationError(
             "--pattern is for the names of images", got=repr(pattern), hint=f"--mask-pattern {quote(pattern)}"
         )
@@ -137,7 +139,10 @@ def run(
     with progress_bar(choice.strategy) as report:
         oracle: alkit.MaskOracle | alkit.LabelOracle
         if images is not None:
-            found = scan(without_tilde(images), pattern, "images")
+            left_out = excluded(exclude)
+            found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
+            if labels != FOLDERS:
+                check_no_masks(found, images, pattern, masks=True)
             if masks is not None:
                 oracle = known(masks, pattern=mask_pattern)
             else:
@@ -145,10 +150,17 @@ def run(
             with naming_mask_options():
                 oracle.check(found)  # before hours are spent on reading images
             everything: alkit.ImagePool | alkit.VolumePool = alkit.ImagePool(
-                str(images), size=size, grayscale=grayscale, fit=fit, pattern=pattern, report=report
+                str(images),
+                size=size,
+                grayscale=grayscale,
+                fit=fit,
+                pattern=pattern or EVERYTHING,
+                exclude=left_out,
+                report=report,
             )
         else:
-            everything = volumes.pool(size, report, fit=fit, pattern=pattern)
+            refuse_options({"--exclude": exclude}, "with --images")
+            everything = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING)
             oracle = known(volumes.masks(everything, None if labels is None else Path(labels), mask_pattern))
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming_mask_options():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
@@ -52,6 +53,8 @@ def start(
     ] = 200,
     seed: options.Seed = 0,
     ignore: options.Ignore = None,
+    pattern: options.Pattern = None,
+    exclude: options.Exclude = None,
     grayscale: options.Grayscale = False,
     threads: options.Threads = None,
     test_images: options.TestImages = None,
@@ -76,6 +79,7 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
+    from alkit.cli.images import EVERYTHING, check_no_masks, excluded
     from alkit.cli.known_labels import mask_oracle, naming_mask_options
     from alkit.cli.named_places import check_images
     from alkit.cli.places import refuse_options
@@ -86,6 +90,7 @@ def start(
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
+    from alkit.pools.decoding import scan
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.store import Store
     from alkit.report.next_step import next_step
@@ -106,11 +111,23 @@ def start(
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
-        pool = (
-            volumes.pool(size, report, fit=fit)
-            if images is None
-            else alkit.ImagePool(str(images), size=size, grayscale=grayscale, fit=fit, report=report)
-        )
+        pool: alkit.ImagePool | alkit.VolumePool
+        if images is None:
+            refuse_options({"--exclude": exclude}, "with --images")
+            pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING)
+        else:
+            left_out = excluded(exclude)
+            found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
+            check_no_masks(found, images, pattern, masks=False)
+            pool = alkit.ImagePool(
+                str(images),
+                size=size,
+                grayscale=grayscale,
+                fit=fit,
+                pattern=pattern or EVERYTHING,
+                exclude=left_out,
+                report=report,
+            )
         record = Store(store) if store.is_file() else None
         before = _settings(record)
         test_set = None

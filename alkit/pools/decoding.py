@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from alkit._reading.images import SHALLOW, open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
-from alkit.pools.names import find_names
+from alkit.pools.names import find_names, is_excluded
 from alkit.values.label_spec import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -49,6 +49,7 @@ def scan(
     name: str = "path",
     unusable: dict[str, ImageError] | None = None,
     suffixes: Collection[str] = SUFFIXES,
+    exclude: Sequence[str] = (),
 ) -> dict[str, File]:
     """Return the image files of `folder` that match `pattern`, by id, sorted by id.
 
@@ -56,7 +57,7 @@ def scan(
     folders are ignored. A folder that links lead to by several paths is read once, and a link to a folder that
     contains `folder` is not followed. Files are not opened. Folders that cannot be read, and files that cannot be
     accessed or whose name is not valid Unicode, are added to `unusable`, with the error. `name` is the parameter's name
-    in messages.
+    in messages. Files that match one of the patterns `exclude` are left out, see :class:`alkit.ImagePool`.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def scan(
     unreadable: dict[str, OSError] = {}
     for name in sorted(find_names(folder, pattern, unreadable)):
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in suffixes:
+        if suffix.lower() not in suffixes or (exclude and is_excluded(name, exclude)):
             continue
         try:
             facts = os.stat(os.path.join(root, name))  # making a Path would take longer than the call
@@ -109,7 +110,8 @@ def scan(
         raise next(iter(unusable.values()))
     if not files:
         raise DataError(
-            f"the folder {folder} contains no images that match the pattern {pattern!r}",
+            f"the folder {folder} contains no images that match the pattern {pattern!r}"
+            + (f" and are not excluded by {', '.join(map(repr, exclude))}" if exclude else ""),
             expected=f"names that end in {' '.join(sorted(suffixes))}",
         )
     return dict(sorted(files.items()))

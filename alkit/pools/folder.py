@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @checked_except("size", "scale", "groups", "fit")
-@changes(added={"fit": "squash"})
+@changes(added={"fit": "squash", "exclude": ()})
 @dataclass(frozen=True, repr=False)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
@@ -73,6 +73,9 @@ class ImagePool(PoolBase):
         their proportions, ``"pad"`` keeps them and fills the rest with the mirrored image, ``"crop"`` keeps them and
         cuts the borders off. Padding does not count in training, scores and metrics, and predictions have the original
         size again.
+    exclude:
+        Patterns of files to leave out, such as ``"*_mask.*"``. One without a slash is matched with the names of files
+        and of all folders above them; others as `pattern`.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class ImagePool(PoolBase):
     report: InitVar[Report] = quiet
     groups: GroupsLike | None = runtime(None)
     fit: Fit = "squash"
+    exclude: str | Sequence[str] = ()
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     unusable: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The reason for each image that is left out, by its id."""
@@ -114,12 +118,13 @@ class ImagePool(PoolBase):
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
         size, folder = check_size(self.size), without_tilde(self.path)
+        exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
         hidden: dict[str, ImageError] = {}
-        files = scan(folder, self.pattern, unusable=hidden)
+        files = scan(folder, self.pattern, unusable=hidden, exclude=exclude)
         check_size_for_fit(size, self.fit)
         if size is None and self.fit == "pad":
             size = padded_size(folder / file.name for file in files.values())
-        source = ImageFiles(folder, size, self.grayscale, self.pattern, self.fit)
+        source = ImageFiles(folder, size, self.grayscale, self.pattern, self.fit, exclude)
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         unusable = {id: str(error) for id, error in hidden.items()} | failed
         files = {id: file for id, file in files.items() if id not in failed}
@@ -130,6 +135,7 @@ class ImagePool(PoolBase):
         vars(self).update(
             path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
         )
+        vars(self).update(exclude=exclude)
         vars(self).update(_names=tuple(file.name for file in files.values()), unusable=unusable)
         self._group(self.groups)
 

@@ -34,6 +34,24 @@ def find_names(folder: Path, pattern: str, unreadable: dict[str, OSError] | None
             yield name
 
 
+def is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a path relative to a folder matches one of these patterns.
+
+    A pattern without a slash is matched with each part of the path, so that it can be the name of a file or a folder.
+
+    >>> is_excluded("a/masks/1.png", ["masks"]), is_excluded("a/1_mask.png", ["*_mask.*"])
+    (True, True)
+    >>> is_excluded("a/b/1.png", ["a/*.png"]), is_excluded("a/b/1.png", ["**/b/*"])
+    (False, True)
+    """
+    parts = name.split(os.sep)
+    for pattern in patterns:
+        wanted = [part for part in pattern.replace(os.sep, "/").split("/") if part not in ("", ".")]
+        if any(fnmatch(part, wanted[0]) for part in parts) if len(wanted) == 1 else _matches(parts, wanted):
+            return True
+    return False
+
+
 def _walk(folder: Path, report: Callable[[str, OSError], object]) -> Iterator[str]:
     real = folder.resolve()
     seen = {_identity(parent) for parent in real.parents}

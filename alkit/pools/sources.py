@@ -79,14 +79,17 @@ class ImageFiles:
     grayscale: bool
     pattern: str
     fit: Fit = "squash"
+    exclude: tuple[str, ...] = ()
 
     is_parallel = True
 
     @property
     def key(self) -> str:
-        """The layout, folder, size, colour and pattern, and the fit unless images are squashed."""
-        fit = () if self.fit == "squash" else (self.fit,)  # caches of earlier versions have none
-        return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *fit))
+        """The layout, folder, size, colour and pattern; and what differs from the default of further fields."""
+        further = [] if self.fit == "squash" else [self.fit]  # caches of earlier versions have none
+        if self.exclude:
+            further.append(repr(self.exclude))
+        return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *further))
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the image."""

@@ -274,6 +274,7 @@ EXAMPLES = {
     "alkit.FolderOracle.refused": ORACLE,
     "alkit.ImagePool": {
         "path": lambda t: t.folder / "images",
+        "exclude": lambda t: "*_mask.*",
         "fit": lambda t: "pad",
         "grayscale": lambda t: True,
         "scale": lambda t: "full",
