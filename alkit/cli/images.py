@@ -40,7 +40,7 @@ def check_no_masks(files: Mapping[str, File], folder: Path, pattern: str | None,
         return
     told = (
         f"{folder} holds images and masks: {pairs.mask} looks like the mask of {pairs.image}, and so do "
-        f"{pairs.count} of {len(files)} files"
+        f"{pairs.found} of {len(files)} files"
     )
     fix = _fix(pairs, folder, masks)
     if sys.stdin.isatty() and sys.stderr.isatty():

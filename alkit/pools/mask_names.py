@@ -20,7 +20,7 @@ class Pairs(NamedTuple):
 
     Parameters
     ----------
-    count:
+    found:
         Number of pairs.
     image, mask:
         Ids of the first pair.
@@ -30,7 +30,7 @@ class Pairs(NamedTuple):
         Pattern of the masks, as :class:`alkit.MaskOracle` finds them.
     """
 
-    count: int
+    found: int
     image: str
     mask: str
     exclude: str
@@ -48,7 +48,7 @@ def find_pairs(names: Collection[str]) -> Pairs | None:
     Examples
     --------
     >>> find_pairs(["a.png", "a_mask.png", "b.png"])
-    Pairs(count=1, image='a.png', mask='a_mask.png', exclude='*_mask.*', pattern='{id}_mask.png')
+    Pairs(found=1, image='a.png', mask='a_mask.png', exclude='*_mask.*', pattern='{id}_mask.png')
     >>> find_pairs(["images/a.jpg", "masks/a.png"]).exclude
     'masks'
     >>> find_pairs(["a.png", "unmasked.png", "mask.png"])

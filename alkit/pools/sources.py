@@ -86,7 +86,7 @@ class ImageFiles:
     @property
     def key(self) -> str:
         """The layout, folder, size, colour and pattern; and what differs from the default of further fields."""
-        further = [] if self.fit == "squash" else [self.fit]  # caches of earlier versions have none
+        further: list[str] = [] if self.fit == "squash" else [self.fit]  # caches of earlier versions have none
         if self.exclude:
             further.append(repr(self.exclude))
         return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *further))

@@ -19,7 +19,7 @@ from alkit.pools.mask_names import find_pairs
 )
 def test_a_mask_beside_its_image_is_noticed(names, exclude, pattern):
     found = find_pairs(names)
-    assert (found.count, found.exclude, found.pattern) == (1, exclude, pattern)
+    assert (found.found, found.exclude, found.pattern) == (1, exclude, pattern)
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_other_names_are_not(names):
 
 def test_the_most_frequent_form_is_named():
     names = [f"{n}.png" for n in range(5)] + [f"{n}_mask.png" for n in range(4)] + ["4-gt.png"]
-    assert (find_pairs(names).count, find_pairs(names).exclude) == (4, "*_mask.*")
+    assert (find_pairs(names).found, find_pairs(names).exclude) == (4, "*_mask.*")
