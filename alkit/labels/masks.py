@@ -96,7 +96,7 @@ def mask_values(content: bytes, name: str, *, gray: bool = False) -> npt.NDArray
                     _check_palette(image, array, name)
                 if isinstance(image, TiffImageFile) and image.mode == "L" and image.tag_v2.get(SAMPLEFORMAT) == SIGNED:
                     array = array.view(np.int8)  # Pillow takes the values for unsigned, so that -1 would be 255
-                return array // scale if scale > 1 else array.copy()
+                return array // scale if scale > 1 and not gray else array.copy()
         except UnidentifiedImageError as error:
             if content[:4] in TIFF:
                 return _tiff_values(content, name)

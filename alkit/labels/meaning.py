@@ -43,6 +43,8 @@ class Meaning:
         """
         whole = np.issubdtype(mask.dtype, np.integer)
         if self.threshold is not None and (whole or np.issubdtype(mask.dtype, np.floating)):
+            if not whole and not np.isfinite(mask).all():
+                raise LabelError(f"the mask of image {id!r} has values that are not finite, such as NaN")
             if self.threshold > 1 and mask.size and mask.max() == 1 and set(np.unique(mask).tolist()) <= {0, 1}:
                 raise LabelError(
                     f"the mask of image {id!r} has only the values 0 and 1, which are below the threshold",

@@ -68,7 +68,30 @@ class MaskFiles:
                 got=" and ".join(str(files[0][1]) for files in found),
                 hint="move one of them out of the folder",
             )
-        return found[0] if found else []
+        files = found[0] if found else []
+        if twice := [path for path, number in Counter(path for _, path in files).items() if number > 1]:
+            raise LabelError(f"{twice[0]} matches the pattern for two classes", hint="a pattern that tells them apart")
+        return files
+
+    def check_owners(self, ids: Iterable[str]) -> None:
+        """Check that no file is a mask of two images, as ``a_2_0.png`` is for ``{id}_*.png``, ``a`` and ``a_2``.
+
+        Raises
+        ------
+        LabelError
+            A file is.
+        """
+        if not any({"*", "?"} & set(pattern) for pattern in self.patterns):
+            return
+        owners: dict[Path, str] = {}
+        for id in ids:
+            for _, path in self.find(id):
+                if (other := owners.setdefault(path, id)) != id:
+                    raise LabelError(
+                        f"{path} matches the pattern for two images",
+                        got=f"{other!r} and {id!r}",
+                        hint="a pattern that tells them apart, such as '{id}/*.png'",
+                    )
 
     def _matching(self, pattern: str, id: str) -> list[tuple[int | None, Path]]:
         if CLASS not in pattern:

@@ -175,6 +175,20 @@ class MaskOracle(Simulated):
         return self._meaning.class_ids(np.asarray(cast(Mapping[str, Any], self.masks)[id]), self.spec, id)
 
     @checked
+    def check(self, ids: Iterable[str]) -> None:
+        """Check that every image has a mask of its own, before time is spent on training. No label file is opened.
+
+        Raises
+        ------
+        LabelError
+            Images have no mask, or a file is a mask of two images. The message states the first of them.
+        """
+        own = list(ids)
+        super().check(own)
+        if self._files is not None:
+            self._files.check_owners(own)
+
+    @checked
     def check_labels(self, pool: Pool, report: Report = quiet) -> None:
         """Check the mask of every image of a pool: that it can be read, fits its image and holds only classes.
 

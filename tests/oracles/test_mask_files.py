@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -30,6 +32,21 @@ def test_the_files_of_an_image_are_joined(tmp_path, pattern, form):
     save(tmp_path / form.format("9").replace("a b", "a c"), np.full((4, 5), 255, np.uint8))  # of another image
     mask = MaskOracle(tmp_path, TWO, pattern=pattern).read("a b")
     np.testing.assert_array_equal(mask, parts.any(0))
+
+
+def test_a_file_cannot_be_a_mask_of_two_images(tmp_path):
+    for name in ("a_0", "a_2_0"):
+        save(tmp_path / f"{name}.png", np.zeros((2, 2), np.uint8))
+    oracle = MaskOracle(tmp_path, TWO, pattern="{id}_*.png")
+    oracle.check(["a_2"])
+    with pytest.raises(LabelError, match=r"a_2_0\.png matches the pattern for two images: got 'a' and 'a_2'"):
+        oracle.check(["a", "a_2"])
+
+
+def test_a_file_cannot_be_a_mask_of_two_classes(tmp_path):
+    save(tmp_path / "a_discs.png", np.ones((2, 2), np.uint8))
+    with pytest.raises(LabelError, match=r"a_discs\.png matches the pattern for two classes"):
+        MaskOracle(tmp_path, ("background", "discs", "disc"), pattern="{id}_{class}*.png").read("a")
 
 
 def test_an_id_with_signs_of_patterns_finds_its_own_files_only(tmp_path):
@@ -112,6 +129,26 @@ def test_a_threshold_divides_gray_levels(tmp_path, suffix, levels):
     oracle = MaskOracle(tmp_path, TWO, pattern=f"{{id}}.{suffix}", threshold=128)
     assert oracle.read("a").tolist() == (LEVELS >= 128).astype(int).tolist()
     assert "threshold=128" in repr(oracle)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_gray_levels_of_few_bits_are_those_that_one_sees(tmp_path, bits):
+    white = 2**bits - 1
+    rows = zlib.compress(bytes([0, int(f"{0:0{bits}b}{white:0{bits}b}{'0' * (8 - 2 * bits)}", 2)]))
+    head = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
+    content = b"".join(
+        struct.pack(">I", len(own)) + kind + own + struct.pack(">I", zlib.crc32(kind + own)) for kind, own in parts
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    assert MaskOracle(tmp_path, TWO, threshold=128).read("a").tolist() == [[0, 1]]
+    assert MaskOracle(tmp_path, TWO, values=(0, white)).read("a").tolist() == [[0, 1]]
+
+
+def test_a_threshold_refuses_values_that_are_not_finite(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[0, np.nan]], np.float32), photometric="minisblack")
+    with pytest.raises(LabelError, match="the mask of image 'a' has values that are not finite"):
+        MaskOracle(tmp_path, TWO, pattern="{id}.tif", threshold=128).read("a")
 
 
 def test_gray_levels_can_be_a_jpeg_but_not_colours(tmp_path):
