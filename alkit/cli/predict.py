@@ -18,13 +18,15 @@ def predict(
     overlays: Annotated[bool, typer.Option(help="Also write each image with its mask drawn on it.")] = True,
     pattern: Annotated[str, typer.Option(help="Pattern of the file names; ** matches any folders.")] = "**/*",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    stride: Annotated[int | None, typer.Option(help="Distance between tiles, for a model of tiles.")] = None,
     device: options.Device = "auto",
     learner: options.OwnLearner = None,
 ) -> None:
     """Predict the masks of new images with the last model. Images are read in the same way as for its training.
 
     OUT/masks/<id>.png holds class ids at the image's original size. OUT/overlays/<id>.jpg shows the image with its
-    mask. If each image has one class, OUT/classes.csv lists the classes. The images of the campaign are not needed.
+    mask. If each image has one class, OUT/classes.csv lists the classes. A model of tiles stitches its predictions to
+    masks of whole images, OUT/masks/<id>.tif. The images of the campaign are not needed.
 
     Images that cannot be used are listed at the end, and the exit code is 1. All others are predicted.
 
@@ -42,7 +44,14 @@ def predict(
         model = trained_model(store, learner=own, device=device)
         try:
             outcome = predict_folder(
-                model, images, out, pattern=pattern, overlays=overlays, overwrite=overwrite, report=report
+                model,
+                images,
+                out,
+                pattern=pattern,
+                overlays=overlays,
+                overwrite=overwrite,
+                stride=stride,
+                report=report,
             )
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; the files in {out} are complete; --overwrite starts again") from None

@@ -85,7 +85,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
 def folder_of(form: Written | None) -> str | None:
     """Return the folder in the written form of a pool; None for any other pool."""
     match form:
-        case {"is": "alkit:ImagePool" | "alkit:VolumePool", "with": {"path": str(path)}}:
+        case {"is": "alkit:ImagePool" | "alkit:VolumePool" | "alkit:TilePool", "with": {"path": str(path)}}:
             return path
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
             return folder_of(pool)
@@ -95,7 +95,7 @@ def folder_of(form: Written | None) -> str | None:
 def _moved(form: Written, path: str) -> Written | None:
     """Return the written form of the same pool in another folder; None for any other pool."""
     match form:
-        case {"is": "alkit:ImagePool" | "alkit:VolumePool", "with": {"path": str()}}:
+        case {"is": "alkit:ImagePool" | "alkit:VolumePool" | "alkit:TilePool", "with": {"path": str()}}:
             return {**form, "with": {**form["with"], "path": path}}
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
             inner = _moved(pool, path)

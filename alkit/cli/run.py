@@ -13,19 +13,23 @@ from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo, quote
+from alkit.cli.tiles import Tiles, with_tiles
 from alkit.cli.volumes import Volumes, check_one_source, with_volumes
 
 if TYPE_CHECKING:
     from alkit.pools.base import Subset
     from alkit.pools.folder import ImagePool
+    from alkit.pools.tiles.pool import TilePool
     from alkit.pools.volumes.pool import VolumePool
 
 
 @with_choice
 @with_volumes
+@with_tiles
 def run(
     choice: Choice,
     volumes: Volumes,
+    tiles: Tiles,
     store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
@@ -80,6 +84,8 @@ def run(
     [cyan]alkit run --volumes images --labels labels --classes background,anterior,posterior --size 64 \\
     --store runs/volumes.db[/cyan]
 
+    [cyan]alkit run --images slides --masks masks --tiles 512 --foreground tissue --store runs/tiles.db[/cyan]
+
     [cyan]alkit run --images photos --labels folders --size 128 --store runs/classes.db[/cyan]
 
     If the strategy needs a trained model, the start set is random, or selected by --initial. If it needs an ensemble
@@ -99,7 +105,8 @@ def run(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    check_one_source(images, volumes, grayscale=grayscale, masks=masks)
+    check_one_source(images, volumes, grayscale=grayscale, masks=masks, tiles=tiles.tiles)
+    tiles.check_alone(size=size, fit=fit != "squash", test_images=test_images, labels=labels, exclude=exclude)
     if images is None and labels is None:
         raise ConfigurationError("the labels of the volumes are missing", hint="--labels FOLDER")
     if images is not None and (masks is None) == (labels is None):
@@ -138,7 +145,11 @@ def run(
     test_oracle = None if test_masks is None else known(test_masks, pattern=mask_pattern)
     with progress_bar(choice.strategy) as report:
         oracle: alkit.MaskOracle | alkit.LabelOracle
-        if images is not None:
+        everything: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
+        if images is not None and masks is not None and tiles.tiles is not None:
+            everything = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING)
+            oracle = known(tiles.masks(everything, masks, mask_pattern))
+        elif images is not None:
             left_out = excluded(exclude)
             found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
             if labels != FOLDERS:
@@ -149,7 +160,7 @@ def run(
                 oracle = label_oracle(str(labels), names, found)
             with naming_mask_options():
                 oracle.check(found)  # before hours are spent on reading images
-            everything: alkit.ImagePool | alkit.VolumePool = alkit.ImagePool(
+            everything = alkit.ImagePool(
                 str(images),
                 size=size,
                 grayscale=grayscale,
@@ -165,7 +176,7 @@ def run(
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming_mask_options():
                 oracle.check_labels(everything, report)
-        pool: ImagePool | VolumePool | Subset = everything
+        pool: ImagePool | VolumePool | TilePool | Subset = everything
         test: ImagePool | Subset
         if test_images is None or test_oracle is None:
             pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)

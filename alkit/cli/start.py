@@ -13,6 +13,7 @@ from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
 from alkit.cli.printing import echo
+from alkit.cli.tiles import Tiles, with_tiles
 from alkit.cli.volumes import Volumes, check_one_source, with_volumes
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 @with_choice
 @with_volumes
+@with_tiles
 def start(
     choice: Choice,
     volumes: Volumes,
+    tiles: Tiles,
     store: Annotated[Path, typer.Argument(help="Record to create.")],
     classes: options.Classes,
     images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
@@ -74,6 +77,7 @@ def start(
 
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy maxherding[/cyan]
     [cyan]alkit start campaign.db --volumes ct --window -160,240 --classes background,liver --size 256[/cyan]
+    [cyan]alkit start campaign.db --images slides --tiles 512 --foreground tissue --classes background,tumour[/cyan]
 
     [cyan]alkit start classes.db --images photos --per image --classes cat,dog --size 128[/cyan]
     """
@@ -97,7 +101,8 @@ def start(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    check_one_source(images, volumes, grayscale=grayscale)
+    check_one_source(images, volumes, grayscale=grayscale, tiles=tiles.tiles)
+    tiles.check_alone(size=size, fit=fit != "squash", test_images=test_images, exclude=exclude)
     if store.is_file():
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
@@ -111,10 +116,12 @@ def start(
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
-        pool: alkit.ImagePool | alkit.VolumePool
+        pool: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
         if images is None:
             refuse_options({"--exclude": exclude}, "with --images")
             pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING)
+        elif tiles.tiles is not None:
+            pool = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING)
         else:
             left_out = excluded(exclude)
             found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)

@@ -32,8 +32,8 @@ def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
     return [((height, width),)] * len(ids)
 
 
-def check_size(size: int | Sequence[int] | None) -> Size | None:
-    """Return `size` as (height, width), or None if it is None.
+def check_size(size: int | Sequence[int] | None, name: str = "size") -> Size | None:
+    """Return `size` as (height, width), or None if it is None. `name` is the parameter's name in messages.
 
     Raises
     ------
@@ -50,5 +50,7 @@ def check_size(size: int | Sequence[int] | None) -> Size | None:
     pair = tuple(size) if isinstance(size, Sequence | np.ndarray) else (size, size)
     whole = all(isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0 for side in pair)
     if len(pair) != 2 or not whole:
-        raise ConfigurationError("size must be an integer >= 1, or (height, width) with such integers", got=repr(size))
+        raise ConfigurationError(
+            f"{name} must be an integer >= 1, or (height, width) with such integers", got=repr(size)
+        )
     return int(pair[0]), int(pair[1])

@@ -29,6 +29,7 @@ from alkit.pools.fitting import decode_fitted
 from alkit.pools.scaling import scale_pixels
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.trained.tiles import predict_tiles
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
 from alkit.values.predictions import Predictions, probabilities_of
@@ -184,6 +185,7 @@ def predict_folder(
     pattern: str = "**/*",
     overlays: bool = True,
     overwrite: bool = False,
+    stride: int | None = None,
     report: Report = quiet,
 ) -> Outcome:
     """Write the predictions for the images of a folder.
@@ -191,6 +193,10 @@ def predict_folder(
     ``out/masks/<id>.png`` holds class ids at the image's original size; :class:`alkit.MaskOracle` can read this folder.
     ``out/overlays/<id>.jpg`` shows the image with its mask. If each image has one class, ``out/classes.csv`` has a row
     per image with id, class and probability.
+
+    A model of tiles writes ``out/masks/<id>.tif``, a tiled TIFF file of the size of the level that tiles are cut from.
+    Each pixel gets the mean of the predictions of the tiles around it, weighted by its distance from their borders.
+    Memory depends on the width of an image, not on its height. The overlay is an overview of the image.
 
     Parameters
     ----------
@@ -204,6 +210,8 @@ def predict_folder(
         Whether to write overlays.
     overwrite:
         Whether to replace existing files. Without it, an existing file is an error, and nothing is predicted.
+    stride:
+        Distance between tiles, for a model of tiles. Default: that of its training.
     report:
         Called with the progress of stage ``predict`` after each image.
 
@@ -219,6 +227,11 @@ def predict_folder(
     """
     check_trained(model)
     source, target = Path(images), Path(out)
+    if model.tiles is not None:
+        given = {"pattern": pattern, "overlays": overlays, "overwrite": overwrite, "stride": stride, "report": report}
+        return Outcome(*predict_tiles(model, model.tiles, source, target, **given))  # type: ignore[arg-type]
+    if stride is not None:
+        raise ConfigurationError("stride can be given only for a model of tiles", got=stride, hint="leave it out")
     (files, unusable), per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
     check_outside("out", target, source)

@@ -20,6 +20,8 @@ from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.pools.base import Subset
 from alkit.pools.folder import ImagePool
 from alkit.pools.scaling import Scale
+from alkit.pools.tiles.pool import TilePool
+from alkit.pools.tiles.source import Tiles
 from alkit.protocols import Learner, Predictor
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
@@ -39,6 +41,24 @@ class Reading:
     scale: Scale
     path: str
     fit: Fit = "squash"
+
+
+@dataclass(frozen=True, slots=True)
+class TileReading:
+    """How large images are cut into tiles: the parameters of :class:`alkit.TilePool` with the same names."""
+
+    tile: Size
+    stride: Size
+    margin: int
+    level: int
+    mpp: float | None
+    grayscale: bool
+    scale: Scale
+
+    def source(self, folder: Path) -> Tiles:
+        """Return the source of the tiles of all images in a folder."""
+        cut = self.tile, self.stride, self.margin, self.level, self.mpp
+        return Tiles(folder, "**/*", *cut, self.grayscale, "all", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,8 @@ class TrainedModel:
         Number of threads that the experiment computed with. The same number gives the same results.
     origin:
         The experiment that the model comes from.
+    tiles:
+        How large images are cut into tiles; None if the pool did not consist of tiles.
     """
 
     predictor: Predictor
@@ -99,6 +121,7 @@ class TrainedModel:
     reading: Reading | None
     threads: int
     origin: Origin
+    tiles: TileReading | None = None
 
 
 def check_trained(model: object) -> None:
@@ -181,6 +204,7 @@ def trained_model(
         _reading(form),
         threads,
         origin,
+        _tiles(form),
     )
 
 
@@ -219,6 +243,17 @@ def _reading(form: Written) -> Reading | None:
     own = form["with"]
     size, fit = own["size"], own.get("fit", "squash")
     return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"], fit)
+
+
+def _tiles(form: Written) -> TileReading | None:
+    """Return how a pool cuts images into tiles, from its written form."""
+    while isinstance(form, dict) and form.get("is") == address_of(Subset):
+        form = form["with"]["pool"]
+    if not isinstance(form, dict) or form.get("is") != address_of(TilePool):
+        return None
+    own = form["with"]
+    tile, stride = ((own[name][0], own[name][1]) for name in ("tile", "stride"))
+    return TileReading(tile, stride, own["margin"], own["level"], own["mpp"], own["grayscale"], own["scale"])
 
 
 def _on(learner: Learner, device: str) -> Learner:

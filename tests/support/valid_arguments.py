@@ -405,6 +405,7 @@ EXAMPLES = {
         "out": lambda t: t.folder / "predicted",
         "overlays": lambda t: False,
         "overwrite": lambda t: True,
+        "stride": lambda t: None,
     },
     "alkit.strategy": {"name": lambda t: "random"},
     "alkit.checks.check_integer": {
@@ -816,6 +817,7 @@ EXAMPLES = {
         "reading": lambda t: None,
         "threads": lambda t: 1,
         "origin": lambda t: t.model.origin,
+        "tiles": lambda t: None,
     },
     "alkit.trained.predict_images": {
         "model": lambda t: t.model,

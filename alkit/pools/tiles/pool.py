@@ -198,7 +198,7 @@ class TilePool(PoolBase):
 
 def checked_source(pool: TilePool) -> Tiles:
     """Return the source of a pool's tiles, after a check of the parameters."""
-    tile, stride = check_size(pool.tile), check_size(pool.stride)
+    tile, stride = check_size(pool.tile, "tile"), check_size(pool.stride, "stride")
     if tile is None:
         raise ConfigurationError("tile must be an integer >= 1, or (height, width)", got="None", hint="tile=512")
     stride = stride or tile

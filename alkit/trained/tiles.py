@@ -1,0 +1,173 @@
+"""Predictions for large images by a model of tiles: full-size masks, written row by row."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit.checks import check_integer
+from alkit.errors import ConfigurationError, DataError, ImageError, MissingDependencyError, StoreError
+from alkit.pictures.overlay import overlay
+from alkit.pools.decoding import SUFFIXES, scan
+from alkit.pools.tiles.large import SLIDES, LargeImage, open_large
+from alkit.pools.tiles.overview import Overview, overview_of
+from alkit.rng import threads
+from alkit.trained.model import TileReading, TrainedModel
+from alkit.trained.stitching import stitched_rows
+from alkit.values.label_spec import Mask, Size
+from alkit.values.progress import Progress, Report
+
+SIDE = 512
+"""Height and width of the tiles of a written mask, in pixels."""
+
+
+def predict_tiles(
+    model: TrainedModel,
+    reading: TileReading,
+    source: Path,
+    target: Path,
+    *,
+    pattern: str,
+    overlays: bool,
+    overwrite: bool,
+    stride: int | None,
+    report: Report,
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Write the masks of the images in a folder: see :func:`alkit.predict_folder`.
+
+    Return the ids of the images that were predicted, and the reasons, by id, of those that were not.
+    """
+    if model.spec.per == "image":
+        raise ConfigurationError("the model must predict masks, so that those of tiles can be stitched")
+    if ".." in Path(pattern).parts:
+        raise ConfigurationError(f"pattern must not match files outside {source}", got=repr(pattern))
+    step = reading.stride if stride is None else (check_integer("stride", stride, least=1),) * 2
+    if step[0] > reading.tile[0] or step[1] > reading.tile[1]:
+        raise ConfigurationError("stride must be at most the size of a tile", got=f"{step} for tiles of {reading.tile}")
+    masks, shown = target / "masks", target / "overlays"
+    check_outside("out", target, source)
+    if any(is_inside(source, folder) for folder in (masks, shown)):
+        raise ConfigurationError(
+            "out must be outside the folder of images, and must not hold that folder", got=f"{target} and {source}"
+        )
+    unusable: dict[str, ImageError] = {}
+    files = scan(source, pattern, "images", unusable, SUFFIXES.union(SLIDES))
+    planned = [masks / f"{id}.tif" for id in files] + [shown / f"{id}.jpg" for id in files if overlays]
+    if not overwrite and (existing := [path for path in planned if path.exists()]):
+        raise ConfigurationError(
+            f"{len(existing)} of the files to write already exist",
+            got=", ".join(map(str, existing[:3])),
+            hint="choose another folder, or overwrite=True",
+        )
+    make_folder(target)
+    done, failed = list[str](), {id: str(error) for id, error in unusable.items()}
+    for id, file in files.items():
+        try:
+            with open_large(source / file.name, reading.grayscale) as large, threads(model.threads):
+                level = reading.source(source).level_of(large, source / file.name)
+                _predict(
+                    model, reading, large, level, step, masks / f"{id}.tif", shown / f"{id}.jpg" if overlays else None
+                )
+        except (ImageError, DataError, MissingDependencyError) as reason:
+            failed[id] = str(reason)
+        else:
+            done.append(id)
+        report(Progress("predict", len(done) + len(failed), len(files) + len(unusable)))
+    return tuple(done), failed
+
+
+def _predict(
+    model: TrainedModel, reading: TileReading, large: LargeImage, level: int, step: Size, path: Path, shown: Path | None
+) -> None:
+    """Write the mask of an image, and its overview with the mask on it."""
+    classes, cut = len(model.spec.classes), {"tile": reading.tile, "stride": step, "margin": reading.margin}
+    bands: Iterable[Mask] = stitched_rows(large, level, model.predictor, classes, scale=reading.scale, **cut)  # type: ignore[arg-type]
+    size = large.levels[level]
+    if shown is None:
+        write_mask(path, bands, size)
+        return
+    overview = overview_of(large, level)
+    small = np.zeros(overview.pixels.shape[1:], np.uint8)
+    write_mask(path, _sampled(bands, size, small), size)
+    file = io.BytesIO()
+    Image.fromarray(overlay(_shown(overview), small)).save(file, "JPEG", quality=90, subsampling=0)
+    write_atomically(shown, file.getvalue())
+
+
+def _shown(overview: Overview) -> npt.NDArray[np.uint8]:
+    pixels = overview.pixels
+    most = 255 if pixels.max() <= 255 else 65535
+    whole: npt.NDArray[np.uint8] = np.rint(pixels * (255 / most)).astype(np.uint8)
+    return whole
+
+
+def _sampled(bands: Iterable[Mask], size: Size, small: Mask) -> Iterator[Mask]:
+    """Pass bands on, and write their pixels nearest to those of a smaller mask into it."""
+    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(small.shape, size, strict=True))
+    top = 0
+    for band in bands:
+        inside = (rows >= top) & (rows < top + len(band))
+        small[inside] = band[rows[inside] - top][:, columns]
+        top += len(band)
+        yield band
+
+
+def write_mask(path: Path, bands: Iterable[Mask], size: Size) -> None:
+    """Write a mask as a tiled TIFF file, without loss, from bands of rows. An incomplete file never has its name.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    import tifffile
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(
+            part,
+            _tiles(bands, size[1]),
+            shape=size,
+            dtype=np.uint8,
+            tile=(SIDE, SIDE),
+            compression="zlib",
+            photometric="minisblack",
+            metadata=None,
+            bigtiff=size[0] * size[1] > 2**31,
+        )
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written", got=error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tiles(bands: Iterable[Mask], width: int) -> Iterator[Mask]:
+    """Yield the tiles of a mask, row by row; those at the border are filled with 0."""
+    waiting: list[Mask] = []
+    for band in bands:
+        waiting.append(band)
+        while sum(map(len, waiting)) >= SIDE:
+            rows = np.concatenate(waiting)
+            yield from _row(rows[:SIDE], width)
+            waiting = [rows[SIDE:]]
+    if sum(map(len, waiting)):
+        yield from _row(np.concatenate(waiting), width)
+
+
+def _row(rows: Mask, width: int) -> Iterator[Mask]:
+    for left in range(0, width, SIDE):
+        tile = np.zeros((SIDE, SIDE), np.uint8)
+        block = rows[:, left : left + SIDE]
+        tile[: block.shape[0], : block.shape[1]] = block
+        yield tile
