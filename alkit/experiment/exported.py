@@ -200,7 +200,9 @@ def file_name(id: str, suffix: str) -> str:
 def folder_name(annotator: str) -> str:
     """Return the name of the folder of an annotator.
 
-    >>> folder_name(""), folder_name("Ann B."), folder_name("a/b")
-    ('unnamed', 'Ann B.', 'a_b-c14cddc0')
+    >>> folder_name(""), folder_name("Ann B."), folder_name("a/b"), folder_name("unnamed") == folder_name("")
+    ('unnamed', 'Ann B.', 'a_b-c14cddc0', False)
     """
+    if annotator == UNNAMED:  # somebody's name
+        return f"{UNNAMED}-{hashlib.sha256(annotator.encode()).hexdigest()[:8]}"
     return file_name(annotator.replace("/", "\\"), "") if annotator else UNNAMED

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit._files import make_folder, temporary_folder, without_tilde, write_atomically
+from alkit._files import atomic_file, make_folder, temporary_folder, without_tilde, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, StoreError, one_line
@@ -306,9 +306,11 @@ def _write_images(folder: Path, name: str, volume: Volume) -> None:
             suffix = next(suffix for suffix in SUFFIXES if part.path.name.lower().endswith(suffix))
             target = folder / f"{name}{end}{suffix}"
             try:
-                shutil.copyfile(part.path, target)
+                source = part.path.open("rb")
             except OSError as reason:
-                raise StoreError(f"cannot write {target} ({reason.strerror})") from reason
+                raise StoreError(f"cannot read {part.path} ({reason.strerror})") from reason
+            with source, atomic_file(target) as file:  # it replaces a symbolic link, and does not write into its file
+                shutil.copyfileobj(source, file)
         else:
             every = range(part.geometry.shape[2])
             write_volume(folder / f"{name}{end}.nii.gz", part, "<f4", part.planes(0, every))

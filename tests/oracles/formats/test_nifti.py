@@ -310,6 +310,22 @@ def test_links_that_lead_out_are_not_followed(folder):
     assert not list(oracle_of(folder).poll())
 
 
+def test_a_link_in_the_place_of_an_image_is_replaced_and_not_written_through(folder):
+    """An annotator could have a file of the lead's overwritten."""
+    pool = alkit.VolumePool(folder / "images", cache=folder / "cache")
+    oracle_of(folder, pool).ask(queries_of(pool, pool.ids[:2]))
+    (image,) = sent(folder, "images")
+    content, theirs = image.read_bytes(), folder / "precious.txt"
+    theirs.write_text("precious")
+    (image.parent.parent / "volumes.json").unlink()
+    image.unlink()
+    image.symlink_to(theirs)
+    oracle_of(folder, pool).ask(queries_of(pool, pool.ids[:2]))
+    assert theirs.read_text() == "precious"
+    assert not image.is_symlink()
+    assert image.read_bytes() == content
+
+
 def test_other_pools_and_formats_are_refused_before_anything_is_asked(folder):
     other = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
     with pytest.raises(DataError, match="the pool must consist of slices of volumes"):
