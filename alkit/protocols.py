@@ -451,7 +451,8 @@ class Labelled(Protocol):
 class Learner(Protocol):
     """Trains a predictor on labels.
 
-    Optional: :class:`TrainsMembers`, :class:`WrapsLearner`, :class:`BuildsNetwork`, :class:`TriesTraining`. alkit reads
+    Optional: :class:`TrainsMembers`, :class:`WrapsLearner`, :class:`BuildsNetwork`, :class:`TriesTraining`,
+    :class:`ChecksSpec`. alkit reads
     them to refuse, before anybody labels images, a learner that cannot train on these images, or whose models cannot
     give what the strategy needs.
     """
@@ -505,6 +506,14 @@ class TriesTraining(Protocol):
 
     def try_training(self, images: Images, spec: LabelSpec) -> Predictor:
         """Train one step on `images`, in one batch with made-up labels; raise an error if that is impossible."""
+
+
+@runtime_checkable
+class ChecksSpec(Protocol):
+    """A learner that says of which classes it can learn, before there are labels."""
+
+    def check_spec(self, spec: LabelSpec) -> None:
+        """Raise a :class:`alkit.errors.ConfigurationError` if the learner cannot learn labels of these classes."""
 
 
 @runtime_checkable
@@ -613,6 +622,7 @@ class Sampler(Protocol):
 
 __all__ = [
     "BuildsNetwork",
+    "ChecksSpec",
     "DeclaresNeeds",
     "DeclaresStart",
     "DeclaresUse",

@@ -27,7 +27,7 @@ from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 from alkit.protocols import Labelled, Predictor
 from alkit.rng import Stream
-from alkit.values.label_spec import Images, check_images
+from alkit.values.label_spec import Images, LabelSpec, check_images
 from alkit.values.progress import Progress, Report, quiet
 
 Rows = npt.NDArray[np.floating[Any]]
@@ -111,6 +111,14 @@ class EstimatorLearner:
             )
 
     @checked
+    def check_spec(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if the labels are masks."""
+        if spec.per != "image":
+            raise ConfigurationError(
+                "EstimatorLearner needs labels of one class per image", got="masks", hint="SegmentationLearner"
+            )
+
+    @checked
     def fit(
         self,
         labelled: Labelled,
@@ -125,10 +133,7 @@ class EstimatorLearner:
         ConfigurationError
             The labels are masks, `rows` does not return one row per image, or the estimator cannot be fitted.
         """
-        if labelled.spec.per != "image":
-            raise ConfigurationError(
-                "EstimatorLearner needs labels of one class per image", got="masks", hint="SegmentationLearner"
-            )
+        self.check_spec(labelled.spec)
         ids = list(labelled.ids)
         parts = [ids[begin : begin + _AT_ONCE] for begin in range(0, len(ids), _AT_ONCE)]
         training = _TrainingSet(

@@ -18,6 +18,7 @@ from alkit.learners.made_up import MadeUp
 from alkit.learners.needs import MODEL_FEATURES, OF_POSTERIOR, check_features, lacks
 from alkit.pools.checks import image_shape
 from alkit.protocols import (
+    ChecksSpec,
     DrawsDropout,
     DrawsMembers,
     HasHeads,
@@ -60,11 +61,14 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     Raises
     ------
     ConfigurationError
-        The learner cannot train on the images, or its models cannot be stored or lack what the strategy needs.
+        The learner cannot train on the images or learn such labels, or its models cannot be stored or lack what the
+        strategy needs.
     """
     single = learner.learner if isinstance(learner, WrapsLearner) else learner
     wanted = [need for need in needs if need in (*OF_POSTERIOR, MODEL_FEATURES)]
     ids = list(pool.ids)
+    if isinstance(single, ChecksSpec):
+        single.check_spec(spec)
     if not isinstance(single, TriesTraining):
         if wanted and (model := _small_model(learner, pool.read(ids[:FEW]), spec)) is not None:
             _check_model(model, wanted, pool.read(ids[:2]))

@@ -401,3 +401,14 @@ def test_warnings_of_the_estimator_reach_the_user():
         warnings.simplefilter("always")
         alkit.EstimatorLearner(estimator).fit(make(), rng())
     assert any("converge" in str(warning.message).lower() for warning in caught)
+
+
+@pytest.mark.parametrize("wrap", [lambda learner: learner, alkit.Ensemble], ids=["alone", "ensemble"])
+def test_masks_are_refused_before_anybody_labels_an_image(wrap, tmp_path):
+    pool = alkit.ArrayPool(np.zeros((3, 4, 4), np.uint8))
+    learner = wrap(alkit.EstimatorLearner(LogisticRegression()))
+    with pytest.raises(alkit.errors.ConfigurationError, match="EstimatorLearner needs labels of one class per image"):
+        alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("skin", "lesion"))
+    alkit.Experiment(
+        pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=alkit.LabelSpec(CLASSES, per="image")
+    )
