@@ -86,7 +86,7 @@ REPEATED = ("check", "rehearse")
 """Stages that a process begins with, before it records anything."""
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)], ids=str)
 def test_a_run_killed_again_and_again_ends_as_one_never_killed(never_killed, tmp_path, seed):
     expected, _ = never_killed
     chance = random.Random(seed)
