@@ -35,6 +35,7 @@ def ask(
         bool, typer.Option("--prelabels/--no-prelabels", help="Send the last model's predictions as masks to correct.")
     ] = True,
     images: options.Images = None,
+    learner: options.OwnLearner = None,
 ) -> None:
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
@@ -60,7 +61,7 @@ def ask(
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
-        experiment = open_campaign(record, images, report)
+        experiment = open_campaign(record, images, report, learner)
         was_open, trained = experiment.open_ids, None
         tested = record.fact(TEST_SET) is not None
         done = {result.round for result in experiment.history}

@@ -60,6 +60,8 @@ def change(
                 kept[other] = None
         if choice.get("learner", kept.get("learner")) != kept.get("learner"):
             kept["recipe"] = None
+        if "learner" not in choice:
+            _check_installed(kept.get("learner"), store)
         new = with_former_defaults(Choice(**{**kept, **choice}), typed)
         learner, strategy, initial = parts = new.make()
         form = settings.declared["pool"]
@@ -92,6 +94,19 @@ def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
     names = {entry.name for entry in fields(Choice)}
     found = {name: value for name, value in typed.items() if name in names}
     return {**found, "param": typed_by_stranger(found.get("param"))}
+
+
+def _check_installed(learner: str | None, store: Path) -> None:
+    """Raise a :class:`ConfigurationError` if a record names a learner that only its user may name."""
+    from alkit.errors import ConfigurationError
+    from alkit.learners.named import is_installed
+
+    if learner is not None and not is_installed(learner):
+        raise ConfigurationError(
+            f"{store} cannot be changed without its learner, because alkit imports nothing that a record names",
+            got=repr(learner),
+            hint=f"--learner {quote(learner)}, if this module is yours",
+        )
 
 
 def _resized(form: Written, size: int) -> Written:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def fit(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: options.Images = None,
+    learner: options.OwnLearner = None,
 ) -> None:
     """Train on all labels so far, and evaluate on the test set, or else on the labels held out.
 
@@ -34,7 +35,7 @@ def fit(
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
-        experiment = open_campaign(record, images, report)
+        experiment = open_campaign(record, images, report, learner)
         before, tested = len(experiment.history), record.fact(TEST_SET) is not None
         result = experiment.fit(**recorded_test_set(record, experiment.pool, report))
     news = "" if len(experiment.history) > before else "No new labels to train on. "

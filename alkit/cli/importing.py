@@ -52,6 +52,7 @@ def import_labels(
         bool, typer.Option("--revise", help="Also take labels that differ from a recorded label of the image.")
     ] = False,
     images: options.Images = None,
+    learner: options.OwnLearner = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Record labels that nobody asked for, such as those of an earlier project.
@@ -93,7 +94,7 @@ def import_labels(
     unchanged = 0
     refused: list[tuple[str, str]] = []
     with progress_bar(str(store)) as report, record_at(store) as record:
-        experiment = open_campaign(record, images, report)
+        experiment = open_campaign(record, images, report, learner)
         spec = experiment.spec
         if masks is not None and beside is None:
             oracle = mask_oracle(

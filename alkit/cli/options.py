@@ -37,7 +37,8 @@ Param = Annotated[
 Learner = Annotated[
     str | None,
     typer.Option(
-        help="Learner that `alkit learners` lists; default: segmentation for masks, classification for classes.",
+        help="Learner that `alkit learners` lists, or MODULE:NAME of a class or function that makes one, which ask and "
+        "fit need again; default: segmentation for masks, classification for classes.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -90,7 +91,10 @@ PretextEpochs = Annotated[
 ]
 Members = Annotated[
     int | None,
-    typer.Option(help="Models in the ensemble, for strategies that need one; default: 5.", rich_help_panel=NETWORK),
+    typer.Option(
+        help="Train an ensemble of so many models; default: 5 for strategies that need an ensemble, else 1 model.",
+        rich_help_panel=NETWORK,
+    ),
 ]
 WarmStart = Annotated[
     bool,

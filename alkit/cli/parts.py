@@ -93,7 +93,11 @@ class Choice:
         return self.widths is not None or self.warm_start
 
     def make(self, device: str = "auto") -> Parts:
-        """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs."""
+        """Make the parts. The learner gets the ensemble or the heads of deep supervision that the strategy needs.
+
+        An option may ask for an ensemble that the strategy does not need, so that strategies can be compared with one
+        learner; one member is the learner itself.
+        """
         import alkit
         from alkit.errors import ConfigurationError
         from alkit.networks.heads import DEEP_SUPERVISION
@@ -125,14 +129,16 @@ class Choice:
             trained = functools.partial(trained, heads=DEEP_SUPERVISION)
         with naming_options("learner", parameters["learner"]):
             learner = self._learner(parameters["learner"], trained, extractor, device)
-        if "members" in needs and not isinstance(learner, TrainsMembers):
-            learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
-        elif self.members is not None:
-            raise ConfigurationError(
-                "--members is for strategies that need an ensemble, with a learner that trains one model",
-                got=f"--strategy {self.strategy}, --learner {self.learner}",
-                hint="leave it out",
-            )
+        if isinstance(learner, TrainsMembers):
+            if self.members is not None:
+                raise ConfigurationError(
+                    "--members is for learners that train one model",
+                    got=f"--learner {self.learner}",
+                    hint="leave it out",
+                )
+        elif "members" in needs or self.members not in (None, 1):
+            with naming_options("learner", {}):
+                learner = alkit.Ensemble(learner, 5 if self.members is None else self.members)
         return Parts(learner, strategy, initial)
 
     def _features(self, parameters: dict[str, Any], network: Any, device: str) -> FeatureExtractor:
@@ -149,15 +155,16 @@ class Choice:
         return check_extractor(f"feature extractor {name!r}", call(name, factory, parameters, FEATURES))
 
     def _learner(self, parameters: dict[str, Any], network: Any, extractor: FeatureExtractor, device: str) -> Learner:
-        from alkit.configuration.registry import LEARNERS, call, find, load
+        from alkit.configuration.registry import LEARNERS, call
         from alkit.errors import ConfigurationError
         from alkit.learners.classification import ClassificationLearner
         from alkit.learners.named import check_learner
         from alkit.learners.recipes import CLASSES, with_length
         from alkit.learners.segmentation import SegmentationLearner
+        from alkit.trained.typed import factory_of
 
         assert self.learner is not None  # see `make`
-        factory = load(find(self.learner, LEARNERS), LEARNERS)
+        factory = factory_of(self.learner)
         masks = factory is SegmentationLearner
         if self.recipe is not None and not masks:
             raise ConfigurationError("--recipe is for the learner segmentation", got=f"--learner {self.learner}")
@@ -298,6 +305,7 @@ OPTIONS = {
         "lr": "--lr",
         "warm_start": "--warm-start",
         "widths": "--widths",
+        "members": "--members",
     },
 }
 """By part, the options for parameters of the part that messages name."""

@@ -13,6 +13,7 @@ from alkit.errors import ConfigurationError, DataError, StoreError
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
     from alkit.experiment.loop import Experiment
+    from alkit.protocols import Learner
     from alkit.record.store import Store
     from alkit.values.progress import Report
 
@@ -43,13 +44,16 @@ def record_at(path: Path) -> Iterator[Store]:
         record.close()
 
 
-def open_campaign(record: Store, images: Path | None, report: Report) -> Experiment:
+def open_campaign(record: Store, images: Path | None, report: Report, learner: str | None = None) -> Experiment:
     """Return the experiment of an open record, ready to resume.
 
     Parameters
     ----------
     images:
         The folder that contains the images now; None for the folder in the record.
+    learner:
+        What makes the learner, as :func:`alkit.trained.typed.typed_learner` takes it; None for a learner that is
+        installed.
 
     Raises
     ------
@@ -64,6 +68,7 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
     from alkit.configuration.construct import build
     from alkit.record.settings import Settings
 
+    own = _own_learner(learner, record)
     form = Settings(record).declared.get("pool")
     if images is not None:
         moved = _moved(form, str(without_tilde(images).absolute()))
@@ -72,14 +77,21 @@ def open_campaign(record: Store, images: Path | None, report: Report) -> Experim
                 "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
             )
         check_images(record, str(images), named=True)
-        return alkit.Experiment.open(record, pool=build(moved, "pool"), report=report)
+        return alkit.Experiment.open(record, pool=build(moved, "pool"), learner=own, report=report)
     if (folder := folder_of(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
         )
     if folder is not None:
         check_images(record, folder, named=False)
-    return alkit.Experiment.open(record, report=report)
+    return alkit.Experiment.open(record, learner=own, report=report)
+
+
+def _own_learner(learner: str | None, record: Store) -> Learner | None:
+    """Return the learner that a user names, with the parameters of a record; None if none is named."""
+    from alkit.trained.typed import typed_learner
+
+    return None if learner is None else typed_learner(learner, record.path)
 
 
 def folder_of(form: Written | None) -> str | None:

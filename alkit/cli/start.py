@@ -12,7 +12,7 @@ from alkit._files import without_tilde
 from alkit.cli import options
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
-from alkit.cli.printing import echo
+from alkit.cli.printing import echo, quote
 from alkit.cli.tiles import Tiles, with_tiles
 from alkit.cli.volumes import Volumes, check_one_source, with_volumes
 
@@ -94,6 +94,7 @@ def start(
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
+    from alkit.learners.named import is_installed
     from alkit.pools.decoding import scan
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.store import Store
@@ -179,7 +180,8 @@ def start(
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
-    echo(f"Next: {step.command}")
+    own = choice.learner is not None and not is_installed(choice.learner)
+    echo(f"Next: {step.command}" + (f" --learner {quote(choice.learner)}" if own else ""))
 
 
 def _settings(record: Store | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from alkit.arguments.checked import checked_except
-from alkit.configuration.registry import LEARNERS, create, list_plugins
-from alkit.errors import ConfigurationError
+from alkit.configuration.registry import LEARNERS, create, find, list_plugins
+from alkit.errors import ConfigurationError, UnknownNameError
 from alkit.protocols import Learner
 
 
@@ -20,6 +20,15 @@ def installed() -> dict[str, EntryPoint]:
     True
     """
     return list_plugins(LEARNERS)
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a name is that of an installed learner, as :func:`learner` takes it."""
+    try:
+        find(name, LEARNERS)
+    except UnknownNameError:
+        return False
+    return True
 
 
 @checked_except("name")

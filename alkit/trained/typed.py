@@ -10,7 +10,7 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -62,7 +62,7 @@ def typed_learner(text: str, store: str | os.PathLike[str], wait: float = 30.0) 
     ConfigurationError
         Nothing has this name; it does not make a learner; or the learner differs from that of the record.
     """
-    thing, form = _named(text), _declared(store, wait)
+    thing, form = import_named(text), _declared(store, wait)
     if is_dataclass(thing) and isinstance(thing, type) and _mentions(named := _with_module(form, thing), thing):
         try:
             return check_learner(text, build(named, "learner", thing))
@@ -81,8 +81,26 @@ def typed_learner(text: str, store: str | os.PathLike[str], wait: float = 30.0) 
     return learner
 
 
-def _named(text: str) -> Any:
-    """Return the object with a name: that of an entry point, else that of a module."""
+def factory_of(text: str) -> Callable[..., object]:
+    """Return what makes the learner that a user names, as :func:`typed_learner` takes it, for a new record."""
+    thing = import_named(text)
+    if isinstance(thing, Learner) and not isinstance(thing, type):
+        return lambda: thing
+    if not callable(thing):
+        raise _makes_none(text, thing)
+    return thing
+
+
+def import_named(text: str) -> Any:
+    """Return the object with a name that a user typed: that of an entry point, else that of a module.
+
+    Raises
+    ------
+    UnknownNameError
+        No installed learner has this name, and it names no module.
+    ConfigurationError
+        The module cannot be imported, or has nothing of this name.
+    """
     try:
         return load(find(text, LEARNERS), LEARNERS)
     except UnknownNameError:
@@ -103,9 +121,7 @@ def _called(text: str, thing: Any) -> Any:
     if isinstance(thing, Learner) and not isinstance(thing, type):
         return thing
     if not callable(thing):
-        raise ConfigurationError(
-            f"learner {text} must be a learner, or a class or function that makes one", got=type(thing).__name__
-        )
+        raise _makes_none(text, thing)
     try:
         return thing()
     except (Exception, SystemExit) as reason:
@@ -113,6 +129,12 @@ def _called(text: str, thing: Any) -> Any:
             f"learner {text} cannot be made without parameters ({type(reason).__name__}: {reason})",
             hint="module:name of a function without parameters that returns the learner",
         ) from reason
+
+
+def _makes_none(text: str, thing: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"learner {text} must be a learner, or a class or function that makes one", got=type(thing).__name__
+    )
 
 
 def _declared(store: str | os.PathLike[str], wait: float) -> Written:

@@ -12,9 +12,10 @@ from parts import MeanLearner
 
 import alkit
 from alkit.cli import recipes
-from alkit.cli.parts import Choice, make_strategy, with_former_defaults
+from alkit.cli.parts import TYPED, Choice, make_strategy, save_choice, with_former_defaults
 from alkit.cli.recipes import recipe_in_words
 from alkit.configuration import registry, written_form
+from alkit.record import Store
 from alkit.testing import RowMeans
 
 UNET = partial(alkit.UNet, widths=(32, 64, 128, 256, 512))
@@ -122,6 +123,17 @@ def test_a_strategy_gets_the_ensemble_or_the_heads_that_it_needs():
     assert Choice("dsal").make().learner.network.keywords["heads"]
 
 
+def test_an_option_gives_any_strategy_an_ensemble_so_that_strategies_are_compared_with_one_learner(tmp_path):
+    ours, theirs = (Choice(name, members=3, widths="2,4").make().learner for name in ("random", "ensemble-js"))
+    assert written_form(ours) == written_form(theirs)
+    assert ours.members == 3
+    single = Choice("random", members=1, widths="2,4").make()
+    assert written_form(single.learner) == written_form(ours.learner)
+    record = Store(tmp_path / "r.db")
+    save_choice(record, Choice("random", members=3), single)
+    assert record.fact(TYPED)["members"] == 3
+
+
 @pytest.mark.usefixtures("plugins")
 def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
     choice = Choice(features="columns", learner="mean", param=["features.step=2", "learner.noise=0.5"])
@@ -142,8 +154,8 @@ def test_a_plugin_gives_the_features_and_another_the_learner(tmp_path):
         (Choice(learner="segmentations"), r"learner 'segmentations' is not installed.*'segmentation'"),
         (Choice(learner="nothing"), r"learner 'nothing' must be an object with the methods fit\(\) and loads\(\)"),
         (Choice(learner="mean", lr=0.1), "--lr: learner 'mean' has no parameter lr. Try: leave --lr out"),
-        (Choice("random", members=3), "--members is for strategies that need an ensemble, .*: got --strategy random"),
-        (Choice("mc-dropout", members=5), "--members is for strategies that need an ensemble"),
+        (Choice("random", members=0), "--members must be an integer >= 2: got 0"),
+        (Choice(learner="nnunet", members=5), "--members is for learners that train one model: got --learner nnunet"),
         (Choice(learner="mean", warm_start=True), "--warm-start: learner 'mean' has no parameter warm_start"),
         (Choice(recipe="weak"), "--recipe must be strong or paper: got 'weak'"),
         (Choice(learner="mean", recipe="paper"), "--recipe is for the learner segmentation: got --learner mean"),

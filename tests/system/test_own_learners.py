@@ -210,6 +210,32 @@ def test_predict_and_export_take_a_learner_that_the_user_names(name, mine, campa
         assert "a method export_module() of the predictor" in capfd.readouterr().err
 
 
+def test_a_campaign_with_ones_own_learner_runs_on_the_command_line(mine, tmp_path, monkeypatch, capfd):
+    _, _, masks = world(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "my_own_learners", mine)
+    own = "--learner", "my_own_learners:TorchLearner"
+    options = "--images new --grayscale --classes skin,lesion --strategy random --hold-out 0 --stop-set 0".split()
+    assert command("start", "c.db", *options, *own, "--param", "learner.steps=2", "--widths", "2,4") == 0
+    assert "Next: alkit ask c.db -n 20 --out FOLDER --learner my_own_learners:TorchLearner" in capfd.readouterr().out
+    assert command("change", "c.db", "--lr", "0.1") == 1
+    assert "alkit imports nothing that a record names: got 'my_own_learners:TorchLearner'" in capfd.readouterr().err
+    assert command("change", "c.db", *own, "--lr", "0.1") == 0
+    assert command("ask", "c.db", "-n", "3", "--out", "out") == 1
+    assert re.search(r"TorchLearner is not a learner .*\. Try: --learner", capfd.readouterr().err)
+    assert command("ask", "c.db", "-n", "3", "--out", "out", *own) == 0
+    for path in (tmp_path / "out").glob("r*/query.json"):
+        query = json.loads(path.read_text())
+        (tmp_path / "out" / "ann").mkdir(exist_ok=True)
+        Image.fromarray(255 * masks[int(query["id"])]).save(tmp_path / "out" / "ann" / f"{query['query']}.png")
+    assert command("tell", "c.db", "--from", "out") == 0
+    assert command("fit", "c.db", *own) == 0
+    assert command("ask", "c.db", "-n", "2", *own) == 0
+    made = alkit.Experiment.open("c.db", learner=typed_learner("my_own_learners:TorchLearner", "c.db"))
+    assert [result.n_labels for result in made.history] == [3]
+    assert (made.learner.steps, made.learner.lr, made.learner.network.keywords) == (2, 0.1, {"widths": (2, 4)})
+
+
 WRONG = {
     "no option": (
         "dataclass",
