@@ -96,6 +96,12 @@ def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any],
     store.replace(new, lambda name: name not in OLD and not name.startswith(CLUSTERS))
 
 
+def change_early(store: Store, facts: Mapping[str, Any]) -> None:
+    """Record other settings in a record without queries, and keep its classes, metrics, threads and word."""
+    new = {name: value for name, value in facts.items() if name not in ("campaign", "threads")}
+    store.replace(new, lambda name: name not in (*OLD, "schedule") and not name.startswith(CLUSTERS))
+
+
 def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any], pool: Pool) -> None:
     """Record other settings in a record with answers but without rounds, and the date of the change.
 

@@ -26,6 +26,7 @@ from alkit.record.changing import (
     RULES,
     SIDES,
     apply_change,
+    change_early,
     changed_settings,
     restart,
 )
@@ -105,7 +106,9 @@ class Settings:
             with self._store.exclusive():
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
-                if recorded is None or not self._store.has_queries():
+                if recorded is not None and change and not self._store.has_queries():
+                    change_early(self._store, self._new(facts, pool))
+                elif recorded is None or not self._store.has_queries():
                     if recorded != configuration:  # unless another process has just recorded it
                         self._store.declare(self._new(facts, pool), replace_all=True)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):

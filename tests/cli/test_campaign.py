@@ -578,3 +578,14 @@ def test_a_tool_s_file_in_an_annotator_s_folder_is_read_like_masks(place, capfd)
     assert experiment.open_ids == (queries[1].id,)
     assert len(as_json(capfd, "tell", "c.db", "--empty-is-background")["taken"]) == 1
     assert experiment.open_ids == ()
+
+
+def test_change_before_the_first_query_keeps_what_no_option_names(place, capfd):
+    start("--strategy", "random", "--metrics", "hd95,dice", "--threads", "2")
+    with closing(Store(Path("c.db"))) as record:
+        before = {name: record.fact(name) for name in ("campaign", "classes", "metrics", "threads")}
+    assert alkit("change", "c.db", "--size", "8", "--lr", "0.25") == 0
+    with closing(Store(Path("c.db"))) as record:
+        assert {name: record.fact(name) for name in before} == before
+    printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")  # in the folder of images that was named at the start
+    assert Experiment.open("c.db").learner.lr == 0.25

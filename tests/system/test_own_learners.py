@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import sys
 from functools import partial
@@ -222,12 +223,14 @@ def test_a_campaign_with_ones_own_learner_runs_on_the_command_line(mine, tmp_pat
     assert "alkit imports nothing that a record names: got 'my_own_learners:TorchLearner'" in capfd.readouterr().err
     assert command("change", "c.db", *own, "--lr", "0.1") == 0
     assert command("ask", "c.db", "-n", "3", "--out", "out") == 1
-    assert re.search(r"TorchLearner is not a learner .*\. Try: --learner", capfd.readouterr().err)
+    assert re.search(r"TorchLearner is not a learner .*\. Try: pass --learner", capfd.readouterr().err)
     assert command("ask", "c.db", "-n", "3", "--out", "out", *own) == 0
     for path in (tmp_path / "out").glob("r*/query.json"):
         query = json.loads(path.read_text())
         (tmp_path / "out" / "ann").mkdir(exist_ok=True)
-        Image.fromarray(255 * masks[int(query["id"])]).save(tmp_path / "out" / "ann" / f"{query['query']}.png")
+        painted = tmp_path / "out" / "ann" / f"{query['query']}.png"
+        Image.fromarray(masks[int(query["image"])]).save(painted)
+        os.utime(painted, (1_700_000_000,) * 2)  # not being written at this moment
     assert command("tell", "c.db", "--from", "out") == 0
     assert command("fit", "c.db", *own) == 0
     assert command("ask", "c.db", "-n", "2", *own) == 0
