@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alkit.cli.parts import TYPED, Choice, save_choice, typed_by_stranger, with_former_defaults, with_given_options
+from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
+from alkit.cli.parts import Choice, with_given_options
 from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:

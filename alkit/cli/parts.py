@@ -6,17 +6,16 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
 from alkit.cli.pairs import WIDTHS, read_integers, read_parameters
-from alkit.cli.recipes import PAPER, RECIPES, STRONG, classifier_of, has_encoder, network_of, parts_of
+from alkit.cli.recipes import RECIPES, STRONG, classifier_of, network_of, parts_of
 
 if TYPE_CHECKING:
     from alkit.configuration.registry import Group
     from alkit.protocols import FeatureExtractor, Learner, Strategy
-    from alkit.record.store import Store
 
 
 class Parts(NamedTuple):
@@ -309,84 +308,6 @@ OPTIONS = {
     },
 }
 """By part, the options for parameters of the part that messages name."""
-
-FILES = ("features.weights", "features.path", "features.ids")
-"""Options of --param that may name a file."""
-
-TYPED = "options"
-"""Name of the record's fact that holds the options of :class:`Choice` that it was created with."""
-
-
-def with_former_defaults(choice: Choice, typed: Mapping[str, Any] | None) -> Choice:
-    """Return the options with the defaults of the time when a record was created.
-
-    A record from before the recipes has the learner that is now the recipe ``paper``. A record that was created without
-    a pre-trained encoder keeps its U-Net if one is installed later.
-
-    Parameters
-    ----------
-    typed:
-        The record's fact :data:`TYPED`; None in a record from before this fact.
-    """
-    if choice.learner not in (None, *LEARNER_OF.values()):
-        return choice
-    if choice.learner != "classification" and choice.recipe is None and "recipe" not in (typed or {}):
-        choice = replace(choice, recipe=PAPER)
-    if typed is not None and typed.get("encoder") is False and not choice.plain:
-        choice = replace(choice, widths=WIDTHS)
-    return choice
-
-
-def save_choice(record: Store, choice: Choice, parts: Parts) -> None:
-    """Store the options in the record, so that ``alkit change`` can change some of them; files by their content."""
-    from alkit.configuration.named_files import is_content_name
-
-    kept = [pair for pair in choice.param or () if _names_no_file(pair)]
-    for extractor in parts.extractors()[:1]:
-        for key in FILES:
-            value = getattr(extractor, key.rpartition(".")[2], None)
-            if isinstance(value, str) and is_content_name(value):
-                kept.append(f"{key}={value}")
-    named: dict[str, Any] = {"features": choice.eye().name, "param": kept or None}
-    if choice.learner == "segmentation":
-        named["recipe"] = choice.recipe or STRONG
-    if choice.learner in LEARNER_OF.values():
-        named["encoder"] = has_encoder()
-    record.revise(TYPED, lambda before: {**asdict(choice), **named})
-
-
-def _names_no_file(pair: str) -> bool:
-    """Return whether an option of --param names no file, by its path or by its content."""
-    from alkit.networks.pretrained import HUB, LITE0, RANDOM
-
-    key, _, value = pair.partition("=")
-    return key not in FILES or value in (HUB, LITE0, RANDOM) or value.startswith(("(", "["))
-
-
-def typed_by_stranger(pairs: list[str] | None) -> list[str]:
-    """Return the options of --param in a record without those that name a folder or allow a download.
-
-    Raises
-    ------
-    ConfigurationError
-        An option names a file by its path.
-    """
-    from alkit.configuration.named_files import is_content_name
-    from alkit.errors import ConfigurationError
-
-    kept = []
-    for pair in pairs or ():
-        key, _, value = pair.partition("=")
-        if not _names_no_file(pair) and not is_content_name(value):
-            raise ConfigurationError(
-                f"--param {key} in the record must be sha256: and the digest of a file, because a record cannot name a "
-                "path",
-                got=repr(value),
-                hint=f"--param {key}=FILE, which names the file on this machine",
-            )
-        if key.rpartition(".")[2] not in ("cache", "download"):
-            kept.append(pair)
-    return kept
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import typer
 
 from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
+from alkit.cli.parts import Choice, with_choice
 from alkit.cli.printing import echo, quote
 from alkit.cli.tiles import Tiles, with_tiles
 from alkit.cli.volumes import Volumes, check_one_source, with_volumes

@@ -10,8 +10,9 @@ import typer
 
 from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import TYPED, Choice, save_choice, with_choice, with_former_defaults
+from alkit.cli.parts import Choice, with_choice
 from alkit.cli.printing import echo, quote
 from alkit.cli.tiles import Tiles, with_tiles
 from alkit.cli.volumes import Volumes, check_one_source, with_volumes
@@ -180,8 +181,8 @@ def start(
     left = len(experiment.candidates)
     height, width = pool.shape[1:]
     echo(f"{store}: {len(pool)} images, read at {width} x {height} pixels; {left} can be selected.")
-    own = choice.learner is not None and not is_installed(choice.learner)
-    echo(f"Next: {step.command}" + (f" --learner {quote(choice.learner)}" if own else ""))
+    own = choice.learner if choice.learner and not is_installed(choice.learner) else None
+    echo(f"Next: {step.command}" + (f" --learner {quote(own)}" if own else ""))
 
 
 def _settings(record: Store | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import is_dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
@@ -88,7 +88,7 @@ def factory_of(text: str) -> Callable[..., object]:
         return lambda: thing
     if not callable(thing):
         raise _makes_none(text, thing)
-    return thing
+    return cast("Callable[..., object]", thing)
 
 
 def import_named(text: str) -> Any:

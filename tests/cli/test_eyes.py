@@ -8,7 +8,7 @@ import timm
 from commandline import alkit as run_command
 from safetensors.torch import save_file
 
-from alkit.cli import parts
+from alkit.cli.kept_options import TYPED, typed_by_stranger
 from alkit.cli.parts import Choice
 from alkit.configuration import named_files
 from alkit.errors import ConfigurationError
@@ -88,7 +88,7 @@ def test_start_says_which_features_and_why_and_the_record_keeps_them(told, tmp_p
     assert "Features: pretrained (tf_efficientnet_lite0)." in said
     assert "Features" not in told("start", "--strategy", "random")[1]
     assert "Features: reconstruction, which belongs to ssl-cluster" in told("start", "--strategy", "ssl-cluster")[1]
-    assert Store(tmp_path / "c.db").fact(parts.TYPED)["features"] == "reconstruction"
+    assert Store(tmp_path / "c.db").fact(TYPED)["features"] == "reconstruction"
 
 
 def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, file, tmp_path, monkeypatch, capsys):
@@ -102,8 +102,8 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
     assert (code, "Features: pretrained (test_vit)." in said) == (0, True)
     record = Store(tmp_path / "c.db")
     digest = Pretrained("test_vit", file).weights
-    assert f"features.weights={digest}" in record.fact(parts.TYPED)["param"]
-    assert str(file) not in str(record.fact(parts.TYPED)) + str(record.fact("configuration"))
+    assert f"features.weights={digest}" in record.fact(TYPED)["param"]
+    assert str(file) not in str(record.fact(TYPED)) + str(record.fact("configuration"))
     assert told("change", "--lr", "0.01")[0] == 0
     monkeypatch.setattr(named_files, "_here", {})
     other = tmp_path / "other machine"
@@ -131,10 +131,10 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
 )
 def test_options_in_a_record_name_no_path_and_download_nothing(pair, said):
     if said is None:
-        assert parts.typed_by_stranger(["clusters=3", pair]) == ["clusters=3"]
+        assert typed_by_stranger(["clusters=3", pair]) == ["clusters=3"]
     else:
         with pytest.raises(ConfigurationError, match=said):
-            parts.typed_by_stranger([pair])
+            typed_by_stranger([pair])
 
 
 def test_weights_that_do_not_fit_are_an_error_of_start(told, file):
@@ -160,7 +160,7 @@ def test_features_from_a_file_are_kept_by_their_content_when_an_option_changes(t
     file = tmp_path / "rows.npz"
     code, _ = told("start", "--features", "embeddings", "--strategy", "centroids", "--param", f"features.path={file}")
     assert code == 0
-    assert str(file) not in str(Store(tmp_path / "c.db").fact(parts.TYPED))
+    assert str(file) not in str(Store(tmp_path / "c.db").fact(TYPED))
     code, said = told("change", "--lr", "0.01")
     assert (code, said.count("changed:")) == (0, 1)
 

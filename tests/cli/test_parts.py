@@ -12,7 +12,8 @@ from parts import MeanLearner
 
 import alkit
 from alkit.cli import recipes
-from alkit.cli.parts import TYPED, Choice, make_strategy, save_choice, with_former_defaults
+from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
+from alkit.cli.parts import Choice, make_strategy
 from alkit.cli.recipes import recipe_in_words
 from alkit.configuration import registry, written_form
 from alkit.record import Store
