@@ -187,7 +187,7 @@ def file_name(id: str, suffix: str) -> str:
     """Return the name of the file of an image's label: its id, or a plain name if the id is not safe as a path.
 
     >>> file_name("ward 3/0017", ".png"), file_name("../17", ".png")
-    ('ward 3/0017.png', '.._17-1c5fb7a1.png')
+    ('ward 3/0017.png', '.._17-1c17bf64.png')
     """
     parts = id.split("/")
     plain = all(part not in ("", ".", "..") and not re.search(r'[\\:*?"<>|\x00-\x1f]', part) for part in parts)
@@ -201,7 +201,7 @@ def folder_name(annotator: str) -> str:
     """Return the name of the folder of an annotator.
 
     >>> folder_name(""), folder_name("Ann B."), folder_name("a/b"), folder_name("unnamed") == folder_name("")
-    ('unnamed', 'Ann B.', 'a_b-c14cddc0', False)
+    ('unnamed', 'Ann B.', 'a_b-c62016d0', False)
     """
     if annotator == UNNAMED:  # somebody's name
         return f"{UNNAMED}-{hashlib.sha256(annotator.encode()).hexdigest()[:8]}"

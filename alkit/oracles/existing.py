@@ -7,7 +7,9 @@ name of the file if it belongs to no image of the pool.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from alkit._files import without_tilde
@@ -44,15 +46,28 @@ def masks_in_folder(oracle: MaskOracle, ids: Collection[str], *, annotator: str 
     left = {path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
     if not left:
         raise DataError(f"{root} contains no mask", expected=f"files that end in {', '.join(SUFFIXES)}")
-    for id in sorted(ids):
+    files = {id: _files(oracle, id) for id in sorted(ids)}
+    shared = {path for path, count in Counter(path for own in files.values() for path in own).items() if count > 1}
+    for id, named in files.items():
+        left -= set(named)
+        if both := shared & set(named):
+            reason = f"{min(both).relative_to(root).as_posix()} matches the pattern for other images, too"
+            yield Answer(id, Invalid(reason), annotator)
+            continue
         try:
-            if own := oracle.files(id):
-                left -= set(own)
+            if oracle.files(id):
                 yield Answer(id, oracle.read(id), annotator)
         except AlkitError as reason:
             yield Answer(id, Invalid(str(reason)), annotator)
     for path in sorted(left):
         yield Answer(path.relative_to(root).as_posix(), Invalid("no image of the pool has this mask"), annotator)
+
+
+def _files(oracle: MaskOracle, id: str) -> tuple[Path, ...]:
+    """Return the mask files of an image; none if they contradict each other."""
+    with suppress(AlkitError):
+        return oracle.files(id)
+    return ()
 
 
 def labels_in_file(
@@ -116,8 +131,10 @@ def labels_in_table(
     folder = path.parent if masks is None else without_tilde(masks)
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text)
+            rows = csv.DictReader(text, strict=True)
             names = rows.fieldnames or ()
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise DataError(f"{path} must have a different name for each column", got=repr(twice[0]))
             if not {"id", column} <= set(names):
                 raise DataError(
                     f"{path} must have the columns id and {column}", got=", ".join(names) or "an empty file"
@@ -125,7 +142,10 @@ def labels_in_table(
             for row in rows:
                 id, told, by = row["id"] or "", (row[column] or "").strip(), (row.get("annotator") or "").strip()
                 where = f"line {rows.line_num} of {path.name}"
-                if not id or not told:
+                if any(row.get(None) or ()):  # cells after the last column
+                    what = f"{where} has more values than columns: put quotation marks around one with a comma"
+                    yield Answer(id or where, Invalid(what), by or annotator)
+                elif not id or not told:
                     yield Answer(id or where, Invalid(f"{where} lacks the {column if id else 'id'}"), by or annotator)
                 elif column == "mask":
                     yield Answer(id, _mask(folder / told, folder, id, spec), by or annotator)
