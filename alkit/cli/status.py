@@ -104,14 +104,13 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     from alkit.report.imported import since_import, unasked_sources, unasked_untrained
     from alkit.report.summary import summary
     from alkit.stopping import stopping_advice
-    from alkit.values.queries import State
 
     snapshot, settings = record.snapshot(), Settings(record)
     history, found = snapshot.rounds, snapshot.standings
     schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
     planned = None if schedule is None else schedule.batch
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
-    taken = {standing.query.id for standing in found if standing.state is not State.CANCELLED}
+    taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
     labelled = [id for id, known in snapshot.known.items() if known.labels]
     told = summary(
         found,
@@ -119,7 +118,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         now=datetime.now(UTC),
         advice=stopping_advice(since_import(history), size),
         next_batch=size,
-        left=None if images is None else images - len(taken | snapshot.unasked | (settings.unusable.keys() & recorded)),
+        left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
         tested=test_set(settings, record) is not None,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),

@@ -204,3 +204,16 @@ def test_the_next_step_names_images_that_are_gone(tmp_path, capfd):
     assert said.endswith(f"alkit fit {store} --images FOLDER")
     folder.write_text("a file in its place")
     assert told(capfd, store).strip().endswith("--images FOLDER")
+
+
+def test_an_image_whose_late_answer_was_sent_back_can_still_be_queried(world, tmp_path, capfd):
+    store = tmp_path / "c.db"
+    experiment = world.experiment(store, classes=("skin", "lesion"))
+    late, other = experiment.ask(2)
+    experiment.tell({other: world.masks[other]})
+    experiment.withdraw()
+    experiment.tell({late: world.masks[late]})
+    experiment.fit()
+    experiment.reject(late, "it is blurred")
+    assert late in experiment.candidates
+    assert json.loads(told(capfd, store, "--json"))["left"] == len(experiment.candidates) == 39
