@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alkit.cli import options
 from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
 from alkit.cli.parts import Choice, with_given_options
 from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
+    from alkit.record.store import Store
 
 
 @with_given_options
@@ -23,13 +25,22 @@ def change(
     choice: Mapping[str, Any],
     store: Annotated[Path, typer.Argument(help="The record.")],
     size: Annotated[int | None, typer.Option(help="Another working size in pixels.")] = None,
+    groups: options.Groups = None,
+    only: options.Only = None,
+    never: options.Never = None,
+    first: options.First = None,
+    max_per_group: options.MaxPerGroup = None,
+    max_per_parent: options.MaxPerParent = None,
 ) -> None:
-    """Change the learner, the strategy or the working size of a record. Its labels are kept.
+    """Change the learner, the strategy, the working size, the groups or the rules of a record. Its labels are kept.
 
-    This is possible until the first round is committed, for example if the network turns out not to fit the images.
-    Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the date.
+    Groups and rules change at any time; an empty text or the limit 0 removes a rule. The others change until the first
+    round is committed, for example if the network turns out not to fit the images. Options that are left out keep their
+    values, and --param replaces all earlier ones. The record keeps the date.
 
     [dim]Examples:[/dim]
+
+    [cyan]alkit change campaign.db --never site=B --max-per-group 2[/cyan]
 
     [cyan]alkit change campaign.db --size 128[/cyan]
 
@@ -44,8 +55,20 @@ def change(
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
-    if not choice and size is None:
+    named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
+    settled = (groups, only, never, first, max_per_group, max_per_parent)
+    if all(value is None for value in (size, *settled)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
+    if any(value is not None for value in settled):
+        with record_at(store) as record:
+            lines = _change_groups_and_rules(record, *settled)
+        for line in changed_options(lines, named):
+            echo(f"changed: {line}")
+        if not choice and size is None:
+            if not lines:
+                echo("Nothing is different.")
+            echo(f"Next: alkit status {quote(store)}")
+            return
     with progress_bar(str(store)) as report, record_at(store) as record:
         settings, before = Settings(record), record.fact("configuration")
         typed = record.fact(TYPED)
@@ -80,7 +103,6 @@ def change(
         save_choice(record, new, parts)
         lines = changed_settings(before, record.fact("configuration"))
         labels = sum(bool(known.labels) for known in record.snapshot().known.values())
-    named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
     for line in changed_options(lines, named):
         echo(f"changed: {line}")
     if not lines:
@@ -88,6 +110,29 @@ def change(
     height, width = experiment.pool.read(list(experiment.pool.ids)[:1]).shape[-2:]
     echo(f"{store}: {labels} labels are kept; images are read at {width} x {height} pixels.")
     echo(f"Next: alkit status {quote(store)}")
+
+
+def _change_groups_and_rules(
+    record: Store,
+    groups: str | None,
+    only: Sequence[str] | None,
+    never: Sequence[str] | None,
+    first: Sequence[str] | None,
+    max_per_group: int | None,
+    max_per_parent: int | None,
+) -> list[str]:
+    """Record other groups and rules; return a line for each that differs."""
+    from alkit.cli.ruling import rules_of
+    from alkit.configuration.construct import build
+    from alkit.record.grouping import change_groups, change_rules, recorded_rules
+    from alkit.record.settings import Settings
+
+    Settings(record).check_complete()
+    lines: list[str] = []
+    if groups is not None:
+        lines += change_groups(record, build(Settings(record).declared["pool"], "pool"), groups)
+    rules = rules_of(recorded_rules(record), only, never, first, max_per_group, max_per_parent)
+    return lines if rules is None else [*lines, *change_rules(record, rules)]
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:

@@ -176,10 +176,38 @@ Exclude = Annotated[
     typer.Option(help="Pattern of files to leave out, such as '*_mask.*' or the name of a folder. Repeat it for more."),
 ]
 Groups = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help="CSV file with the columns id and group: the first metric is measured in each group of images too."
+        help="Which images belong together, such as those of a patient: a CSV file with the columns id, the group, and "
+        "others that describe the images; or a pattern of ids, such as '{group}/*'. A group is on one side of the test "
+        "set and the hold-out. The record keeps the groups.",
+        metavar="FILE",
     ),
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the file of --groups: the first metric is measured over each of its values too, such as sites.",
+        metavar="COLUMN",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Select only these images: ids, patterns of ids such as 'ward3/*', or values of a column of --groups such "
+        "as site=A. Commas separate several.",
+        rich_help_panel=CHOICE,
+    ),
+]
+Never = Annotated[list[str] | None, typer.Option(help="Never select these images, as --only.", rich_help_panel=CHOICE)]
+First = Annotated[
+    list[str] | None, typer.Option(help="Select these images before all others, as --only.", rich_help_panel=CHOICE)
+]
+MaxPerGroup = Annotated[
+    int | None, typer.Option(help="Most images of a group in one round.", rich_help_panel=CHOICE, min=0)
+]
+MaxPerParent = Annotated[
+    int | None, typer.Option(help="Most images of a volume or large image in one round.", rich_help_panel=CHOICE, min=0)
 ]
 Url = Annotated[
     str | None,

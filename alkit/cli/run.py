@@ -69,6 +69,12 @@ def run(
     grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
+    kinds: options.Kinds = None,
+    only: options.Only = None,
+    never: options.Never = None,
+    first: options.First = None,
+    max_per_group: options.MaxPerGroup = None,
+    max_per_parent: options.MaxPerParent = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
@@ -98,11 +104,13 @@ def run(
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
+    from alkit.cli.ruling import rules_of
     from alkit.cli.status import status
     from alkit.cli.test_set import check_pair, read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
     from alkit.pools.decoding import scan
+    from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
@@ -117,7 +125,7 @@ def run(
             hint="--masks FOLDER, or --labels FILE for classes of images",
         )
     per = "pixel" if images is None or labels is None else "image"
-    measured, choice = choose_metrics(metrics, groups, per), choice.named(per)
+    choice, former = choice.named(per), None
     if store.is_file():
         with record_at(store) as record:
             if record.fact("configuration") is not None:
@@ -148,7 +156,7 @@ def run(
         oracle: alkit.MaskOracle | alkit.LabelOracle
         everything: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
         if images is not None and masks is not None and tiles.tiles is not None:
-            everything = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING)
+            everything = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING, groups=groups)
             oracle = known(tiles.masks(everything, masks, mask_pattern))
         elif images is not None:
             left_out = excluded(exclude)
@@ -168,12 +176,19 @@ def run(
                 fit=fit,
                 pattern=pattern or EVERYTHING,
                 exclude=left_out,
+                groups=groups,
                 report=report,
             )
         else:
             refuse_options({"--exclude": exclude}, "with --images")
-            everything = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING)
+            everything = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
             oracle = known(volumes.masks(everything, None if labels is None else Path(labels), mask_pattern))
+        if store.is_file():
+            with record_at(store) as record:
+                everything = with_recorded_groups(record, everything)
+                former = recorded_rules(record)
+        measured = choose_metrics(metrics, kinds, everything, per)
+        rules = rules_of(former, only, never, first, max_per_group, max_per_parent)
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming_mask_options():
                 oracle.check_labels(everything, report)
@@ -183,10 +198,18 @@ def run(
             pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)
         else:
             with naming_mask_options():
-                test = read_test_set(everything, test_images, test_oracle, report)
+                test = read_test_set(everything, test_images, test_oracle, report, groups)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
-                pool, learner, strategy, store=store, seed=seed, initial=initial, metrics=measured, report=report
+                pool,
+                learner,
+                strategy,
+                store=store,
+                seed=seed,
+                initial=initial,
+                metrics=measured,
+                rules=rules,
+                report=report,
             )
         with record_at(store) as record:
             keep_threads(record, threads)

@@ -68,6 +68,12 @@ def start(
     values: options.Values = None,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
+    kinds: options.Kinds = None,
+    only: options.Only = None,
+    never: options.Never = None,
+    first: options.First = None,
+    max_per_group: options.MaxPerGroup = None,
+    max_per_parent: options.MaxPerParent = None,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -90,6 +96,7 @@ def start(
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
+    from alkit.cli.ruling import rules_and_groups, rules_of
     from alkit.cli.status import campaign_summary
     from alkit.cli.test_set import check_pair, read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
@@ -98,6 +105,7 @@ def start(
     from alkit.learners.named import is_installed
     from alkit.pools.decoding import scan
     from alkit.record.changing import PLACE, changed_settings
+    from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
     from alkit.record.store import Store
     from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
@@ -121,9 +129,9 @@ def start(
         pool: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
         if images is None:
             refuse_options({"--exclude": exclude}, "with --images")
-            pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING)
+            pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
         elif tiles.tiles is not None:
-            pool = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING)
+            pool = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING, groups=groups)
         else:
             left_out = excluded(exclude)
             found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
@@ -135,10 +143,15 @@ def start(
                 fit=fit,
                 pattern=pattern or EVERYTHING,
                 exclude=left_out,
+                groups=groups,
                 report=report,
             )
         record = Store(store) if store.is_file() else None
         before = _settings(record)
+        former = None
+        if record is not None:
+            pool, former = with_recorded_groups(record, pool), recorded_rules(record)
+        rules = rules_of(former, only, never, first, max_per_group, max_per_parent)
         test_set = None
         if test_images is not None and test_masks is not None:
             names = options.class_names(classes)
@@ -146,7 +159,7 @@ def start(
                 test_masks, names, ignore=ignore, pattern=mask_pattern, threshold=threshold, values=values
             )
             with naming_mask_options():
-                test_set = read_test_set(pool, test_images, oracle, report), oracle
+                test_set = read_test_set(pool, test_images, oracle, report, groups), oracle
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -160,7 +173,8 @@ def start(
                 join=join,
                 hold_out=hold_out,
                 stop_set=stop_set,
-                metrics=choose_metrics(metrics, groups, per),
+                metrics=choose_metrics(metrics, kinds, pool, per),
+                rules=rules,
                 report=report,
             )
     with record_at(store) as recorded:
@@ -172,11 +186,17 @@ def start(
                 check_images(recorded, str(folder), named=True)
             save_test_set(recorded, *test_set)
         save_choice(recorded, choice, parts)
+        kept = rules_and_groups(recorded)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")
+    if former is not None and rules is not None:
+        for line in changed_options(changed_rules(former, rules), named):
+            echo(f"changed: {line}")
     for line in (*recipe_in_words(choice.recipe, learner, plain=choice.plain), *eye_in_words(choice, parts)):
+        echo(line)
+    for line in kept:
         echo(line)
     left = len(experiment.candidates)
     height, width = pool.shape[1:]

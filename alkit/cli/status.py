@@ -44,8 +44,10 @@ def status(
     from alkit.checks import check_integer
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
+    from alkit.cli.ruling import rules_and_groups
     from alkit.errors import one_line
     from alkit.record.changing import CHANGES, PLACE
+    from alkit.record.grouping import recorded_rules
     from alkit.record.settings import Settings
     from alkit.report.next_step import Step, next_step
 
@@ -54,6 +56,7 @@ def status(
     with record_at(store) as record:
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
+        rules, kept = asdict(recorded_rules(record)), rules_and_groups(record)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
     made_by = "alkit start" if schedule is None else "alkit run"
@@ -74,6 +77,7 @@ def status(
             "seed": seed,
             "schedule": planned,
             "changes": changes,
+            "rules": rules,
             **_facts(found, step, queries),
         }
         print(json.dumps(facts, indent=2, allow_nan=False))
@@ -86,6 +90,8 @@ def status(
     for change in changes:
         told = f"Settings changed on {change['at'][:10]}: {'; '.join(change['changed'])}."
         console.print(one_line(told), markup=False, highlight=False)
+    for line in kept:
+        console.print(one_line(line), markup=False, highlight=False)
     print_campaign(console, found, step, str(store))
 
 
@@ -98,6 +104,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images."""
     from datetime import UTC, datetime
 
+    from alkit.record.grouping import allowed_in_record
     from alkit.record.settings import Settings
     from alkit.record.test_sets import test_set
     from alkit.record.unread import list_unread
@@ -112,13 +119,14 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
     labelled = [id for id, known in snapshot.known.items() if known.labels]
+    left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))
     told = summary(
         found,
         history,
         now=datetime.now(UTC),
         advice=stopping_advice(since_import(history), size),
         next_batch=size,
-        left=None if images is None else images - len(taken | (settings.unusable.keys() & recorded)),
+        left=None if images is None else images - len(taken | left_out),
         tested=test_set(settings, record) is not None,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),

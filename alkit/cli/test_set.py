@@ -25,24 +25,31 @@ def check_pair(images: Path | None, masks: Path | None) -> None:
         raise ConfigurationError("--test-images and --test-masks must be given together", got=f"no {missing}")
 
 
-def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report) -> ImagePool:
+def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report, groups: str | None = None) -> ImagePool:
     """Return the pool of the test images, read as those of the campaign's pool are, after a check of their masks.
 
     Raises
     ------
     DataError
-        An image is identical to one of the campaign's pool.
+        An image is identical to one of the campaign's pool, or its group is one of the pool's.
     LabelError
         A test image has no mask that can be used.
     """
     from alkit.pools.folder import ImagePool
+    from alkit.pools.groups import check_apart, groups_of
     from alkit.pools.identical import check_contents
 
     if not isinstance(pool, ImagePool):
         raise ConfigurationError("--test-images can be used only with --images")
     height, width = pool.shape[1:]
     test = ImagePool(
-        str(images), size=(height, width), grayscale=pool.grayscale, fit=pool.fit, scale=pool.scale, report=report
+        str(images),
+        size=(height, width),
+        grayscale=pool.grayscale,
+        fit=pool.fit,
+        scale=pool.scale,
+        groups=groups,
+        report=report,
     )
     if test.shape != pool.shape:
         raise DataError(
@@ -52,6 +59,8 @@ def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report) 
             hint="--grayscale" if 1 in (test.shape[0], pool.shape[0]) else None,
         )
     check_contents(pool, test)
+    if groups is not None:
+        check_apart(*({group: id for id, group in zip(p.ids, groups_of(p, p.ids), strict=True)} for p in (pool, test)))
     oracle.check_labels(test, report)
     return test
 
@@ -65,6 +74,7 @@ def save_test_set(record: Store, test: ImagePool, oracle: MaskOracle) -> None:
         The record has another test set, and a round was measured on it.
     """
     from alkit.configuration.forms import written_form
+    from alkit.record.grouping import record_groups
     from alkit.record.settings import describe
 
     values = None if oracle.values is None else cast(Mapping[int, int], oracle.values)
@@ -85,6 +95,7 @@ def save_test_set(record: Store, test: ImagePool, oracle: MaskOracle) -> None:
             expected=was,
             hint="the recorded test set, or another store",
         )
+    record_groups(record, test)
     record.revise(TEST_SET, lambda before: form)
 
 

@@ -15,7 +15,7 @@ from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.pools.checks import check_pool
-from alkit.pools.groups import Grouping, groups_of
+from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
@@ -114,13 +114,7 @@ def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
     if apart:  # an image without a group is its own, and its id may mean another image in the pool
         own = {group: id for group, id in own.items() if group != id}
         in_pool = {group: id for group, id in in_pool.items() if group != id}
-    if both := sorted(own.keys() & in_pool.keys()):
-        group = both[0]
-        raise DataError(
-            f"test shares {len(both)} {'group' if len(both) == 1 else 'groups'} with the pool",
-            got=f"{group!r}, with {own[group]!r} in the test set and {in_pool[group]!r} in the pool",
-            hint="pool.split(test=..., seed=...) of a pool with groups= keeps each on one side",
-        )
+    check_apart(in_pool, own)
     key = "\n".join(sorted(ids))
     if key not in parts.compared:
         parts.compared[key] = [*_without_groups(ids, own, grouped), *_alike(parts, test)]

@@ -17,10 +17,10 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.experiment.parts import Parts
 from alkit.pools.groups import parents_of
-from alkit.record.grouping import in_words, named_first, recorded_rules
+from alkit.record.grouping import named_first, recorded_rules, rules_in_words
 from alkit.rng import Stream
 from alkit.values.limit import Limit
-from alkit.values.rules import CAPS, LISTS, SelectionRules
+from alkit.values.rules import CAPS, SelectionRules
 from alkit.values.selection import Selection
 
 Select = Callable[[Sequence[str], Sequence[str], int, np.random.Generator], Selection]
@@ -160,12 +160,3 @@ def check_number(parts: Parts, candidates: Sequence[str], n: int, number: int) -
             hint=f"n={most}, or Experiment(..., rules=...)" if most else "Experiment(..., rules=...)",
         )
     return n
-
-
-def rules_in_words(rules: SelectionRules) -> str:
-    """Return the rules in one line.
-
-    >>> rules_in_words(SelectionRules(never="site=B", max_per_group=2))
-    'never site=B; max_per_group 2'
-    """
-    return "; ".join(f"{name} {in_words(value)}" for name in (*LISTS, *CAPS) if (value := getattr(rules, name)))

@@ -16,7 +16,7 @@ from alkit.pools.base import PoolBase
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels, scan
 from alkit.pools.fitting import check_size_for_fit, padded_size
-from alkit.pools.groups import GroupsLike
+from alkit.pools.groups import GroupsLike, read_rows
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale
 from alkit.pools.sizes import check_size
@@ -117,6 +117,8 @@ class ImagePool(PoolBase):
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
+        if self.groups is not None:
+            read_rows(self.groups)  # before the images, so that a wrong file is found at once
         size, folder = check_size(self.size), without_tilde(self.path)
         exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
         hidden: dict[str, ImageError] = {}

@@ -58,23 +58,12 @@ def read_groups(
     ConfigurationError
         `given` is neither a path, nor a pattern, nor a mapping.
     """
-    if isinstance(given, str) and "{group}" in given:
-        grouping = _by_pattern(given, ids, parents)
-    elif isinstance(given, str | os.PathLike):
-        path = os.fspath(given)
-        if not isinstance(path, str) or ("*" in path and not os.path.exists(path)):
-            raise ConfigurationError(
-                "groups must be a CSV file, a pattern with {group}, or a mapping", got=repr(path), hint='"{group}/*"'
-            )
-        grouping = _by_rows(read_table(path), ids, parents, left_out, path)
-    elif isinstance(given, Mapping):
-        grouping = _by_rows(rows_of(given), ids, parents, left_out, "groups")
+    rows = read_rows(given)
+    if rows is None:
+        grouping = _by_pattern(str(given), ids, parents)
     else:
-        raise ConfigurationError(
-            "groups must be a CSV file, a pattern with {group}, or a mapping",
-            got=f"an object of type {type(given).__name__}",
-            hint='"groups.csv", "{group}/*" or {id: group}',
-        )
+        source = "groups" if isinstance(given, Mapping) else os.fspath(given)
+        grouping = _by_rows(rows, ids, parents, left_out, source)
     of_parent: dict[str, str] = {}
     for id, parent in zip(ids, parents, strict=True):
         if (group := grouping.groups[id]) != of_parent.setdefault(parent, group):
@@ -82,6 +71,35 @@ def read_groups(
                 f"groups must have one group for all images of {parent!r}", got=f"{of_parent[parent]!r} and {group!r}"
             )
     return grouping
+
+
+def read_rows(given: GroupsLike) -> dict[str, dict[str, str]] | None:
+    """Return the rows of a file or a mapping of groups; None if they are a pattern.
+
+    A pool calls this before it reads its images, so that a wrong file is found at once.
+
+    Raises
+    ------
+    DataError, ConfigurationError
+        As :func:`read_groups`.
+    """
+    if isinstance(given, str) and "{group}" in given:
+        _expression(given, "")
+        return None
+    if isinstance(given, Mapping):
+        return rows_of(given)
+    if not isinstance(given, str | os.PathLike):
+        raise ConfigurationError(
+            "groups must be a CSV file, a pattern with {group}, or a mapping",
+            got=f"an object of type {type(given).__name__}",
+            hint='"groups.csv", "{group}/*" or {id: group}',
+        )
+    path = os.fspath(given)
+    if not isinstance(path, str) or ("*" in path and not os.path.exists(path)):
+        raise ConfigurationError(
+            "groups must be a CSV file, a pattern with {group}, or a mapping", got=repr(path), hint='"{group}/*"'
+        )
+    return read_table(path)
 
 
 @checked
@@ -136,6 +154,17 @@ def metadata_of(pool: Pool, ids: Sequence[str]) -> list[dict[str, str]]:
     check_returned(pool, "metadata_of", found, Sequence[Mapping[str, str]], DataError)
     _check_count(pool, "metadata_of", found, ids)
     return [dict(row) for row in found]
+
+
+def check_apart(in_pool: Mapping[str, str], in_test: Mapping[str, str]) -> None:
+    """Raise a :class:`DataError` if a pool and a test set share a group; each mapping is from groups to an image."""
+    if both := sorted(in_test.keys() & in_pool.keys()):
+        group = both[0]
+        raise DataError(
+            f"test shares {len(both)} {'group' if len(both) == 1 else 'groups'} with the pool",
+            got=f"{group!r}, with {in_test[group]!r} in the test set and {in_pool[group]!r} in the pool",
+            hint="pool.split(test=..., seed=...) of a pool with groups= keeps each on one side",
+        )
 
 
 def _one_for_each(pool: Pool, method: str, found: Sequence[str], ids: Sequence[str]) -> list[str]:

@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.pools.base import PoolBase
-from alkit.pools.groups import Grouping, groups_of, metadata_of
+from alkit.pools.groups import Grouping, GroupsLike, groups_of, metadata_of
 from alkit.protocols import HasGroups, HasMetadata, Pool
 from alkit.record.changing import CHANGES, GROUPS, RULES, SIDES
 from alkit.record.settings import Settings
@@ -26,6 +26,9 @@ def recorded_grouping(store: Store) -> Grouping | None:
     if (fact := store.fact(GROUPS)) is None:
         return None
     return Grouping({id: group for id, (group, _) in fact.items()}, {id: row for id, (_, row) in fact.items() if row})
+
+
+SomePool = TypeVar("SomePool", bound=Pool)
 
 
 def settle_groups(store: Store, pool: Pool) -> Pool:
@@ -45,23 +48,26 @@ def settle_groups(store: Store, pool: Pool) -> Pool:
     return pool
 
 
-def with_recorded_groups(store: Store, pool: Pool) -> Pool:
+def with_recorded_groups(store: Store, pool: SomePool) -> SomePool:
     """Return a pool of alkit that was given no groups with those of a record; any other unchanged."""
     if isinstance(pool, PoolBase) and not _is_grouped(pool) and (recorded := recorded_grouping(store)) is not None:
         return pool._with_grouping(recorded)
     return pool
 
 
-def record_groups(store: Store, pool: Pool) -> None:
-    """Add the groups of a pool's images, or of a test set, to those of a record; see :func:`settle_groups`."""
+def record_groups(store: Store, pool: Pool) -> list[str]:
+    """Add the groups of a pool's images, or of a test set, to those of a record; see :func:`settle_groups`.
+
+    Return a line about the images that have other groups now.
+    """
     before: dict[str, Any] | None = store.fact(GROUPS)
     now = _form(pool)
     if before is None and not any(group != id or row for id, (group, row) in now.items()):
-        return  # nothing is known of any image
+        return []  # nothing is known of any image
     known = before or {}
     new = {id: entry for id, entry in now.items() if known.get(id) != entry}
     if not new or store.read_only:
-        return
+        return []
     # Until its group is recorded, an image is its own group.
     moved = [id for id, (group, _) in new.items() if known.get(id, [id])[0] != group]
     with store.exclusive():
@@ -69,8 +75,10 @@ def record_groups(store: Store, pool: Pool) -> None:
         _check_sides(store, {id: group for id, (group, _) in after.items()}, moved)
         store.revise(GROUPS, lambda _: after)
         changed = [id for id in new if before is None or id in before]
-        if changed and store.has_queries():
-            note_change(store, [_other_groups(known, after, changed)])
+        lines = [_other_groups(known, after, changed)] if changed else []
+        if store.has_queries():
+            note_change(store, lines)
+    return lines
 
 
 def _other_groups(before: Mapping[str, Any], now: Mapping[str, Any], changed: Sequence[str]) -> str:
@@ -100,10 +108,50 @@ def check_rules(store: Store, pool: Pool, rules: SelectionRules | None) -> None:
     ConfigurationError
         A condition holds for no image of the pool, or no image may be selected.
     """
-    if rules is None or (before := recorded_rules(store)) == rules:
+    pool = with_recorded_groups(store, pool)
+    _check_rules(rules, recorded_rules(store), pool.ids, groups_of(pool, pool.ids), metadata_of(pool, pool.ids))
+
+
+def change_rules(store: Store, rules: SelectionRules) -> list[str]:
+    """Record other rules, checked by what the record knows of its images; return a line for each that differs.
+
+    Raises
+    ------
+    ConfigurationError
+        A condition holds for no image of the record, or no image may be selected.
+    """
+    before = recorded_rules(store)
+    if (ids := Settings(store).recorded_ids) is not None:
+        _check_rules(rules, before, ids, *_known_of(store, ids))
+    settle_rules(store, rules)
+    return changed_rules(before, rules)
+
+
+def change_groups(store: Store, pool: PoolBase, groups: GroupsLike) -> list[str]:
+    """Record other groups of the images of a record; return a line about the change.
+
+    Raises
+    ------
+    DataError
+        An image of the record has no group.
+    ResumeError
+        A group would have labels on both sides of the hold-out.
+    """
+    known = set(Settings(store).recorded_ids or pool.ids)
+    part = pool.subset([id for id in pool.ids if id in known])
+    part._group(groups)
+    return record_groups(store, part)
+
+
+def _check_rules(
+    rules: SelectionRules | None,
+    before: SelectionRules,
+    ids: Sequence[str],
+    groups: Sequence[str],
+    metadata: Sequence[Mapping[str, str]],
+) -> None:
+    if rules is None or rules == before:
         return
-    pool, ids = with_recorded_groups(store, pool), list(pool.ids)
-    groups, metadata = groups_of(pool, ids), metadata_of(pool, ids)
     for name in LISTS:
         new = [condition for condition in getattr(rules, name) if condition not in getattr(before, name)]
         for condition, images in matching(new, ids, groups, metadata).items():
@@ -117,6 +165,12 @@ def check_rules(store: Store, pool: Pool, rules: SelectionRules | None) -> None:
                 )
     if not allowed(rules, ids, groups, metadata):
         raise ConfigurationError("never must leave an image that may be selected", got=f"none of {len(ids)}")
+
+
+def _known_of(store: Store, ids: Sequence[str]) -> tuple[list[str], list[Mapping[str, str]]]:
+    """Return the groups and the metadata that a record keeps of some images."""
+    grouping = recorded_grouping(store) or Grouping({}, {})
+    return [grouping.groups.get(id, id) for id in ids], [grouping.metadata.get(id, {}) for id in ids]
 
 
 def settle_rules(store: Store, rules: SelectionRules | None) -> None:
@@ -140,11 +194,10 @@ def allowed(
 
 def allowed_in_record(store: Store, ids: Sequence[str]) -> frozenset[str]:
     """Return those of a record's images that its rules allow, by the groups that it keeps."""
-    if not (rules := recorded_rules(store)):
+    rules = recorded_rules(store)
+    if not (rules.only or rules.never):
         return frozenset(ids)
-    grouping = recorded_grouping(store) or Grouping({}, {})
-    groups = [grouping.groups.get(id, id) for id in ids]
-    return allowed(rules, ids, groups, [grouping.metadata.get(id, {}) for id in ids])
+    return allowed(rules, ids, *_known_of(store, ids))
 
 
 def named_first(
@@ -172,6 +225,27 @@ def in_words(value: Sequence[str] | int | None) -> str:
     if isinstance(value, int):
         return str(value)
     return ",".join(value) if value else "none"
+
+
+def rules_in_words(rules: SelectionRules) -> str:
+    """Return the rules in one line.
+
+    >>> rules_in_words(SelectionRules(never="site=B", max_per_group=2))
+    'never site=B; at most 2 of a group in a round'
+    """
+    lists = [f"{name} {in_words(getattr(rules, name))}" for name in LISTS if getattr(rules, name)]
+    caps = [(name.removeprefix("max_per_"), getattr(rules, name)) for name in CAPS]
+    return "; ".join([*lists, *(f"at most {most} of a {of} in a round" for of, most in caps if most is not None)])
+
+
+def recorded_groups_in_words(store: Store) -> list[str]:
+    """Return a sentence about the groups that a record keeps of its images; none if it keeps none."""
+    if (recorded := recorded_grouping(store)) is None:
+        return []
+    images = set(Settings(store).recorded_ids or recorded.groups) & recorded.groups.keys()
+    columns = sorted({name for id in images for name in recorded.metadata.get(id, {})})
+    known = f"; known of each: {', '.join(columns)}" if columns else ""
+    return [f"{len(images)} images of {len({recorded.groups[id] for id in images})} groups{known}."]
 
 
 def note_change(store: Store, lines: Sequence[str]) -> None:

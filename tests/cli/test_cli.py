@@ -71,33 +71,6 @@ def test_metrics_are_named_by_an_option_and_kept_for_later_commands(run, capfd):
     assert list(first["metrics"]) == list(second["metrics"]) == ["hd95", "dice"]
 
 
-def test_groups_of_images_are_read_from_a_file(run, folders, capfd):
-    ids = sorted(path.stem for path in (folders / "images").iterdir())
-    lines = ["id,group", *(f"{id},{'rare' if row % 3 == 0 else 'common'}" for row, id in enumerate(ids))]
-    (folders / "kinds.csv").write_text("\n".join(lines))
-    assert run("--rounds", "0", "--groups", folders / "kinds.csv", "--json") == 0
-    (only,) = json.loads(capfd.readouterr().out)["rounds"]
-    assert {"dice", "iou", "dice_over_groups", "dice_worst_group", "dice@common"} <= set(only["metrics"])
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("image,group\na,b", "--groups must be a file with the columns id and group: got image, group in"),
-        ("id,group\na,", "--groups must have an id and a group on each line: got less on line 2 of"),
-        ("id,group\na,x\na,y", "--groups must have one group for each image, and 'a' has 'x': got 'y' on line 3 of"),
-        (None, "--groups must be a CSV file in UTF-8: got"),
-    ],
-    ids=range(4),
-)
-def test_a_file_of_groups_in_another_form_is_an_error(run, folders, capfd, text, words):
-    if text is not None:
-        (folders / "kinds.csv").write_text(text)
-    assert run("--groups", folders / "kinds.csv") == 1
-    assert words in capfd.readouterr().err
-    assert not (folders / "r.db").exists()
-
-
 def test_initial_names_the_strategy_of_the_start_set(run, capfd):
     assert run("--strategy", "ssl-cluster", "--initial", "random", "--json", "--rounds", "0") == 0
     mixed = json.loads(capfd.readouterr().out)

@@ -206,7 +206,7 @@ def test_a_demand_that_the_rules_do_not_leave_says_what_to_change():
     with pytest.raises(
         ConfigurationError,
         match=r"n must be at most 2, because the rules leave no more in this round: got 5, 3 candidates, and the rules "
-        r"only v00/\*; max_per_parent 2. Try: n=2, or Experiment\(..., rules=...\).",
+        r"only v00/\*; at most 2 of a parent in a round. Try: n=2, or Experiment\(..., rules=...\).",
     ):
         campaign.ask(5)
     with pytest.raises(ConfigurationError, match="9 labels, but the pool has 36 images, and the rules allow 3 of them"):

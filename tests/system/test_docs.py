@@ -255,6 +255,21 @@ def test_the_metrics_of_the_page_are_those_that_it_shows(capsys):
     assert capsys.readouterr().out == "".join(blocks("how-to/metrics.md", "text"))
 
 
+def test_groups_and_rules_work_as_the_page_shows(folders, monkeypatch, capsys):
+    monkeypatch.chdir(folders)
+    names = {}
+    for code in blocks("how-to/groups.md", "python"):
+        exec(code, names)
+    assert capsys.readouterr().out == "".join(blocks("how-to/groups.md", "text"))
+    Path("images.csv").write_text("id,patient,site\n" + "".join(f"{n:03},p{n // 3},{'AB'[n % 2]}\n" for n in range(24)))
+    small = "--size 16 --widths 2,4 --epochs 1,1 --grayscale --strategy random"
+    (commands,) = blocks("how-to/groups.md", "bash")
+    for command in commands.splitlines():
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(f"{command} {small}" if " start " in command else command)[1:])
+        assert not end.value.code, command
+
+
 def test_the_page_on_metrics_names_all_of_them():
     from alkit.evaluation import chosen
 
