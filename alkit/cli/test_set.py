@@ -74,7 +74,7 @@ def save_test_set(record: Store, test: ImagePool, oracle: MaskOracle) -> None:
         The record has another test set, and a round was measured on it.
     """
     from alkit.configuration.forms import written_form
-    from alkit.record.grouping import record_groups
+    from alkit.record.grouping import groups_form
     from alkit.record.settings import describe
 
     values = None if oracle.values is None else cast(Mapping[int, int], oracle.values)
@@ -86,8 +86,12 @@ def save_test_set(record: Store, test: ImagePool, oracle: MaskOracle) -> None:
         "instances": oracle.instances,
     }
     form = {"images": written_form(test), "masks": masks, "test": describe(test)}
+    if test._grouping is not None:
+        form["groups"] = groups_form(test)
     before = record.fact(TEST_SET)
-    if before != form and record.rounds():
+    if before is not None and "groups" in before:
+        form.setdefault("groups", before["groups"])
+    if {**(before or {}), "groups": None} != {**form, "groups": None} and record.rounds():
         was = "none" if before is None else f"{before['test']['images']} images"
         raise ResumeError(
             f"{record.path} has a committed round, so its test set cannot change any more",
@@ -95,7 +99,6 @@ def save_test_set(record: Store, test: ImagePool, oracle: MaskOracle) -> None:
             expected=was,
             hint="the recorded test set, or another store",
         )
-    record_groups(record, test)
     record.revise(TEST_SET, lambda before: form)
 
 
@@ -112,6 +115,7 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
     from alkit.cli.named_places import check_images
     from alkit.configuration.construct import build
     from alkit.oracles.simulated import MaskOracle
+    from alkit.record.grouping import grouping_from
     from alkit.record.settings import Settings, describe
 
     if (form := record.fact(TEST_SET)) is None:
@@ -125,6 +129,8 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
         check_images(record, folder, named=False)
     height, width = pool.read(list(pool.ids)[:1]).shape[-2:]
     test = build({**form["images"], "with": {**form["images"]["with"], "size": [height, width]}}, "pool")
+    if "groups" in form:
+        test = test._with_grouping(grouping_from(form["groups"]))
     found, expected = describe(test), form["test"]
     resized = any(found[side] != expected[side] for side in ("height", "width"))  # by alkit change
     if found != expected and not (resized and found["images"] == expected["images"]):

@@ -19,7 +19,7 @@ from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
-from alkit.record.grouping import recorded_grouping
+from alkit.record.grouping import is_grouped, recorded_grouping
 from alkit.record.test_sets import measures_on
 from alkit.rng import Stream
 
@@ -112,8 +112,9 @@ def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
     own = {recorded.groups.get(id, group): id for id, group in zip(ids, groups_of(test, ids), strict=True)}
     in_pool = dict(zip(parts.groups_of(parts.ids), parts.ids, strict=True))
     if apart:  # an image without a group is its own, and its id may mean another image in the pool
-        own = {group: id for group, id in own.items() if group != id}
-        in_pool = {group: id for group, id in in_pool.items() if group != id}
+        own = own if is_grouped(test) else {group: id for group, id in own.items() if group != id}
+        known = recorded_grouping(parts.store) is not None
+        in_pool = in_pool if known else {group: id for group, id in in_pool.items() if group != id}
     check_apart(in_pool, own)
     key = "\n".join(sorted(ids))
     if key not in parts.compared:

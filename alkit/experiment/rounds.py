@@ -66,7 +66,7 @@ def run_rounds(
         gathering.check_rounds(parts, start, batch)
         check_schedule(parts.settings, parts.store, test)
         parts.settings.declare_schedule(start, batch, test)
-        if test is not None:
+        if test is not None and test_oracle is None:
             record_groups(parts.store, test)  # so that the same split can be drawn without the file of groups
     rehearsing.rehearse_once(parts)
     if test is not None:

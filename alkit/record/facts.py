@@ -95,6 +95,8 @@ def _is_test_set(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("test"), dict):
         return False
     images, masks = value.get("images"), value.get("masks")
+    if "groups" in value and not _are_groups(value["groups"]):
+        return False
     if not isinstance(images, dict) or images.get("is") != "alkit:ImagePool" or not isinstance(masks, dict):
         return False
     if not isinstance(given := images.get("with"), dict) or not isinstance(given.get("path"), str):

@@ -23,9 +23,13 @@ from alkit.values.rules import CAPS, LISTS, SelectionRules, matching
 
 def recorded_grouping(store: Store) -> Grouping | None:
     """Return the groups that a record keeps; None if its images have none."""
-    if (fact := store.fact(GROUPS)) is None:
-        return None
-    return Grouping({id: group for id, (group, _) in fact.items()}, {id: row for id, (_, row) in fact.items() if row})
+    fact = store.fact(GROUPS)
+    return None if fact is None else grouping_from(fact)
+
+
+def grouping_from(form: Mapping[str, Any]) -> Grouping:
+    """Return the groups whose form :func:`groups_form` returned."""
+    return Grouping({id: group for id, (group, _) in form.items()}, {id: row for id, (_, row) in form.items() if row})
 
 
 SomePool = TypeVar("SomePool", bound=Pool)
@@ -42,7 +46,7 @@ def settle_groups(store: Store, pool: Pool) -> Pool:
     ResumeError
         A group would have labels on both sides of the hold-out.
     """
-    if not _is_grouped(pool) and recorded_grouping(store) is not None:
+    if not is_grouped(pool) and recorded_grouping(store) is not None:
         return with_recorded_groups(store, pool)
     record_groups(store, pool)
     return pool
@@ -50,7 +54,7 @@ def settle_groups(store: Store, pool: Pool) -> Pool:
 
 def with_recorded_groups(store: Store, pool: SomePool) -> SomePool:
     """Return a pool of alkit that was given no groups with those of a record; any other unchanged."""
-    if isinstance(pool, PoolBase) and not _is_grouped(pool) and (recorded := recorded_grouping(store)) is not None:
+    if isinstance(pool, PoolBase) and not is_grouped(pool) and (recorded := recorded_grouping(store)) is not None:
         return pool._with_grouping(recorded)
     return pool
 
@@ -61,7 +65,7 @@ def record_groups(store: Store, pool: Pool) -> list[str]:
     Return a line about the images that have other groups now.
     """
     before: dict[str, Any] | None = store.fact(GROUPS)
-    now = _form(pool)
+    now = groups_form(pool)
     if before is None and not any(group != id or row for id, (group, row) in now.items()):
         return []  # nothing is known of any image
     known = before or {}
@@ -255,13 +259,13 @@ def note_change(store: Store, lines: Sequence[str]) -> None:
         store.revise(CHANGES, lambda before: [*(before or ()), entry])
 
 
-def _is_grouped(pool: Pool) -> bool:
-    """Whether a pool was given groups, or brings its own."""
+def is_grouped(pool: Pool) -> bool:
+    """Return whether a pool was given groups, or brings its own."""
     return pool._grouping is not None if isinstance(pool, PoolBase) else isinstance(pool, HasGroups | HasMetadata)
 
 
-def _form(pool: Pool) -> dict[str, Any]:
-    """Return the group and the metadata of each image."""
+def groups_form(pool: Pool) -> dict[str, Any]:
+    """Return the group and the metadata of each image of a pool, as a record keeps them."""
     ids = list(pool.ids)
     return {id: [group, row] for id, group, row in zip(ids, groups_of(pool, ids), metadata_of(pool, ids), strict=True)}
 

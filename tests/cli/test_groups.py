@@ -141,3 +141,25 @@ def test_groups_can_be_added_later(place, capfd):
     assert f"changed: --groups: other ones of {len(place)} images, such as '{place[0]}'" in said
     assert "changed: --never: recorded none, now site=B" in said
     assert read(capfd, "status", "c.db", "--json")["left"] == sum(site(place, id) == "A" for id in place)
+
+
+def test_a_test_set_in_folders_of_its_own_has_groups_too(place, capfd):
+    for kind in ("images", "masks"):
+        Path(f"test-{kind}").mkdir()
+        for id in place[-5:]:  # the first of them is of the patient of another image
+            Path(kind, f"{id}.png").rename(f"test-{kind}/{id}.png")
+    options = (
+        "--groups",
+        "groups.csv",
+        "--test-images",
+        "test-images",
+        "--test-masks",
+        "test-masks",
+        "--threshold",
+        "128",
+    )
+    assert start(*options) == 1
+    assert "shares 1 group with the pool: got 'p9', with " in " ".join(capfd.readouterr().err.split())
+    Path("images", f"{place[-6]}.png").unlink()
+    assert start(*options) == 0
+    assert set(Store("c.db").fact("test_set")["groups"]) == set(place[-5:])
