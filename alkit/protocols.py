@@ -25,6 +25,7 @@ from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
 from alkit.values.selection import Selection
+from alkit.values.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +49,7 @@ class Pool(Protocol):
 
     Optional: :class:`HasSizes`, :class:`HasFrames`, :class:`HasFiles`, :class:`HasPictures`, :class:`HasDigest`,
     :class:`HasDigests`, :class:`HasSubsets`, :class:`HasStored`, :class:`HasGroups`, :class:`HasParents`,
-    :class:`HasMetadata`.
+    :class:`HasMetadata`, :class:`HasSurroundings`.
     """
 
     @property
@@ -91,6 +92,14 @@ class HasPictures(Protocol):
 
     def picture(self, id: str) -> Images | None:
         """Return an image for people, ``(c, h, w)`` at its original size, float32 in [0, 1]; None: as it is read."""
+
+
+@runtime_checkable
+class HasSurroundings(Protocol):
+    """A pool of parts of larger images, such as tiles, which people are shown with what lies around them."""
+
+    def surroundings(self, id: str) -> Surroundings | None:
+        """Return what surrounds an image; None if nothing is known."""
 
 
 @runtime_checkable
@@ -650,6 +659,7 @@ __all__ = [
     "HasSizes",
     "HasStored",
     "HasSubsets",
+    "HasSurroundings",
     "KnowsRows",
     "Labelled",
     "Learner",

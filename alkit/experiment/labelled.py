@@ -14,8 +14,11 @@ from alkit.errors import QueryError
 from alkit.experiment.representations import Representations
 from alkit.labels.framing import to_working
 from alkit.labels.joining import Join, one
+from alkit.pools.base import Subset
 from alkit.pools.frames import frames_of
 from alkit.pools.scaling import Scale
+from alkit.pools.tiles.pool import TilePool, is_tiled
+from alkit.pools.tiles.seams import seam_disagreements
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasStored
 from alkit.record.label_files import LabelFiles
 from alkit.record.states import Answered
@@ -93,7 +96,23 @@ class LabelledImages:
                 f"Annotators disagree evenly about {share:.1%} of the pixels of {_counted(partly)}. These pixels are "
                 f"ignored in the training: {_listed(partly)}.".replace("%", " %")
             )
-        return (*found, *self._only_ignored())
+        return (*found, *self._seams(), *self._only_ignored())
+
+    def _seams(self) -> Iterator[str]:
+        """Yield a sentence if labels of neighbouring tiles differ where they overlap."""
+        pool = None if self.representations is None else self.representations.pool
+        if self.spec.per == "image" or not isinstance(pool, TilePool | Subset) or not is_tiled(pool):
+            return
+        ids = [id for id in self.ids if id not in self.pseudo_ids]
+        masks = {id: _content(self.known[id], self.frames.get(id)) for id in ids}
+        pairs = seam_disagreements(pool, masks, self.spec)
+        if pairs:
+            share = sum(pair.pixels for pair in pairs) / sum(pair.shared for pair in pairs)
+            listed = ", ".join(f"{pair.one!r} and {pair.other!r}" for pair in pairs[:FEW])
+            yield (
+                f"Labels of {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of neighbouring tiles differ on "
+                f"{100 * share:.1f} % of the pixels that both show: {listed}{' ...' if len(pairs) > FEW else ''}."
+            )
 
     def _only_ignored(self) -> Iterator[str]:
         """Yield a sentence if the masks of two classes have ignored pixels (255), and none has a pixel of class 1."""

@@ -27,6 +27,7 @@ from alkit.values.frames import Frame
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import Images, Size
 from alkit.values.shown import count, html_table, short
+from alkit.values.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,9 @@ class PoolBase(ABC):
         return None
 
     def _picture(self, row: int) -> Images | None:
+        return None
+
+    def _surroundings(self, row: int) -> Surroundings | None:
         return None
 
     def _parent(self, row: int) -> str | None:
@@ -157,6 +161,11 @@ class PoolBase(ABC):
     def picture(self, id: str) -> Images | None:
         """Return an image for people, ``(c, h, w)`` at its original size, if it is known and no file holds it."""
         return self._picture(self._rows_of([id])[0])
+
+    @checked_except("id")
+    def surroundings(self, id: str) -> Surroundings | None:
+        """Return what lies around an image that is a part of a larger one; None if it is not."""
+        return self._surroundings(self._rows_of([id])[0])
 
     @checked_except("ids")
     def parents_of(self, ids: Iterable[str]) -> list[str]:
@@ -305,6 +314,9 @@ class Subset(PoolBase):
 
     def _picture(self, row: int) -> Images | None:
         return self.pool._picture(row)
+
+    def _surroundings(self, row: int) -> Surroundings | None:
+        return self.pool._surroundings(row)
 
     def _parent(self, row: int) -> str | None:
         return self.pool._parent(row)

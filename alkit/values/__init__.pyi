@@ -23,3 +23,4 @@ from .queries import State as State
 from .rounds import RoundResult as RoundResult
 from .rules import SelectionRules as SelectionRules
 from .selection import Selection as Selection
+from .surroundings import Surroundings as Surroundings

@@ -298,6 +298,7 @@ EXAMPLES = {
     "alkit.TilePool.image_path": {"id": lambda t: "a/y0-x0"},
     "alkit.TilePool.image_size": {"id": lambda t: "a/y0-x0"},
     "alkit.TilePool.file": {"id": lambda t: "a/y0-x0"},
+    "alkit.TilePool.surroundings": {"id": lambda t: "a/y0-x0"},
     "alkit.TilePool.picture": {"id": lambda t: "a/y0-x0"},
     "alkit.oracles.TileMasks": {
         "pool": lambda t: t.tiles,

@@ -38,7 +38,7 @@ TABLE = "answers.csv"
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
 
 QUERY = "query.json"
-OWN = ("image", "prelabel", "query", "withdrawn")
+OWN = ("image", "prelabel", "query", "surroundings", "withdrawn")
 """Names of the files in a query's folder, without suffixes."""
 
 KEY = re.compile(r"r\d{2,}-\d{4,}-")

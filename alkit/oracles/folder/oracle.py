@@ -7,6 +7,7 @@
            r02-0004-ward_3_0017/          a folder for each query, with the query's key as its name
                image.png                  the image; a copy of its file if the pool has one
                prelabel.png               the prediction of a model, if there is one: a palette image of class ids
+               surroundings.jpg           a tile with its surroundings and its place in the image
                query.json                 written last, so a folder without it is incomplete
                withdrawn.txt              present if the query was withdrawn
 

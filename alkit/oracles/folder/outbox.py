@@ -21,6 +21,7 @@ from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, re
 from alkit.oracles.folder.notes import instructions
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures import files
+from alkit.pictures.surroundings import surroundings_file
 from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, size_text
 from alkit.values.queries import Query
@@ -128,6 +129,8 @@ class Outbox:
         if "image" not in existing:
             content, suffix = files.image_file(images, query.id)
             write_atomically(folder / f"image{suffix}", content)
+        if "surroundings" not in existing and (around := surroundings_file(images, query.id)) is not None:
+            write_atomically(folder / "surroundings.jpg", around)
         if prelabel is not None and "prelabel" not in existing:
             mask = self.spec.check(prelabel, id=query.id, sizes=query.sizes[:1])
             write_atomically(folder / "prelabel.png", files.prelabel_png(mask, self.spec))

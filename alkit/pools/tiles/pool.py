@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer, check_number
@@ -22,15 +24,19 @@ from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, file_name
 from alkit.pools.tiles.grid import corner, tile_frame
 from alkit.pools.tiles.large import SLIDES, open_large
-from alkit.pools.tiles.overview import Foreground
+from alkit.pools.tiles.overview import Foreground, Overview, overview_of
 from alkit.pools.tiles.source import Tiles
 from alkit.pools.unusable import unusable_text
 from alkit.protocols import Pool
 from alkit.values.frames import Box, Frame
 from alkit.values.label_spec import Images, Size
 from alkit.values.progress import Report, quiet
+from alkit.values.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+
+KEPT = 8
+"""Number of overviews of images that are kept in memory."""
 
 
 @checked_except("tile", "stride", "scale", "groups")
@@ -120,6 +126,7 @@ class TilePool(PoolBase):
     _source: Tiles = field(init=False, repr=False, compare=False)
     _kept: Rows = field(init=False, repr=False, compare=False)
     _image_sizes: dict[Path, Size] = field(init=False, repr=False, compare=False)
+    _overviews: dict[Path, Overview] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
@@ -137,7 +144,7 @@ class TilePool(PoolBase):
         # The absolute path, so that a record with this pool can be opened from any working directory.
         vars(self).update(path=str(folder.absolute()), tile=source.tile, stride=source.stride, ids=ids)
         vars(self).update(shape=kept.shape, _rows={id: row for row, id in enumerate(ids)}, unusable=unusable)
-        vars(self).update(_source=source, _kept=kept, _image_sizes={})
+        vars(self).update(_source=source, _kept=kept, _image_sizes={}, _overviews={})
         self._group(self.groups)
 
     def _origin(self) -> str:
@@ -192,6 +199,23 @@ class TilePool(PoolBase):
         picture: Images = shown
         return picture
 
+    def _surroundings(self, row: int) -> Surroundings:
+        path, box = self._source.path(self._kept.names[row]), self._place(row)
+        with open_large(path, self.grayscale) as large:
+            level = self._source.level_of(large, path)
+            high, wide = large.levels[level]
+            top, left = max(0, box.top - box.height), max(0, box.left - box.width)
+            bottom, right = min(high, box.top + 2 * box.height), min(wide, box.left + 2 * box.width)
+            near = large.read(level, Box(top, left, bottom - top, right - left))
+            if path not in self._overviews:
+                while len(self._overviews) >= KEPT:
+                    self._overviews.pop(next(iter(self._overviews)))
+                self._overviews[path] = overview_of(large, level)
+        overview, most = self._overviews[path], np.float32(np.iinfo(near.dtype).max)
+        place = Box(box.top - top, box.left - left, box.height, box.width)
+        shown, whole = (np.divide(pixels, most, dtype=np.float32) for pixels in (near, overview.pixels))
+        return Surroundings(shown, place, whole, overview.place(box))
+
     def _parent(self, row: int) -> str | None:
         return self.ids[row].rpartition("/")[0]
 
@@ -228,6 +252,11 @@ def tiles_of(pool: Pool) -> TilePool:
     if not isinstance(whole, TilePool):
         raise DataError("the pool must consist of tiles", got=type(whole).__name__, hint="alkit.TilePool")
     return whole
+
+
+def is_tiled(pool: Pool) -> bool:
+    """Return whether a pool consists of tiles."""
+    return isinstance(pool.pool if isinstance(pool, Subset) else pool, TilePool)
 
 
 def _order(name: str, ids: Mapping[str, str]) -> tuple[str, int, int]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, ImageError
+from alkit.pictures.surroundings import surroundings_file
 from alkit.pools import seam_disagreements
 from alkit.pools.tiles.grid import boxes
 from alkit.pools.tiles.large import open_large
@@ -301,3 +303,40 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(said) < 700, said  # the image alone has 1144 MiB
+
+
+def test_people_see_a_tile_with_its_surroundings_and_its_place_in_the_image(folder, tmp_path):
+    pool = opened(folder)
+    found = pool.subset(["a/y42-x48"]).surroundings("a/y42-x48")
+    assert np.array_equal(np.rint(found.near * 255), FULL[:, :].transpose(2, 0, 1)[:, :, :130])
+    assert found.place == (42, 48, 48, 48)
+    assert found.overview.shape == (3, 90, 130)
+    assert found.place_in_overview == (42, 48, 48, 48)
+    content = surroundings_file(pool, "a/y42-x48")
+    picture = np.asarray(Image.open(BytesIO(content)))
+    assert picture.shape == (768, 2 * round(130 * 768 / 90) + 12, 3)
+    top = round(42 * 768 / 90) - 2
+    line = picture[top : top + 2, round(60 * 768 / 90)]
+    assert np.abs(line.astype(int) - (240, 228, 66)).max() < 60
+    assert surroundings_file(alkit.ArrayPool(np.zeros((1, 8, 8), np.uint8)), "0000") is None
+
+    oracle = alkit.FolderOracle(tmp_path / "exchange", classes=("skin", "lesion"), images=pool)
+    oracle.ask([alkit.Query("a/y0-x0", 0, 0, ((48, 48),))])
+    (where,) = (path.parent for path in (tmp_path / "exchange").rglob("query.json"))
+    assert np.asarray(Image.open(where / "image.png")).shape == (48, 48, 3)
+    assert (where / "surroundings.jpg").is_file()
+    assert list(oracle.poll()) == []
+    assert oracle.unread() == {}
+
+
+def test_a_round_says_which_neighbouring_tiles_have_other_labels_where_they_overlap(folder):
+    pool = opened(folder, stride=40, margin=2)
+    experiment = alkit.Experiment(
+        pool, alkit.testing.Brightness(), alkit.strategy("random"), classes=("skin", "lesion"), hold_out=0.0
+    )
+    masks = {id: np.zeros(pool.sizes([id])[0][0], np.uint8) for id in experiment.ask(len(pool))}
+    masks["a/y0-x0"][:, 40:] = 1
+    experiment.tell(masks)
+    (warning,) = [one for one in experiment.fit().warnings if "neighbouring" in one]
+    assert "Labels of 5 pairs of neighbouring tiles differ on" in warning
+    assert "'a/y0-x0' and 'a/y0-x40'" in warning
