@@ -13,8 +13,9 @@ from alkit.cli.printing import echo
 
 def predict(
     store: Annotated[Path, typer.Argument(help="The record.")],
-    images: Annotated[Path, typer.Option(help="Folder of new images.")],
     out: Annotated[Path, typer.Option(help="Folder to write to, outside the folder of images.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of new images.")] = None,
+    volumes: Annotated[Path | None, typer.Option(help="Folder of new volumes, if the campaign is of volumes.")] = None,
     overlays: Annotated[bool, typer.Option(help="Also write each image with its mask drawn on it.")] = True,
     pattern: Annotated[str, typer.Option(help="Pattern of the file names; ** matches any folders.")] = "**/*",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
@@ -26,39 +27,51 @@ def predict(
 
     OUT/masks/<id>.png holds class ids at the image's original size. OUT/overlays/<id>.jpg shows the image with its
     mask. If each image has one class, OUT/classes.csv lists the classes. A model of tiles stitches its predictions to
-    masks of whole images, OUT/masks/<id>.tif. The images of the campaign are not needed.
+    masks of whole images, OUT/masks/<id>.tif. Of volumes, OUT/masks/<id>.nii.gz holds class ids, with the shape and the
+    affine of the volume. The images of the campaign are not needed.
 
     Images that cannot be used are listed at the end, and the exit code is 1. All others are predicted.
 
     [dim]Example:[/dim]
 
     [cyan]alkit predict campaign.db --images new --out predicted[/cyan]
+    [cyan]alkit predict campaign.db --volumes new --out predicted[/cyan]
     """
+    from alkit.errors import ConfigurationError
     from alkit.report.progress import StoppedError, progress_bar
     from alkit.trained.folder import predict_folder
     from alkit.trained.model import trained_model
     from alkit.trained.typed import typed_learner
+    from alkit.trained.volumes import predict_volumes
 
+    if (images is None) == (volumes is None):
+        raise ConfigurationError(
+            "either --images or --volumes must be given", got="neither" if images is None else "both"
+        )
     with progress_bar(str(store)) as report:
         own = None if learner is None else typed_learner(learner, store)
         model = trained_model(store, learner=own, device=device)
         try:
-            outcome = predict_folder(
-                model,
-                images,
-                out,
-                pattern=pattern,
-                overlays=overlays,
-                overwrite=overwrite,
-                stride=stride,
-                report=report,
-            )
+            if volumes is not None:
+                outcome = predict_volumes(model, volumes, out, pattern=pattern, overwrite=overwrite, report=report)
+            else:
+                outcome = predict_folder(
+                    model,
+                    str(images),
+                    out,
+                    pattern=pattern,
+                    overlays=overlays,
+                    overwrite=overwrite,
+                    stride=stride,
+                    report=report,
+                )
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; the files in {out} are complete; --overwrite starts again") from None
-    echo(f"{out}: {len(outcome.done)} images predicted.")
+    what = "images" if volumes is None else "volumes"
+    echo(f"{out}: {len(outcome.done)} {what} predicted.")
     for reason in outcome.failed.values():
         echo(f"alkit: {reason}", err=True)
     if outcome.failed:
         total = len(outcome.done) + len(outcome.failed)
-        echo(f"alkit: {len(outcome.failed)} of {total} images could not be predicted", err=True)
+        echo(f"alkit: {len(outcome.failed)} of {total} {what} could not be predicted", err=True)
         raise typer.Exit(1)

@@ -68,6 +68,7 @@ COMMANDS = (
     (r"Experiment\(\.\.\., classes=\([^()]*\)\)", "alkit start --classes background,object"),
     (r"(?:alkit\.)?predict_folder\(\)", "alkit predict"),
     (r"Experiment\(\.\.\., rules=\.\.\.\)", "alkit change STORE with other --only, --never or --max-per-group"),
+    (r"(?:alkit\.trained\.)?predict_volumes\(\)", "alkit predict --volumes"),
     (r"change=True", "alkit change"),
     (r"Pretrained\(\.\.\., weights='FILE'\)", "alkit features --weights FILE"),
     (r"(?:alkit\.features\.)?Embeddings\(FILE\)", "alkit features --embeddings FILE"),

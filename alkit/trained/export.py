@@ -263,8 +263,9 @@ def export_model(
         raise ConfigurationError("formats must contain 'torch', 'onnx' or both", got=tuple(formats))
     kinds = {"torch": "model.pt2", "onnx": "model.onnx"}
     names = ["model.safetensors", *[kinds[name] for name in kinds if name in formats], "card.json", "CARD.md"]
-    if model.reading is not None:
-        check_outside("out", folder, Path(model.reading.path))
+    for known in (model.reading, model.slicing):
+        if known is not None:
+            check_outside("out", folder, Path(known.path))
     if not overwrite and (existing := [name for name in names if (folder / name).exists()]):
         raise ConfigurationError(
             f"files to write already exist in {folder}",

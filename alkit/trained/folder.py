@@ -109,7 +109,9 @@ def _scan(
     if model.reading is None:
         raise ConfigurationError(
             "the record must be of a pool of image files, so that files can be read in the same way",
-            hint="in Python, Experiment.open(store, pool=pool).predict(new_pool)",
+            hint="in Python, Experiment.open(store, pool=pool).predict(new_pool)"
+            if model.slicing is None
+            else "predict_volumes(), because it is of slices of volumes",
         )
     if ".." in Path(pattern).parts:
         raise ConfigurationError(f"pattern must not match files outside {folder}", got=repr(pattern))

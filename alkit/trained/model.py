@@ -22,6 +22,9 @@ from alkit.pools.folder import ImagePool
 from alkit.pools.scaling import Scale
 from alkit.pools.tiles.pool import TilePool
 from alkit.pools.tiles.source import Tiles
+from alkit.pools.volumes.pool import VolumePool
+from alkit.pools.volumes.scanning import check_modalities
+from alkit.pools.volumes.slices import Cutting, check_cutting
 from alkit.protocols import Learner, Predictor
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
@@ -59,6 +62,15 @@ class TileReading:
         """Return the source of the tiles of all images in a folder."""
         cut = self.tile, self.stride, self.margin, self.level, self.mpp
         return Tiles(folder, "**/*", *cut, self.grayscale, "all", 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slicing:
+    """How volumes are found, cut and read: parameters of :class:`alkit.VolumePool`."""
+
+    modalities: tuple[str, ...]
+    cutting: Cutting
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,8 @@ class TrainedModel:
         Shape of the images that the model was trained on: channels, height, width.
     reading:
         How image files are read; None if the pool was not a folder of images.
+    slicing:
+        How volumes are cut and read; None if the pool was not a folder of volumes.
     threads:
         Number of threads that the experiment computed with. The same number gives the same results.
     origin:
@@ -122,6 +136,7 @@ class TrainedModel:
     threads: int
     origin: Origin
     tiles: TileReading | None = None
+    slicing: Slicing | None = None
 
 
 def check_trained(model: object) -> None:
@@ -205,6 +220,7 @@ def trained_model(
         threads,
         origin,
         _tiles(form),
+        _slicing(form),
     )
 
 
@@ -235,25 +251,36 @@ def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
 
 def _reading(form: Written) -> Reading | None:
     """Return how a pool reads files, from its written form. The folder need not exist."""
-    names = {address_of(kind): kind for kind in (ImagePool, Subset)}
-    while isinstance(form, dict) and names.get(form.get("is", "")) is Subset:
-        form = form["with"]["pool"]
-    if not isinstance(form, dict) or names.get(form.get("is", "")) is not ImagePool:
+    if (own := _parameters(form, ImagePool)) is None:
         return None
-    own = form["with"]
     size, fit = own["size"], own.get("fit", "squash")
     return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"], fit)
 
 
 def _tiles(form: Written) -> TileReading | None:
     """Return how a pool cuts images into tiles, from its written form."""
-    while isinstance(form, dict) and form.get("is") == address_of(Subset):
-        form = form["with"]["pool"]
-    if not isinstance(form, dict) or form.get("is") != address_of(TilePool):
+    if (own := _parameters(form, TilePool)) is None:
         return None
-    own = form["with"]
     tile, stride = ((own[name][0], own[name][1]) for name in ("tile", "stride"))
     return TileReading(tile, stride, own["margin"], own["level"], own["mpp"], own["grayscale"], own["scale"])
+
+
+def _slicing(form: Written) -> Slicing | None:
+    """Return how a pool cuts and reads volumes, from its written form. The folder need not exist."""
+    if (own := _parameters(form, VolumePool)) is None:
+        return None
+    return Slicing(check_modalities(own["modalities"]), check_cutting(own), own["path"])
+
+
+def _parameters(form: Written, kind: type) -> Mapping[str, Any] | None:
+    """Return the written parameters of a pool of this class, or of one that it is a part of; None for other pools."""
+    names = {address_of(known): known for known in (kind, Subset)}
+    while isinstance(form, dict) and names.get(form.get("is", "")) is Subset:
+        form = form["with"]["pool"]
+    if not isinstance(form, dict) or names.get(form.get("is", "")) is not kind:
+        return None
+    own: Mapping[str, Any] = form["with"]
+    return own
 
 
 def _on(learner: Learner, device: str) -> Learner:

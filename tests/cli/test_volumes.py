@@ -128,3 +128,14 @@ def test_people_label_slices_in_whole_volumes(folder, capsys):
     assert len(strange) == len(sent)
     assert alkit("tell", "c.db", "--empty-is-background") in (0, 1)
     assert alkit("fit", "c.db") == 0
+    capsys.readouterr()
+    assert alkit("predict", "c.db", "--volumes", "images", "--out", "predicted") == 0
+    assert "5 volumes predicted" in capsys.readouterr().out
+    for path in (folder / "images").iterdir():
+        found, image = nibabel.load(folder / "predicted" / "masks" / path.name), nibabel.load(path)
+        assert found.shape == image.shape
+        np.testing.assert_array_equal(found.affine, image.affine)
+    assert alkit("predict", "c.db", "--images", "images", "--out", "others") == 1
+    assert "alkit predict --volumes" in capsys.readouterr().err
+    assert alkit("predict", "c.db", "--out", "others") == 1
+    assert "either --images or --volumes must be given" in capsys.readouterr().err

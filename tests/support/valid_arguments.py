@@ -820,6 +820,12 @@ EXAMPLES = {
         "origin": lambda t: t.model.origin,
         "tiles": lambda t: None,
     },
+    "alkit.trained.predict_volumes": {
+        "model": lambda t: t.model,
+        "volumes": lambda t: t.volumes.path,
+        "out": lambda t: t.folder / "predicted",
+        "overwrite": lambda t: True,
+    },
     "alkit.trained.predict_images": {
         "model": lambda t: t.model,
         "folder": lambda t: t.folder / "images",

@@ -102,10 +102,8 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
         values = kept[2][number - kept[1]]
         found: npt.NDArray[Any] = np.rint(values).astype(np.int32)
         if not np.array_equal(found, values):
-            wrong = values[found != values][:3].tolist()
-            raise LabelError(
-                f"the labels of {id!r} must be integers", got=wrong, hint=f"check {labels.parts[0].paths[0]}"
-            )
+            wrong, file = values[found != values][:3].tolist(), labels.parts[0].paths[0]
+            raise LabelError(f"the labels of {id!r} in {file} must be integers", got=wrong)
         return found
 
     def __iter__(self) -> Iterator[str]:

@@ -13,21 +13,19 @@ import numpy as np
 
 from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked, checked_except
-from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError, DataError, ImageError, nearest
+from alkit.errors import DataError, ImageError, nearest
 from alkit.pools.base import PoolBase, Subset
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels
 from alkit.pools.groups import GroupsLike
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale
-from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, file_name
 from alkit.pools.unusable import unusable_text
-from alkit.pools.volumes.geometry import Axis, Plane, check_axis, slice_index
+from alkit.pools.volumes.geometry import Axis, Plane, slice_index
 from alkit.pools.volumes.scanning import Volume, check_modalities, find_volumes
-from alkit.pools.volumes.slices import Slices
+from alkit.pools.volumes.slices import Slices, check_cutting
 from alkit.protocols import Pool
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Images, Size
@@ -141,19 +139,11 @@ class VolumePool(PoolBase):
     _neighbours: np.ndarray[tuple[int, int], np.dtype[np.int64]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
-        size, folder, modalities = check_size(self.size), without_tilde(self.path), check_modalities(self.modalities)
-        window = None if self.window is None else _ascending("window", self.window)
-        percentiles = _ascending("percentiles", self.percentiles)
-        check_axis(self.axis)
-        check_integer("context", self.context, least=0, most=100)
-        if not 0 <= percentiles[0] < percentiles[1] <= 100:
-            raise ConfigurationError("percentiles must be in [0, 100]", got=percentiles)
-        _check_fit(self.fit, size, self.spacing)
+        folder = without_tilde(self.path)
+        modalities, cutting = check_modalities(self.modalities), check_cutting(vars(self))
         hidden: dict[str, ImageError] = {}
         volumes = find_volumes(folder, self.pattern, modalities, hidden)
-        source = Slices(
-            folder, (self.pattern, *modalities), self.axis, window, percentiles, size, self.fit, self.spacing, volumes
-        )
+        source = Slices(folder, (self.pattern, *modalities), cutting, volumes)
         files = {id: volume.file for id, volume in volumes.items()}
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         kept = _sorted(kept, source)
@@ -163,7 +153,7 @@ class VolumePool(PoolBase):
         ids = tuple(name.replace(BETWEEN, "/") for name in kept.names)
         channels, height, width = kept.shape
         # The absolute path, so that a record with this pool can be opened from any working directory.
-        vars(self).update(path=str(folder.absolute()), size=size, window=window, percentiles=percentiles)
+        vars(self).update(path=str(folder.absolute()), **cutting._asdict())
         vars(self).update(modalities=modalities or None, ids=ids, _rows={id: row for row, id in enumerate(ids)})
         vars(self).update(shape=((2 * self.context + 1) * channels, height, width), unusable=unusable)
         vars(self).update(volumes={id: volume for id, volume in volumes.items() if id not in failed})
@@ -238,22 +228,6 @@ def _neighbours(names: Sequence[str], context: int) -> np.ndarray[tuple[int, int
     near = rows[:, None] + np.arange(-context, context + 1)
     found: np.ndarray[tuple[int, int], np.dtype[np.int64]] = near.clip(first[number][:, None], last[number][:, None])
     return found
-
-
-def _ascending(name: str, pair: Sequence[float]) -> tuple[float, float]:
-    values = tuple(pair)
-    if len(values) != 2 or not np.isfinite(values).all() or not values[0] < values[1]:
-        raise ConfigurationError(f"{name} must be two finite numbers, the lower first", got=values)
-    return float(values[0]), float(values[1])
-
-
-def _check_fit(fit: str, size: Size | None, spacing: float | None) -> None:
-    if not isinstance(fit, str) or fit not in ("squash", "pad"):
-        raise ConfigurationError("fit must be 'squash' or 'pad' for volumes", got=repr(fit))
-    if spacing is not None:
-        check_number("spacing", spacing, least=0, open_ends="(")
-        if fit != "pad" or size is None:
-            raise ConfigurationError("spacing needs fit='pad' and a size", got=f"fit={fit!r}, size={size}")
 
 
 def volumes_of(pool: Pool) -> VolumePool:

@@ -97,14 +97,14 @@ def check_modalities(modalities: str | Sequence[str] | None) -> tuple[str, ...]:
     ConfigurationError
         A template does not contain ``{volume}`` once, or they are not different.
     """
-    texts = modalities.split(",") if isinstance(modalities, str) else list(modalities or ())
-    templates = tuple(text.strip() if isinstance(text, str) else text for text in texts)
-    if any(not isinstance(text, str) or text.count(FIELD) != 1 for text in templates):
+    given = modalities.split(",") if isinstance(modalities, str) else () if modalities is None else modalities
+    if not isinstance(given, Sequence) or any(not isinstance(text, str) or text.count(FIELD) != 1 for text in given):
         raise ConfigurationError(
             "modalities must be file names with {volume}",
             got=repr(modalities),
             hint="modalities=('{volume}_t1.nii.gz', '{volume}_t2.nii.gz')",
         )
+    templates = tuple(text.strip() for text in given)
     if len(set(templates)) < len(templates):
         raise ConfigurationError("modalities must differ", got=repr(modalities))
     return templates

@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
 
+from alkit.checks import check_integer, check_number
+from alkit.errors import ConfigurationError
 from alkit.pools.decoding import File, Pixels
+from alkit.pools.sizes import check_size
 from alkit.pools.sources import file_name, item_name
 from alkit.pools.volumes.blocks import Block, blocks, cut, percentiles
-from alkit.pools.volumes.geometry import Axis, Plane, plane_of, slice_index, slice_name
+from alkit.pools.volumes.geometry import Axis, Plane, check_axis, plane_of, slice_index, slice_name
 from alkit.pools.volumes.scanning import Volume
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Size
@@ -27,9 +31,55 @@ DEEPEST = 65535
 Range = tuple[float, float]
 
 
+class Cutting(NamedTuple):
+    """How volumes are cut and read: the parameters of :class:`alkit.VolumePool` with the same names."""
+
+    axis: Axis | int
+    window: Range | None
+    percentiles: Range
+    size: Size | None
+    fit: Fit
+    spacing: float | None
+    context: int
+
+
+def check_cutting(given: Mapping[str, Any]) -> Cutting:
+    """Return how volumes are cut, from parameters of :class:`alkit.VolumePool`; a record may come from a stranger.
+
+    Raises
+    ------
+    ConfigurationError
+        A parameter is wrong.
+    """
+    check_axis(given["axis"])
+    window = None if given["window"] is None else _ascending("window", given["window"])
+    percentiles = _ascending("percentiles", given["percentiles"])
+    if not 0 <= percentiles[0] < percentiles[1] <= 100:
+        raise ConfigurationError("percentiles must be in [0, 100]", got=percentiles)
+    size, fit, spacing = check_size(given["size"]), given["fit"], given["spacing"]
+    if not isinstance(fit, str) or fit not in ("squash", "pad"):
+        raise ConfigurationError("fit must be 'squash' or 'pad' for volumes", got=repr(fit))
+    if spacing is not None:
+        spacing = check_number("spacing", spacing, least=0, open_ends="(")
+        if fit != "pad" or size is None:
+            raise ConfigurationError("spacing needs fit='pad' and a size", got=f"fit={fit!r}, size={size}")
+    context = check_integer("context", given["context"], least=0, most=100)
+    return Cutting(given["axis"], window, percentiles, size, cast(Fit, fit), spacing, context)
+
+
+def _ascending(name: str, pair: object) -> Range:
+    wrong = ConfigurationError(f"{name} must be two finite numbers, the lower first", got=repr(pair))
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise wrong
+    low, high = (check_number(name, value) for value in pair)
+    if not low < high:
+        raise wrong
+    return low, high
+
+
 @dataclass(frozen=True)
 class Slices:
-    """Source of the slices of volumes, see :mod:`alkit.pools.sources`; the fields are those of `VolumePool`.
+    """Source of the slices of volumes, see :mod:`alkit.pools.sources`; what it gives is what `VolumePool` reads.
 
     Parameters
     ----------
@@ -37,18 +87,15 @@ class Slices:
         Folder of the volumes.
     choice:
         Pattern and templates of file names, which are a part of the key.
+    cutting:
+        How volumes are cut. The context is left to the pool.
     volumes:
         The volumes by id.
     """
 
     folder: Path
     choice: tuple[str, ...]
-    axis: Axis | int
-    window: Range | None
-    percentiles: Range
-    size: Size | None
-    fit: Fit
-    spacing: float | None
+    cutting: Cutting
     volumes: Mapping[str, Volume] = field(repr=False)
 
     is_parallel = False
@@ -56,11 +103,9 @@ class Slices:
     @property
     def key(self) -> str:
         """The layout and all fields but the volumes."""
-        place = os.fspath(self.folder.resolve())
-        ends = self.percentiles if self.window is None else None
-        return repr(
-            ("volumes", LAYOUT, place, self.choice, self.axis, self.window, ends, self.size, self.fit, self.spacing)
-        )
+        place, own = os.fspath(self.folder.resolve()), self.cutting
+        ends = own.percentiles if own.window is None else None
+        return repr(("volumes", LAYOUT, place, self.choice, own.axis, own.window, ends, own.size, own.fit, own.spacing))
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the slices of a volume, in the order in which they lie in the file."""
@@ -98,25 +143,26 @@ class Slices:
 
     def plane(self, volume: Volume) -> Plane:
         """Return how the slices of a volume are cut."""
-        return plane_of(volume.geometry, self.axis, str(volume.parts[0].paths[0]))
+        return plane_of(volume.geometry, self.cutting.axis, str(volume.parts[0].paths[0]))
 
     def frame(self, volume: Volume) -> Frame:
         """Return how the slices of a volume lie in the working size; with padding, their proportions in millimetres."""
         plane = self.plane(volume)
         original = plane.size(volume.geometry)
-        if self.size is None:
+        size = self.cutting.size
+        if size is None:
             return Frame(original, original)
-        if self.fit != "pad":
-            return Frame(original, self.size, self.fit)
+        if self.cutting.fit != "pad":
+            return Frame(original, size, self.cutting.fit)
         high, wide = plane.spacing(volume.geometry)
-        unit = self.spacing or min(high, wide)
+        unit = self.cutting.spacing or min(high, wide)
         real = max(1, round(original[0] * high / unit)), max(1, round(original[1] * wide / unit))
-        return Frame(original, self.size, "pad", Frame(real, self.size, "pad").content)
+        return Frame(original, size, "pad", Frame(real, size, "pad").content)
 
     def _ranges(self, volume: Volume) -> Sequence[Range]:
-        if self.window is not None:
-            return [self.window] * volume.channels
-        return [(low, high) for low, high in percentiles(volume, self.percentiles)]
+        if self.cutting.window is not None:
+            return [self.cutting.window] * volume.channels
+        return [(low, high) for low, high in percentiles(volume, self.cutting.percentiles)]
 
 
 def _windowed(values: Block, ranges: Sequence[Range]) -> Pixels:

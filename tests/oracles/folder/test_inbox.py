@@ -166,7 +166,8 @@ def test_files_that_are_not_answers_are_reported_and_stop_no_other(place):
         f"{query(1).key}.png": "an answer must lie in a folder with the annotator's name",
         f"{query(1).key}/mask.png": "this is the folder of a query; "
         f"an answer must be saved as {place}/NAME/{query(1).key}.png",
-        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .skip .withdrawn .json .xml .csv .nii.gz .nii",
+        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .skip .withdrawn "
+        ".json .xml .csv .nii.gz .nii",
         "ann/query.json": "this file describes a query and is not an answer",
         "ann/r09-0000-what.png": f"{place} has no query 'r09-0000-what'",
         "ann/gone.png": "this is not a file",

@@ -1,0 +1,212 @@
+"""Predictions for new volumes: a volume of labels for each, of the same shape and in the same place.
+
+Slices are predicted one after another and written as they are predicted, so a volume may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit._files import check_outside, is_inside, make_folder, temporary_folder, write_atomically
+from alkit.arguments.checked import checked_except
+from alkit.errors import ConfigurationError, ImageError
+from alkit.labels.resizing import masks_at_original_size
+from alkit.pools.decoding import Pixels
+from alkit.pools.scaling import scale_pixels
+from alkit.pools.volumes.geometry import Plane
+from alkit.pools.volumes.scanning import Volume, find_volumes
+from alkit.pools.volumes.slices import Slices
+from alkit.pools.volumes.writing import label_planes, write_volume
+from alkit.rng import threads
+from alkit.trained.folder import Outcome
+from alkit.trained.model import TrainedModel, check_trained
+from alkit.values.label_spec import Images
+from alkit.values.predictions import Predictions, probabilities_of
+from alkit.values.progress import Progress, Report, quiet
+
+
+@checked_except("model")
+def predict_volumes(
+    model: TrainedModel,
+    volumes: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    pattern: str = "**/*",
+    overwrite: bool = False,
+    report: Report = quiet,
+) -> Outcome:
+    """Write the predictions for the volumes of a folder.
+
+    Volumes are cut and read like those of the record's pool. ``out/masks/<id>.nii.gz`` holds class ids, with the shape
+    and the affine of the volume; :class:`alkit.pools.VolumeMasks` can read this folder. If each slice has one class,
+    ``out/classes.csv`` has a row per slice with id, class and probability.
+
+    Parameters
+    ----------
+    model:
+        The model, see :func:`trained_model`.
+    volumes, pattern:
+        Folder of volumes and pattern of file names, see :class:`alkit.VolumePool`.
+    out:
+        Folder to write to.
+    overwrite:
+        Whether to replace existing files. Without it, an existing file is an error, and nothing is predicted.
+    report:
+        Called with the progress of stage ``predict`` after each volume.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist or holds no volumes, or two volumes have the same id.
+    ConfigurationError
+        A file exists already, `out` is inside `volumes` or the other way round, the pattern matches files outside
+        `volumes`, or the record's pool was not a folder of volumes.
+    StoreError
+        `out` cannot be written.
+    """
+    check_trained(model)
+    source, target, per_image = Path(volumes), Path(out), model.spec.per == "image"
+    slices, unusable = _slices(model, source, pattern)
+    table = target / "classes.csv"
+    check_outside("out", target, source)
+    if is_inside(source, target / "masks"):
+        raise ConfigurationError(
+            "out must be outside the folder of volumes, and must not hold that folder",
+            got=f"{target} and {source}",
+            hint="another folder",
+        )
+    planned = [table] if per_image else [target / "masks" / f"{id}.nii.gz" for id in slices.volumes]
+    if not overwrite and (existing := [path for path in planned if path.exists()]):
+        raise ConfigurationError(
+            f"{len(existing)} of the files to write already exist",
+            got=", ".join(map(str, existing[:3])),
+            hint="choose another folder, or overwrite=True",
+        )
+    make_folder(target)
+    done: list[str] = []
+    failed = {id: str(error) for id, error in unusable.items()}
+    rows: list[tuple[str, str, str]] = []
+    for id, volume in slices.volumes.items():
+        try:
+            if per_image:
+                rows += _classes(model, slices, volume)
+            else:
+                _write_labels(model, slices, volume, target / "masks" / f"{id}.nii.gz")
+        except ImageError as error:
+            failed[id] = str(error)
+        else:
+            done.append(id)
+        report(Progress("predict", len(done) + len(failed), len(slices.volumes) + len(unusable)))
+    if rows:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])
+        write_atomically(table, text.getvalue().encode())
+    return Outcome(tuple(done), failed)
+
+
+def _slices(model: TrainedModel, folder: Path, pattern: str) -> tuple[Slices, Mapping[str, ImageError]]:
+    """Return the source of a folder's slices, and the errors of volumes that cannot be used."""
+    reading = model.slicing
+    if reading is None:
+        raise ConfigurationError(
+            "the record must be of a pool of volumes, so that volumes can be read in the same way",
+            hint="in Python, Experiment.open(store, pool=pool).predict(new_pool)",
+        )
+    if ".." in Path(pattern).parts:
+        raise ConfigurationError(f"pattern must not match files outside {folder}", got=repr(pattern))
+    unusable: dict[str, ImageError] = {}
+    found = find_volumes(folder, pattern, reading.modalities, unusable, "volumes")
+    return Slices(folder, (pattern, *reading.modalities), reading.cutting, found), unusable
+
+
+def _predictions(
+    model: TrainedModel, slices: Slices, volume: Volume
+) -> Iterator[tuple[tuple[str, ...], npt.NDArray[np.float32]]]:
+    """Yield names of slices, in the order of the array, and their class probabilities, in batches."""
+    _, height, width = model.shape
+    at_once = max(1, min(2**20 // (height * width), 64))
+    names: list[str] = []
+    images: list[Images] = []
+    for name, pixels in _with_context(slices, volume, slices.cutting.context):
+        if pixels.shape != model.shape:
+            raise ImageError(
+                f"the volume {volume.id} differs from those that the model was trained on",
+                got=f"(channels, height, width) {pixels.shape} of its slices",
+                expected=str(model.shape),
+                hint="resample it, or save it with the same channels",
+            )
+        names.append(name.rpartition("//")[2])
+        images.append(scale_pixels(pixels[None], "full"))
+        if len(images) == at_once:
+            yield _of_batch(model, names, images)
+            names, images = [], []
+    if images:
+        yield _of_batch(model, names, images)
+
+
+def _of_batch(
+    model: TrainedModel, names: list[str], images: list[Images]
+) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    with threads(model.threads):
+        probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
+    return tuple(names), probabilities
+
+
+def _with_context(slices: Slices, volume: Volume, context: int) -> Iterator[tuple[str, Pixels]]:
+    """Yield the slices of a volume in the order of the array, each with its neighbours as further channels.
+
+    Neighbours follow the order of their numbers, as in :class:`alkit.VolumePool`; the last slices are repeated.
+    """
+    plane, count = slices.plane(volume), slices.plane(volume).count(volume.geometry)
+    offsets = range(-context, context + 1)[:: -1 if plane.is_reversed else 1]
+    near: dict[int, tuple[str, Pixels]] = {}
+    ready = 0
+    for place, (name, pixels, _) in enumerate(slices.items(volume.file)):
+        near[place] = name, pixels
+        while ready < count and min(ready + context, count - 1) <= place:
+            around = [near[min(max(ready + offset, 0), count - 1)][1] for offset in offsets]
+            yield near[ready][0], np.concatenate(around)
+            near.pop(ready - context, None)
+            ready += 1
+
+
+def _write_labels(model: TrainedModel, slices: Slices, volume: Volume, path: Path) -> None:
+    """Predict a volume and write its labels. Slices across the third axis are written as they are predicted."""
+    plane, part = slices.plane(volume), volume.parts[0]
+    if plane.axis == 2:
+        write_volume(path, part, "|u1", (cut for _, cut in _cuts(model, slices, volume, plane)))
+        return
+    with temporary_folder() as private:
+        sides = [side for axis, side in enumerate(volume.geometry.shape) if axis != plane.axis]
+        shape = (plane.count(volume.geometry), *sides)
+        kept = np.memmap(private / "labels", np.uint8, "w+", shape=shape)
+        for number, (_, cut) in enumerate(_cuts(model, slices, volume, plane)):
+            kept[number] = cut
+        write_volume(path, part, "|u1", label_planes(volume.geometry, plane, dict(enumerate(kept))))
+        del kept
+
+
+def _cuts(model: TrainedModel, slices: Slices, volume: Volume, plane: Plane) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Yield the predicted labels of each slice as the array stores them, in its order."""
+    frame = slices.frame(volume)
+    for names, probabilities in _predictions(model, slices, volume):
+        for name, rows in zip(names, probabilities, strict=True):
+            (mask,) = masks_at_original_size(Predictions((name,), rows[None]), [frame])
+            yield name, plane.turn_back(mask)
+
+
+def _classes(model: TrainedModel, slices: Slices, volume: Volume) -> list[tuple[str, str, str]]:
+    found = []
+    for names, probabilities in _predictions(model, slices, volume):
+        for name, row in zip(names, probabilities, strict=True):
+            best = int(row.argmax())
+            found.append((f"{volume.id}/{name}", model.spec.classes[best], f"{row[best]:.6f}"))
+    return sorted(found)
