@@ -270,6 +270,28 @@ def test_groups_and_rules_work_as_the_page_shows(folders, monkeypatch, capsys):
         assert not end.value.code, command
 
 
+@pytest.mark.parametrize("page", ["how-to/sizes.md", "how-to/tiles.md"])
+def test_images_of_several_sizes_and_tiles_work_as_the_pages_show(page, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("zarr")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks(page, "python"):
+        exec(code, names)
+    assert capsys.readouterr().out == "".join(blocks(page, "text"))
+    small = {
+        "run": "--recipe paper --widths 2,4 --epochs 1,1 --strategy random --start 4 --batch 1 --rounds 0",
+        "start": "--recipe paper --widths 2,4 --epochs 1,1 --strategy random",
+        "predict": "",
+    }
+    (commands,) = blocks(page, "bash")
+    for command in commands.splitlines():
+        words = shlex.split(command)
+        with pytest.raises(SystemExit) as end:
+            main([*words[1:], *shlex.split(small[words[1]])])
+        assert not end.value.code, command
+    assert list(tmp_path.glob("predicted/masks/*"))
+
+
 def test_the_page_on_metrics_names_all_of_them():
     from alkit.evaluation import chosen
 
