@@ -32,6 +32,15 @@ AXES = ("YX", "YXS", "SYX", "CYX")
 PLAIN = (1, 2, 6)
 """Photometric interpretations of a TIFF that need no conversion: 0 is black, RGB, and YCbCr, decoded to RGB."""
 
+EXACT = (1, 5, 8, 32773, 32946)
+"""Compressions of a TIFF whose decoders stop at the declared size: none, LZW, deflate and PackBits."""
+
+JPEG = 7
+"""Compression of a TIFF by JPEG, whose streams state a size of their own, which is checked before they are decoded."""
+
+START = 2**16
+"""Number of bytes in which a JPEG stream must state its size."""
+
 MOST = 2**40
 """Greatest number of pixels of an image of which regions are read."""
 
@@ -119,6 +128,10 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(file.series) > 1000:
             yield None
             return
+        single = len(series.pages) == 1 and page.planarconfig == 1
+        if page.compression not in EXACT and not (page.compression == JPEG and page.is_tiled and single):
+            yield None
+            return
         if series.dtype not in (np.uint8, np.uint16):
             yield None
             return
@@ -141,6 +154,8 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         def read(level: int, box: Box) -> Pixels:
             rows, columns = box.slices
             array = arrays[level]
+            if page.compression == JPEG:
+                _check_jpeg(series.levels[level].keyframe, box, path)
             if series.axes == "YX":
                 return np.asarray(array[rows, columns])[None]
             if first:
@@ -158,6 +173,37 @@ def check_complete(level: Any, path: Path, error: type[AlkitError] = ImageError)
         cut = any(not offset or not count or offset + count > end for offset, count in parts)
         if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
             raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+
+
+def _check_jpeg(page: Any, box: Box, path: Path) -> None:
+    """Refuse a rectangle if the JPEG stream of one of its tiles states another size than a tile has."""
+    across = -(-page.imagewidth // page.tilewidth)
+    with path.open("rb") as file:
+        for row in range(box.top // page.tilelength, (box.top + box.height - 1) // page.tilelength + 1):
+            for column in range(box.left // page.tilewidth, (box.left + box.width - 1) // page.tilewidth + 1):
+                number = row * across + column
+                file.seek(page.dataoffsets[number])
+                size = jpeg_size(file.read(min(START, page.databytecounts[number])))
+                if page.databytecounts[number] and size != (page.tilelength, page.tilewidth):
+                    expected = f"{page.tilewidth} x {page.tilelength}"
+                    raise ImageError(f"{path} is damaged", got=f"a tile of {size}", expected=expected)
+
+
+def jpeg_size(stream: bytes) -> Size | None:
+    """Return the height and width that a JPEG stream states; None if it does not.
+
+    >>> jpeg_size(bytes.fromhex("ffd8ffe00004beefffc0000b080010002001"))
+    (16, 32)
+    """
+    place = 2
+    while place + 9 <= len(stream) and stream[place] == 0xFF:
+        marker, length = stream[place + 1], int.from_bytes(stream[place + 2 : place + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(stream[place + 5 : place + 7], "big"), int.from_bytes(
+                stream[place + 7 : place + 9], "big"
+            )
+        place += 2 + length
+    return None
 
 
 def region_array(series: Any, level: int, path: Path) -> Any:

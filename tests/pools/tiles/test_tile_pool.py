@@ -340,3 +340,19 @@ def test_a_round_says_which_neighbouring_tiles_have_other_labels_where_they_over
     (warning,) = [one for one in experiment.fit().warnings if "neighbouring" in one]
     assert "Labels of 5 pairs of neighbouring tiles differ on" in warning
     assert "'a/y0-x0' and 'a/y0-x40'" in warning
+
+
+def test_a_jpeg_stream_that_states_another_size_than_its_tile_is_not_decoded(folder):
+    pytest.importorskip("imagecodecs")
+    smooth = np.add.outer(np.arange(96), np.arange(96)).astype(np.uint8)[..., None].repeat(3, 2)
+    tifffile.imwrite(folder / "c.tif", smooth, tile=(32, 32), photometric="rgb", compression="jpeg")
+    pixels = opened(folder, pattern="c.tif").stored(["c/y48-x48"])[0][0]
+    assert np.abs(pixels.astype(int) - smooth[48:, 48:].transpose(2, 0, 1)).mean() < 4
+    large = BytesIO()
+    Image.new("RGB", (2000, 2000)).save(large, "JPEG")
+    tiles = iter([large.getvalue()] * 9)
+    tifffile.imwrite(
+        folder / "d.tif", tiles, shape=(96, 96, 3), dtype=np.uint8, tile=(32, 32), photometric="rgb", compression="jpeg"
+    )
+    with pytest.raises(ImageError, match=r"d.tif is damaged: got a tile of \(2000, 2000\), expected 32 x 32"):
+        opened(folder, pattern="d.tif")
