@@ -11,10 +11,11 @@ from alkit.cli.printing import echo
 from alkit.errors import ConfigurationError
 
 LIBRARIES = (
-    "libcuda.so.1", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1",
-    "ld-linux-x86-64.so.2",
+    "libcuda.so.1", "libcuda.so", "libnvrtc.so", "libnvrtc.so.11.2", "libnvrtc.so.12", "libnvrtc.so.13",
+    "libcask_profile_interface.so", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0",
+    "librt.so.1", "ld-linux-x86-64.so.2",
 )  # fmt: skip
-"""What a library of CUDA looks for in the current folder first: its list of folders has an empty entry."""
+"""What cuSPARSELt, a library of CUDA, looks for in the current folder: its list of folders has an empty entry."""
 
 FOLDERS = ("glibc-hwcaps", "tls", "x86_64", "haswell", "avx512_1")
 """Folders in which the loader of Linux looks besides."""
