@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from alkit.evaluation.chosen import DEFAULTS, TOLERANCE
+from alkit.evaluation.chosen import DEFAULTS, TOLERANCE, Metrics, PerGroup, SurfaceDice, lower_is_better, name_of
+
+Known = TypeVar("Known")
 
 OWN = "a metric of its own"
 """The meaning of functions and objects: a record knows nothing else of them."""
 
-METRICS, MEANINGS = "metrics", "meanings"
-"""Names of a record's facts: the metrics, if they are not the defaults; and what the names of all rounds mean."""
+METRICS, MEANINGS, DIRECTIONS = "metrics", "meanings", "directions"
+"""Names of a record's facts: the metrics, if they are not the defaults; and what the names of all rounds mean, and
+which of them fall while a model improves."""
 
 BY_GROUP = " by group"
 """End of the name of a metric over groups, which may occur beside the metric itself."""
@@ -56,8 +59,36 @@ def _meaning(name: str | None, metric: Any) -> tuple[str, str]:
     return name or own.rpartition(":")[2].rpartition(".")[2], OWN
 
 
-def meaning_of(figure: str, known: Mapping[str, str]) -> str | None:
-    """Return what a figure such as ``dice@rare`` or ``member_dice`` means; None if that is unknown.
+def directions(metrics: Metrics) -> dict[str, bool]:
+    """Return by name, as in :func:`meanings`, whether a metric falls while a model improves, if that is known.
+
+    Functions and objects of torchmetrics say it by an attribute ``higher_is_better``.
+
+    >>> def error(predicted, true):
+    ...     return (predicted != true).mean()
+    >>> directions([error, "dice"])
+    {'dice': False}
+    >>> error.higher_is_better = False
+    >>> directions({"wrong": error, "overlap": "dice", "distance": "hd95"})
+    {'wrong': True, 'overlap': False, 'distance': True}
+    """
+    named = metrics.items() if isinstance(metrics, Mapping) else [(None, metric) for metric in metrics]
+    found = (_direction(name, metric) for name, metric in named)
+    return {name: falls for name, falls in found if falls is not None}
+
+
+def _direction(name: str | None, metric: Any) -> tuple[str, bool | None]:
+    if isinstance(metric, PerGroup):
+        inner, falls = _direction(None, metric.metric)
+        return f"{name or inner}{BY_GROUP}", falls
+    if isinstance(metric, str | SurfaceDice):
+        return name or name_of(metric), lower_is_better(name_of(metric))
+    higher = getattr(metric, "higher_is_better", None)
+    return name or name_of(metric), None if higher is None else not higher
+
+
+def meaning_of(figure: str, known: Mapping[str, Known]) -> Known | None:
+    """Return what is known of a figure such as ``dice@rare`` or ``member_dice``: its meaning, or its direction.
 
     >>> meaning_of("dice@rare", {"dice by group": "dice"}), meaning_of("sharpness", {"dice": "dice"})
     ('dice', None)

@@ -9,7 +9,7 @@ from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, written_form
 from alkit.errors import AlkitError, ColdStartError, ConfigurationError, StoreError
 from alkit.evaluation.chosen import Metrics, check_metrics
-from alkit.evaluation.meanings import MEANINGS, METRICS, changed, meanings
+from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, changed, directions, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
 from alkit.record.settings import Settings
@@ -79,6 +79,7 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
         if recorded != (form := written_form(given)) and not record.read_only:
             _settle_meanings(record, recorded, form)
             record.revise(METRICS, lambda before: form)
+        _settle_directions(record, given)
         return given
     if recorded is None:
         return None
@@ -101,6 +102,14 @@ def _settle_meanings(record: Store, recorded: Written, form: Written) -> None:
             hint="another name in a mapping, such as metrics={'mine': ...}",
         )
     record.revise(MEANINGS, lambda known: {**before, **after} if figures else after)
+
+
+def _settle_directions(record: Store, given: Metrics) -> None:
+    """Record which of the metrics fall while a model improves, beside those of earlier rounds."""
+    before = record.fact(DIRECTIONS) or {}
+    after = {**(before if record.rounds() else {}), **directions(given)}
+    if after != before and not record.read_only:
+        record.revise(DIRECTIONS, lambda known: after)
 
 
 def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:

@@ -48,6 +48,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
 
 
+def _are_directions(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, bool) for entry in value.values())
+
+
 def _is_schedule(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"start", "batch", "test"} and _is_integer(value["batch"])
 
@@ -125,6 +129,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "campaign": lambda value: isinstance(value, str),
     "configuration": _is_configuration,
     "declared": _is_declared,
+    "directions": _are_directions,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     "meanings": _is_texts,

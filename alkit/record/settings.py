@@ -325,7 +325,12 @@ class Settings:
                 f"{self._store.path} has no classes yet",
                 hint='Experiment(..., classes=("background", "object"))',
             )
-        return cast(LabelSpec, build(form, "label specification"))
+        spec = build(form, "label specification")
+        if not isinstance(spec, LabelSpec):
+            raise ConfigurationError(
+                f"the classes in {self._store.path} must be a label specification", got=type(spec).__name__
+            )
+        return spec
 
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with; with the present one before that."""

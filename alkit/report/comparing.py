@@ -15,7 +15,7 @@ from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.chosen import lower_is_better
 from alkit.report.compared import Difference, Method, Scores
 from alkit.report.comparison import Comparison
-from alkit.report.grouping import check_alike, check_meaning, common_metric, methods_of, rename
+from alkit.report.grouping import check_alike, check_meaning, common_metric, direction_of, methods_of, rename
 from alkit.report.records import Skipped, read_runs
 from alkit.statistics.comparisons import holm, paired_difference
 from alkit.statistics.curves import Curve, Runs, aubc
@@ -54,7 +54,8 @@ def compare(
     level:
         Value of the metric for the number of labels to reach it. Default: the mean of the baseline at the end.
     lower:
-        Whether lower values of the metric are better. Default: whether they are for a metric of alkit with this name
+        Whether lower values of the metric are better. Default: as the records say, which know it of alkit's metrics and
+        of those with an attribute ``higher_is_better``; else whether they are for a metric of alkit with this name
         (:func:`alkit.evaluation.lower_is_better`).
 
     Raises
@@ -73,6 +74,8 @@ def compare(
         raise ConfigurationError("no record can be compared", got=reasons or "no records")
     metric = common_metric(runs, metric)
     check_meaning(runs, metric)
+    if lower is None:
+        lower = direction_of(runs, metric)
     check_alike(runs)
     methods, notes = methods_of(runs, metric)
     if named:

@@ -49,6 +49,24 @@ def check_meaning(runs: Sequence[Run], metric: str) -> None:
             )
 
 
+def direction_of(runs: Sequence[Run], metric: str) -> bool | None:
+    """Return whether a metric falls while a model improves, as the records say; None if none of them does."""
+    known = [(run, falls) for run in runs if (falls := meaning_of(metric, run.directions)) is not None]
+    for run, falls in known[1:]:
+        first, other = known[0]
+        if falls != other:
+            raise ConfigurationError(
+                f"{metric!r} must fall or rise while a model improves in all records",
+                got=f"it {_moves(other)} in {first.record}, and {_moves(falls)} in {run.record}",
+                hint="lower=True or lower=False",
+            )
+    return known[0][1] if known else None
+
+
+def _moves(falls: bool) -> str:
+    return "falls" if falls else "rises"
+
+
 NOUNS = {"pool": "the pool", "test": "the test set", "classes": "the classes"}
 
 

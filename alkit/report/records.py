@@ -12,7 +12,7 @@ from typing import Any
 from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, without_hint
-from alkit.evaluation.meanings import MEANINGS, METRICS, meanings
+from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.test_sets import test_set
@@ -44,6 +44,8 @@ class Run:
         Whether the metrics were measured on labels held out from training.
     meanings:
         What the names of the metrics mean: see :mod:`alkit.evaluation.meanings`.
+    directions:
+        Whether a metric falls while a model improves, as far as the record knows.
     """
 
     record: str
@@ -53,6 +55,7 @@ class Run:
     history: tuple[RoundResult, ...]
     held_out: bool
     meanings: Mapping[str, str] = field(default_factory=dict)
+    directions: Mapping[str, bool] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -97,7 +100,7 @@ def _read(path: Path) -> Run:
             "classes": store.fact("classes"),
         }
         declared, seed = settings.declared, settings.seed
-        known = store.fact(MEANINGS) or meanings(store.fact(METRICS))
+        known, falling = store.fact(MEANINGS) or meanings(store.fact(METRICS)), store.fact(DIRECTIONS) or {}
     run = Run(
         str(path),
         {name: declared.get(name) for name in PARTS},
@@ -106,6 +109,7 @@ def _read(path: Path) -> Run:
         history,
         measured_on(history, tested=data["test"] is not None) == "hold-out",
         known,
+        falling,
     )
     if not run.metrics:
         raise StoreError(f"{path} has no metrics: its rounds were not measured on a test set")

@@ -84,3 +84,18 @@ def test_a_form_that_alkit_does_not_write_has_no_meanings():
 
     for form in (3, {"items": 3}, [[]], [{"is": "alkit.evaluation:SurfaceDice"}], {"items": [["a"]]}, True):
         assert meanings(form) == {}
+
+
+def test_a_record_knows_which_metrics_fall_while_a_model_improves(world, tmp_path):
+    def wrong(predicted, truth):
+        return float((predicted != truth).mean())
+
+    wrong.higher_is_better = False
+    paths = [tmp_path / f"{seed}.db" for seed in range(3)]
+    for seed, path in enumerate(paths):
+        wrong.higher_is_better = seed == 2
+        measured(world, path, {"mine": wrong, "far": "hd95", "dice": "dice"}, seed=seed)
+    assert [compare(paths[:2], metric=name).lower for name in ("mine", "far", "dice")] == [True, True, False]
+    with pytest.raises(ConfigurationError, match=r"'mine' must fall or rise .*: got it falls in .*, and rises in"):
+        compare(paths, metric="mine")
+    assert compare(paths, metric="mine", lower=True).lower
