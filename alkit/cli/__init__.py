@@ -12,6 +12,7 @@ import typer
 
 import alkit
 from alkit.cli import (
+    add,
     ask,
     change,
     check,
@@ -73,6 +74,7 @@ app.command("change", rich_help_panel=CAMPAIGN)(change.change)
 app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
 app.command("tell", rich_help_panel=CAMPAIGN)(tell.tell)
 app.command("import", rich_help_panel=CAMPAIGN)(importing.import_labels)
+app.command("add", rich_help_panel=CAMPAIGN)(add.add)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy.typing as npt
 
@@ -40,6 +41,9 @@ from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 from alkit.values.rules import SelectionRules
+
+if TYPE_CHECKING:
+    from alkit.experiment.growing import Growth
 
 
 @checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
@@ -411,6 +415,38 @@ class Experiment(Readable):
             Only one of `test` and `oracle` is given.
         """
         return committing.fit(self._parts, self._model, self._test_labels, test, oracle)
+
+    @checked_except("pool", "clusters")
+    def grow(self, pool: Pool, *, clusters: Literal["keep", "update"] = "keep") -> Growth:
+        """Take new images into the pool, and say how different they are from the others.
+
+        The new images can be selected from now on. Labels, queries and rounds stay. Without new images nothing changes.
+
+        Parameters
+        ----------
+        pool:
+            All images of the record, unchanged, and the new ones.
+        clusters:
+            ``"keep"``: each new image joins the cluster with the nearest centre, and the others stay in theirs.
+            ``"update"``: all images are clustered again.
+
+        Raises
+        ------
+        QueryError
+            The rounds have a schedule: such an experiment measures a strategy on one pool.
+        DataError
+            Images of the record are missing in `pool`, or have changed.
+        ConfigurationError
+            `pool` has no digests, or `clusters` is something else.
+        """
+        from alkit.experiment.growing import grow, with_pool
+
+        found = grow(self._parts, pool, clusters)
+        if found.ids:
+            self._parts = with_pool(self._parts, pool)
+            self._model = LastModel(self._parts)
+            self._test_labels = TestLabels(partial(gathering.gather_test_answers, self._parts))
+        return found
 
     @checked
     def export_labels(

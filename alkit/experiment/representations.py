@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -115,7 +115,8 @@ class Representations:
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
             try:
-                arrays = read_arrays(io.BytesIO(self._store.content(file)), ("ids", "labels", "distances", "k"))
+                names = ("ids", "labels", "distances", "k", "kept")
+                arrays = read_arrays(io.BytesIO(self._store.content(file)), names)
                 recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
                 rows = {id: row for row, id in enumerate(recorded)}
                 if not 1 <= (found := int(arrays["k"])) <= k:  # fewer, if images have equal features
@@ -123,19 +124,53 @@ class Representations:
                 if rows.keys() >= self.known_ids:
                     own = [rows[id] for id in self.ids]
                     return Clusters(self.ids, arrays["labels"][own], arrays["distances"][own], found)
+                if "kept" in arrays:  # images were added, and the clusters shall stay
+                    return self._joined_by(extractor, rows, arrays, found, name)
             except (KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:  # a stranger's file
                 raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
             log.warning("the clusters are computed again, because images are back that were missing before")
         clusters = self.cluster(self.features(extractor), k)
         if name is not None:
-            buffer = io.BytesIO()
-            content: dict[str, Any] = {"labels": clusters.labels, "distances": clusters.distances}
-            content["k"] = np.int64(clusters.k)
-            if self.ids != self._all_ids:
-                content["ids"] = np.array(self.ids)
-            np.savez(buffer, **content)
-            kept = self._store.keep(buffer.getvalue(), ".npz")
-            self._store.revise(name, lambda before: kept)
+            self._record(name, clusters, kept=False)
+        return clusters
+
+    def _record(self, name: str, clusters: Clusters, *, kept: bool) -> None:
+        """Record clusters; `kept` says that they stay as they are when images are added."""
+        buffer = io.BytesIO()
+        content: dict[str, Any] = {"labels": clusters.labels, "distances": clusters.distances}
+        content["k"] = np.int64(clusters.k)
+        if kept or self.ids != self._all_ids:
+            content["ids"] = np.array(self.ids)
+        if kept:
+            content["kept"] = np.array(1)
+        np.savez(buffer, **content)
+        file = self._store.keep(buffer.getvalue(), ".npz")
+        self._store.revise(name, lambda before: file)
+
+    def _joined_by(
+        self, extractor: FeatureExtractor, rows: Mapping[str, int], arrays: Mapping[str, Any], k: int, name: str
+    ) -> Clusters:
+        """Return recorded clusters after each new image has joined the one with the nearest centre, and record them.
+
+        The centre of a cluster is the mean of the features of those of its images that are there.
+        """
+        features = np.asarray(self.features(extractor), np.float64)
+        labels = np.array([arrays["labels"][rows[id]] if id in rows else -1 for id in self.ids], np.int64)
+        if ((labels < -1) | (labels >= k)).any():
+            raise ValueError("a cluster that does not exist")
+        there = [cluster for cluster in range(k) if (labels == cluster).any()]
+        if not there:
+            raise ValueError("clusters of other images")
+        centres = np.stack([features[labels == cluster].mean(axis=0) for cluster in there])
+        new = np.flatnonzero(labels < 0)
+        distances = np.zeros(len(labels))
+        distances[labels >= 0] = [arrays["distances"][rows[id]] for id in self.ids if id in rows]
+        for row in new:
+            apart = np.linalg.norm(centres - features[row], axis=1)
+            labels[row], distances[row] = there[int(apart.argmin())], apart.min()
+        kind = np.asarray(arrays["labels"]).dtype, np.asarray(arrays["distances"]).dtype
+        clusters = Clusters(self.ids, labels.astype(kind[0]), distances.astype(kind[1]), k)
+        self._record(name, clusters, kept=True)
         return clusters
 
 

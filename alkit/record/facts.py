@@ -95,6 +95,13 @@ def _are_options(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, plain) or _are_texts(entry) for entry in value.values())
 
 
+def _are_changes_of_images(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("at"), str) and _is_integer(entry.get("images"))
+        for entry in value
+    )
+
+
 def _is_test_set(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("test"), dict):
         return False
@@ -134,6 +141,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "moved": lambda value: isinstance(value, dict),
     "meanings": _is_texts,
     "schedule": _is_schedule,
+    "grown": _are_changes_of_images,
     "test_set": _is_test_set,
     "unasked": _are_counts,
     "test": lambda value: isinstance(value, dict),

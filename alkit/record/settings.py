@@ -106,9 +106,10 @@ class Settings:
             with self._store.exclusive():
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
-                if recorded is not None and change and not self._store.has_queries():
+                begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
+                if recorded is not None and change and not begun:
                     change_early(self._store, self._new(facts, pool))
-                elif recorded is None or not self._store.has_queries():
+                elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
                         self._store.declare(self._new(facts, pool), replace_all=True)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):

@@ -218,6 +218,11 @@ class Store:
             return None
         return to_present(self._parsed(name, found[0][1]))
 
+    def names(self) -> list[str]:
+        """Return the names of all facts, sorted."""
+        with self.database.reading() as connection:
+            return [row[0] for row in self.database.all_rows(connection, facts)]
+
     def _parsed(self, name: str, text: str) -> Any:
         try:
             value = json.loads(text)

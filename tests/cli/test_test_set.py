@@ -112,6 +112,12 @@ def test_it_cannot_change_after_a_round_nor_silently(place, capfd):
     assert "test-masks does not exist any more" in capfd.readouterr().err
 
 
+def test_images_of_it_cannot_be_added_to_the_pool(place, capfd):
+    assert begin(*TEST, "--hold-out", "0") == 0
+    assert alkit("add", "c.db", "--images", "test-images") == 1
+    assert "contains 6 images of the pool" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

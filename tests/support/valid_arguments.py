@@ -241,6 +241,7 @@ EXAMPLES = {
         "per_annotator": lambda t: True,
         "overwrite": lambda t: True,
     },
+    "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
     "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {

@@ -374,15 +374,20 @@ def test_the_model_is_used_as_the_page_says(folders, monkeypatch, capsys):
     }
 
 
-def test_the_examples_of_existing_labels_run_and_print_what_the_page_says(capsys):
+LIFE = ("how-to/existing-labels.md", "how-to/growing-pools.md")
+
+
+@pytest.mark.parametrize("page", LIFE)
+def test_the_examples_of_labels_and_pools_run_and_print_what_the_page_says(page, capsys):
     names = {}
-    for code in blocks("how-to/existing-labels.md", "python"):
+    for code in blocks(page, "python"):
         exec(code, names)
-    assert capsys.readouterr().out == "".join(blocks("how-to/existing-labels.md", "text"))
+    assert capsys.readouterr().out == "".join(blocks(page, "text"))
 
 
-def test_the_commands_of_existing_labels_exist_with_their_options(capsys):
-    commands = "".join(blocks("how-to/existing-labels.md", "bash")).splitlines()
+@pytest.mark.parametrize("page", LIFE)
+def test_the_commands_of_labels_and_pools_exist_with_their_options(page, capsys):
+    commands = "".join(blocks(page, "bash")).splitlines()
     for command in commands:
         _, name, *words = shlex.split(command)
         with pytest.raises(SystemExit):

@@ -1,0 +1,122 @@
+"""``alkit add``: take new images into the pool of a campaign."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alkit._files import without_tilde, write_atomically
+from alkit.cli.printing import echo, quote
+from alkit.errors import ConfigurationError, DataError
+
+UNUSUAL = 0.05
+"""With a smaller p-value, the new images are said to differ from the others."""
+
+MOST = 8
+"""Most images that a line lists."""
+
+
+class ClusterChoices(StrEnum):
+    """What becomes of the clusters."""
+
+    KEEP = "keep"
+    UPDATE = "update"
+
+
+def add(
+    store: Annotated[Path, typer.Argument(help="The record.")],
+    images: Annotated[
+        Path,
+        typer.Option(help="Folder of new images; if it is not in the folder of the campaign, they are copied."),
+    ],
+    clusters: Annotated[
+        ClusterChoices,
+        typer.Option(help="Keep the clusters, and let each new image join the nearest; or cluster all images again."),
+    ] = ClusterChoices.KEEP,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take new images into the pool. Labels, queries and rounds stay, and the new images can be selected.
+
+    With the folder of the campaign, its new files are added. Files of another folder are copied into a folder of the
+    same name inside it. A drift figure says how different the new images are: the squared maximum mean discrepancy of
+    the features (Gretton et al., 2012), which is about 0 for images of the same kind, and the p-value of a permutation
+    test. A record of `alkit run` is refused, because its pool is part of the experiment.
+
+    [dim]Example:[/dim]
+
+    [cyan]alkit add campaign.db --images week-32[/cyan]
+    """
+    from alkit.cli.records import folder_of, open_campaign, record_at
+    from alkit.cli.test_set import recorded_test_set
+    from alkit.configuration.construct import build
+    from alkit.pools.identical import check_contents
+    from alkit.record.settings import Settings
+    from alkit.report.progress import progress_bar
+
+    source = without_tilde(images)
+    if not source.is_dir():
+        raise DataError("--images must be an existing folder of images", got=f"{images}", hint="check the path")
+    with progress_bar(str(store)) as report, record_at(store) as record:
+        form = Settings(record).declared.get("pool")
+        if (folder := folder_of(form)) is None:
+            raise ConfigurationError("images can be added only to a pool that is a folder of images")
+        experiment = open_campaign(record, None, report)
+        if Settings(record).schedule is None:  # else nothing is copied, because it is refused
+            copy_images(source, Path(folder))
+        grown = build(form, "pool")
+        if "test" in (test_set := recorded_test_set(record, experiment.pool, report)):
+            check_contents(grown, test_set["test"])
+        found = experiment.grow(grown, clusters=clusters.value)
+        left = len(experiment.candidates)
+    if as_json:
+        print(json.dumps({**asdict(found), "identical": dict(found.identical), "left": left}, indent=2))
+        return
+    if not found.ids:
+        echo("No new images.")
+        return
+    listed = ", ".join(found.ids[:MOST]) + (f" and {len(found.ids) - MOST} more" if len(found.ids) > MOST else "")
+    echo(f"Added {len(found.ids)} images: {listed}. {left} can be selected.")
+    if found.identical:
+        pairs = ", ".join(f"{id} to {other}" for id, other in list(found.identical.items())[:MOST])
+        echo(f"{len(found.identical)} of them are identical to images of the pool: {pairs}.")
+    if found.drift is None:
+        echo("Drift: too few images to compare.")
+    else:
+        says = "they differ from the others" if found.drift.p < UNUSUAL else "no difference from the others was found"
+        echo(f"Drift: MMD2 {found.drift.mmd2:.3f}, p {found.drift.p:.3f} ({found.features}): {says}.")
+    echo(f"Next: alkit ask {quote(store)} -n 10")
+
+
+def copy_images(source: Path, folder: Path) -> None:
+    """Copy the images of a folder into one of the same name inside another folder, unless it lies in that already.
+
+    Raises
+    ------
+    DataError
+        A file of the same name is there with other content. Nothing is copied then.
+    """
+    from alkit._files import is_inside
+    from alkit.pools.decoding import scan
+
+    if is_inside(source, folder):
+        return
+    target = folder / source.resolve().name
+    names = [file.name for file in scan(source, "**/*", "images").values()]
+    contents = {}
+    for name in names:
+        there = target / name
+        if there.exists() and there.read_bytes() != (source / name).read_bytes():
+            raise DataError(
+                f"{there} exists with other content than {source / name}",
+                hint="another name of the folder or of the file",
+            )
+        if not there.exists():
+            contents[there] = source / name
+    for there, path in contents.items():
+        there.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(there, path.read_bytes())
