@@ -5,7 +5,9 @@ A series of single-frame files with one gray value per pixel is a volume. pydico
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -143,8 +145,20 @@ def _series_id(place: str, uid: str, slices: Mapping[tuple[str, str], Sequence[_
         return place
     number = beside[uid]
     unclear = number is None or list(beside.values()).count(number) > 1
-    name = uid if number is None else f"series-{number:03}{f'-{uid}' if unclear else ''}"
+    own = _plain(uid)
+    name = own if number is None else f"series-{number:03}{f'-{own}' if unclear else ''}"
     return f"{place}/{name}" if place else name
+
+
+def _plain(uid: str) -> str:
+    """Return a UID of a series as a name that cannot lead to another folder. A stranger's file may have any text there.
+
+    >>> _plain("1.2.840.1"), _plain("../x")
+    ('1.2.840.1', 'series-d6b96a97d1')
+    """
+    if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]*", uid):
+        return uid
+    return f"series-{hashlib.sha256(uid.encode(errors='backslashreplace')).hexdigest()[:10]}"
 
 
 def _read_header(folder: Path, name: str) -> _Slice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,21 @@ def fault(folder):
     series, unusable = found(folder)
     assert not series
     return unusable["case1"]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize("uid", ["../../evil", "/evil", "..", ".hidden"])
+def test_a_uid_cannot_lead_to_another_folder(tmp_path, uid):
+    """Predictions are written into a file with the name of the id."""
+    write_series(tmp_path, ramp())
+    for path in tmp_path.iterdir():
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID = uid
+        del data.SeriesNumber
+        data.save_as(path)
+    ((id,), unusable) = found(tmp_path)
+    assert re.fullmatch("series-[0-9a-f]{10}", id)
+    assert not unusable
 
 
 def test_a_missing_slice_is_reported_with_its_neighbours(tmp_path):
