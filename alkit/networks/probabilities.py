@@ -18,7 +18,7 @@ KEEPING = (
 )
 """Operations that make probabilities from probabilities."""
 
-FACTOR = 100.0
+FACTOR = 10_000.0
 """Factor for images far from all others, whose logits are larger than 1."""
 
 

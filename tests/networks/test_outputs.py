@@ -129,6 +129,7 @@ def test_probabilities_are_refused(name):
 def test_outputs_between_0_and_1_are_noted_in_the_log(caplog):
     check_logits(Returns(lambda x: x * x.sigmoid()), IMAGES[:1], 2)
     check_logits(Returns(lambda x: x * 0 + 0.2), IMAGES[:1], 2)
+    check_logits(Returns(lambda x: 0.2 + x.abs() / 200), IMAGES[:1], 2)  # as a network before its first training
     assert not caplog.records
     check_logits(Returns(lambda x: x.tanh() / 2 + 0.5), IMAGES[:1], 2)
     assert "all outputs of network Returns lie between 0 and 1" in caplog.text
