@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,8 @@ def import_labels(
     [cyan]alkit import campaign.db --masks last-year --mask-pattern "{id}_mask.png" --annotator ann[/cyan]
 
     [cyan]alkit import campaign.db --coco annotations.json --source "study 2025"[/cyan]
+
+    [cyan]alkit import tiles.db --masks masks-of-whole-images --mask-pattern "{image}.tif"[/cyan]
     """
     from alkit.cli.known_labels import OPTIONS, mask_oracle
     from alkit.cli.places import refuse_options
@@ -73,7 +76,10 @@ def import_labels(
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, one_line
     from alkit.oracles.existing import in_parts, labels_in_file, labels_in_table, masks_in_folder
+    from alkit.oracles.tile_masks import FIELD, masks_of_images
+    from alkit.pools.base import Subset
     from alkit.pools.sizes import mask_sizes
+    from alkit.pools.tiles.pool import TilePool, is_tiled
     from alkit.report.progress import progress_bar
     from alkit.values.answers import Invalid
 
@@ -97,16 +103,20 @@ def import_labels(
         experiment = open_campaign(record, images, report, learner)
         spec = experiment.spec
         if masks is not None and beside is None:
-            oracle = mask_oracle(
-                masks,
-                spec.classes,
+            known = partial(
+                mask_oracle,
+                classes=spec.classes,
                 ignore=spec.ignore,
-                pattern=mask_pattern,
                 threshold=threshold,
                 values=values,
                 instances=instances,
             )
-            found = masks_in_folder(oracle, experiment.pool.ids, annotator=annotator)
+            pool = experiment.pool
+            if FIELD in mask_pattern and isinstance(pool, TilePool | Subset) and is_tiled(pool):
+                found = masks_of_images(pool, masks, mask_pattern, known, annotator)
+            else:
+                oracle = known(masks, pattern=mask_pattern)
+                found = masks_in_folder(oracle, pool.ids, annotator=annotator)
         elif table is not None:
             found = labels_in_table(table, spec, annotator=annotator, masks=beside)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,14 @@ from alkit._reading.damage import UNPREDICTED
 from alkit._reading.images import ORIENTATION, TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.arguments.checked import checked
-from alkit.errors import ConfigurationError, DataError, LabelError
+from alkit.errors import AlkitError, ConfigurationError, DataError, LabelError
 from alkit.labels.masks import COMPRESSIONS, read_mask
+from alkit.oracles.mask_files import SUFFIXES
+from alkit.oracles.simulated import MaskOracle
 from alkit.pools.base import Subset
 from alkit.pools.tiles.large import check_complete, region_array
 from alkit.pools.tiles.pool import TilePool, tiles_of
+from alkit.values.answers import Answer, Invalid
 from alkit.values.frames import Box
 from alkit.values.label_spec import Size, size_text
 
@@ -135,6 +138,43 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
 
     def __repr__(self) -> str:
         return f"TileMasks({len(self._ids)} tiles of {len(self._files)} images)"
+
+
+def masks_of_images(
+    pool: TilePool | Subset, folder: Path, pattern: str, make: Callable[[TileMasks], MaskOracle], annotator: str
+) -> Iterator[Answer]:
+    """Yield an answer for each tile of the images that have a mask, and then one for each file that belongs to none.
+
+    Parameters
+    ----------
+    pool:
+        The tiles.
+    folder, pattern:
+        Folder of the masks of whole images, and the name of a mask with ``{image}`` in it.
+    make:
+        Makes the oracle that reads the masks of tiles.
+    annotator:
+        Name of the annotator.
+
+    Raises
+    ------
+    DataError
+        No image has a mask.
+    """
+    root = without_tilde(folder)
+    named = {image: root / pattern.replace(FIELD, image) for image in dict.fromkeys(pool.parents_of(pool.ids))}
+    own = [id for id, image in zip(pool.ids, pool.parents_of(pool.ids), strict=True) if named[image].is_file()]
+    if not own:
+        raise DataError(f"{root} contains no mask of an image", expected=f"files such as {next(iter(named.values()))}")
+    oracle = make(TileMasks(pool.subset(own), root, pattern))
+    for id in own:
+        try:
+            yield Answer(id, oracle.read(id), annotator)
+        except AlkitError as reason:
+            yield Answer(id, Invalid(str(reason)), annotator)
+    files = {path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
+    for path in sorted(files - set(named.values())):
+        yield Answer(path.relative_to(root).as_posix(), Invalid("no image of the pool has this mask"), annotator)
 
 
 @contextmanager

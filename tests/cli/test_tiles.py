@@ -68,3 +68,25 @@ def test_a_campaign_of_tiles_shows_people_the_tile_and_takes_its_mask(place, cap
 def test_wrong_options_are_named(place, capfd, options, words):
     assert alkit("start", "c.db", "--images", "images", "--classes", "a,b", "--grayscale", *options) == 1
     assert words in " ".join(capfd.readouterr().err.split())
+
+
+def test_masks_of_whole_images_are_imported_as_those_of_their_tiles(place, capfd):
+    classes = ["--classes", "skin,lesion", "--strategy", "random", "--epochs", "1,1", "--hold-out", "0"]
+    assert alkit("start", "c.db", "--images", "images", *FAST, *classes) == 0
+    (place / "masks" / "c.tif").rename(place / "masks" / "strange.tif")
+    assert alkit("import", "c.db", "--masks", "masks", "--mask-pattern", "{image}.tif") == 1
+    said = " ".join(capfd.readouterr().out.split())
+    assert "Imported labels: 18, known before: 0." in said
+    assert "refused: strange.tif: no image of the pool has this mask" in said
+    experiment = Experiment.open("c.db")
+    whole = tifffile.imread("masks/a.tif")
+    found = {answer.id: experiment.label(answer) for answer in experiment.answers()}
+    assert np.array_equal(found["a/y32-x38"], whole[32:64, 38:70])
+
+    assert alkit("export", "c.db", "--labels", "masks", "--out", "labels") == 0
+    assert alkit("start", "d.db", "--images", "images", *FAST, *classes) == 0
+    assert alkit("import", "d.db", "--masks", "labels/masks") == 0
+    again = Experiment.open("d.db")
+    assert {answer.id for answer in again.answers()} == set(found)
+    for answer in again.answers():
+        assert np.array_equal(again.label(answer), found[answer.id])
