@@ -25,6 +25,8 @@ def change(
     choice: Mapping[str, Any],
     store: Annotated[Path, typer.Argument(help="The record.")],
     size: Annotated[int | None, typer.Option(help="Another working size in pixels.")] = None,
+    metrics: options.Metrics = None,
+    kinds: options.Kinds = None,
     groups: options.Groups = None,
     only: options.Only = None,
     never: options.Never = None,
@@ -32,11 +34,11 @@ def change(
     max_per_group: options.MaxPerGroup = None,
     max_per_parent: options.MaxPerParent = None,
 ) -> None:
-    """Change the learner, the strategy, the working size, the groups or the rules of a record. Its labels are kept.
+    """Change the learner, strategy, working size, metrics, groups or rules of a record. Its labels are kept.
 
-    Groups and rules change at any time; an empty text or the limit 0 removes a rule. The others change until the first
-    round is committed, for example if the network turns out not to fit the images. Options that are left out keep their
-    values, and --param replaces all earlier ones. The record keeps the date.
+    Metrics, groups and rules change at any time; an empty text or the limit 0 removes a rule. The others change until
+    the first round is committed, for example if the network turns out not to fit the images. Options that are left out
+    keep their values, and --param replaces all earlier ones. The record keeps the date.
 
     [dim]Examples:[/dim]
 
@@ -47,6 +49,7 @@ def change(
     [cyan]alkit change campaign.db --strategy mc-dropout --widths 16,32,64,128[/cyan]
     """
     import alkit
+    from alkit.cli.metrics import change_metrics
     from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
@@ -57,11 +60,13 @@ def change(
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
     settled = (groups, only, never, first, max_per_group, max_per_parent)
-    if all(value is None for value in (size, *settled)) and not choice:
+    at_any_time = (metrics, kinds, *settled)
+    if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
-    if any(value is not None for value in settled):
+    if any(value is not None for value in at_any_time):
         with record_at(store) as record:
             lines = _change_groups_and_rules(record, *settled)
+            lines += change_metrics(record, metrics, kinds)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
         if not choice and size is None:

@@ -19,22 +19,26 @@ def fit(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: options.Images = None,
     learner: options.OwnLearner = None,
+    metrics: options.Metrics = None,
+    kinds: options.Kinds = None,
 ) -> None:
     """Train on all labels so far, and evaluate on the test set, or else on the labels held out.
 
     Without new labels, nothing is done. `alkit ask` does this before it selects images. Use this command to train the
-    final model.
+    final model. Other metrics count from this round on.
 
     [dim]Example:[/dim]
 
     [cyan]alkit fit campaign.db[/cyan]
     """
+    from alkit.cli.metrics import change_metrics
     from alkit.cli.records import open_campaign, record_at
     from alkit.cli.test_set import recorded_test_set
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
+        change_metrics(record, metrics, kinds)
         experiment = open_campaign(record, images, report, learner)
         before, tested = len(experiment.history), record.fact(TEST_SET) is not None
         result = experiment.fit(**recorded_test_set(record, experiment.pool, report))

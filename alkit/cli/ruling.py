@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from alkit.cli.options import class_names
@@ -54,9 +54,13 @@ def kinds_of(pool: PoolBase, column: str) -> dict[str, str]:
     ConfigurationError
         The pool has no groups, or its groups no such column, or an image has no value in it.
     """
+    return kinds_in(dict(zip(pool.ids, pool.metadata_of(pool.ids), strict=True)), column)
+
+
+def kinds_in(metadata: Mapping[str, Mapping[str, str]], column: str) -> dict[str, str]:
+    """Return the value of a column for each image, as :func:`kinds_of` does, given the metadata of the images by id."""
     from alkit.errors import ConfigurationError
 
-    metadata = dict(zip(pool.ids, pool.metadata_of(pool.ids), strict=True))
     columns = list(dict.fromkeys(name for row in metadata.values() for name in row))
     if column not in columns:
         raise ConfigurationError(

@@ -589,3 +589,27 @@ def test_change_before_the_first_query_keeps_what_no_option_names(place, capfd):
         assert {name: record.fact(name) for name in before} == before
     printed(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")  # in the folder of images that was named at the start
     assert Experiment.open("c.db").learner.lr == 0.25
+
+
+def test_metrics_and_kinds_change_at_any_time_and_what_no_option_names_stays(place, capfd):
+    ids = [path.stem for path in sorted((place / "images").iterdir())]
+    rows = [f"{id},p{number},{'ab'[number % 2]}" for number, id in enumerate(ids)]
+    (place / "groups.csv").write_text("\n".join(["id,patient,site", *rows]))
+    start("--strategy", "random", "--groups", "groups.csv", "--hold-out", "0.5")
+    assert "changed: --metrics: recorded dice, iou, now hd95" in printed(capfd, "change", "c.db", "--metrics", "hd95")
+    said = printed(capfd, "change", "c.db", "--kinds", "site")
+    assert "changed: --metrics: recorded hd95, now hd95, hd95 by kind" in said
+    assert alkit("change", "c.db", "--kinds", "ward") == 1
+    assert "--kinds must be a column of the CSV file of --groups: got 'ward'" in capfd.readouterr().err
+    assert alkit("change", "c.db", "--metrics", "auroc") == 1
+    assert "auroc" in capfd.readouterr().err
+    printed(capfd, "ask", "c.db", "-n", 8, "--out", "exchange")
+    for query in asked():
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    assert "Round 0" in printed(capfd, "fit", "c.db", "--metrics", "dice")
+    (result,) = Experiment.open("c.db").history
+    assert {"dice", "dice_over_groups", "dice_worst_group"} <= set(result.metrics)
+    assert "hd95" not in result.metrics
+    assert "now dice" in printed(capfd, "change", "c.db", "--kinds", "")
+    assert "Nothing is different" in printed(capfd, "change", "c.db", "--metrics", "dice")

@@ -821,6 +821,7 @@ EXAMPLES = {
         "threads": lambda t: 1,
         "origin": lambda t: t.model.origin,
         "tiles": lambda t: None,
+        "slicing": lambda t: None,
     },
     "alkit.trained.predict_volumes": {
         "model": lambda t: t.model,
