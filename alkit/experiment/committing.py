@@ -37,9 +37,10 @@ def fit(
         raise ConfigurationError(
             "test and oracle must be given together", got=f"no {'test' if test is None else 'oracle'}"
         )
+    warnings: list[str] = []
     if tested is not None:
         spec_of(tested[1])
-        measuring.check_test(parts, tested[0], apart=True)
+        warnings = measuring.check_test(parts, tested[0], apart=True)
     with store.exclusive():
         if missing := len(parts.open_queries()):
             raise QueryError(
@@ -53,7 +54,7 @@ def fit(
             return done[-1]
         if tested is not None:
             declare_test(parts.settings, store, tested[0])
-        result = commit_round(parts, model, test_labels, next_round(done), {}, tested)
+        result = commit_round(parts, model, test_labels, next_round(done), {}, tested, warnings=warnings)
     parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
     return result
 

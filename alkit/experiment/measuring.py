@@ -25,7 +25,7 @@ from alkit.rng import Stream
 
 log = logging.getLogger(__name__)
 
-MOST_TESTED, MOST_COMPARED = 1000, 10_000
+MOST_TESTED, MOST_COMPARED = 500, 4000
 """Most images of a test set, and of a pool, that are compared with each other; of more images, some are drawn."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alkit.errors import AlkitError
 from alkit.experiment.parts import Parts
+from alkit.record.grouping import recorded_groups_in_words, recorded_rules, rules_in_words
 from alkit.values.shown import MOST_ROWS, count, html_table
 
 
@@ -27,6 +28,8 @@ def as_html(parts: Parts) -> str:
     notes = [f"{type(parts.strategy).__name__}, {type(parts.learner).__name__}, {count(len(parts.ids), 'image')}"]
     try:
         rounds, counts = parts.store.outline()
+        notes += recorded_groups_in_words(parts.store)
+        notes += [f"Rules of selection: {rules_in_words(rules)}."] if (rules := recorded_rules(parts.store)) else []
     except AlkitError as reason:
         return html_table(f"Experiment {parts.store.path}", notes=[*notes, f"Its record cannot be read: {reason}"])
     metrics = list(dict.fromkeys(name for result in rounds for name in result.metrics))

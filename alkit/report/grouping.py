@@ -109,6 +109,7 @@ def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str
     flat = [flatten({"is": "", "with": form}) for form in forms]
     differ = [key for key in different_keys(flat) if key]
     several = {part: len(set(names[part])) > 1 for part in PARTS}
+    rules = [form.get("rules", "no rules") for form in forms]
     notes: list[str] = []
     methods = []
     for place, own in enumerate(together.values()):
@@ -116,6 +117,7 @@ def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str
         name = strategy + (f", {learner}" if several["learner"] else "")
         name += f", first {names['initial'][place]}" if several["initial"] else ""
         name += f", {names['terms'][place]}" if several["terms"] else ""
+        name += f", {rules[place]}" if len(set(rules)) > 1 else ""
         by_seed: dict[int, Run] = {}
         for run in own:
             if (other := by_seed.setdefault(run.seed, run)) is not run:

@@ -13,6 +13,7 @@ from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, without_hint
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
+from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.test_sets import test_set
@@ -32,7 +33,7 @@ class Run:
     record:
         Path of the record.
     configuration:
-        Written forms of :data:`PARTS`.
+        Written forms of :data:`PARTS`, and the rules of selection in words, if there are any.
     seed:
         Seed of the experiment.
     data:
@@ -101,9 +102,10 @@ def _read(path: Path) -> Run:
         }
         declared, seed = settings.declared, settings.seed
         known, falling = store.fact(MEANINGS) or meanings(store.fact(METRICS)), store.fact(DIRECTIONS) or {}
+        rules = recorded_rules(store)
     run = Run(
         str(path),
-        {name: declared.get(name) for name in PARTS},
+        {**{name: declared.get(name) for name in PARTS}, **({"rules": rules_in_words(rules)} if rules else {})},
         seed,
         data,
         history,

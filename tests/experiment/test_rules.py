@@ -17,6 +17,7 @@ from alkit.errors import ConfigurationError
 from alkit.record import Store
 from alkit.testing import Brightness, RowMeans
 from alkit.values import SelectionRules
+from alkit.values.rules import matching
 
 N = 36
 IMAGES, MASKS = alkit.synthetic.lesions(N, size=16, seed=1)
@@ -266,3 +267,40 @@ def test_a_repeated_rule_is_not_a_change(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         experiment(by_name("random"), tmp_path / "r.db", rules=rules)
     assert Store(tmp_path / "r.db").fact("changes") is None
+
+
+def test_a_pattern_of_a_stranger_takes_no_time():
+    many = "*".join("a" * 40)
+    assert matching([f"*{many}*b", "[a]*"], ["a" * 200, "[a]1"], ["", ""], [{}, {}]) == {
+        f"*{many}*b": frozenset(),
+        "[a]*": frozenset({"[a]1"}),
+    }
+
+
+class Own:
+    """A pool of another package that knows its patients, and nothing of alkit."""
+
+    ids = tuple(IDS)
+
+    def read(self, ids):
+        return POOL.read(ids)
+
+    def groups_of(self, ids):
+        return [PATIENTS[id] for id in ids]
+
+    def metadata_of(self, ids):
+        return [{"site": TABLE[id]["site"]} for id in ids]
+
+
+def test_a_pool_of_another_package_has_groups_by_its_methods():
+    rules = SelectionRules(only="site=A", max_per_group=1)
+    campaign = experiment(first_ones, pool=Own(), rules=rules, hold_out=0.4)
+    asked = label(campaign, 3)
+    assert [PATIENTS[id] for id in asked] == ["p0", "p1", "p2"]
+    shown = campaign._repr_html_()
+    assert "36 images of 6 groups; known of each: site." in shown
+    assert "Rules of selection: only site=A; at most 1 of a group in a round." in shown
+    assert label(campaign, 3)
+    held = {PATIENTS[id] for id in Store(campaign.path).fact("sides")["held_out"]}
+    assert len(held) == 1
+    assert not held & {PATIENTS[id] for id in Store(campaign.path).fact("sides")["trained"]}

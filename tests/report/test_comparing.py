@@ -220,6 +220,13 @@ def test_methods_with_another_learner_are_compared_with_their_own_baseline(folde
         compare(records, baseline="random")
 
 
+def test_runs_with_other_rules_of_selection_are_other_methods(tmp_path):
+    rules = alkit.SelectionRules(never="*1")
+    plain, ruled = record(tmp_path, "a", RANDOM, 0, rounds=0), record(tmp_path, "b", RANDOM, 0, rounds=0, rules=rules)
+    comparison = compare([plain, ruled])
+    assert [method.name for method in comparison.methods] == ["random, no rules", "random, never *1"]
+
+
 def test_broken_records_are_named_and_the_others_go_on(records, tmp_path):
     (tmp_path / "text.db").write_text("not a record")
     Store(tmp_path / "empty.db").close()
