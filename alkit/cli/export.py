@@ -30,6 +30,7 @@ class LabelFormats(StrEnum):
     MASKS = "masks"
     COCO = "coco"
     CSV = "csv"
+    NIFTI = "nifti"
 
 
 def export(
@@ -37,7 +38,9 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     labels: Annotated[
         LabelFormats | None,
-        typer.Option(help="Write the labels in place of the model: as mask files, a COCO file, or a table."),
+        typer.Option(
+            help="Write the labels in place of the model: as mask files, a COCO file, a table, or NIfTI volumes."
+        ),
     ] = None,
     per_annotator: Annotated[
         bool, typer.Option("--per-annotator", help="With --labels: write the labels of each annotator apart.")

@@ -35,6 +35,9 @@ def import_labels(
             "of the table or of --masks); annotator is optional.",
         ),
     ] = None,
+    nifti: Annotated[
+        Path | None, typer.Option(help="Folder of volumes of labels, for slices of volumes: NIfTI, NRRD or MetaImage.")
+    ] = None,
     mask_pattern: options.MaskPattern = "{id}.png",
     threshold: options.Threshold = None,
     values: options.Values = None,
@@ -46,7 +49,8 @@ def import_labels(
     empty: Annotated[
         bool,
         typer.Option(
-            "--empty-is-background", help="Label images without annotations in COCO or CVAT files as background."
+            "--empty-is-background",
+            help="Label images without annotations in COCO or CVAT files, and slices without labels, as background.",
         ),
     ] = False,
     revise: Annotated[
@@ -73,6 +77,7 @@ def import_labels(
     from alkit.cli.known_labels import OPTIONS, mask_oracle
     from alkit.cli.places import refuse_options
     from alkit.cli.records import open_campaign, record_at
+    from alkit.cli.volumes import labels_of_volumes
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, one_line
     from alkit.oracles.existing import in_parts, labels_in_file, labels_in_table, masks_in_folder
@@ -83,18 +88,23 @@ def import_labels(
     from alkit.report.progress import progress_bar
     from alkit.values.answers import Invalid
 
-    given = {"--masks": masks, "--coco": coco, "--cvat": cvat, "--csv": table}
+    given = {"--masks": masks, "--coco": coco, "--cvat": cvat, "--csv": table, "--nifti": nifti}
     beside = masks if table is not None else None  # the folder of the masks that the table names
     named = {name: path for name, path in given.items() if path is not None and (name != "--masks" or beside is None)}
     if len(named) != 1:
-        raise ConfigurationError("one of --masks, --coco, --cvat and --csv must be given", got=", ".join(named) or None)
+        raise ConfigurationError(
+            "one of --masks, --coco, --cvat, --csv and --nifti must be given", got=", ".join(named) or None
+        )
     ((option, path),) = named.items()
     of_masks = {"--threshold": threshold, "--values": values, "--instances": instances or None}
     of_masks |= {"--mask-pattern": None if mask_pattern == "{id}.png" else mask_pattern}
+    if nifti is not None:
+        del of_masks["--mask-pattern"]
     if "--masks" not in named:
         refuse_options({name: value is not None for name, value in of_masks.items()}, "with --masks")
-    if empty and option not in ("--coco", "--cvat"):
-        raise ConfigurationError("--empty-is-background can be used only with --coco or --cvat")
+    if empty and option not in ("--coco", "--cvat", "--nifti"):
+        raise ConfigurationError("--empty-is-background can be used only with --coco, --cvat or --nifti")
+    background: Empty = "background" if empty else "unanswered"
     origin = one_line(path.name or str(path), 200) if source is None else source
     taken: list[str] = []
     unchanged = 0
@@ -117,12 +127,14 @@ def import_labels(
             else:
                 oracle = known(masks, pattern=mask_pattern)
                 found = masks_in_folder(oracle, pool.ids, annotator=annotator)
+        elif nifti is not None:
+            own = None if mask_pattern == "{id}.png" else mask_pattern
+            found = labels_of_volumes(experiment.pool, nifti, own, annotator=annotator, empty=background)
         elif table is not None:
             found = labels_in_table(table, spec, annotator=annotator, masks=beside)
         else:
             ids = list(experiment.pool.ids)
             sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))
-            background: Empty = "background" if empty else "unanswered"
             form = option.removeprefix("--")
             found = labels_in_file(path, form, sizes, spec, annotator=annotator, empty=background)
         for part in in_parts(found, PART):

@@ -32,9 +32,10 @@ def predict(
 
     Images that cannot be used are listed at the end, and the exit code is 1. All others are predicted.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
     [cyan]alkit predict campaign.db --images new --out predicted[/cyan]
+
     [cyan]alkit predict campaign.db --volumes new --out predicted[/cyan]
     """
     from alkit.errors import ConfigurationError

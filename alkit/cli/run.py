@@ -83,7 +83,7 @@ def run(
 
     After an interruption, run the same command again to resume.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
     [cyan]alkit run --images images --masks masks --size 64 --strategy random --start 30 --batch 10 --rounds 5 \\
     --store runs/random.db[/cyan]

@@ -80,10 +80,12 @@ def start(
     The learner is tried on a few images with made-up labels, so that a network that does not fit them is found now.
     Until the first answer, the same command with other options changes the options; after it, `alkit change` does.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
     [cyan]alkit start campaign.db --images images --classes skin,lesion --size 256 --strategy maxherding[/cyan]
+
     [cyan]alkit start campaign.db --volumes ct --window -160,240 --classes background,liver --size 256[/cyan]
+
     [cyan]alkit start campaign.db --images slides --tiles 512 --foreground tissue --classes background,tumour[/cyan]
 
     [cyan]alkit start classes.db --images photos --per image --classes cat,dog --size 128[/cyan]

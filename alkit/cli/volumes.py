@@ -15,8 +15,11 @@ import typer
 from alkit.errors import AlkitError, ConfigurationError
 
 if TYPE_CHECKING:
+    from alkit.oracles.formats.annotations import Empty
     from alkit.pools.volumes.masks import VolumeMasks
     from alkit.pools.volumes.pool import VolumePool
+    from alkit.protocols import Pool
+    from alkit.values.answers import Answer
     from alkit.values.progress import Report
 
 PANEL = "Volumes"
@@ -187,6 +190,16 @@ def read_window(text: str | None) -> dict[str, tuple[float, float]]:
             "--window must be two values or two percentiles", got=repr(text), hint="--window -160,240 or 1%,99%"
         ) from None
     return {"percentiles" if shares[0] else "window": (low, high)}
+
+
+def labels_of_volumes(
+    pool: Pool, folder: Path, pattern: str | None, *, annotator: str, empty: Empty
+) -> Iterator[Answer]:
+    """Yield the labels of slices in a folder of volumes, see `alkit.oracles.existing_volumes.labels_in_volumes`."""
+    from alkit.oracles.existing_volumes import labels_in_volumes
+
+    with naming_volume_options({"folder": "--nifti", "pattern": "--mask-pattern"}):
+        yield from labels_in_volumes(pool, folder, pattern=pattern, annotator=annotator, empty=empty)
 
 
 @contextmanager

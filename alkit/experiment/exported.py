@@ -55,11 +55,14 @@ class Exported:
         The labels by annotator, sorted by name; joined ones under None.
     left_out:
         By id the reason why the label of an image is not among them.
+    pool:
+        The images.
     """
 
     spec: LabelSpec
     labels: Mapping[str | None, Sequence[ExportedLabel]]
     left_out: Mapping[str, str]
+    pool: Pool
 
 
 def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
@@ -106,7 +109,9 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
                     found.setdefault(answer.annotator, []).append(ExportedLabel(id, label, own))
         if not found:
             raise QueryError("the record has no label yet", hint="tell() some")
-        return Exported(parts.settings.spec, dict(sorted(found.items(), key=lambda entry: str(entry[0]))), left_out)
+        return Exported(
+            parts.settings.spec, dict(sorted(found.items(), key=lambda entry: str(entry[0]))), left_out, parts.pool
+        )
     left_out |= {id: "its annotators disagree evenly" for id, share in everything.undecided.items() if share == 1}
     for id in ids:
         frame, answers = everything.frames.get(id), known[id].labels
@@ -116,7 +121,7 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
             label = _at_original([parts.files.read(file) for file in files], label, frame, spec, rule)
         own = {**facts[id], **_of_answers(answers), **_of_size(label, frame)}
         found.setdefault(None, []).append(ExportedLabel(id, label, own))
-    return Exported(spec, found, left_out)
+    return Exported(spec, found, left_out, parts.pool)
 
 
 def _of_image(pool: Pool, id: str, entry: Asked | None) -> dict[str, Any]:

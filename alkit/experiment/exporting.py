@@ -15,6 +15,7 @@ from alkit._files import check_outside, make_folder, without_tilde, write_atomic
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, nearest
 from alkit.experiment.exported import Exported, ExportedLabel, file_name, folder_name, labels_now
+from alkit.experiment.exported_volumes import write_volumes
 from alkit.experiment.label_card import label_card
 from alkit.experiment.parts import Parts
 from alkit.labels.masks import mask_png
@@ -58,7 +59,7 @@ def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bo
         for label in labels
     ]
     about = _about(parts, found, form, rows)
-    if form != "coco":
+    if form not in ("coco", "nifti"):
         write_atomically(folder / "labels.csv", _labels_table(rows, found.spec))
     write_atomically(folder / "manifest.csv", _table(COLUMNS, rows))
     write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
@@ -99,6 +100,7 @@ FORMS: Mapping[str, Callable[[Path, Exported], Files]] = {
     "masks": _write_masks,
     "coco": _write_coco,
     "csv": _write_masks,
+    "nifti": write_volumes,
 }
 """Functions that write labels into a folder and return the paths of their files, by the name of the format."""
 

@@ -468,7 +468,8 @@ class Experiment(Readable):
         out:
             Folder to write to, outside the folder of images.
         form:
-            ``"masks"``: PNG files; ``"coco"``: a COCO file; ``"csv"``: a table, with PNG files if labels are masks.
+            ``"masks"``: PNG files; ``"coco"``: a COCO file; ``"csv"``: a table, with PNG files if labels are masks;
+            ``"nifti"``: volumes of labels, if the pool is an :class:`alkit.VolumePool`.
         per_annotator:
             Write the labels of each annotator apart. By default, several labels of an image are joined.
         overwrite:

@@ -159,7 +159,7 @@ def test_a_label_that_differs_from_an_answer_needs_revise(place, tmp_path, capfd
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "one of --masks, --coco, --cvat and --csv must be given"),
+        ([], "one of --masks, --coco, --cvat, --csv and --nifti must be given"),
         (["--coco", "a.json", "--csv", "a.csv"], "got --coco, --csv"),
         (["--masks", "nowhere"], "--masks must be an existing folder"),
         (["--masks", "images/case 00.png"], "--masks must be an existing folder"),
@@ -168,7 +168,10 @@ def test_a_label_that_differs_from_an_answer_needs_revise(place, tmp_path, capfd
         (["--csv", "a.csv", "--threshold", "9"], "--threshold can be used only with --masks"),
         (["--coco", "nowhere.json"], "nowhere.json cannot be read"),
         (["--csv", "nowhere.csv"], "nowhere.csv cannot be read as a CSV file"),
-        (["--csv", "a.csv", "--empty-is-background"], "--empty-is-background can be used only with --coco or --cvat"),
+        (
+            ["--csv", "a.csv", "--empty-is-background"],
+            "--empty-is-background can be used only with --coco, --cvat or --nifti",
+        ),
     ],
     ids=range(10),
 )

@@ -139,3 +139,72 @@ def test_people_label_slices_in_whole_volumes(folder, capsys):
     assert "alkit predict --volumes" in capsys.readouterr().err
     assert alkit("predict", "c.db", "--out", "others") == 1
     assert "either --images or --volumes must be given" in capsys.readouterr().err
+
+
+def started(name):
+    return alkit("start", name, "--volumes", "images", *CLASSES, *SMALL, "--hold-out", 0, "--stop-set", 0)
+
+
+def as_json(capsys, *arguments, code=0):
+    capsys.readouterr()
+    assert alkit(*arguments, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_labels_that_exist_are_imported_and_exported_as_volumes(folder, capsys):
+    for path in (folder / "labels").iterdir():
+        image = nibabel.load(path)
+        labels = np.asarray(image.dataobj).copy()
+        labels[:, :, 2] = 0
+        nibabel.Nifti1Image(labels, image.affine).to_filename(path)
+    (folder / "labels" / "p4.nii.gz").unlink()
+    assert started("a.db") == 0
+    told = as_json(capsys, "import", "a.db", "--nifti", "labels", "--annotator", "ann")
+    assert sorted(told["taken"]) == [f"p{n}/axial-000{index}" for n in range(4) for index in (0, 1, 3)]
+    told = as_json(capsys, "import", "a.db", "--nifti", "labels", "--annotator", "ann", "--empty-is-background")
+    assert sorted(told["taken"]) == [f"p{n}/axial-0002" for n in range(4)]
+    assert alkit("export", "a.db", "--labels", "nifti", "--out", "out") == 0
+    for path in (folder / "labels").iterdir():
+        one, other = nibabel.load(path), nibabel.load(folder / "out" / "volumes" / path.name)
+        np.testing.assert_array_equal(one.dataobj, other.dataobj)
+        np.testing.assert_array_equal(one.affine, other.affine)
+    assert "--nifti OUT/volumes" in (folder / "out" / "DATACARD.md").read_text()
+    assert started("b.db") == 0
+    told = as_json(capsys, "import", "b.db", "--nifti", "out/volumes")
+    assert len(told["taken"]) == 16  # all of those that are background, too
+    assert alkit("export", "b.db", "--labels", "nifti", "--out", "again") == 0
+    for path in (folder / "out" / "volumes").iterdir():
+        assert path.read_bytes() == (folder / "again" / "volumes" / path.name).read_bytes()
+    assert alkit("export", "a.db", "--labels", "nifti", "--out", "apart", "--per-annotator") == 0
+    assert (folder / "apart" / "volumes" / "ann" / "p0.nii.gz").is_file()
+    assert started("c.db") == 0
+    assert len(as_json(capsys, "import", "c.db", "--nifti", "apart/volumes/ann")["taken"]) == 16
+
+
+def test_labels_that_fit_no_volume_are_listed(folder, capsys):
+    (folder / "labels" / "p1.nii.gz").rename(folder / "labels" / "other.nii.gz")
+    write_nifti(folder / "labels" / "p2.nii.gz", np.zeros((10, 12, 5), np.uint8))
+    (folder / "labels" / "p3.nii.gz").write_text("text")
+    assert started("a.db") == 0
+    told = as_json(capsys, "import", "a.db", "--nifti", "labels", code=1)
+    assert {id.partition("/")[0] for id in told["taken"]} == {"p0", "p4"}
+    reasons = {entry["id"]: entry["reason"] for entry in told["refused"]}
+    assert set(reasons) == {"other.nii.gz", "p2", "p3"}
+    assert "10 x 12 x 5 voxels, not 10 x 12 x 4" in reasons["p2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--nifti", "nowhere"), "--nifti must be an existing folder of labels"),
+        (("--nifti", "empty"), "empty contains no volume of labels. Try: --mask-pattern '{volume}_seg.nii.gz'"),
+        (("--nifti", "labels", "--mask-pattern", "{id}.nii"), "--mask-pattern must contain {volume}"),
+        (("--nifti", "labels", "--masks", "labels"), "one of --masks, --coco, --cvat, --csv and --nifti must be given"),
+    ],
+)
+def test_wrong_options_of_an_import_are_named(folder, capsys, arguments, message):
+    (folder / "empty").mkdir()
+    assert started("a.db") == 0
+    capsys.readouterr()
+    assert alkit("import", "a.db", *arguments) == 1
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from alkit.pools.names import find_names
 from alkit.pools.volumes.blocks import ACROSS, ALONG, cut
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.scanning import FIELD, Volume, open_part, volume_id
+
+USUAL = "{volume}.nii.gz"
+"""Usual file name of the labels of a volume."""
 
 FEW = 5
 """Most reasons that a message lists."""
@@ -76,11 +80,23 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             raise ConfigurationError("pattern must contain {volume}", got=repr(pattern), hint="'{volume}.nii.gz'")
         self._pool, self._ids = volumes_of(pool), dict.fromkeys(pool.ids)
         volumes = dict.fromkeys(self._pool.place(id)[0].id for id in self._ids)
-        self._labels, faults = _find_labels(self._pool, place, pattern, list(volumes))
-        if faults:
-            listed = "; ".join(faults[:FEW]) + ("; ..." if len(faults) > FEW else "")
-            raise LabelError(listed if len(faults) == 1 else f"{len(faults)} volumes have no labels: {listed}")
+        self._labels, faults, _ = find_labels(self._pool, place, pattern, list(volumes))
+        missing = [
+            f"the volume {id} has no labels: expected a file such as {place / (pattern or USUAL).replace(FIELD, id)}"
+            for id in volumes
+            if id not in self._labels and id not in faults
+        ]
+        if wrong := [*missing, *faults.values()]:
+            listed = "; ".join(wrong[:FEW]) + ("; ..." if len(wrong) > FEW else "")
+            raise LabelError(listed if len(wrong) == 1 else f"{len(wrong)} volumes have no labels: {listed}")
         self._kept: tuple[str, int, npt.NDArray[Any]] | None = None
+
+    @classmethod
+    def of(cls, pool: VolumePool, ids: Iterable[str], labels: Mapping[str, Volume]) -> VolumeMasks:
+        """Return the masks of some slices from labels that :func:`find_labels` has found."""
+        masks = cls.__new__(cls)
+        masks._pool, masks._ids, masks._labels, masks._kept = pool, dict.fromkeys(ids), dict(labels), None
+        return masks
 
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
         if id not in self._ids:
@@ -119,30 +135,36 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
         return f"VolumeMasks({len(self._ids)} slices of {len(self._labels)} volumes)"
 
 
-def _find_labels(
-    pool: VolumePool, folder: Path, pattern: str | None, ids: list[str]
-) -> tuple[dict[str, Volume], list[str]]:
-    """Return the labels of these volumes, and what is wrong with others."""
-    by_id: dict[str, list[str]] = {}
-    if pattern is None:
-        for name in find_names(folder, "**/*"):
-            if (own := volume_id(name)) is not None:
-                by_id.setdefault(own, []).append(name)
-    labels: dict[str, Volume] = {}
-    faults: list[str] = []
-    for id in ids:
-        names = by_id.get(id, []) if pattern is None else [pattern.replace(FIELD, id)]
-        shown = pattern.replace(FIELD, id) if pattern is not None else f"{id}.nii.gz"
-        if not names or not (folder / names[0]).is_file():
-            faults.append(f"the volume {id} has no labels: expected a file such as {folder / shown}")
-        elif len(names) > 1:
-            faults.append(f"the volume {id} has two files of labels, {' and '.join(names)}")
+def find_labels(
+    pool: VolumePool, folder: Path, pattern: str | None, ids: Sequence[str]
+) -> tuple[dict[str, Volume], dict[str, str], list[str]]:
+    """Return the labels of volumes by id, what is wrong with those of others, and the files of no volume of `ids`.
+
+    Parameters as in :class:`VolumeMasks`; `ids` are those of volumes.
+    """
+    named: dict[str, list[str]] = {}
+    wanted = None if pattern is None else re.compile(re.escape(pattern).replace(re.escape(FIELD), "(.+)", 1))
+    for name in sorted(find_names(folder, "**/*")):
+        plain = name.replace(os.sep, "/")
+        if wanted is None:
+            own = volume_id(name)
         else:
+            match = wanted.fullmatch(plain)
+            own = match[1] if match and volume_id(name) is not None else None
+        if own is not None:
+            named.setdefault(own, []).append(name)
+    labels: dict[str, Volume] = {}
+    faults: dict[str, str] = {}
+    for id in ids:
+        names = named.pop(id, [])
+        if len(names) > 1:
+            faults[id] = f"the volume {id} has two files of labels, {' and '.join(names)}"
+        elif names:
             try:
                 labels[id] = _open_labels(pool.volumes[id], folder / names[0])
             except (ImageError, LabelError, MissingDependencyError, OSError) as error:
-                faults.append(str(error))
-    return labels, faults
+                faults[id] = str(error)
+    return labels, faults, [name.replace(os.sep, "/") for names in named.values() for name in names]
 
 
 def _open_labels(volume: Volume, path: Path) -> Volume:
