@@ -29,7 +29,9 @@ def usage_message(reason: Any) -> str:
     if type(reason).__name__ == "NoSuchOption":
         return f"{context.command_path if context else 'alkit'} has no option {wrong}. Try: {fix}."
     if parameter is None:
-        return f"{_sentence(reason.format_message())}. Try: {fix}."
+        text, _, close = str(reason.format_message()).partition(" Did you mean ")
+        fix = " or ".join(f"{context.command_path} {name}" for name in re.findall(r"'(.+?)'", close)) or fix
+        return f"{_sentence(text)}. Try: {fix}."
     name = _name(parameter)
     if type(reason).__name__ == "MissingParameter":
         return f"{name} is missing. Try: {fix}."

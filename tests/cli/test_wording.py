@@ -169,6 +169,7 @@ def test_a_command_that_was_typed_wrongly_is_described_like_other_errors(fails, 
     ("arguments", "message"),
     [
         (["frobnicate"], "no such command 'frobnicate'. Try: alkit --help."),
+        (["statsu"], "no such command 'statsu'. Try: alkit status."),
         (["tell"], "the argument store is missing. Try: alkit tell --help."),
         (["export", "r.db", "--out", "x", "--format", "w"], "--format must be one of 'torch', 'onnx', 'both': got 'w'"),
     ],
