@@ -43,7 +43,13 @@ class Tiles:
         int | None, _option("Size of tiles in pixels: each tile of an image is labelled by itself. Default: no tiles.")
     ] = None
     stride: Annotated[int | None, _option("Distance between tiles in pixels; default: their size.")] = None
-    margin: Annotated[int, _option("Pixels around a tile that the network sees, too.")] = 0
+    margin: Annotated[
+        int,
+        _option(
+            "Pixels around a tile that the network sees, too. Most networks need a multiple of 32 for a tile with both "
+            "margins."
+        ),
+    ] = 0
     level: Annotated[int, _option("Level of the pyramid that tiles are cut from; 0 is the full resolution.")] = 0
     mpp: Annotated[float | None, _option("Micrometres per pixel, in place of --level.")] = None
     foreground: Annotated[

@@ -15,7 +15,17 @@ from alkit.pools.digests import digest
 from alkit.pools.groups import groups_of, metadata_of, parents_of
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import HasDigest, HasDigests, HasFiles, HasFrames, HasPictures, HasStored, HasSubsets, Pool
+from alkit.protocols import (
+    HasDigest,
+    HasDigests,
+    HasFiles,
+    HasFrames,
+    HasPictures,
+    HasStored,
+    HasSubsets,
+    HasSurroundings,
+    Pool,
+)
 from alkit.testing.worlds import unchanged_generators
 
 
@@ -93,6 +103,19 @@ class PoolKit:
             assert frame.working == tuple(size), "the working size of a frame must be that of the images"
             assert frame.original in {tuple(one) for one in sizes}, "masks must be allowed to have the original size"
         assert list(pool.frames(ids[::-1])) == found[::-1], "frames() must follow the order of its ids"
+
+    @checked
+    def test_surroundings_contain_the_image(self, pool: Pool) -> None:
+        """If the pool has a method ``surroundings``: the image lies inside both pictures, with values in [0, 1]."""
+        if not isinstance(pool, HasSurroundings):
+            return
+        for id in pool.ids:
+            if (found := pool.surroundings(id)) is None:
+                continue
+            for pixels, place in ((found.near, found.place), (found.overview, found.place_in_overview)):
+                assert pixels.ndim == 3
+                assert 0 <= pixels.min() <= pixels.max() <= 1
+                assert pixels[(slice(None), *place.slices)].shape[1:] == place.size, "the place must be inside"
 
     @checked
     def test_the_file_of_an_image_exists(self, pool: Pool) -> None:

@@ -261,3 +261,11 @@ class SubsetWithoutGroups(Part):
 
     def groups_of(self, ids):
         return ["patient"] * len(ids) if self.grouped else list(ids)
+
+
+class SurroundingsBesideTheImage(BrokenPool):
+    caught_by = "test_surroundings_contain_the_image"
+
+    def surroundings(self, id):
+        picture, box = self.whole.read([id])[0], alkit.values.Box(9, 9, 8, 8)
+        return alkit.values.Surroundings(picture, box, picture, box)

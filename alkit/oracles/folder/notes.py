@@ -15,7 +15,7 @@ How to answer
 
 Each folder here that contains a query.json is an image to label. Start with the lowest number. The query.json states
 why the image was chosen. Beside it are the image and sometimes a prelabel.png: the prediction of a model, which you
-correct.
+correct; and a surroundings.jpg: what lies around the image, which is not labelled.
 
 Make a folder with your name in {inbox}. For the query {key}, save in it:
 
