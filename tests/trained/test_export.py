@@ -23,6 +23,7 @@ from torch import nn
 import alkit
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.predictor import NetworkPredictor
+from alkit.networks import SmpNetwork
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
 from alkit.trained.card import card, card_text, preparation, sample
 from alkit.trained.export import Mean, Probabilities, export_module, export_onnx, export_program, onnx_program
@@ -283,6 +284,21 @@ def test_onnx_gives_the_models_probabilities_within_a_hundred_thousandth(tmp_pat
     assert [entry.shape for entry in session.get_inputs()] == [["batch", 1, "height", "width"]]
     content = (tmp_path / "model" / "model.onnx").read_bytes()
     assert str(alkit.__file__).rpartition("/")[0].encode() not in content
+
+
+@pytest.mark.slow
+def test_a_network_that_normalises_its_images_is_exported_with_the_normalisation(tmp_path):
+    network = partial(SmpNetwork, "tu-test_efficientnet", mean=(0.4,) * 3, std=(0.3,) * 3)
+    learner = alkit.SegmentationLearner(network, steps=3, batch=2, device="cpu")
+    model = trained_model(record(tmp_path, learner, size=32))
+    export_model(model, tmp_path / "model", formats=("torch", "onnx"))
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx", providers=["CPUExecutionProvider"])
+    for size in [(1, 1, 32, 32), (3, 1, 32, 32)]:
+        wanted = model.predictor.probabilities(images(*size))
+        program = loaded(tmp_path / "model")(torch.from_numpy(images(*size)))
+        np.testing.assert_allclose(program.numpy(), wanted, rtol=0, atol=1e-5)
+        (said,) = session.run(["probabilities"], {"images": images(*size)})
+        np.testing.assert_allclose(said, wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
