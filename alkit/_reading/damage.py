@@ -8,21 +8,37 @@ from typing import BinaryIO
 from PIL import ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import (
     COMPRESSION,
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    PLANAR_CONFIGURATION,
     PREDICTOR,
+    ROWSPERSTRIP,
+    SAMPLESPERPIXEL,
     STRIPBYTECOUNTS,
     STRIPOFFSETS,
     TILEBYTECOUNTS,
+    TILELENGTH,
     TILEOFFSETS,
+    TILEWIDTH,
     TiffImageFile,
 )
 
 from alkit.errors import AlkitError
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """First bytes of a PNG. Chunks follow: their length, kind, content and checksum."""
 
 DEFLATE = (8, 32946)
 """Numbers of the TIFF compression deflate, the only one with checksums."""
+
+JPEG = 7
+"""Number of the TIFF compression by JPEG. libtiff fills parts that are too small with black."""
+
+STARTS_OF_FRAMES = (0xC0, 0xC1, 0xC2)
+"""Markers of JPEG before the size of an image."""
 
 UNPREDICTED = (1, 32773)
 """TIFF compressions without a predictor: none, and PackBits. libtiff ignores a predictor there; tifffile does not."""
@@ -84,12 +100,51 @@ def _check_tiff(image: TiffImageFile, file: BinaryIO, name: str, error: type[Alk
     if image.mode in SIGNED and tags.prefix == b"MM" and kind != 1:
         raise UnidentifiedImageError("a compressed big-endian TIFF of signed values, which Pillow reads wrongly")
     for offsets, counts in ((STRIPOFFSETS, STRIPBYTECOUNTS), (TILEOFFSETS, TILEBYTECOUNTS)):
-        starts = _numbers(tags.get(offsets, ()))
-        if 0 in starts:  # some programs leave out parts that way, and Pillow takes the head of the file for pixels
+        if not (starts := _numbers(tags.get(offsets, ()))):
+            continue
+        grid, (height, width) = _grid(image, tiled=offsets == TILEOFFSETS)
+        # Some programs leave out parts by a zero, and Pillow takes the head of the file, or black, for their pixels.
+        if 0 in starts or len(starts) < grid[0] * grid[1]:
             raise error(f"{name} lacks parts of its pixels", hint="save it again, without sparse parts")
         if kind in DEFLATE:
             most = MOST_PER_PIXEL * image.width * image.height + BESIDES
             _check_parts(file, dict(zip(starts, _numbers(tags.get(counts, ())), strict=False)), most, name, error)
+        if kind == JPEG and tags.get(PLANAR_CONFIGURATION, 1) == 1:
+            for place, start in enumerate(starts[: grid[0] * grid[1]]):
+                row = place // grid[1] * height
+                least = width, height if offsets == TILEOFFSETS else min(height, _height(image) - row)
+                found = _jpeg_size(file, start)
+                if found is not None and (found[0] < least[0] or found[1] < least[1]):
+                    raise error(f"{name} is damaged", got=f"a part of {found[0]} x {found[1]} pixels", expected=least)
+
+
+def _grid(image: TiffImageFile, *, tiled: bool) -> tuple[tuple[int, int], Size]:
+    """Return the number of rows and columns of parts, all planes included, and the height and width of a part."""
+    tags, width = image.tag_v2, image.tag_v2[IMAGEWIDTH]
+    high = _height(image)
+    planes = int(tags.get(SAMPLESPERPIXEL, 1)) if tags.get(PLANAR_CONFIGURATION, 1) == 2 else 1
+    part = (tags[TILELENGTH], tags[TILEWIDTH]) if tiled else (min(tags.get(ROWSPERSTRIP, high), high), width)
+    if min(part) < 1:
+        raise ValueError("parts without pixels")
+    return (planes * -(-high // part[0]), -(-width // part[1])), part
+
+
+def _height(image: TiffImageFile) -> int:
+    """Return the height of a TIFF as it is stored: Pillow exchanges the sides of some that are not upright."""
+    return int(image.tag_v2[IMAGELENGTH])
+
+
+def _jpeg_size(file: BinaryIO, start: int) -> tuple[int, int] | None:
+    """Return the width and height in the head of a JPEG; None if it has none there."""
+    file.seek(start)
+    if file.read(2) != b"\xff\xd8":
+        return None
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF:
+        if head[1] in STARTS_OF_FRAMES:
+            size = file.read(5)
+            return int.from_bytes(size[3:5], "big"), int.from_bytes(size[1:3], "big")
+        file.seek(int.from_bytes(head[2:], "big") - 2, 1)
+    return None
 
 
 def _numbers(value: object) -> tuple[int, ...]:

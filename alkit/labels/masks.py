@@ -157,9 +157,11 @@ def _check_compression(page: Any, content: bytes, name: str) -> None:
             f"{name} can be read in two ways, because it has a predictor and a compression without one",
             hint="save it as PNG",
         )
+    if len(page.dataoffsets) < int(np.prod(page.chunked)) or not all((*page.dataoffsets, *page.databytecounts)):
+        raise LabelError(f"{name} lacks parts of its pixels", hint="save it again, without sparse parts")
     most = int(np.prod(page.chunks)) * page.dtype.itemsize
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if page.compression in DEFLATE and length:  # a part that is left out has no length, and its values are 0
+        if page.compression in DEFLATE:
             check_deflated(content[start : start + length], most, name, LabelError)
 
 

@@ -97,6 +97,48 @@ def test_a_tiff_that_leaves_out_a_part_is_refused(tmp_path, compression):
             fails()
 
 
+@pytest.mark.parametrize(
+    ("options", "tag", "value"),
+    [
+        ({}, 257, 64),
+        ({"rowsperstrip": 8}, 257, 64),
+        ({"tile": (16, 16)}, 256, 64),
+        ({"tile": (16, 16), "dtype": np.int64}, 257, 64),
+        ({"tile": (16, 16), "dtype": np.int64, "compression": "zlib"}, 257, 64),
+        ({"rowsperstrip": 32}, 278, 16),
+    ],
+)
+def test_a_tiff_with_fewer_parts_than_its_size_needs_is_refused(tmp_path, options, tag, value):
+    """Pillow and tifffile fill the rest with zeros, which are class 0."""
+    pixels, more = np.ones((32, 32), options.get("dtype", np.uint8)), {**options, "dtype": None}
+    content = as_tiff(pixels, **more)
+    np.testing.assert_array_equal(mask_values(content, "a"), pixels)
+    file = io.BytesIO(content)
+    with tifffile.TiffFile(file, mode="r+b") as tiff:
+        tiff.pages.first.tags[tag].overwrite(value)
+        content = file.getvalue()
+    with pytest.raises(LabelError, match="a lacks parts of its pixels"):
+        mask_values(content, "a")
+    if pixels.dtype == np.uint8:
+        with pytest.raises(AlkitError, match="lacks parts of its pixels"):
+            read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("options", "tag", "value"), [({}, 256, 64), ({"rowsperstrip": 8}, 278, 16), ({"tile": (16, 16)}, 322, 32)]
+)
+def test_a_tiff_whose_jpeg_parts_are_too_small_is_refused(tmp_path, options, tag, value):
+    pytest.importorskip("imagecodecs")
+    content = as_tiff(np.full((32, 32), 200, np.uint8), compression="jpeg", **options)
+    assert read(tmp_path, content).min() > 190
+    file = io.BytesIO(content)
+    with tifffile.TiffFile(file, mode="r+b") as tiff:
+        tiff.pages.first.tags[tag].overwrite(value)
+        content = file.getvalue()
+    with pytest.raises(AlkitError, match=r"is damaged: got a part of|lacks parts of its pixels"):
+        read(tmp_path, content)
+
+
 @pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits"])
 def test_signed_values_of_a_compressed_big_endian_tiff_are_not_swapped(tmp_path, compression):
     """Pillow would read 256 as 1."""
