@@ -169,7 +169,7 @@ def test_a_command_that_was_typed_wrongly_is_described_like_other_errors(fails, 
     ("arguments", "message"),
     [
         (["frobnicate"], "no such command 'frobnicate'. Try: alkit --help."),
-        (["statsu"], "no such command 'statsu'. Try: alkit status."),
+        (["statsu"], "no such command 'statsu'. Try: alkit status or alkit start or alkit strategies."),
         (["tell"], "the argument store is missing. Try: alkit tell --help."),
         (["export", "r.db", "--out", "x", "--format", "w"], "--format must be one of 'torch', 'onnx', 'both': got 'w'"),
     ],
@@ -339,7 +339,7 @@ def test_the_exchange_folder_must_be_a_folder_outside_the_images(fails, place):
     assert fails(*ask, "images/000.png") == (
         f"--out must be a folder: got the file {place}/images/000.png. Try: another folder."
     )
-    assert fails(*ask, "out", "--as", "voc") == "--as must be coco or cvat: got 'voc'. Try: 'coco'."
+    assert fails(*ask, "out", "--as", "voc") == "--as must be coco or cvat or nifti: got 'voc'. Try: 'coco'."
     assert not Path("images/out").exists()
     pool = alkit.ImagePool("images", size=16)
     message = said(lambda: alkit.FolderOracle("images/out", classes=SPEC, images=pool))
