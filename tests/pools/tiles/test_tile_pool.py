@@ -356,3 +356,22 @@ def test_a_jpeg_stream_that_states_another_size_than_its_tile_is_not_decoded(fol
     )
     with pytest.raises(ImageError, match=r"d.tif is damaged: got a tile of \(2000, 2000\), expected 32 x 32"):
         opened(folder, pattern="d.tif")
+
+
+def test_a_whole_slide_is_read_by_tiffslide(folder):
+    pytest.importorskip("tiffslide")
+    slide = np.random.default_rng(1).integers(0, 255, (300, 400, 3)).astype(np.uint8)
+    given_ = {"tile": (64, 64), "photometric": "rgb", "compression": "deflate", "metadata": None}
+    about = "Aperio Image Library v12.0.0\n400x300 [0,0 400x300] (64x64) |AppMag = 20|MPP = 0.5"
+    with tifffile.TiffWriter(folder / "s.svs", bigtiff=False) as file:
+        file.write(slide, description=about, **given_)
+        file.write(
+            slide[::4, ::4], photometric="rgb", description="Aperio Image Library v12.0.0\nthumbnail", metadata=None
+        )
+        file.write(slide[::2, ::2], description="Aperio Image Library v12.0.0\n400x300 -> 200x150", **given_)
+    pool = opened(folder, pattern="*.svs", margin=2)
+    assert pool.unusable == {}
+    assert np.array_equal(pool.stored(["s/y48-x96"])[0][0], slide[46:98, 94:146].transpose(2, 0, 1))
+    half = opened(folder, pattern="*.svs", mpp=1.0)
+    assert half.image_size(half.ids[0]) == (150, 200)
+    assert np.array_equal(half.stored(["s/y96-x96"])[0][0], slide[::2, ::2][96:144, 96:144].transpose(2, 0, 1))
