@@ -4,6 +4,8 @@ import contextlib
 import csv
 import inspect
 import io
+import json
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import alkit
@@ -290,6 +293,42 @@ def test_images_of_several_sizes_and_tiles_work_as_the_pages_show(page, tmp_path
             main([*words[1:], *shlex.split(small[words[1]])])
         assert not end.value.code, command
     assert list(tmp_path.glob("predicted/masks/*"))
+
+
+def label_as_asked(exchange):
+    """Save the true labels of the asked slices, as somebody would with a tool for volumes."""
+    import nibabel
+
+    (exchange / "ann").mkdir()
+    for manifest in exchange.glob("r*-nifti/volumes.json"):
+        for entry in json.loads(manifest.read_text())["volumes"]:
+            truth = nibabel.load(f"labels/{entry['volume']}.nii.gz")
+            labels = np.zeros(truth.shape, np.uint8)
+            asked = [one["number"] for one in entry["slices"]]
+            labels[:, :, asked] = np.asarray(truth.dataobj)[:, :, asked]
+            path = exchange / "ann" / f"{entry['file']}.nii.gz"
+            nibabel.Nifti1Image(labels, truth.affine).to_filename(path)
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def test_slices_of_volumes_work_as_the_page_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks("how-to/volumes.md", "python"):
+        exec(code, names)
+    assert capsys.readouterr().out == "".join(blocks("how-to/volumes.md", "text"))
+    (commands,) = blocks("how-to/volumes.md", "bash")
+    plain = "--recipe paper --widths 2,4 --steps 2,1 --strategy random"
+    small = {"run": f"{plain} --start 4 --batch 1 --rounds 0", "start": f"{plain} --stop-set 0"}
+    for command in commands.splitlines():
+        words = shlex.split(command)
+        if words[1] == "tell":
+            label_as_asked(Path("exchange"))
+        with pytest.raises(SystemExit) as end:
+            main([*words[1:], *shlex.split(small.get(words[1], ""))])
+        assert not end.value.code, command
+    assert len(list(Path("predicted/masks").iterdir())) == 5
+    assert Path("labelled/volumes/slices.csv").is_file()
 
 
 def test_the_page_on_metrics_names_all_of_them():
