@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from alkit import LabelSpec, MaskOracle
+from alkit import LabelSpec, MaskOracle, Query
 from alkit.errors import DataError
-from alkit.oracles.existing import labels_in_table, masks_in_folder
+from alkit.oracles.existing import labels_in_file, labels_in_table, masks_in_folder
+from alkit.oracles.formats.image_names import image_names
 from alkit.values import Invalid
 
 CLASSES = LabelSpec(("cat", "dog"), per="image")
@@ -37,3 +40,32 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text('id,label\n"a,cat\nb,dog\n')
     with pytest.raises(DataError, match=r"t\.csv cannot be read as a CSV file"):
         list(labels_in_table(tmp_path / "t.csv", CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("ids", "name", "found"),
+    [
+        (["a", "r00-0000-a"], "r00-0000-a.png", ["r00-0000-a"]),
+        (["a b", "a_b"], "r00-0000-a_b.png", []),  # the key of a query of another campaign
+        (["a", "b"], "r00-0000-a.png", []),
+    ],
+)
+def test_the_name_of_an_image_is_not_taken_for_the_key_of_a_query_that_does_not_exist(tmp_path, ids, name, found):
+    square = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": name, "width": 8, "height": 8}],
+        "categories": [{"id": 1, "name": "lesion"}],
+        "annotations": [square],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    spec = LabelSpec(("skin", "lesion"))
+    answers = list(labels_in_file(tmp_path / "a.json", "coco", dict.fromkeys(ids, ((8, 8),)), spec))
+    assert [answer.id for answer in answers if not isinstance(answer.label, Invalid)] == found
+    assert len(answers) == 1
+
+
+def test_an_image_named_like_the_key_of_another_query_makes_a_name_ambiguous():
+    queries = [Query("a", 0, 0, ((8, 8),)), Query("r00-0000-a", 0, 1, ((8, 8),))]
+    names = image_names(queries)
+    assert [query.id for query in names.find("r00-0000-a.png")] == ["a", "r00-0000-a"]
+    assert [query.id for query in names.find("r00-0001-r00-0000-a.png")] == ["r00-0000-a"]

@@ -98,7 +98,7 @@ def _entries(
 
     Every answered query has at least one image that is surely its own.
     """
-    names, by_id = image_names(queries), {query.id: query for query in queries}
+    names, by_id = image_names(queries, keyed=not imported), {query.id: query for query in queries}
     own: dict[str, list[Entry]] = {}
     doubtful: dict[str, list[Entry]] = {}
     unknown: list[str] = []

@@ -45,6 +45,8 @@ class ImageNames:
     def find(self, name: str) -> list[Query]:
         """Return the queries whose image a file name can mean: the one with this key, or else all with fitting ids.
 
+        An image whose id is the key of another one's query makes the name ambiguous.
+
         >>> names = image_names([Query("ward 3/0017", 2, 4, ((8, 8),)), Query("ward 4/0017", 2, 5, ((8, 8),))])
         >>> [query.id for query in names.find("images/r02-0004-ward_3_0017.png")]
         ['ward 3/0017']
@@ -60,7 +62,8 @@ class ImageNames:
                 forms.append(whole[: -len(suffix)])
         for form in forms:
             if (key := normalize("NFC", form.rpartition("/")[2])) in self.keys:
-                return [self.keys[key]]
+                same = {form for form in forms if form in self.ids} - {self.keys[key].id}
+                return [self.keys[key], *(self.ids[id] for id in sorted(same))]
         # A tool can omit folders, so a name that is an id can also be the end of another id.
         exact = [form for form in forms if form in self.ids]
         longer = [id for form in forms for id in self.tails.get(form, ())]
@@ -68,15 +71,21 @@ class ImageNames:
         return [self.ids[id] for id in sorted({*exact, *longer, *shorter})]
 
 
-def image_names(queries: Iterable[Query]) -> ImageNames:
-    """Return the names of the images of queries."""
+def image_names(queries: Iterable[Query], *, keyed: bool = True) -> ImageNames:
+    """Return the names of the images of queries.
+
+    Parameters
+    ----------
+    keyed:
+        Whether tools know the images by the keys of these queries, too.
+    """
     by_key = {key: query for query in queries for key in query.keys}
     by_id = {query.id: query for query in by_key.values()}
     tails: dict[str, set[str]] = {}
     for id in by_id:
         for tail in _tails(id, DEEPEST):
             tails.setdefault(tail, set()).add(id)
-    return ImageNames(by_key, by_id, {tail: frozenset(ids) for tail, ids in tails.items()})
+    return ImageNames(by_key if keyed else {}, by_id, {tail: frozenset(ids) for tail, ids in tails.items()})
 
 
 def _tails(name: str, most: int) -> list[str]:
