@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
 import typer
 
 from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError
 from alkit.pools.decoding import File
+from alkit.pools.deep import Pages
 from alkit.pools.mask_names import Pairs, find_pairs
 
 EVERYTHING = "**/*"
@@ -66,3 +68,10 @@ def _fix(pairs: Pairs, folder: Path, masks: bool) -> str:
 def excluded(patterns: Sequence[str] | None) -> tuple[str, ...]:
     """Return the values of ``--exclude``."""
     return tuple(patterns or ())
+
+
+def check_pages(pages: str | None) -> Pages | None:
+    """Return the value of ``--pages``."""
+    if pages not in (None, *get_args(Pages)):
+        raise ConfigurationError(f"--pages must be {' or '.join(get_args(Pages))}", got=repr(pages))
+    return cast("Pages | None", pages)

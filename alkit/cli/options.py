@@ -171,6 +171,10 @@ Pattern = Annotated[
     str | None,
     typer.Option(help="Pattern of the file names of the images; ** matches any folders. Default: all files."),
 ]
+Pages = Annotated[
+    str | None,
+    typer.Option(help="What the pages of a TIFF are: channels of one image, or frames, which are images of their own."),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Pattern of files to leave out, such as '*_mask.*' or the name of a folder. Repeat it for more."),

@@ -66,6 +66,7 @@ def run(
     ignore: options.Ignore = None,
     pattern: options.Pattern = None,
     exclude: options.Exclude = None,
+    pages: options.Pages = None,
     grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
     groups: options.Groups = None,
@@ -99,7 +100,7 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.images import EVERYTHING, check_no_masks, excluded
+    from alkit.cli.images import EVERYTHING, check_no_masks, check_pages, excluded
     from alkit.cli.known_labels import FOLDERS, label_oracle, mask_oracle, naming_mask_options
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
@@ -150,6 +151,7 @@ def run(
     if per == "image":
         given = {"--threshold": threshold, "--values": values, "--instances": instances, "--ignore": ignore}
         others = {"--mask-pattern": mask_pattern != "{id}.png", "--test-images": test_images}
+        others |= {"--pages frames": pages == "frames"}
         refuse_options({**given, **others}, "with --masks")
     test_oracle = None if test_masks is None else known(test_masks, pattern=mask_pattern)
     with progress_bar(choice.strategy) as report:
@@ -168,7 +170,7 @@ def run(
             else:
                 oracle = label_oracle(str(labels), names, found)
             with naming_mask_options():
-                oracle.check(found)  # before hours are spent on reading images
+                oracle.check([] if pages == "frames" else found)  # before hours are spent on reading images
             everything = alkit.ImagePool(
                 str(images),
                 size=size,
@@ -177,12 +179,16 @@ def run(
                 pattern=pattern or EVERYTHING,
                 exclude=left_out,
                 groups=groups,
+                pages=check_pages(pages),
                 report=report,
             )
         else:
-            refuse_options({"--exclude": exclude}, "with --images")
+            refuse_options({"--exclude": exclude, "--pages": pages}, "with --images")
             everything = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
             oracle = known(volumes.masks(everything, None if labels is None else Path(labels), mask_pattern))
+        if pages == "frames":
+            with naming_mask_options():
+                oracle.check(everything.ids)
         if store.is_file():
             with record_at(store) as record:
                 everything = with_recorded_groups(record, everything)

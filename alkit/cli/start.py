@@ -59,6 +59,7 @@ def start(
     ignore: options.Ignore = None,
     pattern: options.Pattern = None,
     exclude: options.Exclude = None,
+    pages: options.Pages = None,
     grayscale: options.Grayscale = False,
     threads: options.Threads = None,
     test_images: options.TestImages = None,
@@ -92,7 +93,7 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
-    from alkit.cli.images import EVERYTHING, check_no_masks, excluded
+    from alkit.cli.images import EVERYTHING, check_no_masks, check_pages, excluded
     from alkit.cli.known_labels import mask_oracle, naming_mask_options
     from alkit.cli.named_places import check_images
     from alkit.cli.places import refuse_options
@@ -130,7 +131,7 @@ def start(
     with progress_bar(str(store)) as report:
         pool: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
         if images is None:
-            refuse_options({"--exclude": exclude}, "with --images")
+            refuse_options({"--exclude": exclude, "--pages": pages}, "with --images")
             pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
         elif tiles.tiles is not None:
             pool = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING, groups=groups)
@@ -146,6 +147,7 @@ def start(
                 pattern=pattern or EVERYTHING,
                 exclude=left_out,
                 groups=groups,
+                pages=check_pages(pages),
                 report=report,
             )
         record = Store(store) if store.is_file() else None

@@ -23,6 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from alkit._reading.threads import map_in_threads
@@ -121,6 +122,7 @@ def _extend(
     if index is not None and not entries:
         index = None  # no row is still valid, so start again: the new rows may have another shape
     failed: dict[str, ImageError] = {}
+    odd: list[OddError] = []
     done, unsaved = len(kept), 0
     try:
         with closing(_decoded(source, missing)) as decoded:
@@ -132,7 +134,12 @@ def _extend(
                         break
                     name, pixels, original = item
                     source.check(name, pixels)
-                    _check_fits(name, pixels, original, index, entries or added)
+                    try:
+                        _check_fits(name, pixels, original, index, entries or added)
+                    except OddError as reason:
+                        failed[file.name] = reason
+                        odd.append(reason)
+                        break
                     index = index or _start(place, pixels)
                     with _as_store_error(place):
                         _write(index, pixels)
@@ -153,6 +160,8 @@ def _extend(
     finally:
         if index is not None and unsaved:
             _sync(index)
+    if len(odd) > done:  # the first image is the odd one
+        raise odd[0]
     if index is None or not entries:
         reasons = [str(error) for error in failed.values()]
         if len(reasons) == 1:
@@ -186,12 +195,28 @@ def _items(source: Source, file: File) -> Iterator[Item | ImageError]:
         yield error
 
 
+class OddError(ImageError):
+    """An image differs from the images before it in its channels or in the type of its values."""
+
+
 def _check_fits(name: str, pixels: Pixels, original: Size, index: Index | None, entries: Mapping[str, Entry]) -> None:
     """Refuse an image that differs in shape or type from the rows before it."""
     if index is None:
         return
     other, entry = next(iter(entries.items()))
     name, other = name.replace(BETWEEN, "/"), other.replace(BETWEEN, "/")
+    if pixels.shape[0] != index.shape[0]:
+        raise OddError(
+            f"{name} has {pixels.shape[0]} channels",
+            expected=f"{index.shape[0]}, as {other} has",
+            hint="select one kind with pattern or exclude",
+        )
+    if pixels.dtype.str != index.dtype and "f" in pixels.dtype.str + index.dtype:
+        raise OddError(
+            f"{name} has values of the type {pixels.dtype.name}",
+            expected=f"{np.dtype(index.dtype).name}, as {other} has",
+            hint="select one kind with pattern or exclude",
+        )
     if pixels.dtype.str != index.dtype:
         deep = pixels.dtype.itemsize == 2
         raise ImageError(

@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from alkit._reading.images import SHALLOW, open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
+from alkit.pools.deep import Pages, finish, read_deep, read_deep_png
 from alkit.pools.names import find_names, is_excluded
 from alkit.values.label_spec import Size
 
@@ -27,7 +28,7 @@ SHOWN = {"1": 1, "L": 1, "I;16": 1, "I;16B": 1, "RGB": 3, "RGBX": 3}
 """Channels of Pillow's modes without transparency. Pillow drops further channels of a TIFF without a word."""
 
 Pixels = npt.NDArray[Any]
-"""One decoded image, ``(c, h, w)``, uint8 or uint16."""
+"""One decoded image, ``(c, h, w)``, uint8, uint16 or float32."""
 
 
 class File(NamedTuple):
@@ -122,18 +123,21 @@ def _shown(stem: str) -> str:
     return stem.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
 
 
-def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size]:
+def decode(
+    path: Path, size: Size | None, grayscale: bool, pages: Pages | None = None, page: int | None = None
+) -> tuple[Pixels, Size]:
     """Return the pixels of an image file at the working size, and its original height and width.
 
     The image is decoded as viewers show it: rotated by its EXIF orientation, with its palette applied. It is resized
     to `size` whole, without a crop, by Pillow's antialiasing bicubic filter. Colour becomes gray by ITU-R 601-2 luma.
-    Colour profiles are not applied, nor is an orientation that only XMP states.
+    Colour profiles are not applied, nor is an orientation that only XMP states. With several pages, `pages` says what
+    they are, and `page` which one is decoded.
 
     Returns
     -------
     pixels:
-        ``(c, h, w)``, uint8; or uint16 with one channel for a 16-bit gray image. There is one channel with
-        `grayscale`, otherwise three, which are equal for an 8-bit gray image.
+        ``(c, h, w)``, uint8; uint16 for 16 bits; or float32 for numbers, see :mod:`alkit.pools.deep`. There is one
+        channel with `grayscale`; otherwise as many as the file has, but three equal ones for a gray image.
     size:
         Height and width before the image was resized.
 
@@ -141,14 +145,21 @@ def decode(path: Path, size: Size | None, grayscale: bool) -> tuple[Pixels, Size
     ------
     ImageError
         The file cannot be read, has more pixels than the environment variable ALKIT_MAX_PIXELS allows, has transparent
-        pixels, has several frames, has negative values, has more channels than people see, or has too many bits: 16 in
-        colour (Pillow would silently reduce them to 8), or 32.
+        pixels, has several frames, has negative values of 8 or 16 bits, has values that float32 cannot hold, or has
+        other channels than one or three although they are to be gray.
     """
+    with refuse_damage(partial(_undecodable, path)):
+        planes = read_deep(path, pages, page)
+    if planes is not None:
+        return finish(planes, size, grayscale, path), (planes.shape[1], planes.shape[2])
     with (
         refuse_damage(partial(_undecodable, path)),
         path.open("rb") as file,
         open_image(file, str(path), ImageError) as image,
     ):
+        if image.format == "PNG" and _is_deep(image) and not image.mode.startswith("I;16"):
+            planes = read_deep_png(image, path)
+            return finish(planes, size, grayscale, path), (planes.shape[1], planes.shape[2])
         _check_kind(image, path)
         _stretch_transparent_gray(image)
         whole = upright(image, path)
@@ -164,6 +175,9 @@ def _undecodable(path: Path, error: Exception) -> ImageError:
 
 def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
     """Refuse an image that Pillow would not decode faithfully."""
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's JPEG followed by previews
+        fix = "pages='frames', or pages='channels'" if isinstance(image, TiffImageFile) else "save each frame as a file"
+        raise ImageError(f"{path} has several frames", expected="one", hint=fix)
     if image.mode in ("I", "F") and not _is_signed(image):
         raise ImageError(f"{path} has 32 bits per pixel", expected="8, or 16 in grayscale", hint="save it as 16-bit")
     if _is_deep(image) and not image.mode.startswith("I;16") and not _is_signed(image):
@@ -175,8 +189,6 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
     shown = SHOWN.get(image.mode, 4)
     if isinstance(image, TiffImageFile) and (n := image.tag_v2.get(CHANNELS, 1)) > shown:
         raise ImageError(f"{path} has {n} channels", expected=shown, hint="save those that people look at")
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's JPEG followed by previews
-        raise ImageError(f"{path} has several frames", expected="one", hint="save each frame as a file")
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
@@ -248,10 +260,7 @@ def _pixels(image: Image.Image, size: Size | None, grayscale: bool, path: Path) 
         image = image.convert("RGBA")
     if deep:
         gray = np.asarray(image).astype("<u2")
-        if size is not None and size != gray.shape:
-            resized = Image.fromarray(gray.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC)
-            gray = np.rint(np.asarray(resized)).clip(0, 65535).astype("<u2")
-        return gray[None]
+        return finish(gray[None], size, grayscale, path)
     if image.mode not in ("1", "L"):
         image = image.convert("RGB")
     if grayscale or image.mode == "1":

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from alkit._reading.images import open_image, orientation, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.errors import ConfigurationError, ImageError
 from alkit.pools.decoding import Pixels
+from alkit.pools.deep import read_size, resized_plane
 from alkit.values.frames import Fit, Frame, check_fit
 from alkit.values.label_spec import Size
 
@@ -70,19 +70,9 @@ def fit_pixels(pixels: Pixels, frame: Frame) -> Pixels:
     content = frame.content
     seen = pixels[(slice(None), *frame.source.slices)]
     if seen.shape[1:] != content.size:
-        seen = np.stack([_resized(plane, content.size) for plane in seen])
+        seen = np.stack([resized_plane(plane, content.size) for plane in seen])
     after = frame.working[0] - content.top - content.height, frame.working[1] - content.left - content.width
     return np.pad(seen, ((0, 0), (content.top, after[0]), (content.left, after[1])), "symmetric")
-
-
-def _resized(plane: Pixels, size: Size) -> Pixels:
-    if plane.dtype == np.uint8:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size[::-1], Image.Resampling.BICUBIC))
-    resized = np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC))
-    if np.issubdtype(plane.dtype, np.floating):
-        return resized.astype(plane.dtype)
-    whole: Pixels = np.rint(resized).clip(0, np.iinfo(plane.dtype).max).astype(plane.dtype)
-    return whole
 
 
 def padded_size(paths: Iterable[Path]) -> Size | None:
@@ -111,6 +101,9 @@ def padded_size(paths: Iterable[Path]) -> Size | None:
 
 def _size_of(path: Path) -> Size:
     """Return the height and width of an image file as viewers show it."""
+    with refuse_damage(partial(_unreadable, path)):
+        if (size := read_size(path)) is not None:
+            return size
     with (
         refuse_damage(partial(_unreadable, path)),
         path.open("rb") as file,

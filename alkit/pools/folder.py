@@ -11,26 +11,27 @@ from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
-from alkit.errors import ImageError
+from alkit.errors import DataError, ImageError
 from alkit.pools.base import PoolBase
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels, scan
+from alkit.pools.deep import Pages
 from alkit.pools.fitting import check_size_for_fit, padded_size
 from alkit.pools.groups import GroupsLike, read_rows
 from alkit.pools.rows import Rows
-from alkit.pools.scaling import Scale, check_scale
+from alkit.pools.scaling import Scale, check_scale, picture_of
 from alkit.pools.sizes import check_size
-from alkit.pools.sources import ImageFiles
+from alkit.pools.sources import BETWEEN, ImageFiles, file_name
 from alkit.pools.unusable import unusable_text
 from alkit.values.frames import Fit, Frame
-from alkit.values.label_spec import Size
+from alkit.values.label_spec import Images, Size
 from alkit.values.progress import Report, quiet
 
 log = logging.getLogger(__name__)
 
 
 @checked_except("size", "scale", "groups", "fit")
-@changes(added={"fit": "squash", "exclude": ()})
+@changes(added={"fit": "squash", "exclude": (), "pages": None})
 @dataclass(frozen=True, repr=False)
 class ImagePool(PoolBase):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
@@ -40,8 +41,12 @@ class ImagePool(PoolBase):
     images that are read are loaded.
 
     An image that cannot be used is left out with a warning, and listed in :attr:`unusable`: it cannot be decoded, is
-    transparent, or has several frames, negative values, or too many pixels, channels or bits. Such an image joins the
-    pool once it is repaired.
+    transparent, has several frames, negative values or too many pixels, or differs from the others in its channels.
+    Such an image joins the pool once it is repaired.
+
+    Images may have any number of channels, and 8 bits, 16 bits or floating-point numbers. People are shown the first
+    three channels as red, green and blue, or the first one of two, scaled from the lowest value to the highest unless
+    they have 8 bits.
 
     Parameters
     ----------
@@ -53,8 +58,8 @@ class ImagePool(PoolBase):
         None keeps the original size, which must be the same for all images; with ``fit="pad"`` it is the size in which
         all images fit, each side a multiple of 32.
     grayscale:
-        Convert images to one channel (ITU-R 601-2 luma) instead of three. 16-bit gray images require it, and keep
-        their 16 bits.
+        Convert images to one channel (ITU-R 601-2 luma). Otherwise gray images get three equal channels, and all others
+        keep theirs.
     scale:
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"minmax"``.
     pattern:
@@ -76,6 +81,10 @@ class ImagePool(PoolBase):
     exclude:
         Patterns of files to leave out, such as ``"*_mask.*"``. One without a slash is matched with the names of files
         and of all folders above them; others as `pattern`.
+    pages:
+        What the pages of a TIFF are: ``"channels"`` of one image, or ``"frames"``, each of which is an image of the
+        pool with an id such as ``"name/0003"``, counted from 0, and the file as its parent. Default: files with several
+        pages are left out.
 
     Raises
     ------
@@ -109,11 +118,12 @@ class ImagePool(PoolBase):
     groups: GroupsLike | None = runtime(None)
     fit: Fit = "squash"
     exclude: str | Sequence[str] = ()
+    pages: Pages | None = None
     ids: Sequence[str] = field(init=False, repr=False, compare=False)
     unusable: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """The reason for each image that is left out, by its id."""
     _kept: Rows = field(init=False, repr=False, compare=False)
-    _names: Sequence[str] = field(init=False, repr=False, compare=False)
+    _source: ImageFiles = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, report: Report) -> None:
         check_scale(self.scale)
@@ -126,19 +136,20 @@ class ImagePool(PoolBase):
         check_size_for_fit(size, self.fit)
         if size is None and self.fit == "pad":
             size = padded_size(folder / file.name for file in files.values())
-        source = ImageFiles(folder, size, self.grayscale, self.pattern, self.fit, exclude)
+        source = ImageFiles(folder, size, self.grayscale, self.pattern, self.fit, exclude, self.pages)
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         unusable = {id: str(error) for id, error in hidden.items()} | failed
-        files = {id: file for id, file in files.items() if id not in failed}
         if unusable:
             log.warning("%s", unusable_text(unusable))
-        rows = {id: row for row, id in enumerate(files)}
+        by_name = {file.name: id for id, file in files.items()}
+        ids = [_id_of(name, by_name) for name in kept.names]
+        if len(set(ids)) < len(ids):
+            twice = next(id for id in ids if ids.count(id) > 1)
+            raise DataError("two images have the same id", got=f"a frame and {files[twice].name}, both {twice!r}")
+        rows = {id: row for row, id in enumerate(ids)}
         # The absolute path, so that a record with this pool can be opened from any working directory.
-        vars(self).update(
-            path=str(folder.absolute()), size=size, ids=tuple(files), shape=kept.shape, _rows=rows, _kept=kept
-        )
-        vars(self).update(exclude=exclude)
-        vars(self).update(_names=tuple(file.name for file in files.values()), unusable=unusable)
+        vars(self).update(path=str(folder.absolute()), size=size, exclude=exclude, ids=tuple(ids), shape=kept.shape)
+        vars(self).update(_rows=rows, _kept=kept, _source=source, unusable=unusable)
         self._group(self.groups)
 
     def _origin(self) -> str:
@@ -158,4 +169,28 @@ class ImagePool(PoolBase):
         return Frame(self._sizes(row)[0], self.shape[1:], self.fit)
 
     def _file(self, row: int) -> Path | None:
-        return Path(self.path, self._names[row])
+        name = self._kept.names[row]
+        return None if self._needs_picture or BETWEEN in name else Path(self.path, name)
+
+    @property
+    def _needs_picture(self) -> bool:
+        """Whether usual viewers would not show the files as people are to see them."""
+        bits = self._kept.index.dtype[-1]
+        deep = bits not in "12" or (bits == "2" and not self.grayscale)
+        return self.pages == "channels" or deep or self.shape[0] not in (1, 3)
+
+    def _picture(self, row: int) -> Images | None:
+        name = self._kept.names[row]
+        if not (self._needs_picture or BETWEEN in name):
+            return None
+        pixels, _ = self._source.decode(name, None, self.grayscale)
+        return picture_of(pixels)
+
+    def _parent(self, row: int) -> str | None:
+        return self.ids[row].rpartition("/")[0] if BETWEEN in self._kept.names[row] else None
+
+
+def _id_of(name: str, by_name: Mapping[str, str]) -> str:
+    """Return the id of an image, from the name of its item."""
+    page = name.partition(BETWEEN)[2]
+    return f"{by_name[file_name(name)]}/{page}" if page else by_name[name]

@@ -34,6 +34,19 @@ def scale_pixels(pixels: Pixels, scale: Scale) -> Images:
     return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
 
 
+def picture_of(pixels: Pixels) -> Images:
+    """Return an image for people, float32 in [0, 1]: the first three channels, or the first one of two.
+
+    Pixels of 8 bits keep their values. Others are mapped from the lowest value of these channels to the highest.
+
+    >>> picture_of(np.arange(4, dtype=np.uint16).reshape(4, 1, 1)).ravel().tolist()
+    [0.0, 0.5, 1.0]
+    """
+    shown = pixels[:3] if len(pixels) > 2 else pixels[:1]
+    picture: Images = scale_pixels(shown[None], "full" if shown.dtype == np.uint8 else "minmax")[0]
+    return picture
+
+
 def scale_range(pixels: Pixels, scale: Scale) -> tuple[Images, Images]:
     """Return the value of each image that becomes 0, and the difference that becomes 1, ``(n, 1, 1, 1)``, float32.
 

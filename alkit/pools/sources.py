@@ -13,6 +13,7 @@ from typing import Protocol
 
 from alkit.errors import ImageError
 from alkit.pools.decoding import File, Pixels, decode
+from alkit.pools.deep import Pages, pages_of
 from alkit.pools.fitting import decode_fitted
 from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
@@ -72,7 +73,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files of a folder, each of which is one item; see :class:`alkit.ImagePool` for the fields."""
+    """Image files of a folder, each of which is one item, or several pages; see :class:`alkit.ImagePool`."""
 
     folder: Path
     size: Size | None
@@ -80,6 +81,7 @@ class ImageFiles:
     pattern: str
     fit: Fit = "squash"
     exclude: tuple[str, ...] = ()
+    pages: Pages | None = None
 
     is_parallel = True
 
@@ -89,26 +91,40 @@ class ImageFiles:
         further: list[str] = [] if self.fit == "squash" else [self.fit]  # caches of earlier versions have none
         if self.exclude:
             further.append(repr(self.exclude))
+        if self.pages is not None:
+            further.append(f"pages={self.pages}")
         return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *further))
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
-        """Yield the image."""
-        yield file.name, *self.item(file.name)
+        """Yield the image, or each page of a file if pages are frames."""
+        many = pages_of(self.path(file.name)) if self.pages == "frames" else 1
+        if many == 1:
+            yield file.name, *self.item(file.name)
+            return
+        for page in range(many):
+            name = item_name(file.name, f"{page:04}")
+            yield name, *self.item(name)
 
     def item(self, name: str) -> tuple[Pixels, Size]:
         """Decode the image."""
-        return decode_fitted(lambda size: decode(self.path(name), size, self.grayscale), self.size, self.fit)
+        return decode_fitted(lambda size: self.decode(name, size, self.grayscale), self.size, self.fit)
+
+    def decode(self, name: str, size: Size | None, grayscale: bool) -> tuple[Pixels, Size]:
+        """Decode the image, squashed to a size, or at its own size for None."""
+        page = name.partition(BETWEEN)[2]
+        try:
+            if self.pages is None:
+                return decode(self.path(name), size, grayscale)
+            return decode(self.path(name), size, grayscale, self.pages, int(page) if page else None)
+        except OSError as reason:
+            raise ImageError(f"{self.path(name)} cannot be read", got=reason) from reason
 
     def path(self, name: str) -> Path:
         """Return the path of the image."""
-        return self.folder / name
+        return self.folder / file_name(name)
 
     def check(self, name: str, pixels: Pixels) -> None:
-        """Refuse 16 bits in colour."""
-        if pixels.dtype.itemsize == 2 and not self.grayscale:
-            raise ImageError(
-                f"{name} has 16 bits per pixel", expected="8 bits, unless images are grayscale", hint="grayscale=True"
-            )
+        """Accept all pixels."""
 
 
 def item_name(file: str, item: str) -> str:

@@ -61,7 +61,8 @@ def card(
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
     reading: dict[str, object] | None = None
-    if model.reading is not None:
+    # Other channels than gray and colours, and pages, need more than the sample code can say.
+    if model.reading is not None and channels in (1, 3) and model.reading.pages is None:
         reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
         if model.reading.fit != "squash":
             reading["fit"] = model.reading.fit
@@ -262,7 +263,9 @@ def _prepare(card: Card) -> list[str]:
     lines = [
         "image = Image.open('image.png')",
         "image.load()",
-        "assert image.mode not in ('I', 'F'), 'save it with 8 bits, or with 16 bits without sign'",
+        "assert image.mode not in ('I', 'F'), 'save it with 8 bits, or with 16 bits without sign'"
+        if reading["grayscale"]
+        else "assert image.mode[0] not in 'IF', 'save it with 8 bits'",
         "image.info = {name: value for name, value in image.info.items() if 'xmp' not in name}  # only EXIF turns it",
         "image = ImageOps.exif_transpose(image)",
         "size = image.size",

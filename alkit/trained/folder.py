@@ -25,8 +25,8 @@ from alkit.labels.resizing import masks_at_original_size
 from alkit.pictures.overlay import overlay
 from alkit.pools import decoding
 from alkit.pools.decoding import Pixels
-from alkit.pools.fitting import decode_fitted
 from alkit.pools.scaling import scale_pixels
+from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.tiles import predict_tiles
@@ -53,6 +53,8 @@ class Predicted:
         Class probabilities: ``(classes, h, w)`` at the working size, or ``(classes,)`` if each image has one class.
     fit:
         How the image became one of the working size, see :data:`alkit.values.Fit`.
+    name:
+        Name of the item of its file, see :mod:`alkit.pools.sources`; empty if it is not known.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Predicted:
     size: Size
     probabilities: npt.NDArray[np.float32]
     fit: Fit = "squash"
+    name: str = ""
 
     @property
     def mask(self) -> Mask:
@@ -127,31 +130,36 @@ def _predict_images(
 ) -> Iterator[Predicted]:
     _, height, width = model.shape
     at_once = max(1, min(2**20 // (height * width), 64))
-    waiting: list[tuple[str, Path, Size]] = []
+    source = source_of(model, folder)
+    waiting: list[tuple[str, Path, Size, str]] = []
     images: list[Pixels] = []
     for number, (id, file) in enumerate(files.items(), start=1):
-        path = folder / file.name
         try:
-            pixels, size = _read(model, path)
+            for name, read, size in source.items(file):
+                own = f"{id}/{name.partition(BETWEEN)[2]}" if BETWEEN in name else id
+                images.append(_input(model, read, source.path(name)))
+                waiting.append((own, source.path(name), size, name))
         except ImageError as reason:
             failed(id, reason)
-        else:
-            waiting.append((id, path, size))
-            images.append(pixels)
-        if images and (len(images) == at_once or number == len(files)):
+        if images and (len(images) >= at_once or number == len(files)):
             with threads(model.threads):
                 probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
-            for (done, where, own), rows in zip(waiting, probabilities, strict=True):
-                yield Predicted(done, where, own, rows, model.reading.fit if model.reading else "squash")
+            for (done, where, whole, name), rows in zip(waiting, probabilities, strict=True):
+                yield Predicted(done, where, whole, rows, source.fit, name)
             waiting.clear()
             images.clear()
 
 
-def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
-    """Return an image as input of the model, ``(1, c, h, w)``, and its original size."""
+def source_of(model: TrainedModel, folder: Path) -> ImageFiles:
+    """Return how the files of a folder become input of the model."""
     reading = model.reading
     assert reading is not None  # checked by _scan
-    pixels, size = decode_fitted(lambda size: decoding.decode(path, size, reading.grayscale), reading.size, reading.fit)
+    return ImageFiles(folder, reading.size, reading.grayscale, "**/*", reading.fit, (), reading.pages)
+
+
+def _input(model: TrainedModel, pixels: Pixels, path: Path) -> npt.NDArray[np.float32]:
+    """Return an image as input of the model, ``(1, c, h, w)``."""
+    assert model.reading is not None  # checked by _scan
     if pixels.shape != model.shape:
         raise ImageError(
             f"{path} differs from the images that the model was trained on",
@@ -159,7 +167,8 @@ def _read(model: TrainedModel, path: Path) -> tuple[Pixels, Size]:
             expected=str(model.shape),
             hint="resize it, or save it with the same colours and bits",
         )
-    return scale_pixels(pixels[None], reading.scale), size
+    scaled: npt.NDArray[np.float32] = scale_pixels(pixels[None], model.reading.scale)
+    return scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +271,16 @@ def predict_folder(
 
     for id, error in unusable.items():
         failed(id, error)
+    reader = source_of(model, source)
     for one in _predict_images(model, source, files, failed):
         if per_image:
             best = int(one.probabilities.argmax())
             rows.append((one.id, model.spec.classes[best], f"{one.probabilities[best]:.6f}"))
         else:
             try:
-                _write_mask(one, _named(masks, one.id, ".png"), _named(shown, one.id, ".jpg") if overlays else None)
+                _write_mask(
+                    one, _named(masks, one.id, ".png"), _named(shown, one.id, ".jpg") if overlays else None, reader
+                )
             except ImageError as reason:  # the file changed since it was read
                 failed(one.id, reason)
                 continue
@@ -281,14 +293,16 @@ def predict_folder(
     return Outcome(tuple(done), reasons)
 
 
-def _write_mask(one: Predicted, path: Path, shown: Path | None) -> None:
+def _write_mask(one: Predicted, path: Path, shown: Path | None, source: ImageFiles) -> None:
     mask = one.mask
     if shown is not None:
-        pixels, size = decoding.decode(one.path, None, grayscale=False)
+        pixels, size = source.decode(one.name, None, grayscale=False)
         if size != one.size:
             raise ImageError(f"{one.path} has changed since it was read", got=size, expected=one.size)
         file = io.BytesIO()
-        Image.fromarray(overlay(pixels, mask)).save(file, "JPEG", quality=90, subsampling=0)
+        Image.fromarray(overlay(pixels[:3] if len(pixels) > 2 else pixels[:1], mask)).save(
+            file, "JPEG", quality=90, subsampling=0
+        )
         write_atomically(shown, file.getvalue())
     write_atomically(path, mask_png(mask))
 

@@ -18,6 +18,7 @@ from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.pools.base import Subset
+from alkit.pools.deep import Pages
 from alkit.pools.folder import ImagePool
 from alkit.pools.scaling import Scale
 from alkit.pools.tiles.pool import TilePool
@@ -44,6 +45,7 @@ class Reading:
     scale: Scale
     path: str
     fit: Fit = "squash"
+    pages: Pages | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,8 @@ def _reading(form: Written) -> Reading | None:
     if (own := _parameters(form, ImagePool)) is None:
         return None
     size, fit = own["size"], own.get("fit", "squash")
-    return Reading(None if size is None else (size[0], size[1]), own["grayscale"], own["scale"], own["path"], fit)
+    whole = None if size is None else (size[0], size[1])
+    return Reading(whole, own["grayscale"], own["scale"], own["path"], fit, own.get("pages"))
 
 
 def _tiles(form: Written) -> TileReading | None:

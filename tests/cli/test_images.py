@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 import typer
 from commandline import alkit
 from PIL import Image
@@ -74,3 +75,38 @@ def test_two_sub_folders_are_named(tmp_path, monkeypatch, capfd):
     assert "Try: --images all/images; or" in capfd.readouterr().err
     assert alkit("run", "--images", "all", "--masks", "all", "--store", "r.db", *FAST) == 1
     assert "Try: --images all/images --masks all/labels; or" in capfd.readouterr().err
+
+
+def test_a_campaign_on_frames_of_many_channels_runs_to_its_predictions(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number in range(3):
+        frames = rng.random((4, 16, 16, 5), np.float32)
+        tifffile.imwrite(f"stacks/s{number}.tif", frames, photometric="minisblack", planarconfig="contig")
+        (tmp_path / "masks" / f"s{number}").mkdir()
+        for frame in range(4):
+            Image.fromarray((frames[frame, ..., 4] > 0.5).astype(np.uint8)).save(f"masks/s{number}/{frame:04}.png")
+    more = "--features", "reconstruction", "--pretext-epochs", "1", *FAST, "--start", "3", "--batch", "2"
+    stacks = "--images", "stacks", "--pages", "frames"
+    assert (
+        alkit(
+            "run", *stacks, "--masks", "masks", "--mask-pattern", "{id}.png", "--store", "r.db", *more, "--rounds", "1"
+        )
+        == 0
+    )
+    assert "5 labels" in capfd.readouterr().out
+    assert alkit("predict", "r.db", "--images", "stacks", "--out", "predicted") == 0
+    assert "12 images predicted" in capfd.readouterr().out
+    assert (tmp_path / "predicted" / "masks" / "s2" / "0003.png").is_file()
+    assert np.asarray(Image.open("predicted/overlays/s0/0000.jpg")).shape == (16, 16, 3)
+    assert alkit("export", "r.db", "--out", "model") == 0
+    assert "(batch, 5, 16, 16)" in (tmp_path / "model" / "CARD.md").read_text()
+    start = "--classes", "a,b", "--stop-set", "0", *FAST
+    assert alkit("start", "c.db", *stacks, *start) == 0
+    assert alkit("ask", "c.db", "-n", "2", "--out", "ex") == 0
+    (shown, _) = sorted((tmp_path / "ex").glob("r00-*/image.png"))
+    assert Image.open(shown).mode == "RGB"
+    assert alkit("start", "d.db", "--images", "stacks", "--pages", "pictures", *start) == 1
+    assert "--pages must be channels or frames: got 'pictures'" in capfd.readouterr().err

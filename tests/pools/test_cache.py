@@ -210,25 +210,24 @@ def test_transparency_is_an_error(folder, kind):
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_16_bits_in_colour_are_an_error_because_pillow_would_reduce_them_to_8(folder, kind, channels):
-    content = b"\0" + struct.pack(f">{channels}H", *[1234] * channels)
+def test_16_bits_in_colour_keep_their_bits_although_pillow_would_reduce_them_to_8(folder, kind, channels):
+    content = b"\0" + struct.pack(f">{channels}H", *[1234] * (channels - (kind > 2)), *[65535] * (kind > 2))
     (folder / "a.png").write_bytes(png(1, 1, 16, kind, content))
-    with pytest.raises(ImageError, match=r"a\.png has several channels of 16 bits.*expected 8 bits"):
-        ImagePool(folder)
+    np.testing.assert_allclose(ImagePool(folder, scale="full").read(["a"]), 1234 / 65535, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-def test_32_bits_are_an_error(folder, dtype):
-    save(folder / "a.tif", np.zeros((4, 4), dtype))
-    with pytest.raises(ImageError, match=r"a\.tif has 32 bits"):
-        ImagePool(folder, grayscale=True)
+def test_32_bits_are_read(folder, dtype):
+    values = np.arange(16).reshape(4, 4).astype(dtype) * 70_000
+    save(folder / "a.tif", values)
+    np.testing.assert_array_equal(ImagePool(folder, grayscale=True, scale="full").read(["a"])[0, 0], values)
 
 
-def test_16_bits_without_grayscale_are_an_error_at_the_first_image(folder, decoded):
-    fill(folder, 60, deep=True)
-    with pytest.raises(ImageError, match=r"0\.png has 16 bits.*Try: grayscale=True"):
-        ImagePool(folder)
-    assert len(decoded) < 60
+def test_16_bits_without_grayscale_are_read_as_colours(folder):
+    fill(folder, 3, deep=True)
+    gray_pool, pool = ImagePool(folder, grayscale=True), ImagePool(folder)
+    assert pool.shape[0] == 3
+    np.testing.assert_array_equal(pool.read(pool.ids)[:, :1], gray_pool.read(pool.ids))
 
 
 def test_a_folder_of_8_and_16_bits_is_an_error_that_names_one_of_each(folder):

@@ -276,6 +276,7 @@ EXAMPLES = {
     "alkit.ImagePool": {
         "path": lambda t: t.folder / "images",
         "exclude": lambda t: "*_mask.*",
+        "pages": lambda t: "frames",
         "fit": lambda t: "pad",
         "grayscale": lambda t: True,
         "scale": lambda t: "full",

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import alkit
 from alkit.errors import ConfigurationError, DataError, QueryError, StoreError
-from alkit.pools import decoding
+from alkit.pools import sources
 from alkit.trained import predict_folder, trained_model
 from alkit.trained.folder import predict_images
 
@@ -109,8 +109,8 @@ def test_a_record_of_a_subset_of_a_folder_reads_files_like_the_folder(tmp_path):
 
 def test_images_are_read_no_further_ahead_than_a_batch(record, new, monkeypatch):
     read = []
-    decode = decoding.decode
-    monkeypatch.setattr(decoding, "decode", lambda path, *more: read.append(path.name) or decode(path, *more))
+    decode = sources.decode
+    monkeypatch.setattr(sources, "decode", lambda path, *more: read.append(path.name) or decode(path, *more))
     model = trained_model(record)
 
     class Counting:
@@ -176,7 +176,7 @@ def test_an_image_with_another_size_or_depth_than_in_training_is_reported(tmp_pa
     outcome = predict_folder(model, new, tmp_path / "out")
     assert outcome.done == ()
     assert "got (channels, height, width) (3, 40, 40), expected (3, 20, 20)" in outcome.failed["a"]
-    assert "(1, 40, 40)" in outcome.failed["d"]  # 16 bits have no colour
+    assert "got (channels, height, width) (3, 40, 40)" in outcome.failed["d"]  # 16 bits become three equal channels
 
 
 def test_existing_files_are_overwritten_only_on_request(record, new, tmp_path):

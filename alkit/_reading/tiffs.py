@@ -1,0 +1,93 @@
+"""Decode pages of TIFF files by tifffile, after checks of what they declare, before memory is taken for it."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit._reading.images import ORIENTATION, turned
+from alkit._reading.limits import check_pixels
+from alkit.errors import AlkitError, ImageError
+
+DEFLATE = (8, 32946)
+COMPRESSIONS = (1, 5, 32773, *DEFLATE)
+"""Compressions of TIFF files, by number: none, LZW, PackBits, and deflate under two numbers."""
+
+AXES = ("YX", "YXS", "SYX")
+"""Orders of axes of a page, by tifffile's letters."""
+
+MOST_CHANNELS = 1000
+BLACK, RGB, WHITE = 1, 2, 0
+"""Photometric interpretations: 0 is black, colours, and 0 is white."""
+
+
+def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> None:
+    """Refuse a page of which parts are missing, have an unknown compression, or are larger than the page says.
+
+    Raises
+    ------
+    AlkitError
+        The page is such a page. The error has the class `error`.
+    """
+    if page.compression not in COMPRESSIONS:
+        raise error(f"{path} is compressed in an unknown way", got=page.compression, hint="save it with LZW or deflate")
+    wanted, end = int(np.prod(page.chunked)), path.stat().st_size
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    cut = any(not offset or not count or offset + count > end for offset, count in parts)
+    if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
+        raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+    most = int(np.prod(page.chunks)) * page.dtype.itemsize
+    if page.compression in DEFLATE:
+        with path.open("rb") as file:
+            for offset, count in parts:
+                file.seek(offset)
+                if len(zlib.decompressobj().decompress(file.read(count), most + 1)) > most:
+                    raise error(
+                        f"{path} is damaged", got="a part that is larger than its tile", expected=f"{most} bytes"
+                    )
+
+
+def page_pixels(page: Any, path: Path) -> npt.NDArray[Any]:
+    """Return the pixels of a page as viewers show them, upright, ``(c, h, w)``; without opaque alpha.
+
+    Raises
+    ------
+    ImageError
+        The page is damaged, has too many pixels or channels, transparent pixels, or colours of another kind.
+    """
+    if page.axes not in AXES or page.dtype is None:
+        raise ImageError(f"{path} has an unknown form", got=f"axes {page.axes}, {page.dtype}", hint="save it as a TIFF")
+    channels = page.samplesperpixel
+    height, width = page.shape[1:] if page.axes == "SYX" else page.shape[:2]
+    if channels > MOST_CHANNELS:
+        raise ImageError(f"{path} has too many channels", got=channels, expected=f"at most {MOST_CHANNELS}")
+    check_pixels((height * max(1, channels // 4), width), str(path), ImageError)
+    part = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+    check_pixels(part, f"a tile or strip of {path}", ImageError)
+    if page.photometric not in (WHITE, BLACK, RGB):
+        raise ImageError(f"{path} has colours of an unknown kind", got=page.photometric, hint="save it as RGB")
+    check_parts(page, path)
+    values: npt.NDArray[Any] = page.asarray()
+    planes = values[None] if page.axes == "YX" else values if page.axes == "SYX" else np.moveaxis(values, -1, 0)
+    planes = _without_alpha(planes, page, path)
+    if page.photometric == WHITE:
+        if not np.issubdtype(planes.dtype, np.unsignedinteger):
+            raise ImageError(f"{path} says that 0 is white, which {planes.dtype} cannot mean", hint="save it again")
+        planes = np.invert(planes)
+    sideways = page.tags.valueof(ORIENTATION, 1)
+    return np.ascontiguousarray(np.stack([turned(plane, sideways) for plane in planes]))
+
+
+def _without_alpha(planes: npt.NDArray[Any], page: Any, path: Path) -> npt.NDArray[Any]:
+    """Leave out channels that a page declares as alpha, and refuse them unless all pixels are opaque."""
+    extra = tuple(page.extrasamples or ())
+    alphas = [len(planes) - len(extra) + place for place, kind in enumerate(extra) if kind in (1, 2)]
+    for place in alphas:
+        most = np.iinfo(planes.dtype).max if np.issubdtype(planes.dtype, np.integer) else 1
+        if (planes[place] != most).any():
+            raise ImageError(f"{path} has transparent pixels", hint="save it without its alpha channel")
+    return np.delete(planes, alphas, axis=0) if alphas else planes
