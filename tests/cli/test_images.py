@@ -100,13 +100,15 @@ def test_a_campaign_on_frames_of_many_channels_runs_to_its_predictions(tmp_path,
     assert alkit("predict", "r.db", "--images", "stacks", "--out", "predicted") == 0
     assert "12 images predicted" in capfd.readouterr().out
     assert (tmp_path / "predicted" / "masks" / "s2" / "0003.png").is_file()
-    assert np.asarray(Image.open("predicted/overlays/s0/0000.jpg")).shape == (16, 16, 3)
+    with Image.open("predicted/overlays/s0/0000.jpg") as image:
+        assert (image.size, image.mode) == ((16, 16), "RGB")
     assert alkit("export", "r.db", "--out", "model") == 0
     assert "(batch, 5, 16, 16)" in (tmp_path / "model" / "CARD.md").read_text()
     start = "--classes", "a,b", "--stop-set", "0", *FAST
     assert alkit("start", "c.db", *stacks, *start) == 0
     assert alkit("ask", "c.db", "-n", "2", "--out", "ex") == 0
     (shown, _) = sorted((tmp_path / "ex").glob("r00-*/image.png"))
-    assert Image.open(shown).mode == "RGB"
+    with Image.open(shown) as image:
+        assert image.mode == "RGB"
     assert alkit("start", "d.db", "--images", "stacks", "--pages", "pictures", *start) == 1
     assert "--pages must be channels or frames: got 'pictures'" in capfd.readouterr().err
