@@ -30,7 +30,7 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
-from alkit.errors import ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.features.deformation import Deformation
 from alkit.features.pretext_files import locked, read_checkpoint, read_weights, write_checkpoint, write_weights
 from alkit.networks.ahead import read_ahead
@@ -87,13 +87,34 @@ class FittedReconstruction:
         -------
         ndarray
             ``(n, channels * pooling^2)``, float32.
+
+        Raises
+        ------
+        ImageError
+            The shape of `images` is another one.
+        ConfigurationError
+            The network cannot compute these images, for example because they have other channels.
         """
         check_images(images)
         device = next(self.network.parameters()).device
         with evaluation_mode(self.network) as network:
-            maps = deepest_map(network, torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device))
+            maps = self._maps(network, torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device))
             rows = F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1)
             return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
+
+    def _maps(self, network: nn.Module, images: Tensor) -> Tensor:
+        try:
+            return deepest_map(network, images)
+        except AlkitError:
+            raise
+        except Exception as reason:  # a network may fail in any way
+            if is_out_of_memory(reason):  # smaller batches are tried
+                raise
+            raise ConfigurationError(
+                f"the network of the pretext cannot compute images of shape {tuple(images.shape)} "
+                f"({str(reason).strip() or type(reason).__name__})",
+                hint="images with the channels and the size of those that it was trained on",
+            ) from reason
 
 
 @checked_except("epochs", "batch", "lr", "patience", "pooling")

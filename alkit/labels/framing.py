@@ -32,7 +32,7 @@ def to_working(mask: Mask, frame: Frame, spec: LabelSpec) -> Mask:
     Raises
     ------
     LabelError
-        The mask has another size.
+        The mask has another shape.
 
     Examples
     --------
@@ -40,6 +40,8 @@ def to_working(mask: Mask, frame: Frame, spec: LabelSpec) -> Mask:
     >>> to_working(np.ones((2, 4), np.uint8), Frame((2, 4), (4, 4), "pad"), spec)[:, 0].tolist()
     [255, 1, 1, 255]
     """
+    if mask.ndim != 2:
+        raise LabelError("mask must be (h, w)", got=f"shape {mask.shape}")
     content = frame.content
     if mask.shape == frame.working != frame.original:
         if frame.fills:
@@ -89,7 +91,7 @@ def to_original(probabilities: npt.NDArray[np.float32], frame: Frame) -> npt.NDA
     """
     from alkit.labels.resizing import resize_probabilities  # imports torch, which asking and telling do not need
 
-    if probabilities.shape[1:] != frame.working:
+    if probabilities.shape[1:] != frame.working or not len(probabilities):
         raise LabelError(
             "probabilities must have the working size of their image",
             got=f"shape {probabilities.shape}",

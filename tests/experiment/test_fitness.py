@@ -8,6 +8,7 @@ from PIL import Image
 import alkit
 from alkit.experiment import committing
 from tests.support import commandline
+from tests.support.parts import Blind
 
 IMAGES, MASKS = alkit.synthetic.lesions(12, size=16, seed=1)
 POOL = alkit.ArrayPool(IMAGES)
@@ -49,24 +50,8 @@ def test_the_check_changes_no_result(tmp_path, monkeypatch):
     assert np.array_equal(found.probabilities, expected.probabilities)
 
 
-class OfSomebodyElse:
-    """A learner that reports no progress, whose models know nothing."""
-
-    def fit(self, labelled, rng, previous=None, report=None):
-        return self
-
-    def loads(self, dumped):
-        return self
-
-    def dumps(self):
-        return b""
-
-    def probabilities(self, images):
-        return np.full((len(images), 2, 16, 16), 0.5, np.float32)
-
-
 def test_a_learner_of_somebody_else_is_judged_by_its_predictions(tmp_path):
-    (first, _) = run(alkit.strategy("random"), tmp_path / "r.db", OfSomebodyElse()).history
+    (first, _) = run(alkit.strategy("random"), tmp_path / "r.db", Blind(0.5)).history
     (warning,) = first.warnings
     assert "predicts 'skin' for every pixel of all 4 images" in warning
     assert "Try: a longer training, a larger lr=, or more labels." in warning

@@ -106,5 +106,11 @@ def test_a_mask_or_probabilities_of_another_size_are_refused(fit):
         to_working(np.zeros((3, 3), np.uint8), frame, SPEC)
     with pytest.raises(LabelError, match="probabilities must have the working size"):
         to_original(np.zeros((2, 4, 8), np.float32), frame)
+    for shape in ((), (0,), (2, 6, 6)):
+        with pytest.raises(LabelError, match=r"mask must be \(h, w\): got shape"):
+            to_working(np.zeros(shape, np.uint8), frame, SPEC)
+    for shape in ((), (6, 6), (0, 6, 6)):
+        with pytest.raises(LabelError, match="probabilities must have the working size"):
+            to_original(np.zeros(shape, np.float32), frame)
     with pytest.raises(ConfigurationError, match="frames must have the working size of the predictions"):
         masks_at_original_size(Predictions(("a",), np.zeros((1, 2, 4, 4), np.float32)), [frame])

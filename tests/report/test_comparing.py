@@ -2,7 +2,6 @@ import json
 import math
 from functools import partial
 
-import numpy as np
 import pytest
 
 import alkit
@@ -12,7 +11,7 @@ from alkit.report import compare, compare_runs
 from alkit.report.methods import name_forms
 from alkit.report.records import read_runs
 from tests.support import commandline
-from tests.support.parts import CLASSES
+from tests.support.parts import CLASSES, Blind
 
 IMAGES, MASKS = alkit.synthetic.lesions(24, size=16)
 LABELS = {f"{row:04}": mask for row, mask in enumerate(MASKS)}
@@ -46,24 +45,8 @@ def records(folder):
     return sorted(folder.glob("*.db"))
 
 
-class Blind:
-    """A learner whose models predict the first class everywhere."""
-
-    def fit(self, labelled, rng, previous=None, report=None):
-        return self
-
-    def loads(self, dumped):
-        return self
-
-    def dumps(self):
-        return b""
-
-    def probabilities(self, images):
-        return np.stack([np.ones((len(images), 16, 16)), np.zeros((len(images), 16, 16))], axis=1).astype(np.float32)
-
-
 def test_a_comparison_notes_models_that_were_not_fit_to_choose_by(tmp_path):
-    path = record(tmp_path, "blind", RANDOM, 0, learner=Blind(), rounds=1)
+    path = record(tmp_path, "blind", RANDOM, 0, learner=Blind(1.0), rounds=1)
     (note,) = compare([path]).notes
     assert note.startswith(
         f"random: in 2 of 2 rounds the model was not fit to choose by. Round 0 of {path}: The model pr"

@@ -45,6 +45,29 @@ class MeanLearner:
 
 
 @dataclass(frozen=True)
+class Blind:
+    """A learner of somebody else: it reports no progress, and its models see nothing.
+
+    Each pixel has the probability `first` of the first class, and the rest is that of the second.
+    """
+
+    first: float
+
+    def fit(self, labelled, rng, previous=None, report=None):
+        return self
+
+    def loads(self, dumped):
+        return self
+
+    def dumps(self):
+        return b""
+
+    def probabilities(self, images):
+        first = np.full((len(images), *images.shape[-2:]), self.first, np.float32)
+        return np.stack([first, 1 - first], axis=1)
+
+
+@dataclass(frozen=True)
 class World:
     """A small problem with everything an experiment needs."""
 
