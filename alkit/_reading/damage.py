@@ -31,6 +31,11 @@ Size = tuple[int, int]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """First bytes of a PNG. Chunks follow: their length, kind, content and checksum."""
 
+INTERLACED = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+)  # fmt: skip
+"""The first column and row, and the steps across and down, of each pass of an interlaced PNG."""
+
 DEFLATE = (8, 32946)
 """Numbers of the TIFF compression deflate, the only one with checksums."""
 
@@ -66,7 +71,7 @@ def check_content(image: ImageFile.ImageFile, file: BinaryIO, name: str, error: 
     UnidentifiedImageError
         Pillow reads values of this type wrongly.
     OSError, zlib.error
-        A checksum is wrong, or the end is missing.
+        A checksum is wrong, or the end or pixels are missing.
     """
     if image.format == "PNG":
         _check_png(file)
@@ -78,15 +83,39 @@ def check_content(image: ImageFile.ImageFile, file: BinaryIO, name: str, error: 
 
 def _check_png(file: BinaryIO) -> None:
     file.seek(len(SIGNATURE))
-    kind = b""
+    kind, pixels, size, wanted = b"", zlib.decompressobj(), 0, 0
     while kind != b"IEND":
         head = file.read(8)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        length, before, kind = int.from_bytes(head[:4], "big"), kind, head[4:]
         content, checksum = file.read(length), file.read(4)
         if len(content) < length or len(checksum) < 4:
             raise OSError("a file without its end")
         if zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
             raise OSError("a wrong checksum")
+        if (kind == b"IHDR") != (before == b""):
+            raise OSError("not one head at its beginning")
+        if kind == b"IHDR":
+            wanted = _png_bytes(content)
+        while kind == b"IDAT" and size < wanted and not pixels.eof:
+            found = len(pixels.decompress(content, AT_ONCE))
+            content, size = pixels.unconsumed_tail, size + found
+            if not found and not content:
+                break
+    if size < wanted:  # Pillow makes the rest black, which is class 0
+        raise OSError("fewer pixels than its size needs")
+
+
+def _png_bytes(head: bytes) -> int:
+    """Return the number of bytes to which the pixels of a PNG unpack.
+
+    >>> _png_bytes((5).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes([1, 0, 0, 0, 0]))
+    6
+    """
+    width, height = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:8], "big")
+    bits = head[8] * {2: 3, 4: 2, 6: 4}.get(head[9], 1)
+    passes = INTERLACED if head[12] else ((0, 0, 1, 1),)
+    sizes = ((-(-(width - left) // across), -(-(height - top) // down)) for left, top, across, down in passes)
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
 
 
 def _check_tiff(image: TiffImageFile, file: BinaryIO, name: str, error: type[AlkitError]) -> None:

@@ -58,6 +58,30 @@ def test_a_png_without_its_end_is_damaged():
             mask_values(as_png(MASK)[:-cut], "a")
 
 
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (9, 5), (3, 17)])
+def test_a_png_with_fewer_rows_than_its_size_needs_is_refused(tmp_path, size, interlaced):
+    """Pillow makes the rest black, which is class 0."""
+    width, height = size
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, interlaced])
+    rows = bytes(damage._png_bytes(head))
+
+    def made(*parts):
+        chunks = ((b"IHDR", head), *((b"IDAT", part) for part in parts), (b"IEND", b""))
+        return damage.SIGNATURE + b"".join(
+            len(own).to_bytes(4, "big") + kind + own + zlib.crc32(kind + own).to_bytes(4, "big") for kind, own in chunks
+        )
+
+    whole = zlib.compress(rows)
+    assert mask_values(made(whole[:5], whole[5:]), "a").shape == (height, width)
+    assert read(tmp_path, made(whole)).shape == (height, width)
+    short = zlib.compress(rows[:-1] if len(rows) == 2 else rows[: len(rows) // 2])
+    with pytest.raises(LabelError, match="a cannot be read as a mask"):
+        mask_values(made(short), "a")
+    with pytest.raises(AlkitError, match="cannot be decoded"):
+        read(tmp_path, made(short))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
 def test_a_tiff_with_a_wrong_checksum_is_refused(tmp_path, dtype):
     content = as_tiff(MASK.astype(dtype), compression="zlib", rowsperstrip=8)
