@@ -32,13 +32,17 @@ def mask_sizes(pool: Pool, ids: Sequence[str]) -> list[tuple[Size, ...]]:
     return [((height, width),)] * len(ids)
 
 
+MOST_SIDE = 2**15
+"""Greatest height and width in pixels at which a pool reads its images."""
+
+
 def check_size(size: int | Sequence[int] | None, name: str = "size") -> Size | None:
     """Return `size` as (height, width), or None if it is None. `name` is the parameter's name in messages.
 
     Raises
     ------
     ConfigurationError
-        `size` is neither a positive integer nor a pair of them.
+        `size` is neither a positive integer nor a pair of them, or a side is larger than :data:`MOST_SIDE`.
 
     Examples
     --------
@@ -53,4 +57,6 @@ def check_size(size: int | Sequence[int] | None, name: str = "size") -> Size | N
         raise ConfigurationError(
             f"{name} must be an integer >= 1, or (height, width) with such integers", got=repr(size)
         )
+    if max(pair) > MOST_SIDE:
+        raise ConfigurationError(f"{name} must be at most {MOST_SIDE} pixels on each side", got=repr(size))
     return int(pair[0]), int(pair[1])
