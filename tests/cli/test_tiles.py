@@ -90,3 +90,24 @@ def test_masks_of_whole_images_are_imported_as_those_of_their_tiles(place, capfd
     assert {answer.id for answer in again.answers()} == set(found)
     for answer in again.answers():
         assert np.array_equal(again.label(answer), found[answer.id])
+
+
+def test_images_are_added_to_tiles_and_to_padded_images(place, capfd):
+    (place / "new").mkdir()
+    (place / "images" / "c.tif").rename(place / "new" / "c.tif")
+    classes = ["--classes", "skin,lesion", "--strategy", "random", "--epochs", "1,1", "--hold-out", "0"]
+    assert alkit("start", "c.db", "--images", "images", *FAST, *classes) == 0
+    assert alkit("ask", "c.db", "-n", "2", "--out", "exchange") == 0
+    assert alkit("add", "c.db", "--images", "new") == 0
+    pool = Experiment.open("c.db").pool
+    assert len(pool.ids) == 27
+    assert set(pool.parents_of(pool.ids)) == {"a", "b", "new/c"}
+
+    tifffile.imwrite("new/larger.tif", np.zeros((100, 150), np.uint8))
+    padded = ["--recipe", "paper", "--widths", "4,8", "--grayscale", "--fit", "pad"]
+    assert alkit("start", "p.db", "--images", "images", *padded, *classes) == 0
+    assert alkit("ask", "p.db", "-n", "2", "--out", "exchange2") == 0
+    assert alkit("add", "p.db", "--images", "new") == 0
+    pool = Experiment.open("p.db").pool
+    assert "new/larger" in pool.ids
+    assert pool.shape == (1, 96, 96)  # the size of the record stays, and the larger image is shrunk

@@ -1,5 +1,7 @@
 """Predictions of tiles are stitched into masks of whole images, from the top to the bottom."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tifffile
@@ -74,3 +76,22 @@ def test_a_prediction_that_fails_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_mask(tmp_path / "a.tif", bands(), (8, 8))
     assert not list(tmp_path.iterdir())
+
+
+def test_memory_does_not_grow_with_the_height_of_an_image():
+    def peak(height):
+        def read(level, box):
+            return np.full((1, *box.size), 99, np.uint8)
+
+        image = LargeImage(((height, 300),), None, read)
+        tracemalloc.start()
+        try:
+            cut = {"tile": (64, 64), "stride": (48, 48), "margin": 8}
+            rows = sum(map(len, stitched_rows(image, 0, Local(), 2, scale="full", **cut)))
+            assert rows == height
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(300)
+    assert peak(3000) < 1.2 * peak(600)
