@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
+import shutil
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from alkit._files import without_tilde, write_atomically
+from alkit._files import without_tilde
 from alkit.cli.printing import echo, quote
 from alkit.errors import ConfigurationError, DataError
 
@@ -101,16 +103,17 @@ def copy_images(source: Path, folder: Path) -> None:
         A file of the same name is there with other content. Nothing is copied then.
     """
     from alkit._files import is_inside
-    from alkit.pools.decoding import scan
+    from alkit.pools.decoding import SUFFIXES, scan
+    from alkit.pools.tiles.large import SLIDES
 
     if is_inside(source, folder):
         return
     target = folder / source.resolve().name
-    names = [file.name for file in scan(source, "**/*", "images").values()]
+    names = [file.name for file in scan(source, "**/*", "images", suffixes=SUFFIXES.union(SLIDES)).values()]
     contents = {}
     for name in names:
         there = target / name
-        if there.exists() and there.read_bytes() != (source / name).read_bytes():
+        if there.exists() and not filecmp.cmp(there, source / name, shallow=False):
             raise DataError(
                 f"{there} exists with other content than {source / name}",
                 hint="another name of the folder or of the file",
@@ -119,4 +122,9 @@ def copy_images(source: Path, folder: Path) -> None:
             contents[there] = source / name
     for there, path in contents.items():
         there.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(there, path.read_bytes())
+        part = there.with_name(f".{there.name}.part")  # hidden, so that no pool reads it
+        try:
+            shutil.copyfile(path, part)
+            part.replace(there)
+        finally:
+            part.unlink(missing_ok=True)
