@@ -171,6 +171,7 @@ def mlflow(run_id: str | None = None, *, experiment: str = "alkit", tracking_uri
 class _MLflow:
     def __init__(self, client: Any, run_id: str, *, owned: bool) -> None:
         self._client, self._run_id, self._owned = client, run_id, owned
+        self._names: dict[str, str] = {}  # by name in MLflow
 
     def write_round(self, values: Mapping[str, float], result: RoundResult) -> None:
         self.write_step(values, result.n_labels)
@@ -179,7 +180,14 @@ class _MLflow:
 
     def write_step(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
-            self._client.log_metric(self._run_id, re.sub(r"[^\w/ .-]", "_", name), value, step=step)
+            self._client.log_metric(self._run_id, self._name(name), value, step=step)
+
+    def _name(self, name: str) -> str:
+        """Return a name that MLflow accepts, and that no other name has: two metrics would become one curve."""
+        accepted = re.sub(r"[^\w/ .-]", "_", name)
+        while self._names.setdefault(accepted, name) != name:
+            accepted += "_"
+        return accepted
 
     def close(self) -> None:
         if self._owned:

@@ -128,6 +128,16 @@ def test_a_run_of_mlflow_that_somebody_else_began_is_not_ended(monkeypatch):
     assert FakeClient.made.calls == [("theirs", "fit/loss", 0.9, 1)]
 
 
+def test_two_metrics_never_become_one_in_mlflow(monkeypatch):
+    imported(monkeypatch, "mlflow.tracking", MlflowClient=FakeClient)
+    result = alkit.RoundResult(0, (), 2, {"recall a+": 0.5, "recall a*": 0.25})
+    with mlflow("theirs") as report:
+        report(alkit.values.Progress("round", 1, 2, result=result))
+        report(alkit.values.Progress("round", 2, 2, result=result))
+    found = [call[1:3] for call in FakeClient.made.calls if "recall" in call[1]]
+    assert found == [("metrics/recall a_", 0.5), ("metrics/recall a__", 0.25)] * 2
+
+
 def test_wandb_gets_them_with_an_axis_for_each(monkeypatch):
     run = FakeRun()
     imported(monkeypatch, "wandb", init=lambda **settings: run if settings == {"mode": "offline"} else None)

@@ -44,8 +44,8 @@ START = 2**16
 MOST = 2**40
 """Greatest number of pixels of an image of which regions are read."""
 
-LONGEST = 2**20
-"""Number of characters of a description that are searched for the size of a pixel."""
+LONGEST = 2**17
+"""Number of characters of a description that are searched for the size of a pixel. A hostile one takes seconds."""
 
 PHYSICAL = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^<>]*PhysicalSizeXUnit="(?!(?:µm|um|&#181;m|&#xB5;m)")[^"]*")')
 APERIO = re.compile(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)")
