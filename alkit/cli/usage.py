@@ -30,7 +30,7 @@ def usage_message(reason: Any) -> str:
         return f"{context.command_path if context else 'alkit'} has no option {wrong}. Try: {fix}."
     if parameter is None:
         text, _, close = str(reason.format_message()).partition(" Did you mean ")
-        fix = " or ".join(f"{context.command_path} {name}" for name in re.findall(r"'(.+?)'", close)) or fix
+        fix = " or ".join(f"alkit {name}" for name in re.findall(r"'(.+?)'", close)) or fix
         return f"{_sentence(text)}. Try: {fix}."
     name = _name(parameter)
     if type(reason).__name__ == "MissingParameter":
