@@ -25,6 +25,7 @@ from alkit.cli import (
     learners,
     new_strategy,
     predict,
+    remove,
     repair,
     run,
     start,
@@ -75,6 +76,7 @@ app.command("ask", rich_help_panel=CAMPAIGN)(ask.ask)
 app.command("tell", rich_help_panel=CAMPAIGN)(tell.tell)
 app.command("import", rich_help_panel=CAMPAIGN)(importing.import_labels)
 app.command("add", rich_help_panel=CAMPAIGN)(add.add)
+app.command("remove", rich_help_panel=CAMPAIGN)(remove.remove)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,10 +24,13 @@ from alkit.protocols import HasDigests, Pool
 from alkit.record.answers import Answers
 from alkit.record.changing import CHANGES, CLUSTERS
 from alkit.record.grouping import settle_groups
+from alkit.record.removing import REMOVED, without_removed
 from alkit.record.settings import describe
 from alkit.statistics.drift import Drift, drift
 from alkit.strategies.functions import extractors_in
 from alkit.values.shown import count
+
+log = logging.getLogger(__name__)
 
 Clusters = Literal["keep", "update"]
 """What becomes of the clusters: ``keep`` them, and let each new image join the nearest; or ``update`` them all."""
@@ -64,9 +68,16 @@ class Growth:
     features: str
 
 
-def grow(parts: Parts, pool: Pool, clusters: Clusters) -> Growth:
-    """Record that the images of `pool` belong to the experiment: see :meth:`alkit.Experiment.grow`."""
+def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
+    """Record that the images of `pool` belong to the experiment, and return its parts with them.
+
+    See :meth:`alkit.Experiment.grow`. Images that were removed are left out, also under another name.
+    """
     check_pool(pool)
+    given = len(pool.ids)
+    pool = without_removed(pool, parts.store.fact(REMOVED) or {})
+    if left_out := given - len(pool.ids):
+        log.warning("%s left out, because they were removed", count(left_out, "image"))
     if clusters not in ("keep", "update"):
         raise ConfigurationError("clusters must be 'keep' or 'update'", got=repr(clusters))
     store, settings = parts.store, parts.settings
@@ -85,7 +96,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> Growth:
         _check_former(before, there)
         new = sorted(there.keys() - before.keys())
         if not new:
-            return Growth((), {}, None, "")
+            return parts, Growth((), {}, None, "")
         own = {digest: id for id, digest in sorted(before.items(), reverse=True)}
         identical = {id: own[there[id]] for id in new if there[id] in own}
         found, name = _drift(parts, pool, new)
@@ -103,7 +114,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> Growth:
         }
         gone = {name for name in store.names() if name.startswith(CLUSTERS) and name not in facts}
         store.replace(facts, lambda name: name not in gone)
-    return Growth(tuple(new), identical, found, name)
+    return with_pool(parts, pool), Growth(tuple(new), identical, found, name)
 
 
 def with_pool(parts: Parts, pool: Pool) -> Parts:

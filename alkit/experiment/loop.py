@@ -44,6 +44,8 @@ from alkit.values.rules import SelectionRules
 
 if TYPE_CHECKING:
     from alkit.experiment.growing import Growth
+    from alkit.experiment.parts import Parts
+    from alkit.experiment.removing import Removal
 
 
 @checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
@@ -439,14 +441,48 @@ class Experiment(Readable):
         ConfigurationError
             `pool` has no digests, or `clusters` is something else.
         """
-        from alkit.experiment.growing import grow, with_pool
+        from alkit.experiment.growing import grow
 
-        found = grow(self._parts, pool, clusters)
-        if found.ids:
-            self._parts = with_pool(self._parts, pool)
-            self._model = LastModel(self._parts)
-            self._test_labels = TestLabels(partial(gathering.gather_test_answers, self._parts))
+        parts, found = grow(self._parts, pool, clusters)
+        self._go_on_with(parts)
         return found
+
+    @checked
+    def remove(self, id: str, reason: str) -> Removal:
+        """Remove an image, because somebody withdrew their consent, and say what alkit cannot delete.
+
+        The image leaves the pool. Its labels are deleted, and its answers and queries are taken out of the database,
+        the journal and the backups; so are its rows in the caches of pixels and features. The record keeps its id, and
+        when and why it was removed. It never comes back, neither by a repair nor by :meth:`grow`. Models and metrics of
+        earlier rounds stay; the next :meth:`fit` trains without its label.
+
+        Parameters
+        ----------
+        id:
+            Id of the image.
+        reason:
+            Why it is removed.
+
+        Raises
+        ------
+        QueryError
+            The record has no such image, or no other one.
+        ConfigurationError
+            `reason` is empty.
+        StoreBusyError
+            Another process has the record open. The image is removed, and the same call deletes the rest.
+        """
+        from alkit.experiment.removing import remove
+
+        parts, found = remove(self._parts, id, reason)
+        self._go_on_with(parts)
+        return found
+
+    def _go_on_with(self, parts: Parts) -> None:
+        """Use other parts from now on, with another pool."""
+        if parts is not self._parts:
+            self._parts, self._model = parts, LastModel(parts)
+            self._test_labels = TestLabels(partial(gathering.gather_test_answers, parts))
 
     @checked
     def export_labels(

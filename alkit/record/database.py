@@ -6,9 +6,10 @@ The module is long because all statements that read or change rows are in one pl
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -17,8 +18,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alkit._files import sync_folder, write_atomically
 from alkit.errors import StoreBusyError, StoreError
-from alkit.record import tables
+from alkit.record import guard, tables
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
 from alkit.record.engine import make_engine
@@ -322,10 +324,57 @@ class Database:
         with self.transaction():  # it compares while no other process writes
             pass
 
+    def rewrite_journal(self) -> None:
+        """Begin the journal again with the present rows, so that former values of rows are gone from it.
+
+        The new journal lies beside the old one when the database commits, and replaces it then. If the process dies
+        between the two, the next one that opens the record replaces it.
+        """
+        with self.transaction() as connection:
+            changes: list[Change] = [first_change(whole=self.journal.whole())]
+            for table in tables.TABLES:
+                changes += [["insert", table.name, row[:-1]] for row in self.all_rows(connection, table)]
+            content, end = encode(changes, Position())
+            write_atomically(self._prepared.path, content)
+            self._set_position(connection, end)
+        self._replace_journal(end)
+
+    def vacuum(self) -> None:
+        """Rewrite the database, so that its file and its log do not contain former values of rows.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process is reading or writing.
+        """
+        try:
+            with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
+                guard.harden(connection)
+                connection.execute("VACUUM")
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as reason:
+            raise StoreBusyError(f"{self.path} cannot be rewritten ({reason})", hint="the same again later") from reason
+        if busy:
+            raise StoreBusyError(f"another process has {self.path} open", hint="close it, and do the same again")
+
+    @property
+    def _prepared(self) -> Journal:
+        return Journal(self.journal.path.with_name(f"{self.journal.path.name}.new"))
+
+    def _replace_journal(self, position: Position) -> bool:
+        """Replace the journal by one that was prepared, if the database has its end; return whether it did."""
+        prepared = self._prepared
+        if self.journal.ends_at(position) or not prepared.ends_at(position):
+            return False
+        with suppress(FileNotFoundError):  # another process has just done it
+            os.replace(prepared.path, self.journal.path)
+        sync_folder(self.path.parent)
+        return True
+
     def _complete_last(self, connection: sa.Connection) -> bool:
         """Make the changes of a transaction in the journal that was not committed; return whether there is one."""
         position = self.position(connection)
-        if self.journal.ends_at(position):
+        if self.journal.ends_at(position) or self._replace_journal(position):
             return False
         n_answers, _ = self._total(connection, tables.answers)
         try:

@@ -102,6 +102,16 @@ def _are_changes_of_images(value: Any) -> bool:
     )
 
 
+def _are_removed(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(name), str) for name in ("at", "reason", "digest"))
+        and _are_texts(entry.get("files"))
+        and isinstance(entry.get("purged"), bool)
+        for entry in value.values()
+    )
+
+
 def _is_test_set(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("test"), dict):
         return False
@@ -141,6 +151,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "moved": lambda value: isinstance(value, dict),
     "meanings": _is_texts,
     "schedule": _is_schedule,
+    "removed": _are_removed,
     "grown": _are_changes_of_images,
     "test_set": _is_test_set,
     "unasked": _are_counts,

@@ -18,7 +18,7 @@ from pathlib import Path
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError, one_line
 
-BESIDE = ("-wal", "-shm", "-journal", ".lock", ".journal", ".files", ".backups")
+BESIDE = ("-wal", "-shm", "-journal", ".lock", ".journal", ".journal.new", ".files", ".backups")
 """Endings of the files and folders beside a database."""
 
 FOLDERS = (".files", ".backups")

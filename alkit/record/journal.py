@@ -213,6 +213,15 @@ class Journal:
         except OSError:
             return False
 
+    def whole(self) -> bool:
+        """Whether the record is known to contain everything that was recorded before this journal began."""
+        try:
+            with self.path.open("rb") as file:
+                line = decode_line(file.readline().rstrip(b"\n"), Position())
+        except OSError:
+            return False
+        return line is not None and bool(line.change[1]["whole"])
+
     def write(self, content: bytes, start: Position) -> None:
         """Write lines behind `start`, where the journal ends, and synchronise it.
 

@@ -22,6 +22,7 @@ from alkit.record.database import Database
 from alkit.record.journal import Journal, Position
 from alkit.record.lost_files import drop_lost_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
+from alkit.record.removing import take_out
 from alkit.record.replay import Content, History, apply, empty, read_history
 from alkit.record.salvage import Source, read_source
 
@@ -109,6 +110,7 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
             hint="check the path",
         )
     content["facts"]["schema",]["value"] = json.dumps(tables.SCHEMA)
+    lost += take_out(content, [found.others])
     if found.is_merged:
         lost += find_gaps(content)
     if not found.answers_hold and not trust:

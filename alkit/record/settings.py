@@ -30,6 +30,7 @@ from alkit.record.changing import (
     changed_settings,
     restart,
 )
+from alkit.record.removing import REMOVED, without_removed
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream, threads
@@ -100,6 +101,7 @@ class Settings:
             or the rounds have a schedule. The message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
+        pool = without_removed(pool, self._store.fact(REMOVED) or {})
         configuration = {**declared, "pool": describe(pool), "seed": seed}
         gone: list[str] = []
         if self._store.fact("configuration") != configuration:
@@ -118,6 +120,8 @@ class Settings:
                     # After the other settings, which come first.
                     pool, gone = self._restrict(pool, configuration["pool"])
                     configuration["pool"] = recorded["pool"] if gone else describe(pool)
+                    if recorded["pool"]["content"] is None:  # images were missing when another one was removed
+                        self._store.revise("configuration", lambda before: configuration)
                 elif change:
                     pool, gone = self._restrict(pool, configuration["pool"])
                     configuration["pool"] = recorded["pool"] if gone else describe(pool)
@@ -140,7 +144,7 @@ class Settings:
     def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         """Return the facts of a new record, with the groups and rules that were recorded before."""
         sides: dict[str, list[str]] = {"held_out": [], "trained": []}
-        kept = {name: fact for name in (GROUPS, RULES) if (fact := self._store.fact(name)) is not None}
+        kept = {name: fact for name in (GROUPS, RULES, REMOVED) if (fact := self._store.fact(name)) is not None}
         return {**kept, **facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
 
     def _is_fresh(self) -> bool:

@@ -38,6 +38,7 @@ from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.facts import has_form
 from alkit.record.files import Files, remove
 from alkit.record.read_only import copy_database, is_read_only
+from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
@@ -509,6 +510,61 @@ class Store:
             for part in chunks(numbers):
                 found = self.database.rows(connection, answers, answers.c.number.in_(part))
                 self.database.change(connection, answers, found, rejected=reason)
+
+    # Removal.
+
+    @checked
+    def take_out(self, id: str, facts_now: Callable[[Sequence[str]], Mapping[str, Any]]) -> None:
+        """Take an image out of the rows of answers, queries and pseudo-labels, and record facts, all or none.
+
+        Parameters
+        ----------
+        facts_now:
+            Called with the names of the files that no row refers to any more; returns the facts to replace.
+        """
+        with self.database.transaction() as connection:
+            told = self.database.rows(connection, answers, answers.c.id == id)
+            asked = self.database.rows(connection, queries, queries.c.id == id)
+            predicted = self.database.rows(connection, pseudo_labels, pseudo_labels.c.id == id)
+            before = {row[5] for row in told} | {row[10] for row in asked} | {row[2] for row in predicted}
+            self.database.change(connection, answers, told, **ANSWER)
+            self.database.change(connection, queries, asked, **QUERY)
+            self.database.delete(connection, pseudo_labels, pseudo_labels.c.id == id)
+            left = {row[5] for row in self.database.all_rows(connection, answers)}
+            left |= {row[10] for row in self.database.all_rows(connection, queries)}
+            left |= {row[2] for row in self.database.all_rows(connection, pseudo_labels)}
+            for name, value in facts_now(sorted(before - left - {None})).items():
+                self._revise(connection, name, lambda former, value=value: value)  # type: ignore[misc]
+
+    def used(self, numbers: Collection[int]) -> list[tuple[int, int | None]]:
+        """Return the first and the last round whose model used each of these answers; None: the last of all rounds."""
+        with self.database.reading() as connection:
+            found = self.database.rows_of(connection, answers.c.number, numbers)
+        return [(row[10], row[11]) for row in found if row[10] is not None]
+
+    @checked
+    def delete_files(self, names: Collection[str]) -> None:
+        """Delete files to which no row refers."""
+        remove(self.files, [self.files / name for name in names if (self.files / name).parent == self.files])
+
+    def purge(self) -> None:
+        """Delete former values of rows from the journal, the backups and the unused parts of the database.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process has the record open, so that the database cannot be rewritten.
+        """
+        self.database.rewrite_journal()
+        self.database.vacuum()
+        old = [path for path in self.backups.glob("*.db") if path.parent == self.backups]
+        back_up(self.path, self.backups, self.wait, "new")
+        remove(self.backups, [path for path in old if path.exists()])
+        os.replace(self.backups / "new", self.backups / f"lines-{self._lines():012}.db")
+
+    def _lines(self) -> int:
+        with self.database.reading() as connection:
+            return self.database.position(connection).lines
 
     # Rounds.
 

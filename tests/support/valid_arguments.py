@@ -242,6 +242,7 @@ EXAMPLES = {
         "overwrite": lambda t: True,
     },
     "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
+    "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
     "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {

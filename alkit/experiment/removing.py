@@ -1,0 +1,193 @@
+"""Remove an image from an experiment because somebody withdrew their consent."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from alkit._reading.arrays import read_arrays
+from alkit.errors import ConfigurationError, QueryError, nearest, one_line
+from alkit.experiment.growing import with_pool
+from alkit.experiment.parts import Parts
+from alkit.features.forgetting import forget_features
+from alkit.pools.forgetting import forget_pixels
+from alkit.protocols import HasDigests, HasFiles, HasSubsets, Pool
+from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
+from alkit.record.removing import REMOVED, without
+from alkit.record.settings import UNUSABLE, describe
+from alkit.values.queries import Query
+from alkit.values.shown import count
+
+LONGEST = 1000
+"""Greatest number of characters of a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the removal of an image changed, and what it could not change.
+
+    Parameters
+    ----------
+    id:
+        Id of the image.
+    answers, files:
+        Numbers of its answers that were taken out, and of the files that were deleted.
+    queries:
+        Its queries, which are withdrawn.
+    trained:
+        Rounds whose models were trained on its labels, or measured by them.
+    last_model:
+        Whether the model of the last round is one of them.
+    remains:
+        What alkit does not delete, in sentences.
+    """
+
+    id: str
+    answers: int
+    files: int
+    queries: tuple[Query, ...]
+    trained: tuple[int, ...]
+    last_model: bool
+    remains: tuple[str, ...]
+
+
+def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
+    """Remove an image, and return the parts without it: see :meth:`alkit.Experiment.remove`."""
+    if not reason.strip():
+        raise ConfigurationError("reason must say why the image is removed", got=repr(reason))
+    store = parts.store
+    with store.exclusive():
+        removed = store.fact(REMOVED) or {}
+        known = {*(store.fact("images") or parts.ids), *parts.ids}
+        if id in removed:
+            if not removed[id]["purged"]:  # the same call was killed
+                _purge(parts, id)
+            return parts, Removal(id, 0, 0, (), (), False, ())
+        if id not in known:
+            raise QueryError(f"{id!r} is not an image of the record", hint=nearest(id, known) if known else None)
+        if len(known) == 1:
+            raise QueryError(f"{id!r} is the only image of the record", hint="delete the record")
+        snapshot = store.snapshot()
+        queries = tuple(entry.query for entry in snapshot.asked if entry.query.id == id)
+        told = [answer for answer in snapshot.answers if answer.id == id]
+        used = [answer for answer in told if answer.number in snapshot.consumed]
+        last = any(answer.number in snapshot.last_consumed for answer in told)
+        trained = _rounds(parts, [answer.number for answer in used])
+        remains = tuple(_remains(parts, id, last))
+        if id in parts.representations.known_ids:
+            forget_pixels(parts.pool, id)
+            forget_features(parts.pool, id)
+        pool = parts.pool
+        if isinstance(pool, HasSubsets) and id in parts.representations.known_ids:
+            pool = pool.subset(tuple(other for other in pool.ids if other != id))
+        clusters = _clusters(parts, id)
+        old = [store.fact(name) for name in clusters]
+        files: list[str] = []
+
+        def facts(unused: Sequence[str]) -> dict[str, Any]:
+            files.extend([*unused, *old])
+            return _facts(parts, id, one_line(reason, LONGEST), pool, clusters, files, removed)
+
+        store.take_out(id, facts)
+        _purge(parts, id)
+        parts = with_pool(parts, pool)
+    return parts, Removal(id, len(told), len(files), queries, trained, last, remains)
+
+
+def _facts(
+    parts: Parts,
+    id: str,
+    reason: str,
+    pool: Pool,
+    clusters: dict[str, str],
+    files: Sequence[str],
+    removed: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the facts of the record without the image."""
+    store, now = parts.store, datetime.now(UTC).isoformat(timespec="seconds")
+    images, configuration = store.fact("images"), store.fact("configuration")
+    digest = (images or {}).get(id, "")
+    left = None if images is None else without(images, [id])
+    whole = left is None or left.keys() == set(pool.ids)
+    described = {**configuration["pool"], "images": configuration["pool"]["images"] - 1, "content": None}
+    entry = {"at": now, "reason": reason, "digest": digest, "files": list(files), "purged": False}
+    sides, groups, unusable = store.fact(SIDES), store.fact(GROUPS), store.fact(UNUSABLE)
+    return {
+        **({} if left is None else {"images": left}),
+        "configuration": {**configuration, "pool": describe(pool) if whole else described},
+        **({} if sides is None else {SIDES: {name: without(ids, [id]) for name, ids in sides.items()}}),
+        **({} if groups is None else {GROUPS: without(groups, [id])}),
+        **({} if unusable is None else {UNUSABLE: without(unusable, [id])}),
+        **clusters,
+        REMOVED: {**removed, id: entry},
+        CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
+    }
+
+
+def _purge(parts: Parts, id: str) -> None:
+    """Delete the files of a removed image and all former values of rows, and record that this is done.
+
+    The names of the files are forgotten before the journal is begun again, which would keep them.
+    """
+    store = parts.store
+    store.delete_files(store.fact(REMOVED)[id]["files"])
+    store.revise(REMOVED, lambda before: {**before, id: {**before[id], "files": []}})
+    store.purge()
+    store.revise(REMOVED, lambda before: {**before, id: {**before[id], "purged": True}})
+
+
+def _clusters(parts: Parts, id: str) -> dict[str, str]:
+    """Return the files of the clusters without the image, by the names of their facts."""
+    facts = {}
+    ids = sorted(parts.store.fact("images") or parts.ids)
+    for name in parts.store.names():
+        if name.startswith(CLUSTERS):
+            names = ("ids", "labels", "distances", "k", "kept")
+            arrays = read_arrays(io.BytesIO(parts.store.content(parts.store.fact(name))), names)
+            own = arrays["ids"].tolist() if "ids" in arrays else ids
+            keep = np.array([other != id for other in own], bool)
+            content: dict[str, Any] = {**arrays, "ids": np.array(own)[keep]}
+            content |= {part: arrays[part][keep] for part in ("labels", "distances")}
+            buffer = io.BytesIO()
+            np.savez(buffer, **content)
+            facts[name] = parts.store.keep(buffer.getvalue(), ".npz")
+    return facts
+
+
+def _rounds(parts: Parts, numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return the rounds whose models used any of some answers."""
+    spans = parts.store.used(numbers)
+    rounds = [result.round for result in parts.store.rounds()]
+    return tuple(number for number in rounds if any(a <= number and (b is None or number <= b) for a, b in spans))
+
+
+def _remains(parts: Parts, id: str, last: bool) -> list[str]:
+    """Return what alkit does not delete, in sentences."""
+    pool = parts.pool
+    there = id in parts.representations.known_ids
+    file = pool.file(id) if there and isinstance(pool, HasFiles) else None
+    found = [f"The file {file}: delete it; while it is there, alkit decodes it into its cache."] if file else []
+    if last:
+        found.append(
+            f"The model of round {parts.store.rounds()[-1].round}, which was trained on its label. The next fit() "
+            "trains without the label, and begins with the weights of this model if the learner goes on with them."
+        )
+    kept = "a digest of its content, its" if isinstance(pool, HasDigests) else "its"
+    return [
+        *found,
+        f"In the record: its id, {kept} rounds and ranks, the times and number of its answers, and the reason.",
+        "Copies in exchange folders, Label Studio, exported labels and models, and backups that alkit did not make.",
+    ]
+
+
+def summary(removal: Removal) -> str:
+    """Return what was removed, in a sentence."""
+    return (
+        f"{removal.id}: removed from the pool, with {count(removal.answers, 'answer')}, "
+        f"{count(len(removal.queries), 'query')} and {count(removal.files, 'file')}."
+    )

@@ -1,0 +1,97 @@
+"""Images that were removed from a record, because somebody withdrew their consent.
+
+The record keeps that such an image was there, when it was removed and why. Its labels are deleted, and what is known of
+its answers and queries is taken out of their rows. The journal is begun again with the rows that are left, and the
+backups are replaced, because both have the former rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from alkit.protocols import HasDigests, HasSubsets, Pool
+from alkit.record.replay import Content
+
+REMOVED = "removed"
+"""Name of the fact that has, by the id of each removed image, the time, the reason, and what is still to be deleted."""
+
+TAKEN_OUT = "its image was removed"
+"""Reason of the answers to a removed image, which do not count."""
+
+ANSWER: Mapping[str, Any] = {
+    "annotator": "",
+    "kind": "invalid",
+    "label": None,
+    "reason": TAKEN_OUT,
+    "seconds": None,
+    "rejected": None,
+}
+"""What the row of an answer to a removed image contains."""
+
+QUERY: Mapping[str, Any] = {"withdrawn": 1, "prelabel": None, "score": None, "stands_for": "", "sizes": "[]"}
+"""What the row of a query of a removed image contains."""
+
+
+def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]]) -> Pool:
+    """Return a pool without removed images, which are known by their id and by their content."""
+    if not removed or not isinstance(pool, HasSubsets):
+        return pool
+    contents = {entry["digest"] for entry in removed.values() if entry["digest"]}
+    digests = pool.digests() if contents and isinstance(pool, HasDigests) else {}
+    gone = {id for id in pool.ids if id in removed or digests.get(id, "")[:16] in contents}
+    return pool.subset(tuple(id for id in pool.ids if id not in gone)) if gone else pool
+
+
+def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:
+    """Take removed images out of restored rows, whichever source says that they were removed; name those that were in.
+
+    Parameters
+    ----------
+    content:
+        The restored rows.
+    others:
+        Rows of other states of the record.
+    """
+    removed: dict[str, Any] = {}
+    every = [content, *others]
+    for rows in every:
+        removed |= _parsed(rows, REMOVED)
+    if not removed:
+        return
+    found = set[str]()
+    for rows in every:
+        for row in rows["answers"].values():
+            if row["id"] in removed and (row["kind"], row["label"]) != ("invalid", None):
+                found.add(row["id"])
+                row.update(ANSWER)
+        for row in rows["queries"].values():
+            if row["id"] in removed:
+                row.update(QUERY)
+        for key in [key for key, row in rows["pseudo_labels"].items() if row["id"] in removed]:
+            del rows["pseudo_labels"][key]
+    images = _parsed(content, "images")
+    if images.keys() & removed.keys():
+        content["facts"]["images",]["value"] = json.dumps({id: images[id] for id in images if id not in removed})
+    content["facts"][REMOVED,] = {"name": REMOVED, "value": json.dumps(removed)}
+    for id in sorted(found):
+        yield f"the answers to {id!r}, which was removed: {removed[id]['reason']}"
+
+
+def without(value: Any, ids: Collection[str]) -> Any:
+    """Return a list or mapping of ids without some of them; other values unchanged."""
+    if isinstance(value, list):
+        return [entry for entry in value if entry not in ids]
+    if isinstance(value, dict):
+        return {id: entry for id, entry in value.items() if id not in ids}
+    return value
+
+
+def _parsed(rows: Content, name: str) -> dict[str, Any]:
+    with suppress(KeyError, ValueError, RecursionError):
+        value = json.loads(rows["facts"][name,]["value"])
+        if isinstance(value, dict):
+            return value
+    return {}

@@ -1,0 +1,271 @@
+"""An image that was removed is gone from everything that alkit holds, and never comes back."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+from commandline import alkit as run
+from PIL import Image
+
+import alkit
+from alkit.errors import ConfigurationError, QueryError
+from alkit.record import Store
+from alkit.record.check import check
+from alkit.record.repair import repair
+
+CLASSES = ("skin", "lesion")
+LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(1, 1))
+IDS = "abcdefghij"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for name in IDS:
+        rng = np.random.default_rng(ord(name))
+        pixels = rng.integers(256, size=(20, 20), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/{name}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def pool(size=16):
+    return alkit.ImagePool("images", size=size, grayscale=True)
+
+
+FEATURES = alkit.testing.RowMeans()
+
+
+def campaign(store="c.db"):
+    strategy = alkit.strategy("ssl-cluster", features=FEATURES, clusters=3)
+    return alkit.Experiment(pool(), LEARNER, strategy, store=store, classes=CLASSES, hold_out=0.2)
+
+
+def mask(id):
+    found = np.zeros((20, 20), np.uint8)
+    found[2 : 4 + ord(id) % 9, 3:15] = 1
+    return found
+
+
+def begun():
+    """Return a campaign with a round, an open query, and an imported label."""
+    experiment = campaign()
+    first = experiment.ask(5)
+    experiment.tell({id: mask(id) for id in first[:4]}, annotator="somebody with a rare name")
+    experiment.tell({first[4]: alkit.values.Skip("a rare reason")}, annotator="ann")
+    experiment.fit()
+    return experiment, first, experiment.ask(2)
+
+
+def everything(place, *names):
+    """Return the bytes of all files of the record, or of other folders."""
+    files = [path for name in names or ("c.db*",) for found in place.glob(name) for path in (found, *found.rglob("*"))]
+    return b"".join(path.read_bytes() for path in files if path.is_file())
+
+
+def test_nothing_of_its_labels_is_left_in_the_record_its_journal_and_its_backups(place):
+    experiment, first, _ = begun()
+    gone = first[0]
+    (answer,) = [answer for answer in experiment.answers() if answer.id == gone]
+    label = answer.label
+    assert label.encode() in everything(place)
+    assert (place / "c.db.files" / label).exists()
+    found = experiment.remove(gone, "consent withdrawn")
+    assert (found.answers, found.trained, found.last_model) == (1, (0,), True)
+    assert not (place / "c.db.files" / label).exists()
+    assert label.encode() not in everything(place)
+    assert all(path.name != label for path in place.rglob("*"))
+    assert b"consent withdrawn" in everything(place)
+    skipped = first[4]
+    assert b"a rare reason" in everything(place)
+    experiment.remove(skipped, "another reason")
+    assert b"a rare reason" not in everything(place)
+    for id in first[1:4]:
+        experiment.remove(id, "and these")
+    assert b"somebody with a rare name" not in everything(place)
+    assert check(place / "c.db").damage == ()
+    assert check(place / "c.db").damaged_backups == ()
+
+
+def test_it_leaves_the_pool_and_everything_goes_on(place):
+    experiment, first, open_ids = begun()
+    clusters = experiment._parts.representations.clusters(FEATURES, 3)
+    gone = open_ids[0]
+    found = experiment.remove(gone, "consent withdrawn")
+    assert [query.id for query in found.queries] == [gone]
+    assert any("images/" in sentence and f"{gone}.png" in sentence for sentence in found.remains)
+    for one in (experiment, campaign()):
+        assert gone not in one.pool.ids
+        assert gone not in one.candidates
+        assert one.open_ids == open_ids[1:]
+        now = one._parts.representations.clusters(FEATURES, 3)
+        assert dict(zip(now.ids, now.labels, strict=True)) == {
+            id: label for id, label in zip(clusters.ids, clusters.labels, strict=True) if id != gone
+        }
+    experiment = campaign()
+    experiment.tell({open_ids[1]: mask(open_ids[1])})
+    experiment.remove(first[1], "consent withdrawn")
+    labelled = [id for id in (*first[:4], open_ids[1]) if id != first[1]]
+    result = experiment.fit()
+    assert result.n_labels + result.n_held_out == len(labelled)
+    with pytest.raises(alkit.errors.DataError, match="is not an image of the pool"):
+        experiment.tell({gone: mask(gone)})
+    (place / f"images/{gone}.png").unlink()  # as the message says
+    assert campaign().history == experiment.history
+
+
+def test_its_rows_in_the_caches_are_overwritten(place):
+    experiment, first, _ = begun()
+    other = pool(8)  # a cache at another size
+    rows = {size: p.stored([first[0]])[0].tobytes() for size, p in ((16, experiment.pool), (8, other))}
+    assert all(row in everything(place, "cache") for row in rows.values())
+    experiment.remove(first[0], "consent withdrawn")
+    assert not any(row in everything(place, "cache") for row in rows.values())
+    shutil.copy(place / "images/a.png", place / "images/a2.png")
+    assert len(pool(8).ids) == 11  # the caches still work
+
+
+@pytest.mark.parametrize("lost", ["c.db", "c.db.journal", "c.db.backups"])
+def test_no_repair_brings_it_back(place, lost):
+    experiment, first, _ = begun()
+    (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
+    experiment.remove(first[0], "consent withdrawn")
+    path = place / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = repair("c.db", "new.db")
+    assert not found.lost
+    assert label.encode() not in everything(place, "new.db*")
+    again = campaign("new.db")
+    assert first[0] not in again.pool.ids
+    assert [answer.kind for answer in again.answers() if answer.id == first[0]] == ["invalid"]
+
+
+def test_a_former_journal_does_not_bring_it_back(place):
+    experiment, first, _ = begun()
+    (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
+    journal = (place / "c.db.journal").read_bytes()
+    experiment.remove(first[0], "consent withdrawn")
+    (place / "c.db.journal").write_bytes(journal)  # somebody restored an earlier copy of one file
+    found = repair("c.db", "new.db")
+    assert label.encode() not in everything(place, "new.db*")
+    assert first[0] not in campaign("new.db").pool.ids
+    assert found.path.exists()
+
+
+def test_it_cannot_be_added_again_also_under_another_name(place, caplog):
+    experiment, first, _ = begun()
+    content = (place / f"images/{first[0]}.png").read_bytes()
+    experiment.remove(first[0], "consent withdrawn")
+    (place / "images/other.png").write_bytes(content)
+    assert experiment.grow(pool()).ids == ()
+    assert "2 images left out, because they were removed" in caplog.text
+    Image.fromarray(mask("a")).save(place / "images/new.png")
+    assert experiment.grow(pool()).ids == ("new",)
+    assert set(campaign().pool.ids) == {*IDS, "new"} - {first[0]}
+
+
+def test_before_anything_was_asked_it_stays_away_too(place):
+    campaign().remove("c", "consent withdrawn")
+    assert "c" not in campaign().pool.ids
+    other = alkit.Experiment(pool(), LEARNER, alkit.strategy("random"), store="c.db", classes=CLASSES)
+    assert "c" not in other.pool.ids
+
+
+def test_while_other_images_are_missing_it_can_be_removed(place):
+    _, first, _ = begun()
+    kept = (place / f"images/{first[2]}.png").read_bytes()
+    (place / f"images/{first[2]}.png").unlink()
+    campaign().remove(first[0], "consent withdrawn")
+    assert {first[0], first[2]}.isdisjoint(campaign().pool.ids)
+    (place / f"images/{first[2]}.png").write_bytes(kept)
+    assert set(campaign().pool.ids) == set(IDS) - {first[0]}
+    assert set(campaign().pool.ids) == set(IDS) - {first[0]}
+
+
+def test_what_cannot_be_removed_is_refused(place):
+    experiment, first, _ = begun()
+    with pytest.raises(QueryError, match="'z' is not an image of the record"):
+        experiment.remove("z", "consent withdrawn")
+    with pytest.raises(ConfigurationError, match="reason must say why"):
+        experiment.remove(first[0], " ")
+    experiment.remove(first[0], "consent withdrawn")
+    assert experiment.remove(first[0], "once more").answers == 0
+
+
+def remove_until_killed(id, moment):
+    """Remove an image, and die before a counted rename, deletion or write of the journal."""
+    count = iter(range(10**6))
+
+    def dying(function):
+        def call(*given, **more):
+            if next(count) == moment:
+                os.kill(os.getpid(), 9)
+            return function(*given, **more)
+
+        return call
+
+    import pathlib
+
+    experiment = campaign()
+    os.replace, os.fsync = dying(os.replace), dying(os.fsync)
+    pathlib.Path.unlink = dying(pathlib.Path.unlink)
+    experiment.remove(id, "consent withdrawn")
+
+
+def test_a_removal_that_is_killed_at_any_moment_is_completed_by_the_same_call(place):
+    experiment, first, _ = begun()
+    (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
+    experiment._parts.store.close()
+    shutil.copytree(place, place.parent / "whole", ignore=shutil.ignore_patterns("*.lock"))
+    context = multiprocessing.get_context("fork")
+    deaths = 0
+    for moment in range(0, 60, 4):
+        for path in place.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(place.parent / "whole", place, dirs_exist_ok=True)
+        child = context.Process(target=remove_until_killed, args=(first[0], moment))
+        child.start()
+        child.join()
+        deaths += child.exitcode == -9
+        again = campaign()
+        again.remove(first[0], "consent withdrawn")
+        assert label.encode() not in everything(place), moment
+        assert check(place / "c.db").damage == (), moment
+        assert first[0] not in campaign().pool.ids
+        again._parts.store.close()
+    assert deaths >= 6
+
+
+def test_the_command_names_what_remains_and_withdraws_the_query(place, capfd):
+    small = "--size 16 --widths 2,4 --steps 1,1 --recipe paper --grayscale --strategy random --hold-out 0".split()
+    assert run("start", "c.db", "--images", "images", "--classes", "skin,lesion", *small) == 0
+    assert run("import", "c.db", "--csv", "nothing.csv") == 1
+    assert run("ask", "c.db", "-n", "3", "--out", "exchange") == 0
+    asked = sorted(path.parent.name for path in place.glob("exchange/r*/query.json"))
+    store = Store("c.db")
+    id = next(query.id for query in store.queries() if query.key == asked[1])
+    store.close()
+    (place / "exchange/ann").mkdir()
+    answer = place / f"exchange/ann/{asked[0]}.png"
+    Image.fromarray(mask("a")).save(answer)
+    os.utime(answer, (1_700_000_000, 1_700_000_000))
+    assert run("tell", "c.db") == 0
+    capfd.readouterr()
+    assert run("remove", "c.db", asked[1], "--reason", "consent withdrawn") == 0
+    said = capfd.readouterr().out
+    assert f"{id}: removed from the pool, with 0 answers, 1 query and" in said
+    assert f"Remains: The file {place / 'images' / id}.png: delete it" in said
+    assert f"Remains: what {place / 'exchange'} has of {asked[1]}." in said
+    assert run("status", "c.db") == 0
+    assert f"pool: '{id}' removed: consent withdrawn." in " ".join(capfd.readouterr().out.split())
+    assert any("withdrawn" in path.name or "note" in path.name for path in (place / f"exchange/{asked[1]}").iterdir())
+    assert run("check", "c.db") == 0
+    assert run("remove", "c.db", "nobody", "--reason", "x") == 1
+    store = Store("c.db")
+    assert store.fact("removed")[id]["reason"] == "consent withdrawn"
