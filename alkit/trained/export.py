@@ -46,6 +46,9 @@ AXES = {"batch": 0, "height": 2, "width": 3}
 TOLERANCE = 1e-4
 """Greatest accepted difference of a probability. Summation in another order gives smaller differences."""
 
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""Environment variable by which onnxruntime sends nothing about this machine and its models to its makers."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -369,6 +372,7 @@ def _remove_traces(program: ExportedProgram) -> None:
 
 
 def _onnx_packages() -> Any:
+    os.environ.setdefault(TELEMETRY, "1")  # before it is imported
     try:
         for name in ("onnx", "onnxscript"):
             importlib.import_module(name)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -365,6 +366,19 @@ def test_onnx_has_fewer_free_axes_if_it_cannot_express_a_network(tmp_path, model
     facts = {"network": "Grid", "parameters": 0, "files": {"model.pt2": "", "model.onnx": ""}, "versions": {}}
     found = card(model, free=free, free_onnx=("batch",), now=datetime.now(UTC), **facts)
     assert "The input of model.onnx has a fixed height and width." in preparation(found)
+
+
+def test_onnxruntime_sends_nothing_unless_the_user_wants_it(monkeypatch):
+    """Version 1.32 connects to a server of its makers otherwise."""
+    from alkit.trained import export
+
+    pytest.importorskip("onnxruntime")
+    for given, kept in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv(export.TELEMETRY, raising=False)
+        if given is not None:
+            monkeypatch.setenv(export.TELEMETRY, given)
+        export._onnx_packages()
+        assert os.environ[export.TELEMETRY] == kept
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
