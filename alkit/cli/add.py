@@ -40,14 +40,22 @@ def add(
         ClusterChoices,
         typer.Option(help="Keep the clusters, and let each new image join the nearest; or cluster all images again."),
     ] = ClusterChoices.KEEP,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV file with the columns id and group for the new images, or a pattern, as in `alkit start`.",
+            metavar="FILE",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take new images into the pool. Labels, queries and rounds stay, and the new images can be selected.
 
     With the folder of the campaign, its new files are added. Files of another folder are copied into a folder of the
-    same name inside it. A drift figure says how different the new images are: the squared maximum mean discrepancy of
-    the features (Gretton et al., 2012), which is about 0 for images of the same kind, and the p-value of a permutation
-    test. A record of `alkit run` is refused, because its pool is part of the experiment.
+    same name inside it. If the images of the campaign have groups, the new ones need them: --groups. A drift figure
+    says how different the new images are: the squared maximum mean discrepancy of the features (Gretton et al., 2012),
+    which is about 0 for images of the same kind, and the p-value of a permutation test. A record of `alkit run` is
+    refused, because its pool is part of the experiment.
 
     [dim]Example:[/dim]
 
@@ -56,7 +64,9 @@ def add(
     from alkit.cli.records import folder_of, open_campaign, record_at
     from alkit.cli.test_set import recorded_test_set
     from alkit.configuration.construct import build
+    from alkit.pools.groups import check_groups_apart
     from alkit.pools.identical import check_contents
+    from alkit.record.grouping import record_groups, with_more_groups
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
@@ -67,12 +77,17 @@ def add(
         form = Settings(record).declared.get("pool")
         if (folder := folder_of(form)) is None:
             raise ConfigurationError("images can be added only to a pool that is a folder of images")
+        if groups is not None:  # of new images that are in the folder already
+            record_groups(record, with_more_groups(record, build(form, "pool"), groups))
         experiment = open_campaign(record, None, report)
         if Settings(record).schedule is None:  # else nothing is copied, because it is refused
             copy_images(source, Path(folder))
         grown = build(form, "pool")
+        if groups is not None:
+            grown = with_more_groups(record, grown, groups)
         if "test" in (test_set := recorded_test_set(record, experiment.pool, report)):
             check_contents(grown, test_set["test"])
+            check_groups_apart(grown, test_set["test"])
         found = experiment.grow(grown, clusters=clusters.value)
         left = len(experiment.candidates)
     if as_json:

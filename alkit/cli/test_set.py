@@ -36,7 +36,7 @@ def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report, 
         A test image has no mask that can be used.
     """
     from alkit.pools.folder import ImagePool
-    from alkit.pools.groups import check_apart, groups_of
+    from alkit.pools.groups import check_groups_apart
     from alkit.pools.identical import check_contents
 
     if not isinstance(pool, ImagePool):
@@ -60,8 +60,7 @@ def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report, 
             hint="--grayscale" if 1 in (test.shape[0], pool.shape[0]) else None,
         )
     check_contents(pool, test)
-    if groups is not None:
-        check_apart(*({group: id for id, group in zip(p.ids, groups_of(p, p.ids), strict=True)} for p in (pool, test)))
+    check_groups_apart(pool, test)
     oracle.check_labels(test, report)
     return test
 

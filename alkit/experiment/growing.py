@@ -23,7 +23,7 @@ from alkit.pools.checks import check_pool
 from alkit.protocols import HasDigests, Pool
 from alkit.record.answers import Answers
 from alkit.record.changing import CHANGES, CLUSTERS
-from alkit.record.grouping import settle_groups
+from alkit.record.grouping import check_new_groups, settle_groups
 from alkit.record.removing import REMOVED, without_removed
 from alkit.record.settings import describe
 from alkit.statistics.drift import Drift, drift
@@ -97,6 +97,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
         new = sorted(there.keys() - before.keys())
         if not new:
             return parts, Growth((), {}, None, "")
+        check_new_groups(store, pool, new)
         own = {digest: id for id, digest in sorted(before.items(), reverse=True)}
         identical = {id: own[there[id]] for id in new if there[id] in own}
         found, name = _drift(parts, pool, new)

@@ -439,7 +439,7 @@ class Experiment(Readable):
         DataError
             Images of the record are missing in `pool`, or have changed.
         ConfigurationError
-            `pool` has no digests, or `clusters` is something else.
+            `pool` has no digests, `clusters` is something else, or only the new images have no groups.
         """
         from alkit.experiment.growing import grow
 

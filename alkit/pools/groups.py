@@ -167,6 +167,15 @@ def check_apart(in_pool: Mapping[str, str], in_test: Mapping[str, str]) -> None:
         )
 
 
+def check_groups_apart(pool: Pool, test: Pool) -> None:
+    """Raise a :class:`DataError` if a pool and a test set with ids of their own share a group.
+
+    An image without a group is its own, and its id may mean another image in the other pool, so it does not count.
+    """
+    groups = [dict(zip(groups_of(each, each.ids), each.ids, strict=True)) for each in (pool, test)]
+    check_apart(*({group: id for group, id in each.items() if group != id} for each in groups))
+
+
 def _one_for_each(pool: Pool, method: str, found: Sequence[str], ids: Sequence[str]) -> list[str]:
     check_returned(pool, method, found, Sequence[str], DataError)
     _check_count(pool, method, found, ids)

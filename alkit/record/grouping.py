@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.pools.base import PoolBase
-from alkit.pools.groups import Grouping, GroupsLike, groups_of, metadata_of
+from alkit.pools.groups import Grouping, GroupsLike, groups_of, metadata_of, parents_of, read_groups
 from alkit.protocols import HasGroups, HasMetadata, Pool
 from alkit.record.changing import CHANGES, GROUPS, RULES, SIDES
 from alkit.record.settings import Settings
@@ -45,11 +45,52 @@ def settle_groups(store: Store, pool: Pool) -> Pool:
     ------
     ResumeError
         A group would have labels on both sides of the hold-out.
+    ConfigurationError
+        The record has groups, and nobody said which group a new image is of.
     """
-    if not is_grouped(pool) and recorded_grouping(store) is not None:
-        return with_recorded_groups(store, pool)
+    check_new_groups(store, pool, pool.ids)  # a record without queries takes new images of its folder
+    pool = with_recorded_groups(store, pool)
     record_groups(store, pool)
     return pool
+
+
+def check_new_groups(store: Store, pool: Pool, new: Sequence[str]) -> None:
+    """Check that new images have groups if those of a record have; parts of new volumes or large images have theirs.
+
+    Raises
+    ------
+    ConfigurationError
+        Nobody said which group the new images are of.
+    """
+    recorded = recorded_grouping(store)
+    if recorded is None or is_grouped(pool):
+        return
+    old = [id for id in pool.ids if id in recorded.groups]
+    whole = with_recorded_groups(store, pool)
+    by_parent = all(group == recorded.groups[id] for id, group in zip(old, parents_of(whole, old), strict=True))
+    if without := [id for id in new if id not in recorded.groups and not by_parent]:
+        raise ConfigurationError(
+            "groups must name the new images, because the images of the record have groups",
+            got=f"none for {without[0]!r}",
+            hint="groups= with the images of all, or alkit add STORE --groups FILE",
+        )
+
+
+def with_more_groups(store: Store, pool: PoolBase, groups: GroupsLike) -> PoolBase:
+    """Return a pool with the groups of a record, and groups for the images that it does not know.
+
+    Raises
+    ------
+    DataError
+        A new image has no group.
+    """
+    recorded = recorded_grouping(store) or Grouping({}, {})
+    known = {*recorded.groups, *(Settings(store).recorded_ids or ())}
+    new = [id for id in pool.ids if id not in known]
+    if not new:
+        return with_recorded_groups(store, pool)
+    found = read_groups(groups, new, pool.parents_of(new), pool.ids)
+    return pool._with_grouping(Grouping({**recorded.groups, **found.groups}, {**recorded.metadata, **found.metadata}))
 
 
 def with_recorded_groups(store: Store, pool: SomePool) -> SomePool:

@@ -166,6 +166,39 @@ def test_the_command_copies_images_of_another_folder_and_says_what_it_did(place,
     assert "exists with other content" in capfd.readouterr().err
 
 
+def test_new_images_need_groups_if_the_others_have_them(place, capfd):
+    def table(ids):
+        return {id: {"patient": f"p{ord(id[-1]) // 2}", "site": "A" if id < "e" else "B"} for id in ids}
+
+    def grouped(ids):
+        return alkit.ImagePool("images", size=16, grayscale=True, groups=table(ids))
+
+    rules = alkit.SelectionRules(only="site=B")
+    strategy = alkit.strategy("random")
+    experiment = alkit.Experiment(grouped("abcdefghij"), LEARNER, strategy, "c.db", classes=CLASSES, rules=rules)
+    experiment.ask(2)
+    draw(place / "images", "kl")
+    with pytest.raises(ConfigurationError, match=r"groups must name the new images, .*: got none for 'k'"):
+        experiment.grow(pool())
+    assert experiment.grow(grouped("abcdefghijkl")).ids == ("k", "l")
+    assert {"k", "l"} <= set(experiment.candidates)
+    again = alkit.Experiment.open("c.db")  # without the table
+    assert again.pool.groups_of(["k", "j"]) == ["p53", "p53"]
+    assert again.candidates == experiment.candidates
+
+
+def test_the_command_takes_groups_of_new_images(place, capfd):
+    (place / "old.csv").write_text("id,patient\n" + "".join(f"{id},p{id}\n" for id in "abcdefghij"))
+    small = "--size 16 --widths 2,4 --steps 1,1 --recipe paper --grayscale --strategy random --groups old.csv".split()
+    assert run("start", "c.db", "--images", "images", "--classes", "skin,lesion", *small) == 0
+    draw(place / "week", "xy")
+    (place / "new.csv").write_text("id,patient\nweek/x,pa\nweek/y,py\n")
+    assert run("add", "c.db", "--images", "week") == 1
+    assert "--groups must name the new images" in " ".join(capfd.readouterr().err.split())
+    assert run("add", "c.db", "--images", "week", "--groups", "new.csv") == 0
+    assert alkit.Experiment.open("c.db").pool.groups_of(["week/x", "a", "week/y"]) == ["pa", "pa", "py"]
+
+
 def test_settings_cannot_be_replaced_after_an_import_although_nothing_was_asked(place):
     experiment = campaign()
     experiment.tell({"a": MASK, "b": MASK}, unasked=True)
