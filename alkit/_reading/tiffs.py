@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,46 @@ AXES = ("YX", "YXS", "SYX")
 MOST_CHANNELS = 1000
 BLACK, RGB, WHITE = 1, 2, 0
 """Photometric interpretations: 0 is black, colours, and 0 is white."""
+
+
+def count_pages(file: BinaryIO, most: int = 100_000) -> int:
+    """Return the number of pages in the chain of an open TIFF file; 0 if the chain is damaged.
+
+    tifffile follows a chain that leads back to an earlier page without end.
+
+    Raises
+    ------
+    ImageError
+        There are more than `most` pages.
+
+    Examples
+    --------
+    >>> from io import BytesIO
+    >>> loop = b"II*\\0" + (8).to_bytes(4, "little") + bytes(2) + (8).to_bytes(4, "little")
+    >>> count_pages(BytesIO(loop))
+    0
+    """
+    file.seek(0)
+    head = file.read(16)
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    big = head[2:4] in (b"+\0", b"\0+")
+    words, entries, entry = (8, 8, 20) if big else (4, 2, 12)
+    offset = int.from_bytes(head[8:16] if big else head[4:8], order)
+    seen: set[int] = set()
+    while offset:
+        if offset in seen:
+            return 0
+        seen.add(offset)
+        if len(seen) > most:
+            raise ImageError("a TIFF has too many pages", expected=f"at most {most}")
+        file.seek(offset)
+        if len(count := file.read(entries)) < entries:
+            return 0
+        file.seek(offset + entries + entry * int.from_bytes(count, order))
+        if len(following := file.read(words)) < words:
+            return 0
+        offset = int.from_bytes(following, order)
+    return len(seen)
 
 
 def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from alkit._reading.images import ORIENTATION, TIFF, orientation, turned
-from alkit._reading.tiffs import MOST_CHANNELS, page_pixels
+from alkit._reading.tiffs import MOST_CHANNELS, count_pages, page_pixels
 from alkit.errors import ImageError
 from alkit.values.label_spec import Size
 
@@ -42,9 +42,9 @@ def open_tiff(path: Path) -> Iterator[Any]:
     import tifffile
 
     with path.open("rb") as file:
-        is_tiff = file.read(4) in TIFF
+        is_sound = file.read(4) in TIFF and count_pages(file, MOST_PAGES) > 0
     opened = None
-    if is_tiff:
+    if is_sound:
         try:
             opened = tifffile.TiffFile(path, _multifile=False)  # a file must not lead to others
         except Exception:  # it is damaged, and Pillow says how

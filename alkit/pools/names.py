@@ -68,12 +68,20 @@ def _walk(folder: Path, report: Callable[[str, OSError], object]) -> Iterator[st
                     name = os.path.join(place, entry.name)
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         (links if entry.is_symlink() else places).append(name)
                     else:
                         yield name
         except OSError as error:
             report(place, error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder. A link to itself is none, and its file cannot be read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int]:

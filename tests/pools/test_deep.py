@@ -191,3 +191,15 @@ def test_a_file_that_says_it_is_larger_than_the_limit_or_lacks_pixels_is_refused
     (folder / "a.tif").write_bytes(content[: len(content) - 20])
     with pytest.raises(ImageError, match=r"a\.tif"):
         pool_of(folder)
+
+
+def test_a_chain_of_pages_that_leads_back_to_itself_ends(folder):
+    tifffile.imwrite(folder / "a.tif", np.zeros((8, 8), np.float32), metadata=None)
+    content = bytearray((folder / "a.tif").read_bytes())
+    (first,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<I", content, first + 2 + 12 * entries, first)
+    (folder / "a.tif").write_bytes(content)
+    for pages in (None, "frames", "channels"):
+        with pytest.raises(ImageError, match=r"a\.tif"):
+            pool_of(folder, grayscale=True, pages=pages)

@@ -104,3 +104,12 @@ def test_a_folder_that_cannot_be_read_is_reported_like_an_image(tmp_path, closed
     closed.add("images")
     with pytest.raises(AlkitError, match=r"the folder .*images cannot be read: got Permission denied"):
         ImagePool(tmp_path / "images", size=8)
+
+
+def test_a_link_to_itself_hides_no_other_file(tmp_path):
+    for name in "ac":
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "b.png").symlink_to("b.png")
+    unreadable = {}
+    assert sorted(find_names(tmp_path, "**/*", unreadable)) == ["a.png", "b.png", "c.png"]
+    assert unreadable == {}
