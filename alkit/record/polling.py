@@ -12,8 +12,8 @@ from alkit.protocols import Oracle
 from alkit.values.answers import Answer
 
 
-def poll(oracle: Oracle) -> tuple[list[Answer], OracleError | None]:
-    """Return the answers that an oracle has now, and an error if it returned something else, too.
+def poll(oracle: Oracle) -> tuple[list[Answer], Exception | None]:
+    """Return the answers that an oracle has now, and an error if it returned something else, too, or failed after them.
 
     Raises
     ------
@@ -23,7 +23,16 @@ def poll(oracle: Oracle) -> tuple[list[Answer], OracleError | None]:
     returned = oracle.poll()
     check_returned(oracle, "poll", returned, Iterable[Any], OracleError)
     answers, strange = list[Answer](), None
-    for answer in returned:
+    iterator = iter(returned)
+    while True:
+        try:
+            answer = next(iterator)
+        except StopIteration:
+            break
+        except Exception as reason:
+            if not answers:
+                raise
+            return answers, strange or reason  # the oracle may not give the answers before it again
         if isinstance(answer, Answer) and isinstance(answer.id, str):
             answers.append(answer)
         else:

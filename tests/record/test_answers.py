@@ -489,3 +489,25 @@ def test_several_annotators_can_classify_images():
     with pytest.raises(alkit.errors.ConfigurationError, match="pre-labels are masks"):
         experiment.prelabels()
     assert set(states(experiment).values()) == {State.ANSWERED}
+
+
+def test_answers_before_an_oracle_fails_are_taken(world):
+    experiment = campaign(world)
+    ids = experiment.ask(3)
+
+    class Failing:
+        spec = alkit.LabelSpec(("skin", "lesion"))
+
+        def ask(self, queries):
+            pass
+
+        def poll(self):
+            """Give each answer once."""
+            for id in ids[:2]:
+                yield Answer(id, mask_of(world, id), "ann")
+            raise ConnectionError("the server has gone")
+
+    with pytest.raises(ConnectionError, match="the server has gone"):
+        experiment.collect(Failing())
+    assert experiment.open_ids == (ids[2],)
+    assert {answer.id for answer in experiment.answers()} == set(ids[:2])
