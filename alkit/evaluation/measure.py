@@ -118,8 +118,8 @@ def measure(
     done = counted = 0
 
     def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-        images = pool.read(some)
-        each = [probabilities_of(member, images, len(spec.classes)) for member in members]
+        images = pool.read(some)  # a model of the user may write into them
+        each = [probabilities_of(member, images.copy(), len(spec.classes)) for member in members]
         return each, mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
 
     for some, (each, whole) in map_batches(predict, ids, pool):
@@ -185,11 +185,9 @@ def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[
     kappa, same = MulticlassCohenKappa(len(spec.classes)), True
 
     def predict(some: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        images = pool.read(some)
+        images, n = pool.read(some), len(spec.classes)  # a model of the user may write into the images
         parts = parts_of(pool, some, spec.per == "pixel")
-        found = [
-            most_probable_labels(probabilities_of(model, images, len(spec.classes))) for model in (predictor, other)
-        ]
+        found = [most_probable_labels(probabilities_of(model, images.copy(), n)) for model in (predictor, other)]
         return [np.concatenate([part.of(labels).ravel() for part in parts]).astype(np.int64) for labels in found]
 
     for _, (own, theirs) in map_batches(predict, list(ids), pool):

@@ -56,7 +56,8 @@ class EnsemblePredictor:
     @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the mean of the members' probabilities, ``(n, classes, h, w)`` or ``(n, classes)``."""
-        return mean_probabilities(member.probabilities(images) for member in self.members)
+        # A learner of the user may make members that write into the images.
+        return mean_probabilities(member.probabilities(images.copy()) for member in self.members)
 
     @checked
     def posterior(self, images: Images) -> EnsemblePosterior:
@@ -80,7 +81,7 @@ class EnsemblePredictor:
                     got=type(member).__name__,
                     hint="another learner, or another strategy",
                 )
-            rows.append(member.features(images))
+            rows.append(member.features(images.copy()))
         return np.concatenate(rows, axis=1)
 
     @checked
@@ -104,7 +105,7 @@ class EnsemblePosterior:
     def members(self) -> Iterator[Tensor]:
         """Yield the prediction of each member, ``(1, n, classes, *space)``."""
         for member in self._members:
-            yield posterior_of(member, self._images).prediction()[None]
+            yield posterior_of(member, self._images.copy()).prediction()[None]
 
     def prediction(self) -> Tensor:
         """Return the mean of the members' predictions, ``(n, classes, *space)``."""

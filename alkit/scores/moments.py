@@ -31,7 +31,7 @@ class _PredictionOnly:
         self._predictor, self._images = predictor, images
 
     def prediction(self) -> Tensor:
-        return torch.from_numpy(probabilities_of(self._predictor, self._images, finite=False))
+        return torch.from_numpy(probabilities_of(self._predictor, self._images.copy(), finite=False))
 
 
 def moments_of_draws(

@@ -1,12 +1,15 @@
 """Functions of the user get copies: what they write into their arguments changes nothing that the experiment keeps."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 import torch
 from parts import CLASSES, MeanLearner
 
 import alkit
+from alkit.learners.ensemble import EnsemblePredictor
+from alkit.scores.moments import posterior_of
 
 SCHEDULE = {"start": 3, "batch": 2, "rounds": 2}
 
@@ -77,3 +80,44 @@ def test_masks_of_a_simulated_oracle_are_not_changed_by_a_metric(world):
     own = replace(world, oracle=alkit.MaskOracle(masks, classes=CLASSES))
     own.experiment(metrics=[zeroing]).run(own.oracle, test=own.test, **SCHEDULE)
     assert all(np.array_equal(mask, world.masks[id]) for id, mask in masks.items())
+
+
+class Shifting:
+    """A model that shifts the images in their place."""
+
+    def probabilities(self, images):
+        images -= np.float32(0.5)
+        lesion = 1 / (1 + np.exp(10 * images.mean(axis=1)))
+        return np.stack([1 - lesion, lesion], axis=1).astype(np.float32)
+
+    def features(self, images):
+        return self.probabilities(images)[:, 1].mean(axis=2)
+
+    def dumps(self):
+        return b"shifting"
+
+
+@dataclass(frozen=True)
+class ShiftingLearner:
+    def fit(self, *_):
+        return Shifting()
+
+    def loads(self, dumped):
+        return Shifting()
+
+
+def test_models_that_write_into_images_do_not_change_those_of_other_models(world):
+    experiment = world.experiment(learner=ShiftingLearner(), classes=CLASSES, stop_set=10)
+    for _ in range(2):
+        experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+        result = experiment.fit()
+    assert result.agreement == 1  # all models are equal
+    images = world.pool.read(world.pool.ids[:4])
+    one, three = Shifting(), EnsemblePredictor([Shifting()] * 3)
+    np.testing.assert_allclose(three.probabilities(images.copy()), one.probabilities(images.copy()), atol=1e-6)
+    np.testing.assert_array_equal(three.features(images.copy()), np.tile(one.features(images.copy()), 3))
+    ensemble = world.experiment(learner=alkit.Ensemble(ShiftingLearner(), 2))
+    (found,) = ensemble.run(world.oracle, test=world.test, start=3, batch=2, rounds=0)
+    assert found.metrics["member_dice"] == pytest.approx(found.metrics["dice"])
+    posterior = posterior_of(one, images)
+    assert torch.equal(posterior.prediction(), posterior.prediction())
