@@ -20,6 +20,7 @@ from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
+from alkit.pools.volumes.scanning import volume_id
 from alkit.values.answers import Answer, Invalid
 from alkit.values.label_spec import Label, LabelSpec, Size
 from alkit.values.queries import Query
@@ -45,7 +46,9 @@ def masks_in_folder(oracle: MaskOracle, ids: Collection[str], *, annotator: str 
     root = without_tilde(str(oracle.masks))
     left = {path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
     if not left:
-        raise DataError(f"{root} contains no mask", expected=f"files that end in {', '.join(SUFFIXES)}")
+        volumes = any(volume_id(path.name) is not None for path in root.rglob("*"))
+        hint = "--nifti, which reads volumes of labels" if volumes else None
+        raise DataError(f"{root} contains no mask", expected=f"files that end in {', '.join(SUFFIXES)}", hint=hint)
     files = {id: _files(oracle, id) for id in sorted(ids)}
     shared = {path for path, count in Counter(path for own in files.values() for path in own).items() if count > 1}
     for id, named in files.items():

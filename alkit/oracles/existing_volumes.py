@@ -11,7 +11,7 @@ from alkit._files import without_tilde
 from alkit._reading.inside import read_inside
 from alkit.errors import AlkitError, ConfigurationError, DataError
 from alkit.oracles.formats.annotations import Empty
-from alkit.pools.volumes.masks import VolumeMasks, find_labels
+from alkit.pools.volumes.masks import find_labels, masks_of
 from alkit.pools.volumes.pool import volumes_of
 from alkit.pools.volumes.scanning import FIELD
 from alkit.protocols import Pool
@@ -70,7 +70,7 @@ def labels_in_volumes(
         raise DataError(f"{root} contains no volume of labels", hint="pattern='{volume}_seg.nii.gz'")
     for volume in labels:
         ids = by_volume[volume]
-        masks = VolumeMasks.of(whole, ids, labels)
+        masks = masks_of(whole, ids, labels)
         for id in ids:
             try:
                 mask = masks[id]

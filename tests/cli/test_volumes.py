@@ -198,6 +198,8 @@ def test_labels_that_fit_no_volume_are_listed(folder, capsys):
     [
         (("--nifti", "nowhere"), "--nifti must be an existing folder of labels"),
         (("--nifti", "empty"), "empty contains no volume of labels. Try: --mask-pattern '{volume}_seg.nii.gz'"),
+        (("--masks", "labels"), "labels contains no mask: expected files that end in"),
+        (("--masks", "labels"), "Try: --nifti, which reads volumes of labels"),
         (("--nifti", "labels", "--mask-pattern", "{id}.nii"), "--mask-pattern must contain {volume}"),
         (("--nifti", "labels", "--masks", "labels"), "one of --masks, --coco, --cvat, --csv and --nifti must be given"),
     ],

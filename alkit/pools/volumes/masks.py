@@ -91,13 +91,6 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             raise LabelError(listed if len(wrong) == 1 else f"{len(wrong)} volumes have no labels: {listed}")
         self._kept: tuple[str, int, npt.NDArray[Any]] | None = None
 
-    @classmethod
-    def of(cls, pool: VolumePool, ids: Iterable[str], labels: Mapping[str, Volume]) -> VolumeMasks:
-        """Return the masks of some slices from labels that :func:`find_labels` has found."""
-        masks = cls.__new__(cls)
-        masks._pool, masks._ids, masks._labels, masks._kept = pool, dict.fromkeys(ids), dict(labels), None
-        return masks
-
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
         if id not in self._ids:
             raise KeyError(id)
@@ -133,6 +126,13 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
 
     def __repr__(self) -> str:
         return f"VolumeMasks({len(self._ids)} slices of {len(self._labels)} volumes)"
+
+
+def masks_of(pool: VolumePool, ids: Iterable[str], labels: Mapping[str, Volume]) -> VolumeMasks:
+    """Return the masks of some slices from labels that :func:`find_labels` has found."""
+    masks = VolumeMasks.__new__(VolumeMasks)
+    masks._pool, masks._ids, masks._labels, masks._kept = pool, dict.fromkeys(ids), dict(labels), None
+    return masks
 
 
 def find_labels(
