@@ -13,7 +13,8 @@ from alkit.cli.printing import count, count_rows, echo, quote
 def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
     """Verify every row and every file of a record, and its backups. Nothing is changed.
 
-    Other commands verify only what they read. The exit code is 1 if the record is damaged.
+    Other commands verify only what they read. The exit code is 1 if the record is damaged. Images that were left out
+    when the images were last read are listed with the reasons; images are not read again.
 
     [dim]Example:[/dim]
 
@@ -21,9 +22,11 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     """
     from alkit.cli.records import record_at
     from alkit.record.check import check as check_record
+    from alkit.record.settings import Settings
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
         found = check_record(record.path, record.database.copy)
+        left_out = {} if found.damage else Settings(record).unusable
     counts = count_rows(found.rows)
     for sentence in found.damage:
         echo(f"damaged: {sentence}")
@@ -36,5 +39,7 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
         echo(f"Next: alkit repair {quote(store)} --out repaired.db, which saves everything that is intact.")
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
+    for id, reason in left_out.items():
+        echo(f"left out: image {id!r}: {reason}")
     echo(f"{store}: {counts}, {count(found.files, 'file')}. Everything is intact.")
     echo(f"Next: alkit status {quote(store)}")

@@ -1,6 +1,10 @@
 """Files that Pillow decodes to other pixels than viewers show are decoded as viewers show them, or refused."""
 
+import os
 import struct
+import time
+import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -69,3 +73,92 @@ def test_an_orientation_that_only_xmp_states_is_ignored_as_viewers_do(tmp_path, 
     if kind in ("jpg", "webp"):
         image.save(path, xmp=xmp, exif=turn)
         assert pixels(tmp_path)[0, 4, 12:].mean() < pixels(tmp_path)[0, 4, :16].mean()
+
+
+def damaged_files():
+    """Return files by name that no decoder can read, or that need not look the same to everybody."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+
+    def saved(kind, image=frames[0], **options):
+        file = BytesIO()
+        image.save(file, kind, **options)
+        return file.getvalue()
+
+    png, jpeg = saved("PNG"), saved("JPEG")
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    return {
+        "empty.png": b"",
+        "cut.png": png[: len(png) // 2],
+        "cut jpeg.jpg": jpeg[: len(jpeg) // 2],
+        "start.png": png[:20],
+        "text.png": b"hello",
+        "page.jpg": b"<html>404</html>",
+        "zeros.png": bytes(5000),
+        "sum.png": png[:20] + b"x" + png[21:],
+        "animated.png": saved("PNG", save_all=True, append_images=frames[1:]),
+        "animated gif.png": saved("GIF", save_all=True, append_images=frames[1:]),
+        "animated webp.webp": saved("WEBP", save_all=True, append_images=frames[1:]),
+        "webp.webp": saved("WEBP")[:40],
+        "transparent.png": saved("PNG", Image.new("RGBA", (8, 8), (1, 2, 3, 4))),
+        "bomb.png": b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(999))),
+        "loop.tif": b"II*\0" + struct.pack("<IHHHIII", 8, 1, 256, 4, 1, 10, 8),
+        "far.tif": b"II*\0" + struct.pack("<I", 0xFFFFFFF0),
+        "script.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+    }
+
+
+def test_odd_files_never_stop_a_pool_are_listed_and_come_in_once_repaired(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    sound = Image.new("RGB", (8, 8), "navy")
+    exif = Image.Exif()
+    exif[0x0112] = 99  # no orientation
+    good = {
+        "good.png": {},
+        "Ünï çödé.png": {},
+        "new\nline.png": {},
+        "$x 'quoted'.png": {},
+        "UPPER.PNG": {},
+        "cmyk.jpg": {},
+        "orientation.jpg": {"exif": exif},
+    }
+    for name, options in good.items():
+        (sound.convert("CMYK") if name == "cmyk.jpg" else sound).save(folder / name, **options)
+    for name, content in damaged_files().items():
+        (folder / name).write_bytes(content)
+    for name, target in (("nowhere.png", "gone"), ("itself.png", "itself.png"), ("loop", ".")):
+        (folder / name).symlink_to(target)
+    (folder / "folder.png").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+    pool = ImagePool(folder, size=8)
+    assert set(pool.ids) == {name.rpartition(".")[0] for name in good}
+    assert pool.unusable.keys() == {name.rpartition(".")[0] for name in damaged_files()} | {"nowhere", "itself"}
+    for name in damaged_files():
+        assert name in pool.unusable[name.rpartition(".")[0]]
+        sound.save(folder / name, "TIFF" if name.endswith("tif") else "PNG")
+    repaired = ImagePool(folder, size=8)
+    assert len(repaired.ids) == len(good) + len(damaged_files())
+    assert repaired.unusable.keys() == {"nowhere", "itself"}
+
+
+def test_a_file_that_is_replaced_by_one_of_equal_size_and_time_is_noticed(tmp_path):
+    (tmp_path / "images").mkdir()
+    path, other = tmp_path / "images" / "a.bmp", tmp_path / "other.bmp"
+    for place, value in ((path, 10), (other, 20)):
+        Image.fromarray(np.full((8, 8), value, np.uint8)).save(place)
+
+    def value():
+        return round(float(ImagePool(tmp_path / "images", grayscale=True, scale="full").read(["a"]).mean()) * 255)
+
+    assert value() == 10
+    facts = path.stat()
+    content = other.read_bytes()
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    os.replace(other, path)  # as `cp -p` and synchronisation programs do
+    assert path.stat()[6:9:2] == facts[6:9:2]  # size and time of the content
+    assert value() == 20
+    time.sleep(0.02)  # longer than the clock of file systems ticks
+    path.write_bytes(content.replace(bytes([20]) * 8, bytes([30]) * 8))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert value() == 30

@@ -37,6 +37,16 @@ def run(capsys, *arguments):
     return end.value.code, capsys.readouterr().out
 
 
+def test_images_that_were_left_out_are_listed_with_the_reasons(record, capsys):
+    store = Store(record)
+    store.revise("unusable", lambda before: {"x": "x.png cannot be decoded"})
+    store.close()
+    code, said = run(capsys, "check", str(record))
+    assert not code
+    assert "left out: image 'x': x.png cannot be decoded" in said
+    assert "Everything is intact." in said
+
+
 def test_an_intact_record_passes(record, capsys):
     found = check(record)
     assert (found.damage, found.damaged_backups, found.files) == ((), (), 3)
