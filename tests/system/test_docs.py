@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import statistics as spread
 import subprocess
 import sys
 from functools import partial
@@ -329,6 +330,18 @@ def test_slices_of_volumes_work_as_the_page_shows(tmp_path, monkeypatch, capsys)
         assert not end.value.code, command
     assert len(list(Path("predicted/masks").iterdir())) == 5
     assert Path("labelled/volumes/slices.csv").is_file()
+
+
+def test_the_figures_of_tiles_are_those_of_the_rows():
+    with (DOCS.parent / "benchmarks" / "results" / "tiles.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for area in (2, 8):
+        cells = []
+        for tile in (256, 128):
+            found = [float(row["dice"]) for row in rows if (int(row["area"]), int(row["tile"])) == (area, tile)]
+            assert len(found) == 3
+            cells.append(f"{spread.mean(found):.3f} ± {spread.stdev(found):.3f}")
+        assert f"| {area} images | {' | '.join(cells)} |" in (DOCS / "how-to" / "tiles.md").read_text()
 
 
 def test_the_page_on_metrics_names_all_of_them():
