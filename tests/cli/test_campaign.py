@@ -435,7 +435,8 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["tell", "c.db", "--from", "nowhere"], "nowhere must be an existing folder"),
         (
             ["tell", "c.db", "--from", "c.db"],
-            "--from must be a folder, or a .json file (COCO) or .xml file (CVAT): got c.db. Try: unpack an archive",
+            "--from must be a folder, or a .json file (COCO), .xml file (CVAT) or .csv file (classes): got c.db. Try: "
+            "unpack an archive",
         ),
         (["reject", "c.db", "case 01", "--reason", ""], "--reason must say what is wrong with the answer"),
         (["status", "images"], "the record images must be a file: got a folder"),
