@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
 from alkit.cli.parts import Choice, with_given_options
 from alkit.cli.printing import echo, quote
+from alkit.cli.ruling import Rules
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
@@ -21,18 +23,16 @@ if TYPE_CHECKING:
 
 
 @with_given_options
+@expand
 def change(
+    *,
     choice: Mapping[str, Any],
     store: Annotated[Path, typer.Argument(help="The record.")],
     size: Annotated[int | None, typer.Option(help="Another working size in pixels.")] = None,
     metrics: options.Metrics = None,
     kinds: options.Kinds = None,
     groups: options.Groups = None,
-    only: options.Only = None,
-    never: options.Never = None,
-    first: options.First = None,
-    max_per_group: options.MaxPerGroup = None,
-    max_per_parent: options.MaxPerParent = None,
+    rules: Rules,
 ) -> None:
     """Change the learner, strategy, working size, metrics, groups or rules of a record. Its labels are kept.
 
@@ -59,13 +59,12 @@ def change(
     from alkit.report.progress import progress_bar
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
-    settled = (groups, only, never, first, max_per_group, max_per_parent)
-    at_any_time = (metrics, kinds, *settled)
+    at_any_time = (metrics, kinds, groups, *vars(rules).values())
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
         with record_at(store) as record:
-            lines = _change_groups_and_rules(record, *settled)
+            lines = _change_groups_and_rules(record, groups, rules)
             lines += change_metrics(record, metrics, kinds)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
@@ -117,17 +116,8 @@ def change(
     echo(f"Next: alkit status {quote(store)}")
 
 
-def _change_groups_and_rules(
-    record: Store,
-    groups: str | None,
-    only: Sequence[str] | None,
-    never: Sequence[str] | None,
-    first: Sequence[str] | None,
-    max_per_group: int | None,
-    max_per_parent: int | None,
-) -> list[str]:
+def _change_groups_and_rules(record: Store, groups: str | None, rules: Rules) -> list[str]:
     """Record other groups and rules; return a line for each that differs."""
-    from alkit.cli.ruling import rules_of
     from alkit.configuration.construct import build
     from alkit.record.grouping import change_groups, change_rules, recorded_rules
     from alkit.record.settings import Settings
@@ -136,8 +126,8 @@ def _change_groups_and_rules(
     lines: list[str] = []
     if groups is not None:
         lines += change_groups(record, build(Settings(record).declared["pool"], "pool"), groups)
-    rules = rules_of(recorded_rules(record), only, never, first, max_per_group, max_per_parent)
-    return lines if rules is None else [*lines, *change_rules(record, rules)]
+    new = rules.after(recorded_rules(record))
+    return lines if new is None else [*lines, *change_rules(record, new)]
 
 
 def _known(typed: Mapping[str, Any]) -> dict[str, Any]:

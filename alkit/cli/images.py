@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
@@ -63,11 +63,6 @@ def _fix(pairs: Pairs, folder: Path, masks: bool) -> str:
     beside = len(images) == len(own)
     shown = f"--images {quote(folder / images[0])}" if beside else f"--exclude {quote(pairs.exclude)}"
     return f"{shown} --masks {quote(folder / own[0])}" if masks else shown
-
-
-def excluded(patterns: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the values of ``--exclude``."""
-    return tuple(patterns or ())
 
 
 def check_pages(pages: str | None) -> Pages | None:

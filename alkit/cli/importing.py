@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
+from alkit.cli.known_labels import ANY_MASK, MaskForm
 from alkit.cli.printing import echo, quote
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ MOST = 20
 """Most refused labels that are listed."""
 
 
+@expand
 def import_labels(
+    *,
     store: Annotated[Path, typer.Argument(help="The record.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of mask files, one per image.")] = None,
     coco: Annotated[Path | None, typer.Option(help="COCO file (.json).")] = None,
@@ -38,10 +42,7 @@ def import_labels(
     nifti: Annotated[
         Path | None, typer.Option(help="Folder of volumes of labels, for slices of volumes: NIfTI, NRRD or MetaImage.")
     ] = None,
-    mask_pattern: options.MaskPattern = "{id}.png",
-    threshold: options.Threshold = None,
-    values: options.Values = None,
-    instances: options.Instances = False,
+    form: MaskForm,
     annotator: Annotated[str, typer.Option(help="Name of the person who made the labels.")] = "",
     source: Annotated[
         str | None, typer.Option(help="Where the labels come from, in words; default: the name of the file or folder.")
@@ -74,7 +75,7 @@ def import_labels(
 
     [cyan]alkit import tiles.db --masks masks-of-whole-images --mask-pattern "{image}.tif"[/cyan]
     """
-    from alkit.cli.known_labels import OPTIONS, mask_oracle
+    from alkit.cli.known_labels import OPTIONS
     from alkit.cli.places import refuse_options
     from alkit.cli.records import open_campaign, record_at
     from alkit.cli.volumes import labels_of_volumes
@@ -96,12 +97,8 @@ def import_labels(
             "one of --masks, --coco, --cvat, --csv and --nifti must be given", got=", ".join(named) or None
         )
     ((option, path),) = named.items()
-    of_masks = {"--threshold": threshold, "--values": values, "--instances": instances or None}
-    of_masks |= {"--mask-pattern": None if mask_pattern == "{id}.png" else mask_pattern}
-    if nifti is not None:
-        del of_masks["--mask-pattern"]
     if "--masks" not in named:
-        refuse_options({name: value is not None for name, value in of_masks.items()}, "with --masks")
+        refuse_options(form.given(pattern=nifti is None), "with --masks")
     if empty and option not in ("--coco", "--cvat", "--nifti"):
         raise ConfigurationError("--empty-is-background can be used only with --coco, --cvat or --nifti")
     background: Empty = "background" if empty else "unanswered"
@@ -113,30 +110,23 @@ def import_labels(
         experiment = open_campaign(record, images, report, learner)
         spec = experiment.spec
         if masks is not None and beside is None:
-            known = partial(
-                mask_oracle,
-                classes=spec.classes,
-                ignore=spec.ignore,
-                threshold=threshold,
-                values=values,
-                instances=instances,
-            )
             pool = experiment.pool
-            if FIELD in mask_pattern and isinstance(pool, TilePool | Subset) and is_tiled(pool):
-                found = masks_of_images(pool, masks, mask_pattern, known, annotator)
+            if FIELD in form.mask_pattern and isinstance(pool, TilePool | Subset) and is_tiled(pool):
+                known = partial(form.oracle, classes=spec.classes, ignore=spec.ignore)
+                found = masks_of_images(pool, masks, form.mask_pattern, known, annotator)
             else:
-                oracle = known(masks, pattern=mask_pattern)
+                oracle = form.oracle(masks, spec.classes, spec.ignore)
                 found = masks_in_folder(oracle, pool.ids, annotator=annotator)
         elif nifti is not None:
-            own = None if mask_pattern == "{id}.png" else mask_pattern
+            own = None if form.mask_pattern == ANY_MASK else form.mask_pattern
             found = labels_of_volumes(experiment.pool, nifti, own, annotator=annotator, empty=background)
         elif table is not None:
             found = labels_in_table(table, spec, annotator=annotator, masks=beside)
         else:
             ids = list(experiment.pool.ids)
             sizes = dict(zip(ids, mask_sizes(experiment.pool, ids), strict=True))
-            form = option.removeprefix("--")
-            found = labels_in_file(path, form, sizes, spec, annotator=annotator, empty=background)
+            kind = option.removeprefix("--")
+            found = labels_in_file(path, kind, sizes, spec, annotator=annotator, empty=background)
         for part in in_parts(found, PART):
             good = [answer for answer in part if not isinstance(answer.label, Invalid)]
             refused += [(answer.id, answer.label.reason) for answer in part if isinstance(answer.label, Invalid)]

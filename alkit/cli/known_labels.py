@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alkit.cli import options
 from alkit.errors import AlkitError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ OPTIONS = {
 
 IGNORED = "ignored"
 
+ANY_MASK = "{id}.png"
+"""Pattern of the names of masks if none is given."""
+
 
 @contextmanager
 def naming_mask_options() -> Iterator[None]:
@@ -38,29 +43,44 @@ def naming_mask_options() -> Iterator[None]:
         raise
 
 
-def mask_oracle(
-    masks: Path | Mapping[str, Any],
-    classes: tuple[str, ...],
-    *,
-    ignore: int | None = None,
-    pattern: str = "{id}.png",
-    threshold: float | None = None,
-    values: str | None = None,
-    instances: bool = False,
-) -> MaskOracle:
-    """Return the oracle of the masks in a folder, or of others by id, from options as they are typed."""
-    from alkit.oracles.simulated import MaskOracle
+@dataclass(frozen=True)
+class MaskForm:
+    """Options for the form of masks; see :class:`alkit.MaskOracle`."""
 
-    with naming_mask_options():
-        return MaskOracle(
-            masks if isinstance(masks, Mapping) else str(masks),
-            classes=classes,
-            ignore=ignore,
-            pattern=tuple(part.strip() for part in pattern.split(",")),
-            threshold=threshold,
-            values=None if values is None else read_values(values, classes, ignore),
-            instances=instances,
-        )
+    mask_pattern: options.MaskPattern = ANY_MASK
+    threshold: options.Threshold = None
+    values: options.Values = None
+    instances: options.Instances = False
+
+    def given(self, *, pattern: bool = True) -> dict[str, bool]:
+        """Return, by its name, whether each option is given; that of the pattern only if `pattern` is true."""
+        values = {"--threshold": self.threshold, "--values": self.values}
+        found = {**{name: value is not None for name, value in values.items()}, "--instances": self.instances}
+        return {**found, "--mask-pattern": pattern and self.mask_pattern != ANY_MASK}
+
+    def oracle(
+        self, masks: Path | Mapping[str, Any], classes: tuple[str, ...], ignore: int | None = None
+    ) -> MaskOracle:
+        """Return the oracle of the masks in a folder, or of others by id.
+
+        Raises
+        ------
+        AlkitError
+            An option does not fit the masks or the classes; the message names it.
+        """
+        from alkit.oracles.simulated import MaskOracle
+
+        by_id = isinstance(masks, Mapping)
+        with naming_mask_options():
+            return MaskOracle(
+                masks if isinstance(masks, Mapping) else str(masks),
+                classes=classes,
+                ignore=ignore,
+                pattern=ANY_MASK if by_id else tuple(part.strip() for part in self.mask_pattern.split(",")),
+                threshold=self.threshold,
+                values=None if self.values is None else read_values(self.values, classes, ignore),
+                instances=self.instances,
+            )
 
 
 FOLDERS = "folders"

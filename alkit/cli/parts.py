@@ -190,32 +190,17 @@ class Choice:
 
 def with_given_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of :class:`Choice` in place of its parameter `choice`: those typed, by name."""
-    return _with_options_of_choice(
-        command,
-        lambda typed: {name: value for name, value in typed.items() if value is not None},
-        lambda entry: entry.replace(default=None),
-    )
-
-
-def with_choice(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Choice` in place of its parameter `choice`."""
-    return _with_options_of_choice(command, lambda typed: Choice(**typed), lambda entry: entry)
-
-
-def _with_options_of_choice(
-    command: Callable[..., None],
-    make: Callable[[dict[str, Any]], object],
-    adapt: Callable[[inspect.Parameter], inspect.Parameter],
-) -> Callable[..., None]:
-    shared = {name: adapt(entry) for name, entry in inspect.signature(Choice, eval_str=True).parameters.items()}
+    shared = inspect.signature(Choice, eval_str=True).parameters
     own = dict(inspect.signature(command, eval_str=True).parameters)
     del own["choice"]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        command(choice=make({name: given.pop(name) for name in shared}), **given)
+        typed = {name: given.pop(name) for name in shared}
+        command(choice={name: value for name, value in typed.items() if value is not None}, **given)
 
-    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
+    every = [*own.values(), *(entry.replace(default=None) for entry in shared.values())]
+    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in every]
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     run.__annotations__ = {entry.name: entry.annotation for entry in every}
     return run

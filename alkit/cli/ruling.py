@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alkit.cli.options import class_names
+from alkit.cli import options
 
 if TYPE_CHECKING:
     from alkit.pools.base import PoolBase
@@ -13,37 +14,40 @@ if TYPE_CHECKING:
     from alkit.values.rules import SelectionRules
 
 
-def rules_of(
-    before: SelectionRules | None,
-    only: Sequence[str] | None,
-    never: Sequence[str] | None,
-    first: Sequence[str] | None,
-    max_per_group: int | None,
-    max_per_parent: int | None,
-) -> SelectionRules | None:
-    """Return the rules that options make of those before; None if no option is given.
+@dataclass(frozen=True)
+class Rules:
+    """Options of the rules of selection."""
 
-    An option that is left out keeps its rule; an empty text, or a limit of 0, removes it.
+    only: options.Only = None
+    never: options.Never = None
+    first: options.First = None
+    max_per_group: options.MaxPerGroup = None
+    max_per_parent: options.MaxPerParent = None
 
-    >>> from alkit import SelectionRules
-    >>> before = SelectionRules(never="site=B", max_per_group=2)
-    >>> rules_of(before, ["a*,b*"], [""], None, 0, None)
-    SelectionRules(only=('a*', 'b*'))
-    """
-    from alkit.values.rules import SelectionRules
+    def after(self, before: SelectionRules | None) -> SelectionRules | None:
+        """Return the rules that the options make of those before; None if no option is given.
 
-    lists = {"only": only, "never": never, "first": first}
-    given: dict[str, object] = {
-        name: [condition for text in texts for condition in class_names(text) if condition]
-        for name, texts in lists.items()
-        if texts
-    }
-    caps = {"max_per_group": max_per_group, "max_per_parent": max_per_parent}
-    given |= {name: most or None for name, most in caps.items() if most is not None}
-    if not given:
-        return None
-    kept = vars(SelectionRules()) if before is None else vars(before)
-    return SelectionRules(**{**kept, **given})
+        An option that is left out keeps its rule; an empty text, or a limit of 0, removes it.
+
+        >>> from alkit import SelectionRules
+        >>> before = SelectionRules(never="site=B", max_per_group=2)
+        >>> Rules(only=["a*,b*"], never=[""], max_per_group=0).after(before)
+        SelectionRules(only=('a*', 'b*'))
+        """
+        from alkit.values.rules import SelectionRules
+
+        lists = {"only": self.only, "never": self.never, "first": self.first}
+        given: dict[str, object] = {
+            name: [condition for text in texts for condition in options.class_names(text) if condition]
+            for name, texts in lists.items()
+            if texts
+        }
+        caps = {"max_per_group": self.max_per_group, "max_per_parent": self.max_per_parent}
+        given |= {name: most or None for name, most in caps.items() if most is not None}
+        if not given:
+            return None
+        kept = vars(SelectionRules()) if before is None else vars(before)
+        return SelectionRules(**{**kept, **given})
 
 
 def kinds_of(pool: PoolBase, column: str) -> dict[str, str]:

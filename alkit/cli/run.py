@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
+from alkit.cli.known_labels import MaskForm
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import Choice, with_choice
-from alkit.cli.printing import echo, quote
-from alkit.cli.tiles import Tiles, with_tiles
-from alkit.cli.volumes import Volumes, check_one_source, with_volumes
+from alkit.cli.parts import Choice
+from alkit.cli.printing import echo
+from alkit.cli.ruling import Rules
+from alkit.cli.source import Source, TestSet
 
 if TYPE_CHECKING:
     from alkit.pools.base import Subset
@@ -24,15 +25,11 @@ if TYPE_CHECKING:
     from alkit.pools.volumes.pool import VolumePool
 
 
-@with_choice
-@with_volumes
-@with_tiles
+@expand
 def run(
-    choice: Choice,
-    volumes: Volumes,
-    tiles: Tiles,
+    *,
     store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    source: Source,
     masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
     labels: Annotated[
         str | None,
@@ -41,8 +38,6 @@ def run(
             "each image lies in a folder with the name of its class. With --volumes, the folder of their labels.",
         ),
     ] = None,
-    size: options.Size = None,
-    fit: options.Fit = "squash",
     start: Annotated[int, typer.Option(help="Number of images in the start set.")] = 30,
     batch: Annotated[int, typer.Option(help="Number of images in each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Number of rounds after the start set.")] = 5,
@@ -50,8 +45,7 @@ def run(
     test_fraction: Annotated[
         float | None, typer.Option(help="Share of the images in the test set; default: 0.2, or --test-images.")
     ] = None,
-    test_images: options.TestImages = None,
-    test_masks: options.TestMasks = None,
+    test_set: TestSet,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -59,23 +53,12 @@ def run(
             "that occur."
         ),
     ] = None,
-    mask_pattern: options.MaskPattern = "{id}.png",
-    threshold: options.Threshold = None,
-    values: options.Values = None,
-    instances: options.Instances = False,
+    form: MaskForm,
     ignore: options.Ignore = None,
-    pattern: options.Pattern = None,
-    exclude: options.Exclude = None,
-    pages: options.Pages = None,
-    grayscale: options.Grayscale = False,
     metrics: options.Metrics = None,
-    groups: options.Groups = None,
     kinds: options.Kinds = None,
-    only: options.Only = None,
-    never: options.Never = None,
-    first: options.First = None,
-    max_per_group: options.MaxPerGroup = None,
-    max_per_parent: options.MaxPerParent = None,
+    choice: Choice,
+    rules: Rules,
     device: options.Device = "auto",
     threads: options.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
@@ -100,23 +83,20 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.images import EVERYTHING, check_no_masks, check_pages, excluded
-    from alkit.cli.known_labels import FOLDERS, label_oracle, mask_oracle, naming_mask_options
+    from alkit.cli.known_labels import FOLDERS, label_oracle, naming_mask_options
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
-    from alkit.cli.ruling import rules_of
     from alkit.cli.status import status
-    from alkit.cli.test_set import check_pair, read_test_set
+    from alkit.cli.test_set import read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
-    from alkit.pools.decoding import scan
     from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    check_one_source(images, volumes, grayscale=grayscale, masks=masks, tiles=tiles.tiles)
-    tiles.check_alone(size=size, fit=fit != "squash", test_images=test_images, labels=labels, exclude=exclude)
+    images, test_folders = source.images, test_set.folders()
+    source.check(masks=masks if images is None else None, test_images=test_folders, labels=labels if images else None)
     if images is None and labels is None:
         raise ConfigurationError("the labels of the volumes are missing", hint="--labels FOLDER")
     if images is not None and (masks is None) == (labels is None):
@@ -132,61 +112,25 @@ def run(
             if record.fact("configuration") is not None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
-    if pattern is not None and "{id}" in pattern:
-        raise ConfigurationError(
-            "--pattern is for the names of images", got=repr(pattern), hint=f"--mask-pattern {quote(pattern)}"
-        )
-    check_pair(test_images, test_masks)
-    if test_images is not None and test_fraction is not None:
+    if test_folders is not None and test_fraction is not None:
         raise ConfigurationError("--test-fraction and --test-images cannot be used together")
     names = None if classes is None else options.class_names(classes)
-    known = functools.partial(
-        mask_oracle,
-        classes=names or ("background", "object"),
-        ignore=ignore,
-        threshold=threshold,
-        values=values,
-        instances=instances,
-    )
+    known = functools.partial(form.oracle, classes=names or ("background", "object"), ignore=ignore)
     if per == "image":
-        given = {"--threshold": threshold, "--values": values, "--instances": instances, "--ignore": ignore}
-        others = {"--mask-pattern": mask_pattern != "{id}.png", "--test-images": test_images}
-        others |= {"--pages frames": pages == "frames"}
-        refuse_options({**given, **others}, "with --masks")
-    test_oracle = None if test_masks is None else known(test_masks, pattern=mask_pattern)
+        others = {"--ignore": ignore is not None, "--test-images": test_folders, "--pages": source.pages == "frames"}
+        refuse_options({**form.given(), **others}, "with --masks")
+    test_oracle = None if test_folders is None else known(test_folders[1])
     with progress_bar(choice.strategy) as report:
-        oracle: alkit.MaskOracle | alkit.LabelOracle
-        everything: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
-        if images is not None and masks is not None and tiles.tiles is not None:
-            everything = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING, groups=groups)
-            oracle = known(tiles.masks(everything, masks, mask_pattern))
-        elif images is not None:
-            left_out = excluded(exclude)
-            found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
-            if labels != FOLDERS:
-                check_no_masks(found, images, pattern, masks=True)
-            if masks is not None:
-                oracle = known(masks, pattern=mask_pattern)
-            else:
-                oracle = label_oracle(str(labels), names, found)
+        files = source.files(masks=True, asks=labels != FOLDERS)
+        oracle: alkit.MaskOracle | alkit.LabelOracle | None = None
+        if files:
+            oracle = known(masks) if masks is not None else label_oracle(str(labels), names, files)
             with naming_mask_options():
-                oracle.check([] if pages == "frames" else found)  # before hours are spent on reading images
-            everything = alkit.ImagePool(
-                str(images),
-                size=size,
-                grayscale=grayscale,
-                fit=fit,
-                pattern=pattern or EVERYTHING,
-                exclude=left_out,
-                groups=groups,
-                pages=check_pages(pages),
-                report=report,
-            )
-        else:
-            refuse_options({"--exclude": exclude, "--pages": pages}, "with --images")
-            everything = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
-            oracle = known(volumes.masks(everything, None if labels is None else Path(labels), mask_pattern))
-        if pages == "frames":
+                oracle.check([] if source.pages == "frames" else files)  # before hours are spent on reading images
+        everything = source.pool(report)
+        if oracle is None:
+            oracle = known(source.masks(everything, masks, labels, form.mask_pattern))
+        elif source.pages == "frames":
             with naming_mask_options():
                 oracle.check(everything.ids)
         if store.is_file():
@@ -194,17 +138,17 @@ def run(
                 everything = with_recorded_groups(record, everything)
                 former = recorded_rules(record)
         measured = choose_metrics(metrics, kinds, everything, per)
-        rules = rules_of(former, only, never, first, max_per_group, max_per_parent)
+        ruled = rules.after(former)
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming_mask_options():
                 oracle.check_labels(everything, report)
         pool: ImagePool | VolumePool | TilePool | Subset = everything
         test: ImagePool | Subset
-        if test_images is None or test_oracle is None:
+        if test_folders is None or test_oracle is None:
             pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)
         else:
             with naming_mask_options():
-                test = read_test_set(everything, test_images, test_oracle, report, groups)
+                test = read_test_set(everything, test_folders[0], test_oracle, report, source.groups)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -214,7 +158,7 @@ def run(
                 seed=seed,
                 initial=initial,
                 metrics=measured,
-                rules=rules,
+                rules=ruled,
                 report=report,
             )
         with record_at(store) as record:

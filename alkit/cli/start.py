@@ -8,34 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
+from alkit.cli.known_labels import MaskForm
 from alkit.cli.metrics import choose_metrics
-from alkit.cli.parts import Choice, with_choice
+from alkit.cli.parts import Choice
 from alkit.cli.printing import echo, quote
-from alkit.cli.tiles import Tiles, with_tiles
-from alkit.cli.volumes import Volumes, check_one_source, with_volumes
+from alkit.cli.ruling import Rules
+from alkit.cli.source import Source, TestSet
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
 
 
-@with_choice
-@with_volumes
-@with_tiles
+@expand
 def start(
-    choice: Choice,
-    volumes: Volumes,
-    tiles: Tiles,
+    *,
     store: Annotated[Path, typer.Argument(help="Record to create.")],
     classes: options.Classes,
-    images: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    source: Source,
     per: Annotated[
         str, typer.Option(help="What has a class: each pixel, so that labels are masks, or each image.")
     ] = "pixel",
-    size: options.Size = None,
-    fit: options.Fit = "squash",
     annotators: Annotated[
         int, typer.Option(help="Number of people who label each image.", rich_help_panel=options.PEOPLE)
     ] = 1,
@@ -57,24 +52,13 @@ def start(
     ] = 200,
     seed: options.Seed = 0,
     ignore: options.Ignore = None,
-    pattern: options.Pattern = None,
-    exclude: options.Exclude = None,
-    pages: options.Pages = None,
-    grayscale: options.Grayscale = False,
     threads: options.Threads = None,
-    test_images: options.TestImages = None,
-    test_masks: options.TestMasks = None,
-    mask_pattern: options.MaskPattern = "{id}.png",
-    threshold: options.Threshold = None,
-    values: options.Values = None,
+    test: TestSet,
+    form: MaskForm,
     metrics: options.Metrics = None,
-    groups: options.Groups = None,
     kinds: options.Kinds = None,
-    only: options.Only = None,
-    never: options.Never = None,
-    first: options.First = None,
-    max_per_group: options.MaxPerGroup = None,
-    max_per_parent: options.MaxPerParent = None,
+    choice: Choice,
+    rules: Rules,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -93,20 +77,18 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
-    from alkit.cli.images import EVERYTHING, check_no_masks, check_pages, excluded
-    from alkit.cli.known_labels import mask_oracle, naming_mask_options
+    from alkit.cli.known_labels import naming_mask_options
     from alkit.cli.named_places import check_images
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
-    from alkit.cli.ruling import rules_and_groups, rules_of
+    from alkit.cli.ruling import rules_and_groups
     from alkit.cli.status import campaign_summary
-    from alkit.cli.test_set import check_pair, read_test_set, save_test_set
+    from alkit.cli.test_set import read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed
-    from alkit.pools.decoding import scan
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
     from alkit.record.store import Store
@@ -114,56 +96,33 @@ def start(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    check_one_source(images, volumes, grayscale=grayscale, tiles=tiles.tiles)
-    tiles.check_alone(size=size, fit=fit != "squash", test_images=test_images, exclude=exclude)
+    test_folders = test.folders()
+    source.check(test_images=test_folders)
     if store.is_file():
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
-    check_pair(test_images, test_masks)
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))
     if per == "image":
-        refuse_options({"--test-images": test_images, "--ignore": ignore is not None}, "with --per pixel")
+        refuse_options({"--test-images": test_folders, "--ignore": ignore is not None}, "with --per pixel")
     choice = choice.named(per)
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
     with progress_bar(str(store)) as report:
-        pool: alkit.ImagePool | alkit.VolumePool | alkit.TilePool
-        if images is None:
-            refuse_options({"--exclude": exclude, "--pages": pages}, "with --images")
-            pool = volumes.pool(size, report, fit=fit, pattern=pattern or EVERYTHING, groups=groups)
-        elif tiles.tiles is not None:
-            pool = tiles.pool(images, report, grayscale=grayscale, pattern=pattern or EVERYTHING, groups=groups)
-        else:
-            left_out = excluded(exclude)
-            found = scan(without_tilde(images), pattern or EVERYTHING, "images", exclude=left_out)
-            check_no_masks(found, images, pattern, masks=False)
-            pool = alkit.ImagePool(
-                str(images),
-                size=size,
-                grayscale=grayscale,
-                fit=fit,
-                pattern=pattern or EVERYTHING,
-                exclude=left_out,
-                groups=groups,
-                pages=check_pages(pages),
-                report=report,
-            )
+        source.files(masks=False)
+        pool = source.pool(report)
         record = Store(store) if store.is_file() else None
         before = _settings(record)
         former = None
         if record is not None:
             pool, former = with_recorded_groups(record, pool), recorded_rules(record)
-        rules = rules_of(former, only, never, first, max_per_group, max_per_parent)
+        ruled = rules.after(former)
         test_set = None
-        if test_images is not None and test_masks is not None:
-            names = options.class_names(classes)
-            oracle = mask_oracle(
-                test_masks, names, ignore=ignore, pattern=mask_pattern, threshold=threshold, values=values
-            )
+        if test_folders is not None:
+            oracle = form.oracle(test_folders[1], options.class_names(classes), ignore)
             with naming_mask_options():
-                test_set = read_test_set(pool, test_images, oracle, report, groups), oracle
+                test_set = read_test_set(pool, test_folders[0], oracle, report, source.groups), oracle
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -178,15 +137,15 @@ def start(
                 hold_out=hold_out,
                 stop_set=stop_set,
                 metrics=choose_metrics(metrics, kinds, pool, per),
-                rules=rules,
+                rules=ruled,
                 report=report,
             )
     with record_at(store) as recorded:
         keep_threads(recorded, threads)
         say_threads(recorded, pool.shape, threads, new=not before)
-        check_images(recorded, str(volumes.volumes if images is None else images), named=True)
+        check_images(recorded, str(source.folder), named=True)
         if test_set is not None:
-            for folder in (test_images, test_masks):
+            for folder in test_folders or ():
                 check_images(recorded, str(folder), named=True)
             save_test_set(recorded, *test_set)
         save_choice(recorded, choice, parts)
@@ -195,8 +154,8 @@ def start(
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():
         echo(f"changed: {line}")
-    if former is not None and rules is not None:
-        for line in changed_options(changed_rules(former, rules), named):
+    if former is not None and ruled is not None:
+        for line in changed_options(changed_rules(former, ruled), named):
             echo(f"changed: {line}")
     for line in (*recipe_in_words(choice.recipe, learner, plain=choice.plain), *eye_in_words(choice, parts)):
         echo(line)

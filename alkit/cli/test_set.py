@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from alkit.values.progress import Report
 
 
-def check_pair(images: Path | None, masks: Path | None) -> None:
-    """Raise a :class:`ConfigurationError` if only one of ``--test-images`` and ``--test-masks`` is given."""
-    if (images is None) != (masks is None):
-        missing = "--test-images" if images is None else "--test-masks"
-        raise ConfigurationError("--test-images and --test-masks must be given together", got=f"no {missing}")
-
-
 def read_test_set(pool: Pool, images: Path, oracle: MaskOracle, report: Report, groups: str | None = None) -> ImagePool:
     """Return the pool of the test images, read as those of the campaign's pool are, after a check of their masks.
 

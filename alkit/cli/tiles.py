@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,22 +125,6 @@ class Tiles:
         changed = [name for name, value in vars(self).items() if value != getattr(Tiles(), name)]
         if changed:
             raise ConfigurationError(f"--{changed[0]} can be used only with --tiles", hint="--tiles 512")
-
-
-def with_tiles(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Tiles` in place of its parameter `tiles`."""
-    shared = dict(inspect.signature(Tiles, eval_str=True).parameters)
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["tiles"]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        command(tiles=Tiles(**{name: given.pop(name) for name in shared}), **given)
-
-    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
-    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    run.__annotations__ = {entry.name: entry.annotation for entry in every}
-    return run
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +66,10 @@ class Volumes:
         _option("Millimetres of a pixel, so that all volumes have one scale; --size is then filled, not stretched."),
     ] = None
 
+    def changed(self) -> list[str]:
+        """Return the names of the options that have other values than their defaults."""
+        return [name for name, value in vars(self).items() if value != getattr(Volumes(), name)]
+
     def pool(self, size: int | None, report: Report, **others: Any) -> VolumePool:
         """Open the pool.
 
@@ -118,50 +120,6 @@ class Volumes:
 
         with naming_volume_options({"pattern": "--mask-pattern"}):
             return VolumeMasks(pool, str(labels), None if pattern == "{id}.png" else pattern)
-
-
-def with_volumes(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`Volumes` in place of its parameter `volumes`."""
-    shared = dict(inspect.signature(Volumes, eval_str=True).parameters)
-    own = dict(inspect.signature(command, eval_str=True).parameters)
-    del own["volumes"]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        command(volumes=Volumes(**{name: given.pop(name) for name in shared}), **given)
-
-    every = [entry.replace(kind=entry.KEYWORD_ONLY) for entry in (*own.values(), *shared.values())]
-    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    run.__annotations__ = {entry.name: entry.annotation for entry in every}
-    return run
-
-
-def check_one_source(images: Path | None, volumes: Volumes, **of_images: object) -> None:
-    """Check that either images or volumes are given, and only options that belong to them.
-
-    Parameters
-    ----------
-    images, volumes:
-        The two.
-    of_images:
-        Values of options for images alone, by their names; those that are true were given.
-
-    Raises
-    ------
-    ConfigurationError
-        Both or neither are given, or an option for the other kind.
-    """
-    if (images is None) == (volumes.volumes is None):
-        raise ConfigurationError(
-            "either --images or --volumes must be given", got="both" if images is not None else "neither"
-        )
-    if images is not None:
-        others = replace(volumes, volumes=None)
-        changed = [name for name, value in vars(others).items() if value != getattr(Volumes(), name)]
-        if changed:
-            raise ConfigurationError(f"--{changed[0]} can be used only with --volumes")
-    elif given := [name for name, value in of_images.items() if value]:
-        raise ConfigurationError(f"--{given[0].replace('_', '-')} can be used only with --images")
 
 
 def read_window(text: str | None) -> dict[str, tuple[float, float]]:
