@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alkit.cli.printing import echo, quote
+
+if TYPE_CHECKING:
+    from alkit.values.queries import Query
 
 
 def reject(
@@ -26,9 +30,11 @@ def reject(
     from alkit.record import taking_back
 
     with record_at(store) as record:
-        id = next((entry.query.id for entry in record.asked() if image in entry.query.keys), image)
+        id = _id_of(image, (entry.query for entry in record.asked()))
         taking_back.reject(record, id, reason, annotator)
-    echo(f"{id} is open again: {reason}")
+        is_open = any(entry.query.id == id for entry in record.snapshot().open)
+    state = "is open again" if is_open else "has no open query, and its answer does not count any more"
+    echo(f"{id} {state}: {reason}")
     echo(f"Next: alkit tell {quote(store)}, which also writes the reason beside the answer.")
 
 
@@ -54,8 +60,9 @@ def withdraw(
     from alkit.record.settings import Settings
 
     with record_at(store) as record:
-        keys = {key: entry.query.id for entry in record.snapshot().open for key in entry.query.keys}
-        queries = taking_back.withdraw(record, [keys.get(image, image) for image in images] if images else None)
+        still_open = [entry.query for entry in record.snapshot().open]
+        ids = [_id_of(image, still_open) for image in images] if images else None
+        queries = taking_back.withdraw(record, ids)
         place, settings = last_place(record), Settings(record)
         echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
         # All that were ever withdrawn: a command that was killed may have recorded some and not marked them.
@@ -72,3 +79,20 @@ def withdraw(
                 )
                 raise typer.Exit(1) from None
     echo(f"Next: alkit status {quote(store)}")
+
+
+def _id_of(image: str, queries: Iterable[Query]) -> str:
+    """Return the id of the image that a word means: its id, or the name of one of these queries.
+
+    Raises
+    ------
+    ConfigurationError
+        It is the id of an image, and the name of another one's query.
+    """
+    from alkit.errors import ConfigurationError
+
+    fitting = {query.id: query for query in queries if image in (query.id, *query.keys)}
+    if len(fitting) > 1:
+        names = " or ".join(query.key if id == image else id for id, query in sorted(fitting.items()))
+        raise ConfigurationError(f"{image} is the id of an image and the name of another one's query", hint=names)
+    return next(iter(fitting), image)
