@@ -13,6 +13,7 @@ from alkit.record import Store
 from alkit.record.digests import digest
 from alkit.record.settings import Settings
 
+CLASSES = ("skin", "lesion")
 CALL = {"partial": {"named": "os:mkdir"}, "args": ["ran"], "with": {}}
 ODD = [
     None, True, -1, 10**30, 1e308, "x", "\x1b[2J", [], [[[]]], {}, CALL, {"named": "os:mkdir"}, {"opaque": "x"},
@@ -30,9 +31,11 @@ def recorded(tmp_path_factory):
 
     for number, image in enumerate(alkit.synthetic.lesions(4, size=16)[0]):
         Image.fromarray(image[0]).save(folder / f"{number}.png")
-    pool = alkit.ImagePool(str(folder), grayscale=True, cache=str(path.with_name("cache")))
+    groups = {str(number): {"patient": f"p{number // 2}", "site": "A"} for number in range(4)}
+    pool = alkit.ImagePool(str(folder), grayscale=True, cache=str(path.with_name("cache")), groups=groups)
+    rules = alkit.SelectionRules(only="site=A", max_per_group=1)
     network = alkit.SegmentationLearner()
-    experiment = alkit.Experiment(pool, network, alkit.strategy("random"), store=path, classes=("skin", "lesion"))
+    experiment = alkit.Experiment(pool, network, alkit.strategy("random"), store=path, classes=CLASSES, rules=rules)
     experiment.ask(2)
     del experiment
     with closing(sqlite3.connect(path)) as connection:
