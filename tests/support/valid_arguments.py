@@ -816,6 +816,7 @@ EXAMPLES = {
         "size": lambda t: (8, 8),
         "probabilities": lambda t: np.full((2, 8, 8), 0.5, np.float32),
         "fit": lambda t: "pad",
+        "name": lambda t: "a.png",
     },
     "alkit.trained.TrainedModel": {
         "shape": lambda t: (1, 8, 8),
