@@ -56,10 +56,18 @@ def open_tiff(path: Path) -> Iterator[Any]:
             opened.close()
 
 
-def pages_of(path: Path) -> int:
-    """Return the number of pages of a TIFF file; 1 of any other file."""
+def read_frames(path: Path) -> Iterator[npt.NDArray[Any]]:
+    """Yield the pixels of each page of a TIFF file with several pages, ``(c, h, w)``; none of any other file.
+
+    Raises
+    ------
+    ImageError
+        A page is damaged or too large, or has values that cannot be used.
+    """
     with open_tiff(path) as tiff:
-        return 1 if tiff is None else min(len(_full_pages(tiff)), MOST_PAGES)
+        found = [] if tiff is None else _full_pages(tiff)
+        for page in found if len(found) > 1 else ():
+            yield _typed(page_pixels(page, path), path)
 
 
 def read_deep(path: Path, pages: Pages | None, page: int | None = None) -> npt.NDArray[Any] | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from alkit._reading.images import refuse_damage
 from alkit.errors import ImageError
 from alkit.pools.decoding import File, Pixels, decode
-from alkit.pools.deep import Pages, pages_of
+from alkit.pools.deep import Pages, finish, read_frames
 from alkit.pools.fitting import decode_fitted
 from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
@@ -83,7 +85,10 @@ class ImageFiles:
     exclude: tuple[str, ...] = ()
     pages: Pages | None = None
 
-    is_parallel = True
+    @property
+    def is_parallel(self) -> bool:
+        """Whether files have one image, so that a few of them can be in memory."""
+        return self.pages != "frames"
 
     @property
     def key(self) -> str:
@@ -97,13 +102,20 @@ class ImageFiles:
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the image, or each page of a file if pages are frames."""
-        many = pages_of(self.path(file.name)) if self.pages == "frames" else 1
-        if many == 1:
+        number = -1
+        for number, planes in enumerate(self._frames(file.name)):  # the file is opened once for all of them
+            read = partial(self._finished, file.name, planes)
+            yield item_name(file.name, f"{number:04}"), *decode_fitted(read, self.size, self.fit)
+        if number < 0:
             yield file.name, *self.item(file.name)
-            return
-        for page in range(many):
-            name = item_name(file.name, f"{page:04}")
-            yield name, *self.item(name)
+
+    def _frames(self, name: str) -> Iterator[Pixels]:
+        if self.pages == "frames":
+            with refuse_damage(lambda error: ImageError(f"{self.path(name)} cannot be decoded", got=error)):
+                yield from read_frames(self.path(name))
+
+    def _finished(self, name: str, planes: Pixels, size: Size | None) -> tuple[Pixels, Size]:
+        return finish(planes, size, self.grayscale, self.path(name)), (planes.shape[1], planes.shape[2])
 
     def item(self, name: str) -> tuple[Pixels, Size]:
         """Decode the image."""
