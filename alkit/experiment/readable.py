@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from alkit.arguments.checked import checked
@@ -91,8 +92,11 @@ class Readable:
 
     @property
     def history(self) -> tuple[RoundResult, ...]:
-        """The committed rounds."""
-        return tuple(self._parts.store.rounds())
+        """The committed rounds. What is written into their figures changes a copy."""
+        return tuple(
+            replace(result, metrics=dict(result.metrics), seconds=dict(result.seconds))
+            for result in self._parts.store.rounds()
+        )
 
     def queries(self) -> tuple[Query, ...]:
         """Return the open queries, with rank, score and what each image stands for."""

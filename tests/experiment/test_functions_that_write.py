@@ -121,3 +121,11 @@ def test_models_that_write_into_images_do_not_change_those_of_other_models(world
     assert found.metrics["member_dice"] == pytest.approx(found.metrics["dice"])
     posterior = posterior_of(one, images)
     assert torch.equal(posterior.prediction(), posterior.prediction())
+
+
+def test_figures_that_are_written_into_a_history_are_not_those_of_the_experiment(world):
+    experiment = world.experiment()
+    experiment.run(world.oracle, test=world.test, **SCHEDULE)
+    before = [dict(result.metrics) for result in experiment.history]
+    experiment.history[-1].metrics["dice"] = 2.0
+    assert [result.metrics for result in experiment.history] == before
