@@ -31,7 +31,7 @@ from alkit.errors import (
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.earlier import Earlier, Sizes
-from alkit.record.label_files import LabelFiles
+from alkit.record.label_files import LabelFiles, fit_of
 from alkit.record.polling import poll
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
@@ -182,14 +182,16 @@ class Answers:
         """Return by id the annotators of these images whose labels differ, if only the latest label is trained on."""
         if not self.settings.joins_by_latest:
             return {}
-        spec = self.settings.spec
+        (_, height, width), spec = self.settings.shape, self.settings.spec
+        fit = fit_of(self.settings.declared.get("pool"))
+
+        def differ(one: str, other: str) -> bool:
+            return not self.files.alike(one, other, spec, (height, width), fit)
+
         return {
             id: tuple(answer.annotator for answer in own.labels)
             for id, own in known.items()
-            if id in ids
-            and any(
-                not self.files.alike(a.label, b.label, spec) for a, b in pairwise(own.labels) if a.label and b.label
-            )
+            if id in ids and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
         }
 
     def _check_classes(self, before: LabelSpec | None) -> None:

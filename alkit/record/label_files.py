@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast, get_args
 
 import numpy as np
 
+from alkit.labels.framing import to_working
 from alkit.labels.masks import decode_mask, mask_png, resize_mask
 from alkit.record.store import Store
-from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.frames import Fit, Frame
+from alkit.values.label_spec import Label, LabelSpec, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +34,24 @@ class LabelFiles:
         """Whether two files contain the same label, even if their bytes differ."""
         return file == other or np.array_equal(self.read(file), self.read(other))
 
-    def alike(self, file: str, other: str, spec: LabelSpec) -> bool:
-        """Whether two files contain the same label, after the larger of two masks is resized to the smaller."""
+    def alike(self, file: str, other: str, spec: LabelSpec, working: Size, fit: Fit = "squash") -> bool:
+        """Whether two files contain the same label, after the larger of two masks is resized to the smaller.
+
+        If images are padded or cropped, and one of the masks has the working size, both are compared there.
+        """
         if file == other:
             return True
         a, b = sorted((self.read(file), self.read(other)), key=np.size)
+        if fit != "squash" and a.shape != b.shape and working in (a.shape, b.shape):
+            height, width = b.shape if a.shape == working else a.shape
+            frame = Frame((height, width), working, fit)
+            return np.array_equal(to_working(a, frame, spec), to_working(b, frame, spec))
         return np.array_equal(a, resize_mask(b, (a.shape[0], a.shape[1]), spec) if a.ndim else b)
+
+
+def fit_of(form: Any) -> Fit:
+    """Return how a pool, by its written form, makes images of one size; one that does not say so squashes them."""
+    while isinstance(form, dict) and isinstance(inner := form.get("with", {}).get("pool"), dict):
+        form = inner  # of a subset
+    fit = form.get("with", {}).get("fit") if isinstance(form, dict) else None
+    return cast(Fit, fit) if fit in get_args(Fit) else "squash"

@@ -16,6 +16,9 @@ from alkit.labels import to_working
 from alkit.labels.resizing import masks_at_original_size
 from alkit.pools import frames_of
 from alkit.pools.frames import parts_of
+from alkit.record.label_files import LabelFiles, fit_of
+from alkit.record.settings import Settings
+from alkit.record.store import Store
 from alkit.rng import Stream
 from alkit.scores import entropy
 from alkit.scores.streamed import Scoring
@@ -214,3 +217,30 @@ def test_a_test_set_whose_size_does_not_fit_the_network_is_found_before_round_0(
     with pytest.raises(ConfigurationError, match="test must have images that fit the learner"):
         experiment.rounds(alkit.MaskOracle(known, classes=SPEC.classes), test=test, start=2, batch=1, rounds=0)
     assert not experiment.open_ids
+
+
+def test_a_mask_at_the_working_size_equals_the_same_mask_at_the_original_size(tmp_path):
+    store = Store(tmp_path / "r.db")
+    files, frame = LabelFiles(store), Frame((4, 8), WORKING, "pad")
+    drawn = np.zeros((4, 8), np.uint8)
+    drawn[1, 2:5] = 1
+    working = np.where(to_working(drawn, frame, SPEC) == 255, 0, to_working(drawn, frame, SPEC))
+    names = [files.keep(mask) for mask in (drawn, working, 1 - working)]
+    assert files.alike(names[0], names[1], SPEC, WORKING, "pad")
+    assert not files.alike(names[0], names[2], SPEC, WORKING, "pad")
+    assert not files.alike(names[0], names[1], SPEC, WORKING)
+    store.close()
+
+
+def test_a_record_knows_how_its_images_fit(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name, size in (("a", (8, 16)), ("b", (16, 8)), ("c", (9, 9))):
+        Image.new("L", size[::-1]).save(tmp_path / "images" / f"{name}.png")
+    pool = alkit.ImagePool(tmp_path / "images", fit="pad", grayscale=True, cache=tmp_path / "cache")
+    experiment = alkit.Experiment(
+        pool.subset(["a", "b"]), alkit.testing.Brightness(), alkit.strategy("random"), tmp_path / "r.db", classes=SPEC
+    )
+    experiment.ask(1)
+    store = Store(tmp_path / "r.db")
+    assert (fit_of(Settings(store).declared["pool"]), Settings(store).shape) == ("pad", (1, 32, 32))
+    store.close()
