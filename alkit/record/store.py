@@ -536,6 +536,7 @@ class Store:
             for name, value in facts_now(sorted(before - left - {None})).items():
                 self._revise(connection, name, lambda former, value=value: value)  # type: ignore[misc]
 
+    @checked
     def used(self, numbers: Collection[int]) -> list[tuple[int, int | None]]:
         """Return the first and the last round whose model used each of these answers; None: the last of all rounds."""
         with self.database.reading() as connection:
