@@ -278,8 +278,8 @@ def test_the_error_names_a_damaged_query_and_the_file_is_not_overwritten(tmp_pat
 
 
 def test_unusable_arguments_are_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="classes must be of pixels: got per='image'"):
-        FolderOracle(tmp_path, classes=LabelSpec(CLASSES, per="image"))
+    with pytest.raises(ConfigurationError, match="the format coco cannot hold classes of images"):
+        FolderOracle(tmp_path, classes=LabelSpec(CLASSES, per="image"), also=["coco"])
     with pytest.raises(ConfigurationError, match="settle must be a finite number >= 0: got -1"):
         FolderOracle(tmp_path, classes=CLASSES, settle=-1)
     with pytest.raises(ConfigurationError, match=r"images must be a pool: got None.*images=pool"):
