@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.damage import UNPREDICTED
 from alkit._reading.images import ORIENTATION, turned
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, ImageError
@@ -66,7 +67,7 @@ def count_pages(file: BinaryIO, most: int = 100_000) -> int:
 
 
 def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> None:
-    """Refuse a page of which parts are missing, have an unknown compression, or are larger than the page says.
+    """Refuse a page whose parts are missing, larger than the page says, or of an unknown or ambiguous compression.
 
     Raises
     ------
@@ -75,6 +76,11 @@ def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> 
     """
     if page.compression not in COMPRESSIONS:
         raise error(f"{path} is compressed in an unknown way", got=page.compression, hint="save it with LZW or deflate")
+    if page.predictor != 1 and page.compression in UNPREDICTED:
+        raise error(
+            f"{path} can be read in two ways, because it has a predictor and a compression without one",
+            hint="save it with LZW or deflate",
+        )
     wanted, end = int(np.prod(page.chunked)), path.stat().st_size
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     cut = any(not offset or not count or offset + count > end for offset, count in parts)

@@ -55,6 +55,12 @@ def test_16_bits_in_colour_are_read_from_a_tiff(folder, plane, compression):
     np.testing.assert_allclose(gray, COLOURS @ np.array([0.299, 0.587, 0.114]), atol=0.51)
 
 
+def test_a_predictor_that_programs_read_differently_is_refused(folder):
+    tifffile.imwrite(folder / "a.tif", COLOURS, photometric="rgb", compression="packbits", predictor=True)
+    with pytest.raises(DataError, match="can be read in two ways, because it has a predictor"):
+        pool_of(folder)
+
+
 def test_16_bits_in_colour_are_read_from_a_png_and_transparent_pixels_are_refused(folder):
     (folder / "a.png").write_bytes(png(COLOURS))
     opaque = np.concatenate([COLOURS, np.full((12, 10, 1), 65535, np.uint16)], axis=2)
