@@ -51,6 +51,9 @@ UNPREDICTED = (1, 32773)
 SIGNED = ("I", "F")
 """Modes of Pillow whose values it does not put in order after libtiff has decoded them from big-endian files."""
 
+CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""Kinds of parts of a PNG that readers must know. Others of which the first letter is upper-case need newer readers."""
+
 AT_ONCE = 2**20
 """Bytes that are decompressed at once."""
 
@@ -83,7 +86,7 @@ def check_content(image: ImageFile.ImageFile, file: BinaryIO, name: str, error: 
 
 def _check_png(file: BinaryIO) -> None:
     file.seek(len(SIGNATURE))
-    kind, pixels, size, wanted = b"", zlib.decompressobj(), 0, 0
+    kind, pixels, size, wanted, palettes = b"", zlib.decompressobj(), 0, 0, 0
     while kind != b"IEND":
         head = file.read(8)
         length, before, kind = int.from_bytes(head[:4], "big"), kind, head[4:]
@@ -94,6 +97,9 @@ def _check_png(file: BinaryIO) -> None:
             raise OSError("a wrong checksum")
         if (kind == b"IHDR") != (before == b""):
             raise OSError("not one head at its beginning")
+        palettes += kind == b"PLTE"
+        if palettes > 1 or (kind[:1].isupper() and kind not in CRITICAL):
+            raise OSError("two palettes, or a part without which it cannot be read")
         if kind == b"IHDR":
             wanted = _png_bytes(content)
         while kind == b"IDAT" and size < wanted and not pixels.eof:

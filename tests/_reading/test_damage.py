@@ -58,6 +58,22 @@ def test_a_png_without_its_end_is_damaged():
             mask_values(as_png(MASK)[:-cut], "a")
 
 
+@pytest.mark.parametrize("kind", [b"PLTE", b"ABcD"])
+def test_a_png_with_two_palettes_or_an_unknown_critical_part_is_refused(tmp_path, kind):
+    """Programs differ in the palette that they take, and cannot know what the part means."""
+    image, file = Image.fromarray(MASK % 2), io.BytesIO()
+    image.putpalette([0, 0, 0, 200, 100, 0])
+    image.save(file, "PNG")
+    content = file.getvalue()
+    assert read(tmp_path, content).shape == MASK.shape
+    own, at = bytes([9, 9, 9, 1, 2, 3]), content.index(b"IDAT") - 4
+    part = len(own).to_bytes(4, "big") + kind + own + zlib.crc32(kind + own).to_bytes(4, "big")
+    with pytest.raises(AlkitError, match="got two palettes, or a part without which it cannot be read"):
+        read(tmp_path, content[:at] + part + content[at:])
+    with pytest.raises(LabelError, match="a cannot be read as a mask"):
+        mask_values(content[:at] + part + content[at:], "a")
+
+
 @pytest.mark.parametrize("interlaced", [0, 1])
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (9, 5), (3, 17)])
 def test_a_png_with_fewer_rows_than_its_size_needs_is_refused(tmp_path, size, interlaced):
