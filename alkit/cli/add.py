@@ -34,7 +34,11 @@ def add(
     store: Annotated[Path, typer.Argument(help="The record.")],
     images: Annotated[
         Path,
-        typer.Option(help="Folder of new images; if it is not in the folder of the campaign, they are copied."),
+        typer.Option(
+            "--images",
+            "--volumes",
+            help="Folder of new images or volumes; if it is not in the folder of the campaign, they are copied.",
+        ),
     ],
     clusters: Annotated[
         ClusterChoices,
@@ -57,11 +61,13 @@ def add(
     which is about 0 for images of the same kind, and the p-value of a permutation test. A record of `alkit run` is
     refused, because its pool is part of the experiment.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
 
     [cyan]alkit add campaign.db --images week-32[/cyan]
+
+    [cyan]alkit add volumes.db --volumes week-32[/cyan]
     """
-    from alkit.cli.records import folder_of, open_campaign, record_at
+    from alkit.cli.records import folder_of, is_volumes, open_campaign, record_at
     from alkit.cli.test_set import recorded_test_set
     from alkit.configuration.construct import build
     from alkit.pools.groups import check_groups_apart
@@ -72,7 +78,7 @@ def add(
 
     source = without_tilde(images)
     if not source.is_dir():
-        raise DataError("--images must be an existing folder of images", got=f"{images}", hint="check the path")
+        raise DataError("--images must be an existing folder", got=f"{images}", hint="check the path")
     with progress_bar(str(store)) as report, record_at(store) as record:
         form = Settings(record).declared.get("pool")
         if (folder := folder_of(form)) is None:
@@ -81,7 +87,7 @@ def add(
             record_groups(record, with_more_groups(record, build(form, "pool"), groups))
         experiment = open_campaign(record, None, report)
         if Settings(record).schedule is None:  # else nothing is copied, because it is refused
-            copy_images(source, Path(folder))
+            copy_files(source, Path(folder), volumes=is_volumes(form))
         grown = build(form, "pool")
         if groups is not None:
             grown = with_more_groups(record, grown, groups)
@@ -109,8 +115,10 @@ def add(
     echo(f"Next: alkit ask {quote(store)} -n 10")
 
 
-def copy_images(source: Path, folder: Path) -> None:
+def copy_files(source: Path, folder: Path, *, volumes: bool) -> None:
     """Copy the images of a folder into one of the same name inside another folder, unless it lies in that already.
+
+    Of volumes, all files are copied that are not hidden, because DICOM files need not have a suffix.
 
     Raises
     ------
@@ -119,12 +127,16 @@ def copy_images(source: Path, folder: Path) -> None:
     """
     from alkit._files import is_inside
     from alkit.pools.decoding import SUFFIXES, scan
+    from alkit.pools.names import find_names
     from alkit.pools.tiles.large import SLIDES
 
     if is_inside(source, folder):
         return
     target = folder / source.resolve().name
-    names = [file.name for file in scan(source, "**/*", "images", suffixes=SUFFIXES.union(SLIDES)).values()]
+    if volumes:
+        names = sorted(find_names(source, "**/*"))
+    else:
+        names = [file.name for file in scan(source, "**/*", "images", suffixes=SUFFIXES.union(SLIDES)).values()]
     contents = {}
     for name in names:
         there = target / name

@@ -104,6 +104,16 @@ def folder_of(form: Written | None) -> str | None:
     return None
 
 
+def is_volumes(form: Written | None) -> bool:
+    """Return whether the written form of a pool is one of volumes."""
+    match form:
+        case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
+            return is_volumes(pool)
+        case {"is": "alkit:VolumePool"}:
+            return True
+    return False
+
+
 def _moved(form: Written, path: str) -> Written | None:
     """Return the written form of the same pool in another folder; None for any other pool."""
     match form:

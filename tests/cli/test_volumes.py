@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from alkit import Experiment
 from tests.support.commandline import alkit
 from tests.support.volumes import write_nifti
 
@@ -210,3 +211,16 @@ def test_wrong_options_of_an_import_are_named(folder, capsys, arguments, message
     capsys.readouterr()
     assert alkit("import", "a.db", *arguments) == 1
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_volumes_are_added(folder):
+    late = folder / "images" / "p4.nii.gz"
+    (folder / "new").mkdir()
+    late.rename(folder / "new" / late.name)
+    assert started("a.db") == 0
+    assert alkit("ask", "a.db", "-n", 2, "--out", "exchange") == 0
+    before = Experiment.open("a.db").pool
+    assert alkit("add", "a.db", "--volumes", "new") == 0
+    after = Experiment.open("a.db").pool
+    assert set(before.ids) < set(after.ids)
+    assert set(after.parents_of(after.ids)) - set(before.parents_of(before.ids)) == {"new/p4"}
