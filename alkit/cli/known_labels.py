@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alkit.cli import options
+from alkit.cli.naming import naming
 from alkit.errors import AlkitError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ IGNORED = "ignored"
 
 ANY_MASK = "{id}.png"
 """Pattern of the names of masks if none is given."""
-
-
-@contextmanager
-def naming_mask_options() -> Iterator[None]:
-    """Name options in an error about masks in place of the parameters of :class:`alkit.MaskOracle`."""
-    from alkit.cli.wording import name_options
-
-    try:
-        yield
-    except AlkitError as reason:
-        if (reworded := name_options(str(reason), OPTIONS)) != str(reason):
-            raise type(reason)(reworded) from reason
-        raise
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class MaskForm:
         from alkit.oracles.simulated import MaskOracle
 
         by_id = isinstance(masks, Mapping)
-        with naming_mask_options():
+        with naming(OPTIONS):
             return MaskOracle(
                 masks if isinstance(masks, Mapping) else str(masks),
                 classes=classes,

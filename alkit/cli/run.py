@@ -83,7 +83,8 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.known_labels import FOLDERS, label_oracle, naming_mask_options
+    from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle
+    from alkit.cli.naming import naming
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
@@ -125,13 +126,13 @@ def run(
         oracle: alkit.MaskOracle | alkit.LabelOracle | None = None
         if files:
             oracle = known(masks) if masks is not None else label_oracle(str(labels), names, files)
-            with naming_mask_options():
+            with naming(OPTIONS):
                 oracle.check([] if source.pages == "frames" else files)  # before hours are spent on reading images
         everything = source.pool(report)
         if oracle is None:
             oracle = known(source.masks(everything, masks, labels, form.mask_pattern))
         elif source.pages == "frames":
-            with naming_mask_options():
+            with naming(OPTIONS):
                 oracle.check(everything.ids)
         if store.is_file():
             with record_at(store) as record:
@@ -140,14 +141,14 @@ def run(
         measured = choose_metrics(metrics, kinds, everything, per)
         ruled = rules.after(former)
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
-            with naming_mask_options():
+            with naming(OPTIONS):
                 oracle.check_labels(everything, report)
         pool: ImagePool | VolumePool | TilePool | Subset = everything
         test: ImagePool | Subset
         if test_folders is None or test_oracle is None:
             pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)
         else:
-            with naming_mask_options():
+            with naming(OPTIONS):
                 test = read_test_set(everything, test_folders[0], test_oracle, report, source.groups)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(

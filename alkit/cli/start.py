@@ -77,8 +77,9 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
-    from alkit.cli.known_labels import naming_mask_options
+    from alkit.cli.known_labels import OPTIONS
     from alkit.cli.named_places import check_images
+    from alkit.cli.naming import naming
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
@@ -121,7 +122,7 @@ def start(
         test_set = None
         if test_folders is not None:
             oracle = form.oracle(test_folders[1], options.class_names(classes), ignore)
-            with naming_mask_options():
+            with naming(OPTIONS):
                 test_set = read_test_set(pool, test_folders[0], oracle, report, source.groups), oracle
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.cli.naming import naming
+from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alkit.oracles.tile_masks import TileMasks
@@ -71,7 +70,7 @@ class Tiles:
         """
         import alkit
 
-        with naming_tile_options():
+        with naming(OPTIONS):
             return alkit.TilePool(
                 str(images),
                 tile=self.tiles or 0,
@@ -102,7 +101,7 @@ class Tiles:
         """
         from alkit.oracles.tile_masks import FIELD, TileMasks
 
-        with naming_tile_options({"pattern": "--mask-pattern"}):
+        with naming({**OPTIONS, **{"pattern": "--mask-pattern"}}):
             return TileMasks(pool, str(masks), None if pattern == "{id}.png" else pattern.replace("{id}", FIELD))
 
     def check_alone(self, **others: object) -> None:
@@ -125,16 +124,3 @@ class Tiles:
         changed = [name for name, value in vars(self).items() if value != getattr(Tiles(), name)]
         if changed:
             raise ConfigurationError(f"--{changed[0]} can be used only with --tiles", hint="--tiles 512")
-
-
-@contextmanager
-def naming_tile_options(others: dict[str, str] | None = None) -> Iterator[None]:
-    """Name options in an error about tiles in place of the parameters of Python."""
-    from alkit.cli.wording import name_options
-
-    try:
-        yield
-    except AlkitError as reason:
-        if (reworded := name_options(str(reason), {**OPTIONS, **(others or {})})) != str(reason):
-            raise type(reason)(reworded) from reason
-        raise

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.cli.naming import naming
+from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
@@ -87,7 +87,7 @@ class Volumes:
 
         if self.spacing is not None:
             others = {**others, "fit": "pad"}
-        with naming_volume_options():
+        with naming(OPTIONS):
             return alkit.VolumePool(
                 str(self.volumes),
                 axis=int(self.axis) if self.axis.isdecimal() and len(self.axis) == 1 else self.axis,  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ class Volumes:
         """
         from alkit.pools.volumes.masks import VolumeMasks
 
-        with naming_volume_options({"pattern": "--mask-pattern"}):
+        with naming({**OPTIONS, **{"pattern": "--mask-pattern"}}):
             return VolumeMasks(pool, str(labels), None if pattern == "{id}.png" else pattern)
 
 
@@ -156,18 +156,5 @@ def labels_of_volumes(
     """Yield the labels of slices in a folder of volumes, see `alkit.oracles.existing_volumes.labels_in_volumes`."""
     from alkit.oracles.existing_volumes import labels_in_volumes
 
-    with naming_volume_options({"folder": "--nifti", "pattern": "--mask-pattern"}):
+    with naming({**OPTIONS, **{"folder": "--nifti", "pattern": "--mask-pattern"}}):
         yield from labels_in_volumes(pool, folder, pattern=pattern, annotator=annotator, empty=empty)
-
-
-@contextmanager
-def naming_volume_options(others: dict[str, str] | None = None) -> Iterator[None]:
-    """Name options in an error about volumes in place of the parameters of Python."""
-    from alkit.cli.wording import name_options
-
-    try:
-        yield
-    except AlkitError as reason:
-        if (reworded := name_options(str(reason), {**OPTIONS, **(others or {})})) != str(reason):
-            raise type(reason)(reworded) from reason
-        raise

@@ -6,20 +6,17 @@ ends.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
 import io
-import os
 import subprocess
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from alkit._reading.apart import start_apart
 from alkit.errors import AlkitError, MissingDependencyError
 from alkit.values.label_spec import Mask
 
@@ -50,23 +47,7 @@ def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
 
 @functools.cache
 def _worker() -> subprocess.Popen[bytes]:
-    # -P: without it, Python would import modules from the current folder, which may be that of a stranger.
-    places = [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).parents[2])]
-    worker = subprocess.Popen(
-        [sys.executable, "-P", "-m", "alkit.labels._staple"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-    )
-    atexit.register(_end, worker)
-    return worker
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    for pipe in (worker.stdin, worker.stdout):
-        with suppress(OSError):  # the process has already ended
-            cast("IO[bytes]", pipe).close()
-    worker.wait()
+    return start_apart("alkit.labels._staple")
 
 
 def _send(array: npt.NDArray[Any], pipe: IO[bytes]) -> None:

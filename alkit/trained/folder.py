@@ -6,7 +6,6 @@ most probable class. Enlarging the mask instead would give every outline the ste
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit._files import write_atomically
 from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, ImageError
 from alkit.labels.masks import mask_png
@@ -29,6 +28,7 @@ from alkit.pools.scaling import scale_pixels
 from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.trained.output import prepare_output, write_classes
 from alkit.trained.tiles import predict_tiles
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
@@ -245,22 +245,9 @@ def predict_folder(
         raise ConfigurationError("stride can be given only for a model of tiles", got=stride, hint="leave it out")
     (files, unusable), per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
-    check_outside("out", target, source)
-    if any(is_inside(source, folder) for folder in (masks, shown)):
-        raise ConfigurationError(
-            "out must be outside the folder of images, and must not hold that folder",
-            got=f"{target} and {source}",
-            hint="another folder",
-        )
     planned = [table] if per_image else [_named(masks, id, ".png") for id in files]
     planned += [_named(shown, id, ".jpg") for id in files] if overlays and not per_image else []
-    if not overwrite and (existing := [path for path in planned if path.exists()]):
-        raise ConfigurationError(
-            f"{len(existing)} of the files to write already exist",
-            got=", ".join(map(str, existing[:3])),
-            hint="choose another folder, or overwrite=True",
-        )
-    make_folder(target)
+    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite)
     done: list[str] = []
     reasons: dict[str, str] = {}
     rows: list[tuple[str, str, str]] = []
@@ -286,10 +273,7 @@ def predict_folder(
                 continue
         done.append(one.id)
         report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
-    if rows:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])
-        write_atomically(table, text.getvalue().encode())
+    write_classes(table, rows)
     return Outcome(tuple(done), reasons)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit._files import write_atomically
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, DataError, ImageError, MissingDependencyError, StoreError
 from alkit.pictures.overlay import overlay
@@ -20,6 +20,7 @@ from alkit.pools.tiles.large import SLIDES, LargeImage, open_large
 from alkit.pools.tiles.overview import Overview, overview_of
 from alkit.rng import threads
 from alkit.trained.model import TileReading, TrainedModel
+from alkit.trained.output import prepare_output
 from alkit.trained.stitching import stitched_rows
 from alkit.values.label_spec import Mask, Size
 from alkit.values.progress import Progress, Report
@@ -52,21 +53,10 @@ def predict_tiles(
     if step[0] > reading.tile[0] or step[1] > reading.tile[1]:
         raise ConfigurationError("stride must be at most the size of a tile", got=f"{step} for tiles of {reading.tile}")
     masks, shown = target / "masks", target / "overlays"
-    check_outside("out", target, source)
-    if any(is_inside(source, folder) for folder in (masks, shown)):
-        raise ConfigurationError(
-            "out must be outside the folder of images, and must not hold that folder", got=f"{target} and {source}"
-        )
     unusable: dict[str, ImageError] = {}
     files = scan(source, pattern, "images", unusable, SUFFIXES.union(SLIDES))
     planned = [masks / f"{id}.tif" for id in files] + [shown / f"{id}.jpg" for id in files if overlays]
-    if not overwrite and (existing := [path for path in planned if path.exists()]):
-        raise ConfigurationError(
-            f"{len(existing)} of the files to write already exist",
-            got=", ".join(map(str, existing[:3])),
-            hint="choose another folder, or overwrite=True",
-        )
-    make_folder(target)
+    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite)
     done, failed = list[str](), {id: str(error) for id, error in unusable.items()}
     for id, file in files.items():
         try:

@@ -5,8 +5,6 @@ Slices are predicted one after another and written as they are predicted, so a v
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit._files import check_outside, is_inside, make_folder, temporary_folder, write_atomically
+from alkit._files import temporary_folder
 from alkit.arguments.checked import checked_except
 from alkit.errors import ConfigurationError, ImageError
 from alkit.labels.resizing import masks_at_original_size
@@ -28,6 +26,7 @@ from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
 from alkit.trained.folder import Outcome
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.trained.output import prepare_output, write_classes
 from alkit.values.label_spec import Images
 from alkit.values.predictions import Predictions, probabilities_of
 from alkit.values.progress import Progress, Report, quiet
@@ -76,21 +75,8 @@ def predict_volumes(
     source, target, per_image = Path(volumes), Path(out), model.spec.per == "image"
     slices, unusable = _slices(model, source, pattern)
     table = target / "classes.csv"
-    check_outside("out", target, source)
-    if is_inside(source, target / "masks"):
-        raise ConfigurationError(
-            "out must be outside the folder of volumes, and must not hold that folder",
-            got=f"{target} and {source}",
-            hint="another folder",
-        )
     planned = [table] if per_image else [target / "masks" / f"{id}.nii.gz" for id in slices.volumes]
-    if not overwrite and (existing := [path for path in planned if path.exists()]):
-        raise ConfigurationError(
-            f"{len(existing)} of the files to write already exist",
-            got=", ".join(map(str, existing[:3])),
-            hint="choose another folder, or overwrite=True",
-        )
-    make_folder(target)
+    prepare_output(target, source, [target / "masks"], planned, overwrite=overwrite, noun="volumes")
     done: list[str] = []
     failed = {id: str(error) for id, error in unusable.items()}
     rows: list[tuple[str, str, str]] = []
@@ -105,10 +91,7 @@ def predict_volumes(
         else:
             done.append(id)
         report(Progress("predict", len(done) + len(failed), len(slices.volumes) + len(unusable)))
-    if rows:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])
-        write_atomically(table, text.getvalue().encode())
+    write_classes(table, rows)
     return Outcome(tuple(done), failed)
 
 

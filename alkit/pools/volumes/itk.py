@@ -8,15 +8,16 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from alkit._files import temporary_folder
 from alkit._reading.damage import check_deflated
 from alkit._reading.limits import BYTES, limit
 from alkit.errors import ImageError, one_line
+from alkit.pools.volumes._itk import ItkError, read_header, write_voxels
 from alkit.pools.volumes.geometry import Geometry, make_geometry
-from alkit.pools.volumes.parts import Plane2D, check_shape, reading_library
+from alkit.pools.volumes.parts import Plane2D, check_shape
 
 SUFFIXES = (".nrrd", ".mha", ".mhd")
 
@@ -49,18 +50,19 @@ class ItkFile:
 
     def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
         """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
-        itk = _library()
         _check_compressed(self.path, _voxel_files(self.path), self.bytes)
-        try:
-            image = itk.ReadImage(os.fspath(self.path), imageIO=READERS[self.path.suffix.lower()])
-        except RuntimeError as reason:
-            raise _damaged(self.path, reason) from reason
-        values = itk.GetArrayViewFromImage(image)  # (k, j, i) or (k, j, i, c)
-        values = values[..., None] if image.GetNumberOfComponentsPerPixel() == 1 else values
-        if values.shape != (*self.geometry.shape[::-1], self.channels):
-            raise ImageError(f"{self.path} has changed since its header was read")
-        for number in numbers:
-            yield values[number, ..., channel].T.astype(np.float32)
+        with temporary_folder() as folder:
+            try:
+                write_voxels(self.path, READERS[self.path.suffix.lower()], folder / "voxels.npy")
+                values = np.load(folder / "voxels.npy", mmap_mode="r", allow_pickle=False)
+            except (ItkError, OSError, ValueError) as reason:
+                raise _damaged(self.path, reason) from reason
+            # (k, j, i) or (k, j, i, c)
+            values = values[..., None] if values.ndim == 3 else values
+            if values.shape != (*self.geometry.shape[::-1], self.channels):
+                raise ImageError(f"{self.path} has changed since its header was read")
+            for number in numbers:
+                yield values[number, ..., channel].T.astype(np.float32)
 
 
 def open_itk(path: Path) -> ItkFile:
@@ -73,20 +75,15 @@ def open_itk(path: Path) -> ItkFile:
     MissingDependencyError
         SimpleITK is not installed.
     """
-    itk = _library()
     files = _voxel_files(path)
-    reader = itk.ImageFileReader()
-    reader.SetImageIO(READERS[path.suffix.lower()])
-    reader.SetFileName(os.fspath(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as reason:
+        header = read_header(path, READERS[path.suffix.lower()])
+    except ItkError as reason:
         raise _damaged(path, reason) from reason
-    shape, channels = tuple(reader.GetSize()), int(reader.GetNumberOfComponents())
+    shape, channels, name = tuple(header["size"]), header["channels"], header["pixel"]
     if len(shape) != 3:
         raise ImageError(f"{path} must have three axes", got=f"{len(shape)} axes")
     check_shape(shape, channels, str(path))
-    name = itk.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in name or "label" in name:
         raise ImageError(f"{path} must hold one number for each voxel and channel", got=name)
     size, most = int(np.prod([*shape, channels, 8], dtype=object)), FACTOR * limit(BYTES)
@@ -98,14 +95,13 @@ def open_itk(path: Path) -> ItkFile:
             expected=f"at most {most}",
             hint=f"convert it to NIfTI, which is read slice by slice; or the environment variable {BYTES}",
         )
-    directions = np.array(reader.GetDirection()).reshape(3, 3)
+    directions = np.array(header["direction"]).reshape(3, 3)
     matrix = np.eye(4)
-    matrix[:3, :3] = directions * np.array(reader.GetSpacing())
-    matrix[:3, 3] = reader.GetOrigin()
+    matrix[:3, :3] = directions * np.array(header["spacing"])
+    matrix[:3, 3] = header["origin"]
     # ITK counts to the left and to the back.
     geometry = make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, str(path))
-    each = itk.GetArrayViewFromImage(itk.Image((1, 1, 1), reader.GetPixelID(), channels)).nbytes
-    return ItkFile(path, geometry, channels, int(np.prod(shape, dtype=object)) * each)
+    return ItkFile(path, geometry, channels, int(np.prod(shape, dtype=object)) * header["bytes"])
 
 
 def _voxel_files(path: Path) -> tuple[Path, ...]:
@@ -194,9 +190,3 @@ def _is_packed(path: Path, head: bytes, files: tuple[Path, ...]) -> bool:
 def _damaged(path: Path, reason: Exception) -> ImageError:
     lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
     return ImageError(f"{path} cannot be read as a volume", got=one_line(lines[-1] if lines else "", 300))
-
-
-def _library() -> Any:
-    itk = reading_library("SimpleITK", "itk", "NRRD and MetaImage files")
-    itk.ProcessObject.SetGlobalWarningDisplay(False)
-    return itk

@@ -9,18 +9,16 @@ import pytest
 
 from alkit.errors import ImageError
 from alkit.pools.volumes.itk import open_itk
+from tests.support.simpleitk import needs_simpleitk, write_itk
 from tests.support.volumes import LPS, ramp
 
-sitk = pytest.importorskip("SimpleITK")
+pytestmark = needs_simpleitk
+
+PLACE = ((1.0, 2.0, 3.0), (10.0, 20.0, 30.0), (0, 0, 1, 1, 0, 0, 0, 1, 0))
 
 
 def write(path, array, vector=False):
-    image = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(array, range(3), (2, 1, 0))), isVector=vector)
-    image.SetSpacing((1.0, 2.0, 3.0))
-    image.SetOrigin((10.0, 20.0, 30.0))
-    image.SetDirection((0, 0, 1, 1, 0, 0, 0, 1, 0))
-    sitk.WriteImage(image, str(path))
-    return path
+    return write_itk(path, np.moveaxis(array, range(3), (2, 1, 0)), vector=vector, place=PLACE)
 
 
 def values(part):
@@ -70,7 +68,7 @@ def test_a_file_whose_name_itk_takes_for_a_word_is_refused(tmp_path, name):
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
 def test_no_flipped_bit_of_compressed_voxels_changes_a_value(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    sitk.WriteImage(sitk.GetImageFromArray(ramp()), str(path), True)
+    write_itk(path, ramp(), compress=True)
     part, stored = open_itk(path), path if suffix != ".mhd" else tmp_path / "a.zraw"
     content, right = stored.read_bytes(), values(part)
     start = {".nrrd": content.find(b"\n\n") + 2, ".mha": content.find(b"LOCAL\n") + 6, ".mhd": 0}[suffix]
@@ -96,7 +94,7 @@ def test_no_flipped_bit_of_compressed_voxels_changes_a_value(tmp_path, suffix):
 )
 def test_a_header_by_which_itk_would_unpack_other_bytes_is_refused(tmp_path, before, after, message):
     path = tmp_path / "a.mha"
-    sitk.WriteImage(sitk.GetImageFromArray(ramp()), str(path), True)
+    write_itk(path, ramp(), compress=True)
     assert before in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(before, after))
     with pytest.raises(ImageError, match=message):
@@ -147,6 +145,6 @@ def test_a_header_that_declares_more_voxels_than_fit_is_refused(tmp_path):
 
 
 def test_two_axes_are_refused(tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5), np.uint8)), str(tmp_path / "a.mha"))
+    write_itk(tmp_path / "a.mha", np.zeros((4, 5), np.uint8))
     with pytest.raises(ImageError, match=r"a\.mha must have three axes: got 2 axes"):
         open_itk(tmp_path / "a.mha")

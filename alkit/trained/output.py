@@ -1,0 +1,65 @@
+"""The folder that predictions are written to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit.errors import ConfigurationError
+
+FEW = 3
+"""Most files that a message names."""
+
+
+def prepare_output(
+    target: Path,
+    source: Path,
+    folders: Sequence[Path],
+    planned: Sequence[Path],
+    *,
+    overwrite: bool,
+    noun: str = "images",
+) -> None:
+    """Make the folder of predictions, after a check that no image is overwritten, and no file without permission.
+
+    Parameters
+    ----------
+    target, source:
+        The folder, and that of the images.
+    folders, planned:
+        Folders inside `target` and files that will be written.
+    overwrite:
+        Whether files that exist may be replaced.
+    noun:
+        What `source` holds.
+
+    Raises
+    ------
+    ConfigurationError
+        `target` is inside `source`, or one of `folders` holds it; or a file exists.
+    """
+    check_outside("out", target, source)
+    if any(is_inside(source, folder) for folder in folders):
+        raise ConfigurationError(
+            f"out must be outside the folder of {noun}, and must not hold that folder",
+            got=f"{target} and {source}",
+            hint="another folder",
+        )
+    if not overwrite and (existing := [path for path in planned if path.exists()]):
+        raise ConfigurationError(
+            f"{len(existing)} of the files to write already exist",
+            got=", ".join(map(str, existing[:FEW])),
+            hint="choose another folder, or overwrite=True",
+        )
+    make_folder(target)
+
+
+def write_classes(table: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Write a table of ids, classes and probabilities, unless it would be empty."""
+    if rows:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])
+        write_atomically(table, text.getvalue().encode())
