@@ -68,7 +68,7 @@ def add(
     [cyan]alkit add volumes.db --volumes week-32[/cyan]
     """
     from alkit.cli.records import folder_of, is_volumes, open_campaign, record_at
-    from alkit.cli.test_set import recorded_test_set
+    from alkit.cli.testset import recorded_test_set
     from alkit.configuration.construct import build
     from alkit.pools.groups import check_groups_apart
     from alkit.pools.identical import check_contents

@@ -55,7 +55,7 @@ def ask(
     from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
-    from alkit.cli.test_set import recorded_test_set
+    from alkit.cli.testset import recorded_test_set
     from alkit.errors import ConfigurationError
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar

@@ -89,7 +89,7 @@ def run(
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.status import status
-    from alkit.cli.test_set import read_test_set
+    from alkit.cli.testset import read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
     from alkit.record.grouping import recorded_rules, with_recorded_groups

@@ -85,7 +85,7 @@ def start(
     from alkit.cli.records import record_at
     from alkit.cli.ruling import rules_and_groups
     from alkit.cli.status import campaign_summary
-    from alkit.cli.test_set import read_test_set, save_test_set
+    from alkit.cli.testset import read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError

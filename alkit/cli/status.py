@@ -106,7 +106,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
 
     from alkit.record.grouping import allowed_in_record
     from alkit.record.settings import Settings
-    from alkit.record.test_sets import test_set
+    from alkit.record.testsets import test_set
     from alkit.record.unread import list_unread
     from alkit.report.imported import since_import, unasked_sources, unasked_untrained
     from alkit.report.summary import summary

@@ -22,7 +22,7 @@ from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.states import Answered
-from alkit.record.test_sets import declare_test
+from alkit.record.testsets import declare_test
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 

@@ -78,7 +78,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
     pool = without_removed(pool, parts.store.fact(REMOVED) or {})
     if left_out := given - len(pool.ids):
         log.warning("%s left out, because they were removed", count(left_out, "image"))
-    if clusters not in ("keep", "update"):
+    if not isinstance(clusters, str) or clusters not in ("keep", "update"):
         raise ConfigurationError("clusters must be 'keep' or 'update'", got=repr(clusters))
     store, settings = parts.store, parts.settings
     with store.exclusive():

@@ -20,7 +20,7 @@ from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.grouping import is_grouped, recorded_grouping
-from alkit.record.test_sets import measures_on
+from alkit.record.testsets import measures_on
 from alkit.rng import Stream
 
 log = logging.getLogger(__name__)

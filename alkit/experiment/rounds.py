@@ -16,7 +16,7 @@ from alkit.experiment.parts import Parts
 from alkit.protocols import ChecksLabels, Oracle, Pool
 from alkit.record.answers import spec_of
 from alkit.record.grouping import record_groups
-from alkit.record.test_sets import check_schedule
+from alkit.record.testsets import check_schedule
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 
@@ -35,7 +35,7 @@ def run_rounds(
 ) -> Iterator[RoundResult]:
     """Check a schedule of rounds, record it, and return the rounds: see :meth:`alkit.Experiment.rounds`."""
     spec, (test, test_oracle) = spec_of(oracle), test_set
-    if test_oracle is not None and spec_of(test_oracle) != spec:
+    if test_oracle is not None and spec_of(test_oracle, "test_oracle") != spec:
         raise ConfigurationError(
             "test_oracle must have the classes of oracle", got=str(test_oracle.spec), expected=str(spec)
         )

@@ -365,8 +365,8 @@ def _place_of(oracle: Oracle) -> str:
     return kind.__name__ if kind.__repr__ is object.__repr__ else repr(oracle)
 
 
-def spec_of(oracle: Oracle) -> LabelSpec:
-    """Return the label specification of an oracle.
+def spec_of(oracle: Oracle, name: str = "oracle") -> LabelSpec:
+    """Return the label specification of an oracle; `name` is the name of the argument for messages.
 
     Raises
     ------
@@ -375,11 +375,11 @@ def spec_of(oracle: Oracle) -> LabelSpec:
     """
     if isinstance(oracle, type) or not all(hasattr(oracle, member) for member in ("spec", "ask", "poll")):
         raise ConfigurationError(
-            "oracle must be an object with spec and the methods ask(queries) and poll()",
+            f"{name} must be an object with spec and the methods ask(queries) and poll()",
             got=repr(oracle) if isinstance(oracle, str) else f"an object of type {type(oracle).__name__}",
             hint="alkit.MaskOracle for masks that are known" if isinstance(oracle, str | Mapping) else None,
         )
     spec = oracle.spec
     if not isinstance(spec, LabelSpec):
-        raise ConfigurationError(f"spec of oracle {type(oracle).__name__} must be a LabelSpec", got=found(spec))
+        raise ConfigurationError(f"spec of {name} {type(oracle).__name__} must be a LabelSpec", got=found(spec))
     return spec

@@ -16,7 +16,7 @@ from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
-from alkit.record.test_sets import test_set
+from alkit.record.testsets import test_set
 from alkit.values.rounds import RoundResult, measured_on
 from alkit.values.shown import short_repr
 

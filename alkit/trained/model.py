@@ -30,7 +30,7 @@ from alkit.protocols import Learner, Predictor
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
-from alkit.record.test_sets import test_set
+from alkit.record.testsets import test_set
 from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size
 from alkit.values.rounds import RoundResult

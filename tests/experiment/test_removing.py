@@ -222,13 +222,13 @@ def test_a_removal_that_is_killed_at_any_moment_is_completed_by_the_same_call(pl
     experiment, first, _ = begun()
     (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
     experiment._parts.store.close()
-    shutil.copytree(place, place.parent / "whole", ignore=shutil.ignore_patterns("*.lock"))
+    shutil.copytree(place, place.with_name(f"{place.name}-whole"), ignore=shutil.ignore_patterns("*.lock"))
     context = multiprocessing.get_context("fork")
     deaths = 0
     for moment in range(0, 60, 4):
         for path in place.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        shutil.copytree(place.parent / "whole", place, dirs_exist_ok=True)
+        shutil.copytree(place.with_name(f"{place.name}-whole"), place, dirs_exist_ok=True)
         child = context.Process(target=remove_until_killed, args=(first[0], moment))
         child.start()
         child.join()

@@ -348,8 +348,10 @@ def test_a_campaign_with_clusters_goes_on_after_a_repair(tmp_path):
     ids = experiment.ask(3)
     experiment.tell(dict(zip(ids, masks[:3], strict=True)))
     experiment.fit()
-    shutil.copytree(tmp_path, tmp_path.with_name("whole"))
-    expected = alkit.Experiment(*parts, tmp_path.with_name("whole") / "r.db", classes=("skin", "lesion")).ask(3)
+    shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-whole"))
+    expected = alkit.Experiment(
+        *parts, tmp_path.with_name(f"{tmp_path.name}-whole") / "r.db", classes=("skin", "lesion")
+    ).ask(3)
     (tmp_path / "r.db").write_bytes(b"")
     repaired = repair(tmp_path / "r.db", tmp_path / "new.db")
     heard = []
