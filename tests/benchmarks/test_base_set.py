@@ -20,6 +20,7 @@ def train(data, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_every_base_set_is_trained_once_from_all_initial_weights(train, monkeypatch, capsys):
     asked = "--initial", 0, 1, "--draws", 3, 4, "--pretexts", 5, 6
     found = train(*asked)

@@ -77,6 +77,7 @@ def test_chosen_images_are_recorded_round_by_round(bench, tmp_path):
         assert set(ids) <= set(split.read()["pool"][:48])
 
 
+@pytest.mark.slow
 def test_every_variant_and_composition_runs(bench):
     rows = bench("--ceiling", "--sensitivity", "--beyond", "--table", 2, "--weights", "scratch", "--seeds", 0)
     assert {(row.method, row.variant) for row in rows} == {
