@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alkit.cli import options
+from alkit.cli.naming import naming
 from alkit.cli.pairs import WIDTHS, read_integers, read_parameters
 from alkit.cli.recipes import RECIPES, STRONG, classifier_of, network_of, parts_of
 
@@ -295,17 +296,10 @@ OPTIONS = {
 """By part, the options for parameters of the part that messages name."""
 
 
-@contextmanager
-def naming_options(part: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+def naming_options(part: str, parameters: Mapping[str, Any]) -> AbstractContextManager[None]:
     """Name options in an error about a part: ``--param`` for the parameters that were given with it."""
-    from alkit.cli.wording import PARAM, name_options
+    from alkit.cli.wording import PARAM
     from alkit.errors import ConfigurationError
 
     prefix = "" if part == "strategy" else f"{part}."
-    options = OPTIONS[part] | {name: f"{PARAM}{prefix}{name}" for name in parameters}
-    try:
-        yield
-    except ConfigurationError as reason:
-        if (reworded := name_options(str(reason), options)) != str(reason):
-            raise type(reason)(reworded) from reason
-        raise
+    return naming(OPTIONS[part] | {name: f"{PARAM}{prefix}{name}" for name in parameters}, ConfigurationError)
