@@ -16,7 +16,7 @@ from alkit._files import make_folder, sync_folder, temporary_file
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError
 from alkit.record import guard
-from alkit.record.files import remove
+from alkit.record.places import remove
 
 KEPT = 2
 """Number of regular backups that are kept."""

@@ -5,7 +5,6 @@ Nothing is changed.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
 from alkit.record.database import Row
 from alkit.record.digests import add, holds
-from alkit.record.files import read_content
+from alkit.record.files import Files, files_in
 from alkit.record.journal import Position
 from alkit.record.replay import apply, cluster_files, empty, read_history
 from alkit.record.row_form import has_form
@@ -55,7 +54,7 @@ class CheckResult:
     damaged_backups: tuple[str, ...]
 
 
-def check(record: Path, database: Path | None = None) -> CheckResult:
+def check(record: Path, database: Path | None = None, files: Files | None = None) -> CheckResult:
     """Check a record of the present schema, its files and its backups.
 
     Another process may write to the record meanwhile. The time grows with the size of the record and of its files.
@@ -64,14 +63,16 @@ def check(record: Path, database: Path | None = None) -> CheckResult:
     ----------
     database:
         A copy of the record's database to check in its place, if the record is read-only.
+    files:
+        The record's files. Default: those in the folder beside the record.
     """
-    files, backups = (record.with_name(f"{record.name}.{kind}") for kind in ("files", "backups"))
+    files = files_in(record.with_name(f"{record.name}.files")) if files is None else files
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(database or record, rows, names))
-    damage += [sentence for name in sorted(map(str, names)) for sentence in _damage_of_file(files, name)]
+    damage += [sentence for name in sorted(map(str, names)) if (sentence := files.damage(name))]
     damage += _damage_of_journal(record, database or record, compare=not damage)
     backup_damage = []
-    for copy in latest_first(backups):
+    for copy in latest_first(record.with_name(f"{record.name}.backups")):
         if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
             backup_damage.append(f"{copy}: {found}")
     return CheckResult(rows, len(names), tuple(damage), tuple(backup_damage))
@@ -168,13 +169,3 @@ def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterat
             )
             if keys:
                 yield f"{len(keys)} rows of {table.name} in the journal are not in the database"
-
-
-def _damage_of_file(folder: Path, name: str) -> Iterator[str]:
-    try:
-        content = read_content(folder, name)
-    except OSError as reason:
-        yield f"{folder / name} cannot be read: {reason.strerror}"
-        return
-    if hashlib.sha256(content).hexdigest() != name.partition(".")[0]:
-        yield f"{folder / name} has another content than alkit wrote"

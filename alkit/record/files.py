@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from alkit._files import abandoned_files, write_atomically
-from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
-
-log = logging.getLogger(__name__)
+from alkit.record.places import LocalPlace, Place
 
 NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
 """Names of the files: a SHA-256 and a suffix."""
 
-LONGEST = 2**40
-"""Greatest number of bytes of a file."""
-
 
 @dataclass(frozen=True)
 class Files:
-    """The folder of a record's files."""
+    """The files of a record, in a place."""
 
-    folder: Path
+    place: Place
 
     def write(self, content: bytes, suffix: str) -> str:
         """Store `content` and return the name of its file: its SHA-256 with `suffix`. Equal contents share a file."""
         name = hashlib.sha256(content).hexdigest() + suffix
         with suppress(OSError):
-            if read_content(self.folder, name) == content:
+            if self._content(name) == content:
                 return name
-        write_atomically(self.folder / name, content)  # which replaces a damaged file
+        self.place.put(name, content)  # which replaces a damaged file
         return name
 
     def read(self, name: str) -> bytes:
@@ -47,36 +40,62 @@ class Files:
         StoreError
             The file is missing, or its content has changed.
         """
+        shown = self.place.shown(name)
         try:
-            content = read_content(self.folder, name)
+            content = self._content(name)
         except PermissionError as reason:
             raise StoreError(
-                f"cannot read {self.folder / name} ({reason.strerror})", hint="check the permissions of its folder"
+                f"cannot read {shown} ({reason.strerror})", hint="check the permissions of its folder"
             ) from reason
         except OSError as reason:
             raise StoreError(
-                f"{self.folder / name} is missing, and the record refers to it", hint="restore it from a backup"
+                f"{shown} is missing, and the record refers to it", hint="restore it from a backup"
             ) from reason
-        if hashlib.sha256(content).hexdigest() != name.partition(".")[0]:
+        if not _is_whole(name, content):
             raise StoreError(
-                f"{self.folder / name} is damaged",
+                f"{shown} is damaged",
                 got="content with another SHA-256",
                 hint="restore it from a backup",
             )
         return content
 
+    def local(self, name: str) -> Path:
+        """Return the path of a file of this computer with the content of a file, which was checked.
 
-def read_content(folder: Path, name: str) -> bytes:
-    """Return the content of a file of a record; an :class:`OSError` if it cannot be read, or has another name."""
-    if not NAME.fullmatch(name):
-        raise OSError(errno.EINVAL, "it is not the name of a file of a record", name)
-    return read_inside(folder / name, folder, LONGEST)
+        Raises
+        ------
+        StoreError
+            The file is missing, or its content has changed.
+        """
+        self.read(name)
+        return self.place.local(name)
 
-
-def remove(folder: Path, old: Iterable[Path]) -> None:
-    """Delete old files, and the unfinished files of killed processes."""
-    for file in [*old, *abandoned_files(folder)]:
+    def damage(self, name: str) -> str | None:
+        """Return a sentence about a file that is damaged or missing; None if it is whole."""
         try:
-            file.unlink(missing_ok=True)
-        except OSError as reason:  # whatever replaced them is written
-            log.warning("cannot delete %s, which is not needed any more (%s)", file, reason.strerror)
+            content = self._content(name)
+        except OSError as reason:
+            return f"{self.place.shown(name)} cannot be read: {reason.strerror}"
+        return None if _is_whole(name, content) else f"{self.place.shown(name)} has another content than alkit wrote"
+
+    def names(self, ending: str = "") -> list[str]:
+        """Return the sorted names of the files that have an ending."""
+        return [name for name in self.place.names(ending) if NAME.fullmatch(name)]
+
+    def delete(self, names: Collection[str]) -> None:
+        """Delete files, and what killed processes left; failures are only logged."""
+        self.place.delete(names)
+
+    def _content(self, name: str) -> bytes:
+        if not NAME.fullmatch(name):
+            raise OSError(errno.EINVAL, "it is not the name of a file of a record", name)
+        return self.place.get(name)
+
+
+def files_in(folder: Path) -> Files:
+    """Return the files in a folder."""
+    return Files(LocalPlace(folder))
+
+
+def _is_whole(name: str, content: bytes) -> bool:
+    return hashlib.sha256(content).hexdigest() == name.partition(".")[0]

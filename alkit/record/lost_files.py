@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from alkit.errors import StoreError
@@ -11,8 +10,8 @@ from alkit.record.files import Files
 from alkit.record.replay import Content, Rows, cluster_files
 
 
-def drop_lost_files(content: Content, old: Path, new: Path) -> Iterator[str]:
-    """Copy intact files into a folder, change the rows that depend on lost ones, and yield a sentence about each loss.
+def drop_lost_files(content: Content, old: Files, new: Files) -> Iterator[str]:
+    """Copy intact files elsewhere, change the rows that depend on lost ones, and yield a sentence about each loss.
 
     An answer whose label is lost becomes invalid, and so do the earlier answers that it replaced.
     """
@@ -21,11 +20,11 @@ def drop_lost_files(content: Content, old: Path, new: Path) -> Iterator[str]:
         if name is None:
             return True
         try:
-            found = Files(old).read(name)
+            found = old.read(name)
         except StoreError:
             return False
         stem, dot, suffix = name.partition(".")
-        return Files(new).write(found, dot + suffix) == name and bool(stem)
+        return new.write(found, dot + suffix) == name and bool(stem)
 
     for row in list(content["answers"].values()):
         if not copy(row["label"]):

@@ -19,6 +19,7 @@ from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.backups import latest_first
 from alkit.record.database import Database
+from alkit.record.files import files_in
 from alkit.record.journal import Journal, Position
 from alkit.record.lost_files import drop_lost_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
@@ -117,7 +118,7 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
         unknown += drop_unproven(content)
     unknown += add_others(content, found.others)
     make_folder(new.parent)
-    lost += drop_lost_files(content, *(path.with_name(f"{path.name}.files") for path in (old, new)))
+    lost += drop_lost_files(content, *(files_in(path.with_name(f"{path.name}.files")) for path in (old, new)))
     database = Database(new, wait=30.0)
     with database.transaction() as connection:
         rows = {name: list(own.values()) for name, own in content.items()}

@@ -36,7 +36,8 @@ from alkit.record.backups import back_up
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import REPAIR, Database, Row, chunks
 from alkit.record.facts import has_form
-from alkit.record.files import Files, remove
+from alkit.record.files import files_in
+from alkit.record.places import remove
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
@@ -108,7 +109,7 @@ class Store:
         if not self.read_only:
             make_folder(self.path.parent)
         self._locks: dict[int, FileLock] = {}  # by process: after a fork, a process needs its own
-        self._files = Files(self.files)
+        self._files = files_in(self.files)
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
@@ -546,7 +547,7 @@ class Store:
     @checked
     def delete_files(self, names: Collection[str]) -> None:
         """Delete files to which no row refers."""
-        remove(self.files, [self.files / name for name in names if (self.files / name).parent == self.files])
+        self._files.delete(names)
 
     def purge(self) -> None:
         """Delete former values of rows from the journal, the backups and the unused parts of the database.
@@ -602,7 +603,7 @@ class Store:
             }
             self.database.insert(connection, rounds, [row])
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
-        remove(self.files, [file for file in self.files.glob("*.model") if file.name != name])
+        self._files.delete([other for other in self._files.names(".model") if other != name])
         try:
             back_up(self.path, self.backups, self.wait)
         except StoreError as reason:  # the round is recorded all the same
