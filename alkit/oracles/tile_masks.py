@@ -21,7 +21,7 @@ from alkit.labels.masks import COMPRESSIONS, read_mask
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.base import Subset
-from alkit.pools.tiles.large import check_complete, region_array
+from alkit.pools.tiles.large import check_complete, leads_elsewhere, region_array
 from alkit.pools.tiles.pool import TilePool, tiles_of
 from alkit.values.answers import Answer, Invalid
 from alkit.values.frames import Box
@@ -52,7 +52,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         Folder of the masks, as :class:`alkit.MaskOracle` reads them.
     pattern:
         File name of the mask of an image, with ``{image}`` for its id, such as ``"{image}_mask.tif"``. None: the id
-        with the suffix png, tif or tiff.
+        with the suffix png, tif or tiff, of which one must exist.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
     ConfigurationError
         `pattern` does not contain ``{image}``.
     LabelError
-        An image has no mask. When a mask is read: it has another size than its image, or cannot be read.
+        An image has no mask, or several. When a mask is read: it has another size than its image, or cannot be read.
 
     Examples
     --------
@@ -91,13 +91,15 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         for image in dict.fromkeys(self._pool.parents_of(list(self._ids))):
             paths = [place / name.replace(FIELD, image) for name in names]
             found = [path for path in paths if path.is_file()]
-            if found:
+            if len(found) > 1:
+                missing.append(f"{image} has several masks, {' and '.join(map(str, found))}: keep one of them")
+            elif found:
                 self._files[image] = found[0]
             else:
                 missing.append(f"{image} has no mask: expected a file such as {paths[0]}")
         if missing:
             listed = "; ".join(missing[:FEW]) + ("; ..." if len(missing) > FEW else "")
-            raise LabelError(listed if len(missing) == 1 else f"{len(missing)} images have no masks: {listed}")
+            raise LabelError(listed if len(missing) == 1 else f"{len(missing)} images do not have one mask: {listed}")
         self._open: tuple[str, ExitStack, Any] | None = None
 
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
@@ -192,8 +194,9 @@ def _open_mask(path: Path) -> Iterator[Any]:
         is_tiff = opened.read(4) in TIFF
     if is_tiff:
         with refuse_damage(partial(_damaged_mask, path)), tifffile.TiffFile(path, _multifile=False) as file:
-            series, page = file.series[0], file.pages.first
-            if page.is_tiled and series.axes == "YX" and len(file.series) == 1 and _is_plain(page):
+            page = file.pages.first
+            series = None if leads_elsewhere(file) or len(file.series) != 1 else file.series[0]
+            if series is not None and page.is_tiled and series.axes == "YX" and _is_plain(page):
                 if series.dtype is None or not np.issubdtype(series.dtype, np.integer):
                     raise LabelError(f"{path} must have integers", got=series.dtype)
                 check_pixels((page.tilelength, page.tilewidth), f"a tile of {path}", LabelError)

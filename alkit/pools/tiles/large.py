@@ -5,6 +5,7 @@ Tiled files are never read as a whole. The declared sizes are checked before mem
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,7 +124,11 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as file:  # a file must not lead to others
+        if leads_elsewhere(file):
+            yield None
+            return
         series, page = file.series[0], file.pages.first
+        _check_first(file.series, path)
         orientation = page.tags.valueof(274, 1)
         if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(file.series) > 1000:
             yield None
@@ -145,9 +150,7 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         for (height, width), level in zip(sizes, series.levels, strict=True):
             if not 0 < height * width <= MOST:
                 raise ImageError(f"{path} has too many pixels", got=f"{width} x {height}")
-            key = level.keyframe
-            part = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, height), width)
-            check_pixels(part, f"a tile or strip of {path}", ImageError)
+            _check_part(level, path)
             check_complete(level, path)
         arrays = [region_array(series, number, path) for number in range(len(sizes))]
 
@@ -165,6 +168,27 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         yield LargeImage(sizes, _mpp(page, file), read)
 
 
+def leads_elsewhere(file: Any) -> bool:
+    """Return whether tifffile would read further files: those that a data set of Micro-Manager names."""
+    return bool(file.is_ndtiff or file.is_mmstack)
+
+
+def _check_first(series: Any, path: Path) -> None:
+    """Refuse a file with a further image that is as large as the first: it is not a thumbnail, and would be lost."""
+    first = _pixels_of(series[0])
+    larger = [one for one in series[1:] if _pixels_of(one) >= first]
+    if larger:
+        raise ImageError(
+            f"{path} has several images", got=f"{len(series)}, of which the first is not the largest", expected="one"
+        )
+
+
+def _pixels_of(series: Any) -> int:
+    """Return the number of pixels of a plane of an image."""
+    sides = [int(side) for axis, side in zip(series.axes, series.shape, strict=True) if axis in "YX"]
+    return int(np.prod(sides, dtype=object))
+
+
 def check_complete(level: Any, path: Path, error: type[AlkitError] = ImageError) -> None:
     """Refuse a level that lacks tiles or strips, or leaves them out: tifffile would fill them with zeros."""
     end, wanted = path.stat().st_size, int(np.prod(level.keyframe.chunked))
@@ -173,6 +197,13 @@ def check_complete(level: Any, path: Path, error: type[AlkitError] = ImageError)
         cut = any(not offset or not count or offset + count > end for offset, count in parts)
         if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
             raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+
+
+def _check_part(level: Any, path: Path) -> None:
+    """Check the size of the tiles or strips of a level before one is decoded."""
+    key = level.keyframe
+    part = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, key.imagelength), key.imagewidth)
+    check_pixels(part, f"a tile or strip of {path}", ImageError)
 
 
 def _check_jpeg(page: Any, box: Box, path: Path) -> None:
@@ -244,6 +275,7 @@ def _positive(text: str) -> float | None:
 def _slide(path: Path) -> Iterator[LargeImage]:
     """Open a whole slide."""
     try:
+        import tifffile
         import tiffslide
     except ImportError as reason:
         raise MissingDependencyError(
@@ -251,17 +283,36 @@ def _slide(path: Path) -> Iterator[LargeImage]:
             got="it is not installed",
             hint='pip install "alkit[slides]"',
         ) from reason
-    with tiffslide.TiffSlide(path) as slide:
+    alone = {"_multifile": False}  # a file must not lead to others
+    with tifffile.TiffFile(path, **alone) as file:
+        if leads_elsewhere(file):
+            raise ImageError(f"{path} is not a whole slide", got="a file of Micro-Manager")
+        for series in file.series:
+            for level in series.levels:
+                _check_part(level, path)
+                if level.keyframe.is_tiled:
+                    check_complete(level, path)
+    with path.open("rb") as opened, tiffslide.TiffSlide(opened, tifffile_options=alone) as slide:
         levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
         factors = slide.level_downsamples
 
         def read(level: int, box: Box) -> Pixels:
-            corner = round(box.left * factors[level]), round(box.top * factors[level])
+            corner = _first_pixel(box.left, factors[level]), _first_pixel(box.top, factors[level])
             region = slide.read_region(corner, level, (box.width, box.height), as_array=True)
             return np.ascontiguousarray(np.moveaxis(region[..., :3], -1, 0))
 
         mpp = slide.properties.get("tiffslide.mpp-x")
         yield LargeImage(levels, None if mpp is None else _positive(str(mpp)), read)
+
+
+def _first_pixel(place: int, factor: float) -> int:
+    """Return a pixel of the first level from which tiffslide comes to a place of another level.
+
+    >>> [int(_first_pixel(place, 4.003) / 4.003) for place in (0, 1, 511, 512)]
+    [0, 1, 511, 512]
+    """
+    near = math.ceil(place * factor)
+    return next(pixel for pixel in (near, near + 1, near - 1) if int(pixel / factor) == place)
 
 
 def _coloured(large: LargeImage, grayscale: bool) -> LargeImage:
