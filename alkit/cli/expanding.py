@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 
@@ -37,6 +37,25 @@ def expand(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(every, return_annotation=None)  # type: ignore[attr-defined]
     run.__annotations__ = {entry.name: entry.annotation for entry in every}
     return run
+
+
+def changed_options(group: Any) -> list[str]:
+    """Return the options of a dataclass that have other values than their defaults, as they are typed.
+
+    >>> from dataclasses import make_dataclass
+    >>> changed_options(make_dataclass("Group", [("max_size", int, 3), ("name", str, "a")])(max_size=4))
+    ['--max-size']
+    """
+    return [option_name(entry.name) for entry in fields(group) if getattr(group, entry.name) != entry.default]
+
+
+def option_name(parameter: str) -> str:
+    """Return a parameter as an option.
+
+    >>> option_name("max_size")
+    '--max-size'
+    """
+    return f"--{parameter.replace('_', '-')}"
 
 
 def _options(taker: Callable[..., Any]) -> Iterator[inspect.Parameter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from alkit.cli import options
 from alkit.cli.naming import naming
@@ -13,6 +13,9 @@ from alkit.errors import AlkitError, ConfigurationError
 
 if TYPE_CHECKING:
     from alkit.oracles.simulated import LabelOracle, MaskOracle
+    from alkit.oracles.tile_masks import TileMasks
+    from alkit.pools.volumes.masks import VolumeMasks
+    from alkit.protocols import Pool
 
 OPTIONS = {
     "pattern": "--mask-pattern",
@@ -45,10 +48,25 @@ class MaskForm:
         found = {**{name: value is not None for name, value in values.items()}, "--instances": self.instances}
         return {**found, "--mask-pattern": pattern and self.mask_pattern != ANY_MASK}
 
+    def patterns(self) -> tuple[str, ...]:
+        """Return the patterns of ``--mask-pattern``, which commas separate."""
+        return tuple(part.strip() for part in self.mask_pattern.split(","))
+
     def oracle(
-        self, masks: Path | Mapping[str, Any], classes: tuple[str, ...], ignore: int | None = None
+        self,
+        masks: Path | str | Mapping[str, Any],
+        classes: tuple[str, ...],
+        ignore: int | None = None,
+        option: str = "--masks",
     ) -> MaskOracle:
         """Return the oracle of the masks in a folder, or of others by id.
+
+        Parameters
+        ----------
+        masks, classes, ignore:
+            See :class:`alkit.MaskOracle`.
+        option:
+            The option that names the folder.
 
         Raises
         ------
@@ -58,23 +76,60 @@ class MaskForm:
         from alkit.oracles.simulated import MaskOracle
 
         by_id = isinstance(masks, Mapping)
-        with naming(OPTIONS):
+        with naming({**OPTIONS, "masks": option}):
             return MaskOracle(
                 masks if isinstance(masks, Mapping) else str(masks),
                 classes=classes,
                 ignore=ignore,
-                pattern=ANY_MASK if by_id else tuple(part.strip() for part in self.mask_pattern.split(",")),
+                pattern=ANY_MASK if by_id else self.patterns(),
                 threshold=self.threshold,
                 values=None if self.values is None else read_values(self.values, classes, ignore),
                 instances=self.instances,
             )
 
 
+def masks_in(pool: Pool, folder: str, pattern: str, option: str) -> str | TileMasks | VolumeMasks:
+    """Return the masks of tiles or of slices by id, cut out of those in a folder; for other pools, the folder itself.
+
+    Parameters
+    ----------
+    pool:
+        The images.
+    folder:
+        The masks of large images, or the volumes of labels.
+    pattern:
+        File names of masks, as ``--mask-pattern`` states it. One of whole images counts as none.
+    option:
+        The option that names the folder.
+
+    Raises
+    ------
+    LabelError
+        An image or a volume has no labels, or they do not fit.
+    """
+    from alkit.oracles.tile_masks import FIELD, TileMasks
+    from alkit.pools.base import whole_pool
+    from alkit.pools.tiles.pool import TilePool
+    from alkit.pools.volumes.masks import VolumeMasks
+    from alkit.pools.volumes.pool import VolumePool
+
+    own = None if pattern == ANY_MASK else pattern
+    with naming({"folder": option, "pattern": "--mask-pattern"}):
+        match whole_pool(pool):
+            case TilePool():
+                return TileMasks(cast("TilePool", pool), folder, None if own is None else own.replace("{id}", FIELD))
+            case VolumePool():
+                return VolumeMasks(cast("VolumePool", pool), folder, own)
+    return folder
+
+
 FOLDERS = "folders"
 """Value of ``--labels`` if each image lies in a folder with the name of its class."""
 
 
-def label_oracle(labels: str, classes: tuple[str, ...] | None, ids: Iterable[str]) -> LabelOracle:
+def label_oracle(
+    labels: str, classes: tuple[str, ...] | None, ids: Iterable[str], option: str = "--labels"
+) -> LabelOracle:
     """Return the oracle of one class per image.
 
     Parameters
@@ -85,6 +140,8 @@ def label_oracle(labels: str, classes: tuple[str, ...] | None, ids: Iterable[str
         Names of the classes; None for those that occur, sorted.
     ids:
         Ids of the images.
+    option:
+        The option that names the table.
     """
     from alkit.errors import LabelError
     from alkit.oracles.class_files import folder_classes, read_classes
@@ -94,7 +151,7 @@ def label_oracle(labels: str, classes: tuple[str, ...] | None, ids: Iterable[str
     used = sorted({known[id] for id in ids if id in known})
     if classes is None and len(used) < 2:
         raise LabelError(
-            "--labels must give the images two or more classes",
+            f"{option} must give the images two or more classes",
             got=", ".join(map(repr, used)) or "none of their ids",
             expected=f"ids such as {next(iter(ids), '')!r} in the first column" if labels != FOLDERS else None,
         )

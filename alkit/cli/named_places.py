@@ -68,7 +68,7 @@ def check_place(record: Store, place: Place, *, named: bool, option: str) -> Non
     _remember(record, _identity(place))
 
 
-def check_images(record: Store, folder: str, *, named: bool) -> None:
+def check_images(record: Store, folder: str, *, named: bool, what: str | None = None) -> None:
     """Check that the folder of images was named on this machine, as long as nothing was asked.
 
     Later the images must equal those that the record describes by digests, which only somebody who has them knows.
@@ -81,6 +81,8 @@ def check_images(record: Store, folder: str, *, named: bool) -> None:
         The folder of images.
     named:
         Whether an option of this command names the folder.
+    what:
+        What it is, if it belongs to the test set: ``alkit start`` names it.
 
     Raises
     ------
@@ -91,8 +93,12 @@ def check_images(record: Store, folder: str, *, named: bool) -> None:
     if named or images in _named(record):
         _remember(record, images)
     elif not record.has_queries():
-        what = f"the folder of images {folder}"
-        _confirm(record, what, "its images are sent to annotators", f"--images {quote(folder)}, if it is yours")
+        if what is None:
+            hint = f"--images {quote(folder)}, if it is yours"
+            _confirm(record, f"the folder of images {folder}", "its images are sent to annotators", hint)
+        else:
+            hint = "alkit start again with the same options, if it is yours"
+            _confirm(record, f"{what} {folder}", "the model is measured on it", hint)
         _remember(record, images)
 
 

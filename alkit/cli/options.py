@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 CHOICE, NETWORK, PEOPLE = "Which images are selected", "The learner and its training", "People and their answers"
+TEST = "A test set in folders of its own"
 """Headings under which the help of the longer commands lists their options."""
 
 Strategy = Annotated[
@@ -164,9 +165,27 @@ Instances = Annotated[
 ]
 TestImages = Annotated[
     Path | None,
-    typer.Option(help="Folder of test images, which are never trained on; each round is measured on them."),
+    typer.Option(
+        help="Folder of test images, which are never trained on; each round is measured on them. They are read as the "
+        "images of the pool, and cut into tiles if those are.",
+        rich_help_panel=TEST,
+    ),
 ]
-TestMasks = Annotated[Path | None, typer.Option(help="Folder of the masks of --test-images.")]
+TestVolumes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of test volumes, if the pool is of volumes; their slices are measured.", rich_help_panel=TEST
+    ),
+]
+TestMasks = Annotated[Path | None, typer.Option(help="Folder of the masks of --test-images.", rich_help_panel=TEST)]
+TestLabels = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of the labels of --test-volumes; or, for one class per image, a CSV file or folders, as --labels "
+        "of `alkit run`.",
+        rich_help_panel=TEST,
+    ),
+]
 Pattern = Annotated[
     str | None,
     typer.Option(help="Pattern of the file names of the images; ** matches any folders. Default: all files."),

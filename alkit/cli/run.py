@@ -19,10 +19,7 @@ from alkit.cli.ruling import Rules
 from alkit.cli.source import Source, TestSet
 
 if TYPE_CHECKING:
-    from alkit.pools.base import Subset
-    from alkit.pools.folder import ImagePool
-    from alkit.pools.tiles.pool import TilePool
-    from alkit.pools.volumes.pool import VolumePool
+    from alkit.pools.base import PoolBase
 
 
 @expand
@@ -83,7 +80,7 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle
+    from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle, masks_in
     from alkit.cli.naming import naming
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
@@ -96,8 +93,8 @@ def run(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    images, test_folders = source.images, test_set.folders()
-    source.check(masks=masks if images is None else None, test_images=test_folders, labels=labels if images else None)
+    images = source.images
+    source.check(masks=masks, labels=labels)
     if images is None and labels is None:
         raise ConfigurationError("the labels of the volumes are missing", hint="--labels FOLDER")
     if images is not None and (masks is None) == (labels is None):
@@ -107,20 +104,21 @@ def run(
             hint="--masks FOLDER, or --labels FILE for classes of images",
         )
     per = "pixel" if images is None or labels is None else "image"
+    test_places = test_set.places(volumes=images is None, per=per)
     choice, former = choice.named(per), None
     if store.is_file():
         with record_at(store) as record:
             if record.fact("configuration") is not None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
-    if test_folders is not None and test_fraction is not None:
-        raise ConfigurationError("--test-fraction and --test-images cannot be used together")
+    if test_places is not None and test_fraction is not None:
+        option = "--test-volumes" if images is None else "--test-images"
+        raise ConfigurationError(f"--test-fraction and {option} cannot be used together")
     names = None if classes is None else options.class_names(classes)
     known = functools.partial(form.oracle, classes=names or ("background", "object"), ignore=ignore)
     if per == "image":
-        others = {"--ignore": ignore is not None, "--test-images": test_folders, "--pages": source.pages == "frames"}
+        others = {"--ignore": ignore is not None, "--pages": source.pages == "frames"}
         refuse_options({**form.given(), **others}, "with --masks")
-    test_oracle = None if test_folders is None else known(test_folders[1])
     with progress_bar(choice.strategy) as report:
         files = source.files(masks=True, asks=labels != FOLDERS)
         oracle: alkit.MaskOracle | alkit.LabelOracle | None = None
@@ -130,7 +128,8 @@ def run(
                 oracle.check([] if source.pages == "frames" else files)  # before hours are spent on reading images
         everything = source.pool(report)
         if oracle is None:
-            oracle = known(source.masks(everything, masks, labels, form.mask_pattern))
+            option, place = ("--masks", masks) if labels is None else ("--labels", labels)
+            oracle = known(masks_in(everything, str(place), form.mask_pattern, option))
         elif source.pages == "frames":
             with naming(OPTIONS):
                 oracle.check(everything.ids)
@@ -143,13 +142,15 @@ def run(
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming(OPTIONS):
                 oracle.check_labels(everything, report)
-        pool: ImagePool | VolumePool | TilePool | Subset = everything
-        test: ImagePool | Subset
-        if test_folders is None or test_oracle is None:
+        pool: PoolBase = everything
+        test: PoolBase
+        tested = None
+        if test_places is None:
             pool, test = everything.split(test=0.2 if test_fraction is None else test_fraction, seed=seed)
         else:
             with naming(OPTIONS):
-                test = read_test_set(everything, test_folders[0], test_oracle, report, source.groups)
+                tested = read_test_set(everything, test_places, oracle.spec, form, report, source.groups)
+            test = tested.pool
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -166,7 +167,8 @@ def run(
             keep_threads(record, threads)
             save_choice(record, choice, parts)
         before = len(experiment.history)
-        experiment.run(oracle, test=test, test_oracle=test_oracle, start=start, batch=batch, rounds=rounds)
+        own = None if tested is None else tested.oracle
+        experiment.run(oracle, test=test, test_oracle=own, start=start, batch=batch, rounds=rounds)
     if before > rounds:
         echo(f"{store} is finished after {before} rounds; more --rounds continue it.", err=True)
     elif before:

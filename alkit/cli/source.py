@@ -11,6 +11,7 @@ import typer
 
 from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.expanding import changed_options, option_name
 from alkit.cli.tiles import Tiles
 from alkit.cli.volumes import Volumes
 from alkit.errors import ConfigurationError
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
     from alkit.pools.tiles.pool import TilePool
     from alkit.pools.volumes.pool import VolumePool
     from alkit.values.progress import Report
+
+
+REFUSED: Mapping[str, Mapping[str, tuple[str, str | None]]] = {
+    "--volumes": {
+        "--grayscale": ("slices have no colours", None),
+        "--pages": ("a file is one volume", None),
+        "--masks": ("their labels are volumes", "--labels FOLDER"),
+        "--tiles": ("slices are not cut further", None),
+    },
+    "--tiles": {
+        "--size": ("tiles are read at their own size", "--tiles for the size, and --level or --mpp for the scale"),
+        "--fit": ("each tile fills its size", None),
+        "--pages": ("a large image has one page", None),
+        "--labels": ("it has a class for each image", "--masks FOLDER"),
+    },
+}
+"""By kind of images the options that it cannot use, each with the reason, and what to use in its place."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +67,31 @@ class Source:
         Parameters
         ----------
         of_images:
-            Values of options of the command that are for whole images alone, by their names; those that are true were
-            given.
+            Values of options of the command that :data:`REFUSED` names, by their names; those that are true were given.
 
         Raises
         ------
         ConfigurationError
             None or two kinds are chosen, or an option of another kind is given.
         """
-        from alkit.cli.places import refuse_options
-
         if (self.images is None) == (self.volumes.volumes is None):
             raise ConfigurationError(
                 "either --images or --volumes must be given", got="both" if self.images is not None else "neither"
             )
-        if self.images is None:
-            given = {"--grayscale": self.grayscale, "--tiles": self.tiles.tiles, "--exclude": self.exclude}
-            refuse_options({**given, "--pages": self.pages, **_flags(of_images)}, "with --images")
-        elif changed := self.volumes.changed():
-            raise ConfigurationError(f"--{changed[0]} can be used only with --volumes")
+        kind = "--volumes" if self.images is None else "--images" if self.tiles.tiles is None else "--tiles"
+        given = {option_name(name): value for name, value in {**vars(self), **of_images}.items()}
+        given |= {"--fit": self.fit != "squash", "--tiles": self.tiles.tiles is not None}
+        for option, (reason, hint) in REFUSED.get(kind, {}).items():
+            if given.get(option):
+                raise ConfigurationError(f"{option} cannot be used with {kind}, because {reason}", hint=hint)
+        for option, group in (("--volumes", self.volumes), ("--tiles", self.tiles)):
+            if option != kind and (changed := changed_options(group)):
+                hint = "--tiles 512" if option == "--tiles" else None
+                raise ConfigurationError(f"{changed[0]} can be used only with {option}", hint=hint)
         if self.pattern is not None and "{id}" in self.pattern:
             raise ConfigurationError(
                 "--pattern is for the names of images", got=repr(self.pattern), hint="--mask-pattern"
             )
-        whole = {"size": self.size, "fit": self.fit != "squash", "exclude": self.exclude, "pages": self.pages}
-        self.tiles.check_alone(**whole, **of_images)
 
     def files(self, *, masks: bool, asks: bool = True) -> dict[str, File]:
         """Return the files of whole images, by id; none of volumes and of large images.
@@ -106,43 +124,21 @@ class Source:
         import alkit
         from alkit.cli.images import EVERYTHING, check_pages
 
-        pattern = self.pattern or EVERYTHING
+        chosen: dict[str, Any] = {"pattern": self.pattern or EVERYTHING, "exclude": tuple(self.exclude or ())}
+        chosen["groups"] = self.groups
         if self.images is None:
-            return self.volumes.pool(self.size, report, fit=self.fit, pattern=pattern, groups=self.groups)
+            return self.volumes.pool(self.size, report, fit=self.fit, **chosen)
         if self.tiles.tiles is not None:
-            return self.tiles.pool(self.images, report, grayscale=self.grayscale, pattern=pattern, groups=self.groups)
+            return self.tiles.pool(self.images, report, grayscale=self.grayscale, **chosen)
         return alkit.ImagePool(
             str(self.images),
             size=self.size,
             grayscale=self.grayscale,
             fit=self.fit,
-            pattern=pattern,
-            exclude=tuple(self.exclude or ()),
-            groups=self.groups,
             pages=check_pages(self.pages),
             report=report,
+            **chosen,
         )
-
-    def masks(
-        self, pool: ImagePool | TilePool | VolumePool, masks: Path | None, labels: str | None, pattern: str
-    ) -> Mapping[str, Any]:
-        """Return the masks of tiles or of slices by id, from the masks of large images or the labels of volumes.
-
-        Parameters
-        ----------
-        pool:
-            The pool.
-        masks, labels, pattern:
-            Values of ``--masks``, ``--labels`` and ``--mask-pattern``.
-
-        Raises
-        ------
-        LabelError
-            An image or a volume has no labels, or they do not fit.
-        """
-        if self.images is None:
-            return self.volumes.masks(cast("VolumePool", pool), None if labels is None else Path(labels), pattern)
-        return self.tiles.masks(cast("TilePool", pool), cast(Path, masks), pattern)
 
 
 @dataclass(frozen=True)
@@ -150,23 +146,35 @@ class TestSet:
     """Options that name a test set."""
 
     test_images: options.TestImages = None
+    test_volumes: options.TestVolumes = None
     test_masks: options.TestMasks = None
+    test_labels: options.TestLabels = None
 
-    def folders(self) -> tuple[Path, Path] | None:
-        """Return the folders of the images and of the masks; None without a test set.
+    def places(self, *, volumes: bool, per: str) -> tuple[Path, str] | None:
+        """Return the folder of the images, and where their masks or labels are; None without a test set.
+
+        Parameters
+        ----------
+        volumes:
+            Whether the pool of the command is one of volumes.
+        per:
+            What has a class: ``pixel`` or ``image``.
 
         Raises
         ------
         ConfigurationError
-            Only one of them is given.
+            Only one of them is given, or an option that does not fit the pool.
         """
-        if self.test_images is None and self.test_masks is None:
+        given = {option_name(name): value for name, value in vars(self).items() if value is not None}
+        images = "--test-volumes" if volumes else "--test-images"
+        labels = "--test-labels" if volumes or per == "image" else "--test-masks"
+        if not given:
             return None
-        if self.test_images is None or self.test_masks is None:
-            missing = "--test-images" if self.test_images is None else "--test-masks"
-            raise ConfigurationError("--test-images and --test-masks must be given together", got=f"no {missing}")
-        return self.test_images, self.test_masks
-
-
-def _flags(named: dict[str, object]) -> dict[str, object]:
-    return {f"--{name.replace('_', '-')}": value for name, value in named.items()}
+        if wrong := [option for option in given if option not in (images, labels)]:
+            what = "volumes" if volumes else "classes of images" if per == "image" else "images with masks"
+            raise ConfigurationError(
+                f"a test set of {what} must be given by {images} and {labels}", got=" and ".join(wrong)
+            )
+        if missing := [option for option in (images, labels) if option not in given]:
+            raise ConfigurationError(f"{images} and {labels} must be given together", got=f"no {missing[0]}")
+        return Path(given[images]), str(given[labels])

@@ -97,8 +97,7 @@ def start(
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
 
-    test_folders = test.folders()
-    source.check(test_images=test_folders)
+    source.check()
     if store.is_file():
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
@@ -106,7 +105,9 @@ def start(
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))
     if per == "image":
-        refuse_options({"--test-images": test_folders, "--ignore": ignore is not None}, "with --per pixel")
+        refuse_options({"--ignore": ignore is not None}, "with --per pixel")
+    test_places = test.places(volumes=source.images is None, per=per)
+    spec = alkit.LabelSpec(options.class_names(classes), ignore, cast("Literal['pixel', 'image']", per))
     choice = choice.named(per)
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
@@ -120,10 +121,9 @@ def start(
             pool, former = with_recorded_groups(record, pool), recorded_rules(record)
         ruled = rules.after(former)
         test_set = None
-        if test_folders is not None:
-            oracle = form.oracle(test_folders[1], options.class_names(classes), ignore)
+        if test_places is not None:
             with naming(OPTIONS):
-                test_set = read_test_set(pool, test_folders[0], oracle, report, source.groups), oracle
+                test_set = read_test_set(pool, test_places, spec, form, report, source.groups)
         with compute_with(choose_threads(pool.shape, threads)):
             experiment = alkit.Experiment(
                 pool,
@@ -132,7 +132,7 @@ def start(
                 store=record or store,
                 seed=seed,
                 initial=initial,
-                classes=alkit.LabelSpec(options.class_names(classes), ignore, cast("Literal['pixel', 'image']", per)),
+                classes=spec,
                 annotators=annotators,
                 join=join,
                 hold_out=hold_out,
@@ -146,9 +146,9 @@ def start(
         say_threads(recorded, pool.shape, threads, new=not before)
         check_images(recorded, str(source.folder), named=True)
         if test_set is not None:
-            for folder in test_folders or ():
-                check_images(recorded, str(folder), named=True)
-            save_test_set(recorded, *test_set)
+            for place in test_places or ():
+                check_images(recorded, str(place), named=True)
+            save_test_set(recorded, test_set)
         save_choice(recorded, choice, parts)
         kept = rules_and_groups(recorded)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)

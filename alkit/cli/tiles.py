@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from alkit.cli.naming import naming
-from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from alkit.oracles.tile_masks import TileMasks
     from alkit.pools.tiles.pool import TilePool
     from alkit.values.progress import Report
 
@@ -83,44 +81,3 @@ class Tiles:
                 report=report,
                 **others,
             )
-
-    def masks(self, pool: TilePool, masks: Path, pattern: str) -> TileMasks:
-        """Return the masks of the tiles, cut out of the masks of their images.
-
-        Parameters
-        ----------
-        pool, masks:
-            The tiles, and the folder of masks.
-        pattern:
-            File names of masks, as an option states it, with ``{id}`` for the id of an image.
-
-        Raises
-        ------
-        LabelError
-            An image has no mask.
-        """
-        from alkit.oracles.tile_masks import FIELD, TileMasks
-
-        with naming({**OPTIONS, **{"pattern": "--mask-pattern"}}):
-            return TileMasks(pool, str(masks), None if pattern == "{id}.png" else pattern.replace("{id}", FIELD))
-
-    def check_alone(self, **others: object) -> None:
-        """Check that no option is given without tiles, and none with them that is for whole images.
-
-        Parameters
-        ----------
-        others:
-            Values of options for whole images, by their names; those that are true were given.
-
-        Raises
-        ------
-        ConfigurationError
-            There is such an option.
-        """
-        if self.tiles is not None:
-            if given := [name for name, value in others.items() if value]:
-                raise ConfigurationError(f"--{given[0].replace('_', '-')} cannot be used with --tiles")
-            return
-        changed = [name for name, value in vars(self).items() if value != getattr(Tiles(), name)]
-        if changed:
-            raise ConfigurationError(f"--{changed[0]} can be used only with --tiles", hint="--tiles 512")

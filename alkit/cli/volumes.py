@@ -14,7 +14,6 @@ from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
-    from alkit.pools.volumes.masks import VolumeMasks
     from alkit.pools.volumes.pool import VolumePool
     from alkit.protocols import Pool
     from alkit.values.answers import Answer
@@ -66,10 +65,6 @@ class Volumes:
         _option("Millimetres of a pixel, so that all volumes have one scale; --size is then filled, not stretched."),
     ] = None
 
-    def changed(self) -> list[str]:
-        """Return the names of the options that have other values than their defaults."""
-        return [name for name, value in vars(self).items() if value != getattr(Volumes(), name)]
-
     def pool(self, size: int | None, report: Report, **others: Any) -> VolumePool:
         """Open the pool.
 
@@ -85,7 +80,7 @@ class Volumes:
         """
         import alkit
 
-        if self.spacing is not None:
+        if self.spacing is not None and others.get("fit") == "squash":  # the default
             others = {**others, "fit": "pad"}
         with naming(OPTIONS):
             return alkit.VolumePool(
@@ -98,28 +93,6 @@ class Volumes:
                 report=report,
                 **{**others, **read_window(self.window)},
             )
-
-    def masks(self, pool: VolumePool, labels: Path | None, pattern: str) -> VolumeMasks:
-        """Return the masks of the slices, from the volumes of labels in a folder.
-
-        Parameters
-        ----------
-        pool:
-            The slices.
-        labels:
-            The folder.
-        pattern:
-            File names of masks, as an option states it. One of images counts as none.
-
-        Raises
-        ------
-        LabelError
-            A volume has no labels, or they do not fit.
-        """
-        from alkit.pools.volumes.masks import VolumeMasks
-
-        with naming({**OPTIONS, **{"pattern": "--mask-pattern"}}):
-            return VolumeMasks(pool, str(labels), None if pattern == "{id}.png" else pattern)
 
 
 def read_window(text: str | None) -> dict[str, tuple[float, float]]:

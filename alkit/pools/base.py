@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from alkit.arguments.checked import checked, checked_except
 from alkit.arguments.words import found
@@ -30,6 +30,8 @@ from alkit.values.shown import count, html_table, short
 from alkit.values.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind", bound="PoolBase")
 
 TOLERANCE = 10
 """A test set may miss the size that is wanted by one part in so many without a warning."""
@@ -286,7 +288,7 @@ class Subset(PoolBase):
         ids = check_ids(self.ids)
         rows = dict(zip(ids, self.pool._rows_of(ids), strict=True))
         grouping = self.pool._grouping
-        pool = self.pool.pool if isinstance(self.pool, Subset) else self.pool
+        pool = whole_pool(self.pool)
         vars(self).update(_grouping=grouping, pool=pool, ids=ids, shape=pool.shape, scale=pool.scale, _rows=rows)
 
     def _origin(self) -> str:
@@ -320,3 +322,22 @@ class Subset(PoolBase):
 
     def _parent(self, row: int) -> str | None:
         return self.pool._parent(row)
+
+
+def whole_pool(pool: Any) -> Any:
+    """Return the pool that a pool is a part of, or the pool itself."""
+    return pool.pool if isinstance(pool, Subset) else pool
+
+
+def whole_as(pool: Any, kind: type[Kind], what: str) -> Kind:
+    """Return the pool of some kind that a pool is, or is a part of.
+
+    Raises
+    ------
+    DataError
+        It is another kind of pool; the message says that it must consist of `what`.
+    """
+    whole = whole_pool(pool)
+    if not isinstance(whole, kind):
+        raise DataError(f"the pool must consist of {what}", got=type(whole).__name__, hint=f"alkit.{kind.__name__}")
+    return whole

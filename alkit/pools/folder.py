@@ -18,6 +18,7 @@ from alkit.pools.decoding import Pixels, scan
 from alkit.pools.deep import Pages
 from alkit.pools.fitting import check_size_for_fit, padded_size
 from alkit.pools.groups import GroupsLike, read_rows
+from alkit.pools.names import as_patterns
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale, picture_of
 from alkit.pools.sizes import check_size
@@ -130,7 +131,7 @@ class ImagePool(PoolBase):
         if self.groups is not None:
             read_rows(self.groups)  # before the images, so that a wrong file is found at once
         size, folder = check_size(self.size), without_tilde(self.path)
-        exclude = (self.exclude,) if isinstance(self.exclude, str) else tuple(self.exclude)
+        exclude = as_patterns(self.exclude)
         hidden: dict[str, ImageError] = {}
         files = scan(folder, self.pattern, unusable=hidden, exclude=exclude)
         check_size_for_fit(size, self.fit)

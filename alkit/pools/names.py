@@ -34,6 +34,11 @@ def find_names(folder: Path, pattern: str, unreadable: dict[str, OSError] | None
             yield name
 
 
+def as_patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns of files to leave out, of which one may be given as a text."""
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
+
+
 def is_excluded(name: str, patterns: Sequence[str]) -> bool:
     """Return whether a path relative to a folder matches one of these patterns.
 

@@ -115,21 +115,31 @@ def _are_removed(value: Any) -> bool:
 def _is_test_set(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("test"), dict):
         return False
-    images, masks = value.get("images"), value.get("masks")
-    if "groups" in value and not _are_groups(value["groups"]):
-        return False
-    if not isinstance(images, dict) or images.get("is") != "alkit:ImagePool" or not isinstance(masks, dict):
+    images, groups = value.get("images"), value.get("groups", {})
+    if not isinstance(images, dict) or images.get("is") not in _POOLS or not _are_groups(groups):
         return False
     if not isinstance(given := images.get("with"), dict) or not isinstance(given.get("path"), str):
         return False
-    if masks.keys() != {"masks", "pattern", "values", "threshold", "instances"} or not isinstance(masks["masks"], str):
+    if ("labels" in value) == ("masks" in value):
         return False
-    values = [] if masks["values"] is None else masks["values"]
-    if not isinstance(values, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 and all(map(_is_integer, pair)) for pair in values
-    ):
+    if not (isinstance(value["labels"], str) if "labels" in value else _are_masks(value["masks"])):
         return False
     return all(_is_integer(value["test"].get(size)) for size in ("images", "channels", "height", "width"))
+
+
+_POOLS = ("alkit:ImagePool", "alkit:TilePool", "alkit:VolumePool")
+
+
+def _are_masks(value: Any) -> bool:
+    """Whether it says where masks are and how they are read."""
+    if not isinstance(value, dict) or value.keys() != {"masks", "pattern", "values", "threshold", "instances"}:
+        return False
+    if not isinstance(value["masks"], str) or not (isinstance(value["pattern"], str) or _are_texts(value["pattern"])):
+        return False
+    values = [] if value["values"] is None else value["values"]
+    return isinstance(values, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_integer, pair)) for pair in values
+    )
 
 
 def _are_counts(value: Any) -> bool:

@@ -61,11 +61,15 @@ class Frame:
     box:
         Place of the whole original image in the working image as (top, left, height, width), for images that are shown
         with their surroundings, such as tiles. Default: it follows from `fit`.
+    part:
+        The part of the original image that is seen, as (top, left, height, width), for images whose pixels are not
+        square. Only with ``fit="crop"``. Default: it follows from the sizes.
 
     Raises
     ------
     ConfigurationError
-        A size has a side below 1, `fit` is unknown, or `box` is not inside the working image.
+        A size has a side below 1, `fit` is unknown, `box` is not inside the working image, or `part` is not inside the
+        original image or is given with another `fit`.
 
     Notes
     -----
@@ -85,6 +89,7 @@ class Frame:
     working: Size
     fit: Fit = "squash"
     box: tuple[int, int, int, int] | None = None
+    part: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         check_fit(self.fit)
@@ -92,19 +97,18 @@ class Frame:
             if len(size) != 2 or min(size) < 1:
                 raise ConfigurationError(f"{name} must be (height, width), each an integer >= 1", got=repr(size))
             object.__setattr__(self, name, (int(size[0]), int(size[1])))
-        if self.box is not None:
-            box = Box(*self.box)
-            inside = box.top + box.height <= self.working[0] and box.left + box.width <= self.working[1]
-            if min(box.size) < 1 or min(box) < 0 or not inside:
-                raise ConfigurationError(
-                    f"box must be a rectangle inside an image of {size_text(self.working)}", got=tuple(box)
-                )
-            object.__setattr__(self, "box", (box.top, box.left, box.height, box.width))
+        if self.part is not None and (self.fit != "crop" or self.box is not None):
+            raise ConfigurationError("part needs fit='crop' and no box", got=f"fit={self.fit!r}, box={self.box}")
+        for name, box, size in (("box", self.box, self.working), ("part", self.part, self.original)):
+            if box is not None:
+                object.__setattr__(self, name, _inside(name, box, size))
 
     @property
     def source(self) -> Box:
         """The part of the original image that is seen: all of it, unless it is cropped."""
         (height, width), (high, wide) = self.original, self.working
+        if self.part is not None:
+            return Box(*self.part)
         if self.fit != "crop" or self.box is not None:
             return Box(0, 0, height, width)
         if height * wide >= width * high:
@@ -132,6 +136,14 @@ class Frame:
     def fills(self) -> bool:
         """Whether nothing of the working image lies outside :attr:`content`."""
         return self.content.size == self.working
+
+
+def _inside(name: str, box: tuple[int, int, int, int], size: Size) -> tuple[int, int, int, int]:
+    """Return a rectangle as plain integers, after a check that it lies inside an image of some size."""
+    top, left, height, width = map(int, box)
+    if min(height, width) < 1 or min(top, left) < 0 or top + height > size[0] or left + width > size[1]:
+        raise ConfigurationError(f"{name} must be a rectangle inside an image of {size_text(size)}", got=tuple(box))
+    return top, left, height, width
 
 
 def _ratio(numerator: int, denominator: int) -> int:

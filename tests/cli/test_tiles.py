@@ -60,7 +60,10 @@ def test_a_campaign_of_tiles_shows_people_the_tile_and_takes_its_mask(place, cap
     ("options", "words"),
     [
         (["--stride", "8"], "--stride can be used only with --tiles"),
-        (["--tiles", "32", "--size", "16"], "--size cannot be used with --tiles"),
+        (["--tiles", "32", "--size", "16"], "--size cannot be used with --tiles, because tiles are read at their own"),
+        (["--tiles", "32", "--fit", "pad"], "--fit cannot be used with --tiles, because each tile fills its size"),
+        (["--tiles", "32", "--pages", "frames"], "--pages cannot be used with --tiles, because a large image has one"),
+        (["--tiles", "32", "--exclude", "*.tif"], "and are not excluded by '*.tif'"),
         (["--tiles", "32", "--stride", "40"], "--stride must be at most the size of a tile"),
         (["--tiles", "32", "--level", "3"], "has no level 3"),
     ],

@@ -64,7 +64,10 @@ def test_labels_with_other_names_and_values(folder):
         (("--images", "images"), "either --images or --volumes must be given: got both"),
         ((), "the labels of the volumes are missing. Try: --labels FOLDER"),
         (("--labels", "nowhere"), "--labels must be an existing folder of labels: got nowhere"),
-        (("--labels", "labels", "--masks", "labels"), "--masks can be used only with --images"),
+        (
+            ("--labels", "labels", "--masks", "labels"),
+            "--masks cannot be used with --volumes, because their labels are volumes. Try: --labels FOLDER",
+        ),
         (("--labels", "labels", "--axis", "up"), "--axis must be 'axial'"),
         (("--labels", "labels", "--window", "1%,3"), "--window must be two values or two percentiles: got '1%,3'"),
         (("--labels", "labels", "--window", "5%,3%"), "--window must be two finite numbers, the lower first"),

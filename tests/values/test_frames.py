@@ -71,6 +71,8 @@ def test_a_box_places_an_image_among_its_surroundings():
         (((4, 4), (4, 4), "pad", Box(1, 0, 4, 4)), "box must be a rectangle inside an image of 4 x 4 pixels"),
         (((4, 4), (4, 4), "pad", Box(-1, 0, 4, 4)), "box must be"),
         (((4, 4), (4, 4), "pad", Box(0, 0, 0, 4)), "box must be"),
+        (((4, 4), (4, 4), "crop", None, Box(1, 0, 4, 4)), "part must be a rectangle inside an image of 4 x 4 pixels"),
+        (((4, 4), (4, 4), "pad", None, Box(0, 0, 4, 4)), "part needs fit='crop' and no box"),
     ],
 )
 def test_a_wrong_frame_is_an_error_that_names_the_parameter(arguments, words):

@@ -13,11 +13,13 @@ from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
-from alkit.errors import ConfigurationError, DataError, ImageError
-from alkit.pools.base import PoolBase, Subset
+from alkit.configuration.parameter_changes import changes
+from alkit.errors import ConfigurationError, ImageError
+from alkit.pools.base import PoolBase, whole_as, whole_pool
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import SUFFIXES, Pixels, scan
 from alkit.pools.groups import GroupsLike
+from alkit.pools.names import as_patterns
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale, scale_pixels
 from alkit.pools.sizes import check_size
@@ -40,6 +42,7 @@ KEPT = 8
 
 
 @checked_except("tile", "stride", "scale", "groups")
+@changes(added={"exclude": ()})
 @dataclass(frozen=True, repr=False)
 class TilePool(PoolBase):
     """The tiles of the large images in a folder: TIFF and OME-TIFF pyramids, whole slides, and images of other formats.
@@ -79,7 +82,7 @@ class TilePool(PoolBase):
     scale:
         How stored values are mapped to [0, 1], see :data:`alkit.pools.Scale`. Default: ``"full"``, so that tiles of one
         image stay comparable.
-    pattern, groups, cache, report:
+    pattern, exclude, groups, cache, report:
         See :class:`alkit.ImagePool`. Ids of groups are those of images or of tiles.
 
     Raises
@@ -117,6 +120,7 @@ class TilePool(PoolBase):
     grayscale: bool = False
     scale: Scale = "full"
     pattern: str = "**/*"
+    exclude: str | Sequence[str] = ()
     groups: GroupsLike | None = runtime(None)
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
@@ -132,7 +136,7 @@ class TilePool(PoolBase):
         check_scale(self.scale)
         folder, source = without_tilde(self.path), checked_source(self)
         hidden: dict[str, ImageError] = {}
-        files = scan(folder, self.pattern, unusable=hidden, suffixes=SUFFIXES.union(SLIDES))
+        files = scan(folder, self.pattern, unusable=hidden, suffixes=SUFFIXES.union(SLIDES), exclude=source.exclude)
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         names = {file.name: id for id, file in files.items()}
         order = sorted(range(len(kept.names)), key=lambda row: _order(kept.names[row], names))
@@ -143,6 +147,7 @@ class TilePool(PoolBase):
             log.warning("%s", unusable_text(unusable))
         # The absolute path, so that a record with this pool can be opened from any working directory.
         vars(self).update(path=str(folder.absolute()), tile=source.tile, stride=source.stride, ids=ids)
+        vars(self).update(exclude=source.exclude)
         vars(self).update(shape=kept.shape, _rows={id: row for row, id in enumerate(ids)}, unusable=unusable)
         vars(self).update(_source=source, _kept=kept, _image_sizes={}, _overviews={})
         self._group(self.groups)
@@ -237,7 +242,8 @@ def checked_source(pool: TilePool) -> Tiles:
             raise ConfigurationError("level must be 0 if mpp is given", got=pool.level)
     folder = without_tilde(pool.path)
     cut = tile, stride, pool.margin, pool.level, pool.mpp
-    return Tiles(folder, pool.pattern, *cut, pool.grayscale, pool.foreground, pool.least)
+    exclude = as_patterns(pool.exclude)
+    return Tiles(folder, pool.pattern, *cut, pool.grayscale, pool.foreground, pool.least, exclude)
 
 
 def tiles_of(pool: Pool) -> TilePool:
@@ -248,15 +254,12 @@ def tiles_of(pool: Pool) -> TilePool:
     DataError
         It is another kind of pool.
     """
-    whole = pool.pool if isinstance(pool, Subset) else pool
-    if not isinstance(whole, TilePool):
-        raise DataError("the pool must consist of tiles", got=type(whole).__name__, hint="alkit.TilePool")
-    return whole
+    return whole_as(pool, TilePool, "tiles")
 
 
 def is_tiled(pool: Pool) -> bool:
     """Return whether a pool consists of tiles."""
-    return isinstance(pool.pool if isinstance(pool, Subset) else pool, TilePool)
+    return isinstance(whole_pool(pool), TilePool)
 
 
 def _order(name: str, ids: Mapping[str, str]) -> tuple[str, int, int]:

@@ -37,15 +37,17 @@ class Tiles:
     grayscale: bool
     foreground: Foreground
     least: float
+    exclude: tuple[str, ...] = ()
 
     is_parallel = False
 
     @property
     def key(self) -> str:
-        """The layout and all fields."""
+        """The layout and all fields; `exclude` only if it is given, because earlier caches have none."""
         place = os.fspath(self.folder.resolve())
         cut = self.tile, self.stride, self.margin, self.level, self.mpp
-        return repr(("tiles", LAYOUT, place, self.pattern, cut, self.grayscale, self.foreground, self.least))
+        kept = self.grayscale, self.foreground, self.least
+        return repr(("tiles", LAYOUT, place, self.pattern, cut, *kept, *self.exclude))
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the tiles of an image with enough foreground, row by row."""

@@ -14,11 +14,13 @@ import numpy as np
 from alkit._files import cache_folder, without_tilde
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.forms import runtime
+from alkit.configuration.parameter_changes import changes
 from alkit.errors import DataError, ImageError, nearest
-from alkit.pools.base import PoolBase, Subset
+from alkit.pools.base import PoolBase, whole_as
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels
 from alkit.pools.groups import GroupsLike
+from alkit.pools.names import as_patterns
 from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale
 from alkit.pools.sources import BETWEEN, file_name
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @checked_except("axis", "size", "fit", "groups")
+@changes(added={"exclude": ()})
 @dataclass(frozen=True, repr=False)
 class VolumePool(PoolBase):
     """The slices of the volumes in a folder: NIfTI files, DICOM series, NRRD and MetaImage files.
@@ -69,7 +72,7 @@ class VolumePool(PoolBase):
         be the same in all volumes.
     fit:
         How slices become images of this size. ``"squash"`` resizes them whole. ``"pad"`` keeps their proportions in
-        millimetres, and what is left mirrors the slice.
+        millimetres, and what is left mirrors the slice. ``"crop"`` keeps them, too, and cuts the borders off.
     spacing:
         Millimetres of a pixel with ``fit="pad"``, so that all volumes have one scale; slices that do not fit `size`
         then are shrunk. None: as many as in the finer direction of the slice.
@@ -83,6 +86,8 @@ class VolumePool(PoolBase):
         the first channel.
     pattern:
         Pattern that file names match, as in :func:`glob.glob`; ``**`` matches any folders. Default: all files.
+    exclude:
+        Patterns of files to leave out, see :class:`alkit.ImagePool`.
     groups:
         Groups of the volumes, such as patients, see :class:`alkit.ImagePool`. Ids are those of volumes or of slices.
     cache:
@@ -125,6 +130,7 @@ class VolumePool(PoolBase):
     context: int = 0
     modalities: str | Sequence[str] | None = None
     pattern: str = "**/*"
+    exclude: str | Sequence[str] = ()
     groups: GroupsLike | None = runtime(None)
     cache: str | Path | None = runtime(None)
     report: InitVar[Report] = quiet
@@ -142,8 +148,10 @@ class VolumePool(PoolBase):
         folder = without_tilde(self.path)
         modalities, cutting = check_modalities(self.modalities), check_cutting(vars(self))
         hidden: dict[str, ImageError] = {}
-        volumes = find_volumes(folder, self.pattern, modalities, hidden)
-        source = Slices(folder, (self.pattern, *modalities), cutting, volumes)
+        exclude = as_patterns(self.exclude)
+        volumes = find_volumes(folder, self.pattern, modalities, hidden, exclude=exclude)
+        choice = (self.pattern, *modalities, *(f"exclude={pattern}" for pattern in exclude))
+        source = Slices(folder, choice, cutting, volumes)
         files = {id: volume.file for id, volume in volumes.items()}
         kept, failed = cache_images(files, source, root=cache_folder(self.cache), report=report)
         kept = _sorted(kept, source)
@@ -154,7 +162,9 @@ class VolumePool(PoolBase):
         channels, height, width = kept.shape
         # The absolute path, so that a record with this pool can be opened from any working directory.
         vars(self).update(path=str(folder.absolute()), **cutting._asdict())
-        vars(self).update(modalities=modalities or None, ids=ids, _rows={id: row for row, id in enumerate(ids)})
+        vars(self).update(
+            modalities=modalities or None, exclude=exclude, ids=ids, _rows={id: row for row, id in enumerate(ids)}
+        )
         vars(self).update(shape=((2 * self.context + 1) * channels, height, width), unusable=unusable)
         vars(self).update(volumes={id: volume for id, volume in volumes.items() if id not in failed})
         vars(self).update(_source=source, _kept=kept, _neighbours=_neighbours(kept.names, self.context))
@@ -238,7 +248,4 @@ def volumes_of(pool: Pool) -> VolumePool:
     DataError
         It is another kind of pool.
     """
-    whole = pool.pool if isinstance(pool, Subset) else pool
-    if not isinstance(whole, VolumePool):
-        raise DataError("the pool must consist of slices of volumes", got=type(whole).__name__, hint="alkit.VolumePool")
-    return whole
+    return whole_as(pool, VolumePool, "slices of volumes")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alkit.errors import ConfigurationError, DataError, ImageError, MissingDependencyError
 from alkit.pools.decoding import File
-from alkit.pools.names import find_names
+from alkit.pools.names import find_names, is_excluded
 from alkit.pools.volumes import dicom, itk, nifti
 from alkit.pools.volumes.geometry import Geometry
 from alkit.pools.volumes.parts import Part, joined_facts
@@ -45,7 +45,12 @@ class Volume:
 
 
 def find_volumes(
-    folder: Path, pattern: str, modalities: Sequence[str], unusable: dict[str, ImageError], name: str = "path"
+    folder: Path,
+    pattern: str,
+    modalities: Sequence[str],
+    unusable: dict[str, ImageError],
+    name: str = "path",
+    exclude: Sequence[str] = (),
 ) -> dict[str, Volume]:
     """Return the volumes of a folder by id, sorted by id. Headers are read, voxels are not.
 
@@ -61,6 +66,8 @@ def find_volumes(
         Gets the errors of volumes and files that cannot be used, by id.
     name:
         Name of the parameter `folder` in messages.
+    exclude:
+        Patterns of files to leave out.
 
     Raises
     ------
@@ -73,7 +80,7 @@ def find_volumes(
         what = f"the file {folder}" if folder.exists() else folder
         raise DataError(f"{name} must be an existing folder of volumes", got=what, hint="check the path")
     unreadable: dict[str, OSError] = {}
-    names = sorted(find_names(folder, pattern, unreadable))
+    names = sorted(name for name in find_names(folder, pattern, unreadable) if not is_excluded(name, exclude))
     for place, failure in sorted(unreadable.items()):
         unusable[f"{place}/"] = ImageError(f"the folder {folder / place} cannot be read", got=failure.strerror)
     find = partial(_by_modalities, modalities=modalities) if modalities else _single
@@ -82,8 +89,9 @@ def find_volumes(
         raise next(iter(unusable.values()))
     if not volumes:
         wanted = " and ".join(modalities) or pattern
+        excluded = f" and are not excluded by {', '.join(map(repr, exclude))}" if exclude else ""
         raise DataError(
-            f"the folder {folder} contains no volumes that match {wanted!r}",
+            f"the folder {folder} contains no volumes that match {wanted!r}{excluded}",
             expected=f"names that end in {' '.join((*FILES, *dicom.SUFFIXES))}, or DICOM files without a suffix",
         )
     return _of_one_kind(dict(sorted(volumes.items())), unusable)

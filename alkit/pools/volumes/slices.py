@@ -14,12 +14,13 @@ from PIL import Image
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError
 from alkit.pools.decoding import File, Pixels
+from alkit.pools.fitting import check_size_for_fit
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import file_name, item_name
 from alkit.pools.volumes.blocks import Block, blocks, cut, percentiles
 from alkit.pools.volumes.geometry import Axis, Plane, check_axis, plane_of, slice_index, slice_name
 from alkit.pools.volumes.scanning import Volume
-from alkit.values.frames import Fit, Frame
+from alkit.values.frames import Box, Fit, Frame
 from alkit.values.label_spec import Size
 
 LAYOUT = 1
@@ -57,8 +58,7 @@ def check_cutting(given: Mapping[str, Any]) -> Cutting:
     if not 0 <= percentiles[0] < percentiles[1] <= 100:
         raise ConfigurationError("percentiles must be in [0, 100]", got=percentiles)
     size, fit, spacing = check_size(given["size"]), given["fit"], given["spacing"]
-    if not isinstance(fit, str) or fit not in ("squash", "pad"):
-        raise ConfigurationError("fit must be 'squash' or 'pad' for volumes", got=repr(fit))
+    check_size_for_fit(size, fit)
     if spacing is not None:
         spacing = check_number("spacing", spacing, least=0, open_ends="(")
         if fit != "pad" or size is None:
@@ -152,9 +152,11 @@ class Slices:
         size = self.cutting.size
         if size is None:
             return Frame(original, original)
-        if self.cutting.fit != "pad":
-            return Frame(original, size, self.cutting.fit)
+        if self.cutting.fit == "squash":
+            return Frame(original, size)
         high, wide = plane.spacing(volume.geometry)
+        if self.cutting.fit == "crop":
+            return Frame(original, size, "crop", part=_middle(original, size, high / wide))
         unit = self.cutting.spacing or min(high, wide)
         real = max(1, round(original[0] * high / unit)), max(1, round(original[1] * wide / unit))
         return Frame(original, size, "pad", Frame(real, size, "pad").content)
@@ -163,6 +165,29 @@ class Slices:
         if self.cutting.window is not None:
             return [self.cutting.window] * volume.channels
         return [(low, high) for low, high in percentiles(volume, self.cutting.percentiles)]
+
+
+def _middle(original: Size, working: Size, tall: float) -> Box:
+    """Return the largest rectangle in the middle of a slice that has the proportions of a size, in millimetres.
+
+    Parameters
+    ----------
+    original, working:
+        The two sizes.
+    tall:
+        Height of a pixel divided by its width.
+
+    Examples
+    --------
+    >>> _middle((20, 60), (32, 32), 3.0), _middle((20, 60), (32, 32), 1.0)
+    (Box(top=0, left=0, height=20, width=60), Box(top=0, left=20, height=20, width=20))
+    """
+    (height, width), (high, wide) = original, working
+    rows = min(height, max(1, round(width * high / (wide * tall))))
+    columns = min(width, max(1, round(height * tall * wide / high)))
+    if rows < height:
+        return Box((height - rows) // 2, 0, rows, width)
+    return Box(0, (width - columns) // 2, height, columns)
 
 
 def _windowed(values: Block, ranges: Sequence[Range]) -> Pixels:
@@ -175,8 +200,8 @@ def _windowed(values: Block, ranges: Sequence[Range]) -> Pixels:
 
 def _pixels(values: Block, ranges: Sequence[Range], frame: Frame) -> Pixels:
     """Return a slice at the working size, ``(c, h, w)``, uint16. What lies outside the slice mirrors it."""
-    shown, box = _windowed(values, ranges), frame.content
-    if box.size != frame.original:
+    shown, box = _windowed(values[(..., *frame.source.slices)], ranges), frame.content
+    if box.size != frame.source.size:
         resized = [
             np.asarray(Image.fromarray(channel).resize(box.size[::-1], Image.Resampling.BICUBIC)) for channel in shown
         ]

@@ -51,6 +51,11 @@ class TestTilePool(PoolKit):
         return opened(folder, margin=3, stride=40)
 
 
+def test_excluded_images_have_no_tiles(folder):
+    assert {id.partition("/")[0] for id in opened(folder, exclude="*.png").ids} == {"a"}
+    assert opened(folder).exclude == ()
+
+
 @given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.floats(0.05, 1))
 def test_tiles_cover_an_image_and_stay_inside(image, tile, share):
     stride = tuple(max(1, round(share * side)) for side in tile)

@@ -12,10 +12,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from alkit import VolumePool
+from alkit import LabelSpec, VolumePool
 from alkit.configuration.construct import build
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, DataError, ImageError
+from alkit.labels import to_original, to_working
 from alkit.pools import frames_of, groups_of, parents_of
 from alkit.pools.volumes import blocks
 from alkit.testing import PoolKit
@@ -108,6 +109,29 @@ def test_padding_keeps_the_proportions_in_millimetres(tmp_path):
     assert frames_of(coarse, coarse.ids[:1])[0].content == (10, 15, 20, 10)
     squashed = VolumePool(tmp_path / "volumes", axis="coronal", size=40)
     assert frames_of(squashed, squashed.ids[:1])[0].fills
+
+
+def test_cropping_keeps_the_proportions_in_millimetres_and_predictions_fit_back(tmp_path):
+    write_nifti(tmp_path / "volumes" / "a.nii", ramp((20, 20, 10)), np.diag([1.0, 1.0, 4.0, 1.0]))
+    pool = VolumePool(tmp_path / "volumes", axis="coronal", size=10, fit="crop", window=(0, 4000))
+    (frame,) = frames_of(pool, pool.ids[:1])
+    assert (frame.original, frame.source, frame.content) == ((10, 20), (2, 0, 5, 20), (0, 0, 10, 10))  # 20 mm x 20 mm
+    flat = VolumePool(tmp_path / "volumes", axis="coronal", size=(10, 20), fit="crop", window=(0, 4000))
+    assert frames_of(flat, flat.ids[:1])[0].source == (4, 0, 2, 20)  # 8 mm x 20 mm, the nearest to 10 x 20
+    seen = pool.picture(pool.ids[3])[0, 2:7]
+    np.testing.assert_allclose(pool.read([pool.ids[3]]).mean(), seen.mean(), atol=0.01)
+    whole = to_original(np.stack([np.zeros((10, 10)), np.ones((10, 10))]).astype(np.float32), frame)
+    assert whole[1].sum(axis=1).tolist() == [0, 0, 20, 20, 20, 20, 20, 0, 0, 0]
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:7] = 1
+    assert to_working(mask, frame, LabelSpec(("background", "organ"))).all()
+
+
+def test_excluded_files_are_no_volumes(folder):
+    assert len(VolumePool(folder, exclude="p1").volumes) == 2
+    assert [*VolumePool(folder, exclude=("p1", "**/p2/*.nii.gz")).volumes] == ["p0/ct"]
+    with pytest.raises(DataError, match=r"contains no volumes that match '\*\*/\*' and are not excluded by 'ct\.\*'"):
+        VolumePool(folder, exclude="ct.*")
 
 
 def test_padding_mirrors_the_slice(tmp_path):
@@ -229,7 +253,8 @@ def test_a_record_can_build_the_pool_again(folder):
         ({"axis": "up"}, "axis must be 'axial'"),
         ({"window": (3, 3)}, "window must be two finite numbers"),
         ({"percentiles": (-1, 50)}, r"percentiles must be in \[0, 100\]"),
-        ({"fit": "crop", "size": 4}, "fit must be 'squash' or 'pad'"),
+        ({"fit": "stretch", "size": 4}, "fit must be 'squash' or 'pad' or 'crop'"),
+        ({"fit": "crop"}, "size must be given for fit='crop'"),
         ({"spacing": 1.0}, "spacing needs fit='pad'"),
         ({"spacing": 0, "fit": "pad", "size": 4}, "spacing must be"),
         ({"context": -1}, "context must be an integer from 0 to 100"),
