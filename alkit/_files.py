@@ -28,8 +28,11 @@ from typing import BinaryIO
 
 from alkit.errors import ConfigurationError, StoreError
 
-OLD = 3600.0
-"""Seconds after which a temporary file of an unknown process counts as abandoned if it has not changed."""
+OLD, OLD_FOLDER = 3600.0, 14 * 24 * 3600.0
+"""Seconds after which a temporary file or folder of an unknown process counts as abandoned if it has not changed.
+
+A file is being written; a folder may be of somebody who goes on tomorrow.
+"""
 
 _own: set[str] = set()  # names of the temporary files of this process
 _swept: set[Path] = set()  # folders from which this process has deleted abandoned files
@@ -109,7 +112,9 @@ def abandoned_files(folder: Path) -> list[Path]:
 
     These are the files of processes of this computer that have ended, and of unknown processes if they are old.
     """
-    return [path for path in folder.glob(".writing-*") if _is_abandoned(path, path.name.removeprefix(".writing-"))]
+    before = time.time() - OLD
+    found = folder.glob(".writing-*")
+    return [path for path in found if _is_abandoned(path, path.name.removeprefix(".writing-"), before)]
 
 
 def make_temporary_folder() -> Path:
@@ -127,15 +132,6 @@ def make_temporary_folder() -> Path:
             f"no folder for temporary files can be written ({reason.strerror})",
             hint="set the environment variable TMPDIR to a folder with free space",
         ) from reason
-    for path in place.glob("alkit-*-*-*"):
-        with suppress(OSError):
-            facts = path.lstat()
-            if (
-                stat.S_ISDIR(facts.st_mode)
-                and _is_mine(facts)
-                and _is_abandoned(path, path.name.removeprefix("alkit-"))
-            ):
-                shutil.rmtree(path, ignore_errors=True)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"alkit-{_process()}-"))
     except OSError as reason:
@@ -144,6 +140,11 @@ def make_temporary_folder() -> Path:
             hint="set the environment variable TMPDIR to a folder with free space",
         ) from reason
     _own.add(folder.name.removeprefix("alkit-"))
+    with suppress(OSError):
+        before = folder.stat().st_mtime - OLD_FOLDER  # by the clock that stamps the other folders too
+        for path in place.glob("alkit-*-*-*"):
+            if _is_my_folder(path) and _is_abandoned(path, path.name.removeprefix("alkit-"), before):
+                shutil.rmtree(path, ignore_errors=True)
     return folder
 
 
@@ -157,20 +158,26 @@ def temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_mine(facts: os.stat_result) -> bool:
-    return not hasattr(os, "getuid") or facts.st_uid == os.getuid()
+def _is_my_folder(path: Path) -> bool:
+    with suppress(OSError):
+        facts = path.lstat()
+        return stat.S_ISDIR(facts.st_mode) and (not hasattr(os, "getuid") or facts.st_uid == os.getuid())
+    return False
 
 
-def _is_abandoned(path: Path, name: str) -> bool:
-    """Whether the process has ended that a temporary file or folder belongs to by its name."""
+def _is_abandoned(path: Path, name: str, before: float) -> bool:
+    """Whether the process has ended that a temporary file or folder belongs to by its name.
+
+    Of a process of this computer this is known. Others are taken for ended if nothing changed since the time `before`.
+    """
     if path.name in _own or name in _own:
         return False
     computer, _, rest = name.partition("-")
     process = rest.partition("-")[0]
-    if computer == _computer() and process.isascii() and process.isdigit() and _has_ended(int(process)):
-        return True
+    if computer == _computer() and process.isascii() and process.isdigit() and os.name == "posix":
+        return _has_ended(int(process))
     try:
-        return abs(time.time() - path.stat().st_mtime) > OLD  # a time in the future comes from a wrong clock
+        return path.stat().st_mtime < before
     except OSError:  # its process has just finished it
         return False
 
@@ -179,8 +186,6 @@ def _has_ended(process: int) -> bool:
     """Whether a process of this computer has ended; the present process counts, because its own files are known."""
     if process == os.getpid():
         return True
-    if os.name != "posix":  # Windows has no signal 0
-        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
