@@ -13,6 +13,8 @@ import typer
 from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
+    from alkit.evaluation.agreement import Agreement
+    from alkit.record.snapshot import Snapshot
     from alkit.record.store import Store
     from alkit.report.next_step import Step
     from alkit.report.summary import CampaignSummary
@@ -138,7 +140,18 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         least=settings.fewest_labels,
         unasked=unasked_sources(snapshot),
         unasked_untrained=unasked_untrained(snapshot, settings.unusable),
+        agreement=_agreement(record, snapshot),
     )
+
+
+def _agreement(record: Store, snapshot: Snapshot) -> Agreement | None:
+    """Return how well annotators agree; None if no image has labels of several."""
+    from alkit.experiment.annotators import recorded_agreement
+
+    if not any(len(answered.labels) > 1 for answered in snapshot.known.values()):
+        return None
+    found = recorded_agreement(record)
+    return found if found.images else None
 
 
 def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str, Any]:
@@ -154,6 +167,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "problems": [{"query": key, **asdict(problem)} for key, problem in found.problems],
         "unread": [asdict(entry) for entry in found.unread],
         "unusable": dict(found.unusable),
+        **({} if found.agreement is None else {"annotators_agree": _agreement_facts(found.agreement)}),
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,
@@ -178,4 +192,16 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "worth": found.worth,
         "verdict": found.verdict,
         "next": asdict(step),
+    }
+
+
+def _agreement_facts(found: Agreement) -> dict[str, Any]:
+    return {
+        "measure": found.measure,
+        "mean": found.mean,
+        "by_class": found.by_class,
+        "below": found.below,
+        "disputed": list(found.disputed),
+        "pairs": [asdict(pair) for pair in found.pairs],
+        "images": [asdict(image) for image in found.images],
     }

@@ -17,6 +17,7 @@ from alkit.values.rounds import RoundResult
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from alkit.evaluation.agreement import Agreement
     from alkit.report.next_step import Step
     from alkit.report.summary import CampaignSummary, OpenQuery, Timing
 
@@ -60,6 +61,7 @@ MEANINGS = {
     State.REJECTED: "sent back, not answered again yet",
     State.CANCELLED: "withdrawn without a label",
 }
+MEASURES = {"dice": "mean Dice", "kappa": "Cohen's kappa"}
 MOST_PROBLEMS = 8
 """Greatest number of problems that are listed."""
 
@@ -101,6 +103,8 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
         yield _annotators(summary)
     if summary.seconds is not None:
         yield f"Median time for a label: {_timing(summary.seconds)}."
+    if summary.agreement is not None:
+        yield from _agreement(summary.agreement)
     if summary.open:
         yield from _open(summary)
     yield from _problems(summary)
@@ -139,6 +143,26 @@ def _annotators(summary: CampaignSummary) -> Table:
         took = "" if person.seconds is None else _timing(person.seconds)
         table.add_row(_who(person.name), *map(str, counts), *([took] if timed else []))
     return table
+
+
+def _agreement(found: Agreement) -> Iterator[RenderableType]:
+    names = list(found.by_class) if len(found.by_class) > 1 else []
+    table = _table(
+        "Agreement of annotators", Column("annotators", overflow="fold"), _number("images"),
+        _number(MEASURES[found.measure]), *(_number(in_table(name)) for name in names),
+    )  # fmt: skip
+    for pair in found.pairs:
+        values = [pair.agreement, *(pair.by_class.get(name) for name in names)]
+        table.add_row(
+            " and ".join(map(_who, pair.annotators)),
+            str(pair.images),
+            *("" if value is None else f"{value:.3f}" for value in values),
+        )
+    yield table
+    if disputed := found.disputed:
+        listed = ", ".join(in_table(id) for id in disputed[:MOST_PROBLEMS])
+        more = f" and {len(disputed) - MOST_PROBLEMS} more" if len(disputed) > MOST_PROBLEMS else ""
+        yield f"{_count(len(disputed), 'image')} disputed, with an agreement below {found.below:g}: {listed}{more}."
 
 
 def _open(summary: CampaignSummary) -> Iterator[RenderableType]:

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from alkit.arguments.checked import checked
+from alkit.checks import check_number
 from alkit.errors import LabelError
+from alkit.evaluation.agreement import DISPUTED, Agreement
 from alkit.experiment import showing
+from alkit.experiment.annotators import recorded_agreement
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.grouping import recorded_rules
@@ -118,6 +121,37 @@ class Readable:
         if answer.label is None:
             raise LabelError(f"the answer for {answer.id!r} has no label", got=f"a {answer.kind} answer")
         return self._parts.files.read(answer.label)
+
+    @checked
+    def agreement(self, below: float = DISPUTED) -> Agreement:
+        """Return how well annotators agree, per image, per pair and per class, and the disputed images.
+
+        Only the latest label of each annotator counts, and only labels that were asked for.
+
+        Parameters
+        ----------
+        below:
+            Images whose annotators agree less are disputed, in (0, 1].
+
+        Raises
+        ------
+        ConfigurationError
+            The classes are not known yet, or `below` is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import alkit
+        >>> experiment = alkit.Experiment(alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8)), alkit.testing.Brightness(),
+        ...     alkit.strategy("random"), classes=("skin", "lesion"), annotators=2)
+        >>> (id,) = experiment.ask(1)
+        >>> mask = np.eye(8, dtype=np.uint8)
+        >>> receipt = experiment.receive([alkit.Answer(id, mask, "ann"), alkit.Answer(id, 1 - mask, "bob")])
+        >>> experiment.agreement().mean
+        0.0
+        """
+        check_number("below", below, 0, 1, open_ends="(")
+        return recorded_agreement(self._parts.store, below)
 
     def standings(self) -> tuple[Standing, ...]:
         """Return the state, the answers and the number of missing answers of each query, by round and rank."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -35,18 +37,23 @@ class LabelFiles:
         return file == other or np.array_equal(self.read(file), self.read(other))
 
     def alike(self, file: str, other: str, spec: LabelSpec, working: Size, fit: Fit = "squash") -> bool:
-        """Whether two files contain the same label, after the larger of two masks is resized to the smaller.
+        """Whether two files contain the same label, after masks are brought to one size by :func:`at_one_size`."""
+        return file == other or np.array_equal(*at_one_size([self.read(file), self.read(other)], spec, working, fit))
 
-        If images are padded or cropped, and one of the masks has the working size, both are compared there.
-        """
-        if file == other:
-            return True
-        a, b = sorted((self.read(file), self.read(other)), key=np.size)
-        if fit != "squash" and a.shape != b.shape and working in (a.shape, b.shape):
-            height, width = b.shape if a.shape == working else a.shape
-            frame = Frame((height, width), working, fit)
-            return np.array_equal(to_working(a, frame, spec), to_working(b, frame, spec))
-        return np.array_equal(a, resize_mask(b, (a.shape[0], a.shape[1]), spec) if a.ndim else b)
+
+def at_one_size(labels: Sequence[Label], spec: LabelSpec, working: Size, fit: Fit = "squash") -> list[Label]:
+    """Return the labels of an image, after masks are resized to the smallest of them.
+
+    If images are padded or cropped, and one of the masks has the working size, all are brought to it.
+    """
+    smallest, *others = sorted({label.shape for label in labels}, key=math.prod)
+    if not others:
+        return list(labels)
+    if fit != "squash" and working in (smallest, *others):
+        height, width = next(shape for shape in (smallest, *others) if shape != working)
+        frame = Frame((height, width), working, fit)
+        return [to_working(label, frame, spec) for label in labels]
+    return [resize_mask(label, (smallest[0], smallest[1]), spec) for label in labels]
 
 
 def fit_of(form: Any) -> Fit:

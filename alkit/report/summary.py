@@ -12,6 +12,7 @@ from datetime import datetime
 from statistics import median
 from typing import Literal
 
+from alkit.evaluation.agreement import Agreement
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.stopping import Advice
@@ -158,6 +159,8 @@ class CampaignSummary:
         `annotators`.
     unasked_untrained:
         Number of these images whose labels the last model was not trained on.
+    agreement:
+        How well annotators agree; None if no image has labels of several.
     """
 
     states: Mapping[State, int]
@@ -180,6 +183,7 @@ class CampaignSummary:
     least: int = 1
     unasked: Mapping[str, int] = field(default_factory=dict)
     unasked_untrained: int = 0
+    agreement: Agreement | None = None
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:

@@ -59,6 +59,11 @@ def test_status_as_json_holds_everything_about_a_campaign(campaign, capfd, world
     assert facts["left"] == len(world.pool.ids) - 15
     assert facts["states"] == {"asked": 2, "partial": 1, "consumed": 10, "skipped": 1, "rejected": 1}
     assert {who["name"]: who["labels"] for who in facts["annotators"]} == {"ann": 12, "bob": 10}
+    assert facts["annotators_agree"]["mean"] == 1
+    assert facts["annotators_agree"]["disputed"] == []
+    assert {tuple(pair["annotators"]): pair["images"] for pair in facts["annotators_agree"]["pairs"]} == {
+        ("ann", "bob"): 10
+    }
     assert facts["seconds_per_label"] == {"median": 30.0, "n": 20}
     assert {query["id"]: query["state"] for query in facts["open_queries"]} == {
         ids[0]: "partial",
@@ -90,6 +95,7 @@ def test_status_shows_everything_about_a_campaign(campaign, capfd, monkeypatch, 
         "partial 1 some of the wanted annotators have answered",
         "ann 12 1 0 0 20 s (n = 10)",
         "bob 10 1 1 1 40 s (n = 10)",
+        "ann and bob 10 1.000",
         "partial 1 0 min 1 more, after ann",
         "bob sent back the border is missing",
         "Median time for a label: 30 s (n = 20).",

@@ -9,7 +9,9 @@ import alkit
 from alkit import Answer
 from alkit.errors import LabelError, QueryError
 from alkit.evaluation import metrics
-from alkit.values import State
+from alkit.labels import to_working
+from alkit.record.label_files import at_one_size
+from alkit.values import Frame, State
 from tests.support.warnings_of import warnings_of
 
 SIZE = 16
@@ -138,3 +140,47 @@ def test_a_class_of_an_image_about_which_annotators_disagree_is_left_out():
     (warning,) = warnings_of(result)
     assert warning == f"Annotators disagree evenly about 1 image, which is left out of the training: {c!r}."
     assert {one.query.id: one.state for one in experiment.standings()}[c] == State.CONSUMED
+
+
+def test_the_agreement_of_annotators_is_measured_for_every_join_and_disputes_are_listed():
+    for join in ("one", "majority"):
+        experiment = campaign(join=join)
+        a, b, c = experiment.ask(3)
+        tell(experiment, {a: [drawn(0, 0), drawn(8, 8)], b: [drawn(4, 4)] * 2, c: [drawn(0, 0), drawn(0, 0, 8)]})
+        found = experiment.agreement()
+        assert {image.id: image.agreement for image in found.images} == {a: 0, b: 1, c: 2 * 16 / (16 + 64)}
+        assert found.disputed == (a, c)
+        assert found.pairs[0].annotators == ("ann", "bob")
+        assert found.mean == pytest.approx((0 + 1 + 0.4) / 3)
+        assert experiment.agreement(below=0.3).disputed == (a,)
+        experiment.reject(a, "which lesion?", "bob")
+        assert experiment.agreement().disputed == (c,)
+        experiment.receive([Answer(a, drawn(0, 0), "bob")])
+        assert experiment.agreement().disputed == (c,)
+        assert experiment.agreement().mean == pytest.approx((1 + 1 + 0.4) / 3)
+
+
+def test_masks_of_two_sizes_and_imported_labels():
+    experiment = campaign()
+    a, b = experiment.ask(2)
+    large = drawn(0, 0).repeat(2, axis=0).repeat(2, axis=1)
+    with pytest.raises(alkit.errors.ConfigurationError, match="below must be a number in"):
+        experiment.agreement(below=0)
+    tell(experiment, {a: [drawn(0, 0), drawn(0, 0)], b: [drawn(4, 4)] * 2})
+    assert experiment.agreement().mean == 1
+    (other, *_) = experiment.candidates
+    experiment.tell({other: drawn(0, 0)}, unasked=True, annotator="old")
+    assert {image.id for image in experiment.agreement().images} == {a, b}
+    assert np.array_equal(at_one_size([drawn(0, 0), large], experiment.spec, (SIZE, SIZE))[1], drawn(0, 0))
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
+def test_masks_are_brought_to_one_size_as_images_are(fit):
+    spec, whole, working = alkit.LabelSpec(("skin", "lesion")), np.zeros((8, 24), np.uint8), (16, 16)
+    whole[:, 8:12] = 1
+    small = to_working(whole, Frame((8, 24), working, fit), spec)
+    one, other, third = at_one_size([whole, small, whole], spec, working, fit)
+    assert one.shape == other.shape == third.shape
+    np.testing.assert_array_equal(one, third)
+    if fit != "squash":
+        np.testing.assert_array_equal(one, other)

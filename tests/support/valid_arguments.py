@@ -244,6 +244,7 @@ EXAMPLES = {
     "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
     "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
     "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
+    "alkit.Experiment.agreement": {"below": lambda t: 0.5},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {
         "answers": lambda t: [],
