@@ -1,7 +1,6 @@
 from .agreement import Agreement as Agreement
 from .agreement import ImageAgreement as ImageAgreement
 from .agreement import PairAgreement as PairAgreement
-from .agreement import agreement_of_annotators as agreement_of_annotators
 from .chosen import Metrics as Metrics
 from .chosen import PerGroup as PerGroup
 from .chosen import SurfaceDice as SurfaceDice

@@ -19,12 +19,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.checked import checked
 from alkit.values.label_spec import Label, LabelSpec
 
 DISPUTED = 0.7
 """Images whose annotators agree less are disputed by default."""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class ImageAgreement:
     """The agreement of the annotators of one image.
@@ -48,6 +50,7 @@ class ImageAgreement:
     by_class: Mapping[str, float]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
     """The agreement of two annotators over all images that both labelled.
@@ -66,12 +69,13 @@ class PairAgreement:
         this class against all others. Classes without a value are left out.
     """
 
-    annotators: tuple[str, str]
+    annotators: tuple[str, ...]
     images: int
     agreement: float | None
     by_class: Mapping[str, float]
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """The agreement of all annotators.
@@ -142,25 +146,29 @@ def agreement_of_annotators(
     >>> found.mean, found.disputed
     (0.5, ('b',))
     """
-    spec, compare = spec.with_ignore(), _classes if spec.per == "image" else _masks
-    images, told = [], defaultdict(list)
+    spec, per_image = spec.with_ignore(), spec.per == "image"
+    images, told, pairs = [], defaultdict(list), defaultdict(list)
     for id, own in labels:
         names, values, classes = sorted(own), [], defaultdict(list)
         for one, other in combinations(names, 2):
-            found = compare(own[one], own[other], spec)
+            found = (_classes if per_image else _masks)(own[one], own[other], spec)
             if found is None:
                 continue
-            told[one, other].append((own[one], own[other]) if spec.per == "image" else found)
+            told[one, other].append(found)
+            if per_image:
+                pairs[one, other].append((int(own[one]), int(own[other])))
             values.append(found[0])
             for name, value in found[1].items():
                 classes[name].append(value)
         if values:
             by_class = {name: float(np.mean(classes[name])) for name in spec.classes if name in classes}
             images.append(ImageAgreement(id, tuple(names), float(np.mean(values)), by_class))
-    summarise = _pair_by_kappa if spec.per == "image" else _pair_by_dice
-    pairs = tuple(summarise(names, told[names], spec) for names in sorted(told))
-    ordered = tuple(sorted(images, key=lambda image: (image.agreement, image.id)))
-    return Agreement("kappa" if spec.per == "image" else "dice", below, ordered, pairs)
+    summaries = (
+        _pair_by_kappa(names, pairs[names], spec) if per_image else _pair_by_dice(names, told[names], spec)
+        for names in sorted(told)
+    )
+    ordered = sorted(images, key=lambda image: (image.agreement, image.id))
+    return Agreement("kappa" if per_image else "dice", below, tuple(ordered), tuple(summaries))
 
 
 Compared = tuple[float, dict[str, float]]
@@ -168,8 +176,7 @@ Compared = tuple[float, dict[str, float]]
 
 
 def _masks(one: Label, other: Label, spec: LabelSpec) -> Compared | None:
-    n = len(spec.classes)
-    counted = np.ones(one.shape, bool) if spec.ignore is None else (one != spec.ignore) & (other != spec.ignore)
+    n, counted = len(spec.classes), (one != spec.ignore) & (other != spec.ignore)
     if not counted.any():
         return None
     # One pass over the pixels: how often each class of one mask meets each class of the other.
@@ -193,7 +200,7 @@ def _pair_by_dice(names: tuple[str, str], told: Sequence[Compared], spec: LabelS
     return PairAgreement(names, len(told), float(np.mean([value for value, _ in told])), by_class)
 
 
-def _pair_by_kappa(names: tuple[str, str], told: Sequence[tuple[Label, Label]], spec: LabelSpec) -> PairAgreement:
+def _pair_by_kappa(names: tuple[str, str], told: Sequence[tuple[int, int]], spec: LabelSpec) -> PairAgreement:
     one, other = np.array(told, np.int64).T
     by_class = {
         name: value for k, name in enumerate(spec.classes) if (value := _kappa(one == k, other == k)) is not None

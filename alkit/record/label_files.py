@@ -38,7 +38,10 @@ class LabelFiles:
 
     def alike(self, file: str, other: str, spec: LabelSpec, working: Size, fit: Fit = "squash") -> bool:
         """Whether two files contain the same label, after masks are brought to one size by :func:`at_one_size`."""
-        return file == other or np.array_equal(*at_one_size([self.read(file), self.read(other)], spec, working, fit))
+        if file == other:
+            return True
+        one, two = at_one_size([self.read(file), self.read(other)], spec, working, fit)
+        return np.array_equal(one, two)
 
 
 def at_one_size(labels: Sequence[Label], spec: LabelSpec, working: Size, fit: Fit = "squash") -> list[Label]:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import cohen_kappa_score, f1_score
 
 import alkit
-from alkit.evaluation import agreement_of_annotators
+from alkit.evaluation.agreement import agreement_of_annotators
 
 SPEC = alkit.LabelSpec(("skin", "lesion", "hair"), ignore=9)
 

@@ -198,6 +198,12 @@ SCHEDULE = {
 }
 TENSORS = {"images": lambda t: t.tensor}
 CURVE = {"curve": lambda t: {10: 0.1, 20: 0.3}, "value": lambda t: 0.2}
+AGREEMENT = {
+    "id": lambda t: "a",
+    "annotators": lambda t: ("ann", "bob"),
+    "agreement": lambda t: 0.5,
+    "by_class": lambda t: {"lesion": 0.5},
+}
 PAIR = {"a": lambda t: t.runs, "b": lambda t: t.runs, "value": lambda t: 0.2, "labels": lambda t: 10}
 
 EXAMPLES = {
@@ -448,6 +454,14 @@ EXAMPLES = {
     "alkit.errors.is_out_of_memory": {"error": lambda t: MemoryError()},
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},
     "alkit.errors.one_line": {"text": lambda t: "a", "most": lambda t: 9},
+    "alkit.evaluation.Agreement": {
+        "measure": lambda t: "dice",
+        "below": lambda t: 0.7,
+        "images": lambda t: (alkit.evaluation.ImageAgreement("a", ("ann", "bob"), 0.5, {"lesion": 0.5}),),
+        "pairs": lambda t: (alkit.evaluation.PairAgreement(("ann", "bob"), 1, 0.5, {"lesion": 0.5}),),
+    },
+    "alkit.evaluation.ImageAgreement": AGREEMENT,
+    "alkit.evaluation.PairAgreement": {**AGREEMENT, "images": lambda t: 1},
     "alkit.evaluation.Losses": {"report": lambda t: quiet, "values": lambda t: [0.5, 0.4]},
     "alkit.evaluation.Losses.__call__": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
     "alkit.evaluation.Losses.first": {"members": lambda t: 2},

@@ -283,7 +283,7 @@ def _slide(path: Path) -> Iterator[LargeImage]:
             got="it is not installed",
             hint='pip install "alkit[slides]"',
         ) from reason
-    alone = {"_multifile": False}  # a file must not lead to others
+    alone: dict[str, Any] = {"_multifile": False}  # a file must not lead to others
     with tifffile.TiffFile(path, **alone) as file:
         if leads_elsewhere(file):
             raise ImageError(f"{path} is not a whole slide", got="a file of Micro-Manager")
