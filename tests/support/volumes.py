@@ -7,8 +7,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -98,6 +98,54 @@ def write_series(
         data.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
+
+
+def write_enhanced(
+    path: Path, array, *, order=None, scales=None, shared=(), stacks=None, spacing=(1.0, 2.0, 3.0), shift=0.0
+):
+    """Write an array ``(columns, rows, slices)`` as one enhanced CT file, with its frames in another order.
+
+    Elements in `shared`, of ``orientation``, ``measures`` and ``scale``, are stated once for all frames.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = array.shape[2]
+    order, scales = list(range(count)) if order is None else order, scales or [(1, 0)] * count
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
+    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = EnhancedCTImageStorage, meta.MediaStorageSOPInstanceUID
+    data.Modality, data.SeriesInstanceUID, data.SeriesNumber = "CT", generate_uid(entropy_srcs=[str(path), "s"]), 7
+    data.Rows, data.Columns, data.NumberOfFrames = array.shape[1], array.shape[0], count
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 1
+    groups = []
+    for number, place in enumerate(order):
+        orientation, measures, scale, position, content = (Dataset() for _ in range(5))
+        orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        measures.PixelSpacing, measures.SliceThickness = [spacing[1], spacing[0]], spacing[2]
+        scale.RescaleSlope, scale.RescaleIntercept = scales[place]
+        position.ImagePositionPatient = [0.0, shift * place, spacing[2] * place]
+        content.StackID = "1" if stacks is None else stacks[place]
+        group = Dataset()
+        group.FrameContentSequence, group.PlanePositionSequence = [content], [position]
+        own = {
+            "orientation": ("PlaneOrientationSequence", orientation),
+            "measures": ("PixelMeasuresSequence", measures),
+            "scale": ("PixelValueTransformationSequence", scale),
+        }
+        common = Dataset()
+        for name, (keyword, item) in own.items():
+            setattr(common if name in shared else group, keyword, [item])
+        if number == 0:
+            data.SharedFunctionalGroupsSequence = [common]
+        groups.append(group)
+    data.PerFrameFunctionalGroupsSequence = groups
+    data.PixelData = np.ascontiguousarray(array.transpose(2, 1, 0)[order].astype("<i2")).tobytes()
+    data.save_as(path, enforce_file_format=True)
+    return path
 
 
 def change(path: Path, **elements):

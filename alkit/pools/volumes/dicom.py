@@ -1,6 +1,6 @@
 """Series of DICOM files: sorted by position, rescaled to the unit of the modality, and refused if slices are missing.
 
-A series of single-frame files with one gray value per pixel is a volume. pydicom reads the files.
+A series with one gray value per pixel is a volume, whether a file holds one slice or several. pydicom reads the files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ import numpy as np
 from alkit._reading.limits import BYTES, limit, too_large
 from alkit.errors import DataError, ImageError, one_line
 from alkit.pools.decoding import File
-from alkit.pools.volumes.geometry import Geometry, make_geometry
-from alkit.pools.volumes.parts import Plane2D, check_shape, joined_facts, reading_library
+from alkit.pools.volumes.dicom_header import TAGS, slices_in
+from alkit.pools.volumes.dicom_order import Slice, ordered
+from alkit.pools.volumes.geometry import Geometry
+from alkit.pools.volumes.parts import Plane2D, joined_facts, reading_library
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """Suffixes of DICOM files. A file without a suffix is one if it has their mark."""
@@ -35,60 +39,39 @@ INDEX = "DICOMDIR"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax of files that are deflated as a whole."""
 
-TAGS = (
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "ModalityLUTSequence",
-)
-"""Elements that the header of a slice is read for."""
 
-DOUBLED, MISSING, UNEVEN, TILTED = 1e-3, 1.5, 0.05, 0.5
-"""Distances of neighbouring slices: in millimetres, at which they lie at one place; in steps, at which one is missing
-between them; the part of a step by which steps may differ. And the millimetres by which the last slice may be shifted
-sideways.
-"""
+@dataclass(frozen=True)
+class Place:
+    """Where the pixels of a slice are, see :class:`~alkit.pools.volumes.dicom_order.Slice`."""
 
-
-SAME = 1e-3
-"""Greatest difference of directions, and of distances in millimetres, that count as equal."""
+    path: Path
+    frame: int | None
+    frames: int
+    scale: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class DicomSeries:
     """A series of DICOM files in the order of their positions; see :class:`~alkit.pools.volumes.parts.Part`."""
 
-    paths: tuple[Path, ...]
+    places: tuple[Place, ...]
     geometry: Geometry
     channels: int = 1
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, that of the first slice first."""
+        return tuple(dict.fromkeys(place.path for place in self.places))
+
     def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
         """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
-        for number in numbers:
-            yield _read_plane(self.paths[number], self.geometry.shape[1::-1])
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """What the header of a file says."""
-
-    path: Path
-    file: File
-    series: str
-    number: int | None
-    size: tuple[int, int]
-    position: tuple[float, float, float]
-    directions: tuple[float, ...]
-    spacing: tuple[float, float]
-    thickness: float | None
+        size = self.geometry.shape[1::-1]
+        for path, own in groupby((self.places[number] for number in numbers), lambda place: place.path):
+            places = list(own)
+            if places[0].frame is None:
+                yield _read_plane(path, size)
+            else:
+                yield from _read_frames(path, places, size)
 
 
 def is_dicom(folder: Path, name: str) -> bool:
@@ -119,27 +102,30 @@ def find_series(
     MissingDependencyError
         pydicom is not installed.
     """
-    slices: dict[tuple[str, str], list[_Slice]] = {}
+    slices: dict[tuple[str, str], list[Slice]] = {}
     for name in names:
         try:
             found = _read_header(folder, name)
         except ImageError as error:
             unusable[name.replace(os.sep, "/")] = error
             continue
-        slices.setdefault((os.path.dirname(name).replace(os.sep, "/"), found.series), []).append(found)
+        for each in found:
+            slices.setdefault((os.path.dirname(name).replace(os.sep, "/"), each.series), []).append(each)
     series: dict[str, tuple[DicomSeries, File]] = {}
     for (place, uid), own in slices.items():
         id = _series_id(place, uid, slices)
         try:
-            ordered = _ordered(own, id)
+            found, geometry = ordered(own, id)
         except ImageError as error:
             unusable[id] = error
             continue
-        series[id] = ordered, joined_facts(id, [each.file for each in own])
+        places = tuple(Place(each.path, each.frame, each.frames, each.scale) for each in found)
+        files = dict.fromkeys(each.file for each in own)
+        series[id] = DicomSeries(places, geometry), joined_facts(id, list(files))
     return series
 
 
-def _series_id(place: str, uid: str, slices: Mapping[tuple[str, str], Sequence[_Slice]]) -> str:
+def _series_id(place: str, uid: str, slices: Mapping[tuple[str, str], Sequence[Slice]]) -> str:
     beside = {other: own[0].number for (where, other), own in slices.items() if where == place}
     if place and len(beside) == 1:
         return place
@@ -161,54 +147,18 @@ def _plain(uid: str) -> str:
     return f"series-{hashlib.sha256(uid.encode(errors='backslashreplace')).hexdigest()[:10]}"
 
 
-def _read_header(folder: Path, name: str) -> _Slice:
+def _read_header(folder: Path, name: str) -> list[Slice]:
     path = folder / name
     found, facts = _read(path, header=True)
     file = File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of values that do not follow the standard
-            return _slice(path, file, found)
+            return slices_in(path, file, found)
     except ImageError:
         raise
     except Exception as reason:  # pydicom converts values when they are used, and raises errors of many kinds
         raise ImageError(f"{path} has a damaged header", got=one_line(str(reason), 300)) from reason
-
-
-def _slice(path: Path, file: File, found: Any) -> _Slice:
-    """Return what a header says, after a check that the file holds one slice of gray values in a known place."""
-    if found.get("Rows") is None or found.get("Columns") is None:
-        raise ImageError(f"{path} holds no image")
-    if int(found.get("NumberOfFrames") or 1) > 1:
-        raise ImageError(f"{path} has several frames", expected="one slice for each file", hint="convert it to NIfTI")
-    kind = found.get("PhotometricInterpretation")
-    if int(found.get("SamplesPerPixel") or 1) != 1 or kind != "MONOCHROME2":
-        raise ImageError(f"{path} must have gray values", got=kind, expected="MONOCHROME2")
-    if found.get("ModalityLUTSequence"):
-        raise ImageError(f"{path} has a table of its units (Modality LUT)", expected="a rescale slope and intercept")
-    wanted = ("SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-    if missing := [tag for tag in wanted if not found.get(tag)]:
-        raise ImageError(f"{path} does not state its place in the patient", got=f"no {' and no '.join(missing)}")
-    x, y, z = map(float, found.ImagePositionPatient)
-    first, second, third, fourth, fifth, sixth = map(float, found.ImageOrientationPatient)
-    rows, columns = map(float, found.PixelSpacing)
-    directions = first, second, third, fourth, fifth, sixth
-    if not np.isfinite([x, y, z, *directions, rows, columns]).all():
-        raise ImageError(f"{path} does not state its place in the patient", got="values that are not finite")
-    size = int(found.Rows), int(found.Columns)
-    check_shape((*size, 1), 1, str(path))
-    thickness, number = found.get("SliceThickness"), found.get("SeriesNumber")
-    return _Slice(
-        path,
-        file,
-        one_line(str(found.SeriesInstanceUID)),
-        None if number is None else int(number),
-        size,
-        (x, y, z),
-        directions,
-        (rows, columns),
-        None if thickness is None else float(thickness),
-    )
 
 
 def _read(path: Path, *, header: bool) -> tuple[Any, os.stat_result]:
@@ -253,86 +203,43 @@ def _check_decoder(path: Path, syntax: Any) -> None:
 def _read_plane(path: Path, size: tuple[int, ...]) -> Plane2D:
     """Return the values of a slice in the unit of its modality, ``(columns, rows)``."""
     found, _ = _read(path, header=False)
-    if (found.get("Rows"), found.get("Columns"), int(found.get("NumberOfFrames") or 1)) != (*size, 1):
+    _check_same(path, found, size, 1)
+    with _decoding(path):
+        pixels = np.asarray(found.pixel_array)
+        scale = float(found.get("RescaleSlope", 1)), float(found.get("RescaleIntercept", 0))
+    return _in_unit(path, pixels, size, scale)
+
+
+def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> Iterator[Plane2D]:
+    """Yield the values of slices in one file, each as :func:`_read_plane`. Each is decoded by itself."""
+    decoders = reading_library("pydicom.pixels", "volumes", "DICOM files")
+    found, _ = _read(path, header=True)
+    _check_same(path, found, size, places[0].frames)
+    with _decoding(path):
+        frames = decoders.iter_pixels(path, indices=[place.frame for place in places])
+    for place in places:
+        with _decoding(path):
+            pixels = np.asarray(next(frames))
+        yield _in_unit(path, pixels, size, place.scale or (1.0, 0.0))
+
+
+def _check_same(path: Path, found: Any, size: tuple[int, ...], frames: int) -> None:
+    if (found.get("Rows"), found.get("Columns"), int(found.get("NumberOfFrames") or 1)) != (*size, frames):
         raise ImageError(f"{path} has changed since its header was read")
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn the errors of pydicom and of decoders, which are of many kinds, into one of the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels = np.asarray(found.pixel_array)
-        slope, intercept = float(found.get("RescaleSlope", 1)), float(found.get("RescaleIntercept", 0))
-    except Exception as reason:  # pydicom and the decoders raise errors of many kinds
+            yield
+    except Exception as reason:
         raise ImageError(f"{path} cannot be decoded", got=one_line(str(reason), 300)) from reason
+
+
+def _in_unit(path: Path, pixels: Any, size: tuple[int, ...], scale: tuple[float, float]) -> Plane2D:
     if pixels.shape != size:
         raise ImageError(f"{path} has pixels of another shape", got=pixels.shape, expected=size)
-    return (pixels.T.astype(np.float64) * slope + intercept).astype(np.float32)
-
-
-def _ordered(slices: Sequence[_Slice], id: str) -> DicomSeries:
-    """Return a series in the order of the positions of its slices.
-
-    Raises
-    ------
-    ImageError
-        Slices differ in size, orientation or spacing, are missing, doubled or shifted.
-    """
-    first = slices[0]
-    for other in slices[1:]:
-        for what, one, two in (
-            ("size", first.size, other.size),
-            ("orientation", first.directions, other.directions),
-            ("spacing", first.spacing, other.spacing),
-        ):
-            if not np.allclose(one, two, rtol=0, atol=SAME):
-                raise ImageError(
-                    f"the slices of {id} differ in {what}",
-                    got=f"{first.file.name} {one} and {other.file.name} {two}",
-                    hint="move those of another series to another folder",
-                )
-    along, down = np.array(first.directions[:3]), np.array(first.directions[3:])
-    normal = np.cross(along, down)
-    places = np.array([each.position for each in slices])
-    heights = places @ normal
-    order = np.argsort(heights, kind="stable")
-    ordered, places, heights = [slices[place] for place in order], places[order], heights[order]
-    step = _step(ordered, places, heights, normal, id)
-    matrix = np.eye(4)
-    matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = along * first.spacing[1], down * first.spacing[0], step
-    matrix[:3, 3] = places[0]
-    shape = first.size[1], first.size[0], len(ordered)
-    check_shape(shape, 1, id)
-    # DICOM counts to the left and to the back.
-    geometry = make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, id)
-    return DicomSeries(tuple(each.path for each in ordered), geometry)
-
-
-def _step(slices: Sequence[_Slice], places: Any, heights: Any, normal: Any, id: str) -> Any:
-    """Return the vector from each slice to the next."""
-    if len(slices) == 1:
-        if not slices[0].thickness or slices[0].thickness <= 0:
-            raise ImageError(f"{id} has one slice, which does not state its thickness")
-        return normal * slices[0].thickness
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
-    for one, two, gap in zip(slices, slices[1:], gaps.tolist(), strict=False):
-        names = f"{one.file.name} and {two.file.name}"
-        if gap < DOUBLED:
-            raise ImageError(
-                f"two slices of {id} lie at the same place", got=names, hint="keep one of them, or convert it to NIfTI"
-            )
-        if gap > MISSING * usual and usual > DOUBLED:
-            raise ImageError(
-                f"slices of {id} are missing",
-                got=f"{gap:.4g} mm between {names}, and {usual:.4g} mm between others",
-                hint="copy the series again",
-            )
-    if (apart := float(np.abs(gaps - usual).max())) > UNEVEN * usual:
-        raise ImageError(f"the distances of the slices of {id} differ", got=f"by {apart:.3g} of {usual:.4g} mm")
-    whole = places[-1] - places[0]
-    shift = float(np.linalg.norm(whole - (whole @ normal) * normal))
-    if shift > TILTED:
-        raise ImageError(
-            f"the slices of {id} are shifted against each other, as if the gantry was tilted",
-            got=f"{shift:.3g} mm from the first to the last",
-            hint="resample it",
-        )
-    return normal * (whole @ normal) / (len(slices) - 1)
+    return np.asarray(pixels.T.astype(np.float64) * scale[0] + scale[1], np.float32)

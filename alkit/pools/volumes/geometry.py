@@ -28,6 +28,9 @@ WORLD = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 TOLERANCE = 1e-3
 """Greatest difference, in millimetres at the corner of a volume, between two affines that count as equal."""
 
+SKEW = 1.0
+"""Greatest difference, in degrees, of the angle between rows and columns of a slice from a right angle."""
+
 Array = npt.NDArray[Any]
 
 
@@ -171,7 +174,8 @@ def plane_of(geometry: Geometry, axis: Axis | int, name: str) -> Plane:
     Raises
     ------
     ImageError
-        The file does not state how the volume lies in the patient, and `axis` is not a number.
+        The file does not state how the volume lies in the patient, and `axis` is not a number; or the volume is
+        sheared, and the rows and columns of its slices do not meet at a right angle.
     """
     if not isinstance(axis, str):
         return Plane(f"axis{axis}", axis, False, True, (False, False))
@@ -186,9 +190,21 @@ def plane_of(geometry: Geometry, axis: Axis | int, name: str) -> Plane:
     found = [(int(place), int(sign)) for place, sign in io_orientation(geometry.matrix)]  # by axis of the array
     by_place = {place: (number, sign > 0) for number, (place, sign) in enumerate(found)}
     across, rows, columns = (by_place[place] for place in WORLD[axis])
+    _check_square(geometry, (rows[0], columns[0]), axis, name)
     # The images start at the head or front and at the right, so ascending coordinates run against them; in sagittal
     # slices the columns start at the front.
     return Plane(axis, across[0], not across[1], rows[0] > columns[0], (rows[1], columns[1]))
+
+
+def _check_square(geometry: Geometry, axes: tuple[int, int], axis: str, name: str) -> None:
+    one, two = (geometry.matrix[:3, number] / geometry.spacing[number] for number in axes)
+    angle = float(np.degrees(np.arccos(np.clip(abs(one @ two), 0, 1))))
+    if angle < 90 - SKEW:
+        raise ImageError(
+            f"{name} is sheared, as by a tilted gantry, so its {axis} slices would be distorted",
+            got=f"an angle of {angle:.1f} degrees between rows and columns",
+            hint="slices along another axis, such as those of the scanner, or resample it",
+        )
 
 
 def check_axis(axis: Axis | int) -> None:

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from alkit import VolumePool
 from alkit.errors import DataError, ImageError
 from alkit.pools.volumes.dicom import find_series, is_dicom
 from tests.support.volumes import LPS, change, ramp, write_series
@@ -105,10 +106,31 @@ def test_uneven_distances_are_reported(tmp_path):
     assert "the distances of the slices of case1 differ: got by 1 of 3 mm" in fault(tmp_path)
 
 
-def test_a_tilted_gantry_is_reported(tmp_path):
-    for number, path in enumerate(write_series(tmp_path / "case1", ramp())):
+def test_slices_of_a_tilted_gantry_have_a_sheared_affine_which_is_exact(tmp_path):
+    for number, path in enumerate(write_series(tmp_path / "case1", ramp(), order=[3, 0, 4, 1, 2])):
         change(path, ImagePositionPatient=[0, 0.5 * number, 3 * number])
-    assert "slices of case1 are shifted against each other" in fault(tmp_path)
+    (part,) = found(tmp_path)[0].values()
+    np.testing.assert_array_equal(values(part), ramp())
+    for number in range(5):  # the place of the first pixel of each slice, to the left, the back and the head
+        place = LPS @ part.geometry.matrix @ [0, 0, number, 1]
+        np.testing.assert_allclose(place[:3], [0, 0.5 * number, 3 * number], atol=1e-12)
+    shift = part.geometry.matrix[:3, :3] @ [2, 1, 0]
+    np.testing.assert_allclose(LPS[:3, :3] @ shift, [2.0, 2.0, 0.0])
+
+
+def test_a_tilted_series_can_be_cut_only_across_its_slices(tmp_path):
+    for number, path in enumerate(write_series(tmp_path / "volumes" / "case1", ramp())):
+        change(path, ImagePositionPatient=[0, 0.5 * number, 3 * number])
+    pool = VolumePool(tmp_path / "volumes", window=(0, 60))
+    assert pool.picture("case1/axial-0004").shape == (1, 4, 3)
+    with pytest.raises(ImageError, match="sagittal slices would be distorted: got an angle of 80"):
+        VolumePool(tmp_path / "volumes", axis="sagittal")
+
+
+def test_slices_that_do_not_lie_on_a_line_are_reported(tmp_path):
+    for number, path in enumerate(write_series(tmp_path / "case1", ramp())):
+        change(path, ImagePositionPatient=[0, 0.9 * (number % 2), 3 * number])
+    assert "slices of case1 are shifted against each other: got 0.9 mm from the line" in fault(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +150,8 @@ def test_slices_of_another_kind_are_reported(tmp_path, elements, what):
     ("elements", "reason"),
     [
         ({"Rows": None}, "holds no image"),
-        ({"NumberOfFrames": 2}, "has several frames"),
+        ({"NumberOfFrames": 2}, "has several frames, and does not state the place of each"),
+        ({"Modality": "SEG"}, "holds a segmentation"),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "must have gray values: got RGB"),
         ({"ImagePositionPatient": None}, "does not state its place in the patient: got no ImagePositionPatient"),
         ({"PixelSpacing": None}, "got no PixelSpacing"),
