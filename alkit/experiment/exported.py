@@ -20,6 +20,9 @@ from alkit.record.states import Asked, Recorded
 from alkit.values.frames import Frame
 from alkit.values.label_spec import Label, LabelSpec, Mask
 
+Files = dict[tuple[str | None, str], str]
+"""Path of each label in the folder, by annotator and image; relative, with ``/`` between its parts."""
+
 UNNAMED = "unnamed"
 """Name of the folder of an annotator without a name."""
 

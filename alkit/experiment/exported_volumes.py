@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError
-from alkit.experiment.exported import Exported, ExportedLabel, folder_name
+from alkit.experiment.exported import Exported, ExportedLabel, Files, folder_name
 from alkit.oracles.existing_volumes import SLICES
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.writing import label_planes, write_volume
@@ -17,13 +17,8 @@ FOLDER = "volumes"
 """Name of the folder of the volumes."""
 
 
-def write_volumes(folder: Path, found: Exported) -> dict[tuple[str | None, str], str]:
-    """Write the labels below ``volumes``, and beside them a table of the slices that are labelled.
-
-    Returns
-    -------
-    files:
-        Path of each label in the folder, by annotator and image.
+def volume_files(found: Exported) -> Files:
+    """Return the path of each label in the folder.
 
     Raises
     ------
@@ -44,22 +39,32 @@ def write_volumes(folder: Path, found: Exported) -> dict[tuple[str | None, str],
             f"{len(other)} labels do not have the original size of their slices, such as that of {other[0]!r}",
             hint="form='masks'",
         )
-    files: dict[tuple[str | None, str], str] = {}
+    return {
+        (name, label.id): f"{_own(name)}/{pool.place(label.id)[0].id}.nii.gz"
+        for name, labels in found.labels.items()
+        for label in labels
+    }
+
+
+def write_volumes(folder: Path, found: Exported, files: Files) -> None:
+    """Write the labels below ``volumes``, and beside them a table of the slices that are labelled."""
+    pool = volumes_of(found.pool)
     for name, labels in found.labels.items():
-        own = FOLDER if name is None else f"{FOLDER}/{folder_name(name)}"
         by_volume: dict[str, list[ExportedLabel]] = {}
         for label in labels:
             by_volume.setdefault(pool.place(label.id)[0].id, []).append(label)
         for id, slices in by_volume.items():
-            path = folder / own / f"{id}.nii.gz"
+            path = folder / files[name, slices[0].id]
             make_folder(path.parent)
             _write(path, pool, id, slices)
-            files |= {(name, label.id): f"{own}/{id}.nii.gz" for label in slices}
-        rows = [(label.id, files[name, label.id].removeprefix(f"{own}/")) for label in labels]
+        rows = [(label.id, files[name, label.id].removeprefix(f"{_own(name)}/")) for label in labels]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("id", "file"), *rows])
-        write_atomically(folder / own / SLICES, text.getvalue().encode())
-    return files
+        write_atomically(folder / _own(name) / SLICES, text.getvalue().encode())
+
+
+def _own(annotator: str | None) -> str:
+    return FOLDER if annotator is None else f"{FOLDER}/{folder_name(annotator)}"
 
 
 def _write(path: Path, pool: VolumePool, id: str, slices: list[ExportedLabel]) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,15 @@ from typing import Any
 from alkit._files import check_outside, make_folder, without_tilde, write_atomically
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, nearest
-from alkit.experiment.exported import Exported, ExportedLabel, file_name, folder_name, labels_now
-from alkit.experiment.exported_volumes import write_volumes
+from alkit.experiment.earlier_export import MANIFEST, replaced
+from alkit.experiment.exported import Exported, ExportedLabel, Files, file_name, folder_name, labels_now
+from alkit.experiment.exported_volumes import FOLDER, volume_files, write_volumes
 from alkit.experiment.label_card import label_card
 from alkit.experiment.parts import Parts
 from alkit.labels.masks import mask_png
 from alkit.oracles.formats import coco
 from alkit.oracles.formats.format import Page
 from alkit.values.label_spec import LabelSpec
-
-Files = dict[tuple[str | None, str], str]
-"""Path of each label in the folder, by annotator and image; relative, with ``/`` between its parts."""
 
 COLUMNS = (
     *("id", "image", "file", "label", "annotators", "source", "asked", "round", "rank", "held_out"),
@@ -51,58 +50,88 @@ def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bo
     if isinstance(images, str | Path) and Path(images).is_dir():
         check_outside("out", folder, Path(images))
     found = labels_now(parts, per_annotator=per_annotator)
-    make_folder(folder)
-    files = FORMS[form](folder, found)
+    files = FORMS[form].files(found)
     rows = [
         {**label.facts, "file": files.get((name, label.id), ""), "label": _class(label, found.spec)}
         for name, labels in found.labels.items()
         for label in labels
     ]
     about = _about(parts, found, form, rows)
-    if form not in ("coco", "nifti"):
-        write_atomically(folder / "labels.csv", _labels_table(rows, found.spec))
-    write_atomically(folder / "manifest.csv", _table(COLUMNS, rows))
-    write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
-    content = json.dumps({**about, "labels": [{name: row[name] for name in COLUMNS} for row in rows]}, indent=1)
-    write_atomically(folder / "manifest.json", content.encode())  # last: if it exists, the export is complete
+    make_folder(folder)
+    with replaced(folder, set(files.values()), FORMS[form].own):
+        FORMS[form].write(folder, found, files)
+        if form not in ("coco", "nifti"):
+            write_atomically(folder / "labels.csv", _labels_table(rows, found.spec))
+        write_atomically(folder / "manifest.csv", _table(COLUMNS, rows))
+        write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
+        content = json.dumps({**about, "labels": [{name: row[name] for name in COLUMNS} for row in rows]}, indent=1)
+        write_atomically(folder / MANIFEST, content.encode())  # last: if it exists, the export is complete
     return folder
 
 
-def _write_masks(folder: Path, found: Exported) -> Files:
+def _mask_files(found: Exported) -> Files:
     if found.spec.per == "image":
         return {}
-    files: Files = {}
-    for name, labels in found.labels.items():
-        own = "masks" if name is None else f"masks/{folder_name(name)}"
+    return {
+        (name, label.id): f"{'masks' if name is None else f'masks/{folder_name(name)}'}/{file_name(label.id, '.png')}"
+        for name, labels in found.labels.items()
+        for label in labels
+    }
+
+
+def _write_masks(folder: Path, found: Exported, files: Files) -> None:
+    for name, labels in found.labels.items() if files else ():
         for label in labels:
-            files[name, label.id] = f"{own}/{file_name(label.id, '.png')}"
             path = folder / files[name, label.id]
             make_folder(path.parent)
             write_atomically(path, mask_png(label.label))
-    return files
 
 
-def _write_coco(folder: Path, found: Exported) -> Files:
-    files: Files = {}
+def _coco_files(found: Exported) -> Files:
+    return {
+        (name, label.id): "annotations.json" if name is None else f"annotations-{folder_name(name)}.json"
+        for name, labels in found.labels.items()
+        for label in labels
+    }
+
+
+def _write_coco(folder: Path, found: Exported, files: Files) -> None:
     for name, labels in found.labels.items():
-        file = "annotations.json" if name is None else f"annotations-{folder_name(name)}.json"
         pages = [
             Page(label.facts["image"], (label.label.shape[0], label.label.shape[1]), label.label) for label in labels
         ]
         content = json.loads(coco.encode(pages, found.spec))
         content["info"]["description"] = "Labels exported from alkit; an image without annotations is all background"
+        file = files[name, labels[0].id]
         write_atomically(folder / file, json.dumps(content, ensure_ascii=False, indent=1).encode())
-        files |= {(name, label.id): file for label in labels}
-    return files
 
 
-FORMS: Mapping[str, Callable[[Path, Exported], Files]] = {
-    "masks": _write_masks,
-    "coco": _write_coco,
-    "csv": _write_masks,
-    "nifti": write_volumes,
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A format of labels.
+
+    Parameters
+    ----------
+    files:
+        Returns the paths of the labels' files.
+    write:
+        Writes the labels to these files in a folder.
+    own:
+        Name of the folder in it that holds labels alone; empty if there is none.
+    """
+
+    files: Callable[[Exported], Files]
+    write: Callable[[Path, Exported, Files], None]
+    own: str = ""
+
+
+FORMS: Mapping[str, Form] = {
+    "masks": Form(_mask_files, _write_masks, "masks"),
+    "coco": Form(_coco_files, _write_coco),
+    "csv": Form(_mask_files, _write_masks, "masks"),
+    "nifti": Form(volume_files, write_volumes, FOLDER),
 }
-"""Functions that write labels into a folder and return the paths of their files, by the name of the format."""
+"""The formats by name."""
 
 
 def _class(label: ExportedLabel, spec: LabelSpec) -> str | None:

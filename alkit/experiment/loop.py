@@ -509,14 +509,16 @@ class Experiment(Readable):
         per_annotator:
             Write the labels of each annotator apart. By default, several labels of an image are joined.
         overwrite:
-            Write into a folder that has files already.
+            Write into a folder that has files already. Labels of an earlier export that are not written again are
+            deleted.
 
         Raises
         ------
         QueryError
             There is no label yet.
         ConfigurationError
-            `form` is unknown or does not fit the labels, or `out` has files or is inside the folder of images.
+            `form` is unknown or does not fit the labels, or `out` has files, has labels of another origin, or is inside
+            the folder of images.
         """
         from alkit.experiment.exporting import export_labels
 

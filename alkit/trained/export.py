@@ -16,6 +16,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -300,9 +301,18 @@ def export_model(
     contents["card.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     contents["CARD.md"] = card_text(facts).encode()
     make_folder(folder)
+    for name in _listed(folder / "card.json") & set(kinds.values()) - contents.keys():
+        (folder / name).unlink(missing_ok=True)  # of an earlier model, which the new card does not describe
     for name in names:
         write_atomically(folder / name, contents[name])
     return tuple(folder / name for name in names)
+
+
+def _listed(card: Path) -> set[str]:
+    """Return the names of the files that an earlier card lists, which may be damaged."""
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        return set(map(str, json.loads(card.read_bytes()).get("files", {})))
+    return set()
 
 
 def _check(program: Any, module: nn.Module, shape: tuple[int, int, int], free: Sequence[str]) -> None:

@@ -247,7 +247,8 @@ def predict_folder(
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
     planned = [table] if per_image else [_named(masks, id, ".png") for id in files]
     planned += [_named(shown, id, ".jpg") for id in files] if overlays and not per_image else []
-    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite)
+    others = [path for id in unusable for path in (_named(masks, id, ".png"), _named(shown, id, ".jpg"))]
+    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     done: list[str] = []
     reasons: dict[str, str] = {}
     rows: list[tuple[str, str, str]] = []

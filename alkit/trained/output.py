@@ -22,8 +22,11 @@ def prepare_output(
     *,
     overwrite: bool,
     noun: str = "images",
+    others: Sequence[Path] = (),
 ) -> None:
     """Make the folder of predictions, after a check that no image is overwritten, and no file without permission.
+
+    Files that are to be replaced are deleted, so that an image without a prediction does not keep an earlier one.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ def prepare_output(
         Whether files that exist may be replaced.
     noun:
         What `source` holds.
+    others:
+        Files of earlier predictions of images that cannot be used now; they are deleted if files may be replaced.
 
     Raises
     ------
@@ -55,6 +60,8 @@ def prepare_output(
             hint="choose another folder, or overwrite=True",
         )
     make_folder(target)
+    for path in (*planned, *others) if overwrite else ():
+        path.unlink(missing_ok=True)
 
 
 def write_classes(table: Path, rows: Sequence[tuple[str, str, str]]) -> None:

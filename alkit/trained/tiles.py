@@ -56,7 +56,8 @@ def predict_tiles(
     unusable: dict[str, ImageError] = {}
     files = scan(source, pattern, "images", unusable, SUFFIXES.union(SLIDES))
     planned = [masks / f"{id}.tif" for id in files] + [shown / f"{id}.jpg" for id in files if overlays]
-    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite)
+    others = [path for id in unusable for path in (masks / f"{id}.tif", shown / f"{id}.jpg")]
+    prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     done, failed = list[str](), {id: str(error) for id, error in unusable.items()}
     for id, file in files.items():
         try:

@@ -76,7 +76,8 @@ def predict_volumes(
     slices, unusable = _slices(model, source, pattern)
     table = target / "classes.csv"
     planned = [table] if per_image else [target / "masks" / f"{id}.nii.gz" for id in slices.volumes]
-    prepare_output(target, source, [target / "masks"], planned, overwrite=overwrite, noun="volumes")
+    others = [target / "masks" / f"{id}.nii.gz" for id in unusable]
+    prepare_output(target, source, [target / "masks"], planned, overwrite=overwrite, noun="volumes", others=others)
     done: list[str] = []
     failed = {id: str(error) for id, error in unusable.items()}
     rows: list[tuple[str, str, str]] = []

@@ -53,6 +53,15 @@ def test_an_image_that_cannot_be_read_is_reported_and_the_others_are_predicted(c
     assert sorted(path.name for path in (campaign / "out").rglob("*.*")) == ["000.png", "002.png"]
 
 
+def test_an_image_that_cannot_be_read_any_more_does_not_keep_an_earlier_prediction(campaign):
+    assert predict(campaign) == 0
+    (campaign / "new" / "001.png").write_bytes(b"")
+    (campaign / "new" / "002.png").unlink()
+    (campaign / "new" / "002.png").symlink_to("nothing")
+    assert predict(campaign, "--overwrite") == 1
+    assert sorted(path.name for path in (campaign / "out").rglob("*.*")) == ["000.jpg", "000.png"]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -187,3 +187,49 @@ def test_no_id_leads_out_of_the_folder(tmp_path, id):
     assert path.is_relative_to(tmp_path)
     assert len(name) < 250
     path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("form", ["masks", "coco", "csv"])
+def test_overwriting_an_earlier_export_leaves_no_label_that_does_not_count(place, form):
+    experiment, asked = filled("a.db")
+    experiment.export_labels("out", per_annotator=True)
+    experiment.export_labels("out", overwrite=True)
+    assert not (place / "out/masks/ann").exists()
+    experiment.reject(asked[0], "the border is missing")
+    experiment.remove(asked[1], "consent withdrawn")
+    experiment.export_labels("out", form, overwrite=True)
+    rows = json.loads((place / "out/manifest.json").read_text())["labels"]
+    masks = {path.relative_to(place / "out").as_posix() for path in place.glob("out/masks/**/*.png")}
+    assert {row["id"] for row in rows} == {*asked[2:4], *experiment.pool.ids[:2]}
+    assert masks == (set() if form == "coco" else {row["file"] for row in rows})
+    assert (place / "out/labels.csv").exists() == (form != "coco")
+
+
+def test_an_export_that_dies_is_not_taken_for_complete_and_the_same_call_completes_it(place, monkeypatch):
+    experiment, asked = filled("a.db")
+    experiment.export_labels("out")
+    experiment.reject(asked[0], "the border is missing")
+    with monkeypatch.context() as patched:
+        patched.setattr("alkit.experiment.exporting.label_card", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.export_labels("out", overwrite=True)
+    assert not (place / "out/manifest.json").exists()
+    experiment.reject(asked[2], "this one, too")
+    experiment.export_labels("out", overwrite=True)
+    files = {row["file"] for row in json.loads((place / "out/manifest.json").read_text())["labels"]}
+    assert {path.relative_to(place / "out").as_posix() for path in place.glob("out/masks/**/*.png")} == files
+    assert not list(place.glob("out/manifest.unf*"))
+
+
+def test_masks_of_unknown_origin_are_neither_deleted_nor_taken_for_exported_ones(place):
+    experiment, _ = filled("a.db")
+    other = place / "out/masks/mine.png"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"mine")
+    (place / "elsewhere.png").write_bytes(b"mine")
+    listed = {"labels": [{"file": "../elsewhere.png"}, {"file": "masks/../../elsewhere.png"}, {"file": 3}, "x"]}
+    (place / "out/manifest.json").write_text(json.dumps(listed))
+    with pytest.raises(ConfigurationError, match=r"labels of another origin.*got masks/mine\.png in out"):
+        experiment.export_labels("out", overwrite=True)
+    experiment.export_labels("out", "coco", overwrite=True)  # its file holds all labels
+    assert other.read_bytes() == (place / "elsewhere.png").read_bytes() == b"mine"

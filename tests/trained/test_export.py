@@ -485,8 +485,17 @@ def test_existing_files_are_overwritten_only_on_request(model, tmp_path):
         export_model(model, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["CARD.md"]
     assert (tmp_path / "CARD.md").read_text() == "mine"
+    (tmp_path / "model.onnx").write_text("mine")
     export_model(model, tmp_path, overwrite=True)
     assert (tmp_path / "CARD.md").read_text().startswith("# A model of skin, lesion")
+    assert (tmp_path / "model.onnx").read_text() == "mine"
+
+
+def test_a_program_of_an_earlier_model_does_not_stay_beside_the_card_of_another(model, tmp_path):
+    (tmp_path / "model.onnx").write_text("an earlier model")
+    (tmp_path / "card.json").write_text('{"files": {"model.onnx": "0123", "../other": "4567"}}')
+    export_model(model, tmp_path, overwrite=True)
+    assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.mark.parametrize("formats", [(), ("tflite",), ("torch", "jax")])
