@@ -1,8 +1,8 @@
 """Labels of an earlier export into the same folder: none may stay among those that count now.
 
 An import of a folder takes all masks in it. So files of an earlier export that are not written again are deleted, and
-files of unknown origin are refused. Until an export is complete, a list of its files takes the place of its manifest, so
-that the same call can complete it after a crash.
+files of unknown origin are refused. Until an export is complete, a list of its files takes the place of its manifest,
+so that the same call can complete it after a crash.
 """
 
 from __future__ import annotations
