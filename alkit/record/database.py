@@ -6,10 +6,8 @@ The module is long because all statements that read or change rows are in one pl
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -18,30 +16,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alkit._files import sync_folder, write_atomically
-from alkit.errors import StoreBusyError, StoreError
-from alkit.record import guard, tables
+from alkit.errors import StoreError
+from alkit.record import tables
+from alkit.record.backend import REPAIR, Backend
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
-from alkit.record.engine import make_engine
 from alkit.record.journal import Change, Journal, Position, encode, first_change
 from alkit.record.row_form import has_form, malformed_column
+from alkit.record.sqlite import SPACE, SQLite
 from alkit.record.tables import key_of, key_places, key_text
 
 log = logging.getLogger(__name__)
 
-REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
-
-SPACE = "check that it is an alkit record, that its folder is writable, and that the disk has space"
-
 FEW = 500
 """Number of values in one condition of a statement; SQLite limits the number of its parameters."""
-
-DAMAGE = ("malformed", "decode", "unsupported file format", "no such")
-"""Words of SQLite's messages about a damaged database."""
-
-UNREADABLE = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_DATA", "SQLITE_IOERR_CORRUPTFS")
-"""SQLite's names of errors of a disk that lost what was written; its other errors of disks leave the record whole."""
 
 Row = tuple[Any, ...]
 """The values of a row in the order of its table's columns, the digest last."""
@@ -64,18 +52,20 @@ class Database:
     path: Path
     wait: float
     copy: Path | None = None
-    journal: Journal = field(init=False, repr=False)
-    _engine: sa.Engine = field(init=False, repr=False)
+    backend: Backend = field(init=False, repr=False)
     _frozen: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
-        file = self.copy or self.path
-        journal = Journal(file.with_name(f"{file.name}.journal"))
-        vars(self).update(journal=journal, _engine=make_engine(file, self.wait, self.path))
+        vars(self).update(backend=SQLite(self.path, self.wait, self.copy))
 
-    def traces(self) -> list[Path]:
-        """Return the folders of files and backups of a record with this path, which were made after the record."""
-        return [path for end in (".files", ".backups") if (path := self.path.with_name(self.path.name + end)).exists()]
+    @property
+    def journal(self) -> Journal:
+        """The journal of the record."""
+        return self.backend.journal
+
+    def now(self, connection: sa.Connection) -> str:
+        """Return the time now by the clock that counts for this record, in the form that its rows have."""
+        return self.backend.now(connection)
 
     def freeze(self) -> None:
         """Refuse every change from now on: in a copy it would be lost."""
@@ -91,14 +81,14 @@ class Database:
 
     def close(self) -> None:
         """Close the database."""
-        self._engine.dispose()
+        self.backend.close()
 
     # Transactions.
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """See one state of the record inside the block, whatever other processes write."""
-        with self._begin("BEGIN") as connection:
+        with self._begin(self.backend.reading) as connection:
             yield connection
 
     @contextmanager
@@ -122,7 +112,7 @@ class Database:
         self.check_writable()
         completed = True
         while completed:
-            with self._begin("BEGIN IMMEDIATE") as connection:
+            with self._begin(self.backend.writing) as connection:
                 names = tables.names(connection)
                 if tables.facts.name in names:
                     self._check_schema(connection, schema)
@@ -144,24 +134,14 @@ class Database:
     @contextmanager
     def _begin(self, statement: str) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
+            with self.backend.begin(statement) as connection:
                 yield connection
         except UnicodeEncodeError as reason:
             raise StoreError(
                 "the record cannot store or find a text that is not Unicode", got=repr(reason.object)
             ) from reason
-        except (sa.exc.DBAPIError, sqlite3.Error) as reason:
-            error = getattr(reason, "orig", reason)
-            text, name = str(error), getattr(error, "sqlite_errorname", "")
-            if "locked" in text:
-                raise StoreBusyError(f"another process is writing to {self.path} ({text})") from reason
-            damaged = any(word in text for word in DAMAGE) or ("not a database" in text and self.traces())
-            if name in UNREADABLE or damaged:
-                raise StoreError(f"{self.path} is damaged ({text})", hint=REPAIR) from reason
-            raise StoreError(
-                f"cannot read or write the record {self.path} ({text})",
-                hint=SPACE,
-            ) from reason
+        except (sa.exc.DBAPIError, *self.backend.errors) as reason:
+            raise self.backend.error(reason) from reason
 
     # Rows.
 
@@ -335,46 +315,14 @@ class Database:
             for table in tables.TABLES:
                 changes += [["insert", table.name, row[:-1]] for row in self.all_rows(connection, table)]
             content, end = encode(changes, Position())
-            write_atomically(self._prepared.path, content)
+            self.journal.prepare(content)
             self._set_position(connection, end)
-        self._replace_journal(end)
-
-    def vacuum(self) -> None:
-        """Rewrite the database, so that its file and its log do not contain former values of rows.
-
-        Raises
-        ------
-        StoreBusyError
-            Another process is reading or writing.
-        """
-        try:
-            with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
-                guard.harden(connection)
-                connection.execute("VACUUM")
-                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as reason:
-            raise StoreBusyError(f"{self.path} cannot be rewritten ({reason})", hint="the same again later") from reason
-        if busy:
-            raise StoreBusyError(f"another process has {self.path} open", hint="close it, and do the same again")
-
-    @property
-    def _prepared(self) -> Journal:
-        return Journal(self.journal.path.with_name(f"{self.journal.path.name}.new"))
-
-    def _replace_journal(self, position: Position) -> bool:
-        """Replace the journal by one that was prepared, if the database has its end; return whether it did."""
-        prepared = self._prepared
-        if self.journal.ends_at(position) or not prepared.ends_at(position):
-            return False
-        with suppress(FileNotFoundError):  # another process has just done it
-            os.replace(prepared.path, self.journal.path)
-        sync_folder(self.path.parent)
-        return True
+        self.journal.replace(end)
 
     def _complete_last(self, connection: sa.Connection) -> bool:
         """Make the changes of a transaction in the journal that was not committed; return whether there is one."""
         position = self.position(connection)
-        if self.journal.ends_at(position) or self._replace_journal(position):
+        if self.journal.ends_at(position) or self.journal.replace(position):
             return False
         n_answers, _ = self._total(connection, tables.answers)
         try:

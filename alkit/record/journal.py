@@ -24,13 +24,14 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
-from alkit._files import sync_folder
+from alkit._files import sync_folder, write_atomically
 from alkit.errors import StoreError
 from alkit.record.row_form import can_hold, has_form
 from alkit.record.tables import BY_NAME, SCHEMA
@@ -234,6 +235,24 @@ class Journal:
             _write(file, content, start.length)
         if not start.length:
             sync_folder(self.path.parent)
+
+    def prepare(self, content: bytes) -> None:
+        """Write a journal beside this one, which replaces it later."""
+        write_atomically(self._prepared.path, content)
+
+    def replace(self, position: Position) -> bool:
+        """Replace the journal by one that was prepared, if that one has this end; return whether it did."""
+        prepared = self._prepared
+        if self.ends_at(position) or not prepared.ends_at(position):
+            return False
+        with suppress(FileNotFoundError):  # another process has just done it
+            os.replace(prepared.path, self.path)
+        sync_folder(self.path.parent)
+        return True
+
+    @property
+    def _prepared(self) -> Journal:
+        return Journal(self.path.with_name(f"{self.path.name}.new"))
 
     def check_new(self, *, restored: bool = False) -> None:
         """Raise a :class:`StoreError` if there is a journal that a new one must not replace.

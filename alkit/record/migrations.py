@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from alkit.errors import ResumeError, StoreError
 from alkit.record import tables
-from alkit.record.backups import back_up
-from alkit.record.database import REPAIR, Database
+from alkit.record.backend import REPAIR
+from alkit.record.database import Database
 from alkit.record.digests import is_whole, rounded_columns
 
 log = logging.getLogger(__name__)
@@ -61,13 +61,13 @@ def migrate_rows(rows: Plain, schema: int) -> Plain:
     return {**rows, "facts": [{"name": "schema", "value": json.dumps(tables.SCHEMA)}, *others]}
 
 
-def migrate(database: Database, backups: Path | None) -> None:
+def migrate(database: Database, *, keep: bool) -> None:
     """Rewrite a record of an earlier schema in the present one. The caller holds the record's lock.
 
     Parameters
     ----------
-    backups:
-        Folder for a copy of the database as it was; None if the database is a copy itself.
+    keep:
+        Whether the database as it was is kept among the backups; not if it is a copy itself.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def migrate(database: Database, backups: Path | None) -> None:
     if schema == tables.SCHEMA:
         return  # another process has just migrated it
     check_schema(database.path, schema)
-    copy = None if backups is None else back_up(database.path, backups, database.wait, f"schema-{schema}.db")
+    copy = database.backend.back_up(f"schema-{schema}.db") if keep else None
     with database.transaction(schema) as connection:
         before = read(database.path, connection)
         try:

@@ -19,12 +19,11 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from alkit._files import check_reachable, make_folder, make_temporary_folder
 from alkit.arguments.checked import checked
@@ -32,12 +31,11 @@ from alkit.checks import check_number
 from alkit.configuration.versions import to_present
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
-from alkit.record.backups import back_up
+from alkit.record.backend import REPAIR, Lock
 from alkit.record.columns import storable_text, stored_json
-from alkit.record.database import REPAIR, Database, Row, chunks
+from alkit.record.database import Database, Row, chunks
 from alkit.record.facts import has_form
 from alkit.record.files import files_in
-from alkit.record.places import remove
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
@@ -108,7 +106,7 @@ class Store:
         self.read_only = is_read_only(self.path)
         if not self.read_only:
             make_folder(self.path.parent)
-        self._locks: dict[int, FileLock] = {}  # by process: after a fork, a process needs its own
+        self._locks: dict[int, Lock] = {}  # by process: after a fork, a process needs its own
         self._files = files_in(self.files)
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
@@ -118,10 +116,10 @@ class Store:
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         found = self._look()
         if found is None:
-            if traces := self.database.traces():
+            if traces := self.database.backend.traces():
                 raise StoreError(
                     f"{self.path} is {'damaged: it is empty' if self.path.exists() else 'missing'}",
-                    got=f"{', '.join(path.name for path in traces)} of an earlier record",
+                    got=f"{', '.join(traces)} of an earlier record",
                     hint=f"{REPAIR}; or move these away, to begin another record",
                 )
             if self.read_only:
@@ -133,10 +131,10 @@ class Store:
             found = self._look()
         schema, agrees = found or (0, False)
         if schema != tables.SCHEMA and self.read_only:
-            migrations.migrate(self.database, None)
+            migrations.migrate(self.database, keep=False)
         elif schema != tables.SCHEMA:
             with self.exclusive():
-                migrations.migrate(self.database, self.backups)
+                migrations.migrate(self.database, keep=True)
         elif not agrees:
             self.database.complete()
         self._opened = True
@@ -158,12 +156,12 @@ class Store:
 
         Raise an error if this is not a record that can be read or migrated.
         """
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not self.database.backend.exists():
             return None
         with self.database.reading() as connection:
             if not (names := tables.names(connection)):
                 return None
-            if "facts" not in names and self.database.traces():
+            if "facts" not in names and self.database.backend.traces():
                 raise StoreError(f"{self.path} is damaged: the table facts is missing", hint=REPAIR)
             if "facts" not in names:
                 raise StoreError(
@@ -189,7 +187,7 @@ class Store:
         """
         self.database.check_writable()
         if (lock := self._locks.get(os.getpid())) is None:
-            lock = self._locks[os.getpid()] = FileLock(self.path.with_name(self.path.name + ".lock"))
+            lock = self._locks[os.getpid()] = self.database.backend.lock()
         try:
             lock.acquire(timeout=self.wait)
         except Timeout as reason:
@@ -372,9 +370,9 @@ class Store:
         The database is backed up first. The pseudo-labels replace those of an earlier call for the same round.
         """
         self.database.check_writable()
-        back_up(self.path, self.backups, self.wait)
-        now = _now()
+        self.database.backend.back_up()
         with self.database.transaction() as connection:
+            now = self.database.now(connection)
             last = self.database.greatest(connection, queries.c.ask)
             rows = [
                 {
@@ -462,7 +460,7 @@ class Store:
                     self.database.change(connection, queries, [row], prelabel=files[row[3]])
 
     def _mark_sent(self, connection: sa.Connection, ids: Collection[str]) -> None:
-        now = _now()
+        now = self.database.now(connection)
         for part in chunks(ids):
             conditions = queries.c.id.in_(part), queries.c.withdrawn == 0, queries.c.sent_at.is_(None)
             found = self.database.rows(connection, queries, *conditions)
@@ -495,7 +493,7 @@ class Store:
             asked = [asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
             known = [recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
             last = self.database.greatest(connection, answers.c.number) or 0
-            now = _now()
+            now = self.database.now(connection)
             rows = [
                 {**asdict(answer), "number": number, "told_at": now}
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
@@ -558,15 +556,9 @@ class Store:
             Another process has the record open, so that the database cannot be rewritten.
         """
         self.database.rewrite_journal()
-        self.database.vacuum()
-        old = [path for path in self.backups.glob("*.db") if path.parent == self.backups]
-        back_up(self.path, self.backups, self.wait, "new")
-        remove(self.backups, [path for path in old if path.exists()])
-        os.replace(self.backups / "new", self.backups / f"lines-{self._lines():012}.db")
-
-    def _lines(self) -> int:
         with self.database.reading() as connection:
-            return self.database.position(connection).lines
+            lines = self.database.position(connection).lines
+        self.database.backend.purge(lines)
 
     # Rounds.
 
@@ -598,14 +590,14 @@ class Store:
                 "model": name,
                 "metrics": stored_json("metrics", result.metrics),
                 "seconds": stored_json("seconds", result.seconds),
-                "committed_at": _now(),
+                "committed_at": self.database.now(connection),
                 "warnings": stored_json("warnings", result.warnings) if result.warnings else None,
             }
             self.database.insert(connection, rounds, [row])
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
         self._files.delete([other for other in self._files.names(".model") if other != name])
         try:
-            back_up(self.path, self.backups, self.wait)
+            self.database.backend.back_up()
         except StoreError as reason:  # the round is recorded all the same
             log.warning("no backup after round %d: %s", result.round, reason)
 
@@ -661,7 +653,3 @@ def _with_count(before: Mapping[str, int] | None, result: RoundResult) -> dict[s
     """
     counts = {number: n for number, n in (before or {}).items() if int(number) < result.round}
     return {**counts, **({str(result.round): result.n_unasked} if result.n_unasked else {})} or None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -99,7 +99,7 @@ def test_an_invalid_answer_from_the_future_is_recorded_once_and_blocks_nothing(c
 @pytest.mark.parametrize("told", [START, START + 2000 * DAY], ids=["a right clock", "a wrong clock"])
 def test_an_answer_that_is_recorded_with_a_future_time_does_not_block_a_correction(campaign, told, monkeypatch):
     at = datetime.fromtimestamp(told // SECOND, UTC).isoformat(timespec="seconds")
-    monkeypatch.setattr("alkit.record.store._now", lambda: at)
+    monkeypatch.setattr("alkit.record.database.Database.now", lambda self, connection: at)
     campaign.time = START + 2000 * DAY  # as an earlier alkit recorded it, which did not know of this
     assert campaign.tell(campaign.old, START + 1999 * DAY) == "taken"
     campaign.time = START + 60 * SECOND

@@ -17,7 +17,7 @@ from typing import Any
 import alkit
 from alkit.features import clustering
 from alkit.pools.batches import batches
-from alkit.record import database, guard
+from alkit.record import guard, sqlite
 
 
 class _Module(ModuleType):
@@ -73,7 +73,7 @@ def preload() -> None:
     ):  # fmt: skip
         __import__(f"alkit.{name}")
     clustering._centres = lambda rows, k, rng: rows[:k]  # without scikit-learn and faiss
-    database.make_engine = functools.cache(database.make_engine)  # its compiled statements; it keeps no connection
+    sqlite.make_engine = functools.cache(sqlite.make_engine)  # its compiled statements; it keeps no connection
 
 
 def trust_schemas() -> None:

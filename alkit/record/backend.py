@@ -1,0 +1,91 @@
+"""What differs between the databases that can hold a record. Everything else is SQL that all of them understand."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import ClassVar, Protocol
+
+import sqlalchemy as sa
+
+from alkit.errors import StoreError
+from alkit.record.journal import Journal
+
+REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
+
+
+class Lock(Protocol):
+    """A lock on a record that the system or the server frees when a process dies. It can be acquired several times."""
+
+    @property
+    def lock_counter(self) -> int:
+        """How many times it is held."""
+
+    def acquire(self, timeout: float) -> object:
+        """Acquire it.
+
+        Raises
+        ------
+        filelock.Timeout
+            Another process held it for longer than `timeout` seconds.
+        """
+
+    def release(self) -> None:
+        """Release it once."""
+
+
+class Backend(Protocol):
+    """A database that holds a record.
+
+    Attributes
+    ----------
+    reading, writing:
+        Statements that begin a transaction: one sees a single state, the other keeps out all others that write.
+    errors:
+        Errors of the driver.
+    """
+
+    reading: ClassVar[str]
+    writing: ClassVar[str]
+    errors: tuple[type[Exception], ...]
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of the record."""
+
+    def begin(self, statement: str) -> AbstractContextManager[sa.Connection]:
+        """Begin a transaction by a statement; commit it after the block, or undo it if there was an error."""
+
+    def error(self, reason: Exception) -> StoreError:
+        """Return the error to raise for one of the driver."""
+
+    def exists(self) -> bool:
+        """Whether there is a database with anything in it."""
+
+    def traces(self) -> list[str]:
+        """Return the names of what lies beside a record that exists or existed, and was made after it."""
+
+    def now(self, connection: sa.Connection) -> str:
+        """Return the time now by the clock that counts, in the form that records have."""
+
+    def lock(self) -> Lock:
+        """Return a new lock of the record."""
+
+    def back_up(self, name: str | None = None) -> str | None:
+        """Copy the database as it is now, and return where the copy is; None if the server makes backups itself."""
+
+    def purge(self, lines: int) -> None:
+        """Delete former values of rows from the unused parts of the database and from its backups.
+
+        Parameters
+        ----------
+        lines:
+            Number of lines of the journal, after which the new backup is named.
+
+        Raises
+        ------
+        StoreBusyError
+            Another process has the record open, so that the database cannot be rewritten.
+        """
+
+    def close(self) -> None:
+        """Close all connections."""
