@@ -13,6 +13,10 @@ from alkit.record.journal import Journal
 REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
 
 
+class ConnectionLostError(StoreError):
+    """The connection to a server failed. What was not committed is undone; a commit may have succeeded."""
+
+
 class Lock(Protocol):
     """A lock on a record that the system or the server frees when a process dies. It can be acquired several times."""
 
@@ -41,7 +45,7 @@ class Backend(Protocol):
     reading, writing:
         Statements that begin a transaction: one sees a single state, the other keeps out all others that write.
     errors:
-        Errors of the driver.
+        Errors of SQLAlchemy and of the driver.
     """
 
     reading: ClassVar[str]

@@ -140,7 +140,7 @@ class Database:
             raise StoreError(
                 "the record cannot store or find a text that is not Unicode", got=repr(reason.object)
             ) from reason
-        except (sa.exc.DBAPIError, *self.backend.errors) as reason:
+        except self.backend.errors as reason:
             raise self.backend.error(reason) from reason
 
     # Rows.

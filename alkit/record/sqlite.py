@@ -45,7 +45,7 @@ class SQLite:
 
     reading: ClassVar[str] = "BEGIN"
     writing: ClassVar[str] = "BEGIN IMMEDIATE"
-    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError, sqlite3.Error)
 
     def __init__(self, path: Path, wait: float, copy: Path | None = None) -> None:
         self.path, self.wait = path, wait

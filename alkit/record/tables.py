@@ -15,6 +15,11 @@ SCHEMA = 5
 
 _metadata = sa.MetaData()
 
+_Integer = sa.Integer().with_variant(sa.BigInteger(), "postgresql")  # SQLite has one kind, of 64 bits
+
+STEPS = "steps"
+"""Table of a record on a server with the number of steps that changed it, see :mod:`alkit.record.postgresql`."""
+
 
 def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
     return sa.Table(name, _metadata, *columns, sa.Column("digest", sa.String, nullable=False))
@@ -27,22 +32,22 @@ facts = _table(
 )
 queries = _table(
     "queries",
-    sa.Column("round", sa.Integer, primary_key=True),
-    sa.Column("rank", sa.Integer, primary_key=True),
-    sa.Column("ask", sa.Integer, nullable=False, index=True),  # number of the call of ask that chose it
+    sa.Column("round", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("rank", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("ask", _Integer, nullable=False, index=True),  # number of the call of ask that chose it
     sa.Column("id", sa.String, nullable=False, index=True),
     sa.Column("sizes", sa.Text, nullable=False),  # JSON
     sa.Column("score", sa.Float),
     sa.Column("stands_for", sa.String, nullable=False),
-    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("wanted", _Integer, nullable=False),
     sa.Column("asked_at", sa.String, nullable=False),
     sa.Column("sent_at", sa.String),  # NULL until the query is sent to an oracle
     sa.Column("prelabel", sa.String),  # name of a file
-    sa.Column("withdrawn", sa.Integer, nullable=False),  # 0 or 1
+    sa.Column("withdrawn", _Integer, nullable=False),  # 0 or 1
 )
 answers = _table(
     "answers",
-    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("number", _Integer, primary_key=True, autoincrement=False),
     sa.Column("id", sa.String, nullable=False),
     sa.Column("annotator", sa.String, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
@@ -52,8 +57,8 @@ answers = _table(
     sa.Column("seconds", sa.Float),
     sa.Column("rejected", sa.String),
     sa.Column("told_at", sa.String, nullable=False),
-    sa.Column("used_from", sa.Integer),  # first round whose model was trained on it or measured by it; NULL: none
-    sa.Column("used_until", sa.Integer),  # last such round; NULL while the last model is one of them
+    sa.Column("used_from", _Integer),  # first round whose model was trained on it or measured by it; NULL: none
+    sa.Column("used_until", _Integer),  # last such round; NULL while the last model is one of them
 )
 _valid = answers.c.kind != "invalid"
 sa.Index(  # one valid answer for each revision, besides any invalid ones
@@ -63,21 +68,22 @@ sa.Index(  # one valid answer for each revision, besides any invalid ones
     answers.c.revision,
     unique=True,
     sqlite_where=_valid,
+    postgresql_where=_valid,
 )
 sa.Index("answers_of_an_image", answers.c.id)
 pseudo_labels = _table(
     "pseudo_labels",
-    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("round", _Integer, primary_key=True, autoincrement=False),
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("label", sa.String, nullable=False),  # name of a file
 )
 rounds = _table(
     "rounds",
-    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("round", _Integer, primary_key=True, autoincrement=False),
     sa.Column("labels", sa.String, nullable=False),  # stamp of the labels it was trained on
-    sa.Column("n_labels", sa.Integer, nullable=False),
-    sa.Column("n_pseudo", sa.Integer, nullable=False),
-    sa.Column("n_held_out", sa.Integer, nullable=False),
+    sa.Column("n_labels", _Integer, nullable=False),
+    sa.Column("n_pseudo", _Integer, nullable=False),
+    sa.Column("n_held_out", _Integer, nullable=False),
     sa.Column("agreement", sa.Float),
     sa.Column("model", sa.String),  # name of a file; NULL once a later round has replaced it
     sa.Column("metrics", sa.Text, nullable=False),  # JSON
@@ -93,26 +99,44 @@ BY_NAME = {table.name: table for table in TABLES}
 totals = _table(  # count and sum of the digests of each table above; it changes whenever the record does
     "totals",
     sa.Column("name", sa.String, primary_key=True),
-    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("rows", _Integer, nullable=False),
     sa.Column("sum", sa.String, nullable=False),  # of the digests modulo 2**64, as 16 hexadecimal digits
 )
 journal = _table(  # one row: the end of the journal, see :mod:`alkit.record.journal`
     "journal",
     sa.Column("name", sa.String, primary_key=True),
-    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("lines", _Integer, nullable=False),
     sa.Column("length", sa.BigInteger, nullable=False),
     sa.Column("chain", sa.String, nullable=False),
 )
 
 
-def create(connection: sa.Connection) -> None:
-    """Create all tables and indexes."""
+def create(connection: sa.Connection, schema: str | None = None) -> None:
+    """Create all tables and indexes.
+
+    Parameters
+    ----------
+    schema:
+        Schema of a database on a server, which is created unless it exists.
+    """
+    if schema is not None:
+        exists = sa.text("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = :name)")
+        if not connection.scalar(exists, {"name": schema}):
+            connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
+        connection.exec_driver_sql(f"CREATE TABLE {STEPS} (number BIGINT NOT NULL)")
+        connection.exec_driver_sql(f"INSERT INTO {STEPS} VALUES (0)")
     _metadata.create_all(connection)
 
 
 def names(connection: sa.Connection) -> set[str]:
-    """Return the names of all tables in a database."""
-    return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    """Return the names of all tables in a database, or in its schema on a server."""
+    return set(connection.exec_driver_sql(_NAMES[connection.dialect.name]).scalars())
+
+
+_NAMES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+    "postgresql": "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()",
+}
 
 
 def key_text(table: sa.Table, row: tuple[Any, ...]) -> str:

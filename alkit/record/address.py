@@ -1,0 +1,160 @@
+"""Where a record is: a file, or a schema in a PostgreSQL database, and the place of its files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from alkit.errors import ConfigurationError, DataError
+
+DRIVERS = ("postgresql+psycopg", "postgresql")
+"""Beginnings of URLs of databases; both mean the same."""
+
+FORM = "postgresql+psycopg://HOST/DATABASE?campaign=NAME"
+
+DEFAULT = "alkit"
+"""Name of the campaign if the URL does not name one."""
+
+VARIABLE = "ALKIT_FILES"
+"""Environment variable with the place of a record's files, if it is not given otherwise."""
+
+SECRETS = ("password", "sslpassword")
+
+_URL = re.compile(r"([A-Za-z][\w+.-]*)://")
+_MANGLED = re.compile(rf"({'|'.join(map(re.escape, DRIVERS))}):/[^/]")
+_CAMPAIGN = re.compile(r"(?!pg_)(?!information_schema$)[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A campaign in a PostgreSQL database.
+
+    Parameters
+    ----------
+    url:
+        The database, without a password.
+    campaign:
+        Name of the schema that holds the record.
+
+    Examples
+    --------
+    >>> str(address_of("postgresql://lab.example/polyps?campaign=first").database)
+    'postgresql+psycopg://lab.example/polyps?campaign=first'
+    """
+
+    url: sa.URL
+    campaign: str
+
+    def __str__(self) -> str:
+        return self.url.update_query_dict({"campaign": self.campaign}).render_as_string(hide_password=True)
+
+    @property
+    def name(self) -> str:
+        """The name of the campaign."""
+        return self.campaign
+
+    @property
+    def stem(self) -> str:
+        """The name of the campaign."""
+        return self.campaign
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a record is.
+
+    Parameters
+    ----------
+    database:
+        The record's file, or its campaign on a server.
+    files:
+        Folder or URL of its files; None for the folder beside the file, or what the environment says.
+    """
+
+    database: Path | Server
+    files: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.database)
+
+
+def address_of(
+    store: str | os.PathLike[str] | Server | Address, files: str | os.PathLike[str] | None = None
+) -> Address:
+    """Return the address of a record.
+
+    Parameters
+    ----------
+    store:
+        A path, or a URL ``postgresql+psycopg://[USER@]HOST[:PORT]/DATABASE?campaign=NAME``. The query may also have
+        ``files`` and parameters of libpq, such as ``sslmode`` or ``service``.
+    files:
+        Folder or URL of the files.
+
+    Raises
+    ------
+    ConfigurationError
+        It is a URL of something else, or one with a password.
+    """
+    given = None if files is None else os.fspath(files)
+    if isinstance(store, Address):
+        return store if given is None else Address(store.database, given)
+    if isinstance(store, Server):
+        return Address(store, given)
+    text = os.fspath(store)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if _MANGLED.match(text):
+        raise ConfigurationError("the URL of a record must be text", got="a path", hint="store=URL, without Path(...)")
+    if not (found := _URL.match(text)):
+        return Address(Path(text).absolute(), given)
+    if found[1] not in DRIVERS:
+        raise ConfigurationError(
+            "store must be a file or the URL of a PostgreSQL database", got=f"a URL with {found[1]}://", expected=FORM
+        )
+    return _parse(text, given)
+
+
+def _parse(text: str, given: str | None) -> Address:
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):  # their messages have the URL, which may contain a password
+        raise ConfigurationError("the URL of the record cannot be read", expected=FORM) from None
+    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+    if url.password is not None or any(key in query for key in SECRETS):
+        raise ConfigurationError(
+            "the URL of the record must not contain a password, which would be seen by others",
+            hint="the environment variable PGPASSWORD, the file ~/.pgpass, or a service file with ?service=NAME",
+        )
+    campaign, inside = query.pop("campaign", DEFAULT), query.pop("files", None)
+    if not _CAMPAIGN.fullmatch(campaign):
+        raise ConfigurationError(
+            "campaign must be a name of at most 63 small letters, digits and _, which begins with a letter or _",
+            got=repr(campaign),
+        )
+    database = url.set(drivername=DRIVERS[0], query=query)
+    return Address(Server(database, campaign), given if given is not None else inside)
+
+
+def files_address(address: Address, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the place of the files of a record on a server.
+
+    Raises
+    ------
+    DataError
+        It is not given.
+    """
+    found: Any = address.files or environment.get(VARIABLE)
+    if not found:
+        raise DataError(
+            f"the record {address} keeps its files in another place, which must be given",
+            hint=f'files="s3://BUCKET/FOLDER", or a folder that all computers share; or the environment variable '
+            f"{VARIABLE}",
+        )
+    return str(found)
