@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -191,26 +193,65 @@ def _candidates(
     yield whole
 
 
+def file_names(ids: Iterable[str], suffix: str) -> dict[str, str]:
+    """Return the names of the files of several labels by id, see :func:`file_name`.
+
+    No two are one file, also if capitals do not count, as on Windows and macOS.
+
+    >>> file_names(["a", "A", "b"], ".png")
+    {'A': 'A.png', 'a': 'a-ca978112.png', 'b': 'b.png'}
+    """
+    return _distinct(ids, suffix, _is_safe)
+
+
 def file_name(id: str, suffix: str) -> str:
-    """Return the name of the file of an image's label: its id, or a plain name if the id is not safe as a path.
+    """Return the name of the file of an image's label: its id, or a made-up name if the id is not safe as a path.
 
     >>> file_name("ward 3/0017", ".png"), file_name("../17", ".png")
     ('ward 3/0017.png', '.._17-1c17bf64.png')
     """
+    return file_names([id], suffix)[id]
+
+
+def folder_names(annotators: Iterable[str | None]) -> dict[str | None, str]:
+    """Return the names of the folders of annotators, no two of which are one folder.
+
+    >>> folder_names(["", "Ann B.", "a/b", "unnamed"])
+    {'': 'unnamed', 'Ann B.': 'Ann B.', 'a/b': 'a_b-c14cddc0', 'unnamed': 'unnamed-e882bcaa'}
+    """
+    named = [name for name in annotators if name]
+    taken = _folded(UNNAMED)  # by those without a name
+    plain = _distinct(named, "", lambda name: _is_safe(name) and "/" not in name and _folded(name) != taken)
+    every: list[str | None] = ["", *plain]
+    return {name: plain[name] if name else UNNAMED for name in every}
+
+
+def _distinct(ids: Iterable[str], suffix: str, is_plain: Callable[[str], bool]) -> dict[str, str]:
+    """Return different names by id: those ids that are plain, and names with a part of a digest for the others."""
+    found: dict[str, str] = {}
+    taken = set[str]()
+    for id in sorted(set(ids), key=lambda id: (not is_plain(id), id)):
+        name = next(name for name in _choices(id, is_plain(id)) if _folded(name) not in taken)
+        taken.add(_folded(name))
+        found[id] = f"{name}{suffix}"
+    return found
+
+
+def _choices(id: str, is_plain: bool) -> Iterator[str]:
+    if is_plain:
+        yield id
+    short, digest = re.sub(r"[^\w.-]+", "_", id)[:80], hashlib.sha256(id.encode(errors="backslashreplace")).hexdigest()
+    yield from (f"{short}-{digest[:digits]}" for digits in range(8, 65))
+    yield from (f"{short}-{digest}-{number}" for number in itertools.count())
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for all names that are one file on some computer."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _is_safe(id: str) -> bool:
+    """Return whether an id leads to a place inside a folder, on any computer."""
     parts = id.split("/")
     plain = all(part not in ("", ".", "..") and not re.search(r'[\\:*?"<>|\x00-\x1f]', part) for part in parts)
-    if plain and not PurePosixPath(id).is_absolute() and all(len(part.encode()) < 200 for part in parts):
-        return f"{id}{suffix}"
-    short = re.sub(r"[^\w.-]+", "_", id)[:80]
-    return f"{short}-{hashlib.sha256(id.encode(errors='backslashreplace')).hexdigest()[:8]}{suffix}"
-
-
-def folder_name(annotator: str) -> str:
-    """Return the name of the folder of an annotator.
-
-    >>> folder_name(""), folder_name("Ann B."), folder_name("a/b"), folder_name("unnamed") == folder_name("")
-    ('unnamed', 'Ann B.', 'a_b-c62016d0', False)
-    """
-    if annotator == UNNAMED:  # somebody's name
-        return f"{UNNAMED}-{hashlib.sha256(annotator.encode()).hexdigest()[:8]}"
-    return file_name(annotator.replace("/", "\\"), "") if annotator else UNNAMED
+    return plain and not PurePosixPath(id).is_absolute() and all(len(part.encode()) < 200 for part in parts)

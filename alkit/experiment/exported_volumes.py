@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError
-from alkit.experiment.exported import Exported, ExportedLabel, Files, folder_name
+from alkit.experiment.exported import Exported, ExportedLabel, Files, folder_names
 from alkit.oracles.existing_volumes import SLICES
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.writing import label_planes, write_volume
@@ -39,8 +39,9 @@ def volume_files(found: Exported) -> Files:
             f"{len(other)} labels do not have the original size of their slices, such as that of {other[0]!r}",
             hint="form='masks'",
         )
+    own = _folders(found)
     return {
-        (name, label.id): f"{_own(name)}/{pool.place(label.id)[0].id}.nii.gz"
+        (name, label.id): f"{own[name]}/{pool.place(label.id)[0].id}.nii.gz"
         for name, labels in found.labels.items()
         for label in labels
     }
@@ -48,7 +49,7 @@ def volume_files(found: Exported) -> Files:
 
 def write_volumes(folder: Path, found: Exported, files: Files) -> None:
     """Write the labels below ``volumes``, and beside them a table of the slices that are labelled."""
-    pool = volumes_of(found.pool)
+    pool, own = volumes_of(found.pool), _folders(found)
     for name, labels in found.labels.items():
         by_volume: dict[str, list[ExportedLabel]] = {}
         for label in labels:
@@ -57,14 +58,14 @@ def write_volumes(folder: Path, found: Exported, files: Files) -> None:
             path = folder / files[name, slices[0].id]
             make_folder(path.parent)
             _write(path, pool, id, slices)
-        rows = [(label.id, files[name, label.id].removeprefix(f"{_own(name)}/")) for label in labels]
+        rows = [(label.id, files[name, label.id].removeprefix(f"{own[name]}/")) for label in labels]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("id", "file"), *rows])
-        write_atomically(folder / _own(name) / SLICES, text.getvalue().encode())
+        write_atomically(folder / own[name] / SLICES, text.getvalue().encode())
 
 
-def _own(annotator: str | None) -> str:
-    return FOLDER if annotator is None else f"{FOLDER}/{folder_name(annotator)}"
+def _folders(found: Exported) -> dict[str | None, str]:
+    return {None: FOLDER, **{name: f"{FOLDER}/{own}" for name, own in folder_names(found.labels).items()}}
 
 
 def _write(path: Path, pool: VolumePool, id: str, slices: list[ExportedLabel]) -> None:

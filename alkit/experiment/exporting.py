@@ -16,7 +16,7 @@ from alkit._files import check_outside, make_folder, without_tilde, write_atomic
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, nearest
 from alkit.experiment.earlier_export import MANIFEST, replaced
-from alkit.experiment.exported import Exported, ExportedLabel, Files, file_name, folder_name, labels_now
+from alkit.experiment.exported import Exported, ExportedLabel, Files, file_names, folder_names, labels_now
 from alkit.experiment.exported_volumes import FOLDER, volume_files, write_volumes
 from alkit.experiment.label_card import label_card
 from alkit.experiment.parts import Parts
@@ -72,8 +72,12 @@ def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bo
 def _mask_files(found: Exported) -> Files:
     if found.spec.per == "image":
         return {}
+    folders, names = (
+        folder_names(found.labels),
+        file_names((label.id for own in found.labels.values() for label in own), ".png"),
+    )
     return {
-        (name, label.id): f"{'masks' if name is None else f'masks/{folder_name(name)}'}/{file_name(label.id, '.png')}"
+        (name, label.id): f"{'masks' if name is None else f'masks/{folders[name]}'}/{names[label.id]}"
         for name, labels in found.labels.items()
         for label in labels
     }
@@ -88,8 +92,9 @@ def _write_masks(folder: Path, found: Exported, files: Files) -> None:
 
 
 def _coco_files(found: Exported) -> Files:
+    folders = folder_names(found.labels)
     return {
-        (name, label.id): "annotations.json" if name is None else f"annotations-{folder_name(name)}.json"
+        (name, label.id): "annotations.json" if name is None else f"annotations-{folders[name]}.json"
         for name, labels in found.labels.items()
         for label in labels
     }

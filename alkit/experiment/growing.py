@@ -75,7 +75,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
     """
     check_pool(pool)
     given = len(pool.ids)
-    pool = without_removed(pool, parts.store.fact(REMOVED) or {})
+    pool = without_removed(pool, parts.store.fact(REMOVED) or {}, parts.store.fact("images") or ())
     if left_out := given - len(pool.ids):
         log.warning("%s left out, because they were removed", count(left_out, "image"))
     if not isinstance(clusters, str) or clusters not in ("keep", "update"):

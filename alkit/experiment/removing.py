@@ -177,6 +177,10 @@ def _remains(parts: Parts, id: str, last: bool) -> list[str]:
             f"The model of round {parts.store.rounds()[-1].round}, which was trained on its label. The next fit() "
             "trains without the label, and begins with the weights of this model if the learner goes on with them."
         )
+    images = parts.store.fact("images") or {}
+    same = sorted(other for other, digest in images.items() if other != id and digest == images.get(id))
+    if same:
+        found.append(f"{count(len(same), 'image')} with the same content, such as {same[0]!r}: remove them, too.")
     kept = "a digest of its content, its" if isinstance(pool, HasDigests) else "its"
     return [
         *found,

@@ -102,9 +102,9 @@ class MaskFiles:
     def _paths(self, pattern: str, id: str, label: str = "") -> list[Path]:
         folder = str(without_tilde(self.folder))
         if not {"*", "?"} & set(pattern):
-            path = Path(folder, pattern.replace(ID, id).replace(CLASS, label))
+            path = Path(folder, _filled(pattern, id, label))
             return [path] if path.is_file() else []
-        own = pattern.replace("[", "[[]").replace(ID, glob.escape(id)).replace(CLASS, glob.escape(label))
+        own = _filled(pattern.replace("[", "[[]"), glob.escape(id), glob.escape(label))
         return [path for name in sorted(glob.glob(own, root_dir=folder)) if (path := Path(folder, name)).is_file()]
 
     def read(self, id: str, meaning: Meaning) -> npt.NDArray[Any]:
@@ -133,8 +133,16 @@ class MaskFiles:
 
     def example(self, id: str) -> str:
         """Return the path that a mask of an image may have."""
-        pattern = self.patterns[0].replace(CLASS, self.spec.classes[1])
-        return str(without_tilde(self.folder) / pattern.replace(ID, id))
+        return str(without_tilde(self.folder) / _filled(self.patterns[0], id, self.spec.classes[1]))
+
+
+def _filled(pattern: str, id: str, label: str) -> str:
+    """Return a pattern with an id and a class in it, which may contain what stands for the other.
+
+    >>> _filled("{class}/{id}.png", "a{class}", "b{id}")
+    'b{id}/a{class}.png'
+    """
+    return re.sub("{id}|{class}", lambda match: id if match[0] == ID else label, pattern)
 
 
 def check_patterns(pattern: str | Sequence[str]) -> tuple[str, ...]:

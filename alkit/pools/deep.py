@@ -70,6 +70,13 @@ def read_frames(path: Path) -> Iterator[npt.NDArray[Any]]:
             yield _typed(page_pixels(page, path), path)
 
 
+def count_frames(path: Path) -> int:
+    """Return the number of pages that :func:`read_frames` yields."""
+    with open_tiff(path) as tiff:
+        found = 0 if tiff is None else len(_full_pages(tiff))
+    return found if found > 1 else 0
+
+
 def read_deep(path: Path, pages: Pages | None, page: int | None = None) -> npt.NDArray[Any] | None:
     """Return the pixels of a TIFF that Pillow does not decode faithfully, ``(c, h, w)``; None for any other file.
 

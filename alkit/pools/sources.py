@@ -15,7 +15,7 @@ from typing import Protocol
 from alkit._reading.images import refuse_damage
 from alkit.errors import ImageError
 from alkit.pools.decoding import File, Pixels, decode
-from alkit.pools.deep import Pages, finish, read_frames
+from alkit.pools.deep import Pages, count_frames, finish, read_frames
 from alkit.pools.fitting import decode_fitted
 from alkit.values.frames import Fit
 from alkit.values.label_spec import Size
@@ -99,6 +99,20 @@ class ImageFiles:
         if self.pages is not None:
             further.append(f"pages={self.pages}")
         return repr((LAYOUT, os.fspath(self.folder.resolve()), self.size, self.grayscale, self.pattern, *further))
+
+    def names(self, file: File) -> list[str]:
+        """Return the names of the items of a file, without decoding it.
+
+        Raises
+        ------
+        ImageError
+            The file cannot be read.
+        """
+        if self.pages != "frames":
+            return [file.name]
+        with refuse_damage(lambda error: ImageError(f"{self.path(file.name)} cannot be decoded", got=error)):
+            number = count_frames(self.path(file.name))
+        return [item_name(file.name, f"{page:04}") for page in range(number)] or [file.name]
 
     def items(self, file: File) -> Iterator[tuple[str, Pixels, Size]]:
         """Yield the image, or each page of a file if pages are frames."""

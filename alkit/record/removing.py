@@ -35,13 +35,23 @@ QUERY: Mapping[str, Any] = {"withdrawn": 1, "prelabel": None, "score": None, "st
 """What the row of a query of a removed image contains."""
 
 
-def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]]) -> Pool:
-    """Return a pool without removed images, which are known by their id and by their content."""
+def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]], others: Collection[str]) -> Pool:
+    """Return a pool without removed images, which are known by their id and by their content.
+
+    Parameters
+    ----------
+    pool:
+        The pool.
+    removed:
+        The fact about removed images.
+    others:
+        Ids of the images of the record that were not removed. They stay, also if one has the content of a removed one.
+    """
     if not removed or not isinstance(pool, HasSubsets):
         return pool
     contents = {entry["digest"] for entry in removed.values() if entry["digest"]}
     digests = pool.digests() if contents and isinstance(pool, HasDigests) else {}
-    gone = {id for id in pool.ids if id in removed or digests.get(id, "")[:16] in contents}
+    gone = {id for id in pool.ids if id in removed or (id not in others and digests.get(id, "")[:16] in contents)}
     return pool.subset(tuple(id for id in pool.ids if id not in gone)) if gone else pool
 
 

@@ -101,7 +101,7 @@ class Settings:
             or the rounds have a schedule. The message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
-        pool = without_removed(pool, self._store.fact(REMOVED) or {})
+        pool = without_removed(pool, self._store.fact(REMOVED) or {}, self._store.fact("images") or ())
         configuration = {**declared, "pool": describe(pool), "seed": seed}
         gone: list[str] = []
         if self._store.fact("configuration") != configuration:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from alkit._files import write_atomically
 from alkit.arguments.checked import checked, checked_except
-from alkit.errors import ConfigurationError, ImageError
+from alkit.errors import ConfigurationError, DataError, ImageError
 from alkit.labels.masks import mask_png
 from alkit.labels.resizing import masks_at_original_size
 from alkit.pictures.overlay import overlay
@@ -102,6 +102,7 @@ def predict_images(
     files, unusable = _scan(model, Path(folder), pattern, "folder")
     for id, reason in unusable.items():
         failed(id, reason)
+    _ids(source_of(model, Path(folder)), files)
     return _predict_images(model, Path(folder), files, failed)
 
 
@@ -136,7 +137,7 @@ def _predict_images(
     for number, (id, file) in enumerate(files.items(), start=1):
         try:
             for name, read, size in source.items(file):
-                own = f"{id}/{name.partition(BETWEEN)[2]}" if BETWEEN in name else id
+                own = _id_of(name, id)
                 images.append(_input(model, read, source.path(name)))
                 waiting.append((own, source.path(name), size, name))
         except ImageError as reason:
@@ -148,6 +149,34 @@ def _predict_images(
                 yield Predicted(done, where, whole, rows, source.fit, name)
             waiting.clear()
             images.clear()
+
+
+def _ids(source: ImageFiles, files: Mapping[str, decoding.File]) -> list[str]:
+    """Return the ids of all images in some files, whose pages may be images.
+
+    Raises
+    ------
+    DataError
+        A page and another image have the same id.
+    """
+    found: dict[str, decoding.File] = {}
+    for id, file in files.items():
+        try:
+            names = source.names(file)
+        except ImageError:
+            names = [file.name]  # it is not predicted, with the reason
+        for own in (_id_of(name, id) for name in names):
+            if (other := found.setdefault(own, file)) is not file:
+                raise DataError(
+                    "two images have the same id",
+                    got=f"a page and an image, both {own!r}: {other.name} and {file.name}",
+                )
+    return list(found)
+
+
+def _id_of(name: str, id: str) -> str:
+    """Return the id of an image from the name of its item, and the id of its file."""
+    return f"{id}/{name.partition(BETWEEN)[2]}" if BETWEEN in name else id
 
 
 def source_of(model: TrainedModel, folder: Path) -> ImageFiles:
@@ -245,8 +274,9 @@ def predict_folder(
         raise ConfigurationError("stride can be given only for a model of tiles", got=stride, hint="leave it out")
     (files, unusable), per_image = _scan(model, source, pattern, "images"), model.spec.per == "image"
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
-    planned = [table] if per_image else [_named(masks, id, ".png") for id in files]
-    planned += [_named(shown, id, ".jpg") for id in files] if overlays and not per_image else []
+    ids = _ids(source_of(model, source), files)
+    planned = [table] if per_image else [_named(masks, id, ".png") for id in ids]
+    planned += [_named(shown, id, ".jpg") for id in ids] if overlays and not per_image else []
     others = [path for id in unusable for path in (_named(masks, id, ".png"), _named(shown, id, ".jpg"))]
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     done: list[str] = []

@@ -233,3 +233,20 @@ def test_masks_of_unknown_origin_are_neither_deleted_nor_taken_for_exported_ones
         experiment.export_labels("out", overwrite=True)
     experiment.export_labels("out", "coco", overwrite=True)  # its file holds all labels
     assert other.read_bytes() == (place / "elsewhere.png").read_bytes() == b"mine"
+
+
+def test_each_annotator_and_each_image_has_a_file_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = ["a:b", file_name("a:b", ""), "x", "X", "../x"]
+    images = np.random.default_rng(0).integers(256, size=(len(ids), 8, 8), dtype=np.uint8)
+    pool = alkit.ArrayPool(images, ids)
+    experiment = alkit.Experiment(pool, LEARNER, alkit.strategy("random"), "a.db", classes=CLASSES)
+    experiment.ask(len(ids))
+    people = ["a/b", "a\\b", "Ann", "ann", "", "unnamed", "Unnamed"]
+    for number, person in enumerate(people):
+        experiment.tell({id: np.full((8, 8), number % 2, np.uint8) for id in ids}, annotator=person)
+    experiment.export_labels("out", per_annotator=True)
+    rows = csv.DictReader((tmp_path / "out/manifest.csv").read_text().splitlines())
+    assert len({row["file"].casefold() for row in rows}) == len(people) * len(ids)
+    experiment.export_labels("coco", "coco", per_annotator=True)
+    assert len({path.name.casefold() for path in (tmp_path / "coco").glob("annotations*")}) == len(people)

@@ -269,3 +269,18 @@ def test_the_command_names_what_remains_and_withdraws_the_query(place, capfd):
     assert run("remove", "c.db", "nobody", "--reason", "x") == 1
     store = Store("c.db")
     assert store.fact("removed")[id]["reason"] == "consent withdrawn"
+
+
+def test_an_image_with_the_same_content_stays(place):
+    shutil.copy("images/a.png", "images/twin.png")
+    experiment = campaign()
+    experiment.tell({id: mask(id[0]) for id in ("a", "twin", "b", "c")}, unasked=True)
+    found = experiment.remove("a", "consent withdrawn")
+    assert any("1 image with the same content, such as 'twin'" in sentence for sentence in found.remains)
+    os.remove("images/a.png")
+    again = campaign()
+    assert "twin" in again.pool.ids
+    found = again.fit()
+    assert found.n_labels + found.n_held_out == 3
+    shutil.copy("images/twin.png", "images/renamed.png")
+    assert again.grow(pool()).ids == ()  # what was removed does not come back under a new name

@@ -232,3 +232,12 @@ def test_an_oracle_of_several_files_can_be_written_into_a_record_and_built_again
     ):
         oracle = MaskOracle(str(tmp_path), TWO, pattern=pattern, **form)
         assert rebuild(written_form(oracle)) == oracle
+
+
+def test_an_id_may_contain_what_a_pattern_contains(tmp_path):
+    for name, value in (("a", 0), ("a{class}", 1)):
+        Image.fromarray(np.full((4, 4), value, np.uint8)).save(tmp_path / f"{name}.png")
+    for pattern in ("{id}.png", "{id}.p*"):
+        oracle = MaskOracle(tmp_path, ("skin", "lesion"), pattern=pattern)
+        assert oracle.read("a{class}").all()
+        assert not oracle.read("a").any()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -324,3 +325,20 @@ def test_padded_and_cropped_images_are_predicted_at_their_original_sizes(tmp_pat
             outside = np.ones(one.size, bool)
             outside[frame.source.slices] = False
             assert not one.mask[outside].any()
+
+
+def test_masks_of_pages_replace_nothing_without_permission(tmp_path):
+    model = trained_model(made(tmp_path, pages="frames"))
+    new, out = tmp_path / "new", tmp_path / "out"
+    (new / "scan").mkdir(parents=True)
+    pages = np.random.default_rng(0).integers(256, size=(2, 20, 20), dtype=np.uint8)
+    tifffile.imwrite(new / "scan.tif", pages, photometric="minisblack")
+    Image.fromarray(pages[0]).save(new / "scan/0001.png")
+    with pytest.raises(DataError, match="two images have the same id: got a page and an image, both 'scan/0001'"):
+        predict_folder(model, new, out)
+    (new / "scan/0001.png").rename(new / "scan/other.png")
+    assert predict_folder(model, new, out, overlays=False).done == ("scan/0000", "scan/0001", "scan/other")
+    for path in (new / "scan/other.png", out / "masks/scan/other.png"):
+        path.unlink()
+    with pytest.raises(ConfigurationError, match="2 of the files to write already exist"):
+        predict_folder(model, new, out, overlays=False)

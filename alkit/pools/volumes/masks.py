@@ -18,6 +18,7 @@ from alkit.pools.base import Subset
 from alkit.pools.decoding import File
 from alkit.pools.names import find_names
 from alkit.pools.volumes.blocks import ACROSS, ALONG, cut
+from alkit.pools.volumes.nifti import NiftiFile
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.scanning import FIELD, Volume, open_part, volume_id
 
@@ -90,6 +91,7 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             listed = "; ".join(wrong[:FEW]) + ("; ..." if len(wrong) > FEW else "")
             raise LabelError(listed if len(wrong) == 1 else f"{len(wrong)} volumes have no labels: {listed}")
         self._kept: tuple[str, int, npt.NDArray[Any]] | None = None
+        self._checked = set[str]()
 
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
         if id not in self._ids:
@@ -104,6 +106,8 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             count = max(1, most // (4 * height * width))
             start = number // count * count
             try:
+                if count < plane.count(labels.geometry):
+                    self._check(volume.id)
                 block = cut(labels, plane, start, min(count, plane.count(labels.geometry) - start))[:, 0]
             except ImageError as error:
                 raise LabelError(f"the labels of {volume.id} cannot be read ({error})") from error
@@ -114,6 +118,13 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             wrong, file = values[found != values][:3].tolist(), labels.parts[0].paths[0]
             raise LabelError(f"the labels of {id!r} in {file} must be integers", got=wrong)
         return found
+
+    def _check(self, volume: str) -> None:
+        """Check labels whose damage would be noticed only in their last block."""
+        part = self._labels[volume].parts[0]
+        if volume not in self._checked and isinstance(part, NiftiFile):
+            part.check()
+        self._checked.add(volume)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -132,6 +143,7 @@ def masks_of(pool: VolumePool, ids: Iterable[str], labels: Mapping[str, Volume])
     """Return the masks of some slices from labels that :func:`find_labels` has found."""
     masks = VolumeMasks.__new__(VolumeMasks)
     masks._pool, masks._ids, masks._labels, masks._kept = pool, dict.fromkeys(ids), dict(labels), None
+    masks._checked = set()
     return masks
 
 

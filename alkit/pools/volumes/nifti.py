@@ -87,6 +87,23 @@ class NiftiFile:
         except DAMAGE as reason:
             raise damaged(self.path, reason) from reason
 
+    def check(self) -> None:
+        """Read a compressed file to its end, where its checksum is: blocks of it may be read before.
+
+        Raises
+        ------
+        ImageError
+            The checksum is wrong, or the file is cut off.
+        """
+        try:
+            with open_file(self.path) as file:
+                if isinstance(file, gzip.GzipFile):
+                    voxels = int(np.prod([*self.geometry.shape, self.channels], dtype=object))
+                    file.seek(self.offset + voxels * np.dtype(self.dtype).itemsize)
+                    _check_end(file)
+        except DAMAGE as reason:
+            raise damaged(self.path, reason) from reason
+
 
 def open_nifti(path: Path) -> NiftiFile:
     """Read the header of a NIfTI file.

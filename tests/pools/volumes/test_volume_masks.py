@@ -8,6 +8,7 @@ import pytest
 import alkit
 from alkit.errors import DataError, LabelError
 from alkit.pools import VolumeMasks
+from alkit.pools.volumes import masks
 from tests.support.volumes import oriented, ramp, write_nifti
 
 
@@ -96,3 +97,15 @@ def test_other_pools_and_folders_are_refused(folder):
         VolumeMasks(alkit.VolumePool(folder / "images", size=16), folder / "nowhere")
     with pytest.raises(DataError, match="the pool must consist of slices of volumes"):
         VolumeMasks(alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8)).subset(["0001"]), folder / "labels")
+
+
+def test_damage_behind_the_first_block_is_noticed_in_all_of_them(folder, monkeypatch):
+    pool = alkit.VolumePool(folder / "images", axis=2, size=16)
+    monkeypatch.setattr(masks, "ALONG", 1)  # one slice a block
+    assert VolumeMasks(pool, folder / "labels")[pool.ids[0]].any()
+    path = folder / "labels/p0/ct.nii.gz"
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # of the checksum
+    path.write_bytes(content)
+    with pytest.raises(LabelError, match="CRC check failed"):
+        VolumeMasks(pool, folder / "labels")[pool.ids[0]]
