@@ -106,6 +106,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images."""
     from datetime import UTC, datetime
 
+    from alkit.experiment.annotators import recorded_doubts
     from alkit.record.grouping import allowed_in_record
     from alkit.record.settings import Settings
     from alkit.record.testsets import test_set
@@ -141,6 +142,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         unasked=unasked_sources(snapshot),
         unasked_untrained=unasked_untrained(snapshot, settings.unusable),
         agreement=_agreement(record, snapshot),
+        doubts=recorded_doubts(record),
     )
 
 
@@ -168,6 +170,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "unread": [asdict(entry) for entry in found.unread],
         "unusable": dict(found.unusable),
         **({} if found.agreement is None else {"annotators_agree": _agreement_facts(found.agreement)}),
+        "doubts": [asdict(doubt) for doubt in found.doubts],
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,

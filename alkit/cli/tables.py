@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from alkit.cli.printing import in_table
+from alkit.cli.told import about_similar_names
 from alkit.errors import one_line
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult
@@ -101,6 +102,7 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
         yield _states(summary)
     if summary.annotators:
         yield _annotators(summary)
+        yield from map(in_table, about_similar_names([person.name for person in summary.annotators]))
     if summary.seconds is not None:
         yield f"Median time for a label: {_timing(summary.seconds)}."
     if summary.agreement is not None:
@@ -188,6 +190,12 @@ def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
             table.add_row(in_table(key), _who(problem.annotator), what, in_table(problem.reason))
         yield table
         yield from _more(len(summary.problems))
+    if summary.doubts:
+        table = _table("Please look at", Column("image", overflow="fold"), "annotator", Column("label", ratio=1))
+        for doubt in summary.doubts[:MOST_PROBLEMS]:
+            table.add_row(in_table(doubt.id), _who(doubt.annotator), in_table(doubt.reason))
+        yield table
+        yield from _more(len(summary.doubts))
     if summary.unread:
         table = _table("Not taken", Column("file or image", overflow="fold"), Column("reason", ratio=1))
         for entry in summary.unread[:MOST_PROBLEMS]:

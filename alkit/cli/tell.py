@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,9 +77,10 @@ def tell(
         save_place,
     )
     from alkit.cli.records import record_at
-    from alkit.cli.told import about_ignored, about_unannotated, about_unnamed
+    from alkit.cli.told import about_doubts, about_ignored, about_similar_names, about_unannotated, about_unnamed
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
+    from alkit.experiment.annotators import recorded_doubts
     from alkit.oracles.folder.oracle import FolderOracle
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
     from alkit.protocols import ReportsUnread
@@ -138,6 +139,7 @@ def tell(
         open_ids = {entry.query.id for entry in snapshot.open} - settings.unusable.keys()
         still_open = len(open_ids)
         unannotated = {path: left for path, ids in listed.items() if (left := [id for id in ids if id in open_ids])}
+        doubts = recorded_doubts(record, {answer.id for answer in receipt.taken})
         disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})
     if as_json:
         facts = {
@@ -147,6 +149,7 @@ def tell(
             "refused": [{**_facts(answer), "reason": reason} for answer, reason in receipt.refused],
             "unread": {str(path): reason for path, reason in unread.items()},
             "disputed": {id: list(names) for id, names in disputed.items()},
+            "doubts": [asdict(doubt) for doubt in doubts],
             "open": still_open,
             "unannotated": {str(path): ids for path, ids in unannotated.items()},
         }
@@ -172,6 +175,8 @@ def tell(
         *about_unannotated(unannotated, keys),
         *about_ignored(receipt.taken, spec, keys),
         *about_unnamed(receipt.taken, snapshot.known),
+        *about_doubts(doubts, keys),
+        *about_similar_names({answer.annotator for answer in snapshot.answers}),
     ):
         echo(line)
     for path, reason in unread.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from alkit.evaluation.doubts import Doubt
     from alkit.record.states import Answered
     from alkit.values.answers import Answer
     from alkit.values.label_spec import LabelSpec
@@ -58,6 +60,38 @@ def about_unnamed(taken: Iterable[Answer], known: Mapping[str, Answered]) -> Ite
             f"{which} by an unnamed annotator and by {_listed(named)}, who count as different people. Give --annotator "
             "with each file of a person."
         )
+
+
+def about_doubts(doubts: Iterable[Doubt], keys: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line for each label that may be a mistake.
+
+    >>> from alkit.evaluation import Doubt
+    >>> list(about_doubts([Doubt("x", "ann", "the mask is empty: all of it is 'skin'")], {"x": "r00-0000-x"}))
+    ["please look at r00-0000-x by ann: the mask is empty: all of it is 'skin'"]
+    """
+    for doubt in doubts:
+        yield f"please look at {keys.get(doubt.id, doubt.id)}{_by(doubt.annotator)}: {doubt.reason}"
+
+
+def about_similar_names(names: Collection[str]) -> Iterable[str]:
+    """Yield a line for annotators whose names differ in case, spaces or Unicode form only.
+
+    >>> list(about_similar_names(["Ann", "bob", "ann "]))
+    ["'Ann' and 'ann ' count as different people. If they are one person, ... reject the answers of the other name."]
+    """
+    alike: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        alike.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    for own in alike.values():
+        if len(own) > 1:
+            yield (
+                f"{' and '.join(map(repr, own))} count as different people. If they are one person, use one name from "
+                "now on, give its answers again under this name, and reject the answers of the other name."
+            )
+
+
+def _by(annotator: str) -> str:
+    return f" by {annotator}" if annotator else ""
 
 
 def _listed(names: Sequence[str]) -> str:

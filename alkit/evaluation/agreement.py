@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
-from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.label_spec import Label, LabelSpec, Mask
 
 DISPUTED = 0.7
 """Images whose annotators agree less are disputed by default."""
@@ -184,6 +184,12 @@ def _masks(one: Label, other: Label, spec: LabelSpec) -> Compared | None:
     both, total = joint.diagonal(), joint.sum(axis=0) + joint.sum(axis=1)
     by_class = {spec.classes[k]: 2 * float(both[k]) / float(total[k]) for k in range(1, n) if total[k]}
     return float(np.mean(list(by_class.values()))) if by_class else 1.0, by_class
+
+
+def dice_of_two(one: Mask, other: Mask, spec: LabelSpec) -> float | None:
+    """Return the Dice coefficient of two masks of an image; None if no pixel counts. The spec has an ignore value."""
+    found = _masks(one, other, spec)
+    return None if found is None else found[0]
 
 
 def _classes(one: Label, other: Label, spec: LabelSpec) -> Compared:

@@ -1,10 +1,11 @@
-"""How well the annotators of a record agree."""
+"""How well the annotators of a record agree, and which of their labels may be mistakes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from alkit.evaluation.agreement import DISPUTED, Agreement, agreement_of_annotators
+from alkit.evaluation.doubts import Doubt, reasons_for_doubt
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -34,3 +35,35 @@ def recorded_agreement(store: Store, below: float = DISPUTED) -> Agreement:
                 yield id, dict(zip(own, at_one_size(read, spec, working, fit), strict=True))
 
     return agreement_of_annotators(labels(), spec, below=below)
+
+
+def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[Doubt, ...]:
+    """Return the masks of a record that may be mistakes, by image and annotator.
+
+    A mask is compared with those of the other annotators, and with the pre-label that the image was sent with. Only
+    labels that count and were asked for are looked at.
+
+    Parameters
+    ----------
+    ids:
+        The images to look at. Default: those with a label that no model was trained on or measured by.
+    """
+    settings, files, snapshot = Settings(store), LabelFiles(store), store.snapshot()
+    if store.fact("classes") is None or settings.spec.per == "image":
+        return ()
+    spec, fit = settings.spec, fit_of(settings.declared.get("pool"))
+    guesses = {entry.query.id: entry.prelabel for entry in snapshot.asked if entry.prelabel is not None}
+    found = []
+    for id, answered in snapshot.known.items():
+        own = [answer for answer in answered.labels if answer.label and not answer.source]
+        new = any(answer.number not in snapshot.consumed for answer in own)
+        if not own or not (new if ids is None else id in ids):
+            continue
+        names = [answer.annotator for answer in own] + (["the model"] if id in guesses else [])
+        read = [files.read(answer.label) for answer in own if answer.label]
+        read += [files.read(guesses[id])] if id in guesses else []
+        masks = at_one_size(read, spec, settings.shape[1:], fit)
+        for row, answer in enumerate(own):
+            others = {name or "an unnamed annotator": masks[k] for k, name in enumerate(names) if k != row}
+            found += [Doubt(id, answer.annotator, reason) for reason in reasons_for_doubt(masks[row], others, spec)]
+    return tuple(found)

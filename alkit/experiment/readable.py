@@ -9,8 +9,9 @@ from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import LabelError
 from alkit.evaluation.agreement import DISPUTED, Agreement
+from alkit.evaluation.doubts import Doubt
 from alkit.experiment import showing
-from alkit.experiment.annotators import recorded_agreement
+from alkit.experiment.annotators import recorded_agreement, recorded_doubts
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.grouping import recorded_rules
@@ -152,6 +153,14 @@ class Readable:
         """
         check_number("below", below, 0, 1, open_ends="(")
         return recorded_agreement(self._parts.store, below)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Return the new masks that may be mistakes: those that are empty, full, inverted, or far from all others.
+
+        New is a label that no model was trained on or measured by. It is compared with those of the other annotators
+        of the image, and with the mask of the model that the image was sent with. None is refused for it.
+        """
+        return recorded_doubts(self._parts.store)
 
     def standings(self) -> tuple[Standing, ...]:
         """Return the state, the answers and the number of missing answers of each query, by round and rank."""

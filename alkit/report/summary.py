@@ -13,6 +13,7 @@ from statistics import median
 from typing import Literal
 
 from alkit.evaluation.agreement import Agreement
+from alkit.evaluation.doubts import Doubt
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.stopping import Advice
@@ -161,6 +162,8 @@ class CampaignSummary:
         Number of these images whose labels the last model was not trained on.
     agreement:
         How well annotators agree; None if no image has labels of several.
+    doubts:
+        Labels that may be mistakes, and that no model was trained on yet.
     """
 
     states: Mapping[State, int]
@@ -184,6 +187,7 @@ class CampaignSummary:
     unasked: Mapping[str, int] = field(default_factory=dict)
     unasked_untrained: int = 0
     agreement: Agreement | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:

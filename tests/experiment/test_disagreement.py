@@ -7,6 +7,7 @@ import pytest
 
 import alkit
 from alkit import Answer
+from alkit.cli import main
 from alkit.errors import LabelError, QueryError
 from alkit.evaluation import metrics
 from alkit.labels import to_working
@@ -184,3 +185,24 @@ def test_masks_are_brought_to_one_size_as_images_are(fit):
     np.testing.assert_array_equal(one, third)
     if fit != "squash":
         np.testing.assert_array_equal(one, other)
+
+
+def test_new_masks_that_may_be_mistakes_are_named_until_a_model_is_trained_on_them(tmp_path, capfd):
+    experiment = campaign(tmp_path / "r.db", "one")
+    a, b, c = experiment.ask(3)
+    tell(experiment, {a: [drawn(0, 0), drawn(0, 0)], b: [drawn(4, 4), 1 - drawn(4, 4)], c: [0 * drawn(0, 0)] * 2})
+    doubts = [(doubt.id, doubt.annotator, doubt.reason.partition(":")[0]) for doubt in experiment.doubts()]
+    assert sorted(doubts) == sorted(
+        [
+            (b, "ann", "the mask looks inverted"),
+            (b, "bob", "the mask looks inverted"),
+            (c, "ann", "the mask is empty"),
+            (c, "bob", "the mask is empty"),
+        ]
+    )
+    with pytest.raises(SystemExit):
+        main(["status", str(tmp_path / "r.db")])
+    said = " ".join(capfd.readouterr().out.split())
+    assert f"{b} bob the mask looks inverted" in said
+    experiment.fit()
+    assert experiment.doubts() == ()

@@ -462,6 +462,7 @@ EXAMPLES = {
     },
     "alkit.evaluation.ImageAgreement": AGREEMENT,
     "alkit.evaluation.PairAgreement": {**AGREEMENT, "images": lambda t: 1},
+    "alkit.evaluation.Doubt": {"id": lambda t: "a", "annotator": lambda t: "ann", "reason": lambda t: "empty"},
     "alkit.evaluation.Losses": {"report": lambda t: quiet, "values": lambda t: [0.5, 0.4]},
     "alkit.evaluation.Losses.__call__": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
     "alkit.evaluation.Losses.first": {"members": lambda t: 2},
