@@ -25,7 +25,7 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     from alkit.record.settings import Settings
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
-        found = check_record(record.path, record.database.copy)
+        found = check_record(record.path, record.database.copy, record.contents)
         left_out = {} if found.damage else Settings(record).unusable
     counts = count_rows(found.rows)
     for sentence in found.damage:

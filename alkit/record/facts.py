@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -153,6 +154,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "rehearsed": _is_rehearsed,
     "rules": _are_rules,
     "sides": _are_sides,
+    "elsewhere": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None,
     "campaign": lambda value: isinstance(value, str),
     "configuration": _is_configuration,
     "declared": _is_declared,

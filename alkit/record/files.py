@@ -6,12 +6,11 @@ import errno
 import hashlib
 import re
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from alkit.errors import StoreError
-from alkit.record.places import LocalPlace, Place
+from alkit.record.places import LocalPlace, Place, UnreachableError
 
 NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
 """Names of the files: a SHA-256 and a suffix."""
@@ -26,10 +25,7 @@ class Files:
     def write(self, content: bytes, suffix: str) -> str:
         """Store `content` and return the name of its file: its SHA-256 with `suffix`. Equal contents share a file."""
         name = hashlib.sha256(content).hexdigest() + suffix
-        with suppress(OSError):
-            if self._content(name) == content:
-                return name
-        self.place.put(name, content)  # which replaces a damaged file
+        self.place.put(name, content)
         return name
 
     def read(self, name: str) -> bytes:
@@ -44,8 +40,8 @@ class Files:
         try:
             content = self._content(name)
         except PermissionError as reason:
-            raise StoreError(
-                f"cannot read {shown} ({reason.strerror})", hint="check the permissions of its folder"
+            raise UnreachableError(
+                f"cannot read {shown} ({reason.strerror or reason})", hint="check the permissions of its folder"
             ) from reason
         except OSError as reason:
             raise StoreError(
@@ -73,10 +69,14 @@ class Files:
     def damage(self, name: str) -> str | None:
         """Return a sentence about a file that is damaged or missing; None if it is whole."""
         try:
-            content = self._content(name)
+            content = self._content(name, cached=False)
         except OSError as reason:
-            return f"{self.place.shown(name)} cannot be read: {reason.strerror}"
+            return f"{self.place.shown(name)} cannot be read: {reason.strerror or reason}"
         return None if _is_whole(name, content) else f"{self.place.shown(name)} has another content than alkit wrote"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name, whatever its content is."""
+        return bool(NAME.fullmatch(name)) and self.place.exists(name)
 
     def names(self, ending: str = "") -> list[str]:
         """Return the sorted names of the files that have an ending."""
@@ -86,10 +86,14 @@ class Files:
         """Delete files, and what killed processes left; failures are only logged."""
         self.place.delete(names)
 
-    def _content(self, name: str) -> bytes:
+    def fetch(self, names: Collection[str]) -> None:
+        """Prepare to read many files: copies of those in a distant place are made, several at once."""
+        self.place.fetch([name for name in names if NAME.fullmatch(name)])
+
+    def _content(self, name: str, *, cached: bool = True) -> bytes:
         if not NAME.fullmatch(name):
             raise OSError(errno.EINVAL, "it is not the name of a file of a record", name)
-        return self.place.get(name)
+        return self.place.get(name, cached=cached)
 
 
 def files_in(folder: Path) -> Files:

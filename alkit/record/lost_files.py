@@ -7,6 +7,7 @@ from typing import Any
 
 from alkit.errors import StoreError
 from alkit.record.files import Files
+from alkit.record.places import UnreachableError
 from alkit.record.replay import Content, Rows, cluster_files
 
 
@@ -21,6 +22,8 @@ def drop_lost_files(content: Content, old: Files, new: Files) -> Iterator[str]:
             return True
         try:
             found = old.read(name)
+        except UnreachableError:  # it may be intact
+            raise
         except StoreError:
             return False
         stem, dot, suffix = name.partition(".")

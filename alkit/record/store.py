@@ -29,13 +29,15 @@ from alkit._files import check_reachable, make_folder, make_temporary_folder
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.configuration.versions import to_present
-from alkit.errors import ResumeError, StoreBusyError, StoreError
+from alkit.errors import ConfigurationError, ResumeError, StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
+from alkit.record.address import VARIABLE
 from alkit.record.backend import REPAIR, Lock
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import Database, Row, chunks
+from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address
 from alkit.record.facts import has_form
-from alkit.record.files import files_in
+from alkit.record.files import Files, files_in
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
@@ -45,10 +47,14 @@ from alkit.record.tables import answers, facts, pseudo_labels, queries, rounds
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
+from alkit.values.shown import count
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+LASTING = ("schema", ELSEWHERE)
+"""Names of the facts that stay as they are when others are replaced."""
 
 UNASKED = "unasked"
 """Name of the fact that holds, by round, how many of the labels that its model was trained on nobody asked for."""
@@ -67,6 +73,10 @@ class Store:
         The database file. It is created, with its folder, if it does not exist.
     wait:
         Seconds to wait for another process that is working on the record.
+    files:
+        Where the labels and models are: a folder, or an address that fsspec reaches, such as ``s3://bucket/prefix``.
+        None: beside the database; or, if the record was created with an address, ``$ALKIT_FILES``. The record keeps no
+        address, and neither do the files have their names from it, so that both may move.
 
     Attributes
     ----------
@@ -92,7 +102,9 @@ class Store:
     >>> store.close(); folder.cleanup()
     """
 
-    def __init__(self, path: str | os.PathLike[str], wait: float = 30.0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], wait: float = 30.0, files: str | os.PathLike[str] | None = None
+    ) -> None:
         self.path = Path(path).absolute()
         self.wait = check_number("wait", wait, 0)
         check_reachable(self.path)
@@ -107,7 +119,8 @@ class Store:
         if not self.read_only:
             make_folder(self.path.parent)
         self._locks: dict[int, Lock] = {}  # by process: after a fork, a process needs its own
-        self._files = files_in(self.files)
+        self._address = files
+        self._contents: Files | None = None
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
@@ -124,10 +137,15 @@ class Store:
                 )
             if self.read_only:
                 raise StoreError(f"{self.path} is empty, and cannot be written", hint="another file")
-            with self.exclusive(), self.database.transaction() as connection:
-                if not tables.names(connection):
-                    self.database.create(connection)
-                    self.database.insert(connection, facts, [{"name": "schema", "value": json.dumps(tables.SCHEMA)}])
+            new: dict[str, Any] = {"schema": tables.SCHEMA}
+            with self.exclusive():
+                if files is not None:
+                    new[ELSEWHERE] = begin_elsewhere(os.fspath(files))
+                with self.database.transaction() as connection:
+                    if not tables.names(connection):
+                        self.database.create(connection)
+                        rows = [{"name": name, "value": json.dumps(value)} for name, value in new.items()]
+                        self.database.insert(connection, facts, rows)
             found = self._look()
         schema, agrees = found or (0, False)
         if schema != tables.SCHEMA and self.read_only:
@@ -140,6 +158,29 @@ class Store:
         self._opened = True
         if self.read_only:
             self.database.freeze()
+        if files is not None and self.fact(ELSEWHERE) is None:
+            raise ConfigurationError(
+                f"the files of {self.path} are beside it", got=f"files={str(files)!r}", hint="the same without files"
+            )
+
+    @property
+    def contents(self) -> Files:
+        """The labels, models and clusters.
+
+        Raises
+        ------
+        ConfigurationError
+            They are elsewhere, and nobody has said where.
+        """
+        if self._contents is None:
+            id, address = self.fact(ELSEWHERE), given_address(self._address)
+            if id is not None and address is None:
+                raise ConfigurationError(
+                    f"the labels and models of {self.path} are elsewhere, and the record does not say where",
+                    hint=f"files='s3://bucket/prefix', or {VARIABLE} in the environment",
+                )
+            self._contents = files_in(self.files) if id is None else files_elsewhere(str(address), id)
+        return self._contents
 
     def close(self) -> None:
         """Close the database."""
@@ -238,7 +279,7 @@ class Store:
         rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
         with self.database.transaction() as connection:
             if replace_all:
-                self.database.delete(connection, facts, facts.c.name != "schema")
+                self.database.delete(connection, facts, facts.c.name.not_in(LASTING))
             self.database.insert(connection, facts, rows)
 
     @checked
@@ -271,7 +312,7 @@ class Store:
         """Record facts and forget all others, except those whose name is kept, in one transaction."""
         with self.database.transaction() as connection:
             known = [row[0] for row in self.database.rows(connection, facts)]
-            gone = [name for name in known if name != "schema" and (name in values or not keep(name))]
+            gone = [name for name in known if name not in LASTING and (name in values or not keep(name))]
             for part in chunks(gone):
                 self.database.delete(connection, facts, facts.c.name.in_(part))
             rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
@@ -544,8 +585,19 @@ class Store:
 
     @checked
     def delete_files(self, names: Collection[str]) -> None:
-        """Delete files to which no row refers."""
-        self._files.delete(names)
+        """Delete files to which no row refers.
+
+        Raises
+        ------
+        StoreError
+            One is still there.
+        """
+        self.contents.delete(names)
+        if left := [name for name in names if self.contents.exists(name)]:
+            raise StoreError(
+                f"{count(len(left), 'file')} cannot be deleted, such as {self.contents.place.shown(left[0])}",
+                hint="check the permissions, and do the same again",
+            )
 
     def purge(self) -> None:
         """Delete former values of rows from the journal, the backups and the unused parts of the database.
@@ -595,7 +647,7 @@ class Store:
             }
             self.database.insert(connection, rounds, [row])
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
-        self._files.delete([other for other in self._files.names(".model") if other != name])
+        self.contents.delete([other for other in self.contents.names(".model") if other != name])
         try:
             self.database.backend.back_up()
         except StoreError as reason:  # the round is recorded all the same
@@ -638,12 +690,12 @@ class Store:
     @checked
     def keep(self, content: bytes, suffix: str) -> str:
         """Store `content` as a file and return its name; see :meth:`Files.write`."""
-        return self._files.write(content, suffix)
+        return self.contents.write(content, suffix)
 
     @checked
     def content(self, name: str) -> bytes:
         """Return the content of a file; see :meth:`Files.read`."""
-        return self._files.read(name)
+        return self.contents.read(name)
 
 
 def _with_count(before: Mapping[str, int] | None, result: RoundResult) -> dict[str, int] | None:

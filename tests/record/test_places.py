@@ -1,0 +1,262 @@
+"""Places of files: a folder, and what fsspec reaches, here its store in memory."""
+
+import hashlib
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from alkit._files import cache_folder
+from alkit.errors import ConfigurationError, StoreError
+from alkit.record import Store, connections, copies, elsewhere, remote
+from alkit.record.check import check
+from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
+from alkit.record.files import Files
+from alkit.record.places import UnreachableError
+
+CONTENT = b"a label"
+NAME = hashlib.sha256(CONTENT).hexdigest() + ".png"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(params=["memory", "folder"])
+def address(request, tmp_path):
+    return f"memory://{tmp_path.name}/files" if request.param == "memory" else str(tmp_path / "share")
+
+
+@pytest.fixture
+def system(monkeypatch):
+    """Return fsspec's store in memory, as the next place in memory uses it."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    own = MemoryFileSystem(skip_instance_cache=True)
+    monkeypatch.setattr(connections, "connect", lambda root: own)
+    monkeypatch.setattr(connections, "_systems", {})
+    return own
+
+
+def fails(system, monkeypatch, method, times, reason):
+    """Make a method of a file system fail some times; return a list with an entry for each call."""
+    calls, work = [], getattr(system, method)
+
+    def method_that_fails(*args, **kwargs):
+        calls.append(args)
+        if len(calls) <= times:
+            raise reason
+        return work(*args, **kwargs)
+
+    monkeypatch.setattr(system, method, method_that_fails)
+    return calls
+
+
+def test_a_record_keeps_its_files_elsewhere(tmp_path, address, monkeypatch):
+    store = Store(tmp_path / "r.db", files=address)
+    name = store.keep(CONTENT, ".png")
+    store.keep(CONTENT, ".png")
+    assert not store.files.exists()
+    assert (store.content(name), store.contents.names(".png")) == (CONTENT, [NAME])
+    assert address not in (tmp_path / "r.db").read_bytes().decode("latin-1")  # a record does not tell where
+    assert store.contents.local(name).read_bytes() == CONTENT
+    again = Store(store.path)
+    assert again.names() == ["elsewhere", "schema"]
+    with pytest.raises(ConfigurationError, match="are elsewhere, and the record does not say where"):
+        again.content(name)
+    monkeypatch.setenv("ALKIT_FILES", address)
+    assert Store(store.path).content(name) == CONTENT
+    assert not check(store.path, files=store.contents).damage
+
+
+def test_facts_that_are_replaced_leave_the_files_where_they_are(tmp_path, address):
+    store = Store(tmp_path / "r.db", files=address)
+    id = store.fact("elsewhere")
+    store.declare({"seed": 1}, replace_all=True)
+    store.replace({"seed": 2}, lambda name: False)
+    assert (store.fact("elsewhere"), store.fact("seed")) == (id, 2)
+
+
+def test_one_address_has_the_files_of_many_records(tmp_path, address):
+    one, other = (Store(tmp_path / name, files=address) for name in ("a.db", "b.db"))
+    names = [store.keep(b"weights", ".model") for store in (one, other)]
+    one.contents.delete(names)
+    assert not one.contents.exists(names[0])
+    assert other.content(names[1]) == b"weights"
+    assert ids_at(address) == sorted(store.fact("elsewhere") for store in (one, other))
+
+
+def test_another_address_is_named_and_nothing_is_written_there(tmp_path, address):
+    store = Store(tmp_path / "r.db", files=address)
+    other = Store(store.path, files=str(tmp_path / "other"))
+    for work in (lambda: other.keep(CONTENT, ".png"), lambda: other.content(NAME)):
+        with pytest.raises(
+            StoreError, match=f"other does not have the files of this record: .*{store.fact('elsewhere')}"
+        ):
+            work()
+    assert not (tmp_path / "other").exists()  # as if a shared folder is not mounted
+
+
+def test_a_record_with_files_beside_it_takes_no_address(tmp_path, address, monkeypatch):
+    Store(tmp_path / "r.db").keep(CONTENT, ".png")
+    with pytest.raises(ConfigurationError, match=r"the files of .*r.db are beside it"):
+        Store(tmp_path / "r.db", files=address)
+    monkeypatch.setenv("ALKIT_FILES", address)
+    assert Store(tmp_path / "r.db").content(NAME) == CONTENT
+
+
+def test_a_damaged_file_is_read_again_and_then_an_error(tmp_path, address):
+    place = place_at(address)
+    Files(place).write(CONTENT, ".png")
+    system = connections.connect(address) if "://" in address else None
+    if system is None:
+        (Path(address) / NAME).write_bytes(b"other")
+    else:
+        system.pipe_file(place.shown(NAME), b"other")
+        (cache_folder() / "record-files" / NAME).unlink()
+    with pytest.raises(StoreError, match="is damaged: got content with another SHA-256"):
+        Files(place).read(NAME)
+    assert "another content" in Files(place).damage(NAME)
+    Files(place).write(CONTENT, ".png")
+    assert Files(place).read(NAME) == CONTENT
+    assert Files(place).damage(NAME) is None
+
+
+def test_a_check_does_not_believe_the_cache(system):
+    place = place_at("memory://checked")
+    place.put(NAME, CONTENT)
+    system.rm_file(place.shown(NAME))
+    assert Files(place).read(NAME) == CONTENT
+    assert "cannot be read" in Files(place).damage(NAME)
+
+
+def test_a_damaged_copy_in_the_cache_is_replaced(system):
+    place = place_at("memory://cached")
+    place.put(NAME, CONTENT)
+    copy = place.local(NAME)
+    assert copy.parent.stat().st_mode & 0o777 == 0o700
+    copy.write_bytes(b"half")
+    assert place.get(NAME) == CONTENT
+    assert copy.read_bytes() == CONTENT
+
+
+def test_copies_that_nobody_used_for_long_are_deleted(system, monkeypatch):
+    monkeypatch.setattr(copies, "_swept", set())
+    folder = cache_folder() / "record-files"
+    folder.mkdir(parents=True)
+    for name, age in (("0" * 64, 40), ("1" * 64, 10)):
+        (folder / name).write_bytes(b"old")
+        os.utime(folder / name, (time.time() - age * 86400,) * 2)
+    place_at("memory://swept").put(NAME, CONTENT)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["1" * 64, NAME])
+
+
+@pytest.mark.parametrize("method", ["pipe_file", "mv"])
+def test_a_write_that_fails_for_a_moment_is_tried_again_and_named(system, monkeypatch, caplog, method):
+    place = place_at(f"memory://again-{method}")
+    calls = fails(system, monkeypatch, method, 2, TimeoutError("the server is busy"))
+    with caplog.at_level(logging.WARNING):
+        place.put(NAME, CONTENT)
+    assert len(calls) == 3
+    assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["attempt 1", "attempt 2"]
+    assert "the server is busy" in caplog.text
+    assert system.cat_file(place.shown(NAME)) == CONTENT
+    assert [path for path in system.find(place.shown()) if ".writing" in path] == []
+
+
+def test_a_place_that_does_not_answer_is_an_error_with_its_reason(system, monkeypatch):
+    place = place_at("memory://silent")
+    calls = fails(system, monkeypatch, "cat_file", 100, ConnectionResetError("reset by peer"))
+    with pytest.raises(UnreachableError, match=r"cannot read memory://silent/png/.*reset by peer; 4 attempts in \d+ s"):
+        place.get(NAME)
+    assert len(calls) == 4
+
+
+def test_an_upload_that_lost_its_end_does_not_count(system, monkeypatch):
+    place = place_at("memory://cut")
+    whole = system.pipe_file
+    monkeypatch.setattr(system, "pipe_file", lambda path, content: whole(path, content[:3]))
+    with pytest.raises(StoreError, match="3 of 7 bytes have arrived"):
+        place.put(NAME, CONTENT)
+
+
+def test_a_missing_permission_is_not_tried_again(system, monkeypatch):
+    place = place_at("memory://closed")
+    calls = fails(system, monkeypatch, "pipe_file", 100, PermissionError("Forbidden"))
+    with pytest.raises(StoreError, match=r"cannot write memory://closed/png/.*Forbidden.*credentials"):
+        place.put(NAME, CONTENT)
+    assert len(calls) == 1
+
+
+def test_no_message_has_a_credential(system, monkeypatch, caplog):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    place = place_at("memory://quiet")
+    words = "PUT https://key:word@host/a?X-Amz-Signature=abc123&b=1 with wJalrXUtnFEMI failed"
+    fails(system, monkeypatch, "pipe_file", 100, OSError(words))
+    with pytest.raises(StoreError) as caught, caplog.at_level(logging.DEBUG):
+        place.put(NAME, CONTENT)
+    for text in (str(caught.value), caplog.text):
+        assert "PUT https://***@host/a" in text
+        assert not any(secret in text for secret in ("wJalrXUtnFEMI", "abc123", "key:word"))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+REFUSED = {
+    "s3://key:secret@bucket/x": "without credentials: got s3://***@bucket/x. Try: AWS_ACCESS_KEY_ID",
+    "s3://key@bucket/x": "without credentials",
+    "gs://a:secret@bucket": "without credentials: .*GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs://container:secret@account/x": "without credentials: .*AZURE_STORAGE_CONNECTION_STRING",
+    "sftp://me:secret@host/x": "without credentials: .*a key that ssh-agent holds",
+    "s3://bucket/x?X-Amz-Signature=secret": r"without \?: got s3://bucket/x\?",
+    "simplecache::s3://bucket": "one address",
+    "https://host/x": "cannot be kept at https://",
+    "s4://bucket": "a protocol that fsspec does not know: s4",
+    "s3:/bucket": "must be a folder or an address: got 's3:/bucket'",
+    "s3://": "must name a bucket",
+}
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_an_address_with_credentials_or_without_a_use_is_refused(tmp_path, address):
+    with pytest.raises(ConfigurationError, match=REFUSED[address].replace("***", r"\*\*\*")) as caught:
+        Store(tmp_path / "r.db", files=address)
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "r.db").exists() or not (tmp_path / "r.db").stat().st_size
+
+
+@pytest.mark.parametrize("address", ["abfs://container@account.dfs.core.windows.net/x", "sftp://me@host/x", "s3://b/x"])
+def test_an_address_may_name_a_container_or_a_user(address):
+    assert place_at(f"{address}/").shown() == address
+
+
+def test_an_id_of_a_stranger_cannot_lead_elsewhere(tmp_path, address):
+    id = begin_elsewhere(address)
+    assert files_elsewhere(address, id).names(".png") == []
+    store = Store(tmp_path / "r.db", files=address)
+    store.revise("elsewhere", lambda before: "../other")
+    with pytest.raises(StoreError, match="'elsewhere' is not what alkit writes"):
+        Store(store.path, files=address)
+
+
+def test_a_withdrawn_file_that_stays_is_an_error(tmp_path, system, monkeypatch):
+    store = Store(tmp_path / "r.db", files="memory://stays")
+    name = store.keep(CONTENT, ".png")
+    fails(system, monkeypatch, "rm_file", 100, PermissionError("Forbidden"))
+    with pytest.raises(StoreError, match="1 file cannot be deleted, such as memory://stays/"):
+        store.delete_files([name])
+    assert not (cache_folder() / "record-files" / name).exists()
+
+
+def test_an_unfinished_upload_of_a_killed_process_is_deleted_after_a_day(system, monkeypatch):
+    place = place_at("memory://killed")
+    system.pipe_file("/killed/png/.writing-1", b"half")
+    place.delete([NAME])
+    assert system.exists("/killed/png/.writing-1")
+    monkeypatch.setattr(remote, "ABANDONED", -1.0)
+    place.delete([NAME])
+    assert not system.exists("/killed/png/.writing-1")
+    assert elsewhere.ids_at("memory://killed") == []
