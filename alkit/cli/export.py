@@ -31,6 +31,7 @@ class LabelFormats(StrEnum):
     COCO = "coco"
     CSV = "csv"
     NIFTI = "nifti"
+    DICOM_SEG = "dicom-seg"
 
 
 def export(
@@ -39,7 +40,8 @@ def export(
     labels: Annotated[
         LabelFormats | None,
         typer.Option(
-            help="Write the labels in place of the model: as mask files, a COCO file, a table, or NIfTI volumes."
+            help="Write the labels in place of the model: as mask files, a COCO file, a table, NIfTI volumes, or NIfTI "
+            "volumes with a DICOM segmentation of each DICOM series."
         ),
     ] = None,
     per_annotator: Annotated[

@@ -19,6 +19,9 @@ def predict(
     overlays: Annotated[bool, typer.Option(help="Also write each image with its mask drawn on it.")] = True,
     pattern: Annotated[str, typer.Option(help="Pattern of the file names; ** matches any folders.")] = "**/*",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation of each DICOM series.")
+    ] = False,
     stride: Annotated[int | None, typer.Option(help="Distance between tiles, for a model of tiles.")] = None,
     device: options.Device = "auto",
     learner: options.OwnLearner = None,
@@ -28,7 +31,8 @@ def predict(
     OUT/masks/<id>.png holds class ids at the image's original size. OUT/overlays/<id>.jpg shows the image with its
     mask. If each image has one class, OUT/classes.csv lists the classes. A model of tiles stitches its predictions to
     masks of whole images, OUT/masks/<id>.tif. Of volumes, OUT/masks/<id>.nii.gz holds class ids, with the shape and the
-    affine of the volume. The images of the campaign are not needed.
+    affine of the volume, and with --dicom-seg OUT/masks/<id>.seg.dcm is a segmentation that refers to the images of a
+    DICOM series. The images of the campaign are not needed.
 
     Images that cannot be used are listed at the end, and the exit code is 1. All others are predicted.
 
@@ -38,6 +42,7 @@ def predict(
 
     [cyan]alkit predict campaign.db --volumes new --out predicted[/cyan]
     """
+    from alkit.cli.naming import naming
     from alkit.errors import ConfigurationError
     from alkit.report.progress import StoppedError, progress_bar
     from alkit.trained.folder import predict_folder
@@ -49,12 +54,17 @@ def predict(
         raise ConfigurationError(
             "either --images or --volumes must be given", got="neither" if images is None else "both"
         )
+    if dicom_seg and volumes is None:
+        raise ConfigurationError("--dicom-seg can be used only with --volumes")
     with progress_bar(str(store)) as report:
         own = None if learner is None else typed_learner(learner, store)
         model = trained_model(store, learner=own, device=device)
         try:
             if volumes is not None:
-                outcome = predict_volumes(model, volumes, out, pattern=pattern, overwrite=overwrite, report=report)
+                with naming({"dicom_seg": "--dicom-seg"}):
+                    outcome = predict_volumes(
+                        model, volumes, out, pattern=pattern, overwrite=overwrite, dicom_seg=dicom_seg, report=report
+                    )
             else:
                 outcome = predict_folder(
                     model,

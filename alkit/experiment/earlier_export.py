@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from alkit._files import write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import ConfigurationError, DataError
+from alkit.pools.volumes.segmentations import SUFFIX
 
 MANIFEST = "manifest.json"
 """Name of the manifest; if it exists, the export is complete."""
@@ -85,7 +86,7 @@ def _earlier(folder: Path) -> set[str]:
     fixed = {"labels.csv"} if (folder / MANIFEST).exists() else set()
     return {
         name
-        for name in named | fixed | _tables(named)
+        for name in named | fixed | _tables(named) | _segmentations(named)
         if LABELS.fullmatch(name) and ".." not in PurePosixPath(name).parts and not leads_out(folder / name, folder)
     }
 
@@ -94,6 +95,11 @@ def _tables(files: Collection[str]) -> set[str]:
     """Return the paths of the tables of slices beside volumes of labels."""
     parts = [PurePosixPath(name).parts for name in files if name.startswith("volumes/")]
     return {"/".join([*own[:depth], "slices.csv"]) for own in parts for depth in (1, 2) if len(own) > depth}
+
+
+def _segmentations(files: Collection[str]) -> set[str]:
+    """Return the paths of the DICOM segmentations that may lie beside volumes of labels."""
+    return {name.removesuffix(".nii.gz") + SUFFIX for name in files if name.endswith(".nii.gz")}
 
 
 def _listed(value: object) -> list[object]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from alkit._files import make_folder, write_atomically
 from alkit.errors import ConfigurationError
 from alkit.experiment.exported import Exported, ExportedLabel, Files, folder_names
 from alkit.oracles.existing_volumes import SLICES
+from alkit.pools.volumes.parts import Part
 from alkit.pools.volumes.pool import VolumePool, volumes_of
+from alkit.pools.volumes.segmentations import SUFFIX, check_writer, is_series, planes_in, write_segmentation
 from alkit.pools.volumes.writing import label_planes, write_volume
 
 FOLDER = "volumes"
@@ -66,6 +69,51 @@ def write_volumes(folder: Path, found: Exported, files: Files) -> None:
 
 def _folders(found: Exported) -> dict[str | None, str]:
     return {None: FOLDER, **{name: f"{FOLDER}/{own}" for name, own in folder_names(found.labels).items()}}
+
+
+def segmentation_files(found: Exported, files: Files) -> set[str]:
+    """Return the paths of the DICOM segmentations, one for each labelled volume that is a DICOM series.
+
+    Raises
+    ------
+    ConfigurationError
+        No labelled volume is a DICOM series.
+    MissingDependencyError
+        highdicom is not installed.
+    """
+    check_writer()
+    paths = {segmentation for segmentation, *_ in _segmented(found, files)}
+    if files and not paths:
+        raise ConfigurationError(
+            "form='dicom-seg' needs labels of DICOM series, to which segmentations refer",
+            got="volumes of other formats",
+            hint="form='nifti'",
+        )
+    return paths
+
+
+def write_segmentations(folder: Path, found: Exported, files: Files) -> None:
+    """Write the labels as :func:`write_volumes` does, and beside each volume of a DICOM series a DICOM segmentation.
+
+    Raises
+    ------
+    ImageError
+        The images of a series lack what a segmentation refers to.
+    """
+    write_volumes(folder, found, files)
+    for path, volume, part in _segmented(found, files):
+        write_segmentation(folder / path, part, planes_in(folder / volume), found.spec, "people")
+
+
+def _segmented(found: Exported, files: Files) -> Iterator[tuple[str, str, Part]]:
+    """Yield the path of each segmentation, that of its volume of labels, and the series."""
+    pool = volumes_of(found.pool)
+    done: set[str] = set()
+    for (_, label), file in files.items():
+        part = pool.place(label)[0].parts[0]
+        if file not in done and is_series(part):
+            done.add(file)
+            yield file.removesuffix(".nii.gz") + SUFFIX, file, part
 
 
 def _write(path: Path, pool: VolumePool, id: str, slices: list[ExportedLabel]) -> None:

@@ -17,7 +17,13 @@ from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, nearest
 from alkit.experiment.earlier_export import MANIFEST, replaced
 from alkit.experiment.exported import Exported, ExportedLabel, Files, file_names, folder_names, labels_now
-from alkit.experiment.exported_volumes import FOLDER, volume_files, write_volumes
+from alkit.experiment.exported_volumes import (
+    FOLDER,
+    segmentation_files,
+    volume_files,
+    write_segmentations,
+    write_volumes,
+)
 from alkit.experiment.label_card import label_card
 from alkit.experiment.parts import Parts
 from alkit.labels.masks import mask_png
@@ -58,9 +64,9 @@ def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bo
     ]
     about = _about(parts, found, form, rows)
     make_folder(folder)
-    with replaced(folder, set(files.values()), FORMS[form].own):
+    with replaced(folder, {*files.values(), *FORMS[form].further(found, files)}, FORMS[form].own):
         FORMS[form].write(folder, found, files)
-        if form not in ("coco", "nifti"):
+        if form in ("masks", "csv"):
             write_atomically(folder / "labels.csv", _labels_table(rows, found.spec))
         write_atomically(folder / "manifest.csv", _table(COLUMNS, rows))
         write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
@@ -123,11 +129,14 @@ class Form:
         Writes the labels to these files in a folder.
     own:
         Name of the folder in it that holds labels alone; empty if there is none.
+    further:
+        Returns the paths of further files.
     """
 
     files: Callable[[Exported], Files]
     write: Callable[[Path, Exported, Files], None]
     own: str = ""
+    further: Callable[[Exported, Files], set[str]] = lambda found, files: set()
 
 
 FORMS: Mapping[str, Form] = {
@@ -135,6 +144,7 @@ FORMS: Mapping[str, Form] = {
     "coco": Form(_coco_files, _write_coco),
     "csv": Form(_mask_files, _write_masks, "masks"),
     "nifti": Form(volume_files, write_volumes, FOLDER),
+    "dicom-seg": Form(volume_files, write_segmentations, FOLDER, segmentation_files),
 }
 """The formats by name."""
 

@@ -14,6 +14,8 @@ OPTIONS = {
     ("coco", False): "--coco OUT/annotations.json --empty-is-background",
     ("nifti", False): "--nifti OUT/volumes",
     ("nifti", True): "--nifti OUT/volumes/NAME --annotator NAME",
+    ("dicom-seg", False): "--nifti OUT/volumes",
+    ("dicom-seg", True): "--nifti OUT/volumes/NAME --annotator NAME",
     ("masks", True): "--csv OUT/labels.csv",
     ("csv", True): "--csv OUT/labels.csv",
     ("coco", True): "--coco OUT/annotations-NAME.json --annotator NAME --empty-is-background",
@@ -46,10 +48,15 @@ def label_card(about: Mapping[str, Any], form: str, *, per_annotator: bool) -> s
     ]
     if form == "coco":
         files.append("`annotations*.json`: a COCO file; an image without annotations is all background")
-    elif form == "nifti":
+    elif form in ("nifti", "dicom-seg"):
         files.append(
             "`volumes/`: a NIfTI file for each volume; values are class ids; `slices.csv` lists labelled slices"
         )
+        if form == "dicom-seg":
+            files.append(
+                "`volumes/*.seg.dcm`: a DICOM segmentation for each DICOM series; numbers of segments are class "
+                "ids, and slices without an object have no frame"
+            )
     else:
         files.append("`labels.csv`: the labels as a table")
         files += ["`masks/`: a PNG file for each label; values are class ids"] if about["per"] == "pixel" else []

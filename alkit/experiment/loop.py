@@ -505,7 +505,8 @@ class Experiment(Readable):
             Folder to write to, outside the folder of images.
         form:
             ``"masks"``: PNG files; ``"coco"``: a COCO file; ``"csv"``: a table, with PNG files if labels are masks;
-            ``"nifti"``: volumes of labels, if the pool is an :class:`alkit.VolumePool`.
+            ``"nifti"``: volumes of labels, if the pool is an :class:`alkit.VolumePool`. ``"dicom-seg"``: these, and a
+            DICOM segmentation of each DICOM series (``pip install "alkit[dicom-seg]"``).
         per_annotator:
             Write the labels of each annotator apart. By default, several labels of an image are joined.
         overwrite:

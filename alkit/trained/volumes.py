@@ -21,6 +21,7 @@ from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.volumes.geometry import Plane
 from alkit.pools.volumes.scanning import Volume, find_volumes
+from alkit.pools.volumes.segmentations import SUFFIX, check_writer, is_series, planes_in, write_segmentation
 from alkit.pools.volumes.slices import Slices
 from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
@@ -40,6 +41,7 @@ def predict_volumes(
     *,
     pattern: str = "**/*",
     overwrite: bool = False,
+    dicom_seg: bool = False,
     report: Report = quiet,
 ) -> Outcome:
     """Write the predictions for the volumes of a folder.
@@ -58,6 +60,9 @@ def predict_volumes(
         Folder to write to.
     overwrite:
         Whether to replace existing files. Without it, an existing file is an error, and nothing is predicted.
+    dicom_seg:
+        Whether to write ``out/masks/<id>.seg.dcm``, too, for each DICOM series: a DICOM segmentation, which refers to
+        its images. The number of a segment is its class id. Needs ``pip install "alkit[dicom-seg]"``.
     report:
         Called with the progress of stage ``predict`` after each volume.
 
@@ -67,7 +72,10 @@ def predict_volumes(
         The folder does not exist or holds no volumes, or two volumes have the same id.
     ConfigurationError
         A file exists already, `out` is inside `volumes` or the other way round, the pattern matches files outside
-        `volumes`, or the record's pool was not a folder of volumes.
+        `volumes`, or the record's pool was not a folder of volumes; or `dicom_seg` is given without a DICOM series, or
+        for classes of slices.
+    MissingDependencyError
+        highdicom is not installed, and `dicom_seg` needs it.
     StoreError
         `out` cannot be written.
     """
@@ -75,9 +83,12 @@ def predict_volumes(
     source, target, per_image = Path(volumes), Path(out), model.spec.per == "image"
     slices, unusable = _slices(model, source, pattern)
     table = target / "classes.csv"
-    planned = [table] if per_image else [target / "masks" / f"{id}.nii.gz" for id in slices.volumes]
-    others = [target / "masks" / f"{id}.nii.gz" for id in unusable]
-    prepare_output(target, source, [target / "masks"], planned, overwrite=overwrite, noun="volumes", others=others)
+    masks, series = target / "masks", _series(slices, per_image=per_image) if dicom_seg else ()
+    planned = [masks / f"{id}.nii.gz" for id in slices.volumes] + [masks / f"{id}{SUFFIX}" for id in series]
+    planned = [table] if per_image else planned
+    others = [masks / f"{id}.nii.gz" for id in unusable]
+    others += [masks / f"{id}{SUFFIX}" for id in (*slices.volumes, *unusable) if id not in series]
+    prepare_output(target, source, [masks], planned, overwrite=overwrite, noun="volumes", others=others)
     done: list[str] = []
     failed = {id: str(error) for id, error in unusable.items()}
     rows: list[tuple[str, str, str]] = []
@@ -86,7 +97,11 @@ def predict_volumes(
             if per_image:
                 rows += _classes(model, slices, volume)
             else:
-                _write_labels(model, slices, volume, target / "masks" / f"{id}.nii.gz")
+                path = target / "masks" / f"{id}.nii.gz"
+                _write_labels(model, slices, volume, path)
+                if id in series:
+                    part, spec = volume.parts[0], model.spec
+                    write_segmentation(target / "masks" / f"{id}{SUFFIX}", part, planes_in(path), spec, "model")
         except ImageError as error:
             failed[id] = str(error)
         else:
@@ -94,6 +109,16 @@ def predict_volumes(
         report(Progress("predict", len(done) + len(failed), len(slices.volumes) + len(unusable)))
     write_classes(table, rows)
     return Outcome(tuple(done), failed)
+
+
+def _series(slices: Slices, *, per_image: bool) -> list[str]:
+    """Return the ids of the volumes that are DICOM series, after a check that segmentations of them can be written."""
+    check_writer()
+    if per_image:
+        raise ConfigurationError("dicom_seg needs a model of masks", got="one class for each slice")
+    if not (found := [id for id, volume in slices.volumes.items() if is_series(volume.parts[0])]):
+        raise ConfigurationError("dicom_seg needs DICOM series, to which segmentations refer", got="other volumes only")
+    return found
 
 
 def _slices(model: TrainedModel, folder: Path, pattern: str) -> tuple[Slices, Mapping[str, ImageError]]:

@@ -185,6 +185,11 @@ def test_labels_that_exist_are_imported_and_exported_as_volumes(folder, capsys):
     assert len(as_json(capsys, "import", "c.db", "--nifti", "apart/volumes/ann")["taken"]) == 16
 
 
+def test_segmentations_need_volumes(folder, capsys):
+    assert alkit("predict", "r.db", "--images", "images", "--out", "out", "--dicom-seg") == 1
+    assert "--dicom-seg can be used only with --volumes" in capsys.readouterr().err
+
+
 def test_labels_that_fit_no_volume_are_listed(folder, capsys):
     (folder / "labels" / "p1.nii.gz").rename(folder / "labels" / "other.nii.gz")
     write_nifti(folder / "labels" / "p2.nii.gz", np.zeros((10, 12, 5), np.uint8))

@@ -300,6 +300,7 @@ EXAMPLES = {
         "mpp": lambda t: None,
         "foreground": lambda t: "all",
         "least": lambda t: 0.1,
+        "exclude": lambda t: "*_mask.*",
         "groups": lambda t: None,
         "grayscale": lambda t: True,
         "scale": lambda t: "full",
@@ -327,6 +328,7 @@ EXAMPLES = {
         "context": lambda t: 0,
         "modalities": lambda t: None,
         "cache": lambda t: t.folder / "cache",
+        "exclude": lambda t: "*_seg.*",
         "groups": lambda t: None,
     },
     "alkit.VolumePool.plane": {"volume": lambda t: "v"},
@@ -847,6 +849,7 @@ EXAMPLES = {
         "volumes": lambda t: t.volumes.path,
         "out": lambda t: t.folder / "predicted",
         "overwrite": lambda t: True,
+        "dicom_seg": lambda t: False,
     },
     "alkit.trained.predict_images": {
         "model": lambda t: t.model,
@@ -859,6 +862,7 @@ EXAMPLES = {
         "working": lambda t: (8, 8),
         "fit": lambda t: "pad",
         "box": lambda t: None,
+        "part": lambda t: None,
     },
     "alkit.values.Limit": {"groups": lambda t: {"a": "x"}, "most": lambda t: 1},
     "alkit.values.Progress": {
