@@ -33,6 +33,7 @@ from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
 from alkit.record.earlier import Earlier, Sizes
 from alkit.record.label_files import LabelFiles, fit_of
 from alkit.record.polling import poll
+from alkit.record.removing import REMOVED
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded
@@ -206,11 +207,13 @@ class Answers:
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
         if not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids):
+            self._check_not_removed(answer.id)
             which = "labels of its images" if isinstance(sizes, Unasked) else "labels of the ids that ask() returns"
             raise DataError(f"{answer.id!r} is not an image of the pool", hint=which)
         if not (allowed := sizes.of(answer.id)) and isinstance(sizes, Unasked):
             raise DataError(f"the image {answer.id!r} cannot be used now, so the size of its mask is not known")
         if not allowed:
+            self._check_not_removed(answer.id)
             raise _never_asked(answer.id)
         annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
         _check_confirmed(answer)
@@ -227,6 +230,10 @@ class Answers:
         label = spec().check(answer.label, id=answer.id, sizes=allowed)
         source = sizes.source if isinstance(sizes, Unasked) else ""
         return replace(draft, label=self.files.keep(label), reason=source)
+
+    def _check_not_removed(self, id: object) -> None:
+        if isinstance(id, str) and id in (self.store.fact(REMOVED) or {}):
+            raise QueryError(f"the image {id!r} was removed, and answers to it are not recorded", hint="delete them")
 
     def _check(
         self, draft: Recorded, answer: Answer, history: Earlier, revise: bool, unasked: Unasked | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -284,3 +285,39 @@ def test_an_image_with_the_same_content_stays(place):
     assert found.n_labels + found.n_held_out == 3
     shutil.copy("images/twin.png", "images/renamed.png")
     assert again.grow(pool()).ids == ()  # what was removed does not come back under a new name
+
+
+@pytest.mark.parametrize("form", ["folder", "coco"])
+def test_late_answers_to_it_are_refused_by_name_and_others_taken(place, form):
+    experiment = campaign()
+    first = experiment.ask(3)
+
+    def queries():
+        return [asked.query for asked in experiment._parts.store.snapshot().asked]
+
+    def oracle():
+        given = {"classes": CLASSES, "images": experiment.pool, "settle": 0, "also": () if form == "folder" else (form,)}
+        return alkit.FolderOracle("ex", queries=queries(), **given)
+
+    experiment.send(oracle())
+    os.mkdir("ex/ann")
+    if form == "folder":
+        for query in queries():
+            Image.fromarray(mask(query.id)).save(f"ex/ann/{query.key}.png")
+    else:
+        (file,) = place.glob("ex/*/annotations.json")
+        found = json.loads(file.read_text())
+        (category,) = (entry["id"] for entry in found["categories"])
+        for entry in found["images"]:
+            shape = {"segmentation": [[2, 2, 9, 2, 9, 9, 2, 9]], "area": 49, "bbox": [2, 2, 7, 7], "iscrowd": 0}
+            shape |= {"id": entry["id"], "image_id": entry["id"], "category_id": category}
+            found["annotations"].append(shape)
+        (place / "ex/ann/annotations.json").write_text(json.dumps(found))
+    experiment.remove(first[0], "consent withdrawn")
+    receipt = experiment.collect(oracle())
+    assert {answer.id for answer in receipt.taken} == set(first[1:])
+    ((answer, reason),) = receipt.refused
+    assert answer.id == first[0]
+    assert reason.startswith(f"the image '{first[0]}' was removed, and answers to it are not recorded")
+    (note,) = place.glob("ex/ann/*.refused.txt")
+    assert ("Delete it." in note.read_text()) == (form == "folder")

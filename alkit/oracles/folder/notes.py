@@ -76,6 +76,8 @@ def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> by
     The fix in `reason` is left out, because it is for those who write programs.
     """
     reason = reason.partition(". Try: ")[0]
+    if not query.sizes:  # its image was removed
+        return f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\nDelete it.\n{END}".encode()
     if spec.per == "image":
         what = f"write its class into a table such as {TABLE}: one of {one_line(', '.join(spec.classes))}"
         return (

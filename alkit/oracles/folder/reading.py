@@ -139,7 +139,8 @@ class Reader:
 
     def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
         # A query.json may come from a stranger, so the sizes in it count up to the limit of this machine only.
-        pixels = min(max(height * width for height, width in query.sizes), limit(PIXELS))
+        # The query of an image that was removed has none.
+        pixels = min(max((height * width for height, width in query.sizes), default=limit(PIXELS)), limit(PIXELS))
         content = read_inside(path, self.inbox, PER_PIXEL * pixels + BESIDES)
         return class_ids(mask_values(content, path.name), self.spec, query.id)
 

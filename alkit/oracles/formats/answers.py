@@ -155,7 +155,7 @@ def _label(
         return Invalid(str(reason))
     if not image.regions and strays:
         return Invalid(f"{where} has no region, but {file} has items that belong to no image: {strays[0]}")
-    if image.size not in query.sizes:
+    if query.sizes and image.size not in query.sizes:  # the query of an image that was removed has none
         return Invalid(f"{where} is {size_text(image.size)}, not {size_text(*query.sizes)}")
     try:
         return paint(image.regions, image.size, spec)
