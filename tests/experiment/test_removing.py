@@ -296,7 +296,8 @@ def test_late_answers_to_it_are_refused_by_name_and_others_taken(place, form):
         return [asked.query for asked in experiment._parts.store.snapshot().asked]
 
     def oracle():
-        given = {"classes": CLASSES, "images": experiment.pool, "settle": 0, "also": () if form == "folder" else (form,)}
+        also = () if form == "folder" else (form,)
+        given = {"classes": CLASSES, "images": experiment.pool, "settle": 0, "also": also}
         return alkit.FolderOracle("ex", queries=queries(), **given)
 
     experiment.send(oracle())
