@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test slow lint docs label-studio extras gpu gpu-bundle clean
+.PHONY: demo test slow lint docs label-studio extras test-services gpu gpu-bundle clean
 
 demo: $(VENV)/installed
 	$(BIN)/alkit demo --out demo
@@ -21,6 +21,11 @@ label-studio: $(VENV)/installed .label-studio/installed
 	$(BIN)/python -m uv pip install --python .label-studio/venv/bin/python --requirement $<
 	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }
 	touch $@
+
+# Records for a team: servers on loopback, which the tests start.
+test-services: $(VENV)/installed
+	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m services tests
 
 # Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own. DATA may be a folder
 # with msd-hippocampus.

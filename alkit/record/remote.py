@@ -126,7 +126,9 @@ class RemotePlace:
         try:
             own = [] if ending else self._try("list", "", partial(self._list, start))
             kinds = [ending[1:]] if ending else [] if start else [name for name, is_folder in own if is_folder]
-            own += [pair for kind in kinds for pair in self.inside(kind)._try("list", "", partial(self._list, start))]
+            for kind in kinds:
+                inner = self.inside(kind)._try("list", "", partial(self._list, start))
+                own += [(name, is_folder) for name, is_folder in inner if _kind(name) == kind]
         except OSError as reason:
             raise self._unreachable("list", "", reason) from None
         names = {name for name, is_folder in own if not is_folder and NAME.fullmatch(name)}

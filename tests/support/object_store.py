@@ -32,7 +32,8 @@ class Faulty:
     """Requests with the faults that were asked for, each for one request of a method and a part of a path.
 
     ``500``: the server fails before it does anything; ``late``: after it has done everything; ``slow``: it waits a
-    second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent, and closes the connection.
+    second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent, and closes the connection;
+    ``stop``: it does so, and ends.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -61,6 +62,9 @@ class Faulty:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
                 raise ConnectionError
+            case "stop":
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
+                os._exit(1)
             case "late":
                 list(self.app(environ, lambda *_: lambda _: None))
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
