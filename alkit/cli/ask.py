@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alkit.cli import options
 from alkit.cli.printing import echo, quote
+
+if TYPE_CHECKING:
+    from alkit.experiment.loop import Experiment
+    from alkit.protocols import Pool
 
 
 def ask(
@@ -39,8 +43,9 @@ def ask(
 ) -> None:
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
-    While queries are open, no image is selected: the open queries are sent again, which changes nothing where they
-    arrived before. Images go to the same place as the last time, unless you give another one.
+    Images that could not be read when the campaign was started and can be read now are taken into the pool. While
+    queries are open, no image is selected: the open queries are sent again, which changes nothing where they arrived
+    before. Images go to the same place as the last time, unless you give another one.
 
     [dim]Examples:[/dim]
 
@@ -56,6 +61,7 @@ def ask(
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
     from alkit.cli.testset import recorded_test_set
+    from alkit.cli.told import listed
     from alkit.errors import ConfigurationError
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
@@ -63,6 +69,8 @@ def ask(
     with progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report, learner)
         was_open, trained = experiment.open_ids, None
+        taken: tuple[str, ...] = ()
+        left_out: str | None = None
         tested = record.fact(TEST_SET) is not None
         done = {result.round for result in experiment.history}
         if not was_open and number is None:
@@ -79,16 +87,34 @@ def ask(
         place.oracle(
             Delivery(spec, campaign, images=experiment.pool)
         )  # raises errors in the place before any image is selected
+        test_set = {} if was_open else recorded_test_set(record, experiment.pool, report)
+        if not was_open and experiment.repaired:
+            taken, left_out = _take_repaired(experiment, test_set.get("test"))
         if not was_open and experiment.learnable:
-            trained = experiment.fit(**recorded_test_set(record, experiment.pool, report))
+            trained = experiment.fit(**test_set)
         ids = experiment.ask(number)
         drafts = experiment.prelabels() if prelabels and spec.per == "pixel" else {}
         if isinstance(place, FolderPlace):
             make_folder(Path(place.folder))  # before the record names it: a folder that is gone is not made again
         save_place(record, place)
         experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
+    if taken:
+        echo(f"Taken into the pool, because they can be read now: {listed(taken)}.")
+    if left_out is not None:
+        echo(f"alkit: images that can be read now stay out of the pool: {left_out}", err=True)
     if trained is not None and trained.round not in done:
         echo(*describe_round(trained, tested=tested))
     what = "Still open, and sent again" if was_open else "Selected and sent"
     echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")
+
+
+def _take_repaired(experiment: Experiment, test: Pool | None) -> tuple[tuple[str, ...], str | None]:
+    """Take in images that were repaired; return their ids, or why they stay out: they must not stop a campaign."""
+    from alkit.cli.wording import for_command_line
+    from alkit.errors import ConfigurationError, DataError
+
+    try:
+        return experiment.take_repaired(test=test).ids, None
+    except (ConfigurationError, DataError) as reason:
+        return (), for_command_line(str(reason), {"groups": "--groups of alkit add", "pool": "the folder of images"})

@@ -21,6 +21,7 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     [cyan]alkit check campaign.db[/cyan]
     """
     from alkit.cli.records import record_at
+    from alkit.cli.wording import left_out_in_words
     from alkit.record.check import check as check_record
     from alkit.record.settings import Settings
 
@@ -40,6 +41,6 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
     for id, reason in left_out.items():
-        echo(f"left out: image {id!r}: {reason}")
+        echo(f"left out: image {id!r}: {left_out_in_words(reason)}")
     echo(f"{store}: {counts}, {count(found.files, 'file')}. Everything is intact.")
     echo(f"Next: alkit status {quote(store)}")

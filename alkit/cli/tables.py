@@ -11,6 +11,7 @@ from rich.text import Text
 
 from alkit.cli.printing import in_table
 from alkit.cli.told import about_similar_names
+from alkit.cli.wording import left_out_in_words
 from alkit.errors import one_line
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult
@@ -205,7 +206,7 @@ def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
     if summary.unusable:
         table = _table("Images that cannot be used", Column("image", overflow="fold"), Column("reason", ratio=1))
         for id, reason in list(summary.unusable.items())[:MOST_PROBLEMS]:
-            table.add_row(in_table(id), in_table(reason))
+            table.add_row(in_table(id), in_table(left_out_in_words(reason)))
         yield table
         yield from _more(len(summary.unusable))
 

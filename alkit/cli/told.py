@@ -29,7 +29,7 @@ def about_unannotated(found: Mapping[Path, Sequence[str]], keys: Mapping[str, st
         which, it = ("1 image", "it") if len(ids) == 1 else (f"{len(ids)} images", "them")
         stay = "stays" if len(ids) == 1 else "stay"
         yield (
-            f"{path.name} lists {which} without annotations, which {stay} open: {_listed([keys[id] for id in ids])}. "
+            f"{path.name} lists {which} without annotations, which {stay} open: {listed([keys[id] for id in ids])}. "
             f"--empty-is-background labels {it} as background."
         )
 
@@ -42,7 +42,7 @@ def about_ignored(taken: Iterable[Answer], spec: LabelSpec, keys: Mapping[str, s
     if odd := [key for key, mask in labels.items() if 255 in mask and not (mask == 1).any()]:
         yield (
             f"{len(odd)} of the new masks {'has' if len(odd) == 1 else 'have'} ignored pixels (255) and no pixel of "
-            f"{spec.classes[1]!r} (1): {_listed(odd)}. If 255 means {spec.classes[1]!r} in them, save 1 in its place."
+            f"{spec.classes[1]!r} (1): {listed(odd)}. If 255 means {spec.classes[1]!r} in them, save 1 in its place."
         )
 
 
@@ -57,7 +57,7 @@ def about_unnamed(taken: Iterable[Answer], known: Mapping[str, Answered]) -> Ite
         named = sorted({name for names in both.values() for name in names})
         which = "1 image has answers" if len(both) == 1 else f"{len(both)} images have answers"
         yield (
-            f"{which} by an unnamed annotator and by {_listed(named)}, who count as different people. Give --annotator "
+            f"{which} by an unnamed annotator and by {listed(named)}, who count as different people. Give --annotator "
             "with each file of a person."
         )
 
@@ -94,5 +94,6 @@ def _by(annotator: str) -> str:
     return f" by {annotator}" if annotator else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
     return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")

@@ -129,6 +129,13 @@ def for_command_line(message: str, options: Mapping[str, str], of_start: Mapping
     return what + _in_hint(separator + hint, _with_parameters(of_start or {}), " of alkit start")
 
 
+def left_out_in_words(reason: str) -> str:
+    """Return the reason why an image is left out, with the command that takes it in if it was repaired."""
+    from alkit.record.left_out import REPAIRED
+
+    return f"{reason}; the next alkit ask takes it in" if reason == REPAIRED else reason
+
+
 def warning_for_command_line(warning: str, command: str) -> str:
     """Rewrite a warning of a round: parameters of the learner become options of the command that made the record.
 

@@ -18,14 +18,19 @@ from alkit.experiment.labelled import Labels
 from alkit.experiment.parts import Parts
 from alkit.experiment.representations import Representations
 from alkit.features.of_learner import OfLearner
+from alkit.pools.base import whole_pool
 from alkit.pools.batches import map_batches
 from alkit.pools.checks import check_pool
+from alkit.pools.groups import check_groups_apart
+from alkit.pools.identical import check_contents
+from alkit.pools.unusable import repaired_in
 from alkit.protocols import HasDigests, Pool
 from alkit.record.answers import Answers
 from alkit.record.changing import CHANGES, CLUSTERS
 from alkit.record.grouping import check_new_groups, settle_groups
+from alkit.record.left_out import REPAIRED
 from alkit.record.removing import REMOVED, without_removed
-from alkit.record.settings import describe
+from alkit.record.settings import UNUSABLE, describe
 from alkit.statistics.drift import Drift, drift
 from alkit.strategies.functions import extractors_in
 from alkit.values.shown import count
@@ -97,6 +102,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
         new = sorted(there.keys() - before.keys())
         if not new:
             return parts, Growth((), {}, None, "")
+        left = set(repaired_in(settings.unusable, repaired_images(parts), new))
         check_new_groups(store, pool, new)
         own = {digest: id for id, digest in sorted(before.items(), reverse=True)}
         identical = {id: own[there[id]] for id in new if there[id] in own}
@@ -110,12 +116,35 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
             "images": there,
             "configuration": configuration,
             GROWN: [*(store.fact(GROWN) or []), entry],
+            UNUSABLE: {id: text for id, text in settings.unusable.items() if text != REPAIRED or id in left},
             CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [change]}],
             **_clusters(parts, sorted(before), clusters),
         }
         gone = {name for name in store.names() if name.startswith(CLUSTERS) and name not in facts}
         store.replace(facts, lambda name: name not in gone)
     return with_pool(parts, pool), Growth(tuple(new), identical, found, name)
+
+
+def repaired_images(parts: Parts) -> tuple[str, ...]:
+    """Return the images that were unusable at the start and can be used now: see :attr:`alkit.Experiment.repaired`."""
+    waiting = {id for id, reason in parts.settings.unusable.items() if reason == REPAIRED}
+    if not waiting:
+        return ()
+    known, removed = {*(parts.store.fact("images") or ())}, parts.store.fact(REMOVED) or {}
+    whole = whole_pool(parts.pool)
+    return tuple(id for id in whole.ids if id not in known and id not in removed and repaired_in(waiting, [id], ()))
+
+
+def grow_by_repaired(parts: Parts, test: Pool | None) -> tuple[Parts, Growth]:
+    """Take in the images that were repaired: see :meth:`alkit.Experiment.take_repaired`."""
+    ids = repaired_images(parts)
+    if not ids:
+        return parts, Growth((), {}, None, "")
+    pool = whole_pool(parts.pool).subset((*parts.pool.ids, *ids))
+    if test is not None:
+        check_contents(pool, test)
+        check_groups_apart(pool, test)
+    return grow(parts, pool, "keep")
 
 
 def with_pool(parts: Parts, pool: Pool) -> Parts:

@@ -447,6 +447,37 @@ class Experiment(Readable):
         self._go_on_with(parts)
         return found
 
+    @property
+    def repaired(self) -> tuple[str, ...]:
+        """Ids of images that could not be used when the record was made, can be used now, and are not in the pool."""
+        from alkit.experiment.growing import repaired_images
+
+        return repaired_images(self._parts)
+
+    @checked
+    def take_repaired(self, *, test: Pool | None = None) -> Growth:
+        """Take the images of :attr:`repaired` into the pool, as :meth:`grow` takes new ones; clusters are kept.
+
+        ``alkit ask`` does so before it selects images.
+
+        Parameters
+        ----------
+        test:
+            The test set, which must not contain one of them.
+
+        Raises
+        ------
+        DataError
+            An image is one of the test set, or other images of the record are missing.
+        ConfigurationError
+            An image has no group while the others have.
+        """
+        from alkit.experiment.growing import grow_by_repaired
+
+        parts, found = grow_by_repaired(self._parts, test)
+        self._go_on_with(parts)
+        return found
+
     @checked
     def remove(self, id: str, reason: str) -> Removal:
         """Remove an image, because somebody withdrew their consent, and say what alkit cannot delete.

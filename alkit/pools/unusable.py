@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from alkit.errors import one_line
 from alkit.protocols import ListsUnusable, Pool
@@ -41,3 +41,21 @@ def reason_for(id: str, unusable: Mapping[str, str], default: str) -> str:
     while part not in unusable and "/" in part:
         part = part.rpartition("/")[0]
     return unusable.get(part, default)
+
+
+def repaired_in(unusable: Iterable[str], offered: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return those of some unusable images that a pool offers now, and that are not known to a record.
+
+    An image may be what others are part of, such as a volume: then its parts are offered.
+
+    >>> repaired_in(["a", "case7", "b"], ["a", "c", "case7/axial-0000"], ["c"])
+    ['a', 'case7']
+    """
+    waiting, there, found = dict.fromkeys(unusable), set(known), set()
+    for id in offered:
+        part = id
+        while part not in waiting and "/" in part:
+            part = part.rpartition("/")[0]
+        if part in waiting and id not in there:
+            found.add(part)
+    return [id for id in waiting if id in found]

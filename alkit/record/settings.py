@@ -16,7 +16,6 @@ from alkit.errors import ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
-from alkit.pools.unusable import reason_for, unusable_images
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.changing import (
     GROUPS,
@@ -30,6 +29,7 @@ from alkit.record.changing import (
     changed_settings,
     restart,
 )
+from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -104,6 +104,7 @@ class Settings:
         pool = without_removed(pool, self._store.fact(REMOVED) or {}, self._store.fact("images") or ())
         configuration = {**declared, "pool": describe(pool), "seed": seed}
         gone: list[str] = []
+        offered, former = pool.ids, self.unusable
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
                 recorded = self._store.fact("configuration")
@@ -128,8 +129,7 @@ class Settings:
                     facts["images"] = self._store.fact("images") if gone else _images(pool)
                     apply_change(self._store, recorded, facts, pool)
                 self._settle("configuration", configuration)
-        left_out = unusable_images(pool)
-        unusable = {**{id: reason_for(id, left_out, GONE) for id in gone}, **left_out}
+        unusable = left_out_now(pool, gone, former, offered, scheduled=self.schedule is not None)
         if self.unusable != unusable and not self._store.read_only:
             self._store.revise(UNUSABLE, lambda before: unusable)
         place = declared["pool"]
@@ -371,7 +371,6 @@ TEST_SET = "test_set"
 UNUSABLE = "unusable"
 """Name of the fact that contains the reason for each image that cannot be used, by its id."""
 
-GONE = "it is missing"
 """Reason of an image that was there when the record was created."""
 
 
