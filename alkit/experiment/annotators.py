@@ -27,7 +27,9 @@ def recorded_agreement(store: Store, below: float = DISPUTED) -> Agreement:
     spec, fit = settings.spec, fit_of(settings.declared.get("pool"))
 
     def labels() -> Iterator[tuple[str, dict[str, Label]]]:
-        for id, answered in store.snapshot().known.items():
+        known = store.snapshot().known
+        files.fetch([answer.label for answered in known.values() for answer in answered.labels if answer.label])
+        for id, answered in known.items():
             own = {answer.annotator: answer.label for answer in answered.labels if answer.label and not answer.source}
             if len(own) > 1:
                 read = [files.read(file) for file in own.values()]
@@ -53,12 +55,15 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
         return ()
     spec, fit = settings.spec, fit_of(settings.declared.get("pool"))
     guesses = {entry.query.id: entry.prelabel for entry in snapshot.asked if entry.prelabel is not None}
-    found = []
+    asked = {}
     for id, answered in snapshot.known.items():
         own = [answer for answer in answered.labels if answer.label and not answer.source]
         new = any(answer.number not in snapshot.consumed for answer in own)
-        if not own or not (new if ids is None else id in ids):
-            continue
+        if own and (new if ids is None else id in ids):
+            asked[id] = own
+    files.fetch([answer.label for own in asked.values() for answer in own if answer.label])
+    found = []
+    for id, own in asked.items():
         names = [answer.annotator for answer in own] + (["the model"] if id in guesses else [])
         read = [files.read(answer.label) for answer in own if answer.label]
         read += [files.read(guesses[id])] if id in guesses else []

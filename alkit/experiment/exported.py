@@ -102,6 +102,7 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
         for id in every
     }
     found: dict[str | None, list[ExportedLabel]] = {}
+    parts.files.fetch([answer.label for id in every for answer in known[id].labels if answer.label is not None])
     if per_annotator:
         for id in every:
             for answer in known[id].labels:

@@ -179,6 +179,7 @@ class Labels:
         frames = dict(zip(everything, frames_of(pool, list(everything)), strict=True)) if spec.per == "pixel" else {}
         needed = {(file, frames.get(id)) for id, own in everything.items() for file in own}
         self._decoded = {key: known for key, known in self._decoded.items() if key in needed}
+        self._files.fetch([file for file, _ in needed - self._decoded.keys()])
         for file, frame in needed - self._decoded.keys():
             label = self._files.read(file)
             self._decoded[file, frame] = label if frame is None else to_working(label, frame, spec)

@@ -156,4 +156,5 @@ class LastModel:
                 predicted = self.predict_masks(without)
                 parts.store.set_prelabels(predicted)
                 files.update(predicted)
+        parts.files.fetch([file for file in files.values() if file is not None])
         return {id: parts.files.read(file) for id, file in files.items() if file is not None}

@@ -18,6 +18,7 @@ from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasDigests, HasFiles, HasSubsets, Pool
 from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
+from alkit.record.elsewhere import ELSEWHERE
 from alkit.record.removing import REMOVED, without
 from alkit.record.settings import UNUSABLE, describe
 from alkit.values.queries import Query
@@ -182,6 +183,11 @@ def _remains(parts: Parts, id: str, last: bool) -> list[str]:
     if same:
         found.append(f"{count(len(same), 'image')} with the same content, such as {same[0]!r}: remove them, too.")
     kept = "a digest of its content, its" if isinstance(pool, HasDigests) else "its"
+    if parts.store.fact(ELSEWHERE) is not None:
+        found.append(
+            "Earlier versions of its files, if the place of the files keeps versions; and copies in the caches of "
+            "others who used the record, which are deleted 30 days after their last use."
+        )
     return [
         *found,
         f"In the record: its id, {kept} rounds and ranks, the times and number of its answers, and the reason.",

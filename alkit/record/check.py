@@ -69,7 +69,7 @@ def check(record: Path, database: Path | None = None, files: Files | None = None
     files = files_in(record.with_name(f"{record.name}.files")) if files is None else files
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(database or record, rows, names))
-    damage += [sentence for name in sorted(map(str, names)) if (sentence := files.damage(name))]
+    damage += files.all_damage(sorted(map(str, names)))
     damage += _damage_of_journal(record, database or record, compare=not damage)
     backup_damage = []
     for copy in latest_first(record.with_name(f"{record.name}.backups")):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from alkit.errors import StoreError
-from alkit.record.places import LocalPlace, Place, UnreachableError
+from alkit.record.places import AT_ONCE, LocalPlace, Place, UnreachableError
 
 NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
 """Names of the files: a SHA-256 and a suffix."""
@@ -73,6 +74,11 @@ class Files:
         except OSError as reason:
             return f"{self.place.shown(name)} cannot be read: {reason.strerror or reason}"
         return None if _is_whole(name, content) else f"{self.place.shown(name)} has another content than alkit wrote"
+
+    def all_damage(self, names: Iterable[str]) -> list[str]:
+        """Return a sentence about each of these files that is damaged or missing; several are read at once."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return [sentence for sentence in threads.map(self.damage, names) if sentence is not None]
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name, whatever its content is."""

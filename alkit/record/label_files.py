@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -31,6 +31,10 @@ class LabelFiles:
         """Return the label in a file that :meth:`keep` stored."""
         content = self.store.content(file)
         return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
+
+    def fetch(self, files: Collection[str]) -> None:
+        """Prepare to read many files: copies of those in a distant place are made, several at once."""
+        self.store.contents.fetch(files)
 
     def same(self, file: str, other: str) -> bool:
         """Whether two files contain the same label, even if their bytes differ."""

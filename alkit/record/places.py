@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 NAME = re.compile(r"[0-9a-z][.\w-]*", re.ASCII)
 """Names in a place: no folders, and neither hidden files nor temporary ones."""
 
+AT_ONCE = 8
+"""Number of contents that are read at the same time."""
+
 LONGEST = 2**40
 """Greatest number of bytes of a file."""
 

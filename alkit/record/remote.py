@@ -24,7 +24,7 @@ from alkit._files import write_atomically
 from alkit.errors import MissingDependencyError, StoreError
 from alkit.record.connections import OBJECT_STORES, forget, protocol_of, scrubbed, system_at
 from alkit.record.copies import DIGEST, copy_of, delete_copy, is_whole, keep_copy, path_of_copy
-from alkit.record.places import LONGEST, NAME, UnreachableError, check_name
+from alkit.record.places import AT_ONCE, LONGEST, NAME, UnreachableError, check_name
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -38,9 +38,6 @@ PAUSES = (0.2, 1.0, 3.0)
 
 LONG = 120.0
 """Seconds after which no further attempt begins."""
-
-AT_ONCE = 8
-"""Number of contents that are fetched at the same time."""
 
 ABANDONED = 86400.0
 """Seconds after which an unfinished file on a server counts as abandoned; the clocks of two computers may differ."""

@@ -14,7 +14,9 @@ from alkit.record import Store, connections, copies, elsewhere, remote
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
 from alkit.record.files import Files
+from alkit.record.lost_files import drop_lost_files
 from alkit.record.places import UnreachableError
+from alkit.record.replay import empty
 
 CONTENT = b"a label"
 NAME = hashlib.sha256(CONTENT).hexdigest() + ".png"
@@ -131,6 +133,30 @@ def test_a_check_does_not_believe_the_cache(system):
     system.rm_file(place.shown(NAME))
     assert Files(place).read(NAME) == CONTENT
     assert "cannot be read" in Files(place).damage(NAME)
+
+
+def test_many_files_are_fetched_at_once_and_missing_ones_are_left_out(system, monkeypatch):
+    place = place_at("memory://many")
+    names = [Files(place).write(f"label {number}".encode(), ".png") for number in range(20)]
+    for name in names[1:]:
+        (cache_folder() / "record-files" / name).unlink()
+    calls = fails(system, monkeypatch, "cat_file", 0, None)
+    Files(place).fetch([*names, "0" * 64 + ".png", "strange"])
+    assert len(calls) == 20  # 19 that were not there, and the missing one
+    assert [Files(place).read(name) for name in names] == [f"label {number}".encode() for number in range(20)]
+    assert len(calls) == 20
+
+
+def test_a_repair_stops_if_files_cannot_be_reached(tmp_path, system, monkeypatch):
+    old, lost = place_at("memory://old"), Files(place_at(str(tmp_path / "new")))
+    name = Files(old).write(CONTENT, ".png")
+    (cache_folder() / "record-files" / name).unlink()
+    fails(system, monkeypatch, "cat_file", 100, PermissionError("Forbidden"))
+    content = empty()
+    content["queries"][0, 0] = {"id": "a", "prelabel": name}
+    with pytest.raises(UnreachableError, match="Forbidden"):
+        list(drop_lost_files(content, Files(old), lost))
+    assert content["queries"][0, 0]["prelabel"] == name
 
 
 def test_a_damaged_copy_in_the_cache_is_replaced(system):
