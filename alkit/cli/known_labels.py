@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from alkit.cli import options
 from alkit.cli.naming import naming
-from alkit.errors import AlkitError, ConfigurationError
+from alkit.errors import AlkitError, ConfigurationError, ResumeError
 
 if TYPE_CHECKING:
     from alkit.oracles.simulated import LabelOracle, MaskOracle
     from alkit.oracles.tile_masks import TileMasks
     from alkit.pools.volumes.masks import VolumeMasks
     from alkit.protocols import Pool
+    from alkit.record.store import Store
 
 OPTIONS = {
     "pattern": "--mask-pattern",
@@ -86,6 +87,41 @@ class MaskForm:
                 values=None if self.values is None else read_values(self.values, classes, ignore),
                 instances=self.instances,
             )
+
+
+MASK_FORM = "mask_form"
+"""Name of the record's fact that holds what `alkit run` said about the form of masks."""
+
+
+def settle_form(record: Store, form: MaskForm, oracle: MaskOracle) -> None:
+    """Record the form of the masks of a run, or check that it is the recorded one.
+
+    Another form may give other labels of the same images. A record of an earlier version has none: then that of the
+    first command that resumes it is recorded.
+
+    Raises
+    ------
+    ResumeError
+        The record has answers, and was created with another form.
+    """
+    values = None if oracle.values is None else cast(Mapping[int, int], oracle.values)
+    now = {
+        "--mask-pattern": form.mask_pattern,
+        "--threshold": oracle.threshold,
+        "--values": None if values is None else ",".join(f"{value}={values[value]}" for value in sorted(values)),
+        "--instances": oracle.instances,
+    }
+    before = record.fact(MASK_FORM)
+    if before == now:
+        return
+    if before is None or not record.has_answers():
+        record.revise(MASK_FORM, lambda _: now)
+        return
+    lines = [f"{name}: recorded {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    raise ResumeError(
+        f"{record.path} was created with other settings: {'; '.join(lines)}",
+        hint="the recorded settings, or another store",
+    )
 
 
 def masks_in(pool: Pool, folder: str, pattern: str, option: str) -> str | TileMasks | VolumeMasks:

@@ -80,7 +80,7 @@ def run(
     or a network with heads of deep supervision, the learner trains one.
     """
     import alkit
-    from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle, masks_in
+    from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle, masks_in, settle_form
     from alkit.cli.naming import naming
     from alkit.cli.places import refuse_options
     from alkit.cli.recipes import recipe_in_words
@@ -164,6 +164,8 @@ def run(
                 report=report,
             )
         with record_at(store) as record:
+            if isinstance(oracle, alkit.MaskOracle):
+                settle_form(record, form, oracle)
             keep_threads(record, threads)
             save_choice(record, choice, parts)
         before = len(experiment.history)

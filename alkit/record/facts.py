@@ -161,6 +161,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "directions": _are_directions,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
+    "mask_form": lambda value: isinstance(value, dict),
     "meanings": _is_texts,
     "schedule": _is_schedule,
     "removed": _are_removed,

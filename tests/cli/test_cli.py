@@ -139,6 +139,10 @@ def test_masks_of_several_files_and_gray_levels_give_the_same_run_as_class_ids(r
     assert run("--rounds", "0", "--json", *options, store="parts.db") == 0
     (parts,) = json.loads(capfd.readouterr().out)["rounds"]
     assert all(parts[name] == plain[name] for name in ("ids", "metrics"))
+    assert run("--rounds", "0", *options[:3], "100", store="parts.db") == 1
+    said = "parts.db was created with other settings: --threshold: recorded 128.0, now 100.0"
+    assert said in capfd.readouterr().err
+    assert run("--rounds", "0", *options, store="parts.db") == 0
     assert run("--rounds", "0", "--mask-pattern", "{id}.png", store="other.db") == 1
     assert "Try: --mask-pattern '{id}_1.png' (it is '{id}.png')" in capfd.readouterr().err
 
