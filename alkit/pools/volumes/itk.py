@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from alkit._files import temporary_folder
 from alkit._reading.damage import check_deflated
@@ -50,19 +55,60 @@ class ItkFile:
 
     def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
         """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
-        _check_compressed(self.path, _voxel_files(self.path), self.bytes)
-        with temporary_folder() as folder:
+        values = _voxels(self.path, self.bytes)
+        # (k, j, i) or (k, j, i, c)
+        values = values[..., None] if values.ndim == 3 else values
+        if values.shape != (*self.geometry.shape[::-1], self.channels):
+            raise ImageError(f"{self.path} has changed since its header was read")
+        for number in numbers:
+            yield values[number, ..., channel].T.astype(np.float32)
+
+
+class _Kept(NamedTuple):
+    """The voxels of a file, in a temporary file."""
+
+    key: tuple[Any, ...]
+    values: npt.NDArray[Any]
+    folder: ExitStack
+
+
+_kept: list[_Kept] = []
+"""The file that was read last: its channels, blocks of its slices and its pictures are read one after another."""
+
+_lock = threading.Lock()
+
+
+def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
+    """Return the voxels of a file; they are read once until another file is."""
+    files = _voxel_files(path)
+    try:
+        facts = [(each.stat().st_size, each.stat().st_mtime_ns, each.stat().st_ctime_ns) for each in (path, *files)]
+    except OSError as reason:
+        raise _damaged(path, reason) from reason
+    key = (os.getpid(), path, facts)  # a forked process must not delete the folder of this one
+    with _lock:
+        if _kept and _kept[0].key == key:
+            return _kept[0].values
+        _forget()
+        _check_compressed(path, files, size)
+        with ExitStack() as stack:
+            folder = stack.enter_context(temporary_folder())
             try:
-                write_voxels(self.path, READERS[self.path.suffix.lower()], folder / "voxels.npy")
+                write_voxels(path, READERS[path.suffix.lower()], folder / "voxels.npy")
                 values = np.load(folder / "voxels.npy", mmap_mode="r", allow_pickle=False)
             except (ItkError, OSError, ValueError) as reason:
-                raise _damaged(self.path, reason) from reason
-            # (k, j, i) or (k, j, i, c)
-            values = values[..., None] if values.ndim == 3 else values
-            if values.shape != (*self.geometry.shape[::-1], self.channels):
-                raise ImageError(f"{self.path} has changed since its header was read")
-            for number in numbers:
-                yield values[number, ..., channel].T.astype(np.float32)
+                raise _damaged(path, reason) from reason
+            _kept.append(_Kept(key, values, stack.pop_all()))
+        return cast("npt.NDArray[Any]", values)
+
+
+@atexit.register
+def _forget() -> None:
+    """Delete the voxels of the file that was read last, unless they belong to another process."""
+    while _kept:
+        kept = _kept.pop()
+        if kept.key[0] == os.getpid():
+            kept.folder.close()
 
 
 def open_itk(path: Path) -> ItkFile:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alkit import VolumePool
 from alkit.errors import ImageError
+from alkit.pools.volumes import blocks, itk
+from alkit.pools.volumes._itk import write_voxels
 from alkit.pools.volumes.itk import open_itk
 from tests.support.simpleitk import needs_simpleitk, write_itk
 from tests.support.volumes import LPS, ramp
@@ -42,6 +46,28 @@ def test_several_values_of_a_voxel_are_channels(tmp_path, suffix):
     array = ramp((3, 4, 5, 2))
     part = open_itk(write(tmp_path / f"a{suffix}", array, vector=True))
     np.testing.assert_array_equal(values(part), array)
+
+
+def test_a_file_is_read_once_for_all_its_channels_blocks_and_pictures(tmp_path, monkeypatch):
+    reads = []
+
+    def counted(path, *others):
+        reads.append(path.name)
+        return write_voxels(path, *others)
+
+    monkeypatch.setattr(itk, "write_voxels", counted)
+    monkeypatch.setattr(blocks, "ACROSS", 1)
+    (tmp_path / "volumes").mkdir()
+    for name in "ab":
+        write(tmp_path / "volumes" / f"{name}.nrrd", ramp((3, 4, 5, 2)) + ord(name), vector=True)
+    pool = VolumePool(tmp_path / "volumes", axis=0)
+    for id in ("a/axis0-0000", "a/axis0-0002", "b/axis0-0001"):
+        pool.picture(id)
+    assert reads == ["a.nrrd", "b.nrrd", "a.nrrd", "b.nrrd"]
+    folder = Path(itk._kept[0].values.filename).parent
+    write(tmp_path / "volumes" / "b.nrrd", ramp((3, 4, 5, 2)), vector=True)  # another content
+    np.testing.assert_array_equal(values(open_itk(tmp_path / "volumes" / "b.nrrd")), ramp((3, 4, 5, 2)))
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
