@@ -13,7 +13,9 @@ from typing import Annotated
 import typer
 
 from alkit._files import without_tilde
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 from alkit.errors import ConfigurationError, DataError
 
 UNUSUAL = 0.05
@@ -30,8 +32,9 @@ class ClusterChoices(StrEnum):
     UPDATE = "update"
 
 
+@expand
 def add(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     images: Annotated[
         Path,
         typer.Option(

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.experiment.loop import Experiment
     from alkit.protocols import Pool
 
 
+@expand
 def ask(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     number: Annotated[
         int | None, typer.Option("-n", "--number", help="Number of images. Not needed while queries are open.")
     ] = None,

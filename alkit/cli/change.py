@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_f
 from alkit.cli.parts import Choice, with_given_options
 from alkit.cli.printing import echo, quote
 from alkit.cli.ruling import Rules
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def change(
     *,
     choice: Mapping[str, Any],
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     size: Annotated[int | None, typer.Option(help="Another working size in pixels.")] = None,
     metrics: options.Metrics = None,
     kinds: options.Kinds = None,
@@ -137,7 +137,7 @@ def _known(typed: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "param": typed_by_stranger(found.get("param"))}
 
 
-def _check_installed(learner: str | None, store: Path) -> None:
+def _check_installed(learner: str | None, store: Record) -> None:
     """Raise a :class:`ConfigurationError` if a record names a learner that only its user may name."""
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed

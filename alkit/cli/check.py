@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from alkit.cli.expanding import expand
 from alkit.cli.printing import count, count_rows, echo, quote
+from alkit.cli.stores import Record
 
 
-def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> None:
+@expand
+def check(store: Record) -> None:
     """Verify every row and every file of a record, and its backups. Nothing is changed.
 
     Other commands verify only what they read. The exit code is 1 if the record is damaged. Images that were left out
@@ -23,10 +25,15 @@ def check(store: Annotated[Path, typer.Argument(help="The record's file.")]) -> 
     from alkit.cli.records import record_at
     from alkit.cli.wording import left_out_in_words
     from alkit.record.check import check as check_record
+    from alkit.record.check import check_server
     from alkit.record.settings import Settings
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
-        found = check_record(record.path, record.database.copy, record.contents)
+        found = (
+            check_record(record.path, record.database.copy, record.contents)
+            if isinstance(record.path, Path)
+            else check_server(record.database, record.contents)
+        )
         left_out = {} if found.damage else Settings(record).unusable
     counts = count_rows(found.rows)
     for sentence in found.damage:

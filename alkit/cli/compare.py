@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli.printing import echo
+from alkit.cli.stores import FILES, Typed
 
 if TYPE_CHECKING:
     from alkit.report.comparison import Comparison
@@ -18,7 +19,8 @@ PAGE = Path("comparison.html")
 
 
 def compare(
-    stores: Annotated[list[Path], typer.Argument(help="The records, several seeds of each strategy.")],
+    stores: Annotated[list[str], typer.Argument(help="The records, several seeds of each strategy.")],
+    files: Annotated[str | None, FILES] = None,
     out: Annotated[
         Path | None, typer.Option(help=f"Page to write; default: {PAGE}, or none with --json.", show_default=False)
     ] = None,
@@ -56,7 +58,8 @@ def compare(
     page = out or (None if as_json else PAGE)
     if page is not None and page.exists() and not overwrite:
         raise ConfigurationError(f"{page} exists", hint="--overwrite, or another --out")
-    found = compare_records(stores, metric=metric, baseline=baseline, level=level, lower=lower or None)
+    records = [Typed(store, files) for store in stores]
+    found = compare_records(records, metric=metric, baseline=baseline, level=level, lower=lower or None)
     if page is not None:
         found.write(page)
     if as_json:

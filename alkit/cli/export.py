@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.trained.export import Format
@@ -34,8 +36,9 @@ class LabelFormats(StrEnum):
     DICOM_SEG = "dicom-seg"
 
 
+@expand
 def export(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     labels: Annotated[
         LabelFormats | None,
@@ -91,7 +94,7 @@ def export(
 
 
 def _export_labels(
-    store: Path, out: Path, form: str, images: Path | None, *, per_annotator: bool, overwrite: bool
+    store: Record, out: Path, form: str, images: Path | None, *, per_annotator: bool, overwrite: bool
 ) -> None:
     from alkit.cli.records import open_campaign, record_at
     from alkit.report.progress import progress_bar

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
 
 
+@expand
 def fit(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     images: options.Images = None,
     learner: options.OwnLearner = None,
     metrics: options.Metrics = None,

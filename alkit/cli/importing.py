@@ -13,6 +13,7 @@ from alkit.cli import options
 from alkit.cli.expanding import expand
 from alkit.cli.known_labels import ANY_MASK, MaskForm
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
@@ -27,7 +28,7 @@ MOST = 20
 @expand
 def import_labels(
     *,
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     masks: Annotated[Path | None, typer.Option(help="Folder of mask files, one per image.")] = None,
     coco: Annotated[Path | None, typer.Option(help="COCO file (.json).")] = None,
     cvat: Annotated[Path | None, typer.Option(help="CVAT file for images (.xml).")] = None,

@@ -142,6 +142,8 @@ def _came_with(record: Store, place: FolderPlace) -> bool:
     """Return whether a folder lies below the folder of the record, is not hidden, and has queries of the campaign."""
     from alkit.oracles.folder.outbox import has_queries
 
+    if not isinstance(record.path, Path):
+        return False
     real, beside = (Path(os.path.realpath(path)) for path in (place.folder, record.path.parent))
     if not real.is_relative_to(beside) or any(part.startswith(".") for part in real.relative_to(beside).parts):
         return False

@@ -14,6 +14,7 @@ from alkit.errors import ConfigurationError
 from alkit.record.changing import PLACE
 
 if TYPE_CHECKING:
+    from alkit.cli.stores import Typed
     from alkit.oracles.folder.oracle import FolderOracle
     from alkit.oracles.formats.annotations import Empty
     from alkit.oracles.labelstudio.oracle import LabelStudioOracle
@@ -131,7 +132,7 @@ Place = FolderPlace | LabelStudioPlace
 
 
 def choose_place(
-    store: Path,
+    store: Path | Typed,
     last: Place | None,
     *,
     folder: str | None = None,
@@ -146,7 +147,7 @@ def choose_place(
     Parameters
     ----------
     store:
-        File of the record.
+        The record.
     last:
         Place of the last time.
     folder, service:
@@ -244,7 +245,7 @@ def last_place(record: Store) -> Place | None:
         place = FolderPlace(**fact) if "folder" in fact else LabelStudioPlace(**fact)
     except TypeError as reason:
         raise StoreError(f"the place in {record.path} is damaged", got=reason) from reason
-    if relative is None or not isinstance(place, FolderPlace):
+    if relative is None or not isinstance(place, FolderPlace) or not isinstance(record.path, Path):
         return place
     there = os.path.normpath(os.path.join(os.path.realpath(record.path.parent), relative))
     outside = relative.split("/")[0] == ".."
@@ -254,9 +255,9 @@ def last_place(record: Store) -> Place | None:
 
 
 def save_place(record: Store, place: Place) -> None:
-    """Store the place in the record; a folder also by its path relative to the record."""
+    """Store the place in the record; a folder also by its path relative to the record, if that is a file."""
     fact = asdict(place)
-    if isinstance(place, FolderPlace):
+    if isinstance(place, FolderPlace) and isinstance(record.path, Path):
         with suppress(ValueError):  # they are on different drives
             beside = os.path.realpath(record.path.parent)
             fact["relative"] = Path(os.path.relpath(os.path.realpath(place.folder), beside)).as_posix()

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo
+from alkit.cli.stores import Record
 
 
+@expand
 def predict(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     out: Annotated[Path, typer.Option(help="Folder to write to, outside the folder of images.")],
     images: Annotated[Path | None, typer.Option(help="Folder of new images.")] = None,
     volumes: Annotated[Path | None, typer.Option(help="Folder of new volumes, if the campaign is of volumes.")] = None,

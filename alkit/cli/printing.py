@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 
 import typer
 
@@ -28,10 +28,10 @@ def echo(*lines: object, err: bool = False) -> None:
         typer.echo(one_line(line), err=err)
 
 
-def quote(path: str | Path) -> str:
-    """Return a path as it is typed in a shell, to be printed as part of a command.
+def quote(path: str | os.PathLike[str]) -> str:
+    """Return a path, or a record, as it is typed in a shell, to be printed as part of a command.
 
-    >>> quote(Path("my campaign.db"))
+    >>> quote("my campaign.db")
     "'my campaign.db'"
     """
     return shlex.quote(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,25 +20,30 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def record_at(path: Path) -> Iterator[Store]:
-    """Open the record in a file, and close it after the block.
+def record_at(store: str | os.PathLike[str]) -> Iterator[Store]:
+    """Open the record in a file or on a server, and close it after the block.
 
     Raises
     ------
     StoreError
         The record does not exist, or is damaged.
     """
+    from alkit.record.address import locate
+    from alkit.record.existing import is_there
     from alkit.record.guard import check_lost
     from alkit.record.store import Store
 
-    if path.is_dir():
+    address = locate(store)
+    path = address.database
+    if isinstance(path, Path) and path.is_dir():
         raise StoreError(
-            f"the record {path} must be a file", got="a folder", hint="the file that alkit start or alkit run created"
+            f"the record {store} must be a file", got="a folder", hint="the file that alkit start or alkit run created"
         )
-    if not path.is_file():
-        check_lost(path)
-        raise StoreError(f"the record {path} does not exist", hint="create it with alkit start or alkit run")
-    record = Store(path)
+    if not is_there(address):
+        if isinstance(path, Path):
+            check_lost(path)
+        raise StoreError(f"the record {store} does not exist", hint="create it with alkit start or alkit run")
+    record = Store(address)
     try:
         yield record
     finally:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 
 
+@expand
 def remove(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     image: Annotated[str, typer.Argument(help="Id of the image, or name of its query.")],
     reason: Annotated[str, typer.Option(help="Why it is removed. The record keeps this text.")],
     images: options.Images = None,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from alkit.cli.printing import count, count_rows, echo, quote
+from alkit.cli.stores import FILES, Typed
+from alkit.record.address import FORM
 
 
 def repair(
-    store: Annotated[Path, typer.Argument(help="The damaged record. It is not changed.")],
-    out: Annotated[Path, typer.Option(help="The new record to write.")],
+    store: Annotated[str, typer.Argument(help="The damaged record. It is not changed.")],
+    out: Annotated[str, typer.Option(help=f"The new record to write: a file, or {FORM}.")],
     trust: Annotated[
         bool, typer.Option("--trust", help="Count answers that may have been taken back in a lost part of the record.")
     ] = False,
+    files: Annotated[str | None, FILES] = None,
+    out_files: Annotated[
+        str | None, typer.Option(help="Where the labels and models of the new record are kept.", metavar="FOLDER|URL")
+    ] = None,
 ) -> None:
     """Restore a damaged record as a new record, from the database, its journal, its backups and its files.
 
@@ -25,8 +30,9 @@ def repair(
     """
     from alkit.record.repair import repair as save
 
-    repaired = save(store, out, trust=trust)
-    echo(f"{out}: {count_rows(repaired.saved)}")
+    repaired = save(store, out, trust=trust, files=files, out_files=out_files)
+    new = Typed(out, out_files)
+    echo(f"{new}: {count_rows(repaired.saved)}")
     if repaired.from_journal:
         echo(f"{count(repaired.from_journal, 'row')} came from the journal.")
     if repaired.from_backup:
@@ -37,4 +43,4 @@ def repair(
         echo(f"unknown: {sentence.replace('trust=True', '--trust')}")
     if not repaired.lost and not repaired.unknown:
         echo("No loss was found. The database and its journal agree on every change.")
-    echo(f"Next: alkit status {quote(out)}")
+    echo(f"Next: alkit status {quote(str(new))}")

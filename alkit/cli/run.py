@@ -17,6 +17,7 @@ from alkit.cli.parts import Choice
 from alkit.cli.printing import echo
 from alkit.cli.ruling import Rules
 from alkit.cli.source import Source, TestSet
+from alkit.cli.stores import RecordOption
 
 if TYPE_CHECKING:
     from alkit.pools.base import PoolBase
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @expand
 def run(
     *,
-    store: Annotated[Path, typer.Option(help="Record to create, or to resume.")],
+    store: RecordOption,
     source: Source,
     masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
     labels: Annotated[
@@ -179,4 +180,4 @@ def run(
         say_threads(record, pool.shape, threads, new=new)
     for line in recipe_in_words(choice.recipe, learner, plain=choice.plain):
         echo(line, err=True)
-    status(store, json)
+    status(store=store.store, files=store.files, json=json)

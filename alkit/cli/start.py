@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -17,6 +16,7 @@ from alkit.cli.parts import Choice
 from alkit.cli.printing import echo, quote
 from alkit.cli.ruling import Rules
 from alkit.cli.source import Source, TestSet
+from alkit.cli.stores import NewRecord
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @expand
 def start(
     *,
-    store: Annotated[Path, typer.Argument(help="Record to create.")],
+    store: NewRecord,
     classes: options.Classes,
     source: Source,
     per: Annotated[

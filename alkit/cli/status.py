@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alkit.cli.expanding import expand
+from alkit.cli.stores import Record
 from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ USUAL_BATCH = 30
 """Size of the next batch if nothing has been asked yet and there is no schedule."""
 
 
+@expand
 def status(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the ids of images.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", "-n", help="Number of images in the next batch.")] = None,
 ) -> None:

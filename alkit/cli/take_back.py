@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.values.queries import Query
 
 
+@expand
 def reject(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     image: Annotated[str, typer.Argument(help="Id of the image, or name of its query, such as r02-0004-ward_3_0017.")],
     reason: Annotated[str, typer.Option(help="What is wrong with the answer. The annotator sees this text.")],
     annotator: Annotated[str | None, typer.Option(help="Annotator of the answer; default: all.")] = None,
@@ -38,8 +40,9 @@ def reject(
     echo(f"Next: alkit tell {quote(store)}, which also writes the reason beside the answer.")
 
 
+@expand
 def withdraw(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     images: Annotated[
         list[str] | None, typer.Argument(help="Ids of images, or names of their queries. Default: all that are open.")
     ] = None,

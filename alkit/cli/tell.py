@@ -12,7 +12,9 @@ import typer
 
 from alkit._files import without_tilde
 from alkit.cli import options
+from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
+from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.oracles.formats.annotations import Empty
@@ -23,8 +25,9 @@ OF_START = {"ignore": "--ignore"}
 """Options of ``alkit start`` that the reason of a refused answer may name."""
 
 
+@expand
 def tell(
-    store: Annotated[Path, typer.Argument(help="The record.")],
+    store: Record,
     source: Annotated[
         str | None,
         typer.Option(

@@ -29,6 +29,8 @@ from alkit.labels.joining import Join
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Oracle, Pool, Strategy
 from alkit.record import taking_back
+from alkit.record.address import locate
+from alkit.record.existing import is_there
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -63,9 +65,14 @@ class Experiment(Readable):
     strategy:
         Selects the images to label next: a strategy, or a function of view, n and rng that returns ids.
     store:
-        Path of the record, or an open :class:`alkit.record.Store`. An existing record is resumed if it was created
+        Path of the record, ``postgresql+psycopg://HOST/DATABASE?campaign=NAME`` for one in PostgreSQL, or an open
+        :class:`alkit.record.Store`. An existing record is resumed if it was created
         with the same arguments; one without answers takes new arguments. None keeps the record in a temporary folder
         that is deleted with the experiment.
+    files:
+        Where labels and models are kept: a folder, or an address that fsspec reaches, such as ``s3://bucket/prefix``.
+        Default: beside the file of the record; or, if they are elsewhere or the record is in PostgreSQL,
+        ``$ALKIT_FILES``.
     seed:
         The source of all randomness, through named streams (:mod:`alkit.rng`).
     initial:
@@ -138,6 +145,7 @@ class Experiment(Readable):
         store: str | os.PathLike[str] | Store | None = None,
         seed: int = 0,
         *,
+        files: str | os.PathLike[str] | None = None,
         initial: Strategy | Choice | None = None,
         classes: LabelSpec | Sequence[str] | None = None,
         annotators: int = 1,
@@ -157,7 +165,7 @@ class Experiment(Readable):
             pool,
             learner,
             strategy,
-            store,
+            _located(store, files),
             seed,
             initial,
             classes,
@@ -177,6 +185,7 @@ class Experiment(Readable):
         cls,
         store: str | os.PathLike[str] | Store,
         *,
+        files: str | os.PathLike[str] | None = None,
         pool: Pool | None = None,
         learner: Learner | None = None,
         strategy: Strategy | Choice | None = None,
@@ -198,9 +207,10 @@ class Experiment(Readable):
             the argument to pass.
         """
         if not isinstance(store, Store):
-            if not Path(store).is_file():
+            place = locate(store, files)
+            if not is_there(place, wait):
                 raise StoreError(f"{store} does not exist", hint="Experiment(..., store=...) creates a record")
-            store = Store(store, wait)
+            store = Store(place, wait)
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
         seed = Settings(store).seed
@@ -677,3 +687,14 @@ class Experiment(Readable):
         """Run :meth:`rounds` to the end and return all results."""
         schedule = {"start": start, "batch": batch, "rounds": rounds}
         return tuple(self.rounds(oracle, test=test, test_oracle=test_oracle, **schedule, poll=poll, progress=progress))
+
+
+def _located(
+    store: str | os.PathLike[str] | Store | None, files: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | Store | None:
+    """Return a record, or its address with that of its files."""
+    if files is None:
+        return store
+    if store is not None and not isinstance(store, Store):
+        return locate(store, files)
+    raise ConfigurationError("files needs the path or the URL of a record", got=f"store={store!r}", hint="store=...")

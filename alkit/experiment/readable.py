@@ -14,6 +14,7 @@ from alkit.experiment import showing
 from alkit.experiment.annotators import recorded_agreement, recorded_doubts
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.address import Server
 from alkit.record.grouping import recorded_rules
 from alkit.record.states import Recorded, Standing
 from alkit.values.label_spec import Label, LabelSpec
@@ -59,8 +60,8 @@ class Readable:
         return self._parts.stream.seed
 
     @property
-    def path(self) -> Path:
-        """The file of the record."""
+    def path(self) -> Path | Server:
+        """The file of the record, or its campaign on a server."""
         return self._parts.store.path
 
     @property

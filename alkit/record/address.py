@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
 
-import sqlalchemy as sa
+from alkit.errors import ConfigurationError
 
-from alkit.errors import ConfigurationError, DataError
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 DRIVERS = ("postgresql+psycopg", "postgresql")
 """Beginnings of URLs of databases; both mean the same."""
 
 FORM = "postgresql+psycopg://HOST/DATABASE?campaign=NAME"
 
+FILE = "sqlite:///"
+"""Beginning of a URL of a file, which may also have ``?files=``."""
+
 DEFAULT = "alkit"
 """Name of the campaign if the URL does not name one."""
 
 VARIABLE = "ALKIT_FILES"
-"""Environment variable with the place of a record's files, if it is not given otherwise."""
+"""Environment variable with the address of the files of records that have them elsewhere."""
 
 SECRETS = ("password", "sslpassword")
 
@@ -44,7 +48,7 @@ class Server:
 
     Examples
     --------
-    >>> str(address_of("postgresql://lab.example/polyps?campaign=first").database)
+    >>> str(locate("postgresql://lab.example/polyps?campaign=first").database)
     'postgresql+psycopg://lab.example/polyps?campaign=first'
     """
 
@@ -53,6 +57,9 @@ class Server:
 
     def __str__(self) -> str:
         return self.url.update_query_dict({"campaign": self.campaign}).render_as_string(hide_password=True)
+
+    def __fspath__(self) -> str:
+        return str(self)
 
     @property
     def name(self) -> str:
@@ -63,6 +70,10 @@ class Server:
     def stem(self) -> str:
         """The name of the campaign."""
         return self.campaign
+
+    def exists(self) -> bool:
+        """Return False, as a path does: no such file."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -83,17 +94,25 @@ class Address:
     def __str__(self) -> str:
         return str(self.database)
 
+    def __fspath__(self) -> str:
+        """Return the address as one text, from which :func:`locate` makes it again."""
+        if self.files is None:
+            return str(self.database)
+        if isinstance(self.database, Server):
+            url = self.database.url.update_query_dict({"campaign": self.database.campaign, "files": self.files})
+            return url.render_as_string(hide_password=True)
+        return f"{FILE}{self.database}?{urlencode({'files': self.files})}"
 
-def address_of(
-    store: str | os.PathLike[str] | Server | Address, files: str | os.PathLike[str] | None = None
-) -> Address:
+
+def locate(store: str | os.PathLike[str], files: str | os.PathLike[str] | None = None) -> Address:
     """Return the address of a record.
 
     Parameters
     ----------
     store:
-        A path, or a URL ``postgresql+psycopg://[USER@]HOST[:PORT]/DATABASE?campaign=NAME``. The query may also have
-        ``files`` and parameters of libpq, such as ``sslmode`` or ``service``.
+        A path, also as ``sqlite:///PATH?files=FILES``, or a URL
+        ``postgresql+psycopg://[USER@]HOST[:PORT]/DATABASE?campaign=NAME``. The query may also have ``files`` and
+        parameters of libpq, such as ``sslmode`` or ``service``.
     files:
         Folder or URL of the files.
 
@@ -110,6 +129,10 @@ def address_of(
     text = os.fspath(store)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
+    if text.startswith(FILE):
+        path, _, query = text.removeprefix(FILE).partition("?")
+        inside = dict(parse_qsl(query)).get("files")
+        return Address(Path(path).absolute(), given if given is not None else inside)
     if _MANGLED.match(text):
         raise ConfigurationError("the URL of a record must be text", got="a path", hint="store=URL, without Path(...)")
     if not (found := _URL.match(text)):
@@ -122,6 +145,8 @@ def address_of(
 
 
 def _parse(text: str, given: str | None) -> Address:
+    import sqlalchemy as sa  # which commands on files do not need at once
+
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):  # their messages have the URL, which may contain a password
@@ -140,21 +165,3 @@ def _parse(text: str, given: str | None) -> Address:
         )
     database = url.set(drivername=DRIVERS[0], query=query)
     return Address(Server(database, campaign), given if given is not None else inside)
-
-
-def files_address(address: Address, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the place of the files of a record on a server.
-
-    Raises
-    ------
-    DataError
-        It is not given.
-    """
-    found: Any = address.files or environment.get(VARIABLE)
-    if not found:
-        raise DataError(
-            f"the record {address} keeps its files in another place, which must be given",
-            hint=f'files="s3://BUCKET/FOLDER", or a folder that all computers share; or the environment variable '
-            f"{VARIABLE}",
-        )
-    return str(found)

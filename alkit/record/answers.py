@@ -7,7 +7,6 @@ compared with the record in the transaction that records them.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -56,15 +55,18 @@ class Answers:
     ids:
         Ids of all images of the pool, or None. With them, an error tells an unknown image from one that was not asked.
     now:
-        Clock, in nanoseconds since 1970. A revision of a later time comes from a clock that runs ahead, and is
-        recorded with this time.
+        Clock, in nanoseconds since 1970; None for the clock of the record. A revision of a later time comes from a
+        clock that runs ahead, and is recorded with this time.
     """
 
     store: Store
     settings: Settings
     files: LabelFiles
     ids: Collection[str] | None = None
-    now: Callable[[], int] = time.time_ns
+    now: Callable[[], int] | None = None
+
+    def _now(self) -> int:
+        return self.store.database.time_ns() if self.now is None else self.now()
 
     def collect(self, oracle: Oracle, place: str = "") -> Receipt:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
@@ -162,7 +164,7 @@ class Answers:
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
                     known_id = unasked is None and bool(sizes.of(answer.id))
-                    entry = _make_invalid(answer, str(reason), history, self.now()) if known_id else None
+                    entry = _make_invalid(answer, str(reason), history, self._now()) if known_id else None
                 else:
                     last = history.last(answer.id, answer.annotator)
                     if last is not None and self._equal(last, draft):
@@ -253,7 +255,7 @@ class Answers:
             draft = replace(draft, revision=1 + max((entry.revision for entry in own), default=0))
         else:
             revision = find_revision(
-                draft, [entry for entry in own if entry.kind != "invalid"], last, self._equal, self.now()
+                draft, [entry for entry in own if entry.kind != "invalid"], last, self._equal, self._now()
             )
             if revision is None:
                 return None

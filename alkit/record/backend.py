@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import PurePath
 from typing import ClassVar, Protocol
 
 import sqlalchemy as sa
 
 from alkit.errors import StoreError
-from alkit.record.journal import Journal
+from alkit.record.journal import Change, Line, Position
 
 REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
 
@@ -37,6 +39,41 @@ class Lock(Protocol):
         """Release it once."""
 
 
+class AnyJournal(Protocol):
+    """A journal: a file, or objects; see :class:`alkit.record.journal.Journal`."""
+
+    @property
+    def path(self) -> PurePath:
+        """Where it is, for messages."""
+
+    def content(self) -> bytes:
+        """Return all lines; an :class:`OSError` if they cannot be read."""
+
+    def ends_at(self, position: Position) -> bool:
+        """Whether it ends at a position."""
+
+    def whole(self) -> bool:
+        """Whether the record is known to contain everything that was recorded before this journal began."""
+
+    def write(self, content: bytes, start: Position) -> None:
+        """Write lines behind `start`; they are durable on return."""
+
+    def prepare(self, content: bytes) -> None:
+        """Write a journal that replaces this one later."""
+
+    def replace(self, position: Position) -> bool:
+        """Replace the journal by one that was prepared, if that one has this end; return whether it did."""
+
+    def check_new(self, *, restored: bool = False) -> None:
+        """Raise a :class:`StoreError` if there is a journal that a new one must not replace."""
+
+    def check_contained(self, changes: Sequence[Change]) -> None:
+        """Raise a :class:`StoreError` if there is a journal with a row that the changes of a new one lack."""
+
+    def pending(self, position: Position, n: int, record: object) -> list[Line]:
+        """Return the lines of a transaction that the database lacks; none if it has everything."""
+
+
 class Backend(Protocol):
     """A database that holds a record.
 
@@ -53,7 +90,7 @@ class Backend(Protocol):
     errors: tuple[type[Exception], ...]
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> AnyJournal:
         """The journal of the record."""
 
     def begin(self, statement: str) -> AbstractContextManager[sa.Connection]:
@@ -65,11 +102,17 @@ class Backend(Protocol):
     def exists(self) -> bool:
         """Whether there is a database with anything in it."""
 
+    def may_write(self) -> bool:
+        """Whether the record, which exists, may be changed by this user."""
+
     def traces(self) -> list[str]:
         """Return the names of what lies beside a record that exists or existed, and was made after it."""
 
     def now(self, connection: sa.Connection) -> str:
         """Return the time now by the clock that counts, in the form that records have."""
+
+    def time_ns(self) -> int:
+        """Return the time now by this clock, in nanoseconds since 1970."""
 
     def lock(self) -> Lock:
         """Return a new lock of the record."""

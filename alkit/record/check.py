@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from alkit.errors import StoreError
 from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
-from alkit.record.database import Row
+from alkit.record.database import Database, Row
 from alkit.record.digests import add, holds
 from alkit.record.files import Files, files_in
 from alkit.record.journal import Position
-from alkit.record.replay import apply, cluster_files, empty, read_history
+from alkit.record.replay import History, apply, cluster_files, empty, history_of, read_history
 from alkit.record.row_form import has_form
 from alkit.record.tables import key_of, key_text
 
@@ -89,36 +90,96 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
             connection.execute("BEGIN")
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
-            totals = {
-                row[0]: row[1:3] for row in connection.execute("SELECT * FROM totals") if _is_intact(tables.totals, row)
-            }
-            if not _holds_position(connection):
-                yield "the row of journal is missing or damaged"
-            for table in tables.TABLES:
-                # Without the index: it may lack a row that the table has.
-                cursor = connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")
-                if len(cursor.description) != len(table.c):
-                    yield f"the table {table.name} has other columns"
-                    continue
-                found: list[Row] = cursor.fetchall()
-                intact = [row for row in found if _is_intact(table, row)]
-                yield from (
-                    f"the row {key_text(table, row)} of {table.name} is not what alkit wrote"
-                    for row in found
-                    if not _is_intact(table, row)
-                )
-                if totals.get(table.name) != (len(found), add("0", (str(row[-1]) for row in found))):
-                    yield f"rows of {table.name} are missing, or their number is damaged"
-                rows[table.name] += len(intact)
-                if table is tables.facts:
-                    names |= set(cluster_files({(row[0],): {"value": row[1]} for row in intact}).values())
-                if column := FILES.get(table.name):
-                    place = table.c.keys().index(column)
-                    names |= {row[place] for row in intact if row[place] is not None}
+            # Without the index: it may lack a row that the table has.
+            yield from _damage_of_rows(
+                ((table, connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")) for table in tables.TABLES),
+                connection.execute("SELECT * FROM totals").fetchall(),
+                rows,
+                names,
+                has_position=_holds_position(connection),
+            )
     except StoreError as reason:
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
+
+
+def _damage_of_rows(
+    cursors: Iterable[tuple[sa.Table, Any]],
+    totals: Sequence[Row],
+    rows: Counter[str],
+    names: set[str],
+    *,
+    has_position: bool,
+) -> Iterator[str]:
+    """Yield a sentence about each row that is damaged or missing; as :func:`find_damage`."""
+    stated = {row[0]: row[1:3] for row in totals if _is_intact(tables.totals, row)}
+    if not has_position:
+        yield "the row of journal is missing or damaged"
+    for table, cursor in cursors:
+        if len(cursor.description) != len(table.c):
+            yield f"the table {table.name} has other columns"
+            continue
+        found: list[Row] = cursor.fetchall()
+        intact = [row for row in found if _is_intact(table, row)]
+        yield from (
+            f"the row {key_text(table, row)} of {table.name} is not what alkit wrote"
+            for row in found
+            if not _is_intact(table, row)
+        )
+        if stated.get(table.name) != (len(found), add("0", (str(row[-1]) for row in found))):
+            yield f"rows of {table.name} are missing, or their number is damaged"
+        rows[table.name] += len(intact)
+        if table is tables.facts:
+            names |= set(cluster_files({(row[0],): {"value": row[1]} for row in intact}).values())
+        if column := FILES.get(table.name):
+            place = table.c.keys().index(column)
+            names |= {row[place] for row in intact if row[place] is not None}
+
+
+def check_server(database: Database, files: Files) -> CheckResult:
+    """Check a record on a server, its journal and its files; the server checks its own pages and backups.
+
+    Raises
+    ------
+    StoreError
+        The server cannot be reached, or a table cannot be read.
+    """
+    rows, names = Counter[str](), set[str]()
+    with database.reading() as connection:
+        for plan in ("indexscan", "indexonlyscan", "bitmapscan"):  # an index may lack a row that the table has
+            connection.exec_driver_sql(f"SET LOCAL enable_{plan} = off")
+        found = {table: _read(connection, table) for table in (*tables.TABLES, tables.totals, tables.journal)}
+    totals, ends = (found.pop(table).rows for table in (tables.totals, tables.journal))
+    has_position = [_is_intact(tables.journal, end) for end in ends] == [True]
+    damage = list(_damage_of_rows(found.items(), totals, rows, names, has_position=has_position))
+    damage += [sentence for name in sorted(names) if (sentence := files.damage(name))]
+    if has_position:
+        try:
+            history = history_of(database.journal.content())
+        except OSError:
+            history = None
+        every = {table: rows.rows for table, rows in found.items()}
+        damage += _damage_of_history(
+            str(database.journal.path), history, Position(*ends[0][1:4]), every, compare=not damage
+        )
+    return CheckResult(rows, len(names), tuple(damage), ())
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The rows of a table, as a cursor has them."""
+
+    description: Sequence[Any]
+    rows: list[Row]
+
+    def fetchall(self) -> list[Row]:
+        return self.rows
+
+
+def _read(connection: sa.Connection, table: sa.Table) -> _Read:
+    cursor = connection.exec_driver_sql(f"SELECT * FROM {table.name}").cursor
+    return _Read(list(cursor.description or ()), list(cursor.fetchall())) if cursor else _Read((), [])
 
 
 def _holds_position(connection: sqlite3.Connection) -> bool:
@@ -149,7 +210,13 @@ def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterat
             found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
     except (sqlite3.Error, ValueError, StoreError):
         return  # which is reported already
-    if (history := read_history(path)) is None:
+    yield from _damage_of_history(str(path), read_history(path), position, found, compare=compare)
+
+
+def _damage_of_history(
+    path: str, history: History | None, position: Position, found: Mapping[sa.Table, list[Row]], *, compare: bool
+) -> Iterator[str]:
+    if history is None:
         yield f"{path} is missing or cannot be read"
         return
     damaged = [number for number in history.damaged if number <= position.lines]

@@ -18,10 +18,12 @@ import sqlalchemy as sa
 
 from alkit.errors import StoreError
 from alkit.record import tables
-from alkit.record.backend import REPAIR, Backend
+from alkit.record.address import Server
+from alkit.record.backend import REPAIR, AnyJournal, Backend, ConnectionLostError
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
-from alkit.record.journal import Change, Journal, Position, encode, first_change
+from alkit.record.journal import Change, Position, encode, first_change
+from alkit.record.replay import history_of
 from alkit.record.row_form import has_form, malformed_column
 from alkit.record.sqlite import SPACE, SQLite
 from alkit.record.tables import key_of, key_places, key_text
@@ -37,35 +39,44 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class Database:
-    """The database file of a record.
+    """The database of a record.
 
     Parameters
     ----------
     path:
-        The file.
+        The file, or the campaign on a server.
     wait:
         Seconds to wait for another process that is writing.
     copy:
         A copy of the file, which is read in its place; None for the file itself.
     """
 
-    path: Path
+    path: Path | Server
     wait: float
     copy: Path | None = None
     backend: Backend = field(init=False, repr=False)
     _frozen: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
-        vars(self).update(backend=SQLite(self.path, self.wait, self.copy))
+        if isinstance(self.path, Server):
+            from alkit.record.postgresql import PostgreSQL
+
+            vars(self).update(backend=PostgreSQL(self.path, self.wait))
+        else:
+            vars(self).update(backend=SQLite(self.path, self.wait, self.copy))
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> AnyJournal:
         """The journal of the record."""
         return self.backend.journal
 
     def now(self, connection: sa.Connection) -> str:
         """Return the time now by the clock that counts for this record, in the form that its rows have."""
         return self.backend.now(connection)
+
+    def time_ns(self) -> int:
+        """Return the time now by this clock, in nanoseconds since 1970."""
+        return self.backend.time_ns()
 
     def freeze(self) -> None:
         """Refuse every change from now on: in a copy it would be lost."""
@@ -74,6 +85,11 @@ class Database:
     def check_writable(self) -> None:
         """Raise a :class:`StoreError` after :meth:`freeze`."""
         if self._frozen:
+            if isinstance(self.path, Server):
+                raise StoreError(
+                    f"{self.path} cannot be changed, because its user or its server may only read it",
+                    hint="another user in the URL, or the server that is not a replica",
+                )
             raise StoreError(
                 f"{self.path} cannot be changed, because its file or its folder is read-only",
                 hint="a copy of the record and its files, in a folder that you can write to",
@@ -110,16 +126,34 @@ class Database:
             A later version of alkit has migrated the record since it was opened.
         """
         self.check_writable()
-        completed = True
+        completed, end = True, None
         while completed:
-            with self._begin(self.backend.writing) as connection:
-                names = tables.names(connection)
-                if tables.facts.name in names:
-                    self._check_schema(connection, schema)
-                completed = tables.journal.name in names and self._complete_last(connection)
-                if not completed:
-                    yield connection
-                    self._write_journal(connection)
+            try:
+                with self._begin(self.backend.writing) as connection:
+                    names = tables.names(connection)
+                    if tables.facts.name in names:
+                        self._check_schema(connection, schema)
+                    completed = tables.journal.name in names and self._complete_last(connection)
+                    if not completed:
+                        _changes(connection).clear()  # of an earlier transaction on this connection, which failed
+                        yield connection
+                        end = self._write_journal(connection)
+            except ConnectionLostError:  # perhaps after the server had committed
+                if end is None or not self._was_recorded(end):
+                    raise
+                log.warning("%s: the connection was lost during a commit, which is complete", self.path)
+
+    def _was_recorded(self, end: Position) -> bool:
+        """Whether the transaction that ends at a position of the journal is complete, or can be completed now."""
+        try:
+            self.complete()
+            with self.reading() as connection:
+                if self.position(connection) == end:
+                    return True
+            line = history_of(self.journal.content()).lines.get(end.lines)
+        except (StoreError, OSError):
+            return False
+        return line is not None and line.end == end
 
     def _check_schema(self, connection: sa.Connection, schema: int) -> None:
         now = connection.exec_driver_sql("SELECT value FROM facts WHERE name = 'schema'").scalar()
@@ -280,7 +314,7 @@ class Database:
             As in :meth:`Journal.check_new`.
         """
         self.journal.check_new(restored=restored)
-        tables.create(connection)
+        tables.create(connection, self.path.campaign if isinstance(self.path, Server) else None)
         self._insert_row(connection, tables.journal, [tables.journal.name, 0, 0, ""])
         _changes(connection)[:] = [first_change(whole=whole)]
         for table in tables.TABLES:
@@ -352,9 +386,9 @@ class Database:
             else:
                 self.delete(connection, table, condition)
 
-    def _write_journal(self, connection: sa.Connection) -> None:
+    def _write_journal(self, connection: sa.Connection) -> Position | None:
         if not (changes := _changes(connection)):
-            return
+            return None
         start = self.position(connection)
         if not start.length:
             self.journal.check_contained(changes)
@@ -365,6 +399,7 @@ class Database:
         except OSError as reason:
             raise self._cannot_write(reason) from reason
         changes.clear()
+        return end
 
     def _cannot_write(self, reason: OSError) -> StoreError:
         return StoreError(

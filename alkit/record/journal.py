@@ -206,6 +206,10 @@ class Journal:
 
     path: Path
 
+    def content(self) -> bytes:
+        """Return the whole journal; an :class:`OSError` if it cannot be read."""
+        return self.path.read_bytes()
+
     def ends_at(self, position: Position) -> bool:
         """Whether the journal's length and the digest of its last line are those of a position."""
         try:
@@ -297,7 +301,7 @@ class Journal:
             hint=f"{UNLIKE}; or move the journal away, if it belongs to another record",
         )
 
-    def pending(self, position: Position, n: int, record: Path) -> list[Line]:
+    def pending(self, position: Position, n: int, record: object) -> list[Line]:
         """Return the lines of a transaction that the database lacks; none if it has everything.
 
         An unfinished line at the end, as an interrupted write leaves it, is cut off.
@@ -308,6 +312,8 @@ class Journal:
             The journal's end, as the database knows it.
         n:
             Number of answers in the database.
+        record:
+            The record, for messages.
 
         Raises
         ------

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from alkit.errors import ResumeError, StoreError
 from alkit.record import tables
+from alkit.record.address import Server
 from alkit.record.backend import REPAIR
 from alkit.record.database import Database
 from alkit.record.digests import is_whole, rounded_columns
@@ -106,7 +107,7 @@ def schema_of(database: Database, connection: sa.Connection) -> int:
         ) from None
 
 
-def check_schema(path: Path, schema: int) -> None:
+def check_schema(path: Path | Server, schema: int) -> None:
     """Raise a :class:`ResumeError` unless a record of this schema can be read."""
     if schema > tables.SCHEMA:
         raise ResumeError(
@@ -124,10 +125,10 @@ def check_schema(path: Path, schema: int) -> None:
         )
 
 
-def read(path: Path, connection: sa.Connection) -> Plain:
+def read(path: Path | Server, connection: sa.Connection) -> Plain:
     """Return all rows of a record of any schema; a :class:`StoreError` if one is damaged."""
     found: Plain = {}
-    for table in sorted(tables.names(connection) - {tables.totals.name, tables.journal.name}):
+    for table in sorted(tables.names(connection) - {tables.totals.name, tables.journal.name, tables.STEPS}):
         result = connection.exec_driver_sql(f'SELECT * FROM "{table}"')
         rows = [dict(zip(result.keys(), row, strict=True)) for row in result]
         for row in rows:

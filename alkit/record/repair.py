@@ -8,6 +8,7 @@ kept, but do not count.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,17 +16,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alkit._files import make_folder
-from alkit.errors import StoreError
+from alkit.errors import ConfigurationError, StoreError
 from alkit.record import guard, migrations, tables
-from alkit.record.backups import latest_first
+from alkit.record.address import VARIABLE, Address, Server, locate
 from alkit.record.database import Database
-from alkit.record.files import files_in
+from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, given_address, place_elsewhere
+from alkit.record.existing import is_there
+from alkit.record.files import Files, files_in
 from alkit.record.journal import Journal, Position
+from alkit.record.journal_objects import JournalObjects
 from alkit.record.lost_files import drop_lost_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
+from alkit.record.postgresql import PostgreSQL
+from alkit.record.remains import Remains, remains_of
 from alkit.record.removing import take_out
-from alkit.record.replay import Content, History, apply, empty, read_history
-from alkit.record.salvage import Source, read_source
+from alkit.record.replay import Content, History, apply, empty
+from alkit.record.salvage import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Repaired:
         the last change, and every change before it is covered.
     """
 
-    path: Path
+    path: Path | Server
     saved: Mapping[str, int]
     from_journal: int
     from_backup: int
@@ -55,7 +61,14 @@ class Repaired:
     unknown: tuple[str, ...]
 
 
-def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repaired:
+def repair(
+    damaged: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    trust: bool = False,
+    files: str | os.PathLike[str] | None = None,
+    out_files: str | os.PathLike[str] | None = None,
+) -> Repaired:
     """Restore a record from its database, its journal, its backups and its files, as a new record.
 
     Whatever was sent back, taken back or withdrawn stays so. An answer whose label is lost does not count, so its image
@@ -65,17 +78,23 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
     Parameters
     ----------
     damaged:
-        The record's file. If it cannot be read or does not exist, its journal and its backups are used.
+        The record's file, or its URL. If it cannot be read or does not exist, its journal and its backups are used.
     out:
-        The new record's file, which must not exist.
+        The new record's file or URL. It must not exist. So a record can move from a file to a server, and back.
     trust:
         Whether answers count that may have been taken back in a lost part of the journal. By default they become
         invalid answers, and can be told again.
+    files:
+        Where the labels and models of the damaged record are, if they are elsewhere; default: ``$ALKIT_FILES``.
+    out_files:
+        Where those of the new record are kept; default: beside its file, or ``$ALKIT_FILES`` for one on a server.
 
     Raises
     ------
     StoreError
         `out` exists, or nothing can be restored.
+    ConfigurationError
+        The files are elsewhere, and nobody has said where.
 
     Examples
     --------
@@ -89,23 +108,27 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
     ...     repaired.saved["facts"], repaired.lost, repaired.unknown
     (2, (), ())
     """
-    old, new = Path(damaged).absolute(), Path(out).absolute()
-    if new.exists() and not _is_unfinished(new):
+    source, target = locate(damaged, files), locate(out, out_files)
+    old, new = source.database, target.database
+    if is_there(target) and not (isinstance(new, Path) and _is_unfinished(new)):
         raise StoreError(
             f"{new} exists already",
             hint="another name, because nothing is overwritten; also after a repair that was interrupted",
         )
-    guard.check_files(old)
-    guard.check_files(new)
-    if not new.exists():
-        Journal(new.with_name(f"{new.name}.journal")).check_new()
-    found = _restore(old)
+    if isinstance(old, Path):
+        guard.check_files(old)
+    if isinstance(new, Path):
+        guard.check_files(new)
+        if not new.exists():
+            Journal(new.with_name(f"{new.name}.journal")).check_new()
+    remains = remains_of(source)
+    found = _restore(remains)
     content, lost, unknown = found.content, list[str](), list(found.unknown)
     if ("schema",) not in content["facts"]:
         raise StoreError(
             f"nothing in {old} could be saved",
             got="no intact row of the database, its journal or a backup that tells the schema"
-            if old.exists()
+            if remains.exists
             else "no such file, and no journal or backup of it",
             expected=f"a record of schema {min(migrations.STEPS)} to {tables.SCHEMA}",
             hint="check the path",
@@ -117,15 +140,36 @@ def repair(damaged: str | Path, out: str | Path, *, trust: bool = False) -> Repa
     if not found.answers_hold and not trust:
         unknown += drop_unproven(content)
     unknown += add_others(content, found.others)
-    make_folder(new.parent)
-    lost += drop_lost_files(content, *(files_in(path.with_name(f"{path.name}.files")) for path in (old, new)))
-    database = Database(new, wait=30.0)
+    database, kept = _begin(target, content)
+    lost += drop_lost_files(content, remains.files, kept)
     with database.transaction() as connection:
         rows = {name: list(own.values()) for name, own in content.items()}
         migrations.write(database, connection, rows, whole=not unknown)
     database.close()
     saved = {name: len(own) for name, own in content.items()}
     return Repaired(new, saved, found.from_journal, found.from_backup, tuple(lost), tuple(unknown))
+
+
+def _begin(target: Address, content: Content) -> tuple[Database, Files]:
+    """Return the database of a new record and the place of its files, of which the content then tells."""
+    new, address = target.database, target.files
+    content["facts"].pop((ELSEWHERE,), None)
+    database = Database(new, wait=30.0)
+    if isinstance(new, Path):
+        make_folder(new.parent)
+        if address is None:
+            return database, files_in(new.with_name(f"{new.name}.files"))
+    elif (address := given_address(address)) is None:
+        raise ConfigurationError(
+            f"the labels and models of {new} need a place",
+            hint=f"out_files='s3://bucket/prefix', or {VARIABLE} in the environment",
+        )
+    id = begin_elsewhere(str(address))
+    place = place_elsewhere(str(address), id)
+    content["facts"][ELSEWHERE,] = {"name": ELSEWHERE, "value": json.dumps(id)}
+    if isinstance(database.backend, PostgreSQL):
+        database.backend.attach(JournalObjects(place.inside("journal")))
+    return database, Files(place)
 
 
 def _is_unfinished(record: Path) -> bool:
@@ -160,15 +204,14 @@ class _Restored:
     others: Content = field(default_factory=empty)
 
 
-def _restore(old: Path) -> _Restored:
-    database = read_source(old) if old.is_file() else None
-    history = read_history(old.with_name(f"{old.name}.journal"))
-    unknown = _doubts(f"{old.name}.journal", database, history)
+def _restore(remains: Remains) -> _Restored:
+    old, database, history = remains.path, remains.database, remains.history
+    unknown = _doubts(remains.journal, database, history)
     told = empty()
     apply(told, history.after(0) if history and (not database or database.schema == tables.SCHEMA) else ())
     if history and database and _is_foreign(database, history):
         history = None
-    all_backups = [read_source(path) for path in latest_first(old.with_name(f"{old.name}.backups"))]
+    all_backups = remains.backups
     journalled = empty()
     apply(journalled, history.after(0) if history else ())
     backups = [one for one in all_backups if not _is_of_another_state(one, database, history, journalled)]
@@ -198,7 +241,7 @@ def _restore(old: Path) -> _Restored:
         n = ", ".join(f"{len(backups[0].content[name])} {name}" for name in ("queries", "answers", "rounds"))
         unknown = (*unknown, f"what was recorded after the latest backup, which has {n}")
     if history and history.damaged:
-        unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {old.name}.journal said")
+        unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {remains.journal} said")
     n_new, n_journalled = _count_new(content, first), _count_new(_common(content, journalled), first)
     return _Restored(
         content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold, others=told

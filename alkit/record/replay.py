@@ -86,14 +86,18 @@ class History:
 
 
 def read_history(path: Path) -> History | None:
-    """Return what can be read of a journal; None if the file cannot be read.
+    """Return what can be read of a journal; None if the file cannot be read; see :func:`history_of`."""
+    try:
+        return history_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def history_of(content: bytes) -> History:
+    """Return what can be read of a journal.
 
     A line after a damaged one is intact if the first part of its digest holds.
     """
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
     lines, damaged = dict[int, Line](), list[int]()
     before = Position()
     *texts, unfinished = content.split(b"\n")

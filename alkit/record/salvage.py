@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import sqlalchemy as sa
 from alkit._files import temporary_folder
 from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
+from alkit.record.address import Server
 from alkit.record.check import find_damage
+from alkit.record.database import Database
 from alkit.record.digests import add, is_whole
 from alkit.record.journal import Position
 from alkit.record.replay import Content, empty
@@ -33,7 +35,7 @@ class Source:
     Parameters
     ----------
     path:
-        The file.
+        The file, or the campaign on a server.
     content:
         Its intact rows, as rows of the present schema.
     position:
@@ -46,7 +48,7 @@ class Source:
         Its schema.
     """
 
-    path: Path
+    path: Path | Server
     content: Content
     position: Position | None
     is_intact: bool
@@ -88,6 +90,37 @@ def read_source(path: Path) -> Source:
         found = {name: _read_rows(copy, name) for name in (*_TABLES, "consumed", "totals", "journal")}
         schema = _schema(found)
         is_intact = _is_intact(copy, schema)
+    return _source(path, found, schema, is_intact=is_intact)
+
+
+def read_server(database: Database) -> Source | None:
+    """Read the intact rows of a record on a server; None if there is none, or it cannot be reached."""
+    found: migrations.Plain = {name: [] for name in _NOW}
+    complete = True
+    try:
+        with database.reading() as connection:
+            there = tables.names(connection)
+    except StoreError as reason:
+        log.warning("%s", reason)
+        return None
+    for name in there & _NOW.keys():
+        try:
+            with database.reading() as connection:
+                cursor = connection.exec_driver_sql(f"SELECT * FROM {name}").cursor
+                read = [dict(zip(_COLUMNS[name], row, strict=False)) for row in cursor.fetchall()] if cursor else []
+        except StoreError as reason:
+            log.warning("%s", reason)
+            read, complete = [], False
+        found[name] = [row for row in read if is_whole(name, row) and _has_form(name, row)]
+        complete = complete and len(found[name]) == len(read)
+    if not any(found.values()):
+        return None
+    source = _source(database.path, found, tables.SCHEMA, is_intact=complete and there >= _NOW.keys())
+    return replace(source, is_intact=source.is_intact and source.whole == set(_TABLES))
+
+
+def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_intact: bool) -> Source:
+    """Return what some intact rows, with their digests, say."""
     totals = {row["name"]: (row["rows"], row["sum"]) for row in found["totals"]}
     whole = frozenset(
         name for name in _TABLES if totals.get(name) == (len(found[name]), add("0", map(_digest, found[name])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -58,6 +59,10 @@ class SQLite:
         """Whether the file exists and is not empty."""
         return self.path.exists() and self.path.stat().st_size > 0
 
+    def may_write(self) -> bool:
+        """Return True; see :func:`alkit.record.read_only.is_read_only`."""
+        return True
+
     def traces(self) -> list[str]:
         """Return the names of the folders of files and backups beside the file."""
         beside = [self.path.with_name(self.path.name + end) for end in guard.FOLDERS]
@@ -83,6 +88,10 @@ class SQLite:
     def now(self, connection: sa.Connection) -> str:
         """Return the time of this computer."""
         return datetime.now(UTC).isoformat(timespec="seconds")
+
+    def time_ns(self) -> int:
+        """Return the time of this computer, in nanoseconds since 1970."""
+        return time.time_ns()
 
     def lock(self) -> FileLock:
         """Return a lock on a file beside the database."""

@@ -31,13 +31,15 @@ from alkit.checks import check_number
 from alkit.configuration.versions import to_present
 from alkit.errors import ConfigurationError, ResumeError, StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
-from alkit.record.address import VARIABLE
+from alkit.record.address import VARIABLE, Server, locate
 from alkit.record.backend import REPAIR, Lock
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import Database, Row, chunks
-from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address
+from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address, place_elsewhere
 from alkit.record.facts import has_form
 from alkit.record.files import Files, files_in
+from alkit.record.journal_objects import JournalObjects
+from alkit.record.postgresql import PostgreSQL
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
@@ -70,24 +72,29 @@ class Store:
     Parameters
     ----------
     path:
-        The database file. It is created, with its folder, if it does not exist.
+        The database file, or ``postgresql+psycopg://[USER@]HOST[:PORT]/DATABASE?campaign=NAME`` for a schema of a
+        PostgreSQL database. It is created if it does not exist, a file with its folder. A password comes from
+        ``PGPASSWORD``, ``~/.pgpass`` or a service file.
     wait:
         Seconds to wait for another process that is working on the record.
     files:
         Where the labels and models are: a folder, or an address that fsspec reaches, such as ``s3://bucket/prefix``.
-        None: beside the database; or, if the record was created with an address, ``$ALKIT_FILES``. The record keeps no
-        address, and neither do the files have their names from it, so that both may move.
+        None: beside the database file; or, if the record was created with an address or is in PostgreSQL,
+        ``$ALKIT_FILES``. The record keeps no address, and neither do the files have their names from it, so that both
+        may move.
 
     Attributes
     ----------
     read_only:
-        Whether the file or its folder cannot be written. Then a copy of the database is read, and every change is
-        refused.
+        Whether the file or its folder cannot be written, and then a copy of the database is read; or whether the user
+        of the server, or the server itself, may not write. Every change is refused.
 
     Raises
     ------
     StoreError
-        The file cannot be opened or created, is damaged, or is not a record.
+        The file cannot be opened or created, is damaged, or is not a record; or the server cannot be reached.
+    ConfigurationError
+        The URL has a password; or the record keeps its files elsewhere, and nobody has said where.
     ResumeError
         A later version of alkit wrote the record.
 
@@ -105,63 +112,93 @@ class Store:
     def __init__(
         self, path: str | os.PathLike[str], wait: float = 30.0, files: str | os.PathLike[str] | None = None
     ) -> None:
-        self.path = Path(path).absolute()
+        address = locate(path, files)
+        self.path, self._address = address.database, address.files
         self.wait = check_number("wait", wait, 0)
-        check_reachable(self.path)
-        if self.path.is_dir():
-            raise StoreError(
-                f"{self.path} is a folder", expected="the record's file", hint=f"{self.path / 'record.db'}"
-            )
-        self.files = self.path.with_name(self.path.name + ".files")
-        self.backups = self.path.with_name(self.path.name + ".backups")
-        guard.check_files(self.path)
-        self.read_only = is_read_only(self.path)
-        if not self.read_only:
-            make_folder(self.path.parent)
+        self.read_only = isinstance(self.path, Path) and self._check_file(self.path)
         self._locks: dict[int, Lock] = {}  # by process: after a fork, a process needs its own
-        self._address = files
         self._contents: Files | None = None
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
-        self.database = Database(self.path, wait, self._copy() if self.read_only else None)
+        copy = self._copy(self.path) if self.read_only and isinstance(self.path, Path) else None
+        self.database = Database(self.path, wait, copy)
         self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
         found = self._look()
         if found is None:
-            if traces := self.database.backend.traces():
-                raise StoreError(
-                    f"{self.path} is {'damaged: it is empty' if self.path.exists() else 'missing'}",
-                    got=f"{', '.join(traces)} of an earlier record",
-                    hint=f"{REPAIR}; or move these away, to begin another record",
-                )
-            if self.read_only:
-                raise StoreError(f"{self.path} is empty, and cannot be written", hint="another file")
-            new: dict[str, Any] = {"schema": tables.SCHEMA}
-            with self.exclusive():
-                if files is not None:
-                    new[ELSEWHERE] = begin_elsewhere(os.fspath(files))
-                with self.database.transaction() as connection:
-                    if not tables.names(connection):
-                        self.database.create(connection)
-                        rows = [{"name": name, "value": json.dumps(value)} for name, value in new.items()]
-                        self.database.insert(connection, facts, rows)
+            self._create()
             found = self._look()
         schema, agrees = found or (0, False)
+        if isinstance(self.path, Server):
+            self.read_only = not self.database.backend.may_write()
         if schema != tables.SCHEMA and self.read_only:
             migrations.migrate(self.database, keep=False)
         elif schema != tables.SCHEMA:
             with self.exclusive():
                 migrations.migrate(self.database, keep=True)
-        elif not agrees:
+        elif not agrees and not (self.read_only and isinstance(self.path, Server)):  # a replica may be late
             self.database.complete()
         self._opened = True
         if self.read_only:
             self.database.freeze()
-        if files is not None and self.fact(ELSEWHERE) is None:
+        if self._address is not None and self.fact(ELSEWHERE) is None:
             raise ConfigurationError(
-                f"the files of {self.path} are beside it", got=f"files={str(files)!r}", hint="the same without files"
+                f"the files of {self.path} are beside it", got=f"files={self._address!r}", hint="the same without files"
             )
+
+    def _check_file(self, path: Path) -> bool:
+        """Check the path of the database file, and return whether it can only be read."""
+        check_reachable(path)
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder", expected="the record's file", hint=f"{path / 'record.db'}")
+        self.files = path.with_name(path.name + ".files")
+        self.backups = path.with_name(path.name + ".backups")
+        guard.check_files(path)
+        if not (read_only := is_read_only(path)):
+            make_folder(path.parent)
+        return read_only
+
+    def _create(self) -> None:
+        """Begin a record, unless another process has just done so."""
+        backend, address = self.database.backend, self._address
+        if traces := backend.traces():
+            raise StoreError(
+                f"{self.path} is {'damaged: it is empty' if self.path.exists() else 'missing'}",
+                got=f"{', '.join(traces)} of an earlier record",
+                hint=f"{REPAIR}; or move these away, to begin another record",
+            )
+        if self.read_only:
+            raise StoreError(f"{self.path} is empty, and cannot be written", hint="another file")
+        if isinstance(self.path, Server):
+            address = self._known_address()
+        new: dict[str, Any] = {"schema": tables.SCHEMA}
+        with self.exclusive():
+            if isinstance(self.path, Server) and backend.exists():
+                return
+            if address is not None:
+                new[ELSEWHERE] = begin_elsewhere(address)
+                self._attach(new[ELSEWHERE])
+            with self.database.transaction() as connection:
+                if not tables.names(connection):
+                    self.database.create(connection)
+                    rows = [{"name": name, "value": json.dumps(value)} for name, value in new.items()]
+                    self.database.insert(connection, facts, rows)
+
+    def _known_address(self) -> str:
+        """Return where the files are, if they are elsewhere."""
+        if (address := given_address(self._address)) is None:
+            raise ConfigurationError(
+                f"the labels and models of {self.path} are elsewhere, and the record does not say where",
+                hint=f"files='s3://bucket/prefix', or {VARIABLE} in the environment",
+            )
+        return address
+
+    def _attach(self, id: str) -> None:
+        """Use the journal of a record on a server, which lies beside its files."""
+        if isinstance(self.database.backend, PostgreSQL):
+            place = place_elsewhere(self._known_address(), id)
+            self.database.backend.attach(JournalObjects(place.inside("journal")))
 
     @property
     def contents(self) -> Files:
@@ -173,24 +210,19 @@ class Store:
             They are elsewhere, and nobody has said where.
         """
         if self._contents is None:
-            id, address = self.fact(ELSEWHERE), given_address(self._address)
-            if id is not None and address is None:
-                raise ConfigurationError(
-                    f"the labels and models of {self.path} are elsewhere, and the record does not say where",
-                    hint=f"files='s3://bucket/prefix', or {VARIABLE} in the environment",
-                )
-            self._contents = files_in(self.files) if id is None else files_elsewhere(str(address), id)
+            id = self.fact(ELSEWHERE)
+            self._contents = files_in(self.files) if id is None else files_elsewhere(self._known_address(), id)
         return self._contents
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
 
-    def _copy(self) -> Path:
-        """Return a copy of the database, which is deleted with this object."""
+    def _copy(self, path: Path) -> Path:
+        """Return a copy of the database file, which is deleted with this object."""
         folder = make_temporary_folder()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return copy_database(self.path, folder)
+        return copy_database(path, folder)
 
     def _look(self) -> tuple[int, bool] | None:
         """Return the schema of the record, and whether its journal agrees with it; None if the record is empty.
@@ -215,6 +247,8 @@ class Store:
             expected = {table.name for table in (*tables.TABLES, tables.totals, tables.journal)}
             if schema == tables.SCHEMA and (missing := expected - names):
                 raise StoreError(f"{self.path} is damaged: table {', '.join(sorted(missing))} is missing", hint=REPAIR)
+            if isinstance(self.path, Server):
+                self._attach(str(self._fact(connection, ELSEWHERE)))
             return schema, schema == tables.SCHEMA and self.database.agrees(connection)
 
     @contextmanager

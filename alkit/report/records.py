@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, without_hint
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
+from alkit.record.existing import is_there
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -81,15 +81,15 @@ def read_runs(records: Iterable[str | os.PathLike[str]]) -> tuple[list[Run], lis
     skipped: list[Skipped] = []
     for record in records:
         try:
-            runs.append(_read(Path(record)))
+            runs.append(_read(record))
         except (AlkitError, OSError) as reason:
             skipped.append(Skipped(str(record), without_hint(reason)))
     return runs, skipped
 
 
-def _read(path: Path) -> Run:
-    if not path.is_file():
-        raise StoreError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+def _read(path: str | os.PathLike[str]) -> Run:
+    if not is_there(path):
+        raise StoreError(f"{path} is not a file" if os.path.exists(path) else f"{path} does not exist")
     with closing(Store(path)) as store:
         settings, history = Settings(store), tuple(store.rounds())
         settings.check_complete()

@@ -27,6 +27,7 @@ from alkit.pools.volumes.pool import VolumePool
 from alkit.pools.volumes.scanning import check_modalities
 from alkit.pools.volumes.slices import Cutting, check_cutting
 from alkit.protocols import Learner, Predictor
+from alkit.record.existing import is_there
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
@@ -161,7 +162,7 @@ def trained_model(
     Parameters
     ----------
     store:
-        File of the record.
+        File of the record, or its URL, as for :class:`alkit.Experiment`.
     learner:
         Learner that the record was created with. It is needed only if the record cannot rebuild it, for example
         because it contains a lambda.
@@ -185,7 +186,7 @@ def trained_model(
     Traceback (most recent call last):
     alkit.errors.StoreError: the record nowhere.db does not exist...
     """
-    if not Path(store).is_file():
+    if not is_there(store, wait):
         raise StoreError(f"the record {store} does not exist", hint="create it with Experiment(..., store=...)")
     record = Store(store, wait)
     settings = Settings(record)

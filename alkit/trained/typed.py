@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -25,6 +24,7 @@ from alkit.configuration.versions import differences
 from alkit.errors import ConfigurationError, UnknownNameError
 from alkit.learners.named import check_learner
 from alkit.protocols import Learner
+from alkit.record.existing import is_there
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 
@@ -139,7 +139,7 @@ def _makes_none(text: str, thing: object) -> ConfigurationError:
 
 def _declared(store: str | os.PathLike[str], wait: float) -> Written:
     """Return the written form of the learner of a record; None if there is none, which opening it explains."""
-    if not Path(store).is_file():
+    if not is_there(store, wait):
         return None
     record = Store(store, wait)
     try:

@@ -1,0 +1,223 @@
+"""The journal of a record on a server: an object for each transaction, in a place beside the record's files.
+
+An object has the lines of a transaction as :mod:`alkit.record.journal` writes them. Its name is the number of the lines
+before it, and the digest of its last line. It is put while the transaction keeps out all others that write, before the
+transaction commits. So after a crash there may be one object that follows the end which the database states. The next
+transaction completes it. An object of a lost connection may arrive late, when another one has taken its place. It is
+not on the chain, and is passed over.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from alkit.errors import StoreError
+from alkit.record.journal import (
+    DIGITS,
+    LONGEST_START,
+    UNLIKE,
+    Change,
+    Line,
+    Position,
+    decode,
+    n_answers,
+    transactions,
+)
+from alkit.record.places import Place
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(rf"(\d{{12}})-([0-9a-f]{{{DIGITS}}})(\.new)?")
+
+BLOCK = 9
+"""Number of digits at the beginning of a name by which names are looked for: blocks of 1000 lines."""
+
+NEW = ".new"
+"""Ending of the name of a list of objects that an object has replaced."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of an object.
+
+    Parameters
+    ----------
+    start:
+        Number of lines before it.
+    chain:
+        Digest of its last line.
+    ending:
+        :data:`NEW`, or nothing.
+    """
+
+    start: int
+    chain: str
+    ending: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.start:012}-{self.chain}{self.ending}"
+
+
+@dataclass(frozen=True)
+class JournalObjects:
+    """The journal of a record in a place. Its methods but :meth:`ends_at` need the write lock of the database."""
+
+    place: Place
+
+    @property
+    def path(self) -> PurePath:
+        """Where it is, for messages."""
+        return PurePath(self.place.shown(""))
+
+    def ends_at(self, position: Position) -> bool:
+        """Whether an object ends at a position, and none follows."""
+        if not position.lines:
+            return not self._names(0)
+        near = self._names(position.lines)
+        if any(name.start >= position.lines for name in near):
+            return False
+        return self._has_end(position, near)
+
+    def _has_end(self, position: Position, near: Iterable[Name]) -> bool:
+        """Whether an object ends at a position; it is looked for block by block, then everywhere."""
+        if any(name.chain == position.chain and name.start < position.lines for name in near):
+            return True
+        blocks = [lines for lines in range(position.lines - 1000, position.lines - 4000, -1000) if lines >= 0]
+        for lines in [*blocks, None]:
+            if any(name.chain == position.chain and name.start < position.lines for name in self._names(lines)):
+                return True
+        return False
+
+    def whole(self) -> bool:
+        """Whether the record is known to contain everything that was recorded before this journal began."""
+        for name in self._names(0):
+            if not name.start and not name.ending:
+                for line in decode(self.place.get(str(name)), Position()):
+                    return bool(line.change[1]["whole"])
+        return False
+
+    def write(self, content: bytes, start: Position) -> None:
+        """Put an object with the lines behind `start`."""
+        lines = content.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+        self.place.put(str(Name(start.lines, lines[-DIGITS:].decode())), content)
+
+    def prepare(self, content: bytes) -> None:
+        """Put an object with all lines of a new journal, and a list of the objects that it replaces."""
+        end = [line.end for line in decode(content, Position())][-1]
+        old = [str(name) for name in self._names(None)]
+        self.write(content, Position())
+        self.place.put(str(Name(end.lines, end.chain, NEW)), json.dumps(old).encode())
+
+    def replace(self, position: Position) -> bool:
+        """Delete the objects that one with this end has replaced; return whether it did."""
+        name = Name(position.lines, position.chain, NEW)
+        if not position.lines or not self.place.exists(str(name)):
+            return False
+        old = set(json.loads(self.place.get(str(name)))) - {str(Name(0, position.chain))}
+        self.place.delete([one for one in sorted(old) if _NAME.fullmatch(str(one))])
+        self.place.delete([str(name)])
+        return self.ends_at(position)
+
+    def check_new(self, *, restored: bool = False) -> None:
+        """Raise a :class:`StoreError` if there is a journal that a new one must not continue; as for a file."""
+        names = [name for name in self._names(None) if not name.ending]
+        if any(name.start for name in names):
+            raise self._belongs_to_another(f"{len(names)} changes")
+        if not restored and any(len(self.place.get(str(name))) > LONGEST_START for name in names):
+            raise self._belongs_to_another("a journal that begins with rows")
+
+    def check_contained(self, changes: Sequence[Change]) -> None:
+        """Do nothing: objects of a killed process stay beside those of the new journal, and are not on its chain."""
+
+    def _belongs_to_another(self, got: str) -> StoreError:
+        return StoreError(
+            f"{self.path} belongs to another record, or to a later state of this one",
+            got=got,
+            expected="a record that is not older than its journal, or no journal",
+            hint=f"{UNLIKE}; or another place for the files",
+        )
+
+    def pending(self, position: Position, n: int, record: object) -> list[Line]:
+        """Return the lines of a transaction that the database lacks; none if it has everything.
+
+        Parameters and errors are those of :meth:`alkit.record.journal.Journal.pending`.
+        """
+        near = self._names(position.lines)
+        if position.lines and not self._has_end(position, near):
+            raise StoreError(
+                f"{self.path} is not the journal of {record}, or is damaged",
+                got="no change with the last digest that the database states",
+                expected=f"a change that ends with line {position.lines} and the digest {position.chain}",
+                hint=f"the place of the files that the record was begun with; or {UNLIKE}",
+            )
+        following = [self._lines(name, position) for name in near if name.start == position.lines and not name.ending]
+        found = [lines for lines in following if lines]
+        if any(name.start > position.lines for name in self._names(None)):
+            later = [lines for lines in found if self._follows(lines[-1].end)]
+            if later or not found:
+                told = n_answers([line.change for lines in later for line in lines])
+                raise StoreError(
+                    f"{record} is older than its journal: the server lost changes, or an earlier copy was restored",
+                    got=f"{n} answers and {position.lines} lines of the journal",
+                    expected=f"more than {n + told} answers, and more lines",
+                    hint=UNLIKE,
+                )
+        if len(found) > 1:
+            log.warning("%s: %d changes follow the last one, and none is completed", record, len(found))
+            return []
+        return found[0] if found else []
+
+    def _follows(self, position: Position) -> bool:
+        return any(name.start == position.lines and self._lines(name, position) for name in self._names(position.lines))
+
+    def _lines(self, name: Name, start: Position) -> list[Line]:
+        """Return the lines of an object that follow a position; none if they are not one complete transaction."""
+        lines = list(decode(self.place.get(str(name)), start))
+        complete = len(transactions(lines)) == 1 and lines[-1].end.chain == name.chain
+        return lines if complete and lines[-1].number == lines[-1].last else []
+
+    def _names(self, lines: int | None) -> list[Name]:
+        """Return the names in the block of a number of lines, or all, sorted."""
+        found = self.place.names(start="" if lines is None else f"{lines:012}"[:BLOCK])
+        parts = [match for name in found if (match := _NAME.fullmatch(name))]
+        return [Name(int(part[1]), part[2], part[3] or "") for part in parts]
+
+    def content(self) -> bytes:
+        """Return the lines of all objects on the chain, as a file would have them.
+
+        Raises
+        ------
+        OSError
+            There is no object, or one cannot be read.
+        """
+        names = [name for name in self._names(None) if not name.ending]
+        if not names:
+            raise FileNotFoundError(errno.ENOENT, "there is no journal", str(self.path))
+        by_start: dict[int, list[Name]] = {}
+        for name in names:
+            by_start.setdefault(name.start, []).append(name)
+        contents, position = list[bytes](), Position()
+        for start, siblings in sorted(by_start.items()):
+            if start < position.lines:
+                continue  # it was replaced
+            texts = [self.place.get(str(name)) for name in siblings]
+            following = [
+                (text, lines)
+                for name, text in zip(siblings, texts, strict=True)
+                if (lines := self._lines(name, position))
+            ]
+            whole = [(text, lines[-1].end) for text, lines in following]
+            ends = [(text, end) for text, end in whole if end.lines in by_start] or whole
+            if ends:
+                text, position = next(((text, end) for text, end in ends if self._follows(end)), ends[0])
+            else:
+                text = texts[0]
+                position = Position(start + text.count(b"\n"), position.length + len(text), siblings[0].chain)
+            contents.append(text)
+        return b"".join(contents)
