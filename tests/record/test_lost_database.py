@@ -9,6 +9,8 @@ from alkit.cli import main
 from alkit.record import Recorded, Store
 from alkit.record.repair import repair
 
+pytestmark = pytest.mark.sqlite
+
 
 def skip(id, revision=1, annotator="ann"):
     return Recorded(id, annotator, revision, "skip", reason="blurred")

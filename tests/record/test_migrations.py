@@ -15,6 +15,8 @@ from alkit.record.repair import repair
 from alkit.record.states import Standing
 from alkit.values import State
 
+pytestmark = pytest.mark.sqlite
+
 OLD = Path(__file__).parents[1] / "fixtures/a395940"
 CAMPAIGN = OLD / "campaign.db"
 

@@ -8,6 +8,8 @@ import alkit
 from alkit.record import Recorded, Store
 from alkit.record.repair import repair
 
+pytestmark = pytest.mark.sqlite
+
 
 def ask(store, round, *ids):
     store.add_queries([alkit.Query(id, round, rank, ((4, 4),)) for rank, id in enumerate(ids)])

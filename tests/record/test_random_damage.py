@@ -18,6 +18,8 @@ import alkit
 from alkit.record import Recorded, Store
 from alkit.record.repair import repair
 
+pytestmark = pytest.mark.sqlite
+
 HISTORIES = 12
 FEW = settings(
     max_examples=60,

@@ -19,6 +19,8 @@ import alkit
 from alkit.errors import StoreBusyError, StoreError
 from alkit.record import Store, read_only
 
+pytestmark = pytest.mark.sqlite
+
 OLD = Path(__file__).parents[1] / "fixtures/a395940"
 FAST = "--size 16 --widths 2,4 --epochs 2,1 --start 4 --batch 2 --grayscale --strategy random --rounds 0".split()
 NOBODY = 65534

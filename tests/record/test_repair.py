@@ -15,6 +15,8 @@ from alkit.record import Recorded, Store
 from alkit.record.check import check
 from alkit.record.repair import repair
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory):

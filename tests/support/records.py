@@ -1,0 +1,52 @@
+"""Records of tests in other databases: with ``ALKIT_RECORDS``, each file of a test stands for a campaign on a server.
+
+``ALKIT_RECORDS=postgresql`` keeps records in PostgreSQL and their files in folders, and ``postgresql+s3`` keeps the
+files in an object store. The tests stay as they are. Those of the file of SQLite are marked with ``sqlite``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from alkit.record import address
+
+KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
+
+KINDS = ("sqlite", "postgresql", "postgresql+s3")
+
+
+def redirect(monkeypatch, url, files) -> None:
+    """Let each path stand for a campaign of a server, and its files be at an address."""
+    for name in ("record.store", "record.existing", "record.repair", "experiment.loop", "cli.stores"):
+        importlib.import_module(f"alkit.{name}")
+    monkeypatch.setenv(address.VARIABLE, files)
+    plain = address.locate
+
+    def locate(store, given=None):
+        found = plain(store, given)
+        if not isinstance(found.database, Path):
+            return found
+        name = f"t{hashlib.sha256(str(found.database).encode()).hexdigest()[:20]}"
+        return address.Address(plain(url(name)).database, found.files or files)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "locate", None) is plain:
+            monkeypatch.setattr(module, "locate", locate)
+
+
+def change(store, statement: str) -> None:
+    """Run a statement in a record's database, as nobody should."""
+    if isinstance(store.path, Path):
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute(statement)
+        return
+    with store.database.backend.connect() as connection:
+        driver = connection.connection.driver_connection
+        driver.execute(f'SET search_path TO "{store.path.campaign}"')
+        driver.execute(statement)
