@@ -14,7 +14,7 @@ draws in one batch equal those of passes over single images.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -26,6 +26,8 @@ from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import active_layers
+from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
+from alkit.networks.lean import Lean, make_lean, reproduces
 from alkit.networks.order import can_reorder
 from alkit.networks.outputs import as_logits
 from alkit.networks.training import evaluation_mode
@@ -55,6 +57,8 @@ class Halves(NamedTuple):
         See :class:`alkit.networks.trial.Trial`.
     fast:
         `shared`, compiled; None if it is not.
+    traced:
+        `rest` as a graph with one placeholder for each shared value; None if there is none.
     """
 
     shared: Callable[[Tensor], Shared]
@@ -65,6 +69,7 @@ class Halves(NamedTuple):
     misplaced: Mapping[str, tuple[int, ...]] = {}
     drops: bool = False
     fast: Callable[[Tensor], Shared] | None = None
+    traced: fx.GraphModule | None = None
 
 
 class CutNetwork:
@@ -95,6 +100,7 @@ class CutNetwork:
         self.network, self.classes, self.precision, self.compile = network, classes, precision, compile
         self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
+        self._lean: dict[tuple[int, ...], Lean | None] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
         self._tried: set[tuple[tuple[int, ...], int, int]] = set()
         self._footprints: dict[tuple[int, ...], int] = {}
@@ -112,6 +118,35 @@ class CutNetwork:
             # Not the rest: compiled code does not see the masks, which are put into dropout layers later.
             self._halves[key] = halves._replace(fast=compiled(halves.shared)) if self.compile else halves
         return self._halves[key]
+
+    def lean(self, images: Tensor) -> Lean | None:
+        """Return the second part with less arithmetic, for draws; None if there is none.
+
+        There is none on a GPU or in a lower precision, which round more coarsely.
+        """
+        key = tuple(images.shape[1:])
+        if images.device.type != "cpu" or self.precision != EXACT:
+            return None
+        known = self._lean.get(key)
+        if key not in self._lean or not (known is None or known.has_weights()):
+            self._lean[key] = known = self._make_lean(images[:1])
+        return None if known is None or known.is_watched() else known
+
+    def _make_lean(self, image: Tensor) -> Lean | None:
+        halves = self.halves(image)
+        if not halves.stacks:
+            return None
+        network = self._logits(image)
+        try:
+            with without_gradients(network):
+                images = torch.cat([image, torch.rand(image.shape, generator=torch.Generator().manual_seed(0))])
+                shared = halves.shared(images)
+                lean = make_lean(network, halves.traced, [value[:1] for value in shared])
+                return lean if lean is not None and reproduces(lean, network, halves.rest, shared) else None
+        except Exception as reason:  # a network that cannot be traced fails in many ways
+            if is_out_of_memory(reason):
+                raise
+            return None
 
     def mixes(self, images: Tensor) -> bool:
         """Return whether the output for one image depends on the other images of its batch."""
@@ -308,62 +343,17 @@ def _encoder_and_decoder(network: nn.Module, image: Tensor) -> Halves | None:
 
 
 def _trace(network: nn.Module, image: Tensor) -> Halves | None:
-    """Cut a network's graph into nodes before and after its dropout layers.
+    """Cut a network's graph into nodes before and after its dropout layers; None if their order matters.
 
     Tracing fails with errors of any type, for example if control flow depends on the data.
     """
-    with _restored(network):
-        return _split(network, fx.Tracer().trace(network), image)
-
-
-@contextmanager
-def _restored(network: nn.Module) -> Iterator[None]:
-    """Undo, after a ``with`` block, what a traced ``forward`` stored in the network: its values are no tensors."""
-    before = [(module, dict(vars(module)), dict(module._buffers)) for module in network.modules()]
-    try:
-        yield
-    finally:
-        for module, attributes, buffers in before:
-            vars(module).clear()
-            vars(module).update(attributes)
-            module._buffers.update(buffers)
-
-
-def _split(network: nn.Module, graph: fx.Graph, image: Tensor) -> Halves | None:
-    """Split a graph into the nodes that no dropout layer precedes, and the others; None if their order matters."""
-    dropout = active_layers(network)
-    random: set[fx.Node] = set()
-    for node in graph.nodes:  # in the order of execution
-        if (node.op == "call_module" and _has_dropout(node.target, dropout)) or random.intersection(
-            node.all_input_nodes
-        ):
-            random.add(node)
-    with masks(network, 1):
-        if not can_reorder(network, graph, random, image):
-            return None
-    result = next(node for node in graph.nodes if node.op == "output")
-    before, after = fx.Graph(), fx.Graph()
-    first: dict[fx.Node, fx.Node] = {}
-    second: dict[fx.Node, fx.Node] = {}
-    boundary = [
-        node
-        for node in graph.nodes
-        if node not in random and node.op != "output" and any(user in random or user is result for user in node.users)
-    ]
-    second.update((node, after.placeholder(node.name)) for node in boundary)
-    for node in graph.nodes:
-        if node in random or node is result:
-            second[node] = after.node_copy(node, second.__getitem__)
-        else:
-            first[node] = before.node_copy(node, first.__getitem__)
-    before.output(tuple(first[node] for node in boundary))
-    shared, rest = fx.GraphModule(network, before), fx.GraphModule(network, after)
-    return Halves(shared, lambda values: cast(Tensor, rest(*values)))
-
-
-def _has_dropout(module: str, dropout: Iterable[str]) -> bool:
-    """Return whether a module is or contains a dropout layer: the tracer does not look into torch's own modules."""
-    return any(name == module or name.startswith(f"{module}.") for name in dropout)
+    with traced(network) as graph:
+        later = after_dropout(network, graph)
+        with masks(network, 1):
+            if not can_reorder(network, graph, later, [image]):
+                return None
+        shared, rest = split_graph(network, graph, later, Shapes.of(network, graph, [image]).numbers)
+    return Halves(shared, lambda values: cast(Tensor, rest(*values)), traced=rest)
 
 
 def _on_copies(part: Callable[[Any], Any]) -> Callable[[Any], Any]:

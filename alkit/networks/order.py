@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 
-def can_reorder(network: nn.Module, graph: fx.Graph, later: set[fx.Node], image: Tensor) -> bool:
+def can_reorder(network: nn.Module, graph: fx.Graph, later: Collection[fx.Node], inputs: Sequence[Tensor]) -> bool:
     """Return whether the nodes that are not in `later` may run first, although they come after some that are.
 
     They may not if one of them writes in place into a tensor that an earlier node of `later` has read, or if it reads a
@@ -21,18 +21,18 @@ def can_reorder(network: nn.Module, graph: fx.Graph, later: set[fx.Node], image:
         A network and its graph.
     later:
         The nodes that follow a dropout layer.
-    image:
-        An input. The network may write into it.
+    inputs:
+        Inputs of the graph. The network may write into them.
     """
     watcher = _Watcher(network, graph, later)
-    watcher.run(image)
+    watcher.run(*inputs)
     return not watcher.conflict
 
 
 class _Watcher(fx.Interpreter):
     """Runs a graph in its order, and notes whether another order would change what its nodes read."""
 
-    def __init__(self, network: nn.Module, graph: fx.Graph, later: set[fx.Node]) -> None:
+    def __init__(self, network: nn.Module, graph: fx.Graph, later: Collection[fx.Node]) -> None:
         super().__init__(network, graph=graph)
         self.later, self.conflict = later, False
         self.read: list[Tensor] = []  # by nodes of `later`, from the others

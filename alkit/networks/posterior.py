@@ -5,12 +5,13 @@ Everything before the first dropout layer, above all the encoder, is computed on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
@@ -72,7 +73,7 @@ class NetworkPosterior:
             The network has no dropout layers, one of an unknown class, one whose input does not have the images on its
             first axis, or none that takes part in its prediction.
         """
-        dropout_layers(self._cut.network)  # raises the error if there are none
+        _ = self._layers  # raises the error if there are none
         for name, shape in self._halves.misplaced.items():
             raise ConfigurationError(
                 f"dropout layer {name!r} must have the images on the first axis of its input",
@@ -108,9 +109,9 @@ class NetworkPosterior:
         """Return the draws with these numbers in one batch, ``(k, n, classes, *space)``."""
         if self._parts:
             return torch.cat([part._draws(numbers, stream) for part in self._parts], dim=1)
-        n, layers, shared = len(self._images), dropout_layers(self._cut.network), self._shared
+        n, layers, (draw, ready) = len(self._images), self._layers, self._ready
         with self._cut.passes(self._images), apply_masks(layers, numbers, n, stream) as called:
-            logits = self._halves.rest(_repeat(shared, len(numbers)))
+            logits = draw(_repeat(ready, len(numbers)))
             chunk = split_copies(_probabilities(logits), len(numbers))
         if not called and not self._halves.drops:
             raise ConfigurationError(
@@ -119,6 +120,10 @@ class NetworkPosterior:
                 hint="an alkit.Ensemble",
             )
         return chunk
+
+    @cached_property
+    def _layers(self) -> dict[str, _DropoutNd]:
+        return dropout_layers(self._cut.network)
 
     @cached_property
     def _prediction(self) -> Tensor:
@@ -135,6 +140,15 @@ class NetworkPosterior:
         shared = self._shared
         with self._cut.passes(self._images):
             return _probabilities(self._halves.rest(shared))
+
+    @cached_property
+    def _ready(self) -> tuple[Callable[[Shared], Tensor], Shared]:
+        """The function that makes a draw, and what it takes."""
+        lean, shared = self._cut.lean(self._images), self._shared
+        if lean is None:
+            return self._halves.rest, shared
+        with self._cut.passes(self._images):
+            return lean.draw, lean.prepare(shared)
 
     @cached_property
     def _shared(self) -> Shared:

@@ -117,11 +117,31 @@ def train_epoch(
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
     """Switch the network to evaluation mode without gradients, inside a ``with`` block."""
+    modules = list(network.modules())
+    training = [module for module in modules if module.training]
+    if any(type(module).train is not nn.Module.train or "training" not in vars(module) for module in modules):
+        with _by_its_own_methods(network):
+            yield network
+        return
+    # To set attributes of modules in the usual way for each draw takes longer than a draw of a small network.
+    for module in training:
+        vars(module)["training"] = False
+    try:
+        with torch.inference_mode():
+            yield network
+    finally:
+        for module in training:
+            vars(module)["training"] = True
+
+
+@contextmanager
+def _by_its_own_methods(network: nn.Module) -> Iterator[None]:
+    """Switch a network of which a part does more than usual when its mode changes."""
     was_training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            yield network
+            yield
     finally:
         network.train(was_training)
 

@@ -15,8 +15,8 @@ from alkit.networks.reads import watched_reads
 from alkit.networks.training import evaluation_mode
 from alkit.rng import Stream
 
-CROWD = 2**20
-"""Most pixels in the largest batch of a trial, which has at most five images."""
+CROWD = 2**15
+"""Most pixels in the largest batch of a trial, which has at most five images, and at least two."""
 
 Call = tuple[str, tuple[int, ...]]
 """A call of a dropout layer: its name and the shape of its output."""

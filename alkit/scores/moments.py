@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -75,20 +76,33 @@ def _accumulate(chunks: Iterator[Tensor], names: Collection[str]) -> dict[str, T
     for chunk in chunks:
         for draw in chunk:  # (n, classes, *space)
             if count == 0:
-                mean = torch.zeros_like(draw)
-                entropy = torch.zeros_like(draw[:, 0])
-                squares = torch.zeros_like(draw)
+                mean, entropy, squares = torch.zeros_like(draw), torch.zeros_like(draw[:, 0]), torch.zeros_like(draw)
             count += 1
-            step = draw - mean
-            mean += step / count
             if "variance" in names:
+                step = draw - mean
+                mean += step / count
                 squares.addcmul_(step, draw - mean)
+            else:
+                mean.lerp_(draw, 1 / count)
             if "mean_entropy" in names:
-                entropy += torch.special.entr(draw).sum(dim=1)
+                entropy.add_(_entropy(draw))
     if count == 0:
         raise ConfigurationError("sampler must draw at least one prediction", got=0)
     moments = {"mean": mean, "mean_entropy": entropy / count, "variance": squares / count}
     return {name: moments[name] for name in names}
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    """Return the entropy of each pixel, in nats: ``(n, classes, *space)`` to ``(n, *space)``.
+
+    ``torch.special.entr`` takes twice as long on a CPU, because its logarithms are computed one by one.
+
+    >>> _entropy(torch.tensor([[0.0, 1.0], [0.5, 0.5]]))
+    tensor([-0.0000, 0.6931])
+    """
+    # The logarithm of 0 must be finite, as 0 times it is 0; that of a negative number stays NaN, which is an error.
+    terms = probabilities.add(torch.finfo(probabilities.dtype).tiny).log_().mul_(probabilities)
+    return reduce(torch.add, terms.unbind(dim=1)).neg()
 
 
 def _heads(posterior: Posterior) -> tuple[Tensor, ...]:
