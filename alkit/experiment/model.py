@@ -142,18 +142,22 @@ class LastModel:
             files.update((id, parts.files.keep(mask)) for id, mask in zip(predictions.ids, masks, strict=True))
         return files
 
+    def _recorded_prelabels(self) -> dict[str, str | None]:
+        """Return by id the files of the pre-labels of open queries; None for those that have none yet."""
+        usable = self._parts.representations.known_ids
+        asked = [entry for entry in self._parts.store.snapshot().open if entry.query.id in usable]
+        return {entry.query.id: entry.prelabel for entry in asked}
+
     def prelabels(self) -> dict[str, Mask]:
         """Record the masks of open queries that have none, and return all: see :meth:`alkit.Experiment.prelabels`."""
         parts = self._parts
         if parts.settings.spec.per == "image":
             raise ConfigurationError("pre-labels are masks, but the labels of this experiment are classes of images")
-        with parts.store.exclusive():
-            usable = parts.representations.known_ids
-            asked = [entry for entry in parts.store.snapshot().open if entry.query.id in usable]
-            files = {entry.query.id: entry.prelabel for entry in asked}
-            without = [id for id, file in files.items() if file is None]
-            if without and parts.store.last_model() is not None:
-                predicted = self.predict_masks(without)
+        files = self._recorded_prelabels()
+        if None in files.values() and parts.store.last_model() is not None:
+            with parts.store.exclusive():
+                files = self._recorded_prelabels()
+                predicted = self.predict_masks([id for id, file in files.items() if file is None])
                 parts.store.set_prelabels(predicted)
                 files.update(predicted)
         parts.files.fetch([file for file in files.values() if file is not None])

@@ -39,6 +39,7 @@ from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, 
 from alkit.record.facts import has_form
 from alkit.record.files import Files, files_in
 from alkit.record.journal_objects import JournalObjects
+from alkit.record.network_folder import warn_of_network_folder
 from alkit.record.postgresql import PostgreSQL
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
@@ -157,6 +158,7 @@ class Store:
         guard.check_files(path)
         if not (read_only := is_read_only(path)):
             make_folder(path.parent)
+            warn_of_network_folder(path)
         return read_only
 
     def _create(self) -> None:

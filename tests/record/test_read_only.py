@@ -68,9 +68,12 @@ def check(found, place, before):
     assert found["answers"] == expected
     assert [kind for *_, kind in expected].count("skip") == 2  # which are in the log only
     assert found["rounds"] == before["rounds"] == 1
-    for name in ("status", "check", "predict", "export"):
+    for name in ("status", "check", "predict", "export", "labels", "compare"):
         assert found[name][0] == 0, found[name][1]
     assert json.loads(found["status"][1])["skipped"]
+    assert found["predicted"] == before["predicted"] > 0
+    assert found["prelabels"] == before["prelabels"]
+    assert (place / "out" / "labels" / "DATACARD.md").exists()
     assert "Everything is intact" in found["check"][1]
     assert len(list((place / "out" / "predicted" / "masks").iterdir())) == 2
     assert (place / "out" / "model" / "CARD.md").exists()

@@ -17,12 +17,17 @@ def look(record, images, out):
     store = Store(record)
     found = {"answers": [[answer.id, answer.annotator, answer.kind] for answer in store.answers()]}
     store.close()
-    found["rounds"] = len(alkit.Experiment.open(record).history)
+    experiment = alkit.Experiment.open(record)
+    found["rounds"] = len(experiment.history)
+    found["predicted"] = sum(len(some.ids) for some in experiment.predict(experiment.pool))
+    found["prelabels"] = len(experiment.prelabels())
     for name, arguments in {
         "status": ["status", record, "--json"],
         "check": ["check", record],
         "predict": ["predict", record, "--images", images, "--out", out / "predicted", "--overwrite"],
         "export": ["export", record, "--out", out / "model", "--overwrite"],
+        "labels": ["export", record, "--labels", "masks", "--out", out / "labels", "--overwrite"],
+        "compare": ["compare", record, "--out", out / "compared"],
         "ask": ["ask", record, "-n", "3", "--out", out / "sent"],
         "tell": ["tell", record, "--from", images],
     }.items():
