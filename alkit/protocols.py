@@ -327,7 +327,8 @@ class HasLimits(Protocol):
 class Strategy(Protocol):
     """Selects the images that are worth labelling.
 
-    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, :class:`DeclaresUse`, :class:`HasScores`.
+    Optional: :class:`DeclaresStart`, :class:`DeclaresNeeds`, :class:`DeclaresUse`, :class:`HasScores`,
+    :class:`ChecksSpec`.
     """
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
@@ -519,10 +520,10 @@ class TriesTraining(Protocol):
 
 @runtime_checkable
 class ChecksSpec(Protocol):
-    """A learner that says of which classes it can learn, before there are labels."""
+    """A learner or a strategy that says which classes it can work with, before there are labels."""
 
     def check_spec(self, spec: LabelSpec) -> None:
-        """Raise a :class:`alkit.errors.ConfigurationError` if the learner cannot learn labels of these classes."""
+        """Raise a :class:`alkit.errors.ConfigurationError` if it cannot work with labels of these classes."""
 
 
 @runtime_checkable

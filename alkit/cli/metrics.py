@@ -28,7 +28,7 @@ def choose_metrics(names: str | None, kinds: str | None, pool: PoolBase, per: st
     pool:
         All images, with their groups.
     per:
-        What has a class: each ``pixel``, or each ``image``.
+        What has a class: each ``pixel``, or each ``image``; or ``set``, if an image can have several.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def change_metrics(record: Store, names: str | None, kinds: str | None) -> list[
     ConfigurationError
         The groups have no such column, the metrics do not fit the labels, or those of the record cannot stay.
     """
-    from alkit.evaluation.chosen import DEFAULTS, Measurement, PerGroup, check_metrics
+    from alkit.evaluation.chosen import DEFAULTS, Measurement, PerGroup, check_metrics, kind_of
     from alkit.experiment.opening import settle_metrics
     from alkit.record.grouping import recorded_grouping
     from alkit.record.settings import Settings
@@ -68,7 +68,7 @@ def change_metrics(record: Store, names: str | None, kinds: str | None) -> list[
     settings = Settings(record)
     settings.check_complete()
     spec = None if record.fact("classes") is None else settings.spec
-    default = DEFAULTS["pixel" if spec is None else spec.per]
+    default = DEFAULTS["pixel" if spec is None else kind_of(spec)]
     before = _recorded(record, complete=names is None or kinds is None)
     kept: list[Any] = list(default if before is None else before)
     chosen: list[Any] = [metric for metric in kept if not isinstance(metric, PerGroup)]

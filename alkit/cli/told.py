@@ -36,7 +36,7 @@ def about_unannotated(found: Mapping[Path, Sequence[str]], keys: Mapping[str, st
 
 def about_ignored(taken: Iterable[Answer], spec: LabelSpec, keys: Mapping[str, str]) -> Iterable[str]:
     """Yield a line if masks of two classes have only class 0 and the ignore value 255, which often means class 1."""
-    if spec.ignore != 255 or len(spec.classes) != 2:
+    if spec.per != "pixel" or spec.ignore != 255 or len(spec.classes) != 2:
         return
     labels = {keys[answer.id]: answer.label for answer in taken if isinstance(answer.label, np.ndarray)}
     if odd := [key for key, mask in labels.items() if 255 in mask and not (mask == 1).any()]:

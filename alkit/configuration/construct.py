@@ -18,7 +18,12 @@ from typing import Any
 from alkit.arguments.checked import checked
 from alkit.configuration.addresses import FORMER
 from alkit.configuration.forms import Written, written_form
-from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
+from alkit.configuration.parameter_changes import (
+    changes_of,
+    is_unless_default,
+    parameters_by_position,
+    parameters_in_records,
+)
 from alkit.configuration.parameters import convert, kinds_of
 from alkit.configuration.roles import PART, Named, find_registered
 from alkit.configuration.versions import present_arguments
@@ -240,7 +245,8 @@ def _check_removed(address: str, thing: Any, given: Mapping[str, Written], place
 def _check_missing(address: str, made: Any, given: Mapping[str, Written], place: str) -> None:
     """Refuse a form without a parameter that has a default: this default need not be that of the form's time."""
     known = parameters_in_records(made) or {}
-    missing = [name for name in known if name not in given]
+    optional = {entry.name for entry in fields(made) if is_unless_default(entry)}
+    missing = [name for name in known if name not in given and name not in optional]
     if missing and all(known[name] is not inspect.Parameter.empty for name in missing):
         raise _refusal(
             place,

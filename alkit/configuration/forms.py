@@ -2,7 +2,8 @@
 
 The written form of a frozen dataclass is its class and its fields, that of a class or function is ``module:name``,
 and that of a ``functools.partial`` is both. A callable object counts as an object with parameters, not as a function.
-Fields made by :func:`runtime` are left out, because they state where to compute and not what.
+Fields made by :func:`runtime` are left out, because they state where to compute and not what. So is a field with the
+metadata ``{"written": "unless default"}`` that has its default: forms of earlier versions do not have it.
 
 Objects are built again by :func:`alkit.configuration.construct.build`, which trusts nothing in a record.
 """
@@ -16,7 +17,7 @@ import json
 import math
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,12 @@ import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.configuration.addresses import address_of
-from alkit.configuration.parameter_changes import changes_of, parameters_by_position, parameters_in_records
+from alkit.configuration.parameter_changes import (
+    changes_of,
+    is_unless_default,
+    parameters_by_position,
+    parameters_in_records,
+)
 
 Written = Any
 """A value that JSON can hold."""
@@ -74,7 +80,7 @@ def written_form(value: object) -> Written:
             "with": {**_added_defaults(value.func, taken), **given},
         }
     if is_dataclass(value) and not isinstance(value, type):
-        kept = [entry.name for entry in fields(value) if entry.init and not entry.metadata.get("runtime")]
+        kept = [entry.name for entry in fields(value) if entry.init and not _is_left_out(entry, value)]
         return {"is": address_of(type(value)), "with": {name: written_form(getattr(value, name)) for name in kept}}
     if _named(value):
         form = _function(value)
@@ -94,6 +100,13 @@ def written_form(value: object) -> Written:
     held = {**{key: getattr(value, key, None) for key in slots}, **getattr(value, "__dict__", {})}
     plain = {key: entry for key, entry in held.items() if isinstance(entry, _PLAIN)}
     return {"opaque": address_of(type(value)), "with": {key: written_form(entry) for key, entry in plain.items()}}
+
+
+def _is_left_out(entry: Field[Any], value: object) -> bool:
+    """Whether a field is not part of a form: one made by :func:`runtime`, or a new one that has its default."""
+    if is_unless_default(entry):
+        return bool(getattr(value, entry.name) == entry.default)
+    return bool(entry.metadata.get("runtime"))
 
 
 _PLAIN = (bool, int, float, str, tuple, np.generic)

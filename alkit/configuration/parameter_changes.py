@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from alkit.arguments.checked import checked
@@ -110,6 +110,14 @@ def parameters_in_records(thing: Any) -> dict[str, Any] | None:
     if any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values()):
         return None
     return {name: entry.default for name, entry in parameters.items() if entry.kind is not entry.VAR_POSITIONAL}
+
+
+def is_unless_default(entry: Field[Any]) -> bool:
+    """Whether a field is written only if it differs from its default, so that older forms stay as they are.
+
+    Its metadata are ``{"written": "unless default"}``. Its default is what earlier versions did.
+    """
+    return bool(entry.metadata.get("written") == "unless default")
 
 
 def changes_of(thing: Any) -> Changes:

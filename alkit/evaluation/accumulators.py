@@ -26,11 +26,12 @@ class Batch:
     ids:
         Ids of n images.
     predicted:
-        Most probable classes, ``(n, h, w)`` or ``(n,)``.
+        Most probable classes, ``(n, h, w)`` or ``(n,)``; of several classes, ``(n, classes)`` of 0 and 1.
     probabilities:
-        Probabilities, ``(n, classes, h, w)`` or ``(n, classes)``, float32.
+        Probabilities, ``(n, classes, h, w)`` or ``(n, classes)``, float32; of several classes, ``(n, 2, classes)``.
     truth:
-        Labels, ``(n, h, w)`` with at least one pixel that counts in each image, or ``(n,)``.
+        Labels, ``(n, h, w)`` with at least one pixel that counts in each image, or ``(n,)``; of several classes,
+        ``(n, classes)``.
     """
 
     ids: Sequence[str]
@@ -108,7 +109,7 @@ class Calibration:
     """
 
     def __init__(self, spec: LabelSpec) -> None:
-        self._ignore = spec.ignore if spec.per == "pixel" else None
+        self._ignore = spec.ignore
         self._sums = np.zeros((3, BINS))  # number, confidence and hits in each bin
 
     def add(self, batch: Batch) -> None:
@@ -217,7 +218,7 @@ class OfTorchmetrics:
         self._metric.reset()
         self._form = getattr(metric, "input_format", None)
         self._binary = type(metric).__name__.startswith("Binary")
-        self._ignore = spec.ignore if spec.per == "pixel" else None
+        self._ignore = spec.ignore
         self._added = False
 
     def add(self, batch: Batch) -> None:
@@ -225,6 +226,9 @@ class OfTorchmetrics:
         import torch
 
         ignored = None if self._ignore is None else batch.truth == self._ignore
+        if self._spec.multiple:
+            self._add_sets(batch, ignored)
+            return
         truth = torch.from_numpy(np.where(False if ignored is None else ignored, 0, batch.truth).astype(np.int64))
         if self._form is not None:  # of torchmetrics.segmentation
             classes = np.where(False if ignored is None else ignored, 0, batch.predicted).astype(np.int64)
@@ -242,6 +246,26 @@ class OfTorchmetrics:
                 counted = torch.from_numpy(~ignored)
                 given = given[counted] if self._binary else given.movedim(1, -1)[counted]
                 truth = truth[counted]
+        self._run("update", given, truth)
+        self._added = True
+
+    def _add_sets(self, batch: Batch, ignored: npt.NDArray[np.bool_] | None) -> None:
+        """Pass on the probability of each class and the labels ``(n, classes)``; all together to a binary metric."""
+        import torch
+
+        given, truth = (
+            torch.from_numpy(batch.probabilities[:, 1].copy()),
+            torch.from_numpy(batch.truth.astype(np.int64)),
+        )
+        if self._binary:
+            counted = torch.from_numpy(np.ones(batch.truth.shape, bool) if ignored is None else ~ignored)
+            given, truth = given[counted], truth[counted]
+        elif ignored is not None and ignored.any() and getattr(self._metric, "ignore_index", None) != self._ignore:
+            raise ConfigurationError(
+                f"the metric {self._name} must leave unknown classes out",
+                got=f"labels with the ignore value {self._ignore}",
+                hint=f"ignore_index={self._ignore} for the metric",
+            )
         self._run("update", given, truth)
         self._added = True
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
-from alkit.evaluation import accumulators
+from alkit.evaluation import accumulators, sets
 from alkit.evaluation.accumulators import Accumulator
 from alkit.values.label_spec import LabelSpec
 
@@ -50,7 +50,47 @@ OF_CLASSES: Mapping[str, Make] = MappingProxyType(
 )
 """Metrics of one class per image by name."""
 
-DEFAULTS = {"pixel": ("dice", "iou"), "image": ("accuracy", "balanced_accuracy", "f1", "recall")}
+OF_SETS: Mapping[str, Make] = MappingProxyType(
+    {
+        "f1": sets.Sets,
+        "micro_f1": sets.Sets,
+        "exact_match": sets.Sets,
+        "balanced_accuracy": sets.Sets,
+        "recall": sets.Sets,
+        "auroc": sets.SetRankings,
+        "average_precision": sets.SetRankings,
+        "ece": sets.SetCalibration,
+    }
+)
+"""Metrics of several classes per image by name."""
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "pixel": ("dice", "iou"),
+        "image": ("accuracy", "balanced_accuracy", "f1", "recall"),
+        "set": ("f1", "micro_f1", "exact_match"),
+    }
+)
+"""Metrics that are measured by default, by the kind of the labels, see :func:`kind_of`."""
+
+KINDS: Mapping[str, tuple[str, Mapping[str, Make]]] = MappingProxyType(
+    {
+        "pixel": ("masks", OF_MASKS),
+        "image": ("one class per image", OF_CLASSES),
+        "set": ("several classes per image", OF_SETS),
+    }
+)
+"""By the kind of the labels what they are, and their metrics."""
+
+
+def kind_of(spec: LabelSpec) -> str:
+    """Return the kind of labels: ``pixel`` for masks, ``image`` for one class per image, ``set`` for several.
+
+    >>> kind_of(LabelSpec(("cat", "dog"), per="image", multiple=True))
+    'set'
+    """
+    return "set" if spec.multiple else spec.per
+
 
 LOWER = ("hd95", "ece")
 """Metrics that fall while a model improves."""
@@ -213,7 +253,7 @@ def check_metrics(metrics: Metrics | None) -> Metrics | None:
 
 def _check(place: str, metric: Any) -> None:
     if isinstance(metric, str):
-        known = {**OF_MASKS, **OF_CLASSES}
+        known = {**OF_MASKS, **OF_CLASSES, **OF_SETS}
         if metric in known or metric.removesuffix(ORIGINAL) in OF_MASKS:
             return
         raise ConfigurationError(f"{place} must be one of {', '.join(known)}", got=repr(metric))
@@ -248,7 +288,7 @@ class Measurement:
     spec: LabelSpec
 
     def __post_init__(self) -> None:
-        chosen = DEFAULTS[self.spec.per] if self.metrics is None else self.metrics
+        chosen = DEFAULTS[kind_of(self.spec)] if self.metrics is None else self.metrics
         named = chosen.items() if isinstance(chosen, Mapping) else ((name_of(metric), metric) for metric in chosen)
         self._parts: list[tuple[str, str, Accumulator]] = []  # the given name, the name of the figures, and the part
         shared: dict[tuple[Make, bool], Accumulator] = {}
@@ -268,11 +308,10 @@ class Measurement:
         self._original = [part for key, part in every.items() if key in originals]
 
     def _make(self, name: str) -> Make:
-        known = OF_MASKS if self.spec.per == "pixel" else OF_CLASSES
+        kind, known = KINDS[kind_of(self.spec)]
         if self.spec.per == "pixel":
             name = name.removesuffix(ORIGINAL)
         if name not in known:
-            kind = "masks" if self.spec.per == "pixel" else "one class per image"
             raise ConfigurationError(
                 f"the metric {name!r} does not exist for labels that are {kind}", hint=f"one of {', '.join(known)}"
             )
@@ -293,7 +332,7 @@ class Measurement:
 
     def only_first(self) -> Measurement:
         """Return a new measurement of the first metric alone, or of none if it is measured at the original size."""
-        chosen = DEFAULTS[self.spec.per] if self.metrics is None else self.metrics
+        chosen = DEFAULTS[kind_of(self.spec)] if self.metrics is None else self.metrics
         named = list(chosen.items()) if isinstance(chosen, Mapping) else [(name_of(one), one) for one in chosen]
         return Measurement({name: one for name, one in named[:1] if not is_original(one)}, self.spec)
 
@@ -319,6 +358,7 @@ class Measurement:
         found = {id(part): part.figures() for *_, part in self._parts}
         for name, own, part in self._parts:
             shared = isinstance(part, accumulators.Overlaps | accumulators.Outlines | accumulators.Classes)
+            shared = shared or isinstance(part, sets.Sets)
             for figure, value in found[id(part)].items():
                 if shared and figure.split("/")[0] != own:
                     continue

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked
 from alkit.errors import LabelError, one_line
-from alkit.evaluation.measure import Seen
+from alkit.evaluation.measure import Seen, what_alone
 from alkit.pools.batches import map_batches
 from alkit.pools.frames import parts_of
 from alkit.protocols import HasMembers, Labelled, Pool, Predictor
@@ -170,9 +170,8 @@ def _sentences(
     images = f"{seen.images} image{'' if seen.images == 1 else 's'}"
     alone = seen.alone()
     if alone is not None and not any("predicts" in warning for warning in known):
-        each = "for every pixel of" if masks else "for"
         yield (
-            f"{SUBJECT}predicts {spec.classes[alone]!r} {each} all {images} that it was trained on and tried on, "
+            f"{SUBJECT}predicts {what_alone(alone, spec)} all {images} that it was trained on and tried on, "
             f"although their labels have other classes. Try: {longer}, a larger lr=, or more labels."
         )
     elif alone is None and score is not None and score < least:
@@ -209,7 +208,7 @@ def _on_labels(predictor: Predictor, labelled: Labelled, pool: Pool, ids: Sequen
     predicted: list[npt.NDArray[Any]] = []
 
     def predict(some: Sequence[str]) -> npt.NDArray[Any]:
-        return most_probable_labels(probabilities_of(predictor, pool.read(some), len(spec.classes)))
+        return most_probable_labels(probabilities_of(predictor, pool.read(some), spec))
 
     scores = []
     for some, labels in map_batches(predict, list(ids), pool):
@@ -224,11 +223,13 @@ def _on_labels(predictor: Predictor, labelled: Labelled, pool: Pool, ids: Sequen
             return metrics.segmentation_metrics(scores, spec)["dice"], seen
         except LabelError:  # all pixels are ignored
             return None, seen
-    return _kappa(np.concatenate(predicted), labelled.labels(list(ids))), seen
+    found, true = np.concatenate(predicted), labelled.labels(list(ids))
+    known = np.ones(true.shape, bool) if spec.ignore is None else true != spec.ignore
+    return _kappa(found[known], true[known]), seen
 
 
 def _kappa(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float | None:
-    """Return Cohen's kappa of predicted and true classes; None if there is only one true class.
+    """Return Cohen's kappa of predicted and true classes ``(n,)``; None if there is only one true class.
 
     >>> _kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])), _kappa(np.array([0]), np.array([0]))
     (0.5, None)

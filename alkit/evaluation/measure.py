@@ -20,6 +20,8 @@ from alkit.values.label_spec import Label, LabelSpec, Mask, size_text
 from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
 from alkit.values.progress import Progress, Report
 
+PIXELS = "masks of the test set must have at least one pixel"
+
 Originals = Callable[[Sequence[str]], Sequence[Mask]]
 """Gives the masks of images at their original sizes."""
 
@@ -27,6 +29,8 @@ Originals = Callable[[Sequence[str]], Sequence[Mask]]
 @dataclass
 class Seen:
     """The classes that a model predicted for some images, and those that their labels have.
+
+    If an image can have several classes, these are 0, that it does not have one, and 1, that it has one.
 
     Examples
     --------
@@ -55,11 +59,23 @@ class Seen:
         """Return a sentence if only one class was predicted, but there are others; `longer` is a part of the fix."""
         if (only := self.alone()) is None:
             return ()
-        each = "for every pixel of" if spec.per == "pixel" else "for"
         return (
-            f"The model predicts {spec.classes[only]!r} {each} all {self.images} images it was measured on, although "
+            f"The model predicts {what_alone(only, spec)} all {self.images} images it was measured on, although "
             f"their labels have other classes: its metrics say little. Try: {longer}, a larger lr=, or more labels.",
         )
+
+
+def what_alone(only: int, spec: LabelSpec) -> str:
+    """Return in words what a model predicts that always predicts the same.
+
+    >>> what_alone(1, LabelSpec(("cat", "dog"), per="image"))
+    "'dog' for"
+    >>> what_alone(0, LabelSpec(("cat", "dog"), per="image", multiple=True))
+    'none of the classes for'
+    """
+    if spec.multiple:
+        return f"{'all' if only else 'none'} of the classes for"
+    return f"{spec.classes[only]!r} {'for every pixel of' if spec.per == 'pixel' else 'for'}"
 
 
 def measure(
@@ -88,7 +104,7 @@ def measure(
     ids:
         Ids of the images in `pool` to measure on.
     truth:
-        Their labels in the order of `ids`: masks ``(n, h, w)`` or class ids ``(n,)``.
+        Their labels in the order of `ids`: masks ``(n, h, w)``, class ids ``(n,)`` or several ``(n, classes)``.
     spec:
         The classes of the labels.
     report:
@@ -97,7 +113,7 @@ def measure(
         Gets the predicted and the true classes.
     metrics:
         Checked metrics. Default: ``dice`` and ``iou`` of masks, ``accuracy``, ``balanced_accuracy``, ``f1`` and
-        ``recall`` of classes.
+        ``recall`` of classes, ``f1``, ``micro_f1`` and ``exact_match`` of several classes per image.
     originals:
         Masks at the original sizes, for metrics at the original size.
 
@@ -119,8 +135,8 @@ def measure(
 
     def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
         images = pool.read(some)  # a model of the user may write into them
-        each = [probabilities_of(member, images.copy(), len(spec.classes)) for member in members]
-        return each, mean_probabilities(each) if each else probabilities_of(predictor, images, len(spec.classes))
+        each = [probabilities_of(member, images.copy(), spec) for member in members]
+        return each, mean_probabilities(each) if each else probabilities_of(predictor, images, spec)
 
     for some, (each, whole) in map_batches(predict, ids, pool):
         for part in parts_of(pool, some, spec.per == "pixel"):
@@ -141,11 +157,8 @@ def measure(
         done += len(some)
         report(Progress("evaluate", done, len(ids)))
     if not counted:
-        raise LabelError(
-            "the masks of the test set must have at least one pixel that counts",
-            got=f"only the ignore value {spec.ignore}",
-            hint="another test set",
-        )
+        what = "labels of the test set must have at least one class" if spec.multiple else PIXELS
+        raise LabelError(f"the {what} that counts", got=f"only the ignore value {spec.ignore}", hint="another test set")
     figures = own.figures()
     values = [next(iter(measurement.figures().items()), None) for measurement in theirs]
     if values and None not in values:
@@ -169,7 +182,7 @@ def _add_original(own: Measurement, id: str, probabilities: npt.NDArray[Any], ma
 
 def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:
     """Return the places of the images whose truth is not all ignored."""
-    if spec.per != "pixel" or spec.ignore is None:
+    if spec.ignore is None:
         return np.arange(len(truth))
     return np.flatnonzero((truth != spec.ignore).reshape(len(truth), -1).any(axis=1))
 
@@ -177,17 +190,19 @@ def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:
 def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[str], spec: LabelSpec) -> float:
     """Return Cohen's kappa of two models' predictions over all pixels (or all images) of `ids`; at most 1.
 
+    If an image can have several classes, it is that of all decisions whether an image has a class.
+
     It is 1 if they agree everywhere, even if all predictions are of one class, for which kappa is undefined.
     """
     import torch  # asking and telling do not need it
     from torchmetrics.classification import MulticlassCohenKappa
 
-    kappa, same = MulticlassCohenKappa(len(spec.classes)), True
+    kappa, same = MulticlassCohenKappa(spec.values), True
 
     def predict(some: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        images, n = pool.read(some), len(spec.classes)  # a model of the user may write into the images
+        images = pool.read(some)  # a model of the user may write into the images
         parts = parts_of(pool, some, spec.per == "pixel")
-        found = [most_probable_labels(probabilities_of(model, images.copy(), n)) for model in (predictor, other)]
+        found = [most_probable_labels(probabilities_of(model, images.copy(), spec)) for model in (predictor, other)]
         return [np.concatenate([part.of(labels).ravel() for part in parts]).astype(np.int64) for labels in found]
 
     for _, (own, theirs) in map_batches(predict, list(ids), pool):

@@ -44,6 +44,8 @@ class TestLabels:
     def of(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
         """Return the labels of `test` in the order of its ids: masks at its working size, ``(n, h, w)``, or ``(n,)``.
 
+        Labels of several classes are ``(n, classes)``.
+
         Raises
         ------
         LabelError
@@ -73,7 +75,7 @@ class TestLabels:
 
     def _ask(self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float) -> Label:
         ids = list(test.ids)
-        size = test.read(ids[:1]).shape[-2:] if spec.per == "pixel" else ()
+        size = test.read(ids[:1]).shape[-2:] if spec.per == "pixel" else (len(spec.classes),) if spec.multiple else ()
         with tempfile.TemporaryFile() as file:
             labels = np.memmap(file, np.uint8 if size else np.int64, "w+", shape=(len(ids), *size))
         rows = {id: row for row, id in enumerate(ids)}

@@ -65,7 +65,7 @@ class LabelledImages:
         return pool.stored(ids) if isinstance(pool, HasStored) else None
 
     def labels(self, ids: Sequence[str]) -> Label:
-        """Return these labels, ``(n, h, w)`` or ``(n,)``."""
+        """Return these labels, ``(n, h, w)``, ``(n,)`` or ``(n, classes)``."""
         return np.stack([self.known[id] for id in ids])
 
     def originals(self, ids: Sequence[str]) -> list[Mask]:
@@ -92,8 +92,9 @@ class LabelledImages:
             found.append(f"Annotators disagree evenly about {which}: {_listed(left_out)}.")
         if partly:
             share = np.mean([self.undecided[id] for id in partly])
+            what = "classes" if self.spec.multiple else "pixels"
             found.append(
-                f"Annotators disagree evenly about {share:.1%} of the pixels of {_counted(partly)}. These pixels are "
+                f"Annotators disagree evenly about {share:.1%} of the {what} of {_counted(partly)}. These {what} are "
                 f"ignored in the training: {_listed(partly)}.".replace("%", " %")
             )
         return (*found, *self._seams(), *self._only_ignored())
@@ -116,7 +117,7 @@ class LabelledImages:
 
     def _only_ignored(self) -> Iterator[str]:
         """Yield a sentence if the masks of two classes have ignored pixels (255), and none has a pixel of class 1."""
-        if self.spec.ignore != 255 or len(self.spec.classes) != 2:
+        if self.spec.per != "pixel" or self.spec.ignore != 255 or len(self.spec.classes) != 2:
             return
         masks = [_content(self.known[id], self.frames.get(id)) for id in self.ids if id not in self.pseudo_ids]
         ignored = sum(bool((mask == 255).any()) for mask in masks)

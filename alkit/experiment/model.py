@@ -127,8 +127,8 @@ class LastModel:
     def _predict(self, pool: Pool, ids: Sequence[str], predictor: Predictor) -> Iterator[Predictions]:
         def predict(batch: Sequence[str]) -> Predictions:
             with self._parts.settings.threads():
-                classes = len(self._parts.settings.spec.classes)
-                return Predictions(tuple(batch), probabilities_of(predictor, pool.read(batch), classes))
+                spec = self._parts.settings.spec
+                return Predictions(tuple(batch), probabilities_of(predictor, pool.read(batch), spec))
 
         return (found for _, found in map_batches(predict, list(ids), pool))
 

@@ -18,7 +18,7 @@ from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.changing import REHEARSED
 from alkit.record.settings import Settings, as_spec
 from alkit.record.store import Store
-from alkit.strategies.functions import needs_of
+from alkit.strategies.functions import check_labels_of, needs_of
 from alkit.values.label_spec import LabelSpec
 from alkit.values.progress import Progress, Report
 
@@ -40,11 +40,13 @@ def try_out(
     Raises
     ------
     ConfigurationError
-        The learner cannot train on the images, or its models lack what the strategy needs.
+        The learner cannot train on the images, or its models lack what the strategy needs; or the strategy cannot work
+        with such labels.
     """
     if (classes is None and store.fact("classes") is None) or store.rounds():
         return None
     needs = needs_of(strategy)
+    check_labels_of(strategy, settings.spec if classes is None else as_spec(classes))
     spec = training_spec(pool, settings.spec if classes is None else as_spec(classes))
     shape = image_shape(pool)
     subject = [written_form(learner), written_form(spec), sorted(needs), list(shape)]

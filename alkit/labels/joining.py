@@ -2,7 +2,8 @@
 
 Annotators who disagree evenly are no reason to train on any of their labels. Such a pixel becomes the ignore value, or
 255 if the spec has none (:meth:`alkit.LabelSpec.with_ignore`), and such a class of an image becomes None. Pixels with
-the ignore value are not trained on; an image without a decided pixel or class is left out of the training.
+the ignore value are not trained on; an image without a decided pixel or class is left out of the training. If an image
+can have several classes, each of them is decided by itself, as a pixel is.
 
 References
 ----------
@@ -38,19 +39,23 @@ def one(labels: Sequence[Label], spec: LabelSpec) -> Label:
 def majority(labels: Sequence[Label], spec: LabelSpec) -> Label | None:
     """Return at each pixel the class that most annotators chose; a tie becomes the ignore value, 255 by default.
 
-    If each image has one class, return the class that most annotators chose, or None for a tie.
+    If each image has one class, return the class that most annotators chose, or None for a tie. If it can have several,
+    return for each class whether most annotators say that the image has it; a tie becomes the ignore value.
 
     >>> spec = LabelSpec(("skin", "lesion"))
     >>> majority([np.array([[0, 1]]), np.array([[1, 1]]), np.array([[0, 1]])], spec).tolist()
     [[0, 1]]
     >>> majority([np.array([[0, 1]]), np.array([[1, 1]])], spec).tolist()
     [[255, 1]]
+    >>> several = LabelSpec(("cat", "dog", "fox"), per="image", multiple=True)
+    >>> majority([np.array([1, 1, 0], np.uint8), np.array([1, 0, 0], np.uint8)], several).tolist()
+    [1, 255, 0]
     """
     _check_shapes(labels)
     ignore = spec.with_ignore().ignore
     tie = -1 if ignore is None else ignore
     best, most = np.full(labels[0].shape, tie), np.zeros(labels[0].shape, int)
-    for value in [*range(len(spec.classes)), *([] if ignore is None else [ignore])]:
+    for value in [*range(spec.values), *([] if ignore is None else [ignore])]:
         votes = np.sum([label == value for label in labels], axis=0)
         best = np.where(votes > most, value, np.where((votes == most) & (votes > 0), tie, best))
         most = np.maximum(most, votes)
@@ -77,7 +82,8 @@ def staple(labels: Sequence[Label], spec: LabelSpec) -> Label:
         SimpleITK is not installed.
     """
     if spec.per == "image":
-        raise ConfigurationError("join='staple' needs masks", got="one class per image", hint="join='majority'")
+        got = f"{'several classes' if spec.multiple else 'one class'} per image"
+        raise ConfigurationError("join='staple' needs masks", got=got, hint="join='majority'")
     _check_shapes(labels)
     if all(np.array_equal(label, labels[0]) for label in labels):
         return labels[0]  # STAPLE has nothing to estimate

@@ -82,7 +82,7 @@ class Augment:
         images:
             ``(n, c, h, w)``, on any device.
         targets:
-            Masks ``(n, h, w)``, or classes ``(n,)``, which stay as they are.
+            Masks ``(n, h, w)``; or classes, ``(n,)`` or ``(n, classes)``, which stay as they are.
         generator:
             Source of all random numbers, on the CPU.
 
@@ -92,7 +92,7 @@ class Augment:
             `images` or `targets` have another shape or kind of number.
         """
         _check(images, targets)
-        masks = targets if targets.ndim > 1 else None
+        masks = targets if targets.ndim == 3 else None
         images, masks = self._mirrored(images, masks, generator)
         if self.affine or self.elastic:
             images, masks = self._moved(images, masks, generator)
@@ -163,11 +163,12 @@ def _check(images: Tensor, targets: Tensor) -> None:
             "images must be numbers (n, c, h, w) with a fraction, and at least one pixel", got=_shown(images)
         )
     n, _, height, width = images.shape
-    if targets.shape not in ((n,), (n, height, width)) or targets.is_complex():
+    several = targets.ndim == 2 and len(targets) == n
+    if not (several or targets.shape in ((n,), (n, height, width))) or targets.is_complex():
         raise ConfigurationError(
-            "targets must be masks (n, h, w) or classes (n,) of the images",
+            "targets must be masks (n, h, w) or classes (n,) or (n, classes) of the images",
             got=_shown(targets),
-            expected=f"the shape {(n, height, width)} or {(n,)}",
+            expected=f"the shape {(n, height, width)}, {(n,)} or ({n}, classes)",
         )
 
 

@@ -31,6 +31,12 @@ def usable(labelled: Labelled, ids: Sequence[str]) -> list[str]:
 
 def nothing_to_learn(labelled: Labelled, ids: Sequence[str]) -> LabelError:
     """Return the error of a training without a pixel to learn from."""
+    if labelled.spec.multiple:
+        return LabelError(
+            "the labels must have at least one class to learn from",
+            got=f"only the ignore value {labelled.spec.ignore} in {len(ids)} labels",
+            hint="label more images",
+        )
     return LabelError(
         "the masks must have at least one pixel to learn from",
         got=f"only the ignore value {labelled.spec.ignore} in {len(ids)} masks",

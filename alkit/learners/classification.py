@@ -9,7 +9,7 @@ from typing import ClassVar
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError
-from alkit.learners.losses import CLASS_LOSSES, class_loss
+from alkit.learners.losses import CLASS_LOSSES, class_loss, presence_loss
 from alkit.learners.network import NetworkLearner
 from alkit.networks.training import Loss
 from alkit.values.label_spec import LabelSpec
@@ -20,6 +20,9 @@ from alkit.values.label_spec import LabelSpec
 @dataclass(frozen=True)
 class ClassificationLearner(NetworkLearner):
     """Trains a network to classify images, by default with cross-entropy and Adam.
+
+    If an image can have several classes (``LabelSpec(..., per="image", multiple=True)``), each logit is that of one
+    class by itself: probabilities are sigmoids, and the loss is binary cross-entropy.
 
     :func:`alkit.learners.strong` with ``per="image"`` returns one with the settings that we recommend.
 
@@ -52,10 +55,12 @@ class ClassificationLearner(NetworkLearner):
         generator of torch that returns both. None for no change.
     loss:
         ``cross-entropy``, ``focal``, or a function that makes a loss of logits and class ids from a
-        :class:`alkit.LabelSpec`.
+        :class:`alkit.LabelSpec`. If an image can have several classes, a loss gets logits and labels ``(n, classes)``
+        of 0, 1 and the ignore value, which must not count.
     class_weights:
         Weights of the classes in cross-entropy: ``frequency`` for the inverse of their frequency among the labels, or
-        numbers by class name. None for equal ones.
+        numbers by class name. None for equal ones. If an image can have several classes, the weights are those of
+        images that have the class against images that do not; ``frequency`` makes both equal.
     optimizer:
         ``adam``, ``adamw``, ``sgd`` (with a momentum of 0.9), or a function of parameters and learning rate. Each round
         begins with a new one.
@@ -101,7 +106,7 @@ class ClassificationLearner(NetworkLearner):
 
     @checked
     def make_loss(self, spec: LabelSpec, weights: Sequence[float] | None = None) -> Loss:
-        """Return the loss of logits and class ids.
+        """Return the loss of logits and class ids, or of logits and labels of several classes.
 
         Raises
         ------
@@ -112,4 +117,6 @@ class ClassificationLearner(NetworkLearner):
             raise ConfigurationError(
                 "ClassificationLearner needs labels of one class per image", got="masks", hint="SegmentationLearner"
             )
-        return self.loss(spec) if callable(self.loss) else class_loss(self.loss, weights)
+        if callable(self.loss):
+            return self.loss(spec)
+        return presence_loss(self.loss, spec, weights) if spec.multiple else class_loss(self.loss, weights)

@@ -63,6 +63,9 @@ def weigh_classes(weights: ClassWeights, labelled: Labelled) -> tuple[float, ...
     Weights by frequency are inverse to the number of pixels or images of the class. Their mean over pixels or images is
     1, and a class without labels has the weight 1.
 
+    If an image can have several classes, the weight of a class is that of the images that have it. By frequency, it is
+    the number of images without the class divided by the number of those with it, and 1 if one of them is 0.
+
     Raises
     ------
     ConfigurationError
@@ -77,6 +80,11 @@ def weigh_classes(weights: ClassWeights, labelled: Labelled) -> tuple[float, ...
                 f"class_weights name {unknown[0]!r}, which is not a class", expected=f"some of {', '.join(classes)}"
             )
         return tuple(float(weights.get(name, 1.0)) for name in classes)
+    if labelled.spec.multiple:
+        labels = labelled.labels(labelled.ids)
+        absent, present = (np.count_nonzero(labels == value, axis=0) for value in (0, 1))
+        both = (absent > 0) & (present > 0)
+        return tuple(np.where(both, absent / np.maximum(present, 1), 1.0).tolist())
     counts = np.zeros(len(classes))
     for id in labelled.ids:
         label = labelled.labels([id])
@@ -153,6 +161,48 @@ def class_loss(name: str, weights: Sequence[float] | None = None) -> Loss:
         if name == "focal":
             return cast(Tensor, focal(_log_odds(logits), classes))
         return F.cross_entropy(logits, classes, _tensor(weights, logits))
+
+    return loss
+
+
+def presence_loss(name: str, spec: LabelSpec, weights: Sequence[float] | None = None) -> Loss:
+    """Return a loss of :data:`CLASS_LOSSES`, of logits and labels ``(n, classes)``, if images can have several classes.
+
+    It is the mean over the images and classes that are known: binary cross-entropy, or the focal loss.
+
+    Parameters
+    ----------
+    weights:
+        Weight in cross-entropy of the images that have a class, by class; None for equal ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> spec = LabelSpec(("cat", "dog"), per="image", multiple=True, ignore=255)
+    >>> float(presence_loss("cross-entropy", spec)(torch.tensor([[99.0, 0.0]]), torch.tensor([[1, 255]])))
+    0.0
+    """
+    focal = smp_losses().FocalLoss(mode="binary", ignore_index=spec.ignore)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        if logits.ndim != 2:
+            raise ConfigurationError(
+                "the network of a ClassificationLearner must return logits (n, classes)", got=f"{tuple(logits.shape)}"
+            )
+        logits = logits.float()
+        known = torch.ones_like(labels, dtype=torch.bool) if spec.ignore is None else labels != spec.ignore
+        if not bool(known.any()):
+            return logits.sum() * 0.0  # the mean over nothing would be NaN
+        if name == "focal":
+            return cast(Tensor, focal(logits, labels))
+        each = F.binary_cross_entropy_with_logits(
+            logits,
+            (labels == 1).to(logits.dtype),
+            weight=known.to(logits.dtype),
+            reduction="none",
+            pos_weight=_tensor(weights, logits),
+        )
+        return each.sum() / known.sum()
 
     return loss
 

@@ -33,8 +33,13 @@ class MadeUp:
         return self.all[[int(id) for id in ids]]
 
     def labels(self, ids: Sequence[str]) -> Label:
-        """Return these labels, ``(n, h, w)`` or ``(n,)``."""
+        """Return these labels, ``(n, h, w)``, ``(n,)`` or ``(n, classes)``."""
         rows, classes = np.array([int(id) for id in ids]), len(self.spec.classes)
+        if self.spec.multiple:
+            several = ((rows[:, None] + np.arange(classes)) % 2).astype(np.uint8)
+            if self.spec.ignore is not None and classes > 1:
+                several[:, -1] = self.spec.ignore  # a loss must be able to leave classes out
+            return several
         if self.spec.per == "image":
             return (rows % classes).astype(np.int64)
         height, width = self.all.shape[-2:]

@@ -46,8 +46,8 @@ class NetworkLearner(TrainingParts):
     @checked
     def initial_model(self, labelled: Labelled, stream: Stream) -> NetworkPredictor:
         """Return a model whose initial weights depend on `stream` alone."""
-        in_channels, classes = labelled.images(labelled.ids[:1]).shape[1], len(labelled.spec.classes)
-        return self._new(in_channels, classes, stream.child("weights"))
+        in_channels = labelled.images(labelled.ids[:1]).shape[1]
+        return self._new(in_channels, labelled.spec, stream.child("weights"))
 
     @checked
     def fit(
@@ -107,11 +107,12 @@ class NetworkLearner(TrainingParts):
         check_images(images)
         made_up, stream = MadeUp(images, spec), Stream(0).child("rehearsal")
         loss = self.make_loss(spec, weigh_classes(self.class_weights, made_up))
-        model, other = (self._new(images.shape[1], len(spec.classes), stream.child(name)) for name in ("one", "two"))
+        model, other = (self._new(images.shape[1], spec, stream.child(name)) for name in ("one", "two"))
         check_apart(model.network, other.network)
         check_trainable(model.network)
         model.network.to(computation_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
-        check_logits(model.network, torch.from_numpy(np.ascontiguousarray(images[:1])), model.classes)
+        one = torch.from_numpy(np.ascontiguousarray(images[:1]))
+        check_logits(model.network, one, model.classes, multiple=model.multiple)
         warn_if_not_normalised(self.network, model.network, other.network, torch.from_numpy(images[:1].copy()))
         model = train(self._for_one_step(len(images)), model, made_up, loss, stream, quiet)
         self._check_stored(model, images[:2])
@@ -148,9 +149,12 @@ class NetworkLearner(TrainingParts):
                 hint="nn.ModuleList in place of a list, and register_buffer for tensors",
             )
 
-    def _new(self, in_channels: int, classes: int, stream: Stream) -> NetworkPredictor:
+    def _new(self, in_channels: int, spec: LabelSpec, stream: Stream) -> NetworkPredictor:
+        classes, multiple = len(spec.classes), spec.multiple
         network = make_network(self.network, in_channels=in_channels, classes=classes, stream=stream)
-        return NetworkPredictor(network, in_channels, classes, precision=self.precision, compile=self.compile)
+        return NetworkPredictor(
+            network, in_channels, classes, precision=self.precision, compile=self.compile, multiple=multiple
+        )
 
     def _copy(self, previous: Predictor) -> NetworkPredictor:
         """Return a copy of the last round's model, to train it further: the model that another process would read."""

@@ -19,10 +19,10 @@ from alkit.networks.computation import EXACT, autocast, check_precision, computa
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, make_network
-from alkit.networks.outputs import find_reading, input_type, read
+from alkit.networks.outputs import find_reading, input_type, probabilities_from, read
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp_factories import weights_left_out
-from alkit.networks.state import dump_state, load_state, read_axes
+from alkit.networks.state import axes, dump_state, load_state, read_axes
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
@@ -42,6 +42,8 @@ class NetworkPredictor:
         ``32-true``, ``16-mixed`` or ``bf16-mixed``: how predictions, draws and features are computed.
     compile:
         Whether torch compiles the network for predictions, and for draws its part before the first dropout layer.
+    multiple:
+        Whether an image can have several classes: the logits are then those of each class by itself.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class NetworkPredictor:
     classes: int
     precision: str = field(default=EXACT, kw_only=True, repr=False)
     compile: bool = field(default=False, kw_only=True, repr=False)
+    multiple: bool = field(default=False, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -61,6 +64,9 @@ class NetworkPredictor:
     @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return soft-max probabilities in evaluation mode, ``(n, classes, h, w)`` or ``(n, classes)``.
+
+        If an image can have several classes, these are sigmoid probabilities, ``(n, 2, classes)``: that it does not
+        have each class, and that it has it.
 
         Raises
         ------
@@ -79,7 +85,7 @@ class NetworkPredictor:
 
     def _together(self, inputs: Tensor) -> Tensor:
         with self._cut.passes(inputs):
-            return self._logits(self._forward(inputs), inputs).float().softmax(dim=1)
+            return probabilities_from(self._logits(self._forward(inputs), inputs), multiple=self.multiple)
 
     def _one_by_one(self, inputs: Tensor) -> Tensor:
         return torch.cat([self._together(part) for part in torch.split(inputs, 1)])
@@ -143,26 +149,27 @@ class NetworkPredictor:
         >>> NetworkPredictor.loads(predictor.dumps(), lambda in_channels, classes: nn.Conv2d(in_channels, classes, 1))
         NetworkPredictor(network=Conv2d(1, 2, kernel_size=(1, 1), stride=(1, 1)), in_channels=1, classes=2)
         """
-        in_channels, classes = read_axes(dumped)
+        in_channels, classes, multiple = read_axes(dumped)
         with weights_left_out():  # the next line but one overwrites the initial weights
             made = make_network(network, in_channels=in_channels, classes=classes, stream=Stream(0))
         load_state(made, dumped)
-        return cls(made.to(computation_for(device, "32-true").device), in_channels, classes)
+        return cls(made.to(computation_for(device, "32-true").device), in_channels, classes, multiple=multiple)
 
     def dumps(self) -> bytes:
         """Return weights and buffers in the safetensors format."""
-        return dump_state(self.network, [self.in_channels, self.classes])
+        return dump_state(self.network, axes(self.in_channels, self.classes, multiple=self.multiple))
 
     @cached_property
     def _cut(self) -> CutNetwork:
-        return CutNetwork(self.network, self.classes, self.precision, self.compile)
+        return CutNetwork(self.network, self.classes, self.precision, self.compile, multiple=self.multiple)
 
     @cached_property
     def _forward(self) -> nn.Module:
         return compiled(self.network) if self.compile else self.network
 
     def _logits(self, output: Any, images: Tensor) -> Tensor:
-        reading = find_reading(output, tuple(images.shape), self.classes, type(self.network).__name__)
+        name = type(self.network).__name__
+        reading = find_reading(output, tuple(images.shape), self.classes, name, multiple=self.multiple)
         return read(output, reading, images)
 
     def _inputs(self, images: Images) -> Tensor:

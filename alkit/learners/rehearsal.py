@@ -139,11 +139,12 @@ def _try_posterior(model: Predictor, need: str, images: Images) -> None:
     for drawn in posterior.dropout(1, Stream(0)) if need == "dropout" else getattr(posterior, need)():
         shape = tuple(drawn.shape)
         stack = shape if need == "heads" else shape[1:]
-        if len(stack) not in (2, 4) or stack[0] != len(images):
+        form = len(stack) in (2, 4) or (len(stack) == 3 and stack[1] == 2)  # of several classes per image
+        if not form or stack[0] != len(images):
             k = "" if need == "heads" else "k, "
             raise ConfigurationError(
-                f"{need}() of the posterior of a {type(model).__name__} must give probabilities ({k}n, classes, h, w) "
-                f"or ({k}n, classes)",
+                f"{need}() of the posterior of a {type(model).__name__} must give probabilities ({k}n, classes, h, w), "
+                f"({k}n, classes) or ({k}n, 2, classes)",
                 got=f"shape {shape} for {len(images)} images",
             )
         found += 1 if need == "heads" else shape[0]

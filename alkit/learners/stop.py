@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
@@ -50,23 +53,27 @@ class Stop:
 def hold_out(stop: Stop, labelled: Labelled, ids: Sequence[str], stream: Stream) -> tuple[list[str], list[str]]:
     """Divide labelled images at random into those to train on and those that are held out.
 
-    If the labels are classes, no class loses its last label to the held-out images.
+    If the labels are classes, no class loses its last label to the held-out images; if an image can have several, no
+    class loses the last image that has it.
     """
     if len(ids) < 3:
         return list(ids), []
     wanted = max(1, int(stop.share * len(ids)))
-    left: dict[int, int] | None = None
-    classes = [0] * len(ids)
+    own: list[set[int]] = [set() for _ in ids]  # the classes that must keep a label each
     if labelled.spec.per == "image":
-        classes = [int(label) for label in labelled.labels(list(ids))]
-        left = {one: classes.count(one) for one in set(classes)}
+        labels = labelled.labels(list(ids))
+        own = (
+            [set(np.flatnonzero(label == 1)) for label in labels]
+            if labelled.spec.multiple
+            else [{int(one)} for one in labels]
+        )
+    left = Counter(one for classes in own for one in classes)
     held: set[int] = set()
     for row in stream.numpy().permutation(len(ids)).tolist():
         if len(held) == wanted:
             break
-        if left is not None:
-            if left[classes[row]] == 1:
-                continue
-            left[classes[row]] -= 1
+        if any(left[one] == 1 for one in own[row]):
+            continue
+        left.subtract(own[row])
         held.add(row)
     return [id for row, id in enumerate(ids) if row not in held], [id for row, id in enumerate(ids) if row in held]

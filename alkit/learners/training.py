@@ -70,13 +70,13 @@ def train(
     total, steps = _length(learner, len(ids), later)
     optimizer = make_optimizer(learner.optimizer, model.network.parameters(), learner.lr, learner.weight_decay)
     schedule = make_schedule(learner.schedule, optimizer, steps)
-    whole, loss = _with_loss(model.network, model.classes, loss)
+    whole, loss = _with_loss(model.network, model, loss)
     if learner.compile:
         check_compiler(computation.device.type)
         whole = compiled(whole)
     average = None if learner.average is None else WeightAverage(model.network, learner.average)
     kept = model.network if average is None else average.network
-    best = None if not held or learner.stop is None else _Best(learner.stop, _outputs(kept, model.classes), loss)
+    best = None if not held or learner.stop is None else _Best(learner.stop, _outputs(kept, model), loss)
     step = 0
 
     def augment(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,18 +215,18 @@ class _Best:
             self._network.load_state_dict(self._state)
 
 
-def _outputs(network: nn.Module, classes: int) -> nn.Module:
+def _outputs(network: nn.Module, model: NetworkPredictor) -> nn.Module:
     """Return the network as it is trained: the logits of all its heads, or its output read as logits."""
     if len(getattr(network, "head_weights", ())) > 1:
         return _AllOutputs(network)
-    return Logits(network, classes)
+    return Logits(network, model.classes, multiple=model.multiple)
 
 
-def _with_loss(network: nn.Module, classes: int, loss: Loss) -> tuple[nn.Module, Loss]:
+def _with_loss(network: nn.Module, model: NetworkPredictor, loss: Loss) -> tuple[nn.Module, Loss]:
     """Return the network as it is trained, and the loss of what it returns."""
     if len(weights := getattr(network, "head_weights", ())) > 1:
         loss = _weighted_sum(loss, cast("tuple[float, ...]", weights))
-    return _outputs(network, classes), loss
+    return _outputs(network, model), loss
 
 
 class _AllOutputs(nn.Module):

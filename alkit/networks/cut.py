@@ -85,6 +85,8 @@ class CutNetwork:
         Precision of all passes, one of :data:`alkit.networks.computation.PRECISIONS`.
     compile:
         Whether torch compiles the part before the first dropout layer.
+    multiple:
+        Whether an image can have several classes: see :func:`alkit.networks.outputs.probabilities_from`.
 
     Examples
     --------
@@ -95,9 +97,16 @@ class CutNetwork:
     """
 
     def __init__(
-        self, network: nn.Module, classes: int | None = None, precision: str = EXACT, compile: bool = False
+        self,
+        network: nn.Module,
+        classes: int | None = None,
+        precision: str = EXACT,
+        compile: bool = False,
+        *,
+        multiple: bool = False,
     ) -> None:
         self.network, self.classes, self.precision, self.compile = network, classes, precision, compile
+        self.multiple = multiple
         self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._lean: dict[tuple[int, ...], Lean | None] = {}
@@ -168,8 +177,9 @@ class CutNetwork:
     def _logits(self, images: Tensor) -> nn.Module:
         """Return the network, or a module that reads its output as logits."""
         if self._reading is None:
-            plain = self.classes is None
-            self._reading = self.network if plain else as_logits(self.network, images[:1], cast(int, self.classes))
+            self._reading = self.network
+            if self.classes is not None:
+                self._reading = as_logits(self.network, images[:1], self.classes, multiple=self.multiple)
         return self._reading
 
     def _note(self, key: tuple[int, ...], trial: Trial) -> None:

@@ -57,6 +57,8 @@ class Logits(nn.Module):
         Number of classes.
     reading:
         How each output is read; None to look at each output.
+    multiple:
+        Whether an image can have several classes, so that there is one logit for each and none may be missing.
 
     Examples
     --------
@@ -65,9 +67,11 @@ class Logits(nn.Module):
     torch.Size([3, 2, 8, 8])
     """
 
-    def __init__(self, network: nn.Module, classes: int, reading: Reading | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, classes: int, reading: Reading | None = None, *, multiple: bool = False
+    ) -> None:
         super().__init__()
-        self.network, self.classes, self.reading = network, classes, reading
+        self.network, self.classes, self.reading, self.multiple = network, classes, reading, multiple
         self.dtype = input_type(network)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,11 +79,12 @@ class Logits(nn.Module):
         output = self.network(images.to(self.dtype))
         reading = self.reading
         if reading is None:
-            reading = find_reading(output, tuple(images.shape), self.classes, type(self.network).__name__)
+            name = type(self.network).__name__
+            reading = find_reading(output, tuple(images.shape), self.classes, name, multiple=self.multiple)
         return read(output, reading, images)
 
 
-def as_logits(network: nn.Module, images: Tensor, classes: int) -> nn.Module:
+def as_logits(network: nn.Module, images: Tensor, classes: int, *, multiple: bool = False) -> nn.Module:
     """Return the network itself if it returns logits, else a module that reads its output.
 
     Parameters
@@ -99,11 +104,11 @@ def as_logits(network: nn.Module, images: Tensor, classes: int) -> nn.Module:
             output = network(images.clone())
     finally:
         network.train(was_training)
-    reading = find_reading(output, tuple(images.shape), classes, type(network).__name__)
-    return network if reading == PLAIN else Logits(network, classes, reading)
+    reading = find_reading(output, tuple(images.shape), classes, type(network).__name__, multiple=multiple)
+    return network if reading == PLAIN else Logits(network, classes, reading, multiple=multiple)
 
 
-def check_logits(network: nn.Module, image: Tensor, classes: int) -> None:
+def check_logits(network: nn.Module, image: Tensor, classes: int, *, multiple: bool = False) -> None:
     """Raise a :class:`ConfigurationError` if a network, tried on an image on the CPU, returns no logits.
 
     Probabilities are recognised by their sum, or by a sigmoid before operations that keep their range. A warning says
@@ -124,7 +129,7 @@ def check_logits(network: nn.Module, image: Tensor, classes: int) -> None:
         ) from reason
     finally:
         network.train(was_training)
-    reading = find_reading(output, tuple(image.shape), classes, type(network).__name__)
+    reading = find_reading(output, tuple(image.shape), classes, type(network).__name__, multiple=multiple)
     if are_probabilities(pick(output, reading.key)):
         raise ConfigurationError(
             f"network {type(network).__name__} must return logits",
@@ -172,7 +177,7 @@ def read(output: Any, reading: Reading, images: Tensor) -> Tensor:
     return logits
 
 
-def find_reading(output: Any, shape: Sequence[int], classes: int, name: str) -> Reading:
+def find_reading(output: Any, shape: Sequence[int], classes: int, name: str, *, multiple: bool = False) -> Reading:
     """Return how to read an output as logits.
 
     Parameters
@@ -185,6 +190,8 @@ def find_reading(output: Any, shape: Sequence[int], classes: int, name: str) -> 
         Number of classes.
     name:
         Name of the network, for messages.
+    multiple:
+        Whether an image can have several classes, so that there is one logit for each.
 
     Raises
     ------
@@ -208,7 +215,14 @@ def find_reading(output: Any, shape: Sequence[int], classes: int, name: str) -> 
         )
     found, (n, _, *size) = tuple(logits.shape), shape
     missing = 0
-    if classes == 2 and (found in ((n,), (n, *size)) or (found[1:2] == (1,) and len(found) in (2, 4))):
+    if multiple and found != (n, classes):
+        raise ConfigurationError(
+            f"network {name} must return one logit for each of {classes} classes, ({n}, {classes}), for {n} "
+            f"image{'s' if n != 1 else ''} that can have several",
+            got=f"shape {found}",
+            hint="a network that classifies images and uses its argument classes=",
+        )
+    if not multiple and classes == 2 and (found in ((n,), (n, *size)) or (found[1:2] == (1,) and len(found) in (2, 4))):
         missing = 2 if len(found) in (1, 3) else 1
         found = (n, classes, *found[1 if missing == 2 else 2 :])
     if len(found) not in (2, 4) or found[:2] != (n, classes):
@@ -256,3 +270,15 @@ def _is_fraction(space: Sequence[int], size: Sequence[int]) -> bool:
     factors = {size[0] // space[0], -(-size[0] // space[0])}
     sides = list(zip(space, size, strict=True))
     return any(f > 1 and all(side in (whole // f, -(-whole // f)) for side, whole in sides) for f in factors)
+
+
+def probabilities_from(logits: Tensor, *, multiple: bool = False) -> Tensor:
+    """Return probabilities of the form of logits, by a soft-max over the classes; if `multiple`, by a sigmoid of each.
+
+    The latter are ``(n, 2, classes)``: that an image does not have each class, and that it has it.
+
+    >>> probabilities_from(torch.zeros(1, 2)), probabilities_from(torch.zeros(1, 3), multiple=True).shape
+    (tensor([[0.5000, 0.5000]]), torch.Size([1, 2, 3]))
+    """
+    logits = logits.float()
+    return torch.stack([-logits, logits], dim=1).sigmoid() if multiple else logits.softmax(dim=1)

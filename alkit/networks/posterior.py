@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
 from alkit.networks.dropout import MisplacedError, apply_masks, dropout_layers, split_copies
+from alkit.networks.outputs import probabilities_from
 from alkit.rng import Stream
 
 
@@ -41,7 +42,7 @@ class NetworkPosterior:
         self._parts = [NetworkPosterior(self._cut, image) for image in one_by_one]
 
     def prediction(self) -> Tensor:
-        """Return soft-max probabilities with dropout off, ``(n, classes, *space)``."""
+        """Return probabilities with dropout off, ``(n, classes, *space)``; of several classes, ``(n, 2, classes)``."""
         return self._prediction
 
     def heads(self) -> tuple[Tensor, ...]:
@@ -62,7 +63,7 @@ class NetworkPosterior:
             return tuple(torch.cat(heads) for heads in zip(*(part.heads() for part in self._parts), strict=True))
         with self._cut.passes(self._images):
             maps = self._shared if self._halves.encoded else network.encode(self._images)
-            return tuple(_probabilities(logits) for logits in network.decode_all(maps))
+            return tuple(self._probabilities(logits) for logits in network.decode_all(maps))
 
     def dropout(self, draws: int, stream: Stream) -> Iterator[Tensor]:
         """Yield `draws` predictions with dropout on, k at a time as memory allows: ``(k, n, classes, *space)``.
@@ -112,7 +113,7 @@ class NetworkPosterior:
         n, layers, (draw, ready) = len(self._images), self._layers, self._ready
         with self._cut.passes(self._images), apply_masks(layers, numbers, n, stream) as called:
             logits = draw(_repeat(ready, len(numbers)))
-            chunk = split_copies(_probabilities(logits), len(numbers))
+            chunk = split_copies(self._probabilities(logits), len(numbers))
         if not called and not self._halves.drops:
             raise ConfigurationError(
                 "the network's prediction must call a dropout layer as a module",
@@ -139,7 +140,10 @@ class NetworkPosterior:
             return torch.cat([part._predict() for part in self._parts])
         shared = self._shared
         with self._cut.passes(self._images):
-            return _probabilities(self._halves.rest(shared))
+            return self._probabilities(self._halves.rest(shared))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return probabilities_from(logits, multiple=self._cut.multiple)
 
     @cached_property
     def _ready(self) -> tuple[Callable[[Shared], Tensor], Shared]:
@@ -159,7 +163,3 @@ class NetworkPosterior:
 def _repeat(shared: Shared, k: int) -> Shared:
     """Return k copies of a batch, one after the other."""
     return shared if k == 1 else [value.repeat(k, *[1] * (value.ndim - 1)) for value in shared]
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    return logits.float().softmax(dim=1)

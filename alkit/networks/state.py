@@ -97,8 +97,13 @@ def copy_network(network: nn.Module) -> nn.Module:
         ) from reason
 
 
-def read_axes(dumped: bytes) -> tuple[int, int]:
-    """Return the numbers of channels and classes, the facts in the bytes of :func:`dump_state`.
+def axes(channels: int, classes: int, *, multiple: bool = False) -> list[Any]:
+    """Return the facts about a network that predicts classes, for :func:`dump_state`."""
+    return [channels, classes, *(["multiple"] if multiple else [])]
+
+
+def read_axes(dumped: bytes) -> tuple[int, int, bool]:
+    """Return the numbers of channels and classes, and whether an image can have several: what :func:`axes` returned.
 
     Raises
     ------
@@ -106,8 +111,10 @@ def read_axes(dumped: bytes) -> tuple[int, int]:
         These are other bytes.
     """
     match read_facts(dumped, FACTS):
-        case [int(channels), int(classes)] if 0 < channels <= MOST_CLASSES and 0 < classes <= MOST_CLASSES:
-            return channels, classes
+        case [int(channels), int(classes), *several] if several in ([], ["multiple"]) and (
+            0 < channels <= MOST_CLASSES and 0 < classes <= MOST_CLASSES
+        ):
+            return channels, classes, bool(several)
         case other:
             raise unreadable(dumped, f"{str(other)[:100]!r} as its numbers of channels and classes")
 

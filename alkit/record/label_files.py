@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,18 +19,22 @@ from alkit.values.label_spec import Label, LabelSpec, Size
 
 @dataclass(frozen=True, eq=False)
 class LabelFiles:
-    """Writes and reads the files: a mask is a PNG, and a class id is decimal digits."""
+    """Writes and reads the files: a mask is a PNG, a class id is decimal digits, and several are a list in JSON."""
 
     store: Store
 
     def keep(self, label: Label) -> str:
         """Store a label as a file of the record and return its name."""
+        if label.ndim == 1:
+            return self.store.keep(json.dumps(label.tolist()).encode(), ".json")
         content, suffix = (mask_png(label.astype(np.uint8)), ".png") if label.ndim else (b"%d" % int(label), ".txt")
         return self.store.keep(content, suffix)
 
     def read(self, file: str) -> Label:
         """Return the label in a file that :meth:`keep` stored."""
         content = self.store.content(file)
+        if file.endswith(".json"):
+            return np.array(json.loads(content), np.uint8)
         return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
 
     def fetch(self, files: Collection[str]) -> None:

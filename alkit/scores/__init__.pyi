@@ -9,6 +9,7 @@ from .functions import variance as variance
 from .named import MOMENTS as MOMENTS
 from .named import SCORES as SCORES
 from .named import check_draws as check_draws
+from .named import check_labels as check_labels
 from .named import moments_of as moments_of
 from .named import name_or_function as name_or_function
 from .named import score_function as score_function

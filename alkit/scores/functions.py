@@ -15,9 +15,15 @@ A score is any function whose parameters have the names of moments of the draws 
 ``heads``          tuple of the same shape   heads of deep supervision: final output first, then coarser ones
 =================  ========================  ==============================================================
 
-``space`` is ``(h, w)`` for masks, and empty for one class per image. A score returns ``(n, *space)``, or ``(n,)`` if it
-gives one number per image. **A higher score is always more informative.** All scores are finite for probabilities of 0
-and 1. Rounding may make a score that is a difference slightly negative; nothing is clipped.
+``space`` is ``(h, w)`` for masks, and empty for one class per image. If an image can have several classes, each of them
+is a question of its own with two answers, absent and present: ``classes`` is then 2, and ``space`` is ``(number of
+classes,)``, so each score is computed for each class and reduced over the classes as over pixels. The mean over binary
+entropies is the uncertainty of independent classes divided by their number (binary relevance; see Wu, Sheng, Zhang, Li,
+Dadakova. "Multi-Label Active Learning Algorithms for Image Classification". ACM Computing Surveys 53, 2020).
+
+A score returns ``(n, *space)``, or ``(n,)`` if it gives one number per image. **A higher score is always more
+informative.** All scores are finite for probabilities of 0 and 1. Rounding may make a score that is a difference
+slightly negative; nothing is clipped.
 
 >>> certain, uncertain = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 0.5]])
 >>> [round(float(entropy(p)), 3) for p in (certain, uncertain)]

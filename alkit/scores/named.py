@@ -8,6 +8,7 @@ from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, UnknownNameError, nearest
 from alkit.protocols import Score
 from alkit.scores import functions
+from alkit.values.label_spec import LabelSpec
 
 MOMENTS = ("mean", "mean_entropy", "variance", "prediction", "heads")
 """Names that the parameters of a score may have."""
@@ -119,3 +120,29 @@ def check_draws(score: str | Score, draws: int) -> None:
     if draws == 1 and {"mean_entropy", "variance"}.intersection(moments_of(function)):
         name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
         raise ConfigurationError(f"draws must be an integer >= 2 for the score {name!r}", got=draws, hint="draws=20")
+
+
+@checked
+def check_labels(score: str | Score, spec: LabelSpec) -> None:
+    """Check that a score can be computed for labels of these classes: those that use a contour need masks.
+
+    Raises
+    ------
+    ConfigurationError
+        The score needs masks, and these are classes of images.
+
+    Examples
+    --------
+    >>> spec = LabelSpec(("cat", "dog"), per="image")
+    >>> check_labels("bald", spec)
+    >>> check_labels("edt-variance", spec)
+    Traceback (most recent call last):
+    alkit.errors.ConfigurationError: the score 'edt-variance' needs masks: got classes of images. Try: ...
+    """
+    if spec.per == "image" and score_function(score) in (functions.edt_variance, functions.edt_variance_both_sides):
+        name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
+        raise ConfigurationError(
+            f"the score {name!r} needs masks",
+            got="classes of images",
+            hint="another score, such as 'variance' or 'bald', or another strategy",
+        )

@@ -77,13 +77,15 @@ class Scoring:
 
         @torch.inference_mode()
         def scores_of(some: Sequence[str]) -> list[float]:
-            posterior = posterior_of(self._predictor, self._pool.read(some))
+            images = self._pool.read(some)
+            size = images.shape[-2:]  # before a model of the user writes into them
+            posterior = posterior_of(self._predictor, images)
             moments = moments_of_draws(posterior, names, sampler, self._stream)
             for values in moments.values():
                 _check_finite(some, values, "prediction")
             found = [0.0] * len(some)
             for part in parts_of(self._pool, some):
-                result = reduction(score(**{name: _content(part, values) for name, values in moments.items()}))
+                result = reduction(score(**{name: _content(part, own, size) for name, own in moments.items()}))
                 _check_finite([some[row] for row in part.rows], result, "score")
                 for row, value in zip(part.rows, result.tolist(), strict=True):
                     found[row] = value
@@ -154,13 +156,24 @@ class Scoring:
         return None
 
 
-def _content(part: Part, values: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    """Return the moments of the content of some images; moments without pixels have one number for the whole image."""
+def _content(part: Part, values: Tensor | tuple[Tensor, ...], size: Sequence[int]) -> Tensor | tuple[Tensor, ...]:
+    """Return the moments of the content of some images; moments without pixels are those of the whole image.
+
+    Parameters
+    ----------
+    size:
+        Height and width of the images.
+    """
     if part.box is None:
         return values
     if isinstance(values, tuple):
-        return tuple(part.of(one) if one.ndim > 2 else one[part.rows] for one in values)
-    return part.of(values) if values.ndim > 2 else values[part.rows]
+        return tuple(_content_of(part, one, size) for one in values)
+    return _content_of(part, values, size)
+
+
+def _content_of(part: Part, values: Tensor, size: Sequence[int]) -> Tensor:
+    has_pixels = values.ndim > 2 and tuple(values.shape[-2:]) == tuple(size)
+    return part.of(values) if has_pixels else values[part.rows]
 
 
 def lacks_features(got: str) -> ConfigurationError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.protocols import DeclaresNeeds, FeatureExtractor, Strategy, View
+from alkit.protocols import ChecksSpec, DeclaresNeeds, FeatureExtractor, Strategy, View
+from alkit.values.label_spec import LabelSpec
 from alkit.values.selection import Selection
 
 Choice = Callable[[View, int, np.random.Generator], Selection | Sequence[str]]
@@ -193,6 +194,27 @@ def needs_of(*parts: object) -> tuple[str, ...]:
                 expected='for example ("dropout",)',
             )
     return tuple(dict.fromkeys(need for _, needs in said for need in needs))
+
+
+def check_labels_of(strategy: object, spec: LabelSpec) -> None:
+    """Let a strategy, and the strategies among its parameters, refuse labels that they cannot work with.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them does.
+    """
+    part = innermost(strategy)
+    if isinstance(part, ChecksSpec):
+        part.check_spec(spec)
+    if not is_dataclass(part) or isinstance(part, type):
+        return
+    for entry in fields(part):
+        value = getattr(part, entry.name, None)
+        inside = value if isinstance(value, Mapping | list | tuple) else (value,)
+        for other in inside:
+            if isinstance(other, Strategy | ChecksSpec) and not isinstance(other, type):
+                check_labels_of(other, spec)
 
 
 def check_selection(name: str, selection: Selection, view: View, n: int) -> Selection:

@@ -14,6 +14,7 @@ from alkit.protocols import Sampler, View
 from alkit.samplers import DETERMINISTIC, Deterministic, Dropout
 from alkit.strategies.functions import needs_of, short_name
 from alkit.strategies.ordering import highest
+from alkit.values.label_spec import LabelSpec
 from alkit.values.selection import Selection
 
 if TYPE_CHECKING:
@@ -91,6 +92,13 @@ class Uncertainty:
         moments = moments_of(score_function(self.score))
         drawn = {"mean", "mean_entropy", "variance"}.intersection(moments)
         return (*(needs_of(self.sampler) if drawn else ()), *(["heads"] if "heads" in moments else []))
+
+    @checked
+    def check_spec(self, spec: LabelSpec) -> None:
+        """Raise a :class:`alkit.errors.ConfigurationError` if the score cannot be computed for such labels."""
+        from alkit.scores.named import check_labels
+
+        check_labels(self.score, spec)
 
     @checked
     def scores(self, view: View) -> Mapping[str, float]:

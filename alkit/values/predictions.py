@@ -13,7 +13,7 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
-from alkit.values.label_spec import Images, Label
+from alkit.values.label_spec import Images, Label, LabelSpec
 from alkit.values.shown import count, html_table, short, short_repr
 
 
@@ -27,7 +27,8 @@ class Predictions:
     ids:
         Ids of n images.
     probabilities:
-        Probabilities in [0, 1], float32: ``(n, classes, h, w)`` per pixel, or ``(n, classes)`` per image.
+        Probabilities in [0, 1], float32: ``(n, classes, h, w)`` per pixel, or ``(n, classes)`` per image. If an image
+        can have several classes, ``(n, 2, classes)``: that it does not have each class, and that it has it.
 
     Raises
     ------
@@ -38,6 +39,9 @@ class Predictions:
     --------
     >>> Predictions(("a", "b"), np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)).labels
     array([0, 1])
+    >>> several = Predictions(("a",), np.array([[[0.1, 0.8, 0.3], [0.9, 0.2, 0.7]]], np.float32))
+    >>> several.labels, several.present
+    (array([[1, 0, 1]], dtype=uint8), array([[0.9, 0.2, 0.7]], dtype=float32))
     """
 
     ids: tuple[str, ...]
@@ -47,30 +51,52 @@ class Predictions:
         if len(set(self.ids)) != len(self.ids):
             twice = next(id for id, count in Counter(self.ids).items() if count > 1)
             raise ConfigurationError("ids must be different", got=f"{twice!r} twice")
-        if self.probabilities.ndim not in (2, 4) or len(self.probabilities) != len(self.ids):
+        n, shape = len(self.ids), self.probabilities.shape
+        if len(shape) not in (2, 3, 4) or shape[0] != n or (len(shape) == 3 and shape[1] != 2):
             raise ConfigurationError(
-                f"probabilities must be ({len(self.ids)}, classes, h, w) or ({len(self.ids)}, classes)",
-                got=f"shape {self.probabilities.shape}",
+                f"probabilities must be ({n}, classes, h, w), ({n}, classes) or ({n}, 2, classes)",
+                got=f"shape {shape}",
             )
 
     @property
     def labels(self) -> Label:
-        """Most probable classes: masks ``(n, h, w)``, uint8, or class ids ``(n,)``, int64. Ties go to the lower id."""
+        """Most probable classes: masks ``(n, h, w)``, uint8, or class ids ``(n,)``, int64. Ties go to the lower id.
+
+        If an image can have several, 1 for each class with a probability above 0.5, ``(n, classes)``, uint8.
+        """
         return most_probable_labels(self.probabilities)
+
+    @property
+    def present(self) -> npt.NDArray[np.float32]:
+        """Probability that each image has each class, ``(n, classes)``. Those of an image need not add up to 1.
+
+        Raises
+        ------
+        ConfigurationError
+            These are predictions of masks, or of one class per image.
+        """
+        if self.probabilities.ndim != 3:
+            raise ConfigurationError(
+                "present needs predictions of several classes per image",
+                got=f"probabilities of shape {self.probabilities.shape}",
+                hint="probabilities",
+            )
+        return self.probabilities[:, 1]
 
     __repr__ = short_repr
 
     def _repr_html_(self) -> str:
         title, total = f"Predictions of {count(len(self.ids), 'image')}: {short(self.probabilities)}", len(self.ids)
-        if self.probabilities.ndim > 2:
+        if self.probabilities.ndim > 3:
             return html_table(title, ("id",), ((id,) for id in self.ids), total=total)
-        names = [f"class {number}" for number in range(min(8, self.probabilities.shape[1]))]
-        rows = ((id, *map(float, row[: len(names)])) for id, row in zip(self.ids, self.probabilities, strict=True))
+        columns = self.probabilities if self.probabilities.ndim == 2 else self.present
+        names = [f"class {number}" for number in range(min(8, columns.shape[1]))]
+        rows = ((id, *map(float, row[: len(names)])) for id, row in zip(self.ids, columns, strict=True))
         return html_table(title, ("id", *names), rows, total=total)
 
 
 def probabilities_of(
-    predictor: Any, images: Images, classes: int | None = None, *, finite: bool = True
+    predictor: Any, images: Images, classes: LabelSpec | int | None = None, *, finite: bool = True
 ) -> npt.NDArray[np.float32]:
     """Return a model's probabilities, after a check of their form.
 
@@ -81,22 +107,25 @@ def probabilities_of(
     images:
         ``(n, c, h, w)``.
     classes:
-        Number of classes, if it is known.
+        The classes, or the number of those of masks, if they are known.
     finite:
         Whether to check that there is no NaN or infinity. Such a model would predict class 0 everywhere.
 
     Raises
     ------
     ConfigurationError
-        The model returned something else than an array ``(n, classes, h, w)`` or ``(n, classes)`` of finite numbers.
+        The model returned something else than an array ``(n, classes, h, w)``, ``(n, classes)`` or
+        ``(n, 2, classes)`` of finite numbers.
     """
     given: npt.NDArray[np.float32] = predictor.probabilities(images)
     check_returned(predictor, "probabilities", given, npt.NDArray[Any])
-    known = given.ndim > 1 and (classes is None or given.shape[1] == classes)
-    if given.ndim not in (2, 4) or len(given) != len(images) or not known:
-        n, some = len(images), "classes" if classes is None else classes
+    if given.ndim < 2 or len(given) != len(images) or not _fits(given.shape, classes):
+        n, several = len(images), isinstance(classes, LabelSpec) and classes.multiple
+        some = "classes" if classes is None else classes if isinstance(classes, int) else len(classes.classes)
+        forms = f"({n}, 2, {some})" if several else f"({n}, {some}, h, w) or ({n}, {some})"
         raise ConfigurationError(
-            f"{type(predictor).__name__}.probabilities must return an array ({n}, {some}, h, w) or ({n}, {some})",
+            f"{type(predictor).__name__}.probabilities must return an array {forms}"
+            f"{', that each class is absent and present' if several else ''}",
             got=f"shape {given.shape}",
         )
     if finite and not np.isfinite(given).all():
@@ -107,6 +136,16 @@ def probabilities_of(
             hint="a model whose training did not diverge, for example with a smaller lr=",
         )
     return given
+
+
+def _fits(shape: tuple[int, ...], classes: LabelSpec | int | None) -> bool:
+    """Whether an array of probabilities has the form that these classes need."""
+    if isinstance(classes, LabelSpec) and classes.multiple:
+        return shape[1:] == (2, len(classes.classes))
+    if classes is None:
+        return len(shape) in (2, 4) or (len(shape) == 3 and shape[1] == 2)
+    number = classes if isinstance(classes, int) else len(classes.classes)
+    return len(shape) in (2, 4) and shape[1] == number
 
 
 def most_probable_labels(probabilities: npt.NDArray[np.float32]) -> Label:

@@ -114,7 +114,7 @@ def test_predicted_masks_are_the_arg_max_with_ties_to_the_lower_class(classes, s
         (lambda: RoundResult(0, (), 0, n_pseudo=-1), "n_pseudo must be an integer >= 0"),
         (lambda: Predictions(("a", "a"), np.zeros((2, 2), np.float32)), "ids must be different: got 'a' twice"),
         (lambda: Predictions(("a",), np.zeros((2, 2), np.float32)), r"probabilities must be \(1, classes, h, w\)"),
-        (lambda: Predictions(("a",), np.zeros((1, 2, 3), np.float32)), r"got shape \(1, 2, 3\)"),
+        (lambda: Predictions(("a",), np.zeros((1, 3, 3), np.float32)), r"got shape \(1, 3, 3\)"),
         (lambda: LabelSpec(("skin", " ")), "classes must not have empty names: got 'skin', ' '"),
     ],
 )

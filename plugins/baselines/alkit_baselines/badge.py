@@ -44,6 +44,8 @@ class BADGE:
     - pooled form for segmentation: the gradient of a mask would need the features of every pixel. Here p - y is
       averaged over the pixels of each predicted class, one block for each class, and multiplied by the pooled features
       of the image. With one block, uncertain pixels on both sides of a contour would cancel;
+    - if an image can have several classes, the gradient is that of binary cross-entropy summed over the classes: p is
+      the probability that the image has a class, and y is 1 if p is above 1/2, else 0;
     - an image with the same features as a labelled image or an image drawn before is drawn last;
     - if all gradients left are equal to those drawn, the next image is drawn uniformly.
 
@@ -94,8 +96,8 @@ class BADGE:
 def prediction_errors(ids: Iterable[str], predictions: Iterable[Predictions]) -> Floats:
     """Return p - y of each image, y the predicted class; rows of images without a prediction are 0.
 
-    Per image, ``(N, classes)``. Per pixel, ``(N, classes * classes)``: a block for each predicted class, the sum of
-    p - y over its pixels divided by the number of all pixels.
+    Per image, ``(N, classes)``, also if an image can have several classes. Per pixel, ``(N, classes * classes)``: a
+    block for each predicted class, the sum of p - y over its pixels divided by the number of all pixels.
 
     Examples
     --------
@@ -116,6 +118,8 @@ def prediction_errors(ids: Iterable[str], predictions: Iterable[Predictions]) ->
 def _errors(probabilities: Floats) -> Floats:
     n, classes = probabilities.shape[:2]
     predicted = probabilities.argmax(axis=1)
+    if probabilities.ndim == 3:  # of several classes per image, absent and present
+        return probabilities[:, 1] - predicted.astype(np.float32)
     if probabilities.ndim == 2:
         errors = probabilities.copy()
         errors[np.arange(n), predicted] -= 1

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import Selection, View
+from alkit import LabelSpec, Selection, View
 from alkit.checks import check_integer
 from alkit.strategies import check_n, largest_remainder
 
@@ -115,6 +115,12 @@ class CEAL:
             check_integer(name, getattr(self, name), least)
         object.__setattr__(self, "score", scores.name_or_function(self.score))
         scores.check_draws(self.score, self.draws)
+
+    def check_spec(self, spec: LabelSpec) -> None:
+        """Raise a :class:`alkit.errors.ConfigurationError` if the score cannot be computed for such labels."""
+        from alkit import scores
+
+        scores.check_labels(self.score, spec)
 
     def select(self, view: View, n: int, rng: np.random.Generator) -> Selection:
         """Return the three groups one after the other, the group of each image, and the requests for pseudo-labels."""

@@ -136,7 +136,8 @@ class ClaSPPE:
 def class_scores(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return the scores of each image, ``(n, classes + 1)``: entropy times probability of each class, then entropy.
 
-    Entropy is in nats. Scores of pixels are averaged over the image.
+    Entropy is in nats. Scores of pixels are averaged over the image. If an image can have several classes, the entropy
+    is that of whether the image has a class, times the probability that it has it; the last score is their mean.
 
     >>> class_scores(np.array([[0.5, 0.5], [1.0, 0.0]], np.float32)).round(3)
     array([[0.347, 0.347, 0.693],
@@ -145,6 +146,9 @@ def class_scores(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float
     p = probabilities.reshape(*probabilities.shape[:2], -1)  # (n, classes, pixels)
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=1, keepdims=True)
     entropy = np.maximum(entropy, 0)
+    if probabilities.ndim == 3:
+        each = entropy[:, 0].astype(np.float64)
+        return np.concatenate([each * probabilities[:, 1], each.mean(axis=1, keepdims=True)], axis=1)
     scores: npt.NDArray[np.float64] = np.concatenate([entropy * p, entropy], axis=1).mean(axis=2, dtype=np.float64)
     return scores
 

@@ -45,7 +45,8 @@ class ForegroundRandom:
     Choices and deviations:
 
     - foreground is every class but the first one, at pixels where it is the most probable. If a label is a class
-      of the whole image, an image has foreground if its predicted class is not the first one;
+      of the whole image, an image has foreground if its predicted class is not the first one; if it can have several
+      classes, if any is predicted, and its share of foreground is that of the classes;
     - deviation: nnActive draws patches whose centre lies in the foreground of the true labels, which real projects do
       not have. Here whole images are drawn, by the foreground that the last model predicts;
     - if there are too few images with foreground, other candidates fill the batch at random;

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alkit import Selection, View, highest
+from alkit import LabelSpec, Selection, View, highest
 from alkit.checks import check_integer
 
 Score = Callable[..., Any]
@@ -82,6 +82,12 @@ class MCDropout:
         check_integer("draws", self.draws, least=1)
         object.__setattr__(self, "score", scores.name_or_function(self.score))
         scores.check_draws(self.score, self.draws)
+
+    def check_spec(self, spec: LabelSpec) -> None:
+        """Raise a :class:`alkit.errors.ConfigurationError` if the score cannot be computed for such labels."""
+        from alkit import scores
+
+        scores.check_labels(self.score, spec)
 
     def scores(self, view: View) -> Mapping[str, float]:
         """Return the score of each candidate, by id."""
