@@ -47,7 +47,9 @@ def read_classes(path: str | Path) -> dict[str, str]:
         id = stem if dot + suffix.lower() in SUFFIXES else name
         if found.setdefault(id, label) != label:
             raise LabelError(
-                f"{file} has two classes of image {id!r}", got=f"{found[id]!r}, and {label!r} on line {line}"
+                f"{file} has two classes of image {id!r}",
+                got=f"{found[id]!r}, and {label!r} on line {line}",
+                hint="multiple=True, if an image can have several",
             )
     if not found:
         raise LabelError(f"{file} must have a line for each image", got="only column names")

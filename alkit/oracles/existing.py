@@ -16,6 +16,7 @@ from alkit._files import without_tilde
 from alkit._reading.inside import leads_out
 from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
+from alkit.oracles.class_sets import read_set_table
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
@@ -113,7 +114,8 @@ def labels_in_table(
     """Yield an answer for each row of a CSV file.
 
     The columns are ``id``, and ``label`` (the name or id of a class) or ``mask`` (the path of a mask file, relative to
-    the table or to `masks`, and inside that folder). A column ``annotator`` is optional; others are ignored.
+    the table or to `masks`, and inside that folder). A column ``annotator`` is optional; others are ignored. If an
+    image can have several classes, ``label`` is a text such as ``cat|dog`` or ``none``, or each class has a column.
 
     Parameters
     ----------
@@ -131,6 +133,9 @@ def labels_in_table(
         The file cannot be read or lacks a column.
     """
     path, column = without_tilde(path), "mask" if spec.per == "pixel" else "label"
+    if spec.multiple:
+        yield from _sets_in_table(path, spec, annotator)
+        return
     folder = path.parent if masks is None else without_tilde(masks)
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -156,6 +161,19 @@ def labels_in_table(
                     yield Answer(id, _class(told, where, spec), by or annotator)
     except (OSError, UnicodeError, csv.Error) as reason:
         raise DataError(f"{path} cannot be read as a CSV file in UTF-8", got=reason, hint="check the path") from reason
+
+
+def _sets_in_table(path: Path, spec: LabelSpec, annotator: str) -> Iterator[Answer]:
+    """Yield an answer for each image and annotator in a table of several classes per image."""
+    for row in read_set_table(path, classes=spec.classes).rows:
+        where = f"line {row.line} of {path.name}"
+        try:
+            label = row.read(spec)
+        except LabelError as reason:
+            label = Invalid(str(reason))
+        if not row.image or label is None:
+            label = Invalid(f"{where} lacks the {'label' if row.image else 'id'}")
+        yield Answer(row.image or where, label, row.annotator or annotator)
 
 
 def in_parts(answers: Iterable[Answer], most: int) -> Iterator[list[Answer]]:

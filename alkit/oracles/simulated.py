@@ -17,12 +17,14 @@ from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
 from alkit.labels.meaning import Meaning, make_meaning
+from alkit.labels.sets import label_of, split_set
 from alkit.oracles.class_files import read_classes
+from alkit.oracles.class_sets import read_sets
 from alkit.oracles.mask_files import MaskFiles, check_patterns, likely_pattern
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
-from alkit.values.label_spec import LabelSpec, Size
+from alkit.values.label_spec import Label, LabelSpec, Size
 from alkit.values.progress import Progress, Report, quiet
 from alkit.values.queries import Query
 from alkit.values.shown import short
@@ -278,7 +280,7 @@ class MaskOracle(Simulated):
 @checked_except("labels")
 @dataclass(frozen=True)
 class LabelOracle(Simulated):
-    """A simulated annotator of one class per image, from a mapping or a table.
+    """A simulated annotator of one class per image, or of several, from a mapping or a table.
 
     Parameters
     ----------
@@ -286,8 +288,14 @@ class LabelOracle(Simulated):
         Class of each image, by image id: a class id or a name in `classes`. It may contain images that nobody asks for.
         Or the path of a CSV file with the columns ``id`` and ``class``, see :func:`alkit.oracles.read_classes`.
         :func:`alkit.oracles.folder_classes` makes a mapping from images in folders of classes.
+        If an image can have several classes: a set of names, an array of 0 and 1, or a text such as ``"cat|dog"`` or
+        ``"none"``; or the path of a CSV file with such texts in a column ``class`` or with a column for each class.
     classes:
         Names of the classes. The id of a class is its position.
+    multiple:
+        Whether an image can have several classes, or none of them.
+    ignore:
+        Value of classes about which nothing is known, if an image can have several: see :class:`alkit.LabelSpec`.
 
     Raises
     ------
@@ -304,18 +312,22 @@ class LabelOracle(Simulated):
     [('a', 1), ('b', 0)]
     >>> list(oracle.poll())
     []
+    >>> LabelOracle({"a": {"dog", "cat"}, "b": "none"}, classes=("cat", "dog"), multiple=True).read("a").tolist()
+    [1, 1]
     """
 
-    labels: Mapping[str, int | str] | str | Path = field(repr=False)
+    labels: Mapping[str, Any] | str | Path = field(repr=False)
     classes: tuple[str, ...]
+    multiple: bool = field(default=False, repr=False)
+    ignore: int | None = field(default=None, repr=False)
     spec: LabelSpec = field(init=False, repr=False, compare=False)
-    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+    _known: dict[str, Any] = field(init=False, repr=False, compare=False)
     _asked: dict[str, None] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        spec = LabelSpec(self.classes, per="image")
+        spec = LabelSpec(self.classes, self.ignore, per="image", multiple=self.multiple)
         if isinstance(self.labels, str | Path) and str(self.labels):
-            vars(self).update(labels=read_classes(self.labels))
+            vars(self).update(labels=read_sets(self.labels, spec) if self.multiple else read_classes(self.labels))
         if not isinstance(self.labels, Mapping):
             raise ConfigurationError(
                 "labels must be a mapping from id to class, or the path of a table",
@@ -323,24 +335,25 @@ class LabelOracle(Simulated):
                 hint="labels=dict(zip(ids, labels))",
             )
         check_argument("labels", self.labels, Mapping[str, Any])
-        known = {id: _class_id(label, id, spec) for id, label in self.labels.items()}
-        vars(self).update(spec=spec, classes=spec.classes, _ids=known)
+        read = _class_set if self.multiple else _class_id
+        known = {id: read(label, id, spec) for id, label in self.labels.items()}
+        vars(self).update(spec=spec, classes=spec.classes, _known=known)
 
     @checked
-    def read(self, id: str) -> int:
-        """Return the class id of an image.
+    def read(self, id: str) -> Any:
+        """Return the class id of an image; if it can have several, an array ``(classes,)`` of 0, 1 and ignore values.
 
         Raises
         ------
         LabelError
             The image has no label.
         """
-        if id not in self._ids:
+        if id not in self._known:
             raise self._refusal([id])
-        return self._ids[id]
+        return self._known[id]
 
     def _unlabelled(self, ids: Iterable[str]) -> list[str]:
-        return [id for id in ids if id not in self._ids]
+        return [id for id in ids if id not in self._known]
 
     def _refusal(self, missing: Sequence[str]) -> LabelError:
         return _no_label("label", missing, "a key of the mapping for each id")
@@ -364,3 +377,9 @@ def _class_id(label: int | str, id: str, spec: LabelSpec) -> int:
             hint=nearest(label, spec.classes),
         )
     return spec.classes.index(label)
+
+
+def _class_set(label: Any, id: str, spec: LabelSpec) -> Label:
+    if isinstance(label, str):
+        return label_of(split_set(label, spec.classes), spec, f"image {id!r}")
+    return spec.check(label, id=id, sizes=())

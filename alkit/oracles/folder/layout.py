@@ -18,7 +18,7 @@ from alkit._reading.limits import read_file
 from alkit.errors import AlkitError, DataError
 from alkit.oracles.formats.registry import format_name
 from alkit.pictures.colours import colour
-from alkit.values.label_spec import LabelSpec
+from alkit.values.label_spec import NONE, SEPARATOR, LabelSpec
 from alkit.values.queries import Query
 
 VERSION = 1
@@ -123,8 +123,8 @@ def relative_path(place: Path, start: Path) -> str:
 
 def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> bytes:
     """Return the content of a ``query.json``; `place` is the path from its folder to the inbox."""
-    ids = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
-    names = [*spec.classes, *([] if spec.ignore is None else ["ignored"])]
+    ignored = [] if spec.ignore is None or spec.multiple else [spec.ignore]
+    ids, names = [*range(len(spec.classes)), *ignored], [*spec.classes, *("ignored" for _ in ignored)]
     facts: dict[str, Any] = {
         "version": VERSION,
         "campaign": campaign,
@@ -150,7 +150,7 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> 
     if spec.per == "image":
         facts["answer"] = {
             "table": f"{place}/YOUR_NAME/{TABLE}",
-            "row": f"{query.key},CLASS",
+            "row": f"{query.key},{f'CLASS{SEPARATOR}CLASS, or {NONE}' if spec.multiple else 'CLASS'}",
             "skip": f"{place}/YOUR_NAME/{query.key}.skip",
             "withdraw": f"{place}/YOUR_NAME/{query.key}.withdrawn",
         }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from alkit.errors import one_line
 from alkit.oracles.folder.layout import TABLE
-from alkit.values.label_spec import LabelSpec, size_text
+from alkit.values.label_spec import NONE, SEPARATOR, UNKNOWN, LabelSpec, size_text
 from alkit.values.queries import Query
 
 INSTRUCTIONS = """\
@@ -56,18 +57,42 @@ To correct an answer, change the line and save the table again. If a file is not
 .refused.txt beside it states why. If a folder here contains a withdrawn.txt, nobody needs to answer that query.
 """
 
+SEVERAL = """
+The classes of an image are any of: {classes}. Write | between them, or none if the image has none of them.
+{unknown}Instead of the column class, the table can have a column for each class, with 1 or 0 in it. The name {key} can
+also be the image's own file name. A line without a class is not an answer yet, and the class skip skips an image that
+cannot be labelled. Spreadsheets can write such a table as CSV.
+"""
+"""The part of the instructions about the classes, if an image can have several."""
+
+WHOLE_TAG, TAGS = "in which each image has one tag", "in which each image has tags, none among them"
+
 END = "\nalkit deletes or replaces this note the next time it reads answers.\n"
 
 
 def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
     """Return the content of ``how-to-answer.txt``, with one query as example; `place` is the path to the inbox."""
     inbox = "this folder" if place == "." else place
+    if spec.multiple:
+        return _instructions_of_sets(query, spec, inbox)
     if spec.per == "image":
         names = one_line(", ".join(spec.classes))
         return INSTRUCTIONS_OF_CLASSES.format(
             inbox=one_line(inbox), key=query.key, classes=names, example=one_line(spec.classes[0]), table=TABLE
         ).encode()
     return INSTRUCTIONS.format(inbox=one_line(inbox), key=query.key, classes=one_line(spec)).encode()
+
+
+def _instructions_of_sets(query: Query, spec: LabelSpec, inbox: str) -> bytes:
+    """Return the instructions if an image can have several classes: those of one class, with another paragraph."""
+    before, _, rest = INSTRUCTIONS_OF_CLASSES.partition("The class is one of: ")
+    after = rest.partition("\n\n")[2].replace(WHOLE_TAG, TAGS)
+    names = [one_line(name) for name in spec.classes]
+    unknown = "" if spec.ignore is None else f"Write {UNKNOWN} before a class of which you are not sure. "
+    said = SEVERAL.format(classes=", ".join(names), unknown=unknown, key=query.key)
+    shared = {"inbox": one_line(inbox), "key": query.key, "table": TABLE, "classes": ""}
+    shared["example"] = SEPARATOR.join(names[:2])
+    return f"{before.format(**shared)}{textwrap.fill(said.strip(), 120)}\n\n{after.format(**shared)}".encode()
 
 
 def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> bytes:
@@ -80,6 +105,9 @@ def refusal(query: Query, spec: LabelSpec, reason: str, *, prelabel: bool) -> by
         return f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\nDelete it.\n{END}".encode()
     if spec.per == "image":
         what = f"write its class into a table such as {TABLE}: one of {one_line(', '.join(spec.classes))}"
+        if spec.multiple:
+            names = one_line(", ".join(spec.classes))
+            what = f"write its classes into a table such as {TABLE}: any of {names} with {SEPARATOR} between, or {NONE}"
         return (
             f"The answer to {query.key} was not accepted.\n\nWhy: {one_line(reason)}\n\nWhat to do: {what}.\n{END}"
         ).encode()

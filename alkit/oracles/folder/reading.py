@@ -123,9 +123,10 @@ class Reader:
             if entry.words:
                 return self._word(entry.words[0])
             if self.spec.per == "image":
-                return Invalid(
-                    f"{names} is a mask, but each image has one class: write it into a table such as {TABLE}"
+                said = (
+                    "an image has classes: write them" if self.spec.multiple else "each image has one class: write it"
                 )
+                return Invalid(f"{names} is a mask, but {said} into a table such as {TABLE}")
             masks = [self._mask(path, query) for path in entry.masks]
         except LabelError as reason:
             return Invalid(str(reason))

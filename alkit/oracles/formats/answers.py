@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alkit.errors import ConfigurationError, LabelError, nearest
+from alkit.labels.sets import label_of, split_set
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Empty, paint
 from alkit.oracles.formats.image_names import image_names
 from alkit.oracles.label_names import label_values, says_skip
 from alkit.values.answers import Answer, Invalid, Skip
-from alkit.values.label_spec import LabelSpec, Mask, size_text
+from alkit.values.label_spec import NONE, Label, LabelSpec, Mask, size_text
 from alkit.values.queries import Query
 
 FEW = 8
@@ -63,12 +64,14 @@ def answers(
         raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(empty))
     entries, remarks = _entries(content, queries, spec, empty, imported)
     for query, own in entries:
-        label: Mask | int | Skip | Invalid
+        label: Label | int | Skip | Invalid
         if len(own) > 1:
             label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
         else:
             image = own[0][1]
-            if spec.per == "image":
+            if spec.multiple:
+                label = _classes(image, spec, path.name)
+            elif spec.per == "image":
                 label = _class(image, spec, path.name)
             else:
                 label = _label(image, query, spec, path.name, content.strays)
@@ -183,6 +186,28 @@ def _class(image: AnnotatedImage, spec: LabelSpec, file: str) -> int | Skip | In
         hint=nearest(tags[0], spec.classes),
     )
     return Invalid(str(reason))
+
+
+def _classes(image: AnnotatedImage, spec: LabelSpec, file: str) -> Label | Skip | Invalid:
+    """Return the classes that the only entry of an image in a file gives."""
+    where, tags = f"in {file} {image.name!r}", tuple(dict.fromkeys(image.tags))
+    if image.fault:
+        return Invalid(f"{where} cannot be read: {image.fault}")
+    if image.regions:
+        return Invalid(f"{where} has regions, but classes are of the whole image: tag it")
+    if skips := [tag for tag in tags if tag not in spec.classes and says_skip(tag)]:
+        return (
+            Skip(f"marked {skips[0]!r}")
+            if len(tags) == 1
+            else Invalid(f"{where} is marked {skips[0]!r}, and has classes: keep one or the other")
+        )
+    parts = [split_set(tag, spec.classes) for tag in tags]
+    if len(parts) > 1 and not all(parts):
+        return Invalid(f"{where} is tagged {NONE!r}, and has classes: keep one or the other")
+    try:
+        return label_of([name for part in parts for name in part], spec, f"{file} of {image.name!r}")
+    except LabelError as reason:
+        return Invalid(str(reason))
 
 
 def _is_annotated(image: AnnotatedImage, spec: LabelSpec) -> bool:

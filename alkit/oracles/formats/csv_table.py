@@ -2,6 +2,9 @@
 
 The class of an image that nobody has looked at is empty, and the row is no answer. The word ``skip`` or ``unusable`` in
 its place skips the image. Columns are separated by commas, semicolons or tabs; further columns are ignored.
+
+If an image can have several classes, the class is a text such as ``cat|dog`` or ``none``, and an image can have several
+rows; or the table has a column for each class: see :mod:`alkit.oracles.class_sets`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from alkit.errors import DataError
+from alkit.errors import DataError, LabelError
+from alkit.labels.sets import set_text
+from alkit.oracles.class_sets import read_set_table
 from alkit.oracles.formats.annotations import AnnotatedImage, Content
 from alkit.oracles.formats.format import Format, Page
 from alkit.values.label_spec import LabelSpec
@@ -53,6 +58,30 @@ def decode(path: Path, content: bytes) -> Content:
         raise DataError(f"{path} must have a line for each image", got="only column names") from reason
 
 
+def decode_sets(path: Path, content: bytes, spec: LabelSpec) -> Content:
+    """Return the images in the content of a table of several classes per image; their tags are the classes.
+
+    Raises
+    ------
+    DataError
+        The content is not such a table. The message names `path`.
+    """
+    images: list[AnnotatedImage] = []
+    strays: list[str] = []
+    for row in read_set_table(path, content, spec.classes).rows:
+        if not row.image:
+            strays.append(f"line {row.line} without an image")
+            continue
+        try:
+            said = row.skip() or row.read(spec)
+        except LabelError as reason:
+            images.append(AnnotatedImage(row.image, (0, 0), fault=str(reason).partition(". Try: ")[0]))
+            continue
+        tags = () if said is None else (said,) if isinstance(said, str) else (set_text(said, spec),)
+        images.append(AnnotatedImage(row.image, (0, 0), tags=tags))
+    return Content(tuple(images), tuple(strays)).check(path)
+
+
 def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
     """Yield the number of each line that is not empty, its image and its class, either of which may be empty.
 
@@ -71,7 +100,7 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
             raise DataError(
                 f"{path} must begin with the names of its columns, among them {' or '.join(IMAGES)}, and {CLASS}",
                 got=", ".join(map(repr, names)) or "an empty file",
-                hint=f"{IMAGE},{CLASS} as the first line",
+                hint=f"{IMAGE},{CLASS} as the first line; or multiple=True for a table with a column for each class",
             )
         label = names.index(CLASS)
         if names.count(names[image]) > 1 or names.count(CLASS) > 1:
@@ -90,4 +119,4 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
         raise DataError(f"{path} is not a table of classes", got=reason, expected="CSV in UTF-8") from reason
 
 
-CSV = Format("csv", ".csv", encode, decode, per=("image",))
+CSV = Format("csv", ".csv", encode, decode, per=("image",), decode_sets=decode_sets)

@@ -31,7 +31,7 @@ from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, f
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.pictures.colours import CLASS_COLOURS, colour
-from alkit.values.label_spec import LabelSpec, Size
+from alkit.values.label_spec import NONE, LabelSpec, Size
 
 VERSION = "1.1"
 
@@ -92,7 +92,8 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     ElementTree.SubElement(root, "version").text = VERSION
     labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
     masks = spec.per == "pixel"
-    for name, value in (label_values(spec) if masks else {name: 1 + n for n, name in enumerate(spec.classes)}).items():
+    names = [*spec.classes, *([NONE] if spec.multiple else [])]  # an image without a tag has no answer
+    for name, value in (label_values(spec) if masks else {name: 1 + n for n, name in enumerate(names)}).items():
         if value:
             label = ElementTree.SubElement(labels, "label")
             shown = colour(value, spec) if masks else CLASS_COLOURS[value % len(CLASS_COLOURS)]

@@ -90,6 +90,8 @@ class Format:
         one image at a time.
     per:
         Kinds of labels that it can hold, as in :class:`LabelSpec`.
+    decode_sets:
+        Function in place of `decode` if an image can have several classes; None for the same one.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Format:
     encode: Callable[[Sequence[Page], LabelSpec], bytes]
     decode: Callable[[Path, bytes], Content]
     per: tuple[str, ...] = ("pixel",)
+    decode_sets: Callable[[Path, bytes, LabelSpec], Content] | None = None
 
     def check_labels(self, spec: LabelSpec) -> None:
         """Raise a :class:`ConfigurationError` if the format cannot hold labels of this kind."""
@@ -236,7 +239,7 @@ class Format:
         self.check_labels(spec)
         path = without_tilde(path)
         changed = _time_of(path)  # before the content is read: a later change then has a later time
-        content = self._content(path, inside)
+        content = self._content(path, inside, spec)
         revision = changed if content.exported is None else min(changed, content.exported)
         yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty, imported=imported)
 
@@ -245,17 +248,19 @@ class Format:
     ) -> tuple[str, ...]:
         """Return the ids of the queried images in a file that have no annotation; parameters as in :meth:`read`."""
         self.check_labels(spec)
-        return unannotated(self._content(without_tilde(path), inside), queries, spec)
+        return unannotated(self._content(without_tilde(path), inside, spec), queries, spec)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
         """Return the names of the images in a file; `inside` as in :meth:`read`."""
         return [image.name for image in self._content(path, inside).images]
 
-    def _content(self, path: Path, inside: Path | None) -> Content:
+    def _content(self, path: Path, inside: Path | None, spec: LabelSpec | None = None) -> Content:
         try:
             content = read_file(path) if inside is None else read_inside(path, inside)
         except OSError as reason:
             raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
+        if self.decode_sets is not None and spec is not None and spec.multiple:
+            return self.decode_sets(path, content, spec)
         return self.decode(path, content)
 
     def _path(self, folder: Path, round: int, number: int) -> Path:
