@@ -36,8 +36,9 @@ def import_labels(
         Path | None,
         typer.Option(
             "--csv",
-            help="CSV file with the columns id and label (a class), or id and mask (the path of a file, in the folder "
-            "of the table or of --masks); annotator is optional.",
+            help="CSV file with the columns id and label (a class, or several such as cat|dog, or a column of 1 and 0 "
+            "for each class), or id and mask (the path of a file, in the folder of the table or of --masks); annotator "
+            "is optional.",
         ),
     ] = None,
     nifti: Annotated[

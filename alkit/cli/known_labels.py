@@ -164,9 +164,15 @@ FOLDERS = "folders"
 
 
 def label_oracle(
-    labels: str, classes: tuple[str, ...] | None, ids: Iterable[str], option: str = "--labels"
+    labels: str,
+    classes: tuple[str, ...] | None,
+    ids: Iterable[str],
+    option: str = "--labels",
+    *,
+    multiple: bool = False,
+    ignore: int | None = None,
 ) -> LabelOracle:
-    """Return the oracle of one class per image.
+    """Return the oracle of one class per image, or of several.
 
     Parameters
     ----------
@@ -178,11 +184,25 @@ def label_oracle(
         Ids of the images.
     option:
         The option that names the table.
+    multiple, ignore:
+        Whether an image can have several classes, and the value of those that are unknown.
     """
     from alkit.errors import LabelError
     from alkit.oracles.class_files import folder_classes, read_classes
+    from alkit.oracles.class_sets import read_set_table
     from alkit.oracles.simulated import LabelOracle
 
+    if multiple and labels == FOLDERS:
+        raise ConfigurationError(
+            "folders give each image one class, but --multiple says that it can have several",
+            got=f"{option} folders",
+            hint=f"{option} FILE, a table with a column class such as cat|dog, or with a column for each class",
+        )
+    if multiple:
+        named = read_set_table(labels).classes if classes is None else classes
+        if not named:
+            raise LabelError(f"{option} must give the images at least one class", got="none", hint="--classes NAMES")
+        return LabelOracle(labels, classes=named, multiple=True, ignore=ignore)
     known = folder_classes(ids) if labels == FOLDERS else read_classes(labels)
     used = sorted({known[id] for id in ids if id in known})
     if classes is None and len(used) < 2:

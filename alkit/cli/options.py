@@ -138,7 +138,13 @@ Threads = Annotated[
         help="Threads that the computations of the record use; default: 1 for small images, else one per core."
     ),
 ]
-Ignore = Annotated[int | None, typer.Option(help="Mask value of pixels that do not count.")]
+Ignore = Annotated[
+    int | None,
+    typer.Option(help="Mask value of pixels that do not count; with --multiple, 255 lets classes be unknown."),
+]
+Multiple = Annotated[
+    bool, typer.Option("--multiple", help="An image can have several of the classes, or none (multi-label).")
+]
 Metrics = Annotated[
     str | None,
     typer.Option(

@@ -32,7 +32,7 @@ def predict(
     """Predict the masks of new images with the last model. Images are read in the same way as for its training.
 
     OUT/masks/<id>.png holds class ids at the image's original size. OUT/overlays/<id>.jpg shows the image with its
-    mask. If each image has one class, OUT/classes.csv lists the classes. A model of tiles stitches its predictions to
+    mask. If each image has classes, OUT/classes.csv lists them. A model of tiles stitches its predictions to
     masks of whole images, OUT/masks/<id>.tif. Of volumes, OUT/masks/<id>.nii.gz holds class ids, with the shape and the
     affine of the volume, and with --dicom-seg OUT/masks/<id>.seg.dcm is a segmentation that refers to the images of a
     DICOM series. The images of the campaign are not needed.

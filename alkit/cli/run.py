@@ -33,9 +33,11 @@ def run(
         str | None,
         typer.Option(
             help="In place of masks, one class per image: a CSV file with the columns id and class, or folders, if "
-            "each image lies in a folder with the name of its class. With --volumes, the folder of their labels.",
+            "each image lies in a folder with the name of its class. With --multiple, a CSV file with classes such as "
+            "cat|dog, or with a column of 1 and 0 for each class. With --volumes, the folder of their labels.",
         ),
     ] = None,
+    multiple: options.Multiple = False,
     start: Annotated[int, typer.Option(help="Number of images in the start set.")] = 30,
     batch: Annotated[int, typer.Option(help="Number of images in each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Number of rounds after the start set.")] = 5,
@@ -77,6 +79,8 @@ def run(
 
     [cyan]alkit run --images photos --labels folders --size 128 --store runs/classes.db[/cyan]
 
+    [cyan]alkit run --images xrays --labels findings.csv --multiple --size 256 --store runs/findings.db[/cyan]
+
     If the strategy needs a trained model, the start set is random, or selected by --initial. If it needs an ensemble
     or a network with heads of deep supervision, the learner trains one.
     """
@@ -105,6 +109,8 @@ def run(
             hint="--masks FOLDER, or --labels FILE for classes of images",
         )
     per = "pixel" if images is None or labels is None else "image"
+    if multiple and per == "pixel":
+        raise ConfigurationError("--multiple can be used only with --images and --labels FILE", got="masks")
     test_places = test_set.places(volumes=images is None, per=per)
     choice, former = choice.named(per), None
     if store.is_file():
@@ -118,13 +124,17 @@ def run(
     names = None if classes is None else options.class_names(classes)
     known = functools.partial(form.oracle, classes=names or ("background", "object"), ignore=ignore)
     if per == "image":
-        others = {"--ignore": ignore is not None, "--pages": source.pages == "frames"}
+        unknown = ignore is not None and not multiple
+        others = {"--ignore": unknown, "--pages": source.pages == "frames"}
         refuse_options({**form.given(), **others}, "with --masks")
     with progress_bar(choice.strategy) as report:
         files = source.files(masks=True, asks=labels != FOLDERS)
         oracle: alkit.MaskOracle | alkit.LabelOracle | None = None
         if files:
-            oracle = known(masks) if masks is not None else label_oracle(str(labels), names, files)
+            if masks is not None:
+                oracle = known(masks)
+            else:
+                oracle = label_oracle(str(labels), names, files, multiple=multiple, ignore=ignore)
             with naming(OPTIONS):
                 oracle.check([] if source.pages == "frames" else files)  # before hours are spent on reading images
         everything = source.pool(report)
@@ -138,7 +148,7 @@ def run(
             with record_at(store) as record:
                 everything = with_recorded_groups(record, everything)
                 former = recorded_rules(record)
-        measured = choose_metrics(metrics, kinds, everything, per)
+        measured = choose_metrics(metrics, kinds, everything, "set" if multiple else per)
         ruled = rules.after(former)
         if (new := not store.exists()) and isinstance(oracle, alkit.MaskOracle):
             with naming(OPTIONS):

@@ -31,6 +31,7 @@ def start(
     per: Annotated[
         str, typer.Option(help="What has a class: each pixel, so that labels are masks, or each image.")
     ] = "pixel",
+    multiple: options.Multiple = False,
     annotators: Annotated[
         int, typer.Option(help="Number of people who label each image.", rich_help_panel=options.PEOPLE)
     ] = 1,
@@ -74,6 +75,8 @@ def start(
     [cyan]alkit start campaign.db --images slides --tiles 512 --foreground tissue --classes background,tumour[/cyan]
 
     [cyan]alkit start classes.db --images photos --per image --classes cat,dog --size 128[/cyan]
+
+    [cyan]alkit start findings.db --images xrays --per image --multiple --classes nodule,effusion --size 256[/cyan]
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
@@ -104,10 +107,13 @@ def start(
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))
+    if multiple and per != "image":
+        raise ConfigurationError("--multiple can be used only with --per image", got=f"--per {per}")
     if per == "image":
-        refuse_options({"--ignore": ignore is not None}, "with --per pixel")
+        refuse_options({"--ignore": ignore is not None and not multiple}, "with --per pixel")
     test_places = test.places(volumes=source.images is None, per=per)
-    spec = alkit.LabelSpec(options.class_names(classes), ignore, cast("Literal['pixel', 'image']", per))
+    kind = cast("Literal['pixel', 'image']", per)
+    spec = alkit.LabelSpec(options.class_names(classes), ignore, kind, multiple)
     choice = choice.named(per)
     learner, strategy, initial = parts = choice.make()
     check_eye(choice, parts)
@@ -137,7 +143,7 @@ def start(
                 join=join,
                 hold_out=hold_out,
                 stop_set=stop_set,
-                metrics=choose_metrics(metrics, kinds, pool, per),
+                metrics=choose_metrics(metrics, kinds, pool, "set" if multiple else per),
                 rules=ruled,
                 report=report,
             )

@@ -97,7 +97,7 @@ def read_test_set(
     if spec.per == "image":
         table = labels if labels == FOLDERS else str(without_tilde(labels).absolute())
         with naming({"labels": "--test-labels"}):
-            classes: LabelOracle = label_oracle(table, spec.classes, test.ids, "--test-labels")
+            classes: LabelOracle = _label_oracle(table, spec, test)
             classes.check(test.ids)
         return Tested(test, classes, {"labels": table})
     option = "--test-masks" if "grayscale" in usual else "--test-labels"
@@ -193,11 +193,16 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
     return {"test": test, "oracle": _recorded_oracle(form, test, Settings(record).spec)}
 
 
+def _label_oracle(labels: str, spec: LabelSpec, test: PoolBase) -> LabelOracle:
+    more = {"multiple": spec.multiple, "ignore": spec.ignore}
+    return label_oracle(labels, spec.classes, test.ids, "--test-labels", **more)
+
+
 def _recorded_oracle(form: Mapping[str, Any], test: PoolBase, spec: LabelSpec) -> MaskOracle | LabelOracle:
     from alkit.oracles.simulated import MaskOracle
 
     if "labels" in form:
-        return label_oracle(form["labels"], spec.classes, test.ids, "--test-labels")
+        return _label_oracle(form["labels"], spec, test)
     masks = dict(form["masks"])
     values, pattern = masks.pop("values"), masks["pattern"]
     named = None if values is None else dict(values)

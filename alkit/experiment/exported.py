@@ -38,7 +38,7 @@ class ExportedLabel:
     id:
         Id of the image.
     label:
-        The mask ``(h, w)`` or the class id.
+        The mask ``(h, w)``, the class id, or which of several classes the image has.
     facts:
         What the record knows about it, by column of the manifest.
     """

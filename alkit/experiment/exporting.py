@@ -27,6 +27,7 @@ from alkit.experiment.exported_volumes import (
 from alkit.experiment.label_card import label_card
 from alkit.experiment.parts import Parts
 from alkit.labels.masks import mask_png
+from alkit.labels.sets import set_text
 from alkit.oracles.formats import coco
 from alkit.oracles.formats.format import Page
 from alkit.values.label_spec import LabelSpec
@@ -150,6 +151,8 @@ FORMS: Mapping[str, Form] = {
 
 
 def _class(label: ExportedLabel, spec: LabelSpec) -> str | None:
+    if spec.multiple:
+        return set_text(label.label, spec)
     return None if label.label.ndim else spec.classes[int(label.label)]
 
 
@@ -168,6 +171,7 @@ def _about(parts: Parts, found: Exported, form: str, rows: Sequence[Mapping[str,
         "form": form,
         "classes": list(spec.classes),
         "per": spec.per,
+        **({"multiple": True} if spec.multiple else {}),
         "ignore": spec.ignore,
         "images_in_pool": parts.settings.images,
         "join": str(written_form(parts.terms.join)),

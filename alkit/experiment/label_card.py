@@ -77,8 +77,12 @@ def label_card(about: Mapping[str, Any], form: str, *, per_annotator: bool) -> s
 def _facts(about: Mapping[str, Any], per_annotator: bool) -> Iterator[str]:
     counts = about["counts"]
     classes = ", ".join(f"{number} {literal(name)}" for number, name in enumerate(about["classes"]))
-    yield f"Classes: {classes}; one label per {about['per']}."
-    if about["ignore"] is not None:
+    if about.get("multiple"):
+        yield f"Classes: {', '.join(map(literal, about['classes']))}; an image can have several of them, or none."
+        yield "In the tables, | is between the classes of an image, and ? before a class of which nothing is known."
+    else:
+        yield f"Classes: {classes}; one label per {about['per']}."
+    if about["ignore"] is not None and about["per"] == "pixel":
         yield f"Pixels with the value {about['ignore']} do not count."
     yield f"{counts['labels']} labels of {counts['images']} images, out of a pool of {about['images_in_pool']}."
     strategy = literal(_name(about["strategy"]))

@@ -81,6 +81,7 @@ def card(
         "classes": list(model.spec.classes),
         "ignore": model.spec.ignore,
         "per": model.spec.per,
+        **({"multiple": True} if model.spec.multiple else {}),
         "data": {"images": origin.images, "reading": reading},
         "labels": {
             "trained_on": last.n_labels,
@@ -173,7 +174,7 @@ def card_text(card: Card) -> str:
     names = [_literal(name) for name in card["classes"]]
     classes = [f"{number} {name}" for number, name in enumerate(names)]
     facts = [
-        f"Output: for each {card['per']}, the probabilities of {', '.join(classes)}.",
+        _output(card, classes),
         f"Model: {_literal(card['model']['network'])}, {card['model']['parameters']} parameters.",
         f"Pool: {pool}.",
         f"Labels: {labels['trained_on']} for training{_unasked_text(labels)}, {labels['held_out']} held out for "
@@ -205,6 +206,14 @@ def card_text(card: Card) -> str:
         f"```json\n{json.dumps(declared, indent=1)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _output(card: Card, classes: Sequence[str]) -> str:
+    if card.get("multiple"):
+        return (
+            f"Output: for each image, the probabilities that it has {', '.join(classes)}. It can have several, or none."
+        )
+    return f"Output: for each {card['per']}, the probabilities of {', '.join(classes)}."
 
 
 def preparation(card: Card) -> str:
@@ -329,6 +338,12 @@ def _run(card: Card) -> list[str]:
 
 
 def _result(card: Card) -> list[str]:
+    if card.get("multiple"):
+        return [
+            f"classes = {card['classes']!r}",
+            "present = [name for name, value in zip(classes, probabilities) if value > 0.5]",
+            "print('|'.join(present) or 'none', *probabilities)",
+        ]
     if card["per"] == "image":
         return [f"print({card['classes']!r}[probabilities.argmax()], probabilities.max())"]
     fit = _fit_of(card)

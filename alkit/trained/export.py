@@ -56,18 +56,29 @@ _log = logging.getLogger(__name__)
 class Probabilities(nn.Module):
     """A network that returns probabilities instead of logits.
 
+    Parameters
+    ----------
+    network:
+        Maps images to logits.
+    multiple:
+        Whether an image can have several classes. Then the output is the probability that it has each class.
+
+    Examples
+    --------
+
     >>> module = Probabilities(nn.Conv2d(1, 2, 1))
     >>> round(module(torch.zeros(1, 1, 4, 4)).sum(dim=1).mean().item(), 4)
     1.0
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, multiple: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.multiple = network, multiple
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ``(n, classes, h, w)`` or ``(n, classes)``."""
-        return cast(Tensor, self.network(images)).float().softmax(dim=1)
+        logits = cast(Tensor, self.network(images)).float()
+        return logits.sigmoid() if self.multiple else logits.softmax(dim=1)
 
 
 class Mean(nn.Module):
@@ -85,6 +96,8 @@ class Mean(nn.Module):
 def export_module(predictor: Predictor) -> nn.Module:
     """Return a module on the CPU that maps images to the predictor's probabilities, with weights of its own.
 
+    If an image can have several classes, it gives only the probability that it has each class, ``(n, classes)``.
+
     Raises
     ------
     ConfigurationError
@@ -97,7 +110,7 @@ def export_module(predictor: Predictor) -> nn.Module:
     if isinstance(predictor, NetworkPredictor):
         # Channels last, as in the predictor: sums have the same order, and so the same results.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
-        return Probabilities(network).eval().requires_grad_(False)
+        return Probabilities(network, multiple=predictor.multiple).eval().requires_grad_(False)
     if isinstance(predictor, HasMembers):
         return Mean([export_module(member) for member in predictor.members]).eval()
     raise ConfigurationError(
@@ -334,7 +347,8 @@ def _check_module(module: nn.Module, model: TrainedModel) -> None:
     if not isinstance(model.predictor, ExportsModule):
         return
     images = Stream(0).child("export").numpy().random((2, *model.shape), np.float32)
-    expected = probabilities_of(model.predictor, images, len(model.spec.classes))
+    expected = probabilities_of(model.predictor, images, model.spec)
+    expected = expected[:, 1] if model.spec.multiple else expected
     try:
         with torch.no_grad():
             found = module(torch.from_numpy(images)).numpy()

@@ -28,7 +28,7 @@ from alkit.pools.scaling import scale_pixels
 from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
 from alkit.trained.model import TrainedModel, check_trained
-from alkit.trained.output import prepare_output, write_classes
+from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.trained.tiles import predict_tiles
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
@@ -50,7 +50,8 @@ class Predicted:
     size:
         Original height and width of the image.
     probabilities:
-        Class probabilities: ``(classes, h, w)`` at the working size, or ``(classes,)`` if each image has one class.
+        Class probabilities: ``(classes, h, w)`` at the working size, or ``(classes,)`` if each image has one class; if
+        it can have several, ``(2, classes)``, that each is absent, and present.
     fit:
         How the image became one of the working size, see :data:`alkit.values.Fit`.
     name:
@@ -144,7 +145,7 @@ def _predict_images(
             failed(id, reason)
         if images and (len(images) >= at_once or number == len(files)):
             with threads(model.threads):
-                probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
+                probabilities = probabilities_of(model.predictor, np.concatenate(images), model.spec)
             for (done, where, whole, name), rows in zip(waiting, probabilities, strict=True):
                 yield Predicted(done, where, whole, rows, source.fit, name)
             waiting.clear()
@@ -232,7 +233,8 @@ def predict_folder(
 
     ``out/masks/<id>.png`` holds class ids at the image's original size; :class:`alkit.MaskOracle` can read this folder.
     ``out/overlays/<id>.jpg`` shows the image with its mask. If each image has one class, ``out/classes.csv`` has a row
-    per image with id, class and probability.
+    per image with id, class and probability. If it can have several, the row has the id, the classes with a probability
+    above 0.5, such as ``cat|dog`` or ``none``, and the probability of each class.
 
     A model of tiles writes ``out/masks/<id>.tif``, a tiled TIFF file of the size of the level that tiles are cut from.
     Each pixel gets the mean of the predictions of the tiles around it, weighted by its distance from their borders.
@@ -281,7 +283,7 @@ def predict_folder(
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     done: list[str] = []
     reasons: dict[str, str] = {}
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
 
     def failed(id: str, reason: ImageError) -> None:
         reasons[id] = str(reason)
@@ -292,8 +294,7 @@ def predict_folder(
     reader = source_of(model, source)
     for one in _predict_images(model, source, files, failed):
         if per_image:
-            best = int(one.probabilities.argmax())
-            rows.append((one.id, model.spec.classes[best], f"{one.probabilities[best]:.6f}"))
+            rows.append(class_row(one.id, one.probabilities, model.spec))
         else:
             try:
                 _write_mask(
@@ -304,7 +305,7 @@ def predict_folder(
                 continue
         done.append(one.id)
         report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
-    write_classes(table, rows)
+    write_classes(table, rows, model.spec)
     return Outcome(tuple(done), reasons)
 
 

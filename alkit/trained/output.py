@@ -7,8 +7,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from alkit._files import check_outside, is_inside, make_folder, write_atomically
 from alkit.errors import ConfigurationError
+from alkit.labels.sets import set_text
+from alkit.values.label_spec import LabelSpec
 
 FEW = 3
 """Most files that a message names."""
@@ -64,9 +69,34 @@ def prepare_output(
         path.unlink(missing_ok=True)
 
 
-def write_classes(table: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Write a table of ids, classes and probabilities, unless it would be empty."""
+def class_row(id: str, probabilities: npt.NDArray[np.float32], spec: LabelSpec) -> tuple[str, ...]:
+    """Return the row of an image for :func:`write_classes`.
+
+    Parameters
+    ----------
+    probabilities:
+        ``(classes,)``; if an image can have several classes, ``(2, classes)``.
+
+    Examples
+    --------
+    >>> class_row("a", np.array([0.25, 0.75]), LabelSpec(("cat", "dog"), per="image"))
+    ('a', 'dog', '0.750000')
+    >>> class_row("a", np.array([[0.25, 0.4], [0.75, 0.6]]), LabelSpec(("cat", "dog"), per="image", multiple=True))
+    ('a', 'cat|dog', '0.750000', '0.600000')
+    """
+    if spec.multiple:
+        return id, set_text(probabilities.argmax(axis=0), spec), *(f"{one:.6f}" for one in probabilities[1])
+    best = int(probabilities.argmax())
+    return id, spec.classes[best], f"{probabilities[best]:.6f}"
+
+
+def write_classes(table: Path, rows: Sequence[tuple[str, ...]], spec: LabelSpec) -> None:
+    """Write a table of ids, classes and probabilities, unless it would be empty.
+
+    If an image can have several classes, ``alkit import --csv`` can read it, and each has a column of probabilities.
+    """
     if rows:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("id", "class", "probability"), *rows])
+        columns = [f"probability of {name}" for name in spec.classes] if spec.multiple else ["probability"]
+        csv.writer(text, lineterminator="\n").writerows([("id", "class", *columns), *rows])
         write_atomically(table, text.getvalue().encode())

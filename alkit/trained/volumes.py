@@ -27,7 +27,7 @@ from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
 from alkit.trained.folder import Outcome
 from alkit.trained.model import TrainedModel, check_trained
-from alkit.trained.output import prepare_output, write_classes
+from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.values.label_spec import Images
 from alkit.values.predictions import Predictions, probabilities_of
 from alkit.values.progress import Progress, Report, quiet
@@ -91,7 +91,7 @@ def predict_volumes(
     prepare_output(target, source, [masks], planned, overwrite=overwrite, noun="volumes", others=others)
     done: list[str] = []
     failed = {id: str(error) for id, error in unusable.items()}
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     for id, volume in slices.volumes.items():
         try:
             if per_image:
@@ -107,7 +107,7 @@ def predict_volumes(
         else:
             done.append(id)
         report(Progress("predict", len(done) + len(failed), len(slices.volumes) + len(unusable)))
-    write_classes(table, rows)
+    write_classes(table, rows, model.spec)
     return Outcome(tuple(done), failed)
 
 
@@ -165,7 +165,7 @@ def _of_batch(
     model: TrainedModel, names: list[str], images: list[Images]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
     with threads(model.threads):
-        probabilities = probabilities_of(model.predictor, np.concatenate(images), len(model.spec.classes))
+        probabilities = probabilities_of(model.predictor, np.concatenate(images), model.spec)
     return tuple(names), probabilities
 
 
@@ -212,10 +212,9 @@ def _cuts(model: TrainedModel, slices: Slices, volume: Volume, plane: Plane) -> 
             yield name, plane.turn_back(mask)
 
 
-def _classes(model: TrainedModel, slices: Slices, volume: Volume) -> list[tuple[str, str, str]]:
+def _classes(model: TrainedModel, slices: Slices, volume: Volume) -> list[tuple[str, ...]]:
     found = []
     for names, probabilities in _predictions(model, slices, volume):
         for name, row in zip(names, probabilities, strict=True):
-            best = int(row.argmax())
-            found.append((f"{volume.id}/{name}", model.spec.classes[best], f"{row[best]:.6f}"))
+            found.append(class_row(f"{volume.id}/{name}", row, model.spec))
     return sorted(found)
