@@ -1,7 +1,7 @@
 """How well annotators of the same images agree, and the images about which they do not.
 
-Masks are compared by the Dice coefficient, and classes of images by Cohen's kappa. Two labels are compared where
-neither has the ignore value.
+Masks are compared by the Dice coefficient, and classes of images by Cohen's kappa. If an image can have several, each
+class is a decision of its own. Two labels are compared where neither has the ignore value.
 
 References
 ----------
@@ -39,7 +39,8 @@ class ImageAgreement:
         Their names, sorted.
     agreement:
         The mean over all pairs of annotators, in [0, 1]: of masks their Dice coefficient, the mean over the foreground
-        classes that occur in either of the two, and 1 if none occurs; of classes 1 if both are the same, else 0.
+        classes that occur in either of the two, and 1 if none occurs; of classes 1 if both are the same, else 0; of
+        several classes the share about which both say the same.
     by_class:
         The same for each class that occurs in a label of the image, by its name.
     """
@@ -130,8 +131,9 @@ def agreement_of_annotators(
     Parameters
     ----------
     labels:
-        Each image with its labels by annotator: masks of one shape ``(h, w)``, or class ids without axes. They are read
-        one after another. Images with fewer than two labels are left out, and images of whose pixels none counts.
+        Each image with its labels by annotator: masks of one shape ``(h, w)``, class ids without axes, or several
+        ``(classes,)``. They are read one after another. Images with fewer than two labels are left out, and images of
+        whose pixels or classes none counts.
     spec:
         The classes.
     below:
@@ -147,16 +149,17 @@ def agreement_of_annotators(
     (0.5, ('b',))
     """
     spec, per_image = spec.with_ignore(), spec.per == "image"
+    compare = _sets if spec.multiple else _classes if per_image else _masks
     images, told, pairs = [], defaultdict(list), defaultdict(list)
     for id, own in labels:
         names, values, classes = sorted(own), [], defaultdict(list)
         for one, other in combinations(names, 2):
-            found = (_classes if per_image else _masks)(own[one], own[other], spec)
+            found = compare(own[one], own[other], spec)
             if found is None:
                 continue
             told[one, other].append(found)
             if per_image:
-                pairs[one, other].append((int(own[one]), int(own[other])))
+                pairs[one, other].append((own[one], own[other]))
             values.append(found[0])
             for name, value in found[1].items():
                 classes[name].append(value)
@@ -197,6 +200,12 @@ def _classes(one: Label, other: Label, spec: LabelSpec) -> Compared:
     return same, {spec.classes[int(label)]: same for label in (one, other)}
 
 
+def _sets(one: Label, other: Label, spec: LabelSpec) -> Compared | None:
+    counted = (one != spec.ignore) & (other != spec.ignore)
+    by_class = {spec.classes[k]: float(one[k] == other[k]) for k in np.flatnonzero(counted)}
+    return (float(np.mean(list(by_class.values()))), by_class) if by_class else None
+
+
 def _pair_by_dice(names: tuple[str, str], told: Sequence[Compared], spec: LabelSpec) -> PairAgreement:
     by_class = {
         name: float(np.mean(values))
@@ -206,8 +215,14 @@ def _pair_by_dice(names: tuple[str, str], told: Sequence[Compared], spec: LabelS
     return PairAgreement(names, len(told), float(np.mean([value for value, _ in told])), by_class)
 
 
-def _pair_by_kappa(names: tuple[str, str], told: Sequence[tuple[int, int]], spec: LabelSpec) -> PairAgreement:
-    one, other = np.array(told, np.int64).T
+def _pair_by_kappa(names: tuple[str, str], told: Sequence[tuple[Label, Label]], spec: LabelSpec) -> PairAgreement:
+    one, other = (np.stack(labels).astype(np.int64) for labels in zip(*told, strict=True))
+    if spec.multiple:
+        known = (one != spec.ignore) & (other != spec.ignore)
+        columns = {name: known[:, k] for k, name in enumerate(spec.classes)}
+        found = {name: _kappa(one[rows, k], other[rows, k]) for k, (name, rows) in enumerate(columns.items())}
+        by_class = {name: value for name, value in found.items() if value is not None}
+        return PairAgreement(names, len(told), _kappa(one[known], other[known]), by_class)
     by_class = {
         name: value for k, name in enumerate(spec.classes) if (value := _kappa(one == k, other == k)) is not None
     }
