@@ -35,7 +35,8 @@ def choose_metrics(names: str | None, kinds: str | None, pool: PoolBase, per: st
     ConfigurationError
         The groups have no such column.
     """
-    from alkit.evaluation.chosen import DEFAULTS, PerGroup
+    from alkit.evaluation.chosen import PerGroup
+    from alkit.evaluation.kinds import DEFAULTS
 
     chosen: list[Any] = list(DEFAULTS[per]) if names is None else list(class_names(names))
     if kinds is not None:
@@ -58,7 +59,8 @@ def change_metrics(record: Store, names: str | None, kinds: str | None) -> list[
     ConfigurationError
         The groups have no such column, the metrics do not fit the labels, or those of the record cannot stay.
     """
-    from alkit.evaluation.chosen import DEFAULTS, Measurement, PerGroup, check_metrics, kind_of
+    from alkit.evaluation.chosen import Measurement, PerGroup, check_metrics
+    from alkit.evaluation.kinds import DEFAULTS, kind_of
     from alkit.experiment.opening import settle_metrics
     from alkit.record.grouping import recorded_grouping
     from alkit.record.settings import Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from alkit.evaluation.chosen import DEFAULTS, TOLERANCE, Metrics, PerGroup, SurfaceDice, lower_is_better, name_of
+from alkit.evaluation.chosen import Metrics, PerGroup, SurfaceDice, lower_is_better, name_of
+from alkit.evaluation.kinds import DEFAULTS, TOLERANCE
 
 Known = TypeVar("Known")
 

@@ -52,6 +52,9 @@ def flattened(images: Images) -> Rows:
 class EstimatorLearner:
     """Trains a classifier of scikit-learn, or of any package with its interface.
 
+    If an image can have several classes, a clone is trained for each class, on the images for which it is known
+    (binary relevance).
+
     Parameters
     ----------
     estimator:
@@ -138,11 +141,11 @@ class EstimatorLearner:
         parts = [ids[begin : begin + _AT_ONCE] for begin in range(0, len(ids), _AT_ONCE)]
         training = _TrainingSet(
             np.concatenate([_compute_rows(labelled.images(some), self.rows) for some in parts]),
-            np.concatenate([labelled.labels(some) for some in parts]),
+            _known_labels(np.concatenate([labelled.labels(some) for some in parts]), labelled.spec),
             len(labelled.spec.classes),
             Stream.from_rng(rng).seed,
         )
-        if len(present := training.present) == 1:
+        if not training.multiple and len(present := training.present) == 1:
             _log.warning(
                 "all %d labels are of class %r, so the model predicts this class for every image",
                 len(ids),
@@ -183,7 +186,7 @@ class EstimatorPredictor:
     Parameters
     ----------
     estimator:
-        Fitted classifier with ``classes_`` and ``predict_proba``.
+        Fitted classifier with ``classes_`` and ``predict_proba``; a tuple of them if an image can have several classes.
     rows:
         Function from images to rows.
     training:
@@ -197,6 +200,8 @@ class EstimatorPredictor:
     @checked
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return class probabilities, ``(n, classes)``, with the classes in the order of their ids.
+
+        If an image can have several classes, ``(n, 2, classes)``: that each is absent, and present.
 
         Raises
         ------
@@ -217,7 +222,7 @@ class EstimatorPredictor:
 
     @checked
     def row_probabilities(self, rows: Rows) -> npt.NDArray[np.float32]:
-        """Return class probabilities, ``(n, classes)``, of rows ``(n, d)``."""
+        """Return class probabilities, ``(n, classes)`` or ``(n, 2, classes)``, of rows ``(n, d)``."""
         if rows.ndim != 2:
             raise ConfigurationError("rows must be (n, d)", got=f"shape {rows.shape}")
         if rows.shape[1] != (width := self.training.rows.shape[1]):
@@ -226,14 +231,9 @@ class EstimatorPredictor:
                 got=f"{rows.shape[1]} numbers",
                 expected=f"{width}",
             )
-        table = np.zeros((len(rows), self.training.classes), np.float32)
-        try:
-            table[:, self.estimator.classes_] = self.estimator.predict_proba(rows.astype(np.float64))
-        except ValueError as reason:
-            raise ConfigurationError(
-                f"{type(self.estimator).__name__} cannot predict these rows ({reason})"
-            ) from reason
-        return table
+        if self.training.multiple:
+            return np.stack([_table(one, rows, 2) for one in self.estimator], axis=2)
+        return _table(self.estimator, rows, self.training.classes)
 
     def dumps(self) -> bytes:
         """Return the training set and its predicted probabilities in the safetensors format."""
@@ -254,19 +254,48 @@ class _TrainingSet:
     seed: int
 
     @property
+    def multiple(self) -> bool:
+        """Whether labels are ``(n, classes)``: 0, 1, and -1 for unknown."""
+        return self.labels.ndim == 2
+
+    @property
     def present(self) -> npt.NDArray[np.int64]:
         """Ids of the classes that have labels."""
         return np.unique(self.labels)
 
+    def of_class(self, number: int) -> _TrainingSet:
+        """Return what a classifier of one of several classes is fitted to: 0, absent, and 1, present."""
+        known = self.labels[:, number] >= 0
+        seed = Stream(self.seed).child("class", number).integer() % 2**32
+        return _TrainingSet(self.rows[known], self.labels[known, number], 2, seed)
+
 
 @dataclass(frozen=True)
 class _OneClass:
-    """A classifier that knows one class only, and predicts it with certainty."""
+    """A classifier that knows one class only, and predicts it with certainty; or one without any label, of chances."""
 
     classes_: npt.NDArray[np.int64]
 
     def predict_proba(self, rows: Rows) -> npt.NDArray[np.float64]:
-        return np.ones((len(rows), 1))
+        return np.full((len(rows), len(self.classes_)), 1 / len(self.classes_))
+
+
+def _known_labels(labels: npt.NDArray[Any], spec: LabelSpec) -> npt.NDArray[np.int64]:
+    """Return labels as numbers that a record keeps: unknown ones of several classes are -1."""
+    found = labels.astype(np.int64)
+    if spec.multiple and spec.ignore is not None:
+        found[labels == spec.ignore] = -1
+    return found
+
+
+def _table(estimator: Any, rows: Rows, classes: int) -> npt.NDArray[np.float32]:
+    """Return probabilities ``(n, classes)`` by a fitted classifier, which may not know all classes."""
+    table = np.zeros((len(rows), classes), np.float32)
+    try:
+        table[:, estimator.classes_] = estimator.predict_proba(rows.astype(np.float64))
+    except ValueError as reason:
+        raise ConfigurationError(f"{type(estimator).__name__} cannot predict these rows ({reason})") from reason
+    return table
 
 
 def _read(dumped: bytes) -> tuple[_TrainingSet, npt.NDArray[np.float32], str]:
@@ -275,9 +304,11 @@ def _read(dumped: bytes) -> tuple[_TrainingSet, npt.NDArray[np.float32], str]:
     match facts, arrays:
         case (
             [int(seed), int(classes), str(version)],
-            {"rows": np.ndarray(ndim=2) as rows, "labels": np.ndarray(ndim=1) as labels, "probabilities": then},
+            {"rows": np.ndarray(ndim=2) as rows, "labels": np.ndarray(ndim=1 | 2) as labels, "probabilities": then},
         ) if len(rows) == len(labels) > 0 and 0 <= seed < 2**64 and labels.dtype == np.int64:
-            if labels.min() >= 0 and labels.max() < classes <= MOST_CLASSES and rows.dtype.kind == "f":
+            least, most = (0, classes) if labels.ndim == 1 else (-1, 2)
+            fits = (labels.ndim == 1 or labels.shape[1] == classes) and labels.size and rows.dtype.kind == "f"
+            if fits and least <= labels.min() and labels.max() < most and classes <= MOST_CLASSES:
                 return _TrainingSet(rows, labels, classes, seed), then, version
     raise unreadable(dumped, "another training set")
 
@@ -294,7 +325,14 @@ def _compute_rows(images: Images, rows: Callable[[Images], npt.NDArray[Any]]) ->
 
 
 def _fit_clone(estimator: Any, training: _TrainingSet) -> Any:
-    """Return a fitted clone of `estimator`. Its random numbers depend only on the seed of the training set."""
+    """Return a fitted clone of `estimator`. Its random numbers depend only on the seed of the training set.
+
+    If an image can have several classes, return a tuple of clones, one for each class.
+    """
+    if training.multiple:
+        return tuple(_fit_clone(estimator, training.of_class(number)) for number in range(training.classes))
+    if not len(training.present):  # nothing is known of this one of several classes
+        return _OneClass(np.arange(2))
     if len(training.present) == 1:
         return _OneClass(training.present)
     stream = Stream(training.seed)

@@ -318,8 +318,8 @@ class LabelOracle(Simulated):
 
     labels: Mapping[str, Any] | str | Path = field(repr=False)
     classes: tuple[str, ...]
-    multiple: bool = field(default=False, repr=False)
-    ignore: int | None = field(default=None, repr=False)
+    multiple: bool = field(default=False, repr=False, metadata={"written": "unless default"})
+    ignore: int | None = field(default=None, repr=False, metadata={"written": "unless default"})
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _known: dict[str, Any] = field(init=False, repr=False, compare=False)
     _asked: dict[str, None] = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -137,12 +137,12 @@ def check_labels(score: str | Score, spec: LabelSpec) -> None:
     >>> check_labels("bald", spec)
     >>> check_labels("edt-variance", spec)
     Traceback (most recent call last):
-    alkit.errors.ConfigurationError: the score 'edt-variance' needs masks: got classes of images. Try: ...
+    alkit.errors.ConfigurationError: scores of contours, such as 'edt-variance', need masks: got classes of ...
     """
     if spec.per == "image" and score_function(score) in (functions.edt_variance, functions.edt_variance_both_sides):
         name = score if isinstance(score, str) else getattr(score, "__name__", repr(score))
         raise ConfigurationError(
-            f"the score {name!r} needs masks",
+            f"scores of contours, such as {name!r}, need masks",
             got="classes of images",
             hint="another score, such as 'variance' or 'bald', or another strategy",
         )

@@ -61,11 +61,14 @@ class LearnerKit:
     ----------
     per:
         ``pixel`` if it learns one class per pixel, ``image`` if it learns one class per image.
+    multiple:
+        Whether it learns several classes per image, if `per` is ``image``.
     size:
         Height and width of the images.
     """
 
     per: str = "pixel"
+    multiple: bool = False
     size: int = 16
 
     @pytest.fixture
@@ -80,17 +83,22 @@ class LearnerKit:
 
         images, masks = lesions(20, size=self.size, seed=2)
         ids = ids_of(20)
-        spec = LabelSpec(("skin", "lesion"), per="pixel" if self.per == "pixel" else "image")
+        spec = LabelSpec(("skin", "lesion"), per="pixel" if self.per == "pixel" else "image", multiple=self.multiple)
         classes = [np.int64(images[row].mean() > np.median(images)) for row in range(20)]
+        if self.multiple:
+            classes = [np.array([bright, row % 2], np.uint8) for row, bright in enumerate(classes)]
         known = dict(zip(ids, masks if self.per == "pixel" else classes, strict=True))
         return Labelled(ArrayPool(images, ids=ids), tuple(ids[:12]), known, spec)
 
     @checked
     def test_its_model_gives_class_probabilities(self, learner: Learner, labelled: Labelled) -> None:
-        """``(n, classes, h, w)`` or ``(n, classes)``, float32, with the sum 1 over the classes."""
+        """``(n, classes, h, w)`` or ``(n, classes)``, float32, with the sum 1 over the classes.
+
+        If an image can have several classes, ``(n, 2, classes)``, the probabilities that each is absent and present.
+        """
         images = labelled.pool.read(labelled.pool.ids)
         found = fit(learner, labelled).probabilities(images)
-        space = images.shape[-2:] if self.per == "pixel" else ()
+        space = images.shape[-2:] if self.per == "pixel" else (2,) if self.multiple else ()
         assert found.shape == (20, 2, *space)
         assert found.dtype == np.float32
         assert found.min() >= 0
@@ -188,14 +196,15 @@ class LearnerKit:
 
     @checked
     def test_an_exported_module_gives_the_same_probabilities(self, learner: Learner, labelled: Labelled) -> None:
-        """If the model has a method ``export_module``."""
+        """If the model has a method ``export_module``. Of several classes, it gives that each is present."""
         images = labelled.pool.read(labelled.pool.ids)
         model = fit(learner, labelled)
         if isinstance(model, ExportsModule):
             module = model.export_module().eval()
             with torch.no_grad():
                 found = module(torch.from_numpy(images)).numpy()
-            np.testing.assert_allclose(found, model.probabilities(images), atol=1e-3)
+            expected = model.probabilities(images)
+            np.testing.assert_allclose(found, expected[:, 1] if self.multiple else expected, atol=1e-3)
 
     @checked
     def test_global_generators_are_not_changed(self, learner: Learner, labelled: Labelled) -> None:

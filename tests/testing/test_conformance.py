@@ -300,6 +300,10 @@ class TestClassificationLearner(LearnerKit):
         return alkit.ClassificationLearner(network, epochs=(2, 1), batch=4)
 
 
+class TestClassificationLearnerOfSeveralClasses(TestClassificationLearner):
+    multiple = True
+
+
 class TestEstimatorLearner(LearnerKit):
     per = "image"
 
@@ -308,6 +312,10 @@ class TestEstimatorLearner(LearnerKit):
         from sklearn.ensemble import RandomForestClassifier
 
         return alkit.EstimatorLearner(RandomForestClassifier(n_estimators=3))
+
+
+class TestEstimatorLearnerOfSeveralClasses(TestEstimatorLearner):
+    multiple = True
 
 
 class TestTheKitsOwnLearner(LearnerKit):
