@@ -73,9 +73,10 @@ def label_of(names: Sequence[str], spec: LabelSpec, where: str) -> Label:
                 expected=", ".join(map(repr, spec.classes)),
                 hint=nearest(plain, spec.classes),
             )
-        if unknown and spec.ignore is None:
+        value = spec.ignore if unknown else 1
+        if value is None:
             raise unknown_class(where, plain)
-        label[spec.classes.index(plain)] = spec.ignore if unknown else 1
+        label[spec.classes.index(plain)] = value
     label.flags.writeable = False
     return label
 
