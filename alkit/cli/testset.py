@@ -194,8 +194,8 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
 
 
 def _label_oracle(labels: str, spec: LabelSpec, test: PoolBase) -> LabelOracle:
-    more = {"multiple": spec.multiple, "ignore": spec.ignore}
-    return label_oracle(labels, spec.classes, test.ids, "--test-labels", **more)
+    several, ignore = spec.multiple, spec.ignore
+    return label_oracle(labels, spec.classes, test.ids, "--test-labels", multiple=several, ignore=ignore)
 
 
 def _recorded_oracle(form: Mapping[str, Any], test: PoolBase, spec: LabelSpec) -> MaskOracle | LabelOracle:

@@ -71,13 +71,13 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
         single.check_spec(spec)
     if not isinstance(single, TriesTraining):
         if wanted and (model := _small_model(learner, pool.read(ids[:FEW]), spec)) is not None:
-            _check_model(model, wanted, pool.read(ids[:2]))
+            _check_model(model, wanted, pool.read(ids[:2]), spec)
         return 1
     _, height, width = image_shape(pool)
     images = pool.read(ids[: max(2, min(single.batch, PIXELS // (height * width)))])
     model = single.try_training(images, spec)
     if wanted and (whole := _whole_model(learner, single, model, images, spec)) is not None:
-        _check_model(whole, wanted, images[:2])
+        _check_model(whole, wanted, images[:2], spec)
     if len(images) == 1:
         return 1
     try:
@@ -107,14 +107,14 @@ def _whole_model(
     return _small_model(learner, images[:FEW], spec)
 
 
-def _check_model(model: Predictor, needs: Sequence[str], images: Images) -> None:
+def _check_model(model: Predictor, needs: Sequence[str], images: Images, spec: LabelSpec) -> None:
     """Try what a strategy needs of a model, which raises an error if it is missing or fails."""
     for need in needs:
         if need == MODEL_FEATURES:
             check_features(model, images)
             continue
         try:
-            _try_posterior(model, need, images)
+            _try_posterior(model, need, images, spec)
         except AlkitError:
             raise
         except Exception as reason:
@@ -129,7 +129,7 @@ def _check_model(model: Predictor, needs: Sequence[str], images: Images) -> None
             _tell_what_is_drawn(model, images)
 
 
-def _try_posterior(model: Predictor, need: str, images: Images) -> None:
+def _try_posterior(model: Predictor, need: str, images: Images, spec: LabelSpec) -> None:
     """Take a draw by dropout, all members or all heads from the posterior of some images."""
     posterior: Any = model.posterior(images) if isinstance(model, HasPosterior) else None
     kind, least = _POSTERIORS[need]
@@ -139,12 +139,12 @@ def _try_posterior(model: Predictor, need: str, images: Images) -> None:
     for drawn in posterior.dropout(1, Stream(0)) if need == "dropout" else getattr(posterior, need)():
         shape = tuple(drawn.shape)
         stack = shape if need == "heads" else shape[1:]
-        form = len(stack) in (2, 4) or (len(stack) == 3 and stack[1] == 2)  # of several classes per image
+        form = stack[1:] == (2, len(spec.classes)) if spec.multiple else len(stack) in (2, 4)
         if not form or stack[0] != len(images):
             k = "" if need == "heads" else "k, "
             raise ConfigurationError(
-                f"{need}() of the posterior of a {type(model).__name__} must give probabilities ({k}n, classes, h, w), "
-                f"({k}n, classes) or ({k}n, 2, classes)",
+                f"{need}() of the posterior of a {type(model).__name__} must give probabilities "
+                f"{f'({k}n, 2, classes)' if spec.multiple else f'({k}n, classes, h, w) or ({k}n, classes)'}",
                 got=f"shape {shape} for {len(images)} images",
             )
         found += 1 if need == "heads" else shape[0]

@@ -102,11 +102,10 @@ class CutNetwork:
         classes: int | None = None,
         precision: str = EXACT,
         compile: bool = False,
-        *,
         multiple: bool = False,
     ) -> None:
-        self.network, self.classes, self.precision, self.compile = network, classes, precision, compile
-        self.multiple = multiple
+        self.network, self.classes, self.multiple = network, classes, multiple
+        self.precision, self.compile = precision, compile
         self._reading: nn.Module | None = None
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._lean: dict[tuple[int, ...], Lean | None] = {}

@@ -218,9 +218,10 @@ def _read_cells(
             if value is None:
                 expected = f"1, 0, or {UNKNOWN} for unknown"
                 raise LabelError(f"the column {name!r} on {where} has another value", got=repr(text), expected=expected)
-            if value < 0 and spec.ignore is None:
+            known = spec.ignore if value < 0 else value
+            if known is None:
                 raise unknown_class(where, name)
-            label[place] = spec.ignore if value < 0 else value
+            label[place] = known
         label.flags.writeable = False
         return label
 

@@ -166,14 +166,14 @@ def labels_in_table(
 def _sets_in_table(path: Path, spec: LabelSpec, annotator: str) -> Iterator[Answer]:
     """Yield an answer for each image and annotator in a table of several classes per image."""
     for row in read_set_table(path, classes=spec.classes).rows:
-        where = f"line {row.line} of {path.name}"
+        where, label = f"line {row.line} of {path.name}", None
+        fault = f"{where} lacks the {'label' if row.image else 'id'}"
         try:
             label = row.read(spec)
         except LabelError as reason:
-            label = Invalid(str(reason))
-        if not row.image or label is None:
-            label = Invalid(f"{where} lacks the {'label' if row.image else 'id'}")
-        yield Answer(row.image or where, label, row.annotator or annotator)
+            fault = str(reason)
+        told = Invalid(fault) if label is None or not row.image else label
+        yield Answer(row.image or where, told, row.annotator or annotator)
 
 
 def in_parts(answers: Iterable[Answer], most: int) -> Iterator[list[Answer]]:

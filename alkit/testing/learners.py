@@ -84,9 +84,10 @@ class LearnerKit:
         images, masks = lesions(20, size=self.size, seed=2)
         ids = ids_of(20)
         spec = LabelSpec(("skin", "lesion"), per="pixel" if self.per == "pixel" else "image", multiple=self.multiple)
-        classes = [np.int64(images[row].mean() > np.median(images)) for row in range(20)]
+        bright = [images[row].mean() > np.median(images) for row in range(20)]
+        classes: list[Any] = [np.int64(value) for value in bright]
         if self.multiple:
-            classes = [np.array([bright, row % 2], np.uint8) for row, bright in enumerate(classes)]
+            classes = [np.array([value, row % 2], np.uint8) for row, value in enumerate(bright)]
         known = dict(zip(ids, masks if self.per == "pixel" else classes, strict=True))
         return Labelled(ArrayPool(images, ids=ids), tuple(ids[:12]), known, spec)
 

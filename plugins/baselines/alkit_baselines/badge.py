@@ -119,7 +119,8 @@ def _errors(probabilities: Floats) -> Floats:
     n, classes = probabilities.shape[:2]
     predicted = probabilities.argmax(axis=1)
     if probabilities.ndim == 3:  # of several classes per image, absent and present
-        return probabilities[:, 1] - predicted.astype(np.float32)
+        of_sets: Floats = probabilities[:, 1] - predicted.astype(np.float32)
+        return of_sets
     if probabilities.ndim == 2:
         errors = probabilities.copy()
         errors[np.arange(n), predicted] -= 1
