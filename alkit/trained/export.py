@@ -6,7 +6,6 @@ it must give the probabilities of the model.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib
 import importlib.metadata
@@ -30,13 +29,12 @@ from torch.export import Dim, ExportedProgram
 import alkit
 from alkit._files import check_outside, make_folder, write_atomically
 from alkit.arguments.checked import check_argument, checked_except
-from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, MissingDependencyError
-from alkit.learners.predictor import NetworkPredictor
-from alkit.protocols import ExportsModule, HasMembers, Predictor
+from alkit.protocols import ExportsModule
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
 from alkit.trained.model import TrainedModel, check_trained
+from alkit.trained.modules import Probabilities, export_module
 from alkit.values.predictions import probabilities_of
 
 Format = Literal["torch", "onnx"]
@@ -51,73 +49,6 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 """Environment variable by which onnxruntime sends nothing about this machine and its models to its makers."""
 
 _log = logging.getLogger(__name__)
-
-
-class Probabilities(nn.Module):
-    """A network that returns probabilities instead of logits.
-
-    Parameters
-    ----------
-    network:
-        Maps images to logits.
-    multiple:
-        Whether an image can have several classes. Then the output is the probability that it has each class.
-
-    Examples
-    --------
-
-    >>> module = Probabilities(nn.Conv2d(1, 2, 1))
-    >>> round(module(torch.zeros(1, 1, 4, 4)).sum(dim=1).mean().item(), 4)
-    1.0
-    """
-
-    def __init__(self, network: nn.Module, *, multiple: bool = False) -> None:
-        super().__init__()
-        self.network, self.multiple = network, multiple
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return ``(n, classes, h, w)`` or ``(n, classes)``."""
-        logits = cast(Tensor, self.network(images)).float()
-        return logits.sigmoid() if self.multiple else logits.softmax(dim=1)
-
-
-class Mean(nn.Module):
-    """The mean of the outputs of several modules."""
-
-    def __init__(self, members: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the mean of the members' outputs."""
-        return cast(Tensor, sum(member(images) for member in self.members)) / len(self.members)
-
-
-def export_module(predictor: Predictor) -> nn.Module:
-    """Return a module on the CPU that maps images to the predictor's probabilities, with weights of its own.
-
-    If an image can have several classes, it gives only the probability that it has each class, ``(n, classes)``.
-
-    Raises
-    ------
-    ConfigurationError
-        The predictor is neither a torch network nor an ensemble of torch networks, and has no ``export_module``.
-    """
-    if isinstance(predictor, ExportsModule):
-        module = predictor.export_module()
-        check_returned(predictor, "export_module", module, nn.Module)
-        return module.eval().requires_grad_(False)
-    if isinstance(predictor, NetworkPredictor):
-        # Channels last, as in the predictor: sums have the same order, and so the same results.
-        network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
-        return Probabilities(network, multiple=predictor.multiple).eval().requires_grad_(False)
-    if isinstance(predictor, HasMembers):
-        return Mean([export_module(member) for member in predictor.members]).eval()
-    raise ConfigurationError(
-        "only torch networks and ensembles of torch networks can be exported",
-        got=type(predictor).__name__,
-        hint="predict_folder(), which needs no export, or a method export_module() of the predictor",
-    )
 
 
 CHOICES = (("batch", "height", "width"), ("batch",), ())

@@ -26,8 +26,10 @@ from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import SmpNetwork
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
-from alkit.trained.card import card, card_text, preparation, sample
-from alkit.trained.export import Mean, Probabilities, export_module, export_onnx, export_program, onnx_program
+from alkit.trained.card import card, card_text, preparation
+from alkit.trained.export import export_onnx, export_program, onnx_program
+from alkit.trained.modules import Mean, Probabilities, export_module
+from alkit.trained.sample import sample
 
 BLOCKED = "import sys\nsys.modules['alkit'] = None\n"
 """Put before code, makes any import of alkit fail."""

@@ -1,0 +1,82 @@
+"""Predictors as modules of torch, which map images to probabilities."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from alkit.arguments.returned import check_returned
+from alkit.errors import ConfigurationError
+from alkit.learners.predictor import NetworkPredictor
+from alkit.protocols import ExportsModule, HasMembers, Predictor
+
+
+class Probabilities(nn.Module):
+    """A network that returns probabilities instead of logits.
+
+    Parameters
+    ----------
+    network:
+        Maps images to logits.
+    multiple:
+        Whether an image can have several classes. Then the output is the probability that it has each class.
+
+    Examples
+    --------
+
+    >>> module = Probabilities(nn.Conv2d(1, 2, 1))
+    >>> round(module(torch.zeros(1, 1, 4, 4)).sum(dim=1).mean().item(), 4)
+    1.0
+    """
+
+    def __init__(self, network: nn.Module, *, multiple: bool = False) -> None:
+        super().__init__()
+        self.network, self.multiple = network, multiple
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return ``(n, classes, h, w)`` or ``(n, classes)``."""
+        logits = cast(Tensor, self.network(images)).float()
+        return logits.sigmoid() if self.multiple else logits.softmax(dim=1)
+
+
+class Mean(nn.Module):
+    """The mean of the outputs of several modules."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the mean of the members' outputs."""
+        return cast(Tensor, sum(member(images) for member in self.members)) / len(self.members)
+
+
+def export_module(predictor: Predictor) -> nn.Module:
+    """Return a module on the CPU that maps images to the predictor's probabilities, with weights of its own.
+
+    If an image can have several classes, it gives only the probability that it has each class, ``(n, classes)``.
+
+    Raises
+    ------
+    ConfigurationError
+        The predictor is neither a torch network nor an ensemble of torch networks, and has no ``export_module``.
+    """
+    if isinstance(predictor, ExportsModule):
+        module = predictor.export_module()
+        check_returned(predictor, "export_module", module, nn.Module)
+        return module.eval().requires_grad_(False)
+    if isinstance(predictor, NetworkPredictor):
+        # Channels last, as in the predictor: sums have the same order, and so the same results.
+        network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
+        return Probabilities(network, multiple=predictor.multiple).eval().requires_grad_(False)
+    if isinstance(predictor, HasMembers):
+        return Mean([export_module(member) for member in predictor.members]).eval()
+    raise ConfigurationError(
+        "only torch networks and ensembles of torch networks can be exported",
+        got=type(predictor).__name__,
+        hint="predict_folder(), which needs no export, or a method export_module() of the predictor",
+    )
