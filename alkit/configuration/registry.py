@@ -6,8 +6,11 @@ and imports nothing; a plugin is imported when it is asked for. alkit finds its 
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -53,9 +56,39 @@ def list_plugins(group: Group) -> dict[str, EntryPoint]:
     """Return the entry points of all plugins of a group by name, without importing them.
 
     A name that two distributions register, or that is reserved, appears as ``distribution:name`` for each of them and
-    not on its own. A name that one distribution gives to two objects appears as ``distribution:name=object``.
+    not on its own. A name that one distribution gives to two objects appears as ``distribution:name=object``. Metadata
+    is read again after something was installed.
     """
-    return _by_name(entry_points(group=group.name), group.reserved)
+    return dict(_by_group(entry_points, tuple(map(_stamp, sys.path)))[group.name])
+
+
+@functools.lru_cache(maxsize=1)
+def _by_group(
+    read: Callable[..., Iterable[EntryPoint]], stamps: tuple[object, ...]
+) -> dict[str, dict[str, EntryPoint]]:
+    """Return the entry points by group and name. Reading metadata takes a hundred times as long as all else here."""
+    return {group.name: _by_name(read(group=group.name), group.reserved) for group in GROUPS}
+
+
+def _stamp(place: str) -> object:
+    """Return a value that changes when a distribution is installed in a place of ``sys.path``."""
+    place = place or os.curdir
+    try:
+        return _distributions(place, os.stat(place).st_mtime_ns)
+    except OSError:
+        return place
+
+
+@functools.lru_cache(maxsize=64)
+def _distributions(place: str, changed: int) -> tuple[object, ...]:
+    """Return the folders of metadata in a place, with their times; a file such as an archive has its own time."""
+    if not os.path.isdir(place):
+        return place, changed
+    with os.scandir(place) as entries:
+        found = sorted(
+            (it.name, it.stat().st_mtime_ns) for it in entries if it.name.endswith((".dist-info", ".egg-info"))
+        )
+    return place, *found
 
 
 def _by_name(points: Iterable[EntryPoint], reserved: frozenset[str]) -> dict[str, EntryPoint]:
@@ -95,7 +128,7 @@ def owner_of(thing: object) -> str:
     """Return ``" of "`` and the distribution that registers a plugin of the same package, or ``""``."""
     package = str(getattr(thing, "__module__", "")).partition(".")[0]
     for group in GROUPS:
-        for point in entry_points(group=group.name):
+        for point in list_plugins(group).values():
             if package_of(point) == package:
                 return f" of {distribution(point)}"
     return ""
@@ -108,13 +141,13 @@ def package_of(point: EntryPoint) -> str:
 
 def plugin_packages() -> set[str]:
     """Return the top-level packages of all plugins."""
-    return {package_of(point) for group in GROUPS for point in entry_points(group=group.name)}
+    return {package_of(point) for group in GROUPS for point in list_plugins(group).values()}
 
 
 def plugins_of(package: str) -> list[tuple[Group, EntryPoint]]:
     """Return the entry points of all groups whose objects are in a top-level package."""
     return [
-        (group, point) for group in GROUPS for point in entry_points(group=group.name) if package_of(point) == package
+        (group, point) for group in GROUPS for point in list_plugins(group).values() if package_of(point) == package
     ]
 
 

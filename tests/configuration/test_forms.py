@@ -69,7 +69,7 @@ def test_a_record_cannot_name_functions_of_other_packages(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["alkit._files:os.system", "alkit.record.database:sqlite3.connect", "alkit._files:os", "alkit.record.store:json"],
+    ["alkit._files:os.system", "alkit.record.sqlite:sqlite3.connect", "alkit._files:os", "alkit.record.store:json"],
 )
 def test_imports_of_a_trusted_module_are_not_trusted(name, tmp_path):
     for form in ({"is": name, "with": {}}, {"named": name}, {"partial": {"named": name}, "args": [], "with": {}}):

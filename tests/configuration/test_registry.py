@@ -516,3 +516,16 @@ def test_a_value_becomes_the_declared_type(value, kind, expected):
 def test_a_value_of_another_type_is_refused(value, kind):
     with pytest.raises(ValueError, match="validation error"):
         convert(value, kind)
+
+
+def test_metadata_is_read_again_only_after_something_was_installed(tmp_path, monkeypatch):
+    read, calls = registry.entry_points, []
+    monkeypatch.setattr(registry, "entry_points", lambda group: calls.append(group) or read(group=group))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = registry.list_plugins(registry.STRATEGIES)
+    assert registry.plugin_packages() >= {"alkit_baselines"}
+    assert len(calls) == len(registry.GROUPS)
+    (tmp_path / "late-1.0.dist-info").mkdir()
+    (tmp_path / "late-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (tmp_path / "late-1.0.dist-info" / "entry_points.txt").write_text("[alkit.strategies]\nlate = late:Late\n")
+    assert registry.list_plugins(registry.STRATEGIES).keys() - before.keys() == {"late"}
