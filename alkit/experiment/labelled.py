@@ -183,6 +183,8 @@ class Labels:
         self._files.fetch([file for file, _ in needed - self._decoded.keys()])
         for file, frame in needed - self._decoded.keys():
             label = self._files.read(file)
+            if spec.multiple:
+                label = spec.check(label, id=file, sizes=())  # of a stranger, it may have another length
             self._decoded[file, frame] = label if frame is None else to_working(label, frame, spec)
         joint = spec.with_ignore()
         labels: dict[str, Label] = {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import numpy as np
 
+from alkit.errors import LabelError
 from alkit.labels.framing import to_working
 from alkit.labels.masks import decode_mask, mask_png, resize_mask
 from alkit.record.store import Store
@@ -34,7 +36,7 @@ class LabelFiles:
         """Return the label in a file that :meth:`keep` stored."""
         content = self.store.content(file)
         if file.endswith(".json"):
-            return np.array(json.loads(content), np.uint8)
+            return _several(content, file)
         return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
 
     def fetch(self, files: Collection[str]) -> None:
@@ -51,6 +53,15 @@ class LabelFiles:
             return True
         one, two = at_one_size([self.read(file), self.read(other)], spec, working, fit)
         return np.array_equal(one, two)
+
+
+def _several(content: bytes, file: str) -> Label:
+    """Return which of several classes an image has, from a file that a stranger may have written."""
+    with suppress(ValueError, RecursionError):
+        match json.loads(content):
+            case [*values] if values and all(type(value) is int and 0 <= value <= 255 for value in values):
+                return np.array(values, np.uint8)
+    raise LabelError(f"{file} must be a list of numbers from 0 to 255", got=repr(content[:100]))
 
 
 def at_one_size(labels: Sequence[Label], spec: LabelSpec, working: Size, fit: Fit = "squash") -> list[Label]:

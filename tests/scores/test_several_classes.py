@@ -59,3 +59,21 @@ def test_a_score_is_that_of_independent_coins(name, reduction):
 def test_scores_of_contours_are_refused():
     with pytest.raises(Exception, match="need masks"):
         scores.edt_variance(torch.zeros(N, 2, K), torch.zeros(N, 2, K))
+
+
+def test_padding_does_not_change_the_score_of_whole_images(tmp_path):
+    from PIL import Image
+
+    import alkit
+
+    for id, size in (("wide", (16, 8)), ("tall", (8, 16))):
+        Image.new("L", size, 90).save(tmp_path / f"{id}.png")
+    pool = alkit.ImagePool(tmp_path, size=16, grayscale=True, fit="pad")
+
+    class Model:
+        def probabilities(self, images):
+            return np.stack([1 - PRESENT[0, : len(images)], PRESENT[0, : len(images)]], axis=1)
+
+    found = scores.Scoring(pool, Model(), Stream(0)).scores(list(pool.ids), scores.entropy)
+    expected = [np.mean([entropy(float(p)) for p in PRESENT[0, row]]) for row in range(2)]
+    assert list(found.values()) == pytest.approx(expected, abs=1e-5)
