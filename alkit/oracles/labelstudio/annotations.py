@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from alkit.errors import LabelError
+from alkit.labels.sets import label_of, split_set
 from alkit.oracles.label_names import says_skip
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
-from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.label_spec import Label, LabelSpec, Size
 
 LONGEST = 10.0**9
 """Greatest number of seconds that an annotation can have taken."""
@@ -84,11 +85,13 @@ def _nanoseconds(updated_at: str) -> int:
     return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
-def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Mask | Skip | Invalid:
+def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Label | int | Skip | Invalid:
     if annotation.get("was_cancelled"):
         return Skip()
     result = annotation.get("result")
     tags, labels = tags_and_labels(result)
+    if spec.per == "image":
+        return _chosen(tags, labels, spec)
     skips = [label for label in labels if label not in spec.classes and says_skip(label)]
     if skips or any(map(says_skip, tags)):
         said = next(filter(says_skip, tags), None) or skips[0]
@@ -103,6 +106,24 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
         return mask_of(result, spec, _size(data))
     except LabelError as reason:
         return Invalid(str(reason))
+
+
+def _chosen(tags: Sequence[str], drawn: Sequence[str], spec: LabelSpec) -> Label | int | Skip | Invalid:
+    """Return the class or the classes that an annotation chooses."""
+    if drawn:
+        return Invalid("the image has regions, but classes are of the whole image: choose them")
+    if skips := [tag for tag in tags if tag not in spec.classes and says_skip(tag)]:
+        said = f"the image is marked {skips[0]!r}, and has classes: keep one or the other"
+        return Skip(f"marked {skips[0]!r}") if len(tags) == 1 else Invalid(said)
+    if spec.multiple:
+        try:
+            return label_of([name for tag in tags for name in split_set(tag, spec.classes)], spec, "the annotation")
+        except LabelError as reason:
+            return Invalid(str(reason))
+    if len(tags) != 1 or tags[0] not in spec.classes:
+        found = ", ".join(map(repr, tags)) or "none"
+        return Invalid(f"the image must have one of the classes {', '.join(map(repr, spec.classes))}: got {found}")
+    return spec.classes.index(tags[0])
 
 
 def _size(data: Mapping[str, Any]) -> Size:

@@ -34,8 +34,12 @@ class Tags:
     data: str
 
 
+CHOICES = {False: ("single", "single-radio", None), True: ("multiple",)}
+"""Values of the attribute `choice` of a tag of classes of images, by whether an image can have several; ours first."""
+
+
 def interface(spec: LabelSpec, kind: Kind) -> str:
-    """Return an interface that offers all classes except the background, class 0.
+    """Return an interface that offers all classes except the background, class 0; of images, all classes to choose.
 
     Above the image it shows a task's ``alkit_title``, the image's name and why it was chosen, and ``alkit_note``.
 
@@ -54,7 +58,13 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Header", value="$alkit_title", size="4")
     ElementTree.SubElement(view, "Header", value="$alkit_note", size="5")
-    control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
+    if spec.per == "image":
+        choice = str(CHOICES[spec.multiple][0])
+        control = ElementTree.SubElement(view, "Choices", name="label", toName="image", choice=choice)
+        for name in spec.classes:
+            ElementTree.SubElement(control, "Choice", value=name)
+    else:
+        control = ElementTree.SubElement(view, TAGS[kind], name="label", toName="image")
     for name in _labels(spec):
         ElementTree.SubElement(control, "Label", value=name, background=colour(label_values(spec)[name], spec))
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true", zoomControl="true")
@@ -76,6 +86,10 @@ def instructions(spec: LabelSpec) -> str:
     <p>Draw <b>lesion</b>. All that is not drawn is <b>skin</b>.</p>
     <p>Submit an image without a drawing if it shows <b>skin</b> only. Skip it if it cannot be labelled.</p>
     """
+    if spec.per == "image":
+        none = "Submit it without a class if it has none of them. " if spec.multiple else ""
+        what = "all classes that the image has" if spec.multiple else "the class of the image"
+        return f"<p>Choose {what}. {none}Skip it if it cannot be labelled.</p>"
     drawn = ", ".join(f"<b>{escape(name)}</b>" for name in _labels(spec))
     rest = f"<b>{escape(spec.classes[0])}</b>"
     return (
@@ -106,21 +120,26 @@ def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:
     except (ElementTree.ParseError, UnicodeEncodeError) as reason:
         raise ConfigurationError("the project's labelling interface must be XML", got=reason) from reason
     images = {image.get("name"): image.get("value", "") for image in view.iter("Image")}
-    wanted, offered = set(_labels(spec)), []
-    for control in view.iter(TAGS[kind]):
-        labels = [str(label.get("value")) for label in control.iter("Label")]
+    of_images = spec.per == "image"
+    tag, item = ("Choices", "Choice") if of_images else (TAGS[kind], "Label")
+    names = list(spec.classes) if of_images else _labels(spec)
+    wanted, offered = set(names), []
+    for control in view.iter(tag):
+        labels = [str(label.get("value")) for label in control.iter(item)]
         offered.append(labels)
         image = control.get("toName")
+        if of_images and control.get("choice") not in CHOICES[spec.multiple]:
+            continue
         if wanted.issubset(labels) and images.get(image, "").startswith("$"):
             return Tags(str(control.get("name")), str(image), images[image][1:])
     raise ConfigurationError(
         "the project's labelling interface does not offer these classes",
-        got=" and ".join(f"{TAGS[kind]} of {', '.join(labels) or 'nothing'}" for labels in offered)
-        or f"no {TAGS[kind]}",
-        expected=f"{TAGS[kind]} of {', '.join(_labels(spec))} on an image",
+        got=" and ".join(f"{tag} of {', '.join(labels) or 'nothing'}" for labels in offered) or f"no {tag}",
+        expected=f"{tag} of {', '.join(names)} on an image"
+        f"{f', with choice={CHOICES[spec.multiple][0]}' if of_images else ''}",
         hint="change it in the project's settings, or use another project",
     )
 
 
 def _labels(spec: LabelSpec) -> list[str]:
-    return [name for name, value in label_values(spec).items() if value]
+    return [name for name, value in label_values(spec).items() if value] if spec.per == "pixel" else []

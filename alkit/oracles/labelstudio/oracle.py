@@ -16,7 +16,7 @@ from alkit.oracles.labelstudio.annotations import answer_of, time_of
 from alkit.oracles.labelstudio.client import Client
 from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.project import Project, Task
-from alkit.oracles.labelstudio.regions import KINDS, Kind, regions_of
+from alkit.oracles.labelstudio.regions import KINDS, Kind, choices_of, regions_of
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures.files import browser_file
 from alkit.protocols import Pool
@@ -60,6 +60,8 @@ class LabelStudioOracle:
     classes:
         Names of the classes, whose ids are their positions, or a :class:`LabelSpec`. Labels have the names of the
         classes. Class 0 is the background, which nobody draws. A spec with an ignore value adds a label ``ignored``.
+        Classes of images are chosen: one, or several if the spec says so. Then an annotation without a choice says that
+        the image has none of them.
     images:
         The pool; required by :meth:`ask` only.
     control:
@@ -105,7 +107,8 @@ class LabelStudioOracle:
 
     def __post_init__(self) -> None:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(self.classes)  # type: ignore[arg-type]
-        label_values(spec)
+        if spec.per == "pixel":
+            label_values(spec)
         if not isinstance(self.control, str) or self.control not in KINDS:
             raise ConfigurationError(f"control must be {' or '.join(KINDS)}", got=repr(self.control))
         if isinstance(self.project, bool) or not isinstance(self.project, str | int):
@@ -219,8 +222,12 @@ class LabelStudioOracle:
             }
         }
         if query.id in self.prelabels:
-            mask = self.spec.check(self.prelabels[query.id], id=query.id, sizes=[size])
-            regions = regions_of(mask, self.spec, self.control, control=tags.control, image=tags.image)
+            label = self.spec.check(self.prelabels[query.id], id=query.id, sizes=[size])
+            names = {"control": tags.control, "image": tags.image}
+            if self.spec.per == "image":
+                regions = choices_of(label, self.spec, **names)
+            else:
+                regions = regions_of(label, self.spec, self.control, **names)
             if regions:
                 task["predictions"] = [{"model_version": self.model_version, "result": regions}]
         return task

@@ -27,7 +27,7 @@ from alkit.oracles.formats.rle import check_outline
 from alkit.oracles.label_names import label_planes, label_values
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
 from alkit.oracles.labelstudio.polygon import fill, outlines
-from alkit.values.label_spec import LabelSpec, Mask, Size
+from alkit.values.label_spec import Label, LabelSpec, Mask, Size
 
 Kind = Literal["bitmask", "brush", "polygon"]
 """How annotators draw a region: with Label Studio's tags BitmaskLabels, BrushLabels or PolygonLabels."""
@@ -168,6 +168,18 @@ def regions_of(
                 }
             )
     return regions
+
+
+def choices_of(label: Label, spec: LabelSpec, *, control: str = "label", image: str = "image") -> list[dict[str, Any]]:
+    """Return the class or the classes of an image as a choice; nothing if it has none.
+
+    >>> spec = LabelSpec(("cat", "dog"), per="image", multiple=True)
+    >>> [entry["value"] for entry in choices_of(np.array([0, 1]), spec)]
+    [{'choices': ['dog']}]
+    """
+    names = list(spec.names(label))
+    value = {"id": "choices", "type": "choices", "from_name": control, "to_name": image, "value": {"choices": names}}
+    return [value] if names else []
 
 
 def data_url(painted: npt.NDArray[np.bool_]) -> str:

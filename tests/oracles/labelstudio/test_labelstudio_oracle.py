@@ -576,7 +576,6 @@ def test_a_prelabel_of_another_size_or_with_unknown_classes_is_refused(fake, fol
         ({"project": True}, "must be a title or a number"),
         ({"classes": ("skin",)}, "classes must be at least two names"),
         ({"classes": "skin"}, "classes must be a sequence of names"),
-        ({"classes": LabelSpec(("a", "b"), per="image")}, "per='pixel'"),
         ({"classes": LabelSpec(("skin", "ignored"), ignore=255)}, "must not have the name 'ignored'"),
         ({"since": datetime(2026, 1, 1)}, "since must have a time zone"),
         ({"url": "studio"}, "url must be an http or https address"),
