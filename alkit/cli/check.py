@@ -23,9 +23,11 @@ def check(store: Record) -> None:
     [cyan]alkit check campaign.db[/cyan]
     """
     from alkit.cli.records import record_at
+    from alkit.cli.remove import unfinished_in_words
     from alkit.cli.wording import left_out_in_words
     from alkit.record.check import check as check_record
     from alkit.record.check import check_server
+    from alkit.record.removing import REMOVED, unfinished_removals
     from alkit.record.settings import Settings
 
     with record_at(store) as record:  # which migrates a record of an earlier schema
@@ -35,6 +37,7 @@ def check(store: Record) -> None:
             else check_server(record.database, record.contents)
         )
         left_out = {} if found.damage else Settings(record).unusable
+        unfinished = [] if found.damage else unfinished_removals(record.fact(REMOVED))
     counts = count_rows(found.rows)
     for sentence in found.damage:
         echo(f"damaged: {sentence}")
@@ -47,6 +50,8 @@ def check(store: Record) -> None:
         echo(f"Next: alkit repair {quote(store)} --out repaired.db, which saves everything that is intact.")
     if found.damage or found.damaged_backups:
         raise typer.Exit(1)
+    for line in unfinished_in_words(store, unfinished):
+        echo(line)
     for id, reason in left_out.items():
         echo(f"left out: image {id!r}: {left_out_in_words(reason)}")
     echo(f"{store}: {counts}, {count(found.files, 'file')}. Everything is intact.")

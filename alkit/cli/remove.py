@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -61,3 +63,11 @@ def remove(
     if problem is not None:
         echo(f"alkit: the image is removed, but {problem}", err=True)
         raise typer.Exit(1)
+
+
+def unfinished_in_words(store: str | os.PathLike[str], ids: Sequence[str]) -> list[str]:
+    """Return a line for each image whose removal was begun and not finished, with the command that finishes it."""
+    return [
+        f"The removal of {id!r} was begun and is not finished: alkit remove {quote(store)} {quote(id)} --reason again"
+        for id in ids
+    ]

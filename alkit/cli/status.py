@@ -48,10 +48,12 @@ def status(
     from alkit.checks import check_integer
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
+    from alkit.cli.remove import unfinished_in_words
     from alkit.cli.ruling import rules_and_groups
     from alkit.errors import one_line
     from alkit.record.changing import CHANGES, PLACE
     from alkit.record.grouping import recorded_rules
+    from alkit.record.removing import REMOVED, unfinished_removals
     from alkit.record.settings import Settings
     from alkit.report.next_step import Step, next_step
 
@@ -60,6 +62,7 @@ def status(
     with record_at(store) as record:
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
+        unfinished = unfinished_removals(record.fact(REMOVED))
         rules, kept = asdict(recorded_rules(record)), rules_and_groups(record)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
@@ -82,6 +85,7 @@ def status(
             "schedule": planned,
             "changes": changes,
             "rules": rules,
+            **({"unfinished_removals": unfinished} if unfinished else {}),
             **_facts(found, step, queries),
         }
         print(json.dumps(facts, indent=2, allow_nan=False))
@@ -94,7 +98,7 @@ def status(
     for change in changes:
         told = f"Settings changed on {change['at'][:10]}: {'; '.join(change['changed'])}."
         console.print(one_line(told), markup=False, highlight=False)
-    for line in kept:
+    for line in (*kept, *unfinished_in_words(store, unfinished)):
         console.print(one_line(line), markup=False, highlight=False)
     print_campaign(console, found, step, str(store))
 

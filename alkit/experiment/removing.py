@@ -14,11 +14,11 @@ from alkit._reading.arrays import read_arrays
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
 from alkit.experiment.growing import with_pool
 from alkit.experiment.parts import Parts
+from alkit.experiment.remaining import feature_folders, what_remains
 from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
-from alkit.protocols import HasDigests, HasFiles, HasSubsets, Pool
+from alkit.protocols import HasSubsets, Pool
 from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
-from alkit.record.elsewhere import ELSEWHERE
 from alkit.record.removing import REMOVED, without
 from alkit.record.settings import UNUSABLE, describe
 from alkit.values.queries import Query
@@ -79,10 +79,10 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         used = [answer for answer in told if answer.number in snapshot.consumed]
         last = any(answer.number in snapshot.last_consumed for answer in told)
         trained = _rounds(parts, [answer.number for answer in used])
-        remains = tuple(_remains(parts, id, last))
+        remains = tuple(what_remains(parts, id, last))
         if id in parts.representations.known_ids:
-            forget_pixels(parts.pool, id)
-            forget_features(parts.pool, id)
+            forget_features(parts.pool, id, feature_folders(parts))
+            forget_pixels(parts.pool, id)  # last: reading the image again would restore its row
         pool = parts.pool
         if isinstance(pool, HasSubsets) and id in parts.representations.known_ids:
             pool = pool.subset(tuple(other for other in pool.ids if other != id))
@@ -165,34 +165,6 @@ def _rounds(parts: Parts, numbers: Sequence[int]) -> tuple[int, ...]:
     spans = parts.store.used(numbers)
     rounds = [result.round for result in parts.store.rounds()]
     return tuple(number for number in rounds if any(a <= number and (b is None or number <= b) for a, b in spans))
-
-
-def _remains(parts: Parts, id: str, last: bool) -> list[str]:
-    """Return what alkit does not delete, in sentences."""
-    pool = parts.pool
-    there = id in parts.representations.known_ids
-    file = pool.file(id) if there and isinstance(pool, HasFiles) else None
-    found = [f"The file {file}: delete it; while it is there, alkit decodes it into its cache."] if file else []
-    if last:
-        found.append(
-            f"The model of round {parts.store.rounds()[-1].round}, which was trained on its label. The next fit() "
-            "trains without the label, and begins with the weights of this model if the learner goes on with them."
-        )
-    images = parts.store.fact("images") or {}
-    same = sorted(other for other, digest in images.items() if other != id and digest == images.get(id))
-    if same:
-        found.append(f"{count(len(same), 'image')} with the same content, such as {same[0]!r}: remove them, too.")
-    kept = "a digest of its content, its" if isinstance(pool, HasDigests) else "its"
-    if parts.store.fact(ELSEWHERE) is not None:
-        found.append(
-            "Earlier versions of its files, if the place of the files keeps versions; and copies in the caches of "
-            "others who used the record, which are deleted 30 days after their last use."
-        )
-    return [
-        *found,
-        f"In the record: its id, {kept} rounds and ranks, the times and number of its answers, and the reason.",
-        "Copies in exchange folders, Label Studio, exported labels and models, and backups that alkit did not make.",
-    ]
 
 
 def summary(removal: Removal) -> str:

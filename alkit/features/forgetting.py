@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
-from alkit._files import cache_folder
 from alkit.features.row_index import ENTRY, image_digests
 from alkit.pools.checks import image_shape
 from alkit.protocols import HasDigests, Pool
 
 
-def forget_features(pool: Pool, id: str) -> int:
-    """Overwrite the rows of an image in all tables of the default cache, and return their number.
+def forget_features(pool: Pool, id: str, roots: Iterable[Path]) -> int:
+    """Overwrite the rows of an image in all tables in some folders, and return their number.
 
     Copies of tables in another order are deleted; they are made again when they are needed.
     """
-    root = cache_folder() / "features"
-    if not isinstance(pool, HasDigests) or not root.is_dir():
+    there = [root for root in roots if root.is_dir()]
+    if not isinstance(pool, HasDigests) or not there:
         return 0
     (image,) = image_digests(image_shape(pool), getattr(pool, "scale", None), [pool.digests()[id]])
-    return sum(_forget(folder, bytes(image)) for folder in sorted(root.iterdir()) if (folder / "about.json").is_file())
+    folders = [folder for root in there for folder in sorted(root.iterdir()) if (folder / "about.json").is_file()]
+    return sum(_forget(folder, bytes(image)) for folder in folders)
 
 
 def _forget(folder: Path, image: bytes) -> int:

@@ -55,6 +55,11 @@ def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]], others
     return pool.subset(tuple(id for id in pool.ids if id not in gone)) if gone else pool
 
 
+def unfinished_removals(removed: Mapping[str, Mapping[str, Any]] | None) -> list[str]:
+    """Return the ids of images whose removal was begun and not finished, from the fact about removed images."""
+    return [id for id, entry in (removed or {}).items() if not entry["purged"]]
+
+
 def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:
     """Take removed images out of restored rows, whichever source says that they were removed; name those that were in.
 

@@ -115,7 +115,7 @@ def test_it_leaves_the_pool_and_everything_goes_on(place):
     labelled = [id for id in (*first[:4], open_ids[1]) if id != first[1]]
     result = experiment.fit()
     assert result.n_labels + result.n_held_out == len(labelled)
-    with pytest.raises(alkit.errors.DataError, match="is not an image of the pool"):
+    with pytest.raises(QueryError, match=f"the image '{gone}' was removed, and answers to it are not recorded"):
         experiment.tell({gone: mask(gone)})
     (place / f"images/{gone}.png").unlink()  # as the message says
     assert campaign().history == experiment.history
@@ -322,3 +322,57 @@ def test_late_answers_to_it_are_refused_by_name_and_others_taken(place, form):
     assert reason.startswith(f"the image '{first[0]}' was removed, and answers to it are not recorded")
     (note,) = place.glob("ex/ann/*.refused.txt")
     assert ("Delete it." in note.read_text()) == (form == "folder")
+
+
+def test_rows_in_the_cache_of_an_extractor_are_overwritten_and_what_alkit_cannot_reach_is_named(place):
+    features = alkit.Reconstruction(
+        network=partial(alkit.UNet, widths=(2, 4)), epochs=1, cache=str(place / "own"), device="cpu"
+    )
+    strategy = alkit.strategy("ssl-cluster", features=features, clusters=3)
+    experiment = alkit.Experiment(pool(), LEARNER, strategy, store="c.db", classes=CLASSES)
+    experiment.ask(3)
+    (index,) = (place / "own/features").glob("*/*.index")
+    before = index.read_bytes()
+    row = len(before) // len(IDS)
+    pixels = pool()._pixels([0]).tobytes()
+    assert pixels in everything(place, "cache")
+    found = experiment.remove("a", "consent withdrawn")
+    changed = [n for n in range(len(IDS)) if index.read_bytes()[n * row :][:row] != before[n * row :][:row]]
+    assert len(changed) == 1
+    assert pixels not in everything(place, "cache")  # also of the first image, which is read for its shape
+    said = " ".join(found.remains)
+    assert f"The file {place / 'images/a.png'}: delete it" in said
+    assert f"trained on all images, in {place / 'own/pretext'}: delete them." in said
+    assert f"in caches other than {place / 'cache'} and {place / 'own'}, such as" in said
+
+
+def test_other_parts_of_the_same_file_and_other_images_of_the_group_are_named(place):
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(20, 40), dtype=np.uint8)).save(place / "images/a.png")
+    for name in IDS[2:]:
+        (place / f"images/{name}.png").unlink()
+    tiles = alkit.TilePool("images", tile=20, grayscale=True)
+    experiment = alkit.Experiment(tiles, LEARNER, alkit.strategy("random"), store="c.db", classes=CLASSES)
+    found = experiment.remove("a/y0-x20", "consent withdrawn")
+    said = " ".join(found.remains)
+    assert f"The file {place / 'images/a.png'}, of which it is a part: delete it" in said
+    assert "1 other image of its group 'a', such as 'a/y0-x0': remove them, too" in said
+
+
+def test_an_unfinished_removal_is_said_with_the_command_that_finishes_it(place, capfd, monkeypatch):
+    experiment, first, _ = begun()
+    store = experiment._parts.store
+    monkeypatch.setattr(type(store), "purge", lambda self: os.kill)
+    experiment.remove(first[0], "consent withdrawn")
+    store.revise("removed", lambda before: {first[0]: {**before[first[0]], "purged": False}})
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    line = f"The removal of '{first[0]}' was begun and is not finished: alkit remove c.db {first[0]} --reason again"
+    for command in ("check", "status"):
+        assert run(command, "c.db") == 0
+        assert line in " ".join(capfd.readouterr().out.split())
+    assert run("status", "c.db", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["unfinished_removals"] == [first[0]]
+    campaign().remove(first[0], "again")
+    assert run("check", "c.db") == 0
+    assert "was begun" not in capfd.readouterr().out
+    assert Store("c.db").fact("removed")[first[0]]["reason"] == "consent withdrawn"
