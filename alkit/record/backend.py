@@ -46,8 +46,14 @@ class AnyJournal(Protocol):
     def path(self) -> PurePath:
         """Where it is, for messages."""
 
-    def content(self) -> bytes:
-        """Return all lines; an :class:`OSError` if they cannot be read."""
+    def content(self, end: Position | None = None) -> bytes:
+        """Return all lines; an :class:`OSError` if they cannot be read.
+
+        Parameters
+        ----------
+        end:
+            The end that the database states.
+        """
 
     def ends_at(self, position: Position) -> bool:
         """Whether it ends at a position."""

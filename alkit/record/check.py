@@ -155,14 +155,13 @@ def check_server(database: Database, files: Files) -> CheckResult:
     damage = list(_damage_of_rows(found.items(), totals, rows, names, has_position=has_position))
     damage += [sentence for name in sorted(names) if (sentence := files.damage(name))]
     if has_position:
+        position = Position(*ends[0][1:4])
         try:
-            history = history_of(database.journal.content())
+            history = history_of(database.journal.content(position))
         except OSError:
             history = None
         every = {table: rows.rows for table, rows in found.items()}
-        damage += _damage_of_history(
-            str(database.journal.path), history, Position(*ends[0][1:4]), every, compare=not damage
-        )
+        damage += _damage_of_history(str(database.journal.path), history, position, every, compare=not damage)
     return CheckResult(rows, len(names), tuple(damage), ())
 
 

@@ -148,9 +148,8 @@ class Database:
         try:
             self.complete()
             with self.reading() as connection:
-                if self.position(connection) == end:
-                    return True
-            line = history_of(self.journal.content()).lines.get(end.lines)
+                position = self.position(connection)
+            line = history_of(self.journal.content(position)).lines.get(end.lines)
         except (StoreError, OSError):
             return False
         return line is not None and line.end == end

@@ -206,8 +206,8 @@ class Journal:
 
     path: Path
 
-    def content(self) -> bytes:
-        """Return the whole journal; an :class:`OSError` if it cannot be read."""
+    def content(self, end: Position | None = None) -> bytes:
+        """Return the whole journal, whatever its end; an :class:`OSError` if it cannot be read."""
         return self.path.read_bytes()
 
     def ends_at(self, position: Position) -> bool:

@@ -188,36 +188,43 @@ class JournalObjects:
         parts = [match for name in found if (match := _NAME.fullmatch(name))]
         return [Name(int(part[1]), part[2], part[3] or "") for part in parts]
 
-    def content(self) -> bytes:
+    def content(self, end: Position | None = None) -> bytes:
         """Return the lines of all objects on the chain, as a file would have them.
+
+        Parameters
+        ----------
+        end:
+            The end that the database states. It tells the last object from others that were never committed.
 
         Raises
         ------
         OSError
             There is no object, or one cannot be read.
         """
-        names = [name for name in self._names(None) if not name.ending]
-        if not names:
-            raise FileNotFoundError(errno.ENOENT, "there is no journal", str(self.path))
         by_start: dict[int, list[Name]] = {}
-        for name in names:
-            by_start.setdefault(name.start, []).append(name)
+        for name in self._names(None):
+            if not name.ending:
+                by_start.setdefault(name.start, []).append(name)
+        if not by_start:
+            raise FileNotFoundError(errno.ENOENT, "there is no journal", str(self.path))
         contents, position = list[bytes](), Position()
         for start, siblings in sorted(by_start.items()):
             if start < position.lines:
-                continue  # it was replaced
-            texts = [self.place.get(str(name)) for name in siblings]
-            following = [
-                (text, lines)
-                for name, text in zip(siblings, texts, strict=True)
-                if (lines := self._lines(name, position))
-            ]
-            whole = [(text, lines[-1].end) for text, lines in following]
-            ends = [(text, end) for text, end in whole if end.lines in by_start] or whole
-            if ends:
-                text, position = next(((text, end) for text, end in ends if self._follows(end)), ends[0])
-            else:
-                text = texts[0]
-                position = Position(start + text.count(b"\n"), position.length + len(text), siblings[0].chain)
+                continue  # it arrived late, when another one had taken its place
+            text, position = self._next(siblings, position, end)
             contents.append(text)
         return b"".join(contents)
+
+    def _next(self, siblings: Sequence[Name], position: Position, end: Position | None) -> tuple[bytes, Position]:
+        """Return the content of one of the objects with the same start, and the position behind it.
+
+        It is the one that others follow, or that ends where the database does. If all are damaged, it is the first.
+        """
+        following = {name: lines[-1].end for name in siblings if (lines := self._lines(name, position))}
+        for name, behind in following.items():
+            if len(following) == 1 or behind == end or self._follows(behind):
+                return self.place.get(str(name)), behind
+        name = next(iter(following), siblings[0])
+        text = self.place.get(str(name))
+        stated = Position(name.start + text.count(b"\n"), position.length + len(text), name.chain)
+        return text, following.get(name, stated)

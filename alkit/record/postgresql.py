@@ -14,7 +14,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -84,7 +85,7 @@ class PostgreSQL:
             ) from reason
         self.server, self.wait = server, wait
         self.errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError, psycopg.Error)
-        self._engine = _make_engine(server)
+        self._engine, self._release = _engine_of(self, server)
         self._journal: AnyJournal | None = None
         self._locks: dict[int, ServerLock] = {}  # by process
         self._reached = False
@@ -131,8 +132,24 @@ class PostgreSQL:
             with connection.execution_options(begin=self._beginning(statement)).begin():
                 yield connection
             return
-        with self.connect() as connection, connection.execution_options(begin=self._beginning(statement)).begin():
+        connection, transaction = self._begun(self._beginning(statement))
+        with connection, transaction:
             yield connection
+
+    def _begun(self, beginning: str) -> tuple[sa.Connection, sa.RootTransaction]:
+        """Return a connection and its new transaction; an idle connection may have been lost, and is then replaced."""
+        while True:
+            connection = self.connect()
+            fresh = "used" not in connection.info
+            connection.info["used"] = True
+            try:
+                transaction = connection.execution_options(begin=beginning).begin()
+            except sa.exc.DBAPIError as reason:
+                connection.close()
+                if fresh or not reason.connection_invalidated:
+                    raise
+            else:
+                return connection, transaction
 
     def _beginning(self, statement: str) -> str:
         path = f'SET LOCAL search_path TO "{self.server.campaign}", pg_temp'
@@ -161,6 +178,21 @@ class PostgreSQL:
             return connection
         raise AssertionError
 
+    def live(self) -> sa.Connection:
+        """Return a connection without a transaction, which was not lost while it was idle."""
+        while True:
+            connection = self.connect()
+            if "used" not in connection.info:
+                connection.info["used"] = True
+                return connection
+            try:
+                driver_of(connection).execute("SELECT 1")
+            except self.errors:
+                connection.invalidate()
+                connection.close()
+            else:
+                return connection
+
     def error(self, reason: Exception) -> StoreError:
         """Return the error to raise for one of the server or of the connection to it."""
         error = getattr(reason, "orig", reason)
@@ -188,7 +220,7 @@ class PostgreSQL:
     def time_ns(self) -> int:
         """Return the time of the server, in nanoseconds since 1970; it is asked for once."""
         if self._ahead is None:
-            with self._translated(), self.connect() as connection:
+            with self._translated(), self.live() as connection:
                 (now,) = driver_of(connection).execute("SELECT clock_timestamp()").fetchone()
             self._ahead = int(now.timestamp() * 10**9) - time.monotonic_ns()
         return time.monotonic_ns() + self._ahead
@@ -203,8 +235,9 @@ class PostgreSQL:
 
     def purge(self, lines: int) -> None:
         """Rewrite the tables, so that their files do not contain former values of rows."""
-        with self._translated(), self.connect() as connection:
+        with self._translated(), self.live() as connection:
             driver = driver_of(connection)
+            connection.detach()  # with its setting
             driver.execute(f"SET lock_timeout = {milliseconds(self.wait)}")
             for table in (*tables.TABLES, tables.totals, tables.journal):
                 driver.execute(f'VACUUM FULL "{self.server.campaign}"."{table.name}"')
@@ -213,7 +246,7 @@ class PostgreSQL:
         """Close all connections."""
         if (lock := self._locks.pop(os.getpid(), None)) is not None:
             lock.forget()
-        self._engine.dispose()
+        self._release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -252,6 +285,8 @@ class ServerLock:
         connection, self._own.connection, self._own.count = getattr(self._own, "connection", None), None, 0
         if connection is not None:
             with suppress(*self._backend.errors):
+                if not connection.invalidated:
+                    driver_of(connection).execute("SELECT pg_advisory_unlock_all(); RESET ALL")
                 connection.close()
 
     def connection(self) -> sa.Connection:
@@ -292,17 +327,19 @@ class ServerLock:
 
     def _take(self, timeout: float) -> None:
         server = self._backend.server
-        connection = self._backend.connect()
+        connection = self._backend.live()
         driver = driver_of(connection)
         try:
             if timeout > 0:
-                driver.execute(f"SET lock_timeout = {milliseconds(timeout)}")
-                driver.execute("SELECT pg_advisory_lock(%s)", [key("step", server)])
-            elif not driver.execute("SELECT pg_try_advisory_lock(%s)", [key("step", server)]).fetchone()[0]:
+                wait = f"SET lock_timeout = {milliseconds(timeout)}"
+                driver.execute(f"{wait}; SELECT pg_advisory_lock({key('step', server)}); {_NEVER_IDLE}")
+            elif not driver.execute(f"SELECT pg_try_advisory_lock({key('step', server)})").fetchone()[0]:
                 raise Timeout(str(server))
-            driver.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
+            else:
+                driver.execute(_NEVER_IDLE)
             self._own.step = _count_step(driver, server)
         except BaseException as reason:
+            connection.invalidate()  # it may have the lock
             connection.close()
             if getattr(reason, "sqlstate", None) in BUSY:
                 raise Timeout(str(server)) from reason
@@ -326,6 +363,10 @@ def _count_step(driver: Any, server: Server) -> int | None:
     return int(number)
 
 
+_NEVER_IDLE = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+"""Lets a connection be idle while a model is trained."""
+
+
 def key(what: str, server: Server) -> int:
     """Return the number of an advisory lock. Those of other campaigns in the same database have other numbers."""
     return int.from_bytes(hashlib.sha256(f"alkit {what} {server.campaign}".encode()).digest()[:8], "big", signed=True)
@@ -341,13 +382,35 @@ def driver_of(connection: sa.Connection) -> Any:
     return connection.connection.driver_connection
 
 
+_engines: dict[sa.URL, tuple[sa.Engine, int]] = {}  # with the number of objects that use it
+
+
+def _engine_of(owner: object, server: Server) -> tuple[sa.Engine, Callable[[], object]]:
+    """Return the engine of a database, and what to call when it is not needed; it is called with the owner's end.
+
+    The engine has up to two idle connections. All campaigns of the database share them.
+    """
+    engine, users = _engines.get(server.url) or (_make_engine(server), 0)
+    _engines[server.url] = engine, users + 1
+    return engine, weakref.finalize(owner, _leave, server.url)
+
+
+def _leave(url: sa.URL) -> None:
+    engine, users = _engines[url]
+    _engines[url] = engine, users - 1
+    if users == 1:
+        del _engines[url]
+        engine.dispose()
+
+
 def _make_engine(server: Server) -> sa.Engine:
     import psycopg
 
     settings = {name: value for name, value in SETTINGS.items() if name not in server.url.query}
     engine = sa.create_engine(
         server.url,
-        poolclass=sa.pool.NullPool,  # nothing stays open between transactions, so a process may fork or pickle freely
+        pool_size=2,
+        max_overflow=-1,
         connect_args={**settings, "client_encoding": "utf8", "prepare_threshold": None},
         use_native_hstore=False,
         hide_parameters=True,
@@ -357,6 +420,16 @@ def _make_engine(server: Server) -> sa.Engine:
     def _configure(connection: psycopg.Connection[Any], _: object) -> None:
         connection.autocommit = True  # SQLAlchemy, not psycopg, says when a transaction begins
         register(connection)
+
+    @sa.event.listens_for(engine, "connect")
+    def _own(_: object, entry: Any) -> None:
+        entry.info["process"] = os.getpid()
+
+    @sa.event.listens_for(engine, "checkout")
+    def _check(_: object, entry: Any, proxy: Any) -> None:
+        if entry.info["process"] != os.getpid():  # a fork has copied it, and the other process goes on with it
+            entry.dbapi_connection = proxy.dbapi_connection = None
+            raise sa.exc.DisconnectionError("the connection belongs to another process")
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:

@@ -94,7 +94,7 @@ def _on_server(server: Server, address: Address) -> Remains:
     journal = JournalObjects(place.inside("journal"))
     history = None
     with suppress(OSError):
-        history = history_of(journal.content())
+        history = history_of(journal.content(source.position if source else None))
     return Remains(server, f"the journal in {files}", source, history, [], Files(place))
 
 
