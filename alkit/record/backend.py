@@ -87,13 +87,14 @@ class Backend(Protocol):
     ----------
     reading, writing:
         Statements that begin a transaction: one sees a single state, the other keeps out all others that write.
-    errors:
-        Errors of SQLAlchemy and of the driver.
     """
 
     reading: ClassVar[str]
     writing: ClassVar[str]
-    errors: tuple[type[Exception], ...]
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Errors of SQLAlchemy and of the driver."""
 
     @property
     def journal(self) -> AnyJournal:

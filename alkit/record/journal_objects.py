@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,7 +207,7 @@ class JournalObjects:
             if not name.ending:
                 by_start.setdefault(name.start, []).append(name)
         if not by_start:
-            raise FileNotFoundError(errno.ENOENT, "there is no journal", str(self.path))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         contents, position = list[bytes](), Position()
         for start, siblings in sorted(by_start.items()):
             if start < position.lines:
