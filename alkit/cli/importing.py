@@ -53,7 +53,8 @@ def import_labels(
         bool,
         typer.Option(
             "--empty-is-background",
-            help="Label images without annotations in COCO or CVAT files, and slices without labels, as background.",
+            help="Label images without annotations in COCO or CVAT files, and slices without labels, as background; if "
+            "images can have several classes, as having none.",
         ),
     ] = False,
     revise: Annotated[

@@ -106,7 +106,7 @@ def tell(
         listed: Mapping[Path, Sequence[str]] = {}
         if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
-            codec.check_labels(settings.spec)
+            codec.check_readable(settings.spec)
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
             answers.save_unread(str(path.absolute()), receipt, {})

@@ -140,7 +140,7 @@ class FolderOracle:
         spec = self.classes if isinstance(self.classes, LabelSpec) else LabelSpec(tuple(self.classes))
         if spec.per == "pixel":
             label_values(spec)
-        elif self.empty == "background":
+        elif self.empty == "background" and not spec.multiple:
             raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(self.empty))
         check_number("settle", self.settle, least=0)
         fitting = [name for name, form in FORMATS.items() if spec.per in form.per]

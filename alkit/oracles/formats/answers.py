@@ -60,7 +60,7 @@ def answers(
     """
     if empty not in ("unanswered", "background"):
         raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
-    if empty == "background" and spec.per == "image":
+    if empty == "background" and spec.per == "image" and not spec.multiple:
         raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(empty))
     entries, remarks = _entries(content, queries, spec, empty, imported)
     for query, own in entries:

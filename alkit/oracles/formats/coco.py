@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -243,4 +243,14 @@ def segmentation_plane(segmentation: object, size: Size) -> Plane:
     return plane
 
 
-COCO = Format("coco", ".json", encode, decode)
+def decode_sets(path: Path, content: bytes, spec: LabelSpec) -> Content:
+    """Return the images in the content of a file, with the categories of their annotations as tags.
+
+    Boxes and segmentations are not read. Raises the errors of :func:`decode`.
+    """
+    found = decode(path, content)
+    tagged = (replace(one, regions=(), tags=tuple(region.label for region in one.regions)) for one in found.images)
+    return replace(found, images=tuple(tagged))
+
+
+COCO = Format("coco", ".json", encode, decode, decode_sets=decode_sets)

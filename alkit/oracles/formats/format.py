@@ -91,7 +91,8 @@ class Format:
     per:
         Kinds of labels that it can hold, as in :class:`LabelSpec`.
     decode_sets:
-        Function in place of `decode` if an image can have several classes; None for the same one.
+        Function in place of `decode` if an image can have several classes; None for the same one. A format with it can
+        be read, even if it cannot hold queries for such labels.
     """
 
     name: str
@@ -111,6 +112,11 @@ class Format:
                 expected=f"{other}",
                 hint="the format coco or cvat" if spec.per == "pixel" else "the format csv or cvat",
             )
+
+    def check_readable(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if labels of this kind cannot be read from the format."""
+        if not spec.multiple or self.decode_sets is None:
+            self.check_labels(spec)
 
     def write(
         self,
@@ -236,7 +242,7 @@ class Format:
         DataError
             The file does not have this format, or no image in it can be read.
         """
-        self.check_labels(spec)
+        self.check_readable(spec)
         path = without_tilde(path)
         changed = _time_of(path)  # before the content is read: a later change then has a later time
         content = self._content(path, inside, spec)
@@ -247,7 +253,7 @@ class Format:
         self, path: str | Path, queries: Sequence[Query], spec: LabelSpec, *, inside: Path | None = None
     ) -> tuple[str, ...]:
         """Return the ids of the queried images in a file that have no annotation; parameters as in :meth:`read`."""
-        self.check_labels(spec)
+        self.check_readable(spec)
         return unannotated(self._content(without_tilde(path), inside, spec), queries, spec)
 
     def names(self, path: Path, inside: Path | None = None) -> list[str]:
