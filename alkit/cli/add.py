@@ -70,12 +70,13 @@ def add(
 
     [cyan]alkit add volumes.db --volumes week-32[/cyan]
     """
+    from alkit.cli.metrics import follow_groups
     from alkit.cli.records import folder_of, is_volumes, open_campaign, record_at
     from alkit.cli.testset import recorded_test_set
     from alkit.configuration.construct import build
     from alkit.pools.groups import check_groups_apart
     from alkit.pools.identical import check_contents
-    from alkit.record.grouping import record_groups, with_more_groups
+    from alkit.record.grouping import record_groups, recorded_grouping, with_more_groups
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
@@ -86,6 +87,7 @@ def add(
         form = Settings(record).declared.get("pool")
         if (folder := folder_of(form)) is None:
             raise ConfigurationError("images can be added only to a pool that is a folder of images")
+        before = recorded_grouping(record)
         if groups is not None:  # of new images that are in the folder already
             record_groups(record, with_more_groups(record, build(form, "pool"), groups))
         experiment = open_campaign(record, None, report)
@@ -98,6 +100,7 @@ def add(
             check_contents(grown, test_set["test"])
             check_groups_apart(grown, test_set["test"])
         found = experiment.grow(grown, clusters=clusters.value)
+        follow_groups(record, before)
         left = len(experiment.candidates)
     if as_json:
         print(json.dumps({**asdict(found), "identical": dict(found.identical), "left": left}, indent=2))

@@ -49,12 +49,13 @@ def change(
     [cyan]alkit change campaign.db --strategy mc-dropout --widths 16,32,64,128[/cyan]
     """
     import alkit
-    from alkit.cli.metrics import change_metrics
+    from alkit.cli.metrics import change_metrics, follow_groups
     from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.record.changing import changed_settings
+    from alkit.record.grouping import recorded_grouping
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
@@ -64,7 +65,9 @@ def change(
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
         with record_at(store) as record:
+            before = recorded_grouping(record)
             lines = _change_groups_and_rules(record, groups, rules)
+            lines += follow_groups(record, before)
             lines += change_metrics(record, metrics, kinds)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")

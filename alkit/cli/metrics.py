@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from alkit.evaluation.chosen import Metrics
     from alkit.pools.base import PoolBase
+    from alkit.pools.groups import Grouping
     from alkit.record.store import Store
 
 
@@ -87,6 +88,48 @@ def change_metrics(record: Store, names: str | None, kinds: str | None) -> list[
     settle_metrics(record, metrics)
     old, new = _in_words(default if before is None else before), _in_words(metrics or ())
     return [] if old == new else [f"--metrics: recorded {old}, now {new}"]
+
+
+def follow_groups(record: Store, before: Grouping | None) -> list[str]:
+    """Let metrics over kinds of images follow the column that they came from, and return a line if kinds differ.
+
+    Parameters
+    ----------
+    before:
+        The groups that the record had before they were changed.
+    """
+    from alkit.evaluation.meanings import METRICS
+    from alkit.record.grouping import recorded_grouping
+
+    now, form = recorded_grouping(record), record.fact(METRICS)
+    if now is None or before is None or form is None or now == before:
+        return []
+    lines: list[str] = []
+
+    def followed(part: Any) -> Any:
+        if isinstance(part, list):
+            return [followed(entry) for entry in part]
+        if not isinstance(part, dict):
+            return part
+        if part.get("is") != "alkit.evaluation:PerGroup":
+            return {name: followed(value) for name, value in part.items()}
+        try:
+            known = dict(part["with"]["groups"]["items"])
+        except (KeyError, TypeError, ValueError):  # a stranger's record, which is refused when its metrics are built
+            return part
+        columns = {name for row in before.metadata.values() for name in row}
+        for column in sorted(columns):
+            if all(before.metadata.get(id, {}).get(column) == value for id, value in known.items()):
+                kinds = {id: row[column] for id, row in now.metadata.items() if row.get(column)}
+                if others := [id for id in kinds if kinds[id] != known.get(id)]:
+                    images = "1 image" if len(others) == 1 else f"{len(others)} images"
+                    lines.append(f"--kinds: {column} of {images}, such as {others[0]!r}")
+                return {**part, "with": {**part["with"], "groups": {"items": [list(pair) for pair in kinds.items()]}}}
+        return part
+
+    if (after := followed(form)) != form:
+        record.revise(METRICS, lambda _: after)
+    return lines
 
 
 def _recorded(record: Store, *, complete: bool) -> Metrics | None:

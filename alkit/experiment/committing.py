@@ -42,6 +42,7 @@ def fit(
         spec_of(tested[1])
         warnings = measuring.check_test(parts, tested[0], apart=True)
     with store.exclusive():
+        parts.settings.agreed.check()
         if missing := len(parts.open_queries()):
             raise QueryError(
                 "1 image of the open query lacks an answer"

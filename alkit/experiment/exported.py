@@ -81,6 +81,7 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
     QueryError
         There is no label yet.
     """
+    parts.settings.agreed.check()
     snapshot, usable = parts.store.snapshot(), parts.known()
     known = {id: own for id, own in snapshot.known.items() if own.labels}
     left_out = {id: f"its image cannot be used: {parts.settings.unusable.get(id, '')}" for id in known.keys() - usable}

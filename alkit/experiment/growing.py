@@ -79,10 +79,6 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
     See :meth:`alkit.Experiment.grow`. Images that were removed are left out, also under another name.
     """
     check_pool(pool)
-    given = len(pool.ids)
-    pool = without_removed(pool, parts.store.fact(REMOVED) or {}, parts.store.fact("images") or ())
-    if left_out := given - len(pool.ids):
-        log.warning("%s left out, because they were removed", count(left_out, "image"))
     if not isinstance(clusters, str) or clusters not in ("keep", "update"):
         raise ConfigurationError("clusters must be 'keep' or 'update'", got=repr(clusters))
     store, settings = parts.store, parts.settings
@@ -92,6 +88,11 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
                 f"the rounds of {store.path} have a schedule, so its pool cannot change",
                 hint="another record: a run measures a strategy on one pool",
             )
+        settings.agreed.check()
+        given = len(pool.ids)
+        pool = without_removed(pool, parts.store.fact(REMOVED) or {}, parts.store.fact("images") or ())
+        if left_out := given - len(pool.ids):
+            log.warning("%s left out, because they were removed", count(left_out, "image"))
         before = store.fact("images")
         if before is None or not isinstance(pool, HasDigests):
             raise ConfigurationError(
@@ -122,7 +123,9 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
         }
         gone = {name for name in store.names() if name.startswith(CLUSTERS) and name not in facts}
         store.replace(facts, lambda name: name not in gone)
-    return with_pool(parts, pool), Growth(tuple(new), identical, found, name)
+        settings.agreed.change(configuration["pool"])
+        parts = with_pool(parts, pool)
+    return parts, Growth(tuple(new), identical, found, name)
 
 
 def repaired_images(parts: Parts) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def evaluate(
     spec_of(oracle)
     check_number("poll", poll, 0)
     with parts.store.exclusive():
+        parts.settings.agreed.check()
         rounds = parts.store.rounds()
         if not rounds:
             raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")

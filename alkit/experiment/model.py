@@ -156,6 +156,7 @@ class LastModel:
         files = self._recorded_prelabels()
         if None in files.values() and parts.store.last_model() is not None:
             with parts.store.exclusive():
+                parts.settings.agreed.check()
                 files = self._recorded_prelabels()
                 predicted = self.predict_masks([id for id, file in files.items() if file is None])
                 parts.store.set_prelabels(predicted)

@@ -12,6 +12,7 @@ import numpy as np
 
 from alkit._reading.arrays import read_arrays
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
+from alkit.evaluation.meanings import METRICS
 from alkit.experiment.growing import with_pool
 from alkit.experiment.parts import Parts
 from alkit.experiment.remaining import feature_folders, what_remains
@@ -68,11 +69,12 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         if id in removed:
             if not removed[id]["purged"]:  # the same call was killed
                 _purge(parts, id)
-            return parts, Removal(id, 0, 0, (), (), False, ())
+            return _without(parts, id), Removal(id, 0, 0, (), (), False, ())
         if id not in known:
             raise QueryError(f"{id!r} is not an image of the record", hint=nearest(id, known) if known else None)
         if len(known) == 1:
             raise QueryError(f"{id!r} is the only image of the record", hint="delete the record")
+        parts.settings.agreed.check()
         snapshot = store.snapshot()
         queries = tuple(entry.query for entry in snapshot.asked if entry.query.id == id)
         told = [answer for answer in snapshot.answers if answer.id == id]
@@ -83,9 +85,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         if id in parts.representations.known_ids:
             forget_features(parts.pool, id, feature_folders(parts))
             forget_pixels(parts.pool, id)  # last: reading the image again would restore its row
-        pool = parts.pool
-        if isinstance(pool, HasSubsets) and id in parts.representations.known_ids:
-            pool = pool.subset(tuple(other for other in pool.ids if other != id))
+        pool = _pool_without(parts, id)
         clusters = _clusters(parts, id)
         old = [store.fact(name) for name in clusters]
         files: list[str] = []
@@ -96,8 +96,21 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
 
         store.take_out(id, facts)
         _purge(parts, id)
-        parts = with_pool(parts, pool)
+        parts = _without(parts, id)
     return parts, Removal(id, len(told), len(files), queries, trained, last, remains)
+
+
+def _pool_without(parts: Parts, id: str) -> Pool:
+    pool = parts.pool
+    if isinstance(pool, HasSubsets) and id in parts.representations.known_ids:
+        pool = pool.subset(tuple(other for other in pool.ids if other != id))
+    return pool
+
+
+def _without(parts: Parts, id: str) -> Parts:
+    """Return the parts without an image that was removed: by this call, by one that failed, or by another process."""
+    parts.settings.agreed.accept_removal()
+    return with_pool(parts, _pool_without(parts, id)) if id in parts.representations.known_ids else parts
 
 
 def _facts(
@@ -118,16 +131,31 @@ def _facts(
     described = {**configuration["pool"], "images": configuration["pool"]["images"] - 1, "content": None}
     entry = {"at": now, "reason": reason, "digest": digest, "files": list(files), "purged": False}
     sides, groups, unusable = store.fact(SIDES), store.fact(GROUPS), store.fact(UNUSABLE)
+    metrics = store.fact(METRICS)
     return {
         **({} if left is None else {"images": left}),
         "configuration": {**configuration, "pool": describe(pool) if whole else described},
         **({} if sides is None else {SIDES: {name: without(ids, [id]) for name, ids in sides.items()}}),
         **({} if groups is None else {GROUPS: without(groups, [id])}),
         **({} if unusable is None else {UNUSABLE: without(unusable, [id])}),
+        **({} if metrics is None else {METRICS: _without_kind(metrics, id)}),
         **clusters,
         REMOVED: {**removed, id: entry},
         CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
     }
+
+
+def _without_kind(form: Any, id: str) -> Any:
+    """Return the written form of metrics without the kind of an image."""
+    if isinstance(form, list):
+        return [_without_kind(part, id) for part in form]
+    match form:
+        case {"is": "alkit.evaluation:PerGroup", "with": {"metric": metric, "groups": {"items": list(items)}}}:
+            left = [pair for pair in items if pair[:1] != [id]]
+            return {**form, "with": {**form["with"], "groups": {"items": left}}} if left else metric
+        case dict():
+            return {name: _without_kind(part, id) for name, part in form.items()}
+    return form
 
 
 def _purge(parts: Parts, id: str) -> None:

@@ -77,6 +77,7 @@ def run_rounds(
         with parts.report.bar(progress):
             for number in range(rounds + 1):
                 with parts.store.exclusive():
+                    parts.settings.agreed.check()
                     committed = {result.round: result for result in parts.store.rounds()}
                     if number in committed:
                         result = committed[number]

@@ -28,6 +28,7 @@ def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
     """Return the ids that are still open, or select `n` images: see :meth:`alkit.Experiment.ask`."""
     store = parts.store
     with store.exclusive():
+        parts.settings.agreed.check()
         open_queries = parts.open_queries()
         if not open_queries:
             return () if n is None else select(parts, model, n)

@@ -110,10 +110,11 @@ class Answers:
     def tell(self, answers: Iterable[Answer], *, revise: bool, unasked: Unasked | None = None) -> None:
         """Record all these answers, or none if one is wrong: see :meth:`alkit.Experiment.tell`."""
         sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
+        self._check_current(None, unasked)  # before labels are stored
         drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            self._check_classes(spec() if spec.cache_info().currsize else None)
+            self._check_current(spec() if spec.cache_info().currsize else None, unasked)
             history = Earlier(asked, known)
             checked = [self._check(draft, answer, history, revise, unasked) for answer, draft in drafts]
             return [entry for entry in checked if entry is not None]
@@ -137,6 +138,7 @@ class Answers:
         """
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
         sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
+        self._check_current(None, unasked)  # before labels are stored
         for answer in answers:
             try:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
@@ -148,7 +150,7 @@ class Answers:
         refused: list[tuple[Answer, str]] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
-            self._check_classes(spec() if spec.cache_info().currsize else None)
+            self._check_current(spec() if spec.cache_info().currsize else None, unasked)
             history = Earlier(asked, known)
             new: list[Recorded] = []
             for answer, draft in drafts:
@@ -197,8 +199,10 @@ class Answers:
             if id in ids and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
         }
 
-    def _check_classes(self, before: LabelSpec | None) -> None:
-        """Raise an error if another process has changed the classes since labels were checked by them."""
+    def _check_current(self, before: LabelSpec | None, unasked: Unasked | None) -> None:
+        """Raise an error if another process has changed the classes or the pool since labels were checked by them."""
+        if unasked is not None:
+            self.settings.agreed.check()  # queries of images that were removed are not there any more
         if before is not None and self.store.fact("classes") != written_form(before):
             raise StoreBusyError(
                 f"another process has just changed the classes of {self.store.path}", hint="the same call again"

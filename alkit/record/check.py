@@ -90,6 +90,10 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
             connection.execute("BEGIN")
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
+            for table in (*tables.TABLES, tables.totals, tables.journal):
+                known = connection.execute("SELECT name FROM pragma_table_info(?)", (table.name,)).fetchall()
+                if len(known) == len(table.c) and [name for (name,) in known] != table.c.keys():
+                    yield f"the table {table.name} has other columns"
             # Without the index: it may lack a row that the table has.
             yield from _damage_of_rows(
                 ((table, connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")) for table in tables.TABLES),

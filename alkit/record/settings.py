@@ -17,6 +17,7 @@ from alkit.labels.joining import Join, one
 from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
+from alkit.record.agreed import Agreed
 from alkit.record.changing import (
     GROUPS,
     MOVED,
@@ -68,6 +69,7 @@ class Settings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.agreed = Agreed(store)
 
     def declare(
         self,
@@ -129,6 +131,7 @@ class Settings:
                     facts["images"] = self._store.fact("images") if gone else _images(pool)
                     apply_change(self._store, recorded, facts, pool)
                 self._settle("configuration", configuration)
+        self.agreed.form = configuration
         unusable = left_out_now(pool, gone, former, offered, scheduled=self.schedule is not None)
         if self.unusable != unusable and not self._store.read_only:
             self._store.revise(UNUSABLE, lambda before: unusable)

@@ -137,6 +137,12 @@ def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str
             )
         )
         notes += _unfit(name, list(by_seed.values()))
+        notes += [
+            f"{run.record}: these settings were changed while it ran, so its early rounds had other ones: "
+            f"{'; '.join(run.changes)}."
+            for run in by_seed.values()
+            if run.changes
+        ]
     return methods, notes
 
 

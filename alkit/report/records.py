@@ -10,8 +10,9 @@ from typing import Any
 
 from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
-from alkit.errors import AlkitError, StoreError, without_hint
+from alkit.errors import AlkitError, StoreError, one_line, without_hint
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
+from alkit.record.changing import CHANGES
 from alkit.record.existing import is_there
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
@@ -47,6 +48,8 @@ class Run:
         What the names of the metrics mean: see :mod:`alkit.evaluation.meanings`.
     directions:
         Whether a metric falls while a model improves, as far as the record knows.
+    changes:
+        Settings that were changed after the first query, in words.
     """
 
     record: str
@@ -57,6 +60,7 @@ class Run:
     held_out: bool
     meanings: Mapping[str, str] = field(default_factory=dict)
     directions: Mapping[str, bool] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
 
     __repr__ = short_repr
 
@@ -103,6 +107,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         declared, seed = settings.declared, settings.seed
         known, falling = store.fact(MEANINGS) or meanings(store.fact(METRICS)), store.fact(DIRECTIONS) or {}
         rules = recorded_rules(store)
+        changes = tuple(one_line(line, 200) for entry in store.fact(CHANGES) or () for line in entry["changed"])
     run = Run(
         str(path),
         {**{name: declared.get(name) for name in PARTS}, **({"rules": rules_in_words(rules)} if rules else {})},
@@ -112,6 +117,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         measured_on(history, tested=data["test"] is not None) == "hold-out",
         known,
         falling,
+        changes,
     )
     if not run.metrics:
         raise StoreError(f"{path} has no metrics: its rounds were not measured on a test set")

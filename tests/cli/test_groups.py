@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from commandline import alkit
+from PIL import Image
 
 from alkit.record import Store
 
@@ -163,3 +165,24 @@ def test_a_test_set_in_folders_of_its_own_has_groups_too(place, capfd):
     Path("images", f"{place[-6]}.png").unlink()
     assert start(*options) == 0
     assert set(Store("c.db").fact("test_set")["groups"]) == set(place[-5:])
+
+
+def test_metrics_over_kinds_follow_groups_that_are_corrected_or_added(place, capfd):
+    def kinds():
+        with closing(Store("c.db")) as record:
+            (over,) = [metric for metric in record.fact("metrics") if isinstance(metric, dict)]
+            return dict(over["with"]["groups"]["items"])
+
+    assert start("--groups", "groups.csv", "--kinds", "kind") == 0
+    assert kinds()[place[0]] == "rare"
+    Path("groups.csv").write_text(Path("groups.csv").read_text().replace(";rare", ";seldom"))
+    capfd.readouterr()
+    assert alkit("change", "c.db", "--groups", "groups.csv") == 0
+    said = capfd.readouterr().out
+    assert f"changed: --kinds: kind of {len(place[::4])} images, such as {place[0]!r}" in " ".join(said.split())
+    assert (kinds()[place[0]], kinds()[place[1]]) == ("seldom", "common")
+    Path("week").mkdir()
+    Image.open(f"images/{place[0]}.png").rotate(90).save("week/new.png")
+    Path("week.csv").write_text("id;patient;site;kind\nweek/new;p99;A;common")
+    assert alkit("add", "c.db", "--images", "week", "--groups", "week.csv") == 0
+    assert (kinds()["week/new"], len(kinds())) == ("common", len(place) + 1)

@@ -94,6 +94,18 @@ def test_nothing_of_its_labels_is_left_in_the_record_its_journal_and_its_backups
     assert check(place / "c.db").damaged_backups == ()
 
 
+def test_neither_its_group_nor_its_kind_is_left(place):
+    kinds = {id: f"kind of {id}" for id in IDS}
+    grouped = alkit.ImagePool("images", size=16, grayscale=True, groups={id: f"patient {id}" for id in IDS})
+    metrics = ["dice", alkit.evaluation.PerGroup("dice", kinds)]
+    experiment = alkit.Experiment(grouped, LEARNER, alkit.strategy("random"), "c.db", classes=CLASSES, metrics=metrics)
+    assert b"kind of a" in everything(place)
+    experiment.remove("a", "consent withdrawn")
+    assert b"kind of a" not in everything(place)
+    assert b"patient a" not in everything(place)
+    assert alkit.Experiment.open("c.db").pool.ids == tuple(IDS[1:])
+
+
 def test_it_leaves_the_pool_and_everything_goes_on(place):
     experiment, first, open_ids = begun()
     clusters = experiment._parts.representations.clusters(FEATURES, 3)

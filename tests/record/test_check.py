@@ -107,6 +107,17 @@ def test_an_index_that_lacks_a_row_is_noticed(record):
     assert any("the database" in line for line in check(record).damage)
 
 
+@pytest.mark.parametrize("column", ["answers.told_at", "rounds.warnings", "journal.lines", "totals.sum"])
+def test_a_flipped_bit_in_the_name_of_a_column_is_noticed(record, column):
+    table, name = column.split(".")
+    with sqlite3.connect(record) as connection:
+        known = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        name = name if name in known else known[-1]
+        connection.execute(f"ALTER TABLE {table} RENAME COLUMN {name} TO {chr(ord(name[0]) ^ 1)}{name[1:]}")
+    connection.close()
+    assert f"the table {table} has other columns" in check(record).damage
+
+
 def test_a_page_of_zeros_is_noticed(record):
     content = bytearray(record.read_bytes())
     content[8192:12288] = bytes(4096)

@@ -210,6 +210,18 @@ def test_runs_with_other_rules_of_selection_are_other_methods(tmp_path):
     assert [method.name for method in comparison.methods] == ["random, no rules", "random, never *1"]
 
 
+def test_settings_that_were_changed_while_a_run_went_on_are_named(tmp_path):
+    path = record(tmp_path, "random", RANDOM, 0, rounds=1)
+    pool, _ = alkit.ArrayPool(IMAGES).split(test=6, seed=0)
+    rules = alkit.SelectionRules(never=[pool.ids[0]])
+    alkit.Experiment.open(path, pool=pool, learner=alkit.testing.Brightness(), rules=rules)
+    (note,) = (note for note in compare([path]).notes if "changed" in note)
+    assert note == (
+        f"{path}: these settings were changed while it ran, so its early rounds had other ones: "
+        f"never: recorded none, now {pool.ids[0]}."
+    )
+
+
 def test_broken_records_are_named_and_the_others_go_on(records, tmp_path):
     (tmp_path / "text.db").write_text("not a record")
     Store(tmp_path / "empty.db").close()
