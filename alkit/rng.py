@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,8 +114,28 @@ def seed_torch(stream: Stream) -> Iterator[None]:
     """
     import torch
 
-    with torch.random.fork_rng():
+    with keep_torch():
         torch.manual_seed(stream.integer())
+        yield
+
+
+_torch = threading.RLock()
+
+
+@contextmanager
+def keep_torch() -> Iterator[None]:
+    """Restore torch's global generators after a ``with`` block. Only one thread at a time is in such a block.
+
+    >>> import torch
+    >>> before = torch.random.get_rng_state()
+    >>> with keep_torch():
+    ...     number = torch.rand(1)
+    >>> bool((before == torch.random.get_rng_state()).all())
+    True
+    """
+    import torch
+
+    with _torch, torch.random.fork_rng():
         yield
 
 

@@ -43,6 +43,7 @@ def ask(
     ] = True,
     images: options.Images = None,
     learner: options.OwnLearner = None,
+    workers: options.Workers = None,
 ) -> None:
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
@@ -68,8 +69,9 @@ def ask(
     from alkit.errors import ConfigurationError
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
+    from alkit.sharing.workers import working
 
-    with progress_bar(str(store)) as report, record_at(store) as record:
+    with working(options.read_workers(workers)), progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report, learner)
         was_open, trained = experiment.open_ids, None
         taken: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ def fit(
     learner: options.OwnLearner = None,
     metrics: options.Metrics = None,
     kinds: options.Kinds = None,
+    workers: options.Workers = None,
 ) -> None:
     """Train on all labels so far, and evaluate on the test set, or else on the labels held out.
 
@@ -36,8 +37,9 @@ def fit(
     from alkit.cli.testset import recorded_test_set
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
+    from alkit.sharing.workers import working
 
-    with progress_bar(str(store)) as report, record_at(store) as record:
+    with working(options.read_workers(workers)), progress_bar(str(store)) as report, record_at(store) as record:
         change_metrics(record, metrics, kinds)
         experiment = open_campaign(record, images, report, learner)
         before, tested = len(experiment.history), record.fact(TEST_SET) is not None

@@ -132,6 +132,13 @@ Images = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        help="Who computes features, scores, predictions and the members of an ensemble: a number of processes, -1 for "
+        "one per core; or devices, one process for each, such as cuda:0,cuda:1. Results are the same. Default: 1.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -247,6 +254,20 @@ Url = Annotated[
 Project = Annotated[
     str | None, typer.Option(help="Title or number of the project in Label Studio; default: the name of the record.")
 ]
+
+
+def read_workers(text: str | None) -> int | tuple[str, ...] | None:
+    """Return the workers in a text: a number, or devices with commas between them.
+
+    >>> read_workers("2"), read_workers("cuda:0,cuda:1"), read_workers(None)
+    (2, ('cuda:0', 'cuda:1'), None)
+    """
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return class_names(text)
 
 
 def class_names(text: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ def predict(
     ] = False,
     stride: Annotated[int | None, typer.Option(help="Distance between tiles, for a model of tiles.")] = None,
     device: options.Device = "auto",
+    workers: options.Workers = None,
     learner: options.OwnLearner = None,
 ) -> None:
     """Predict the masks of new images with the last model. Images are read in the same way as for its training.
@@ -48,6 +49,7 @@ def predict(
     from alkit.cli.naming import naming
     from alkit.errors import ConfigurationError
     from alkit.report.progress import StoppedError, progress_bar
+    from alkit.sharing.workers import working
     from alkit.trained.folder import predict_folder
     from alkit.trained.model import trained_model
     from alkit.trained.typed import typed_learner
@@ -59,7 +61,7 @@ def predict(
         )
     if dicom_seg and volumes is None:
         raise ConfigurationError("--dicom-seg can be used only with --volumes")
-    with progress_bar(str(store)) as report:
+    with working(options.read_workers(workers)), progress_bar(str(store)) as report:
         own = None if learner is None else typed_learner(learner, store)
         model = trained_model(store, learner=own, device=device)
         try:

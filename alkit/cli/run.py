@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +43,10 @@ def run(
     batch: Annotated[int, typer.Option(help="Number of images in each later round.")] = 10,
     rounds: Annotated[int, typer.Option(help="Number of rounds after the start set.")] = 5,
     seed: options.Seed = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="Several seeds, such as 0-4: a run for each, in its own record: --store runs/{seed}.db."),
+    ] = None,
     test_fraction: Annotated[
         float | None, typer.Option(help="Share of the images in the test set; default: 0.2, or --test-images.")
     ] = None,
@@ -61,6 +66,7 @@ def run(
     rules: Rules,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    workers: options.Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, as `alkit status` does.")] = False,
 ) -> None:
     """Simulate active learning on images that have masks or classes, to see how well a strategy works on them.
@@ -84,6 +90,13 @@ def run(
     If the strategy needs a trained model, the start set is random, or selected by --initial. If it needs an ensemble
     or a network with heads of deep supervision, the learner trains one.
     """
+    if seeds is not None:
+        from alkit.cli.seeds import run_seeds
+
+        here, command = locals(), run.__wrapped__  # type: ignore[attr-defined]
+        given = {name: here[name] for name in signature(command).parameters}
+        run_seeds(one_run, {**given, "seeds": None, "workers": None}, seeds, options.read_workers(workers))
+        return
     import alkit
     from alkit.cli.known_labels import FOLDERS, OPTIONS, label_oracle, masks_in, settle_form
     from alkit.cli.naming import naming
@@ -97,6 +110,7 @@ def run(
     from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
+    from alkit.sharing.workers import working
 
     images = source.images
     source.check(masks=masks, labels=labels)
@@ -127,7 +141,7 @@ def run(
         unknown = ignore is not None and not multiple
         others = {"--ignore": unknown, "--pages": source.pages == "frames"}
         refuse_options({**form.given(), **others}, "with --masks")
-    with progress_bar(choice.strategy) as report:
+    with working(options.read_workers(workers)), progress_bar(choice.strategy) as report:
         files = source.files(masks=True, asks=labels != FOLDERS)
         oracle: alkit.MaskOracle | alkit.LabelOracle | None = None
         if files:
@@ -191,3 +205,8 @@ def run(
     for line in recipe_in_words(choice.recipe, learner, plain=choice.plain):
         echo(line, err=True)
     status(store=store.store, files=store.files, json=json)
+
+
+def one_run(**given: Any) -> None:
+    """Run the command with arguments as it gets them, without those of the program."""
+    run.__wrapped__(**given)  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from alkit.evaluation.measure import Seen, what_alone
 from alkit.pools.batches import map_batches
 from alkit.pools.frames import parts_of
 from alkit.protocols import HasMembers, Labelled, Pool, Predictor
-from alkit.rng import keep_random
+from alkit.rng import keep_random, keep_torch
 from alkit.values.label_spec import LabelSpec
 from alkit.values.predictions import most_probable_labels, probabilities_of
 from alkit.values.progress import Progress, Report
@@ -245,10 +245,9 @@ def _kappa(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float | None:
 @contextmanager
 def _kept_generators() -> Iterator[None]:
     """Restore the global generators of Python, numpy and torch after a ``with`` block."""
-    import torch
 
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
+    with keep_torch():
         try:
             yield
         finally:

@@ -12,13 +12,16 @@ import numpy.typing as npt
 from alkit.errors import ConfigurationError, LabelError
 from alkit.evaluation.accumulators import Batch
 from alkit.evaluation.chosen import Measurement, Metrics
+from alkit.evaluation.work import Checked, names_of
 from alkit.labels.framing import to_original
-from alkit.pools.batches import map_batches
 from alkit.pools.frames import frames_of, parts_of
-from alkit.protocols import HasMembers, Pool, Predictor
+from alkit.pools.pieces import shards_of
+from alkit.protocols import HasMembers, Learner, Pool, Predictor
+from alkit.sharing.share import Counted, share
+from alkit.sharing.workers import Workers
 from alkit.values.label_spec import Label, LabelSpec, Mask, size_text
-from alkit.values.predictions import mean_probabilities, most_probable_labels, probabilities_of
-from alkit.values.progress import Progress, Report
+from alkit.values.predictions import most_probable_labels
+from alkit.values.progress import Report, quiet
 
 PIXELS = "masks of the test set must have at least one pixel"
 
@@ -88,6 +91,8 @@ def measure(
     seen: Seen | None = None,
     metrics: Metrics | None = None,
     originals: Originals | None = None,
+    learner: Learner | None = None,
+    workers: Workers = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
@@ -116,6 +121,8 @@ def measure(
         ``recall`` of classes, ``f1``, ``micro_f1`` and ``exact_match`` of several classes per image.
     originals:
         Masks at the original sizes, for metrics at the original size.
+    learner, workers:
+        The learner of the model, and who predicts, as :class:`alkit.scores.Scoring` takes them.
 
     Raises
     ------
@@ -131,16 +138,14 @@ def measure(
         raise ConfigurationError(
             "metrics at the original size need masks at the original size", hint="metrics at the working size"
         )
-    done = counted = 0
-
-    def predict(some: Sequence[str]) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
-        images = pool.read(some)  # a model of the user may write into them
-        each = [probabilities_of(member, images.copy(), spec) for member in members]
-        return each, mean_probabilities(each) if each else probabilities_of(predictor, images, spec)
-
-    for some, (each, whole) in map_batches(predict, ids, pool):
+    counted, begin = 0, 0
+    work, shards = Checked(predictor, learner, None, spec, each=True), shards_of(pool, ids)
+    found = share(work, shards, Counted(report, "evaluate", len(ids)), workers=workers, stream=True)
+    for shard, result in zip(shards, found, strict=True):
+        some, (whole, *each) = shard.ids, (result[name] for name in names_of(len(members)))
+        given = truth[begin : begin + len(some)]
         for part in parts_of(pool, some, spec.per == "pixel"):
-            true, names = part.of(truth[done : done + len(some)]), [some[row] for row in part.rows]
+            true, names = part.of(given), [some[row] for row in part.rows]
             rows = _that_count(true, spec)
             for measurement, every in zip([own, *theirs], [whole, *each], strict=True):
                 probabilities = part.of(every)
@@ -154,8 +159,7 @@ def measure(
         if own.wants_original and originals is not None:
             for id, frame, probabilities, mask in zip(some, frames_of(pool, some), whole, originals(some), strict=True):
                 _add_original(own, id, to_original(probabilities, frame), mask, spec)
-        done += len(some)
-        report(Progress("evaluate", done, len(ids)))
+        begin += len(some)
     if not counted:
         what = "labels of the test set must have at least one class" if spec.multiple else PIXELS
         raise LabelError(f"the {what} that counts", got=f"only the ignore value {spec.ignore}", hint="another test set")
@@ -187,7 +191,15 @@ def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:
     return np.flatnonzero((truth != spec.ignore).reshape(len(truth), -1).any(axis=1))
 
 
-def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[str], spec: LabelSpec) -> float:
+def agreement(
+    predictor: Predictor,
+    other: Predictor,
+    pool: Pool,
+    ids: Sequence[str],
+    spec: LabelSpec,
+    learner: Learner | None = None,
+    workers: Workers = None,
+) -> float:
     """Return Cohen's kappa of two models' predictions over all pixels (or all images) of `ids`; at most 1.
 
     If an image can have several classes, it is that of all decisions whether an image has a class.
@@ -197,15 +209,16 @@ def agreement(predictor: Predictor, other: Predictor, pool: Pool, ids: Sequence[
     import torch  # asking and telling do not need it
     from torchmetrics.classification import MulticlassCohenKappa
 
-    kappa, same = MulticlassCohenKappa(spec.values), True
-
-    def predict(some: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        images = pool.read(some)  # a model of the user may write into the images
-        parts = parts_of(pool, some, spec.per == "pixel")
-        found = [most_probable_labels(probabilities_of(model, images.copy(), spec)) for model in (predictor, other)]
-        return [np.concatenate([part.of(labels).ravel() for part in parts]).astype(np.int64) for labels in found]
-
-    for _, (own, theirs) in map_batches(predict, list(ids), pool):
-        same = same and np.array_equal(own, theirs)
-        kappa.update(torch.from_numpy(own), torch.from_numpy(theirs))
+    kappa, same, shards = MulticlassCohenKappa(spec.values), True, shards_of(pool, list(ids))
+    works = [Checked(model, learner, None, spec) for model in (predictor, other)]
+    counted = Counted(quiet, "evaluate", len(ids))
+    found = (share(work, shards, counted, workers=workers, stream=True) for work in works)
+    for shard, own, theirs in zip(shards, *found, strict=True):
+        parts = parts_of(pool, shard.ids, spec.per == "pixel")
+        one, two = (
+            np.concatenate([part.of(most_probable_labels(result["whole"])).ravel() for part in parts]).astype(np.int64)
+            for result in (own, theirs)
+        )
+        same = same and np.array_equal(one, two)
+        kappa.update(torch.from_numpy(one), torch.from_numpy(two))
     return 1.0 if same else float(kappa.compute())

@@ -27,6 +27,7 @@ from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
+from alkit.sharing.workers import Workers, check_workers
 from alkit.strategies.functions import Choice, as_strategy, needs_of
 from alkit.values.label_spec import LabelSpec
 from alkit.values.rules import SelectionRules
@@ -47,6 +48,7 @@ def assemble(
     change: bool,
     report: Listeners,
     wait: float,
+    workers: Workers,
 ) -> Parts:
     """Return the parts of an experiment, after all checks, and record its settings.
 
@@ -58,7 +60,7 @@ def assemble(
         The experiment; a record in a temporary folder is deleted with it.
     """
     check_pool(pool)
-    metrics = check_metrics(metrics)
+    metrics, workers = check_metrics(metrics), check_workers(workers)
     check_learner("learner", learner)
     strategy = as_strategy("strategy", strategy)
     given = None if initial is None else as_strategy("initial", initial)
@@ -78,7 +80,7 @@ def assemble(
     pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
     settle_rules(store, rules)
     measured = opening.settle_metrics(store, metrics)
-    representations, files = Representations(pool, stream, store, report), LabelFiles(store)
+    representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
     answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
     labels = Labels(files, representations)
     rehearsing.save(store, tried)
@@ -98,6 +100,7 @@ def assemble(
         report,
         measured,
         classes is not None,
+        workers,
     )
 
 

@@ -23,6 +23,7 @@ from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.states import Answered
 from alkit.record.testsets import declare_test
+from alkit.sharing.workers import working
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 
@@ -101,7 +102,7 @@ def commit_round(
     previous = None if number == 0 else model.predictor()
     rng = parts.stream.child("round", number, "fit").numpy()
     losses = Losses(parts.report)
-    with parts.settings.threads():
+    with parts.settings.threads(), working(parts.workers):
         predictor = parts.learner.fit(labelled, rng, previous, losses)
     check_returned(parts.learner, "fit", predictor, Predictor)
     seconds = {**seconds, "fit": time.perf_counter() - begun}
@@ -113,7 +114,7 @@ def commit_round(
     elif held:
         with parts.settings.threads():
             truth = everything.labels(held)
-            given = parts.metrics, everything.originals
+            given = parts.metrics, everything.originals, parts.learner, parts.workers
             metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, *given)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
@@ -171,4 +172,5 @@ def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float
         drawn = [everything[row] for row in stream.numpy().choice(len(everything), n, replace=False)]
     with parts.settings.threads():
         ids = [id for id in sorted(drawn) if id in parts.representations.known_ids]
-        return None if not ids else agreement(predictor, previous, parts.pool, ids, parts.settings.spec)
+        how = parts.learner, parts.workers
+        return None if not ids else agreement(predictor, previous, parts.pool, ids, parts.settings.spec, *how)

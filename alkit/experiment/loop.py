@@ -35,6 +35,7 @@ from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.record.unasked import Unasked, unasked_labels
+from alkit.sharing.workers import Workers
 from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Mask
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from alkit.experiment.removing import Removal
 
 
-@checked_except("pool", "learner", "strategy", "initial", "classes", "metrics")
+@checked_except("pool", "learner", "strategy", "initial", "classes", "metrics", "workers")
 class Experiment(Readable):
     """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
@@ -107,6 +108,11 @@ class Experiment(Readable):
         Called with a :class:`alkit.values.Progress` after each step of a long computation.
     wait:
         Seconds to wait for another process that works on the same record.
+    workers:
+        Who computes features, scores, predictions, evaluations and the members of an :class:`alkit.Ensemble`: a number
+        of processes, -1 for one per core, or devices of torch such as ``["cuda:0", "cuda:1"]``, one process for each.
+        Default: the workers of ``joblib.parallel_config``, which may be those of a cluster, else this process. Results
+        do not depend on it.
 
     Raises
     ------
@@ -157,6 +163,7 @@ class Experiment(Readable):
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
+        workers: Workers = None,
     ) -> None:
         check_pool(pool)
         terms, self._listeners = Terms(annotators, join, hold_out, stop_set), Listeners(report)
@@ -175,12 +182,13 @@ class Experiment(Readable):
             change,
             self._listeners,
             wait,
+            workers,
         )
         self._model = LastModel(self._parts)
         self._test_labels = TestLabels(partial(gathering.gather_test_answers, self._parts))
 
     @classmethod
-    @checked
+    @checked_except("workers")
     def open(
         cls,
         store: str | os.PathLike[str] | Store,
@@ -195,6 +203,7 @@ class Experiment(Readable):
         rules: SelectionRules | None = None,
         report: Report = quiet,
         wait: float = 30.0,
+        workers: Workers = None,
     ) -> Experiment:
         """Resume the experiment of a record; parts that are not passed are built from the record.
 
@@ -214,7 +223,7 @@ class Experiment(Readable):
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
         seed = Settings(store).seed
-        parts |= {"metrics": metrics, "rules": rules, "report": report}
+        parts |= {"metrics": metrics, "rules": rules, "report": report, "workers": workers}
         return cls(**parts, **vars(terms), store=store, seed=seed, wait=wait)
 
     # Asking and telling.

@@ -81,7 +81,8 @@ def measure_on(
     with parts.settings.threads():
         ids, chosen = list(test.ids), metrics or parts.metrics
         original = test_labels.originals(test, oracle, spec, poll) if wants_original(chosen) else None
-        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original)
+        how = parts.learner, parts.workers
+        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original, *how)
 
 
 def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:

@@ -13,12 +13,14 @@ from alkit.errors import ColdStartError, ConfigurationError, QueryError, StoreEr
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
-from alkit.pools.batches import map_batches
 from alkit.pools.frames import frames_of
+from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
+from alkit.sharing.share import Counted, share
 from alkit.values.clusters import Clusters
 from alkit.values.label_spec import Mask
-from alkit.values.predictions import Predictions, probabilities_of
+from alkit.values.predictions import Predictions
+from alkit.values.progress import quiet
 
 if TYPE_CHECKING:
     from alkit.scores.streamed import Scoring
@@ -83,7 +85,18 @@ class LastModel:
             from alkit.scores.streamed import Scoring  # imports torch, which ask and tell do not need
 
             draws = parts.stream.child("round", key[1], "draws")
-            self._scoring = key, Scoring(parts.pool, self.predictor(), draws, parts.report)
+            self._scoring = (
+                key,
+                Scoring(
+                    parts.pool,
+                    self.predictor(),
+                    draws,
+                    parts.report,
+                    learner=parts.learner,
+                    workers=parts.workers,
+                    key=[str(parts.store.path), *key],
+                ),
+            )
             self._features, self._clusters = None, {}
         return self._scoring[1]
 
@@ -125,12 +138,15 @@ class LastModel:
         return self._predict(pool, pool.ids, self.predictor())
 
     def _predict(self, pool: Pool, ids: Sequence[str], predictor: Predictor) -> Iterator[Predictions]:
-        def predict(batch: Sequence[str]) -> Predictions:
-            with self._parts.settings.threads():
-                spec = self._parts.settings.spec
-                return Predictions(tuple(batch), probabilities_of(predictor, pool.read(batch), spec))
+        from alkit.evaluation.work import Checked
 
-        return (found for _, found in map_batches(predict, list(ids), pool))
+        parts, ids = self._parts, list(ids)
+        work, shards = Checked(predictor, parts.learner, None, parts.settings.spec), shards_of(pool, ids)
+        found = share(work, shards, Counted(quiet, "predict", len(ids)), workers=parts.workers, stream=True)
+        for shard in shards:
+            with parts.settings.threads():
+                result = next(found)
+            yield Predictions(tuple(shard.ids), result["whole"])
 
     def predict_masks(self, ids: Sequence[str]) -> dict[str, str]:
         """Predict masks of some images at their original sizes; return their files by id."""

@@ -19,6 +19,7 @@ from alkit.record.states import Answered
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream
+from alkit.sharing.workers import Workers
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 
@@ -45,6 +46,8 @@ class Parts:
         The metrics of the models; None for the defaults.
     has_own_classes:
         Whether the experiment was created with classes. Without, they are those of the oracle.
+    workers:
+        Who computes features, scores, predictions and the members of ensembles; None for the workers of joblib.
     compared:
         Warnings about the test sets that were compared with the pool, by their ids.
     """
@@ -64,6 +67,7 @@ class Parts:
     report: Listeners
     metrics: Metrics | None
     has_own_classes: bool
+    workers: Workers = None
     compared: dict[str, list[str]] = field(default_factory=dict)
 
     @property

@@ -22,14 +22,17 @@ from alkit.features.clustering import kmeans
 from alkit.features.gathered import Gathered, Rows
 from alkit.features.row_index import image_digests
 from alkit.features.stored import ReadOnlyCacheError, StoredRows
-from alkit.pools.batches import map_batches
+from alkit.features.work import OfExtractor, check_width
 from alkit.pools.checks import image_shape
+from alkit.pools.pieces import shards_of
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasDigests, HasFingerprint, KnowsRows, Pool
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.rng import Stream
+from alkit.sharing.share import Counted, share
+from alkit.sharing.workers import Workers
 from alkit.values.clusters import Clusters
-from alkit.values.progress import Progress, Report
+from alkit.values.progress import Report, quiet
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +52,12 @@ class Representations:
         The experiment's root stream.
     store:
         The record that keeps the clusters.
+    workers:
+        Who computes the features.
     """
 
-    def __init__(self, pool: Pool, stream: Stream, store: Store, report: Report) -> None:
-        self.pool, self.report = pool, report
+    def __init__(self, pool: Pool, stream: Stream, store: Store, report: Report, workers: Workers = None) -> None:
+        self.pool, self.report, self._workers = pool, report, workers
         self.ids = tuple(sorted(pool.ids))
         self.known_ids = frozenset(self.ids)
         # Clusters may have been recorded when images were there that are missing now.
@@ -82,7 +87,7 @@ class Representations:
         """Return the rows of all images: from a table on disk, if the extractor and the pool can be identified."""
         if isinstance(fitted, KnowsRows):
             return _known_rows(fitted, self.ids)
-        computing = _Computing(self.pool, fitted, len(self.ids), self.report)
+        computing = _Computing(self.pool, fitted, len(self.ids), self.report, self._workers)
         form = written_form(extractor)
         if isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests) and not opaque_parts(form):
             folder = cache_folder(getattr(extractor, "cache", None)) / "features"
@@ -175,39 +180,23 @@ class Representations:
 
 
 class _Computing:
-    """Computes rows of features in batches, and checks them."""
+    """Computes rows of features in shards, and checks them."""
 
-    def __init__(self, pool: Pool, fitted: FittedExtractor, images: int, report: Report) -> None:
+    def __init__(self, pool: Pool, fitted: FittedExtractor, images: int, report: Report, workers: Workers) -> None:
         self._pool, self._fitted, self._images, self._report = pool, fitted, images, report
+        self._workers = workers
         self._width: int | None = None
 
     def rows(self, ids: Sequence[str], silent: bool = False) -> Iterator[Rows]:
         """Yield the rows of these images; in the report, those that are left out count as done."""
-        done = self._images - len(ids)
-
-        def features_of(some: Sequence[str]) -> Rows:
-            return self._fitted.features(self._pool.read(some))
-
-        for some, rows in map_batches(features_of, ids, self._pool):
-            check_returned(self._fitted, "features", rows, npt.NDArray[Any])
-            self._check_shape(rows.shape, len(some))
-            rows = np.asarray(rows, np.float32)
-            finite = np.isfinite(rows).all(axis=1)
-            if not finite.all():
-                raise DataError(f"the features of {some[int(np.argmin(finite))]!r} are not finite")
+        counted = Counted(quiet if silent else self._report, "features", self._images, self._images - len(ids))
+        shards = shards_of(self._pool, ids)
+        found = share(OfExtractor(self._fitted), shards, counted, workers=self._workers, stream=True)
+        for shard, result in zip(shards, found, strict=True):
+            rows = result["features"]
+            check_width(self._fitted, rows, shard.size, self._width)
+            self._width = rows.shape[1]
             yield rows
-            done += len(some)
-            if not silent:
-                self._report(Progress("features", done, self._images))
-
-    def _check_shape(self, shape: tuple[int, ...], images: int) -> None:
-        if len(shape) != 2 or shape[0] != images or not shape[1] or self._width not in (None, shape[1]):
-            raise DataError(
-                f"{type(self._fitted).__name__}.features must return an array ({images}, {self._width or 'd'}), one "
-                "row for each image",
-                got=f"shape {shape}",
-            )
-        self._width = shape[1]
 
 
 def _known_rows(fitted: KnowsRows, ids: Sequence[str]) -> Rows:

@@ -1,5 +1,6 @@
 from .augment import Augment as Augment
 from .classification import ClassificationLearner as ClassificationLearner
+from .data_parallel import DataParallel as DataParallel
 from .ensemble import Ensemble as Ensemble
 from .ensemble import EnsemblePredictor as EnsemblePredictor
 from .estimators import EstimatorLearner as EstimatorLearner

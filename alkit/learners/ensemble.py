@@ -22,6 +22,7 @@ from alkit._reading.tensors import unreadable
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.learners.members import Member, train_members
 from alkit.learners.named import check_learner
 from alkit.protocols import HasFeatures, Labelled, Learner, LimitsBatches, Predictor
 from alkit.rng import Stream
@@ -173,11 +174,10 @@ class Ensemble:
         """
         earlier = self._members_of(previous)
         root = Stream.from_rng(copy.deepcopy(rng))
-        members = []
-        for number in range(self.members):
-            own_rng = rng if number == 0 else root.child("member", number).numpy()
-            members.append(self.learner.fit(labelled, own_rng, earlier[number], self._member_report(report, number)))
-        return EnsemblePredictor(tuple(members))
+        rngs = [rng if number == 0 else root.child("member", number).numpy() for number in range(self.members)]
+        members = [Member(number, rngs[number], self.learner, earlier[number]) for number in range(self.members)]
+        reports = [self._member_report(report, number) for number in range(self.members)]
+        return EnsemblePredictor(tuple(train_members(self.learner, labelled, members, reports)))
 
     @checked
     def loads(self, dumped: bytes) -> EnsemblePredictor:

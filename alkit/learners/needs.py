@@ -51,7 +51,7 @@ def check_needs(needs: tuple[str, ...], learner: object, pool: Pool) -> None:
             raise lacks(need, without)
     single = learner.learner if isinstance(learner, WrapsLearner) else learner
     if MODEL_FEATURES in needs:
-        from alkit.scores.streamed import lacks_features
+        from alkit.scores.work import lacks_features
 
         for part in (learner, single):
             model = declared_model(part)

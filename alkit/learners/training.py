@@ -16,6 +16,7 @@ from alkit.learners.batches import Source, epoch_batches, step_batches, usable
 from alkit.learners.optimizers import advance, make_optimizer, make_schedule
 from alkit.learners.parts import TrainingParts
 from alkit.learners.predictor import NetworkPredictor
+from alkit.learners.ranks import of_first, own_share, together
 from alkit.learners.resident import source_of
 from alkit.learners.stop import Stop, hold_out
 from alkit.networks.ahead import read_ahead
@@ -74,6 +75,7 @@ def train(
     if learner.compile:
         check_compiler(computation.device.type)
         whole = compiled(whole)
+    whole = together(whole, computation.device)
     average = None if learner.average is None else WeightAverage(model.network, learner.average)
     kept = model.network if average is None else average.network
     best = None if not held or learner.stop is None else _Best(learner.stop, _outputs(kept, model), loss)
@@ -93,14 +95,14 @@ def train(
         if step == frozen:
             thaw.close()
 
+    changed, own_loss = own_share(None if learner.augment is None else augment, loss)
     frozen = 0 if later else learner.freeze
     with ExitStack() as thaw:
         if frozen:
             thaw.enter_context(_freeze(encoder_of(model.network)))
         for stage in _stages(learner, source, ids, total, stream):
             examples = stage.examples if source.resident else read_ahead(stage.examples, computation.device)
-            changed = None if learner.augment is None else augment
-            value = train_epoch(computation, whole, optimizer, examples, loss, stage.dropout, changed, after)
+            value = train_epoch(computation, whole, optimizer, examples, own_loss, stage.dropout, changed, after)
             detail = {"loss": value}
             if best is not None:
                 detail["held_out"] = best.measure(source, held, learner.batch, computation)
@@ -197,7 +199,7 @@ class _Best:
                     continue
                 images, targets = map(computation.move, batch)
                 total += len(some) * float(self._loss(computation.run(self._network, images), targets))
-        mean = total / len(held)
+        mean = of_first(total / len(held), computation.device)
         if mean < self._least:
             self._least, self._stale = mean, 0
             self._state = {name: value.clone() for name, value in self._network.state_dict().items()}

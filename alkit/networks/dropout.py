@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
 from alkit.errors import ConfigurationError
-from alkit.rng import Stream
+from alkit.rng import Stream, keep_torch
 
 
 class MisplacedError(ConfigurationError):
@@ -74,7 +74,7 @@ def undrawn(network: nn.Module, images: Tensor) -> list[str]:
             if isinstance(module, _DropoutNd | _BatchNorm):
                 module.eval()
         for seed in (0, 0, 1):
-            with torch.random.fork_rng(), torch.no_grad():
+            with keep_torch(), torch.no_grad():
                 torch.manual_seed(seed)
                 outputs.append(network(images.clone()))
     except Exception:  # in training, the network may need more images

@@ -13,6 +13,7 @@ from alkit.errors import ConfigurationError
 from alkit.networks.outputs import input_type
 from alkit.networks.smp_factories import encoder_name_of
 from alkit.networks.training import evaluation_mode
+from alkit.rng import keep_torch
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _first_layer(network: nn.Module, image: Tensor) -> tuple[str, tuple[float, f
             if isinstance(module, LAYERS):
                 hooks.callback(module.register_forward_pre_hook(note(name)).remove)
         try:
-            with evaluation_mode(network), torch.random.fork_rng():
+            with evaluation_mode(network), keep_torch():
                 network(image.to(device, input_type(network)))
         except Exception:  # the network may refuse such images, and the check of its output says so
             return None

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.networks.probabilities import are_probabilities, seem_probabilities
 from alkit.networks.training import evaluation_mode
+from alkit.rng import keep_torch
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def as_logits(network: nn.Module, images: Tensor, classes: int, *, multiple: boo
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), keep_torch():
             output = network(images.clone())
     finally:
         network.train(was_training)
@@ -117,7 +118,7 @@ def check_logits(network: nn.Module, image: Tensor, classes: int, *, multiple: b
     was_training = network.training
     network.eval()
     try:
-        with torch.enable_grad(), torch.random.fork_rng():
+        with torch.enable_grad(), keep_torch():
             output = network(image.to(_device(network), input_type(network), copy=True))
     except AlkitError:
         raise
@@ -137,7 +138,7 @@ def check_logits(network: nn.Module, image: Tensor, classes: int, *, multiple: b
             hint="the network without its last soft-max or sigmoid",
         )
     try:
-        with evaluation_mode(network), torch.random.fork_rng():
+        with evaluation_mode(network), keep_torch():
             given = image.to(_device(network), input_type(network), copy=True)
             bounded = seem_probabilities(lambda images: pick(network(images.clone()), reading.key), given)
     except Exception:  # the network may refuse such images

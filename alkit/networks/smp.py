@@ -32,6 +32,7 @@ from alkit.networks.factory import NetworkFactory, dropout_layer
 from alkit.networks.heads import Heads
 from alkit.networks.sizes import fitting_size
 from alkit.networks.smp_factories import are_left_out, encoder_name_of, without_download
+from alkit.rng import keep_torch
 from alkit.values.label_spec import size_text
 
 
@@ -340,7 +341,7 @@ def _preserve_state(model: nn.Module) -> Iterator[None]:
         for module in modes:
             module.training = False
         # Not inference_mode: if a model stores tensors in its first pass, training could not use them.
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), keep_torch():
             yield
     finally:
         for module, mode in modes.items():

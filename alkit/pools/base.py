@@ -19,6 +19,7 @@ from alkit.errors import ConfigurationError, DataError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import combined_digest, pixel_digest
 from alkit.pools.groups import Grouping, GroupsLike, groups_of, read_groups
+from alkit.pools.rows import InMemory, ReadsRows
 from alkit.pools.scaling import Scale, scale_pixels
 from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import unusable_images
@@ -49,6 +50,10 @@ class PoolBase(ABC):
     @abstractmethod
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         """Return images as they are stored, ``(n, c, h, w)``."""
+
+    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
+        """Return some stored images as they travel to another process."""
+        return InMemory(self._pixels(rows))
 
     def _pixel_digest(self, row: int) -> str:
         return pixel_digest(self._pixels([row])[0])
@@ -301,6 +306,9 @@ class Subset(PoolBase):
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self.pool._pixels(rows)
+
+    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
+        return self.pool._stored_rows(rows)
 
     def _pixel_digest(self, row: int) -> str:
         return self.pool._pixel_digest(row)

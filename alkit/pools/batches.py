@@ -17,25 +17,32 @@ R = TypeVar("R")
 
 def batches(ids: Sequence[str], pool: Pool, at_once: int | None = None) -> Iterator[Sequence[str]]:
     """Yield `ids` in batches of about a million pixels and at most `at_once` images (default: 64)."""
-    size = _size(ids, pool, at_once)
+    size = batch_size(ids, pool, at_once)
     for begin in range(0, len(ids), size):
         yield ids[begin : begin + size]
 
 
 def map_batches(
-    work: Callable[[Sequence[str]], R], ids: Sequence[str], pool: Pool, at_once: int | None = None
+    work: Callable[[Sequence[str]], R],
+    ids: Sequence[str],
+    pool: Pool,
+    at_once: int | None = None,
+    sufficed: list[int] | None = None,
 ) -> Iterator[tuple[Sequence[str], R]]:
     """Yield batches of `ids`, as :func:`batches` divides them, with the results of `work`.
 
     If the memory of the device does not suffice for a batch, the size of this batch and of later ones is halved.
-    The result of an image must not depend on the other images of its batch.
+    The result of an image must not depend on the other images of its batch. The smaller size is appended to `sufficed`,
+    and later calls with the same list begin with it.
 
     Raises
     ------
     ConfigurationError
         The memory of the device does not suffice for one image.
     """
-    size, begin = _size(ids, pool, at_once), 0
+    size, begin = batch_size(ids, pool, at_once), 0
+    if sufficed:
+        size = min(size, sufficed[-1])
     while begin < len(ids):
         some = ids[begin : begin + size]
         try:
@@ -50,6 +57,8 @@ def map_batches(
                     hint="a smaller size=, or device='cpu'",
                 ) from error
             size = len(some) // 2
+            if sufficed is not None:
+                sufficed.append(size)
         else:
             yield some, result
             begin += len(some)
@@ -66,8 +75,11 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _size(ids: Sequence[str], pool: Pool, at_once: int | None) -> int:
-    """Return the number of images in a batch."""
+def batch_size(ids: Sequence[str], pool: Pool, at_once: int | None) -> int:
+    """Return the number of images in a batch.
+
+    It depends on the shape of the images and on the model alone, so that a batch is the same wherever it is computed.
+    """
     height, width = pool.read(ids[:1]).shape[-2:] if ids else (1, 1)
     size: int = max(1, min(2**20 // (height * width), at_once or 64))
     return size

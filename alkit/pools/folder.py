@@ -19,7 +19,7 @@ from alkit.pools.deep import Pages
 from alkit.pools.fitting import check_size_for_fit, padded_size
 from alkit.pools.groups import GroupsLike, read_rows
 from alkit.pools.names import as_patterns
-from alkit.pools.rows import Rows
+from alkit.pools.rows import ReadsRows, Rows
 from alkit.pools.scaling import Scale, check_scale, picture_of
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, ImageFiles, file_name
@@ -158,6 +158,9 @@ class ImagePool(PoolBase):
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)
+
+    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
+        return self._kept.some(rows)
 
     def _pixel_digest(self, row: int) -> str:
         return self._kept.entries[row].digest

@@ -9,7 +9,7 @@ import weakref
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
@@ -20,6 +20,24 @@ from alkit.pools.index import Entry, Index
 from alkit.pools.sources import Source
 
 log = logging.getLogger(__name__)
+
+
+class ReadsRows(Protocol):
+    """Stored images by their positions."""
+
+    def read(self, positions: Sequence[int]) -> Pixels:
+        """Return images as they are stored, ``(n, c, h, w)``."""
+
+
+class InMemory:
+    """Stored images in memory."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
+
+    def read(self, positions: Sequence[int]) -> Pixels:
+        """Return some of the images."""
+        return self._pixels[np.asarray(positions, np.intp)]
 
 
 class Rows:
@@ -52,6 +70,11 @@ class Rows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Rows, (self.index, self.names, self.entries, self.source)
+
+    def some(self, positions: Sequence[int]) -> Rows:
+        """Return the images at these positions, in this order."""
+        names, entries = [self.names[row] for row in positions], [self.entries[row] for row in positions]
+        return Rows(self.index, names, entries, self.source)
 
     def read(self, positions: Sequence[int]) -> Pixels:
         """Load the images at these positions into memory and return them, ``(n, c, h, w)``.

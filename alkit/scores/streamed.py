@@ -7,30 +7,26 @@ memory, so memory grows neither with the number of draws nor with the size of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from alkit.arguments.checked import checked
-from alkit.arguments.returned import check_returned
-from alkit.arguments.words import found
-from alkit.errors import ConfigurationError, SelectionError
-from alkit.pools.batches import map_batches
-from alkit.pools.frames import Part, parts_of
-from alkit.protocols import HasFeatures, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
+from alkit.arguments.checked import checked, checked_except
+from alkit.configuration.forms import Written, opaque_parts, written_form
+from alkit.pools.pieces import Shard, shards_of
+from alkit.protocols import HasFeatures, Learner, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
-from alkit.scores.moments import moments_of_draws, posterior_of
-from alkit.scores.named import moments_of
 from alkit.scores.reductions import mean
+from alkit.scores.work import Features, Probabilities, Scores, check_rows, lacks_features
+from alkit.sharing.share import Counted, Result, share
+from alkit.sharing.worker import Work
+from alkit.sharing.workers import Workers, check_workers
 from alkit.values.predictions import Predictions
-from alkit.values.progress import Progress, Report, quiet
+from alkit.values.progress import Report, quiet
 
 
-@checked
+@checked_except("workers", "key")
 class Scoring:
     """The scores of a pool by one model. Each score is computed once and then remembered.
 
@@ -44,6 +40,14 @@ class Scoring:
         Random stream of the draws. The same stream gives the same draws.
     report:
         Called after each batch with the progress.
+    learner:
+        Learner of the model. With it, the model is sent to workers as a file, and otherwise with each piece of work.
+    workers:
+        Who computes: a number of processes, -1 for one per core, or devices of torch, one process for each. Default:
+        the workers of ``joblib.parallel_config``, else this process. The scores are the same.
+    key:
+        What tells this pool and this model from others, as values of JSON. With it, a process that was killed leaves
+        the scores that it has computed to the next one.
 
     Examples
     --------
@@ -58,8 +62,19 @@ class Scoring:
     0.693
     """
 
-    def __init__(self, pool: Pool, predictor: Predictor, stream: Stream, report: Report = quiet) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        predictor: Predictor,
+        stream: Stream,
+        report: Report = quiet,
+        *,
+        learner: Learner | None = None,
+        workers: Workers = None,
+        key: object = None,
+    ) -> None:
         self._pool, self._predictor, self._stream, self._report = pool, predictor, stream, report
+        self._learner, self._workers, self._key = learner, check_workers(workers), key
         self._known: dict[tuple[Score, Sampler, Reduction], dict[str, float]] = {}
 
     @checked
@@ -73,28 +88,13 @@ class Scoring:
         """Return the score of each image by id. See :meth:`alkit.protocols.View.scores` for parameters and errors."""
         known = self._known.setdefault((score, sampler, reduction), {})
         left = [id for id in ids if id not in known]
-        names, done = moments_of(score), len(ids) - len(left)
-
-        @torch.inference_mode()
-        def scores_of(some: Sequence[str]) -> list[float]:
-            images = self._pool.read(some)
-            size = images.shape[-2:]  # before a model of the user writes into them
-            posterior = posterior_of(self._predictor, images)
-            moments = moments_of_draws(posterior, names, sampler, self._stream)
-            for values in moments.values():
-                _check_finite(some, values, "prediction")
-            found = [0.0] * len(some)
-            for part in parts_of(self._pool, some):
-                result = reduction(score(**{name: _content(part, own, size) for name, own in moments.items()}))
-                _check_finite([some[row] for row in part.rows], result, "score")
-                for row, value in zip(part.rows, result.tolist(), strict=True):
-                    found[row] = value
-            return found
-
-        for some, values in map_batches(scores_of, left, self._pool, self._at_once(left)):
-            known.update(zip(some, values, strict=True))
-            done += len(some)
-            self._report(Progress("scores", done, len(ids)))
+        at_once = self._at_once(left)
+        work = Scores(self._predictor, self._learner, at_once, score, sampler, reduction, self._stream)
+        shards = shards_of(self._pool, left, at_once)
+        what = [written_form(part) for part in (score, sampler, reduction)]
+        found = self._share(work, shards, Counted(self._report, "scores", len(ids), len(ids) - len(left)), what)
+        for shard, result in zip(shards, found, strict=True):
+            known.update(zip(shard.ids, result["scores"].tolist(), strict=True))
         return {id: known[id] for id in ids}
 
     @checked
@@ -106,17 +106,11 @@ class Scoring:
         SelectionError
             A prediction is not finite. The message names the image.
         """
-        done = 0
-
-        def probabilities_of(some: Sequence[str]) -> npt.NDArray[Any]:
-            return self._predictor.probabilities(self._pool.read(some))
-
-        for some, probabilities in map_batches(probabilities_of, ids, self._pool, self._at_once(ids)):
-            check_returned(self._predictor, "probabilities", probabilities, npt.NDArray[Any])
-            _check_finite(some, torch.from_numpy(probabilities), "prediction")
-            yield Predictions(tuple(some), probabilities)
-            done += len(some)
-            self._report(Progress("predict", done, len(ids)))
+        at_once = self._at_once(ids)
+        work, shards = Probabilities(self._predictor, self._learner, at_once), shards_of(self._pool, ids, at_once)
+        found = share(work, shards, Counted(self._report, "predict", len(ids)), workers=self._workers, stream=True)
+        for shard, result in zip(shards, found, strict=True):
+            yield Predictions(tuple(shard.ids), result["probabilities"])
 
     @checked
     def features(self, ids: Sequence[str]) -> Iterator[npt.NDArray[np.float32]]:
@@ -129,75 +123,29 @@ class Scoring:
         SelectionError
             A row is not finite. The message names the image.
         """
-        model, done, width = self._predictor, 0, None
-        if not isinstance(model, HasFeatures):
-            raise lacks_features(type(model).__name__)
+        if not isinstance(self._predictor, HasFeatures):
+            raise lacks_features(type(self._predictor).__name__)
+        at_once, width = self._at_once(ids), None
+        work, shards = Features(self._predictor, self._learner, at_once), shards_of(self._pool, ids, at_once)
+        found = self._share(work, shards, Counted(self._report, "features", len(ids)), [])
+        for shard, result in zip(shards, found, strict=True):
+            rows = result["features"]
+            check_rows(self._predictor, rows, shard.ids, width)
+            width = rows.shape[1]
+            yield rows
 
-        def features_of(some: Sequence[str]) -> npt.NDArray[Any]:
-            return model.features(self._pool.read(some))
-
-        for some, rows in map_batches(features_of, ids, self._pool, self._at_once(ids)):
-            check_returned(model, "features", rows, npt.NDArray[Any])
-            if rows.ndim != 2 or len(rows) != len(some) or width not in (None, rows.shape[1]):
-                raise ConfigurationError(
-                    f"{type(model).__name__}.features must return an array ({len(some)}, {width or 'd'}), one row for "
-                    "each image",
-                    got=f"shape {rows.shape}",
-                )
-            _check_finite(some, torch.from_numpy(rows), "row of features")
-            width, done = rows.shape[1], done + len(some)
-            yield np.asarray(rows, np.float32)
-            self._report(Progress("features", done, len(ids)))
+    def _share(
+        self, work: Work[Shard], shards: Sequence[Shard], counted: Counted, what: Sequence[Written]
+    ) -> Iterator[Result]:
+        """Share work whose results are kept until it is done, if all that they depend on has a name."""
+        key = None
+        if self._key is not None and not any(map(opaque_parts, what)):
+            stream = [self._stream.seed, list(self._stream.path)]
+            key = [self._key, type(work).__name__, list(what), stream, [list(shard.ids) for shard in shards]]
+        return share(work, shards, counted, workers=self._workers, key=key)
 
     def _at_once(self, ids: Sequence[str]) -> int | None:
         """Return the size of batches that suits the model; None if it does not tell."""
         if ids and isinstance(self._predictor, LimitsBatches):
             return self._predictor.images_at_once(self._pool.read(ids[:1]))
         return None
-
-
-def _content(part: Part, values: Tensor | tuple[Tensor, ...], size: Sequence[int]) -> Tensor | tuple[Tensor, ...]:
-    """Return the moments of the content of some images; moments without pixels are those of the whole image.
-
-    Parameters
-    ----------
-    size:
-        Height and width of the images.
-    """
-    if part.box is None:
-        return values
-    if isinstance(values, tuple):
-        return tuple(_content_of(part, one, size) for one in values)
-    return _content_of(part, values, size)
-
-
-def _content_of(part: Part, values: Tensor, size: Sequence[int]) -> Tensor:
-    has_pixels = values.ndim > 2 and tuple(values.shape[-2:]) == tuple(size)
-    return part.of(values) if has_pixels else values[part.rows]
-
-
-def lacks_features(got: str) -> ConfigurationError:
-    """Return the error of a strategy that uses the model's features, and a learner whose models have none."""
-    return ConfigurationError(
-        "the strategy needs a learner whose models have a method features(images), because it uses what the model sees",
-        got=got,
-        hint="a learner such as alkit.SegmentationLearner, or another strategy or features=",
-    )
-
-
-def _check_finite(ids: Sequence[str], values: Tensor | tuple[Tensor, ...], what: str) -> None:
-    for tensor in values if isinstance(values, tuple) else (values,):
-        if not isinstance(tensor, Tensor):
-            raise ConfigurationError(f"the {what} must be a tensor", got=found(tensor))
-        if tensor.shape[:1] != (len(ids),):
-            raise ConfigurationError(
-                f"the {what} must have one entry per image on its first axis",
-                got=f"shape {tuple(tensor.shape)}",
-                expected=f"{len(ids)} entries",
-            )
-        finite = torch.isfinite(tensor.flatten(1).sum(dim=1) if tensor.ndim > 1 else tensor)
-        if not finite.all():
-            raise SelectionError(
-                f"the {what} of {ids[int(finite.int().argmin())]!r} is not finite",
-                hint="a smaller lr= or precision='32-true' in training: the model may have diverged",
-            )

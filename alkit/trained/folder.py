@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ from alkit.pools.decoding import Pixels
 from alkit.pools.scaling import scale_pixels
 from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
+from alkit.sharing.worker import Tick
+from alkit.sharing.workers import Workers
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
+from alkit.trained.shared import Said, write_shared
 from alkit.trained.tiles import predict_tiles
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
@@ -130,9 +134,7 @@ def _predict_images(
     files: Mapping[str, decoding.File],
     failed: Callable[[str, ImageError], None],
 ) -> Iterator[Predicted]:
-    _, height, width = model.shape
-    at_once = max(1, min(2**20 // (height * width), 64))
-    source = source_of(model, folder)
+    source, at_once = source_of(model, folder), _at_once(model)
     waiting: list[tuple[str, Path, Size, str]] = []
     images: list[Pixels] = []
     for number, (id, file) in enumerate(files.items(), start=1):
@@ -150,6 +152,12 @@ def _predict_images(
                 yield Predicted(done, where, whole, rows, source.fit, name)
             waiting.clear()
             images.clear()
+
+
+def _at_once(model: TrainedModel) -> int:
+    """Return the number of images in a batch."""
+    _, height, width = model.shape
+    return max(1, min(2**20 // (height * width), 64))
 
 
 def _ids(source: ImageFiles, files: Mapping[str, decoding.File]) -> list[str]:
@@ -217,7 +225,7 @@ class Outcome:
     failed: Mapping[str, str]
 
 
-@checked_except("model")
+@checked_except("model", "workers")
 def predict_folder(
     model: TrainedModel,
     images: str | os.PathLike[str],
@@ -228,6 +236,7 @@ def predict_folder(
     overwrite: bool = False,
     stride: int | None = None,
     report: Report = quiet,
+    workers: Workers = None,
 ) -> Outcome:
     """Write the predictions for the images of a folder.
 
@@ -256,6 +265,8 @@ def predict_folder(
         Distance between tiles, for a model of tiles. Default: that of its training.
     report:
         Called with the progress of stage ``predict`` after each image.
+    workers:
+        Who predicts, as :class:`alkit.Experiment` takes it. The predictions are the same.
 
     Raises
     ------
@@ -271,6 +282,7 @@ def predict_folder(
     source, target = Path(images), Path(out)
     if model.tiles is not None:
         given = {"pattern": pattern, "overlays": overlays, "overwrite": overwrite, "stride": stride, "report": report}
+        given["workers"] = workers
         return Outcome(*predict_tiles(model, model.tiles, source, target, **given))  # type: ignore[arg-type]
     if stride is not None:
         raise ConfigurationError("stride can be given only for a model of tiles", got=stride, hint="leave it out")
@@ -281,32 +293,47 @@ def predict_folder(
     planned += [_named(shown, id, ".jpg") for id in ids] if overlays and not per_image else []
     others = [path for id in unusable for path in (_named(masks, id, ".png"), _named(shown, id, ".jpg"))]
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
-    done: list[str] = []
-    reasons: dict[str, str] = {}
-    rows: list[tuple[str, ...]] = []
+    said = Said(failed={id: str(error) for id, error in unusable.items()})
+    for number in range(len(unusable)):
+        report(Progress("predict", number + 1, len(files) + len(unusable)))
+    listed, at_once = list(files.items()), _at_once(model)
+    shards = [listed[start : start + at_once] for start in range(0, len(listed), at_once)]
+    write = partial(_write_images, folder=source, masks=masks, shown=shown if overlays else None)
+    write_shared(model, shards, write, said, report, workers)
+    write_classes(table, said.rows, model.spec)
+    return Outcome(tuple(said.done), said.failed)
+
+
+def _write_images(
+    model: TrainedModel,
+    files: Sequence[tuple[str, decoding.File]],
+    said: Said,
+    tick: Tick,
+    *,
+    folder: Path,
+    masks: Path,
+    shown: Path | None,
+) -> None:
+    """Write the predictions for some files, and add what became of them."""
+    reader = source_of(model, folder)
 
     def failed(id: str, reason: ImageError) -> None:
-        reasons[id] = str(reason)
-        report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
+        said.failed[id] = str(reason)
+        tick(1)
 
-    for id, error in unusable.items():
-        failed(id, error)
-    reader = source_of(model, source)
-    for one in _predict_images(model, source, files, failed):
-        if per_image:
-            rows.append(class_row(one.id, one.probabilities, model.spec))
+    for one in _predict_images(model, folder, dict(files), failed):
+        if model.spec.per == "image":
+            said.rows.append(class_row(one.id, one.probabilities, model.spec))
         else:
             try:
                 _write_mask(
-                    one, _named(masks, one.id, ".png"), _named(shown, one.id, ".jpg") if overlays else None, reader
+                    one, _named(masks, one.id, ".png"), None if shown is None else _named(shown, one.id, ".jpg"), reader
                 )
             except ImageError as reason:  # the file changed since it was read
                 failed(one.id, reason)
                 continue
-        done.append(one.id)
-        report(Progress("predict", len(done) + len(reasons), len(files) + len(unusable)))
-    write_classes(table, rows, model.spec)
-    return Outcome(tuple(done), reasons)
+        said.done.append(one.id)
+        tick(1)
 
 
 def _write_mask(one: Predicted, path: Path, shown: Path | None, source: ImageFiles) -> None:

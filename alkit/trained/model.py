@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing
 from alkit.record.store import Store
 from alkit.record.testsets import test_set
+from alkit.sharing.placing import place_learner
 from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size
 from alkit.values.rounds import RoundResult
@@ -130,6 +131,8 @@ class TrainedModel:
         The experiment that the model comes from.
     tiles:
         How large images are cut into tiles; None if the pool did not consist of tiles.
+    learner:
+        Learner of the model, which reads it again in other processes; None if it is not known.
     """
 
     predictor: Predictor
@@ -140,6 +143,7 @@ class TrainedModel:
     origin: Origin
     tiles: TileReading | None = None
     slicing: Slicing | None = None
+    learner: Learner | None = None
 
 
 def check_trained(model: object) -> None:
@@ -212,7 +216,7 @@ def trained_model(
     finally:
         record.close()
     found = _learner(origin.declared["learner"], store) if learner is None else learner
-    learner = _on(found, device)
+    learner = place_learner(found, device)
     predictor = learner.loads(dumped)
     check_returned(learner, "loads", predictor, Predictor)
     return TrainedModel(
@@ -224,6 +228,7 @@ def trained_model(
         origin,
         _tiles(form),
         _slicing(form),
+        learner,
     )
 
 
@@ -285,20 +290,3 @@ def _parameters(form: Written, kind: type) -> Mapping[str, Any] | None:
         return None
     own: Mapping[str, Any] = form["with"]
     return own
-
-
-def _on(learner: Learner, device: str) -> Learner:
-    """Return a copy of the learner for another device. For an ensemble, its inner learner is changed."""
-    if device == "auto":
-        return learner
-    thing: Any = learner
-    names = {entry.name for entry in fields(thing)} if is_dataclass(thing) else set()
-    if "device" in names:
-        placed: Learner = replace(thing, device=device)
-        return placed
-    if "learner" in names:
-        around: Learner = replace(thing, learner=_on(thing.learner, device))
-        return around
-    raise ConfigurationError(
-        f"device must be 'auto', because {type(learner).__name__} has no parameter device", got=repr(device)
-    )

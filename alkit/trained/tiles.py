@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,18 @@ from alkit._files import write_atomically
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError, DataError, ImageError, MissingDependencyError, StoreError
 from alkit.pictures.overlay import overlay
-from alkit.pools.decoding import SUFFIXES, scan
+from alkit.pools.decoding import SUFFIXES, File, scan
 from alkit.pools.tiles.large import SLIDES, LargeImage, open_large
 from alkit.pools.tiles.overview import Overview, overview_of
 from alkit.rng import threads
+from alkit.sharing.worker import Tick
+from alkit.sharing.workers import Workers
 from alkit.trained.model import TileReading, TrainedModel
 from alkit.trained.output import prepare_output
+from alkit.trained.shared import Said, write_shared
 from alkit.trained.stitching import stitched_rows
 from alkit.values.label_spec import Mask, Size
-from alkit.values.progress import Progress, Report
+from alkit.values.progress import Report
 
 SIDE = 512
 """Height and width of the tiles of a written mask, in pixels."""
@@ -40,6 +44,7 @@ def predict_tiles(
     overwrite: bool,
     stride: int | None,
     report: Report,
+    workers: Workers,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Write the masks of the images in a folder: see :func:`alkit.predict_folder`.
 
@@ -58,20 +63,37 @@ def predict_tiles(
     planned = [masks / f"{id}.tif" for id in files] + [shown / f"{id}.jpg" for id in files if overlays]
     others = [path for id in unusable for path in (masks / f"{id}.tif", shown / f"{id}.jpg")]
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
-    done, failed = list[str](), {id: str(error) for id, error in unusable.items()}
-    for id, file in files.items():
+    said = Said(failed={id: str(error) for id, error in unusable.items()})
+    write = partial(_write_tiles, source=source, step=step, masks=masks, shown=shown if overlays else None)
+    write_shared(model, [[item] for item in files.items()], write, said, report, workers)
+    return tuple(said.done), said.failed
+
+
+def _write_tiles(
+    model: TrainedModel,
+    files: Sequence[tuple[str, File]],
+    said: Said,
+    tick: Tick,
+    *,
+    source: Path,
+    step: Size,
+    masks: Path,
+    shown: Path | None,
+) -> None:
+    """Write the masks of some images, and add what became of them."""
+    reading = model.tiles
+    assert reading is not None  # checked by predict_folder
+    for id, file in files:
         try:
             with open_large(source / file.name, reading.grayscale) as large, threads(model.threads):
                 level = reading.source(source).level_of(large, source / file.name)
-                _predict(
-                    model, reading, large, level, step, masks / f"{id}.tif", shown / f"{id}.jpg" if overlays else None
-                )
+                where = masks / f"{id}.tif", None if shown is None else shown / f"{id}.jpg"
+                _predict(model, reading, large, level, step, *where)
         except (ImageError, DataError, MissingDependencyError) as reason:
-            failed[id] = str(reason)
+            said.failed[id] = str(reason)
         else:
-            done.append(id)
-        report(Progress("predict", len(done) + len(failed), len(files) + len(unusable)))
-    return tuple(done), failed
+            said.done.append(id)
+        tick(1)
 
 
 def _predict(

@@ -6,7 +6,9 @@ Slices are predicted one after another and written as they are predicted, so a v
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,18 @@ from alkit.pools.volumes.segmentations import SUFFIX, check_writer, is_series, p
 from alkit.pools.volumes.slices import Slices
 from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
+from alkit.sharing.worker import Tick
+from alkit.sharing.workers import Workers
 from alkit.trained.folder import Outcome
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
+from alkit.trained.shared import Said, write_shared
 from alkit.values.label_spec import Images
 from alkit.values.predictions import Predictions, probabilities_of
-from alkit.values.progress import Progress, Report, quiet
+from alkit.values.progress import Report, quiet
 
 
-@checked_except("model")
+@checked_except("model", "workers")
 def predict_volumes(
     model: TrainedModel,
     volumes: str | os.PathLike[str],
@@ -43,6 +48,7 @@ def predict_volumes(
     overwrite: bool = False,
     dicom_seg: bool = False,
     report: Report = quiet,
+    workers: Workers = None,
 ) -> Outcome:
     """Write the predictions for the volumes of a folder.
 
@@ -65,6 +71,8 @@ def predict_volumes(
         its images. The number of a segment is its class id. Needs ``pip install "alkit[dicom-seg]"``.
     report:
         Called with the progress of stage ``predict`` after each volume.
+    workers:
+        Who predicts, as :class:`alkit.Experiment` takes it. The predictions are the same.
 
     Raises
     ------
@@ -89,26 +97,40 @@ def predict_volumes(
     others = [masks / f"{id}.nii.gz" for id in unusable]
     others += [masks / f"{id}{SUFFIX}" for id in (*slices.volumes, *unusable) if id not in series]
     prepare_output(target, source, [masks], planned, overwrite=overwrite, noun="volumes", others=others)
-    done: list[str] = []
-    failed = {id: str(error) for id, error in unusable.items()}
-    rows: list[tuple[str, ...]] = []
-    for id, volume in slices.volumes.items():
+    said = Said(failed={id: str(error) for id, error in unusable.items()})
+    write = partial(_write_volumes, slices=replace(slices, volumes={}), masks=masks, series=tuple(series))
+    write_shared(model, [[item] for item in slices.volumes.items()], write, said, report, workers)
+    write_classes(table, said.rows, model.spec)
+    return Outcome(tuple(said.done), said.failed)
+
+
+def _write_volumes(
+    model: TrainedModel,
+    volumes: Sequence[tuple[str, Volume]],
+    said: Said,
+    tick: Tick,
+    *,
+    slices: Slices,
+    masks: Path,
+    series: Sequence[str],
+) -> None:
+    """Write the predictions for some volumes, and add what became of them."""
+    own = replace(slices, volumes=dict(volumes))
+    for id, volume in volumes:
         try:
-            if per_image:
-                rows += _classes(model, slices, volume)
+            if model.spec.per == "image":
+                said.rows += _classes(model, own, volume)
             else:
-                path = target / "masks" / f"{id}.nii.gz"
-                _write_labels(model, slices, volume, path)
+                path = masks / f"{id}.nii.gz"
+                _write_labels(model, own, volume, path)
                 if id in series:
                     part, spec = volume.parts[0], model.spec
-                    write_segmentation(target / "masks" / f"{id}{SUFFIX}", part, planes_in(path), spec, "model")
+                    write_segmentation(masks / f"{id}{SUFFIX}", part, planes_in(path), spec, "model")
         except ImageError as error:
-            failed[id] = str(error)
+            said.failed[id] = str(error)
         else:
-            done.append(id)
-        report(Progress("predict", len(done) + len(failed), len(slices.volumes) + len(unusable)))
-    write_classes(table, rows, model.spec)
-    return Outcome(tuple(done), failed)
+            said.done.append(id)
+        tick(1)
 
 
 def _series(slices: Slices, *, per_image: bool) -> list[str]:

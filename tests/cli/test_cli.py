@@ -240,3 +240,18 @@ def test_a_strategy_can_be_a_file(run, folders, capfd):
     assert [entry["labels"] for entry in json.loads(capfd.readouterr().out)["rounds"]] == [4, 6, 8]
     assert run("--strategy", folders / "s.toml", "--param", "after=3") == 1
     assert "a strategy file holds the parameters" in capfd.readouterr().err
+
+
+def test_several_seeds_have_a_record_each(run, folders, capfd):
+    assert run("--strategy", "random", "--rounds", "0", "--seeds", "3,5-6", store="r-{seed}.db") == 0
+    said = capfd.readouterr().out
+    assert said.count("finished") == 3
+    assert "alkit compare" in said
+    assert sorted(path.name for path in folders.glob("r-*.db")) == ["r-3.db", "r-5.db", "r-6.db"]
+    assert run("--strategy", "random", "--rounds", "0", "--seed", "5", store="r-5.db") == 0
+    assert "is finished after 1 rounds" in capfd.readouterr().err
+    assert run("--seeds", "0", store="r.db") == 2
+    assert "--store must contain {seed}" in capfd.readouterr().err
+    assert run("--seeds", "0..3", store="{seed}.db") == 2
+    assert run("--workers", "0") == 2
+    assert "--workers must be an integer >= 1, or -1" in capfd.readouterr().err

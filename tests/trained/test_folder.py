@@ -293,13 +293,13 @@ def test_a_record_of_arrays_cannot_predict_files(tmp_path, new, world):
 
 
 def test_the_device_inside_an_ensemble_can_be_chosen_and_that_of_an_estimator_cannot(tmp_path):
-    from alkit.trained.model import _on
+    from alkit.sharing.placing import place_learner
 
     learner = alkit.Ensemble(alkit.SegmentationLearner(), members=2)
-    assert _on(learner, "cpu").learner.device == "cpu"
-    assert _on(learner, "auto") is learner
+    assert place_learner(learner, "cpu").learner.device == "cpu"
+    assert place_learner(learner, "auto") is learner
     with pytest.raises(ConfigurationError, match="EstimatorLearner has no parameter device"):
-        _on(alkit.EstimatorLearner(LogisticRegression()), "cuda")
+        place_learner(alkit.EstimatorLearner(LogisticRegression()), "cuda")
 
 
 def test_the_prelabels_of_an_experiment_are_the_same_masks(tmp_path):
@@ -342,3 +342,19 @@ def test_masks_of_pages_replace_nothing_without_permission(tmp_path):
         path.unlink()
     with pytest.raises(ConfigurationError, match="2 of the files to write already exist"):
         predict_folder(model, new, out, overlays=False)
+
+
+def test_two_processes_write_the_files_that_one_writes(record, new, tmp_path, monkeypatch):
+    monkeypatch.setattr("alkit.trained.folder._at_once", lambda model: 2)
+    (new / "broken.png").write_text("no image")
+    model, steps = trained_model(record), []
+    alone, shared = (
+        predict_folder(model, new, tmp_path / f"out{workers}", workers=workers, report=steps.append)
+        for workers in (1, 2)
+    )
+    assert shared == alone
+    assert set(shared.failed) == {"broken"}
+    assert [step.done for step in steps] == [*range(1, 6)] * 2
+    one, two = tmp_path / "out1", tmp_path / "out2"
+    assert files(one) == files(two)
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in files(one))

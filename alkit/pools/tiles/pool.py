@@ -20,7 +20,7 @@ from alkit.pools.cache import cache_images
 from alkit.pools.decoding import SUFFIXES, Pixels, scan
 from alkit.pools.groups import GroupsLike
 from alkit.pools.names import as_patterns
-from alkit.pools.rows import Rows
+from alkit.pools.rows import ReadsRows, Rows
 from alkit.pools.scaling import Scale, check_scale, scale_pixels
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, file_name
@@ -186,6 +186,9 @@ class TilePool(PoolBase):
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)
+
+    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
+        return self._kept.some(rows)
 
     def _pixel_digest(self, row: int) -> str:
         return self._kept.entries[row].digest

@@ -1,0 +1,55 @@
+"""Checked predictions of a model, and of its members, for the images of a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alkit.pools.batches import map_batches
+from alkit.pools.pieces import Shard
+from alkit.protocols import HasMembers
+from alkit.sharing.share import Result
+from alkit.sharing.travelling import OfModel, open_model
+from alkit.sharing.worker import Tick
+from alkit.values.label_spec import LabelSpec
+from alkit.values.predictions import mean_probabilities, probabilities_of
+
+
+@dataclass(frozen=True)
+class Checked(OfModel):
+    """Probabilities of images, checked against the classes; with `each`, those of each member too."""
+
+    spec: LabelSpec
+    each: bool = False
+
+    def __call__(self, shard: Shard, tick: Tick) -> Result:
+        """Return ``whole``, ``(n, classes, *space)``, and with `each` ``member 0`` and so on, of the same shape."""
+        model = open_model(self.predictor)
+        members = model.members if self.each and isinstance(model, HasMembers) else ()
+        batches: list[list[npt.NDArray[Any]]] = []
+
+        def predict(some: Sequence[str]) -> list[npt.NDArray[Any]]:
+            images = shard.pool.read(some)  # a model of the user may write into them
+            if not members:
+                return [probabilities_of(model, images, self.spec)]
+            each = [probabilities_of(member, images.copy(), self.spec) for member in members]
+            return [mean_probabilities(each), *each]
+
+        for some, found in map_batches(predict, shard.ids, shard.pool, self.at_once, self.sufficed):
+            batches.append(found)
+            tick(len(some))
+        columns = zip(*batches, strict=True)
+        return {name: np.concatenate(own) for name, own in zip(names_of(len(members)), columns, strict=True)}
+
+
+def names_of(members: int) -> list[str]:
+    """Return the names of the probabilities of a model with so many members.
+
+    >>> names_of(2)
+    ['whole', 'member 0', 'member 1']
+    """
+    return ["whole", *(f"member {number}" for number in range(members))]

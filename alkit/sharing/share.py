@@ -1,0 +1,245 @@
+"""Spread work over shards: any backend of joblib computes them, and the results are those of one process.
+
+Shards have a fixed size, so a result depends neither on the number of workers nor on their order. A worker keeps each
+result as a file, see :mod:`alkit.sharing.kept`; so a worker that is killed costs the shards that were in work, and a
+run that is killed continues with the shards that are missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+import joblib
+import numpy.typing as npt
+
+from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
+from alkit.sharing.kept import has_result, kept_results, read_result, result_file, write_result
+from alkit.sharing.travelling import check_travels
+from alkit.sharing.worker import Arithmetic, Outcome, ShardError, Tick, Work, compute, fail
+from alkit.sharing.workers import Crew, Workers, crew, working
+from alkit.values.progress import Progress, Report
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""Number of times that a shard is tried before its error is raised, or its workers may end without any result."""
+
+AHEAD = 4
+"""Shards for each worker that are computed before a stream of results is read on."""
+
+Result = dict[str, npt.NDArray[Any]]
+
+
+class Shard(Protocol):
+    """A part of the work."""
+
+    @property
+    def size(self) -> int:
+        """Number of parts, such as images, that progress counts."""
+
+    def packed(self, folder: Path) -> Any:
+        """Return the shard as it travels to a worker. What is large goes to a file of the folder."""
+
+
+class Counted:
+    """Reports how many parts of the work are done.
+
+    Parameters
+    ----------
+    report:
+        Called with the progress.
+    stage:
+        Name of the stage.
+    total, done:
+        Number of all parts, and of those that are done already.
+    """
+
+    def __init__(self, report: Report, stage: str, total: int, done: int = 0) -> None:
+        self._report, self._stage, self._total, self._done = report, stage, total, done
+
+    def __call__(self, done: int) -> None:
+        """Take the number of parts that were done since the last call."""
+        if done:
+            self._done += done
+            self._report(Progress(self._stage, self._done, self._total))
+
+
+def share(
+    work: Work[Any],
+    shards: Sequence[Shard],
+    tick: Tick,
+    *,
+    workers: Workers = None,
+    key: object = None,
+    stream: bool = False,
+) -> Iterator[Result]:
+    """Yield the result of each shard, in the order of the shards.
+
+    Parameters
+    ----------
+    work:
+        Computes a shard.
+    shards:
+        The shards.
+    tick:
+        Is told how many parts are done, those of earlier runs included.
+    workers:
+        Who computes; default: the workers of joblib that are active, else this process.
+    key:
+        All that the results depend on, as values of JSON, so that a run that was killed finds its finished shards.
+        None: nothing is kept beyond the call.
+    stream:
+        Whether results are large: few shards are computed ahead of the one that is read.
+
+    Raises
+    ------
+    ConfigurationError
+        A part of the work cannot be sent to another process, or the workers end again and again.
+    AlkitError
+        A shard fails.
+    """
+    if not shards:
+        return
+    with working(workers) as found:
+        alone = found.is_here or (len(shards) == 1 and not found.devices and _is_local())
+    if alone and (key is None or len(shards) == 1):
+        for shard in shards:
+            yield dict(work(shard, tick))
+        return
+    with kept_results(key) as folder:
+        if alone:
+            yield from _here(work, shards, tick, folder)
+            return
+        packed = work.packed(folder)
+        check_travels(packed, shards[0].packed(folder))
+        at_once = AHEAD * max(found.size, 1) if stream else len(shards)
+        for start in range(0, len(shards), at_once):
+            numbers = range(start, min(start + at_once, len(shards)))
+            with working(workers):
+                _compute(packed, shards, numbers, tick, folder)
+            for number in numbers:
+                result = read_result(result_file(folder, number))
+                if result is None:
+                    raise StoreError(f"the result {result_file(folder, number)} was lost", hint="the same call again")
+                if stream:
+                    result_file(folder, number).unlink(missing_ok=True)
+                yield result
+
+
+def _is_local() -> bool:
+    return Crew(1).is_here
+
+
+def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) -> Iterator[Result]:
+    """Compute shards in this process, and keep their results for the case that it is killed."""
+    for number, shard in enumerate(shards):
+        path = result_file(folder, number)
+        if (result := read_result(path)) is None:
+            result = dict(work(shard, tick))
+            write_result(path, result)
+        else:
+            tick(shard.size)
+        yield result
+
+
+def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: Tick, folder: Path) -> None:
+    """Compute the shards with these numbers, until the results of all are kept."""
+    left = [number for number in numbers if not has_result(result_file(folder, number))]
+    tick(sum(shards[number].size for number in numbers) - sum(shards[number].size for number in left))
+    failures: dict[int, int] = {}
+    arithmetic, ends = Arithmetic.of_this_process(), 0
+    while left:
+        done = set[int]()
+        try:
+            with closing(_run(work, shards, left, folder, arithmetic, again=ends > 0)) as outcomes:
+                for outcome in outcomes:
+                    for name, level, message in outcome.said:
+                        logging.getLogger(name).log(level, "%s", message)
+                    if outcome.error is None:
+                        done.add(outcome.number)
+                        tick(shards[outcome.number].size)
+                        continue
+                    failures[outcome.number] = failures.get(outcome.number, 0) + 1
+                    if _is_final(outcome.error) or failures[outcome.number] == ATTEMPTS:
+                        raise _Final(outcome)
+                    log.warning(
+                        "a shard failed in %s and is tried again elsewhere (%s)",
+                        outcome.where,
+                        str(outcome.error).rstrip("."),
+                    )
+            ends = 0
+        except _Final as final:
+            raise _error_of(final.outcome) from None
+        except Exception as reason:  # of the backend: a worker was killed, or a machine is gone
+            kept = [number for number in left if number not in done and has_result(result_file(folder, number))]
+            for number in kept:
+                tick(shards[number].size)
+            done.update(kept)
+            ends = 1 if done else ends + 1
+            if ends == ATTEMPTS:
+                raise ConfigurationError(
+                    f"the workers ended {ATTEMPTS} times without a result ({type(reason).__name__}: {reason})",
+                    hint="fewer workers if the memory does not suffice, or workers=1",
+                ) from reason
+            log.warning("a worker ended, so its shards are computed again (%s)", type(reason).__name__)
+            time.sleep(ends)
+        left = [number for number in left if number not in done]
+
+
+class _Final(Exception):
+    """A shard failed for good."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+def _run(
+    work: Any, shards: Sequence[Shard], left: Sequence[int], folder: Path, arithmetic: Arithmetic, *, again: bool
+) -> Generator[Outcome]:
+    """Yield the outcomes of some shards, as they arrive if the backend can tell."""
+    found = crew()
+    size = found.size
+    if again and not found.devices:  # a machine may be gone, with its workers
+        size = max(1, min(size, joblib.effective_n_jobs(-1)))
+    settings = folder, arithmetic, found.devices
+
+    def job(number: int) -> Any:
+        try:  # an error here would reach nobody, because joblib asks for jobs in a thread of its own
+            return joblib.delayed(compute)(work, shards[number].packed(folder), number, *settings)
+        except Exception as error:
+            return joblib.delayed(fail)(number, error)
+
+    if found.streams:
+        run = joblib.Parallel(n_jobs=size, batch_size=1, return_as="generator_unordered")
+        outcomes = run(map(job, left))
+        try:
+            for outcome in outcomes:  # noqa: UP028  # "yield from" would pass an early end on before the block below
+                yield outcome
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # joblib warns that it stops before the end
+                outcomes.close()
+        return
+    with joblib.Parallel(n_jobs=size, batch_size=1) as run:
+        for start in range(0, len(left), AHEAD * size):
+            yield from run(map(job, left[start : start + AHEAD * size]))
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether an error would be raised again elsewhere, because it is one of the images, the model or the settings."""
+    return isinstance(error, AlkitError) and not isinstance(error, StoreError | ImageError)
+
+
+def _error_of(outcome: Outcome) -> Exception:
+    assert outcome.error is not None
+    if isinstance(outcome.error, ShardError):
+        error = RuntimeError(f"{outcome.error} (in {outcome.where})")
+        error.add_note(outcome.trace)
+        return error
+    return outcome.error

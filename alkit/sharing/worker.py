@@ -1,0 +1,171 @@
+"""What a worker does: compute one shard with the arithmetic of the process that asked, and keep the result."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from alkit.errors import AlkitError, StoreError
+from alkit.rng import threads
+from alkit.sharing.devices import device_slot
+from alkit.sharing.kept import Arrays, result_file, write_result
+
+T = TypeVar("T", contravariant=True)
+
+
+class Tick(Protocol):
+    """Is told how many parts of a shard, such as images, are done."""
+
+    def __call__(self, done: int, /) -> None:
+        """Take the number of parts."""
+
+
+class Work(Protocol[T]):
+    """Computes a shard. It must not depend on other shards, nor on who computes them."""
+
+    def __call__(self, shard: T, tick: Tick, /) -> Arrays:
+        """Return the result of a shard."""
+
+    def packed(self, folder: Path) -> Work[T]:
+        """Return the work as it travels to workers: what is large lies in files of a folder that all workers see."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Settings of torch and of the linear algebra that change the last bits of results, and who has them."""
+
+    threads: int | None
+    blas: int | None
+    precision: str | None
+    process: tuple[str, int] = field(default_factory=lambda: (socket.gethostname(), os.getpid()))
+
+    @classmethod
+    def of_this_process(cls) -> Arithmetic:
+        """Return the settings of this process."""
+        from threadpoolctl import threadpool_info
+
+        blas = [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return cls(None, max(blas, default=None), None)
+        return cls(torch.get_num_threads(), max(blas, default=None), torch.get_float32_matmul_precision())
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is the process that asked."""
+        return self.process == (socket.gethostname(), os.getpid())
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Compute with these settings inside a ``with`` block."""
+        from threadpoolctl import threadpool_limits
+
+        with ExitStack() as stack:
+            if self.blas is not None and not self.is_own:
+                stack.enter_context(threadpool_limits(self.blas, "blas"))
+            if self.threads is not None:
+                import torch
+
+                stack.enter_context(threads(self.threads))
+                before = torch.get_float32_matmul_precision()
+                if before != self.precision:
+                    torch.set_float32_matmul_precision(str(self.precision))
+                    stack.callback(torch.set_float32_matmul_precision, before)
+            yield
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a shard.
+
+    Parameters
+    ----------
+    number:
+        Number of the shard.
+    error:
+        Why it failed; None if its result is kept.
+    where:
+        The worker, for messages.
+    trace:
+        The calls that led to the error.
+    said:
+        What was logged in another process: names of loggers, levels and messages.
+    """
+
+    number: int
+    error: Exception | None
+    where: str
+    trace: str = ""
+    said: tuple[tuple[str, int, str], ...] = ()
+
+
+def compute(
+    work: Any, shard: Any, number: int, folder: Path, arithmetic: Arithmetic, devices: tuple[str, ...]
+) -> Outcome:
+    """Compute a shard, and keep its result in a folder. An error is returned, not raised."""
+    where = f"process {os.getpid()} on {socket.gethostname()}"
+    said: list[tuple[str, int, str]] = []
+    try:
+        if not folder.is_dir():
+            raise StoreError(
+                f"the worker, {where}, does not find the folder {folder}",
+                hint="the environment variable ALKIT_CACHE, a folder that all workers share",
+            )
+        with _listening(said, arithmetic.is_own), arithmetic.applied(), device_slot(devices, folder):
+            write_result(result_file(folder, number), work(shard, _nothing))
+    except Exception as error:  # any, which is for the process that asked
+        return Outcome(number, _that_travels(error), where, traceback.format_exc(), tuple(said))
+    return Outcome(number, None, where, said=tuple(said))
+
+
+def fail(number: int, error: Exception) -> Outcome:
+    """Return the outcome of a shard that could not be sent."""
+    return Outcome(number, _that_travels(error), "this process")
+
+
+def _nothing(done: int) -> None:
+    pass
+
+
+def _that_travels(error: Exception) -> Exception:
+    """Return an error that can be sent to another process."""
+    if isinstance(error, AlkitError):  # as one of the classes that every process has
+        own: Exception = next(kind for kind in type(error).__mro__ if kind.__module__ == AlkitError.__module__)(
+            str(error)
+        )
+        return own
+    return ShardError(f"{type(error).__name__}: {error}")
+
+
+class ShardError(Exception):
+    """An error of a worker that is not one of alkit."""
+
+
+@contextmanager
+def _listening(said: list[tuple[str, int, str]], is_own: bool) -> Iterator[None]:
+    """Collect what alkit logs in another process, which nobody would read there."""
+    if is_own:
+        yield
+        return
+    mine = threading.get_ident()
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == mine:
+                said.append((record.name, record.levelno, record.getMessage()))
+
+    logger, handler = logging.getLogger("alkit"), Collector(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,176 @@
+import logging
+import os
+import threading
+
+import joblib
+import numpy as np
+import pytest
+
+from alkit.errors import ConfigurationError, ImageError, SelectionError
+from alkit.sharing.kept import kept_results, read_result, result_file, write_result
+from alkit.sharing.share import share
+from alkit.sharing.workers import check_workers, crew, working
+from tests.support.shared import Number, Squares
+
+NUMBERS = [Number(value) for value in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tmp_path.joinpath("calls").mkdir()
+    return tmp_path / "calls"
+
+
+def squares(work, ticks=None, **how):
+    found = list(share(work, NUMBERS, (lambda done: None) if ticks is None else ticks.append, **how))
+    assert [result["square"].tolist() for result in found] == [[value**2] for value in range(6)]
+    return {int(result["process"][0]) for result in found}
+
+
+@pytest.mark.parametrize("key", [None, "a question"])
+def test_one_process_computes_each_shard_once_and_in_order(folder, cache, key):
+    ticks = []
+    assert squares(work := Squares(folder), ticks, key=key) == {os.getpid()}
+    assert work.calls() == dict.fromkeys(range(6), 1)
+    assert sum(ticks) == 6
+    assert not cache.exists() or not list(cache.glob("shards/*"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_processes_give_the_results_in_order_and_leave_nothing(folder, cache, stream):
+    ticks = []
+    assert os.getpid() not in squares(work := Squares(folder), ticks, workers=2, stream=stream)
+    assert work.calls() == dict.fromkeys(range(6), 1)
+    assert sum(ticks) == 6
+    assert not list(cache.glob("shards/*"))
+
+
+def test_threads_of_joblib_are_used(folder):
+    with joblib.parallel_config("threading", n_jobs=2):
+        assert squares(Squares(folder)) == {os.getpid()}
+        assert crew().size == 2
+
+
+def test_one_worker_is_this_process_whatever_the_configuration(folder):
+    with joblib.parallel_config("loky", n_jobs=2):
+        assert squares(Squares(folder), workers=1) == {os.getpid()}
+
+
+def test_a_killed_worker_costs_its_shard_only(folder, caplog):
+    squares(work := Squares(folder, "killed"), workers=2)
+    calls = work.calls()
+    assert calls[2] == 2
+    assert sum(calls.values()) <= 8
+    assert "computed again" in caplog.text
+
+
+def test_workers_that_are_killed_again_and_again_are_an_error(folder, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(ConfigurationError, match="the workers ended 3 times without a result"):
+        squares(Squares(folder, "killed", 99), workers=2)
+
+
+def test_a_shard_that_fails_is_tried_again(folder, caplog):
+    squares(work := Squares(folder, "image", 2), workers=2)
+    assert work.calls()[2] == 3
+    assert caplog.text.count("tried again elsewhere") == 2
+
+
+def test_a_shard_that_fails_three_times_raises_its_error(folder):
+    with pytest.raises(ImageError, match=r"^a file cannot be read$"):
+        squares(work := Squares(folder, "image", 9), workers=2)
+    assert work.calls()[2] == 3
+
+
+def test_an_error_of_another_kind_has_the_calls_that_led_to_it(folder):
+    with pytest.raises(RuntimeError, match=r"KeyError: 'x' \(in process \d+ on ") as error:
+        squares(Squares(folder, "other", 9), workers=2)
+    assert "shared.py" in "".join(error.value.__notes__)
+
+
+def test_an_error_of_the_images_or_the_model_is_raised_at_once(folder):
+    with pytest.raises(SelectionError, match="'x' is not finite"):
+        squares(work := Squares(folder, "selection", 9), workers=2)
+    assert work.calls()[2] == 1
+
+
+def test_a_run_that_was_killed_finds_its_finished_shards(folder, cache):
+    for workers, harm in ((1, "selection"), (2, "selection")):
+        work = Squares(folder, harm)
+        for path in folder.iterdir():
+            path.unlink()
+        with pytest.raises(SelectionError):
+            squares(work, key="a question", workers=workers)
+        before = work.calls()
+        finished = {int(path.stem) for path in cache.glob("shards/*/*.shard")}
+        assert len(finished) >= 2
+        assert len(list(cache.glob("shards/*"))) == 1
+        ticks = []
+        squares(work, ticks, key="a question", workers=3 - workers)
+        assert {value: count for value, count in work.calls().items() if value in finished} == {
+            value: before[value] for value in finished
+        }
+        assert sum(ticks) == 6
+        assert not list(cache.glob("shards/*"))
+
+
+def test_a_damaged_result_is_computed_again(folder, cache):
+    with pytest.raises(SelectionError):
+        squares(work := Squares(folder, "selection"), key="a question")
+    (path,) = cache.glob("shards/*/0.shard")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    squares(work, key="a question")
+    assert work.calls()[0] == 2
+
+
+def test_two_processes_that_ask_the_same_do_not_disturb_each_other(cache):
+    with kept_results("q") as one, kept_results("q") as other:
+        assert one != other
+        write_result(result_file(one, 0), {"a": np.zeros(0)})
+    assert not one.exists()
+    assert not other.exists()
+    assert read_result(result_file(one, 0)) is None
+
+
+def test_what_a_worker_logs_is_logged_here(folder, caplog):
+    with caplog.at_level(logging.WARNING, "alkit"):
+        squares(Squares(folder, "log"), workers=2)
+    assert "alkit.pools" in {record.name for record in caplog.records}
+    assert "the cached copy is damaged" in caplog.text
+
+
+class Locked(Squares):
+    def packed(self, folder):
+        return Holding(threading.Lock())
+
+
+class Holding(Squares):
+    pass
+
+
+def test_what_cannot_be_sent_is_named_before_anything_is_computed(folder):
+    with pytest.raises(ConfigurationError, match=r"folder cannot be sent to another process .*lock"):
+        squares(Locked(folder), workers=2)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [0, -2, 1.5, "2", [], ["cpu", 3], True])
+def test_wrong_workers_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=r"^workers must be"):
+        check_workers(wrong)
+
+
+def test_workers_are_those_of_joblib_unless_they_are_given():
+    assert crew().is_here
+    with joblib.parallel_config(n_jobs=2), working(None) as found:
+        assert found.size == 2
+        assert not found.is_here
+    with working(["cpu", "cpu"]) as found:
+        assert found.size == 2
+        assert found.devices == ("cpu", "cpu")
