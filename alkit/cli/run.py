@@ -204,7 +204,7 @@ def run(
         say_threads(record, pool.shape, threads, new=new)
     for line in recipe_in_words(choice.recipe, learner, plain=choice.plain):
         echo(line, err=True)
-    status(store=store.store, files=store.files, json=json)
+    status(store=store.store, files=store.files, as_json=json)
 
 
 def one_run(**given: Any) -> None:
