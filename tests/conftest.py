@@ -84,7 +84,7 @@ def records(request, monkeypatch, tmp_path_factory):
         return
     if request.node.get_closest_marker("sqlite"):
         pytest.skip("it is about the files of SQLite")
-    server = request.getfixturevalue("postgres")
+    url = None if kinds.KIND == "sqlite+s3" else request.getfixturevalue("postgres").url
     if kinds.KIND == "postgresql":
         files = str(tmp_path_factory.mktemp("elsewhere"))
     else:
@@ -92,7 +92,7 @@ def records(request, monkeypatch, tmp_path_factory):
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         files = store.address
-    kinds.redirect(monkeypatch, server.url, files)
+    kinds.redirect(monkeypatch, url, files)
 
 
 @pytest.fixture

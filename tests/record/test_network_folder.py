@@ -9,6 +9,8 @@ import pytest
 from alkit.record import Store, network_folder
 from alkit.record.network_folder import network_type
 
+pytestmark = pytest.mark.sqlite
+
 LINE = "36 25 0:31 / {point} rw,noatime shared:1 - {kind} server:/export rw\n"
 
 

@@ -18,6 +18,8 @@ from alkit.record.lost_files import drop_lost_files
 from alkit.record.places import UnreachableError
 from alkit.record.replay import empty
 
+pytestmark = pytest.mark.sqlite  # these tests say where files are
+
 CONTENT = b"a label"
 NAME = hashlib.sha256(CONTENT).hexdigest() + ".png"
 

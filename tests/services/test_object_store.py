@@ -20,7 +20,7 @@ from alkit.record import Store, remote
 from alkit.record.check import check
 from alkit.record.places import UnreachableError
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.sqlite]
 
 CONTENT = b"a label, which is long enough to be cut in two halves"
 

@@ -1,7 +1,8 @@
 """Records of tests in other databases: with ``ALKIT_RECORDS``, each file of a test stands for a campaign on a server.
 
 ``ALKIT_RECORDS=postgresql`` keeps records in PostgreSQL and their files in folders, and ``postgresql+s3`` keeps the
-files in an object store. The tests stay as they are. Those of the file of SQLite are marked with ``sqlite``.
+files in an object store. ``sqlite+s3`` leaves the database of a new record in its file. The
+tests stay as they are. Those of the files of SQLite are marked with ``sqlite``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from alkit.record import address
 
 KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
 
-KINDS = ("sqlite", "postgresql", "postgresql+s3")
+KINDS = ("sqlite", "sqlite+s3", "postgresql", "postgresql+s3")
 
 
 def redirect(monkeypatch, url, files) -> None:
-    """Let each path stand for a campaign of a server, and its files be at an address."""
+    """Let each path stand for a campaign of a server, unless `url` is None, and its files be at an address."""
     for name in ("record.store", "record.existing", "record.repair", "experiment.loop", "cli.stores"):
         importlib.import_module(f"alkit.{name}")
     monkeypatch.setenv(address.VARIABLE, files)
@@ -32,6 +33,9 @@ def redirect(monkeypatch, url, files) -> None:
         found = plain(store, given)
         if not isinstance(found.database, Path):
             return found
+        if url is None:
+            known = found.database.exists() and found.database.stat().st_size > 0
+            return found if known or found.files else address.Address(found.database, files)
         name = f"t{hashlib.sha256(str(found.database).encode()).hexdigest()[:20]}"
         return address.Address(plain(url(name)).database, found.files or files)
 
