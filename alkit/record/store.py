@@ -145,7 +145,7 @@ class Store:
             self.database.freeze()
         if self._address is not None and self.fact(ELSEWHERE) is None:
             raise ConfigurationError(
-                f"the files of {self.path} are beside it", got=f"files={self._address!r}", hint="the same without files"
+                f"files must be left out, because those of {self.path} are beside it", got=repr(self._address)
             )
 
     def _check_file(self, path: Path) -> bool:

@@ -106,7 +106,7 @@ def test_another_address_is_named_and_nothing_is_written_there(tmp_path, address
 
 def test_a_record_with_files_beside_it_takes_no_address(tmp_path, address, monkeypatch):
     Store(tmp_path / "r.db").keep(CONTENT, ".png")
-    with pytest.raises(ConfigurationError, match=r"the files of .*r.db are beside it"):
+    with pytest.raises(ConfigurationError, match=r"files must be left out, because those of .*r.db are beside it"):
         Store(tmp_path / "r.db", files=address)
     monkeypatch.setenv("ALKIT_FILES", address)
     assert Store(tmp_path / "r.db").content(NAME) == CONTENT
