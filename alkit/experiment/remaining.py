@@ -62,7 +62,7 @@ def what_remains(parts: Parts, id: str, last: bool) -> Iterator[str]:
         f"Pixels and features in caches other than {_listed(caches)}, such as those of another user, or of a pool or "
         "an extractor that had another cache= in an earlier session."
     )
-    kept = "a digest of its content, its" if isinstance(parts.pool, HasDigests) else "its"
+    kept = "digests of its content and its file, its" if isinstance(parts.pool, HasDigests) else "its"
     yield f"In the record: its id, {kept} rounds and ranks, the times and number of its answers, and the reason."
     yield "Copies in exchange folders, Label Studio, exported labels and models, and backups that alkit did not make."
 

@@ -20,7 +20,7 @@ from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
 from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
-from alkit.record.removing import REMOVED, without
+from alkit.record.removing import REMOVED, file_digest, without
 from alkit.record.settings import UNUSABLE, describe
 from alkit.values.queries import Query
 from alkit.values.shown import count
@@ -81,8 +81,9 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         used = [answer for answer in told if answer.number in snapshot.consumed]
         last = any(answer.number in snapshot.last_consumed for answer in told)
         trained = _rounds(parts, [answer.number for answer in used])
-        remains = tuple(what_remains(parts, id, last))
+        remains, file = tuple(what_remains(parts, id, last)), ""
         if id in parts.representations.known_ids:
+            file = file_digest(parts.pool, id)
             forget_features(parts.pool, id, feature_folders(parts))
             forget_pixels(parts.pool, id)  # last: reading the image again would restore its row
         pool = _pool_without(parts, id)
@@ -92,7 +93,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
 
         def facts(unused: Sequence[str]) -> dict[str, Any]:
             files.extend([*unused, *old])
-            return _facts(parts, id, one_line(reason, LONGEST), pool, clusters, files, removed)
+            return _facts(parts, id, one_line(reason, LONGEST), file, pool, clusters, files, removed)
 
         store.take_out(id, facts)
         _purge(parts, id)
@@ -117,6 +118,7 @@ def _facts(
     parts: Parts,
     id: str,
     reason: str,
+    file: str,
     pool: Pool,
     clusters: dict[str, str],
     files: Sequence[str],
@@ -129,7 +131,7 @@ def _facts(
     left = None if images is None else without(images, [id])
     whole = left is None or left.keys() == set(pool.ids)
     described = {**configuration["pool"], "images": configuration["pool"]["images"] - 1, "content": None}
-    entry = {"at": now, "reason": reason, "digest": digest, "files": list(files), "purged": False}
+    entry = {"at": now, "reason": reason, "digest": digest, "file": file, "files": list(files), "purged": False}
     sides, groups, unusable = store.fact(SIDES), store.fact(GROUPS), store.fact(UNUSABLE)
     metrics = store.fact(METRICS)
     return {

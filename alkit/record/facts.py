@@ -108,6 +108,7 @@ def _are_removed(value: Any) -> bool:
         isinstance(entry, dict)
         and all(isinstance(entry.get(name), str) for name in ("at", "reason", "digest"))
         and _are_texts(entry.get("files"))
+        and isinstance(entry.get("file", ""), str)
         and isinstance(entry.get("purged"), bool)
         for entry in value.values()
     )

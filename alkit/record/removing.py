@@ -7,12 +7,13 @@ backups are replaced, because both have the former rows.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from alkit.protocols import HasDigests, HasSubsets, Pool
+from alkit.protocols import HasDigests, HasFiles, HasSubsets, Pool
 from alkit.record.replay import Content
 
 REMOVED = "removed"
@@ -36,7 +37,7 @@ QUERY: Mapping[str, Any] = {"withdrawn": 1, "prelabel": None, "score": None, "st
 
 
 def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]], others: Collection[str]) -> Pool:
-    """Return a pool without removed images, which are known by their id and by their content.
+    """Return a pool without removed images, which are known by their id, by their content and by that of their file.
 
     Parameters
     ----------
@@ -50,14 +51,30 @@ def without_removed(pool: Pool, removed: Mapping[str, Mapping[str, Any]], others
     if not removed or not isinstance(pool, HasSubsets):
         return pool
     contents = {entry["digest"] for entry in removed.values() if entry["digest"]}
+    files = {file for entry in removed.values() if (file := entry.get("file"))}
     digests = pool.digests() if contents and isinstance(pool, HasDigests) else {}
-    gone = {id for id in pool.ids if id in removed or (id not in others and digests.get(id, "")[:16] in contents)}
+    known = set(others)
+    gone = {
+        id
+        for id in pool.ids
+        if id in removed
+        or (id not in known and (digests.get(id, "")[:16] in contents or (files and file_digest(pool, id) in files)))
+    }
     return pool.subset(tuple(id for id in pool.ids if id not in gone)) if gone else pool
 
 
 def unfinished_removals(removed: Mapping[str, Mapping[str, Any]] | None) -> list[str]:
     """Return the ids of images whose removal was begun and not finished, from the fact about removed images."""
     return [id for id, entry in (removed or {}).items() if not entry["purged"]]
+
+
+def file_digest(pool: Pool, id: str) -> str:
+    """Return a digest of the file of an image, which does not depend on its working size; empty if it has none."""
+    file = pool.file(id) if isinstance(pool, HasFiles) else None
+    try:
+        return "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:

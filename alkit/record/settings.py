@@ -126,7 +126,7 @@ class Settings:
                     if recorded["pool"]["content"] is None:  # images were missing when another one was removed
                         self._store.revise("configuration", lambda before: configuration)
                 elif change:
-                    pool, gone = self._restrict(pool, configuration["pool"])
+                    pool, gone = self._restrict(pool, configuration["pool"], change=True)
                     configuration["pool"] = recorded["pool"] if gone else describe(pool)
                     facts["images"] = self._store.fact("images") if gone else _images(pool)
                     apply_change(self._store, recorded, facts, pool)
@@ -188,17 +188,20 @@ class Settings:
         before = self._store.fact("images")
         return None if before is None else sorted(before)
 
-    def _restrict(self, pool: Pool, now: Mapping[str, Any]) -> tuple[Pool, list[str]]:
+    def _restrict(self, pool: Pool, now: Mapping[str, Any], *, change: bool = False) -> tuple[Pool, list[str]]:
         """Return the pool without added images, and the ids of missing ones; see :meth:`declare` for errors."""
         before, shown = self._store.fact("images"), self._store.fact("configuration")["pool"]
         if before is None or (there := _images(pool)) is None:
             return pool, []
-        if any(now[name] != shown[name] for name in ("channels", "height", "width")):
-            return pool, []  # read in another way
+        resized = any(now[name] != shown[name] for name in ("channels", "height", "width"))
+        if resized and not change:
+            return pool, []  # which is an error
         gone = [id for id in before if id not in there]
-        other = [id for id in before if id in there and there[id] != before[id]]
-        reasons = [f"missing: {_list(gone)}"] if gone else []
-        reasons += [f"changed: {_list(other)}"] if other else []
+        other = [id for id in before if id in there and there[id] != before[id] and not resized]
+        reasons = [f"{word}: {_list(ids)}" for word, ids in (("missing", gone), ("changed", other)) if ids]
+        if resized and gone:  # nobody would know the content of the missing ones at the new size
+            what = f"the images of {self._store.path} cannot be read in another way while some are missing"
+            raise ResumeError(what, got=_list(gone), hint="restore them, or alkit remove")
         if other or (gone and (2 * len(gone) > len(before) or self.schedule is not None)):
             raise ResumeError(
                 f"pool must hold the images that {self._store.path} was created with",

@@ -206,3 +206,22 @@ def test_settings_cannot_be_replaced_after_an_import_although_nothing_was_asked(
     with pytest.raises(alkit.errors.ResumeError, match="other settings"):
         alkit.Experiment(pool(), LEARNER, alkit.strategy("random"), store="c.db", classes=CLASSES, hold_out=0.5)
     assert campaign().history == experiment.history
+
+
+def test_a_change_of_the_size_takes_no_image_and_loses_none(place, caplog):
+    experiment = campaign()
+    experiment.tell({"a": MASK, "b": MASK, "c": MASK}, unasked=True)
+    experiment.remove("c", "consent withdrawn")
+    (place / "images/c.png").rename(place / "images/renamed.png")
+    draw(place / "images", "n")
+    given = {"store": "c.db", "classes": CLASSES}
+    wide = partial(alkit.ImagePool, "images", size=32, grayscale=True)
+    (place / "images/b.png").rename(place / "b.png")
+    with pytest.raises(alkit.errors.ResumeError, match="cannot be read in another way while some are missing: got 'b'"):
+        alkit.Experiment(wide(), LEARNER, alkit.strategy("random"), change=True, **given)
+    (place / "b.png").rename(place / "images/b.png")
+    after = alkit.Experiment(wide(), LEARNER, alkit.strategy("random"), change=True, **given)
+    assert set(after.pool.ids) == set(experiment.pool.ids)
+    assert "these images were added later and are not used: 'n'" in caplog.text
+    assert after.grow(wide()).ids == ("n",)  # not the removed one
+    assert alkit.Experiment.open("c.db").fit().n_labels == 2
