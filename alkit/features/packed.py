@@ -29,8 +29,8 @@ class NetworkFile:
         The extractor.
     path, digest:
         The file, and the SHA-256 of its content.
-    last:
-        Names of the weights that are stored with their channels last in memory.
+    strides:
+        Strides of each weight in memory, by which torch chooses how it computes.
     device:
         Device of the network, unless a worker has one of its own.
     """
@@ -38,7 +38,7 @@ class NetworkFile:
     fitted: FittedExtractor
     path: Path
     digest: str
-    last: frozenset[str]
+    strides: dict[str, tuple[int, ...]]
     device: str
 
     def load(self) -> FittedExtractor:
@@ -63,11 +63,8 @@ class NetworkFile:
                 raise StoreError(f"the weights {self.path} have changed since they were written")
             weights = safetensors.load(content)
             for name, owner, kept, key in _tensors(self.fitted):
-                value = weights[name]
-                if name in self.last:
-                    form = torch.channels_last if value.ndim == 4 else torch.channels_last_3d
-                    value = value.contiguous(memory_format=form)
-                value = value.to(device)
+                value = torch.empty_strided(weights[name].shape, self.strides[name], dtype=weights[name].dtype)
+                value = value.copy_(weights[name]).to(device)
                 own = owner[key]
                 owner[key] = torch.nn.Parameter(value, own.requires_grad) if kept else value
             known.clear()
@@ -82,19 +79,19 @@ def pack_extractor(fitted: FittedExtractor | NetworkFile, folder: Path) -> Fitte
     import torch
     from safetensors import torch as safetensors
 
-    memo, weights, last, device = dict[int, Any](), dict[str, Any](), set[str](), "cpu"
+    memo, weights, device = dict[int, Any](), dict[str, Any](), "cpu"
+    strides: dict[str, tuple[int, ...]] = {}
     for name, owner, kept, key in tensors:
         value = owner[key]
         device = str(value.device)
         weights[name] = value.detach().cpu().contiguous().clone()
-        if value.ndim in (4, 5) and not value.is_contiguous():
-            last.add(name)
+        strides[name] = value.stride()
         empty = value.detach().to("meta")
         memo[id(value)] = torch.nn.Parameter(empty, value.requires_grad) if kept else empty
     content = safetensors.save(weights)
     digest = hashlib.sha256(content).hexdigest()
     write_atomically(folder / f"{digest}.weights", content)
-    return NetworkFile(copy.deepcopy(fitted, memo), folder / f"{digest}.weights", digest, frozenset(last), device)
+    return NetworkFile(copy.deepcopy(fitted, memo), folder / f"{digest}.weights", digest, strides, device)
 
 
 def open_extractor(fitted: FittedExtractor | NetworkFile) -> FittedExtractor:

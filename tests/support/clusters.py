@@ -19,7 +19,8 @@ def ray_cluster(environment):
     from ray.cluster_utils import Cluster
     from ray.util.joblib import register_ray
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    patience = {"RAY_raylet_start_wait_time_s": "180", "RAY_agent_register_timeout_ms": "300000"}  # of a busy machine
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", **patience)
     cluster = Cluster()
     store = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
     cluster.add_node(**store)
