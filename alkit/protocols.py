@@ -451,7 +451,10 @@ class Labelled(Protocol):
         """Return these images, ``(n, c, h, w)``, float32 in [0, 1]."""
 
     def labels(self, ids: Sequence[str]) -> Label:
-        """Return these labels: masks at the working size, ``(n, h, w)``, uint8; or class ids, ``(n,)``, int64."""
+        """Return these labels: masks at the working size, ``(n, h, w)``, uint8; or class ids, ``(n,)``, int64.
+
+        If an image can have several classes, ``(n, classes)``, uint8, of 0, 1 and the ignore value.
+        """
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
         """Return `extractor` fitted on the whole pool."""
@@ -574,7 +577,10 @@ class ExportsModule(Protocol):
     """A predictor that :func:`alkit.export_model` can export, although it is not a network of alkit's learners."""
 
     def export_module(self) -> nn.Module:
-        """Return a new module of torch on the CPU that maps images ``(n, c, h, w)`` to class probabilities."""
+        """Return a new module of torch on the CPU that maps images ``(n, c, h, w)`` to class probabilities.
+
+        If an image can have several classes, only to the probability that it has each, ``(n, classes)``.
+        """
 
 
 @runtime_checkable
@@ -589,7 +595,8 @@ class Posterior(Protocol):
     """One batch of images inside a model; what all questions share, such as the encoder, is computed once.
 
     Each tensor holds class probabilities, ``(n, classes, *space)``, on the device of the model; ``space`` is
-    ``(h, w)``, or empty with one class per image.
+    ``(h, w)``, or empty with one class per image. If an image can have several classes, they are ``(n, 2, classes)``:
+    that it does not have each class, and that it has it.
 
     Optional: :class:`DrawsDropout`, :class:`DrawsMembers`, :class:`HasHeads`.
     """

@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 
 
 LEARNER_OF = {"pixel": "segmentation", "image": "classification"}
-"""Names of the default learners: of masks, and of one class per image."""
+"""Names of the default learners: of masks, and of classes of images."""
 
 
 class Eye(NamedTuple):

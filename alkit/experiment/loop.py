@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy.typing as npt
-
 from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, StoreError
 from alkit.evaluation.chosen import Metrics
@@ -38,7 +36,7 @@ from alkit.record.unasked import Unasked, unasked_labels
 from alkit.sharing.workers import Workers
 from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
-from alkit.values.label_spec import LabelSpec, Mask
+from alkit.values.label_spec import LabelSpec, Mask, Told
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
@@ -300,7 +298,7 @@ class Experiment(Readable):
     @checked_except("labels")
     def tell(
         self,
-        labels: Mapping[str, npt.ArrayLike | Skip | Withdrawal],
+        labels: Mapping[str, Told | Skip | Withdrawal],
         *,
         annotator: str = "",
         revise: bool = False,
@@ -314,8 +312,9 @@ class Experiment(Readable):
         ----------
         labels:
             By id a mask ``(h, w)`` of class ids, at the image's original size or the working size; a class id if each
-            image has one class; :data:`alkit.SKIP`; or :class:`alkit.values.Withdrawal`. Any order and any part of the
-            query will do. Repeating an answer changes nothing.
+            image has one class; a set of names, or an array of 0 and 1, if it can have several; :data:`alkit.SKIP`; or
+            :class:`alkit.values.Withdrawal`. Any order and any part of the query will do. Repeating an answer changes
+            nothing.
         annotator:
             The annotator's name.
         revise:

@@ -82,7 +82,7 @@ def strong(
     network:
         Factory of networks; None for a U-Net, or a classifier, with a pre-trained EfficientNet-Lite0 as encoder.
     per:
-        ``pixel`` for masks, ``image`` for one class per image.
+        ``pixel`` for masks, ``image`` for one class per image, or several.
     parts:
         Parameters of :class:`alkit.SegmentationLearner` or :class:`alkit.ClassificationLearner`, in place of those of
         the recipe.

@@ -60,7 +60,7 @@ class LearnerKit:
     Attributes
     ----------
     per:
-        ``pixel`` if it learns one class per pixel, ``image`` if it learns one class per image.
+        ``pixel`` if it learns one class per pixel, ``image`` if it learns classes of images.
     multiple:
         Whether it learns several classes per image, if `per` is ``image``.
     size:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy.typing as npt
-
 from alkit.arguments.checked import checked
+from alkit.values.label_spec import Told
 from alkit.values.shown import short_repr
 
 
@@ -47,8 +46,8 @@ class Answer:
     id:
         Id of the image.
     label:
-        A mask ``(h, w)`` or class id; a :class:`Skip`; a :class:`Withdrawal` of the annotator's earlier answer; or
-        :class:`Invalid`.
+        A mask ``(h, w)``, a class id, or the names of several classes; a :class:`Skip`; a :class:`Withdrawal` of the
+        annotator's earlier answer; or :class:`Invalid`.
     annotator:
         Name of the annotator; empty if there is only one, or if the name is unknown.
     revision:
@@ -70,7 +69,7 @@ class Answer:
     """
 
     id: str
-    label: npt.ArrayLike | Skip | Withdrawal | Invalid
+    label: Told | Skip | Withdrawal | Invalid
     annotator: str = ""
     revision: int | None = None
     seconds: float | None = None

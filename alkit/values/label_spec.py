@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,9 @@ Label = npt.NDArray[Any]
 If an image can have several classes: for each class 1 if the image has it, 0 if not, or the ignore value; uint8.
 """
 
+
+Told = npt.ArrayLike | AbstractSet[str] | Sequence[str]
+"""A label as it may be given: an array or a number; or the names of the classes, if an image can have several."""
 
 SEPARATOR, NONE, UNKNOWN = "|", "none", "?"
 """In tables: between the classes of an image, in place of a class if it has none, and before one that is unknown."""
@@ -161,7 +164,7 @@ class LabelSpec:
         return replace(self, ignore=255)
 
     @checked_except("label")
-    def check(self, label: npt.ArrayLike, *, id: str, sizes: Iterable[Size], file: str | None = None) -> Label:
+    def check(self, label: Told, *, id: str, sizes: Iterable[Size], file: str | None = None) -> Label:
         """Return `label` as a uint8 mask or an int64 class id, after a check. Only its type may change, no value.
 
         A label of several classes is returned as a uint8 array ``(classes,)`` of 0, 1 and the ignore value.
@@ -186,9 +189,9 @@ class LabelSpec:
         if self.multiple:
             return self._presence(label, id)
         return (
-            self._class_id(label, id)
+            self._class_id(cast(npt.ArrayLike, label), id)
             if self.per == "image"
-            else self._mask(label, file or f"the mask of {id!r}", sizes)
+            else self._mask(cast(npt.ArrayLike, label), file or f"the mask of {id!r}", sizes)
         )
 
     def names(self, label: Label) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A mask is a box with runs along its rows, the first run being background: ``<mas
 width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. A pre-label becomes one mask per class, holes included. In CVAT,
 make a task with the images and upload the annotations to it if there are pre-labels. Masks and polygons can be read.
 Boxes, ellipses and other shapes make an image invalid. Regions with a higher ``z_order`` lie on top. A tag
-``unusable`` or ``skip`` skips its image. If each image has one class, a tag is the class.
+``unusable`` or ``skip`` skips its image. If images have classes, tags are the classes, and ``none`` is none of several.
 
 References
 ----------
