@@ -32,6 +32,7 @@ from alkit.record.changing import (
 )
 from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
+from alkit.record.sides import forecast
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream, threads
@@ -243,26 +244,22 @@ class Settings:
     def held_out(self, labelled: Collection[str]) -> Callable[[str], bool]:
         """Return a function that says, for the id of a labelled image, whether its label is held out.
 
-        Labels that have no side yet, because no model was trained since they came, count as held out if all of them
-        will be.
+        Labels that have no side yet, because no model was trained since they came, count as held out if they will be:
+        because a label of their group is, or because all of them will be.
         """
-        sides, terms = self._store.fact(SIDES), Terms(hold_out=self.hold_out)
-        if sides is None:
-            stream = Stream(self.seed)
+        if self._store.fact(SIDES) is None:
+            stream, terms = Stream(self.seed), Terms(hold_out=self.hold_out)
             return lambda id: terms.holds_out(id, stream)
-        held, trained = frozenset(sides["held_out"]), frozenset(sides["trained"])
-        new = [id for id in labelled if id not in held and id not in trained]
-        room = terms.count_held_out(len(labelled)) - sum(id in held for id in labelled)
-        return held.union(new if room >= len(new) else ()).__contains__
+        return self._forecast(labelled)[0].__contains__
+
+    def _forecast(self, labelled: Collection[str]) -> tuple[frozenset[str], int]:
+        target = Terms(hold_out=self.hold_out).count_held_out(len(labelled))
+        return forecast(self._store.fact(SIDES), self._store.fact(GROUPS), labelled, target)
 
     def has_enough(self, labelled: Collection[str]) -> bool:
         """Return whether the learner can be trained on those of these images that are not held out."""
-        sides, room = self._store.fact(SIDES), 0
         held = sum(map(self.held_out(labelled), labelled))
-        if sides is not None:
-            known = {*sides["held_out"], *sides["trained"]}
-            left = Terms(hold_out=self.hold_out).count_held_out(len(labelled)) - held
-            room = max(0, min(left, sum(id not in known for id in labelled)))
+        room = 0 if self._store.fact(SIDES) is None else self._forecast(labelled)[1]
         return len(labelled) - held - room >= self.fewest_labels
 
     @property

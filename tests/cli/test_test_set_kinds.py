@@ -47,6 +47,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_slices_of_test_volumes_are_measured_and_empty_ones_may_occur_in_both(place, capfd):
     volumes(place, "pool", range(3), empty=1)
     volumes(place, "test", range(3, 5), empty=1)
@@ -76,6 +77,7 @@ def test_a_volume_of_the_pool_in_the_test_set_is_refused(place, capfd):
     assert "test contains 4 images of the pool: got 'q2/axial-0000', which is identical to" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_tiles_of_large_test_images_are_measured_each_for_itself(place, capfd):
     for name, seeds in (("pool", (0, 1)), ("test", (2,))):
         for seed in seeds:
@@ -93,6 +95,7 @@ def test_tiles_of_large_test_images_are_measured_each_for_itself(place, capfd):
     assert "on the test set." in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_classes_of_test_images_come_from_folders_or_a_table(place, capfd):
     names = ("cat", "dog")
     for number in range(16):

@@ -139,3 +139,26 @@ def test_a_record_of_the_old_rule_keeps_it(tmp_path):
     expected = sum(Terms(hold_out=0.4).holds_out(id, Stream(3)) for id in ids)
     assert experiment.fit().n_held_out == expected
     assert store.fact("sides") is None
+
+
+def test_labels_of_a_group_that_is_held_out_are_forecast_as_held_out():
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    ids = [f"{row:04}" for row in range(12)]
+    groups = {id: "p" if row < 4 else id for row, id in enumerate(ids)}
+    experiment = alkit.Experiment(
+        alkit.ArrayPool(images, ids=ids, groups=groups),
+        alkit.testing.Brightness(),
+        alkit.strategy("random"),
+        classes=("skin", "lesion"),
+        hold_out=0.5,
+    )
+    mask = np.zeros((8, 8), np.uint8)
+    experiment.tell(dict.fromkeys(ids[:4], mask), unasked=True)
+    store = experiment._parts.store
+    assert experiment.learnable
+    store.revise("sides", lambda before: {"held_out": ids[:1], "trained": []})
+    assert not experiment.learnable  # all four labels are of the group of the first
+    assert all(map(experiment._parts.settings.held_out(ids[:4]), ids[:4]))
+    experiment.tell(dict.fromkeys(ids[4:7], mask), unasked=True)
+    assert experiment.learnable
+    assert experiment.fit().n_held_out == 4

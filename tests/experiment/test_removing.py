@@ -336,6 +336,7 @@ def test_late_answers_to_it_are_refused_by_name_and_others_taken(place, form):
     assert ("Delete it." in note.read_text()) == (form == "folder")
 
 
+@pytest.mark.slow
 def test_rows_in_the_cache_of_an_extractor_are_overwritten_and_what_alkit_cannot_reach_is_named(place):
     features = alkit.Reconstruction(
         network=partial(alkit.UNet, widths=(2, 4)), epochs=1, cache=str(place / "own"), device="cpu"

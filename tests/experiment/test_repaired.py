@@ -132,6 +132,7 @@ def test_ask_takes_it_in_and_says_so(place, capfd):
     assert any("1 image added, clusters kept" in text for change in facts["changes"] for text in change["changed"])
 
 
+@pytest.mark.slow
 def test_an_image_without_a_group_stays_out_and_stops_nothing(place, capfd):
     (place / "groups.csv").write_text("id,patient\n" + "".join(f"{id},p{id}\n" for id in "abdefghij"))
     own = "--images", "images", "--classes", "skin,lesion", "--groups", "groups.csv"
