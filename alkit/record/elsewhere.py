@@ -104,8 +104,8 @@ class _Elsewhere:
                 raise StoreError(
                     f"{self.address} does not have the files of this record",
                     expected=f"the folder {key.rpartition('/')[2]} that alkit has made there",
-                    hint=f"files='s3://bucket/prefix', or {VARIABLE} in the environment, with the address that the record "
-                    "was made with; or mount the shared folder",
+                    hint=f"files='s3://bucket/prefix', or {VARIABLE} in the environment, with the address that the "
+                    "record was made with; or mount the shared folder",
                 )
             _marked.add(key)
 

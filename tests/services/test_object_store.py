@@ -85,6 +85,35 @@ def test_a_large_file_is_complete_or_not_there(store, s3):
     assert any(method == "POST" for method, _ in s3.requests())
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_connections_of_its_own(store):
+    name = store.keep(CONTENT, ".png")
+    forget_copies()
+    child = os.fork()
+    if not child:
+        os._exit(0 if store.content(name) == CONTENT and store.keep(b"of the child", ".png") else 1)
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+    assert ended == (child, 0)
+    assert len(store.contents.names(".png")) == 2
+
+
+def test_one_who_may_only_read_reads_and_is_told_what_is_not_permitted(store, s3, monkeypatch):
+    name = store.keep(CONTENT, ".png")
+    forget_copies()
+    s3.fail(*[("403", "PUT", ".png")] * 5)
+    assert store.content(name) == CONTENT
+    with pytest.raises(
+        StoreError, match=r"cannot write s3://.*(Forbidden|Access ?Denied).*credentials in the environment"
+    ):
+        store.keep(b"another", ".png")
+    assert [method for method, path in s3.requests() if "PUT" in method] == ["PUT"]  # it is not tried again
+
+
 def test_a_server_that_keeps_failing_leaves_the_record_as_it_was(store, s3, monkeypatch):
     monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
     s3.fail(*[("500", "PUT", ".model")] * 50)

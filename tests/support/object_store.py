@@ -31,9 +31,9 @@ ENVIRONMENT = {
 class Faulty:
     """Requests with the faults that were asked for, each for one request of a method and a part of a path.
 
-    ``500``: the server fails before it does anything; ``late``: after it has done everything; ``slow``: it waits a
-    second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent, and closes the connection;
-    ``stop``: it does so, and ends.
+    ``500``: the server fails before it does anything; ``403``: it refuses; ``late``: it fails after it has done
+    everything; ``slow``: it waits a second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent,
+    and closes the connection; ``stop``: it does so, and ends.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -56,6 +56,11 @@ class Faulty:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 start("500 Internal Server Error", [("Content-Length", "0")])
                 return [b""]
+            case "403":
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+                refusal = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+                start("403 Forbidden", [("Content-Type", "text/xml"), ("Content-Length", str(len(refusal)))])
+                return [refusal]
             case "slow":
                 time.sleep(1)
             case "drop":
