@@ -15,7 +15,7 @@ def known_hosts_only() -> Any:
     """
     import paramiko
 
-    class KnownHosts(paramiko.MissingHostKeyPolicy):
+    class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc, unused-ignore]
         def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
             path = home_folder("HOME") / ".ssh" / "known_hosts"
             known = paramiko.HostKeys()
