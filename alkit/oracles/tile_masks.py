@@ -21,6 +21,7 @@ from alkit.labels.masks import COMPRESSIONS, read_mask
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.base import Subset
+from alkit.pools.names import check_folder
 from alkit.pools.tiles.large import check_complete, leads_elsewhere, region_array
 from alkit.pools.tiles.pool import TilePool, tiles_of
 from alkit.values.answers import Answer, Invalid
@@ -79,9 +80,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
 
     def __init__(self, pool: TilePool | Subset, folder: str | Path, pattern: str | None = None) -> None:
         place = without_tilde(folder)
-        if not place.is_dir():
-            what = f"the file {place}" if place.exists() else place
-            raise DataError("folder must be an existing folder of masks", got=what, hint="check the path")
+        check_folder(place, "folder", "masks")
         if pattern is not None and FIELD not in pattern:
             raise ConfigurationError("pattern must contain {image}", got=repr(pattern), hint="'{image}.png'")
         self._pool, self._ids = tiles_of(pool), dict.fromkeys(pool.ids)

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from alkit._reading.images import SHALLOW, open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
 from alkit.pools.deep import Pages, finish, read_deep, read_deep_png
-from alkit.pools.names import find_names, is_excluded
+from alkit.pools.names import check_folder, find_names, is_excluded
 from alkit.values.label_spec import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -66,14 +66,7 @@ def scan(
         The folder does not exist or holds no images, or two files have the same id.
     """
     unusable = {} if unusable is None else unusable
-    if not folder.is_dir():
-        if folder.exists():
-            raise DataError(
-                f"{name} must be an existing folder of images",
-                got=f"the file {folder}",
-                hint="the folder that contains it",
-            )
-        raise DataError(f"{name} must be an existing folder of images", got=folder, hint="check the path")
+    check_folder(folder, name, "images")
     root, files = os.fspath(folder), dict[str, File]()
     unreadable: dict[str, OSError] = {}
     for name in sorted(find_names(folder, pattern, unreadable)):

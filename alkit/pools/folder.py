@@ -12,14 +12,14 @@ from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import DataError, ImageError
-from alkit.pools.base import PoolBase
 from alkit.pools.cache import cache_images
-from alkit.pools.decoding import Pixels, scan
+from alkit.pools.decoding import scan
 from alkit.pools.deep import Pages
 from alkit.pools.fitting import check_size_for_fit, padded_size
 from alkit.pools.groups import GroupsLike, read_rows
+from alkit.pools.kept import KeptPool
 from alkit.pools.names import as_patterns
-from alkit.pools.rows import ReadsRows, Rows
+from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale, picture_of
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, ImageFiles, file_name
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 @checked_except("size", "scale", "groups", "fit")
 @changes(added={"fit": "squash", "exclude": (), "pages": None})
 @dataclass(frozen=True, repr=False)
-class ImagePool(PoolBase):
+class ImagePool(KeptPool):
     """A folder of images, which are decoded once into a cache. Reading a cached image takes microseconds.
 
     The id of an image is its path relative to the folder without the suffix, for example ``"ward3/0017"``. Opening the
@@ -152,22 +152,6 @@ class ImagePool(PoolBase):
         vars(self).update(path=str(folder.absolute()), size=size, exclude=exclude, ids=tuple(ids), shape=kept.shape)
         vars(self).update(_rows=rows, _kept=kept, _source=source, unusable=unusable)
         self._group(self.groups)
-
-    def _origin(self) -> str:
-        return repr(self.path)
-
-    def _pixels(self, rows: Sequence[int]) -> Pixels:
-        return self._kept.read(rows)
-
-    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
-        return self._kept.some(rows)
-
-    def _pixel_digest(self, row: int) -> str:
-        return self._kept.entries[row].digest
-
-    def _sizes(self, row: int) -> tuple[Size, ...]:
-        entry = self._kept.entries[row]
-        return tuple(dict.fromkeys([(entry.height, entry.width), self.shape[1:]]))
 
     def _frame(self, row: int) -> Frame:
         return Frame(self._sizes(row)[0], self.shape[1:], self.fit)

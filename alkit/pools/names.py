@@ -8,8 +8,34 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from alkit.errors import DataError
+
 OF_SYSTEMS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
 """Folders of operating systems on each disk, which users cannot read."""
+
+
+def check_folder(folder: Path, name: str, content: str) -> None:
+    """Check that a folder exists.
+
+    Parameters
+    ----------
+    folder:
+        The folder.
+    name:
+        Name of the parameter in the message.
+    content:
+        What the folder should hold, for the message.
+
+    Raises
+    ------
+    DataError
+        It does not exist, or is a file.
+    """
+    if not folder.is_dir():
+        got, hint = (
+            (f"the file {folder}", "the folder that contains it") if folder.exists() else (folder, "check the path")
+        )
+        raise DataError(f"{name} must be an existing folder of {content}", got=got, hint=hint)
 
 
 def find_names(folder: Path, pattern: str, unreadable: dict[str, OSError] | None = None) -> Iterator[str]:

@@ -15,12 +15,13 @@ from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError, ImageError
-from alkit.pools.base import PoolBase, whole_as, whole_pool
+from alkit.pools.base import whole_as, whole_pool
 from alkit.pools.cache import cache_images
-from alkit.pools.decoding import SUFFIXES, Pixels, scan
+from alkit.pools.decoding import SUFFIXES, scan
 from alkit.pools.groups import GroupsLike
+from alkit.pools.kept import KeptPool
 from alkit.pools.names import as_patterns
-from alkit.pools.rows import ReadsRows, Rows
+from alkit.pools.rows import Rows
 from alkit.pools.scaling import Scale, check_scale, scale_pixels
 from alkit.pools.sizes import check_size
 from alkit.pools.sources import BETWEEN, file_name
@@ -44,7 +45,7 @@ KEPT = 8
 @checked_except("tile", "stride", "scale", "groups")
 @changes(added={"exclude": ()})
 @dataclass(frozen=True, repr=False)
-class TilePool(PoolBase):
+class TilePool(KeptPool):
     """The tiles of the large images in a folder: TIFF and OME-TIFF pyramids, whole slides, and images of other formats.
 
     Each tile is an image with an id such as ``"ward3/slide7/y1024-x512"``: the id of its image, and its first row and
@@ -152,9 +153,6 @@ class TilePool(PoolBase):
         vars(self).update(_source=source, _kept=kept, _image_sizes={}, _overviews={})
         self._group(self.groups)
 
-    def _origin(self) -> str:
-        return repr(self.path)
-
     @checked_except("ids")
     def places_of(self, ids: Iterable[str]) -> list[Box]:
         """Return the place of each tile in its image, at the level that tiles are cut from."""
@@ -183,19 +181,6 @@ class TilePool(PoolBase):
     def _place(self, row: int) -> Box:
         entry = self._kept.entries[row]
         return Box(*corner(self._kept.names[row].partition(BETWEEN)[2]), entry.height, entry.width)
-
-    def _pixels(self, rows: Sequence[int]) -> Pixels:
-        return self._kept.read(rows)
-
-    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
-        return self._kept.some(rows)
-
-    def _pixel_digest(self, row: int) -> str:
-        return self._kept.entries[row].digest
-
-    def _sizes(self, row: int) -> tuple[Size, ...]:
-        entry = self._kept.entries[row]
-        return tuple(dict.fromkeys([(entry.height, entry.width), self.shape[1:]]))
 
     def _frame(self, row: int) -> Frame:
         entry = self._kept.entries[row]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from alkit._files import without_tilde
 from alkit.arguments.checked import checked
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, MissingDependencyError
+from alkit.errors import ConfigurationError, ImageError, LabelError, MissingDependencyError
 from alkit.pools.base import Subset
 from alkit.pools.decoding import File
-from alkit.pools.names import find_names
+from alkit.pools.names import check_folder, find_names
 from alkit.pools.volumes.blocks import ACROSS, ALONG, cut
 from alkit.pools.volumes.nifti import NiftiFile
 from alkit.pools.volumes.pool import VolumePool, volumes_of
@@ -74,9 +74,7 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
 
     def __init__(self, pool: VolumePool | Subset, folder: str | Path, pattern: str | None = None) -> None:
         place = without_tilde(folder)
-        if not place.is_dir():
-            what = f"the file {place}" if place.exists() else place
-            raise DataError("folder must be an existing folder of labels", got=what, hint="check the path")
+        check_folder(place, "folder", "labels")
         if pattern is not None and FIELD not in pattern:
             raise ConfigurationError("pattern must contain {volume}", got=repr(pattern), hint="'{volume}.nii.gz'")
         self._pool, self._ids = volumes_of(pool), dict.fromkeys(pool.ids)

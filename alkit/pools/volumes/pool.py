@@ -16,12 +16,13 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import DataError, ImageError, nearest
-from alkit.pools.base import PoolBase, whole_as
+from alkit.pools.base import whole_as
 from alkit.pools.cache import cache_images
 from alkit.pools.decoding import Pixels
 from alkit.pools.groups import GroupsLike
+from alkit.pools.kept import KeptPool
 from alkit.pools.names import as_patterns
-from alkit.pools.rows import Rows
+from alkit.pools.rows import InMemory, ReadsRows, Rows
 from alkit.pools.scaling import Scale
 from alkit.pools.sources import BETWEEN, file_name
 from alkit.pools.unusable import unusable_text
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 @checked_except("axis", "size", "fit", "groups")
 @changes(added={"exclude": ()})
 @dataclass(frozen=True, repr=False)
-class VolumePool(PoolBase):
+class VolumePool(KeptPool):
     """The slices of the volumes in a folder: NIfTI files, DICOM series, NRRD and MetaImage files.
 
     Each slice is an image with an id such as ``"site1/case7/axial-0031"``: the id of its volume, the axis, and the
@@ -170,9 +171,6 @@ class VolumePool(PoolBase):
         vars(self).update(_source=source, _kept=kept, _neighbours=_neighbours(kept.names, self.context))
         self._group(self.groups)
 
-    def _origin(self) -> str:
-        return repr(self.path)
-
     @checked
     def place(self, id: str) -> tuple[Volume, int]:
         """Return the volume of a slice, and the position of the slice along the volume's array.
@@ -198,18 +196,17 @@ class VolumePool(PoolBase):
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         if not self.context:
-            return self._kept.read(rows)
+            return super()._pixels(rows)
         wanted = self._neighbours[list(rows)]
         once, places = np.unique(wanted, return_inverse=True)
         return self._kept.read(once.tolist())[places.reshape(wanted.shape)].reshape(len(rows), *self.shape)
 
+    def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
+        return InMemory(self._pixels(rows)) if self.context else super()._stored_rows(rows)
+
     def _pixel_digest(self, row: int) -> str:
         digests = [self._kept.entries[near].digest for near in self._neighbours[row].tolist()]
         return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
-
-    def _sizes(self, row: int) -> tuple[Size, ...]:
-        entry = self._kept.entries[row]
-        return tuple(dict.fromkeys([(entry.height, entry.width), self.shape[1:]]))
 
     def _frame(self, row: int) -> Frame:
         return self._source.frame(self.volumes[file_name(self._kept.names[row])])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alkit.errors import ConfigurationError, DataError, ImageError, MissingDependencyError
 from alkit.pools.decoding import File
-from alkit.pools.names import find_names, is_excluded
+from alkit.pools.names import check_folder, find_names, is_excluded
 from alkit.pools.volumes import dicom, itk, nifti
 from alkit.pools.volumes.geometry import Geometry
 from alkit.pools.volumes.parts import Part, joined_facts
@@ -76,9 +76,7 @@ def find_volumes(
     MissingDependencyError
         A package that reads one of the files is not installed.
     """
-    if not folder.is_dir():
-        what = f"the file {folder}" if folder.exists() else folder
-        raise DataError(f"{name} must be an existing folder of volumes", got=what, hint="check the path")
+    check_folder(folder, name, "volumes")
     unreadable: dict[str, OSError] = {}
     names = sorted(name for name in find_names(folder, pattern, unreadable) if not is_excluded(name, exclude))
     for place, failure in sorted(unreadable.items()):
