@@ -196,7 +196,7 @@ class NiftiFormat:
                 if (other := sent.geometry.difference(part.geometry)) is not None:
                     raise DataError(f"{path} does not fit the volume {sent.volume}", got=one_line(other))
                 cuts, strange = _cut(part, sent)
-            except ImageError as reason:
+            except (ImageError, DataError) as reason:
                 raise DataError(str(reason).replace(str(private), str(path.parent))) from reason
         masks = []
         for place, (key, plane) in sorted(sent.slices.items()):

@@ -193,6 +193,7 @@ def test_a_file_of_another_kind_is_not_read_and_gets_a_note(folder, change, mess
     oracle = oracle_of(folder)
     assert not list(oracle.poll())
     assert message in oracle.unread()[file]
+    assert "alkit-" not in oracle.unread()[file]  # not the name of a copy
     assert message in file.with_name(f"{file.name}.refused.txt").read_text()
 
 
