@@ -32,8 +32,8 @@ class Faulty:
     """Requests with the faults that were asked for, each for one request of a method and a part of a path.
 
     ``500``: the server fails before it does anything; ``403``: it refuses; ``late``: it fails after it has done
-    everything; ``slow``: it waits a second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent,
-    and closes the connection; ``stop``: it does so, and ends.
+    everything; ``slow``: it waits a second; ``cut``: it sends half of the body; ``drop``: it reads half of what is sent
+    and closes the connection; ``stop``: it does so and ends.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
