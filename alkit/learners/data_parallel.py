@@ -80,10 +80,16 @@ class DataParallel:
         object.__setattr__(self, "processes", check_integer("processes", self.processes, least=2))
         check_learner("learner", self.learner)
         place_learner(self.learner, "cpu")
-        if self.devices is not None and (isinstance(self.devices, str) or len(self.devices) != self.processes):
-            raise ConfigurationError(
-                f"devices must name {self.processes} devices, one for each process", got=repr(self.devices)
-            )
+        if self.devices is not None:
+            named = isinstance(self.devices, Sequence) and not isinstance(self.devices, str)
+            if (
+                not named
+                or len(self.devices) != self.processes
+                or not all(isinstance(one, str) for one in self.devices)
+            ):
+                raise ConfigurationError(
+                    f"devices must name {self.processes} devices, one for each process", got=repr(self.devices)
+                )
 
     @checked
     def fit(

@@ -29,7 +29,7 @@ from alkit.pools.scaling import scale_pixels
 from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
 from alkit.sharing.worker import Tick
-from alkit.sharing.workers import Workers
+from alkit.sharing.workers import Workers, check_workers
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.trained.shared import Said, write_shared
@@ -279,6 +279,7 @@ def predict_folder(
         `out` cannot be written.
     """
     check_trained(model)
+    workers = check_workers(workers)
     source, target = Path(images), Path(out)
     if model.tiles is not None:
         given = {"pattern": pattern, "overlays": overlays, "overwrite": overwrite, "stride": stride, "report": report}

@@ -28,7 +28,7 @@ from alkit.pools.volumes.slices import Slices
 from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
 from alkit.sharing.worker import Tick
-from alkit.sharing.workers import Workers
+from alkit.sharing.workers import Workers, check_workers
 from alkit.trained.folder import Outcome
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
@@ -88,6 +88,7 @@ def predict_volumes(
         `out` cannot be written.
     """
     check_trained(model)
+    workers = check_workers(workers)
     source, target, per_image = Path(volumes), Path(out), model.spec.per == "image"
     slices, unusable = _slices(model, source, pattern)
     table = target / "classes.csv"

@@ -113,6 +113,9 @@ COMMON = {
     "clusters": lambda t: t.clusters,
     "confidence": lambda t: 0.9,
     "device": lambda t: "cpu",
+    "devices": lambda t: None,
+    "processes": lambda t: 2,
+    "workers": lambda t: 1,
     "dropout": lambda t: 0.5,
     "dumped": lambda t: t.learner.fit(t.labelled, np.random.default_rng(0)).dumps(),
     "extractor": lambda t: t.features,
@@ -527,6 +530,7 @@ EXAMPLES = {
         "frame": lambda t: alkit.values.Frame((8, 8), (16, 16), "pad"),
     },
     "alkit.labels.staple": {"labels": lambda t: [t.masks["a"], t.masks["a"]]},
+    "alkit.learners.DataParallel": {"learner": lambda t: alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1))},
     "alkit.learners.EnsemblePredictor": {"members": lambda t: (t.predictor, t.predictor)},
     "alkit.learners.EstimatorPredictor": {
         "estimator": lambda t: GaussianNB(),
@@ -733,6 +737,7 @@ EXAMPLES = {
     "alkit.rng.Stream": {"path": lambda t: ("a", 1)},
     "alkit.rng.Stream.child": {"names": lambda t: ("a", 1)},
     "alkit.rng.threads": {"count": lambda t: 1},
+    "alkit.scores.Scoring": {"key": lambda t: None},
     "alkit.scores.Scoring.scores": {
         "score": lambda t: alkit.scores.entropy,
         "sampler": lambda t: alkit.samplers.DETERMINISTIC,
@@ -914,6 +919,7 @@ OBJECTS = {
     "alkit.VolumePool": lambda t: t.volumes,
     "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.Dropout": lambda t: alkit.Dropout(2),
+    "alkit.learners.DataParallel": lambda t: None,  # it starts processes
     "alkit.Ensemble": lambda t: alkit.Ensemble(t.learner, 2),
     "alkit.EstimatorLearner": lambda t: alkit.EstimatorLearner(GaussianNB()),
     "alkit.Experiment": lambda t: t.experiment,
