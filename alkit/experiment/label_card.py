@@ -80,6 +80,8 @@ def _facts(about: Mapping[str, Any], per_annotator: bool) -> Iterator[str]:
     if about.get("multiple"):
         yield f"Classes: {', '.join(map(literal, about['classes']))}; an image can have several of them, or none."
         yield "In the tables, | is between the classes of an image, and ? before a class of which nothing is known."
+        if about["ignore"] is not None:
+            yield f"A campaign that takes such labels is started with --ignore {about['ignore']}."
     else:
         yield f"Classes: {classes}; one label per {about['per']}."
     if about["ignore"] is not None and about["per"] == "pixel":

@@ -169,7 +169,7 @@ def card_text(card: Card) -> str:
     labels, shape = card["labels"], card["model"]["input"]
     pool = f"{card['data']['images']} images, read at {shape['width']} x {shape['height']} pixels"
     names = [_literal(name) for name in card["classes"]]
-    classes = [f"{number} {name}" for number, name in enumerate(names)]
+    classes = names if card.get("multiple") else [f"{number} {name}" for number, name in enumerate(names)]
     facts = [
         _output(card, classes),
         f"Model: {_literal(card['model']['network'])}, {card['model']['parameters']} parameters.",

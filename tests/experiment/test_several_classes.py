@@ -125,6 +125,10 @@ def test_sets_are_told_corrected_sent_back_and_joined(world, tmp_path):
     with (out / "labels.csv").open() as file:
         rows = {row["id"]: row["label"] for row in csv.DictReader(file)}
     assert rows == {a: "left", b: "?right", c: "right|?top"}
+    assert "started with --ignore 255" in (out / "DATACARD.md").read_text()
+    found = experiment.agreement()
+    assert (found.measure, set(found.disputed)) == ("kappa", {b, c})
+    assert [image.agreement for image in found.images] == pytest.approx([2 / 3, 2 / 3, 1])
 
 
 def test_exported_labels_give_the_same_training_set(world, tmp_path):

@@ -245,6 +245,12 @@ class TestLabelOracle(OracleKit):
         return [Query(id, 0, rank, ((16, 16),)) for rank, id in enumerate("ab")]
 
 
+class TestLabelOracleOfSeveralClasses(TestLabelOracle):
+    @pytest.fixture
+    def oracle(self):
+        return alkit.LabelOracle({"a": set(), "b": "dog|cat"}, classes=("cat", "dog"), multiple=True)
+
+
 class TestSegmentationLearner(LearnerKit):
     @pytest.fixture
     def learner(self):

@@ -53,7 +53,7 @@ def test_predicted_tables_programs_and_sample_code_give_the_same_classes(tmp_pat
     facts = json.loads((tmp_path / "model" / "card.json").read_text())
     assert (facts["per"], facts["multiple"]) == ("image", True)
     text = (tmp_path / "model" / "CARD.md").read_text()
-    assert "It can have several, or none." in text
+    assert "the probabilities that it has bright, dark. It can have several, or none." in text
     code = re.search(r"```python\n(.*?)```", text, re.S).group(1)
     program = torch.export.load(tmp_path / "model" / "model.pt2").module()
     new = alkit.ImagePool(tmp_path / "new", size=32, grayscale=True)
