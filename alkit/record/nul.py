@@ -38,13 +38,13 @@ def register(connection: Any) -> None:
     """Let a connection of psycopg escape texts in both directions."""
     from psycopg.adapt import Dumper, Loader
 
-    class TextDumper(Dumper):
+    class TextDumper(Dumper):  # type: ignore[misc, unused-ignore]
         oid = connection.adapters.types["text"].oid
 
         def dump(self, obj: str) -> bytes:
             return escaped(obj).encode()
 
-    class TextLoader(Loader):
+    class TextLoader(Loader):  # type: ignore[misc, unused-ignore]
         def load(self, data: Any) -> str:
             return restored(bytes(data).decode())
 
