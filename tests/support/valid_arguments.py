@@ -251,6 +251,7 @@ EXAMPLES = {
         "overwrite": lambda t: True,
     },
     "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
+    "alkit.Experiment.take_repaired": {"test": lambda t: t.test},
     "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
     "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
     "alkit.Experiment.agreement": {"below": lambda t: 0.5},

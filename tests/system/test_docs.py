@@ -387,7 +387,8 @@ def test_slices_of_volumes_work_as_the_page_shows(tmp_path, monkeypatch, capsys)
     for code in blocks("how-to/volumes.md", "python"):
         exec(code, names)
     assert capsys.readouterr().out == "".join(blocks("how-to/volumes.md", "text"))
-    (commands,) = blocks("how-to/volumes.md", "bash")
+    commands, of_dicom = blocks("how-to/volumes.md", "bash")
+    assert [command.split()[1] for command in of_dicom.splitlines()] == ["predict", "export"]  # these need highdicom
     plain = "--recipe paper --widths 2,4 --steps 2,1 --strategy random"
     small = {"run": f"{plain} --start 4 --batch 1 --rounds 0", "start": f"{plain} --stop-set 0"}
     for command in commands.splitlines():
