@@ -28,7 +28,10 @@ from alkit.values.progress import Progress, Report
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""Number of times that a shard is tried before its error is raised, or its workers may end without any result."""
+"""Number of times that a shard is tried before its error is raised."""
+
+ENDS = 5
+"""Number of times that the workers may end without any result. A cluster notices slowly that a machine is gone."""
 
 AHEAD = 4
 """Shards for each worker that are computed before a stream of results is read on."""
@@ -182,13 +185,13 @@ def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: T
                 tick(shards[number].size)
             done.update(kept)
             ends = 1 if done else ends + 1
-            if ends == ATTEMPTS:
+            if ends == ENDS:
                 raise ConfigurationError(
-                    f"the workers ended {ATTEMPTS} times without a result ({type(reason).__name__}: {reason})",
+                    f"the workers ended {ENDS} times without a result ({type(reason).__name__}: {reason})",
                     hint="fewer workers if the memory does not suffice, or workers=1",
                 ) from reason
             log.warning("a worker ended, so its shards are computed again (%s)", type(reason).__name__)
-            time.sleep(ends)
+            time.sleep(2.0**ends / 2)
         left = [number for number in left if number not in done]
 
 

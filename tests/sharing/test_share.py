@@ -73,7 +73,7 @@ def test_a_killed_worker_costs_its_shard_only(folder, caplog):
 @pytest.mark.slow
 def test_workers_that_are_killed_again_and_again_are_an_error(folder, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(ConfigurationError, match="the workers ended 3 times without a result"):
+    with pytest.raises(ConfigurationError, match="the workers ended 5 times without a result"):
         squares(Squares(folder, "killed", 99), workers=2)
 
 
