@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import secrets
 import shutil
@@ -68,6 +69,15 @@ def kept_results(key: object) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def can_keep() -> bool:
+    """Return whether results can be kept. One process does without; workers need the folder."""
+    try:
+        root = make_folder(cache_folder() / "shards")
+    except StoreError:
+        return False
+    return os.access(root, os.W_OK | os.X_OK)
 
 
 def _digest(key: object) -> str:

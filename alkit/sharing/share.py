@@ -11,7 +11,7 @@ import logging
 import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ import joblib
 import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
-from alkit.sharing.kept import has_result, kept_results, read_result, result_file, write_result
+from alkit.sharing.kept import can_keep, has_result, kept_results, read_result, result_file, write_result
 from alkit.sharing.travelling import check_travels
 from alkit.sharing.worker import Arithmetic, Outcome, ShardError, Tick, Work, compute, fail
 from alkit.sharing.workers import Crew, Workers, crew, working
@@ -111,7 +111,7 @@ def share(
         return
     with working(workers) as found:
         alone = found.is_here or (len(shards) == 1 and not found.devices and _is_local())
-    if alone and (key is None or len(shards) == 1):
+    if alone and (key is None or len(shards) == 1 or not can_keep()):
         for shard in shards:
             yield dict(work(shard, tick))
         return
@@ -145,7 +145,8 @@ def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) ->
         path = result_file(folder, number)
         if (result := read_result(path)) is None:
             result = dict(work(shard, tick))
-            write_result(path, result)
+            with suppress(StoreError):  # a full disk costs time only if this process is killed
+                write_result(path, result)
         else:
             tick(shard.size)
         yield result

@@ -6,7 +6,7 @@ import joblib
 import numpy as np
 import pytest
 
-from alkit.errors import ConfigurationError, ImageError, SelectionError
+from alkit.errors import ConfigurationError, ImageError, SelectionError, StoreError
 from alkit.sharing.kept import kept_results, read_result, result_file, write_result
 from alkit.sharing.share import share
 from alkit.sharing.workers import check_workers, crew, working
@@ -128,6 +128,13 @@ def test_a_damaged_result_is_computed_again(folder, cache):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     squares(work, key="a question")
     assert work.calls()[0] == 2
+
+
+def test_without_a_cache_that_can_be_written_one_process_computes_and_workers_are_an_error(folder, cache):
+    cache.write_text("a file in the place of the folder")
+    squares(Squares(folder), key="a question")
+    with pytest.raises(StoreError, match="cannot create the folder"):
+        squares(Squares(folder), workers=2)
 
 
 def test_two_processes_that_ask_the_same_do_not_disturb_each_other(cache):
