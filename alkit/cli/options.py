@@ -156,7 +156,8 @@ Metrics = Annotated[
     str | None,
     typer.Option(
         help="Metrics, the main one first. Of masks: dice,iou,hd95,surface_dice,ece; of classes: "
-        "accuracy,balanced_accuracy,f1,recall,auroc,ece."
+        "accuracy,balanced_accuracy,f1,recall,auroc,ece; with --multiple: "
+        "f1,micro_f1,exact_match,balanced_accuracy,recall,auroc,average_precision,ece."
     ),
 ]
 MaskPattern = Annotated[

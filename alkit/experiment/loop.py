@@ -95,7 +95,8 @@ class Experiment(Readable):
         What the models are measured by: a list of names such as ``"dice"``, ``"hd95"`` or ``"auroc"``, parts of
         :mod:`alkit.evaluation`, objects of torchmetrics, and functions of predicted and true classes; or a mapping of
         names to these. The first one is the main metric. Default: those of the record; for a new record Dice and IoU of
-        masks, or accuracy, balanced accuracy, F1 and recalls of classes. They may change between rounds.
+        masks, accuracy, balanced accuracy, F1 and recalls of classes, or F1, micro F1 and exact match if an image can
+        have several. They may change between rounds.
     rules:
         Which images may be selected, which come first, and how many of a group (:class:`SelectionRules`). They may
         change at any time; the record keeps the dates. Default: those of the record.
