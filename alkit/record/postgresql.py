@@ -8,6 +8,7 @@ transactions of the step use this connection. So a step whose connection was los
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from alkit.record.address import Server
 from alkit.record.backend import AnyJournal
 from alkit.record.server_connections import Connections, driver_of, key, milliseconds
 from alkit.record.server_lock import ServerLock
+
+log = logging.getLogger(__name__)
 
 
 class PostgreSQL:
@@ -72,9 +75,22 @@ class PostgreSQL:
 
     def exists(self) -> bool:
         """Whether the schema exists and has tables."""
-        there = sa.text("SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = :name)")
+        there = sa.text(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = :name),"
+            " current_setting('server_encoding'), current_setting('fsync')"
+        )
         with self._to.translated(), self.begin(self.reading) as connection:
-            return bool(connection.scalar(there, {"name": self.server.campaign}))
+            found, encoding, synchronises = connection.execute(there, {"name": self.server.campaign}).one()
+        if encoding != "UTF8":
+            raise StoreError(
+                f"the database of {self.server} cannot hold all texts",
+                got=f"the encoding {encoding}",
+                expected="UTF8",
+                hint="CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+            )
+        if synchronises == "off":
+            log.warning("the server of %s has fsync = off, and may lose what it has recorded", self.server)
+        return bool(found)
 
     def traces(self) -> list[str]:
         """Return nothing: a server does not lose a database and keep what lies beside it."""

@@ -411,6 +411,12 @@ def test_a_server_that_does_not_answer_and_a_missing_database_are_errors_with_a_
         Store(postgres.url("x").replace("/postgres?", "/nowhere?"), files="files")
 
 
+def test_a_database_that_cannot_hold_all_texts_is_refused(postgres, tmp_path):
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    with pytest.raises(StoreError, match=r"cannot hold all texts: got the encoding LATIN1, expected UTF8"):
+        Store(postgres.url("x").replace("/postgres?", "/latin?"), files=tmp_path)
+
+
 def test_a_schema_of_something_else_is_refused(postgres, tmp_path):
     postgres.execute("CREATE SCHEMA recipes")
     postgres.execute("CREATE TABLE recipes.soups (name text)")
