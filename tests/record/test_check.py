@@ -10,6 +10,8 @@ from alkit.cli import main
 from alkit.record import Recorded, Store
 from alkit.record.check import check
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def record(tmp_path):

@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from parts import CLASSES, MeanLearner
+from records import damage_at, database_at
 
 import alkit
 from alkit import Query, RoundResult
 from alkit.errors import DataError, StoreError
 from alkit.record import Recorded, Store, tables
 from alkit.record.check import find_damage
-from alkit.record.database import Database, _complete
+from alkit.record.database import _complete
 from alkit.record.digests import digest_of_schema_3
 from alkit.record.repair import repair
 from alkit.values.ids import check_ids
@@ -124,7 +125,7 @@ def test_random_values_of_every_column_are_read_as_they_were_written(name, tmp_p
     @settings(max_examples=50)
     @given(rows_of(table), st.data())
     def write_and_read(rows, data):
-        database = Database(path, 1.0)
+        database = database_at(path)
         expected = [tuple(as_read(table.c[column], row[column]) for column in columns) for row in rows]
         with database.transaction() as connection:
             database.delete(connection, table)
@@ -142,14 +143,14 @@ def test_random_values_of_every_column_are_read_as_they_were_written(name, tmp_p
 
 def compare(path, table, expected):
     """Check that another process reads these rows, and that neither a check nor a repair finds damage in them."""
-    database = Database(path, 1.0)
+    database = database_at(path)
     with database.reading() as connection:
         found = [row[:-1] for row in database.all_rows(connection, table)]
     key = [table.c.keys().index(column.name) for column in table.primary_key]
     expected = sorted(expected, key=lambda row: [row[place] for place in key])
     assert len(found) == len(expected)
     assert all(map(same, found, expected)), (found, expected)
-    assert list(find_damage(path)) == []
+    assert damage_at(path) == []
 
 
 OTHERS = [table for table in tables.totals.metadata.sorted_tables if table not in tables.TABLES]
@@ -159,13 +160,13 @@ OTHERS = [table for table in tables.totals.metadata.sorted_tables if table not i
 def test_random_values_in_tables_about_tables_are_read_as_they_were_written(table, tmp_path):
     columns = list(table.c)[:-1]
     Store(tmp_path / "record.db").close()
-    database = Database(tmp_path / "record.db", 1.0)
+    database = database_at(tmp_path / "record.db")
 
     @settings(max_examples=50)
     @given(st.tuples(*map(values_of, columns)))
     def write_and_read(values):
         whole = _complete(table, values)
-        with database._begin("BEGIN IMMEDIATE") as connection:
+        with database._begin(database.backend.writing) as connection:
             connection.execute(table.delete())
             connection.execute(table.insert(), dict(zip(table.c.keys(), whole, strict=True)))
         with database.reading() as connection:
@@ -190,12 +191,13 @@ def test_a_row_that_the_next_process_would_call_damaged_is_refused(table, column
     table = tables.BY_NAME[table]
     row = {each.name: 0 if isinstance(each.type, sa.Integer) else "skip" for each in table.c if not each.nullable}
     row |= {"sizes": "[]", "metrics": "{}"} | ({"seconds": "{}"} if table is tables.rounds else {})
-    database = Database(Store(tmp_path / "record.db").path, 1.0)
+    Store(tmp_path / "record.db")
+    database = database_at(tmp_path / "record.db")
     with database.transaction() as connection:
         database.insert(connection, table, [row])
     with pytest.raises(StoreError, match="cannot be stored"), database.transaction() as connection:
         database.change(connection, table, database.all_rows(connection, table), **{column: value})
-    assert list(find_damage(database.path)) == []
+    assert damage_at(tmp_path / "record.db") == []
 
 
 PLAIN = st.recursive(
@@ -220,7 +222,7 @@ def test_random_facts_are_read_as_they_were_written(tmp_path):
     def write_and_read(value):
         store.declare({"fact": value}, replace_all=True)
         assert repr(Store(store.path).fact("fact")) == repr(value)
-        assert list(find_damage(store.path)) == []
+        assert damage_at(tmp_path / "record.db") == []
 
     write_and_read()
 
@@ -253,7 +255,7 @@ def test_a_value_that_a_column_cannot_hold_is_refused_by_name_and_nothing_is_rec
     with pytest.raises(DataError, match=message):
         store.add_queries([Query("b", 0, 7, ((4, 4),)), wrong])
     assert Store(store.path).asked() == []
-    assert list(find_damage(store.path)) == []
+    assert damage_at(tmp_path / "record.db") == []
 
 
 def test_a_value_that_sqlite_would_change_is_refused_before_the_commit(tmp_path, monkeypatch):
@@ -275,7 +277,7 @@ def test_numbers_of_numpy_and_text_that_is_not_unicode_are_recorded(tmp_path):
     assert repr(again.queries()[0].score) == "0.0"
     assert (again.queries()[0].sizes, again.queries()[0].stands_for) == (((4, 5),), "like \\udcff")
     assert again.rounds()[0].metrics == {"dice": 0.5}
-    assert list(find_damage(store.path)) == []
+    assert damage_at(tmp_path / "record.db") == []
 
 
 def test_an_answer_is_sent_back_with_a_reason_that_is_not_unicode(world, tmp_path):
@@ -328,6 +330,7 @@ def of_schema_3(tmp_path):
         ("facts", "name = 'seed'", {"value": 2**70}),  # which SQLite stores as a float of the same value
     ],
 )
+@pytest.mark.sqlite
 def test_a_record_of_schema_3_with_an_equal_number_in_place_of_the_sealed_one_opens(of_schema_3, table, where, sealed):
     path = of_schema_3(table, where, **sealed)
     before = len(sqlite3.connect(path).execute("SELECT * FROM answers").fetchall())
@@ -335,11 +338,12 @@ def test_a_record_of_schema_3_with_an_equal_number_in_place_of_the_sealed_one_op
     assert (saved.lost, saved.saved["answers"]) == ((), before)
     store = Store(path)
     assert len(store.answers()) == before
-    assert list(find_damage(path)) == []
+    assert damage_at(path) == []
     if table == "facts":
         assert store.fact("seed") == 2**70
 
 
+@pytest.mark.sqlite
 def test_a_number_that_sqlite_has_rounded_is_named_by_its_column(of_schema_3):
     path = of_schema_3("facts", "name = 'seed'", value=2**70 + 1)
     with pytest.raises(
@@ -348,6 +352,7 @@ def test_a_number_that_sqlite_has_rounded_is_named_by_its_column(of_schema_3):
         Store(path)
 
 
+@pytest.mark.sqlite
 def test_another_change_of_a_row_of_schema_3_is_damage(of_schema_3):
     path = of_schema_3("queries", "round = 0 AND rank = 0", score=-0.0)
     with sqlite3.connect(path) as connection:

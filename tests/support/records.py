@@ -15,7 +15,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from alkit.record import address
+from alkit.record import Store, address
+from alkit.record.check import find_damage
+from alkit.record.database import Database
 
 KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
 
@@ -54,3 +56,22 @@ def change(store, statement: str) -> None:
         driver = connection.connection.driver_connection
         driver.execute(f'SET search_path TO "{store.path.campaign}"')
         driver.execute(statement)
+
+
+def database_at(path: Path) -> Database:
+    """Return the database of a record that exists, wherever it is kept."""
+    if KIND == "sqlite":
+        return Database(path, 1.0)
+    if path not in _opened:
+        _opened[path] = Store(path)
+    found = Database(_opened[path].path, 10.0)
+    found.backend.attach(_opened[path].database.journal)
+    return found
+
+
+_opened: dict[Path, Store] = {}  # a test may delete the fact that tells where the journal is
+
+
+def damage_at(path: Path) -> list[str]:
+    """Return what is damaged in a database file; on a server, rows are checked when they are read."""
+    return list(find_damage(path)) if KIND == "sqlite" else []
