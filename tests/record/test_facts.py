@@ -61,6 +61,7 @@ def changed(value, path, new):
     return value
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", ["configuration", "declared", "seed", "threads", "images", "campaign", "classes"])
 def test_a_fact_of_another_form_raises_an_error_of_alkit_and_calls_nothing(recorded, tmp_path, monkeypatch, name):
     path, facts = recorded

@@ -49,6 +49,7 @@ def test_the_innermost_and_last_mount_of_a_folder_counts(tmp_path, mounts):
     assert network_type(tmp_path / "share") is None
 
 
+@pytest.mark.sqlite
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has drives")
 def test_a_record_in_a_network_folder_is_named_once(tmp_path, mounts, caplog):
     Store(tmp_path / "local.db")

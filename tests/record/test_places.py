@@ -59,6 +59,7 @@ def fails(system, monkeypatch, method, times, reason):
     return calls
 
 
+@pytest.mark.sqlite
 def test_a_record_keeps_its_files_elsewhere(tmp_path, address, monkeypatch):
     store = Store(tmp_path / "r.db", files=address)
     name = store.keep(CONTENT, ".png")
@@ -93,6 +94,7 @@ def test_one_address_has_the_files_of_many_records(tmp_path, address):
     assert ids_at(address) == sorted(store.fact("elsewhere") for store in (one, other))
 
 
+@pytest.mark.sqlite
 def test_another_address_is_named_and_nothing_is_written_there(tmp_path, address):
     store = Store(tmp_path / "r.db", files=address)
     other = Store(store.path, files=str(tmp_path / "other"))
@@ -104,6 +106,7 @@ def test_another_address_is_named_and_nothing_is_written_there(tmp_path, address
     assert not (tmp_path / "other").exists()  # as if a shared folder is not mounted
 
 
+@pytest.mark.sqlite
 def test_a_record_with_files_beside_it_takes_no_address(tmp_path, address, monkeypatch):
     Store(tmp_path / "r.db").keep(CONTENT, ".png")
     with pytest.raises(ConfigurationError, match=r"files must be left out, because those of .*r.db are beside it"):

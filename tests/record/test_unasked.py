@@ -43,6 +43,7 @@ def said(path):
         store.close()
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("gone", ["r.db", "r.db.journal", "r.db.backups"])
 def test_a_repair_brings_them_back_with_their_source_and_what_was_sent_back_stays_so(path, gone):
     before = said(path)
@@ -56,6 +57,7 @@ def test_a_repair_brings_them_back_with_their_source_and_what_was_sent_back_stay
     assert check(found.path).damage == ()
 
 
+@pytest.mark.sqlite
 def test_a_repair_without_proof_does_not_count_them_until_they_are_imported_again(path):
     lines = path.with_name("r.db.journal").read_bytes().splitlines(keepends=True)
     at = next(number for number, line in enumerate(lines) if b'"2025"' in line)
@@ -71,6 +73,7 @@ def test_a_repair_without_proof_does_not_count_them_until_they_are_imported_agai
     assert experiment.fit().n_unasked == 2
 
 
+@pytest.mark.sqlite
 def test_a_label_whose_file_is_lost_does_not_count(path):
     store = Store(path)
     (file, *_) = [one.label for one in store.answers()]
@@ -100,6 +103,7 @@ def import_until_killed(path, moment):
         experiment.tell({id: mask}, unasked=True, source="2025")
 
 
+@pytest.mark.sqlite
 def test_an_import_that_is_killed_at_any_write_can_be_repeated(tmp_path):
     whole, masks = campaign(tmp_path / "whole.db")
     whole.tell(masks, unasked=True, source="2025")
