@@ -96,8 +96,10 @@ def commit_round(
             got=f"{len(held)} labels, hold_out={parts.terms.hold_out:g}",
             hint="more labels, or a smaller hold_out=",
         )
+    tested_by = ""
     if test is not None:  # before the training, whose result would be lost if a label were missing
-        test_labels.of(*test, parts.settings.spec, poll)
+        tested_by = measuring.digest_of(test_labels.of(*test, parts.settings.spec, poll))
+        notes += measuring.other_truth(parts.store, tested_by)
     begun = time.perf_counter()
     previous = None if number == 0 else model.predictor()
     rng = parts.stream.child("round", number, "fit").numpy()
@@ -138,6 +140,8 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     parts.store.commit_round(result, dumped, stamp(answered), consumed)
+    if tested_by:
+        parts.store.revise(measuring.TRUTH, lambda before: tested_by)
     model.replace(predictor)
     return result
 

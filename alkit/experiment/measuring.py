@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from alkit.checks import check_number
 from alkit.errors import DataError, QueryError
@@ -20,13 +23,37 @@ from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.grouping import is_grouped, recorded_grouping
+from alkit.record.store import Store
 from alkit.record.testsets import measures_on
 from alkit.rng import Stream
+from alkit.values.label_spec import Label
 
 log = logging.getLogger(__name__)
 
 MOST_TESTED, MOST_COMPARED = 500, 4000
 """Most images of a test set, and of a pool, that are compared with each other; of more images, some are drawn."""
+
+
+TRUTH = "test_labels"
+"""Name of the fact that holds a digest of the labels that the last round was measured by."""
+
+
+def digest_of(truth: Label) -> str:
+    """Return a digest of the labels of a test set."""
+    found = hashlib.sha256(f"{truth.dtype.str} {truth.shape}".encode())
+    for label in truth:
+        found.update(np.ascontiguousarray(label).tobytes())
+    return found.hexdigest()[:32]
+
+
+def other_truth(store: Store, truth: str) -> list[str]:
+    """Return a sentence if the rounds before were measured by other labels of the test set."""
+    if store.fact(TRUTH) in (None, truth):
+        return []
+    return [
+        "The labels of the test set have changed since the last round, so the metrics of the rounds before cannot be "
+        "compared with these."
+    ]
 
 
 def evaluate(
@@ -52,7 +79,11 @@ def evaluate(
         figures = measure_on(parts, model.predictor(), test_labels, test, oracle, poll, metrics=chosen)
         if chosen is None and not rounds[-1].n_held_out and measures_on(parts.settings, parts.store, test):
             seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
+            truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll))
+            for sentence in other_truth(parts.store, truth):
+                log.warning("%s", sentence)
             parts.store.measure_round(rounds[-1].round, figures, seconds)
+            parts.store.revise(TRUTH, lambda before: truth)
         return figures
 
 

@@ -33,6 +33,23 @@ def test_rounds_by_hand_are_measured_on_the_first_test_set(world):
     assert [result.metrics for result in more[:2]] == [first, second]
 
 
+def test_labels_of_the_test_set_that_have_changed_are_a_warning(world, caplog):
+    experiment = world.experiment(classes=CLASSES)
+    masks = dict(world.masks)
+
+    def measured():
+        experiment.tell({id: world.masks[id] for id in experiment.ask(2)})
+        result = experiment.fit(test=world.test, oracle=alkit.MaskOracle(masks, CLASSES))
+        return [text for text in result.warnings if "labels of the test set have changed" in text]
+
+    assert measured() == measured() == []
+    masks[world.test.ids[0]] = 1 - masks[world.test.ids[0]]
+    assert len(measured()) == 1
+    assert measured() == []
+    experiment.evaluate(world.test, alkit.MaskOracle(dict(world.masks), CLASSES))
+    assert "labels of the test set have changed" in caplog.text
+
+
 def test_another_test_set_can_follow_if_none_was_recorded(world):
     experiment = fitted(world, 3)
     a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
