@@ -89,7 +89,7 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             listed = "; ".join(wrong[:FEW]) + ("; ..." if len(wrong) > FEW else "")
             raise LabelError(listed if len(wrong) == 1 else f"{len(wrong)} volumes have no labels: {listed}")
         self._kept: tuple[str, int, npt.NDArray[Any]] | None = None
-        self._checked = set[str]()
+        self._checked = dict[str, ImageError | None]()
 
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
         if id not in self._ids:
@@ -118,11 +118,17 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
         return found
 
     def _check(self, volume: str) -> None:
-        """Check labels whose damage would be noticed only in their last block."""
+        """Check labels whose damage would be noticed only in their last block; the file is read once for that."""
         part = self._labels[volume].parts[0]
-        if volume not in self._checked and isinstance(part, NiftiFile):
-            part.check()
-        self._checked.add(volume)
+        if volume not in self._checked:
+            self._checked[volume] = None
+            try:
+                if isinstance(part, NiftiFile):
+                    part.check()
+            except ImageError as error:
+                self._checked[volume] = error
+        if (found := self._checked[volume]) is not None:
+            raise found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -141,7 +147,7 @@ def masks_of(pool: VolumePool, ids: Iterable[str], labels: Mapping[str, Volume])
     """Return the masks of some slices from labels that :func:`find_labels` has found."""
     masks = VolumeMasks.__new__(VolumeMasks)
     masks._pool, masks._ids, masks._labels, masks._kept = pool, dict.fromkeys(ids), dict(labels), None
-    masks._checked = set()
+    masks._checked = {}
     return masks
 
 
