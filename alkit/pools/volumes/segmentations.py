@@ -63,8 +63,8 @@ def write_segmentation(
 ) -> None:
     """Write the labels of a series as a binary DICOM segmentation, with a segment for each class but the first.
 
-    The number of a segment is its class id, and its label the name of the class. Frames without a label are left out.
-    Ignored pixels, if there are any, are a further segment.
+    The number of a segment is its class id, and its label the name of the class. Frames without an object are left out,
+    unless there is no object at all. Ignored pixels, if there are any, are a further segment.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def write_segmentation(
     uids = [_uid(sources[0].SeriesInstanceUID, told, what) for what in ("series", "instance")]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # highdicom warns of labels without any object, and of names in the sources
+            warnings.simplefilter("ignore")  # highdicom warns of values in the sources that do not follow the standard
             made = hd.seg.Segmentation(
                 source_images=sources,
                 pixel_array=labels,
@@ -114,6 +114,7 @@ def write_segmentation(
                 manufacturer_model_name="alkit",
                 software_versions=_version(),
                 device_serial_number="none",
+                omit_empty_frames=bool(labels.any()),  # a segmentation has at least one frame
                 content_label="ALKIT",
                 content_description="Predicted by a model" if maker == "model" else "Labelled by people",
                 series_description="alkit predictions" if maker == "model" else "alkit labels",

@@ -143,7 +143,7 @@ def test_segments_are_the_classes_and_say_who_made_them(tmp_path, highdicom):
     assert written(tmp_path, series, labels, "people").SOPInstanceUID != uid
 
 
-def test_ignored_pixels_are_a_segment_and_no_object_is_no_error(tmp_path, highdicom):
+def test_ignored_pixels_are_a_segment_and_no_object_is_no_error(tmp_path, highdicom, caplog):
     for path in write_series(tmp_path / "case1", ramp()):
         change(path, **NEEDED)
     series, labels = series_in(tmp_path / "case1"), labels_of((3, 4, 5))
@@ -154,6 +154,7 @@ def test_ignored_pixels_are_a_segment_and_no_object_is_no_error(tmp_path, highdi
     np.testing.assert_array_equal(as_labels(data, series.geometry.matrix, labels.shape), labels)
     empty = written(tmp_path, series, np.zeros((3, 4, 5), np.uint8))
     assert not list(voxels(empty))
+    assert not caplog.records
     assert len(empty.SegmentSequence) == 2
 
 
