@@ -170,7 +170,7 @@ def place_at(address: str) -> Place:
         The address has credentials, or cannot keep files.
     """
     if "://" not in address:
-        if _MEANT.match(address):
+        if not address or _MEANT.match(address):
             raise ConfigurationError(
                 "files must be a folder or an address", got=repr(address), hint="s3://bucket/prefix"
             )

@@ -120,6 +120,8 @@ COMMON = {
     "dumped": lambda t: t.learner.fit(t.labelled, np.random.default_rng(0)).dumps(),
     "extractor": lambda t: t.features,
     "features": lambda t: t.features,
+    "files": lambda t: None,
+    "out_files": lambda t: None,
     "form": lambda t: {"strategy": "x"},
     "generator": lambda t: torch.Generator(),
     "heads": lambda t: None,
