@@ -45,7 +45,11 @@ FEW = 5
 """Most reasons that a message lists."""
 
 SAVE_EVERY = 1000
-"""Number of rows after which the index is saved. A crash loses at most so many decoded images."""
+"""Number of rows after which the index is saved. A crash loses at most so many decoded images, or a tenth of them.
+
+A save writes the whole index, so that the work would grow with the square of the number of images if each number of new
+rows were the same.
+"""
 
 
 def cache_images(
@@ -153,7 +157,7 @@ def _extend(
                 entries |= added
                 index = replace(index, entries=entries)
                 done += 1
-                if unsaved >= SAVE_EVERY:
+                if unsaved >= max(SAVE_EVERY, len(entries) // 10):
                     _sync(index)
                     unsaved = 0
                 report(Progress("read", done, len(files)))

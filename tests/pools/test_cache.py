@@ -415,6 +415,17 @@ def test_decoding_continues_after_a_crash(folder, tmp_path, decoded):
     np.testing.assert_allclose(pool.read(pool.ids)[:, 0] * 255, arrays[order], atol=1e-4)
 
 
+def test_the_index_is_written_less_often_the_larger_it_is(folder, monkeypatch):
+    fill(folder, 100, height=4, width=4)
+    saved = []
+    monkeypatch.setattr(imagecache, "SAVE_EVERY", 1)
+    monkeypatch.setattr(imagecache.Index, "save", lambda index: saved.append(len(index.entries)))
+    ImagePool(folder)
+    assert saved[:19] == list(range(1, 20))
+    assert saved[-1] > 90
+    assert len(saved) < 50
+
+
 def test_an_interrupted_decode_keeps_every_row(folder, decoded):
     fill(folder, 10)
 
