@@ -27,6 +27,7 @@ from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import active_layers
 from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
+from alkit.networks.heap import give_back
 from alkit.networks.lean import Lean, make_lean, reproduces
 from alkit.networks.order import can_reorder
 from alkit.networks.outputs import as_logits
@@ -35,7 +36,7 @@ from alkit.networks.trial import Trial, close_rows, masks, run_trial, without_gr
 
 log = logging.getLogger(__name__)
 
-BUDGET = {"cpu": 24 * 2**20, "cuda": 2**30}
+BUDGET = {"cpu": 18 * 2**20, "cuda": 2**30}
 """Bytes of feature maps that may be in memory at once, by type of device. Other devices have the budget of ``cpu``."""
 
 Shared = Any
@@ -138,6 +139,7 @@ class CutNetwork:
         known = self._lean.get(key)
         if key not in self._lean or not (known is None or known.has_weights()):
             self._lean[key] = known = self._make_lean(images[:1])
+            give_back()
         return None if known is None or known.is_watched() else known
 
     def _make_lean(self, image: Tensor) -> Lean | None:
@@ -245,6 +247,7 @@ class CutNetwork:
             return 1
         if key not in self._footprints:
             self._footprints[key] = self._footprint(images[:1])
+            give_back()
         budget = BUDGET.get(images.device.type, BUDGET["cpu"])
         return max(1, budget // self._footprints[key])
 
