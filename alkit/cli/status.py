@@ -176,7 +176,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "unread": [asdict(entry) for entry in found.unread],
         "unusable": dict(found.unusable),
         **({} if found.agreement is None else {"annotators_agree": _agreement_facts(found.agreement)}),
-        "doubts": [asdict(doubt) for doubt in found.doubts],
+        **({"doubts": [asdict(doubt) for doubt in found.doubts]} if found.doubts else {}),
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,

@@ -152,7 +152,7 @@ def tell(
             "refused": [{**_facts(answer), "reason": reason} for answer, reason in receipt.refused],
             "unread": {str(path): reason for path, reason in unread.items()},
             "disputed": {id: list(names) for id, names in disputed.items()},
-            "doubts": [asdict(doubt) for doubt in doubts],
+            **({"doubts": [asdict(doubt) for doubt in doubts]} if doubts else {}),
             "open": still_open,
             "unannotated": {str(path): ids for path, ids in unannotated.items()},
         }
