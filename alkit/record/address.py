@@ -121,6 +121,10 @@ def locate(store: str | os.PathLike[str], files: str | os.PathLike[str] | None =
     ConfigurationError
         It is a URL of something else, or one with a password.
     """
+    if not isinstance(files, str | os.PathLike | None):
+        raise ConfigurationError(
+            "files must be a folder or an address", got=f"an object of type {type(files).__name__}"
+        )
     given = None if files is None else os.fspath(files)
     if isinstance(store, Address):
         return store if given is None else Address(store.database, given)
@@ -135,11 +139,11 @@ def locate(store: str | os.PathLike[str], files: str | os.PathLike[str] | None =
         return Address(Path(path).absolute(), given if given is not None else inside)
     if _MANGLED.match(text):
         raise ConfigurationError("the URL of a record must be text", got="a path", hint="store=URL, without Path(...)")
-    if not (found := _URL.match(text)):
+    if not (url := _URL.match(text)):
         return Address(Path(text).absolute(), given)
-    if found[1] not in DRIVERS:
+    if url[1] not in DRIVERS:
         raise ConfigurationError(
-            "store must be a file or the URL of a PostgreSQL database", got=f"a URL with {found[1]}://", expected=FORM
+            "store must be a file or the URL of a PostgreSQL database", got=f"a URL with {url[1]}://", expected=FORM
         )
     return _parse(text, given)
 

@@ -241,11 +241,17 @@ EXAMPLES = {
         "join": lambda t: "one",
         "hold_out": lambda t: 0.0,
         "stop_set": lambda t: 0,
+        "files": lambda t: None,
         "store": lambda t: None,
         "change": lambda t: False,
         "rules": lambda t: None,
     },
-    "alkit.Experiment.open": {"initial": lambda t: None, "join": lambda t: None, "rules": lambda t: None},
+    "alkit.Experiment.open": {
+        "files": lambda t: None,
+        "initial": lambda t: None,
+        "join": lambda t: None,
+        "rules": lambda t: None,
+    },
     "alkit.Experiment.export_labels": {
         "out": lambda t: t.folder / "labels",
         "form": lambda t: "masks",
@@ -639,7 +645,7 @@ EXAMPLES = {
         "answers": lambda t: (),
         "missing": lambda t: 1,
     },
-    "alkit.record.Store": {"path": lambda t: t.folder / "other.db"},
+    "alkit.record.Store": {"path": lambda t: t.folder / "other.db", "files": lambda t: None},
     "alkit.record.Terms": {
         "annotators": lambda t: 1,
         "join": lambda t: "one",
