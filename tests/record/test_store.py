@@ -457,6 +457,7 @@ def test_a_full_disk_is_not_called_damage(store, monkeypatch):
         store.declare({"seed": 3})
 
 
+@pytest.mark.sqlite
 def test_an_old_model_that_cannot_be_deleted_is_left_with_a_warning(store, monkeypatch, caplog):
     for round in range(2):
         store.add_queries([query("ab"[round], round)])
