@@ -48,7 +48,7 @@ class _Finder(MetaPathFinder, Loader):
 class Scoring:
     """Predictions for pseudo-labels, as :class:`alkit.scores.streamed.Scoring` gives them."""
 
-    def __init__(self, pool: Any, predictor: Any, stream: Any, report: Any = alkit.values.quiet) -> None:
+    def __init__(self, pool: Any, predictor: Any, stream: Any, report: Any = alkit.values.quiet, **_: Any) -> None:
         self._pool, self._predictor = pool, predictor
 
     def predictions(self, ids: Sequence[str]) -> Iterator[alkit.Predictions]:
