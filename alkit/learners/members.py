@@ -173,19 +173,22 @@ def _extractors(learner: object) -> Iterator[FeatureExtractor]:
         if isinstance(value, Learner):
             yield from _extractors(value)
         elif isinstance(value, FeatureExtractor) and not isinstance(value, type):
-            yield value
+            if not hasattr(value, "predict_proba"):  # an estimator of scikit-learn has fit(), too
+                yield value
 
 
 def _key(learner: Learner, labelled: Labelled, members: Sequence[Member]) -> object:
     """Return all that the members depend on; None if a part has no name."""
     form = written_form(learner)
+    if opaque_parts(form):  # before anything is fitted: an estimator of scikit-learn looks like an extractor
+        return None
     fitted = [labelled.fitted(one) for one in _extractors(learner)]
-    if opaque_parts(form) or not all(isinstance(one, HasFingerprint) for one in fitted):
+    if not all(isinstance(one, HasFingerprint) for one in fitted):
         return None
     read, ids = _reader(labelled), list(labelled.ids)
     content = [images_digest(ids, read), images_digest(ids, lambda some: (labelled.labels(some), None))]
     spec = labelled.spec
-    told = [ids, list(labelled.pseudo_ids), list(spec.classes), spec.ignore, spec.per]
+    told = [ids, list(labelled.pseudo_ids), list(spec.classes), spec.ignore, spec.per, spec.multiple]
     own = [[member.number, str(member.rng.bit_generator.state), _model_digest(member.previous)] for member in members]
     return ["members", form, content, told, own, [one.fingerprint() for one in fitted]]  # type: ignore[attr-defined]
 
