@@ -172,9 +172,10 @@ def _extractors(learner: object) -> Iterator[FeatureExtractor]:
         value = getattr(learner, entry.name, None)
         if isinstance(value, Learner):
             yield from _extractors(value)
+        elif hasattr(value, "predict_proba"):  # an estimator of scikit-learn has fit(), too
+            continue
         elif isinstance(value, FeatureExtractor) and not isinstance(value, type):
-            if not hasattr(value, "predict_proba"):  # an estimator of scikit-learn has fit(), too
-                yield value
+            yield value
 
 
 def _key(learner: Learner, labelled: Labelled, members: Sequence[Member]) -> object:
