@@ -87,7 +87,6 @@ def start(
     from alkit.cli.recipes import recipe_in_words
     from alkit.cli.records import record_at
     from alkit.cli.ruling import rules_and_groups
-    from alkit.cli.status import campaign_summary
     from alkit.cli.testset import read_test_set, save_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.cli.wording import changed_options
@@ -96,6 +95,7 @@ def start(
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
     from alkit.record.store import Store
+    from alkit.report.campaign import campaign_summary
     from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with

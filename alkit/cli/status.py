@@ -15,15 +15,10 @@ from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
     from alkit.evaluation.agreement import Agreement
-    from alkit.record.snapshot import Snapshot
-    from alkit.record.store import Store
     from alkit.report.next_step import Step
     from alkit.report.summary import CampaignSummary
     from alkit.values.queries import Query
     from alkit.values.rounds import RoundResult
-
-USUAL_BATCH = 30
-"""Size of the next batch if nothing has been asked yet and there is no schedule."""
 
 
 @expand
@@ -55,6 +50,7 @@ def status(
     from alkit.record.grouping import recorded_rules
     from alkit.record.removing import REMOVED, unfinished_removals
     from alkit.record.settings import Settings
+    from alkit.report.campaign import campaign_summary
     from alkit.report.next_step import Step, next_step
 
     if batch is not None:
@@ -108,60 +104,6 @@ def _in_words(result: RoundResult, command: str) -> RoundResult:
     return replace(result, warnings=tuple(warning_for_command_line(text, command) for text in result.warnings))
 
 
-def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
-    """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images."""
-    from datetime import UTC, datetime
-
-    from alkit.experiment.annotators import recorded_doubts
-    from alkit.record.grouping import allowed_in_record
-    from alkit.record.settings import Settings
-    from alkit.record.testsets import test_set
-    from alkit.record.unread import list_unread
-    from alkit.report.imported import since_import, unasked_sources, unasked_untrained
-    from alkit.report.summary import summary
-    from alkit.stopping import stopping_advice
-
-    snapshot, settings = record.snapshot(), Settings(record)
-    history, found = snapshot.rounds, snapshot.standings
-    schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
-    planned = None if schedule is None else schedule.batch
-    size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
-    taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
-    labelled = [id for id, known in snapshot.known.items() if known.labels]
-    left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))
-    told = summary(
-        found,
-        history,
-        now=datetime.now(UTC),
-        advice=stopping_advice(since_import(history), size),
-        next_batch=size,
-        left=None if images is None else images - len(taken | left_out),
-        tested=test_set(settings, record) is not None,
-        held_out=settings.held_out(labelled),
-        unread=list_unread(record),
-        unusable=settings.unusable,
-    )
-    return replace(
-        told,
-        learnable=settings.has_enough(labelled),
-        least=settings.fewest_labels,
-        unasked=unasked_sources(snapshot),
-        unasked_untrained=unasked_untrained(snapshot, settings.unusable),
-        agreement=_agreement(record, snapshot),
-        doubts=recorded_doubts(record),
-    )
-
-
-def _agreement(record: Store, snapshot: Snapshot) -> Agreement | None:
-    """Return how well annotators agree; None if no image has labels of several."""
-    from alkit.experiment.annotators import recorded_agreement
-
-    if not any(len(answered.labels) > 1 for answered in snapshot.known.values()):
-        return None
-    found = recorded_agreement(record)
-    return found if found.images else None
-
-
 def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str, Any]:
     return {
         "labels": found.labels,
@@ -176,6 +118,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "unread": [asdict(entry) for entry in found.unread],
         "unusable": dict(found.unusable),
         **({} if found.agreement is None else {"annotators_agree": _agreement_facts(found.agreement)}),
+        **({} if found.not_compared is None else {"not_compared": found.not_compared}),
         **({"doubts": [asdict(doubt) for doubt in found.doubts]} if found.doubts else {}),
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,

@@ -191,6 +191,8 @@ def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
             table.add_row(in_table(key), _who(problem.annotator), what, in_table(problem.reason))
         yield table
         yield from _more(len(summary.problems))
+    if summary.not_compared is not None:
+        yield f"Labels are not compared: {in_table(summary.not_compared)}"
     if summary.doubts:
         table = _table("Please look at", Column("image", overflow="fold"), "annotator", Column("label", ratio=1))
         for doubt in summary.doubts[:MOST_PROBLEMS]:

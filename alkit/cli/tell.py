@@ -83,13 +83,13 @@ def tell(
     from alkit.cli.told import about_doubts, about_ignored, about_similar_names, about_unannotated, about_unnamed
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
-    from alkit.experiment.annotators import recorded_doubts
     from alkit.oracles.folder.oracle import FolderOracle
     from alkit.oracles.formats.registry import FORMATS, SUFFIXES
     from alkit.protocols import ReportsUnread
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles
     from alkit.record.settings import FEW, Settings
+    from alkit.report.annotators import recorded_doubts
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else without_tilde(source)

@@ -11,12 +11,12 @@ from alkit.errors import LabelError
 from alkit.evaluation.agreement import DISPUTED, Agreement
 from alkit.evaluation.doubts import Doubt
 from alkit.experiment import showing
-from alkit.experiment.annotators import recorded_agreement, recorded_doubts
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.address import Server
 from alkit.record.grouping import recorded_rules
 from alkit.record.states import Recorded, Standing
+from alkit.report.annotators import recorded_agreement, recorded_doubts
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult

@@ -1,3 +1,4 @@
+from .campaign import campaign_summary as campaign_summary
 from .compared import Difference as Difference
 from .compared import Method as Method
 from .compared import Scores as Scores

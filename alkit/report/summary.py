@@ -164,6 +164,8 @@ class CampaignSummary:
         How well annotators agree; None if no image has labels of several.
     doubts:
         Labels that may be mistakes, and that no model was trained on yet.
+    not_compared:
+        Why there is neither, if a label cannot be read; None if all can.
     """
 
     states: Mapping[State, int]
@@ -188,6 +190,7 @@ class CampaignSummary:
     unasked_untrained: int = 0
     agreement: Agreement | None = None
     doubts: tuple[Doubt, ...] = ()
+    not_compared: str | None = None
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:

@@ -102,10 +102,8 @@ def campaign(n: int, folder: Path, timed: Callable[[str, Callable[[], Any]], Any
 
 def status(store: Path) -> None:
     """Summarise a record as ``alkit status`` does."""
-    from alkit.cli.status import campaign_summary
-
     record = Store(store)
-    campaign_summary(record)
+    alkit.report.campaign_summary(record)
     record.close()
 
 

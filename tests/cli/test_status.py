@@ -223,3 +223,14 @@ def test_an_image_whose_late_answer_was_sent_back_can_still_be_queried(world, tm
     experiment.reject(late, "it is blurred")
     assert late in experiment.candidates
     assert json.loads(told(capfd, store, "--json"))["left"] == len(experiment.candidates) == 39
+
+
+def test_a_label_that_cannot_be_read_is_named_and_all_else_is_shown(campaign, capfd):
+    store, _, ids = campaign
+    file = next(answer.label for answer in alkit.record.Store(store).answers() if answer.id == ids[0])
+    (store.with_name("c.db.files") / file).unlink()
+    said = " ".join(told(capfd, store).split())
+    assert "Labels are not compared: " in said
+    assert "is missing" in said
+    assert "12 labels, 1 skipped, 4 open" in said
+    assert file in json.loads(told(capfd, store, "--json"))["not_compared"]

@@ -652,6 +652,7 @@ EXAMPLES = {
         "hold_out": lambda t: 0.0,
         "stop_set": lambda t: 0,
     },
+    "alkit.report.campaign_summary": {"record": lambda t: alkit.record.Store(t.experiment.path), "batch": lambda t: 2},
     "alkit.report.Code": {"text": lambda t: "x", "kind": lambda t: "code"},
     "alkit.report.Text": {"text": lambda t: "x", "kind": lambda t: "text"},
     "alkit.report.Picture": {

@@ -1,0 +1,86 @@
+"""The summary of the campaign in a record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from alkit.arguments.checked import checked
+from alkit.checks import check_integer
+from alkit.errors import AlkitError
+from alkit.record.grouping import allowed_in_record
+from alkit.record.settings import Settings
+from alkit.record.store import Store
+from alkit.record.testsets import test_set
+from alkit.record.unread import list_unread
+from alkit.report.annotators import recorded_agreement, recorded_doubts
+from alkit.report.imported import since_import, unasked_sources, unasked_untrained
+from alkit.report.summary import CampaignSummary, summary
+from alkit.stopping import stopping_advice
+
+USUAL_BATCH = 30
+"""Size of the next batch if nothing has been asked yet and there is no schedule."""
+
+
+@checked
+def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
+    """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images.
+
+    It is what ``alkit status`` shows. New labels, and labels of images that several annotators labelled, are read.
+
+    Parameters
+    ----------
+    record:
+        The record, open. It is not changed.
+    batch:
+        Number of images in the next batch. Default: that of the schedule, or of the last call of ask, or 30.
+
+    Raises
+    ------
+    ConfigurationError
+        `batch` is less than 1.
+    """
+    if batch is not None:
+        check_integer("batch", batch, least=1)
+    snapshot, settings = record.snapshot(), Settings(record)
+    history, found = snapshot.rounds, snapshot.standings
+    schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
+    planned = None if schedule is None else schedule.batch
+    size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
+    taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
+    labelled = [id for id, known in snapshot.known.items() if known.labels]
+    left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))
+    told = summary(
+        found,
+        history,
+        now=datetime.now(UTC),
+        advice=stopping_advice(since_import(history), size),
+        next_batch=size,
+        left=None if images is None else images - len(taken | left_out),
+        tested=test_set(settings, record) is not None,
+        held_out=settings.held_out(labelled),
+        unread=list_unread(record),
+        unusable=settings.unusable,
+    )
+    return _with_labels(
+        replace(
+            told,
+            learnable=settings.has_enough(labelled),
+            least=settings.fewest_labels,
+            unasked=unasked_sources(snapshot),
+            unasked_untrained=unasked_untrained(snapshot, settings.unusable),
+        ),
+        record,
+    )
+
+
+def _with_labels(told: CampaignSummary, record: Store) -> CampaignSummary:
+    """Return a summary with what only the labels tell; if one cannot be read, with the reason."""
+    try:
+        agreement = (
+            recorded_agreement(record) if any(len(k.labels) > 1 for k in record.snapshot().known.values()) else None
+        )
+        doubts = recorded_doubts(record)
+    except AlkitError as reason:
+        return replace(told, not_compared=str(reason))
+    return replace(told, agreement=agreement if agreement is not None and agreement.images else None, doubts=doubts)
