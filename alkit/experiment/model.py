@@ -94,7 +94,7 @@ class LastModel:
                     parts.report,
                     learner=parts.learner,
                     workers=parts.workers,
-                    key=[str(parts.store.path), *key],
+                    key=[str(parts.store.path), parts.settings.agreed.form, *key],
                 ),
             )
             self._features, self._clusters = None, {}

@@ -55,14 +55,14 @@ def label_of(names: Sequence[str], spec: LabelSpec, where: str) -> Label:
     Raises
     ------
     LabelError
-        A name is not a class, or a class is unknown although there is no ignore value.
+        A name is not a class, or a class is unknown although there is no ignore value, or both present and unknown.
 
     Examples
     --------
     >>> label_of(["dog"], LabelSpec(("cat", "dog"), per="image", multiple=True), "line 2").tolist()
     [0, 1]
     """
-    label = np.zeros(len(spec.classes), np.uint8)
+    label, said = np.zeros(len(spec.classes), np.uint8), dict[str, int]()
     for name in names:
         unknown = name not in spec.classes and name.startswith(UNKNOWN)
         plain = name.removeprefix(UNKNOWN).strip() if unknown else name
@@ -76,6 +76,8 @@ def label_of(names: Sequence[str], spec: LabelSpec, where: str) -> Label:
         value = spec.ignore if unknown else 1
         if value is None:
             raise unknown_class(where, plain)
+        if said.setdefault(plain, value) != value:
+            raise LabelError(f"the label in {where} says both {plain!r} and {UNKNOWN + plain!r}", hint="one of them")
         label[spec.classes.index(plain)] = value
     label.flags.writeable = False
     return label

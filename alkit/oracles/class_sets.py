@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,9 @@ DELIMITERS = ",;\t"
 
 PRESENT, ABSENT, UNCERTAIN = {"1", "true", "yes", "x"}, {"0", "false", "no"}, {"", UNKNOWN, "nan", "-1", "na"}
 """What the columns of classes may hold, in small letters; numbers may have a fraction of zeros."""
+
+
+_DECIMAL = re.compile(r"-?[0-9]+\.0*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,8 @@ def _of_columns(
             f"{path} must have a column class, or one for each class",
             got=f"no column {missing[0]!r} among {', '.join(map(repr, names))}",
         )
+    if by is not None and names[by] in classes:  # the answers for this class, not names of people
+        by = None
     columns = {name: place for place, name in enumerate(names) if place not in (image, by) and name}
     known = {
         name: place
@@ -231,11 +237,11 @@ def _read_cells(
 def _value(text: str) -> int | None:
     """Return 1, 0, or -1 for unknown; None for another text.
 
-    >>> [_value(text) for text in ("1.0", "No", "", "-1.0", "2")]
-    [1, 0, -1, -1, None]
+    >>> [_value(text) for text in ("1.0", "No", "", "-1.0", "2", ".")]
+    [1, 0, -1, -1, None, None]
     """
     plain = text.strip().lower()
-    plain = plain.rstrip("0").rstrip(".") or "0" if "." in plain else plain
+    plain = plain.partition(".")[0] if _DECIMAL.fullmatch(plain) else plain
     return 1 if plain in PRESENT else 0 if plain in ABSENT else -1 if plain in UNCERTAIN else None
 
 

@@ -28,7 +28,8 @@ DEFAULT = "alkit"
 VARIABLE = "ALKIT_FILES"
 """Environment variable with the address of the files of records that have them elsewhere."""
 
-SECRETS = ("password", "sslpassword")
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key", "dbname", "passwd")
+"""Parameters of libpq, in small letters, that are or may contain a secret: ``dbname`` may be a whole URL."""
 
 _URL = re.compile(r"([A-Za-z][\w+.-]*)://")
 _MANGLED = re.compile(rf"({'|'.join(map(re.escape, DRIVERS))}):/[^/]")
@@ -156,7 +157,7 @@ def _parse(text: str, given: str | None) -> Address:
     except (sa.exc.ArgumentError, ValueError):  # their messages have the URL, which may contain a password
         raise ConfigurationError("the URL of the record cannot be read", expected=FORM) from None
     query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-    if url.password is not None or any(key in query for key in SECRETS):
+    if url.password is not None or any(key.lower() in SECRETS for key in query):
         raise ConfigurationError(
             "the URL of the record must not contain a password, which would be seen by others",
             hint="the environment variable PGPASSWORD, the file ~/.pgpass, or a service file with ?service=NAME",

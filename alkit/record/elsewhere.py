@@ -45,6 +45,9 @@ UNSUITABLE = frozenset({"http", "https", "data", "zip", "tar", "reference", "git
 _MEANT = re.compile(r"[A-Za-z][\w+.-]+:(?!.*[\\])")
 """What begins as an address does, but is none. One letter is a drive of Windows."""
 
+_PASSWORD = re.compile(r"(?!\[)[^:/?#]*:(?!\d+/).*@", re.S)
+"""A user and a password before a host. The password may have characters that end a host in a URL."""
+
 _marked: set[str] = set()  # the folders of records that this process has seen with their mark
 
 
@@ -161,6 +164,15 @@ def given_address(files: str | os.PathLike[str] | None) -> str | None:
     return os.environ.get(VARIABLE) or None if files is None else os.fspath(files)
 
 
+def _has_password(address: str) -> bool:
+    """Whether an address has a password, also one that a URL could not have, such as a secret key with a slash.
+
+    >>> [_has_password(f"sftp://{rest}") for rest in ("me:p/w@host/x", "me:p#w@host", "me@host/x", "host:22/a@b")]
+    [True, True, False, False]
+    """
+    return _PASSWORD.match(address.partition("://")[2]) is not None
+
+
 def place_at(address: str) -> Place:
     """Return the place that an address names: a folder, or what fsspec reaches.
 
@@ -178,6 +190,12 @@ def place_at(address: str) -> Place:
     protocol = address.partition("://")[0].lower()
     if "::" in address:
         raise ConfigurationError("files must be one address", got="a chain of addresses with ::")
+    if _has_password(address):
+        raise ConfigurationError(
+            "files must be an address without credentials",
+            got=f"{protocol}://***@{address.rpartition('@')[2].partition('?')[0]}",
+            hint=KEYS.get(protocol, "the environment"),
+        )
     parts = urlsplit(address)
     shown = f"{protocol}://***@{parts.netloc.rpartition('@')[2]}{parts.path}"
     container = protocol in ("abfs", "abfss") and parts.password is None

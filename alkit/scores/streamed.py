@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked, checked_except
+from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.pools.pieces import Shard, shards_of
 from alkit.protocols import HasFeatures, Learner, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
@@ -139,9 +140,11 @@ class Scoring:
     ) -> Iterator[Result]:
         """Share work whose results are kept until it is done, if all that they depend on has a name."""
         key = None
+        what = [*what, written_form(self._learner)]
         if self._key is not None and not any(map(opaque_parts, what)):
             stream = [self._stream.seed, list(self._stream.path)]
-            key = [self._key, type(work).__name__, list(what), stream, [list(shard.ids) for shard in shards]]
+            model = {"is": address_of(type(self._predictor))}
+            key = [self._key, model, type(work).__name__, what, stream, [list(shard.ids) for shard in shards]]
         return share(work, shards, counted, workers=self._workers, key=key)
 
     def _at_once(self, ids: Sequence[str]) -> int | None:

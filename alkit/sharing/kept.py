@@ -7,6 +7,7 @@ safetensors behind its own checksum. The folder is deleted when the question is 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from safetensors import numpy as safetensors
 
+import alkit
 from alkit._files import cache_folder, make_folder, temporary_file
 from alkit.errors import StoreError
 
@@ -81,7 +83,8 @@ def can_keep() -> bool:
 
 
 def _digest(key: object) -> str:
-    facts = [VERSION, platform.machine(), np.__version__, key]
+    versions = [alkit.__version__, np.__version__, importlib.metadata.version("torch")]
+    facts = [VERSION, platform.machine(), versions, key]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import joblib
 import numpy.typing as npt
 
+from alkit.configuration.code import code_of
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
 from alkit.sharing.kept import can_keep, has_result, kept_results, read_result, result_file, write_result
 from alkit.sharing.travelling import check_travels
@@ -96,7 +97,8 @@ def share(
         Who computes; default: the workers of joblib that are active, else this process.
     key:
         All that the results depend on, as values of JSON, so that a run that was killed finds its finished shards.
-        None: nothing is kept beyond the call.
+        None: nothing is kept beyond the call. The code of classes and functions that written forms in it name is part
+        of the question; if it cannot be told, nothing is kept either.
     stream:
         Whether results are large: few shards are computed ahead of the one that is read.
 
@@ -111,6 +113,8 @@ def share(
         return
     with working(workers) as found:
         alone = found.is_here or (len(shards) == 1 and not found.devices and _is_local())
+    if key is not None:
+        key = None if (code := code_of(key)) is None else [key, code]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
         for shard in shards:
             yield dict(work(shard, tick))

@@ -130,8 +130,8 @@ class LabelSpec:
             raise ConfigurationError("masks can have at most 255 classes", got=len(self.classes))
         if self.multiple and (odd := [name for name in self.classes if _reserved(name)]):
             raise ConfigurationError(
-                f"classes of which an image can have several must not have the name {NONE!r}, begin with {UNKNOWN!r} "
-                f"or contain {SEPARATOR!r}, which tables use",
+                f"classes of which an image can have several must not have the name {NONE!r}, begin with {UNKNOWN!r}, "
+                f"begin or end with a space, or contain {SEPARATOR!r}, because of tables",
                 got=repr(odd[0]),
                 hint="another name",
             )
@@ -317,7 +317,7 @@ class LabelSpec:
 
 def _reserved(name: str) -> bool:
     """Whether a table of several classes could not hold a name."""
-    return name.strip().casefold() == NONE or name.startswith(UNKNOWN) or SEPARATOR in name
+    return name != name.strip() or name.casefold() == NONE or name.startswith(UNKNOWN) or SEPARATOR in name
 
 
 def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

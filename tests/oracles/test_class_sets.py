@@ -47,6 +47,21 @@ def test_an_unknown_class_needs_an_ignore_value(text, tmp_path):
         read_sets(table, SPEC)
 
 
+@pytest.mark.parametrize("text", ["id,class\na,cat|?cat\n", "id,class\na,?cat\na,cat\n"])
+def test_a_class_is_not_both_present_and_unknown(text, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(DataError, match=r"line 2 .* both 'cat' and '\?cat'"):
+        read_sets(table, UNSURE)
+
+
+def test_a_class_may_have_the_name_of_the_column_of_annotators(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("id,annotator,x\na,1,0\n")
+    spec = alkit.LabelSpec(("annotator", "x"), per="image", multiple=True)
+    assert read_sets(table, spec)["a"].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -56,6 +71,7 @@ def test_an_unknown_class_needs_an_ignore_value(text, tmp_path):
         ("id,class\na,cat\na,none\n", "line 2 .*none"),
         ("id,class\na,cat\na.png,dog\n", "two labels of image 'a'"),
         ("id,cat,dog,fox\na,2,0,0\n", "'cat' on line 2"),
+        ("id,cat,dog,fox\na,.,0,0\n", "'cat' on line 2"),  # missing, as SAS and Stata write it
         ("id,cat,dog\na,1,0\n", "no column 'fox'"),
         ("name,class\na,cat\n", "id or image"),
         ("id,class\n", "only column names"),

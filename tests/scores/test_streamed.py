@@ -1,5 +1,6 @@
 """Scores of a pool: streamed, cached, checked, and independent of the batches."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -217,3 +218,41 @@ def test_memory_grows_neither_with_the_pool_nor_with_the_number_of_draws():
     first, *others = json.loads(said)
     assert max(others) < first + 20
     assert first < 100
+
+
+SCORE = """
+n = 0
+def score(mean_entropy):
+    global n
+    n += 1
+    if n == 3 and FACTOR == 1:
+        raise ValueError("a mistake")
+    return FACTOR * mean_entropy.flatten(1).mean(1)
+"""
+
+
+class Even:
+    """Half sure of everything, in batches of two images."""
+
+    def images_at_once(self, images):
+        return 2
+
+    def probabilities(self, images):
+        return np.full((len(images), 2, 4, 4), 0.5, np.float32)
+
+
+def test_scores_of_former_code_are_not_taken_for_those_of_changed_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = alkit.ArrayPool(np.zeros((8, 4, 4), np.uint8))
+
+    def score_with(factor):
+        (tmp_path / "my_score_that_changes.py").write_text(f"FACTOR = {factor}\n#{' ' * factor}{SCORE}")
+        sys.modules.pop("my_score_that_changes", None)
+        module = importlib.import_module("my_score_that_changes")
+        return Scoring(pool, Even(), Stream(0), key="r").scores(pool.ids, module.score)
+
+    with pytest.raises(ValueError, match="a mistake"):
+        score_with(1)
+    assert list((tmp_path / "cache" / "shards").glob("*/*.shard"))
+    assert list(score_with(2).values()) == pytest.approx([2 * np.log(2)] * 8)

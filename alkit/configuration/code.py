@@ -1,0 +1,83 @@
+"""The code behind a written form: what a name meant when a result was computed."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from alkit.configuration.forms import Written
+
+
+def code_of(form: Written) -> dict[str, str] | None:
+    """Return a digest of the code of each class and function in a form, by module; None if it cannot be told.
+
+    The code of an installed package is told by its version. Otherwise it is that of the module, of the loaded modules
+    of its package, and of those beside it. The classes of alkit are left out: they have its version.
+
+    >>> code_of([{"is": "alkit:LabelSpec", "with": {}}, 3]), code_of({"named": "module_that_is_not_there:score"})
+    ({}, None)
+    """
+    found: dict[str, str] = {}
+    for name in sorted({address.partition(":")[0] for address in _addresses(form)}):
+        if name.partition(".")[0] == "alkit":
+            continue
+        digest = _digest(name)
+        if digest is None:
+            return None
+        found[name] = digest
+    return found
+
+
+def _addresses(form: Written) -> Iterator[str]:
+    if isinstance(form, list | tuple):
+        for entry in form:
+            yield from _addresses(entry)
+    elif isinstance(form, dict):
+        for key, entry in form.items():
+            if key in ("is", "named", "opaque") and isinstance(entry, str):
+                yield entry
+            else:
+                yield from _addresses(entry)
+
+
+def _digest(name: str) -> str | None:
+    module, top = sys.modules.get(name), name.partition(".")[0]
+    if module is None:
+        return None
+    if name in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return sys.version
+    path = _file(module)
+    if path is None:  # such as a notebook, whose functions have no file
+        return None
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if _is_installed(path) and isinstance(version, str):
+        return version
+    sha = hashlib.sha256()
+    for file in sorted({path, *_beside(path, top)}):
+        try:
+            sha.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
+        except OSError:
+            return None
+    return sha.hexdigest()
+
+
+def _beside(path: Path, top: str) -> Iterator[Path]:
+    """Yield the files of the loaded modules that a module of the user is likely to use."""
+    for name, module in list(sys.modules.items()):
+        file = _file(module)
+        if file is not None and (name.partition(".")[0] == top or file.parent == path.parent):
+            yield file
+
+
+def _file(module: ModuleType) -> Path | None:
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return Path(file) if isinstance(file, str) else None
+
+
+def _is_installed(path: Path) -> bool:
+    paths = sysconfig.get_paths()
+    return any(path.is_relative_to(paths[kind]) for kind in ("purelib", "platlib", "stdlib"))
