@@ -15,6 +15,7 @@ from alkit._files import write_atomically
 from alkit.errors import StoreError
 from alkit.protocols import FittedExtractor
 from alkit.sharing.devices import worker_device
+from alkit.sharing.travelling import digest_of
 
 _opened = threading.local()
 
@@ -29,6 +30,8 @@ class NetworkFile:
         The extractor.
     path, digest:
         The file, and the SHA-256 of its content.
+    skeleton:
+        Digest of the extractor without weights, because several extractors can have the same network.
     strides:
         Strides of each weight in memory, by which torch chooses how it computes.
     device:
@@ -38,6 +41,7 @@ class NetworkFile:
     fitted: FittedExtractor
     path: Path
     digest: str
+    skeleton: str
     strides: dict[str, tuple[int, ...]]
     device: str
 
@@ -52,9 +56,10 @@ class NetworkFile:
         import torch
         from safetensors import torch as safetensors
 
-        known: dict[tuple[str, str], FittedExtractor] = vars(_opened).setdefault("extractors", {})
+        known: dict[tuple[str, str, str], FittedExtractor] = vars(_opened).setdefault("extractors", {})
         device = worker_device() or self.device
-        if (self.digest, device) not in known:
+        place = self.digest, self.skeleton, device
+        if place not in known:
             try:
                 content = self.path.read_bytes()
             except OSError as reason:
@@ -68,8 +73,8 @@ class NetworkFile:
                 own = owner[key]
                 owner[key] = torch.nn.Parameter(value, own.requires_grad) if kept else value
             known.clear()
-            known[self.digest, device] = self.fitted
-        return known[self.digest, device]
+            known[place] = self.fitted
+        return known[place]
 
 
 def pack_extractor(fitted: FittedExtractor | NetworkFile, folder: Path) -> FittedExtractor | NetworkFile:
@@ -91,7 +96,8 @@ def pack_extractor(fitted: FittedExtractor | NetworkFile, folder: Path) -> Fitte
     content = safetensors.save(weights)
     digest = hashlib.sha256(content).hexdigest()
     write_atomically(folder / f"{digest}.weights", content)
-    return NetworkFile(copy.deepcopy(fitted, memo), folder / f"{digest}.weights", digest, strides, device)
+    bare = copy.deepcopy(fitted, memo)
+    return NetworkFile(bare, folder / f"{digest}.weights", digest, digest_of(bare), strides, device)
 
 
 def open_extractor(fitted: FittedExtractor | NetworkFile) -> FittedExtractor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -33,11 +34,14 @@ class ModelFile:
         Reads the bytes.
     path, digest:
         The file, and the SHA-256 of its content.
+    reader:
+        Digest of the learner, because another one may make another model of the same bytes.
     """
 
     learner: Learner
     path: Path
     digest: str
+    reader: str
 
     def load(self) -> Predictor:
         """Return the model on the device of this worker.
@@ -47,8 +51,8 @@ class ModelFile:
         StoreError
             The file cannot be read, or has another content.
         """
-        models: dict[tuple[str, str | None], Predictor] = vars(_opened).setdefault("models", {})
-        key = self.digest, worker_device()
+        models: dict[tuple[str, str, str | None], Predictor] = vars(_opened).setdefault("models", {})
+        key = self.digest, self.reader, worker_device()
         if key not in models:
             try:
                 dumped = self.path.read_bytes()
@@ -56,13 +60,21 @@ class ModelFile:
                 raise StoreError(f"cannot read the model {self.path} ({reason.strerror})") from reason
             if hashlib.sha256(dumped).hexdigest() != self.digest:
                 raise StoreError(f"the model {self.path} has changed since it was written")
-            learner = place_learner(self.learner, key[1])
+            learner = place_learner(self.learner, worker_device())
             predictor = learner.loads(dumped)
             check_returned(learner, "loads", predictor, Predictor)
             while len(models) >= MOST:
                 del models[next(iter(models))]
             models[key] = predictor
         return models[key]
+
+
+def digest_of(thing: object) -> str:
+    """Return a digest of an object as it is sent to workers. One that cannot be sent is like no other."""
+    try:
+        return hashlib.sha256(dumps(thing)).hexdigest()
+    except Exception:  # which is raised when it is sent
+        return secrets.token_hex(8)
 
 
 def pack_model(predictor: Predictor | ModelFile, learner: Learner | None, folder: Path) -> ModelFile | Predictor:
@@ -75,7 +87,7 @@ def pack_model(predictor: Predictor | ModelFile, learner: Learner | None, folder
     path = folder / f"{digest}.model"
     if not path.exists():
         write_atomically(path, dumped)
-    return ModelFile(learner, path, digest)
+    return ModelFile(learner, path, digest, digest_of(learner))
 
 
 def open_model(model: ModelFile | Predictor) -> Predictor:

@@ -55,3 +55,15 @@ def test_an_extractor_without_a_network_travels_as_it_is(tmp_path, world):
     assert pack_extractor(one, tmp_path) is one
     assert not list(tmp_path.iterdir())
     assert open_extractor(one) is one
+
+
+def test_two_extractors_with_the_same_network_are_not_taken_for_each_other(tmp_path):
+    with torch.random.fork_rng():
+        one = fitted()
+    other = alkit.features.FittedReconstruction(one.network, 1)
+    images = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    packed = [pickle.loads(pickle.dumps(pack_extractor(each, tmp_path))) for each in (one, other, one)]
+    assert packed[0].skeleton == packed[2].skeleton
+    shapes = [open_extractor(each).features(images).shape for each in packed]
+    assert shapes == [each.features(images).shape for each in (one, other, one)]
+    assert shapes[0] != shapes[1]
