@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -270,6 +271,23 @@ def test_the_clock_of_the_server_counts(store, address, monkeypatch):
     tell(Store(address), skip("b"))
     first, second = Store(address).answers()
     assert first.told_at <= second.told_at < "2090"
+
+
+def test_a_server_may_write_dates_in_another_style(address, postgres):
+    styled = Store(address + "&options=-c%20DateStyle%3DGerman%20-c%20TimeZone%3DAsia/Kathmandu")
+    styled.add_queries([alkit.Query("a", 0, 0, ((4, 4),))])
+    tell(styled, skip("a"))
+    (answer,) = Store(address).answers()
+    told_at = datetime.fromisoformat(answer.told_at)
+    assert told_at.utcoffset() == timedelta(0)
+    assert abs(told_at.timestamp() - time.time()) < 60
+
+
+@pytest.mark.parametrize("query", [f"PASSWORD={SECRET}", f"oauth_client_secret={SECRET}", f"dbname=password={SECRET}"])
+def test_other_parameters_with_a_secret_are_refused_too(query):
+    with pytest.raises(ConfigurationError, match="must not contain a password") as caught:
+        Store(f"postgresql://127.0.0.1/db?{query}")
+    assert SECRET not in str(caught.value)
 
 
 def test_a_url_with_a_password_is_refused_without_showing_it():
