@@ -41,6 +41,9 @@ LATER = 1000
 LONGEST = 64
 """Greatest number of characters of a label of a segment in DICOM."""
 
+UTF_8 = "ISO_IR 192"
+"""The character set of all segmentations, because the names of classes may have characters that the images lack."""
+
 
 def check_writer() -> None:
     """Check that DICOM segmentations can be written.
@@ -82,7 +85,7 @@ def write_segmentation(
     Raises
     ------
     ImageError
-        The images lack an element that a segmentation needs.
+        The images lack an element that a segmentation needs, or DICOM cannot hold the names of the classes.
     StoreError
         The file cannot be written.
     """
@@ -96,6 +99,7 @@ def write_segmentation(
         ignored = labels == spec.ignore
         labels[ignored] = len(spec.classes)
         names += [IGNORED] if ignored.any() else []
+    _check_names(path, names)
     told = hashlib.sha256(labels.tobytes() + repr((labels.shape, names, maker)).encode()).hexdigest()
     uids = [_uid(sources[0].SeriesInstanceUID, told, what) for what in ("series", "instance")]
     try:
@@ -145,6 +149,8 @@ def _header(path: Path, series: DicomSeries) -> Any:
         found = pydicom.dcmread(path, stop_before_pixels=True)
         if missing := [name for name in NEEDED if not found.get(name)]:
             raise ImageError(f"{path} lacks what a DICOM segmentation refers to", got=f"no {' and no '.join(missing)}")
+        found.decode()
+        found.SpecificCharacterSet = UTF_8
         for name in MAY_BE_EMPTY:
             if name not in found:
                 setattr(found, name, "")
@@ -179,6 +185,25 @@ def _share_place(found: Any, series: DicomSeries) -> None:
     shared.PixelMeasuresSequence = hd.PixelMeasuresSequence((high, wide), slice_thickness=deep)
     shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", [*(columns / wide), *(rows / high)])
     found.SharedFunctionalGroupsSequence = [shared]
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Check that DICOM can tell classes apart by the labels of their segments."""
+    cut = [name[:LONGEST].strip() for name in names]
+    for name, label in zip(names, cut, strict=True):
+        if "\\" in name or not name.isprintable():
+            raise ImageError(
+                f"{path} cannot be written, because a label of DICOM has no backslashes and control characters",
+                got=f"the class {name!r}",
+            )
+        if cut.count(label) > 1:
+            raise ImageError(
+                f"{path} cannot be written, because labels of DICOM have at most {LONGEST} characters, and those of "
+                f"segments must differ",
+                got=f"the class {name!r}, and another one that begins in the same way"
+                if label != IGNORED
+                else f"the class {name!r}, which has the name of ignored pixels",
+            )
 
 
 def _segment(hd: Any, number: int, name: str, maker: Maker) -> Any:

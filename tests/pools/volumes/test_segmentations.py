@@ -158,6 +158,28 @@ def test_ignored_pixels_are_a_segment_and_no_object_is_no_error(tmp_path, highdi
     assert len(empty.SegmentSequence) == 2
 
 
+def test_names_in_all_scripts_are_kept(tmp_path, highdicom):
+    for path in write_series(tmp_path / "a", ramp()):
+        change(path, **NEEDED, SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎")
+    series, spec = series_in(tmp_path / "a"), alkit.LabelSpec(("background", "Größe – λ", "腫瘍"))
+    data = written(tmp_path, series, labels_of(series.geometry.shape), spec=spec)
+    assert [segment.SegmentLabel for segment in data.SegmentSequence] == ["Größe – λ", "腫瘍"]
+    assert (data.SpecificCharacterSet, data.PatientName) == ("ISO_IR 192", "Yamada^Tarou=山田^太郎")
+    assert "腫瘍".encode() in (tmp_path / "a.seg.dcm").read_bytes()
+
+
+@pytest.mark.parametrize("names", [("a\\b", "c"), ("x" * 64 + "1", "x" * 64 + "2"), ("ignored", "c")])
+def test_names_that_dicom_cannot_hold_are_refused(tmp_path, highdicom, names):
+    for path in write_series(tmp_path / "a", ramp()):
+        change(path, **NEEDED)
+    series, spec = series_in(tmp_path / "a"), alkit.LabelSpec(("background", *names), ignore=255)
+    labels = labels_of(series.geometry.shape)
+    labels[0, 0, 0] = 255
+    with pytest.raises(ImageError, match=r"a\.seg\.dcm cannot be written.*the class"):
+        written(tmp_path, series, labels, spec=spec)
+    assert not (tmp_path / "a.seg.dcm").exists()
+
+
 def test_what_the_images_lack_is_named(tmp_path, highdicom):
     write_series(tmp_path / "case1", ramp())
     series = series_in(tmp_path / "case1")
