@@ -70,7 +70,7 @@ def answers(
         else:
             image = own[0][1]
             if spec.multiple:
-                label = _classes(image, spec, path.name)
+                label = _classes(image, spec, path.name, content.strays)
             elif spec.per == "image":
                 label = _class(image, spec, path.name)
             else:
@@ -188,7 +188,7 @@ def _class(image: AnnotatedImage, spec: LabelSpec, file: str) -> int | Skip | In
     return Invalid(str(reason))
 
 
-def _classes(image: AnnotatedImage, spec: LabelSpec, file: str) -> Label | Skip | Invalid:
+def _classes(image: AnnotatedImage, spec: LabelSpec, file: str, strays: Sequence[str]) -> Label | Skip | Invalid:
     """Return the classes that the only entry of an image in a file gives."""
     where, tags = f"in {file} {image.name!r}", tuple(dict.fromkeys(image.tags))
     if image.fault:
@@ -202,6 +202,8 @@ def _classes(image: AnnotatedImage, spec: LabelSpec, file: str) -> Label | Skip 
             else Invalid(f"{where} is marked {skips[0]!r}, and has classes: keep one or the other")
         )
     parts = [split_set(tag, spec.classes) for tag in tags]
+    if not tags and strays:
+        return Invalid(f"{where} has no class, but {file} has items that belong to no image: {strays[0]}")
     if len(parts) > 1 and not all(parts):
         return Invalid(f"{where} is tagged {NONE!r}, and has classes: keep one or the other")
     try:

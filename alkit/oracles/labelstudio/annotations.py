@@ -12,7 +12,7 @@ from alkit.oracles.label_names import says_skip
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
-from alkit.values.label_spec import Label, LabelSpec, Size
+from alkit.values.label_spec import NONE, Label, LabelSpec, Size
 
 LONGEST = 10.0**9
 """Greatest number of seconds that an annotation can have taken."""
@@ -116,8 +116,11 @@ def _chosen(tags: Sequence[str], drawn: Sequence[str], spec: LabelSpec) -> Label
         said = f"the image is marked {skips[0]!r}, and has classes: keep one or the other"
         return Skip(f"marked {skips[0]!r}") if len(tags) == 1 else Invalid(said)
     if spec.multiple:
+        parts = [split_set(tag, spec.classes) for tag in tags]
+        if len(parts) > 1 and not all(parts):
+            return Invalid(f"the image is marked {NONE!r}, and has classes: keep one or the other")
         try:
-            return label_of([name for tag in tags for name in split_set(tag, spec.classes)], spec, "the annotation")
+            return label_of([name for part in parts for name in part], spec, "the annotation")
         except LabelError as reason:
             return Invalid(str(reason))
     if len(tags) != 1 or tags[0] not in spec.classes:

@@ -84,3 +84,19 @@ def test_categories_of_a_coco_file_are_the_classes_of_its_images(tmp_path):
         list(read(path, QUERIES, one))
     with pytest.raises(alkit.errors.ConfigurationError, match="cannot hold classes of images"):
         alkit.FolderOracle(tmp_path / "out", classes=SPEC, also=("coco",))
+
+
+def test_an_image_has_not_none_of_the_classes_if_items_of_the_file_belong_to_no_image(tmp_path):
+    content = {
+        "images": [{"id": n, "file_name": f"{n:04}.png", "height": 8, "width": 8} for n in range(2)],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 2, 2]},
+            {"id": 2, "image_id": "1", "category_id": 1, "bbox": [0, 0, 2, 2]},
+        ],
+    }
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    one, other, _ = FORMATS["coco"].read(path, QUERIES, SPEC, annotator="ann", empty="background", imported=True)
+    assert one.label.tolist() == [1, 0, 0]
+    assert "has no class, but annotations.json has items that belong to no image" in other.label.reason

@@ -38,6 +38,7 @@ def test_chosen_classes_are_labels():
         (ONE, chosen("cat", "dog"), "'cat', 'dog'"),
         (ONE, chosen("wolf"), "'wolf'"),
         (SEVERAL, chosen("cat", "wolf"), "'wolf'"),
+        (SEVERAL, chosen("cat", "none"), "'none', and has classes: keep one or the other"),
         (SEVERAL, chosen("cat", "unusable"), "keep one or the other"),
         (SEVERAL, [{"type": "brushlabels", "value": {"brushlabels": ["cat"]}}], "regions"),
     ],
