@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from alkit.errors import MissingDependencyError, one_line
 
@@ -36,8 +37,10 @@ CONNECT, READ = 10, 30
 
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|CONNECTION|SIGNATURE|\bSAS", re.I)
 _QUERY = re.compile(
-    r"(?i)\b(sig|signature|x-amz-[\w-]+|x-goog-[\w-]+|token|password|secret|accountkey)([=:]\s*)[^\s&;,]+"
+    r"(?i)((?:\b|_)(?:sig|signature|x-amz-[\w-]+|x-goog-[\w-]+|token|password|secret|accountkey)[\"']?\s*[=:]\s*)"
+    r"(?:\"[^\"]*\"|'[^']*'|[^\s&;,\"']+)"
 )
+_BEARER = re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{6,}")
 _USER = re.compile(r"://[^/@\s]*@")
 
 _systems: dict[tuple[int, str], Any] = {}  # by process, because connections are not those of another, and root
@@ -101,10 +104,13 @@ def scrubbed(reason: BaseException | str) -> str:
 
     >>> scrubbed("PUT https://me:pw@host/a?sig=x1y2&sv=3 failed")
     'PUT https://***@host/a?sig=***&sv=3 failed'
+    >>> scrubbed("Authorization: Bearer ya29.abc, access_token='a b', {'token': 'x'}")
+    "Authorization: Bearer ***, access_token=***, {'token': ***}"
     """
     text = str(reason) or type(reason).__name__
     for name, value in os.environ.items():
         if len(value) >= 6 and _SECRET.search(name):
-            text = text.replace(value, "***")
-    text = _QUERY.sub(r"\1\2***", _USER.sub("://***@", text))
+            for form in (value, quote(value), quote(value, safe="")):  # as it is, and as URLs have it
+                text = text.replace(form, "***")
+    text = _BEARER.sub(r"\1 ***", _QUERY.sub(r"\1***", _USER.sub("://***@", text)))
     return one_line(text, 300)

@@ -294,3 +294,9 @@ def test_an_unfinished_upload_of_a_killed_process_is_deleted_after_a_day(system,
     place.delete([NAME])
     assert not system.exists("/killed/png/.writing-1")
     assert elsewhere.ids_at("memory://killed") == []
+
+
+def test_a_secret_is_not_shown_as_a_url_writes_it(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abc/def+ghi=jkl")
+    for written in ("abc/def+ghi=jkl", "abc/def%2Bghi%3Djkl", "abc%2Fdef%2Bghi%3Djkl"):
+        assert connections.scrubbed(f"PUT x?key={written}&y failed") == "PUT x?key=***&y failed"
