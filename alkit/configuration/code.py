@@ -15,8 +15,8 @@ from alkit.configuration.forms import Written
 def code_of(form: Written) -> dict[str, str] | None:
     """Return a digest of the code of each class and function in a form, by module; None if it cannot be told.
 
-    The code of an installed package is told by its version. Otherwise it is that of the module, of the loaded modules
-    of its package, and of those beside it. The classes of alkit are left out: they have its version.
+    The code of an installed package is told by its version. Otherwise it is that of the module, and of all other
+    loaded modules that are not installed, which it may use. The classes of alkit are left out: they have its version.
 
     >>> code_of([{"is": "alkit:LabelSpec", "with": {}}, 3]), code_of({"named": "module_that_is_not_there:score"})
     ({}, None)
@@ -57,7 +57,7 @@ def _digest(name: str) -> str | None:
     if _is_installed(path) and isinstance(version, str):
         return version
     sha = hashlib.sha256()
-    for file in sorted({path, *_beside(path, top)}):
+    for file in sorted({path, *_of_the_user()}):
         try:
             sha.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
         except OSError:
@@ -65,11 +65,11 @@ def _digest(name: str) -> str | None:
     return sha.hexdigest()
 
 
-def _beside(path: Path, top: str) -> Iterator[Path]:
-    """Yield the files of the loaded modules that a module of the user is likely to use."""
+def _of_the_user() -> Iterator[Path]:
+    """Yield the files of the loaded modules that are not installed."""
     for name, module in list(sys.modules.items()):
         file = _file(module)
-        if file is not None and (name.partition(".")[0] == top or file.parent == path.parent):
+        if file is not None and name.partition(".")[0] != "alkit" and not _is_installed(file):
             yield file
 
 
@@ -79,5 +79,7 @@ def _file(module: ModuleType) -> Path | None:
 
 
 def _is_installed(path: Path) -> bool:
+    if not {"site-packages", "dist-packages"}.isdisjoint(path.parts):
+        return True
     paths = sysconfig.get_paths()
     return any(path.is_relative_to(paths[kind]) for kind in ("purelib", "platlib", "stdlib"))

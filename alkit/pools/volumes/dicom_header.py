@@ -27,6 +27,8 @@ TAGS = (
     "PixelSpacing",
     "SliceThickness",
     "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
@@ -131,7 +133,10 @@ def _slice(
     directions = first, second, third, fourth, fifth, sixth
     scale = None
     if frame is not None:
-        scale = float(get("RescaleSlope") or 1), float(get("RescaleIntercept") or 0)
+        stated = [get(name) for name in ("RescaleSlope", "RescaleIntercept")]
+        if stated == [None, None]:  # as converters write it that take over the header of a single image
+            stated = [found.get(name) for name in ("RescaleSlope", "RescaleIntercept")]
+        scale = float(stated[0] or 1), float(stated[1] or 0)
     if not np.isfinite([x, y, z, *directions, rows, columns, *(scale or ())]).all():
         raise ImageError(f"{path} does not state its place in the patient", got="values that are not finite")
     size = int(found.Rows), int(found.Columns)

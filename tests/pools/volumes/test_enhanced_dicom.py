@@ -190,3 +190,14 @@ COMPLETE = {
     "RescaleType": "HU",
     "KVP": 120,
 }
+
+
+def test_a_scale_that_only_the_whole_file_states_holds_for_its_frames(tmp_path):
+    path = write_enhanced(tmp_path / "case1" / "a.dcm", ramp())
+    data = pydicom.dcmread(path)
+    for group in data.PerFrameFunctionalGroupsSequence:
+        del group.PixelValueTransformationSequence
+    data.RescaleSlope, data.RescaleIntercept = 2, -1024
+    data.save_as(path)
+    (part,) = found(tmp_path)[0].values()
+    np.testing.assert_array_equal(values(part), ramp() * 2 - 1024)
