@@ -34,6 +34,9 @@ OLD, OLD_FOLDER = 3600.0, 14 * 24 * 3600.0
 A file is being written; a folder may be of somebody who goes on tomorrow.
 """
 
+UNFINISHED = ".writing-"
+"""Beginning of the names of files that are being written."""
+
 _own: set[str] = set()  # names of the temporary files of this process
 _swept: set[Path] = set()  # folders from which this process has deleted abandoned files
 
@@ -41,7 +44,7 @@ _swept: set[Path] = set()  # folders from which this process has deleted abandon
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[Path]:
     """Yield the path of a new file in `folder`, and delete it at the end if it still has that name."""
-    name = f".writing-{_process()}-{secrets.token_hex(4)}"
+    name = f"{UNFINISHED}{_process()}-{secrets.token_hex(4)}"
     _own.add(name)
     try:
         yield folder / name
@@ -113,8 +116,8 @@ def abandoned_files(folder: Path) -> list[Path]:
     These are the files of processes of this computer that have ended, and of unknown processes if they are old.
     """
     before = time.time() - OLD
-    found = folder.glob(".writing-*")
-    return [path for path in found if _is_abandoned(path, path.name.removeprefix(".writing-"), before)]
+    found = folder.glob(f"{UNFINISHED}*")
+    return [path for path in found if _is_abandoned(path, before, while_it_lives=True)]
 
 
 def make_temporary_folder() -> Path:
@@ -143,7 +146,7 @@ def make_temporary_folder() -> Path:
     with suppress(OSError):
         before = folder.stat().st_mtime - OLD_FOLDER  # by the clock that stamps the other folders too
         for path in place.glob("alkit-*-*-*"):
-            if _is_my_folder(path) and _is_abandoned(path, path.name.removeprefix("alkit-"), before):
+            if _is_my_folder(path) and _is_abandoned(path, before, while_it_lives=False):
                 shutil.rmtree(path, ignore_errors=True)
     return folder
 
@@ -165,17 +168,21 @@ def _is_my_folder(path: Path) -> bool:
     return False
 
 
-def _is_abandoned(path: Path, name: str, before: float) -> bool:
+def _is_abandoned(path: Path, before: float, *, while_it_lives: bool) -> bool:
     """Whether the process has ended that a temporary file or folder belongs to by its name.
 
-    Of a process of this computer this is known. Others are taken for ended if nothing changed since the time `before`.
+    Of a process of this computer this is known. Others are taken for ended if nothing changed since the time `before`;
+    with `while_it_lives` those of this computer are, too: a later process may have the same number.
     """
-    if path.name in _own or name in _own:
+    name = path.name.removeprefix(UNFINISHED).removeprefix("alkit-")
+    if name in _own or path.name in _own:
         return False
     computer, _, rest = name.partition("-")
     process = rest.partition("-")[0]
     if computer == _computer() and process.isascii() and process.isdigit() and os.name == "posix":
-        return _has_ended(int(process))
+        ended = _has_ended(int(process))
+        if ended or not while_it_lives:
+            return ended
     try:
         return path.stat().st_mtime < before
     except OSError:  # its process has just finished it

@@ -44,7 +44,7 @@ def frames_of(pool: Pool, ids: Sequence[str]) -> list[Frame]:
     >>> import numpy as np
     >>> from alkit import ArrayPool
     >>> frames_of(ArrayPool(np.zeros((2, 8, 9), np.uint8)), ["0001"])
-    [Frame(original=(8, 9), working=(8, 9), fit='squash', box=None)]
+    [Frame(original=(8, 9), working=(8, 9), fit='squash', box=None, part=None)]
     """
     if isinstance(pool, HasFrames):
         return list(pool.frames(ids))

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alkit._files import write_atomically
+from alkit._files import UNFINISHED, write_atomically
 from alkit.errors import MissingDependencyError, StoreError
 from alkit.record.connections import OBJECT_STORES, forget, protocol_of, scrubbed, system_at
 from alkit.record.copies import DIGEST, copy_of, delete_copy, is_whole, keep_copy, path_of_copy
@@ -41,8 +41,6 @@ LONG = 120.0
 
 ABANDONED = 86400.0
 """Seconds after which an unfinished file on a server counts as abandoned; the clocks of two computers may differ."""
-
-UNFINISHED = ".writing-"
 
 
 class _DamagedError(Exception):

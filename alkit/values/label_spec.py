@@ -201,8 +201,18 @@ class LabelSpec:
         ('dog',)
         >>> LabelSpec(("cat", "dog"), per="image", multiple=True).names(np.array([1, 1]))
         ('cat', 'dog')
+
+        Raises
+        ------
+        LabelError
+            The label is not one of this specification.
         """
+        shape = (len(self.classes),) if self.multiple else ()
+        if not isinstance(label, np.ndarray | np.integer) or label.shape != shape or label.dtype.kind not in "iub":
+            raise LabelError("label must be an array of integers", got=repr(label), expected=f"shape {shape}")
         if not self.multiple:
+            if not 0 <= label < len(self.classes):
+                raise LabelError("label must be a class id", got=int(label), expected=str(self))
             return (self.classes[int(label)],)
         return tuple(name for name, value in zip(self.classes, label.tolist(), strict=True) if value == 1)
 

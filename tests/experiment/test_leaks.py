@@ -84,7 +84,7 @@ def test_no_group_is_on_two_sides_whatever_is_drawn(sizes, share, pairs, seed):
     pool, test = pool_of(groups, images).split(0.25, seed)
     compared = []
 
-    def watched(predictor, previous, whole, ids, spec):
+    def watched(predictor, previous, whole, ids, spec, *how):
         compared.append(set(ids))
         return 1.0
 

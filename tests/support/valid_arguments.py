@@ -350,8 +350,9 @@ EXAMPLES = {
         "pattern": lambda t: None,
     },
     "alkit.VolumePool.place": {"id": lambda t: "v/axial-0001"},
-    "alkit.LabelOracle": {"labels": lambda t: {"a": 1}},
-    "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel"},
+    "alkit.LabelOracle": {"labels": lambda t: {"a": 1}, "multiple": lambda t: False, "ignore": lambda t: None},
+    "alkit.LabelSpec": {"ignore": lambda t: 255, "per": lambda t: "pixel", "multiple": lambda t: False},
+    "alkit.LabelSpec.names": {"label": lambda t: np.array([1, 0])},
     "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)], "file": lambda t: None},
     "alkit.LabelStudioOracle": {
         "url": lambda t: "http://localhost:1",
@@ -547,7 +548,11 @@ EXAMPLES = {
         "training": lambda t: t.estimated.training,
     },
     "alkit.learners.EstimatorPredictor.row_probabilities": {"rows": lambda t: rows(t.pool.read(["a"]))},
-    "alkit.learners.NetworkPredictor": {"network": lambda t: t.network, "classes": lambda t: 2},
+    "alkit.learners.NetworkPredictor": {
+        "network": lambda t: t.network,
+        "classes": lambda t: 2,
+        "multiple": lambda t: False,
+    },
     "alkit.learners.Augment": {
         "flips": lambda t: True,
         "quarter_turns": lambda t: False,

@@ -56,6 +56,10 @@ def problems(source):
                 yield node.lineno, called
 
 
+CALLS_THE_SYSTEM = {"alkit/networks/heap.py": {"ctypes"}, "alkit/record/network_folder.py": {"ctypes"}}
+"""Modules that call one function of the operating system's own library, which no file names."""
+
+
 def test_every_part_of_the_code_is_searched():
     folders = {path.relative_to(ROOT).parts[0] for path in FILES}
     assert folders == {"alkit", "plugins", "benchmarks"}
@@ -64,7 +68,8 @@ def test_every_part_of_the_code_is_searched():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_unpickles_evaluates_text_or_starts_a_shell(path):
-    assert list(problems(path.read_text())) == []
+    allowed = CALLS_THE_SYSTEM.get(str(path.relative_to(ROOT)), set())
+    assert [name for _, name in problems(path.read_text()) if name not in allowed] == []
 
 
 @pytest.mark.parametrize(
