@@ -20,6 +20,7 @@ from alkit.labels import to_original, to_working
 from alkit.pools import frames_of, groups_of, parents_of
 from alkit.pools.volumes import blocks
 from alkit.testing import PoolKit
+from tests.support.peak import PEAK
 from tests.support.volumes import oriented, ramp, write_nifti, write_series
 
 
@@ -300,13 +301,12 @@ def test_a_volume_of_10_gb_needs_little_memory(tmp_path):
     (tmp_path / "volumes").mkdir()
     sparse(tmp_path / "volumes" / "a.nii", (2048, 2048, 1280))
     program = f"""
-        import resource
         import alkit
         alkit.VolumePool
         from alkit.pools.volumes.pool import VolumePool
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = {PEAK}
         pool = VolumePool({str(tmp_path / "volumes")!r}, size=64, cache={str(tmp_path / "cache")!r})
-        print(len(pool), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        print(len(pool), {PEAK} - before)
     """
     run = subprocess.run(
         [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())],
