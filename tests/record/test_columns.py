@@ -21,7 +21,6 @@ import alkit
 from alkit import Query, RoundResult
 from alkit.errors import DataError, StoreError
 from alkit.record import Recorded, Store, tables
-from alkit.record.check import find_damage
 from alkit.record.database import _complete
 from alkit.record.digests import digest_of_schema_3
 from alkit.record.repair import repair
@@ -258,6 +257,7 @@ def test_a_value_that_a_column_cannot_hold_is_refused_by_name_and_nothing_is_rec
     assert damage_at(tmp_path / "record.db") == []
 
 
+@pytest.mark.sqlite
 def test_a_value_that_sqlite_would_change_is_refused_before_the_commit(tmp_path, monkeypatch):
     store = Store(tmp_path / "record.db")
     monkeypatch.setattr("alkit.record.database.stored_value", lambda column, value: value)  # nothing is converted
@@ -296,7 +296,7 @@ def test_a_strategy_whose_score_is_minus_a_count_leaves_a_record_that_opens(worl
     experiment = alkit.Experiment(world.pool, MeanLearner(), fewest, tmp_path / "record.db", classes=CLASSES)
     experiment.ask(3)
     assert [repr(query.score) for query in Store(experiment.path).queries()] == ["0.0", "-1.0", "-2.0"]
-    assert list(find_damage(experiment.path)) == []
+    assert damage_at(tmp_path / "record.db") == []
     repaired = repair(experiment.path, tmp_path / "repaired.db")
     assert (repaired.saved["queries"], repaired.lost) == (3, ())
 
