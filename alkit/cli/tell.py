@@ -80,7 +80,14 @@ def tell(
         save_place,
     )
     from alkit.cli.records import record_at
-    from alkit.cli.told import about_doubts, about_ignored, about_similar_names, about_unannotated, about_unnamed
+    from alkit.cli.told import (
+        about_doubts,
+        about_ignored,
+        about_similar_names,
+        about_unannotated,
+        about_unnamed,
+        by_whom,
+    )
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.folder.oracle import FolderOracle
@@ -162,10 +169,10 @@ def tell(
     keys = {query.id: query.key for query in queries}
     echo(f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}.")
     for answer, reason in receipt.refused:
-        whose = f" by {answer.annotator}" if answer.annotator else ""
+        whose = by_whom(answer.annotator)
         echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {for_command_line(reason, {}, OF_START)}")
     for answer in receipt.outdated:
-        whose = f" by {answer.annotator}" if answer.annotator else ""
+        whose = by_whom(answer.annotator)
         echo(
             f"outdated: {keys.get(answer.id, answer.id)}{whose}: the annotator's current answer is newer; to use this "
             "one, save it again"

@@ -70,7 +70,7 @@ def about_doubts(doubts: Iterable[Doubt], keys: Mapping[str, str]) -> Iterable[s
     ["please look at r00-0000-x by ann: the mask is empty: all of it is 'skin'"]
     """
     for doubt in doubts:
-        yield f"please look at {keys.get(doubt.id, doubt.id)}{_by(doubt.annotator)}: {doubt.reason}"
+        yield f"please look at {keys.get(doubt.id, doubt.id)}{by_whom(doubt.annotator)}: {doubt.reason}"
 
 
 def about_similar_names(names: Collection[str]) -> Iterable[str]:
@@ -90,7 +90,8 @@ def about_similar_names(names: Collection[str]) -> Iterable[str]:
             )
 
 
-def _by(annotator: str) -> str:
+def by_whom(annotator: str) -> str:
+    """Return the words that follow an answer, to say whose it is."""
     return f" by {annotator}" if annotator else ""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from alkit.evaluation.agreement import DISPUTED, Agreement, agreement_of_annotators
 from alkit.evaluation.doubts import Doubt, reasons_for_doubt
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.record.settings import Settings
+from alkit.record.states import Recorded
 from alkit.record.store import Store
 from alkit.values.label_spec import Label
 
@@ -23,20 +24,14 @@ def recorded_agreement(store: Store, below: float = DISPUTED) -> Agreement:
     ConfigurationError
         The classes are not known yet.
     """
-    settings, files = Settings(store), LabelFiles(store)
-    spec, fit = settings.spec, fit_of(settings.declared.get("pool"))
+    labels = _LabelsAsked(store)
+    several = {id: answers for id, answers in labels.answers.items() if len(answers) > 1}
 
-    def labels() -> Iterator[tuple[str, dict[str, Label]]]:
-        known = store.snapshot().known
-        files.fetch([answer.label for answered in known.values() for answer in answered.labels if answer.label])
-        for id, answered in known.items():
-            own = {answer.annotator: answer.label for answer in answered.labels if answer.label and not answer.source}
-            if len(own) > 1:
-                read = [files.read(file) for file in own.values()]
-                working = settings.shape[1:]
-                yield id, dict(zip(own, at_one_size(read, spec, working, fit), strict=True))
+    def read() -> Iterator[tuple[str, dict[str, Label]]]:
+        for id, own in labels.read({id: [answer.label for answer in own] for id, own in several.items()}):
+            yield id, dict(zip((answer.annotator for answer in several[id]), own, strict=True))
 
-    return agreement_of_annotators(labels(), spec, below=below)
+    return agreement_of_annotators(read(), labels.settings.spec, below=below)
 
 
 def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[Doubt, ...]:
@@ -50,25 +45,42 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
     ids:
         The images to look at. Default: those with a label that no model was trained on or measured by.
     """
-    settings, files, snapshot = Settings(store), LabelFiles(store), store.snapshot()
-    if store.fact("classes") is None or settings.spec.per == "image":
+    if store.fact("classes") is None or (labels := _LabelsAsked(store)).settings.spec.per == "image":
         return ()
-    spec, fit = settings.spec, fit_of(settings.declared.get("pool"))
+    spec, snapshot = labels.settings.spec, labels.snapshot
     guesses = {entry.query.id: entry.prelabel for entry in snapshot.asked if entry.prelabel is not None}
-    asked = {}
-    for id, answered in snapshot.known.items():
-        own = [answer for answer in answered.labels if answer.label and not answer.source]
-        new = any(answer.number not in snapshot.consumed for answer in own)
-        if own and (new if ids is None else id in ids):
-            asked[id] = own
-    files.fetch([answer.label for own in asked.values() for answer in own if answer.label])
+    wanted = {
+        id: own
+        for id, own in labels.answers.items()
+        if (any(answer.number not in snapshot.consumed for answer in own) if ids is None else id in ids)
+    }
     found = []
-    for id, own in asked.items():
-        names = [answer.annotator for answer in own] + (["the model"] if id in guesses else [])
-        read = [files.read(answer.label) for answer in own if answer.label]
-        read += [files.read(guesses[id])] if id in guesses else []
-        masks = at_one_size(read, spec, settings.shape[1:], fit)
-        for row, answer in enumerate(own):
+    everything = {id: [*(answer.label for answer in own), guesses.get(id)] for id, own in wanted.items()}
+    for id, masks in labels.read(everything):
+        names = [*(answer.annotator for answer in wanted[id]), *(["the model"] if id in guesses else [])]
+        for row, answer in enumerate(wanted[id]):
             others = {name or "an unnamed annotator": masks[k] for k, name in enumerate(names) if k != row}
             found += [Doubt(id, answer.annotator, reason) for reason in reasons_for_doubt(masks[row], others, spec)]
     return tuple(found)
+
+
+class _LabelsAsked:
+    """The labels of a record that count and were asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self.settings, self.snapshot, self._files = Settings(store), store.snapshot(), LabelFiles(store)
+        asked = {
+            id: [answer for answer in answered.labels if answer.label and not answer.source]
+            for id, answered in self.snapshot.known.items()
+        }
+        self.answers: dict[str, list[Recorded]] = {id: own for id, own in asked.items() if own}
+
+    def read(self, files: Mapping[str, Sequence[str | None]]) -> Iterator[tuple[str, list[Label]]]:
+        """Yield each image with the labels in its files, at one size; one image is in memory at a time."""
+        if not files:
+            return
+        self._files.fetch([file for own in files.values() for file in own if file])
+        spec, fit = self.settings.spec, fit_of(self.settings.declared.get("pool"))
+        working = self.settings.shape[1:]
+        for id, own in files.items():
+            yield id, at_one_size([self._files.read(file) for file in own if file], spec, working, fit)

@@ -77,9 +77,8 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
 def _with_labels(told: CampaignSummary, record: Store) -> CampaignSummary:
     """Return a summary with what only the labels tell; if one cannot be read, with the reason."""
     try:
-        agreement = (
-            recorded_agreement(record) if any(len(k.labels) > 1 for k in record.snapshot().known.values()) else None
-        )
+        several = any(len(known.labels) > 1 for known in record.snapshot().known.values())
+        agreement = recorded_agreement(record) if several else None
         doubts = recorded_doubts(record)
     except AlkitError as reason:
         return replace(told, not_compared=str(reason))

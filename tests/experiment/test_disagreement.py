@@ -11,7 +11,7 @@ from alkit.cli import main
 from alkit.errors import LabelError, QueryError
 from alkit.evaluation import metrics
 from alkit.labels import to_working
-from alkit.record.label_files import at_one_size
+from alkit.record.label_files import LabelFiles, at_one_size
 from alkit.values import Frame, State
 from tests.support.warnings_of import warnings_of
 
@@ -206,3 +206,12 @@ def test_new_masks_that_may_be_mistakes_are_named_until_a_model_is_trained_on_th
     assert f"{b} bob the mask looks inverted" in said
     experiment.fit()
     assert experiment.doubts() == ()
+
+
+def test_only_images_with_labels_of_several_annotators_are_read_to_compare_these(monkeypatch):
+    experiment, fetched = campaign(), []
+    a, b = experiment.ask(2)
+    experiment.receive([Answer(a, drawn(0, 0), "ann"), Answer(a, drawn(8, 8), "bob"), Answer(b, drawn(4, 4), "ann")])
+    monkeypatch.setattr(LabelFiles, "fetch", lambda self, files: fetched.extend(files))
+    assert experiment.agreement().disputed == (a,)
+    assert len(fetched) == 2
