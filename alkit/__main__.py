@@ -5,6 +5,8 @@ during an import ends the program at once, with one line. A record is as safe as
 
 Threads that wait for each other sleep: if the cores are busy with other work, threads that wait in a loop, the default
 of OpenMP, take the time that the others need.
+
+Processes that libraries start import nothing from the current folder, which may be that of a stranger.
 """
 
 import os
@@ -17,6 +19,7 @@ def main() -> None:
     """Run the command line as a program."""
     signal.signal(signal.SIGINT, stop)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # is read when torch is imported
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         from alkit.cli import main as run
 

@@ -29,6 +29,7 @@ from alkit.protocols import Labelled, Learner, Predictor
 from alkit.rng import threads
 from alkit.sharing.placing import place_learner
 from alkit.sharing.travelling import ModelFile, check_travels, open_model, pack_model
+from alkit.sharing.workers import safe_imports
 from alkit.values.progress import Progress, Report, quiet
 
 PATIENCE = datetime.timedelta(minutes=10)
@@ -117,7 +118,7 @@ class DataParallel:
             ]
             check_travels(self.learner, packed, earlier)
             jobs = (joblib.delayed(_train)(rank, self.learner, packed, rng, earlier) for rank in given)
-            with joblib.parallel_config("loky", n_jobs=self.processes):
+            with safe_imports(), joblib.parallel_config("loky", n_jobs=self.processes):
                 (dumped, said), *_ = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
         for step in json.loads(said):
             report(Progress(*step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from alkit._files import cache_folder
 from alkit.errors import ConfigurationError, one_line
 
 Part = TypeVar("Part", bound=nn.Module | Callable[[Any], Any])
@@ -17,8 +19,10 @@ Part = TypeVar("Part", bound=nn.Module | Callable[[Any], Any])
 def compiled(part: Part) -> Part:
     """Return a network, or a function of tensors, that torch compiles when it is first called.
 
-    Dropout draws the numbers that it draws without compilation.
+    Dropout draws the numbers that it draws without compilation. What torch compiles is kept in the cache of alkit. The
+    folder that torch would choose lies in that of temporary files, and another user of the machine could make it first.
     """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
     return cast(Part, torch.compile(part, options={"fallback_random": True}))
 
 

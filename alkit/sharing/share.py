@@ -23,7 +23,7 @@ from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
 from alkit.sharing.kept import can_keep, has_result, kept_results, read_result, result_file, write_result
 from alkit.sharing.travelling import check_travels
 from alkit.sharing.worker import Arithmetic, Outcome, ShardError, Tick, Work, compute, fail
-from alkit.sharing.workers import Crew, Workers, crew, working
+from alkit.sharing.workers import Crew, Workers, crew, safe_imports, working
 from alkit.values.progress import Progress, Report
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: T
     while left:
         done = set[int]()
         try:
-            with closing(_run(work, shards, left, folder, arithmetic, again=ends > 0)) as outcomes:
+            with safe_imports(), closing(_run(work, shards, left, folder, arithmetic, again=ends > 0)) as outcomes:
                 for outcome in outcomes:
                     for name, level, message in outcome.said:
                         logging.getLogger(name).log(level, "%s", message)

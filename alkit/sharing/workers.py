@@ -6,6 +6,7 @@ Any code that runs inside it, such as a learner, sees the same workers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -98,6 +99,24 @@ def working(workers: Workers) -> Iterator[Crew]:
             yield crew()
     finally:
         _devices.reset(before)
+
+
+@contextmanager
+def safe_imports() -> Iterator[None]:
+    """Let Python processes that start inside a ``with`` block import nothing from the current folder.
+
+    It may be that of a stranger. A process of joblib then takes over the folders from which this process imports.
+    """
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def crew() -> Crew:

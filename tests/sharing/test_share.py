@@ -1,5 +1,7 @@
 import logging
 import os
+import subprocess
+import sys
 import threading
 
 import joblib
@@ -49,6 +51,24 @@ def test_processes_give_the_results_in_order_and_leave_nothing(folder, cache, st
     assert work.calls() == dict.fromkeys(range(6), 1)
     assert sum(ticks) == 6
     assert not list(cache.glob("shards/*"))
+
+
+def test_workers_import_nothing_from_the_current_folder(folder, tmp_path):
+    (stranger := tmp_path / "stranger").mkdir()
+    for name in ("joblib", "pickle", "multiprocessing", "signal"):
+        (stranger / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write({name!r} + ' ')")
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import os, sys; from pathlib import Path; sys.path.append({os.getcwd()!r})\n"
+        "from alkit.sharing.share import share; from tests.support.shared import Number, Squares\n"
+        "if __name__ == '__main__':\n"
+        f"    work = Squares(Path({str(folder)!r}))\n"
+        "    print(*(str(found['square']) for found in share(work, [Number(2), Number(3)], bool, workers=2)))\n"
+        "    assert 'PYTHONSAFEPATH' not in os.environ\n"
+    )
+    done = subprocess.run([sys.executable, program], cwd=stranger, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout.splitlines()[-1:]) == ("", ["[4] [9]"])
+    assert not (tmp_path / "imported").exists()
 
 
 def test_threads_of_joblib_are_used(folder):
