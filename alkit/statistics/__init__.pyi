@@ -9,6 +9,7 @@ from .estimates import MINIMUM_SEEDS as MINIMUM_SEEDS
 from .estimates import ROUNDING as ROUNDING
 from .estimates import Estimate as Estimate
 from .estimates import estimate as estimate
+from .intervals import interval_of as interval_of
 from .savings import LabelsSaved as LabelsSaved
 from .savings import labels_saved as labels_saved
 from .savings import labels_to_reach as labels_to_reach

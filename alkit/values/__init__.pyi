@@ -8,6 +8,7 @@ from .clusters import Clusters as Clusters
 from .frames import Box as Box
 from .frames import Fit as Fit
 from .frames import Frame as Frame
+from .interval import Interval as Interval
 from .label_spec import Images as Images
 from .label_spec import Label as Label
 from .label_spec import LabelSpec as LabelSpec

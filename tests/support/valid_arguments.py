@@ -763,6 +763,13 @@ EXAMPLES = {
     "alkit.scores.mean": {"maps": lambda t: torch.rand(2, 8, 8)},
     "alkit.scores.total": {"maps": lambda t: torch.rand(2, 8, 8)},
     "alkit.scores.moments_of": {"score": lambda t: alkit.scores.bald},
+    "alkit.values.Interval": {
+        "value": lambda t: 0.5,
+        "low": lambda t: 0.4,
+        "high": lambda t: 0.6,
+        "n": lambda t: 5,
+        "clusters": lambda t: 5,
+    },
     "alkit.statistics.Estimate": {
         "mean": lambda t: 0.5,
         "n": lambda t: 5,
@@ -787,6 +794,11 @@ EXAMPLES = {
     "alkit.statistics.aubc": CURVE,
     "alkit.statistics.estimate": {"values": lambda t: [0.1, 0.2, 0.3, 0.4, 0.5]},
     "alkit.statistics.holm": {"p": lambda t: {"a": 0.1}},
+    "alkit.statistics.interval_of": {
+        "values": lambda t: [0.1, 0.2],
+        "groups": lambda t: ["p", "q"],
+        "bounds": lambda t: (0.0, 1.0),
+    },
     "alkit.statistics.labels_saved": PAIR,
     "alkit.statistics.labels_to_reach": CURVE,
     "alkit.statistics.paired_difference": PAIR,
