@@ -90,13 +90,14 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
             connection.execute("BEGIN")
             complaints = [text for (text,) in connection.execute(f"PRAGMA integrity_check({MOST})")]
             yield from (f"the database: {text}" for text in complaints if text != "ok")
-            for table in (*tables.TABLES, tables.totals, tables.journal):
+            own = _own_tables(connection)
+            for table in (*own, tables.totals, tables.journal):
                 known = connection.execute("SELECT name FROM pragma_table_info(?)", (table.name,)).fetchall()
                 if len(known) == len(table.c) and [name for (name,) in known] != table.c.keys():
                     yield f"the table {table.name} has other columns"
             # Without the index: it may lack a row that the table has.
             yield from _damage_of_rows(
-                ((table, connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")) for table in tables.TABLES),
+                ((table, connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")) for table in own),
                 connection.execute("SELECT * FROM totals").fetchall(),
                 rows,
                 names,
@@ -106,6 +107,13 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
+
+
+def _own_tables(connection: sqlite3.Connection) -> list[sa.Table]:
+    """Return the tables that a record of this schema, or of the one before, must have."""
+    found = connection.execute("SELECT value FROM facts WHERE name = 'schema'").fetchall()
+    earlier = found == [(str(tables.JOURNALLED),)]
+    return [table for table in tables.TABLES if not (earlier and table is tables.query_terms)]
 
 
 def _damage_of_rows(

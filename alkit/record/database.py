@@ -319,6 +319,12 @@ class Database:
         for table in tables.TABLES:
             self._insert_row(connection, tables.totals, [table.name, 0, add("0", ())])
 
+    def add_table(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Add an empty table to a record of an earlier schema, unless it is there."""
+        if table.name not in tables.names(connection):
+            table.create(connection)
+            self._insert_row(connection, tables.totals, [table.name, 0, add("0", ())])
+
     # The journal.
 
     def position(self, connection: sa.Connection) -> Position:

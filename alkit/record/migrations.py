@@ -46,7 +46,12 @@ def _from_4_to_5(old: Plain) -> Plain:
     return old
 
 
-STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4, 4: _from_4_to_5}
+def _from_5_to_6(old: Plain) -> Plain:
+    """Change no row: schema 6 added the table of unusual terms of queries."""
+    return {**old, "query_terms": old.get("query_terms", [])}
+
+
+STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4, 4: _from_4_to_5, 5: _from_5_to_6}
 """By schema the step to the next one."""
 
 
@@ -83,6 +88,16 @@ def migrate(database: Database, *, keep: bool) -> None:
         return  # another process has just migrated it
     check_schema(database.path, schema)
     copy = database.backend.back_up(f"schema-{schema}.db") if keep else None
+    if schema == tables.JOURNALLED:
+        _add_query_terms(database)
+    else:
+        _rewrite(database, schema)
+    if copy is not None:
+        log.warning("%s was migrated from schema %d to %d; a copy is in %s", database.path, schema, tables.SCHEMA, copy)
+
+
+def _rewrite(database: Database, schema: int) -> None:
+    """Rewrite the rows of a schema that had no journal."""
     with database.transaction(schema) as connection:
         before = read(database.path, connection)
         try:
@@ -92,8 +107,17 @@ def migrate(database: Database, *, keep: bool) -> None:
                 f"{database.path} is damaged: its rows are not those of schema {schema} ({reason!r})", hint=REPAIR
             ) from reason
         write(database, connection, rows)
-    if copy is not None:
-        log.warning("%s was migrated from schema %d to %d; a copy is in %s", database.path, schema, tables.SCHEMA, copy)
+
+
+def _add_query_terms(database: Database) -> None:
+    """Add the table that schema 5 lacked. The rows and the journal stay as they are."""
+    with database.transaction() as connection:
+        database.add_table(connection, tables.query_terms)
+    # In a transaction of its own: if the process dies before it is committed, it is completed from the journal, which
+    # cannot add a table.
+    with database.transaction() as connection:
+        found = database.rows(connection, tables.facts, tables.facts.c.name == "schema")
+        database.change(connection, tables.facts, found, value=json.dumps(tables.SCHEMA))
 
 
 def schema_of(database: Database, connection: sa.Connection) -> int:

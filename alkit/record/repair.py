@@ -208,7 +208,7 @@ def _restore(remains: Remains) -> _Restored:
     old, database, history = remains.path, remains.database, remains.history
     unknown = _doubts(remains.journal, database, history)
     told = empty()
-    apply(told, history.after(0) if history and (not database or database.schema == tables.SCHEMA) else ())
+    apply(told, history.after(0) if history and (not database or database.schema >= tables.JOURNALLED) else ())
     if history and database and _is_foreign(database, history):
         history = None
     all_backups = remains.backups
@@ -270,7 +270,7 @@ def _is_of_another_state(backup: Source, database: Source | None, history: Histo
 
 def _is_foreign(database: Source, history: History) -> bool:
     """Whether a journal is not that of a database, or was left by a migration that was interrupted."""
-    if database.schema < tables.SCHEMA:
+    if database.schema < tables.JOURNALLED:
         return history.n_transactions <= 1
     if database.position is not None and history.contradicts(database.position):
         return True
@@ -284,7 +284,7 @@ def _doubts(name: str, database: Source | None, history: History | None) -> tupl
     """Return a sentence about each thing that the database and the journal called `name` do not prove together."""
     at = database.position if database else None
     missing = "whether changes are missing"
-    if database and database.schema < tables.SCHEMA and (history is None or _is_foreign(database, history)):
+    if database and database.schema < tables.JOURNALLED and (history is None or _is_foreign(database, history)):
         return (f"{missing}: a record of schema {database.schema} has no journal",)
     if history is None:
         return (f"{missing}: {name}, which lists all changes, is missing",)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alkit.record import tables
 from alkit.record.columns import GREATEST, storable_text
 from alkit.record.states import Kind
+from alkit.values.queries import Purpose
 
 
 def has_form(table: sa.Table, row: Sequence[Any]) -> bool:
@@ -110,6 +111,7 @@ _TABLES = {table.name: table for table in (*tables.TABLES, tables.totals, tables
 
 _COUNTS = {
     "queries": ("round", "rank", "ask", "wanted", "withdrawn"),
+    "query_terms": ("round", "rank"),
     "answers": ("number", "used_from", "used_until"),
     "pseudo_labels": ("round",),
     "rounds": ("round", "n_labels", "n_pseudo", "n_held_out"),
@@ -120,6 +122,8 @@ _COUNTS = {
 _CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
     **{(table, column): _is_count for table, columns in _COUNTS.items() for column in columns},
     ("queries", "sizes"): _is_sizes,
+    ("query_terms", "purpose"): frozenset(get_args(Purpose)).__contains__,
+    ("query_terms", "assigned"): _is_texts,
     ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
     ("rounds", "metrics"): _is_mapping,
     ("rounds", "seconds"): _is_mapping,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from alkit.arguments.checked import make_unchecked
+from alkit.record.columns import stored_json
 from alkit.record.database import Row
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
@@ -44,8 +47,41 @@ def make_snapshot(
 def asked_from(row: Row) -> Asked:
     """Return the query of a row."""
     round, rank, _, id, sizes, score, stands_for, wanted, asked_at, sent_at, prelabel, withdrawn, _ = row
-    query = make_unchecked(Query, id, round, rank, sizes_from(sizes), score, stands_for, wanted)  # rows are checked
+    terms = "train", (), None
+    # Rows are checked.
+    query = make_unchecked(Query, id, round, rank, sizes_from(sizes), score, stands_for, wanted, *terms)
     return Asked(query, asked_at, sent_at, bool(withdrawn), prelabel)
+
+
+def with_terms(asked: Mapping[Row, Asked], terms: Sequence[Row]) -> dict[Row, Asked]:
+    """Return queries, some of which have unusual terms.
+
+    Parameters
+    ----------
+    asked:
+        By row the queries with the usual terms.
+    terms:
+        Rows of the terms of queries.
+    """
+    unusual = {row[:2]: row[2:5] for row in terms}
+    return {row: _with_terms(entry, unusual.get(row[:2])) for row, entry in asked.items()} if unusual else {**asked}
+
+
+def _with_terms(entry: Asked, terms: Row | None) -> Asked:
+    if terms is None:
+        return entry
+    purpose, assigned, due = terms
+    query = replace(entry.query, purpose=purpose, assigned=tuple(json.loads(assigned or "[]")), due=due)
+    return replace(entry, query=query)
+
+
+def terms_of(query: Query) -> dict[str, Any] | None:
+    """Return the row of a query's terms; None if they are the usual ones."""
+    if query.purpose == "train" and not query.assigned and query.due is None:
+        return None
+    assigned = stored_json("assigned", query.assigned) if query.assigned else None
+    key = {"round": query.round, "rank": query.rank}
+    return {**key, "purpose": query.purpose, "assigned": assigned, "due": query.due}
 
 
 @lru_cache(maxsize=1000)

@@ -115,7 +115,9 @@ def read_server(database: Database) -> Source | None:
         complete = complete and len(found[name]) == len(read)
     if not any(found.values()):
         return None
-    source = _source(database.path, found, tables.SCHEMA, is_intact=complete and there >= _NOW.keys())
+    schema = _schema(found)
+    expected = _NOW.keys() - ({tables.query_terms.name} if schema < tables.SCHEMA else set())
+    source = _source(database.path, found, schema, is_intact=complete and there >= expected)
     return replace(source, is_intact=source.is_intact and source.whole == set(_TABLES))
 
 
@@ -125,6 +127,8 @@ def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_int
     whole = frozenset(
         name for name in _TABLES if totals.get(name) == (len(found[name]), add("0", map(_digest, found[name])))
     )
+    if schema < tables.SCHEMA:
+        whole |= {tables.query_terms.name}  # there was none
     plain = {name: [migrations.strip(row) for row in rows] for name, rows in found.items()}
     try:
         plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain
@@ -154,7 +158,11 @@ def _schema(found: migrations.Plain) -> int:
     """Return the schema that some rows have."""
     if any("seal" in row for rows in found.values() for row in rows):
         return 3
-    return tables.SCHEMA if found["journal"] else 4  # a record of schema 4 has the same tables but for the journal
+    if not found["journal"]:
+        return 4  # the same tables but for the journal
+    return (
+        tables.SCHEMA if any(row["name"] == tables.query_terms.name for row in found["totals"]) else tables.JOURNALLED
+    )
 
 
 def _digest(row: Mapping[str, Any]) -> str:

@@ -43,10 +43,19 @@ from alkit.record.network_folder import warn_of_network_folder
 from alkit.record.postgresql import PostgreSQL
 from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
-from alkit.record.rows import asked_from, make_snapshot, model_from, recorded_from, result_from, sizes_from
+from alkit.record.rows import (
+    asked_from,
+    make_snapshot,
+    model_from,
+    recorded_from,
+    result_from,
+    sizes_from,
+    terms_of,
+    with_terms,
+)
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
-from alkit.record.tables import answers, facts, pseudo_labels, queries, rounds
+from alkit.record.tables import answers, facts, pseudo_labels, queries, query_terms, rounds
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
@@ -134,6 +143,13 @@ class Store:
         if isinstance(self.path, Server):
             self.read_only = not self.database.backend.may_write()
         if schema != tables.SCHEMA and self.read_only:
+            if isinstance(self.path, Server):
+                raise ResumeError(
+                    f"{self.path} was written by an earlier version of alkit, and cannot be changed here",
+                    got=f"schema {schema}",
+                    expected=f"schema {tables.SCHEMA}",
+                    hint="open it once as a user who may write",
+                )
             migrations.migrate(self.database, keep=False)
         elif schema != tables.SCHEMA:
             with self.exclusive():
@@ -359,14 +375,15 @@ class Store:
     def snapshot(self) -> Snapshot:
         """Return all queries, answers and rounds at this moment; they are read only if the record has changed."""
         with self.database.reading() as connection:
-            state = self.database.state(connection, queries, answers, rounds)
+            state = self.database.state(connection, queries, query_terms, answers, rounds)
             if self._snapshot is None or self._snapshot[0] != state:
                 self._asked = self._read(connection, queries, self._asked, asked_from)
                 self._told = self._read(connection, answers, self._told, recorded_from)
+                asked = with_terms(self._asked[1], self.database.all_rows(connection, query_terms))
                 done = self.database.all_rows(connection, rounds)
                 # This fact changes only with the rounds.
                 unasked = self._fact(connection, UNASKED) or {}
-                self._snapshot = state, make_snapshot(self._asked[1], self._told[1], done, unasked)
+                self._snapshot = state, make_snapshot(asked, self._told[1], done, unasked)
             return self._snapshot[1]
 
     def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
@@ -467,6 +484,7 @@ class Store:
                 for query in new
             ]
             self.database.insert(connection, queries, rows)
+            self.database.insert(connection, query_terms, filter(None, map(terms_of, new)))
             round = new[0].round
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.round == round)
             files = [{"round": round, "id": id, "label": file} for id, file in (pseudo or {}).items()]
@@ -504,6 +522,28 @@ class Store:
                     text = stored_json("sizes", list(sizes[row[3]]))
                     self.database.change(connection, queries, [row], sizes=text, wanted=wanted)
 
+    @checked
+    def revise_queries(self, changed: Sequence[Query]) -> None:
+        """Replace the number of wanted answers and the terms of queries by those of these queries, all or none.
+
+        Raises
+        ------
+        StoreError
+            There is no query with such a round and rank.
+        """
+        with self.database.transaction() as connection:
+            for query in changed:
+                key = queries.c.round == query.round, queries.c.rank == query.rank
+                if not (found := self.database.rows(connection, queries, *key)):
+                    raise StoreError(f"{self.path} has no query {query.rank} in round {query.round}")
+                if found[0][7] != query.wanted:
+                    self.database.change(connection, queries, found, wanted=query.wanted)
+                own = query_terms.c.round == query.round, query_terms.c.rank == query.rank
+                before, after = self.database.rows(connection, query_terms, *own), terms_of(query)
+                if [row[2:5] for row in before] != ([] if after is None else [tuple(after.values())[2:]]):
+                    self.database.delete(connection, query_terms, *own)
+                    self.database.insert(connection, query_terms, [] if after is None else [after])
+
     def delete_queries(self) -> None:
         """Delete all queries, none of which was answered, and their invalid answers.
 
@@ -519,6 +559,7 @@ class Store:
                     hint="the recorded settings, or another store",
                 )
             self.database.delete(connection, queries)
+            self.database.delete(connection, query_terms)
             self.database.delete(connection, answers)
             self.database.delete(connection, pseudo_labels)
 
@@ -567,7 +608,7 @@ class Store:
             record that.
         """
         with self.database.transaction() as connection:
-            asked = [asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)]
+            asked = self._asked_of(connection, ids)
             known = [recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
             last = self.database.greatest(connection, answers.c.number) or 0
             now = self.database.now(connection)
@@ -578,6 +619,11 @@ class Store:
             self.database.insert(connection, answers, rows)
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
                 self._mark_sent(connection, unsent & {row["id"] for row in rows})
+
+    def _asked_of(self, connection: sa.Connection, ids: Collection[str]) -> list[Asked]:
+        """Return the queries of some images."""
+        found = {row: asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)}
+        return list(with_terms(found, self.database.all_rows(connection, query_terms)).values())
 
     @checked
     def reject(self, numbers: Collection[int], reason: str) -> None:
@@ -605,6 +651,10 @@ class Store:
             before = {row[5] for row in told} | {row[10] for row in asked} | {row[2] for row in predicted}
             self.database.change(connection, answers, told, **ANSWER)
             self.database.change(connection, queries, asked, **QUERY)
+            for row in asked:
+                own = query_terms.c.round == row[0], query_terms.c.rank == row[1]
+                found = self.database.rows(connection, query_terms, *own)
+                self.database.change(connection, query_terms, found, assigned=None, due=None)
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.id == id)
             left = {row[5] for row in self.database.all_rows(connection, answers)}
             left |= {row[10] for row in self.database.all_rows(connection, queries)}

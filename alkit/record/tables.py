@@ -1,4 +1,4 @@
-"""Tables of a record, as schema 5 defines them.
+"""Tables of a record, as schema 6 defines them.
 
 All columns hold plain text, integers or floats; JSON is stored as text. Every row ends with its `digest`, see
 :mod:`alkit.record.digests`.
@@ -10,12 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of the tables; :mod:`alkit.record.migrations` brings records of earlier versions to it."""
 
 _metadata = sa.MetaData()
 
 _Integer = sa.Integer().with_variant(sa.BigInteger(), "postgresql")  # SQLite has one kind, of 64 bits
+
+JOURNALLED = 5
+"""The first schema whose records have a journal."""
 
 STEPS = "steps"
 """Table of a record on a server with the number of steps that changed it, see :mod:`alkit.record.postgresql`."""
@@ -44,6 +47,14 @@ queries = _table(
     sa.Column("sent_at", sa.String),  # NULL until the query is sent to an oracle
     sa.Column("prelabel", sa.String),  # name of a file
     sa.Column("withdrawn", _Integer, nullable=False),  # 0 or 1
+)
+query_terms = _table(  # of a query whose terms are not the usual ones; schema 6 added the table
+    "query_terms",
+    sa.Column("round", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("rank", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("purpose", sa.String, nullable=False),
+    sa.Column("assigned", sa.Text),  # JSON: names of annotators; NULL: anybody
+    sa.Column("due", sa.String),  # NULL: never
 )
 answers = _table(
     "answers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 from unicodedata import normalize
 
 from alkit.arguments.checked import checked
@@ -14,6 +15,10 @@ from alkit.values.label_spec import Size
 
 LONGEST = 160
 """Greatest number of bytes of an image's name in a key. Names of files have at most 255 bytes on most systems."""
+
+
+Purpose = Literal["train", "audit", "review"]
+"""What a query is for."""
 
 
 @checked
@@ -39,6 +44,13 @@ class Query:
         the strategy.
     wanted:
         Number of annotators who shall label the image.
+    purpose:
+        What its label is for: ``"train"``; ``"audit"``, to measure models, which are never trained on it; or
+        ``"review"``, to check a label that is there already. Annotators are not told.
+    assigned:
+        Names of the annotators it is assigned to; empty: anybody may answer it.
+    due:
+        Time, UTC, after which somebody else is asked; None if there is none.
 
     Raises
     ------
@@ -60,6 +72,9 @@ class Query:
     score: float | None = None
     stands_for: str = ""
     wanted: int = 1
+    purpose: Purpose = "train"
+    assigned: tuple[str, ...] = ()
+    due: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.round, self.rank, self.wanted - 1) < 0:

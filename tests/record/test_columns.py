@@ -73,6 +73,8 @@ FORMS = {
     "sizes": st.lists(st.tuples(SIDES, SIDES), max_size=3).map(json.dumps),
     "kind": st.sampled_from(["label", "skip", "withdrawal", "invalid"]),
     "metrics": NUMBERS.map(json.dumps),
+    "purpose": st.sampled_from(["train", "audit", "review"]),
+    "assigned": st.lists(st.text(), max_size=3).map(json.dumps),
     "warnings": st.lists(st.text(), max_size=3).map(json.dumps),
     "sum": st.integers(0, 2**64 - 1).map("{:016x}".format),
     "chain": st.sampled_from(["", "0" * 32, "0123456789abcdef" * 2]),

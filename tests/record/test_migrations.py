@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from alkit.errors import ResumeError, StoreError
 from alkit.record import Store, migrations, tables
 from alkit.record.check import check, find_damage
+from alkit.record.database import Database
+from alkit.record.journal import encode
 from alkit.record.repair import repair
 from alkit.record.states import Standing
 from alkit.values import State
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.sqlite
 
 OLD = Path(__file__).parents[1] / "fixtures/a395940"
 CAMPAIGN = OLD / "campaign.db"
+JOURNALLED = Path(__file__).parents[1] / "fixtures/schema-5"
 
 
 @pytest.fixture
@@ -103,7 +107,7 @@ def test_a_record_of_a_later_schema_is_refused_with_both_versions_and_the_fix(re
 
 def test_a_record_that_is_too_old_is_refused(record):
     rows(record, "UPDATE facts SET value = '2' WHERE name = 'schema'")
-    with pytest.raises(ResumeError, match=r"too old: got schema 2, expected schema 3 to 5\. Try: open it once with"):
+    with pytest.raises(ResumeError, match=r"too old: got schema 2, expected schema 3 to 6\. Try: open it once with"):
         Store(record)
 
 
@@ -188,8 +192,107 @@ def test_another_state_does_not_replace_a_record_that_was_just_migrated(record):
 def test_a_process_does_not_write_into_a_record_that_a_later_version_migrated(tmp_path):
     store = Store(tmp_path / "r.db")
     with sqlite3.connect(tmp_path / "r.db") as connection:
-        connection.execute("UPDATE facts SET value = '6' WHERE name = 'schema'")
+        connection.execute("UPDATE facts SET value = '7' WHERE name = 'schema'")
     journal = (tmp_path / "r.db.journal").read_bytes()
-    with pytest.raises(StoreError, match=r"migrated by a later version .* got schema 6, expected schema 5"):
+    with pytest.raises(StoreError, match=r"migrated by a later version .* got schema 7, expected schema 6"):
         store.declare({"seed": 3})
     assert (tmp_path / "r.db.journal").read_bytes() == journal
+
+
+# Schema 5, which had a journal and no table of unusual terms of queries.
+
+
+@pytest.fixture
+def journalled(tmp_path):
+    """Return a copy of a record of schema 5: three images for two annotators, three labels, one of them sent back."""
+    shutil.copytree(JOURNALLED, tmp_path / "five")
+    return tmp_path / "five" / "r.db"
+
+
+def states(store):
+    return [standing.state for standing in store.snapshot().standings]
+
+
+FIVE = [State.ANSWERED, State.REJECTED, State.PENDING]
+
+
+def test_a_record_of_schema_5_goes_on_with_its_rows_and_its_journal(journalled):
+    before = journalled.with_name("r.db.journal").read_bytes()
+    store = Store(journalled)
+    assert states(store) == FIVE
+    assert journalled.with_name("r.db.journal").read_bytes().startswith(before)
+    assert schema(journalled) == tables.SCHEMA
+    assert schema(journalled.with_name("r.db.backups") / "schema-5.db") == 5
+    store.revise_queries([replace(store.queries()[2], assigned=("ann",), due="2031-05-01T12:00:00+00:00")])
+    found = check(journalled)
+    assert (found.damage, found.damaged_backups) == ((), ())
+    assert Store(journalled).queries()[2].assigned == ("ann",)
+
+
+@pytest.mark.parametrize("statements", range(7))
+def test_a_process_killed_while_it_adds_the_table_leaves_a_record_that_the_next_one_migrates(journalled, statements):
+    child = multiprocessing.get_context("fork").Process(target=_die_at, args=(journalled, statements))
+    child.start()
+    child.join()
+    assert states(Store(journalled)) == FIVE
+    assert schema(journalled) == tables.SCHEMA
+    assert check(journalled).damage == ()
+
+
+def test_a_change_in_the_journal_of_schema_5_that_was_not_committed_is_completed(journalled):
+    """The process died after it had written the line about a rejection, and before the database had it."""
+    earlier = journalled.read_bytes()
+    store = Store(journalled)
+    store.close()
+    for path in journalled.parent.glob("r.db*"):
+        if path.is_file():
+            path.unlink()
+    shutil.copyfile(JOURNALLED / "r.db.journal", journalled.with_name("r.db.journal"))
+    journalled.write_bytes(earlier)
+    with sqlite3.connect(journalled) as connection:
+        assert connection.execute("SELECT rejected FROM answers").fetchall() == [(None,), ("too hasty",), (None,)]
+    database = Database(journalled, 1.0)
+    with database.reading() as connection:
+        line = ["change", "answers", [[1]], {"rejected": "blurred"}]
+        content, _ = encode([line], database.position(connection))
+    with journalled.with_name("r.db.journal").open("ab") as file:
+        file.write(content)
+    assert Store(journalled).answers()[0].rejected == "blurred"
+    assert check(journalled).damage == ()
+
+
+@pytest.mark.parametrize("lost", ["nothing", "the database", "the journal", "both"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_record_of_schema_5_is_repaired_like_others(journalled, tmp_path, lost, opened):
+    if opened:
+        Store(journalled).close()
+    if lost in ("the database", "both"):
+        journalled.unlink()
+    if lost in ("the journal", "both"):
+        journalled.with_name("r.db.journal").unlink()
+    repaired = repair(journalled, tmp_path / "new.db")
+    assert bool(repaired.unknown) == (lost != "nothing")
+    known = lost != "both" or opened  # the only other backup was made before the first query
+    assert (repaired.saved["queries"], repaired.saved["answers"]) == ((3, 3) if known else (0, 0))
+    assert repaired.lost == ()
+    assert check(repaired.path).damage == ()
+    if lost in ("nothing", "the database"):
+        assert states(Store(repaired.path)) == FIVE
+
+
+def test_a_read_only_record_of_schema_5_is_read(journalled, monkeypatch):
+    monkeypatch.setattr("alkit.record.store.is_read_only", lambda record: True)
+    before = journalled.read_bytes()
+    assert states(Store(journalled)) == FIVE
+    assert journalled.read_bytes() == before
+
+
+def test_a_later_journal_beside_an_earlier_database_of_schema_5_is_refused(journalled):
+    store = Store(journalled)
+    store.reject([1], "blurred")
+    store.close()
+    for path in journalled.parent.glob("r.db-*"):
+        path.unlink()
+    shutil.copyfile(JOURNALLED / "r.db", journalled)
+    with pytest.raises(StoreError, match="is older than its journal"):
+        Store(journalled)

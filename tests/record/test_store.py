@@ -84,6 +84,27 @@ def test_the_record_knows_which_answers_each_model_used(store):
     assert (snapshot.consumed, snapshot.last_consumed) == ({1, 2, 3}, {1, 3})
 
 
+def test_unusual_terms_of_queries_are_kept_changed_and_forgotten(store):
+    due = "2031-05-01T12:00:00+00:00"
+    asked = [query("b"), replace(query("a", rank=1), purpose="audit", assigned=("ann", "ben"), due=due)]
+    store.add_queries(asked)
+    assert Store(store.path).queries() == asked
+    changed = [replace(asked[0], wanted=3, purpose="review"), replace(asked[1], assigned=(), due=None)]
+    store.revise_queries(changed)
+    assert Store(store.path).queries() == changed
+    seen = []
+    store.add_answers({"a"}, lambda asked, known: seen.extend(asked) or [])
+    assert [entry.query for entry in seen] == changed[1:]
+    before = store.database.journal.path.read_bytes()
+    store.revise_queries(changed)
+    assert store.database.journal.path.read_bytes() == before
+    with pytest.raises(StoreError, match="has no query 5 in round 0"):
+        store.revise_queries([query("c", rank=5)])
+    store.delete_queries()
+    store.add_queries([query("b"), query("a", rank=1)])
+    assert Store(store.path).queries() == [query("b"), query("a", rank=1)]
+
+
 def test_a_query_keeps_the_first_time_at_which_it_was_sent(store):
     store.add_queries([query("a", rank=0), query("b", rank=1)])
     store.mark_sent(["a"])
@@ -250,7 +271,7 @@ def test_a_foreign_database_is_refused_and_unchanged(tmp_path):
 
 def test_a_later_schema_is_refused(store):
     change(store, "UPDATE facts SET value = '99' WHERE name = 'schema'")
-    with pytest.raises(ResumeError, match=r"later version of alkit: got schema 99, expected schema 3 to 5.*--upgrade"):
+    with pytest.raises(ResumeError, match=r"later version of alkit: got schema 99, expected schema 3 to 6.*--upgrade"):
         Store(store.path)
 
 

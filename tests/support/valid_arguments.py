@@ -381,6 +381,9 @@ EXAMPLES = {
         "score": lambda t: 0.5,
         "stands_for": lambda t: "",
         "wanted": lambda t: 1,
+        "purpose": lambda t: "train",
+        "assigned": lambda t: ("ann",),
+        "due": lambda t: None,
     },
     "alkit.Reconstruction": {
         "epochs": lambda t: 1,
@@ -918,6 +921,7 @@ STORE = {
         "labels": lambda t: "x",
         "consumed": lambda t: (),
     },
+    "revise_queries": {"changed": lambda t: []},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},
     "replace": {"values": lambda t: {}, "keep": lambda t: lambda name: True},
     "content": {"name": lambda t: "x"},
