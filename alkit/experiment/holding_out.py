@@ -117,7 +117,7 @@ def draw_sides(
         if (side := next((sides[id] for id in some if id in sides), None) if like is None else known[like]) is not None:
             alike.update(dict.fromkeys(some, side))
     free: list[tuple[str, ...]] = []
-    for unit in _together(duplicates, groups, frozenset(sides)):
+    for unit in together(duplicates, groups, frozenset(sides)):
         if (like := next((id for id in unit if id in alike), None)) is None:
             free.append(unit)
         else:
@@ -131,12 +131,12 @@ def draw_sides(
     return {id for id, held in sides.items() if held}
 
 
-def _together(
+def together(
     duplicates: Sequence[Sequence[str]], groups: Mapping[str, str], decided: Collection[str]
 ) -> list[tuple[str, ...]]:
     """Return the images without a side in units of groups and near-duplicates, each sorted.
 
-    >>> _together([("a", "b"), ("c",), ("d",)], {"b": "p", "d": "p"}, [])
+    >>> together([("a", "b"), ("c",), ("d",)], {"b": "p", "d": "p"}, [])
     [('a', 'b', 'd'), ('c',)]
     """
     units: dict[str, list[str]] = {}  # the unit of each image, one list for all of its images

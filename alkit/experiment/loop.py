@@ -21,7 +21,7 @@ from alkit.experiment import committing, gathering, measuring, opening, selectin
 from alkit.experiment.assembling import assemble
 from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
-from alkit.experiment.readable import Readable
+from alkit.experiment.reviewable import Reviewable
 from alkit.experiment.rounds import run_rounds
 from alkit.labels.joining import Join
 from alkit.pools.checks import check_pool
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @checked_except("pool", "learner", "strategy", "initial", "classes", "metrics", "workers")
-class Experiment(Readable):
+class Experiment(Reviewable):
     """A pool, a learner and a strategy, with a record of all queries, answers and models.
 
     Parameters

@@ -148,6 +148,13 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_integer(entry) and entry >= 0 for entry in value.values())
 
 
+def _are_qualities(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("key"), str) or not _is_integer(value.get("folds")):
+        return False
+    found = value.get("qualities")
+    return isinstance(found, dict) and all(type(quality) in (int, float) for quality in found.values())
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "changes": _are_changes,
     "groups": _are_groups,
@@ -160,6 +167,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "configuration": _is_configuration,
     "declared": _is_declared,
     "directions": _are_directions,
+    "label_qualities": _are_qualities,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     "mask_form": lambda value: isinstance(value, dict),

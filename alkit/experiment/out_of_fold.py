@@ -1,0 +1,143 @@
+"""Predictions of labelled images by models that were not trained on them, and how well the labels agree with them.
+
+The labels are divided into folds. For each fold, the learner is trained on the others and predicts the images of this
+one. Images of one group, and near-duplicates, are in one fold. Images that are held out, or are in the audit set, are
+predicted and never trained on. The models are not kept. The figures of each fold are kept in the record as soon as they
+are known, so a call that was killed goes on where it stopped, and a second call with the same labels trains nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from alkit.arguments.returned import check_returned
+from alkit.checks import check_integer
+from alkit.configuration.forms import written_form
+from alkit.errors import QueryError
+from alkit.evaluation.label_quality import label_quality
+from alkit.evaluation.work import Checked
+from alkit.experiment.holding_out import group_duplicates, together
+from alkit.experiment.labelled import LabelledImages
+from alkit.experiment.parts import Parts
+from alkit.labels.joining import join_rule
+from alkit.pools.pieces import shards_of
+from alkit.protocols import Pool, Predictor
+from alkit.rng import Stream
+from alkit.sharing.share import Counted, share
+from alkit.sharing.workers import working
+from alkit.values.progress import Progress, quiet
+
+FOLDS = 5
+"""Default number of folds."""
+
+QUALITIES = "label_qualities"
+"""Name of the fact that holds the quality of each label, and of which labels, models and folds it is."""
+
+
+def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
+    """Return the quality of each label by its image: see :meth:`alkit.Experiment.label_quality`."""
+    check_integer("folds", folds, least=2)
+    store = parts.store
+    with store.exclusive():
+        parts.settings.agreed.check()
+        everything = parts.labels.of(parts.known(), {}, parts.settings.spec, join_rule(parts.terms.join))
+        never = _never_trained(parts, everything.ids)
+        units = _units(parts, everything.ids)
+        if len(units) < folds:
+            raise QueryError(
+                "the labels are of too few groups to divide them",
+                got=f"{len(units)} groups of {len(everything.ids)} images, folds={folds}",
+                hint="fewer folds=, or more labels",
+            )
+        key = _key(parts, everything, never, folds)
+        kept = store.fact(QUALITIES)
+        if kept is None or kept["key"] != key:
+            kept = {"key": key, "folds": 0, "qualities": {}}
+        parts_of_labels = divide(units, folds, parts.stream.child("review", folds))
+        for number in range(kept["folds"], folds):
+            parts.report(Progress("review", number, folds))
+            found = _of_fold(parts, everything, parts_of_labels[number], never, number)
+            kept = {"key": key, "folds": number + 1, "qualities": {**kept["qualities"], **found}}
+            now = kept
+            store.revise(QUALITIES, lambda before, now=now: now)  # type: ignore[misc]
+        parts.report(Progress("review", folds, folds))
+    return dict(sorted(kept["qualities"].items(), key=lambda entry: (entry[1], entry[0])))
+
+
+def _never_trained(parts: Parts, ids: Sequence[str]) -> frozenset[str]:
+    """Return the labelled images on whose labels no model may be trained."""
+    held_out = parts.settings.held_out(list(ids))
+    return frozenset(id for id in ids if held_out(id))
+
+
+def _units(parts: Parts, ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the images in units that stay in one fold: groups and near-duplicates."""
+    duplicates, _ = group_duplicates(parts.pool, [], sorted(ids))
+    groups = dict(zip(ids, parts.groups_of(ids), strict=True)) if parts.has_groups() else {}
+    return together(duplicates, groups, frozenset())
+
+
+def divide(units: Sequence[Sequence[str]], folds: int, stream: Stream) -> list[tuple[str, ...]]:
+    """Return folds of nearly equal numbers of images, drawn by the stream; each unit is in one of them.
+
+    >>> [sorted(fold) for fold in divide([("a", "b"), ("c",), ("d",)], 2, Stream(0))]
+    [['a', 'b'], ['c', 'd']]
+    """
+    drawn = sorted(units, key=lambda unit: float(stream.child("unit", unit[0]).numpy().random()))
+    found: list[list[str]] = [[] for _ in range(folds)]
+    for unit in sorted(drawn, key=len, reverse=True):  # large groups first; those of one size as they were drawn
+        min(found, key=len).extend(unit)
+    return [tuple(fold) for fold in found]
+
+
+def _key(parts: Parts, everything: LabelledImages, never: Collection[str], folds: int) -> str:
+    files = {id: [answer.label for answer in own.labels] for id, own in parts.known().items() if own.labels}
+    subject = [
+        files,
+        written_form(parts.learner),
+        written_form(everything.spec),
+        sorted(never),
+        sorted(everything.ids),
+        str(parts.terms.join),
+        parts.stream.seed,
+        folds,
+    ]
+    return hashlib.sha256(json.dumps(subject, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _of_fold(
+    parts: Parts, everything: LabelledImages, fold: Sequence[str], never: Collection[str], number: int
+) -> dict[str, float]:
+    """Train on the other folds, and return the qualities of the labels of this one."""
+    labelled = everything.without({*fold, *never})
+    least = parts.settings.fewest_labels
+    if len(labelled.ids) < least:
+        raise QueryError(
+            "too few labels are left to train on without those of a fold",
+            got=f"{len(labelled.ids)}, and the network needs {least}",
+            hint="more labels",
+        )
+    rng = parts.stream.child("review", "fold", number, "fit").numpy()
+    with parts.settings.threads(), working(parts.workers):
+        predictor = parts.learner.fit(labelled, rng, None, quiet)
+    check_returned(parts.learner, "fit", predictor, Predictor)
+    return _qualities(parts, predictor, everything, fold, parts.pool)
+
+
+def _qualities(
+    parts: Parts, predictor: Predictor, everything: LabelledImages, ids: Sequence[str], pool: Pool
+) -> dict[str, float]:
+    work, shards = Checked(predictor, parts.learner, None, parts.settings.spec), shards_of(pool, sorted(ids))
+    found: dict[str, float] = {}
+    results = share(work, shards, Counted(quiet, "predict", len(ids)), workers=parts.workers, stream=True)
+    for shard in shards:
+        with parts.settings.threads():
+            result: Mapping[str, Any] = next(results)
+        for id, probabilities in zip(shard.ids, result["whole"], strict=True):
+            quality = label_quality(everything.known[id], probabilities, everything.spec)
+            if quality is not None:
+                found[id] = quality
+    return found

@@ -1,0 +1,107 @@
+"""Labels are compared with models that were not trained on them; finished folds are kept."""
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit.experiment.out_of_fold import QUALITIES
+
+CLASSES = ("skin", "lesion")
+_, MASKS = alkit.synthetic.lesions(12, size=16)
+PIXELS = 200 - 150 * MASKS
+
+
+TRAINED: list[tuple[str, ...]] = []
+"""What the learner was trained on since a test began."""
+
+FAIL_AT = {0: 99}
+"""Number of trainings after which the learner is killed."""
+
+
+class Counting(alkit.testing.Brightness):
+    """Notes what it is trained on, and can be killed."""
+
+    def fit(self, labelled, rng, previous=None, report=lambda progress: None):
+        if len(TRAINED) == FAIL_AT[0]:
+            raise KeyboardInterrupt
+        TRAINED.append(tuple(labelled.ids))
+        return super().fit(labelled, rng, previous, report)
+
+
+def _experiment(store=None, wrong=("0003",), **more):
+    pool = alkit.ArrayPool(PIXELS, groups={f"{n:04}": f"p{n // 2}" for n in range(12)})
+    experiment = alkit.Experiment(pool, Counting(), alkit.strategy("random"), store, classes=CLASSES, **more)
+    experiment.tell({id: 1 - MASKS[int(id)] if id in wrong else MASKS[int(id)] for id in experiment.ask(12)})
+    TRAINED.clear()  # the rehearsal
+    return experiment
+
+
+def test_the_label_of_the_lowest_quality_is_the_wrong_one_and_no_model_sees_its_group():
+    experiment = _experiment()
+    quality = experiment.label_quality(folds=3)
+    assert next(iter(quality)) == "0003"
+    assert set(quality) == set(experiment.pool.ids)
+    assert list(quality.values()) == sorted(quality.values())
+    left_out = [set(experiment.pool.ids) - set(ids) for ids in TRAINED]
+    assert set.union(*left_out) == set(experiment.pool.ids)
+    assert all({f"{2 * (int(id) // 2):04}", f"{2 * (int(id) // 2) + 1:04}"} <= fold for fold in left_out for id in fold)
+
+
+def test_folds_that_were_finished_before_a_kill_and_the_same_labels_are_not_trained_again(tmp_path, monkeypatch):
+    experiment = _experiment(tmp_path / "r.db")
+    monkeypatch.setitem(FAIL_AT, 0, 2)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.label_quality(folds=3)
+    monkeypatch.undo()
+    TRAINED.clear()
+    resumed = alkit.Experiment.open(tmp_path / "r.db", pool=experiment.pool, learner=Counting())
+    found = resumed.label_quality(folds=3)
+    assert len(TRAINED) == 1
+    assert resumed.label_quality(folds=3) == found
+    assert len(TRAINED) == 1
+    resumed.tell({"0003": MASKS[3]}, revise=True)
+    assert resumed.label_quality(folds=3)["0003"] > found["0003"]
+    assert len(TRAINED) == 4
+    assert found == _experiment().label_quality(folds=3)
+
+
+def test_labels_that_are_held_out_are_compared_and_never_trained_on():
+    experiment = _experiment(hold_out=0.3)
+    experiment.fit()
+    held_out = set(experiment._parts.store.fact("sides")["held_out"])
+    TRAINED.clear()
+    quality = experiment.label_quality(folds=3)
+    assert held_out and not held_out & {id for ids in TRAINED for id in ids}  # noqa: PT018
+    assert held_out <= quality.keys()
+
+
+def test_too_few_labels_and_wrong_folds_are_refused():
+    experiment = alkit.Experiment(
+        alkit.ArrayPool(PIXELS), alkit.testing.Brightness(), alkit.strategy("random"), classes=CLASSES
+    )
+    with pytest.raises(alkit.errors.QueryError, match="no label"):
+        experiment.label_quality()
+    experiment.tell({id: MASKS[int(id)] for id in experiment.ask(3)})
+    with pytest.raises(alkit.errors.QueryError, match="3 groups of 3 images, folds=5"):
+        experiment.label_quality()
+    with pytest.raises(alkit.errors.ConfigurationError, match="folds must be an integer >= 2: got 1"):
+        experiment.label_quality(folds=1)
+    assert experiment.label_quality(folds=2).keys() <= set(experiment.pool.ids)
+    assert experiment._parts.store.fact(QUALITIES)["folds"] == 2
+
+
+def test_classes_of_images_have_the_probability_of_their_class_as_quality():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    pixels = np.stack([np.full((8, 8), 40 if n % 2 else 210) + rng.integers(-9, 9, (8, 8)) for n in range(16)])
+    experiment = alkit.Experiment(
+        alkit.ArrayPool(pixels.astype(np.uint8)),
+        alkit.EstimatorLearner(LogisticRegression()),
+        alkit.strategy("random"),
+        classes=alkit.LabelSpec(("light", "dark"), per="image"),
+    )
+    experiment.tell({id: int(id) % 2 if id != "0005" else 0 for id in experiment.ask(16)})
+    quality = experiment.label_quality(folds=4)
+    assert next(iter(quality)) == "0005"
+    assert max(quality.values()) <= 1
