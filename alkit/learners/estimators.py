@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ _AT_ONCE = 256
 """Images in memory at once while their rows are computed."""
 
 _log = logging.getLogger(__name__)
+
+_numpy = RLock()  # threads share numpy's global generator
 
 
 def flattened(images: Images) -> Rows:
@@ -373,11 +376,13 @@ def _seed(stream: Stream) -> int:
 def _seed_numpy(stream: Stream) -> Iterator[None]:
     """Seed numpy's global generator inside a ``with`` block, and restore it after it.
 
-    Some estimators draw from it, and so do shuffled folds, which are not parameters of an estimator.
+    Some estimators draw from it, and so do shuffled folds, which are not parameters of an estimator. One thread at a
+    time is in such a block.
     """
-    before = np.random.get_state()  # noqa: NPY002
-    np.random.seed(_seed(stream))  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+    with _numpy:
+        before = np.random.get_state()  # noqa: NPY002
+        np.random.seed(_seed(stream))  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,6 +121,28 @@ def test_a_model_depends_on_the_seed_and_neither_reads_nor_changes_the_global_ge
         found.append(learner.fit(labelled, rng(5)).probabilities(ANYTHING))
         assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert (found[0] == found[1]).all()
+
+
+class SlowlyFromGlobal(FromGlobal):
+    """Lets other threads run between the seed and the draws."""
+
+    def fit(self, X, y):
+        time.sleep(0.01)
+        return super().fit(X, y)
+
+
+def test_threads_that_fit_at_the_same_time_do_not_disturb_each_other():
+    learner, labelled, seeds = alkit.EstimatorLearner(SlowlyFromGlobal()), make(), range(4)
+
+    def probabilities(seed):
+        return learner.fit(labelled, rng(seed)).probabilities(ANYTHING)
+
+    alone = [probabilities(seed) for seed in seeds]
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(probabilities, seeds))
+    np.testing.assert_array_equal(together, alone)
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
 def test_another_seed_gives_another_model_even_if_the_estimator_has_a_random_state():
