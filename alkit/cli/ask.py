@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 def ask(
     store: Record,
     number: Annotated[
-        int | None, typer.Option("-n", "--number", help="Number of images. Not needed while queries are open.")
+        int | None,
+        typer.Option(
+            "-n",
+            "--number",
+            help="Number of images that shall wait for an answer. Without it, open ones are sent again.",
+        ),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write the images to.")] = None,
     form: Annotated[
@@ -47,9 +52,10 @@ def ask(
 ) -> None:
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
-    Images that could not be read when the campaign was started and can be read now are taken into the pool. While
-    queries are open, no image is selected: the open queries are sent again, which changes nothing where they arrived
-    before. Images go to the same place as the last time, unless you give another one.
+    While images wait for an answer, as many are selected as are missing to the number, so that nobody waits for a slow
+    annotator. Open queries are sent again, which changes nothing where they arrived before. Images that could not be
+    read when the campaign was started and can be read now are taken into the pool. Images go to the same place as the
+    last time, unless you give another one.
 
     [dim]Examples:[/dim]
 
@@ -60,6 +66,7 @@ def ask(
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
     from alkit._files import make_folder
+    from alkit.checks import check_integer
     from alkit.cli.fit import describe_round
     from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
@@ -74,6 +81,7 @@ def ask(
     with working(options.read_workers(workers)), progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report, learner)
         was_open, trained = experiment.open_ids, None
+        selects = number is not None and check_integer("n", number, least=1) > len(experiment.waiting_ids)
         taken: tuple[str, ...] = ()
         left_out: str | None = None
         tested = record.fact(TEST_SET) is not None
@@ -92,12 +100,15 @@ def ask(
         place.oracle(
             Delivery(spec, campaign, images=experiment.pool)
         )  # raises errors in the place before any image is selected
-        test_set = {} if was_open else recorded_test_set(record, experiment.pool, report)
-        if not was_open and experiment.repaired:
-            taken, left_out = _take_repaired(experiment, test_set.get("test"))
-        if not was_open and experiment.learnable:
-            trained = experiment.fit(**test_set)
-        ids = experiment.ask(number)
+        if selects and number is not None:
+            test_set = recorded_test_set(record, experiment.pool, report)
+            if experiment.repaired:
+                taken, left_out = _take_repaired(experiment, test_set.get("test"))
+            if experiment.learnable:
+                trained = experiment.fit(**test_set, wait_for_answers=False)
+            ids = experiment.top_up(number)
+        else:
+            ids = was_open
         drafts = experiment.prelabels() if prelabels and spec.per == "pixel" else {}
         if isinstance(place, FolderPlace):
             make_folder(Path(place.folder))  # before the record names it: a folder that is gone is not made again
@@ -109,8 +120,11 @@ def ask(
         echo(f"alkit: images that can be read now stay out of the pool: {left_out}", err=True)
     if trained is not None and trained.round not in done:
         echo(*describe_round(trained, tested=tested))
-    what = "Still open, and sent again" if was_open else "Selected and sent"
-    echo(f"{what}: {len(ids)} images, {len(drafts)} with a pre-label. They are in {place}.")
+    new, again = len(set(ids) - set(was_open)), len(set(ids) & set(was_open))
+    counts = [
+        f"{what}: {n} images" for what, n in (("Selected and sent", new), ("Still open, and sent again", again)) if n
+    ]
+    echo(f"{'. '.join(counts)}, {len(drafts)} with a pre-label. They are in {place}.")
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")
 
 

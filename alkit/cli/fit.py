@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from alkit.cli import options
 from alkit.cli.expanding import expand
@@ -21,12 +23,14 @@ def fit(
     learner: options.OwnLearner = None,
     metrics: options.Metrics = None,
     kinds: options.Kinds = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Refuse to train while an image waits for an answer.")] = False,
     workers: options.Workers = None,
 ) -> None:
     """Train on all labels so far, and evaluate on the test set, or else on the labels held out.
 
-    Without new labels, nothing is done. `alkit ask` does this before it selects images. Use this command to train the
-    final model. Other metrics count from this round on.
+    Images that wait for an answer stay open, and their labels count from the next round on. Without new labels, nothing
+    is done. `alkit ask` does this before it selects images. Use this command to train the final model. Other metrics
+    count from this round on.
 
     [dim]Example:[/dim]
 
@@ -43,11 +47,20 @@ def fit(
         change_metrics(record, metrics, kinds)
         experiment = open_campaign(record, images, report, learner)
         before, tested = len(experiment.history), record.fact(TEST_SET) is not None
-        result = experiment.fit(**recorded_test_set(record, experiment.pool, report))
+        tests = recorded_test_set(record, experiment.pool, report)
+        result = experiment.fit(**tests, wait_for_answers=wait)
+        waiting = len(experiment.open_ids)
     news = "" if len(experiment.history) > before else "No new labels to train on. "
     first, *warnings = describe_round(result, tested=tested)
     echo(f"{news}{first}", *warnings)
+    if waiting:
+        echo(f"{about_waiting(waiting)}; answers that come now count from the next round on.")
     echo(f"Next: alkit status {quote(store)}")
+
+
+def about_waiting(n: int) -> str:
+    """Return how many images wait for an answer, as a clause."""
+    return "1 image waits for an answer" if n == 1 else f"{n} images wait for an answer"
 
 
 def describe_round(result: RoundResult, *, tested: bool = False) -> list[str]:

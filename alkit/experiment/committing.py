@@ -29,7 +29,13 @@ from alkit.values.rounds import RoundResult
 
 
 def fit(
-    parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool | None, oracle: Oracle | None
+    parts: Parts,
+    model: LastModel,
+    test_labels: TestLabels,
+    test: Pool | None,
+    oracle: Oracle | None,
+    *,
+    wait_for_answers: bool = True,
 ) -> RoundResult:
     """Train on all labels so far and commit the round, unless there are no new labels: see :meth:`Experiment.fit`."""
     store = parts.store
@@ -44,7 +50,7 @@ def fit(
         warnings = measuring.check_test(parts, tested[0], apart=True)
     with store.exclusive():
         parts.settings.agreed.check()
-        if missing := len(parts.open_queries()):
+        if wait_for_answers and (missing := len(parts.open_queries())):
             raise QueryError(
                 "1 image of the open query lacks an answer"
                 if missing == 1

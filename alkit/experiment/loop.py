@@ -247,6 +247,39 @@ class Experiment(Reviewable):
         """
         return selecting.ask(self._parts, self._model, n)
 
+    @checked
+    def top_up(self, n: int) -> tuple[str, ...]:
+        """Select images until `n` wait for a first answer, and return the ids of all that are open.
+
+        Nobody waits for a slow annotator: answers may be missing, and :meth:`fit` with ``wait_for_answers=False``
+        trains on those that came. No open image is selected again, and for the strategy open images count as labelled.
+        A call that was killed has recorded all of its queries or none, so the same call again is always right.
+
+        Parameters
+        ----------
+        n:
+            Number of images that nobody has answered yet, at least 1. While images are open, fewer are selected if the
+            pool or the rules leave fewer.
+
+        Raises
+        ------
+        ConfigurationError
+            `n` is not an integer >= 1; no image is open, and there are fewer candidates; or the network cannot be
+            trained on so few.
+
+        Examples
+        --------
+        >>> import alkit, numpy as np
+        >>> pool = alkit.ArrayPool(np.zeros((9, 8, 8), np.uint8))
+        >>> learner, strategy = alkit.testing.Brightness(), alkit.strategy("random")
+        >>> experiment = alkit.Experiment(pool, learner, strategy, classes=("a", "b"))
+        >>> first, second, third = experiment.top_up(3)
+        >>> experiment.tell({second: np.eye(8, dtype=np.uint8)})
+        >>> experiment.top_up(3)[:2] == (first, third), len(experiment.open_ids)
+        (True, 3)
+        """
+        return selecting.top_up(self._parts, self._model, n)
+
     @checked_except("oracle")
     def send(self, oracle: Oracle) -> tuple[Query, ...]:
         """Hand the open queries to an oracle and return them. A query that is sent again is not labelled twice."""
@@ -417,7 +450,9 @@ class Experiment(Reviewable):
     # Learning.
 
     @checked_except("test", "oracle")
-    def fit(self, *, test: Pool | None = None, oracle: Oracle | None = None) -> RoundResult:
+    def fit(
+        self, *, test: Pool | None = None, oracle: Oracle | None = None, wait_for_answers: bool = True
+    ) -> RoundResult:
         """Train on all labels so far and commit the round. Without new labels the last round is returned.
 
         Parameters
@@ -425,17 +460,21 @@ class Experiment(Reviewable):
         test, oracle:
             Images to measure the round on, and what labels them. Their ids may be those of images in the pool. Default:
             the round is measured on the labels held out, if there are any.
+        wait_for_answers:
+            Whether an open query is an error. If not, answers that are missing now count from the next round on, and an
+            image that only some of its annotators have labelled is trained on with their labels.
 
         Raises
         ------
         QueryError
-            A query is open, or there is no label yet.
+            A query is open, unless ``wait_for_answers=False``; or there is no label yet.
         DataError
             An image of `test` is identical to one of the pool.
         ConfigurationError
             Only one of `test` and `oracle` is given.
         """
-        return committing.fit(self._parts, self._model, self._test_labels, test, oracle)
+        waits = {"wait_for_answers": wait_for_answers}
+        return committing.fit(self._parts, self._model, self._test_labels, test, oracle, **waits)
 
     @checked_except("pool", "clusters")
     def grow(self, pool: Pool, *, clusters: Literal["keep", "update"] = "keep") -> Growth:

@@ -88,6 +88,11 @@ class Parts:
         asked = (entry.query for entry in self.store.snapshot().open)
         return [query for query in asked if query.id in self.representations.known_ids]
 
+    def untouched_queries(self) -> list[Query]:
+        """Return those of the open queries that no annotator has answered."""
+        known = self.store.snapshot().known
+        return [query for query in self.open_queries() if query.id not in known]
+
     def candidates(self) -> tuple[str, ...]:
         """Return the ids that can still be queried, sorted: not labelled, skipped or queried, and allowed."""
         snapshot = self.store.snapshot()

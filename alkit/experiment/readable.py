@@ -96,6 +96,11 @@ class Readable:
         return tuple(query.id for query in self._parts.open_queries())
 
     @property
+    def waiting_ids(self) -> tuple[str, ...]:
+        """Those of :attr:`open_ids` that nobody has answered yet: :meth:`Experiment.top_up` counts them."""
+        return tuple(query.id for query in self._parts.untouched_queries())
+
+    @property
     def history(self) -> tuple[RoundResult, ...]:
         """The committed rounds. What is written into their figures changes a copy."""
         return tuple(

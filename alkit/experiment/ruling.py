@@ -140,6 +140,12 @@ def _generators(stream: Stream) -> Iterator[np.random.Generator]:
         yield stream.child("rules", call).numpy()
 
 
+def most_by_rules(parts: Parts, candidates: Sequence[str], number: int) -> int:
+    """Return how many of these candidates the rules leave in a round."""
+    rules = recorded_rules(parts.store)
+    return Room(parts, rules, number).most(candidates) if rules else len(candidates)
+
+
 def check_number(parts: Parts, candidates: Sequence[str], n: int, number: int) -> int:
     """Return `n` as an integer, after a check that so many candidates can be selected in a round.
 

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alkit.checks import check_integer
 from alkit.errors import QueryError
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
-from alkit.experiment.ruling import check_number, limits_of, pick
+from alkit.experiment.ruling import check_number, limits_of, most_by_rules, pick
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
+from alkit.record.facts import QUEUE
 from alkit.strategies.asking import name_on_failure
 from alkit.strategies.functions import check_selection, innermost
 from alkit.values.progress import Progress
@@ -42,8 +44,28 @@ def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
         return tuple(query.id for query in open_queries)
 
 
+def top_up(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
+    """Select images until `n` wait for a first answer, and return all ids that are open: see :meth:`Experiment.top_up`.
+
+    One transaction records the new queries. So a call that was killed has recorded all of them or none, and the same
+    call again selects the same images or none.
+    """
+    with parts.store.exclusive():
+        parts.settings.agreed.check()
+        n = check_integer("n", n, least=1)
+        parts.store.revise(QUEUE, lambda before: n)
+        missing = n - len(parts.untouched_queries())
+        if parts.open_queries():
+            missing = min(missing, most_by_rules(parts, parts.candidates(), next_round(parts.store.rounds())))
+        if missing > 0:
+            select(parts, model, missing)
+        return tuple(query.id for query in parts.open_queries())
+
+
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     """Have the strategy select `n` candidates, and record them as queries; return their ids by rank.
+
+    Images that are open count as labelled for the strategy: their labels come without another selection.
 
     The caller holds the record's lock.
 
@@ -57,6 +79,8 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     candidates = parts.candidates()
     n = check_number(parts, candidates, n, number := next_round(parts.store.rounds()))
     labelled = tuple(id for id, known in parts.known().items() if known.labels)
+    partly = set(labelled)
+    labelled += tuple(query.id for query in parts.open_queries() if query.id not in partly)
     if number == 0:
         rehearse_once(parts)
         check_enough(parts, "n", n, len(labelled))

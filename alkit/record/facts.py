@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+QUEUE = "queue"
+"""Name of the fact that holds how many images were to be open when queries were topped up last."""
+
 MOST_THREADS = 1024
 """Greatest number of threads that a record may ask for."""
 
@@ -159,6 +162,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "changes": _are_changes,
     "groups": _are_groups,
     "options": _are_options,
+    QUEUE: lambda value: _is_integer(value) and value >= 1,
     "rehearsed": _is_rehearsed,
     "rules": _are_rules,
     "sides": _are_sides,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer
 from alkit.errors import AlkitError
+from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -33,7 +34,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     record:
         The record, open. It is not changed.
     batch:
-        Number of images in the next batch. Default: that of the schedule, or of the last call of ask, or 30.
+        Number of images in the next batch. Default: that of the schedule, of the last call of top_up or ask, or 30.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     history, found = snapshot.rounds, snapshot.standings
     schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
     planned = None if schedule is None else schedule.batch
-    size = (planned or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
+    size = (planned or record.fact(QUEUE) or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch
     taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
     labelled = [id for id, known in snapshot.known.items() if known.labels]
     left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))

@@ -170,8 +170,32 @@ def test_while_a_query_is_open_ask_sends_the_same_again(place, capfd):
     assert asked() == first
     printed(capfd, "ask", "c.db", "--out", "elsewhere")
     assert [query["query"] for query in asked(Path("elsewhere"))] == [query["query"] for query in first]
-    assert alkit("ask", "c.db", "-n", 5) == 1
-    assert "a query for 4 images is open" in capfd.readouterr().err
+    assert "Still open, and sent again: 4 images" in printed(capfd, "ask", "c.db", "-n", 3)
+
+
+def test_ask_tops_up_to_the_number_and_fit_trains_on_what_there_is(place, capfd):
+    start("--strategy", "random", "--hold-out", "0")
+    printed(capfd, "ask", "c.db", "-n", 4, "--out", "exchange")
+    first = asked()
+    for query in first[:3]:
+        paint(query)
+    printed(capfd, "tell", "c.db")
+    said = printed(capfd, "fit", "c.db")
+    assert "trained on 3 labels" in said
+    assert "1 image waits for an answer" in said
+    assert alkit("fit", "c.db", "--wait") == 1
+    assert "1 image of the open query lacks an answer" in capfd.readouterr().err
+    said = printed(capfd, "ask", "c.db", "-n", 4)
+    assert "Selected and sent: 3 images. Still open, and sent again: 1 images" in said
+    for query in asked():
+        if query["query"] != first[3]["query"] and query not in first:
+            paint(query)
+    printed(capfd, "tell", "c.db")
+    paint(first[3])  # an answer to a query of an earlier round
+    printed(capfd, "tell", "c.db")
+    printed(capfd, "fit", "c.db")
+    rounds = as_json(capfd, "status", "c.db")["rounds"]
+    assert [(found["labels"], len(found["ids"])) for found in rounds] == [(3, 4), (7, 3)]
 
 
 def test_an_answer_that_is_sent_back_is_open_until_it_is_corrected(place, capfd):

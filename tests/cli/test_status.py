@@ -102,7 +102,8 @@ def test_status_shows_everything_about_a_campaign(campaign, capfd, monkeypatch, 
         "not a random sample of the pool",
         "the rule needs 3 agreements, and there are 0",
         "Are 5 more labels worth it? No stopping rule can tell yet.",
-        f"Next: 4 images wait for an answer; alkit withdraw {store} takes the queries back.",
+        f"Next: 4 images wait for an answer; alkit withdraw {store} takes the queries back, and alkit ask {store} -n 5 "
+        "does not wait for them.",
     ):
         assert line in said, line
     assert text.rstrip().endswith(f"alkit tell {store} --from FOLDER")

@@ -261,7 +261,11 @@ EXAMPLES = {
     "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
     "alkit.Experiment.take_repaired": {"test": lambda t: t.test},
     "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
-    "alkit.Experiment.fit": {"test": lambda t: t.test, "oracle": lambda t: t.oracle},
+    "alkit.Experiment.fit": {
+        "test": lambda t: t.test,
+        "oracle": lambda t: t.oracle,
+        "wait_for_answers": lambda t: False,
+    },
     "alkit.Experiment.agreement": {"below": lambda t: 0.5},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {
