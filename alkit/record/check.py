@@ -113,7 +113,7 @@ def _own_tables(connection: sqlite3.Connection) -> list[sa.Table]:
     """Return the tables that a record of this schema, or of the one before, must have."""
     found = connection.execute("SELECT value FROM facts WHERE name = 'schema'").fetchall()
     earlier = found == [(str(tables.JOURNALLED),)]
-    return [table for table in tables.TABLES if not (earlier and table is tables.query_terms)]
+    return [table for table in tables.TABLES if not (earlier and table in tables.ADDED)]
 
 
 def _damage_of_rows(

@@ -47,8 +47,8 @@ def _from_4_to_5(old: Plain) -> Plain:
 
 
 def _from_5_to_6(old: Plain) -> Plain:
-    """Change no row: schema 6 added the table of unusual terms of queries."""
-    return {**old, "query_terms": old.get("query_terms", [])}
+    """Change no row: schema 6 added tables."""
+    return {**{table.name: [] for table in tables.ADDED}, **old}
 
 
 STEPS: dict[int, Callable[[Plain], Plain]] = {3: _from_3_to_4, 4: _from_4_to_5, 5: _from_5_to_6}
@@ -89,7 +89,7 @@ def migrate(database: Database, *, keep: bool) -> None:
     check_schema(database.path, schema)
     copy = database.backend.back_up(f"schema-{schema}.db") if keep else None
     if schema == tables.JOURNALLED:
-        _add_query_terms(database)
+        _add_tables(database)
     else:
         _rewrite(database, schema)
     if copy is not None:
@@ -109,12 +109,13 @@ def _rewrite(database: Database, schema: int) -> None:
         write(database, connection, rows)
 
 
-def _add_query_terms(database: Database) -> None:
-    """Add the table that schema 5 lacked. The rows and the journal stay as they are."""
+def _add_tables(database: Database) -> None:
+    """Add the tables that schema 5 lacked. The rows and the journal stay as they are."""
     with database.transaction() as connection:
-        database.add_table(connection, tables.query_terms)
+        for table in tables.ADDED:
+            database.add_table(connection, table)
     # In a transaction of its own: if the process dies before it is committed, it is completed from the journal, which
-    # cannot add a table.
+    # cannot add tables.
     with database.transaction() as connection:
         found = database.rows(connection, tables.facts, tables.facts.c.name == "schema")
         database.change(connection, tables.facts, found, value=json.dumps(tables.SCHEMA))

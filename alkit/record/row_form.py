@@ -95,6 +95,11 @@ def _is_mapping(text: str) -> bool:
     )
 
 
+def _are_numbers(text: str) -> bool:
+    """Whether a text is a JSON object of numbers, none of them missing."""
+    return _is_mapping(text) and None not in _parsed(text).values()
+
+
 def _is_texts(text: str | None) -> bool:
     found = [] if text is None else _parsed(text)
     return isinstance(found, list) and all(isinstance(entry, str) for entry in found)
@@ -112,6 +117,8 @@ _TABLES = {table.name: table for table in (*tables.TABLES, tables.totals, tables
 _COUNTS = {
     "queries": ("round", "rank", "ask", "wanted", "withdrawn"),
     "query_terms": ("round", "rank"),
+    "answer_queries": ("number",),
+    "round_figures": ("round",),
     "answers": ("number", "used_from", "used_until"),
     "pseudo_labels": ("round",),
     "rounds": ("round", "n_labels", "n_pseudo", "n_held_out"),
@@ -125,6 +132,8 @@ _CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("query_terms", "purpose"): frozenset(get_args(Purpose)).__contains__,
     ("query_terms", "assigned"): _is_texts,
     ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
+    ("round_figures", "name"): frozenset(["stability"]).__contains__,
+    ("round_figures", "value"): _are_numbers,
     ("rounds", "metrics"): _is_mapping,
     ("rounds", "seconds"): _is_mapping,
     ("rounds", "warnings"): _is_texts,

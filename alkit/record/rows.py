@@ -20,7 +20,11 @@ from alkit.values.rounds import RoundResult
 
 
 def make_snapshot(
-    asked: Mapping[Row, Asked], told: Mapping[Row, Recorded], done: Sequence[Row], unasked: Mapping[str, int]
+    asked: Mapping[Row, Asked],
+    told: Mapping[Row, Recorded],
+    done: Sequence[Row],
+    unasked: Mapping[str, int],
+    figures: Mapping[int, Mapping[str, Any]],
 ) -> Snapshot:
     """Return the snapshot of the rows of queries, answers and rounds.
 
@@ -28,6 +32,8 @@ def make_snapshot(
     ----------
     unasked:
         By round the number of labels that nobody asked for; rounds without any may be missing.
+    figures:
+        By round and name the further figures.
     """
     queries = tuple(asked.values())
     ids: dict[int, list[str]] = defaultdict(list)
@@ -37,7 +43,7 @@ def make_snapshot(
     return Snapshot(
         queries,
         tuple(told.values()),
-        tuple(result_from(row, tuple(ids[row[0]]), unasked) for row in done),
+        tuple(result_from(row, tuple(ids[row[0]]), unasked, figures) for row in done),
         model_from(done[-1:]),
         frozenset(row[0] for row in told if row[10] is not None),
         frozenset(row[0] for row in told if row[10] is not None and row[11] is None),
@@ -96,8 +102,38 @@ def recorded_from(row: Row) -> Recorded:
     return make_unchecked(Recorded, id, annotator, revision, kind, label, reason, seconds, rejected, told_at, number)
 
 
-def result_from(row: Row, ids: tuple[str, ...], unasked: Mapping[str, int]) -> RoundResult:
-    """Return the round of a row; `unasked` as in :func:`make_snapshot`."""
+def with_queries(told: Mapping[Row, Recorded], queries: Sequence[Row]) -> dict[Row, Recorded]:
+    """Return answers, some of which are known to be given to certain queries.
+
+    Parameters
+    ----------
+    told:
+        By row the answers.
+    queries:
+        Rows of answers' queries.
+    """
+    known = {row[0]: row[1] for row in queries}
+    return {row: replace(answer, query=known[row[0]]) if row[0] in known else answer for row, answer in told.items()}
+
+
+def figures_of(result: RoundResult) -> dict[str, Mapping[str, Any]]:
+    """Return the further figures of a round by name, without those that it does not have."""
+    found = {"stability": result.stability}
+    return {name: value for name, value in found.items() if value}
+
+
+def by_round(figures: Sequence[Row]) -> dict[int, dict[str, Any]]:
+    """Return the further figures in some rows by round and name."""
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    for round, name, value, *_ in figures:
+        found[round][name] = json.loads(value)
+    return found
+
+
+def result_from(
+    row: Row, ids: tuple[str, ...], unasked: Mapping[str, int], figures: Mapping[int, Mapping[str, Any]]
+) -> RoundResult:
+    """Return the round of a row; `unasked` and `figures` as in :func:`make_snapshot`."""
     number, _, n_labels, n_pseudo, n_held_out, agreement, _, metrics, seconds, _, warnings, _ = row
     return RoundResult(
         number,
@@ -110,6 +146,7 @@ def result_from(row: Row, ids: tuple[str, ...], unasked: Mapping[str, int]) -> R
         agreement,
         tuple(json.loads(warnings or "[]")),
         unasked.get(str(number), 0),
+        **figures.get(number, {}),
     )
 
 

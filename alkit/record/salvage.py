@@ -116,7 +116,7 @@ def read_server(database: Database) -> Source | None:
     if not any(found.values()):
         return None
     schema = _schema(found)
-    expected = _NOW.keys() - ({tables.query_terms.name} if schema < tables.SCHEMA else set())
+    expected = _NOW.keys() - (_ADDED if schema < tables.SCHEMA else set())
     source = _source(database.path, found, schema, is_intact=complete and there >= expected)
     return replace(source, is_intact=source.is_intact and source.whole == set(_TABLES))
 
@@ -128,7 +128,7 @@ def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_int
         name for name in _TABLES if totals.get(name) == (len(found[name]), add("0", map(_digest, found[name])))
     )
     if schema < tables.SCHEMA:
-        whole |= {tables.query_terms.name}  # there was none
+        whole |= _ADDED  # there were none
     plain = {name: [migrations.strip(row) for row in rows] for name, rows in found.items()}
     try:
         plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain
@@ -149,6 +149,7 @@ def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_int
     return Source(path, content, position, is_intact, whole, schema)
 
 
+_ADDED = {table.name for table in tables.ADDED}
 _TABLES = tuple(table.name for table in tables.TABLES)
 _NOW = {table.name: table for table in (*tables.TABLES, tables.totals, tables.journal)}
 _COLUMNS = {name: table.c.keys() for name, table in _NOW.items()}
@@ -160,9 +161,7 @@ def _schema(found: migrations.Plain) -> int:
         return 3
     if not found["journal"]:
         return 4  # the same tables but for the journal
-    return (
-        tables.SCHEMA if any(row["name"] == tables.query_terms.name for row in found["totals"]) else tables.JOURNALLED
-    )
+    return tables.SCHEMA if any(row["name"] in _ADDED for row in found["totals"]) else tables.JOURNALLED
 
 
 def _digest(row: Mapping[str, Any]) -> str:

@@ -66,6 +66,8 @@ class Recorded:
         Time of recording, UTC.
     number:
         Position in the order of recording, from 1.
+    query:
+        Start of the key of the query it was given to, such as ``r02-0004``; None if that is not known.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Recorded:
     rejected: str | None = None
     told_at: str = ""
     number: int = 0
+    query: str | None = None
 
     @property
     def counts(self) -> bool:

@@ -45,17 +45,29 @@ from alkit.record.read_only import copy_database, is_read_only
 from alkit.record.removing import ANSWER, QUERY
 from alkit.record.rows import (
     asked_from,
+    by_round,
+    figures_of,
     make_snapshot,
     model_from,
     recorded_from,
     result_from,
     sizes_from,
     terms_of,
+    with_queries,
     with_terms,
 )
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
-from alkit.record.tables import answers, facts, pseudo_labels, queries, query_terms, rounds
+from alkit.record.tables import (
+    answer_queries,
+    answers,
+    facts,
+    pseudo_labels,
+    queries,
+    query_terms,
+    round_figures,
+    rounds,
+)
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
@@ -70,6 +82,9 @@ LASTING = ("schema", ELSEWHERE)
 
 UNASKED = "unasked"
 """Name of the fact that holds, by round, how many of the labels that its model was trained on nobody asked for."""
+
+_IN_SNAPSHOT = queries, query_terms, answers, answer_queries, rounds, round_figures
+"""Tables of which a snapshot depends."""
 
 _Rows = tuple[object, Mapping[Row, T]]
 """The state of a table, and its rows with the object built from each."""
@@ -375,15 +390,17 @@ class Store:
     def snapshot(self) -> Snapshot:
         """Return all queries, answers and rounds at this moment; they are read only if the record has changed."""
         with self.database.reading() as connection:
-            state = self.database.state(connection, queries, query_terms, answers, rounds)
+            state = self.database.state(connection, *_IN_SNAPSHOT)
             if self._snapshot is None or self._snapshot[0] != state:
                 self._asked = self._read(connection, queries, self._asked, asked_from)
                 self._told = self._read(connection, answers, self._told, recorded_from)
                 asked = with_terms(self._asked[1], self.database.all_rows(connection, query_terms))
+                told = with_queries(self._told[1], self.database.all_rows(connection, answer_queries))
                 done = self.database.all_rows(connection, rounds)
+                figures = by_round(self.database.all_rows(connection, round_figures))
                 # This fact changes only with the rounds.
                 unasked = self._fact(connection, UNASKED) or {}
-                self._snapshot = state, make_snapshot(asked, self._told[1], done, unasked)
+                self._snapshot = state, make_snapshot(asked, told, done, unasked, figures)
             return self._snapshot[1]
 
     def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
@@ -416,7 +433,8 @@ class Store:
             done = self.database.all_rows(connection, rounds)
             counts = self.database.state(connection, queries, answers)
             unasked = self._fact(connection, UNASKED) or {}
-        return [result_from(row, (), unasked) for row in done], {row[0]: row[1] for row in counts}
+            figures = by_round(self.database.all_rows(connection, round_figures))
+        return [result_from(row, (), unasked, figures) for row in done], {row[0]: row[1] for row in counts}
 
     # Queries.
 
@@ -561,6 +579,7 @@ class Store:
             self.database.delete(connection, queries)
             self.database.delete(connection, query_terms)
             self.database.delete(connection, answers)
+            self.database.delete(connection, answer_queries)
             self.database.delete(connection, pseudo_labels)
 
     @checked
@@ -609,7 +628,8 @@ class Store:
         """
         with self.database.transaction() as connection:
             asked = self._asked_of(connection, ids)
-            known = [recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)]
+            before = {row: recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)}
+            known = list(with_queries(before, self.database.all_rows(connection, answer_queries)).values())
             last = self.database.greatest(connection, answers.c.number) or 0
             now = self.database.now(connection)
             rows = [
@@ -617,6 +637,7 @@ class Store:
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
             ]
             self.database.insert(connection, answers, rows)
+            self.database.insert(connection, answer_queries, [row for row in rows if row["query"] is not None])
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
                 self._mark_sent(connection, unsent & {row["id"] for row in rows})
 
@@ -732,6 +753,7 @@ class Store:
                 "warnings": stored_json("warnings", result.warnings) if result.warnings else None,
             }
             self.database.insert(connection, rounds, [row])
+            self._set_figures(connection, result.round, figures_of(result))
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
         self.contents.delete([other for other in self.contents.names(".model") if other != name])
         try:
@@ -764,6 +786,18 @@ class Store:
         with self.database.transaction() as connection:
             found = self.database.rows(connection, rounds, rounds.c.round == round)
             self.database.change(connection, rounds, found, **texts)
+
+    @checked
+    def set_figures(self, round: int, figures: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record further figures of a committed round by name, in place of those of the same names."""
+        with self.database.transaction() as connection:
+            self._set_figures(connection, round, figures)
+
+    def _set_figures(self, connection: sa.Connection, round: int, figures: Mapping[str, Mapping[str, Any]]) -> None:
+        names = round_figures.c.name.in_(list(figures))
+        self.database.delete(connection, round_figures, round_figures.c.round == round, names)
+        rows = [{"round": round, "name": name, "value": stored_json(name, value)} for name, value in figures.items()]
+        self.database.insert(connection, round_figures, rows)
 
     def last_model(self) -> tuple[str, str] | None:
         """Return the file of the last round's model and the stamp of its labels; None before the first round."""

@@ -48,7 +48,7 @@ queries = _table(
     sa.Column("prelabel", sa.String),  # name of a file
     sa.Column("withdrawn", _Integer, nullable=False),  # 0 or 1
 )
-query_terms = _table(  # of a query whose terms are not the usual ones; schema 6 added the table
+query_terms = _table(  # of a query whose terms are not the usual ones
     "query_terms",
     sa.Column("round", _Integer, primary_key=True, autoincrement=False),
     sa.Column("rank", _Integer, primary_key=True, autoincrement=False),
@@ -82,6 +82,11 @@ sa.Index(  # one valid answer for each revision, besides any invalid ones
     postgresql_where=_valid,
 )
 sa.Index("answers_of_an_image", answers.c.id)
+answer_queries = _table(  # of an answer to one query of several for its image
+    "answer_queries",
+    sa.Column("number", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("query", sa.String, nullable=False),
+)
 pseudo_labels = _table(
     "pseudo_labels",
     sa.Column("round", _Integer, primary_key=True, autoincrement=False),
@@ -102,6 +107,15 @@ rounds = _table(
     sa.Column("committed_at", sa.String, nullable=False),
     sa.Column("warnings", sa.Text),  # JSON; NULL: none
 )
+round_figures = _table(  # further figures of a round
+    "round_figures",
+    sa.Column("round", _Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+)
+ADDED = query_terms, answer_queries, round_figures
+"""Tables that schema 6 added. They hold what few rows of the other tables have."""
+
 TABLES = tuple(_metadata.sorted_tables)
 """The tables above."""
 

@@ -43,6 +43,8 @@ class RoundResult:
         What may be wrong with the round, in sentences.
     n_unasked:
         Number of labels among `n_labels` that nobody asked for, such as labels of an earlier project.
+    stability:
+        Figures of the model on the stop set by name, which stopping rules read; empty if they were not measured.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class RoundResult:
     agreement: float | None = None
     warnings: tuple[str, ...] = ()
     n_unasked: int = 0
+    stability: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("round", "n_labels", "n_pseudo", "n_held_out", "n_unasked"):

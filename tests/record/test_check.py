@@ -52,7 +52,16 @@ def test_images_that_were_left_out_are_listed_with_the_reasons(record, capsys):
 def test_an_intact_record_passes(record, capsys):
     found = check(record)
     assert (found.damage, found.damaged_backups, found.files) == ((), (), 3)
-    assert found.rows == {"facts": 2, "queries": 1, "query_terms": 0, "answers": 1, "pseudo_labels": 1, "rounds": 1}
+    assert found.rows == {
+        "facts": 2,
+        "queries": 1,
+        "query_terms": 0,
+        "answer_queries": 0,
+        "round_figures": 0,
+        "answers": 1,
+        "pseudo_labels": 1,
+        "rounds": 1,
+    }
     code, said = run(capsys, "check", str(record))
     assert not code
     assert "1 query, 1 answer, 1 round, 3 files. Everything is intact." in said

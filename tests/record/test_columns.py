@@ -72,7 +72,9 @@ FORMS = {
     **dict.fromkeys(["n_labels", "n_pseudo", "n_held_out", "rows", "lines", "length"], COUNTS),
     "sizes": st.lists(st.tuples(SIDES, SIDES), max_size=3).map(json.dumps),
     "kind": st.sampled_from(["label", "skip", "withdrawal", "invalid"]),
-    "metrics": NUMBERS.map(json.dumps),
+    **dict.fromkeys(["metrics", "rounds.seconds"], NUMBERS.map(json.dumps)),
+    "round_figures.name": st.just("stability"),
+    "round_figures.value": NUMBERS.map(json.dumps),
     "purpose": st.sampled_from(["train", "audit", "review"]),
     "assigned": st.lists(st.text(), max_size=3).map(json.dumps),
     "warnings": st.lists(st.text(), max_size=3).map(json.dumps),
@@ -85,7 +87,7 @@ FORMS = {
 def values_of(column):
     """Return values for a column by its type; a column of a new type needs values here."""
     values = next(KINDS[kind] for kind in type(column.type).__mro__ if kind in KINDS)
-    values = FORMS.get("metrics" if column is tables.rounds.c.seconds else column.name, values)
+    values = FORMS.get(f"{column.table.name}.{column.name}", FORMS.get(column.name, values))
     return st.one_of(st.none(), values) if column.nullable else values
 
 

@@ -122,7 +122,16 @@ def test_repair_saves_the_rows_of_a_record_with_foreign_sql_and_runs_none_of_it(
         "CREATE VIRTUAL TABLE pseudo_labels USING fts5(round, id, label, digest)",
     )
     saved = repair(record, record.with_name("new.db"))
-    assert saved.saved == {"facts": 2, "queries": 0, "query_terms": 0, "answers": 0, "pseudo_labels": 0, "rounds": 0}
+    assert saved.saved == {
+        "facts": 2,
+        "queries": 0,
+        "query_terms": 0,
+        "answer_queries": 0,
+        "round_figures": 0,
+        "answers": 0,
+        "pseudo_labels": 0,
+        "rounds": 0,
+    }
     with closing(sqlite3.connect(record.with_name("new.db"))) as connection:
         assert not connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchall()
 

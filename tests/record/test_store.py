@@ -105,6 +105,19 @@ def test_unusual_terms_of_queries_are_kept_changed_and_forgotten(store):
     assert Store(store.path).queries() == [query("b"), query("a", rank=1)]
 
 
+def test_the_query_of_an_answer_and_further_figures_of_a_round_are_kept(store):
+    store.add_queries([query("a")])
+    add(store, Recorded("a", "ann", 1, "skip", query="r00-0000"), Recorded("a", "ben", 1, "skip"))
+    result = RoundResult(0, ("a",), 1, stability={"changed": 0.25})
+    store.commit_round(result, b"weights", "stamp")
+    again = Store(store.path)
+    assert [answer.query for answer in again.answers()] == ["r00-0000", None]
+    assert again.rounds() == [result]
+    again.set_figures(0, {"stability": {"changed": 0.5}})
+    assert store.rounds()[0].stability == {"changed": 0.5}
+    assert store.outline()[0][0].stability == {"changed": 0.5}
+
+
 def test_a_query_keeps_the_first_time_at_which_it_was_sent(store):
     store.add_queries([query("a", rank=0), query("b", rank=1)])
     store.mark_sent(["a"])

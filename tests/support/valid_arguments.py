@@ -405,6 +405,7 @@ EXAMPLES = {
         "n_pseudo": lambda t: 0,
         "n_held_out": lambda t: 0,
         "n_unasked": lambda t: 0,
+        "stability": lambda t: {"changed": 0.5},
         "agreement": lambda t: None,
         "warnings": lambda t: (),
     },
@@ -639,6 +640,7 @@ EXAMPLES = {
     },
     "alkit.pictures.overlay": {"image": lambda t: t.pool.read(["a"])[0], "mask": lambda t: t.masks["a"]},
     "alkit.record.Recorded": {
+        "query": lambda t: "r00-0000",
         "annotator": lambda t: "",
         "revision": lambda t: 1,
         "kind": lambda t: "skip",
@@ -925,6 +927,7 @@ STORE = {
         "labels": lambda t: "x",
         "consumed": lambda t: (),
     },
+    "set_figures": {"round": lambda t: 0, "figures": lambda t: {"stability": {"changed": 0.5}}},
     "revise_queries": {"changed": lambda t: []},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},
     "replace": {"values": lambda t: {}, "keep": lambda t: lambda name: True},
