@@ -9,6 +9,9 @@ from .estimates import MINIMUM_SEEDS as MINIMUM_SEEDS
 from .estimates import ROUNDING as ROUNDING
 from .estimates import Estimate as Estimate
 from .estimates import estimate as estimate
+from .forecasts import Forecast as Forecast
+from .forecasts import forecast as forecast
+from .forecasts import why_no_forecast as why_no_forecast
 from .intervals import interval_of as interval_of
 from .savings import LabelsSaved as LabelsSaved
 from .savings import labels_saved as labels_saved
