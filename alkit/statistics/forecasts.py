@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alkit.arguments.checked import check_argument, checked, checked_except
+from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError
 
@@ -83,6 +83,7 @@ class Forecast:
     rounds: int
 
 
+@checked
 def why_no_forecast(labels: Sequence[float], values: Sequence[float]) -> str | None:
     """Return why a curve cannot be forecast, as a sentence without a full stop; None if it can.
 
@@ -107,7 +108,7 @@ def why_no_forecast(labels: Sequence[float], values: Sequence[float]) -> str | N
     return None
 
 
-@checked_except("labels", "values", "at")
+@checked
 def forecast(
     labels: Sequence[float], values: Sequence[float], at: float | Sequence[float], *, confidence: float = 0.8
 ) -> Forecast:
@@ -150,8 +151,6 @@ def forecast(
     >>> round(found.value, 2), found.low < 0.872 < found.high
     (0.87, True)
     """
-    check_argument("labels", labels, Sequence)
-    check_argument("values", values, Sequence)
     check_number("confidence", confidence, 0, 1, open_ends="()")
     x, y = np.asarray(labels, np.float64), np.asarray(values, np.float64)
     wanted = np.atleast_1d(np.asarray(at, np.float64))

@@ -786,6 +786,17 @@ EXAMPLES = {
         "low": lambda t: 0.4,
         "high": lambda t: 0.6,
     },
+    "alkit.statistics.Forecast": {
+        "labels": lambda t: 200.0,
+        "value": lambda t: 0.8,
+        "low": lambda t: 0.7,
+        "high": lambda t: 0.9,
+        "level": lambda t: 0.7,
+        "gain": lambda t: 0.1,
+        "gain_low": lambda t: 0.0,
+        "gain_high": lambda t: 0.2,
+        "rounds": lambda t: 5,
+    },
     "alkit.statistics.LabelsSaved": {
         "saved": lambda t: None,
         "reached_a": lambda t: 1,
@@ -802,6 +813,11 @@ EXAMPLES = {
     },
     "alkit.statistics.aubc": CURVE,
     "alkit.statistics.estimate": {"values": lambda t: [0.1, 0.2, 0.3, 0.4, 0.5]},
+    "alkit.statistics.forecast": {
+        "labels": lambda t: [10, 20, 40],
+        "values": lambda t: [0.7, 0.75, 0.8],
+        "at": lambda t: 80,
+    },
     "alkit.statistics.holm": {"p": lambda t: {"a": 0.1}},
     "alkit.statistics.interval_of": {
         "values": lambda t: [0.1, 0.2],
@@ -816,6 +832,7 @@ EXAMPLES = {
     "alkit.statistics.variance_parts": {
         "table": lambda t: {(a, b): a + b / 10 for a in range(3) for b in range(3)},
     },
+    "alkit.statistics.why_no_forecast": {"labels": lambda t: [10, 20, 40], "values": lambda t: [0.7, 0.75, 0.8]},
     "alkit.stopping.Advice": {"stop": lambda t: None, "figures": lambda t: {}},
     "alkit.stopping.rule": {"name": lambda t: "expected-gain"},
     "alkit.stopping.stopping_advice": {"next_batch": lambda t: 5},
