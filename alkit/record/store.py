@@ -17,6 +17,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -40,9 +41,10 @@ from alkit.record.facts import has_form
 from alkit.record.files import Files, files_in
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.network_folder import warn_of_network_folder
+from alkit.record.places import AT_ONCE
 from alkit.record.postgresql import PostgreSQL
 from alkit.record.read_only import copy_database, is_read_only
-from alkit.record.removing import ANSWER, QUERY
+from alkit.record.removing import ANSWER, QUERY, REMOVED
 from alkit.record.rows import (
     asked_from,
     by_round,
@@ -636,6 +638,7 @@ class Store:
                 {**asdict(answer), "number": number, "told_at": now}
                 for number, answer in enumerate(decide(asked, known), start=last + 1)
             ]
+            self._check_kept(connection, {row["label"] for row in rows} - {None})
             self.database.insert(connection, answers, rows)
             self.database.insert(connection, answer_queries, [row for row in rows if row["query"] is not None])
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
@@ -645,6 +648,18 @@ class Store:
         """Return the queries of some images."""
         found = {row: asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)}
         return list(with_terms(found, self.database.all_rows(connection, query_terms)).values())
+
+    def _check_kept(self, connection: sa.Connection, names: Collection[str]) -> None:
+        """Check that labels are still there: a removal may delete one that no row referred to until now."""
+        if not self.database.rows(connection, facts, facts.c.name == REMOVED):
+            return
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            there = list(threads.map(self.contents.exists, names))
+        if not all(there):
+            raise StoreError(
+                "a label was not recorded, because it was deleted meanwhile with an image that had an equal one",
+                hint="the same again",
+            )
 
     @checked
     def reject(self, numbers: Collection[int], reason: str) -> None:
@@ -677,11 +692,15 @@ class Store:
                 found = self.database.rows(connection, query_terms, *own)
                 self.database.change(connection, query_terms, found, assigned=None, due=None)
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.id == id)
-            left = {row[5] for row in self.database.all_rows(connection, answers)}
-            left |= {row[10] for row in self.database.all_rows(connection, queries)}
-            left |= {row[2] for row in self.database.all_rows(connection, pseudo_labels)}
-            for name, value in facts_now(sorted(before - left - {None})).items():
+            unused = before - self._label_files(connection) - {None}
+            for name, value in facts_now(sorted(unused)).items():
                 self._revise(connection, name, lambda former, value=value: value)  # type: ignore[misc]
+
+    def _label_files(self, connection: sa.Connection) -> set[str | None]:
+        """Return the names of the labels, pre-labels and pseudo-labels to which rows refer."""
+        found = {row[5] for row in self.database.all_rows(connection, answers)}
+        found |= {row[10] for row in self.database.all_rows(connection, queries)}
+        return found | {row[2] for row in self.database.all_rows(connection, pseudo_labels)}
 
     @checked
     def used(self, numbers: Collection[int]) -> list[tuple[int, int | None]]:
@@ -692,15 +711,17 @@ class Store:
 
     @checked
     def delete_files(self, names: Collection[str]) -> None:
-        """Delete files to which no row refers.
+        """Delete files to which no row refers now: another image may have got an equal label.
 
         Raises
         ------
         StoreError
             One is still there.
         """
-        self.contents.delete(names)
-        if left := [name for name in names if self.contents.exists(name)]:
+        with self.database.transaction() as connection:  # nobody refers to them meanwhile, see add_answers
+            unused = sorted(set(names) - self._label_files(connection))
+            self.contents.delete(unused)
+        if left := [name for name in unused if self.contents.exists(name)]:
             raise StoreError(
                 f"{count(len(left), 'file')} cannot be deleted, such as {self.contents.place.shown(left[0])}",
                 hint="check the permissions, and do the same again",

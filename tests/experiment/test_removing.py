@@ -14,7 +14,7 @@ from commandline import alkit as run
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, QueryError
+from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repair import repair
@@ -389,3 +389,48 @@ def test_an_unfinished_removal_is_said_with_the_command_that_finishes_it(place, 
     assert run("check", "c.db") == 0
     assert "was begun" not in capfd.readouterr().out
     assert Store("c.db").fact("removed")[first[0]]["reason"] == "consent withdrawn"
+
+
+def interrupted(monkeypatch, experiment, id):
+    """Remove an image in a process that ends before it deletes files."""
+
+    def ends(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "delete_files", ends)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.remove(id, "consent withdrawn")
+
+
+def test_an_equal_label_that_another_image_got_before_the_removal_went_on_stays(place, monkeypatch):
+    experiment = campaign()
+    first, second, *_ = experiment.ask(4)
+    experiment.tell({first: mask(first)})
+    interrupted(monkeypatch, experiment, first)
+    again = campaign()
+    again.tell({second: mask(first)})
+    again.remove(first, "consent withdrawn")
+    (label,) = (answer.label for answer in again.answers() if answer.id == second)
+    assert again._parts.files.read(label).sum() == mask(first).sum()
+    assert check(place / "c.db").damage == ()
+
+
+def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(place, monkeypatch):
+    experiment = campaign()
+    first, second, *_ = experiment.ask(4)
+    experiment.tell({first: mask(first)})
+    interrupted(monkeypatch, experiment, first)
+    again, other = campaign(), campaign()
+    record = Store.add_answers
+
+    def late(*given, **more):
+        other.remove(first, "consent withdrawn")
+        return record(*given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_answers", late)
+        with pytest.raises(StoreError, match="deleted meanwhile with an image that had an equal one"):
+            again.tell({second: mask(first)})
+    again.tell({second: mask(first)})
+    assert check(place / "c.db").damage == ()
