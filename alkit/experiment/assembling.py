@@ -12,6 +12,7 @@ from alkit._files import make_temporary_folder
 from alkit.checks import check_integer
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.experiment import opening, rehearsing
+from alkit.experiment.audit import settle_audit, size_of_audit
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
 from alkit.experiment.parts import Parts
@@ -45,6 +46,7 @@ def assemble(
     terms: Terms,
     metrics: Metrics | None,
     rules: SelectionRules | None,
+    audit: int | None,
     change: bool,
     report: Listeners,
     wait: float,
@@ -71,6 +73,7 @@ def assemble(
     if store.fact("seed") != seed:  # an older record may have been made with a negative seed
         check_integer("seed", seed, least=0)
     settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
+    audit = size_of_audit(store) if audit is None else check_integer("audit", audit, least=0)
     recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
     # Before the settings are recorded, so that a learner that fails on the images changes nothing.
     tried = None
@@ -84,7 +87,7 @@ def assemble(
     answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
     labels = Labels(files, representations)
     rehearsing.save(store, tried)
-    return Parts(
+    parts = Parts(
         pool,
         learner,
         strategy,
@@ -102,6 +105,8 @@ def assemble(
         classes is not None,
         workers,
     )
+    settle_audit(parts, audit)
+    return parts
 
 
 def _temporary_store(owner: object) -> Path:

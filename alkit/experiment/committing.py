@@ -13,6 +13,7 @@ from alkit.evaluation.fitness import Losses, lengths, warnings_about
 from alkit.evaluation.measure import Seen, agreement, measure
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
+from alkit.experiment.audit import set_apart
 from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
@@ -94,9 +95,17 @@ def commit_round(
     everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
     pseudo_ids = set(everything.pseudo_ids)
     notes = list(warnings)
-    held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids], notes)
-    labelled = everything.without({*held, *beside_held_out(parts, everything.pseudo_ids)})
+    audited, apart = set_apart(parts, everything.ids, notes)
+    audited = [id for id in audited if id not in pseudo_ids]
+    held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids | apart], notes)
+    labelled = everything.without({*held, *apart, *beside_held_out(parts, everything.pseudo_ids)})
     if not set(labelled.ids) - set(labelled.pseudo_ids):
+        if not held:
+            raise QueryError(
+                "every label belongs to the audit set, so there is none to train on",
+                got=f"{len(apart)} labels",
+                hint="more labels",
+            )
         raise QueryError(
             "every label is held out, so there is none to train on",
             got=f"{len(held)} labels, hold_out={parts.terms.hold_out:g}",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from alkit.errors import LabelError, QueryError
+from alkit.experiment.audit import blinded
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
@@ -27,7 +28,7 @@ def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
         rehearse_once(parts)
     queries = tuple(parts.open_queries())
     if queries:
-        oracle.ask(queries)
+        oracle.ask(blinded(parts, queries))
         parts.store.mark_sent([query.id for query in queries])
     return queries
 

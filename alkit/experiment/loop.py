@@ -100,6 +100,10 @@ class Experiment(Reviewable):
     rules:
         Which images may be selected, which come first, and how many of a group (:class:`SelectionRules`). They may
         change at any time; the record keeps the dates. Default: those of the record.
+    audit:
+        Number of images of the audit set: drawn at random by the seed, mixed into the queries, labelled like others and
+        never trained on, and neither are the rest of their groups and near-duplicates. Models are measured on it
+        (:attr:`RoundResult.audit`). It may be enlarged at any time. Default: that of the record; 0 for a new record.
     change:
         Whether the learner, the strategies and the working size of the images may differ from those of the record, as
         long as no round is committed. The answers are kept, and the record keeps the date of the change.
@@ -159,6 +163,7 @@ class Experiment(Reviewable):
         stop_set: int = 0,
         metrics: Metrics | None = None,
         rules: SelectionRules | None = None,
+        audit: int | None = None,
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
@@ -178,6 +183,7 @@ class Experiment(Reviewable):
             terms,
             metrics,
             rules,
+            audit,
             change,
             self._listeners,
             wait,

@@ -12,6 +12,7 @@ from alkit.experiment.representations import Representations
 from alkit.pools.groups import Grouping, groups_of, metadata_of
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
+from alkit.record.audit import AUDIT, kept_apart, recorded_audit
 from alkit.record.grouping import allowed, recorded_grouping, recorded_rules
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
@@ -94,11 +95,19 @@ class Parts:
         return [query for query in self.open_queries() if query.id not in known]
 
     def candidates(self) -> tuple[str, ...]:
-        """Return the ids that can still be queried, sorted: not labelled, skipped or queried, and allowed."""
+        """Return the ids a strategy can choose, sorted: not labelled, skipped, queried or kept apart, and allowed."""
         snapshot = self.store.snapshot()
-        taken = {query.id for query in snapshot.queries} | set(snapshot.known)
+        taken = {query.id for query in snapshot.queries} | set(snapshot.known) | self.apart()
         may = self.allowed()
         return tuple(id for id in self.ids if id not in taken and id in may)
+
+    def apart(self, ids: Sequence[str] | None = None) -> Set[str]:
+        """Return those of some images, default all, that are never trained on because of the audit set."""
+        ids = self.ids if ids is None else ids
+        if self.store.fact(AUDIT) is None:
+            return frozenset()
+        own = [*ids, *recorded_audit(self.store).ids]
+        return kept_apart(self.store, ids, dict(zip(own, self.groups_of(own), strict=True)))
 
     def allowed(self) -> Set[str]:
         """Return the images that the rules allow, whether they were queried or not."""

@@ -51,6 +51,11 @@ class Picked:
         self.pseudo_labels.update(dict.fromkeys(selection.pseudo_labels))
         self.most_pseudo = max(self.most_pseudo, len(selection.pseudo_labels))
 
+    @property
+    def columns(self) -> tuple[list[str], list[float | None], list[str]]:
+        """The ids, the scores and what each image stands for."""
+        return self.ids, self.scores, self.meanings
+
     def pseudo(self) -> list[str]:
         """Return the images that get a pseudo-label: not those picked, and no more than one call has asked for."""
         picked = set(self.ids)
@@ -146,8 +151,13 @@ def most_by_rules(parts: Parts, candidates: Sequence[str], number: int) -> int:
     return Room(parts, rules, number).most(candidates) if rules else len(candidates)
 
 
-def check_number(parts: Parts, candidates: Sequence[str], n: int, number: int) -> int:
+def check_number(parts: Parts, candidates: Sequence[str], n: int, number: int, audit: int = 0) -> int:
     """Return `n` as an integer, after a check that so many candidates can be selected in a round.
+
+    Parameters
+    ----------
+    audit:
+        How many of the `n` images belong to the audit set, which no strategy selects.
 
     Raises
     ------
@@ -155,10 +165,10 @@ def check_number(parts: Parts, candidates: Sequence[str], n: int, number: int) -
         `n` is not an integer >= 1, or there are fewer candidates, or the rules do not leave so many.
     """
     if not (rules := recorded_rules(parts.store)):
-        if not candidates:
+        if not candidates and not audit:
             raise ConfigurationError("no candidate is left: every image is labelled, skipped or queried", got=f"n={n}")
-        return check_integer("n", n, least=1, most=len(candidates))
-    n, most = check_integer("n", n, least=1), Room(parts, rules, number).most(candidates)
+        return check_integer("n", n, least=1, most=len(candidates) + audit)
+    n, most = check_integer("n", n, least=1), Room(parts, rules, number).most(candidates) + audit
     if n > most:
         raise ConfigurationError(
             f"n must be at most {most}, because the rules leave no more in this round",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from alkit.checks import check_integer
 from alkit.errors import QueryError
 from alkit.evaluation.fitness import about_model, without_fix
+from alkit.experiment.audit import audit_queries, find_near_duplicates, left_to_ask, mix
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
@@ -24,6 +26,9 @@ from alkit.values.queries import Query
 from alkit.values.selection import Selection
 
 log = logging.getLogger(__name__)
+
+BY_CHANCE = "drawn at random for the audit set"
+"""Reason for a query of the audit set, which annotators do not see."""
 
 
 def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
@@ -56,7 +61,8 @@ def top_up(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
         parts.store.revise(QUEUE, lambda before: n)
         missing = n - len(parts.untouched_queries())
         if parts.open_queries():
-            missing = min(missing, most_by_rules(parts, parts.candidates(), next_round(parts.store.rounds())))
+            most = most_by_rules(parts, parts.candidates(), next_round(parts.store.rounds()))
+            missing = min(missing, most + len(left_to_ask(parts)))
         if missing > 0:
             select(parts, model, missing)
         return tuple(query.id for query in parts.open_queries())
@@ -65,7 +71,8 @@ def top_up(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     """Have the strategy select `n` candidates, and record them as queries; return their ids by rank.
 
-    Images that are open count as labelled for the strategy: their labels come without another selection.
+    Images that are open count as labelled for the strategy: their labels come without another selection. Some of the
+    `n` are images of the audit set, if there is one, in places drawn at random: :mod:`alkit.experiment.audit`.
 
     The caller holds the record's lock.
 
@@ -76,14 +83,20 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     SelectionError
         The strategy failed, or its selection breaks its promise.
     """
-    candidates = parts.candidates()
-    n = check_number(parts, candidates, n, number := next_round(parts.store.rounds()))
-    labelled = tuple(id for id, known in parts.known().items() if known.labels)
-    partly = set(labelled)
-    labelled += tuple(query.id for query in parts.open_queries() if query.id not in partly)
+    find_near_duplicates(parts)
+    candidates, number = parts.candidates(), next_round(parts.store.rounds())
+    audit = audit_queries(parts, n, len(candidates))
+    n = check_number(parts, candidates, n, number, len(audit))
+    told = [id for id, known in parts.known().items() if known.labels]
+    partly = set(told)
+    told += [query.id for query in parts.open_queries() if query.id not in partly]
+    apart = parts.apart(told)
+    labelled = tuple(id for id in told if id not in apart)
     if number == 0:
         rehearse_once(parts)
         check_enough(parts, "n", n, len(labelled))
+        if audit and candidates:  # some images must be left to train on
+            audit = audit[: max(n - len(candidates), n - max(1, parts.settings.fewest_labels - len(labelled)))]
     rank = parts.store.count_ranks(number)
     strategy = parts.initial if number == 0 else parts.strategy
     name = getattr(innermost(strategy), "__name__", type(strategy).__name__)
@@ -99,21 +112,21 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
 
     with parts.settings.threads():
         model.asked = False
-        picked = pick(parts, candidates, n, number, stream, call)
+        picked = pick(parts, candidates, n - len(audit), number, stream, call)
         if model.asked:
             _warn_of_unfit(parts, name)
         pseudo_labels = _predict_pseudo_labels(parts, model, picked.pseudo())
-    parts.store.add_queries(
-        [
-            Query(id, number, rank + position, sizes, score, meaning or f"chosen by {name}", parts.terms.annotators)
-            for position, (id, sizes, score, meaning) in enumerate(
-                zip(picked.ids, mask_sizes(parts.pool, picked.ids), picked.scores, picked.meanings, strict=True)
-            )
-        ],
-        pseudo_labels,
-    )
+    why = {id: (s, meaning or f"chosen by {name}") for id, s, meaning in zip(*picked.columns, strict=True)}
+    ids = mix(picked.ids, audit, stream.child("audit").numpy()) if audit else picked.ids
+    queries = [
+        Query(id, number, rank + place, sizes, *why.get(id, (None, BY_CHANCE)), parts.terms.annotators)
+        for place, (id, sizes) in enumerate(zip(ids, mask_sizes(parts.pool, ids), strict=True))
+    ]
+    drawn = set(audit)
+    queries = [replace(query, purpose="audit") if query.id in drawn else query for query in queries]
+    parts.store.add_queries(queries, pseudo_labels)
     parts.report(Progress("ask", n, n))
-    return tuple(picked.ids)
+    return tuple(ids)
 
 
 def _warn_of_unfit(parts: Parts, strategy: str) -> None:

@@ -79,6 +79,25 @@ def _are_sides(value: Any) -> bool:
     return isinstance(value, dict) and _are_texts(value.get("held_out")) and _are_texts(value.get("trained"))
 
 
+def _is_audit(value: Any) -> bool:
+    if value is None:
+        return True
+    draws = value.get("draws") if isinstance(value, dict) else None
+    return (
+        isinstance(draws, list)
+        and _are_texts(value.get("near"))
+        and isinstance(value.get("compared"), bool)
+        and all(
+            isinstance(draw, dict)
+            and isinstance(draw.get("at"), str)
+            and _is_integer(draw.get("of"))
+            and _is_integer(draw.get("round"))
+            and _are_texts(draw.get("ids"))
+            for draw in draws
+        )
+    )
+
+
 def _are_groups(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and _is_texts(entry[1])
@@ -159,6 +178,7 @@ def _are_qualities(value: Any) -> bool:
 
 
 _FORMS: dict[str, Callable[[Any], bool]] = {
+    "audit": _is_audit,
     "changes": _are_changes,
     "groups": _are_groups,
     "options": _are_options,

@@ -18,6 +18,7 @@ from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
+from alkit.record.audit import kept_apart
 from alkit.record.changing import (
     GROUPS,
     MOVED,
@@ -242,25 +243,26 @@ class Settings:
         return 0.0 if form is None else float(form["with"]["hold_out"])
 
     def held_out(self, labelled: Collection[str]) -> Callable[[str], bool]:
-        """Return a function that says, for the id of a labelled image, whether its label is held out.
+        """Return a function that says, for the id of a labelled image, whether its label is never trained on.
 
-        Labels that have no side yet, because no model was trained since they came, count as held out if they will be:
-        because a label of their group is, or because all of them will be.
+        It is held out, or it belongs to the audit set. Labels that have no side yet, because no model was trained since
+        they came, count as held out if they will be: because a label of their group is, or because all of them will be.
         """
-        if self._store.fact(SIDES) is None:
-            stream, terms = Stream(self.seed), Terms(hold_out=self.hold_out)
-            return lambda id: terms.holds_out(id, stream)
-        return self._forecast(labelled)[0].__contains__
+        return self._sides(labelled)[0]
 
-    def _forecast(self, labelled: Collection[str]) -> tuple[frozenset[str], int]:
-        target = Terms(hold_out=self.hold_out).count_held_out(len(labelled))
-        return forecast(self._store.fact(SIDES), self._store.fact(GROUPS), labelled, target)
+    def _sides(self, labelled: Collection[str]) -> tuple[Callable[[str], bool], int]:
+        """Return the function, and how many of the labels it calls trained on may be held out all the same."""
+        apart, terms = kept_apart(self._store, list(labelled)), Terms(hold_out=self.hold_out)
+        if (sides := self._store.fact(SIDES)) is None:
+            return lambda id: id in apart or terms.holds_out(id, Stream(self.seed)), 0
+        free = set(labelled) - apart
+        held, room = forecast(sides, self._store.fact(GROUPS), free, terms.count_held_out(len(free)))
+        return (held | apart).__contains__, room
 
     def has_enough(self, labelled: Collection[str]) -> bool:
         """Return whether the learner can be trained on those of these images that are not held out."""
-        held = sum(map(self.held_out(labelled), labelled))
-        room = 0 if self._store.fact(SIDES) is None else self._forecast(labelled)[1]
-        return len(labelled) - held - room >= self.fewest_labels
+        held_out, room = self._sides(labelled)
+        return len(labelled) - sum(map(held_out, labelled)) - room >= self.fewest_labels
 
     @property
     def fewest_labels(self) -> int:

@@ -245,6 +245,7 @@ EXAMPLES = {
         "store": lambda t: None,
         "change": lambda t: False,
         "rules": lambda t: None,
+        "audit": lambda t: 2,
     },
     "alkit.Experiment.open": {
         "files": lambda t: None,
