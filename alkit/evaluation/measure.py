@@ -1,4 +1,4 @@
-"""Measure a predictor on a test set, and the agreement of two predictors on a pool."""
+"""Measure a predictor on a test set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from alkit.sharing.share import Counted, share
 from alkit.sharing.workers import Workers
 from alkit.values.label_spec import Label, LabelSpec, Mask, size_text
 from alkit.values.predictions import most_probable_labels
-from alkit.values.progress import Report, quiet
+from alkit.values.progress import Report
 
 PIXELS = "masks of the test set must have at least one pixel"
 
@@ -189,36 +189,3 @@ def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:
     if spec.ignore is None:
         return np.arange(len(truth))
     return np.flatnonzero((truth != spec.ignore).reshape(len(truth), -1).any(axis=1))
-
-
-def agreement(
-    predictor: Predictor,
-    other: Predictor,
-    pool: Pool,
-    ids: Sequence[str],
-    spec: LabelSpec,
-    learner: Learner | None = None,
-    workers: Workers = None,
-) -> float:
-    """Return Cohen's kappa of two models' predictions over all pixels (or all images) of `ids`; at most 1.
-
-    If an image can have several classes, it is that of all decisions whether an image has a class.
-
-    It is 1 if they agree everywhere, even if all predictions are of one class, for which kappa is undefined.
-    """
-    import torch  # asking and telling do not need it
-    from torchmetrics.classification import MulticlassCohenKappa
-
-    kappa, same, shards = MulticlassCohenKappa(spec.values), True, shards_of(pool, list(ids))
-    works = [Checked(model, learner, None, spec) for model in (predictor, other)]
-    counted = Counted(quiet, "evaluate", len(ids))
-    found = (share(work, shards, counted, workers=workers, stream=True) for work in works)
-    for shard, own, theirs in zip(shards, *found, strict=True):
-        parts = parts_of(pool, shard.ids, spec.per == "pixel")
-        one, two = (
-            np.concatenate([part.of(most_probable_labels(result["whole"])).ravel() for part in parts]).astype(np.int64)
-            for result in (own, theirs)
-        )
-        same = same and np.array_equal(one, two)
-        kappa.update(torch.from_numpy(one), torch.from_numpy(two))
-    return 1.0 if same else float(kappa.compute())

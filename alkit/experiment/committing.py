@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import Losses, lengths, warnings_about
-from alkit.evaluation.measure import Seen, agreement, measure
+from alkit.evaluation.measure import Seen, measure
+from alkit.evaluation.stability import Stability, stability
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
 from alkit.experiment.audit import set_apart
@@ -139,6 +140,7 @@ def commit_round(
     with parts.settings.threads():
         unfit = warnings_about(predictor, labelled, parts.pool, losses, parts.learner, found)
     n_pseudo = len(labelled.pseudo_ids)
+    stable = _stability(parts, predictor, previous)
     result = RoundResult(
         number,
         ids=tuple(query.id for query in parts.store.queries() if query.round == number),
@@ -147,9 +149,10 @@ def commit_round(
         seconds=seconds,
         n_pseudo=n_pseudo,
         n_held_out=len(held),
-        agreement=None if previous is None else _agreement(parts, predictor, previous),
+        agreement=stable.agreement,
         warnings=(*everything.warnings(), *notes, *found, *unfit, *_unusable(parts, answered)),
         n_unasked=len(snapshot.unasked & (set(labelled.ids) - set(labelled.pseudo_ids))),
+        stability=stable.figures,
     )
     consumed = {answer.number for own in known.values() for answer in own.labels}
     dumped = predictor.dumps()
@@ -179,10 +182,10 @@ def _unusable(parts: Parts, answered: Mapping[str, Answered]) -> Iterator[str]:
         )
 
 
-def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float | None:
-    """Return how far two models agree on the stop set; None if there is none."""
+def _stability(parts: Parts, predictor: Predictor, previous: Predictor | None) -> Stability:
+    """Return how sure a model is on the stop set, and how far it agrees with the previous one, if there is a set."""
     if not (n := min(parts.terms.stop_set, len(parts.ids))):
-        return None
+        return Stability(None)
     everything = parts.settings.recorded_ids or parts.ids  # images that are missing now do not change the others
     stream, groups = parts.stream.child("stop-set"), parts.groups_of(everything)
     if n < len(everything) and 1 < len(set(groups)) < len(groups):
@@ -192,4 +195,4 @@ def _agreement(parts: Parts, predictor: Predictor, previous: Predictor) -> float
     with parts.settings.threads():
         ids = [id for id in sorted(drawn) if id in parts.representations.known_ids]
         how = parts.learner, parts.workers
-        return None if not ids else agreement(predictor, previous, parts.pool, ids, parts.settings.spec, *how)
+        return stability(predictor, previous, parts.pool, ids, parts.settings.spec, *how) if ids else Stability(None)

@@ -1,13 +1,12 @@
-"""Metrics of predictors on a test set, and the agreement of two predictors."""
+"""Metrics of predictors on a test set."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 import alkit
-from alkit.evaluation.measure import agreement, measure
+from alkit.evaluation.measure import measure
 from alkit.evaluation.metrics import dice, segmentation_metrics
 from alkit.values import quiet
 
@@ -33,19 +32,6 @@ class Random:
 class AlwaysSkin(Random):
     def probabilities(self, images):
         return np.eye(3, dtype=np.float32)[np.zeros((len(images), 4, 4), int)].transpose(0, 3, 1, 2)
-
-
-def test_agreement_is_cohens_kappa_over_all_pixels():
-    one, other = Random(0), Random(1)
-    a, b = (model.probabilities(IMAGES).argmax(axis=1).ravel() for model in (one, other))
-    found = agreement(one, other, POOL, POOL.ids, SPEC)
-    assert found == pytest.approx(cohen_kappa_score(a, b), abs=1e-6)
-    assert abs(found) < 0.2
-
-
-def test_predictors_that_agree_everywhere_have_kappa_one_even_for_a_single_class():
-    assert agreement(Random(0), Random(0), POOL, POOL.ids, SPEC) == 1
-    assert agreement(AlwaysSkin(0), AlwaysSkin(1), POOL, POOL.ids, SPEC) == 1
 
 
 def test_metrics_do_not_depend_on_the_batches_and_progress_is_reported():

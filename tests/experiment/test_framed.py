@@ -10,8 +10,9 @@ from PIL import Image
 import alkit
 from alkit.errors import ConfigurationError, LabelError
 from alkit.evaluation import PerGroup
-from alkit.evaluation.measure import agreement, measure
+from alkit.evaluation.measure import measure
 from alkit.evaluation.metrics import dice
+from alkit.evaluation.stability import stability
 from alkit.labels import to_working
 from alkit.labels.resizing import masks_at_original_size
 from alkit.pools import frames_of
@@ -98,8 +99,9 @@ def test_metrics_and_agreement_are_those_of_the_content_alone():
     ]
     assert one["dice"] == pytest.approx(np.mean(wanted), rel=1e-5)
     assert one["share"] == pytest.approx(np.mean([mask.mean() for mask in masks.values()]))
-    both = [agreement(Pointwise(), Pointwise(3), Framed(noise), ids, SPEC) for noise in (1, 2)]
-    assert both[0] == both[1] < 1
+    both = [stability(Pointwise(), Pointwise(3), Framed(noise), ids, SPEC) for noise in (1, 2)]
+    assert both[0].agreement == both[1].agreement < 1
+    assert both[0].figures == both[1].figures
 
 
 def share(predicted, truth):
