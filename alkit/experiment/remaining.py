@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def feature_folders(parts: Parts) -> list[Path]:
     return [folder / "features" for folder in _caches(parts)]
 
 
-def what_remains(parts: Parts, id: str, last: bool) -> Iterator[str]:
+def what_remains(parts: Parts, id: str, last: bool, in_use: Sequence[Path] = ()) -> Iterator[str]:
     """Yield what alkit does not delete of an image, in sentences.
 
     Parameters
@@ -37,6 +37,8 @@ def what_remains(parts: Parts, id: str, last: bool) -> Iterator[str]:
         Its id.
     last:
         Whether the model of the last round was trained on its label.
+    in_use:
+        Folders with images on their way to workers that a process is using now.
     """
     if id in parts.representations.known_ids:
         yield from _in_files(parts.pool, id)
@@ -54,6 +56,11 @@ def what_remains(parts: Parts, id: str, last: bool) -> Iterator[str]:
         yield (
             "Earlier versions of its files, if the place of the files keeps versions; and copies in the caches of "
             "others who used the record, which are deleted 30 days after their last use."
+        )
+    if in_use:
+        yield (
+            f"Images and results of a run that is computing now, in {_listed(list(in_use))}: they are deleted at its "
+            "end; if it is killed, delete them."
         )
     caches = _caches(parts)
     if trained := [folder / PRETEXT for folder in caches if (folder / PRETEXT).is_dir()]:

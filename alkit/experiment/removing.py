@@ -22,6 +22,7 @@ from alkit.protocols import HasSubsets, Pool
 from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
 from alkit.record.removing import REMOVED, file_digest, without
 from alkit.record.settings import UNUSABLE, describe
+from alkit.sharing.kept import forget_kept
 from alkit.values.queries import Query
 from alkit.values.shown import count
 
@@ -81,7 +82,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         used = [answer for answer in told if answer.number in snapshot.consumed]
         last = any(answer.number in snapshot.last_consumed for answer in told)
         trained = _rounds(parts, [answer.number for answer in used])
-        remains, file = tuple(what_remains(parts, id, last)), ""
+        remains, file = tuple(what_remains(parts, id, last, forget_kept())), ""
         if id in parts.representations.known_ids:
             file = file_digest(parts.pool, id)
             forget_features(parts.pool, id, feature_folders(parts))

@@ -56,13 +56,11 @@ def kept_results(key: object) -> Iterator[Path]:
     _delete_old(root)
     with ExitStack() as stack:
         folder, alone = root / f"once-{secrets.token_hex(8)}", True
-        if key is not None:
-            named = root / _digest(key)
-            lock = FileLock(f"{named}.lock")
-            with suppress(Timeout, OSError):  # another process asks the same: it keeps its results, and we ours
-                stack.enter_context(lock.acquire(blocking=False))
-                stack.callback(Path(lock.lock_file).unlink, missing_ok=True)
-                folder, alone = named, False
+        # If another process asks the same, it keeps its results, and we ours.
+        if key is not None and _hold(stack, root / _digest(key)):
+            folder, alone = root / _digest(key), False
+        else:
+            _hold(stack, folder)
         make_folder(folder)
         try:
             yield folder
@@ -71,6 +69,36 @@ def kept_results(key: object) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(stack: ExitStack, folder: Path) -> bool:
+    """Hold the lock of a folder of results until the end of the stack; return whether no other process holds it."""
+    lock = FileLock(f"{folder}.lock")
+    with suppress(Timeout, OSError):
+        stack.enter_context(lock.acquire(blocking=False))
+        stack.callback(Path(lock.lock_file).unlink, missing_ok=True)
+        return True
+    return False
+
+
+def forget_kept() -> list[Path]:
+    """Delete what killed runs have left, images and models on their way to workers included.
+
+    Returns
+    -------
+    list[Path]
+        The folders that stay, because a process is using them.
+    """
+    root, stay = cache_folder() / "shards", list[Path]()
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if not folder.is_dir():
+            continue
+        with ExitStack() as stack:
+            if _hold(stack, folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            stay.append(folder)
+    return stay
 
 
 def can_keep() -> bool:

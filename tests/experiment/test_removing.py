@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from alkit.errors import ConfigurationError, QueryError, StoreError
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repair import repair
+from alkit.sharing.kept import kept_results
 
 CLASSES = ("skin", "lesion")
 LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(1, 1))
@@ -434,3 +436,17 @@ def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(plac
             again.tell({second: mask(first)})
     again.tell({second: mask(first)})
     assert check(place / "c.db").damage == ()
+
+
+def test_what_a_killed_run_has_left_for_workers_is_deleted_and_what_a_run_uses_is_named(place):
+    experiment = campaign()
+    with suppress(KeyboardInterrupt), kept_results("a question") as killed:
+        (killed / "images.npy").write_bytes(b"pixels")
+        raise KeyboardInterrupt
+    with kept_results(None) as used:
+        (used / "images.npy").write_bytes(b"pixels")
+        remains = " ".join(experiment.remove("a", "consent withdrawn").remains)
+        assert used.exists()
+    assert not killed.exists()
+    assert f"a run that is computing now, in {used}" in remains
+    assert not list((place / "cache/shards").iterdir())
