@@ -24,6 +24,7 @@ from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
 from alkit.record.grouping import check_rules, settle_groups, settle_rules
 from alkit.record.label_files import LabelFiles
+from alkit.record.people import settle_people
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -31,6 +32,7 @@ from alkit.rng import Stream
 from alkit.sharing.workers import Workers, check_workers
 from alkit.strategies.functions import Choice, as_strategy, needs_of
 from alkit.values.label_spec import LabelSpec
+from alkit.values.people import People
 from alkit.values.rules import SelectionRules
 
 
@@ -47,6 +49,7 @@ def assemble(
     metrics: Metrics | None,
     rules: SelectionRules | None,
     audit: int | None,
+    people: People | None,
     change: bool,
     report: Listeners,
     wait: float,
@@ -82,6 +85,7 @@ def assemble(
     check_rules(store, pool, rules)
     pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
     settle_rules(store, rules)
+    settle_people(store, people)
     measured = opening.settle_metrics(store, metrics)
     representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
     answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())

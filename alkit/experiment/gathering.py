@@ -22,11 +22,11 @@ from alkit.values.queries import Query
 
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
-    """Hand the open queries to an oracle, record that, and return them."""
+    """Hand the open queries and reviews to an oracle, record that, and return them."""
     parts.settings.declare_classes(spec_of(oracle))
     if not parts.store.has_answers():
         rehearse_once(parts)
-    queries = tuple(parts.open_queries())
+    queries = (*parts.open_queries(), *parts.open_reviews())
     if queries:
         oracle.ask(blinded(parts, queries))
         parts.store.mark_sent([query.id for query in queries])
@@ -109,7 +109,8 @@ def gather_test_answers(
 
 def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     """Wait until every open query has its answers."""
-    open_ids = {query.id for query in send(parts, oracle)}
+    send(parts, oracle)
+    open_ids = {query.id for query in parts.open_queries()}
     total, hears = len(open_ids), isinstance(oracle, TakesRefusals)
     while open_ids:
         # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about

@@ -26,7 +26,7 @@ from alkit.experiment.rounds import run_rounds
 from alkit.labels.joining import Join
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Oracle, Pool, Strategy
-from alkit.record import taking_back
+from alkit.record import assigning, taking_back
 from alkit.record.address import locate
 from alkit.record.existing import is_there
 from alkit.record.settings import Settings
@@ -37,6 +37,7 @@ from alkit.sharing.workers import Workers
 from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec, Mask, Told
+from alkit.values.people import People
 from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 from alkit.values.queries import Query
@@ -104,6 +105,9 @@ class Experiment(Reviewable):
         Number of images of the audit set: drawn at random by the seed, mixed into the queries, labelled like others and
         never trained on, and neither are the rest of their groups and near-duplicates. Models are measured on it
         (:attr:`RoundResult.audit`). It may be enlarged at any time. Default: that of the record; 0 for a new record.
+    people:
+        Who labels the images, with which shares and until when (:class:`alkit.values.People`). They may change at any
+        time; the record keeps the dates. Default: those of the record; for a new record anybody, without a deadline.
     change:
         Whether the learner, the strategies and the working size of the images may differ from those of the record, as
         long as no round is committed. The answers are kept, and the record keeps the date of the change.
@@ -164,6 +168,7 @@ class Experiment(Reviewable):
         metrics: Metrics | None = None,
         rules: SelectionRules | None = None,
         audit: int | None = None,
+        people: People | None = None,
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
@@ -184,6 +189,7 @@ class Experiment(Reviewable):
             metrics,
             rules,
             audit,
+            people,
             change,
             self._listeners,
             wait,
@@ -206,6 +212,7 @@ class Experiment(Reviewable):
         join: Join | None = None,
         metrics: Metrics | None = None,
         rules: SelectionRules | None = None,
+        people: People | None = None,
         report: Report = quiet,
         wait: float = 30.0,
         workers: Workers = None,
@@ -228,7 +235,7 @@ class Experiment(Reviewable):
         given = {"pool": pool, "learner": learner, "strategy": strategy, "initial": initial}
         parts, terms = opening.build_parts(store, given, join)
         seed = Settings(store).seed
-        parts |= {"metrics": metrics, "rules": rules, "report": report, "workers": workers}
+        parts |= {"metrics": metrics, "rules": rules, "people": people, "report": report, "workers": workers}
         return cls(**parts, **vars(terms), store=store, seed=seed, wait=wait)
 
     # Asking and telling.
@@ -439,6 +446,56 @@ class Experiment(Reviewable):
             An image has no open query. Nothing is closed then.
         """
         return tuple(query.id for query in taking_back.withdraw(self._parts.store, ids))
+
+    @checked_except("ids", "to")
+    def assign(
+        self,
+        ids: Collection[str],
+        to: Sequence[str] | None = None,
+        *,
+        annotators: int | None = None,
+        days: float | None = None,
+    ) -> tuple[Query, ...]:
+        """Change who labels some images, by how many people and until when, and return their queries.
+
+        Answers that are there stay. An image that wants more answers than it has is open again.
+
+        Parameters
+        ----------
+        ids:
+            Images that were asked for and not withdrawn.
+        to:
+            Names of the people; an empty list: anybody. None: those of before.
+        annotators:
+            Number of people who shall label each of them, at least 1; None: as before.
+        days:
+            Days from now after which an image without an answer goes to somebody else, > 0; None: as before.
+
+        Raises
+        ------
+        QueryError
+            An image has no query. Nothing is changed then.
+        ConfigurationError
+            A name or a number cannot be used, or there is nothing to change.
+
+        Examples
+        --------
+        >>> import alkit, numpy as np
+        >>> pool = alkit.ArrayPool(np.zeros((9, 8, 8), np.uint8))
+        >>> learner, strategy = alkit.testing.Brightness(), alkit.strategy("random")
+        >>> experiment = alkit.Experiment(pool, learner, strategy, classes=("a", "b"))
+        >>> (id,) = experiment.top_up(1)
+        >>> [(query.assigned, query.wanted) for query in experiment.assign([id], ["ann", "ben"], annotators=2)]
+        [(('ann', 'ben'), 2)]
+        """
+        return assigning.assign_by_hand(self._parts.store, ids, to, annotators, days)
+
+    def hand_on(self) -> tuple[str, ...]:
+        """Assign open images that are due to somebody else, as :attr:`people` says, and return their ids.
+
+        ``alkit ask`` does so before it selects images. The first person's answer still counts when it comes late.
+        """
+        return tuple(dict.fromkeys(one.query.id for one in assigning.hand_on(self._parts.store)))
 
     def prelabels(self) -> dict[str, Mask]:
         """Return by id the last model's masks of the open queries, at each image's original size.

@@ -89,6 +89,11 @@ class Parts:
         asked = (entry.query for entry in self.store.snapshot().open)
         return [query for query in asked if query.id in self.representations.known_ids]
 
+    def open_reviews(self) -> list[Query]:
+        """Return the reviews that wait for an annotator and whose images can be used, by rank."""
+        asked = (entry.query for entry in self.store.snapshot().open_reviews)
+        return [query for query in asked if query.id in self.representations.known_ids]
+
     def untouched_queries(self) -> list[Query]:
         """Return those of the open queries that no annotator has answered."""
         known = self.store.snapshot().known

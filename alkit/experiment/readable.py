@@ -15,9 +15,11 @@ from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.address import Server
 from alkit.record.grouping import recorded_rules
+from alkit.record.people import recorded_people
 from alkit.record.states import Recorded, Standing
 from alkit.report.annotators import recorded_agreement, recorded_doubts
 from alkit.values.label_spec import Label, LabelSpec
+from alkit.values.people import People
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 from alkit.values.rules import SelectionRules
@@ -83,6 +85,11 @@ class Readable:
     def rules(self) -> SelectionRules:
         """The rules of selections, which the record keeps."""
         return recorded_rules(self._parts.store)
+
+    @property
+    def people(self) -> People:
+        """Who labels the images, and until when, which the record keeps."""
+        return recorded_people(self._parts.store)
 
     @property
     def learnable(self) -> bool:

@@ -18,6 +18,7 @@ from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.ruling import check_number, limits_of, most_by_rules, pick
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
+from alkit.record.assigning import assign
 from alkit.record.facts import QUEUE
 from alkit.strategies.asking import name_on_failure
 from alkit.strategies.functions import check_selection, innermost
@@ -124,7 +125,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     ]
     drawn = set(audit)
     queries = [replace(query, purpose="audit") if query.id in drawn else query for query in queries]
-    parts.store.add_queries(queries, pseudo_labels)
+    parts.store.add_queries(assign(parts.store, queries), pseudo_labels)
     parts.report(Progress("ask", n, n))
     return tuple(ids)
 

@@ -90,7 +90,8 @@ def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any],
     if ids - gone:
         log.warning("%d queries of the former settings stay open, because they were sent already", len(ids - gone))
     there = sorted(ids & set(pool.ids))
-    wanted = terms.annotators if isinstance(terms, Terms) else 1
+    former, now = (form.get("terms") for form in (recorded, facts["configuration"]))
+    wanted = terms.annotators if isinstance(terms, Terms) and former != now else None
     store.change_queries(dict(zip(there, mask_sizes(pool, there), strict=True)), wanted)
     new = {name: value for name, value in facts.items() if name != "campaign"}
     store.replace(new, lambda name: name not in OLD and not name.startswith(CLUSTERS))
@@ -134,9 +135,7 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
             f"{store.path} has answers, so only its learner, strategies and size can change: {'; '.join(others)}",
             hint="the recorded settings, or another store",
         )
-    sizes = _sizes(store, pool)
-    terms = new["terms"]["with"]["annotators"]
-    store.change_queries(sizes, terms)
+    store.change_queries(_sizes(store, pool))
     entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
     history = [*(store.fact(CHANGES) or ()), entry]
     resized = recorded["pool"] != new["pool"]

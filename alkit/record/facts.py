@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
+
+PEOPLE, HANDED_ON = "people", "handed_on"
+"""Names of the facts that hold who labels the images, and which queries went from one person to another."""
 
 QUEUE = "queue"
 """Name of the fact that holds how many images were to be open when queries were topped up last."""
@@ -177,11 +181,44 @@ def _are_qualities(value: Any) -> bool:
     return isinstance(found, dict) and all(type(quality) in (int, float) for quality in found.values())
 
 
+def _is_place(value: Any) -> bool:
+    """Whether it is the round and the rank of a query."""
+    return isinstance(value, list) and len(value) == 2 and all(_is_integer(entry) and entry >= 0 for entry in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _are_people(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(value.get(name), dict) for name in ("shares", "wanted")):
+        return False
+    wanted = value["wanted"].get("audit", 1)
+    return (
+        all(map(_is_number, value["shares"].values()))
+        and (value.get("days") is None or _is_number(value["days"]))
+        and (_is_integer(wanted) and wanted >= 1)
+        and _is_place(value.get("since"))
+    )
+
+
+def _are_handed_on(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("at"), str)
+        and _is_place(entry.get("query"))
+        and _are_texts(entry.get("people"))
+        for entry in value
+    )
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "audit": _is_audit,
     "changes": _are_changes,
     "groups": _are_groups,
     "options": _are_options,
+    HANDED_ON: _are_handed_on,
+    PEOPLE: _are_people,
     QUEUE: lambda value: _is_integer(value) and value >= 1,
     "rehearsed": _is_rehearsed,
     "rules": _are_rules,

@@ -38,7 +38,7 @@ def make_snapshot(
     queries = tuple(asked.values())
     ids: dict[int, list[str]] = defaultdict(list)
     for entry in queries:
-        if not entry.withdrawn:
+        if not entry.withdrawn and not entry.is_review:
             ids[entry.query.round].append(entry.query.id)
     return Snapshot(
         queries,

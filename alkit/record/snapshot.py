@@ -49,8 +49,8 @@ class Snapshot:
 
     @cached_property
     def queries(self) -> tuple[Query, ...]:
-        """All queries that were not withdrawn, by round and rank."""
-        return tuple(entry.query for entry in self.asked if not entry.withdrawn)
+        """All queries that were not withdrawn, by round and rank, without reviews."""
+        return tuple(entry.query for entry in self.asked if not entry.withdrawn and not entry.is_review)
 
     @cached_property
     def known(self) -> Mapping[str, Answered]:
@@ -64,10 +64,15 @@ class Snapshot:
 
     @cached_property
     def open(self) -> tuple[Asked, ...]:
-        """The queries that wait for an annotator."""
-        return tuple(entry for entry in self.asked if count_missing(entry, self.known))
+        """The queries that wait for an annotator, without reviews."""
+        return tuple(entry for entry in self.asked if not entry.is_review and count_missing(entry, self.known))
+
+    @cached_property
+    def open_reviews(self) -> tuple[Asked, ...]:
+        """The reviews that wait for an annotator."""
+        return ()
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
-        """The state of each query, by round and rank."""
+        """The state of each query, by round and rank, without reviews."""
         return find_standings(self.asked, self.answers, self.consumed, self.last_consumed)

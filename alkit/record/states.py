@@ -42,6 +42,11 @@ class Asked:
     withdrawn: bool = False
     prelabel: str | None = None
 
+    @property
+    def is_review(self) -> bool:
+        """Whether it asks to check a label that is there already: see :mod:`alkit.record.reviews`."""
+        return self.query.purpose == "review"
+
 
 @checked
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ def find_unasked(asked: Sequence[Asked], known: Mapping[str, Answered]) -> froze
     known:
         By id the answers that count.
     """
-    queried = {entry.query.id for entry in asked if not entry.withdrawn}
+    queried = {entry.query.id for entry in asked if not entry.withdrawn and not entry.is_review}
     return frozenset(
         id
         for id, own in known.items()
@@ -193,7 +198,7 @@ def count_missing(entry: Asked, known: Mapping[str, Answered]) -> int:
 def find_standings(
     asked: Sequence[Asked], answers: Sequence[Recorded], consumed: Collection[int], last: Collection[int]
 ) -> tuple[Standing, ...]:
-    """Return the state of each query, by round and rank.
+    """Return the state of each query, by round and rank; reviews are left out.
 
     Parameters
     ----------
@@ -204,6 +209,7 @@ def find_standings(
     """
     known, by_annotator = group_by_image(asked, answers), latest(answers)
     unasked = find_unasked(asked, known)  # although they may have a query that was withdrawn
+    asked = [entry for entry in asked if not entry.is_review]
     newest = {entry.query.id: entry for entry in asked}  # the last query of an image that was asked more than once
     invalid: dict[str, list[Recorded]] = {}
     for answer in answers:

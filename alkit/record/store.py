@@ -465,8 +465,10 @@ class Store:
         return {row[3]: sizes_from(row[4]) for row in sorted(found, key=lambda row: int(row[2]))}  # by the call of ask
 
     def size_of_last_ask(self) -> int:
-        """Return how many images the last call of ask chose."""
-        last = sa.select(sa.func.max(queries.c.ask)).scalar_subquery()
+        """Return how many images the last call of ask chose; reviews do not count."""
+        own = query_terms.c.round == queries.c.round, query_terms.c.rank == queries.c.rank
+        review = sa.select(query_terms.c.round).where(*own, query_terms.c.purpose == "review").exists()
+        last = sa.select(sa.func.max(queries.c.ask)).where(~review).scalar_subquery()
         with self.database.reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(queries.c.ask == last)) or 0
 
@@ -534,17 +536,27 @@ class Store:
             self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
 
     @checked
-    def change_queries(self, sizes: Mapping[str, Sequence[Size]], wanted: int) -> None:
-        """Set the sizes that the masks of these images may have, and the number of answers that is wanted."""
+    def change_queries(self, sizes: Mapping[str, Sequence[Size]], wanted: int | None = None) -> None:
+        """Set the sizes that masks of these images may have, and the number of wanted answers; None leaves it."""
         with self.database.transaction() as connection:
             for row in self.database.all_rows(connection, queries):
                 if row[3] in sizes:
                     text = stored_json("sizes", list(sizes[row[3]]))
-                    self.database.change(connection, queries, [row], sizes=text, wanted=wanted)
+                    number = row[7] if wanted is None else wanted
+                    self.database.change(connection, queries, [row], sizes=text, wanted=number)
 
     @checked
-    def revise_queries(self, changed: Sequence[Query]) -> None:
+    def revise_queries(
+        self, changed: Sequence[Query], facts_now: Mapping[str, Callable[[Any], Any]] | None = None
+    ) -> None:
         """Replace the number of wanted answers and the terms of queries by those of these queries, all or none.
+
+        Parameters
+        ----------
+        changed:
+            The queries, as they are now.
+        facts_now:
+            Facts to replace in the same transaction, by name, as :meth:`revise` does it.
 
         Raises
         ------
@@ -563,6 +575,8 @@ class Store:
                 if [row[2:5] for row in before] != ([] if after is None else [tuple(after.values())[2:]]):
                     self.database.delete(connection, query_terms, *own)
                     self.database.insert(connection, query_terms, [] if after is None else [after])
+            for name, change in (facts_now or {}).items():
+                self._revise(connection, name, change)
 
     def delete_queries(self) -> None:
         """Delete all queries, none of which was answered, and their invalid answers.

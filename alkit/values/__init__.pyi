@@ -15,6 +15,7 @@ from .label_spec import LabelSpec as LabelSpec
 from .label_spec import Mask as Mask
 from .label_spec import Size as Size
 from .limit import Limit as Limit
+from .people import People as People
 from .predictions import Predictions as Predictions
 from .progress import Progress as Progress
 from .progress import Report as Report

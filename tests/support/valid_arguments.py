@@ -246,12 +246,14 @@ EXAMPLES = {
         "change": lambda t: False,
         "rules": lambda t: None,
         "audit": lambda t: 2,
+        "people": lambda t: None,
     },
     "alkit.Experiment.open": {
         "files": lambda t: None,
         "initial": lambda t: None,
         "join": lambda t: None,
         "rules": lambda t: None,
+        "people": lambda t: None,
     },
     "alkit.Experiment.export_labels": {
         "out": lambda t: t.folder / "labels",
@@ -262,6 +264,7 @@ EXAMPLES = {
     "alkit.Experiment.grow": {"clusters": lambda t: "keep"},
     "alkit.Experiment.take_repaired": {"test": lambda t: t.test},
     "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
+    "alkit.Experiment.assign": {"to": lambda t: ("ann",), "annotators": lambda t: 1, "days": lambda t: 3.0},
     "alkit.Experiment.fit": {
         "test": lambda t: t.test,
         "oracle": lambda t: t.oracle,
@@ -418,6 +421,7 @@ EXAMPLES = {
         "stands_for": lambda t: ("x", "y"),
         "pseudo_labels": lambda t: ("c",),
     },
+    "alkit.values.People": {"shares": lambda t: {"ann": 2}, "days": lambda t: 3.0, "audit": lambda t: 2},
     "alkit.SelectionRules": {
         "only": lambda t: ("a",),
         "never": lambda t: "site=A",
@@ -946,7 +950,7 @@ STORE = {
         "consumed": lambda t: (),
     },
     "set_figures": {"round": lambda t: 0, "figures": lambda t: {"stability": {"changed": 0.5}}},
-    "revise_queries": {"changed": lambda t: []},
+    "revise_queries": {"changed": lambda t: [], "facts_now": lambda t: {}},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},
     "replace": {"values": lambda t: {}, "keep": lambda t: lambda name: True},
     "content": {"name": lambda t: "x"},

@@ -1,0 +1,188 @@
+"""Assign queries to people, by their shares or by hand, and hand on those whose deadline has passed.
+
+A query is assigned to as many people as it wants answers. Each place goes to the person with the lowest
+``(queries so far + 1) / share`` among those who do not have the query; of equals, the first by name. Queries
+count from the moment when the shares were set, withdrawn ones do not. So the record alone decides, and the same record
+gives the same assignment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from alkit.checks import check_integer, check_number
+from alkit.errors import ConfigurationError, QueryError, nearest
+from alkit.record.facts import HANDED_ON
+from alkit.record.people import Place, counted_since, recorded_people
+from alkit.record.states import Asked
+from alkit.record.store import Store
+from alkit.values.people import People, check_name
+from alkit.values.queries import Query
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """An image that went from one person to another, because it was due.
+
+    Parameters
+    ----------
+    query:
+        The query, as it is assigned now.
+    before, after:
+        Names of the two people.
+    """
+
+    query: Query
+    before: str
+    after: str
+
+
+def time_now(store: Store) -> datetime:
+    """Return the time now by the clock of a record."""
+    return datetime.fromtimestamp(store.database.time_ns() // 10**9, UTC)
+
+
+def assign(store: Store, queries: Sequence[Query]) -> list[Query]:
+    """Return new queries with the number of answers, the people and the deadline that the record's people give them.
+
+    Queries that are assigned already stay as they are.
+    """
+    if not (people := recorded_people(store)):
+        return list(queries)
+    counts, found = _counts(store), list[Query]()
+    due = _due(people, time_now(store))
+    for query in queries:
+        new = query
+        if query.purpose == "audit" and people.audit is not None:
+            new = replace(new, wanted=people.audit)
+        if not query.assigned and query.due is None:
+            new = replace(new, assigned=_choose(people, new.wanted, counts), due=due)
+        counts.update(new.assigned)
+        found.append(new)
+    return found
+
+
+def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
+    """Assign the open queries that are due to somebody else, and return what has changed.
+
+    Each person who has not answered is replaced, if there is somebody who has neither the query nor answered it. Those
+    who never had it come first. Late answers still count.
+
+    Parameters
+    ----------
+    now:
+        Time with a time zone; None for that of the record's clock.
+    """
+    people = recorded_people(store)
+    if not people.shares:
+        return ()
+    now = time_now(store) if now is None else now
+    with store.exclusive():
+        snapshot, counts, found = store.snapshot(), _counts(store), list[HandedOn]()
+        log = store.fact(HANDED_ON) or []
+        for entry in (*snapshot.open, *snapshot.open_reviews):
+            if is_due(entry.query, now):
+                known = snapshot.known.get(entry.query.id)
+                answered = {answer.annotator for answer in known.counted} if known else set[str]()
+                had = {name for old in log if tuple(old["query"]) == _place(entry.query) for name in old["people"]}
+                found += _pass(entry.query, people, counts, answered, had, _due(people, now))
+        if found:
+            last = {_place(one.query): one.query for one in found}
+            at = now.isoformat(timespec="seconds")
+            new = [{"at": at, "query": list(_place(one.query)), "people": [one.before, one.after]} for one in found]
+            store.revise_queries(list(last.values()), {HANDED_ON: lambda before: [*(before or ()), *new]})
+    return tuple(found)
+
+
+def _pass(
+    query: Query, people: People, counts: Counter[str], answered: Collection[str], had: Collection[str], due: str | None
+) -> Iterable[HandedOn]:
+    """Yield the changes of a query that is due, each with the query after all of them up to it."""
+    for late in [name for name in query.assigned if name not in answered]:
+        taken = {*query.assigned, *answered}
+        new = _choose(people, 1, counts, {*taken, *had}) or _choose(people, 1, counts, taken)
+        if new:
+            names = tuple(new[0] if name == late else name for name in query.assigned)
+            query = replace(query, assigned=names, due=due)
+            counts.update(new)
+            counts.subtract([late])
+            yield HandedOn(query, late, new[0])
+
+
+def assign_by_hand(
+    store: Store,
+    ids: Collection[str],
+    to: Sequence[str] | None = None,
+    annotators: int | None = None,
+    days: float | None = None,
+) -> tuple[Query, ...]:
+    """Change who labels some images, by how many people and until when: see :meth:`alkit.Experiment.assign`."""
+    for name in to or ():
+        check_name(name)
+    if annotators is not None:
+        check_integer("annotators", annotators, least=1)
+    if days is not None:
+        check_number("days", days, 0, open_ends="(")
+    if to is None and annotators is None and days is None:
+        raise ConfigurationError("nothing to change is given", hint="to=['ann'], annotators=2 or days=3")
+    with store.exclusive():
+        newest = {entry.query.id: entry for entry in store.snapshot().asked if _may_change(entry)}
+        if strange := [id for id in ids if id not in newest]:
+            raise QueryError(f"{strange[0]!r} has no query", hint=nearest(strange[0], newest) if newest else None)
+        due = _due(People(days=days), time_now(store))
+        changed = []
+        for id in dict.fromkeys(ids):
+            query = newest[id].query
+            query = query if to is None else replace(query, assigned=tuple(dict.fromkeys(to)))
+            query = query if annotators is None else replace(query, wanted=annotators)
+            changed.append(query if due is None else replace(query, due=due))
+        store.revise_queries(changed)
+    return tuple(changed)
+
+
+def _choose(people: People, n: int, counts: Mapping[str, int], but: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the `n` people who would have the fewest images for their share with one more; of equals, by name.
+
+    Parameters
+    ----------
+    n:
+        Number of people; fewer are returned if there are fewer.
+    counts:
+        Number of images that each has so far, by name; 0 for a name that is missing.
+    but:
+        People who are not chosen.
+
+    Examples
+    --------
+    >>> _choose(People({"ann": 2, "ben": 1}), 1, {"ann": 1})
+    ('ann',)
+    """
+    left = (name for name in people.shares if name not in but)
+    return tuple(sorted(left, key=lambda name: ((counts.get(name, 0) + 1) / people.shares[name], name))[:n])
+
+
+def is_due(query: Query, now: datetime) -> bool:
+    """Return whether the deadline of a query has passed."""
+    return query.due is not None and datetime.fromisoformat(query.due) <= now
+
+
+def _may_change(entry: Asked) -> bool:
+    return not entry.withdrawn and entry.query.purpose != "review"
+
+
+def _counts(store: Store) -> Counter[str]:
+    """Return how many queries each person has, of those that count for the shares."""
+    since = counted_since(store)
+    asked = (entry.query for entry in store.snapshot().asked if not entry.withdrawn)
+    return Counter(name for query in asked if _place(query) >= since for name in query.assigned)
+
+
+def _due(people: People, now: datetime) -> str | None:
+    return None if people.days is None else (now + timedelta(days=people.days)).isoformat(timespec="seconds")
+
+
+def _place(query: Query) -> Place:
+    return query.round, query.rank

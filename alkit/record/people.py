@@ -1,0 +1,71 @@
+"""Who labels the images of a record: the names with their shares, and the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alkit.record.facts import PEOPLE
+from alkit.record.grouping import note_change
+from alkit.record.store import Store
+from alkit.values.people import People
+
+Place = tuple[int, int]
+"""Round and rank of a query."""
+
+
+def recorded_people(store: Store) -> People:
+    """Return the people of a record; nobody by name if it has none."""
+    fact: Mapping[str, Any] = store.fact(PEOPLE) or {}
+    return People(fact.get("shares", {}), fact.get("days"), fact.get("wanted", {}).get("audit"))
+
+
+def counted_since(store: Store) -> Place:
+    """Return the round and rank of the first query that counts for the shares: the first one after they were set."""
+    fact = store.fact(PEOPLE)
+    return (0, 0) if fact is None else (fact["since"][0], fact["since"][1])
+
+
+def settle_people(store: Store, people: People | None) -> list[str]:
+    """Record other people, and the date of the change if the record has queries; None changes nothing.
+
+    Return a line for each setting that differs. Open queries stay with whom they are assigned to.
+    """
+    before = recorded_people(store)
+    if people is None or people == before or store.read_only:
+        return []
+    lines = changed_people(before, people)
+    with store.exclusive():
+        done = store.rounds()
+        round = done[-1].round + 1 if done else 0
+        form: dict[str, Any] = {"shares": dict(people.shares), "days": people.days}
+        form |= {"wanted": {} if people.audit is None else {"audit": people.audit}}
+        same = dict(people.shares) == dict(before.shares) and store.fact(PEOPLE) is not None
+        form["since"] = list(counted_since(store) if same else (round, store.count_ranks(round)))
+        store.revise(PEOPLE, lambda _: form if people else None)
+        if store.has_queries():
+            note_change(store, lines)
+    return lines
+
+
+def changed_people(before: People, now: People) -> list[str]:
+    """Return a line for each setting that differs.
+
+    >>> changed_people(People({"ann": 2}), People({"ann": 2, "ben": 1}, days=3))
+    ['people: recorded ann=2, now ann=2,ben=1', 'deadline: recorded none, now 3 days']
+    """
+    pairs = {
+        "people": (shares_in_words(before), shares_in_words(now)),
+        "deadline": (_days(before.days), _days(now.days)),
+        "audit_annotators": (str(before.audit or "none"), str(now.audit or "none")),
+    }
+    return [f"{name}: recorded {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+
+
+def shares_in_words(people: People) -> str:
+    """Return the names with their shares as the command line takes them."""
+    return ",".join(f"{name}={share:g}" for name, share in people.shares.items()) or "none"
+
+
+def _days(days: float | None) -> str:
+    return "none" if days is None else "1 day" if days == 1 else f"{days:g} days"
