@@ -24,6 +24,7 @@ from alkit.cli import (
     importing,
     learners,
     new_strategy,
+    page,
     predict,
     remove,
     repair,
@@ -78,6 +79,7 @@ app.command("import", rich_help_panel=CAMPAIGN)(importing.import_labels)
 app.command("add", rich_help_panel=CAMPAIGN)(add.add)
 app.command("remove", rich_help_panel=CAMPAIGN)(remove.remove)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
+app.command("page", rich_help_panel=CAMPAIGN)(page.page)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)

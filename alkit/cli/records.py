@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def record_at(store: str | os.PathLike[str]) -> Iterator[Store]:
-    """Open the record in a file or on a server, and close it after the block.
+def record_at(store: str | os.PathLike[str], *, read_only: bool = False) -> Iterator[Store]:
+    """Open the record in a file or on a server, and close it after the block. Nothing is written if it is `read_only`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def record_at(store: str | os.PathLike[str]) -> Iterator[Store]:
         if isinstance(path, Path):
             check_lost(path)
         raise StoreError(f"the record {store} does not exist", hint="create it with alkit start or alkit run")
-    record = Store(address)
+    record = Store(address, read_only=read_only)
     try:
         yield record
     finally:
@@ -77,13 +77,13 @@ def open_campaign(record: Store, images: Path | None, report: Report, learner: s
     own = _own_learner(learner, record)
     form = Settings(record).declared.get("pool")
     if images is not None:
-        moved = _moved(form, str(without_tilde(images).absolute()))
-        if moved is None:
+        elsewhere = moved(form, str(without_tilde(images).absolute()))
+        if elsewhere is None:
             raise ConfigurationError(
                 "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
             )
         check_images(record, str(images), named=True)
-        return alkit.Experiment.open(record, pool=build(moved, "pool"), learner=own, report=report)
+        return alkit.Experiment.open(record, pool=build(elsewhere, "pool"), learner=own, report=report)
     if (folder := folder_of(form)) is not None and not Path(folder).is_dir():
         raise DataError(
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
@@ -120,12 +120,12 @@ def is_volumes(form: Written | None) -> bool:
     return False
 
 
-def _moved(form: Written, path: str) -> Written | None:
+def moved(form: Written, path: str) -> Written | None:
     """Return the written form of the same pool in another folder; None for any other pool."""
     match form:
         case {"is": "alkit:ImagePool" | "alkit:VolumePool" | "alkit:TilePool", "with": {"path": str()}}:
             return {**form, "with": {**form["with"], "path": path}}
         case {"is": "alkit.pools:Subset", "with": {"pool": pool}}:
-            inner = _moved(pool, path)
+            inner = moved(pool, path)
             return None if inner is None else {**form, "with": {**form["with"], "pool": inner}}
     return None

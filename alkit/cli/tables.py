@@ -13,6 +13,7 @@ from alkit.cli.printing import in_table
 from alkit.cli.told import about_similar_names
 from alkit.cli.wording import left_out_in_words
 from alkit.errors import one_line
+from alkit.report.states import MEANINGS
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult
 
@@ -52,17 +53,6 @@ def _cell(result: RoundResult | None, metric: str) -> str:
     return f"{value} (and {result.n_pseudo} pseudo-labels)" if result.n_pseudo else value
 
 
-MEANINGS = {
-    State.PENDING: "selected, not sent yet",
-    State.ASKED: "sent, no answer yet",
-    State.PARTIAL: "some of the wanted annotators have answered",
-    State.ANSWERED: "labelled, not trained on yet",
-    State.CONSUMED: "the last model was trained or evaluated on it",
-    State.STALE: "revised since a model was trained on it",
-    State.SKIPPED: "will not be labelled",
-    State.REJECTED: "sent back, not answered again yet",
-    State.CANCELLED: "withdrawn without a label",
-}
 MEASURES = {"dice": "mean Dice", "kappa": "Cohen's kappa"}
 MOST_PROBLEMS = 8
 """Greatest number of problems that are listed."""

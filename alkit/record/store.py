@@ -109,12 +109,15 @@ class Store:
         None: beside the database file; or, if the record was created with an address or is in PostgreSQL,
         ``$ALKIT_FILES``. The record keeps no address, and neither do the files have their names from it, so that both
         may move.
+    read_only:
+        Whether nothing shall be written: neither what another process left undone, nor the form of the present version.
 
     Attributes
     ----------
     read_only:
-        Whether the file or its folder cannot be written, and then a copy of the database is read; or whether the user
-        of the server, or the server itself, may not write. Every change is refused.
+        Whether nothing is written, because somebody wants it; because the file or its folder cannot be written, and
+        then a copy of the database is read; or because the user of the server, or the server itself, may not write.
+        Every change is refused.
 
     Raises
     ------
@@ -137,18 +140,24 @@ class Store:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], wait: float = 30.0, files: str | os.PathLike[str] | None = None
+        self,
+        path: str | os.PathLike[str],
+        wait: float = 30.0,
+        files: str | os.PathLike[str] | None = None,
+        *,
+        read_only: bool = False,
     ) -> None:
         address = locate(path, files)
         self.path, self._address = address.database, address.files
         self.wait = check_number("wait", wait, 0)
-        self.read_only = isinstance(self.path, Path) and self._check_file(self.path)
+        fixed = isinstance(self.path, Path) and self._check_file(self.path)
+        self.read_only = read_only or fixed
         self._locks: dict[int, Lock] = {}  # by process: after a fork, a process needs its own
         self._contents: Files | None = None
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
         self._told: _Rows[Recorded] = None, {}
-        copy = self._copy(self.path) if self.read_only and isinstance(self.path, Path) else None
+        copy = self._copy(self.path) if fixed and isinstance(self.path, Path) else None
         self.database = Database(self.path, wait, copy)
         self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
@@ -158,7 +167,11 @@ class Store:
             found = self._look()
         schema, agrees = found or (0, False)
         if isinstance(self.path, Server):
-            self.read_only = not self.database.backend.may_write()
+            self.read_only = read_only or not self.database.backend.may_write()
+        elif read_only and copy is None and schema != tables.SCHEMA:  # a copy is migrated in its place
+            self.database.close()
+            copy = self._copy(self.path)
+            self.database = Database(self.path, wait, copy)
         if schema != tables.SCHEMA and self.read_only:
             if isinstance(self.path, Server):
                 raise ResumeError(
@@ -171,7 +184,7 @@ class Store:
         elif schema != tables.SCHEMA:
             with self.exclusive():
                 migrations.migrate(self.database, keep=True)
-        elif not agrees and not (self.read_only and isinstance(self.path, Server)):  # a replica may be late
+        elif not agrees and not (self.read_only and copy is None):  # a replica may be late
             self.database.complete()
         self._opened = True
         if self.read_only:

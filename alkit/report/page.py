@@ -1,19 +1,22 @@
 """A self-contained HTML page of text, tables and pictures.
 
 Pictures are embedded and nothing is loaded from elsewhere, so the file can be sent to others. The page is readable at
-the width of a phone. Its template is ``page.html`` beside this module.
+the width of a phone and printed, and runs no scripts. Its template is ``page.html`` beside this module, with the style
+``page.css``.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from alkit._files import write_atomically
 from alkit.arguments.checked import checked
@@ -21,6 +24,8 @@ from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from alkit.report.blocks import Headline
 
 
 @checked
@@ -44,7 +49,7 @@ class Code:
 @checked
 @dataclass(frozen=True)
 class Table:
-    """A table with cells aligned to the right.
+    """A table. Cells are aligned to the right, but those of the first column and of columns with words to the left.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ class Table:
         Rows with one cell per column. The first cell of a row is its title.
     caption:
         Caption of the table.
+    words:
+        Numbers of the columns, from 0, that contain words. These are broken into lines.
 
     Raises
     ------
@@ -64,6 +71,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    words: Collection[int] = ()
     kind: str = "table"
 
     def __post_init__(self) -> None:
@@ -102,12 +110,15 @@ class Picture:
     least:
         Least width in pixels. On a narrower screen the picture is scrolled. A picture with large letters can be
         narrower.
+    form:
+        ``png``, or ``svg`` for a picture of few lines, which is sharp at any size.
     """
 
     figure: Figure
     alt: str
     caption: str = ""
     least: int = 576
+    form: Literal["png", "svg"] = "png"
     kind: str = "picture"
 
     @property
@@ -119,8 +130,23 @@ class Picture:
     def source(self) -> str:
         """The picture as a data URL, with enough pixels for a high-resolution screen."""
         file = io.BytesIO()
+        if self.form == "svg":
+            from matplotlib import rc_context
+
+            with rc_context({"svg.hashsalt": "alkit"}):  # the same picture has the same bytes
+                self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+            return data_url(file.getvalue(), "image/svg+xml")
         self.figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
-        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        return data_url(file.getvalue(), "image/png")
+
+
+def data_url(content: bytes, kind: str) -> str:
+    """Return a file as a data URL.
+
+    >>> data_url(b"GIF", "image/gif")
+    'data:image/gif;base64,R0lG'
+    """
+    return f"data:{kind};base64," + base64.b64encode(content).decode()
 
 
 Block = Text | Code | Table | Picture
@@ -155,8 +181,34 @@ def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Sect
     ...     "<td>.58</td>" in page.read_text()
     True
     """
+    write_atomically(Path(path), render(title, sections))
+
+
+def render(title: str, sections: Sequence[Section], headline: Headline | None = None, foot: str = "") -> bytes:
+    """Return an HTML page. Characters that cannot be written in UTF-8 are shown by their numbers.
+
+    Parameters
+    ----------
+    headline:
+        What stands above the sections, in place of the title.
+    foot:
+        A line at the end of the page.
+    """
     from jinja2 import Environment
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    write_atomically(Path(path), template.render(title=title, sections=sections).encode(errors="backslashreplace"))
+    text = template.render(title=title, sections=sections, headline=headline, foot=foot, style=Markup(style()))
+    return text.encode(errors="backslashreplace")
+
+
+@cache
+def style() -> str:
+    """Return the style sheet of all pages."""
+    return files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+
+
+def style_digest() -> str:
+    """Return the SHA-256 of the style sheet, as a policy of contents names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()

@@ -1,0 +1,57 @@
+"""What the page of a campaign shows, from the options of ``alkit page`` and ``alkit serve``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from alkit.pages.campaign import Campaign
+    from alkit.record.store import Store
+
+
+@dataclass(frozen=True)
+class Content:
+    """Options that leave parts of a page out."""
+
+    worst: Annotated[
+        int, typer.Option(help="Number of worst predictions to show; 0: none, and the model is not loaded.")
+    ] = 6
+    map: Annotated[bool, typer.Option(help="Draw the map of the pool.")] = True
+
+
+def gathered(record: Store, name: str, content: Content, images: Path | None) -> Campaign:
+    """Return the campaign in an open record, with what its page shall show.
+
+    Raises
+    ------
+    ConfigurationError
+        `images` was given, but the pool of the record is not a folder; or a number is out of range.
+    """
+    from alkit._files import without_tilde
+    from alkit.checks import check_integer
+    from alkit.cli.records import moved
+    from alkit.cli.wording import left_out_in_words, warning_for_command_line
+    from alkit.errors import ConfigurationError
+    from alkit.pages.campaign import Wishes, gather
+    from alkit.record.settings import Settings
+
+    check_integer("--worst", content.worst, least=0)
+    settings, form = Settings(record), None
+    if images is not None:
+        form = moved(settings.declared.get("pool"), str(without_tilde(images).absolute()))
+        if form is None:
+            raise ConfigurationError(
+                "--images can be used only if the pool of the record is a folder of images", got=f"--images {images}"
+            )
+    made_by = "alkit start" if settings.schedule is None else "alkit run"
+    return gather(
+        record,
+        name,
+        Wishes(content.worst, content.map, form),
+        words=lambda warning: warning_for_command_line(warning, made_by),
+        left_out=left_out_in_words,
+    )

@@ -1,0 +1,67 @@
+"""How far the annotators agree, and the images that they dispute."""
+
+from __future__ import annotations
+
+from alkit.pages.campaign import Campaign
+from alkit.pages.words import counted, listed, number, person, short
+from alkit.report.blocks import AnyBlock, Columns, Note
+from alkit.report.page import Table, Text
+
+MOST = 12
+"""Greatest number of disputed images that are listed."""
+
+MEASURES = {"dice": "Dice", "kappa": "Cohen's kappa"}
+
+
+def agreement(campaign: Campaign) -> list[AnyBlock]:
+    """Return the blocks about the agreement of annotators."""
+    told = campaign.summary
+    if told.not_compared is not None:
+        return [Note(f"Labels are not compared: {short(told.not_compared)}")]
+    found = told.agreement
+    if found is None:
+        return [
+            Text(
+                "No image has labels of several people, so nobody can say how far they agree. Let two people label "
+                "some images, such as those of an audit set."
+            )
+        ]
+    measure, disputed = MEASURES[found.measure], set(found.disputed)
+    mean = "" if found.mean is None else f" They agree by {found.mean:.2f} ({measure}) in the mean."
+    blocks: list[AnyBlock] = [
+        Text(
+            f"{counted(len(found.images), 'image')} {'has' if len(found.images) == 1 else 'have'} labels of several "
+            f"people.{mean} {counted(len(disputed), 'image')} with an agreement below {found.below:g} "
+            f"{'is' if len(disputed) == 1 else 'are'} disputed."
+        )
+    ]
+    classes = list(found.by_class) if len(found.by_class) > 1 else []
+    pairs = sorted(found.pairs, key=lambda pair: (pair.agreement is None, pair.agreement or 0.0, pair.annotators))
+    rows = [
+        [
+            listed([person(name) for name in pair.annotators]),
+            number(pair.images),
+            "" if pair.agreement is None else f"{pair.agreement:.2f}",
+            *("" if (own := pair.by_class.get(name)) is None else f"{own:.2f}" for name in classes),
+        ]
+        for pair in pairs
+    ]
+    tables: list[AnyBlock] = [
+        Table(["annotators", "images", measure, *map(short, classes)], rows, "Pairs of annotators, the least first.")
+    ]
+    if disputed:
+        listed_images = [image for image in found.images if image.id in disputed][:MOST]
+        more = f" The first {MOST} of {len(disputed)}." if len(disputed) > MOST else ""
+        tables.append(
+            Table(
+                ["disputed image", "agreement", "annotators"],
+                [
+                    [short(image.id, 80), f"{image.agreement:.2f}", listed([person(name) for name in image.annotators])]
+                    for image in listed_images
+                ],
+                f"Disputed images, the least agreement first.{more}",
+                words=(2,),
+            )
+        )
+    blocks.append(Columns(tables))
+    return blocks

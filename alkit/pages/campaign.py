@@ -1,0 +1,158 @@
+"""What a page of a campaign shows, gathered from its record without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from alkit.configuration.construct import build
+from alkit.configuration.forms import Written
+from alkit.errors import AlkitError
+from alkit.pages.budget import Budget
+from alkit.protocols import HasDigests, Pool
+from alkit.record.changing import PLACE
+from alkit.record.settings import Settings
+from alkit.record.snapshot import Snapshot
+from alkit.record.states import Recorded
+from alkit.record.store import Store
+from alkit.report.campaign import campaign_summary
+from alkit.report.next_step import Step, next_step
+from alkit.report.summary import CampaignSummary
+from alkit.values.label_spec import LabelSpec
+
+Words = Callable[[str], str]
+"""Rewrites a sentence of a record in the words of the interface in use."""
+
+
+def same(sentence: str) -> str:
+    """Return a sentence as it is."""
+    return sentence
+
+
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """What the reader of a page wants.
+
+    Parameters
+    ----------
+    worst:
+        Number of images that the last model predicts worst; 0 for none, and then the model is not loaded.
+    map:
+        Whether a map of the pool is drawn.
+    pool:
+        Written form of the pool, if its images have moved; None for that of the record.
+    """
+
+    worst: int = 6
+    map: bool = True
+    pool: Written | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Campaign:
+    """A campaign at one moment.
+
+    Parameters
+    ----------
+    record:
+        Its record.
+    name:
+        Name of the record, as it is typed in commands.
+    now:
+        Present time, with the time zone in which times are shown.
+    summary:
+        What ``alkit status`` shows.
+    snapshot:
+        The queries and answers that belong to it.
+    wishes:
+        What the page shall have.
+    words, left_out:
+        Rewrite warnings of rounds, and reasons of images that are left out, in the words of the interface in use.
+    budget:
+        Bytes that are left for pictures.
+    """
+
+    record: Store
+    name: str
+    now: datetime
+    summary: CampaignSummary
+    snapshot: Snapshot
+    wishes: Wishes = field(default_factory=Wishes)
+    words: Words = same
+    left_out: Words = same
+    budget: Budget = field(default_factory=Budget)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the record."""
+        return Settings(self.record)
+
+    @cached_property
+    def spec(self) -> LabelSpec | None:
+        """The classes; None before they are known."""
+        return None if self.record.fact("classes") is None else self.settings.spec
+
+    @cached_property
+    def labels(self) -> dict[str, tuple[Recorded, ...]]:
+        """The labels that count, by id."""
+        return {id: answered.labels for id, answered in self.snapshot.known.items() if answered.labels}
+
+    @cached_property
+    def _pool(self) -> Pool | str:
+        form = self.wishes.pool or self.settings.declared.get("pool")
+        if form is None:
+            return "no images are declared yet"
+        try:
+            found = build(form, "pool")
+        except AlkitError as reason:
+            return f"the images cannot be read ({reason})"
+        return found if isinstance(found, Pool) else "the pool of the record is not a pool"
+
+    @property
+    def pool(self) -> Pool | None:
+        """The images; None if they cannot be read."""
+        return None if isinstance(self._pool, str) else self._pool
+
+    @property
+    def why_no_pool(self) -> str:
+        """Why the images cannot be read, as a clause; empty if they can."""
+        return self._pool if isinstance(self._pool, str) else ""
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Sorted ids of the images of the campaign that can be read.
+
+        They have the content that the record describes. The page of a record that a stranger wrote shows no images of
+        a folder that the stranger has not seen.
+        """
+        if self.pool is None:
+            return ()
+        recorded, there = self.record.fact("images"), frozenset(self.pool.ids)
+        if recorded is None or not isinstance(self.pool, HasDigests):
+            return tuple(sorted(there))
+        digests = self.pool.digests()
+        return tuple(id for id in sorted(recorded) if id in there and digests[id].startswith(recorded[id]))
+
+    @property
+    def step(self) -> Step:
+        """The next step."""
+        placed, scheduled = self.record.fact(PLACE) is not None, self.settings.schedule is not None
+        return next_step(self.summary, self.name, scheduled=scheduled, placed=placed)
+
+
+def gather(
+    record: Store, name: str, wishes: Wishes | None = None, *, words: Words = same, left_out: Words = same
+) -> Campaign:
+    """Return the campaign in an open record, as it is now."""
+    return Campaign(
+        record,
+        name,
+        datetime.now().astimezone(),
+        campaign_summary(record),
+        record.snapshot(),
+        wishes or Wishes(),
+        words,
+        left_out,
+    )

@@ -1,0 +1,199 @@
+"""The learning curve of a campaign, with the images that it is measured on and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from alkit.pages.campaign import Campaign
+from alkit.pages.words import counted, metric_title, number, short
+from alkit.pictures.colours import BLUE
+from alkit.report.blocks import AnyBlock, Columns, Note
+from alkit.report.page import Picture, Table, Text
+from alkit.values.rounds import RoundResult
+
+FEW = 20
+"""A figure from fewer images is shown with its interval, or not at all."""
+
+WIDE, HIGH = 5.6, 3.5
+"""Size of a chart in inches; a phone shows it at two thirds of it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The main metric of a round.
+
+    Parameters
+    ----------
+    metric:
+        Name of the metric.
+    round, labels:
+        Number of the round, and number of labels that its model was trained on.
+    value:
+        The figure.
+    on:
+        What it was measured on: ``audit set``, ``test set`` or ``hold-out``.
+    images:
+        Number of images that it was measured on; None if the record does not tell.
+    low, high:
+        The 95 % interval; None if it is unknown.
+    """
+
+    metric: str
+    round: int
+    labels: int
+    value: float
+    on: str
+    images: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the figure may be shown: it has an interval, or enough images."""
+        return self.low is not None or self.images is None or self.images >= FEW
+
+    def value_text(self) -> str:
+        """Return the figure, or why it is not shown."""
+        return f"{self.value:.2f}" if self.shown else "not shown"
+
+    def text(self) -> str:
+        """Return the figure with its interval."""
+        between = "" if self.low is None else f" ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f}{between}"
+
+    def _on(self) -> str:
+        of = "" if self.images is None else f" of {counted(self.images, 'image')}"
+        return f"the {self.on}{of}"
+
+    def detail(self) -> str:
+        """Return what a reader must know about the figure, in a few words."""
+        if not self.shown:
+            return f"{self._on()} says too little"
+        between = "" if self.low is None else f"95 % interval {self.low:.2f} to {self.high:.2f}, "
+        return f"{between}on {self._on()}"
+
+    def in_words(self) -> str:
+        """Return the end of a sentence about the model of this round."""
+        name = metric_title(self.metric)
+        if not self.shown:
+            return (
+                f"was measured on {self._on()}. So few images say little, and no interval is known, so its {name} is "
+                "not shown."
+            )
+        between = "" if self.low is None else f" (95 % interval {self.low:.2f} to {self.high:.2f})"
+        return f"reaches {name} {self.value:.2f}{between} on {self._on()}, {MEANINGS[self.on]}."
+
+
+MEANINGS = {
+    "audit set": "which was drawn at random from the pool and is never trained on",
+    "test set": "which is apart from the pool",
+    "hold-out": "which are labels that the strategy selected, so they are not a random sample of the pool",
+}
+"""What a reader must know about the images of a figure."""
+
+
+def points(campaign: Campaign) -> tuple[Point, ...]:
+    """Return the main metric of each round that has one."""
+    metric = campaign.summary.metric
+    return () if metric is None else tuple(_point(campaign, result, metric) for result in _measured(campaign, metric))
+
+
+def _measured(campaign: Campaign, metric: str) -> Iterator[RoundResult]:
+    return (result for result in campaign.summary.history if metric in result.metrics)
+
+
+def _point(campaign: Campaign, result: RoundResult, metric: str) -> Point:
+    on = campaign.summary.measured_on or "test set"
+    images = result.n_held_out if on == "hold-out" else None
+    return Point(metric, result.round, result.n_labels, result.metrics[metric], on, images)
+
+
+def last_point(campaign: Campaign) -> Point | None:
+    """Return the main metric of the last round; None if it has none."""
+    found = points(campaign)
+    return found[-1] if found and found[-1].round == campaign.summary.history[-1].round else None
+
+
+def curve(campaign: Campaign) -> list[AnyBlock]:
+    """Return the blocks of the learning curve."""
+    history = campaign.summary.history
+    if not history:
+        return [Text("No model is trained yet, so there is no curve.")]
+    found = points(campaign)
+    blocks: list[AnyBlock] = []
+    if not found:
+        blocks += [
+            Text(
+                "The models were not measured, because the campaign has neither an audit set, a test set nor a "
+                "hold-out. An audit set, drawn at random and never trained on, tells how good the model is on the pool."
+            )
+        ]
+    else:
+        blocks += [Text(_takeaway(found))]
+    table = _table(campaign, found)
+    drawn = [point for point in found if point.shown]
+    blocks += [Columns([_chart(drawn), table])] if drawn else [table]
+    blocks += [Note(campaign.words(short(warning, 600))) for warning in history[-1].warnings]
+    return blocks
+
+
+def _takeaway(found: tuple[Point, ...]) -> str:
+    first, last = found[0], found[-1]
+    name, on = metric_title(last.metric), f"Measured on the {last.on}, {MEANINGS[last.on]}."
+    if len(found) < 2 or not (first.shown and last.shown):
+        return on
+    return (
+        f"{name[0].upper()}{name[1:]} went from {first.value:.2f} with {counted(first.labels, 'label')} to "
+        f"{last.value:.2f} with {number(last.labels)}. {on}"
+    )
+
+
+def _chart(found: list[Point]) -> Picture:
+    from alkit.errors import one_line
+    from alkit.report.curves import draw_curves
+    from alkit.report.figures import Drawing
+
+    figure = Drawing(figsize=(WIDE, HIGH), layout="constrained")
+    axes = figure.subplots()
+    name = metric_title(found[0].metric)
+    draw_curves(axes, {name: {0: {point.labels: point.value for point in found}}})
+    known = [(point.labels, point.low, point.high) for point in found if point.low is not None]
+    if len(known) > 1:
+        axes.fill_between(*zip(*known, strict=True), color=BLUE, alpha=0.15, lw=0)
+    for labels, low, high in known:
+        axes.plot([labels, labels], [low, high], color=BLUE, lw=1, alpha=0.6)
+    if (legend := axes.get_legend()) is not None:
+        legend.remove()
+    axes.set_xlabel("labels trained on", fontsize=11)
+    axes.set_ylabel(one_line(name), parse_math=False, fontsize=11)
+    axes.tick_params(labelsize=10.5)
+    axes.margins(y=0.2)
+    band = " with its 95 % interval" if known else ""
+    alt = f"{name} over the number of labels{band}: " + ", ".join(f"{p.labels}: {p.text()}" for p in found)
+    return Picture(figure, alt, f"{name}{band} over the number of labels.", least=0, form="svg")
+
+
+def _table(campaign: Campaign, found: tuple[Point, ...]) -> Table:
+    history, by_round = campaign.summary.history, {point.round: point for point in found}
+    held = any(result.n_held_out for result in history)
+    agreed = any(result.agreement is not None for result in history)
+    titles = ["round", "labels", *(["held out"] if held else [])]
+    titles += [*([metric_title(found[-1].metric), "95 % interval"] if found else [])]
+    titles += [*(["agreement of models"] if agreed else [])]
+    rows = []
+    for result in reversed(history):
+        point = by_round.get(result.round)
+        row = [str(result.round), number(result.n_labels), *([number(result.n_held_out)] if held else [])]
+        if found:
+            between = "" if point is None or point.low is None else f"{point.low:.3f} to {point.high:.3f}"
+            row += ["" if point is None else f"{point.value:.3f}" if point.shown else "too few images", between]
+        row += [*(["" if result.agreement is None else f"{result.agreement:.3f}"] if agreed else [])]
+        rows.append(row)
+    if found and all(point.low is None for point in found):
+        column = titles.index("95 % interval")
+        titles, rows = titles[:column] + titles[column + 1 :], [row[:column] + row[column + 1 :] for row in rows]
+    caption = "All rounds, the latest first."
+    if agreed:
+        caption += " The agreement of models is Cohen's kappa of a round's predictions with those of the round before."
+    return Table(titles, rows, caption)

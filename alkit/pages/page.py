@@ -1,0 +1,48 @@
+"""The page of a campaign: its headline and its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import alkit
+from alkit.pages.agreement import agreement
+from alkit.pages.campaign import Campaign
+from alkit.pages.curve import curve
+from alkit.pages.headline import headline
+from alkit.pages.map_section import pool_map
+from alkit.pages.progress import progress
+from alkit.pages.queries import queries
+from alkit.pages.worst import worst
+from alkit.report.blocks import AnyBlock, Part
+from alkit.report.page import render
+
+SECTIONS: dict[str, Callable[[Campaign], list[AnyBlock]]] = {
+    "Progress": progress,
+    "How good the model is": curve,
+    "Agreement of annotators": agreement,
+    "Map of the pool": pool_map,
+    "Worst cases": worst,
+    "Queries, skips and refusals": queries,
+}
+"""The function that returns the blocks of each section, by its title."""
+
+
+MARK = b'<meta name="generator" content="alkit">'
+"""What tells a page of alkit from other files."""
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page that alkit wrote, which may be replaced by a later one."""
+    try:
+        with path.open("rb") as file:
+            return MARK in file.read(2000)
+    except OSError:
+        return False
+
+
+def campaign_html(campaign: Campaign) -> bytes:
+    """Return the page of a campaign as one HTML document that loads nothing."""
+    parts = [Part(title, blocks) for title, make in SECTIONS.items() if (blocks := make(campaign))]
+    foot = f"Made by alkit {alkit.__version__}. This page loads nothing from elsewhere and runs no scripts."
+    return render(f"{campaign.name}: {headline(campaign).title}", parts, headline(campaign), foot)

@@ -1,0 +1,205 @@
+"""The page of a campaign: what it shows, that it loads nothing, and that it writes nothing into the record."""
+
+import re
+from datetime import timedelta
+from functools import partial
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import alkit
+from alkit.pages.campaign import Wishes, gather
+from alkit.pages.map import MOST_NEIGHBOURS, make_map
+from alkit.pages.page import campaign_html, is_page
+from alkit.record import Store
+
+HOSTILE = "<script>alert('&')</script>"
+SPEC = ("skin", "lesion")
+
+
+class Reader(HTMLParser):
+    """Notes tags, what they refer to, and the text of each section."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.references, self.ids, self.sections, self.pictures = [], [], [], {"": ""}, []
+        self._title, self._in = "", ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        own = dict(attrs)
+        self._in = tag
+        self.references += [value for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
+        self.ids += [own["id"]] if "id" in own else []
+        if tag == "img" or own.get("role") == "img":
+            self.pictures.append(own.get("alt") or own.get("aria-label") or "")
+
+    def handle_data(self, data):
+        if self._in == "h2" and data.strip():
+            self._title = data
+            self.sections[data] = ""
+        else:
+            self.sections[self._title] += data
+        if data.strip():
+            self._in = ""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with the record of a campaign: 40 images, two rounds, two people, a skip and a refusal."""
+    folder = tmp_path_factory.mktemp("campaign")
+    images, masks = alkit.synthetic.lesions(40, size=16)
+    (folder / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image.reshape(16, 16)).save(folder / "images" / f"case & {number:02}.png")
+    pool = alkit.ImagePool(folder / "images", cache=folder / "cache")
+    truth = dict(zip(pool.ids, masks, strict=True))
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(2, 2), device="cpu")
+    random = alkit.strategy("random")
+    experiment = alkit.Experiment(
+        pool, learner, random, store=folder / "campaign.db", classes=SPEC, hold_out=0.5, join="majority"
+    )
+    ids = experiment.ask(12)
+    experiment.receive(alkit.Answer(id, truth[id], HOSTILE, seconds=30) for id in ids[1:])
+    experiment.receive([alkit.Answer(ids[0], alkit.values.Skip(f"blurred {HOSTILE}"), "bob")])
+    experiment.receive([alkit.Answer(ids[1], 1 - truth[ids[1]], "bob")])
+    experiment.fit()
+    asked = experiment.ask(6)
+    experiment.receive([alkit.Answer(asked[0], np.zeros((3, 3), np.uint8), "bob")])
+    experiment.receive(alkit.Answer(id, truth[id], "bob") for id in asked[2:])
+    return folder
+
+
+def page_of(folder, **wishes):
+    store = Store(folder / "campaign.db", read_only=True)
+    try:
+        return campaign_html(gather(store, "campaign.db", Wishes(**wishes))).decode()
+    finally:
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return page_of(folder)
+
+
+def test_the_headline_says_how_far_the_campaign_is_and_what_to_do_next(page):
+    title = re.search("<h1>(.*)</h1>", page)[1]
+    assert title == "15 of 40 images labelled"
+    said = Reader(page).sections[""]
+    assert "alkit ask campaign.db --out FOLDER" in said
+    assert "measured on the hold-out of 6 images. So few images say little" in said  # and no figure is shown
+
+
+def test_each_section_tells_what_was_recorded(page):
+    sections = Reader(page).sections
+    assert "16 labels by 2 people" in sections["Progress"]
+    assert "1 image has labels of several people" in sections["Agreement of annotators"]
+    assert "Each dot is an image" in sections["Map of the pool"]
+    assert "The worst cases cannot be shown" not in sections["Worst cases"]
+    queries = sections["Queries, skips and refusals"]
+    assert f"blurred {HOSTILE}" in queries
+    assert "has another size than its image" in queries
+    assert "selected, not sent yet" in queries
+
+
+def test_a_page_loads_nothing_and_runs_nothing(page):
+    reader = Reader(page)
+    assert all(reference.startswith(("data:image/", "#")) for reference in reader.references)
+    assert not re.search(r"https?://|//[a-z]+\.|url\(|@import", page)
+    assert not {"script", "iframe", "object", "embed", "link", "form", "base"} & set(reader.tags)
+    assert not re.search(r"<[^>]*\son\w+=", page)
+    assert "default-src 'none'" in page
+
+
+def test_names_and_reasons_of_strangers_are_text(page):
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;") >= 3
+
+
+def test_every_picture_is_described_and_every_id_is_used_once(page):
+    reader = Reader(page)
+    assert reader.pictures
+    assert all(reader.pictures)
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert {reference[1:] for reference in reader.references if reference[0] == "#"} <= set(reader.ids)
+
+
+def test_a_page_does_not_change_the_record(folder):
+    def content():
+        kept = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", "")]
+        return {path: path.read_bytes() for path in kept if "campaign.db" in str(path) and "-shm" not in path.name}
+
+    before = content()
+    page_of(folder)
+    assert content() == before
+
+
+def test_parts_that_are_not_wanted_are_left_out(folder):
+    assert {"Map of the pool", "Worst cases"}.isdisjoint(Reader(page_of(folder, worst=0, map=False)).sections)
+
+
+def test_without_images_the_page_says_what_is_missing(folder):
+    (folder / "images").rename(folder / "moved")
+    try:
+        sections = Reader(page_of(folder)).sections
+    finally:
+        (folder / "moved").rename(folder / "images")
+    assert "There is no map of the pool: the images cannot be read" in sections["Map of the pool"]
+    assert "cannot be shown: the images cannot be read" in sections["Worst cases"]
+
+
+def test_an_image_with_another_content_than_the_record_describes_is_not_shown(folder):
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    other = campaign.ids[0]
+    path = folder / "images" / f"{other}.png"
+    before = path.read_bytes()
+    try:
+        Image.fromarray(np.full((16, 16), 7, np.uint8)).save(path)
+        assert other not in gather(store, "campaign.db").ids
+    finally:
+        path.write_bytes(before)
+        store.close()
+
+
+def test_a_new_record_has_a_page(tmp_path):
+    store = Store(tmp_path / "new.db")
+    html = campaign_html(gather(store, "new.db")).decode()
+    store.close()
+    assert "No image is labelled yet" in html
+    assert "Nothing has been asked yet." in html
+
+
+def test_a_page_is_told_from_other_files(folder, tmp_path, page):
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "other.html").write_text("<!doctype html><title>my thesis</title>")
+    assert is_page(tmp_path / "page.html")
+    assert not is_page(tmp_path / "other.html")
+    assert not is_page(tmp_path / "missing.html")
+
+
+def test_a_map_places_all_images_of_the_pool(folder):
+    store = Store(folder / "campaign.db", read_only=True)
+    found = make_map(gather(store, "campaign.db"))
+    store.close()
+    assert (len(found.ids), found.places.shape, found.method) == (40, (40, 2), "t-SNE")
+    assert found.places.min() >= 0
+    assert found.places.max() <= 1
+    assert MOST_NEIGHBOURS > 40
+
+
+def test_days_are_those_of_the_readers_time_zone(folder):
+    from dataclasses import replace
+    from datetime import timezone
+
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    later = replace(campaign, now=campaign.now.astimezone(timezone(timedelta(hours=14))))
+    earlier = replace(campaign, now=campaign.now.astimezone(timezone(timedelta(hours=-12))))
+    sections = [Reader(campaign_html(one).decode()).sections["Progress"] for one in (later, earlier)]
+    store.close()
+    assert sections[0] != sections[1]
