@@ -351,47 +351,6 @@ def _sync(file: BinaryIO) -> None:
         os.fsync(file.fileno())
 
 
-def find_kept_rows(root: Path, extractor: Any, images: Images) -> tuple[Rows, npt.NDArray[np.bool_]] | None:
-    """Return the rows of some images that are on disk, without computing or writing anything.
-
-    The weights of the extractor are not loaded. If it had others at another time, the table that was used last counts.
-
-    Parameters
-    ----------
-    root:
-        Folder of all tables.
-    extractor:
-        Written form of the extractor.
-    images:
-        Digests of the images.
-
-    Returns
-    -------
-    rows, known:
-        The rows of the images that have one, and which of the images these are; None if there is no table.
-    """
-    found = []
-    for about in root.glob("*/about.json"):
-        with suppress(OSError, ValueError, AttributeError, RecursionError):
-            facts = json.loads(about.read_bytes())
-            if facts.get("extractor") == extractor and isinstance(facts.get("fingerprint"), str):
-                table = StoredRows(root, extractor, facts["fingerprint"], "")
-                used = max(file.stat().st_mtime for file in table.folder.iterdir())
-                found.append((used, table))
-    for _, table in sorted(found, key=lambda entry: -entry[0]):
-        with suppress(OSError):
-            content = table._load()
-            places = _find(content, images)
-            known = places >= 0
-            if content is not None and known.any():
-                blocks = list(_blocks(content.file, places[known], content.width))
-                rows = np.concatenate(blocks)
-                sound = row_sums(rows) == content.entries["row"][places[known]]
-                known[np.flatnonzero(known)[~sound]] = False
-                return rows[sound], known
-    return None
-
-
 class _Elsewhere(Exception):
     """Carries an error of the pool or the extractor past the code that explains errors of the table's files."""
 

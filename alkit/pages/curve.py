@@ -158,11 +158,14 @@ def _chart(found: list[Point]) -> Picture:
     axes = figure.subplots()
     name = metric_title(found[0].metric)
     draw_curves(axes, {name: {0: {point.labels: point.value for point in found}}})
-    known = [(point.labels, point.low, point.high) for point in found if point.low is not None]
+    known = [
+        (point.labels, point.low, point.high) for point in found if point.low is not None and point.high is not None
+    ]
     if len(known) > 1:
-        axes.fill_between(*zip(*known, strict=True), color=BLUE, alpha=0.15, lw=0)
-    for labels, low, high in known:
-        axes.plot([labels, labels], [low, high], color=BLUE, lw=1, alpha=0.6)
+        labels, low, high = (list(column) for column in zip(*known, strict=True))
+        axes.fill_between(labels, low, high, color=BLUE, alpha=0.15, lw=0)
+    for x, least, most in known:
+        axes.plot([x, x], [least, most], color=BLUE, lw=1, alpha=0.6)
     if (legend := axes.get_legend()) is not None:
         legend.remove()
     axes.set_xlabel("labels trained on", fontsize=11)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from alkit.pages.campaign import Campaign
 from alkit.pages.curve import Point, last_point
 from alkit.pages.words import counted, duration, metric_title, moment, number, share, short
-from alkit.report.blocks import Headline, KeyFigure
+from alkit.report.page import Headline, KeyFigure
 
 
 def headline(campaign: Campaign) -> Headline:

@@ -26,8 +26,8 @@ from alkit.configuration.versions import to_former
 from alkit.errors import AlkitError
 from alkit.features.clustering import kmeans
 from alkit.features.embeddings import Embeddings
+from alkit.features.kept_rows import find_kept_rows
 from alkit.features.row_index import image_digests
-from alkit.features.stored import find_kept_rows
 from alkit.pages.campaign import Campaign
 from alkit.pools.batches import batches
 from alkit.pools.checks import image_shape
@@ -174,8 +174,9 @@ def _small_pixels(pool: Pool, ids: Sequence[str]) -> Rows:
             if length > SMALL:
                 starts = np.arange(SMALL) * length // SMALL
                 counts = np.diff([*starts, length]).astype(np.float32)
-                images = np.add.reduceat(images, starts, axis=axis) / (counts[:, None] if axis == 2 else counts)
-        parts.append(images.reshape(len(some), -1).astype(np.float32))
+                means = np.add.reduceat(images, starts, axis=axis) / (counts[:, None] if axis == 2 else counts)
+                images = means.astype(np.float32)
+        parts.append(images.reshape(len(some), -1))
     return np.concatenate(parts)
 
 
@@ -201,4 +202,5 @@ def _places(rows: Rows) -> tuple[npt.NDArray[np.float64], str]:
 def _unit(places: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Return places moved into [0, 1]; the farthest two in a thousand may lie on the edge."""
     low, high = np.percentile(places, [0.1, 99.9], axis=0)
-    return np.clip((places - low) / np.where(high > low, high - low, 1), 0, 1).astype(np.float64)
+    moved: npt.NDArray[np.float64] = np.clip((places - low) / np.where(high > low, high - low, 1), 0, 1)
+    return moved

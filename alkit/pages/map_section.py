@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -117,7 +118,7 @@ def _size(images: int) -> float:
     >>> _size(100), _size(1000), _size(10_000)
     (12.0, 9.0, 5.0)
     """
-    return min(12.0, max(4.0, round(2 * 12 * (300 / max(images, 1)) ** 0.25) / 2))
+    return min(12.0, max(4.0, round(24 * math.sqrt(math.sqrt(300 / max(images, 1)))) / 2))
 
 
 def _marks(
@@ -131,11 +132,11 @@ def _marks(
     look = Markup('fill="none" stroke="{}" stroke-width="3"').format(colour)
     if shape != "ring":
         look = Markup('fill="{}" stroke="#ffffff" stroke-width="1"').format(colour)
-    return Markup("").join(_mark(ids[row], *places[row].tolist(), shape, size + 1, look) for row in rows)
+    return Markup("").join(_mark(ids[row], (x, y), shape, size + 1, look) for row in rows for x, y in [places[row]])
 
 
-def _mark(id: str, x: int, y: int, shape: str, size: float, look: Markup) -> Markup:
-    title, half = escape(short(id, 80)), size / 2
+def _mark(id: str, place: tuple[int, int], shape: str, size: float, look: Markup) -> Markup:
+    (x, y), title, half = place, escape(short(id, 80)), size / 2
     if shape == "square":
         return Markup('<rect x="{}" y="{}" width="{}" height="{}" {}><title>{}</title></rect>').format(
             x - half, y - half, size, size, look, title

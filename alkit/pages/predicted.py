@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from alkit.configuration.construct import build
 from alkit.errors import ConfigurationError
 from alkit.pages.campaign import Campaign
 from alkit.pools.batches import batches
-from alkit.protocols import Learner, Predictor
+from alkit.protocols import Predictor
 from alkit.sharing.placing import place_learner
 from alkit.values.predictions import probabilities_of
 
@@ -43,7 +42,7 @@ def last_model(campaign: Campaign, known: LastModel | None = None) -> LastModel:
         raise ConfigurationError("no model is trained yet")
     if known is not None and known.file == last[0]:
         return known
-    learner = cast(Learner, place_learner(build(campaign.settings.declared["learner"], "learner"), "auto"))
+    learner = place_learner(build(campaign.settings.declared["learner"], "learner"), "auto")
     predictor = learner.loads(campaign.record.content(last[0]))
     check_returned(learner, "loads", predictor, Predictor)
     return LastModel(last[0], predictor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alkit.pages.campaign import Campaign
 from alkit.pages.curve import HIGH, WIDE
@@ -111,15 +111,17 @@ def _chart(labels: Sequence[Given]) -> Picture:
     figure = Drawing(figsize=(WIDE, HIGH), layout="constrained")
     axes = figure.subplots()
     below = [0] * len(starts)
+    places = [float(date2num(start)) for start in starts]  # type: ignore[no-untyped-call]
     for who, colour in zip(named, (*LINE_COLOURS[:-1], OTHER_COLOUR), strict=False):
         heights = [counts[who, start] for start in starts]
-        axes.bar(starts, heights, 0.8 * step, bottom=below, color=colour, label=f" {who}" if who[0] == "_" else who)
+        axes.bar(places, heights, 0.8 * step, bottom=below, color=colour, label=f" {who}" if who[0] == "_" else who)
         below = [one + more for one, more in zip(below, heights, strict=True)]
-    locator = AutoDateLocator(minticks=2, maxticks=6)
+    locator: Any = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlim(date2num(begin) - 0.7 * step, date2num(starts[-1]) + max(0.7 * step, 6 - days))
+    axes.xaxis_date()
+    axes.set_xlim(places[0] - 0.7 * step, places[-1] + max(0.7 * step, 6 - days))
     axes.set_ylim(0, 1.1 * max(below))
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

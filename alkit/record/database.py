@@ -55,7 +55,7 @@ class Database:
     wait: float
     copy: Path | None = None
     backend: Backend = field(init=False, repr=False)
-    _frozen: bool = field(init=False, repr=False, default=False)
+    _frozen: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         if isinstance(self.path, Server):
@@ -78,9 +78,9 @@ class Database:
         """Return the time now by this clock, in nanoseconds since 1970."""
         return self.backend.time_ns()
 
-    def freeze(self) -> None:
+    def freeze(self, why: str = "its file or its folder is read-only") -> None:
         """Refuse every change from now on: in a copy it would be lost."""
-        vars(self).update(_frozen=True)
+        vars(self).update(_frozen=why)
 
     def check_writable(self) -> None:
         """Raise a :class:`StoreError` after :meth:`freeze`."""
@@ -91,7 +91,7 @@ class Database:
                     hint="another user in the URL, or the server that is not a replica",
                 )
             raise StoreError(
-                f"{self.path} cannot be changed, because its file or its folder is read-only",
+                f"{self.path} cannot be changed, because {self._frozen}",
                 hint="a copy of the record and its files, in a folder that you can write to",
             )
 

@@ -188,7 +188,7 @@ class Store:
             self.database.complete()
         self._opened = True
         if self.read_only:
-            self.database.freeze()
+            self.database.freeze(*(["it was opened with read_only=True"] if read_only else []))
         if self._address is not None and self.fact(ELSEWHERE) is None:
             raise ConfigurationError(
                 f"files must be left out, because those of {self.path} are beside it", got=repr(self._address)

@@ -1,4 +1,4 @@
-"""More blocks of a page: key figures, notes, drawings with many points, pictures of images, and columns of blocks.
+"""More blocks of a page: notes, drawings with many points, pictures of images, and columns of blocks.
 
 The page of a campaign has them beside those of :mod:`alkit.report.page`. They are not public.
 """
@@ -11,40 +11,6 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from alkit.report.page import Block
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What stands above the sections of a page.
-
-    Parameters
-    ----------
-    over:
-        A line above the headline.
-    title:
-        The headline.
-    lead:
-        Sentences below it.
-    figures:
-        Key figures.
-    next_step:
-        What to do next, and the command for it; None if there is nothing to say.
-    """
-
-    over: str
-    title: str
-    lead: Sequence[str] = ()
-    figures: Sequence[KeyFigure] = ()
-    next_step: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class KeyFigure:
-    """A figure with its title, and a few words below it."""
-
-    title: str
-    value: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from alkit._files import write_atomically
 from alkit.arguments.checked import checked
@@ -24,8 +24,6 @@ from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from alkit.report.blocks import Headline
 
 
 @checked
@@ -161,6 +159,52 @@ class Section:
     blocks: Sequence[Block] = ()
 
 
+@dataclass(frozen=True)
+class KeyFigure:
+    """A figure with its title, and a few words below it."""
+
+    title: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What stands above the sections of a page.
+
+    Parameters
+    ----------
+    over:
+        A line above the headline.
+    title:
+        The headline.
+    lead:
+        Sentences below it.
+    figures:
+        Key figures.
+    next_step:
+        What to do next, and the command for it; None if there is nothing to say.
+    """
+
+    over: str
+    title: str
+    lead: Sequence[str] = ()
+    figures: Sequence[KeyFigure] = ()
+    next_step: tuple[str, str] | None = None
+
+
+class Titled(Protocol):
+    """A heading with blocks of any kind below it."""
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+
+    @property
+    def blocks(self) -> Sequence[object]:
+        """The blocks."""
+
+
 @checked
 def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> None:
     """Write an HTML page. A crash leaves the old file or the new one, never a part.
@@ -184,7 +228,7 @@ def write_page(path: str | os.PathLike[str], title: str, sections: Sequence[Sect
     write_atomically(Path(path), render(title, sections))
 
 
-def render(title: str, sections: Sequence[Section], headline: Headline | None = None, foot: str = "") -> bytes:
+def render(title: str, sections: Sequence[Titled], headline: Headline | None = None, foot: str = "") -> bytes:
     """Return an HTML page. Characters that cannot be written in UTF-8 are shown by their numbers.
 
     Parameters

@@ -191,6 +191,30 @@ def test_a_read_only_record_of_an_earlier_schema_is_read_without_a_change(tmp_pa
     assert not caplog.messages
 
 
+def test_a_record_that_shall_only_be_read_is_not_changed_where_it_could_be(tmp_path):
+    """Neither is it migrated, nor is a folder made beside it, nor is a change possible."""
+    name = "campaign.db"
+    for path in OLD.glob(f"{name}*"):
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, tmp_path / path.name)
+    record = tmp_path / name
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    store = Store(record, read_only=True)
+    assert store.read_only
+    assert store.rounds()
+    with pytest.raises(StoreError, match="cannot be changed"):
+        store.declare({"mine": 1})
+    store.close()
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: text for path, text in after.items() if path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} <= {f"{name}-wal", f"{name}-shm"}
+
+
+def test_a_record_that_shall_only_be_read_must_exist(tmp_path):
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="empty"):
+        Store(tmp_path / "empty.db", read_only=True)
+
+
 def test_a_moved_folder_of_images_is_used_and_not_recorded(folders, locked):
     store = folders / "r.db"
     pool = alkit.ImagePool(folders / "images", size=16, grayscale=True)

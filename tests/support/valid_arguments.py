@@ -664,7 +664,11 @@ EXAMPLES = {
         "answers": lambda t: (),
         "missing": lambda t: 1,
     },
-    "alkit.record.Store": {"path": lambda t: t.folder / "other.db", "files": lambda t: None},
+    "alkit.record.Store": {
+        "path": lambda t: t.folder / "other.db",
+        "files": lambda t: None,
+        "read_only": lambda t: False,
+    },
     "alkit.record.Terms": {
         "annotators": lambda t: 1,
         "join": lambda t: "one",
@@ -679,6 +683,7 @@ EXAMPLES = {
         "alt": lambda t: "a",
         "caption": lambda t: "",
         "least": lambda t: 576,
+        "form": lambda t: "png",
         "kind": lambda t: "picture",
     },
     "alkit.report.Section": {"title": lambda t: "x", "blocks": lambda t: ()},
@@ -686,6 +691,7 @@ EXAMPLES = {
         "header": lambda t: ("a", "b"),
         "rows": lambda t: [("1", "2")],
         "caption": lambda t: "",
+        "words": lambda t: (1,),
         "kind": lambda t: "table",
     },
     "alkit.report.Rows": {"columns": lambda t: ("a",), "rows": lambda t: ({"a": 1},)},
