@@ -29,6 +29,7 @@ from alkit.cli import (
     remove,
     repair,
     run,
+    serve,
     start,
     status,
     strategies,
@@ -80,6 +81,7 @@ app.command("add", rich_help_panel=CAMPAIGN)(add.add)
 app.command("remove", rich_help_panel=CAMPAIGN)(remove.remove)
 app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("page", rich_help_panel=CAMPAIGN)(page.page)
+app.command("serve", rich_help_panel=CAMPAIGN)(serve.serve)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)

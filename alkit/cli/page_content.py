@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from alkit.pages.campaign import Campaign
+    from alkit.pages.campaign import Campaign, Memory
     from alkit.record.store import Store
 
 
@@ -23,8 +23,8 @@ class Content:
     map: Annotated[bool, typer.Option(help="Draw the map of the pool.")] = True
 
 
-def gathered(record: Store, name: str, content: Content, images: Path | None) -> Campaign:
-    """Return the campaign in an open record, with what its page shall show.
+def gathered(record: Store, name: str, content: Content, images: Path | None, memory: Memory | None = None) -> Campaign:
+    """Return the campaign in an open record, with what its page shall show, and what earlier pages have made.
 
     Raises
     ------
@@ -54,4 +54,5 @@ def gathered(record: Store, name: str, content: Content, images: Path | None) ->
         Wishes(content.worst, content.map, form),
         words=lambda warning: warning_for_command_line(warning, made_by),
         left_out=left_out_in_words,
+        memory=memory,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Any, TypeVar
 
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
@@ -21,6 +22,8 @@ from alkit.report.campaign import campaign_summary
 from alkit.report.next_step import Step, next_step
 from alkit.report.summary import CampaignSummary
 from alkit.values.label_spec import LabelSpec
+
+T = TypeVar("T")
 
 Words = Callable[[str], str]
 """Rewrites a sentence of a record in the words of the interface in use."""
@@ -50,6 +53,29 @@ class Wishes:
     pool: Written | None = None
 
 
+class Memory:
+    """What took long to make for a page, for the next page: of each kind the latest one, with what it depends on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, Any]] = {}
+
+    def recall(self, kind: str, of: object, make: Callable[[], T]) -> T:
+        """Return what was made of this kind before, or make it if it depends on something else now.
+
+        >>> memory = Memory()
+        >>> [memory.recall("map", of, lambda: made) for of, made in ((1, "a"), (1, "b"), (2, "c"))]
+        ['a', 'a', 'c']
+        """
+        if kind not in self._known or self._known[kind][0] != of:
+            self._known[kind] = of, make()
+        known: T = self._known[kind][1]
+        return known
+
+    def forget(self, kind: str) -> None:
+        """Let it be made again the next time."""
+        self._known.pop(kind, None)
+
+
 @dataclass(frozen=True, eq=False)
 class Campaign:
     """A campaign at one moment.
@@ -72,6 +98,8 @@ class Campaign:
         Rewrite warnings of rounds, and reasons of images that are left out, in the words of the interface in use.
     budget:
         Bytes that are left for pictures.
+    memory:
+        What an earlier page of this campaign has made.
     """
 
     record: Store
@@ -83,6 +111,7 @@ class Campaign:
     words: Words = same
     left_out: Words = same
     budget: Budget = field(default_factory=Budget)
+    memory: Memory = field(default_factory=Memory, repr=False)
 
     @cached_property
     def settings(self) -> Settings:
@@ -104,11 +133,18 @@ class Campaign:
         form = self.wishes.pool or self.settings.declared.get("pool")
         if form is None:
             return "no images are declared yet"
-        try:
-            found = build(form, "pool")
-        except AlkitError as reason:
-            return f"the images cannot be read ({reason})"
-        return found if isinstance(found, Pool) else "the pool of the record is not a pool"
+
+        def make() -> Pool | str:
+            try:
+                found = build(form, "pool")
+            except AlkitError as reason:
+                return f"the images cannot be read ({reason})"
+            return found if isinstance(found, Pool) else "the pool of the record is not a pool"
+
+        found = self.memory.recall("pool", (form, self.record.fact("images")), make)
+        if isinstance(found, str):
+            self.memory.forget("pool")  # they may be back
+        return found
 
     @property
     def pool(self) -> Pool | None:
@@ -143,7 +179,13 @@ class Campaign:
 
 
 def gather(
-    record: Store, name: str, wishes: Wishes | None = None, *, words: Words = same, left_out: Words = same
+    record: Store,
+    name: str,
+    wishes: Wishes | None = None,
+    *,
+    words: Words = same,
+    left_out: Words = same,
+    memory: Memory | None = None,
 ) -> Campaign:
     """Return the campaign in an open record, as it is now."""
     return Campaign(
@@ -155,4 +197,5 @@ def gather(
         wishes or Wishes(),
         words,
         left_out,
+        memory=memory or Memory(),
     )

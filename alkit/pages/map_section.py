@@ -50,11 +50,12 @@ THUMBNAIL = 112
 """Pixels of the longer side of the picture of a kind."""
 
 
-def pool_map(campaign: Campaign, known: Map | str | None = None) -> list[AnyBlock]:
-    """Return the blocks of the map; none if it is not wanted. `known` is the map of an earlier page."""
+def pool_map(campaign: Campaign) -> list[AnyBlock]:
+    """Return the blocks of the map; none if it is not wanted."""
     if not campaign.wishes.map:
         return []
-    found = make_map(campaign) if known is None else known
+    of = campaign.ids, campaign.settings.declared.get("strategy"), len(campaign.snapshot.rounds)
+    found = campaign.memory.recall("map", of, lambda: make_map(campaign))
     if isinstance(found, str):
         return [Text(f"There is no map of the pool: {short(found)}.")]
     states = states_of(campaign, found.ids)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +20,8 @@ Probabilities = npt.NDArray[np.float32]
 """Probability of each class, ``(classes, *space)``."""
 
 
-@dataclass(frozen=True, eq=False)
-class LastModel:
-    """The last model, with the file that it was read from."""
-
-    file: str
-    predictor: Predictor
-
-
-def last_model(campaign: Campaign, known: LastModel | None = None) -> LastModel:
-    """Return the last model of a campaign; `known` if it still is the last one.
+def last_model(campaign: Campaign) -> Predictor:
+    """Return the last model of a campaign.
 
     Raises
     ------
@@ -40,18 +31,20 @@ def last_model(campaign: Campaign, known: LastModel | None = None) -> LastModel:
     last = campaign.snapshot.last_model
     if last is None:
         raise ConfigurationError("no model is trained yet")
-    if known is not None and known.file == last[0]:
-        return known
-    learner = place_learner(build(campaign.settings.declared["learner"], "learner"), "auto")
-    predictor = learner.loads(campaign.record.content(last[0]))
-    check_returned(learner, "loads", predictor, Predictor)
-    return LastModel(last[0], predictor)
+
+    def load() -> Predictor:
+        learner = place_learner(build(campaign.settings.declared["learner"], "learner"), "auto")
+        predictor = learner.loads(campaign.record.content(last[0]))
+        check_returned(learner, "loads", predictor, Predictor)
+        return predictor
+
+    return campaign.memory.recall("model", last[0], load)
 
 
-def predict(campaign: Campaign, model: LastModel, ids: Sequence[str]) -> Iterator[tuple[str, Probabilities]]:
+def predict(campaign: Campaign, model: Predictor, ids: Sequence[str]) -> Iterator[tuple[str, Probabilities]]:
     """Yield for each image its id and the probabilities of the classes."""
     assert campaign.pool is not None
     for some in batches(list(ids), campaign.pool):
         with campaign.settings.threads():
-            found = probabilities_of(model.predictor, campaign.pool.read(some), campaign.settings.spec)
+            found = probabilities_of(model, campaign.pool.read(some), campaign.settings.spec)
         yield from zip(some, found, strict=True)

@@ -66,7 +66,7 @@ def worst(campaign: Campaign) -> list[AnyBlock]:
             )
         ]
     try:
-        found = sorted(_cases(campaign, ids[:MOST_PREDICTED]), key=lambda case: (case.score, case.id))
+        found = campaign.memory.recall("cases", _depends(campaign, ids), lambda: _sorted_cases(campaign, ids))
     except AlkitError as reason:
         return [Note(f"The worst cases cannot be shown: {short(campaign.words(str(reason)))}")]
     shown = found[: campaign.wishes.worst]
@@ -94,6 +94,15 @@ def _apart(campaign: Campaign) -> tuple[str, list[str]]:
     there = set(campaign.ids)
     labelled = [id for id in campaign.labels if id in there]
     return "the hold-out", sorted(filter(campaign.settings.held_out(list(campaign.labels)), labelled))
+
+
+def _depends(campaign: Campaign, ids: Sequence[str]) -> object:
+    """Return what the cases depend on: the model and the labels."""
+    return campaign.snapshot.last_model, [(id, [answer.label for answer in campaign.labels[id]]) for id in ids]
+
+
+def _sorted_cases(campaign: Campaign, ids: Sequence[str]) -> list[Case]:
+    return sorted(_cases(campaign, ids[:MOST_PREDICTED]), key=lambda case: (case.score, case.id))
 
 
 def _cases(campaign: Campaign, ids: Sequence[str]) -> Iterator[Case]:
