@@ -111,10 +111,11 @@ def lower_is_better(name: str) -> bool:
     >>> [lower_is_better(name) for name in ("hd95", "hd95_worst_group", "hd95/lesion", "member_ece", "dice")]
     [True, True, True, True, False]
     """
-    return _stem(name) in LOWER
+    return stem_of(name) in LOWER
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
+    """Return the metric of a figure: without its class, its group, and how it was taken."""
     stem = name.split("/")[0].split("@")[0].removeprefix("member_")
     return stem.removesuffix("_worst_group").removesuffix("_over_groups").removesuffix(ORIGINAL)
 

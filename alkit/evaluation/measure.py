@@ -12,6 +12,7 @@ import numpy.typing as npt
 from alkit.errors import ConfigurationError, LabelError
 from alkit.evaluation.accumulators import Batch
 from alkit.evaluation.chosen import Measurement, Metrics
+from alkit.evaluation.per_image import PerImage
 from alkit.evaluation.work import Checked, names_of
 from alkit.labels.framing import to_original
 from alkit.pools.frames import frames_of, parts_of
@@ -93,6 +94,7 @@ def measure(
     originals: Originals | None = None,
     learner: Learner | None = None,
     workers: Workers = None,
+    each: PerImage | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
@@ -123,6 +125,8 @@ def measure(
         Masks at the original sizes, for metrics at the original size.
     learner, workers:
         The learner of the model, and who predicts, as :class:`alkit.scores.Scoring` takes them.
+    each:
+        Gets the predictions of each image that counts.
 
     Raises
     ------
@@ -154,11 +158,14 @@ def measure(
                     seen.add(labels, true, spec)
                 batch = Batch(names, labels, probabilities, true)
                 if len(rows):
-                    measurement.add(batch if len(rows) == len(names) else batch.take(rows.tolist()))
+                    counting = batch if len(rows) == len(names) else batch.take(rows.tolist())
+                    measurement.add(counting)
+                    if measurement is own and each is not None:
+                        each.add(counting)
             counted += len(rows)
         if own.wants_original and originals is not None:
             for id, frame, probabilities, mask in zip(some, frames_of(pool, some), whole, originals(some), strict=True):
-                _add_original(own, id, to_original(probabilities, frame), mask, spec)
+                _add_original(own, id, to_original(probabilities, frame), mask, spec, each)
         begin += len(some)
     if not counted:
         what = "labels of the test set must have at least one class" if spec.multiple else PIXELS
@@ -171,7 +178,9 @@ def measure(
     return figures
 
 
-def _add_original(own: Measurement, id: str, probabilities: npt.NDArray[Any], mask: Mask, spec: LabelSpec) -> None:
+def _add_original(
+    own: Measurement, id: str, probabilities: npt.NDArray[Any], mask: Mask, spec: LabelSpec, each: PerImage | None
+) -> None:
     """Add the prediction of an image at its original size, unless no pixel of its mask counts."""
     if mask.shape != probabilities.shape[1:]:
         raise LabelError(
@@ -181,7 +190,10 @@ def _add_original(own: Measurement, id: str, probabilities: npt.NDArray[Any], ma
             hint="metrics at the working size",
         )
     if len(_that_count(mask[None], spec)):
-        own.add_original(Batch([id], most_probable_labels(probabilities[None]), probabilities[None], mask[None]))
+        batch = Batch([id], most_probable_labels(probabilities[None]), probabilities[None], mask[None])
+        own.add_original(batch)
+        if each is not None:
+            each.add_original(batch)
 
 
 def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:

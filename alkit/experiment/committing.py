@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import Losses, lengths, warnings_about
-from alkit.evaluation.measure import Seen, measure
+from alkit.evaluation.measure import Seen
+from alkit.evaluation.per_image import PerImage
 from alkit.evaluation.stability import Stability, stability
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
 from alkit.experiment.audit import set_apart
+from alkit.experiment.audited import intervals_of, measure_audit, measure_labels
 from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
@@ -26,8 +28,9 @@ from alkit.record.answers import spec_of
 from alkit.record.states import Answered
 from alkit.record.testsets import declare_test
 from alkit.sharing.workers import working
+from alkit.values.interval import Interval
 from alkit.values.progress import Progress
-from alkit.values.rounds import RoundResult
+from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 
 def fit(
@@ -81,8 +84,8 @@ def commit_round(
 ) -> RoundResult:
     """Train on all labels so far, measure the model and record the round, with some more `warnings`.
 
-    The model is measured on the test set if there is one, else on the labels held out. The caller holds the record's
-    lock.
+    The model is measured on the test set if there is one, else on the audit set as far as it is labelled, else on the
+    labels held out. With a test set, the figures on the audit set stand beside. The caller holds the record's lock.
 
     Raises
     ------
@@ -127,13 +130,17 @@ def commit_round(
     metrics: Mapping[str, float] = {}
     seen = Seen()
     begun = time.perf_counter()
+    audit, on_audit, seen_audit = measure_audit(parts, predictor, everything, audited, number, tested=test is not None)
+    intervals: Mapping[str, Interval] = {}
     if test is not None:
-        metrics = measuring.measure_on(parts, predictor, test_labels, *test, poll, seen)
+        few = PerImage(parts.metrics, parts.settings.spec) if len(test[0].ids) < FEW_IMAGES else None
+        metrics = measuring.measure_on(parts, predictor, test_labels, *test, poll, seen, each=few)
+        intervals = {} if few is None else intervals_of(parts, metrics, few, number, in_pool=False)
+    elif audit is not None:
+        metrics, seen = on_audit, seen_audit
     elif held:
-        with parts.settings.threads():
-            truth = everything.labels(held)
-            given = parts.metrics, everything.originals, parts.learner, parts.workers
-            metrics = measure(predictor, parts.pool, held, truth, everything.spec, parts.report, seen, *given)
+        metrics, each = measure_labels(parts, predictor, everything, held, seen)
+        intervals = intervals_of(parts, metrics, each, number)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     found = seen.warnings(everything.spec, lengths(parts.learner, 2))
@@ -151,6 +158,9 @@ def commit_round(
         n_held_out=len(held),
         agreement=stable.agreement,
         warnings=(*everything.warnings(), *notes, *found, *unfit, *_unusable(parts, answered)),
+        audit=audit,
+        intervals=intervals,
+        n_tested=0 if test is None else len(test[0].ids),
         n_unasked=len(snapshot.unasked & (set(labelled.ids) - set(labelled.pseudo_ids))),
         stability=stable.figures,
     )

@@ -13,7 +13,9 @@ from alkit.checks import check_number
 from alkit.errors import DataError, QueryError
 from alkit.evaluation.chosen import Metrics, check_metrics, wants_original
 from alkit.evaluation.measure import Seen, measure
+from alkit.evaluation.per_image import PerImage
 from alkit.evaluation.truth import TestLabels
+from alkit.experiment.audited import intervals_of
 from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
@@ -26,7 +28,9 @@ from alkit.record.grouping import is_grouped, recorded_grouping
 from alkit.record.store import Store
 from alkit.record.testsets import measures_on
 from alkit.rng import Stream
+from alkit.values.audit import written_interval
 from alkit.values.label_spec import Label
+from alkit.values.rounds import FEW_IMAGES
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +80,19 @@ def evaluate(
         if not rounds:
             raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
         begun = time.perf_counter()
-        figures = measure_on(parts, model.predictor(), test_labels, test, oracle, poll, metrics=chosen)
-        if chosen is None and not rounds[-1].n_held_out and measures_on(parts.settings, parts.store, test):
-            seconds = {**rounds[-1].seconds, "evaluate": time.perf_counter() - begun}
+        few = PerImage(parts.metrics, parts.settings.spec) if chosen is None and len(test.ids) < FEW_IMAGES else None
+        figures = measure_on(parts, model.predictor(), test_labels, test, oracle, poll, metrics=chosen, each=few)
+        last = rounds[-1]
+        elsewhere = (last.n_held_out and not last.n_tested) or (last.audit is not None and last.audit.main)
+        if chosen is None and not elsewhere and measures_on(parts.settings, parts.store, test):
+            seconds = {**last.seconds, "evaluate": time.perf_counter() - begun}
             truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll))
             for sentence in other_truth(parts.store, truth):
                 log.warning("%s", sentence)
-            parts.store.measure_round(rounds[-1].round, figures, seconds)
+            parts.store.measure_round(last.round, figures, seconds)
+            found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
+            further = {"intervals": {name: written_interval(own) for name, own in found.items()}} if found else {}
+            parts.store.set_figures(last.round, {**further, "tested": {"images": len(test.ids)}})
             parts.store.revise(TRUTH, lambda before: truth)
         return figures
 
@@ -96,6 +106,7 @@ def measure_on(
     poll: float,
     seen: Seen | None = None,
     metrics: Metrics | None = None,
+    each: PerImage | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a model on a test set, whose labels the oracle gives once.
 
@@ -113,7 +124,7 @@ def measure_on(
         ids, chosen = list(test.ids), metrics or parts.metrics
         original = test_labels.originals(test, oracle, spec, poll) if wants_original(chosen) else None
         how = parts.learner, parts.workers
-        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original, *how)
+        return measure(predictor, test, ids, truth, spec, parts.report, seen, chosen, original, *how, each)
 
 
 def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alkit.record import tables
 from alkit.record.columns import GREATEST, storable_text
 from alkit.record.states import Kind
+from alkit.values.audit import is_written_audit, is_written_interval
 from alkit.values.queries import Purpose
 
 
@@ -100,6 +101,14 @@ def _are_numbers(text: str) -> bool:
     return _is_mapping(text) and None not in _parsed(text).values()
 
 
+def _are_figures(text: str) -> bool:
+    """Whether a text is a JSON object of numbers, of intervals, or the figures on an audit set."""
+    found = _parsed(text)
+    if is_written_audit(found) or _are_numbers(text):
+        return True
+    return isinstance(found, Mapping) and all(map(is_written_interval, found.values()))
+
+
 def _is_texts(text: str | None) -> bool:
     found = [] if text is None else _parsed(text)
     return isinstance(found, list) and all(isinstance(entry, str) for entry in found)
@@ -132,8 +141,8 @@ _CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("query_terms", "purpose"): frozenset(get_args(Purpose)).__contains__,
     ("query_terms", "assigned"): _is_texts,
     ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
-    ("round_figures", "name"): frozenset(["stability"]).__contains__,
-    ("round_figures", "value"): _are_numbers,
+    ("round_figures", "name"): frozenset(["stability", "audit", "intervals", "tested"]).__contains__,
+    ("round_figures", "value"): _are_figures,
     ("rounds", "metrics"): _is_mapping,
     ("rounds", "seconds"): _is_mapping,
     ("rounds", "warnings"): _is_texts,

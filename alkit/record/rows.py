@@ -14,6 +14,7 @@ from alkit.record.columns import stored_json
 from alkit.record.database import Row
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked, Recorded
+from alkit.values.audit import AuditFigures, interval_from_written, written_interval
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
@@ -118,7 +119,10 @@ def with_queries(told: Mapping[Row, Recorded], queries: Sequence[Row]) -> dict[R
 
 def figures_of(result: RoundResult) -> dict[str, Mapping[str, Any]]:
     """Return the further figures of a round by name, without those that it does not have."""
-    found = {"stability": result.stability}
+    found: dict[str, Mapping[str, Any]] = {"stability": result.stability}
+    found["intervals"] = {name: written_interval(own) for name, own in result.intervals.items()}
+    found["tested"] = {"images": result.n_tested} if result.n_tested else {}
+    found["audit"] = {} if result.audit is None else result.audit.written()
     return {name: value for name, value in found.items() if value}
 
 
@@ -146,8 +150,20 @@ def result_from(
         agreement,
         tuple(json.loads(warnings or "[]")),
         unasked.get(str(number), 0),
-        **figures.get(number, {}),
+        **_figures_from(figures.get(number, {})),
     )
+
+
+def _figures_from(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further figures of a round as its fields."""
+    found = dict(stored)
+    if "intervals" in stored:
+        found["intervals"] = {name: interval_from_written(own) for name, own in stored["intervals"].items()}
+    if "tested" in stored:
+        found["n_tested"] = found.pop("tested")["images"]
+    if "audit" in stored:
+        found["audit"] = AuditFigures.from_written(stored["audit"])
+    return found
 
 
 def model_from(last: Sequence[Row]) -> tuple[str, str] | None:

@@ -70,6 +70,7 @@ from alkit.record.tables import (
     round_figures,
     rounds,
 )
+from alkit.values.audit import without_image
 from alkit.values.label_spec import Size
 from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
@@ -719,6 +720,9 @@ class Store:
                 found = self.database.rows(connection, query_terms, *own)
                 self.database.change(connection, query_terms, found, assigned=None, due=None)
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.id == id)
+            for row in self.database.rows(connection, round_figures, round_figures.c.name == "audit"):
+                figures = without_image(json.loads(row[2]), id)
+                self.database.change(connection, round_figures, [row], value=stored_json("audit", figures))
             unused = before - self._label_files(connection) - {None}
             for name, value in facts_now(sorted(unused)).items():
                 self._revise(connection, name, lambda former, value=value: value)  # type: ignore[misc]

@@ -55,10 +55,11 @@ def check_schedule(settings: Settings, store: Store, test: Pool | None) -> None:
     if test is None or settings.schedule is not None:
         return
     measured = [result for result in store.rounds() if result.metrics]
-    held = any(result.n_held_out for result in measured)
+    held = any(result.measured_on == "hold-out" for result in measured)
+    audited = any(result.measured_on == "audit set" for result in measured)
     if held or (measured and store.fact(TESTED) not in (None, describe(test))):
+        on = "labels held out from training" if held else "an audit set" if audited else "another test set"
         raise ResumeError(
-            f"the rounds of {store.path} are measured on "
-            f"{'labels held out from training' if held else 'another test set'}, so test cannot be a new one",
+            f"the rounds of {store.path} are measured on {on}, so test cannot be a new one",
             hint="no test=, and evaluate(test, oracle) for the last model",
         )

@@ -84,20 +84,34 @@ def interval_of(
     numbers = _checked(values, bounds)
     if groups is not None and len(groups) != len(numbers):
         raise ConfigurationError("groups must have one entry for each value", got=f"{len(groups)} and {len(numbers)}")
-    kept = ~np.isnan(numbers)
-    names = np.arange(len(numbers)) if groups is None else np.unique(np.asarray(groups, object), return_inverse=True)[1]
+    return interval_from(float(numbers[~np.isnan(numbers)].mean()), numbers, groups, bounds, confidence, rng)
+
+
+def interval_from(
+    figure: float,
+    values: npt.NDArray[np.float64],
+    groups: Sequence[str] | None = None,
+    bounds: tuple[float, float] | None = None,
+    confidence: float = 0.95,
+    rng: np.random.Generator | None = None,
+) -> Interval:
+    """Return a figure with the interval of a mean of values, which may leave the bounds: those of a jackknife do."""
+    kept = ~np.isnan(values)
+    names = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups, object), return_inverse=True)[1]
     found, place = np.unique(names[kept], return_inverse=True)
     sizes = np.bincount(place, minlength=len(found)).astype(np.float64)
-    sums = np.bincount(place, numbers[kept], minlength=len(found)).astype(np.float64)
-    value, n, clusters = float(numbers[kept].mean()), int(kept.sum()), len(found)
+    sums = np.bincount(place, values[kept], minlength=len(found)).astype(np.float64)
+    n, clusters = int(kept.sum()), len(found)
     if bounds is None and clusters < FEWEST:
-        return Interval(value, None, None, n, clusters, float(confidence))
+        return Interval(figure, None, None, n, clusters, float(confidence))
     means = _weighted_means(sums, sizes, bounds, rng or np.random.default_rng(0))
     tail = (1 - confidence) / 2
     if bounds is None:
         tail = float(stats.norm.cdf((clusters / (clusters - 1)) ** 0.5 * stats.t.ppf(tail, clusters - 1)))
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(value, min(float(low), value), max(float(high), value), n, clusters, float(confidence))
+    low, high = (float(end) for end in np.quantile(means, [tail, 1 - tail]))
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Interval(figure, min(low, figure), max(high, figure), n, clusters, float(confidence))
 
 
 def _checked(

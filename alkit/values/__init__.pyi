@@ -4,6 +4,7 @@ from .answers import Invalid as Invalid
 from .answers import Receipt as Receipt
 from .answers import Skip as Skip
 from .answers import Withdrawal as Withdrawal
+from .audit import AuditFigures as AuditFigures
 from .clusters import Clusters as Clusters
 from .frames import Box as Box
 from .frames import Fit as Fit

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer
+from alkit.values.audit import AuditFigures
+from alkit.values.interval import Interval
 from alkit.values.shown import html_table, short, short_repr
+
+FEW_IMAGES = 20
+"""Figures from fewer images are shown with an interval, or not at all."""
 
 
 @checked
@@ -45,6 +50,12 @@ class RoundResult:
         Number of labels among `n_labels` that nobody asked for, such as labels of an earlier project.
     stability:
         Figures of the model on the stop set by name, which stopping rules read; empty if they were not measured.
+    audit:
+        Figures on the audit set, with intervals; None if none of its images is labelled, or there is none.
+    intervals:
+        Intervals of metrics that were measured on another set: on labels held out, or on a small test set.
+    n_tested:
+        Number of images of the test set, if the metrics were measured on one; 0 if they were not, or if it is unknown.
 
     Raises
     ------
@@ -68,24 +79,78 @@ class RoundResult:
     warnings: tuple[str, ...] = ()
     n_unasked: int = 0
     stability: Mapping[str, float] = field(default_factory=dict)
+    audit: AuditFigures | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    n_tested: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("round", "n_labels", "n_pseudo", "n_held_out", "n_unasked"):
+        for name in ("round", "n_labels", "n_pseudo", "n_held_out", "n_unasked", "n_tested"):
             check_integer(name, getattr(self, name), least=0)
 
     __repr__ = short_repr
 
+    @property
+    def measured_on(self) -> Literal["audit set", "hold-out", "test set"] | None:
+        """What the metrics were measured on; None if there are none."""
+        if not self.metrics:
+            return None
+        if self.audit is not None and self.audit.main:
+            return "audit set"
+        return "hold-out" if self.n_held_out and not self.n_tested and self.audit is None else "test set"
+
+    @checked
+    def interval(self, name: str) -> Interval | None:
+        """Return the interval of a metric; None if it was not computed."""
+        if self.audit is not None and self.audit.main:
+            return self.audit.figures.get(name)
+        return self.intervals.get(name)
+
+    @checked
+    def figure_text(self, name: str) -> str | None:
+        """Return a metric as it may be shown: from fewer than 20 images with its interval, or not at all.
+
+        >>> result = RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=3)
+        >>> result.figure_text("dice") is None
+        True
+        >>> RoundResult(0, (), 9, {"dice": 0.7}).figure_text("dice")
+        '0.700'
+        """
+        if name not in self.metrics:
+            return None
+        if (found := self.interval(name)) is not None and found.low is not None:
+            return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        n = (
+            self.n_tested or self.n_held_out
+            if self.measured_on != "audit set" or self.audit is None
+            else self.audit.measured
+        )
+        on_few = 0 < n < FEW_IMAGES
+        return None if on_few else f"{self.metrics[name]:.3f}"
+
     def _repr_html_(self) -> str:
-        facts = {"labels": self.n_labels, **self.metrics, "agreement": self.agreement}
+        shown = {name: self.figure_text(name) for name in self.metrics}
+        facts: dict[str, Any] = {"labels": self.n_labels}
+        facts |= {
+            name: self.metrics[name] if self.interval(name) is None else text
+            for name, text in shown.items()
+            if text is not None
+        }
+        facts |= {"measured on": None if self.measured_on != "audit set" else self.measured_on}
+        facts |= {"agreement": self.agreement}
         facts |= {f"seconds of {stage}": seconds for stage, seconds in self.seconds.items()}
         facts |= {"pseudo-labels": self.n_pseudo or None, "held out": self.n_held_out or None}
         facts |= {"labels that nobody asked for": self.n_unasked or None}
         known = [(name, value) for name, value in facts.items() if value is not None]
-        return html_table(f"Round {self.round}: images {short(self.ids)}", ("", "value"), known, notes=self.warnings)
+        notes = [*self.warnings]
+        if self.audit is not None and self.audit.figures:
+            notes = [*self.audit.sentences(next(iter(self.audit.figures))), *notes]
+        if None in shown.values():
+            notes.append(f"Metrics on fewer than {FEW_IMAGES} images are not shown without an interval.")
+        return html_table(f"Round {self.round}: images {short(self.ids)}", ("", "value"), known, notes=notes)
 
 
-def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hold-out", "test set"] | None:
-    """Return whether the metrics of some rounds were measured on a hold-out or a test set; None if there are none.
+def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["audit set", "hold-out", "test set"] | None:
+    """Return what the metrics of the latest of some rounds were measured on; None if there are none.
 
     Parameters
     ----------
@@ -99,7 +164,10 @@ def measured_on(history: Sequence[RoundResult], *, tested: bool) -> Literal["hol
     >>> measured_on([RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=3)], tested=False)
     'hold-out'
     """
-    if not any(result.metrics for result in history):
+    measured = [result for result in history if result.metrics]
+    if not measured:
         return None
-    held = any(result.n_held_out and result.metrics for result in history)
+    if measured[-1].measured_on == "audit set":
+        return "audit set"
+    held = any(result.measured_on == "hold-out" for result in measured)
     return "hold-out" if held and not tested else "test set"

@@ -73,7 +73,7 @@ FORMS = {
     "sizes": st.lists(st.tuples(SIDES, SIDES), max_size=3).map(json.dumps),
     "kind": st.sampled_from(["label", "skip", "withdrawal", "invalid"]),
     **dict.fromkeys(["metrics", "rounds.seconds"], NUMBERS.map(json.dumps)),
-    "round_figures.name": st.just("stability"),
+    "round_figures.name": st.sampled_from(["stability", "audit", "intervals", "tested"]),
     "round_figures.value": NUMBERS.map(json.dumps),
     "purpose": st.sampled_from(["train", "audit", "review"]),
     "assigned": st.lists(st.text(), max_size=3).map(json.dumps),

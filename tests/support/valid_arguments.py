@@ -98,6 +98,10 @@ class Things:
         return alkit.EstimatorLearner(GaussianNB()).fit(labelled, np.random.default_rng(0))
 
     @cached_property
+    def interval(self):
+        return alkit.values.Interval(0.5, 0.4, 0.6, 2, 2)
+
+    @cached_property
     def folder_oracle(self):
         return alkit.FolderOracle(self.folder / "exchange", classes=CLASSES, images=self.pool)
 
@@ -401,7 +405,12 @@ EXAMPLES = {
         "deformation": lambda t: alkit.features.Deformation(),
         "cache": lambda t: None,
     },
+    "alkit.RoundResult.interval": {"name": lambda t: "dice"},
+    "alkit.RoundResult.figure_text": {"name": lambda t: "dice"},
     "alkit.RoundResult": {
+        "audit": lambda t: None,
+        "intervals": lambda t: {"dice": t.interval},
+        "n_tested": lambda t: 0,
         "round": lambda t: 0,
         "n_labels": lambda t: 1,
         "metrics": lambda t: {"dice": 0.5},
@@ -783,6 +792,20 @@ EXAMPLES = {
     "alkit.scores.mean": {"maps": lambda t: torch.rand(2, 8, 8)},
     "alkit.scores.total": {"maps": lambda t: torch.rand(2, 8, 8)},
     "alkit.scores.moments_of": {"score": lambda t: alkit.scores.bald},
+    "alkit.values.AuditFigures": {
+        "figures": lambda t: {"dice": t.interval},
+        "drawn": lambda t: 3,
+        "of": lambda t: 8,
+        "groups": lambda t: ("p", "q"),
+        "values": lambda t: {"dice": (0.5, 0.6)},
+        "skipped": lambda t: 0,
+        "disputed": lambda t: 0,
+        "main": lambda t: True,
+    },
+    "alkit.values.AuditFigures.sentences": {"name": lambda t: "dice"},
+    "alkit.values.AuditFigures.from_written": {
+        "form": lambda t: alkit.values.AuditFigures({"dice": t.interval}, 3, 8, ("a", "b")).written()
+    },
     "alkit.values.Interval": {
         "value": lambda t: 0.5,
         "low": lambda t: 0.4,

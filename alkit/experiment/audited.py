@@ -1,0 +1,91 @@
+"""Measure a model on labels of the record: on the audit set, or on those held out, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from alkit.evaluation.measure import Seen, measure
+from alkit.evaluation.per_image import PerImage
+from alkit.experiment.labelled import LabelledImages
+from alkit.experiment.parts import Parts
+from alkit.protocols import Predictor
+from alkit.record.audit import recorded_audit
+from alkit.values.audit import AuditFigures
+from alkit.values.interval import Interval
+
+
+def measure_labels(
+    parts: Parts, predictor: Predictor, everything: LabelledImages, ids: Sequence[str], seen: Seen
+) -> tuple[dict[str, float], PerImage]:
+    """Return the metrics of a model on labelled images of the pool, and its figures on each of them."""
+    each = PerImage(parts.metrics, everything.spec)
+    with parts.settings.threads():
+        truth = everything.labels(ids)
+        given = parts.metrics, everything.originals, parts.learner, parts.workers
+        found = measure(predictor, parts.pool, ids, truth, everything.spec, parts.report, seen, *given, each)
+    return found, each
+
+
+def intervals_of(
+    parts: Parts, figures: Mapping[str, float], each: PerImage, number: int, *, in_pool: bool = True
+) -> dict[str, Interval]:
+    """Return the intervals of the figures of a round, seeded by the experiment's stream.
+
+    Parameters
+    ----------
+    in_pool:
+        Whether the images are in the pool, so that their groups are known.
+    """
+    stream = parts.stream.child("round", number, "intervals")
+    groups = parts.groups_of(each.ids) if in_pool else None
+    return each.intervals(figures, groups, lambda name: stream.child(name).numpy())
+
+
+def measure_audit(
+    parts: Parts, predictor: Predictor, everything: LabelledImages, ids: Sequence[str], number: int, *, tested: bool
+) -> tuple[AuditFigures | None, dict[str, float], Seen]:
+    """Return the figures of a round's model on the labelled images of the audit set, and its metrics on them.
+
+    Parameters
+    ----------
+    tested:
+        Whether the metrics of the round are those of a test set.
+    """
+    seen = Seen()
+    counted = [id for id in ids if not _all_ignored(everything, id)]
+    if not counted:
+        return None, {}, seen
+    metrics, each = measure_labels(parts, predictor, everything, counted, seen)
+    figures = intervals_of(parts, metrics, each, number)
+    audit, snapshot = recorded_audit(parts.store), parts.store.snapshot()
+    disputed = [id for id in audit.ids if everything.undecided.get(id) == 1]
+    waiting = {entry.query.id for entry in snapshot.open}
+    usable, done = parts.representations.known_ids, {*counted, *disputed}
+    skipped = [
+        id
+        for id in audit.ids
+        if id not in done and (id not in usable or id in ids or (id in snapshot.known and id not in waiting))
+    ]
+    groups = parts.groups_of(each.ids)
+    return (
+        AuditFigures(
+            figures,
+            drawn=len(audit.ids),
+            of=audit.of,
+            ids=tuple(each.ids),
+            groups=() if groups == each.ids else tuple(groups),
+            values={name: tuple(own.tolist()) for name, own in each.values(metrics).items()},
+            skipped=len(skipped),
+            disputed=len(disputed),
+            main=not tested,
+        ),
+        metrics,
+        seen,
+    )
+
+
+def _all_ignored(everything: LabelledImages, id: str) -> bool:
+    ignore = everything.spec.ignore
+    return ignore is not None and bool(np.all(everything.known[id] == ignore))
