@@ -94,7 +94,7 @@ def measure(
     originals: Originals | None = None,
     learner: Learner | None = None,
     workers: Workers = None,
-    each: PerImage | None = None,
+    per_image: PerImage | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a predictor on some images of a pool, by name.
 
@@ -125,7 +125,7 @@ def measure(
         Masks at the original sizes, for metrics at the original size.
     learner, workers:
         The learner of the model, and who predicts, as :class:`alkit.scores.Scoring` takes them.
-    each:
+    per_image:
         Gets the predictions of each image that counts.
 
     Raises
@@ -160,12 +160,12 @@ def measure(
                 if len(rows):
                     counting = batch if len(rows) == len(names) else batch.take(rows.tolist())
                     measurement.add(counting)
-                    if measurement is own and each is not None:
-                        each.add(counting)
+                    if measurement is own and per_image is not None:
+                        per_image.add(counting)
             counted += len(rows)
         if own.wants_original and originals is not None:
             for id, frame, probabilities, mask in zip(some, frames_of(pool, some), whole, originals(some), strict=True):
-                _add_original(own, id, to_original(probabilities, frame), mask, spec, each)
+                _add_original(own, id, to_original(probabilities, frame), mask, spec, per_image)
         begin += len(some)
     if not counted:
         what = "labels of the test set must have at least one class" if spec.multiple else PIXELS
@@ -179,7 +179,7 @@ def measure(
 
 
 def _add_original(
-    own: Measurement, id: str, probabilities: npt.NDArray[Any], mask: Mask, spec: LabelSpec, each: PerImage | None
+    own: Measurement, id: str, probabilities: npt.NDArray[Any], mask: Mask, spec: LabelSpec, per_image: PerImage | None
 ) -> None:
     """Add the prediction of an image at its original size, unless no pixel of its mask counts."""
     if mask.shape != probabilities.shape[1:]:
@@ -192,8 +192,8 @@ def _add_original(
     if len(_that_count(mask[None], spec)):
         batch = Batch([id], most_probable_labels(probabilities[None]), probabilities[None], mask[None])
         own.add_original(batch)
-        if each is not None:
-            each.add_original(batch)
+        if per_image is not None:
+            per_image.add_original(batch)
 
 
 def _that_count(truth: Label, spec: LabelSpec) -> npt.NDArray[np.int64]:

@@ -104,11 +104,8 @@ class PerImage:
         names = [name for name in whole if "@" not in name and "worst_group" not in name and "member_" not in name]
         if not self._kept or not 2 <= len(self.ids) <= MOST_LEFT_OUT:
             return {}
-        every = Batch(
-            self.ids,
-            *(np.concatenate([getattr(one, name) for one in self._kept]) for name in ("predicted", "probabilities")),
-            truth=np.concatenate([one.truth for one in self._kept]),
-        )
+        columns = [[getattr(one, name) for one in self._kept] for name in ("predicted", "probabilities", "truth")]
+        every = Batch(self.ids, *map(np.concatenate, columns))
         n = len(self.ids)
         without = [self._of(every.take([other for other in range(n) if other != row])) for row in range(n)]
         return {

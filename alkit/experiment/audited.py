@@ -76,7 +76,7 @@ def measure_audit(
             of=audit.of,
             ids=tuple(each.ids),
             groups=() if groups == each.ids else tuple(groups),
-            values={name: tuple(own.tolist()) for name, own in each.values(metrics).items()},
+            values={name: tuple(own.round(6).tolist()) for name, own in each.values(metrics).items()},
             skipped=len(skipped),
             disputed=len(disputed),
             main=not tested,

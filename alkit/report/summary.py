@@ -176,7 +176,7 @@ class CampaignSummary:
     open: tuple[OpenQuery, ...]
     history: tuple[RoundResult, ...]
     metric: str | None
-    measured_on: Literal["hold-out", "test set"] | None
+    measured_on: Literal["audit set", "hold-out", "test set"] | None
     seconds: Timing | None
     next_batch: int
     advice: Mapping[str, Advice]

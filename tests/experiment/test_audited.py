@@ -1,0 +1,133 @@
+"""Figures on the audit set: what they are measured on, their intervals, and what they say in words."""
+
+import math
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit.evaluation.per_image import PerImage
+from alkit.record.audit import recorded_audit
+from alkit.values import AuditFigures, Interval
+from tests.experiment.test_audit import CLASSES, N, campaign, labels, masks, pool
+
+BRIGHTNESS = {"learner": alkit.testing.Brightness(), "strategy": alkit.strategy("random")}
+
+
+def audit_ids(experiment):
+    return recorded_audit(experiment._parts.store).ids
+
+
+def test_rounds_are_measured_on_the_audit_set_as_far_as_it_is_labelled(tmp_path):
+    experiment = campaign(tmp_path / "a.db", audit=8, hold_out=0.2, **BRIGHTNESS)
+    for n, measured in [(10, 4), (10, 8), (10, 8)]:
+        labels(experiment, n)
+        result = experiment.fit()
+        assert result.measured_on == "audit set"
+        assert (result.audit.measured, result.audit.drawn, result.audit.of) == (measured, 8, N)
+        assert set(result.audit.ids) <= set(audit_ids(experiment))
+        assert result.metrics == {name: found.value for name, found in result.audit.figures.items()}
+        assert result.metrics["dice"] == pytest.approx(np.mean(result.audit.values["dice"]), abs=1e-5)
+    assert alkit.Experiment.open(tmp_path / "a.db", pool=pool(), **BRIGHTNESS).history[-1] == result
+    assert "audit set" in result._repr_html_()
+
+
+def test_figures_on_the_audit_set_stand_beside_those_of_a_test_set():
+    test = alkit.ArrayPool(np.random.default_rng(9).integers(256, size=(4, 8, 8), dtype=np.uint8), ids=list("abcd"))
+    known = {**masks(pool().ids), **{id: np.eye(8, dtype=np.uint8) for id in test.ids}}
+    experiment = campaign(audit=8, **BRIGHTNESS)
+    labels(experiment, 10)
+    result = experiment.fit(test=test, oracle=alkit.MaskOracle(known, CLASSES))
+    assert (result.measured_on, result.n_tested, result.audit.main) == ("test set", 4, False)
+    assert result.interval("dice").n == 4
+    assert result.metrics["dice"] != result.audit.figures["dice"].value
+
+
+def test_skipped_disputed_and_missing_images_are_counted():
+    experiment = campaign(audit=8, annotators=2, join="majority", **BRIGHTNESS)
+    ids = experiment.ask(20)
+    skipped, disputed, one, *more = [id for id in ids if id in audit_ids(experiment)]
+    known = masks(ids)
+    for name in ("ann", "bob"):
+        told = {id: known[id] for id in ids}
+        told[skipped] = alkit.SKIP
+        told[disputed] = np.full((8, 8), name == "ann", np.uint8)
+        if name == "bob":
+            experiment.tell({id: told[id] for id in ids}, annotator=name)
+        else:
+            experiment.tell(told, annotator=name)
+    found = experiment.fit().audit
+    assert (found.measured, found.skipped, found.disputed, found.missing) == (6, 1, 1, 0)
+    words = " ".join(found.sentences("dice"))
+    assert "6 of 8 images of the audit set are measured" in words
+    assert "1 was skipped" in words
+    assert "1 was left out, because annotators disagree" in words
+    assert one in found.ids
+    assert more
+
+
+def test_words_for_an_audit_that_is_not_complete():
+    found = AuditFigures({"dice": Interval(0.8, 0.7, 0.87, 12, 12)}, 40, 98, tuple("abcdefghijkl"))
+    words = " ".join(found.sentences("dice"))
+    assert "0.800 [0.700, 0.870], 12 images" in words
+    assert "12 of 40" in words
+    assert "28 are not answered yet" in words
+
+
+def test_intervals_count_groups_once_and_the_rest_of_a_group_is_not_trained_on():
+    groups = {f"i{row:02}": f"p{row // 2}" for row in range(N)}
+    experiment = campaign(images=pool(groups), audit=10, **BRIGHTNESS)
+    for _ in range(2):
+        labels(experiment, 12)
+        result = experiment.fit()
+    found = result.audit.figures["dice"]
+    assert found.n == result.audit.measured > found.clusters - 1
+    assert found.clusters == len({groups[id] for id in result.audit.ids})
+
+
+def test_class_figures_have_intervals_of_the_jackknife():
+    spec = alkit.LabelSpec(("cat", "dog"), per="image")
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=40)
+    wrong = rng.random(40) < 0.2
+    predicted = np.where(wrong, 1 - truth, truth)
+    from alkit.evaluation.accumulators import Batch
+    from alkit.evaluation.chosen import Measurement
+
+    chances = np.stack([1 - predicted, predicted], axis=1).astype(np.float32)
+    batch = Batch([str(row) for row in range(40)], predicted, chances, truth)
+    each, whole = PerImage(None, spec), Measurement(None, spec)
+    each.add(batch)
+    whole.add(batch)
+    found = each.intervals(whole.figures(), None, lambda name: np.random.default_rng(0))
+    direct = alkit.statistics.interval_of((predicted == truth).astype(float))
+    assert found["accuracy"].low == pytest.approx(direct.low, abs=1e-9)
+    for name in ("balanced_accuracy", "f1", "recall/cat"):
+        assert 0 <= found[name].low < found[name].value < found[name].high <= 1
+        assert found[name].high - found[name].low < 0.5
+
+
+def test_figures_of_few_held_out_images_are_shown_with_their_interval_or_not_at_all():
+    experiment = campaign(hold_out=0.3, **BRIGHTNESS)
+    labels(experiment, 10)
+    result = experiment.fit()
+    assert (result.measured_on, result.n_held_out) == ("hold-out", 3)
+    assert result.figure_text("dice").startswith(f"{result.metrics['dice']:.3f} [")
+    old = alkit.RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=3)
+    assert old.figure_text("dice") is None
+    assert "0.7" not in old._repr_html_()
+    assert alkit.RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=20).figure_text("dice") == "0.700"
+
+
+def test_written_figures_are_read_as_they_were_and_an_image_can_be_taken_out():
+    from alkit.values.audit import is_written_audit, without_image
+
+    found = AuditFigures({"dice": Interval(0.5, 0.4, 0.6, 2, 2)}, 3, 8, ("a", "b"), values={"dice": (0.5, math.nan)})
+    form = found.written()
+    assert is_written_audit(form)
+    again = AuditFigures.from_written(form)
+    assert (again.figures, again.ids, again.values["dice"][0]) == (found.figures, found.ids, 0.5)
+    left = without_image(form, "a")
+    assert (left["ids"], left["values"], left["figures"]) == (["b"], {"dice": [None]}, form["figures"])
+    assert is_written_audit(left)
+    assert not is_written_audit({**form, "ids": ["a"]})
