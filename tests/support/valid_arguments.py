@@ -1002,6 +1002,8 @@ STORE = {
 EXAMPLES.update({f"alkit.record.Store.{name}": example for name, example in STORE.items()})
 
 OBJECTS = {
+    "alkit.RoundResult": lambda t: alkit.RoundResult(0, (), 1),
+    "alkit.values.AuditFigures": lambda t: alkit.values.AuditFigures({"dice": t.interval}, 3, 8, ("a", "b")),
     "alkit.evaluation.Losses": lambda t: alkit.evaluation.Losses(quiet),
     "alkit.ArrayPool": lambda t: t.pool,
     "alkit.TilePool": lambda t: t.tiles,
