@@ -243,7 +243,7 @@ class View(Protocol):
 
     Features, clusters and scores pass over the pool at most once and are cached, so asking again costs nothing.
 
-    Optional: :class:`HasDigests`, :class:`HasLimits`.
+    Optional: :class:`HasDigests`, :class:`HasLimits`, :class:`HasSeconds`.
     """
 
     @property
@@ -321,6 +321,14 @@ class HasLimits(Protocol):
     @property
     def limits(self) -> Sequence[Limit]:
         """The limits, the least important last."""
+
+
+@runtime_checkable
+class HasSeconds(Protocol):
+    """A view that knows how long labels take."""
+
+    def seconds(self) -> Mapping[str, float]:
+        """Return the expected seconds for a label of each candidate, above 0; empty if no time of a label is known."""
 
 
 @runtime_checkable
@@ -664,6 +672,7 @@ __all__ = [
     "HasPictures",
     "HasPosterior",
     "HasScores",
+    "HasSeconds",
     "HasSizes",
     "HasStored",
     "HasSubsets",

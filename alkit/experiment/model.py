@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +13,11 @@ from alkit.errors import ColdStartError, ConfigurationError, QueryError, StoreEr
 from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
+from alkit.labels.outlines import Outline, outline_of
 from alkit.pools.frames import frames_of
 from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
+from alkit.report.costs import RecordedCost, recorded_cost
 from alkit.sharing.share import Counted, share
 from alkit.values.clusters import Clusters
 from alkit.values.label_spec import Mask
@@ -36,6 +38,8 @@ class LastModel:
         self._scoring: tuple[tuple[str, int], Scoring] | None = None  # by the model's file and the round
         self._features: npt.NDArray[np.float32] | None = None  # of this scoring, like the clusters
         self._clusters: dict[int, Clusters] = {}
+        self._outlines: tuple[str, dict[str, Outline]] = ("", {})  # by the model's file
+        self._cost: tuple[int, RecordedCost | None] | None = None  # by the number of answers
 
     def replace(self, predictor: Predictor) -> None:
         """Keep the model of the round that was just committed."""
@@ -126,6 +130,34 @@ class LastModel:
         if k not in self._clusters:
             self._clusters[k] = self._parts.representations.cluster(features, k)
         return self._clusters[k]
+
+    def cost(self) -> RecordedCost | None:
+        """Return what a label costs, fitted once to the answers that there are; None if no time of a label is known."""
+        store = self._parts.store
+        if self._cost is None or self._cost[0] != len(store.snapshot().answers):
+            self._cost = len(store.snapshot().answers), recorded_cost(store)
+        return self._cost[1]
+
+    def seconds(self, ids: Sequence[str]) -> dict[str, float]:
+        """Return the expected seconds for a label of each image; empty if no time of a label is known."""
+        if (known := self.cost()) is None:
+            return {}
+        outlines = self._outlines_of(ids) if known.cost.by_outline else {}
+        return {id: known.cost.expected(outlines.get(id)) for id in ids}
+
+    def _outlines_of(self, ids: Sequence[str]) -> Mapping[str, Outline]:
+        """Return the outlines that the model predicts, of each image once; nothing without a model of masks."""
+        if (last := self._parts.store.last_model()) is None:
+            return {}
+        if self._outlines[0] != last[0]:
+            self._outlines = last[0], {}
+        known, asked = self._outlines[1], self.asked
+        missing = [id for id in ids if id not in known]
+        for batch in self.scoring().predictions(missing) if missing else ():
+            if batch.probabilities.ndim == 4:
+                known.update(zip(batch.ids, map(outline_of, batch.labels), strict=True))
+        self.asked = asked  # the strategy has not chosen by them
+        return known
 
     def predict(self, pool: Pool) -> Iterator[Predictions]:
         """Return the predictions for the images of any pool, in batches that fit in memory.

@@ -44,6 +44,10 @@ class PoolView:
         pool = self._representations.pool
         return pool.digests() if isinstance(pool, HasDigests) else {}
 
+    def seconds(self) -> Mapping[str, float]:
+        """Return the expected seconds for a label of each candidate; empty if no time of a label is known."""
+        return self._model.seconds(self.candidates)
+
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row per image of :attr:`ids`, ``(len(ids), d)``, read-only."""
         if isinstance(extractor, OfLearner):

@@ -1,6 +1,8 @@
 from .comparisons import holm as holm
 from .comparisons import paired_difference as paired_difference
 from .comparisons import penalty_matrix as penalty_matrix
+from .costs import LabelCost as LabelCost
+from .costs import fit_cost as fit_cost
 from .curves import Curve as Curve
 from .curves import Runs as Runs
 from .curves import aubc as aubc

@@ -169,10 +169,10 @@ def forecast(
     every = np.tile(weights, len(wanted)) / len(wanted)
     ends = (0.5, (1 - confidence) / 2, (1 + confidence) / 2)
     of_value = [_quantile(every, value.ravel(), np.sqrt(known + scatters**2).ravel(), p) for p in ends]
-    of_gain = [_quantile(every, gain.ravel(), gain_sd.ravel(), p) for p in ends]
+    gained, least, most = (_quantile(every, gain.ravel(), gain_sd.ravel(), p) for p in ends)
     middle, low, high = np.clip(of_value, 0, 1).tolist()
     level = float(weights @ means[:, 0])
-    return Forecast(float(wanted.mean()), middle, low, high, level, *of_gain, confidence, len(x))
+    return Forecast(float(wanted.mean()), middle, low, high, level, gained, least, most, confidence, len(x))
 
 
 def _shape(u: Floats, decay: Floats) -> Floats:

@@ -17,6 +17,7 @@ from .ordering import largest_remainder as largest_remainder
 from .ordering import stands_for as stands_for
 from .ordering import top_k as top_k
 from .per_cluster import PerCluster as PerCluster
+from .per_second import PerSecond as PerSecond
 from .picks import Picks as Picks
 from .picks import describe_picks as describe_picks
 from .picks import different_first as different_first

@@ -10,7 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.errors import AlkitError, ConfigurationError, SelectionError
-from alkit.protocols import DeclaresStart, FeatureExtractor, HasDigests, HasLimits, HasScores, Sampler, Strategy, View
+from alkit.protocols import (
+    DeclaresStart,
+    FeatureExtractor,
+    HasDigests,
+    HasLimits,
+    HasScores,
+    HasSeconds,
+    Sampler,
+    Strategy,
+    View,
+)
 from alkit.strategies.functions import as_strategy, check_selection, extractors_in, innermost, name_in_words
 from alkit.values.predictions import Predictions
 from alkit.values.selection import Selection
@@ -63,6 +73,11 @@ class Among:
     def digests(self) -> Mapping[str, str]:
         """Return a text for each id whose content is known; equal texts mean identical images."""
         return self._view.digests() if isinstance(self._view, HasDigests) else {}
+
+    def seconds(self) -> Mapping[str, float]:
+        """Return the expected seconds for a label of each of these candidates; empty if no time is known."""
+        known = self._view.seconds() if isinstance(self._view, HasSeconds) else {}
+        return {id: known[id] for id in self.candidates} if known else {}
 
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row of features per image of :attr:`ids`."""

@@ -640,3 +640,24 @@ def test_a_partial_has_the_attributes_of_its_function():
     own = partial(cold)
     own.needs = ()
     assert alkit.strategies.FromFunction(own).needs == ()
+
+
+class Timed(Given):
+    """A view that knows how long labels take."""
+
+    def seconds(self):
+        return {"a": 10.0, "b": 1.0, "c": 5.0}
+
+
+def test_a_score_per_second_prefers_what_is_labelled_quickly():
+    whole, scores = alkit.strategies.PerSecond(SCORE), {"a": 4.0, "b": 1.0, "c": 3.0}
+    found = whole.select(Timed(scores), 2, rng())
+    assert (found.ids, found.scores) == (("b", "c"), (1.0, 0.6))
+    assert whole.select(Given(scores), 2, rng()).ids == ("a", "c")  # no time is known
+    few = alkit.strategies.Filter(SCORE, then=whole, factor=2).select(Timed(scores), 1, rng())
+    assert few.ids == ("c",)  # of a and c
+
+
+def test_a_score_per_second_needs_scores_that_are_not_negative():
+    with pytest.raises(alkit.errors.SelectionError, match=r"must return scores >= 0 .*: got -1 for 'a'"):
+        alkit.strategies.PerSecond(SCORE).select(Timed({"a": -1.0, "b": 1.0, "c": 0.0}), 1, rng())

@@ -120,6 +120,10 @@ class TestStochastic(kit(lambda: alkit.strategies.Stochastic(PATCHY), chance=Tru
     pass
 
 
+class TestPerSecond(kit(lambda: alkit.strategies.PerSecond(PATCHY))):
+    pass
+
+
 class TestPerCluster(kit(lambda: alkit.strategies.PerCluster(PATCHY, RowMeans(), clusters=3))):
     pass
 
