@@ -68,6 +68,7 @@ def ask(
     from alkit._files import make_folder
     from alkit.checks import check_integer
     from alkit.cli.fit import describe_round
+    from alkit.cli.instructions import recorded_instructions
     from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
     from alkit.cli.records import open_campaign, record_at
@@ -113,7 +114,9 @@ def ask(
         if isinstance(place, FolderPlace):
             make_folder(Path(place.folder))  # before the record names it: a folder that is gone is not made again
         save_place(record, place)
-        experiment.send(place.oracle(Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts)))
+        told = recorded_instructions(record)
+        delivery = Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts, told)
+        experiment.send(place.oracle(delivery))
     if taken:
         echo(f"Taken into the pool, because they can be read now: {listed(taken)}.")
     if left_out is not None:

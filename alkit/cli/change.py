@@ -32,13 +32,15 @@ def change(
     metrics: options.Metrics = None,
     kinds: options.Kinds = None,
     groups: options.Groups = None,
+    instructions: options.Instructions = None,
+    keep: options.Keep = None,
     rules: Rules,
 ) -> None:
     """Change the learner, strategy, working size, metrics, groups or rules of a record. Its labels are kept.
 
-    Metrics, groups and rules change at any time; an empty text or the limit 0 removes a rule. The others change until
-    the first round is committed, for example if the network turns out not to fit the images. Options that are left out
-    keep their values, and --param replaces all earlier ones. The record keeps the date.
+    Metrics, groups, rules, instructions and --keep change at any time; an empty text or the limit 0 removes a rule. The
+    others change until the first round is committed, for example if the network turns out not to fit the images.
+    Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the date.
 
     [dim]Examples:[/dim]
 
@@ -49,18 +51,20 @@ def change(
     [cyan]alkit change campaign.db --strategy mc-dropout --widths 16,32,64,128[/cyan]
     """
     import alkit
+    from alkit.cli.instructions import read_instructions, save_instructions
     from alkit.cli.metrics import change_metrics, follow_groups
     from alkit.cli.records import record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
+    from alkit.experiment.keeping import change_keep
     from alkit.record.changing import changed_settings
     from alkit.record.grouping import recorded_grouping
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
-    at_any_time = (metrics, kinds, groups, *vars(rules).values())
+    at_any_time = (metrics, kinds, groups, instructions, keep, *vars(rules).values())
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
@@ -69,6 +73,8 @@ def change(
             lines = _change_groups_and_rules(record, groups, rules)
             lines += follow_groups(record, before)
             lines += change_metrics(record, metrics, kinds)
+            lines += save_instructions(record, read_instructions(instructions))
+            lines += change_keep(record, keep)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
         if not choice and size is None:

@@ -51,11 +51,12 @@ def export(
         bool, typer.Option("--per-annotator", help="With --labels: write the labels of each annotator apart.")
     ] = False,
     images: options.Images = None,
+    round: options.Round = None,
     format: Annotated[Formats, typer.Option(help="A torch.export program, an ONNX model, or both.")] = Formats.TORCH,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     learner: options.OwnLearner = None,
 ) -> None:
-    """Write the last model, or all labels, for use without alkit, with a card that describes them.
+    """Write a model, or all labels, for use without alkit, with a card that describes them.
 
     OUT receives model.safetensors, model.pt2 or model.onnx, card.json and CARD.md, which contains sample code. An
     ensemble becomes one model. ONNX needs more packages: pip install "alkit\\[onnx]".
@@ -76,8 +77,11 @@ def export(
     from alkit.trained.typed import typed_learner
 
     if labels is not None:
+        if round is not None:
+            raise ConfigurationError("--round can be used only without --labels")
         _export_labels(store, out, labels.value, images, per_annotator=per_annotator, overwrite=overwrite)
         return
+    number = options.read_round(round)
     if per_annotator or images is not None:
         name = "--per-annotator" if per_annotator else "--images"
         raise ConfigurationError(f"{name} can be used only with --labels")
@@ -88,7 +92,7 @@ def export(
     }
     with progress_bar(str(store)):
         own = None if learner is None else typed_learner(learner, store)
-        model = trained_model(store, learner=own)
+        model = trained_model(store, round=number, learner=own)
         written = export_model(model, out, formats=formats[format], overwrite=overwrite)
     echo(f"{out}: {', '.join(path.name for path in written)}. Read CARD.md first.")
 

@@ -131,6 +131,29 @@ Images = Annotated[
         "--images", "--volumes", help="Folder of the images or volumes, if they were moved; the record remembers it."
     ),
 ]
+Round = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER|best",
+        help="The model of this round, or of the one with the best main metric, if the record keeps it (--keep); "
+        "default: the last one.",
+    ),
+]
+Keep = Annotated[
+    Literal["last", "best", "all"] | None,
+    typer.Option(
+        help="Which models of earlier rounds stay in the record beside the last one: last (none of them; default), "
+        "best (by the main metric) or all.",
+    ),
+]
+Instructions = Annotated[
+    Path | None,
+    typer.Option(
+        help="Text file with what annotators should know. Label Studio shows it before the first image; in a folder it "
+        "is instructions.txt. An empty file removes it.",
+        rich_help_panel=PEOPLE,
+    ),
+]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
 Workers = Annotated[
     str | None,
@@ -269,6 +292,23 @@ def read_workers(text: str | None) -> int | tuple[str, ...] | None:
         return int(text)
     except ValueError:
         return class_names(text)
+
+
+def read_round(text: str | None) -> int | Literal["best"] | None:
+    """Return the round in a text: a number, or ``best``.
+
+    >>> read_round("3"), read_round("best"), read_round(None)
+    (3, 'best', None)
+    """
+    if text is None:
+        return None
+    if text == "best":
+        return "best"
+    if not text.isdecimal():
+        from alkit.errors import ConfigurationError
+
+        raise ConfigurationError("--round must be the number of a round, or best", got=repr(text))
+    return int(text)
 
 
 def class_names(text: str) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ class Delivery:
         The pool; None if no query is to be sent.
     prelabels:
         Pre-labels by id of the image.
+    instructions:
+        What the lead of the campaign tells the annotators, or empty.
     """
 
     spec: LabelSpec
@@ -56,6 +58,7 @@ class Delivery:
     queries: Sequence[Query] = ()
     images: Pool | None = None
     prelabels: Mapping[str, Any] = field(default_factory=dict)
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class FolderPlace:
             prelabels=delivery.prelabels,
             queries=delivery.queries,
             campaign=delivery.campaign,
+            instructions=delivery.instructions,
             also=[] if self.form == FILES else [self.form],
             empty=empty,
         )
@@ -122,6 +126,7 @@ class LabelStudioPlace:
             control=cast("Kind", self.control),
             prelabels=delivery.prelabels,
             campaign=delivery.campaign,
+            instructions=delivery.instructions,
         )
 
     def __str__(self) -> str:

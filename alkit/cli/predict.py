@@ -26,6 +26,7 @@ def predict(
         bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation of each DICOM series.")
     ] = False,
     stride: Annotated[int | None, typer.Option(help="Distance between tiles, for a model of tiles.")] = None,
+    round: options.Round = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
     learner: options.OwnLearner = None,
@@ -63,7 +64,7 @@ def predict(
         raise ConfigurationError("--dicom-seg can be used only with --volumes")
     with working(options.read_workers(workers)), progress_bar(str(store)) as report:
         own = None if learner is None else typed_learner(learner, store)
-        model = trained_model(store, learner=own, device=device)
+        model = trained_model(store, round=options.read_round(round), learner=own, device=device)
         try:
             if volumes is not None:
                 with naming({"dicom_seg": "--dicom-seg"}):

@@ -64,6 +64,7 @@ def run(
     kinds: options.Kinds = None,
     choice: Choice,
     rules: Rules,
+    keep: options.Keep = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     workers: options.Workers = None,
@@ -186,6 +187,7 @@ def run(
                 initial=initial,
                 metrics=measured,
                 rules=ruled,
+                keep=keep,
                 report=report,
             )
         with record_at(store) as record:

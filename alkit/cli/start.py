@@ -48,6 +48,8 @@ def start(
             rich_help_panel=options.PEOPLE,
         ),
     ] = 0.2,
+    instructions: options.Instructions = None,
+    keep: options.Keep = None,
     stop_set: Annotated[
         int, typer.Option(help="Number of images on which successive models are compared, for advice on when to stop.")
     ] = 200,
@@ -80,6 +82,7 @@ def start(
     """
     import alkit
     from alkit.cli.eyes import check_eye, eye_in_words
+    from alkit.cli.instructions import read_instructions, save_instructions
     from alkit.cli.known_labels import OPTIONS
     from alkit.cli.named_places import check_images
     from alkit.cli.naming import naming
@@ -101,6 +104,7 @@ def start(
     from alkit.rng import threads as compute_with
 
     source.check()
+    told = read_instructions(instructions)
     if store.is_file():
         with record_at(store) as recorded:
             if recorded.fact("configuration") is not None:
@@ -145,6 +149,7 @@ def start(
                 stop_set=stop_set,
                 metrics=choose_metrics(metrics, kinds, pool, "set" if multiple else per),
                 rules=ruled,
+                keep=keep,
                 report=report,
             )
     with record_at(store) as recorded:
@@ -156,6 +161,7 @@ def start(
                 check_images(recorded, str(place), named=True)
             save_test_set(recorded, test_set)
         save_choice(recorded, choice, parts)
+        save_instructions(recorded, told)
         kept = rules_and_groups(recorded)
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

@@ -13,6 +13,7 @@ from alkit.checks import check_integer
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.experiment import opening, rehearsing
 from alkit.experiment.audit import settle_audit, size_of_audit
+from alkit.experiment.keeping import Keep, change_keep
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
 from alkit.experiment.parts import Parts
@@ -50,6 +51,7 @@ def assemble(
     rules: SelectionRules | None,
     audit: int | None,
     people: People | None,
+    keep: Keep | None,
     change: bool,
     report: Listeners,
     wait: float,
@@ -86,6 +88,7 @@ def assemble(
     pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
     settle_rules(store, rules)
     settle_people(store, people)
+    change_keep(store, keep)
     measured = opening.settle_metrics(store, metrics)
     representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
     answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())

@@ -18,6 +18,7 @@ from alkit.experiment import measuring
 from alkit.experiment.audit import set_apart
 from alkit.experiment.audited import intervals_of, measure_audit, measure_labels
 from alkit.experiment.holding_out import beside_held_out, hold_out
+from alkit.experiment.keeping import models_to_keep
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.labels.joining import join_rule
@@ -167,7 +168,8 @@ def commit_round(
     consumed = {answer.number for own in known.values() for answer in own.labels}
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
-    parts.store.commit_round(result, dumped, stamp(answered), consumed)
+    keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
+    parts.store.commit_round(result, dumped, stamp(answered), consumed, keep)
     if tested_by:
         parts.store.revise(measuring.TRUTH, lambda before: tested_by)
     model.replace(predictor)

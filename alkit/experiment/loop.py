@@ -19,6 +19,7 @@ from alkit.evaluation.chosen import Metrics
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, measuring, opening, selecting
 from alkit.experiment.assembling import assemble
+from alkit.experiment.keeping import Keep
 from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
 from alkit.experiment.reviewable import Reviewable
@@ -108,6 +109,10 @@ class Experiment(Reviewable):
     people:
         Who labels the images, with which shares and until when (:class:`alkit.values.People`). They may change at any
         time; the record keeps the dates. Default: those of the record; for a new record anybody, without a deadline.
+    keep:
+        Which models of earlier rounds stay in the record: ``"last"``, none of them; ``"best"``, the one with the best
+        main metric; or ``"all"``. The last model always stays. Each takes the size of its weights. It may change at any
+        time; models that were deleted do not come back. Default: that of the record; ``"last"`` for a new record.
     change:
         Whether the learner, the strategies and the working size of the images may differ from those of the record, as
         long as no round is committed. The answers are kept, and the record keeps the date of the change.
@@ -169,6 +174,7 @@ class Experiment(Reviewable):
         rules: SelectionRules | None = None,
         audit: int | None = None,
         people: People | None = None,
+        keep: Keep | None = None,
         change: bool = False,
         report: Report = quiet,
         wait: float = 30.0,
@@ -190,6 +196,7 @@ class Experiment(Reviewable):
             rules,
             audit,
             people,
+            keep,
             change,
             self._listeners,
             wait,

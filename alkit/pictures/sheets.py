@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer
-from alkit.errors import ConfigurationError, LabelError
+from alkit.errors import ConfigurationError
+from alkit.pictures.cells import cells_of
 from alkit.pictures.colours import CLASS_COLOURS
-from alkit.pools.frames import frames_of
 from alkit.protocols import Pool
 
 if TYPE_CHECKING:
@@ -74,27 +74,22 @@ def contact_sheet(
     cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for cell in cells:
         cell.set(xticks=[], yticks=[], frame_on=False)
-    for cell, id, image, frame in zip(cells, ids, pool.read(ids), frames_of(pool, ids), strict=False):
-        seen, source = image[(slice(None), *frame.content.slices)], frame.source
-        shown = seen[0] if len(seen) < 3 else np.moveaxis(seen[:3], 0, -1)
-        right, bottom = source.left + source.width, source.top + source.height
-        cell.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(source.left, right, bottom, source.top))
-        if masks is not None and id in masks:
-            mask = np.asarray(masks[id]) != 0
-            if mask.ndim != 2:
-                raise LabelError(f"the mask of image {id!r} must be (h, w)", got=f"shape {mask.shape}")
-            height, width = frame.original
-            top = left = 0
-            if mask.shape == frame.working != frame.original:  # then it covers what is seen
-                mask, (top, left, height, width) = mask[frame.content.slices], source
-            if mask.any() and not mask.all():
-                across, down = (
+    for cell, one in zip(cells, cells_of(pool, ids, masks or {}), strict=False):
+        left, top, width, height = one.seen
+        extent = left, left + width, top + height, top
+        cell.imshow(one.shown, cmap="gray", vmin=0, vmax=1, extent=extent)
+        if one.mask is not None:
+            if one.mask.any() and not one.mask.all():
+                from_left, from_top, across, down = one.covered
+                places = (
                     start + (np.arange(n) + 0.5) * length / n
-                    for start, n, length in zip((left, top), mask.shape[::-1], (width, height), strict=True)
+                    for start, n, length in zip(
+                        (from_left, from_top), one.mask.shape[::-1], (across, down), strict=True
+                    )
                 )
-                cell.contour(across, down, mask, levels=[0.5], colors=CLASS_COLOURS[0], linewidths=1.2)
-            cell.set(xlim=(source.left, right), ylim=(bottom, source.top))
-        lines = (captions or {}).get(id, id).splitlines()
+                cell.contour(*places, one.mask, levels=[0.5], colors=CLASS_COLOURS[0], linewidths=1.2)
+            cell.set(xlim=extent[:2], ylim=extent[2:])
+        lines = (captions or {}).get(one.id, one.id).splitlines()
         caption = "\n".join(textwrap.fill(line, 26) for line in lines)
         cell.set_xlabel(caption, fontsize=7, parse_math=False)  # a name can contain a dollar sign
     if title:

@@ -231,6 +231,8 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "label_qualities": _are_qualities,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
+    "instructions": lambda value: isinstance(value, str),
+    "keep": lambda value: value in ("best", "all"),
     "mask_form": lambda value: isinstance(value, dict),
     "meanings": _is_texts,
     "schedule": _is_schedule,

@@ -66,8 +66,10 @@ def _drop_lost_models(content: Content, copy: Any) -> Iterator[str]:
     rounds = content["rounds"]
     last = max(rounds, default=None)
     for key, row in rounds.items():  # an earlier version of a round's row may name a model that was deleted later
-        if key != last:
+        if key != last and row["model"] is not None and not copy(row["model"]):
             row["model"] = None
+            if ("keep",) in content["facts"]:
+                yield f"the model of round {key[0]}: its file {LOST}"
     if last is not None and (rounds[last]["model"] is None or not copy(rounds[last]["model"])):
         yield f"the model of round {last[0]}: its file {LOST}, so all rounds are deleted; the next fit trains again"
         rounds.clear()

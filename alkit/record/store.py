@@ -774,10 +774,17 @@ class Store:
     # Rounds.
 
     @checked
-    def commit_round(self, result: RoundResult, model: bytes, labels: str, consumed: Collection[int] = ()) -> None:
+    def commit_round(
+        self,
+        result: RoundResult,
+        model: bytes,
+        labels: str,
+        consumed: Collection[int] = (),
+        keep: Collection[int] = (),
+    ) -> None:
         """Record a finished round completely, with its model, and back the database up.
 
-        The models of earlier rounds are deleted, and so are the unfinished files of killed processes.
+        The models of earlier rounds are deleted, but for some, and so are the unfinished files of killed processes.
 
         Parameters
         ----------
@@ -785,10 +792,14 @@ class Store:
             A stamp of the labels the model was trained on.
         consumed:
             Numbers of the answers that the model was trained on or measured by.
+        keep:
+            Earlier rounds whose models stay, if they are still there.
         """
         name = self.keep(model, ".model")
         with self.database.transaction() as connection:
-            done = self.database.rows(connection, rounds, rounds.c.model.is_not(None))
+            known = self.database.rows(connection, rounds, rounds.c.model.is_not(None))
+            named = {name} | {row[6] for row in known if row[0] in keep}
+            done = [row for row in known if row[0] not in keep]
             self.database.change(connection, rounds, done, model=None)
             self._mark_used(connection, set(consumed), result.round)
             row = {
@@ -807,7 +818,7 @@ class Store:
             self.database.insert(connection, rounds, [row])
             self._set_figures(connection, result.round, figures_of(result))
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
-        self.contents.delete([other for other in self.contents.names(".model") if other != name])
+        self.contents.delete([other for other in self.contents.names(".model") if other not in named])
         try:
             self.database.backend.back_up()
         except StoreError as reason:  # the round is recorded all the same
@@ -856,6 +867,23 @@ class Store:
         with self.database.reading() as connection:
             last = sa.select(sa.func.max(rounds.c.round)).scalar_subquery()
             return model_from(self.database.rows(connection, rounds, rounds.c.round == last))
+
+    def models(self) -> dict[int, str]:
+        """Return the files of the models that are kept, by round."""
+        with self.database.reading() as connection:
+            found = self.database.rows(connection, rounds, rounds.c.model.is_not(None))
+        return {row[0]: row[6] for row in found}
+
+    @checked
+    def used_in(self, round: int) -> frozenset[int]:
+        """Return the numbers of the answers that the model of a round was trained on or measured by."""
+        with self.database.reading() as connection:
+            found = self.database.all_rows(connection, answers)
+        return frozenset(
+            row[0]
+            for row in found
+            if row[10] is not None and row[10] <= round and (row[11] is None or round <= row[11])
+        )
 
     # Files.
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
@@ -17,6 +17,8 @@ from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import ConfigurationError, QueryError, StoreError
+from alkit.evaluation.best import best_round
+from alkit.evaluation.meanings import DIRECTIONS
 from alkit.pools.base import Subset
 from alkit.pools.deep import Pages
 from alkit.pools.folder import ImagePool
@@ -28,8 +30,9 @@ from alkit.pools.volumes.scanning import check_modalities
 from alkit.pools.volumes.slices import Cutting, check_cutting
 from alkit.protocols import Learner, Predictor
 from alkit.record.existing import is_there
+from alkit.record.kept_models import model_of
 from alkit.record.settings import Settings
-from alkit.record.states import Recorded, Standing
+from alkit.record.states import Recorded, Standing, find_standings
 from alkit.record.store import Store
 from alkit.record.testsets import test_set
 from alkit.sharing.placing import place_learner
@@ -159,14 +162,22 @@ def check_trained(model: object) -> None:
 
 @checked
 def trained_model(
-    store: str | os.PathLike[str], *, learner: Learner | None = None, device: str = "auto", wait: float = 30.0
+    store: str | os.PathLike[str],
+    *,
+    round: int | Literal["best"] | None = None,
+    learner: Learner | None = None,
+    device: str = "auto",
+    wait: float = 30.0,
 ) -> TrainedModel:
-    """Return the last model of a record, even while another process works on the record.
+    """Return the last model of a record, or an earlier one, even while another process works on the record.
 
     Parameters
     ----------
     store:
         File of the record, or its URL, as for :class:`alkit.Experiment`.
+    round:
+        Round of the model, if the record keeps it (``keep=`` of :class:`alkit.Experiment`); ``"best"``: the round with
+        the best main metric. Default: the last one.
     learner:
         Learner that the record was created with. It is needed only if the record cannot rebuild it, for example
         because it contains a lambda.
@@ -180,7 +191,7 @@ def trained_model(
     StoreError
         The record does not exist, or is damaged.
     QueryError
-        The record has no model yet.
+        The record has no model yet, or none of that round.
     ConfigurationError
         The record cannot rebuild the learner, or `device` is given and the learner has no parameter ``device``.
 
@@ -195,17 +206,24 @@ def trained_model(
     record = Store(store, wait)
     settings = Settings(record)
     try:
-        while (last := record.last_model()) is not None:
+        wanted = _best(record) if round == "best" else round
+        while (found := model_of(record, wanted)) is not None:
             # Another process may commit a round meanwhile, and replace the last model.
+            number, file = found
             try:
-                dumped = record.content(last[0])
+                dumped = record.content(file)
             except StoreError:
-                if record.last_model() == last:
+                if model_of(record, wanted) == found:
                     raise
                 continue
             settings.check_complete()
-            origin, spec, threads, shape = _origin(record), settings.spec, record.fact("threads"), settings.shape
-            if record.last_model() == last:
+            origin, spec, threads, shape = (
+                _origin(record, number),
+                settings.spec,
+                record.fact("threads"),
+                settings.shape,
+            )
+            if model_of(record, wanted) == found:
                 break
         else:
             raise QueryError(
@@ -215,8 +233,8 @@ def trained_model(
         form = settings.declared["pool"]
     finally:
         record.close()
-    found = _learner(origin.declared["learner"], store) if learner is None else learner
-    learner = place_learner(found, device)
+    own = _learner(origin.declared["learner"], store) if learner is None else learner
+    learner = place_learner(own, device)
     predictor = learner.loads(dumped)
     check_returned(learner, "loads", predictor, Predictor)
     return TrainedModel(
@@ -232,16 +250,23 @@ def trained_model(
     )
 
 
-def _origin(record: Store) -> Origin:
+def _best(record: Store) -> int | None:
+    """Return the round with the best main metric of those whose models are kept; None if none was measured."""
+    kept = record.models()
+    return best_round([result for result in record.rounds() if result.round in kept], record.fact(DIRECTIONS))
+
+
+def _origin(record: Store, round: int) -> Origin:
+    """Return where the model of a round comes from: the rounds up to it, and the answers that it has seen."""
     settings, snapshot = Settings(record), record.snapshot()
-    declared = settings.declared
+    declared, used = settings.declared, record.used_in(round)
     return Origin(
         {name: declared[name] for name in ("learner", "strategy", "initial")},
         settings.seed,
         settings.images or 0,
-        snapshot.rounds,
-        snapshot.standings,
-        tuple(answer for answer in snapshot.answers if answer.number in snapshot.last_consumed),
+        tuple(result for result in snapshot.rounds if result.round <= round),
+        find_standings(snapshot.asked, snapshot.answers, used, used),
+        tuple(answer for answer in snapshot.answers if answer.number in used),
         test_set(settings, record) is not None,
     )
 

@@ -38,6 +38,9 @@ TABLE = "answers.csv"
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
 
 QUERY = "query.json"
+INSTRUCTIONS = "instructions.txt"
+"""Name of the file in which the lead of a campaign tells the annotators what matters."""
+
 OWN = ("image", "prelabel", "query", "surroundings", "withdrawn")
 """Names of the files in a query's folder, without suffixes."""
 
@@ -121,8 +124,16 @@ def relative_path(place: Path, start: Path) -> str:
         return place.absolute().as_posix()
 
 
-def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> bytes:
-    """Return the content of a ``query.json``; `place` is the path from its folder to the inbox."""
+def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str, instructions: str = "") -> bytes:
+    """Return the content of a ``query.json``.
+
+    Parameters
+    ----------
+    place:
+        Path from its folder to the inbox.
+    instructions:
+        What the lead of the campaign tells the annotators, or empty.
+    """
     ignored = [] if spec.ignore is None or spec.multiple else [spec.ignore]
     ids, names = [*range(len(spec.classes)), *ignored], [*spec.classes, *("ignored" for _ in ignored)]
     facts: dict[str, Any] = {
@@ -134,6 +145,7 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str) -> 
         "rank": query.rank,
         "score": query.score,
         "stands_for": query.stands_for,
+        **({"instructions": instructions} if instructions else {}),
         "annotators_wanted": query.wanted,
         "sizes_allowed": [{"height": height, "width": width} for height, width in query.sizes],
         "classes": [

@@ -70,7 +70,7 @@ WHOLE_TAG, TAGS = "in which each image has one tag", "in which each image has ta
 END = "\nalkit deletes or replaces this note the next time it reads answers.\n"
 
 
-def instructions(query: Query, spec: LabelSpec, place: str) -> bytes:
+def how_to_answer(query: Query, spec: LabelSpec, place: str) -> bytes:
     """Return the content of ``how-to-answer.txt``, with one query as example; `place` is the path to the inbox."""
     inbox = "this folder" if place == "." else place
     if spec.multiple:

@@ -85,6 +85,9 @@ class FolderOracle:
     campaign:
         Name of the campaign, :attr:`alkit.Experiment.campaign`. A folder of another campaign is refused. Empty: no
         check.
+    instructions:
+        What the lead of the campaign tells the annotators: it is in ``instructions.txt``, in each new ``query.json``,
+        and its first lines are on contact sheets.
     also:
         Formats in which queries are also written: ``coco``, ``cvat``; for classes of images ``csv``, ``cvat``;
         ``nifti`` for slices of an :class:`alkit.VolumePool`, as whole volumes in which the asked slices are to be
@@ -126,6 +129,7 @@ class FolderOracle:
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
     queries: Sequence[Query] = field(default=(), repr=False)
     campaign: str = field(default="", repr=False)
+    instructions: str = field(default="", repr=False)
     also: Sequence[str] = ()
     empty: Empty = "unanswered"
     settle: float = 2.0
@@ -156,7 +160,7 @@ class FolderOracle:
         check_reachable(out)
         check_reachable(inbox)
         self._known.update((key, query) for query in self.queries for key in query.keys)
-        vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign))
+        vars(self).update(spec=spec, _out=Outbox(out, inbox, spec, self.campaign, self.instructions))
         if self.images is not None:
             self._out.check_place(self.images)
             if NIFTI in self.also:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import numpy.typing as npt
 from alkit._files import check_outside, delete_abandoned, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
-from alkit.oracles.folder.layout import KEY, QUERY, contents, describe_query, read_query, relative_path
-from alkit.oracles.folder.notes import instructions
+from alkit.oracles.folder.layout import INSTRUCTIONS, KEY, QUERY, contents, describe_query, read_query, relative_path
+from alkit.oracles.folder.notes import how_to_answer
 from alkit.oracles.notes import WITHDRAWN
 from alkit.pictures import files
 from alkit.pictures.surroundings import surroundings_file
@@ -41,12 +40,15 @@ class Outbox:
         The classes.
     campaign:
         Name of the campaign, or empty.
+    instructions:
+        What the lead of the campaign tells the annotators, or empty.
     """
 
     folder: Path
     inbox: Path
     spec: LabelSpec
     campaign: str
+    instructions: str = ""
 
     def check_place(self, images: Pool) -> None:
         """Check that the folder can hold queries for these images, unless it holds queries already.
@@ -104,7 +106,19 @@ class Outbox:
             self._write_query(query, images, prelabels.get(query.id))
         how = self.folder / "how-to-answer.txt"
         if queries and not how.exists():
-            write_atomically(how, instructions(queries[0], self.spec, relative_path(self.inbox, self.folder)))
+            write_atomically(how, how_to_answer(queries[0], self.spec, relative_path(self.inbox, self.folder)))
+        self._write_instructions()
+
+    def _write_instructions(self) -> None:
+        """Write what the lead tells the annotators, or delete it, unless it is there already."""
+        path, content = self.folder / INSTRUCTIONS, self.instructions.encode()
+        if leads_out(path, self.folder):
+            raise StoreError(f"{path} must be a file", got=f"a symbolic link that leads out of {self.folder}")
+        there = path.read_bytes() if path.is_file() else b""
+        if content and content != there:
+            write_atomically(path, content)
+        elif not content:
+            path.unlink(missing_ok=True)
 
     def folder_of(self, query: Query) -> Path:
         """Return the folder of a query; that of its former key if version 0.1 has written it."""
@@ -136,7 +150,7 @@ class Outbox:
             write_atomically(folder / "prelabel.png", files.prelabel_png(mask, self.spec))
         if "query" not in existing:
             place = relative_path(self.inbox, folder)
-            write_atomically(folder / QUERY, describe_query(query, self.spec, self.campaign, place))
+            write_atomically(folder / QUERY, describe_query(query, self.spec, self.campaign, place, self.instructions))
 
     def write_sheets(self, queries: Sequence[Query], images: Pool, prelabels: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write for each round a contact sheet of the queries that no existing sheet shows."""
@@ -147,7 +161,7 @@ class Outbox:
                 known |= _keys_on(path, self.folder)
                 number += 1
             if new := [query for query in own if known.isdisjoint(query.keys)]:
-                write_atomically(path, _sheet(images, new, prelabels, round))
+                write_atomically(path, _sheet(images, new, prelabels, round, self.instructions))
 
     def _sheet_path(self, round: int, number: int) -> Path:
         return self.folder / f"contact-sheet-r{round:02}{'' if number == 1 else f'-{number}'}.png"
@@ -172,29 +186,32 @@ def has_queries(folder: Path, campaign: str) -> bool:
     return False
 
 
-def _sheet(images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int) -> bytes:
+def _sheet(
+    images: Pool, queries: Sequence[Query], prelabels: Mapping[str, Any], round: int, instructions: str
+) -> bytes:
     """Return a contact sheet as PNG, whose text contains the keys of its queries."""
-    from alkit.pictures.sheets import contact_sheet
+    from PIL.PngImagePlugin import PngInfo
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the key begins with plain characters
-        figure = contact_sheet(
-            images,
-            [query.id for query in queries],
-            masks={query.id: _subsample(prelabels[query.id]) for query in queries if query.id in prelabels},
-            captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
-            title=f"Round {round}: {len(queries)} images, the most wanted first",
-            columns=max(6, 1 + math.isqrt(len(queries) - 1)),
-        )
-        file = BytesIO()
-        figure.savefig(file, format="png", dpi=120, metadata={files.KEY: json.dumps([query.key for query in queries])})
+    from alkit.pictures.overviews import overview
+
+    sheet = overview(
+        images,
+        [query.id for query in queries],
+        masks={query.id: prelabels[query.id] for query in queries if query.id in prelabels},
+        captions={query.id: "\n".join(filter(None, (query.key, query.stands_for))) for query in queries},
+        title=[f"Round {round}: {len(queries)} images, the most wanted first", *_first_lines(instructions)],
+        columns=max(6, 1 + math.isqrt(len(queries) - 1)),
+    )
+    keys, file = PngInfo(), BytesIO()
+    keys.add_text(files.KEY, json.dumps([query.key for query in queries]))
+    sheet.save(file, format="png", pnginfo=keys, compress_level=3)
     return file.getvalue()
 
 
-def _subsample(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return every n-th pixel, about 256 to 512 a side: the outline of a large mask takes seconds to draw."""
-    rows, columns = (max(1, side // 256) for side in mask.shape)
-    return mask[::rows, ::columns]
+def _first_lines(text: str, lines: int = 6) -> list[str]:
+    """Return the first lines of the lead's instructions, for a contact sheet."""
+    found = [line for line in text.splitlines() if line.strip()]
+    return [*found[:lines], *([f"... more in {INSTRUCTIONS}"] if len(found) > lines else [])]
 
 
 def _keys_on(path: Path, folder: Path) -> set[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from xml.etree import ElementTree
 
 from alkit.errors import ConfigurationError
@@ -72,13 +73,15 @@ def interface(spec: LabelSpec, kind: Kind) -> str:
     return ElementTree.tostring(view, encoding="unicode")
 
 
-def instructions(spec: LabelSpec) -> str:
+def instructions(spec: LabelSpec, told: str = "") -> str:
     """Return what an annotator reads before the first image, as HTML.
 
     Parameters
     ----------
     spec:
         The classes.
+    told:
+        What the lead of the campaign tells the annotators, as plain text. It comes first.
 
     Examples
     --------
@@ -86,6 +89,9 @@ def instructions(spec: LabelSpec) -> str:
     <p>Draw <b>lesion</b>. All that is not drawn is <b>skin</b>.</p>
     <p>Submit an image without a drawing if it shows <b>skin</b> only. Skip it if it cannot be labelled.</p>
     """
+    if told:
+        paragraphs = [escape(part).replace("\n", "<br>") for part in told.split("\n\n") if part.strip()]
+        return "\n".join([*(f"<p>{part}</p>" for part in paragraphs), instructions(spec)])
     if spec.per == "image":
         none = "Submit it without a class if it has none of them. " if spec.multiple else ""
         what = "all classes that the image has" if spec.multiple else "the class of the image"
@@ -96,6 +102,19 @@ def instructions(spec: LabelSpec) -> str:
         f"<p>Draw {drawn}. All that is not drawn is {rest}.</p>\n"
         f"<p>Submit an image without a drawing if it shows {rest} only. Skip it if it cannot be labelled.</p>"
     )
+
+
+def contains(html: str, told: str) -> bool:
+    """Whether instructions in HTML contain a text, whatever tags and spaces a server has put between its words.
+
+    >>> contains("<p>Draw the <b>whole</b><br />lesion &amp; halo.</p>", "Draw the whole lesion & halo.")
+    True
+    """
+    return _words(unescape(re.sub(r"<[^<>]*>", " ", html))).find(_words(told)) >= 0
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def tags_of(config: str, spec: LabelSpec, kind: Kind) -> Tags:

@@ -72,6 +72,9 @@ class LabelStudioOracle:
     campaign:
         Name of the campaign, :attr:`alkit.Experiment.campaign`. Tasks of another campaign are refused. Empty accepts
         all.
+    instructions:
+        What the lead of the campaign tells the annotators. The project shows it before the first image, and gets it
+        again if it does not contain it any more; other changes in the project's settings stay.
     model_version:
         Name of the pre-labels. The editor shows the pre-labels of one name only: that of the last :meth:`ask`.
     since:
@@ -98,6 +101,7 @@ class LabelStudioOracle:
     control: Kind = "bitmask"
     prelabels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
     campaign: str = field(default="", repr=False)
+    instructions: str = field(default="", repr=False)
     model_version: str = field(default="alkit", repr=False)
     since: datetime | None = field(default=None, repr=False)
     timeout: float = field(default=60.0, repr=False)
@@ -141,7 +145,7 @@ class LabelStudioOracle:
             raise ConfigurationError("images must be a pool", got="None", hint="LabelStudioOracle(..., images=pool)")
         prelabels = self.model_version if self.prelabels else None
         wanted = max(query.wanted for query in queries)
-        number, tags = self._project.prepare(self.spec, self.control, wanted, prelabels)
+        number, tags = self._project.prepare(self.spec, self.control, wanted, prelabels, self.instructions)
         existing = {task.data["alkit_query"]: task.data["alkit_id"] for task in self._project.tasks(number)}
         missing = []
         for query in sorted(queries, key=lambda query: (query.round, query.rank)):

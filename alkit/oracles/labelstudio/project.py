@@ -12,7 +12,7 @@ from typing import Any
 
 from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.labelstudio.client import Client, Json
-from alkit.oracles.labelstudio.interface import Tags, instructions, interface, tags_of
+from alkit.oracles.labelstudio.interface import Tags, contains, instructions, interface, tags_of
 from alkit.oracles.labelstudio.regions import Kind
 from alkit.values.label_spec import LabelSpec
 
@@ -82,7 +82,7 @@ class Project:
         return self._with_id(same[0]) if same else None
 
     def prepare(
-        self, spec: LabelSpec, control: Kind, wanted: int, model_version: str | None = None
+        self, spec: LabelSpec, control: Kind, wanted: int, model_version: str | None = None, told: str = ""
     ) -> tuple[int, Tags]:
         """Create or adjust the project; return its number and the names that regions refer to.
 
@@ -94,6 +94,8 @@ class Project:
             Number of annotators wanted for each task. A project that wants more keeps its number.
         model_version:
             Name of the pre-labels to show. None for no pre-labels.
+        told:
+            What the lead of the campaign tells the annotators.
         """
         settings: dict[str, Any] = {"enable_empty_annotation": True}  # an empty one means: background alone
         if model_version is not None:
@@ -105,7 +107,7 @@ class Project:
                 "title": self.name,
                 "description": ABOUT,
                 "label_config": config,
-                "expert_instruction": instructions(spec),
+                "expert_instruction": instructions(spec, told),
                 "show_instruction": True,
                 "maximum_annotations": wanted,
                 "skip_queue": "IGNORE_SKIPPED",  # a skip is an answer, so nobody is asked again
@@ -115,6 +117,8 @@ class Project:
             return project["id"], tags_of(config, spec, control)
         if not isinstance(most := project.get("maximum_annotations", 1), int) or most < wanted:
             settings["maximum_annotations"] = wanted
+        if not contains(str(project.get("expert_instruction") or ""), told):
+            settings |= {"expert_instruction": instructions(spec, told), "show_instruction": True}
         config = str(project.get("label_config"))
         try:
             tags = tags_of(config, spec, control)

@@ -12,7 +12,7 @@ from exchange import CLASSES, IMAGES, LONG_AGO, MASKS, answer, everything, oracl
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, DataError, ImageError, LabelError
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError
 from alkit.labels import read_mask
 from alkit.oracles import FolderOracle
 from alkit.oracles.folder import outbox
@@ -289,3 +289,27 @@ def test_unusable_arguments_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"outbox must be a folder: got the file .*file\. Try: another folder"):
         oracle_in(tmp_path / "file")
+
+
+def test_what_the_lead_tells_the_annotators_is_in_the_folder_and_follows_changes(tmp_path):
+    told = "Draw the whole lesion.\n\nNot the halo."
+    oracle = oracle_in(tmp_path, instructions=told)
+    oracle.ask([query(0)])
+    assert (tmp_path / "instructions.txt").read_text() == told
+    assert json.loads((tmp_path / query(0).key / "query.json").read_text())["instructions"] == told
+    assert list(oracle.poll()) == []
+    assert oracle.unread() == {}
+    assert not list(tmp_path.rglob("*.refused.txt"))
+    oracle_in(tmp_path, instructions="Draw the halo, too.").ask([query(0)])
+    assert (tmp_path / "instructions.txt").read_text() == "Draw the halo, too."
+    oracle_in(tmp_path).ask([query(0)])
+    assert not (tmp_path / "instructions.txt").exists()
+
+
+def test_instructions_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "instructions.txt").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(StoreError, match=r"instructions\.txt must be a file: got a symbolic link"):
+        oracle_in(tmp_path / "out", instructions="Draw the halo, too.").ask([query(0)])
+    assert (tmp_path / "mine.txt").read_text() == "mine"

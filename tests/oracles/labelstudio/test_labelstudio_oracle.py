@@ -223,6 +223,18 @@ def test_annotators_see_the_name_the_reason_and_instructions(fake, folder):
     assert project["expert_instruction"] == "as the lead says"
 
 
+def test_what_the_lead_tells_the_annotators_comes_first_and_stays(fake, folder):
+    told = "Draw <the whole> lesion.\n\nNot the halo."
+    oracle(fake, folder, instructions=told).ask(QUERIES[:1])
+    (project,) = fake.projects.values()
+    assert project["expert_instruction"].startswith("<p>Draw &lt;the whole&gt; lesion.</p>\n<p>Not the halo.</p>")
+    project["expert_instruction"] = edited = "<b>New!</b> " + project["expert_instruction"].replace("\n", "<br/>")
+    oracle(fake, folder, instructions=told).ask(QUERIES)
+    assert project["expert_instruction"] == edited
+    oracle(fake, folder, instructions="Draw the halo, too.").ask(QUERIES)
+    assert project["expert_instruction"].startswith("<p>Draw the halo, too.</p>")
+
+
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(
     "step", [("POST", "projects/"), ("POST", "commit"), ("GET", "file-upload/"), ("POST", "return")]

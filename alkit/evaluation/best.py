@@ -1,0 +1,32 @@
+"""The round with the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from alkit.evaluation.chosen import lower_is_better
+from alkit.values.rounds import RoundResult
+
+
+def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | None = None) -> int | None:
+    """Return the round with the best main metric, the earliest of equal ones; None if no round was measured.
+
+    Parameters
+    ----------
+    rounds:
+        Rounds. The main metric is the first one of the last round that was measured.
+    directions:
+        By name whether lower values of a metric are better, of metrics of the user's own.
+
+    Examples
+    --------
+    >>> best_round([RoundResult(0, (), 4, {"dice": 0.7}), RoundResult(1, (), 8, {"dice": 0.6}), RoundResult(2, (), 9)])
+    0
+    """
+    measured = [result for result in rounds if result.metrics]
+    if not measured:
+        return None
+    name = next(iter(measured[-1].metrics))
+    lower = (directions or {}).get(name, lower_is_better(name))
+    known = [result for result in measured if name in result.metrics]
+    return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round

@@ -1,0 +1,130 @@
+"""Models of earlier rounds stay in the record if the user wants that, and can be used like the last one."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from commandline import alkit as run
+
+import alkit
+from alkit.errors import ConfigurationError, QueryError
+from alkit.evaluation.best import best_round
+from alkit.record import Store
+from alkit.record.check import check
+from alkit.record.repair import repair
+
+IMAGES, MASKS = alkit.synthetic.lesions(12, size=16)
+POOL = alkit.ArrayPool(IMAGES)
+LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 2)), epochs=(1, 1))
+TRUTH = dict(zip(POOL.ids, MASKS, strict=True))
+
+
+def campaign(path, keep=None):
+    return alkit.Experiment(POOL, LEARNER, alkit.strategy("random"), path, classes=("skin", "lesion"), keep=keep)
+
+
+def play(experiment, n=2):
+    experiment.tell({id: TRUTH[id] for id in experiment.ask(n)})
+    experiment.fit()
+
+
+def measured(path, figures):
+    """Set the Dice of each round; a round without a figure has none."""
+    store = Store(path)
+    for round, dice in enumerate(figures):
+        if dice is not None:
+            store.measure_round(round, {"dice": dice}, {})
+    return store
+
+
+@pytest.mark.parametrize(
+    ("keep", "dice", "kept"),
+    [
+        (None, [0.1, 0.3, 0.2], {3}),
+        ("last", [0.1, 0.3, 0.2], {3}),
+        ("best", [0.1, 0.3, 0.2], {1, 3}),
+        ("best", [0.3, 0.3, 0.3], {0, 3}),
+        ("best", [None, None, None], {3}),
+        ("all", [0.1, 0.3, 0.2], {0, 1, 2, 3}),
+    ],
+)
+def test_the_record_keeps_the_models_that_the_user_wants(tmp_path, keep, dice, kept):
+    experiment = campaign(tmp_path / "r.db", keep)
+    for round in range(4):
+        play(experiment)
+        measured(tmp_path / "r.db", [*dice, None][: round + 1])
+    store = Store(tmp_path / "r.db")
+    assert store.models().keys() == kept
+    assert len(list(store.files.glob("*.model"))) == len(kept)
+    assert check(tmp_path / "r.db").damage == ()
+
+
+def test_an_earlier_model_is_used_like_the_last_one(tmp_path):
+    experiment = campaign(tmp_path / "r.db", "all")
+    predicted = []
+    for _ in range(2):
+        play(experiment)
+        (batch,) = experiment.predict(alkit.ArrayPool(IMAGES[:3]))
+        predicted.append(batch.probabilities)
+    measured(tmp_path / "r.db", [0.9, 0.4])
+    assert not np.array_equal(*predicted)
+    for given, round in ((0, 0), (1, 1), (None, 1), ("best", 0)):
+        model = alkit.trained_model(tmp_path / "r.db", round=given)
+        assert np.array_equal(model.predictor.probabilities(POOL.read(POOL.ids[:3])), predicted[round])
+        assert [result.round for result in model.origin.history] == list(range(round + 1))
+        assert len(model.origin.used) == 2 * (round + 1)
+    with pytest.raises(QueryError, match=r"has no model of round 2: got models of rounds 0, 1. Try: keep='all'"):
+        alkit.trained_model(tmp_path / "r.db", round=2)
+
+
+def test_it_may_change_at_any_time_and_what_is_deleted_does_not_come_back(tmp_path):
+    path = tmp_path / "r.db"
+    play(campaign(path))
+    play(campaign(path))
+    play(campaign(path, "all"))
+    assert Store(path).models().keys() == {1, 2}
+    play(campaign(path))  # as recorded
+    assert Store(path).models().keys() == {1, 2, 3}
+    measured(path, [0.9, 0.1, 0.3, 0.2])
+    play(campaign(path, "best"))
+    assert Store(path).models().keys() == {2, 4}  # the best one that is still there
+    play(campaign(path, "last"))
+    assert Store(path).models().keys() == {5}
+    with pytest.raises(ConfigurationError, match="keep"):
+        campaign(path, "first")
+
+
+def test_a_kept_model_is_repaired_with_its_record_and_named_if_it_is_lost(tmp_path):
+    path = tmp_path / "r.db"
+    experiment = campaign(path, "all")
+    for _ in range(3):
+        play(experiment)
+    models = Store(path).models()
+    (Store(path).files / models[1]).unlink()
+    repaired = repair(path, tmp_path / "new.db")
+    assert repaired.lost == ("the model of round 1: its file is missing or damaged",)
+    assert Store(tmp_path / "new.db").models() == {0: models[0], 2: models[2]}
+
+
+def test_a_lower_metric_can_be_the_better_one():
+    rounds = [alkit.RoundResult(k, (), 1, {"hd95": value, "dice": 0.1 * k}) for k, value in enumerate([5, 3, 4])]
+    assert best_round(rounds) == 1
+    assert best_round(rounds, {"hd95": False}) == 0
+    assert best_round([]) is None
+
+
+def test_the_command_line_exports_the_model_of_a_round(tmp_path, capsys):
+    path = tmp_path / "r.db"
+    experiment = campaign(path)
+    play(experiment)
+    assert run("change", path, "--keep", "all") == 0
+    assert "keep: all, before last" in capsys.readouterr().out
+    play(experiment)
+    measured(path, [0.9, 0.4])
+    assert run("export", path, "--out", tmp_path / "model", "--round", "best") == 0
+    assert [entry["round"] for entry in json.loads((tmp_path / "model" / "card.json").read_text())["rounds"]] == [0]
+    assert run("export", path, "--out", tmp_path / "x", "--round", "first") == 1
+    assert "--round must be the number of a round, or best: got 'first'" in capsys.readouterr().err
+    assert run("export", path, "--out", tmp_path / "x", "--round", "7") == 1
+    assert "--keep all" in capsys.readouterr().err
