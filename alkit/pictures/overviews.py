@@ -88,7 +88,8 @@ def _picture(cell: Cell) -> npt.NDArray[np.uint8]:
 def _places(start: float, length: float, n: int, origin: float, extent: float, side: int) -> npt.NDArray[np.intp]:
     """Return for n pixels of a picture the rows, or columns, of a mask that lie below their middles."""
     middles = start + (np.arange(n) + 0.5) * length / n
-    return np.clip(((middles - origin) * side / extent).astype(int), 0, side - 1)
+    found: npt.NDArray[np.intp] = np.clip(((middles - origin) * side / extent).astype(np.intp), 0, side - 1)
+    return found
 
 
 def _outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -249,6 +249,7 @@ EXAMPLES = {
         "store": lambda t: None,
         "change": lambda t: False,
         "rules": lambda t: None,
+        "keep": lambda t: "all",
         "audit": lambda t: 2,
         "people": lambda t: None,
     },
@@ -295,6 +296,7 @@ EXAMPLES = {
         "source": lambda t: "",
     },
     "alkit.FolderOracle": {
+        "instructions": lambda t: "Draw the halo, too.",
         "outbox": lambda t: t.folder / "out",
         "inbox": lambda t: None,
         "images": lambda t: t.pool,
@@ -367,6 +369,7 @@ EXAMPLES = {
     "alkit.LabelSpec.names": {"label": lambda t: np.array([1, 0])},
     "alkit.LabelSpec.check": {"label": lambda t: t.masks["a"], "sizes": lambda t: [(8, 8)], "file": lambda t: None},
     "alkit.LabelStudioOracle": {
+        "instructions": lambda t: "Draw the halo, too.",
         "url": lambda t: "http://localhost:1",
         "project": lambda t: "a title",
         "images": lambda t: t.pool,
@@ -652,6 +655,7 @@ EXAMPLES = {
         "title": lambda t: "",
         "columns": lambda t: 2,
     },
+    "alkit.trained_model": {"round": lambda t: "best"},
     "alkit.pictures.overlay": {"image": lambda t: t.pool.read(["a"])[0], "mask": lambda t: t.masks["a"]},
     "alkit.record.Recorded": {
         "query": lambda t: "r00-0000",
@@ -996,7 +1000,9 @@ STORE = {
         "model": lambda t: b"x",
         "labels": lambda t: "x",
         "consumed": lambda t: (),
+        "keep": lambda t: (),
     },
+    "used_in": {"round": lambda t: 0},
     "set_figures": {"round": lambda t: 0, "figures": lambda t: {"stability": {"changed": 0.5}}},
     "revise_queries": {"changed": lambda t: [], "facts_now": lambda t: {}},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},
