@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from alkit.pages.campaign import Campaign
+from alkit.pages.thumbnails import seen, side_by_side, with_mask
 from alkit.pages.words import counted, listed, number, person, short
-from alkit.report.blocks import AnyBlock, Columns, Note
+from alkit.pools.frames import frames_of
+from alkit.record.label_files import LabelFiles
+from alkit.report.blocks import AnyBlock, Columns, Gallery, Note, Shot
 from alkit.report.page import Table, Text
 
 MOST = 12
 """Greatest number of disputed images that are listed."""
+
+SHOWN, MOST_LABELS, LONGEST = 4, 3, 170
+"""Greatest numbers of disputed images and of labels of one that are drawn, and the pixels of the longer side."""
 
 MEASURES = {"dice": "Dice", "kappa": "Cohen's kappa"}
 
@@ -64,4 +72,25 @@ def agreement(campaign: Campaign) -> list[AnyBlock]:
             )
         )
     blocks.append(Columns(tables))
+    shots = list(_shots(campaign, found.disputed[:SHOWN])) if campaign.spec and campaign.spec.per == "pixel" else []
+    if shots:
+        blocks.append(Gallery(shots, "The labels of the most disputed images, after the image itself.", wide=True))
     return blocks
+
+
+def _shots(campaign: Campaign, ids: Sequence[str]) -> Iterator[Shot]:
+    """Yield disputed images with the masks of their annotators."""
+    there, files = set(campaign.ids), LabelFiles(campaign.record)
+    for id in ids:
+        if campaign.pool is None or id not in there:
+            continue
+        answers = [answer for answer in campaign.labels.get(id, ()) if answer.label and not answer.source][:MOST_LABELS]
+        (frame,) = frames_of(campaign.pool, [id])
+        picture, _ = seen(campaign.pool.read([id])[0], frame, LONGEST)
+        masks = [files.read(answer.label) for answer in answers if answer.label]
+        both = [with_mask(picture, mask, frame, campaign.settings.spec) for mask in masks]
+        whole = side_by_side([picture, *both])
+        if (source := campaign.budget.picture(whole)) is not None:
+            names = listed([person(answer.annotator) for answer in answers])
+            alt = f"Image {short(id, 60)} and its labels by {names}"
+            yield Shot(source, whole.shape[1], whole.shape[0], alt, short(id, 60), [f"labels by {names}"])

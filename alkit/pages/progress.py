@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from alkit.pages.campaign import Campaign
 from alkit.pages.curve import HIGH, WIDE
-from alkit.pages.words import counted, day, duration, number, person, share
+from alkit.pages.words import counted, day, duration, number, person, share, short_day
 from alkit.pictures.colours import LINE_COLOURS
 from alkit.record.states import Recorded, latest
 from alkit.report.blocks import AnyBlock, Columns
@@ -84,7 +84,7 @@ def _people(campaign: Campaign, given: Sequence[Given]) -> Table:
         row += [number(getattr(one, name)) for name in shown.values()]
         row += ["" if one.seconds is None else duration(one.seconds.median)] if timed else []
         at = last.get(person(one.name))
-        rows.append([*row, "" if at is None else day(at)])
+        rows.append([*row, "" if at is None else short_day(at, campaign.now)])
     titles = ["person", "labels", "share", "skips", *shown, *(["per label"] if timed else []), "last answer"]
     return Table(titles, rows, "All people, most labels first." + (" Times are medians." if timed else ""))
 

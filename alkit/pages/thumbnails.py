@@ -15,6 +15,9 @@ from alkit.protocols import Pool
 from alkit.values.frames import Frame
 from alkit.values.label_spec import Images, LabelSpec, Mask
 
+GAP = 4
+"""White pixels between two pictures of one image."""
+
 
 def seen(image: Images, frame: Frame, longest: int) -> tuple[RGB, tuple[int, int]]:
     """Return an image ``(c, h, w)`` for people, and the height and width that it is shown with.
@@ -37,6 +40,17 @@ def with_mask(picture: RGB, mask: Mask, frame: Frame, spec: LabelSpec) -> RGB:
     height, width = picture.shape[:2]
     own = np.asarray(Image.fromarray(own).resize((width, height), Image.Resampling.NEAREST))
     return overlay(np.moveaxis(picture, -1, 0), own)
+
+
+def side_by_side(pictures: Sequence[RGB]) -> RGB:
+    """Return pictures of one height side by side, with a white gap between two.
+
+    >>> side_by_side([np.zeros((2, 3, 3), np.uint8)] * 2).shape
+    (2, 10, 3)
+    """
+    gap = np.full((len(pictures[0]), GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (gap, picture)]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def thumbnails(pool: Pool, ids: Sequence[str], longest: int = 112) -> list[RGB]:

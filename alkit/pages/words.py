@@ -58,6 +58,15 @@ def day(at: datetime) -> str:
     return f"{at.day} {at:%b %Y}"
 
 
+def short_day(at: datetime, now: datetime) -> str:
+    """Return a date without its year, if that is the present one.
+
+    >>> short_day(datetime(2026, 11, 7), datetime(2026, 12, 1)), short_day(datetime(2025, 1, 2), datetime(2026, 1, 1))
+    ('7 Nov', '2 Jan 2025')
+    """
+    return f"{at.day} {at:%b}" if at.year == now.year else day(at)
+
+
 def moment(at: datetime) -> str:
     """Return a date and a time with its time zone.
 

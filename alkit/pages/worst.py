@@ -13,7 +13,7 @@ from alkit.labels.framing import to_working
 from alkit.labels.joining import join_rule
 from alkit.pages.campaign import Campaign
 from alkit.pages.predicted import Probabilities, last_model, predict
-from alkit.pages.thumbnails import seen, with_mask
+from alkit.pages.thumbnails import seen, side_by_side, with_mask
 from alkit.pages.words import counted, short
 from alkit.pools.frames import frames_of
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
@@ -27,9 +27,6 @@ MOST_PREDICTED = 200
 
 LONGEST = 200
 """Pixels of the longer side of a picture."""
-
-GAP = 4
-"""White pixels between two pictures of one image."""
 
 
 class Case(NamedTuple):
@@ -135,10 +132,10 @@ def _shot(campaign: Campaign, case: Case, spec: LabelSpec) -> Shot | None:
     picture, (height, width) = seen(campaign.pool.read([case.id])[0], case.frame, LONGEST)
     title, name = f"{case.score:.2f}", short(case.id, 60)
     if spec.per == "pixel":
-        gap = np.full((height, GAP, 3), 255, np.uint8)
         predicted = case.predicted.argmax(axis=0).astype(np.uint8)
         both = [with_mask(picture, mask, case.frame, spec) for mask in (case.label, predicted)]
-        picture, width = np.concatenate([picture, gap, both[0], gap, both[1]], axis=1), 3 * width + 2 * GAP
+        picture = side_by_side([picture, *both])
+        height, width = picture.shape[:2]
         source = campaign.budget.picture(picture)
         alt = f"Image {name}, its label, and the prediction, which agree with a Dice of {title}"
         return None if source is None else Shot(source, width, height, alt, f"Dice {title}", [name])
