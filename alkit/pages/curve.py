@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alkit.pages.campaign import Campaign
@@ -10,10 +9,7 @@ from alkit.pages.words import counted, metric_title, number, short
 from alkit.pictures.colours import BLUE
 from alkit.report.blocks import AnyBlock, Columns, Note
 from alkit.report.page import Picture, Table, Text
-from alkit.values.rounds import RoundResult
-
-FEW = 20
-"""A figure from fewer images is shown with its interval, or not at all."""
+from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 WIDE, HIGH = 5.6, 3.5
 """Size of a chart in inches; a phone shows it at two thirds of it."""
@@ -51,7 +47,7 @@ class Point:
     @property
     def shown(self) -> bool:
         """Whether the figure may be shown: it has an interval, or enough images."""
-        return self.low is not None or self.images is None or self.images >= FEW
+        return self.low is not None or self.images is None or self.images >= FEW_IMAGES
 
     def value_text(self) -> str:
         """Return the figure, or why it is not shown."""
@@ -94,19 +90,27 @@ MEANINGS = {
 
 
 def points(campaign: Campaign) -> tuple[Point, ...]:
-    """Return the main metric of each round that has one."""
-    metric = campaign.summary.metric
-    return () if metric is None else tuple(_point(campaign, result, metric) for result in _measured(campaign, metric))
+    """Return the main metric of each round: on the audit set if the rounds have figures on it, else as measured."""
+    metric, history = campaign.summary.metric, campaign.summary.history
+    if metric is None:
+        return ()
+    audited = [result for result in history if result.audit is not None and metric in result.audit.figures]
+    if audited:
+        return tuple(_on_audit(result, metric) for result in audited)
+    return tuple(_point(result, metric) for result in history if metric in result.metrics)
 
 
-def _measured(campaign: Campaign, metric: str) -> Iterator[RoundResult]:
-    return (result for result in campaign.summary.history if metric in result.metrics)
+def _on_audit(result: RoundResult, metric: str) -> Point:
+    assert result.audit is not None
+    found = result.audit.figures[metric]
+    return Point(metric, result.round, result.n_labels, found.value, "audit set", found.n, found.low, found.high)
 
 
-def _point(campaign: Campaign, result: RoundResult, metric: str) -> Point:
-    on = campaign.summary.measured_on or "test set"
-    images = result.n_held_out if on == "hold-out" else None
-    return Point(metric, result.round, result.n_labels, result.metrics[metric], on, images)
+def _point(result: RoundResult, metric: str) -> Point:
+    on, found = result.measured_on or "test set", result.interval(metric)
+    images = (found.n if found is not None else result.n_held_out if on == "hold-out" else result.n_tested) or None
+    low, high = (None, None) if found is None else (found.low, found.high)
+    return Point(metric, result.round, result.n_labels, result.metrics[metric], on, images, low, high)
 
 
 def last_point(campaign: Campaign) -> Point | None:
@@ -132,6 +136,9 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
     else:
         blocks += [Text(_takeaway(found))]
     table = _table(campaign, found)
+    audit = history[-1].audit
+    if audit is not None and campaign.summary.metric is not None:
+        blocks += [Text(sentence[0].upper() + sentence[1:]) for sentence in audit.sentences(campaign.summary.metric)]
     drawn = [point for point in found if point.shown]
     blocks += [Columns([_chart(drawn), table])] if drawn else [table]
     blocks += [Note(campaign.words(short(warning, 600))) for warning in history[-1].warnings]
@@ -139,9 +146,10 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
 
 
 def _takeaway(found: tuple[Point, ...]) -> str:
-    first, last = found[0], found[-1]
+    last = found[-1]
+    first = next((point for point in found if point.on == last.on), last)
     name, on = metric_title(last.metric), f"Measured on the {last.on}, {MEANINGS[last.on]}."
-    if len(found) < 2 or not (first.shown and last.shown):
+    if first is last or not (first.shown and last.shown):
         return on
     return (
         f"{name[0].upper()}{name[1:]} went from {first.value:.2f} with {counted(first.labels, 'label')} to "

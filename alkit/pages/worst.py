@@ -16,6 +16,7 @@ from alkit.pages.predicted import Probabilities, last_model, predict
 from alkit.pages.thumbnails import seen, side_by_side, with_mask
 from alkit.pages.words import counted, short
 from alkit.pools.frames import frames_of
+from alkit.record.audit import recorded_audit
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.report.blocks import AnyBlock, Gallery, Note, Shot
 from alkit.report.page import Text
@@ -90,6 +91,9 @@ def _apart(campaign: Campaign) -> tuple[str, list[str]]:
     """Return the labelled images that the last model was not trained on, and what they are called."""
     there = set(campaign.ids)
     labelled = [id for id in campaign.labels if id in there]
+    drawn = set(recorded_audit(campaign.record).ids)
+    if audited := sorted(drawn.intersection(labelled)):
+        return "the audit set", audited
     return "the hold-out", sorted(filter(campaign.settings.held_out(list(campaign.labels)), labelled))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 import alkit
 from alkit.pages.campaign import Wishes, gather
+from alkit.pages.curve import Point
 from alkit.pages.map import MOST_NEIGHBOURS, make_map
 from alkit.pages.page import campaign_html, is_page
 from alkit.record import Store
@@ -87,11 +88,20 @@ def page(folder):
 
 
 def test_the_headline_says_how_far_the_campaign_is_and_what_to_do_next(page):
-    title = re.search("<h1>(.*)</h1>", page)[1]
-    assert title == "15 of 40 images labelled"
+    assert re.search(r"<h1>15 of 40 images labelled, Dice 0\.\d\d \(0\.\d\d to 0\.\d\d\)</h1>", page)
     said = Reader(page).sections[""]
     assert "alkit ask campaign.db --out FOLDER" in said
-    assert re.search(r"measured on the hold-out of \d images\. So few images say little", said)  # and none is shown
+    assert re.search(r"\(95 % interval .*\) on the hold-out of \d images, which are labels that the strategy sel", said)
+
+
+def test_a_figure_of_few_images_without_an_interval_is_not_shown():
+    few = Point("dice", 0, 9, 0.7, "hold-out", 3)
+    assert "So few images say little" in few.in_words()
+    assert "0.7" not in few.in_words() + few.detail() + few.value_text()
+    enough = Point("dice", 0, 9, 0.7, "test set", 20)
+    assert enough.in_words() == "reaches Dice 0.70 on the test set of 20 images, which is apart from the pool."
+    known = Point("dice", 0, 9, 0.7, "audit set", 12, 0.6, 0.8)
+    assert known.detail() == "95 % interval 0.60 to 0.80, on the audit set of 12 images"
 
 
 def test_each_section_tells_what_was_recorded(page):
