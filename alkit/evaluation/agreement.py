@@ -195,6 +195,13 @@ def dice_of_two(one: Mask, other: Mask, spec: LabelSpec) -> float | None:
     return None if found is None else found[0]
 
 
+def compare_two(one: Label, other: Label, spec: LabelSpec) -> float | None:
+    """Return the agreement of two labels of an image, as in :class:`ImageAgreement`; None if nothing of them counts."""
+    compare = _sets if spec.multiple else _classes if spec.per == "image" else _masks
+    found = compare(one, other, spec.with_ignore())
+    return None if found is None else found[0]
+
+
 def _classes(one: Label, other: Label, spec: LabelSpec) -> Compared:
     same = float(one == other)
     return same, {spec.classes[int(label)]: same for label in (one, other)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from alkit.errors import QueryError
 from alkit.experiment.parts import Parts
-from alkit.labels.framing import to_working
+from alkit.labels.framing import enlarge, to_working
 from alkit.labels.joining import Join, join_rule
 from alkit.protocols import HasFiles, Pool
 from alkit.record.states import Asked, Recorded
@@ -88,7 +88,7 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
     rule = join_rule(parts.terms.join)
     everything = parts.labels.of({id: usable[id] for id in known if id in usable}, {}, parts.settings.spec, rule)
     spec, ids = everything.spec, sorted(everything.ids)
-    queries = {entry.query.id: entry for entry in snapshot.asked if not entry.withdrawn}
+    queries = {entry.query.id: entry for entry in snapshot.asked if _counts(entry)}
     held_out = parts.settings.held_out(list(everything.ids))
     every = sorted({*ids, *everything.undecided})
     digests = parts.store.fact("images") or {}
@@ -129,6 +129,10 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
         own = {**facts[id], **_of_answers(answers), **_of_size(label, frame)}
         found.setdefault(None, []).append(ExportedLabel(id, label, own))
     return Exported(spec, found, left_out, parts.pool)
+
+
+def _counts(entry: Asked) -> bool:
+    return not entry.withdrawn and entry.query.purpose != "review"
 
 
 def _of_image(pool: Pool, id: str, entry: Asked | None) -> dict[str, Any]:
@@ -187,12 +191,7 @@ def _candidates(
         joined = join([mask.copy() for mask in given], spec.with_ignore())
         if joined is not None:
             yield np.asarray(joined, np.uint8)
-    content, source = frame.content, frame.source
-    part = trained[content.slices]
-    rows, columns = (np.arange(side) * own // side for side, own in zip(source.size, part.shape, strict=True))
-    whole = np.full(frame.original, spec.with_ignore().ignore, np.uint8)  # what was cropped away was not seen
-    whole[source.slices] = part[rows][:, columns]
-    yield whole
+    yield enlarge(trained, frame, spec)
 
 
 def file_names(ids: Iterable[str], suffix: str) -> dict[str, str]:

@@ -194,7 +194,9 @@ class LastModel:
         """Return by id the files of the pre-labels of open queries; None for those that have none yet."""
         usable = self._parts.representations.known_ids
         asked = [entry for entry in self._parts.store.snapshot().open if entry.query.id in usable]
-        return {entry.query.id: entry.prelabel for entry in asked}
+        reviews = [entry for entry in self._parts.store.snapshot().open_reviews if entry.query.id in usable]
+        shown = {entry.query.id: entry.prelabel for entry in reviews if entry.prelabel is not None}  # first answers
+        return {**shown, **{entry.query.id: entry.prelabel for entry in asked}}
 
     def prelabels(self) -> dict[str, Mask]:
         """Record the masks of open queries that have none, and return all: see :meth:`alkit.Experiment.prelabels`."""

@@ -67,6 +67,11 @@ def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
     return dict(sorted(kept["qualities"].items(), key=lambda entry: (entry[1], entry[0])))
 
 
+def never_reviewed_by_model(parts: Parts, ids: Sequence[str]) -> frozenset[str]:
+    """Return the images whose labels a model must not send back: they would come to agree with it, and it with them."""
+    return _never_trained(parts, ids)
+
+
 def _never_trained(parts: Parts, ids: Sequence[str]) -> frozenset[str]:
     """Return the labelled images on whose labels no model may be trained."""
     held_out = parts.settings.held_out(list(ids))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alkit.arguments.checked import checked
+from alkit.experiment import reviewing
 from alkit.experiment.out_of_fold import FOLDS, label_qualities
 from alkit.experiment.readable import Readable
+from alkit.report.reviews import Review, recorded_reviews
 
 
 class Reviewable(Readable):
@@ -44,3 +46,69 @@ class Reviewable(Readable):
         '0003'
         """
         return label_qualities(self._parts, folds)
+
+    @checked
+    def review(
+        self,
+        n: int,
+        *,
+        random: int | None = None,
+        by: str = "",
+        show_first: bool = False,
+        folds: int = FOLDS,
+    ) -> tuple[str, ...]:
+        """Ask again for `n` labels that may be wrong, and return the ids of their images.
+
+        These are labels with which a model disagrees that was not trained on them (:meth:`label_quality`), labels about
+        which annotators disagree (:meth:`agreement`), and some that are drawn at random, which tell how many of all
+        labels are wrong. They are recorded as reviews, whose order tells nothing about the reasons. :meth:`send` hands
+        them to an oracle with the open queries, and no training waits for them. :meth:`reviews` says what they found.
+
+        An answer to a review counts as any other answer of its annotator does. If it is a skip, the labels before are
+        sent back. A model does not send back labels that are held out, because what measures it must not be changed
+        towards it; they can be drawn at random, or be disputed.
+
+        Images with an open query or review, and labels that were reviewed already, are left out.
+
+        Parameters
+        ----------
+        n:
+            Number of images.
+        random:
+            How many of them are drawn at random. Default: one of five.
+        by:
+            Name of the person who is asked; empty for anybody.
+        show_first:
+            Whether the first answer is shown: a mask as pre-label, which must be confirmed if it is right; classes in
+            words. Labels that differ are not shown.
+        folds:
+            As in :meth:`label_quality`.
+
+        Raises
+        ------
+        QueryError
+            There are fewer labels to review, or too few to divide them.
+        ConfigurationError
+            A parameter is out of range.
+
+        Examples
+        --------
+        >>> import alkit
+        >>> _, masks = alkit.synthetic.lesions(12, size=16)
+        >>> pool = alkit.ArrayPool(200 - 150 * masks)
+        >>> experiment = alkit.Experiment(
+        ...     pool, alkit.testing.Brightness(), alkit.strategy("random"), classes=("skin", "lesion"))
+        >>> labels = {id: masks[int(id)] for id in experiment.ask(12)}
+        >>> experiment.tell({**labels, "0003": 1 - labels["0003"]}, annotator="ann")
+        >>> experiment.review(1, folds=3)
+        ('0003',)
+        >>> experiment.tell({"0003": labels["0003"]}, annotator="ben")
+        >>> (found,) = experiment.reviews()
+        >>> found.outcome, found.by, found.first
+        ('corrected', 'ben', ('ann',))
+        """
+        return reviewing.review(self._parts, n, folds, random, by, show_first=show_first)
+
+    def reviews(self) -> tuple[Review, ...]:
+        """Return all reviews that were not withdrawn, with what they found, in the order in which they were asked."""
+        return recorded_reviews(self._parts.store)

@@ -64,6 +64,19 @@ def to_working(mask: Mask, frame: Frame, spec: LabelSpec) -> Mask:
     return placed
 
 
+def enlarge(mask: Mask, frame: Frame, spec: LabelSpec) -> Mask:
+    """Return the mask of an image at its working size as one of its original size, by the nearest pixels.
+
+    What was cropped away was not seen, and is ignored.
+    """
+    content, source = frame.content, frame.source
+    part = mask[content.slices]
+    rows, columns = (np.arange(side) * own // side for side, own in zip(source.size, part.shape, strict=True))
+    whole: Mask = np.full(frame.original, spec.with_ignore().ignore, np.uint8)
+    whole[source.slices] = part[rows][:, columns]
+    return whole
+
+
 @checked
 def to_original(probabilities: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float32]:
     """Return the class probabilities of an image at its original size, ``(classes, *frame.original)``.

@@ -6,15 +6,12 @@ compared with the record in the transaction that records them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
 
 from alkit.arguments.words import found
 from alkit.configuration.forms import written_form
@@ -29,10 +26,19 @@ from alkit.errors import (
     one_line,
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
+from alkit.record.answer_fields import (
+    LONGEST_NAME,
+    LONGEST_REASON,
+    check_annotator,
+    check_confirmed,
+    check_seconds,
+)
 from alkit.record.earlier import Earlier, Sizes
 from alkit.record.label_files import LabelFiles, fit_of
 from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
+from alkit.record.reviewed import settle_reviews
+from alkit.record.reviews import place_of
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
 from alkit.record.states import Answered, Asked, Recorded
@@ -41,9 +47,6 @@ from alkit.record.unasked import Unasked, check_unasked
 from alkit.record.unread import save_unread
 from alkit.values.answers import Answer, Invalid, Receipt, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec
-
-LONGEST_NAME, LONGEST_REASON = 200, 10_000
-"""Greatest number of characters in the name of an annotator, and in a reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +123,7 @@ class Answers:
             return [entry for entry in checked if entry is not None]
 
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
+        settle_reviews(self.store, (answer for answer, _ in drafts))
 
     def receive(
         self, answers: Iterable[Answer], *, sent: bool = False, revise: bool = True, unasked: Unasked | None = None
@@ -169,7 +173,7 @@ class Answers:
                     entry = _make_invalid(answer, str(reason), history, self._now()) if known_id else None
                 else:
                     last = history.last(answer.id, answer.annotator)
-                    if last is not None and self._equal(last, draft):
+                    if last is not None and self._equal(last, draft) and (entry is None or entry.query is None):
                         unchanged.append(answer)
                     elif entry is not None and (last is None or entry.revision > last.revision):
                         taken.append(answer)
@@ -181,6 +185,7 @@ class Answers:
             return new
 
         self.store.add_answers({answer.id for answer, _ in drafts if sizes.of(answer.id)}, decide, sent=sent)
+        settle_reviews(self.store, taken)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
     def find_disputes(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -221,8 +226,8 @@ class Answers:
         if not allowed:
             self._check_not_removed(answer.id)
             raise _never_asked(answer.id)
-        annotator, revision, seconds = _check_annotator(answer), check_revision(answer), _check_seconds(answer)
-        _check_confirmed(answer)
+        annotator, revision, seconds = check_annotator(answer), check_revision(answer), check_seconds(answer)
+        check_confirmed(answer)
         draft = Recorded(answer.id, annotator, revision, "label", seconds=seconds)
         match answer.label:
             case Invalid(reason):
@@ -249,10 +254,13 @@ class Answers:
             raise _never_asked(draft.id)  # another process has just deleted the query
         own, last = history.of(draft.id, draft.annotator), history.last(draft.id, draft.annotator)
         again = last is not None and self._equal(last, draft)
+        review = None if unasked is not None else history.review(answer, draft, again)
+        if review is not None:
+            draft = replace(draft, query=place_of(review.query))
         if again and last is not None and last.rejected is not None:
             raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="another label")
         if draft.revision == UNKNOWN:
-            if again:
+            if again and review is None:
                 return None
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")
@@ -261,12 +269,14 @@ class Answers:
             revision = find_revision(
                 draft, [entry for entry in own if entry.kind != "invalid"], last, self._equal, self._now()
             )
-            if revision is None:
+            if revision is None and review is None:
                 return None
-            draft = replace(draft, revision=revision)
+            if review is not None and last is not None:  # it is a later answer, whatever time its file has
+                revision = max(revision or 0, last.revision + 1)
+            draft = replace(draft, revision=revision or 0)
         if unasked is not None and draft.kind == "label" and not again and not revise:
             check_unasked(draft.id, history.all_of(draft.id))
-        if last is not None and not revise:
+        if last is not None and not revise and review is None:
             raise ConflictError(
                 f"{draft.id!r} has an answer{f' of annotator {draft.annotator!r}' if draft.annotator else ''} already",
                 got="a skip" if draft.kind == "skip" else "a different label",
@@ -276,6 +286,8 @@ class Answers:
         label = draft.label
         untouched = label is not None and any(self.files.same(one, label) for one in history.prelabels[draft.id])
         repeated = again and last is not None and draft.revision > last.revision  # an answer that counts already
+        if review is not None and review.prelabel is not None and label is not None:  # the first answer was shown
+            repeated = repeated and not self.files.same(review.prelabel, label)
         if untouched and not answer.confirmed and not repeated:
             raise LabelError(
                 f"the label of {draft.id!r} equals its pre-label, untouched",
@@ -323,7 +335,7 @@ def _make_invalid(answer: Answer, reason: str, history: Earlier, now: int) -> Re
     with suppress(LabelError):
         revision = check_revision(answer)
     with suppress(LabelError):
-        seconds = _check_seconds(answer)
+        seconds = check_seconds(answer)
     own = history.of(answer.id, annotator)
     ahead = revision > now
     there = [entry for entry in own if entry.kind == "invalid" and (ahead or revision in (UNKNOWN, entry.revision))]
@@ -340,36 +352,6 @@ def _never_asked(id: str) -> QueryError:
         f"{id!r} was never asked",
         hint="labels of the ids that ask() returns; or unasked=True, for labels that exist already",
     )
-
-
-def _check_annotator(answer: Answer) -> str:
-    if not isinstance(answer.annotator, str) or one_line(answer.annotator, LONGEST_NAME) != answer.annotator:
-        raise LabelError(
-            f"annotator must be Unicode text in the answer for {answer.id!r}, in one line of at most {LONGEST_NAME} "
-            "characters",
-            got=one_line(ascii(answer.annotator), LONGEST_NAME),
-        )
-    return answer.annotator
-
-
-def _check_confirmed(answer: Answer) -> bool:
-    if not isinstance(answer.confirmed, bool | np.bool_):
-        raise LabelError(
-            f"confirmed must be True or False in the answer for {answer.id!r}", got=found(answer.confirmed)
-        )
-    return bool(answer.confirmed)
-
-
-def _check_seconds(answer: Answer) -> float | None:
-    try:
-        seconds = None if answer.seconds is None else float(answer.seconds)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if seconds is not None and not 0 <= seconds < math.inf:
-        raise LabelError(
-            f"seconds must be a number >= 0, or None, in the answer for {answer.id!r}", got=repr(answer.seconds)
-        )
-    return seconds
 
 
 def _place_of(oracle: Oracle) -> str:

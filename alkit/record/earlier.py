@@ -6,8 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from alkit.record.columns import storable_text
+from alkit.record.reviews import answered_review, asked_again
+from alkit.record.revisions import EARLIEST, UNKNOWN, revision_at
 from alkit.record.states import Asked, Recorded, latest
 from alkit.record.store import Store
+from alkit.values.answers import Answer
 from alkit.values.label_spec import Size
 
 FEW = 50
@@ -39,9 +42,9 @@ class Earlier:
     def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
         self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
         self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
-        self.asked = set[str]()
+        self.asked: dict[str, list[Asked]] = defaultdict(list)  # queries by image
         for entry in asked:
-            self.asked.add(entry.query.id)
+            self.asked[entry.query.id].append(entry)
             if entry.prelabel is not None:
                 self.prelabels[entry.query.id].append(entry.prelabel)
         for answer in known:
@@ -58,6 +61,30 @@ class Earlier:
     def all_of(self, id: str) -> list[Recorded]:
         """Return all answers to an image."""
         return [answer for (own, _), answers in self._told.items() if own == id for answer in answers]
+
+    def review(self, answer: Answer, draft: Recorded, again: bool) -> Asked | None:
+        """Return the open review that an answer is for; None if it is for another query.
+
+        An answer that names no query is for a review if it is new since that was asked: an export that is read again
+        repeats earlier answers.
+
+        Parameters
+        ----------
+        draft:
+            The answer as it will be recorded.
+        again:
+            Whether it equals the annotator's current answer.
+        """
+        asked = self.asked.get(draft.id, ())
+        if draft.kind not in ("label", "skip") or not asked_again(asked):
+            return None
+        review = answered_review(answer.query, draft.annotator, asked, self.all_of(draft.id))
+        if review is None or answer.query or draft.revision == UNKNOWN:
+            return review
+        since, last = revision_at(review.asked_at), self.last(draft.id, draft.annotator)
+        if draft.revision < EARLIEST:
+            since = -1 if last is None else last.revision + 1
+        return None if draft.revision < since or (answer.exported and again) else review
 
     def last(self, id: str, annotator: str) -> Recorded | None:
         """Return the annotator's valid answer with the greatest revision."""

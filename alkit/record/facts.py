@@ -212,6 +212,17 @@ def _are_handed_on(value: Any) -> bool:
     )
 
 
+def _are_reviews(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(entry, dict)
+        and entry.get("why") in ("model", "disputed", "random")
+        and isinstance(entry.get("shown"), bool)
+        and isinstance(entry.get("first"), list)
+        and all(map(_is_integer, entry["first"]))
+        for entry in value.values()
+    )
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "audit": _is_audit,
     "changes": _are_changes,
@@ -229,6 +240,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "declared": _is_declared,
     "directions": _are_directions,
     "label_qualities": _are_qualities,
+    "reviews": _are_reviews,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     "instructions": lambda value: isinstance(value, str),

@@ -89,3 +89,12 @@ def find_revision(
 def _time_told(answer: Recorded, now: int) -> int:
     """Return the end of the second in which an answer was recorded, in nanoseconds since 1970."""
     return (math.floor(datetime.fromisoformat(answer.told_at).timestamp()) + 1) * 10**9 if answer.told_at else now
+
+
+def revision_at(time: str) -> int:
+    """Return the revision of an answer given at a time of the record.
+
+    >>> revision_at("2026-01-02T03:04:05+00:00")
+    1767323045000000000
+    """
+    return math.floor(datetime.fromisoformat(time).timestamp()) * 10**9

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
+from alkit.record.reviews import find_open_reviews
 from alkit.record.states import (
     Answered,
     Asked,
@@ -69,8 +70,8 @@ class Snapshot:
 
     @cached_property
     def open_reviews(self) -> tuple[Asked, ...]:
-        """The reviews that wait for an annotator."""
-        return ()
+        """The reviews that wait for an annotator: see :mod:`alkit.record.reviews`."""
+        return find_open_reviews(self.asked, self.answers)
 
     @cached_property
     def standings(self) -> tuple[Standing, ...]:

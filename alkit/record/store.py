@@ -534,8 +534,8 @@ class Store:
         return {id: label for _, id, label, _ in found}
 
     @checked
-    def withdraw(self, ids: Sequence[str]) -> None:
-        """Close the queries of these images without an answer.
+    def withdraw(self, ids: Sequence[str], *, reviews: bool = False) -> None:
+        """Close the queries of these images without an answer; or their reviews, and nothing else.
 
         If no query of a round is left, and no model was trained in it, its pseudo-labels are deleted: they belong to
         that selection.
@@ -543,6 +543,9 @@ class Store:
         with self.database.transaction() as connection:
             for part in chunks(ids):
                 found = self.database.rows(connection, queries, queries.c.id.in_(part))
+                terms = self.database.rows(connection, query_terms, query_terms.c.purpose == "review")
+                of_reviews = {row[:2] for row in terms}
+                found = [row for row in found if (row[:2] in of_reviews) == reviews]
                 self.database.change(connection, queries, found, withdrawn=True)
             asked = sa.select(queries.c.round).where(queries.c.withdrawn == 0)
             done = sa.select(rounds.c.round)
@@ -625,6 +628,14 @@ class Store:
             for part in chunks(files):
                 for row in self.database.rows(connection, queries, queries.c.id.in_(part), queries.c.withdrawn == 0):
                     self.database.change(connection, queries, [row], prelabel=files[row[3]])
+
+    @checked
+    def set_prelabels_at(self, files: Mapping[tuple[int, int], str]) -> None:
+        """Record by round and rank the files of the pre-labels that are sent with queries."""
+        with self.database.transaction() as connection:
+            for (round, rank), file in files.items():
+                key = queries.c.round == round, queries.c.rank == rank
+                self.database.change(connection, queries, self.database.rows(connection, queries, *key), prelabel=file)
 
     def _mark_sent(self, connection: sa.Connection, ids: Collection[str]) -> None:
         now = self.database.now(connection)

@@ -31,16 +31,22 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:
-    """Close open queries and return them: see :meth:`alkit.Experiment.withdraw`."""
-    still_open = {entry.query.id: entry.query for entry in store.snapshot().open}
+    """Close open queries, or reviews that are named, and return them: see :meth:`alkit.Experiment.withdraw`."""
+    snapshot = store.snapshot()
+    still_open = {entry.query.id: entry.query for entry in snapshot.open}
+    reviewed = {entry.query.id: entry.query for entry in snapshot.open_reviews}
     if isinstance(ids, str):
         raise ConfigurationError("ids must be a list of ids", got=repr(ids), hint=f"withdraw([{ids!r}])")
     check_argument("ids", ids, Collection[str] | None)
-    if others := [id for id in ids or () if id not in still_open]:
+    named = set(ids or ())
+    if others := [id for id in ids or () if id not in still_open and id not in reviewed]:
         raise QueryError(
             f"{others[0]!r} has no open query",
-            hint=nearest(others[0], still_open) if still_open else None,
+            hint=nearest(others[0], {**still_open, **reviewed}) if still_open or reviewed else None,
         )
-    queries = tuple(query for id, query in still_open.items() if ids is None or id in set(ids))
+    queries = tuple(query for id, query in still_open.items() if ids is None or id in named)
+    reviews = tuple(query for id, query in reviewed.items() if id in named and id not in still_open)
     store.withdraw([query.id for query in queries])
-    return queries
+    if reviews:
+        store.withdraw([query.id for query in reviews], reviews=True)
+    return (*queries, *reviews)

@@ -61,6 +61,8 @@ class Answer:
     exported:
         Whether it comes from a file of many answers. A copy of such a file gets a new time, so its answers may be older
         than their revision.
+    query:
+        Key of the query that it answers; empty if that is unknown. An image that is reviewed has several queries.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Answer:
     seconds: float | None = None
     confirmed: bool = False
     exported: bool = False
+    query: str = ""
 
     __repr__ = short_repr
 
@@ -94,11 +97,15 @@ class Receipt:
         Answers older than the annotator's current answer. They were recorded, but do not count.
     refused:
         Answers that were not recorded, each with the reason.
+    warnings:
+        Sentences about new answers that a person should look at, and about annotators whose names differ in case or
+        spaces only. The answers were taken.
     """
 
     taken: tuple[Answer, ...] = ()
     unchanged: tuple[Answer, ...] = ()
     outdated: tuple[Answer, ...] = ()
     refused: tuple[tuple[Answer, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     __repr__ = short_repr

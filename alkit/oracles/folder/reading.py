@@ -82,7 +82,8 @@ class Reader:
         except FileNotFoundError:
             return None
         revision = max(revision_of(version.modified) for version in before)
-        return Answer(query.id, label, entry.annotator, revision, confirmed=entry.confirmed is not None)
+        confirmed = entry.confirmed is not None
+        return Answer(query.id, label, entry.annotator, revision, confirmed=confirmed, query=query.key)
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
         """Return the answers in a COCO, CVAT or NIfTI file, or the reason why it is not read."""

@@ -63,7 +63,7 @@ def answers(
     if empty == "background" and spec.per == "image" and not spec.multiple:
         raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(empty))
     entries, remarks = _entries(content, queries, spec, empty, imported)
-    for query, own in entries:
+    for query, key, own in entries:
         label: Label | int | Skip | Invalid
         if len(own) > 1:
             label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
@@ -75,7 +75,7 @@ def answers(
                 label = _class(image, spec, path.name)
             else:
                 label = _label(image, query, spec, path.name, content.strays)
-        yield Answer(query.id, label, annotator, revision, exported=True)
+        yield Answer(query.id, label, annotator, revision, exported=True, query=key)
     for remark in remarks:
         yield Answer(path.name, Invalid(remark), annotator, revision)
 
@@ -96,13 +96,16 @@ Entry = tuple[int, AnnotatedImage]
 
 def _entries(
     content: Content, queries: Sequence[Query], spec: LabelSpec, empty: Empty, imported: bool
-) -> tuple[list[tuple[Query, list[Entry]]], list[str]]:
+) -> tuple[list[tuple[Query, str, list[Entry]]], list[str]]:
     """Return for each answered query the images in the file that can be its image, and remarks about the other items.
+
+    Between them is the key of the query, if the file knows the image by it, else an empty text.
 
     Every answered query has at least one image that is surely its own.
     """
-    names, by_id = image_names(queries, keyed=not imported), {query.id: query for query in queries}
-    own: dict[str, list[Entry]] = {}
+    names = image_names(queries, keyed=not imported)
+    own: dict[str, dict[str, list[Entry]]] = {}  # by image and by the key under which the file knows it
+    by_key: dict[str, Query] = {}
     doubtful: dict[str, list[Entry]] = {}
     unknown: list[str] = []
     remarks: list[str] = []
@@ -114,8 +117,9 @@ def _entries(
         if not found:
             unknown.append(repr(image.name))
         elif len(found) == 1:
-            own.setdefault(found[0].id, []).append((number, image))
-            by_id[found[0].id] = found[0]
+            key = found[0].key if names.is_key(image.name) else ""
+            own.setdefault(found[0].id, {}).setdefault(key, []).append((number, image))
+            by_key.setdefault(key or found[0].id, found[0])
         else:
             ids = " or ".join(repr(query.id) for query in found[:FEW])
             better = "the whole id of its image" if imported else f"the key of its query, such as {found[0].key}"
@@ -127,7 +131,15 @@ def _entries(
         remarks.append(f"images {which} have annotations: {_listed(unknown)}")
     if content.strays:
         remarks.append(f"items that belong to no image were left out: {_listed(content.strays)}")
-    return [(by_id[id], [*images, *doubtful.get(id, [])]) for id, images in own.items()], remarks
+    entries = []
+    for id, by_name in own.items():
+        keyed = sorted((key for key in by_name if key), key=lambda key: (by_key[key].round, by_key[key].rank))
+        if "" in by_name or not keyed:
+            images = [entry for entries in by_name.values() for entry in entries]
+            entries.append((by_key[id], "", [*images, *doubtful.get(id, [])]))
+        else:  # an image that was asked twice: the answer to the later query counts
+            entries.append((by_key[keyed[-1]], keyed[-1], [*by_name[keyed[-1]], *doubtful.get(id, [])]))
+    return entries, remarks
 
 
 def _label(

@@ -42,6 +42,15 @@ class ImageNames:
         """Greatest number of slashes in an id."""
         return max((id.count("/") for id in self.ids), default=0)
 
+    def is_key(self, name: str) -> bool:
+        """Whether a file name is the key of a query.
+
+        >>> names = image_names([Query("ward 3/0017", 2, 4, ((8, 8),))])
+        >>> names.is_key("images/r02-0004-ward_3_0017.png"), names.is_key("ward 3/0017.png")
+        (True, False)
+        """
+        return any(normalize("NFC", form.rpartition("/")[2]) in self.keys for form in self._forms(name))
+
     def find(self, name: str) -> list[Query]:
         """Return the queries whose image a file name can mean: the one with this key, or else all with fitting ids.
 
@@ -55,11 +64,7 @@ class ImageNames:
         >>> len(names.find("0017.jpg"))
         2
         """
-        # A backslash is a slash of Windows, or a letter of the name on other systems.
-        forms = list(dict.fromkeys(LEADING.sub("", whole) for whole in (name, name.replace("\\", "/"))))
-        for whole in list(forms):
-            if (suffix := PurePosixPath(whole).suffix).lower() in SUFFIXES:
-                forms.append(whole[: -len(suffix)])
+        forms = self._forms(name)
         for form in forms:
             if (key := normalize("NFC", form.rpartition("/")[2])) in self.keys:
                 same = {form for form in forms if form in self.ids} - {self.keys[key].id}
@@ -69,6 +74,16 @@ class ImageNames:
         longer = [id for form in forms for id in self.tails.get(form, ())]
         shorter = [] if exact else [tail for form in forms for tail in _tails(form, self.depth) if tail in self.ids]
         return [self.ids[id] for id in sorted({*exact, *longer, *shorter})]
+
+    @staticmethod
+    def _forms(name: str) -> list[str]:
+        """Return what a file name can mean, with and without its suffix."""
+        # A backslash is a slash of Windows, or a letter of the name on other systems.
+        forms = list(dict.fromkeys(LEADING.sub("", whole) for whole in (name, name.replace("\\", "/"))))
+        for whole in list(forms):
+            if (suffix := PurePosixPath(whole).suffix).lower() in SUFFIXES:
+                forms.append(whole[: -len(suffix)])
+        return forms
 
 
 def image_names(queries: Iterable[Query], *, keyed: bool = True) -> ImageNames:

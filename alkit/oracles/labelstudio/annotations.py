@@ -60,7 +60,8 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
     except (KeyError, ValueError, OverflowError) as reason:  # nobody knows which answers it replaces
         wrong = f"an annotation must state when it was last changed: got {reason}"
         return Answer(data["alkit_id"], Invalid(wrong), annotator)
-    return Answer(data["alkit_id"], _label(annotation, data, spec), annotator, revision, seconds, confirmed)
+    key = str(data.get("alkit_query") or "")
+    return Answer(data["alkit_id"], _label(annotation, data, spec), annotator, revision, seconds, confirmed, query=key)
 
 
 def time_of(revision: int) -> datetime:

@@ -1,0 +1,179 @@
+"""Labels that may be wrong are asked again, and what that found is recorded."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import alkit
+from alkit import Answer
+from alkit.errors import LabelError, QueryError
+from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region
+from alkit.oracles.formats.answers import answers
+from alkit.values import Skip, State
+
+CLASSES = ("skin", "lesion")
+_, MASKS = alkit.synthetic.lesions(12, size=16)
+
+
+def _experiment(n=12, wrong=(), store=None, by="ann", **more):
+    pool = alkit.ArrayPool(200 - 150 * MASKS)
+    learner = alkit.testing.Brightness()
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), store, classes=CLASSES, **more)
+    asked = experiment.ask(n)
+    experiment.tell({id: _wrong(id) if id in wrong else MASKS[int(id)] for id in asked}, annotator=by)
+    return experiment
+
+
+def _wrong(id):
+    return 1 - MASKS[int(id)]
+
+
+def test_wrong_labels_are_asked_first_and_reviews_are_no_part_of_other_states():
+    experiment = _experiment(wrong=("0003", "0007"))
+    before = experiment.standings()
+    asked = experiment.review(3, random=1, folds=3)
+    assert len(asked) == 3
+    assert len({"0003", "0007"} & set(asked)) >= 1
+    assert experiment.review(1, random=0, folds=3)[0] not in asked
+    assert experiment.standings() == before
+    assert (experiment.open_ids, experiment.candidates) == ((), ())
+    assert {review.outcome for review in experiment.reviews()} == {None}
+    assert len(experiment.fit().ids) == 12  # it does not wait, and a review is no query of the round
+    with pytest.raises(QueryError, match="cannot review 12 labels: only 8 can be asked again"):
+        experiment.review(12)
+
+
+def test_an_equal_answer_closes_a_review_and_leaves_a_trace():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1)
+    n = len(experiment.answers())
+    receipt = experiment.receive([Answer(id, MASKS[int(id)], "ann")])
+    assert [answer.id for answer in receipt.taken] == [id]
+    assert len(experiment.answers()) == n + 1
+    (review,) = experiment.reviews()
+    assert (review.outcome, review.by, review.agreement, review.why) == ("kept", "ann", {"ann": 1.0}, "random")
+    assert experiment.receive([Answer(id, MASKS[int(id)], "ann")]).unchanged
+    assert len(experiment.answers()) == n + 1
+    assert id not in experiment.review(11, random=11)  # it was reviewed
+
+
+def test_a_correction_needs_no_revise_and_counts():
+    experiment = _experiment(wrong=("0003",))
+    (id,) = experiment.review(1, random=0, folds=3)
+    assert id == "0003"
+    experiment.tell({id: MASKS[3]}, annotator="ann")
+    (review,) = experiment.reviews()
+    assert review.outcome == "corrected"
+    assert review.agreement["ann"] < 0.5
+    assert np.array_equal(experiment.label(experiment.answers()[-1]), MASKS[3])
+
+
+def test_a_skip_in_a_review_sends_the_label_back_with_the_reason():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1)
+    experiment.receive([Answer(id, Skip("blurred"), "ben")])
+    (review,) = experiment.reviews()
+    assert (review.outcome, review.by, review.reason) == ("rejected", "ben", "blurred")
+    (label,) = [answer for answer in experiment.answers() if answer.id == id and answer.kind == "label"]
+    assert label.rejected == "ben says that it cannot be labelled: blurred"
+    (standing,) = [standing for standing in experiment.standings() if standing.query.id == id]
+    assert standing.state is State.SKIPPED
+    assert experiment.fit().n_labels == 11
+
+
+def test_a_review_that_asks_somebody_is_not_closed_by_others():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1, by="ben")
+    experiment.receive([Answer(id, MASKS[int(id)], "ann")])
+    assert experiment.reviews()[0].outcome is None
+    experiment.receive([Answer(id, MASKS[int(id)], "ben")])
+    assert experiment.reviews()[0].by == "ben"
+
+
+def test_disputed_labels_are_asked_and_labels_held_out_are_not_sent_back_by_a_model():
+    experiment = _experiment(hold_out=0.25, annotators=2)
+    experiment.receive([Answer(id, MASKS[int(id)], "ben") for id in experiment.open_ids])
+    experiment.fit()
+    held_out = set(experiment._parts.store.fact("sides")["held_out"])
+    wrong = sorted(held_out)[0]
+    experiment.receive([Answer(wrong, _wrong(wrong), "ben")])
+    asked = experiment.review(9, random=0, folds=3)
+    assert wrong in asked  # disputed
+    assert not (held_out - {wrong}) & set(asked)
+    assert {review.id for review in experiment.reviews() if review.why == "disputed"} == {wrong}
+
+
+def test_a_first_answer_that_is_shown_must_be_confirmed():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1, show_first=True)
+    assert np.array_equal(experiment.prelabels()[id], MASKS[int(id)])
+    with pytest.raises(LabelError, match="equals its pre-label"):
+        experiment.tell({id: MASKS[int(id)]}, annotator="ann")
+    experiment.tell({id: MASKS[int(id)]}, annotator="ann", confirmed=True)
+    (review,) = experiment.reviews()
+    assert (review.outcome, review.shown) == ("kept", True)
+
+
+def test_a_named_review_can_be_withdrawn_and_the_first_query_stays():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1)
+    assert experiment.withdraw() == ()
+    assert experiment.withdraw([id]) == (id,)
+    assert experiment.reviews() == ()
+    assert all(standing.state is State.ANSWERED for standing in experiment.standings())
+
+
+def _folder(tmp_path, experiment):
+    return alkit.FolderOracle(tmp_path, classes=CLASSES, images=experiment.pool, campaign=experiment.campaign, settle=0)
+
+
+def _save(path, mask, seconds_ago=0.0):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(mask).save(path)
+    then = time.time() - seconds_ago
+    os.utime(path, (then, then))
+
+
+def test_files_answer_the_query_in_their_name(tmp_path):
+    experiment = _experiment(n=2)
+    (id,) = experiment.review(1, random=1)
+    oracle = _folder(tmp_path, experiment)
+    (query,) = experiment.send(oracle)
+    (first,) = [standing.query for standing in experiment.standings() if standing.query.id == id]
+    _save(tmp_path / "ann" / f"{first.key}.png", MASKS[int(id)])  # the earlier file, copied again
+    experiment.collect(oracle)
+    assert experiment.reviews()[0].outcome is None
+    about = (tmp_path / query.key / "query.json").read_text()
+    assert "review" not in about
+    assert '"stands_for": "asked again"' in about
+    _save(tmp_path / "ann" / f"{query.key}.png", MASKS[int(id)], seconds_ago=3600)  # with the time of the first one
+    experiment.collect(oracle)
+    assert experiment.reviews()[0].outcome == "kept"
+
+
+def test_an_export_with_both_queries_of_an_image_answers_the_later_one():
+    spec = alkit.LabelSpec(CLASSES)
+    first = alkit.Query("a", 0, 0, ((2, 2),))
+    review = alkit.Query("a", 1, 3, ((2, 2),), purpose="review")
+
+    def image(key, label):
+        mask = np.full((2, 2), True)
+        return AnnotatedImage(key, (2, 2), (Region(label, lambda: mask),))
+
+    content = Content((image(f"{review.key}.png", "lesion"), image(f"{first.key}.png", "skin")), ())
+    found = list(answers(Path("x.json"), 5, content, [first, review], spec, annotator="ann", empty="unanswered"))
+    assert [(answer.id, answer.query, int(answer.label.max())) for answer in found] == [("a", review.key, 1)]
+
+
+def test_a_label_that_nobody_asked_for_can_be_reviewed():
+    pool = alkit.ArrayPool(200 - 150 * MASKS)
+    experiment = alkit.Experiment(pool, alkit.testing.Brightness(), alkit.strategy("random"), classes=CLASSES)
+    experiment.tell({id: MASKS[int(id)] for id in pool.ids}, unasked=True, source="old project")
+    (id,) = experiment.review(1, random=1)
+    assert experiment.fit().n_unasked == 12
+    experiment.receive([Answer(id, _wrong(id), "ben")])
+    assert experiment.reviews()[0].outcome == "corrected"
