@@ -43,7 +43,10 @@ def test_a_stopped_run_resumes_at_its_unfinished_round(bench, monkeypatch):
     assert len(rows) == 2 * len(whole)
 
 
-@pytest.mark.parametrize("method", [*protocol.METHODS[2:], protocol.CONTROL])
+ENSEMBLES = [pytest.param(name, marks=pytest.mark.slow) for name in ("ensemble-s", "ensemble-js", protocol.CONTROL)]
+
+
+@pytest.mark.parametrize("method", ["mc-dropout", "ceal", "dsal", *ENSEMBLES])
 def test_every_method_runs_with_the_members_and_heads_it_needs(bench, method):
     rows = bench("--seeds", 0, "--methods", method, "--weights", "scratch")
     assert [(row.method, row.round, row.labels) for row in rows] == [(method, n, 12 + 6 * n) for n in range(3)]
@@ -51,6 +54,7 @@ def test_every_method_runs_with_the_members_and_heads_it_needs(bench, method):
     assert not all(alone) if method.startswith("ensemble") else all(alone)
 
 
+@pytest.mark.slow
 def test_methods_of_a_seed_share_the_start_set_and_then_choose_different_images(bench, tmp_path):
     bench("--seeds", 0, "--methods", "random", "mc-dropout", "ceal", "dsal", "ensemble-random", "--weights", "scratch")
     rounds = [Store(record).rounds() for record in (tmp_path / "records").glob("*.db")]

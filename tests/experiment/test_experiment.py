@@ -543,6 +543,7 @@ def _race(store, results, barrier):
     results.put(outcome(experiment.run(oracle, test=test, **SCHEDULE)))
 
 
+@pytest.mark.slow  # tests/record/test_races.py runs by default
 def test_two_processes_on_one_record_come_to_what_one_would(world, tmp_path):
     expected = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
     context = multiprocessing.get_context("spawn")

@@ -185,6 +185,7 @@ def pause():
     time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_annotators_who_work_by_files_lose_nothing_when_the_processes_die(tmp_path):
     rounds, folders = 3, [tmp_path / "whole", tmp_path / "torn"]
     for folder in folders:

@@ -86,7 +86,7 @@ REPEATED = ("check", "rehearse")
 """Stages that a process begins with, before it records anything."""
 
 
-@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))], ids=str)
 def test_a_run_killed_again_and_again_ends_as_one_never_killed(never_killed, tmp_path, seed):
     expected, _ = never_killed
     chance = random.Random(seed)
