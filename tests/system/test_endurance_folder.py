@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 from deaths import Mortals, start
 from endurance import BATCH, START, ending, make_world, world
 from PIL import Image
