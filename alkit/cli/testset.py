@@ -159,10 +159,8 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
         Its images are not those that were recorded.
     """
     from alkit.cli.named_places import check_images
-    from alkit.configuration.construct import build
     from alkit.pools.tiles.pool import is_tiled
-    from alkit.record.grouping import grouping_from
-    from alkit.record.settings import Settings, describe
+    from alkit.record.settings import Settings
 
     if (form := record.fact(TEST_SET)) is None:
         return {}
@@ -174,23 +172,33 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
         if not without_tilde(place).exists():
             raise DataError(f"{what} {place} does not exist any more", hint="put it back, or make a link to it there")
         check_images(record, place, named=False, what=what)
-    height, width = pool.read(list(pool.ids)[:1]).shape[-2:]
-    sized = {} if is_tiled(pool) else {"size": [height, width]}
-    test = build({**form["images"], "with": {**form["images"]["with"], **sized}}, "pool")
-    if "groups" in form:
-        test = test._with_grouping(grouping_from(form["groups"]))
-    found, expected = describe(test), form["test"]
+    expected = form["test"]
+    test, found = _read_again(form, None if is_tiled(pool) else pool.read(list(pool.ids)[:1]).shape[-2:])
     resized = any(found[side] != expected[side] for side in ("height", "width"))  # by alkit change
-    if found != expected and not (resized and found["images"] == expected["images"]):
+    same = _read_again(form, (expected["height"], expected["width"]))[1] if resized else found
+    if same != expected:
         raise ResumeError(
             f"the test images in {test.path} are not those that {record.path} was created with",
-            got=f"{found['images']} images",
+            got=f"{same['images']} images",
             expected=f"{expected['images']} images with the recorded content",
             hint="restore them",
         )
     if resized:
         record.revise(TEST_SET, lambda before: {**form, "test": found})
     return {"test": test, "oracle": _recorded_oracle(form, test, Settings(record).spec)}
+
+
+def _read_again(form: Mapping[str, Any], size: Sequence[int] | None) -> tuple[PoolBase, Mapping[str, Any]]:
+    """Return the images of a recorded test set in a working size, and their description; None for that of tiles."""
+    from alkit.configuration.construct import build
+    from alkit.record.grouping import grouping_from
+    from alkit.record.settings import describe
+
+    sized = {} if size is None else {"size": list(size)}
+    test = build({**form["images"], "with": {**form["images"]["with"], **sized}}, "pool")
+    if "groups" in form:
+        test = test._with_grouping(grouping_from(form["groups"]))
+    return test, describe(test)
 
 
 def _label_oracle(labels: str, spec: LabelSpec, test: PoolBase) -> LabelOracle:

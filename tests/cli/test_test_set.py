@@ -99,7 +99,11 @@ def test_it_cannot_change_after_a_round_nor_silently(place, capfd):
     capfd.readouterr()
     assert alkit("fit", "c.db") == 1
     assert "are not those that" in capfd.readouterr().err
+    assert alkit("change", "c.db", "--size", "8") == 0
+    assert alkit("fit", "c.db") == 1
+    assert "are not those that" in capfd.readouterr().err
     other.write_bytes(before)
+    assert alkit("change", "c.db", "--size", "16") == 0
     assert alkit("fit", "c.db") == 0
     Image.new("L", (24, 24), 7).save(other)
     capfd.readouterr()
