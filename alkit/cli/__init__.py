@@ -14,6 +14,7 @@ import alkit
 from alkit.cli import (
     add,
     ask,
+    assign,
     change,
     check,
     compare,
@@ -85,6 +86,7 @@ app.command("serve", rich_help_panel=CAMPAIGN)(serve.serve)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)
+app.command("assign", rich_help_panel=CAMPAIGN)(assign.assign)
 app.command("predict", rich_help_panel=CAMPAIGN)(predict.predict)
 app.command("export", rich_help_panel=CAMPAIGN)(export.export)
 app.command("check", rich_help_panel=CAMPAIGN)(check.check)

@@ -53,9 +53,9 @@ def ask(
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
     While images wait for an answer, as many are selected as are missing to the number, so that nobody waits for a slow
-    annotator. Open queries are sent again, which changes nothing where they arrived before. Images that could not be
-    read when the campaign was started and can be read now are taken into the pool. Images go to the same place as the
-    last time, unless you give another one.
+    annotator. Images that are due go to somebody else. Open queries are sent again, which changes nothing where they
+    arrived before. Images that could not be read when the campaign was started and can be read now are taken into the
+    pool. Images go to the same place as the last time, unless you give another one.
 
     [dim]Examples:[/dim]
 
@@ -75,6 +75,7 @@ def ask(
     from alkit.cli.testset import recorded_test_set
     from alkit.cli.told import listed
     from alkit.errors import ConfigurationError
+    from alkit.record.assigning import hand_on
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
     from alkit.sharing.workers import working
@@ -101,6 +102,7 @@ def ask(
         place.oracle(
             Delivery(spec, campaign, images=experiment.pool)
         )  # raises errors in the place before any image is selected
+        passed = hand_on(record)
         if selects and number is not None:
             test_set = recorded_test_set(record, experiment.pool, report)
             if experiment.repaired:
@@ -123,6 +125,8 @@ def ask(
         echo(f"alkit: images that can be read now stay out of the pool: {left_out}", err=True)
     if trained is not None and trained.round not in done:
         echo(*describe_round(trained, tested=tested))
+    for one in passed:
+        echo(f"{one.query.key} was due, and goes from {one.before} to {one.after}.")
     new, again = len(set(ids) - set(was_open)), len(set(ids) & set(was_open))
     counts = [
         f"{what}: {n} images" for what, n in (("Selected and sent", new), ("Still open, and sent again", again)) if n

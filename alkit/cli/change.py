@@ -13,6 +13,7 @@ from alkit.cli import options
 from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
 from alkit.cli.parts import Choice, with_given_options
+from alkit.cli.people import PeopleOptions
 from alkit.cli.printing import echo, quote
 from alkit.cli.ruling import Rules
 from alkit.cli.stores import Record
@@ -35,16 +36,20 @@ def change(
     instructions: options.Instructions = None,
     keep: options.Keep = None,
     rules: Rules,
+    who: PeopleOptions,
 ) -> None:
-    """Change the learner, strategy, working size, metrics, groups or rules of a record. Its labels are kept.
+    """Change the learner, strategy, working size, metrics, groups, rules or people of a record. Its labels are kept.
 
-    Metrics, groups, rules, instructions and --keep change at any time; an empty text or the limit 0 removes a rule. The
-    others change until the first round is committed, for example if the network turns out not to fit the images.
-    Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the date.
+    Metrics, groups, rules, people, instructions and --keep change at any time; an empty text or the limit 0 removes a
+    rule. The others change until the first round is committed, for example if the network turns out not to fit the
+    images. Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the
+    date.
 
     [dim]Examples:[/dim]
 
     [cyan]alkit change campaign.db --never site=B --max-per-group 2[/cyan]
+
+    [cyan]alkit change campaign.db --people ann=2,ben=1 --deadline 3[/cyan]
 
     [cyan]alkit change campaign.db --size 128[/cyan]
 
@@ -60,17 +65,19 @@ def change(
     from alkit.experiment.keeping import change_keep
     from alkit.record.changing import changed_settings
     from alkit.record.grouping import recorded_grouping
+    from alkit.record.people import recorded_people, settle_people
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
-    at_any_time = (metrics, kinds, groups, instructions, keep, *vars(rules).values())
+    at_any_time = (metrics, kinds, groups, instructions, keep, *vars(rules).values(), *vars(who).values())
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
         with record_at(store) as record:
             before = recorded_grouping(record)
             lines = _change_groups_and_rules(record, groups, rules)
+            lines += settle_people(record, who.after(recorded_people(record)))
             lines += follow_groups(record, before)
             lines += change_metrics(record, metrics, kinds)
             lines += save_instructions(record, read_instructions(instructions))

@@ -13,6 +13,7 @@ from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
 from alkit.cli.known_labels import MaskForm
 from alkit.cli.metrics import choose_metrics
 from alkit.cli.parts import Choice
+from alkit.cli.people import PeopleOptions, people_in_words
 from alkit.cli.printing import echo, quote
 from alkit.cli.ruling import Rules
 from alkit.cli.source import Source, TestSet
@@ -62,6 +63,7 @@ def start(
     kinds: options.Kinds = None,
     choice: Choice,
     rules: Rules,
+    who: PeopleOptions,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -97,11 +99,13 @@ def start(
     from alkit.learners.named import is_installed
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
+    from alkit.record.people import recorded_people
     from alkit.record.store import Store
     from alkit.report.campaign import campaign_summary
     from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
+    from alkit.values.people import People
 
     source.check()
     told = read_instructions(instructions)
@@ -126,7 +130,7 @@ def start(
         pool = source.pool(report)
         record = Store(store) if store.is_file() else None
         before = _settings(record)
-        former = None
+        former, people = None, who.after(People() if record is None else recorded_people(record))
         if record is not None:
             pool, former = with_recorded_groups(record, pool), recorded_rules(record)
         ruled = rules.after(former)
@@ -150,6 +154,7 @@ def start(
                 metrics=choose_metrics(metrics, kinds, pool, "set" if multiple else per),
                 rules=ruled,
                 keep=keep,
+                people=people,
                 report=report,
             )
     with record_at(store) as recorded:
@@ -162,7 +167,7 @@ def start(
             save_test_set(recorded, test_set)
         save_choice(recorded, choice, parts)
         save_instructions(recorded, told)
-        kept = rules_and_groups(recorded)
+        kept = [*rules_and_groups(recorded), *people_in_words(recorded)]
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():

@@ -26,6 +26,7 @@ def status(
     store: Record,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the ids of images.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", "-n", help="Number of images in the next batch.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List all images in each table, not only some.")] = False,
 ) -> None:
     """Show the state of a campaign: labels, open queries, annotators, the learning curve, and the next step.
 
@@ -41,6 +42,7 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.checks import check_integer
+    from alkit.cli.people import people_in_words
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
     from alkit.cli.remove import unfinished_in_words
@@ -59,7 +61,7 @@ def status(
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch), record.fact(PLACE)
         unfinished = unfinished_removals(record.fact(REMOVED))
-        rules, kept = asdict(recorded_rules(record)), rules_and_groups(record)
+        rules, kept = asdict(recorded_rules(record)), [*rules_and_groups(record), *people_in_words(record)]
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
     made_by = "alkit start" if schedule is None else "alkit run"
@@ -88,7 +90,7 @@ def status(
         return
     from rich.console import Console
 
-    from alkit.cli.tables import print_campaign
+    from alkit.cli.tables import MOST_LISTED, print_campaign
 
     console = Console()
     for change in changes:
@@ -96,7 +98,7 @@ def status(
         console.print(one_line(told), markup=False, highlight=False)
     for line in (*kept, *unfinished_in_words(store, unfinished)):
         console.print(one_line(line), markup=False, highlight=False)
-    print_campaign(console, found, step, str(store))
+    print_campaign(console, found, step, str(store), most=None if everything else MOST_LISTED)
 
 
 def _in_words(result: RoundResult, command: str) -> RoundResult:
@@ -109,6 +111,10 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "labels": found.labels,
         "unasked": dict(found.unasked),
         "skipped": list(found.skipped),
+        **({"skips": [asdict(skip) for skip in found.skips]} if found.skips else {}),
+        **({"overdue": list(found.overdue)} if found.overdue else {}),
+        **({"in_review": list(found.in_review)} if found.in_review else {}),
+        **({"unexpected": [asdict(answer) for answer in found.unexpected]} if found.unexpected else {}),
         "open": [query.id for query in found.open],
         "left": found.left,
         "states": {state.value: count for state, count in found.states.items()},

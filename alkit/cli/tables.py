@@ -54,11 +54,16 @@ def _cell(result: RoundResult | None, metric: str) -> str:
 
 
 MEASURES = {"dice": "mean Dice", "kappa": "Cohen's kappa"}
-MOST_PROBLEMS = 8
-"""Greatest number of problems that are listed."""
+MOST_LISTED = 8
+"""Greatest number of images that a table lists."""
+
+OVERDUE, IN_REVIEW = "of the open ones, past their deadline", "label is being checked again"
+"""Meanings of what is not a state of its own."""
 
 
-def print_campaign(console: Console, summary: CampaignSummary, step: Step, name: str) -> None:
+def print_campaign(
+    console: Console, summary: CampaignSummary, step: Step, name: str, most: int | None = MOST_LISTED
+) -> None:
     """Print the state of a campaign. The last line is the next command, never broken into several lines.
 
     Parameters
@@ -71,14 +76,16 @@ def print_campaign(console: Console, summary: CampaignSummary, step: Step, name:
         Next step of the campaign.
     name:
         Name of the record, for the title.
+    most:
+        Greatest number of images that a table lists; None for all.
     """
-    for part in _parts(summary, name, unicode=console.encoding.lower().startswith("utf")):
+    for part in _parts(summary, name, most, unicode=console.encoding.lower().startswith("utf")):
         console.print(part, highlight=False)
     console.print(f"[bold]Next:[/bold] {in_table(step.why)}.", highlight=False)
     console.print(Text(f"  {one_line(step.command)}", style="bold cyan"), soft_wrap=True)
 
 
-def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[RenderableType]:
+def _parts(summary: CampaignSummary, name: str, most: int | None, *, unicode: bool) -> Iterator[RenderableType]:
     left = "" if summary.left is None else f", {summary.left} of the pool left"
     yield (
         f"[bold]{in_table(name)}[/bold]: {_count(summary.labels, 'label')}, {len(summary.skipped)} skipped, "
@@ -97,10 +104,11 @@ def _parts(summary: CampaignSummary, name: str, *, unicode: bool) -> Iterator[Re
     if summary.seconds is not None:
         yield f"Median time for a label: {_timing(summary.seconds)}."
     if summary.agreement is not None:
-        yield from _agreement(summary.agreement)
+        yield from _agreement(summary.agreement, most)
     if summary.open:
         yield from _open(summary)
-    yield from _problems(summary)
+    yield from _listed(summary, most)
+    yield from _problems(summary, most)
     yield from _curve(summary, unicode)
     yield from _advice(summary)
 
@@ -117,6 +125,9 @@ def _states(summary: CampaignSummary) -> Table:
     table = _table("Images", Column("state", no_wrap=True), _number("images"), "meaning")
     for state, count in summary.states.items():
         table.add_row(state.value, str(count), MEANINGS[state])
+    for name, ids, meaning in (("overdue", summary.overdue, OVERDUE), ("in review", summary.in_review, IN_REVIEW)):
+        if ids:
+            table.add_row(name, str(len(ids)), meaning)
     return table
 
 
@@ -138,7 +149,7 @@ def _annotators(summary: CampaignSummary) -> Table:
     return table
 
 
-def _agreement(found: Agreement) -> Iterator[RenderableType]:
+def _agreement(found: Agreement, most: int | None) -> Iterator[RenderableType]:
     names = list(found.by_class) if len(found.by_class) > 1 else []
     table = _table(
         "Agreement of annotators", Column("annotators", overflow="fold"), _number("images"),
@@ -153,8 +164,8 @@ def _agreement(found: Agreement) -> Iterator[RenderableType]:
         )
     yield table
     if disputed := found.disputed:
-        listed = ", ".join(in_table(id) for id in disputed[:MOST_PROBLEMS])
-        more = f" and {len(disputed) - MOST_PROBLEMS} more" if len(disputed) > MOST_PROBLEMS else ""
+        listed = ", ".join(in_table(id) for id in disputed[:most])
+        more = f" and {left} more" if (left := len(disputed[len(disputed) if most is None else most :])) else ""
         yield f"{_count(len(disputed), 'image')} disputed, with an agreement below {found.below:g}: {listed}{more}."
 
 
@@ -172,52 +183,85 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
     yield table
 
 
-def _problems(summary: CampaignSummary) -> Iterator[RenderableType]:
+def _listed(summary: CampaignSummary, most: int | None) -> Iterator[RenderableType]:
+    """Yield tables of the images that are overdue, skipped, or answered by others than those they are assigned to."""
+    if late := [query for query in summary.open if query.overdue]:
+        table = _table("Overdue", Column("image", overflow="fold"), "assigned to", "due (UTC)")
+        for query in late[:most]:
+            table.add_row(in_table(query.key), in_table(", ".join(query.assigned) or "anybody"), _when(query.due))
+        yield table
+        yield from _more(len(late), most)
+    if summary.skips:
+        table = _table("Skipped", Column("image", overflow="fold"), "annotator", Column("reason", ratio=1))
+        for skip in summary.skips[:most]:
+            table.add_row(in_table(skip.id), _who(skip.annotator), in_table(skip.reason) or "[dim]none given[/dim]")
+        yield table
+        yield from _more(len(summary.skips), most)
+    if summary.unexpected:
+        table = _table("Answered by somebody else", Column("image", overflow="fold"), "annotator", "assigned to")
+        for answer in summary.unexpected[:most]:
+            table.add_row(in_table(answer.key), _who(answer.annotator), in_table(", ".join(answer.assigned)))
+        yield table
+        yield from _more(len(summary.unexpected), most)
+
+
+def _when(time: str | None) -> str:
+    return "" if time is None else time[:16].replace("T", " ")
+
+
+def _problems(summary: CampaignSummary, most: int | None) -> Iterator[RenderableType]:
     if summary.problems:
         columns = Column("image", overflow="fold"), "annotator", "problem", Column("reason", ratio=1)
         table = _table("To be answered again", *columns)
-        for key, problem in summary.problems[:MOST_PROBLEMS]:
+        for key, problem in summary.problems[:most]:
             what = {"rejected": "sent back", "invalid": "invalid", "withdrawn": "taken back"}[problem.kind]
             table.add_row(in_table(key), _who(problem.annotator), what, in_table(problem.reason))
         yield table
-        yield from _more(len(summary.problems))
+        yield from _more(len(summary.problems), most)
     if summary.not_compared is not None:
         yield f"Labels are not compared: {in_table(summary.not_compared)}"
     if summary.doubts:
         table = _table("Please look at", Column("image", overflow="fold"), "annotator", Column("label", ratio=1))
-        for doubt in summary.doubts[:MOST_PROBLEMS]:
+        for doubt in summary.doubts[:most]:
             table.add_row(in_table(doubt.id), _who(doubt.annotator), in_table(doubt.reason))
         yield table
-        yield from _more(len(summary.doubts))
+        yield from _more(len(summary.doubts), most)
     if summary.unread:
         table = _table("Not taken", Column("file or image", overflow="fold"), Column("reason", ratio=1))
-        for entry in summary.unread[:MOST_PROBLEMS]:
+        for entry in summary.unread[:most]:
             table.add_row(in_table(entry.what), in_table(entry.reason))
         yield table
-        yield from _more(len(summary.unread))
+        yield from _more(len(summary.unread), most)
     if summary.unusable:
         table = _table("Images that cannot be used", Column("image", overflow="fold"), Column("reason", ratio=1))
-        for id, reason in list(summary.unusable.items())[:MOST_PROBLEMS]:
+        for id, reason in list(summary.unusable.items())[:most]:
             table.add_row(in_table(id), in_table(left_out_in_words(reason)))
         yield table
-        yield from _more(len(summary.unusable))
+        yield from _more(len(summary.unusable), most)
 
 
-def _more(n: int) -> Iterator[RenderableType]:
-    if n > MOST_PROBLEMS:
-        yield f"and {n - MOST_PROBLEMS} more: see --json"
+def _more(n: int, most: int | None) -> Iterator[RenderableType]:
+    if most is not None and n > most:
+        yield f"and {n - most} more: see --json or --all"
 
 
 def _for_whom(query: OpenQuery) -> str:
     if query.state is State.PENDING:
         return "being sent"
     back = sorted({problem.annotator for problem in query.problems} - set(query.answered_by))
-    named = ", ".join(name or "an unnamed annotator" for name in back)
-    others = query.missing - len(back)
+    named = [name or "an unnamed annotator" for name in back]
+    asked = [name for name in query.assigned if name not in (*query.answered_by, *back)]
+    others = max(0, query.missing - len(back))
+    if others and len(asked) > others:
+        return " and ".join([*named, " or ".join(asked)])
+    named += asked[:others]
+    others -= len(asked[:others])
+    if not others:
+        return ", ".join(named)
     somebody = "an annotator" if others == 1 else f"{others} annotators"
-    if query.answered_by and others > 0:
+    if query.answered_by:
         somebody = f"{others} more, after {', '.join(name or 'an unnamed one' for name in query.answered_by)}"
-    return " and ".join([*([named] if named else []), *([somebody] if others > 0 else [])])
+    return " and ".join([*([", ".join(named)] if named else []), somebody])
 
 
 def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:

@@ -32,7 +32,7 @@ def reject(
     from alkit.record import taking_back
 
     with record_at(store) as record:
-        id = _id_of(image, (entry.query for entry in record.asked()))
+        id = id_of(image, (entry.query for entry in record.asked()))
         taking_back.reject(record, id, reason, annotator)
         is_open = any(entry.query.id == id for entry in record.snapshot().open)
     state = "is open again" if is_open else "has no open query, and its answer does not count any more"
@@ -64,7 +64,7 @@ def withdraw(
 
     with record_at(store) as record:
         still_open = [entry.query for entry in record.snapshot().open]
-        ids = [_id_of(image, still_open) for image in images] if images else None
+        ids = [id_of(image, still_open) for image in images] if images else None
         queries = taking_back.withdraw(record, ids)
         place, settings = last_place(record), Settings(record)
         echo(f"Withdrawn: {', '.join(query.id for query in queries)}." if queries else "No query is open.")
@@ -84,7 +84,7 @@ def withdraw(
     echo(f"Next: alkit status {quote(store)}")
 
 
-def _id_of(image: str, queries: Iterable[Query]) -> str:
+def id_of(image: str, queries: Iterable[Query]) -> str:
     """Return the id of the image that a word means: its id, or the name of one of these queries.
 
     Raises

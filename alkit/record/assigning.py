@@ -118,8 +118,16 @@ def assign_by_hand(
     to: Sequence[str] | None = None,
     annotators: int | None = None,
     days: float | None = None,
+    *,
+    instead_of: str | None = None,
 ) -> tuple[Query, ...]:
-    """Change who labels some images, by how many people and until when: see :meth:`alkit.Experiment.assign`."""
+    """Change who labels some images, by how many people and until when: see :meth:`alkit.Experiment.assign`.
+
+    Parameters
+    ----------
+    instead_of:
+        Name of the only person whom those in `to` replace; None: they replace all.
+    """
     for name in to or ():
         check_name(name)
     if annotators is not None:
@@ -136,7 +144,9 @@ def assign_by_hand(
         changed = []
         for id in dict.fromkeys(ids):
             query = newest[id].query
-            query = query if to is None else replace(query, assigned=tuple(dict.fromkeys(to)))
+            if to is not None:
+                others = [name for name in query.assigned if name != instead_of] if instead_of else []
+                query = replace(query, assigned=tuple(dict.fromkeys([*others, *to])))
             query = query if annotators is None else replace(query, wanted=annotators)
             changed.append(query if due is None else replace(query, due=due))
         store.revise_queries(changed)
@@ -162,6 +172,14 @@ def _choose(people: People, n: int, counts: Mapping[str, int], but: Collection[s
     """
     left = (name for name in people.shares if name not in but)
     return tuple(sorted(left, key=lambda name: ((counts.get(name, 0) + 1) / people.shares[name], name))[:n])
+
+
+def waiting_for(store: Store, name: str) -> list[str]:
+    """Return the ids of the open images that are assigned to a person who has not answered them."""
+    snapshot = store.snapshot()
+    answered = {id for id, known in snapshot.known.items() if any(answer.annotator == name for answer in known.counted)}
+    asked = [entry.query for entry in snapshot.open]
+    return [query.id for query in asked if name in query.assigned and query.id not in answered]
 
 
 def is_due(query: Query, now: datetime) -> bool:

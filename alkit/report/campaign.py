@@ -69,6 +69,7 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
             learnable=settings.has_enough(labelled),
             least=settings.fewest_labels,
             unasked=unasked_sources(snapshot),
+            in_review=tuple(entry.query.id for entry in snapshot.open_reviews),
             unasked_untrained=unasked_untrained(snapshot, settings.unusable),
         ),
         record,

@@ -81,6 +81,24 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A skip that counts: the image, the annotator, and the reason, which may be empty."""
+
+    id: str
+    annotator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """An answer by somebody else than those whom the query is assigned to. It counts like any other."""
+
+    key: str
+    annotator: str
+    assigned: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenQuery:
     """A query that is still open.
 
@@ -98,6 +116,12 @@ class OpenQuery:
         Names of the annotators who have answered.
     problems:
         Answers that do not count until they are given again.
+    assigned:
+        Names of the annotators it is assigned to; empty for anybody.
+    due:
+        Time after which it goes to somebody else, UTC; None if there is none.
+    overdue:
+        Whether that time has passed.
     """
 
     id: str
@@ -110,6 +134,9 @@ class OpenQuery:
     missing: int
     answered_by: tuple[str, ...]
     problems: tuple[Problem, ...]
+    assigned: tuple[str, ...] = ()
+    due: str | None = None
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +193,12 @@ class CampaignSummary:
         Labels that may be mistakes, and that no model was trained on yet.
     not_compared:
         Why there is neither, if a label cannot be read; None if all can.
+    skips:
+        Skips of images whose state is ``skipped`` or that are open.
+    in_review:
+        Ids of the images whose label is being checked.
+    unexpected:
+        Answers that count, by others than those whom the query is assigned to.
     """
 
     states: Mapping[State, int]
@@ -191,6 +224,14 @@ class CampaignSummary:
     agreement: Agreement | None = None
     doubts: tuple[Doubt, ...] = ()
     not_compared: str | None = None
+    skips: tuple[Skipped, ...] = ()
+    in_review: tuple[str, ...] = ()
+    unexpected: tuple[Unexpected, ...] = ()
+
+    @property
+    def overdue(self) -> tuple[str, ...]:
+        """Ids of the open images whose deadline has passed."""
+        return tuple(query.id for query in self.open if query.overdue)
 
     @property
     def problems(self) -> tuple[tuple[str, Problem], ...]:
@@ -301,6 +342,20 @@ def summary(
         ),
         unread=tuple(unread),
         unusable=dict(unusable or {}),
+        skips=tuple(
+            Skipped(answer.id, answer.annotator, answer.reason)
+            for standing in standings
+            if standing.state is State.SKIPPED or standing.state in OPEN
+            for answer in standing.answers
+            if answer.kind == "skip" and answer.counts
+        ),
+        unexpected=tuple(
+            Unexpected(standing.query.key, answer.annotator, standing.query.assigned)
+            for standing in standings
+            if standing.query.assigned
+            for answer in standing.answers
+            if answer.counts and answer.annotator not in standing.query.assigned
+        ),
         untrained=Counter(
             standing.state
             for standing in standings
@@ -347,6 +402,9 @@ def _open(standing: Standing, now: datetime) -> OpenQuery:
         missing=standing.missing,
         answered_by=tuple(answer.annotator for answer in good),
         problems=tuple(problems),
+        assigned=query.assigned,
+        due=query.due,
+        overdue=query.due is not None and datetime.fromisoformat(query.due) <= now,
     )
 
 

@@ -72,6 +72,6 @@ def check_name(name: str) -> str:
         raise ConfigurationError(
             "the name of a person must be the name of a folder, without , and =",
             got=repr(name[:LONGEST_NAME]),
-            hint="people={'ann': 2, 'ben': 1}",
+            hint="a name such as ann",
         )
     return name
