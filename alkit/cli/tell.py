@@ -83,6 +83,7 @@ def tell(
     from alkit.cli.told import (
         about_doubts,
         about_ignored,
+        about_others,
         about_similar_names,
         about_unannotated,
         about_unnamed,
@@ -185,6 +186,7 @@ def tell(
         *about_unannotated(unannotated, keys),
         *about_ignored(receipt.taken, spec, keys),
         *about_unnamed(receipt.taken, snapshot.known),
+        *about_others(receipt.taken, queries),
         *about_doubts(doubts, keys),
         *about_similar_names({answer.annotator for answer in snapshot.answers}),
     ):

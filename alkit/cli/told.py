@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alkit.record.states import Answered
     from alkit.values.answers import Answer
     from alkit.values.label_spec import LabelSpec
+    from alkit.values.queries import Query
 
 FEW = 5
 """Most names that a line lists."""
@@ -60,6 +61,16 @@ def about_unnamed(taken: Iterable[Answer], known: Mapping[str, Answered]) -> Ite
             f"{which} by an unnamed annotator and by {listed(named)}, who count as different people. Give --annotator "
             "with each file of a person."
         )
+
+
+def about_others(taken: Iterable[Answer], queries: Iterable[Query]) -> Iterable[str]:
+    """Yield a line for each answer by somebody else than those whom its query is assigned to. It counts as well."""
+    assigned = {query.id: query for query in queries if query.assigned}
+    for answer in taken:
+        query = assigned.get(answer.id)
+        if query is not None and answer.annotator not in query.assigned:
+            people = " and ".join(query.assigned)
+            yield f"{query.key} was for {people}, and {answer.annotator or 'an unnamed annotator'} answered; it counts"
 
 
 def about_doubts(doubts: Iterable[Doubt], keys: Mapping[str, str]) -> Iterable[str]:

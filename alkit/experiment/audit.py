@@ -194,12 +194,14 @@ def set_apart(parts: Parts, ids: Sequence[str], notes: list[str]) -> tuple[list[
 def blinded(parts: Parts, queries: Sequence[Query]) -> tuple[Query, ...]:
     """Return queries as annotators may see them: nothing tells the audit set from the images that were chosen.
 
-    An image of the audit set has neither a score nor a reason. So no query of a round with such images shows any.
+    An image of the audit set has neither a score nor a reason, and may want more annotators. So no query of a round
+    with such images shows a score or a reason, and each shows the number of annotators of the one that wants most.
     """
     audit = set(recorded_audit(parts.store).ids)
     rounds = {query.round for query in parts.store.snapshot().queries if query.id in audit} if audit else set()
+    most = max((query.wanted for query in queries if query.round in rounds), default=1)
     return tuple(
-        replace(query, score=None, stands_for="", purpose="train")
+        replace(query, score=None, stands_for="", purpose="train", wanted=most)
         if query.round in rounds and query.purpose != "review"
         else query
         for query in queries

@@ -15,11 +15,13 @@ from alkit.oracles.folder.layout import (
     MASKS,
     NOTE,
     OWN,
+    PERSONAL,
     QUERY,
     WORDS,
     contents,
     ending,
     is_annotation_file,
+    is_personal,
     read_query,
 )
 from alkit.oracles.folder.strays import explain
@@ -140,13 +142,17 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
             f"{inbox} must be an existing folder", got="a file" if inbox.exists() else None, hint="check the path"
         )
     found = Found()
-    for folder in contents(outbox, found.strays):
+    own = [folder for folder in contents(outbox, found.strays) if is_personal(folder)]
+    personal = (inner for folder in own for inner in contents(folder, found.strays, outbox))
+    for folder in (*contents(outbox, found.strays), *personal):
         if KEY.match(folder.name) and folder.is_dir():
             _add_query(folder, queries, found.strays)
             _find_misplaced(folder, outbox, inbox, found)
     for path in contents(inbox, found.strays):
         if KEY.match(path.name) and path.is_dir():
             _find_misplaced(path, inbox, inbox, found)
+        elif path in own:
+            _find_outside(path, inbox, found)
         elif path.is_dir():
             if not FOLDER.match(path.name) and not (outbox.is_dir() and path.samefile(outbox)):
                 _scan_annotator(path, inbox, outbox, queries, found)
@@ -178,6 +184,17 @@ def _find_misplaced(folder: Path, whole: Path, inbox: Path, found: Found) -> Non
             strays[path] = f"this is the folder of a query; an answer must be saved as {place}"
         elif path.name == "prelabel.png" and not is_prelabel(path, whole):
             strays[path] = f"this pre-label was changed; an answer must be saved as {place}"
+
+
+def _find_outside(folder: Path, inbox: Path, found: Found) -> None:
+    """Add answers to the strays that somebody saved in the folder of the images that are assigned to them."""
+    for path in contents(folder, found.strays, inbox):
+        if ending(path.name) == NOTE:
+            found.notes.append(path)
+        elif path.name.startswith("contact-sheet-") or not path.is_file():
+            continue
+        elif ending(path.name) or is_annotation_file(path):
+            found.strays[path] = f"an answer must be saved in {inbox / folder.name.removeprefix(PERSONAL)}"
 
 
 def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, Query], found: Found) -> None:

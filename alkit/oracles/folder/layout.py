@@ -41,8 +41,11 @@ QUERY = "query.json"
 INSTRUCTIONS = "instructions.txt"
 """Name of the file in which the lead of a campaign tells the annotators what matters."""
 
-OWN = ("image", "prelabel", "query", "surroundings", "withdrawn")
+OWN = ("image", "prelabel", "query", "surroundings", "withdrawn", "handed-on")
 """Names of the files in a query's folder, without suffixes."""
+
+PERSONAL, HOW = "for-", "how-to-answer.txt"
+"""Start of the name of a person's folder in an outbox, and name of the instructions in an outbox."""
 
 KEY = re.compile(r"r\d{2,}-\d{4,}-")
 """Start of a query's key."""
@@ -84,6 +87,13 @@ def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -
     outside = {path for path in shown if path.is_symlink() and leads_out(path, whole)}
     strays.update((path, f"it is a symbolic link that leads out of {whole}") for path in outside)
     return [path for path in shown if path not in outside]
+
+
+def is_personal(folder: Path) -> bool:
+    """Return whether a folder in an outbox is that of a person: it has instructions, or folders of queries."""
+    if not folder.name.startswith(PERSONAL) or not folder.is_dir():
+        return False
+    return (folder / HOW).exists() or any(KEY.match(path.name) and path.is_dir() for path in contents(folder, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,8 @@ def describe_query(query: Query, spec: LabelSpec, campaign: str, place: str, ins
         "stands_for": query.stands_for,
         **({"instructions": instructions} if instructions else {}),
         "annotators_wanted": query.wanted,
+        **({"assigned_to": list(query.assigned)} if query.assigned else {}),
+        **({"due": query.due} if query.due else {}),
         "sizes_allowed": [{"height": height, "width": width} for height, width in query.sizes],
         "classes": [
             {"id": id, "name": name, **({"colour": colour(id, spec)} if spec.per == "pixel" else {})}

@@ -4,6 +4,9 @@
 
     outbox/how-to-answer.txt
            contact-sheet-r02.png          the images of a round on one page, the most wanted first
+           for-ann/                       a folder with the same content, for the images that are assigned to `ann`
+               r02-0003-ward_1_0002/
+                   handed-on.txt          present if the image was given to somebody else
            r02-0004-ward_3_0017/          a folder for each query, with the query's key as its name
                image.png                  the image; a copy of its file if the pool has one
                prelabel.png               the prediction of a model, if there is one: a palette image of class ids
@@ -170,7 +173,8 @@ class FolderOracle:
     def ask(self, queries: Sequence[Query]) -> None:
         """Write a folder for each query, and a contact sheet for each round.
 
-        Existing files stay as they are, so a repeated call completes an interrupted one.
+        Queries that are assigned to people are written into a folder for each of them, such as ``for-ann``; volumes
+        (``nifti``) are not, because they have slices of several people. Existing files stay as they are, so a repeated call completes an interrupted one.
 
         Raises
         ------
@@ -186,17 +190,24 @@ class FolderOracle:
         if self.images is None:
             raise ConfigurationError("images must be a pool", got="None", hint="FolderOracle(..., images=pool)")
         self._out.check_campaign()
-        self._out.write(queries, self.images, self.prelabels)
-        make_folder(self._out.inbox)
-        for name in self.also:
-            format_of(name, self._out.folder).write(self._out.folder, queries, self.images, self.spec, self.prelabels)
-        self._out.write_sheets(queries, self.images, self.prelabels)
+        for out, own in self._out.addressed(queries):
+            out.write(own, self.images, self.prelabels)
+            make_folder(out.inbox)
+            for name in self.also:
+                if name != NIFTI:
+                    FORMATS[name].write(out.folder, own, self.images, self.spec, self.prelabels)
+            out.write_sheets(own, self.images, self.prelabels)
+        if NIFTI in self.also:  # a volume has slices of several people
+            whole = format_of(NIFTI, self._out.folder)
+            whole.write(self._out.folder, queries, self.images, self.spec, self.prelabels)
+        self._out.note_handed_on(queries)
 
     @checked
     def cancelled(self, queries: Sequence[Query]) -> None:
         """Write into the folders of these queries that they were withdrawn; raises the errors of :meth:`ask`."""
         self._out.check_campaign()
-        self._out.withdraw(queries)
+        for out in self._out.all():
+            out.withdraw(queries)
 
     def poll(self) -> Iterator[Answer]:
         """Yield all answers in the inbox, sorted by annotators, including those that were yielded before.
@@ -247,7 +258,7 @@ class FolderOracle:
             source.reasons.append((answer.id, reason))
             text = refusals(source.reasons)
         else:
-            drafted = (self._out.folder_of(source.query) / "prelabel.png").exists()
+            drafted = any((out.folder_of(source.query) / "prelabel.png").exists() for out in self._out.all())
             text = refusal(source.query, self.spec, reason, prelabel=drafted)
         try:
             write_atomically(source.note, text)

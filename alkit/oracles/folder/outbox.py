@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,29 @@ import numpy.typing as npt
 from alkit._files import check_outside, delete_abandoned, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
-from alkit.oracles.folder.layout import INSTRUCTIONS, KEY, QUERY, contents, describe_query, read_query, relative_path
+from alkit.oracles.folder.layout import (
+    HOW,
+    INSTRUCTIONS,
+    KEY,
+    PERSONAL,
+    QUERY,
+    contents,
+    describe_query,
+    is_personal,
+    read_query,
+    relative_path,
+)
 from alkit.oracles.folder.notes import how_to_answer
-from alkit.oracles.notes import WITHDRAWN
+from alkit.oracles.notes import GIVEN_TO_OTHERS, WITHDRAWN
 from alkit.pictures import files
 from alkit.pictures.surroundings import surroundings_file
 from alkit.protocols import HasFiles, Pool
 from alkit.values.label_spec import LabelSpec, size_text
+from alkit.values.people import check_name
 from alkit.values.queries import Query
+
+HANDED_ON = "handed-on.txt"
+"""Name of the note in the folder of a query that was given to somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,54 @@ class Outbox:
     campaign: str
     instructions: str = ""
 
+    def addressed(self, queries: Sequence[Query]) -> list[tuple[Outbox, list[Query]]]:
+        """Return the outboxes that these queries belong to, each with its queries: this one, and one for each person.
+
+        A query in a person's outbox names nobody else.
+
+        Raises
+        ------
+        ConfigurationError
+            A name cannot be that of a folder.
+        """
+        open_to_all = [query for query in queries if not query.assigned]
+        names = sorted({check_name(name) for query in queries for name in query.assigned})
+        return [
+            *([(self, open_to_all)] if open_to_all or not names else []),
+            *(
+                (
+                    self._personal(name),
+                    [replace(query, assigned=(name,)) for query in queries if name in query.assigned],
+                )
+                for name in names
+            ),
+        ]
+
+    def _personal(self, name: str) -> Outbox:
+        folder = self.folder / f"{PERSONAL}{name}"
+        if leads_out(folder, self.folder):
+            raise StoreError(f"{folder} must be a folder", got=f"a symbolic link that leads out of {self.folder}")
+        return replace(self, folder=folder)
+
+    def all(self) -> list[Outbox]:
+        """Return this outbox and those of people that are in it."""
+        own = [path for path in contents(self.folder, {}) if is_personal(path)]
+        return [self, *(replace(self, folder=path) for path in own)]
+
+    def note_handed_on(self, queries: Sequence[Query]) -> None:
+        """Write a note into the folders of these queries of people that they are not assigned to, and delete others."""
+        for box in self.all()[1:]:
+            name = box.folder.name.removeprefix(PERSONAL)
+            for query in queries:
+                note = box.folder_of(query) / HANDED_ON
+                if leads_out(note, self.folder) or not (note.parent / QUERY).exists():
+                    continue
+                if name in query.assigned:
+                    with suppress(OSError):
+                        note.unlink()
+                elif not note.exists():
+                    write_atomically(note, f"{GIVEN_TO_OTHERS}\n".encode())
+
     def check_place(self, images: Pool) -> None:
         """Check that the folder can hold queries for these images, unless it holds queries already.
 
@@ -70,7 +133,7 @@ class Outbox:
 
     def check_campaign(self) -> None:
         """Raise a :class:`ConfigurationError` if the folder contains a query of another campaign."""
-        for folder in contents(self.folder, {}) if self.campaign else ():
+        for folder in [one for box in self.all() for one in contents(box.folder, {})] if self.campaign else ():
             path = folder / QUERY
             if not KEY.match(folder.name) or not path.is_file():
                 continue
@@ -104,7 +167,7 @@ class Outbox:
             delete_abandoned(folder)
         for query in queries:
             self._write_query(query, images, prelabels.get(query.id))
-        how = self.folder / "how-to-answer.txt"
+        how = self.folder / HOW
         if queries and not how.exists():
             write_atomically(how, how_to_answer(queries[0], self.spec, relative_path(self.inbox, self.folder)))
         self._write_instructions()
@@ -179,6 +242,8 @@ class Outbox:
 def has_queries(folder: Path, campaign: str) -> bool:
     """Return whether a folder contains a query of a campaign."""
     for path in contents(folder, {}):
+        if is_personal(path) and has_queries(path, campaign):
+            return True
         if KEY.match(path.name) and (path / QUERY).is_file():
             with suppress(DataError):
                 if read_query(path / QUERY)[1] == campaign:

@@ -27,7 +27,7 @@ from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
-from alkit.oracles.formats.format import Format, Page
+from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.values.label_spec import LabelSpec, Size
 
@@ -38,7 +38,7 @@ DAMAGE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     """Return the content of a file with these images and their pre-labels."""
     values = {name: value for name, value in label_values(spec).items() if value}
-    annotations: list[dict[str, Any]] = []
+    annotations, people = list[dict[str, Any]](), people_of(pages)
     for number, page in enumerate(pages, start=1):
         for name, plane in [] if page.prelabel is None else label_planes(page.prelabel, spec):
             code, box = rle.encode(plane), rle.box(plane)
@@ -54,7 +54,11 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
                 }
             )
     everything = {
-        "info": {"description": "Images to label, the most wanted first", "version": "1"},
+        "info": {
+            "description": "Images to label, the most wanted first",
+            "version": "1",
+            **({"assigned_to": people} if people else {}),
+        },
         "licenses": [],
         "images": [
             {"id": number, "file_name": page.name, "height": page.size[0], "width": page.size[1]}

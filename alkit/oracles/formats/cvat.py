@@ -28,7 +28,7 @@ from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
-from alkit.oracles.formats.format import Format, Page
+from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values
 from alkit.pictures.colours import CLASS_COLOURS, colour
 from alkit.values.label_spec import NONE, LabelSpec, Size
@@ -90,7 +90,10 @@ def encode(pages: Sequence[Page], spec: LabelSpec) -> bytes:
     """Return the content of a file with these images and their pre-labels."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = VERSION
-    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    if people := people_of(pages):
+        ElementTree.SubElement(ElementTree.SubElement(task, "assignee"), "username").text = ", ".join(people)
+    labels = ElementTree.SubElement(task, "labels")
     masks = spec.per == "pixel"
     names = [*spec.classes, *([NONE] if spec.multiple else [])]  # an image without a tag has no answer
     for name, value in (label_values(spec) if masks else {name: 1 + n for n, name in enumerate(names)}).items():

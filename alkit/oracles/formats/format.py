@@ -66,11 +66,17 @@ class AnnotationFormat(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """An image in an annotation file to be written: the name of its file, its size and its pre-label, if any."""
+    """An image in an annotation file to be written: its file's name, its size, its pre-label, if any, and for whom."""
 
     name: str
     size: Size
     prelabel: Mask | None = None
+    people: tuple[str, ...] = ()
+
+
+def people_of(pages: Sequence[Page]) -> list[str]:
+    """Return the people whom all of these images are assigned to, sorted."""
+    return sorted(set.intersection(*(set(page.people) for page in pages))) if pages else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,7 @@ class Format:
                     raise StoreError(f"{path.parent} must be a folder", got=found)
                 names = [_write_image(path.parent / "images", query, images) for query in new]
                 pages = [
-                    Page(name, (query.sizes or [image_size(images, query.id)])[0], drafts.get(query.id))
+                    Page(name, (query.sizes or [image_size(images, query.id)])[0], drafts.get(query.id), query.assigned)
                     for name, query in zip(names, new, strict=True)
                 ]
                 write_atomically(path, self.encode(pages, spec))  # last: if it exists, all its images do
