@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from alkit.evaluation.agreement import Agreement
     from alkit.report.next_step import Step
-    from alkit.report.summary import CampaignSummary, OpenQuery, Timing
+    from alkit.report.open_queries import OpenQuery
+    from alkit.report.summary import CampaignSummary, Timing
 
 
 FEW = 10

@@ -16,12 +16,10 @@ from alkit.evaluation.agreement import Agreement
 from alkit.evaluation.doubts import Doubt
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
+from alkit.report.open_queries import OPEN, OpenQuery, Problem, Skipped, Unexpected, open_query, problem_of
 from alkit.stopping import Advice
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
-
-OPEN = (State.PENDING, State.ASKED, State.PARTIAL, State.REJECTED)
-"""States of an open query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,84 +57,6 @@ class Annotator:
     rejected: int
     invalid: int
     seconds: Timing | None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """An answer that does not count until the annotator gives it again.
-
-    Parameters
-    ----------
-    annotator:
-        Name of the annotator.
-    kind:
-        ``rejected``, ``invalid`` or ``withdrawn``.
-    reason:
-        Reason in words; empty if none was given.
-    """
-
-    annotator: str
-    kind: Literal["rejected", "invalid", "withdrawn"]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A skip that counts: the image, the annotator, and the reason, which may be empty."""
-
-    id: str
-    annotator: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unexpected:
-    """An answer by somebody else than those whom the query is assigned to. It counts like any other."""
-
-    key: str
-    annotator: str
-    assigned: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenQuery:
-    """A query that is still open.
-
-    Parameters
-    ----------
-    id, key, round, rank, state:
-        As in :class:`alkit.Query`, and the state of the query.
-    since:
-        Time when the query was sent, or selected if it has not been sent; as recorded, UTC.
-    hours:
-        Hours from then to now, at least 0.
-    missing:
-        Number of annotators who have not answered yet.
-    answered_by:
-        Names of the annotators who have answered.
-    problems:
-        Answers that do not count until they are given again.
-    assigned:
-        Names of the annotators it is assigned to; empty for anybody.
-    due:
-        Time after which it goes to somebody else, UTC; None if there is none.
-    overdue:
-        Whether that time has passed.
-    """
-
-    id: str
-    key: str
-    round: int
-    rank: int
-    state: State
-    since: str
-    hours: float
-    missing: int
-    answered_by: tuple[str, ...]
-    problems: tuple[Problem, ...]
-    assigned: tuple[str, ...] = ()
-    due: str | None = None
-    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +242,7 @@ def summary(
             _annotator(name, [answer for answer in answers if answer.annotator == name]) for name in names
         ),
         open=tuple(
-            _open(standing, now)
+            open_query(standing, now)
             for standing in standings
             if standing.state in OPEN and standing.query.id not in (unusable or {})
         ),
@@ -338,7 +258,7 @@ def summary(
             for standing in standings
             if standing.state not in OPEN
             for answer in standing.answers
-            if answer.kind == "invalid" and (problem := _problem(answer)) is not None
+            if answer.kind == "invalid" and (problem := problem_of(answer)) is not None
         ),
         unread=tuple(unread),
         unusable=dict(unusable or {}),
@@ -385,35 +305,6 @@ def _annotator(name: str, answers: Sequence[Recorded]) -> Annotator:
         invalid=kinds["invalid"],
         seconds=timing(answers),
     )
-
-
-def _open(standing: Standing, now: datetime) -> OpenQuery:
-    query, since = standing.query, standing.sent_at or standing.asked_at
-    problems = [problem for answer in standing.answers if (problem := _problem(answer)) is not None]
-    good = [answer for answer in standing.answers if _problem(answer) is None]
-    return OpenQuery(
-        id=query.id,
-        key=query.key,
-        round=query.round,
-        rank=query.rank,
-        state=standing.state,
-        since=since,
-        hours=max(0.0, (now - datetime.fromisoformat(since)).total_seconds() / 3600),
-        missing=standing.missing,
-        answered_by=tuple(answer.annotator for answer in good),
-        problems=tuple(problems),
-        assigned=query.assigned,
-        due=query.due,
-        overdue=query.due is not None and datetime.fromisoformat(query.due) <= now,
-    )
-
-
-def _problem(answer: Recorded) -> Problem | None:
-    if answer.rejected is not None:
-        return Problem(answer.annotator, "rejected", answer.rejected)
-    if answer.kind == "invalid":
-        return Problem(answer.annotator, "invalid", answer.reason)
-    return Problem(answer.annotator, "withdrawn", answer.reason) if answer.kind == "withdrawal" else None
 
 
 def _list(names: Sequence[str]) -> str:

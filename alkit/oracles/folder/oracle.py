@@ -174,7 +174,8 @@ class FolderOracle:
         """Write a folder for each query, and a contact sheet for each round.
 
         Queries that are assigned to people are written into a folder for each of them, such as ``for-ann``; volumes
-        (``nifti``) are not, because they have slices of several people. Existing files stay as they are, so a repeated call completes an interrupted one.
+        (``nifti``) are not, because they have slices of several people. Existing files stay as they are, so a repeated
+        call completes an interrupted one.
 
         Raises
         ------
