@@ -15,7 +15,7 @@ from exchange import CLASSES, LONG_AGO, answer, oracle_in, query
 from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import StoreError, one_line
 from alkit.oracles import FolderOracle
-from alkit.oracles.folder.notes import instructions, refusal
+from alkit.oracles.folder.notes import how_to_answer, refusal
 from alkit.values import Invalid, LabelSpec
 
 SECRET = "the secret of the lead"
@@ -36,7 +36,7 @@ def place(tmp_path):
 
 def test_names_of_classes_steer_no_terminal_in_notes():
     spec = LabelSpec(("skin", "a\n\n\x1b[31m\u202e\ud800"))
-    for note in (instructions(query(0), spec, "."), refusal(query(0), spec, "no", prelabel=False)):
+    for note in (how_to_answer(query(0), spec, "."), refusal(query(0), spec, "no", prelabel=False)):
         assert r"1 a \x1b[31m\u202e\ud800" in note.decode()
         assert "\x1b" not in note.decode()
 
