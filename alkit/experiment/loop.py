@@ -19,6 +19,7 @@ from alkit.evaluation.chosen import Metrics
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import committing, gathering, measuring, opening, selecting
 from alkit.experiment.assembling import assemble
+from alkit.experiment.budget import Workload, workload
 from alkit.experiment.keeping import Keep
 from alkit.experiment.listening import Listeners
 from alkit.experiment.model import LastModel
@@ -268,8 +269,8 @@ class Experiment(Reviewable):
         return selecting.ask(self._parts, self._model, n)
 
     @checked
-    def top_up(self, n: int) -> tuple[str, ...]:
-        """Select images until `n` wait for a first answer, and return the ids of all that are open.
+    def top_up(self, n: int | None = None, *, hours: float | None = None) -> tuple[str, ...]:
+        """Select images until `n` wait for a first answer, or for `hours` of work; return the ids of all that are open.
 
         Nobody waits for a slow annotator: answers may be missing, and :meth:`fit` with ``wait_for_answers=False``
         trains on those that came. No open image is selected again, and for the strategy open images count as labelled.
@@ -280,12 +281,15 @@ class Experiment(Reviewable):
         n:
             Number of images that nobody has answered yet, at least 1. While images are open, fewer are selected if the
             pool or the rules leave fewer.
+        hours:
+            In place of `n`, the hours of work that all open images together are expected to take, over all annotators,
+            above 0. What a label costs is fitted to the times of the labels so far, see :meth:`workload`.
 
         Raises
         ------
         ConfigurationError
-            `n` is not an integer >= 1; no image is open, and there are fewer candidates; or the network cannot be
-            trained on so few.
+            Neither or both of `n` and `hours` are given, or one is out of range; no time of a label is known; no image
+            is open, and there are fewer candidates; or the network cannot be trained on so few.
 
         Examples
         --------
@@ -298,7 +302,16 @@ class Experiment(Reviewable):
         >>> experiment.top_up(3)[:2] == (first, third), len(experiment.open_ids)
         (True, 3)
         """
-        return selecting.top_up(self._parts, self._model, n)
+        return selecting.top_up(self._parts, self._model, n, hours)
+
+    def workload(self) -> Workload | None:
+        """Return how long the open queries are expected to take, with an interval.
+
+        None if no query is open, or if no time of a label is known. Times come from the tools that state them, or are
+        estimated from the times at which files were saved. The cost of a mask grows with its size and the length of its
+        borders (:class:`alkit.statistics.LabelCost`); those of candidates are what the last model predicts.
+        """
+        return workload(self._parts, self._model)
 
     @checked_except("oracle")
     def send(self, oracle: Oracle) -> tuple[Query, ...]:

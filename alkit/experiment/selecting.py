@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alkit.checks import check_integer
-from alkit.errors import QueryError
+from alkit.checks import check_integer, check_number
+from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.audit import audit_queries, find_near_duplicates, left_to_ask, mix
+from alkit.experiment.budget import expected, number_for
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
-from alkit.experiment.ruling import check_number, limits_of, most_by_rules, pick
+from alkit.experiment.ruling import check_number as check_number_of_images
+from alkit.experiment.ruling import limits_of, most_by_rules, pick
 from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
 from alkit.record.assigning import assign
@@ -50,23 +52,45 @@ def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
         return tuple(query.id for query in open_queries)
 
 
-def top_up(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
+def top_up(parts: Parts, model: LastModel, n: int | None, hours: float | None = None) -> tuple[str, ...]:
     """Select images until `n` wait for a first answer, and return all ids that are open: see :meth:`Experiment.top_up`.
 
     One transaction records the new queries. So a call that was killed has recorded all of them or none, and the same
     call again selects the same images or none.
     """
+    if (n is None) == (hours is None):
+        raise ConfigurationError("top_up needs either n or hours", got=f"n={n}, hours={hours}")
     with parts.store.exclusive():
         parts.settings.agreed.check()
-        n = check_integer("n", n, least=1)
-        parts.store.revise(QUEUE, lambda before: n)
-        missing = n - len(parts.untouched_queries())
+        waiting = len(parts.untouched_queries())
+        if n is None:
+            n = waiting + _number_for(parts, model, 3600 * check_number("hours", hours, 0, open_ends="("))
+        wanted = check_integer("n", n, least=0 if hours else 1)
+        parts.store.revise(QUEUE, lambda before: wanted or before)
+        missing = wanted - waiting
         if parts.open_queries():
-            most = most_by_rules(parts, parts.candidates(), next_round(parts.store.rounds()))
-            missing = min(missing, most + len(left_to_ask(parts)))
+            missing = min(missing, _most(parts))
         if missing > 0:
             select(parts, model, missing)
         return tuple(query.id for query in parts.open_queries())
+
+
+def _most(parts: Parts) -> int:
+    """Return how many images can be selected in the next round."""
+    most = most_by_rules(parts, parts.candidates(), next_round(parts.store.rounds()))
+    return most + len(left_to_ask(parts))
+
+
+def _number_for(parts: Parts, model: LastModel, seconds: float) -> int:
+    """Return how many images to select for a budget of time, at least one if none is open."""
+    missing = number_for(parts, model, seconds, _most(parts), lambda n: choose(parts, model, n).queries)
+    if missing or parts.open_queries():
+        return missing
+    took = expected(model, choose(parts, model, 1).queries, lambda query: query.wanted)
+    raise ConfigurationError(
+        f"hours must be at least {took / 3600:.2g}, since the first label is expected to take {took:.0f} s",
+        got=f"{seconds / 3600:g}",
+    )
 
 
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
@@ -75,7 +99,42 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     Images that are open count as labelled for the strategy: their labels come without another selection. Some of the
     `n` are images of the audit set, if there is one, in places drawn at random: :mod:`alkit.experiment.audit`.
 
-    The caller holds the record's lock.
+    The caller holds the record's lock. Errors are those of :func:`choose`.
+    """
+    chosen = choose(parts, model, n)
+    if chosen.by_model:
+        _warn_of_unfit(parts, chosen.strategy)
+    with parts.settings.threads():
+        pseudo_labels = _predict_pseudo_labels(parts, model, chosen.pseudo)
+    parts.store.add_queries(assign(parts.store, chosen.queries), pseudo_labels)
+    parts.report(Progress("ask", n, n))
+    return tuple(query.id for query in chosen.queries)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A selection that is not recorded yet.
+
+    Parameters
+    ----------
+    queries:
+        The queries by rank.
+    pseudo:
+        Images that get a pseudo-label.
+    strategy:
+        Name of the strategy.
+    by_model:
+        Whether the strategy used the last model.
+    """
+
+    queries: list[Query]
+    pseudo: list[str]
+    strategy: str
+    by_model: bool
+
+
+def choose(parts: Parts, model: LastModel, n: int) -> Chosen:
+    """Have the strategy select `n` candidates without recording them; the same call selects the same images.
 
     Raises
     ------
@@ -87,7 +146,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     find_near_duplicates(parts)
     candidates, number = parts.candidates(), next_round(parts.store.rounds())
     audit = audit_queries(parts, n, len(candidates))
-    n = check_number(parts, candidates, n, number, len(audit))
+    n = check_number_of_images(parts, candidates, n, number, len(audit))
     told = [id for id, known in parts.known().items() if known.labels]
     partly = set(told)
     told += [query.id for query in parts.open_queries() if query.id not in partly]
@@ -114,9 +173,6 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     with parts.settings.threads():
         model.asked = False
         picked = pick(parts, candidates, n - len(audit), number, stream, call)
-        if model.asked:
-            _warn_of_unfit(parts, name)
-        pseudo_labels = _predict_pseudo_labels(parts, model, picked.pseudo())
     why = {id: (s, meaning or f"chosen by {name}") for id, s, meaning in zip(*picked.columns, strict=True)}
     ids = mix(picked.ids, audit, stream.child("audit").numpy()) if audit else picked.ids
     queries = [
@@ -125,9 +181,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     ]
     drawn = set(audit)
     queries = [replace(query, purpose="audit") if query.id in drawn else query for query in queries]
-    parts.store.add_queries(assign(parts.store, queries), pseudo_labels)
-    parts.report(Progress("ask", n, n))
-    return tuple(ids)
+    return Chosen(queries, picked.pseudo(), name, model.asked)
 
 
 def _warn_of_unfit(parts: Parts, strategy: str) -> None:
