@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from alkit.arguments.checked import checked_except
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
 from alkit.pools.channels import Channels, check_channels, find_channels
-from alkit.pools.checks import as_planes, check_alike, check_count, check_range, shape_of
+from alkit.pools.checks import as_planes, check_alike, check_count, check_range, check_ranges, shape_of
 from alkit.pools.decoding import Pixels
 from alkit.pools.groups import GroupsLike
 from alkit.pools.scaling import Scale, check_scale
@@ -77,18 +78,24 @@ class ArrayPool(PoolBase):
             if images.ndim not in (3, 4):
                 raise DataError("images must have the shape (n, h, w), (n, c, h, w) or (n, h, w, c)", got=images.shape)
             width = max(4, len(str(len(images) - 1)))
-            self.ids = check_ids((f"{n:0{width}}" for n in range(len(images))) if ids is None else ids)
+            self.ids = tuple(f"{n:0{width}}" for n in range(len(images))) if ids is None else check_ids(ids)
             check_count(self.ids, images)
             is_last = images.ndim == 4 and images.size and find_channels(images.shape[1:], channels) == "last"
             self._kept = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1) if is_last else images
         check_count(self.ids, self._kept)
         self._first = as_planes(self._kept[0], self.ids[0], "first")
         self.shape = shape_of(self._first)
-        self._rows = {id: row for row, id in enumerate(self.ids)}
-        for id, image in zip(self.ids, self._kept, strict=True):
-            check_alike(image, self._first, id, self.ids[0])
-            check_range(image, id)
+        if isinstance(self._kept, list):
+            for id, image in zip(self.ids, self._kept, strict=True):
+                check_alike(image, self._first, id, self.ids[0])
+                check_range(image, id)
+        else:
+            check_ranges(self._kept, self.ids)
         self._group(groups)
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:  # type: ignore[override]
+        return {id: row for row, id in enumerate(self.ids)}
 
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         if not isinstance(self._kept, list):

@@ -16,6 +16,9 @@ from alkit.pools.decoding import Pixels
 from alkit.protocols import Pool
 from alkit.values.ids import check_ids
 
+BLOCK = 2**22
+"""Bytes of images that are checked at once."""
+
 
 def check_pool(pool: Pool, name: str = "pool") -> None:
     """Check that an argument is a pool with at least one image, and that its ids are distinct strings.
@@ -158,3 +161,21 @@ def check_range(image: Pixels, id: str) -> None:
                 if low < 0
                 else "divide by the greatest value that is possible",
             )
+
+
+def check_ranges(images: Pixels, ids: Sequence[str]) -> None:
+    """Check that the floats of images ``(n, c, h, w)`` are in [0, 1], in blocks, because they may be on disk.
+
+    Raises
+    ------
+    DataError
+        A value is outside, or not a number. The message names the first image with one.
+    """
+    if not np.issubdtype(images.dtype, np.floating):
+        return
+    step = max(1, BLOCK // images[0].nbytes)
+    for start in range(0, len(images), step):
+        block = images[start : start + step]
+        if not (block.min() >= 0 and block.max() <= 1):
+            for id, image in zip(ids[start : start + step], block, strict=True):
+                check_range(image, id)

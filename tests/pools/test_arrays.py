@@ -31,6 +31,16 @@ def test_arrays_are_not_copied():
         assert pool.read(["0000"]).min() == 1
 
 
+@pytest.mark.parametrize("row", [0, 4, 5, 9])
+@pytest.mark.parametrize("value", [1.5, -0.5, np.nan])
+def test_the_first_image_with_a_bad_value_is_named_whatever_block_it_is_in(row, value, monkeypatch):
+    images = np.zeros((10, 2, 2), np.float32)
+    images[row:, 1, 0] = value
+    monkeypatch.setattr("alkit.pools.checks.BLOCK", 2 * images[0].nbytes + 1)
+    with pytest.raises(DataError, match=f"image '000{row}' must have values from 0 to 1"):
+        ArrayPool(images)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_are_read_unchanged(dtype):
     images = np.array([[[0, 0.25], [0.5, 1]]], dtype)
