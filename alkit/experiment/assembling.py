@@ -75,45 +75,46 @@ def assemble(
     check_needs(needs_of(strategy), learner, pool)
     if not isinstance(store, Store):
         store = Store(_temporary_store(owner) if store is None else store, wait)
-    if store.fact("seed") != seed:  # an older record may have been made with a negative seed
-        check_integer("seed", seed, least=0)
-    settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
-    audit = size_of_audit(store) if audit is None else check_integer("audit", audit, least=0)
-    recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
-    # Before the settings are recorded, so that a learner that fails on the images changes nothing.
-    tried = None
-    if change or not store.has_answers():
-        tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
-    check_rules(store, pool, rules)
-    pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
-    settle_rules(store, rules)
-    settle_people(store, people)
-    change_keep(store, keep)
-    measured = opening.settle_metrics(store, metrics)
-    representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
-    answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
-    labels = Labels(files, representations)
-    rehearsing.save(store, tried)
-    parts = Parts(
-        pool,
-        learner,
-        strategy,
-        first,
-        terms,
-        stream,
-        store,
-        settings,
-        files,
-        answers,
-        representations,
-        labels,
-        report,
-        measured,
-        classes is not None,
-        workers,
-    )
-    settle_audit(parts, audit)
-    return parts
+    with store.one_connection():
+        if store.fact("seed") != seed:  # an older record may have been made with a negative seed
+            check_integer("seed", seed, least=0)
+        settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
+        audit = size_of_audit(store) if audit is None else check_integer("audit", audit, least=0)
+        recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
+        # Before the settings are recorded, so that a learner that fails on the images changes nothing.
+        tried = None
+        if change or not store.has_answers():
+            tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
+        check_rules(store, pool, rules)
+        pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
+        settle_rules(store, rules)
+        settle_people(store, people)
+        change_keep(store, keep)
+        measured = opening.settle_metrics(store, metrics)
+        representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
+        answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
+        labels = Labels(files, representations)
+        rehearsing.save(store, tried)
+        parts = Parts(
+            pool,
+            learner,
+            strategy,
+            first,
+            terms,
+            stream,
+            store,
+            settings,
+            files,
+            answers,
+            representations,
+            labels,
+            report,
+            measured,
+            classes is not None,
+            workers,
+        )
+        settle_audit(parts, audit)
+        return parts
 
 
 def _temporary_store(owner: object) -> Path:

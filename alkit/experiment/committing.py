@@ -26,6 +26,7 @@ from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.held import on_one_connection
 from alkit.record.states import Answered
 from alkit.record.testsets import declare_test
 from alkit.sharing.workers import working
@@ -34,6 +35,7 @@ from alkit.values.progress import Progress
 from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 
+@on_one_connection
 def fit(
     parts: Parts,
     model: LastModel,
@@ -73,6 +75,7 @@ def fit(
     return result
 
 
+@on_one_connection
 def commit_round(
     parts: Parts,
     model: LastModel,
@@ -118,7 +121,9 @@ def commit_round(
         )
     tested_by = ""
     if test is not None:  # before the training, whose result would be lost if a label were missing
-        tested_by = measuring.digest_of(test_labels.of(*test, parts.settings.spec, poll))
+        spec = parts.settings.spec
+        with parts.store.no_connection():
+            tested_by = measuring.digest_of(test_labels.of(*test, spec, poll))
         notes += measuring.other_truth(parts.store, tested_by)
     begun = time.perf_counter()
     previous = None if number == 0 else model.predictor()

@@ -22,6 +22,7 @@ from alkit.experiment.view import PoolView
 from alkit.pools.sizes import mask_sizes
 from alkit.record.assigning import assign
 from alkit.record.facts import QUEUE
+from alkit.record.held import on_one_connection
 from alkit.strategies.asking import name_on_failure
 from alkit.strategies.functions import check_selection, innermost
 from alkit.values.progress import Progress
@@ -34,6 +35,7 @@ BY_CHANCE = "drawn at random for the audit set"
 """Reason for a query of the audit set, which annotators do not see."""
 
 
+@on_one_connection
 def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
     """Return the ids that are still open, or select `n` images: see :meth:`alkit.Experiment.ask`."""
     store = parts.store
@@ -52,6 +54,7 @@ def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
         return tuple(query.id for query in open_queries)
 
 
+@on_one_connection
 def top_up(parts: Parts, model: LastModel, n: int | None, hours: float | None = None) -> tuple[str, ...]:
     """Select images until `n` wait for a first answer, and return all ids that are open: see :meth:`Experiment.top_up`.
 
@@ -93,6 +96,7 @@ def _number_for(parts: Parts, model: LastModel, seconds: float) -> int:
     )
 
 
+@on_one_connection
 def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     """Have the strategy select `n` candidates, and record them as queries; return their ids by rank.
 

@@ -34,6 +34,7 @@ from alkit.record.answer_fields import (
     check_seconds,
 )
 from alkit.record.earlier import Earlier, Sizes
+from alkit.record.held import on_one_connection
 from alkit.record.label_files import LabelFiles, fit_of
 from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
@@ -110,6 +111,7 @@ class Answers:
                 oracle.refused(answer, reason)
         return receipt
 
+    @on_one_connection
     def tell(self, answers: Iterable[Answer], *, revise: bool, unasked: Unasked | None = None) -> None:
         """Record all these answers, or none if one is wrong: see :meth:`alkit.Experiment.tell`."""
         sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
@@ -125,6 +127,7 @@ class Answers:
         self.store.add_answers({draft.id for _, draft in drafts}, decide)
         settle_reviews(self.store, (answer for answer, _ in drafts))
 
+    @on_one_connection
     def receive(
         self, answers: Iterable[Answer], *, sent: bool = False, revise: bool = True, unasked: Unasked | None = None
     ) -> Receipt:

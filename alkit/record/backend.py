@@ -103,6 +103,9 @@ class Backend(Protocol):
     def begin(self, statement: str) -> AbstractContextManager[sa.Connection]:
         """Begin a transaction by a statement; commit it after the block, or undo it if there was an error."""
 
+    def holding(self, held: bool) -> AbstractContextManager[None]:
+        """Hold a connection for the readings of this thread in the block, or none, if connections are costly."""
+
     def error(self, reason: Exception) -> StoreError:
         """Return the error to raise for one of the driver."""
 

@@ -25,7 +25,7 @@ def make_engine(path: Path, wait: float, shown: Path) -> sa.Engine:
     """
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
-        poolclass=sa.pool.NullPool,  # nothing stays open between transactions, so a process may fork or pickle freely
+        poolclass=sa.pool.NullPool,  # nothing stays open that is not held; see alkit/record/held.py
         connect_args={"timeout": wait},
     )
 

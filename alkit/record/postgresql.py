@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -63,6 +63,10 @@ class PostgreSQL:
     def errors(self) -> tuple[type[Exception], ...]:
         """Errors of SQLAlchemy and of the driver."""
         return self._to.errors
+
+    def holding(self, held: bool) -> AbstractContextManager[None]:
+        """Do nothing: connections to a server stay open."""
+        return nullcontext()
 
     def error(self, reason: Exception) -> StoreError:
         """Return the error to raise for one of the server or of the connection to it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -106,7 +106,8 @@ class Settings:
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
         pool = without_removed(pool, self._store.fact(REMOVED) or {}, self._store.fact("images") or ())
-        configuration = {**declared, "pool": describe(pool), "seed": seed}
+        with self._store.no_connection():
+            configuration = {**declared, "pool": describe(pool), "seed": seed}
         gone: list[str] = []
         offered, former = pool.ids, self.unusable
         if self._store.fact("configuration") != configuration:
@@ -342,10 +343,12 @@ class Settings:
             )
         return spec
 
-    def threads(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def threads(self) -> Iterator[None]:
         """Compute with the number of threads the record was created with; with the present one before that."""
         number = self._store.fact("threads")
-        return nullcontext() if number is None else threads(number)
+        with self._store.no_connection(), nullcontext() if number is None else threads(number):
+            yield
 
     def _settle(self, name: str, value: Written) -> None:
         recorded = self._store.fact(name)

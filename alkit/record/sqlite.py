@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +19,7 @@ from alkit.record import guard
 from alkit.record.backend import REPAIR
 from alkit.record.backups import back_up
 from alkit.record.engine import make_engine
+from alkit.record.held import Held
 from alkit.record.journal import Journal
 from alkit.record.places import remove
 
@@ -54,6 +55,7 @@ class SQLite:
         file = copy or path
         self.journal = Journal(file.with_name(f"{file.name}.journal"))
         self._engine = make_engine(file, wait, path)
+        self._held = Held(self._engine, file)
 
     def exists(self) -> bool:
         """Whether the file exists and is not empty."""
@@ -70,9 +72,22 @@ class SQLite:
 
     @contextmanager
     def begin(self, statement: str) -> Iterator[sa.Connection]:
-        """Begin a transaction on a new connection."""
+        """Begin a transaction on a new connection, or a reading on the connection that is held."""
+        if statement == self.reading and (held := self._held.connection()) is not None:
+            try:
+                with held.execution_options(begin=statement).begin():
+                    yield held
+            except BaseException:
+                self._held.let_go()
+                raise
+            return
+        self._held.let_go()
         with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
             yield connection
+
+    def holding(self, held: bool) -> AbstractContextManager[None]:
+        """Hold a connection for the readings of this thread in the block, or none; see :class:`Held`."""
+        return self._held.holding(held)
 
     def error(self, reason: Exception) -> StoreError:
         """Return the error to raise for one of SQLite."""
@@ -119,4 +134,5 @@ class SQLite:
 
     def close(self) -> None:
         """Close the file."""
+        self._held.let_go()
         self._engine.dispose()

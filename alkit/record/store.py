@@ -18,7 +18,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -262,6 +262,14 @@ class Store:
             id = self.fact(ELSEWHERE)
             self._contents = files_in(self.files) if id is None else files_elsewhere(self._known_address(), id)
         return self._contents
+
+    def one_connection(self) -> AbstractContextManager[None]:
+        """Let this thread read by one connection inside the block, which must be short."""
+        return self.database.backend.holding(True)
+
+    def no_connection(self) -> AbstractContextManager[None]:
+        """Hold no connection inside the block, which may take long."""
+        return self.database.backend.holding(False)
 
     def close(self) -> None:
         """Close the database."""
