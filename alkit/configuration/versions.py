@@ -14,6 +14,9 @@ from alkit.configuration.addresses import FORMER
 from alkit.configuration.forms import Written, written_added, written_form
 from alkit.configuration.parameter_changes import Changes, changed_things, changes_of, parameters_by_position
 
+_KEYS = ("is", "named", "opaque", "partial")
+"""Keys of the forms of classes and functions."""
+
 _FORMER_OF = {present: former for former, present in FORMER.items()}
 
 Change = Callable[[Changes, Mapping[str, Written], Collection[str]], dict[str, Written]]
@@ -68,9 +71,14 @@ def _former_arguments(
 
 def _changed(form: Written, names: Mapping[str, str], things: Mapping[str, Any], change: Change) -> Written:
     if isinstance(form, list):
-        return [_changed(entry, names, things, change) for entry in form]
+        return [_changed(entry, names, things, change) if isinstance(entry, list | dict) else entry for entry in form]
     if not isinstance(form, dict):
         return form
+    if form.keys().isdisjoint(_KEYS):  # a mapping such as that from ids to digests, which may be long
+        return {
+            key: _changed(entry, names, things, change) if isinstance(entry, list | dict) else entry
+            for key, entry in form.items()
+        }
     found: dict[str, Written] = {
         key: names.get(entry, entry)
         if key in ("is", "named", "opaque") and isinstance(entry, str)

@@ -106,6 +106,8 @@ def record_groups(store: Store, pool: Pool) -> list[str]:
     Return a line about the images that have other groups now.
     """
     before: dict[str, Any] | None = store.fact(GROUPS)
+    if before is None and _has_no_groups(pool):
+        return []
     now = groups_form(pool)
     if before is None and not any(group != id or row for id, (group, row) in now.items()):
         return []  # nothing is known of any image
@@ -153,6 +155,8 @@ def check_rules(store: Store, pool: Pool, rules: SelectionRules | None) -> None:
     ConfigurationError
         A condition holds for no image of the pool, or no image may be selected.
     """
+    if rules is None and isinstance(pool, PoolBase):
+        return  # the groups of any other pool are checked, too, before anything is recorded
     pool = with_recorded_groups(store, pool)
     _check_rules(rules, recorded_rules(store), pool.ids, groups_of(pool, pool.ids), metadata_of(pool, pool.ids))
 
@@ -303,6 +307,11 @@ def note_change(store: Store, lines: Sequence[str]) -> None:
 def is_grouped(pool: Pool) -> bool:
     """Return whether a pool was given groups, or brings its own."""
     return pool._grouping is not None if isinstance(pool, PoolBase) else isinstance(pool, HasGroups | HasMetadata)
+
+
+def _has_no_groups(pool: Pool) -> bool:
+    """Whether it is known at once that each image of a pool is its own group, and that none has metadata."""
+    return isinstance(pool, PoolBase) and not is_grouped(pool) and pool.parents_of(pool.ids) == list(pool.ids)
 
 
 def groups_form(pool: Pool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -105,7 +105,8 @@ class Settings:
             or the rounds have a schedule. The message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
-        pool = without_removed(pool, self._store.fact(REMOVED) or {}, self._store.fact("images") or ())
+        if removed := self._store.fact(REMOVED):
+            pool = without_removed(pool, removed, self._store.fact("images") or ())
         with self._store.no_connection():
             configuration = {**declared, "pool": describe(pool), "seed": seed}
         gone: list[str] = []
@@ -343,11 +344,14 @@ class Settings:
             )
         return spec
 
-    @contextmanager
-    def threads(self) -> Iterator[None]:
+    def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with; with the present one before that."""
         number = self._store.fact("threads")
-        with self._store.no_connection(), nullcontext() if number is None else threads(number):
+        return self._computing(nullcontext() if number is None else threads(number))
+
+    @contextmanager
+    def _computing(self, how: AbstractContextManager[None]) -> Iterator[None]:
+        with self._store.no_connection(), how:
             yield
 
     def _settle(self, name: str, value: Written) -> None:
