@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -94,9 +94,17 @@ class NetworkLearner(TrainingParts):
         computation.move(to_channels_last(predictor.network))
         return replace(predictor, precision=self.precision, compile=self.compile)
 
+    tries_steps: ClassVar[bool] = True
+    """Whether :meth:`try_training` takes `step_only`."""
+
     @checked
-    def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
+    def try_training(self, images: Images, spec: LabelSpec, step_only: bool = False) -> NetworkPredictor:
         """Train a new network for one step on `images`, all in one batch, with made-up labels, and return the model.
+
+        Parameters
+        ----------
+        step_only:
+            Whether to try the step only, because the network and its storage were tried with other images.
 
         Raises
         ------
@@ -107,16 +115,23 @@ class NetworkLearner(TrainingParts):
         check_images(images)
         made_up, stream = MadeUp(images, spec), Stream(0).child("rehearsal")
         loss = self.make_loss(spec, weigh_classes(self.class_weights, made_up))
-        model, other = (self._new(images.shape[1], spec, stream.child(name)) for name in ("one", "two"))
+        model = self._new(images.shape[1], spec, stream.child("one"))
+        if not step_only:
+            self._check_network(model, images[:1], spec, stream)
+        model = train(self._for_one_step(len(images)), model, made_up, loss, stream, quiet)
+        if not step_only:
+            self._check_stored(model, images[:2])
+        return model
+
+    def _check_network(self, model: NetworkPredictor, image: Images, spec: LabelSpec, stream: Stream) -> None:
+        """Raise a :class:`ConfigurationError` if a new network cannot be trained on images like this one."""
+        other = self._new(image.shape[1], spec, stream.child("two"))
         check_apart(model.network, other.network)
         check_trainable(model.network)
         model.network.to(computation_for(self.device, self.precision).device)  # faster than the CPU, if it is a GPU
-        one = torch.from_numpy(np.ascontiguousarray(images[:1]))
+        one = torch.from_numpy(np.ascontiguousarray(image))
         check_logits(model.network, one, model.classes, multiple=model.multiple)
-        warn_if_not_normalised(self.network, model.network, other.network, torch.from_numpy(images[:1].copy()))
-        model = train(self._for_one_step(len(images)), model, made_up, loss, stream, quiet)
-        self._check_stored(model, images[:2])
-        return model
+        warn_if_not_normalised(self.network, model.network, other.network, torch.from_numpy(image.copy()))
 
     def _for_one_step(self, images: int) -> NetworkLearner:
         """Return this learner with one step on all of so many images."""
@@ -135,14 +150,17 @@ class NetworkLearner(TrainingParts):
                 hint="finite initial weights, or a smaller lr",
             )
         try:
-            again = self.loads(model.dumps()).probabilities(images)
+            loaded = self.loads(model.dumps())
+            loaded.expect_as(model)
+            again = loaded.probabilities(images)
         except ConfigurationError as reason:
             raise ConfigurationError(
                 f"network {name} cannot be stored and read again ({without_hint(reason)})",
                 hint="a network that makes all its weights and buffers in __init__, as tensors",
             ) from reason
-        repeats = np.allclose(expected, model.probabilities(images), rtol=0, atol=1e-6)  # its output is not random
-        if repeats and not np.allclose(expected, again, rtol=0, atol=1e-5):
+        if not np.allclose(expected, again, rtol=0, atol=1e-5) and np.allclose(
+            expected, model.probabilities(images), rtol=0, atol=1e-6
+        ):  # its output is not random
             raise ConfigurationError(
                 f"network {name} must keep all that its prediction depends on in its state_dict()",
                 got=f"probabilities that differ by {np.abs(expected - again).max():.2g} after it is stored and read",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PIXELS = 2**20
+PIXELS = 2**18
 """Most pixels in the batch of a rehearsal; a batch always has two images."""
 
 FEW = 4
@@ -81,7 +81,7 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     if len(images) == 1:
         return 1
     try:
-        single.try_training(images[:1], spec)
+        single.try_training(images[:1], spec, *([True] if getattr(single, "tries_steps", False) else []))
     except ConfigurationError as reason:
         if single.batch < 3:  # an odd number of labels leaves a batch of one image
             raise ConfigurationError(

@@ -177,9 +177,11 @@ class SegmentationLearner(NetworkLearner):
         return model
 
     @checked
-    def try_training(self, images: Images, spec: LabelSpec) -> NetworkPredictor:
+    def try_training(self, images: Images, spec: LabelSpec, step_only: bool = False) -> NetworkPredictor:
         """Train a new network for one step, and try whether it can start from the weights of `warm_start`."""
-        model = super().try_training(images, spec)
+        model = super().try_training(images, spec, step_only)
+        if step_only:
+            return model
         if isinstance(self.warm_start, BuildsNetwork):
             channels = images.shape[1]
             with weights_left_out():

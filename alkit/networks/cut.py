@@ -158,6 +158,11 @@ class CutNetwork:
                 raise
             return None
 
+    def expect_as(self, other: CutNetwork) -> None:
+        """Take over whether images mix from the same network with other weights, so that it is not tried again."""
+        self._mixes.update(other._mixes)
+        self._tried.update(other._tried)
+
     def mixes(self, images: Tensor) -> bool:
         """Return whether the output for one image depends on the other images of its batch."""
         key = tuple(images.shape[1:])
