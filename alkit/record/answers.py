@@ -76,9 +76,8 @@ class Answers:
         """Record the answers that an oracle has now: see :meth:`alkit.Experiment.collect`."""
         self.settings.declare_classes(spec_of(oracle))
         receipt = self.receive_polled(oracle)
-        self.save_unread(
-            place or _place_of(oracle), receipt, oracle.unread() if isinstance(oracle, ReportsUnread) else {}
-        )
+        unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
+        self.save_unread(place or _place_of(oracle), receipt, unread)
         return receipt
 
     def save_unread(self, place: str, receipt: Receipt, unread: Mapping[Path, str]) -> None:

@@ -96,10 +96,19 @@ class _Own(threading.local):
 class _Reads(Protocol):
     def one_connection(self) -> AbstractContextManager[None]: ...
 
+    def no_connection(self) -> AbstractContextManager[None]: ...
+
 
 class _HasStore(Protocol):
     @property
     def store(self) -> _Reads: ...
+
+
+@contextmanager
+def apart(store: _Reads, how: AbstractContextManager[None]) -> Iterator[None]:
+    """Hold no connection in a block of another kind, such as a long computation."""
+    with store.no_connection(), how:
+        yield
 
 
 def on_one_connection(work: F) -> F:

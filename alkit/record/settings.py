@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from alkit.record.changing import (
     changed_settings,
     restart,
 )
+from alkit.record.held import apart
 from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
 from alkit.record.sides import forecast
@@ -347,12 +348,7 @@ class Settings:
     def threads(self) -> AbstractContextManager[None]:
         """Compute with the number of threads the record was created with; with the present one before that."""
         number = self._store.fact("threads")
-        return self._computing(nullcontext() if number is None else threads(number))
-
-    @contextmanager
-    def _computing(self, how: AbstractContextManager[None]) -> Iterator[None]:
-        with self._store.no_connection(), how:
-            yield
+        return apart(self._store, nullcontext() if number is None else threads(number))
 
     def _settle(self, name: str, value: Written) -> None:
         recorded = self._store.fact(name)
@@ -372,8 +368,7 @@ class Settings:
 
 def describe(pool: Pool) -> Written:
     """Return the number of a pool's images, their shape, and a digest of their content."""
-    channels, height, width = image_shape(pool)
-    shape = {"channels": channels, "height": height, "width": width}
+    shape = dict(zip(("channels", "height", "width"), image_shape(pool), strict=True))
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
 
@@ -382,8 +377,6 @@ TEST_SET = "test_set"
 
 UNUSABLE = "unusable"
 """Name of the fact that contains the reason for each image that cannot be used, by its id."""
-
-"""Reason of an image that was there when the record was created."""
 
 
 def _images(pool: Pool) -> dict[str, str] | None:
