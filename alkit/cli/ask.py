@@ -28,6 +28,10 @@ def ask(
             help="Number of images that shall wait for an answer. Without it, open ones are sent again.",
         ),
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="In place of -n: hours of work, of all annotators, that the open images may take together."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder to write the images to.")] = None,
     form: Annotated[
         str | None,
@@ -52,6 +56,7 @@ def ask(
 ) -> None:
     """Train on all labels so far, select the images most worth labelling, and send them to annotators.
 
+    --hours selects as many images as fit: what a label costs is fitted to the times of the labels so far.
     While images wait for an answer, as many are selected as are missing to the number, so that nobody waits for a slow
     annotator. Images that are due go to somebody else. Open queries are sent again, which changes nothing where they
     arrived before. Images that could not be read when the campaign was started and can be read now are taken into the
@@ -61,13 +66,16 @@ def ask(
 
     [cyan]alkit ask campaign.db -n 35 --out exchange[/cyan]
 
+    [cyan]alkit ask campaign.db --hours 6[/cyan]
+
     [cyan]alkit ask campaign.db -n 35 --out exchange --as cvat[/cyan]
 
     [cyan]ALKIT_LABEL_STUDIO_TOKEN=... alkit ask campaign.db -n 35 --to label-studio --url http://localhost:8080[/cyan]
     """
     from alkit._files import make_folder
-    from alkit.checks import check_integer
+    from alkit.checks import check_integer, check_number
     from alkit.cli.fit import describe_round
+    from alkit.cli.hours import check_times, describe_work
     from alkit.cli.instructions import recorded_instructions
     from alkit.cli.named_places import check_place
     from alkit.cli.places import Delivery, FolderPlace, choose_place, last_place, save_place
@@ -80,16 +88,24 @@ def ask(
     from alkit.report.progress import progress_bar
     from alkit.sharing.workers import working
 
+    if number is not None and hours is not None:
+        raise ConfigurationError("-n and --hours cannot be combined", hint="one of them")
+    if hours is not None:
+        check_number("--hours", hours, 0, open_ends="(")
     with working(options.read_workers(workers)), progress_bar(str(store)) as report, record_at(store) as record:
         experiment = open_campaign(record, images, report, learner)
         was_open, trained = experiment.open_ids, None
-        selects = number is not None and check_integer("n", number, least=1) > len(experiment.waiting_ids)
+        selects = hours is not None or (
+            number is not None and check_integer("n", number, least=1) > len(experiment.waiting_ids)
+        )
         taken: tuple[str, ...] = ()
         left_out: str | None = None
         tested = record.fact(TEST_SET) is not None
         done = {result.round for result in experiment.history}
-        if not was_open and number is None:
+        if not was_open and number is None and hours is None:
             raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
+        if hours is not None:
+            check_times(record)  # before a model is trained
         place = choose_place(
             store, last_place(record), folder=out, form=form, service=to, url=url, project=project, control=control
         )
@@ -103,13 +119,13 @@ def ask(
             Delivery(spec, campaign, images=experiment.pool)
         )  # raises errors in the place before any image is selected
         passed = hand_on(record)
-        if selects and number is not None:
+        if selects:
             test_set = recorded_test_set(record, experiment.pool, report)
             if experiment.repaired:
                 taken, left_out = _take_repaired(experiment, test_set.get("test"))
             if experiment.learnable:
                 trained = experiment.fit(**test_set, wait_for_answers=False)
-            ids = experiment.top_up(number)
+            ids = experiment.top_up(number, hours=hours)
         else:
             ids = was_open
         drafts = experiment.prelabels() if prelabels and spec.per == "pixel" else {}
@@ -119,6 +135,7 @@ def ask(
         told = recorded_instructions(record)
         delivery = Delivery(spec, campaign, experiment.queries(), experiment.pool, drafts, told)
         experiment.send(place.oracle(delivery))
+        work = experiment.workload()
     if taken:
         echo(f"Taken into the pool, because they can be read now: {listed(taken)}.")
     if left_out is not None:
@@ -132,6 +149,8 @@ def ask(
         f"{what}: {n} images" for what, n in (("Selected and sent", new), ("Still open, and sent again", again)) if n
     ]
     echo(f"{'. '.join(counts)}, {len(drafts)} with a pre-label. They are in {place}.")
+    if work is not None:
+        echo(f"They are expected to take {describe_work(work)}.")
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")
 
 

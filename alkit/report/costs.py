@@ -39,10 +39,10 @@ class RecordedCost:
         """Where the times come from, in words.
 
         >>> RecordedCost(LabelCost(30.0), 0, 12).source
-        'estimated from the times of 12 files'
+        'estimates from the times of 12 files'
         """
-        stated = f"{self.stated} times by the tool" if self.stated else ""
-        files = f"estimated from the times of {self.estimated} files" if self.estimated else ""
+        stated = f"the times of {self.stated} labels" if self.stated else ""
+        files = f"estimates from the times of {self.estimated} files" if self.estimated else ""
         return " and ".join(filter(None, [stated, files]))
 
 

@@ -638,3 +638,19 @@ def test_metrics_and_kinds_change_at_any_time_and_what_no_option_names_stays(pla
     assert "hd95" not in result.metrics
     assert "now dice" in printed(capfd, "change", "c.db", "--kinds", "")
     assert "Nothing is different" in printed(capfd, "change", "c.db", "--metrics", "dice")
+
+
+def test_hours_of_work_are_turned_into_images_by_the_times_of_files(place, capfd):
+    assert start("--strategy", "random") == 0
+    assert alkit("ask", "c.db", "--hours", 1, "--out", "exchange") == 1
+    assert "--hours needs labels whose time is known" in capfd.readouterr().err
+    printed(capfd, "ask", "c.db", "-n", 8, "--out", "exchange", "--no-prelabels")
+    for number, query in enumerate(asked()):
+        paint(query, at=LONG_AGO + 60 * number)
+    printed(capfd, "tell", "c.db")
+    assert alkit("ask", "c.db", "--hours", 1, "-n", 3) == 1
+    assert "-n and --hours cannot be combined" in capfd.readouterr().err
+    said = printed(capfd, "ask", "c.db", "--hours", 0.1)
+    assert "Selected and sent: 6 images" in said
+    assert "They are expected to take 6 minutes" in said
+    assert "for 6 answers, by estimates from the times of 7 files" in said

@@ -47,7 +47,7 @@ def test_a_budget_in_hours_is_filled_by_what_the_model_predicts():
     load = campaign.workload()
     assert load.low < load.seconds < load.high
     assert load.seconds == pytest.approx(took, rel=0.05)
-    assert (load.labels, load.source) == (len(ids), "24 times by the tool")
+    assert (load.labels, load.source) == (len(ids), "the times of 24 labels")
     assert campaign.top_up(hours=0.25) == ids  # they are open
     answer(campaign, pixels, ids[:3])
     assert set(ids[3:]) < set(campaign.top_up(hours=0.25))  # topped up

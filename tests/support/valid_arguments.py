@@ -270,6 +270,7 @@ EXAMPLES = {
     "alkit.Experiment.take_repaired": {"test": lambda t: t.test},
     "alkit.Experiment.remove": {"id": lambda t: "c", "reason": lambda t: "consent withdrawn"},
     "alkit.Experiment.assign": {"to": lambda t: ("ann",), "annotators": lambda t: 1, "days": lambda t: 3.0},
+    "alkit.Experiment.top_up": {"hours": lambda t: 1.0},
     "alkit.Experiment.fit": {
         "test": lambda t: t.test,
         "oracle": lambda t: t.oracle,
