@@ -256,7 +256,7 @@ class View(Protocol):
 
     @property
     def labelled(self) -> Sequence[str]:
-        """Ids that have a label, in the order in which they were selected."""
+        """Ids that have a label, in the order in which they were selected, and then those that wait for one."""
 
     @property
     def round(self) -> int:

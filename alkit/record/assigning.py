@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from alkit.arguments.checked import check_argument
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, QueryError, nearest
 from alkit.record.facts import HANDED_ON
@@ -128,6 +129,12 @@ def assign_by_hand(
     instead_of:
         Name of the only person whom those in `to` replace; None: they replace all.
     """
+    if isinstance(ids, str):
+        raise ConfigurationError("ids must be a list of ids", got=repr(ids), hint=f"assign([{ids!r}], ...)")
+    check_argument("ids", ids, Collection[str])
+    if isinstance(to, str):
+        raise ConfigurationError("to must be a list of names", got=repr(to), hint=f"to=[{to!r}]")
+    check_argument("to", to, Sequence[str] | None)
     for name in to or ():
         check_name(name)
     if annotators is not None:

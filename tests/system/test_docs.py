@@ -496,7 +496,7 @@ def test_the_model_is_used_as_the_page_says(folders, monkeypatch, capsys):
     }
 
 
-LIFE = ("how-to/annotators.md", "how-to/existing-labels.md", "how-to/growing-pools.md")
+LIFE = ("how-to/annotators.md", "how-to/never-wait.md", "how-to/existing-labels.md", "how-to/growing-pools.md")
 
 
 @pytest.mark.parametrize("page", LIFE)

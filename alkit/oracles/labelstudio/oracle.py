@@ -46,6 +46,10 @@ class LabelStudioOracle:
     :mod:`alkit.oracles.labelstudio.regions` describes how regions become a mask. An annotation that was submitted in
     the editor is confirmed; one that was copied from a prediction in bulk is not.
 
+    The community edition of Label Studio cannot assign tasks to people. So a task of a query that is assigned has the
+    names in its data, as ``alkit_for``, and in the line above the image, and its deadline as ``alkit_due``. A filter of
+    the data manager on ``alkit_for``, kept as a tab, shows a person their tasks; the label stream shows all.
+
     The annotator is the owner of the annotation, written ``user-<number>``. Everybody sees this number, unlike e-mail
     addresses, and it does not change. Deleting an annotation in Label Studio does not withdraw the answer here.
 
@@ -146,14 +150,16 @@ class LabelStudioOracle:
         prelabels = self.model_version if self.prelabels else None
         wanted = max(query.wanted for query in queries)
         number, tags = self._project.prepare(self.spec, self.control, wanted, prelabels, self.instructions)
-        existing = {task.data["alkit_query"]: task.data["alkit_id"] for task in self._project.tasks(number)}
+        existing = {task.data["alkit_query"]: task for task in self._project.tasks(number)}
         missing = []
         for query in sorted(queries, key=lambda query: (query.round, query.rank)):
             key = next((key for key in query.keys if key in existing), None)
             if key is None:
                 missing.append(query)
-            elif existing[key] != query.id:
-                raise self._project.conflict(f"{key} of image {existing[key]!r}", query.id)
+            elif (known := existing[key].data["alkit_id"]) != query.id:
+                raise self._project.conflict(f"{key} of image {known!r}", query.id)
+            else:
+                self._project.update(existing[key], _changed_terms(query, existing[key].data))
         if not missing:
             return
         files = self._project.files(number)
@@ -220,9 +226,10 @@ class LabelStudioOracle:
                 "alkit_id": query.id,
                 "alkit_campaign": self.campaign,
                 "alkit_size": list(size),
-                "alkit_title": f"{query.id}: {query.stands_for}" if query.stands_for else query.id,
+                "alkit_title": _title(query),
                 "alkit_why": query.stands_for,
                 "alkit_note": "",
+                **_terms(query),
             }
         }
         if query.id in self.prelabels:
@@ -235,6 +242,26 @@ class LabelStudioOracle:
             if regions:
                 task["predictions"] = [{"model_version": self.model_version, "result": regions}]
         return task
+
+
+def _title(query: Query) -> str:
+    """Return the line above an image: its id, why it was chosen, and whom it is assigned to."""
+    title = f"{query.id}: {query.stands_for}" if query.stands_for else query.id
+    return f"{title} (for {' and '.join(query.assigned)})" if query.assigned else title
+
+
+def _terms(query: Query) -> dict[str, str]:
+    """Return the data of a task that say whom it is assigned to and until when; none for the usual terms."""
+    people, due = ", ".join(query.assigned), query.due or ""
+    return {"alkit_for": people, "alkit_due": due} if people or due else {}
+
+
+def _changed_terms(query: Query, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what must change in the data of a task whose query may have been assigned to others since."""
+    terms = _terms(query)
+    now = {name: terms.get(name, "") for name in ("alkit_for", "alkit_due")}
+    changed = {name: value for name, value in now.items() if (data.get(name) or "") != value}
+    return {**changed, **({"alkit_title": _title(query)} if "alkit_for" in changed else {})}
 
 
 def _start_of_line(answer: Answer) -> str:

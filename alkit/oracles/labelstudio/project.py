@@ -177,6 +177,12 @@ class Project:
         except OracleError as failure:
             log.warning("a note cannot be written to Label Studio (%s): %s", failure, note)
 
+    def update(self, task: Task, changed: Mapping[str, str]) -> None:
+        """Change some of a task's data; nothing to do if there is nothing to change."""
+        if changed:
+            self.client.patch(f"/api/tasks/{task.id}/", {"data": {**task.data, **changed}})
+            task.data.update(changed)
+
     def add(self, number: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Add tasks to the project, in one request; raise an :class:`OracleError` if they are not there afterwards."""
         answer = self.client.post(f"/api/projects/{number}/import", tasks, return_task_ids="true")

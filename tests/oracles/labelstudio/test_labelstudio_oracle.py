@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from datetime import datetime
 from xml.etree import ElementTree
 
@@ -221,6 +222,23 @@ def test_annotators_see_the_name_the_reason_and_instructions(fake, folder):
     project["expert_instruction"] = "as the lead says"
     oracle(fake, folder).ask([*QUERIES, Query("ward/3", 1, 0, (SIZE,))])
     assert project["expert_instruction"] == "as the lead says"
+
+
+def test_tasks_name_the_people_they_are_assigned_to_and_follow_changes(fake, folder):
+    one = oracle(fake, folder)
+    first = replace(QUERIES[0], assigned=("user-3",), due="2031-05-01T12:00:00+00:00")
+    one.ask([first, QUERIES[1]])
+    named, other = (task["data"] for task in fake.tasks)
+    assert (named["alkit_for"], named["alkit_due"]) == ("user-3", first.due)
+    assert named["alkit_title"] == "ward/0: 9 like it (for user-3)"
+    assert "alkit_for" not in other
+    one.ask([replace(first, assigned=("user-4", "user-5")), QUERIES[1]])
+    named, other = (task["data"] for task in fake.tasks)
+    assert named["alkit_for"] == "user-4, user-5"
+    assert named["alkit_title"] == "ward/0: 9 like it (for user-4 and user-5)"
+    before = len(fake.asked)
+    one.ask([replace(first, assigned=("user-4", "user-5")), QUERIES[1]])
+    assert not any(asked["method"] == "PATCH" for asked in fake.asked[before:])
 
 
 def test_what_the_lead_tells_the_annotators_comes_first_and_stays(fake, folder):
