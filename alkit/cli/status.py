@@ -26,6 +26,10 @@ def status(
     store: Record,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the ids of images.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", "-n", help="Number of images in the next batch.")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Hours of work, of all annotators, that the forecast is for. Default: the batch."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List all images in each table, not only some.")] = False,
 ) -> None:
     """Show the state of a campaign: labels, open queries, annotators, the learning curve, and the next step.
@@ -39,9 +43,11 @@ def status(
 
     [cyan]alkit status campaign.db -n 35[/cyan]
 
+    [cyan]alkit status campaign.db --hours 6[/cyan]
+
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
-    from alkit.checks import check_integer
+    from alkit.checks import check_integer, check_number
     from alkit.cli.people import people_in_words
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
@@ -57,9 +63,11 @@ def status(
 
     if batch is not None:
         check_integer("--batch", batch, least=1)
+    if hours is not None:
+        check_number("--hours", hours, 0, open_ends="(")
     with record_at(store) as record:
         settings, queries = Settings(record), record.queries()
-        found, place = campaign_summary(record, batch), record.fact(PLACE)
+        found, place = campaign_summary(record, batch, hours=hours), record.fact(PLACE)
         unfinished = unfinished_removals(record.fact(REMOVED))
         rules, kept = asdict(recorded_rules(record)), [*rules_and_groups(record), *people_in_words(record)]
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
@@ -149,6 +157,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "advice": {name: asdict(advice) for name, advice in found.advice.items()},
         "worth": found.worth,
         "verdict": found.verdict,
+        **({} if found.outlook is None else {"outlook": asdict(found.outlook)}),
         "next": asdict(step),
     }
 

@@ -318,6 +318,10 @@ def _advice(summary: CampaignSummary) -> Iterator[RenderableType]:
         yield table
     question = f"{'Is' if summary.next_batch == 1 else 'Are'} {_count(summary.next_batch, 'more label')} worth it?"
     yield f"[bold]{question}[/bold] {in_table(summary.verdict)}"
+    if summary.outlook is not None:
+        *told, recommendation = map(in_table, summary.outlook.sentences)
+        yield from told
+        yield f"[bold]{recommendation}[/bold]"
 
 
 def _count(n: int, what: str) -> str:

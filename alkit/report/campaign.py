@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from alkit.arguments.checked import checked
-from alkit.checks import check_integer
+from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError
 from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
@@ -15,16 +16,18 @@ from alkit.record.store import Store
 from alkit.record.testsets import test_set
 from alkit.record.unread import list_unread
 from alkit.report.annotators import recorded_agreement, recorded_doubts
+from alkit.report.costs import recorded_cost
 from alkit.report.imported import since_import, unasked_sources, unasked_untrained
+from alkit.report.outlook import Outlook, make_outlook
 from alkit.report.summary import CampaignSummary, summary
-from alkit.stopping import stopping_advice
+from alkit.stopping import Advice, stopping_advice
 
 USUAL_BATCH = 30
 """Size of the next batch if nothing has been asked yet and there is no schedule."""
 
 
 @checked
-def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary:
+def campaign_summary(record: Store, batch: int | None = None, *, hours: float | None = None) -> CampaignSummary:
     """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images.
 
     It is what ``alkit status`` shows. New labels, and labels of images that several annotators labelled, are read.
@@ -35,14 +38,18 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
         The record, open. It is not changed.
     batch:
         Number of images in the next batch. Default: that of the schedule, of the last call of top_up or ask, or 30.
+    hours:
+        Hours of work, over all annotators, that the outlook is for. Default: those of the next batch.
 
     Raises
     ------
     ConfigurationError
-        `batch` is less than 1.
+        `batch` is less than 1, or `hours` is not above 0.
     """
     if batch is not None:
         check_integer("batch", batch, least=1)
+    if hours is not None:
+        check_number("hours", hours, 0, open_ends="(")
     snapshot, settings = record.snapshot(), Settings(record)
     history, found = snapshot.rounds, snapshot.standings
     schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
@@ -51,13 +58,15 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
     taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
     labelled = [id for id, known in snapshot.known.items() if known.labels]
     left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))
+    left = None if images is None else images - len(taken | left_out)
+    advice = stopping_advice(since_import(history), size)
     told = summary(
         found,
         history,
         now=datetime.now(UTC),
-        advice=stopping_advice(since_import(history), size),
+        advice=advice,
         next_batch=size,
-        left=None if images is None else images - len(taken | left_out),
+        left=left,
         tested=test_set(settings, record) is not None,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),
@@ -71,9 +80,21 @@ def campaign_summary(record: Store, batch: int | None = None) -> CampaignSummary
             unasked=unasked_sources(snapshot),
             in_review=tuple(entry.query.id for entry in snapshot.open_reviews),
             unasked_untrained=unasked_untrained(snapshot, settings.unusable),
+            outlook=_outlook(record, advice, size, hours, left),
         ),
         record,
     )
+
+
+def _outlook(
+    record: Store, advice: Mapping[str, Advice], batch: int, hours: float | None, left: int | None
+) -> Outlook | None:
+    """Return what the next labels are expected to bring; None before the first round."""
+    if not (history := since_import(record.rounds())):
+        return None
+    annotators = max((query.wanted for query in record.queries()[-batch:]), default=1)
+    cost = recorded_cost(record, outlines=False)
+    return make_outlook(history, advice, batch, cost, hours=hours, annotators=annotators, left=left)
 
 
 def _with_labels(told: CampaignSummary, record: Store) -> CampaignSummary:

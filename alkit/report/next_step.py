@@ -69,8 +69,8 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
     predict = f"alkit predict {path} --images FOLDER --out FOLDER"
     if summary.history and summary.left == 0:
         return Step(predict, "all images of the pool have been queried")
-    if summary.history and summary.worth is False:
-        return Step(predict, "the stopping rules advise to stop")
+    if summary.history and summary.enough:
+        return Step(predict, _enough(summary))
     why = "the model is trained on all labels" if summary.history else "no image has been queried yet"
     if summary.labels and not summary.learnable:
         why = "all labels so far are held out for evaluation, so there is none to train on"
@@ -89,10 +89,18 @@ def _step_of_a_run(summary: CampaignSummary, path: str) -> Step:
         return Step(f"alkit run ... --store {path}", "the run was interrupted; the same command continues it")
     if summary.left == 0:
         return Step(f"alkit predict {path} --images FOLDER --out FOLDER", "all images of the pool have been queried")
-    if summary.worth is False:
-        return Step(f"alkit predict {path} --images FOLDER --out FOLDER", "the stopping rules advise to stop")
+    if summary.enough:
+        return Step(
+            f"alkit predict {path} --images FOLDER --out FOLDER", "more labels are not expected to be worth their cost"
+        )
     more = f"alkit run ... --store {path} --rounds {len(summary.history)}"
     return Step(more, "the run is complete; the same command with more rounds continues it")
+
+
+def _enough(summary: CampaignSummary) -> str:
+    if summary.worth is False:
+        return "the stopping rules advise to stop"
+    return "more labels are not expected to be worth their cost"
 
 
 def _images(n: int) -> str:

@@ -17,6 +17,7 @@ from alkit.evaluation.doubts import Doubt
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.report.open_queries import OPEN, OpenQuery, Problem, Skipped, Unexpected, open_query, problem_of
+from alkit.report.outlook import Outlook
 from alkit.stopping import Advice
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
@@ -119,6 +120,8 @@ class CampaignSummary:
         Ids of the images whose label is being checked.
     unexpected:
         Answers that count, by others than those whom the query is assigned to.
+    outlook:
+        What the next labels are expected to bring, and whether to go on; None before the first round.
     """
 
     states: Mapping[State, int]
@@ -147,6 +150,12 @@ class CampaignSummary:
     skips: tuple[Skipped, ...] = ()
     in_review: tuple[str, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
+    outlook: Outlook | None = None
+
+    @property
+    def enough(self) -> bool:
+        """Whether the recommendation is to stop; without an outlook, whether the stopping rules say so."""
+        return self.worth is False if self.outlook is None else self.outlook.recommendation.stop is True
 
     @property
     def overdue(self) -> tuple[str, ...]:
