@@ -135,8 +135,15 @@ def make_outlook(
             spread = [min(middle / factor, most) for pair in bounds for factor in pair] + [min(middle, most)]
             labels = (min(middle, most), min(spread), max(spread))
     metric = next((name for result in reversed(history) for name in result.metrics), None)
-    known = _forecast(history, metric, spread, hours is not None and cost is None)
-    found, why_not = (None, known) if isinstance(known, str) else (known, "")
+    curve = _curve(history, metric)
+    found = twice = None
+    why_not = curve if isinstance(curve, str) else ""
+    if not isinstance(curve, str):
+        twice = forecast(curve.labels, curve.values, curve.labels[-1] + min(curve.labels[-1], curve.share * most))
+        if hours is None or cost is not None:
+            found = forecast(curve.labels, curve.values, [curve.labels[-1] + curve.share * n for n in spread])
+        else:
+            why_not = "no time of a label is known, so hours cannot be turned into labels"
     return Outlook(
         *labels,
         *(took if cost is not None else (None, None, None)),
@@ -145,16 +152,21 @@ def make_outlook(
         metric,
         found,
         why_not,
-        recommend(advice, found, metric, left=left),
+        recommend(advice, twice, metric, left=left),
     )
 
 
-def _forecast(
-    history: Sequence[RoundResult], metric: str | None, more: Sequence[float], untimed: bool
-) -> Forecast | str:
-    """Return the forecast of a metric for any of these numbers of further images, or why there is none."""
-    if untimed:
-        return "no time of a label is known, so hours cannot be turned into labels"
+@dataclass(frozen=True)
+class _Curve:
+    """A learning curve, and the share of further images that are trained on."""
+
+    labels: list[float]
+    values: list[float]
+    share: float
+
+
+def _curve(history: Sequence[RoundResult], metric: str | None) -> _Curve | str:
+    """Return the curve of a metric that can be forecast, or why it cannot."""
     if metric is None:
         return "no round was measured: a forecast needs an audit set, a hold-out or a test set"
     if lower_is_better(metric):
@@ -167,5 +179,4 @@ def _forecast(
     if (why := why_no_forecast(labels, values)) is not None:
         return why
     apart = last.n_held_out + (0 if last.audit is None else last.audit.measured)
-    share = last.n_labels / (last.n_labels + apart)
-    return forecast(labels, values, [labels[-1] + share * n for n in more])
+    return _Curve(labels, values, last.n_labels / (last.n_labels + apart))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alkit.statistics.forecasts import Forecast
+from alkit.statistics.forecasts import USUAL, Forecast
 from alkit.stopping import Advice
 
-WORTH = 0.005
-"""Least gain of a metric that is worth a batch for the recommendation."""
+WORTH = 0.01
+"""Least gain of a metric that makes twice as many labels worth their cost."""
 
 ABOUT_PREDICTIONS = frozenset({
     "stabilising-predictions",
@@ -41,15 +41,16 @@ def recommend(
 ) -> Recommendation:
     """Return the recommendation.
 
-    The forecast speaks for stopping if even the upper bound of the gain is below 0.005, and for going on if the gain is
-    at least that. The forecast and rules about a measured metric outweigh rules that look at predictions only.
+    What counts is the gain by twice as many labels, since a small batch always adds little. It speaks for going on if
+    it is expected to be 0.01 or more, and for stopping if even the upper bound of its interval is below that, after 6
+    rounds or more. The forecast and rules about a measured metric outweigh rules that look at predictions only.
 
     Parameters
     ----------
     advice:
         Advice of the stopping rules by name.
     forecast:
-        Forecast for the next labels, if there is one.
+        Forecast for twice as many labels, or for all that are left if these are fewer, if there is one.
     metric:
         Name of its metric.
     left:
@@ -84,14 +85,14 @@ def recommend(
 
 
 def _says(forecast: Forecast) -> bool | None:
-    if forecast.gain_high < WORTH:
-        return True
-    return False if forecast.gain >= WORTH else None
+    if forecast.gain >= WORTH:
+        return False
+    return True if forecast.gain_high < WORTH and forecast.rounds >= USUAL else None
 
 
 def _gain(forecast: Forecast, metric: str) -> str:
     low, high = max(0.0, forecast.gain_low), max(0.0, forecast.gain_high)
-    expected = f"the next labels are expected to add {max(0.0, forecast.gain):.3f} {metric}"
+    expected = f"{forecast.labels:.0f} labels in all are expected to add {max(0.0, forecast.gain):.3f} {metric}"
     return f"{expected} ({forecast.confidence:.0%} interval {low:.3f} to {high:.3f})"
 
 

@@ -33,7 +33,7 @@ def test_hours_are_turned_into_labels_and_a_metric():
     )
     assert told[1].startswith("6.0 h more: dice 0.8")
     assert "(80% interval), after 0.81 by the fitted curve now" in told[1]
-    assert told[-1].startswith("Go on: the next labels are expected to add 0.0")
+    assert told[-1].startswith("Go on: 200 labels in all are expected to add 0.0")
 
 
 def test_a_batch_has_hours_and_two_annotators_need_twice_as_many():
@@ -85,9 +85,9 @@ STOP, ON = Advice(True, "."), Advice(False, ".")
 @pytest.mark.parametrize(
     ("advice", "values", "stop", "words"),
     [
-        ({}, RISING, False, "Go on: the next labels are expected to add 0.0"),
+        ({}, RISING, False, "Go on: 150 labels in all are expected to add 0.0"),
         ({"delta-f": STOP}, RISING, False, ", although delta-f would stop."),
-        ({"expected-gain": STOP}, RISING, None, "Not clear: the next labels"),
+        ({"expected-gain": STOP}, RISING, None, "Not clear: 150 labels"),
         ({"delta-f": ON}, None, False, "Go on: delta-f would continue."),
         ({"delta-f": STOP, "overall-uncertainty": STOP}, None, True, "They look at predictions only"),
         (
@@ -107,6 +107,8 @@ def test_a_recommendation_names_its_evidence_and_what_was_measured_counts_more(a
 
 
 def test_a_plateau_is_a_reason_to_stop_and_so_is_an_empty_pool():
-    flat = forecast([100 * n for n in LABELS], FLAT, 10_050)
-    assert recommend({}, flat, "dice").text.startswith("You may stop: the next labels are expected to add 0.000 dice")
+    flat = make_outlook(rounds(FLAT), {}, 5, None).recommendation
+    assert flat.text.startswith("You may stop: 200 labels in all are expected to add 0.001 dice")
+    assert make_outlook(rounds(FLAT[:5]), {}, 5, None).recommendation.stop is False  # too few rounds
+    assert make_outlook(rounds(RISING), {}, 1, None).recommendation.stop is False  # a small batch is no reason
     assert recommend({"expected-gain": ON}, None, None, left=0).stop is True
