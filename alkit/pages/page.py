@@ -13,6 +13,7 @@ from alkit.pages.headline import headline
 from alkit.pages.map_section import pool_map
 from alkit.pages.progress import progress
 from alkit.pages.queries import queries
+from alkit.pages.reviews import reviews
 from alkit.pages.worst import worst
 from alkit.report.blocks import AnyBlock, Part
 from alkit.report.page import render
@@ -21,6 +22,7 @@ SECTIONS: dict[str, Callable[[Campaign], list[AnyBlock]]] = {
     "Progress": progress,
     "How good the model is": curve,
     "Agreement of annotators": agreement,
+    "Reviews of labels": reviews,
     "Map of the pool": pool_map,
     "Worst cases": worst,
     "Queries, skips and refusals": queries,

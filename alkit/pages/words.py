@@ -95,7 +95,7 @@ def person(name: str) -> str:
     return short(name) if name else UNNAMED
 
 
-def short(text: str, longest: int = LONGEST) -> str:
+def short(text: object, longest: int = LONGEST) -> str:
     """Return a text of a stranger in one line and of bounded length, without control characters.
 
     >>> short("hair\\n in front"), short("x" * 500, 10)

@@ -68,6 +68,8 @@ def folder(tmp_path_factory):
     experiment.receive([alkit.Answer(ids[0], alkit.values.Skip(f"blurred {HOSTILE}"), "bob")])
     experiment.receive([alkit.Answer(ids[1], 1 - truth[ids[1]], "bob")])
     experiment.fit()
+    (again,) = experiment.review(1, random=1, by="senior")
+    experiment.tell({again: np.roll(truth[again], 5, axis=0)}, annotator="senior")
     asked = experiment.ask(6)
     experiment.receive([alkit.Answer(asked[0], np.zeros((3, 3), np.uint8), "bob")])
     experiment.receive(alkit.Answer(id, truth[id], "bob") for id in asked[2:])
@@ -106,8 +108,10 @@ def test_a_figure_of_few_images_without_an_interval_is_not_shown():
 
 def test_each_section_tells_what_was_recorded(page):
     sections = Reader(page).sections
-    assert "16 labels by 2 people" in sections["Progress"]
-    assert "1 image has labels of several people" in sections["Agreement of annotators"]
+    assert "17 labels by 3 people" in sections["Progress"]
+    assert "2 images have labels of several people" in sections["Agreement of annotators"]
+    assert "1 label was asked again" in sections["Reviews of labels"]
+    assert re.search(r"drawn at random.*senior", sections["Reviews of labels"], re.S)
     assert "Each dot is an image" in sections["Map of the pool"]
     assert "The worst cases cannot be shown" not in sections["Worst cases"]
     queries = sections["Queries, skips and refusals"]
