@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from alkit.pages.campaign import Campaign
-from alkit.pages.words import counted, duration, listed, number, person, share, short
-from alkit.report.blocks import AnyBlock, Columns
+from alkit.pages.words import counted, duration, listed, number, person, share, short, short_day
+from alkit.report.blocks import AnyBlock, Columns, Note
+from alkit.report.open_queries import OpenQuery
 from alkit.report.page import Table, Text
 from alkit.report.states import MEANINGS
 
@@ -33,41 +35,55 @@ def queries(campaign: Campaign) -> list[AnyBlock]:
 
 
 def _open(campaign: Campaign) -> Iterator[AnyBlock]:
-    told = sorted(campaign.summary.open, key=lambda query: (-query.hours, query.round, query.rank))
+    told = sorted(campaign.summary.open, key=lambda query: (not query.overdue, -query.hours, query.round, query.rank))
     if not told:
         return
+    late = sum(query.overdue for query in told)
+    if late:
+        yield Note(f"{counted(late, 'image')} {'is' if late == 1 else 'are'} overdue.")
     rows = [
         [
             short(query.id, 80),
             query.state.value,
-            str(query.round),
             duration(3600 * query.hours),
-            listed([person(name) for name in query.answered_by]) or "nobody",
+            listed([person(name) for name in query.assigned]) or "anybody",
+            _due(campaign, query),
+            listed([person(name) for name in query.answered_by]),
             "; ".join(f"{person(problem.annotator)}: {short(problem.reason)}" for problem in query.problems),
         ]
         for query in told[:MOST]
     ]
-    titles = ["open image", "state", "round", "waits", "answered by", "problem"]
-    if not any(row[-1] for row in rows):
-        titles, rows = titles[:-1], [row[:-1] for row in rows]
-    yield Table(titles, rows, f"Open queries, the oldest first.{_first(len(told))}", words=(4, 5))
+    titles = ["open image", "state", "waits", "asked of", "due", "answered by", "problem"]
+    words = {1, 3, 5, 6}
+    idle = {place for place in (4, 5, 6) if not any(row[place] for row in rows)}
+    idle |= {3} if all(row[3] == "anybody" for row in rows) else set()
+    kept = [place for place in range(len(titles)) if place not in idle]
+    yield Table(
+        [titles[place] for place in kept],
+        [[row[place] for place in kept] for row in rows],
+        f"Open queries, {'overdue ones first, then ' if late else ''}the oldest first.{_first(len(told))}",
+        words=[new for new, place in enumerate(kept) if place in words],
+    )
+
+
+def _due(campaign: Campaign, query: OpenQuery) -> str:
+    if query.due is None:
+        return ""
+    at = datetime.fromisoformat(query.due).astimezone(campaign.now.tzinfo)
+    return f"{short_day(at, campaign.now)}{', overdue' * query.overdue}"
 
 
 def _skips(campaign: Campaign) -> Iterator[AnyBlock]:
-    skips = [
-        (standing.query.id, answer.annotator, answer.reason)
-        for standing in campaign.snapshot.standings
-        for answer in standing.answers
-        if answer.kind == "skip" and answer.counts
-    ]
+    skips = campaign.summary.skips
     if not skips:
         return
-    reasons = Counter(short(reason) or "no reason given" for _, _, reason in skips)
+    reasons = Counter(short(skip.reason) or "no reason given" for skip in skips)
     rows = [[reason, number(n)] for reason, n in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))]
     by_reason = Table(["reason of skips", "skips"], rows[:MOST], f"Why images were skipped.{_first(len(rows))}")
+    ordered = sorted(skips, key=lambda skip: (skip.id, skip.annotator))[:MOST]
     images = Table(
         ["skipped image", "person", "reason"],
-        [[short(id, 80), person(name), short(reason)] for id, name, reason in sorted(skips)[:MOST]],
+        [[short(skip.id, 80), person(skip.annotator), short(skip.reason)] for skip in ordered],
         f"Skips, by image.{_first(len(skips))}",
         words=(1, 2),
     )
@@ -83,6 +99,13 @@ def _refusals(campaign: Campaign) -> Iterator[AnyBlock]:
         ]
         caption = f"Answers that must be given again.{_first(len(told.problems))}"
         yield Table(["query", "person", "problem", "reason"], rows, caption, words=(1, 3))
+    if told.unexpected:
+        rows = [
+            [short(one.key, 100), person(one.annotator), listed([person(name) for name in one.assigned])]
+            for one in told.unexpected[:MOST]
+        ]
+        caption = f"Answers by others than those who were asked. They count.{_first(len(told.unexpected))}"
+        yield Table(["query", "answered by", "asked of"], rows, caption, words=(1, 2))
     if told.doubts:
         rows = [[short(doubt.id, 80), person(doubt.annotator), short(doubt.reason)] for doubt in told.doubts[:MOST]]
         caption = f"Labels that may be mistakes. They count nevertheless.{_first(len(told.doubts))}"

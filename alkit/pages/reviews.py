@@ -35,8 +35,8 @@ def reviews(campaign: Campaign) -> list[AnyBlock]:
         Table(
             ["image", "why", "first label by", "review by", "outcome", "agreement", "asked", "reason"],
             [_row(campaign, review) for review in ordered[:MOST]],
-            f"{counted(len(found), 'review')}, those that changed a label first. Agreement: of the first label with the "
-            f"second.{more}",
+            f"{counted(len(found), 'review')}, those that changed a label first. Agreement: of the first label with "
+            f"the second.{more}",
             words=(1, 2, 3, 7),
         ),
     ]
