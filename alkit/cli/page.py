@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from alkit.cli import options
 from alkit.cli.expanding import expand
 from alkit.cli.page_content import Content
 from alkit.cli.printing import echo
@@ -21,7 +20,6 @@ def page(
         Path | None, typer.Option(help="File to write; default: the name of the record with .html.", show_default=False)
     ] = None,
     content: Content = Content(),  # noqa: B008 - the options are expanded
-    images: options.Images = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is not a page of alkit.")] = False,
 ) -> None:
     """Write the page of a campaign: one HTML file that loads nothing from elsewhere, to send, to print or to keep.
@@ -46,6 +44,6 @@ def page(
     if path.exists() and not overwrite and not is_page(path):
         raise ConfigurationError(f"{path} exists and is not a page of alkit", hint="--overwrite, or another --out")
     with record_at(store, read_only=True) as record:
-        html = campaign_html(gathered(record, str(store), content, images))
+        html = campaign_html(gathered(record, str(store), content))
     write_atomically(path, html)
     echo(f"{path} shows the campaign ({len(html) / 1e6:.1f} MB).")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from alkit.cli import options
 
 if TYPE_CHECKING:
     from alkit.pages.campaign import Campaign, Memory
@@ -21,15 +22,18 @@ class Content:
         int, typer.Option(help="Number of worst predictions to show; 0: none, and the model is not loaded.")
     ] = 6
     map: Annotated[bool, typer.Option(help="Draw the map of the pool.")] = True
+    images: options.Images = None
+    learner: options.OwnLearner = None
 
 
-def gathered(record: Store, name: str, content: Content, images: Path | None, memory: Memory | None = None) -> Campaign:
+def gathered(record: Store, name: str, content: Content, memory: Memory | None = None) -> Campaign:
     """Return the campaign in an open record, with what its page shall show, and what earlier pages have made.
 
     Raises
     ------
     ConfigurationError
-        `images` was given, but the pool of the record is not a folder; or a number is out of range.
+        ``--images`` was given, but the pool of the record is not a folder; there is no such learner; or a number is
+        out of range.
     """
     from alkit._files import without_tilde
     from alkit.checks import check_integer
@@ -38,9 +42,11 @@ def gathered(record: Store, name: str, content: Content, images: Path | None, me
     from alkit.errors import ConfigurationError
     from alkit.pages.campaign import Wishes, gather
     from alkit.record.settings import Settings
+    from alkit.trained.typed import typed_learner
 
     check_integer("--worst", content.worst, least=0)
-    settings, form = Settings(record), None
+    settings, form, images = Settings(record), None, content.images
+    learner = None if content.learner is None else typed_learner(content.learner, record.path)
     if images is not None:
         form = moved(settings.declared.get("pool"), str(without_tilde(images).absolute()))
         if form is None:
@@ -51,7 +57,7 @@ def gathered(record: Store, name: str, content: Content, images: Path | None, me
     return gather(
         record,
         name,
-        Wishes(content.worst, content.map, form),
+        Wishes(content.worst, content.map, form, learner),
         words=lambda warning: warning_for_command_line(warning, made_by),
         left_out=left_out_in_words,
         memory=memory,

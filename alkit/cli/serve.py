@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alkit.cli import options
 from alkit.cli.expanding import expand
 from alkit.cli.page_content import Content
 from alkit.cli.printing import echo
@@ -31,7 +30,6 @@ def serve(
         list[str] | None, typer.Option(help="Another name of this machine under which browsers may ask for the page.")
     ] = None,
     content: Content = Content(),  # noqa: B008 - the options are expanded
-    images: options.Images = None,
 ) -> None:
     """Show the page of a campaign in a browser while the campaign goes on. Ctrl-C ends it.
 
@@ -64,7 +62,7 @@ def serve(
 
     def make(memory: Memory) -> bytes:
         with record_at(store, read_only=True) as record:
-            return campaign_html(gathered(record, str(store), content, images, memory))
+            return campaign_html(gathered(record, str(store), content, memory))
 
     page = LivePage(make)
     page.html()  # an error is told here, and the first reader does not wait

@@ -15,6 +15,9 @@ from alkit.report.page import Table, Text
 MOST = 12
 """Greatest number of disputed images that are listed."""
 
+FEW = 3
+"""With more classes, the table of pairs has the whole width."""
+
 SHOWN, MOST_LABELS, LONGEST = 4, 3, 170
 """Greatest numbers of disputed images and of labels of one that are drawn, and the pixels of the longer side."""
 
@@ -71,7 +74,7 @@ def agreement(campaign: Campaign) -> list[AnyBlock]:
                 words=(2,),
             )
         )
-    blocks.append(Columns(tables))
+    blocks += [Columns(tables)] if len(classes) <= FEW else tables
     shots = list(_shots(campaign, found.disputed[:SHOWN])) if campaign.spec and campaign.spec.per == "pixel" else []
     if shots:
         blocks.append(Gallery(shots, "The labels of the most disputed images, after the image itself.", wide=True))

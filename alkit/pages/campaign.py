@@ -12,7 +12,7 @@ from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError
 from alkit.pages.budget import Budget
-from alkit.protocols import HasDigests, Pool
+from alkit.protocols import HasDigests, Learner, Pool
 from alkit.record.changing import PLACE
 from alkit.record.settings import Settings
 from alkit.record.snapshot import Snapshot
@@ -46,11 +46,14 @@ class Wishes:
         Whether a map of the pool is drawn.
     pool:
         Written form of the pool, if its images have moved; None for that of the record.
+    learner:
+        The learner of the models, if the record cannot rebuild it.
     """
 
     worst: int = 6
     map: bool = True
     pool: Written | None = None
+    learner: Learner | None = None
 
 
 class Memory:

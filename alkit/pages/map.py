@@ -103,7 +103,8 @@ def make_map(campaign: Campaign) -> Map | str:
     if known is None:
         if len(drawn) * int(np.prod(image_shape(campaign.pool))) > MOST_READ:
             return "no features of the images are on disk, and there are too many pixels to compare"
-        known = drawn, _small_pixels(campaign.pool, drawn), f"their pixels at {SMALL} x {SMALL}"
+        height, width = (min(SMALL, side) for side in image_shape(campaign.pool)[1:])
+        known = drawn, _small_pixels(campaign.pool, drawn), f"their pixels at {height} x {width}"
     ids, rows, by = known
     rows = _principal(rows)
     kinds = kmeans(rows, ids, min(MOST_KINDS, max(2, len(ids) // 20)), rng)

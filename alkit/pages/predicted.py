@@ -33,7 +33,8 @@ def last_model(campaign: Campaign) -> Predictor:
         raise ConfigurationError("no model is trained yet")
 
     def load() -> Predictor:
-        learner = place_learner(build(campaign.settings.declared["learner"], "learner"), "auto")
+        own = campaign.wishes.learner or build(campaign.settings.declared["learner"], "learner")
+        learner = place_learner(own, "auto")
         predictor = learner.loads(campaign.record.content(last[0]))
         check_returned(learner, "loads", predictor, Predictor)
         return predictor

@@ -21,6 +21,9 @@ MOST_PEOPLE = len(LINE_COLOURS) - 1
 MOST_DAYS = 45
 """Greatest number of days with their own bar; a longer campaign is shown by weeks."""
 
+FEW_BARS = 6
+"""With at most so many bars, each has its date below it."""
+
 OTHERS, OTHER_COLOUR = "others", "#9aa4af"
 
 
@@ -116,12 +119,15 @@ def _chart(labels: Sequence[Given]) -> Picture:
         heights = [counts[who, start] for start in starts]
         axes.bar(places, heights, 0.8 * step, bottom=below, color=colour, label=f" {who}" if who[0] == "_" else who)
         below = [one + more for one, more in zip(below, heights, strict=True)]
-    locator: Any = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    if len(starts) <= FEW_BARS:
+        axes.set_xticks(places, [f"{start.day} {start:%b}" for start in starts])
+    else:
+        locator: Any = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis_date()
-    axes.set_xlim(places[0] - 0.7 * step, places[-1] + max(0.7 * step, 6 - days))
+    beside = step * max(0.7, (FEW_BARS - len(starts)) / 2)
+    axes.set_xlim(places[0] - beside, places[-1] + beside)
     axes.set_ylim(0, 1.1 * max(below))
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

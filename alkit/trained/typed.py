@@ -141,7 +141,7 @@ def _declared(store: str | os.PathLike[str], wait: float) -> Written:
     """Return the written form of the learner of a record; None if there is none, which opening it explains."""
     if not is_there(store, wait):
         return None
-    record = Store(store, wait)
+    record = Store(store, wait, read_only=True)
     try:
         return Settings(record).declared.get("learner")
     finally:
