@@ -74,15 +74,21 @@ def answer(id: str, mask: np.ndarray, name: str, rng: random.Random, now: dateti
 
 def photograph(page: Path, folder: Path) -> None:
     """Let Chromium take the pictures of a page."""
-    sections = dict(re.findall(r'<a href="(#.+?)">(.+?)</a>', page.read_text()))
-    places = {title: part for part, title in sections.items()} | {"": ""}
     for name, (title, width, height) in PICTURES.items():
-        shot = folder / f"{name}.png"
+        shown, shot = folder / f"{name}.html", folder / f"{name}.png"
+        shown.write_text(section(page.read_text(), title) if title else page.read_text())
         command = [str(shutil.which("chromium")), "--headless", "--no-sandbox", "--hide-scrollbars", "--disable-gpu"]
         command += [f"--user-data-dir={folder / 'profile'}", f"--screenshot={shot}", f"--window-size={width},{height}"]
-        subprocess.run([*command, f"{page.as_uri()}{places[title]}"], check=True, capture_output=True)
+        subprocess.run([*command, shown.as_uri()], check=True, capture_output=True)
         with Image.open(shot) as picture:
             picture.convert("RGB").quantize(128).save(HERE / f"{name}.png", optimize=True)
+
+
+def section(page: str, title: str) -> str:
+    """Return the page with only the section of this title."""
+    head, _, _ = page.partition("<header>")
+    (own,) = (part for part in re.findall("<section.+?</section>", page, re.S) if f"<h2>{title}</h2>" in part)
+    return f"{head}<main>{own}</main></body></html>"
 
 
 def write_page(folder: Path) -> Path:
