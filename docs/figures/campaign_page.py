@@ -81,7 +81,7 @@ def photograph(page: Path, folder: Path) -> None:
         command += [f"--user-data-dir={folder / 'profile'}", f"--screenshot={shot}", f"--window-size={width},{height}"]
         subprocess.run([*command, shown.as_uri()], check=True, capture_output=True)
         with Image.open(shot) as picture:
-            picture.convert("RGB").quantize(128).save(HERE / f"{name}.png", optimize=True)
+            picture.convert("RGB").quantize(256).save(HERE / f"{name}.png", optimize=True)
 
 
 def section(page: str, title: str) -> str:
