@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from alkit.values.answers import Answer
 
 
+NOT_TAKEN = 3
+"""Exit code if answers were refused or files not read; the others were recorded. Errors have 1, and wrong options 2."""
+
 OF_START = {"ignore": "--ignore"}
 """Options of ``alkit start`` that the reason of a refused answer may name."""
 
@@ -32,7 +35,8 @@ def tell(
         str | None,
         typer.Option(
             "--from",
-            help="Folder with one folder per annotator, a COCO .json, CVAT .xml or .csv file, or label-studio. "
+            help="Folder with one folder per annotator; a file: COCO or LabelMe .json, CVAT .xml, .csv, or a .zip with "
+            "such files; or label-studio. "
             "Default: the place that the queries were sent to.",
         ),
     ] = None,
@@ -57,8 +61,8 @@ def tell(
 ) -> None:
     """Record masks, skips and corrections. Answers that cannot be used are listed; all others are recorded.
 
-    The exit code is 1 if an answer was refused or a file was not read. Recording the same answer twice changes nothing.
-    The command can run while a model is trained, and needs no images.
+    The exit code is 0 if all was taken, 3 if an answer was refused or a file was not read, and 1 if the command failed.
+    Recording the same answer twice changes nothing. The command can run while a model is trained, and needs no images.
 
     [dim]Examples:[/dim]
 
@@ -84,6 +88,7 @@ def tell(
         about_doubts,
         about_ignored,
         about_others,
+        about_remarks,
         about_similar_names,
         about_unannotated,
         about_unnamed,
@@ -92,7 +97,7 @@ def tell(
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, StoreError
     from alkit.oracles.folder.oracle import FolderOracle
-    from alkit.oracles.formats.registry import FORMATS, SUFFIXES
+    from alkit.oracles.formats.registry import format_name, format_of
     from alkit.protocols import ReportsUnread
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles
@@ -112,8 +117,10 @@ def tell(
         queries = [entry.query for entry in record.asked()]
         unread: dict[Path, str] = {}
         listed: Mapping[Path, Sequence[str]] = {}
-        if path is not None and (codec := FORMATS.get(SUFFIXES.get(path.suffix.lower(), ""))) and not path.is_dir():
+        form = None if path is None or path.is_dir() else format_name(path.name)
+        if path is not None and form is not None:
             refuse_options({"--url": url, "--project": project}, f"with --from {LABEL_STUDIO}")
+            codec = format_of(form, Path(last.folder) if isinstance(last, FolderPlace) else path.parent)
             codec.check_readable(settings.spec)
             found = codec.read(path, queries, settings.spec, annotator=annotator, empty=background)
             receipt = answers.receive(replace(answer, confirmed=confirmed) for answer in found)
@@ -122,9 +129,10 @@ def tell(
         else:
             if path is not None and path.is_file():
                 raise ConfigurationError(
-                    "--from must be a folder, or a .json file (COCO), .xml file (CVAT) or .csv file (classes)",
+                    "--from must be a folder, or a file that ends in .json (COCO, LabelMe), .xml (CVAT), .csv "
+                    "(classes), .zip or .nii.gz",
                     got=path,
-                    hint="unpack an archive, and name the file in it",
+                    hint="put masks into a folder with the annotator's name in the exchange folder",
                 )
             folder = None if service else source
             place = choose_place(store, last, folder=folder, service=service, url=url, project=project)
@@ -183,6 +191,7 @@ def tell(
         more = f", and {len(which) - FEW} more" if len(which) > FEW else ""
         echo(f"annotators disagree, and the latest label counts: {', '.join(which[:FEW])}{more}")
     for line in (
+        *about_remarks(receipt.taken, keys),
         *about_unannotated(unannotated, keys),
         *about_ignored(receipt.taken, spec, keys),
         *about_unnamed(receipt.taken, snapshot.known),
@@ -198,10 +207,10 @@ def tell(
 
 
 def _exit(refused: int, unread: int) -> None:
-    """End the command with code 1 if not everything was taken, and say so."""
+    """End the command with the code for it if not everything was taken, and say so."""
     if parts := [f"{n} {what}" for n, what in ((refused, "refused"), (unread, "not read")) if n]:
-        echo(f"Not taken: {', '.join(parts)}. The exit code is 1.", err=True)
-        raise typer.Exit(1)
+        echo(f"Not taken: {', '.join(parts)}. The exit code is {NOT_TAKEN}.", err=True)
+        raise typer.Exit(NOT_TAKEN)
 
 
 def _facts(answer: Answer) -> dict[str, object]:
@@ -209,4 +218,5 @@ def _facts(answer: Answer) -> dict[str, object]:
 
     kinds = {Skip: "skip", Withdrawal: "withdrawal", Invalid: "invalid"}
     kind = next((name for cls, name in kinds.items() if isinstance(answer.label, cls)), "label")
-    return {"id": answer.id, "annotator": answer.annotator, "revision": answer.revision, "kind": kind}
+    facts = {"id": answer.id, "annotator": answer.annotator, "revision": answer.revision, "kind": kind}
+    return {**facts, **({"remarks": list(answer.remarks)} if answer.remarks else {})}

@@ -35,6 +35,22 @@ def about_unannotated(found: Mapping[Path, Sequence[str]], keys: Mapping[str, st
         )
 
 
+def about_remarks(taken: Iterable[Answer], keys: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line for each thing that was interpreted in files of answers, with the images.
+
+    >>> from alkit.values import SKIP, Answer
+    >>> remark = "its equal channels were read as one"
+    >>> list(about_remarks([Answer(id, SKIP, remarks=(remark,)) for id in "ab"], {"a": "r0", "b": "r1"}))
+    ['interpreted: its equal channels were read as one: r0, r1']
+    """
+    found: dict[str, list[str]] = {}
+    for answer in taken:
+        for remark in answer.remarks:
+            found.setdefault(remark, []).append(keys.get(answer.id, answer.id))
+    for remark, own in found.items():
+        yield f"interpreted: {remark}" if own[0] in remark else f"interpreted: {remark}: {listed(own)}"
+
+
 def about_ignored(taken: Iterable[Answer], spec: LabelSpec, keys: Mapping[str, str]) -> Iterable[str]:
     """Yield a line if masks of two classes have only class 0 and the ignore value 255, which often means class 1."""
     if spec.per != "pixel" or spec.ignore != 255 or len(spec.classes) != 2:

@@ -234,7 +234,8 @@ def mask_png(mask: Mask) -> bytes:
     return file.getvalue()
 
 
-def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
+def check_lossless(image: ImageFile.ImageFile, name: str) -> None:
+    """Raise a :class:`LabelError` if an image has a format or a compression that can change values."""
     if image.format not in LOSSLESS:
         raise LabelError(
             f"{name} has a format that can change the values of a mask",
@@ -249,6 +250,10 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
             expected="one without loss, such as LZW or deflate",
             hint="export the masks as PNG",
         )
+
+
+def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
+    check_lossless(image, name)
     if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
         raise LabelError(
             f"{name} is a picture, not a label map",

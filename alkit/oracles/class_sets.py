@@ -23,7 +23,7 @@ from alkit._files import without_tilde
 from alkit._reading.limits import read_file
 from alkit.errors import DataError, LabelError
 from alkit.labels.sets import label_of, split_set, unknown_class
-from alkit.oracles.label_names import says_skip
+from alkit.oracles.label_names import REASONS, says_skip
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.label_spec import NONE, UNKNOWN, Label, LabelSpec
 
@@ -56,6 +56,8 @@ class Row:
         :class:`LabelError` if it is wrong.
     skip:
         Function that returns the word that skips the image, or an empty text.
+    reason:
+        Why it is skipped, if it is.
     """
 
     image: str
@@ -63,6 +65,7 @@ class Row:
     line: int
     read: Callable[[LabelSpec], Label | None]
     skip: Callable[[], str] = str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ def read_set_table(path: str | Path, content: bytes | None = None, classes: Sequ
     by = lower.index(ANNOTATOR) if ANNOTATOR in lower else None
     sets = next((lower.index(name) for name in SETS if name in lower), None)
     if sets is not None and not (classes and set(classes) <= set(names)):
-        return _of_sets(path, lines, image, by, sets, classes)
+        why = next((lower.index(name) for name in sorted(REASONS) if name in lower), None)
+        return _of_sets(path, lines, image, by, sets, why, classes)
     return _of_columns(path, names, lines, image, by, classes)
 
 
@@ -154,14 +158,17 @@ def without_suffix(name: str) -> str:
 Lines = Sequence[tuple[int, list[str]]]
 
 
-def _of_sets(path: Path, lines: Lines, image: int, by: int | None, sets: int, classes: Sequence[str]) -> SetTable:
+def _of_sets(
+    path: Path, lines: Lines, image: int, by: int | None, sets: int, why: int | None, classes: Sequence[str]
+) -> SetTable:
+    reasons = {} if why is None else {cells[image]: cells[why] for _, cells in lines if cells[why]}
     own: dict[tuple[str, str], tuple[int, list[str]]] = {}
     for line, cells in lines:
         key = cells[image], "" if by is None else cells[by]
         own.setdefault(key, (line, []))[1].extend([cells[sets]] if cells[sets] else [])
     names = sorted({name for _, texts in own.values() for text in texts for name in split_set(text, classes)})
     rows = tuple(
-        Row(name, who, line, _read_texts(path, line, texts), partial(_skip, texts, classes))
+        Row(name, who, line, _read_texts(path, line, texts), partial(_skip, texts, classes), reasons.get(name, ""))
         for (name, who), (line, texts) in own.items()
     )
     return SetTable(path, tuple(dict.fromkeys(name.removeprefix(UNKNOWN) for name in names)), rows)

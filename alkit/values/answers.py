@@ -63,6 +63,8 @@ class Answer:
         than their revision.
     query:
         Key of the query that it answers; empty if that is unknown. An image that is reviewed has several queries.
+    remarks:
+        What the reader of a file interpreted, in words, such as the threshold of a gray mask.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Answer:
     confirmed: bool = False
     exported: bool = False
     query: str = ""
+    remarks: tuple[str, ...] = ()
 
     __repr__ = short_repr
 

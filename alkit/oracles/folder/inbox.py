@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,23 @@ from alkit.oracles.folder.layout import (
     read_query,
 )
 from alkit.oracles.folder.strays import explain
+from alkit.oracles.formats.close_names import CloseNames, close_names, has_key
+from alkit.oracles.formats.labelme import is_image_of
 from alkit.oracles.formats.registry import ENDINGS, FOLDER
 from alkit.pictures.files import is_prelabel
+from alkit.pools.decoding import SUFFIXES
 from alkit.values.queries import Query
 
-LOSSY, ARCHIVES = (".jpg", ".jpeg", ".jfif"), (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz")
+LOSSY, ARCHIVES = (".jpg", ".jpeg", ".jfif"), (".7z", ".rar", ".tar", ".gz", ".tgz")
+
+IMAGES = ("images", "imgs", "img")
+"""Names of the folders in which exports have copies of the images."""
+
+DEEPEST = 8
+"""Greatest depth of a sub-folder that is read."""
+
+ENDS = (*MASKS, *WORDS, CONFIRMED)
+"""Endings of the files of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,8 @@ class Entry:
         Key of the query.
     masks, words:
         The masks; the skips and withdrawals.
+    folder:
+        The annotator's folder.
     confirmed:
         The file that confirms a mask, if there is one.
     note:
@@ -56,6 +71,21 @@ class Entry:
     words: tuple[Path, ...]
     confirmed: Path | None
     note: Path
+    folder: Path
+
+    @property
+    def renamed(self) -> tuple[str, ...]:
+        """Names of the files, from the annotator's folder, that are not the key of the query."""
+        return tuple(
+            path.relative_to(self.folder).as_posix()
+            for path in (*self.masks, *self.words)
+            if normalize("NFC", _name(path)) != self.key
+        )
+
+    def is_keyed(self, query: Query) -> bool:
+        """Whether a file has the key of the query as its name, and not only that of its image."""
+        names = (path.with_name(_name(path)).relative_to(self.folder) for path in (*self.masks, *self.words))
+        return any(has_key(name.as_posix(), query) for name in names)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -65,10 +95,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
-    """A COCO, CVAT or NIfTI file, and the annotator in whose folder it lies."""
+    """A file of annotations, the annotator in whose folder it lies, and the inbox."""
 
     annotator: str
     path: Path
+    inbox: Path
 
     @property
     def note(self) -> Path:
@@ -83,7 +114,7 @@ class AnnotationFile:
     @property
     def confirmed(self) -> bool:
         """Whether a file in the inbox confirms all answers in the file. It confirms no later version of the file."""
-        there = self.confirmation.is_file() and not leads_out(self.confirmation, self.path.parent.parent)
+        there = self.confirmation.is_file() and not leads_out(self.confirmation, self.inbox)
         return there and not _is_newer(self.path, self.confirmation)
 
     @property
@@ -198,52 +229,151 @@ def _find_outside(folder: Path, inbox: Path, found: Found) -> None:
 
 
 def _scan_annotator(folder: Path, inbox: Path, outbox: Path, queries: dict[str, Query], found: Found) -> None:
-    annotator, files, strays = folder.name, dict[str, dict[str, Path]](), found.strays
-    if one_line(annotator) != annotator:
-        strays[folder] = "the name of this folder must be Unicode text without control characters"
+    """Add the files of an annotator, those in sub-folders included."""
+    if one_line(folder.name) != folder.name:
+        found.strays[folder] = "the name of this folder must be Unicode text without control characters"
         return
-    for path in contents(folder, strays, inbox):
-        end = ending(path.name)
+    own = _Own(folder, inbox, outbox, queries, found)
+    own.scan(folder, 0)
+    own.join()
+
+
+@dataclass(slots=True)
+class _Own:
+    """What the folder of an annotator contains.
+
+    Parameters
+    ----------
+    folder:
+        The annotator's folder.
+    inbox, outbox, queries:
+        As for :func:`scan`.
+    found:
+        What was found, to which everything is added.
+    files:
+        The files about each query, by key.
+    notes:
+        Notes by the key that is their name.
+    seen:
+        Real paths of the folders that were read.
+    """
+
+    folder: Path
+    inbox: Path
+    outbox: Path
+    queries: dict[str, Query]
+    found: Found
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    notes: dict[str, Path] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    names: CloseNames | None = None
+
+    def scan(self, folder: Path, depth: int) -> None:
+        """Add the files in a folder and its folders."""
+        strays = self.found.strays
+        if (real := os.path.realpath(folder)) in self.seen:
+            return  # a symbolic link to a folder above
+        self.seen.add(real)
+        inside = contents(folder, strays, self.inbox)
+        told = any(map(is_annotation_file, inside)) or any(path.name.lower() == "annotations" for path in inside)
+        is_copy = depth > 0 and normalize("NFC", folder.name) in self.queries
+        stems = {path.stem for path in inside if path.suffix.lower() == ".json"}
+        for path in inside:
+            if path.is_dir():
+                if path.name.lower() in IMAGES:
+                    if not told:
+                        strays[path] = f"a folder named {path.name} holds images, and is not read"
+                elif FOLDER.match(path.name):
+                    strays[path] = "this is a copy of a folder of queries, and is not read"
+                elif depth == DEEPEST:
+                    strays[path] = f"it lies more than {DEEPEST} folders deep"
+                else:
+                    self.scan(path, depth + 1)
+            elif not path.is_file():
+                strays[path] = "this is not a file"
+            elif is_copy and path.stem in OWN:
+                if not self.was_sent(path):
+                    strays[path] = f"it is not an answer: save the mask as {folder.name}.png"
+            elif not (path.stem in stems and path.suffix.lower() in SUFFIXES and is_image_of(path, self.inbox)):
+                self.add(path)
+
+    def was_sent(self, path: Path) -> bool:
+        """Whether a file in a copy of a query's folder is as it was sent, as far as its size tells."""
+        for place in (self.outbox, self.outbox / f"{PERSONAL}{self.folder.name}"):
+            with suppress(OSError):
+                if (place / path.parent.name / path.name).stat().st_size == path.stat().st_size:
+                    return path.stem != "prelabel" or is_prelabel(path, self.inbox)
+        return False
+
+    def add(self, path: Path) -> None:
+        """Add a file."""
+        strays, end = self.found.strays, ending(path.name)
         name = path.name[: len(path.name) - len(end)]
-        key = normalize("NFC", name)  # some systems take letters and accents apart
-        if path.is_dir():
-            strays[path] = "folders in an annotator's folder are not read"
-        elif not path.is_file():
-            strays[path] = "this is not a file"
-        elif is_annotation_file(path):
-            found.files.append(AnnotationFile(annotator, path))
-        elif end == CONFIRMED and is_annotation_file(folder / name):
-            if not (folder / name).exists():
+        beside = path.with_name(name)
+        if is_annotation_file(path):
+            self.found.files.append(AnnotationFile(self.folder.name, path, self.inbox))
+        elif end == CONFIRMED and is_annotation_file(beside):
+            if not beside.exists():
                 strays[path] = f"it confirms {name}, which does not exist"
-            elif _is_newer(folder / name, path):
+            elif _is_newer(beside, path):
                 strays[path] = (
                     f"{name} is newer, and this confirms an earlier version: save it again to confirm this one"
                 )
-        elif end == NOTE and is_annotation_file(folder / name):
-            found.idle_notes.extend([] if (folder / name).exists() else [path])
-        elif end == NOTE and key not in queries:
-            found.notes.append(path)
+        elif end == NOTE and is_annotation_file(beside):
+            self.found.idle_notes.extend([] if beside.exists() else [path])
+        elif end == NOTE:
+            key = normalize("NFC", name)
+            if key in self.queries and path.parent == self.folder:
+                self.notes[key] = path
+            else:
+                self.found.notes.append(path)
         elif path.name == QUERY:
             strays[path] = "this file describes a query and is not an answer"
+        elif path.suffix.lower() in LOSSY:
+            strays[path] = "JPEG changes the values of a mask: save it as PNG"
         elif not end:
             strays[path] = f"the name of an answer must end in {' '.join((*MASKS, *WORDS, *ENDINGS))}"
-            if path.suffix.lower() in LOSSY:
-                strays[path] += ", and JPEG changes the values of a mask: save it as PNG"
-            elif path.suffix.lower() in ARCHIVES:
+            if path.suffix.lower() in ARCHIVES:
                 strays[path] += ": unpack this archive"
-        elif key not in queries:
-            strays[path] = explain(path.name, end, queries, outbox)
-        elif end in files.get(key, {}):
-            strays[path] = f"{files[key][end].name} is the same answer"
+        elif len(meant := self.find(path.with_name(name))) == 1:
+            self.files.setdefault(meant[0], []).append(path)
         else:
-            files.setdefault(key, {})[end] = path
-    for key, own in sorted(files.items()):
-        masks = tuple(own[end] for end in MASKS if end in own)
-        words = tuple(own[end] for end in WORDS if end in own)
-        if masks or words:
-            note = folder / f"{key}{NOTE}"
-            found.entries.append(Entry(annotator, key, masks, words, own.get(CONFIRMED) if masks else None, note))
-        elif NOTE in own:
-            found.idle_notes.append(own[NOTE])
-        if CONFIRMED in own and not masks:
-            strays[own[CONFIRMED]] = "it confirms a mask that does not exist"
+            strays[path] = explain(path.relative_to(self.folder).as_posix(), end, meant, self.outbox)
+
+    def find(self, path: Path) -> list[str]:
+        """Return the keys of the queries that a file can mean by its name, which is without its ending."""
+        if (key := normalize("NFC", path.name)) in self.queries:  # some systems take letters and accents apart
+            return [key]
+        if self.names is None:
+            self.names = close_names(tuple(self.queries.values()))
+        return [query.key for query in self.names.find(path.relative_to(self.folder).as_posix())]
+
+    def join(self) -> None:
+        """Add an answer for each query, from its files."""
+        strays = self.found.strays
+        for key, own in sorted(self.files.items()):
+            kept: dict[tuple[str, str], Path] = {}
+            for path in own:
+                same = (normalize("NFC", str(path.parent / _name(path))), ending(path.name))
+                if same in kept:
+                    strays[path] = f"{kept[same].name} is the same answer"
+                kept.setdefault(same, path)
+            by_end = {end: [path for (_, other), path in kept.items() if other == end] for end in ENDS}
+            masks = tuple(path for end in MASKS for path in by_end[end])
+            words = tuple(path for end in WORDS for path in by_end[end])
+            if masks or words:
+                first = (masks or words)[0]
+                is_key = normalize("NFC", _name(first)) == key
+                note = first.with_name(f"{key if is_key else first.name}{NOTE}")
+                confirmed = next(iter(by_end[CONFIRMED]), None) if masks else None
+                self.found.entries.append(Entry(self.folder.name, key, masks, words, confirmed, note, self.folder))
+                if self.notes.get(key) == note:
+                    del self.notes[key]
+            if not masks:
+                strays.update((path, "it confirms a mask that does not exist") for path in by_end[CONFIRMED])
+        self.found.idle_notes.extend(self.notes.values())
+
+
+def _name(path: Path) -> str:
+    """Return the name of a file without its ending."""
+    return path.name[: len(path.name) - len(ending(path.name))]

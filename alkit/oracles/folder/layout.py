@@ -27,7 +27,7 @@ VERSION = 1
 LONGEST = 2**20
 """Greatest number of bytes of a query.json or a note."""
 
-MASKS = (".png", ".tif", ".tiff")
+MASKS = (".png", ".tif", ".tiff", ".bmp")
 RACY = 2_000_000_000
 """Nanoseconds in which two changes of a file may get the same time: that long on FAT, and less elsewhere."""
 
@@ -65,7 +65,7 @@ def ending(name: str) -> str:
 
 
 def is_annotation_file(path: Path) -> bool:
-    """Return whether a file's name is that of a COCO, CVAT or NIfTI file; a ``query.json`` is not one."""
+    """Return whether a file's name is that of a file of annotations, such as COCO; a ``query.json`` is not one."""
     return format_name(path.name) is not None and path.name != QUERY
 
 

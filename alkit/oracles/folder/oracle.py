@@ -247,7 +247,8 @@ class FolderOracle:
             for answer in answers:
                 self._sources[_identity(answer)] = source
                 yield answer
-        write_notes(found.strays, found.notes, (self._out.inbox, self._out.folder))
+        kept = {entry.note for entry in found.entries}
+        write_notes(found.strays, found.notes, (self._out.inbox, self._out.folder), kept)
 
     @checked
     def refused(self, answer: Answer, reason: str) -> None:

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from alkit._reading.inside import read_inside
 from alkit._reading.limits import PIXELS, limit
 from alkit.errors import ConfigurationError, DataError, LabelError
-from alkit.labels.masks import class_ids, mask_values
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
 from alkit.oracles.folder.layout import MASKS, TABLE, ending, version_of
+from alkit.oracles.folder.masks import answered_mask
 from alkit.oracles.formats.annotations import Empty
+from alkit.oracles.formats.close_names import said
 from alkit.oracles.formats.registry import format_name, format_of
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
@@ -76,14 +77,18 @@ class Reader:
             return None
         try:
             before = [version_of(path) for path in entry.files]
-            label = self._label(entry, query)
+            remarks = [said(name, query) for name in entry.renamed]
+            label = self._label(entry, query, remarks)
             if [version_of(path) for path in entry.files] != before:
                 return None
         except FileNotFoundError:
             return None
         revision = max(revision_of(version.modified) for version in before)
         confirmed = entry.confirmed is not None
-        return Answer(query.id, label, entry.annotator, revision, confirmed=confirmed, query=query.key)
+        key = query.key if entry.is_keyed(query) else ""
+        return Answer(
+            query.id, label, entry.annotator, revision, confirmed=confirmed, query=key, remarks=tuple(remarks)
+        )
 
     def answers(self, file: AnnotationFile, queries: Sequence[Query]) -> Iterator[Answer] | str:
         """Return the answers in a COCO, CVAT or NIfTI file, or the reason why it is not read."""
@@ -116,7 +121,8 @@ class Reader:
         except (ConfigurationError, DataError, FileNotFoundError):
             return ()
 
-    def _label(self, entry: Entry, query: Query) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
+    def _label(self, entry: Entry, query: Query, remarks: list[str]) -> npt.NDArray[Any] | Skip | Withdrawal | Invalid:
+        """Return what the files of an answer say, and add to `remarks` what was interpreted."""
         names = " and ".join(path.name for path in (*entry.masks, *entry.words))
         if len(entry.words) > 1 or (entry.words and entry.masks):
             return Invalid(f"there are two answers, {names}: delete one of them")
@@ -128,7 +134,7 @@ class Reader:
                     "an image has classes: write them" if self.spec.multiple else "each image has one class: write it"
                 )
                 return Invalid(f"{names} is a mask, but {said} into a table such as {TABLE}")
-            masks = [self._mask(path, query) for path in entry.masks]
+            masks = [self._mask(path, query, remarks) for path in entry.masks]
         except LabelError as reason:
             return Invalid(str(reason))
         except FileNotFoundError:
@@ -139,12 +145,14 @@ class Reader:
             return Invalid(f"there are two different answers, {names}: delete one of them")
         return masks[0]
 
-    def _mask(self, path: Path, query: Query) -> npt.NDArray[Any]:
+    def _mask(self, path: Path, query: Query, remarks: list[str]) -> npt.NDArray[Any]:
         # A query.json may come from a stranger, so the sizes in it count up to the limit of this machine only.
         # The query of an image that was removed has none.
         pixels = min(max((height * width for height, width in query.sizes), default=limit(PIXELS)), limit(PIXELS))
         content = read_inside(path, self.inbox, PER_PIXEL * pixels + BESIDES)
-        return class_ids(mask_values(content, path.name), self.spec, query.id)
+        mask, more = answered_mask(content, path.name, self.spec, query.id)
+        remarks.extend(remark for remark in more if remark not in remarks)
+        return mask
 
     def _word(self, path: Path) -> Skip | Withdrawal | Invalid:
         if (size := path.stat().st_size) > LONGEST_REASON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +12,16 @@ from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
 from alkit.oracles.folder.layout import LONGEST, NOTE
 from alkit.oracles.folder.notes import END, not_read
-from alkit.values.queries import Query
 
 log = logging.getLogger(__name__)
 
+FEW = 5
+"""Most names that a reason lists."""
 
-def write_notes(strays: Mapping[Path, str], notes: Iterable[Path], folders: Iterable[Path]) -> None:
+
+def write_notes(
+    strays: Mapping[Path, str], notes: Iterable[Path], folders: Iterable[Path], kept: Collection[Path] = ()
+) -> None:
     """Write a note beside each stray file, and delete the notes of files that are no longer there or are read now.
 
     Parameters
@@ -28,6 +32,8 @@ def write_notes(strays: Mapping[Path, str], notes: Iterable[Path], folders: Iter
         Notes that were found.
     folders:
         The inbox and the outbox. A stray that is neither in them nor below them gets no note.
+    kept:
+        Notes about refused answers, which stay.
     """
     above = {folder.absolute() for folder in folders}
     wanted = {note_of(path): why for path, why in strays.items() if above & set(path.absolute().parents)}
@@ -40,7 +46,7 @@ def write_notes(strays: Mapping[Path, str], notes: Iterable[Path], folders: Iter
             log.warning("cannot write why %s was not read: %s", note.name.removesuffix(NOTE), error)
     for note in notes:
         with suppress(OSError):
-            if note not in wanted and _content(note).endswith(END.encode()):
+            if note not in wanted and note not in kept and _content(note).endswith(END.encode()):
                 note.unlink()
 
 
@@ -57,21 +63,20 @@ def note_of(path: Path) -> Path:
     return path.with_name(f"{path.name}{NOTE}")
 
 
-def explain(name: str, end: str, queries: Mapping[str, Query], outbox: Path) -> str:
+def explain(name: str, end: str, meant: Sequence[str], outbox: Path) -> str:
     """Return why a file in an annotator's folder is not an answer although its name ends in `end`.
 
     Parameters
     ----------
     name, end:
-        Name of the file, and its ending.
-    queries:
-        Known queries by key.
+        Path of the file from that folder, and its ending.
+    meant:
+        Keys of the queries that it can mean, not one.
     outbox:
         Folder of the queries.
     """
-    key = name[: len(name) - len(end)]
-    meant = [known for known, query in queries.items() if key.startswith(known) or key == query.id]
-    meant += [known for known in queries if known.lower() == key.strip().lower()]
-    if len(set(meant)) == 1:
-        return f"the name must be {meant[0]}{end}"
-    return f"{outbox} has no query {key!r}"
+    if meant:
+        more = f" and {len(meant) - FEW} more" if len(meant) > FEW else ""
+        listed = " or ".join(f"{key}{end}" for key in meant[:FEW])
+        return f"its name can mean several queries: rename it to {listed}{more}"
+    return f"{outbox} has no query {name[: len(name) - len(end)]!r}"

@@ -2,8 +2,8 @@
 
 Labels are known by name: the classes, and :data:`~alkit.oracles.label_names.IGNORED` if the spec has an ignore value.
 
-If regions overlap, the one with the higher order wins, in formats that have an order. Of regions with equal order, the
-higher class id wins; ignored pixels win over all classes. Pixels without a region are class 0. An image without regions
+If regions overlap, the one on top counts, as the tool draws them: the one with the higher order, and of regions with
+equal order the one that comes later in the file. Pixels without a region are class 0. An image without regions
 is not an answer, because a file also lists images that nobody has looked at yet. The caller can declare that such an
 image is all background. Both rules have an exception, because a tag shows that somebody looked at the image: see
 :mod:`alkit.oracles.formats.answers`.
@@ -62,6 +62,10 @@ class AnnotatedImage:
         Its tags, which describe the image as a whole.
     fault:
         Reason why its annotations cannot be read; empty if they can.
+    also:
+        Another name that it can have, which counts if `name` is not that of a known image.
+    reason:
+        Why it is skipped, if it is.
     """
 
     name: str
@@ -69,6 +73,8 @@ class AnnotatedImage:
     regions: tuple[Region, ...] = ()
     tags: tuple[str, ...] = ()
     fault: str = ""
+    also: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +138,7 @@ def paint(regions: Iterable[Region], size: Size, spec: LabelSpec) -> Mask:
     """
     check_pixels(size, "an image", LabelError)
     values, mask = label_values(spec), np.zeros(size, np.uint8)
-    # The ignore value is greater than all class ids, so ignored pixels are painted last.
-    for region in sorted(regions, key=lambda region: (region.order, values[region.label])):
+    for region in sorted(regions, key=lambda region: region.order):  # equal ones stay in the order of the file
         plane = region.plane()
         # Somebody drew it, so an image without it is not what they meant: it lies outside, or its unit is not a pixel.
         if values[region.label] and not plane.any():

@@ -16,8 +16,8 @@ from pathlib import Path
 from alkit.errors import ConfigurationError, LabelError, nearest
 from alkit.labels.sets import label_of, split_set
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Empty, paint
-from alkit.oracles.formats.image_names import image_names
-from alkit.oracles.label_names import label_values, says_skip
+from alkit.oracles.formats.close_names import Meant
+from alkit.oracles.label_names import label_values, says_skip, skip_of
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import NONE, Label, LabelSpec, Mask, size_text
 from alkit.values.queries import Query
@@ -63,7 +63,7 @@ def answers(
     if empty == "background" and spec.per == "image" and not spec.multiple:
         raise ConfigurationError("empty must be 'unanswered' if each image has one class", got=repr(empty))
     entries, remarks = _entries(content, queries, spec, empty, imported)
-    for query, key, own in entries:
+    for query, key, own, said in entries:
         label: Label | int | Skip | Invalid
         if len(own) > 1:
             label = Invalid(f"{path.name} contains it {len(own)} times, {_places(own)}: keep one of them")
@@ -75,18 +75,18 @@ def answers(
                 label = _class(image, spec, path.name)
             else:
                 label = _label(image, query, spec, path.name, content.strays)
-        yield Answer(query.id, label, annotator, revision, exported=True, query=key)
+        yield Answer(query.id, label, annotator, revision, exported=True, query=key, remarks=said)
     for remark in remarks:
         yield Answer(path.name, Invalid(remark), annotator, revision)
 
 
 def unannotated(content: Content, queries: Sequence[Query], spec: LabelSpec) -> tuple[str, ...]:
     """Return the ids of the queries whose image is in the file without annotations, in the order of the queries."""
-    names = image_names(queries)
+    names = Meant(queries)
     empty: set[str] = set()
     others: set[str] = set()
     for image in content.images:
-        (others if _is_annotated(image, spec) else empty).update(query.id for query in names.find(image.name))
+        (others if _is_annotated(image, spec) else empty).update(query.id for query in names.find(image)[0])
     return tuple(dict.fromkeys(query.id for query in queries if query.id in empty - others))
 
 
@@ -94,32 +94,36 @@ Entry = tuple[int, AnnotatedImage]
 """An image and its number in the file, from 1."""
 
 
+Found = tuple[Query, str, list[Entry], tuple[str, ...]]
+"""A query, its key if the file knows the image by it, the images that can be its own, and remarks about its name."""
+
+
 def _entries(
     content: Content, queries: Sequence[Query], spec: LabelSpec, empty: Empty, imported: bool
-) -> tuple[list[tuple[Query, str, list[Entry]]], list[str]]:
+) -> tuple[list[Found], list[str]]:
     """Return for each answered query the images in the file that can be its image, and remarks about the other items.
-
-    Between them is the key of the query, if the file knows the image by it, else an empty text.
 
     Every answered query has at least one image that is surely its own.
     """
-    names = image_names(queries, keyed=not imported)
+    names = Meant(queries, imported=imported)
     own: dict[str, dict[str, list[Entry]]] = {}  # by image and by the key under which the file knows it
     by_key: dict[str, Query] = {}
+    said: dict[str, str] = {}
     doubtful: dict[str, list[Entry]] = {}
     unknown: list[str] = []
     remarks: list[str] = []
     for number, image in enumerate(content.images, start=1):
         annotated = _is_annotated(image, spec)
-        found = names.find(image.name)
+        found, key, remark = names.find(image)
         if not annotated and (empty == "unanswered" or not found):
             continue
         if not found:
             unknown.append(repr(image.name))
         elif len(found) == 1:
-            key = found[0].key if names.is_key(image.name) else ""
             own.setdefault(found[0].id, {}).setdefault(key, []).append((number, image))
             by_key.setdefault(key or found[0].id, found[0])
+            if remark:
+                said.setdefault(found[0].id, remark)
         else:
             ids = " or ".join(repr(query.id) for query in found[:FEW])
             better = "the whole id of its image" if imported else f"the key of its query, such as {found[0].key}"
@@ -131,7 +135,7 @@ def _entries(
         remarks.append(f"images {which} have annotations: {_listed(unknown)}")
     if content.strays:
         remarks.append(f"items that belong to no image were left out: {_listed(content.strays)}")
-    entries = []
+    entries: list[tuple[Query, str, list[Entry]]] = []
     for id, by_name in own.items():
         keyed = sorted((key for key in by_name if key), key=lambda key: (by_key[key].round, by_key[key].rank))
         if "" in by_name or not keyed:
@@ -139,7 +143,8 @@ def _entries(
             entries.append((by_key[id], "", [*images, *doubtful.get(id, [])]))
         else:  # an image that was asked twice: the answer to the later query counts
             entries.append((by_key[keyed[-1]], keyed[-1], [*by_name[keyed[-1]], *doubtful.get(id, [])]))
-    return entries, remarks
+    named = [(query, key, images, (said[query.id],) if query.id in said else ()) for query, key, images in entries]
+    return named, remarks
 
 
 def _label(
@@ -151,10 +156,10 @@ def _label(
         return Invalid(f"{where} cannot be read: {image.fault}")
     skips = [region.label for region in image.regions if region.label not in values and says_skip(region.label)]
     if skips or any(map(says_skip, image.tags)):
-        said = next(filter(says_skip, image.tags), None) or skips[0]
+        said = skip_of(next(filter(says_skip, image.tags), None) or skips[0])
         if len(skips) < len(image.regions):
-            return Invalid(f"{where} is marked {said!r}, and has regions: delete one or the other")
-        return Skip(f"marked {said!r}")
+            return Invalid(f"{where} is {said}, and has regions: delete one or the other")
+        return Skip(str(said))
     if not image.regions and (others := _telling_tags(image, spec)):
         return Invalid(
             f"{where} has no region, and the tag {_listed(list(map(repr, others)))}: draw its regions, or tag it "
@@ -189,8 +194,8 @@ def _class(image: AnnotatedImage, spec: LabelSpec, file: str) -> int | Skip | In
         return Invalid(f"{where} has {_listed(list(map(repr, tags)))}, but each image has one class: keep one of them")
     if tags[0] in spec.classes:
         return spec.classes.index(tags[0])
-    if says_skip(tags[0]):
-        return Skip(f"marked {tags[0]!r}")
+    if (said := skip_of(tags[0], image.reason)) is not None:
+        return Skip(str(said))
     reason = LabelError(
         f"the class of {image.name!r} in {file} must be one of the classes",
         got=repr(tags[0]),
@@ -208,10 +213,9 @@ def _classes(image: AnnotatedImage, spec: LabelSpec, file: str, strays: Sequence
     if image.regions:
         return Invalid(f"{where} has regions, but classes are of the whole image: tag it")
     if skips := [tag for tag in tags if tag not in spec.classes and says_skip(tag)]:
+        said = skip_of(skips[0], image.reason)
         return (
-            Skip(f"marked {skips[0]!r}")
-            if len(tags) == 1
-            else Invalid(f"{where} is marked {skips[0]!r}, and has classes: keep one or the other")
+            Skip(str(said)) if len(tags) == 1 else Invalid(f"{where} is {said}, and has classes: keep one or the other")
         )
     parts = [split_set(tag, spec.classes) for tag in tags]
     if not tags and strays:

@@ -2,8 +2,11 @@
 
 A pre-label becomes one annotation per class: a compressed run-length encoding of all its pixels, holes included (hence
 ``iscrowd`` 1). Run-length encodings, compressed or not, and polygons can be read. A polygon has no holes; several
-polygons of one annotation are united. Categories count by their names, because tools change their numbers. COCO has no
-order of regions.
+polygons of one annotation are united. Categories count by their names, because tools change their numbers. Regions
+lie in the order of the file: a later one covers an earlier one.
+
+An image skips by a category such as ``unusable``; by such a name among its own values that is true; or by its
+``attributes`` or those of an annotation without a segmentation.
 
 References
 ----------
@@ -25,10 +28,10 @@ import numpy as np
 
 from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
-from alkit.oracles.formats import rle
+from alkit.oracles.formats import labelme, rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page, people_of
-from alkit.oracles.label_names import Plane, label_planes, label_values
+from alkit.oracles.label_names import Plane, label_planes, label_values, skip_in
 from alkit.values.label_spec import LabelSpec, Size
 
 DAMAGE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
@@ -79,14 +82,20 @@ def decode(path: Path, content: bytes) -> Content:
         The content is not that of a COCO file, or no image in it can be read. The message names `path`.
     """
     try:
-        found = _object(json.loads(content, object_pairs_hook=_mapping))
+        found = json.loads(content, object_pairs_hook=_mapping)
+        if labelme.is_labelme(found):
+            return labelme.decode(path, found)
+        if _is_label_studio(found):
+            hint = "an export as COCO; or, on the command line, --from label-studio"
+            raise DataError(f"{path} is an export in the JSON of Label Studio, which is not read", hint=hint)
+        found = _object(found)
         images, strays = _images(_list(found, "images"))
         names = _category_names(_list(found, "categories"))
         for number, annotation in enumerate(_list(found, "annotations")):
             _add(annotation, number, images, names, strays)
         return Content(
             tuple(
-                AnnotatedImage(name, size, tuple(collected.regions), fault=collected.fault)
+                AnnotatedImage(name, size, tuple(collected.regions), tuple(collected.tags), fault=collected.fault)
                 for collected in images.values()
                 for name, size in collected.entries
             ),
@@ -106,6 +115,10 @@ def decode(path: Path, content: bytes) -> Content:
     except DAMAGE as reason:
         expected = "images, categories and annotations"
         raise DataError(f"{path} is not a COCO file", got=fault_text(reason), expected=expected) from reason
+
+
+def _is_label_studio(found: object) -> bool:
+    return isinstance(found, list) and bool(found) and all(isinstance(one, dict) and "data" in one for one in found)
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,12 +147,15 @@ class _Collected:
         Names and sizes of the images with this id: one, unless the file is damaged.
     regions:
         Its regions so far.
+    tags:
+        What skips it.
     fault:
         Reason why its annotations cannot be read; empty if they can.
     """
 
     entries: list[tuple[str, Size]]
     regions: list[Region] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
     fault: str = ""
 
 
@@ -154,6 +170,9 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
                 (str(image["file_name"]), (_side(image, "height"), _side(image, "width"))),
             )
             known = images.setdefault(id, _Collected([entry]))
+            own = {name: value for name, value in image.items() if name != "file_name"}
+            marked = skip_in(own) or skip_in(image.get("attributes"))
+            known.tags.extend([] if marked is None else [marked.tag])
         except DAMAGE as reason:
             strays.append(f"{fault_text(reason)} (image {number} of the list)")
             continue
@@ -220,6 +239,12 @@ def _add(
         image.fault = image.fault or f"{own} of {what if known else f'an unknown category {category!r}'}"
         return
     (name,), (_, size) = known, image.entries[0]
+    if (marked := skip_in(annotation.get("attributes"))) is not None:
+        if annotation.get("segmentation"):
+            image.fault = image.fault or f"{own} has the attribute {marked.word!r}, and a segmentation"
+        else:
+            image.tags.append(marked.tag)
+        return
     image.regions.append(Region(name, partial(segmentation_plane, annotation.get("segmentation"), size)))
 
 
@@ -253,7 +278,9 @@ def decode_sets(path: Path, content: bytes, spec: LabelSpec) -> Content:
     Boxes and segmentations are not read. Raises the errors of :func:`decode`.
     """
     found = decode(path, content)
-    tagged = (replace(one, regions=(), tags=tuple(region.label for region in one.regions)) for one in found.images)
+    tagged = (
+        replace(one, regions=(), tags=(*one.tags, *(region.label for region in one.regions))) for one in found.images
+    )
     return replace(found, images=tuple(tagged))
 
 

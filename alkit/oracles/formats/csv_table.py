@@ -1,7 +1,8 @@
 """A table of classes: a CSV file with the columns ``image`` and ``class``, if each image has one class.
 
 The class of an image that nobody has looked at is empty, and the row is no answer. The word ``skip`` or ``unusable`` in
-its place skips the image. Columns are separated by commas, semicolons or tabs; further columns are ignored.
+its place skips the image; a column ``reason`` or ``comment`` states why. Columns are separated by commas, semicolons or
+tabs; further columns are ignored.
 
 If an image can have several classes, the class is a text such as ``cat|dog`` or ``none``, and an image can have several
 rows; or the table has a column for each class: see :mod:`alkit.oracles.class_sets`.
@@ -19,6 +20,7 @@ from alkit.labels.sets import set_text
 from alkit.oracles.class_sets import read_set_table
 from alkit.oracles.formats.annotations import AnnotatedImage, Content
 from alkit.oracles.formats.format import Format, Page
+from alkit.oracles.label_names import REASONS
 from alkit.values.label_spec import LabelSpec
 
 IMAGES = ("image", "id")
@@ -45,11 +47,11 @@ def decode(path: Path, content: bytes) -> Content:
     """
     images: list[AnnotatedImage] = []
     strays: list[str] = []
-    for line, image, label in read_rows(path, content):
+    for line, image, label, reason in read_rows(path, content):
         if not image:
             strays.append(f"line {line} without an image")
         else:
-            images.append(AnnotatedImage(image, (0, 0), tags=(label,) if label else ()))
+            images.append(AnnotatedImage(image, (0, 0), tags=(label,) if label else (), reason=reason))
     try:
         return Content(tuple(images), tuple(strays)).check(path)
     except ValueError as reason:
@@ -78,12 +80,12 @@ def decode_sets(path: Path, content: bytes, spec: LabelSpec) -> Content:
             images.append(AnnotatedImage(row.image, (0, 0), fault=str(reason).partition(". Try: ")[0]))
             continue
         tags = () if said is None else (said,) if isinstance(said, str) else (set_text(said, spec),)
-        images.append(AnnotatedImage(row.image, (0, 0), tags=tags))
+        images.append(AnnotatedImage(row.image, (0, 0), tags=tags, reason=row.reason))
     return Content(tuple(images), tuple(strays)).check(path)
 
 
-def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
-    """Yield the number of each line that is not empty, its image and its class, either of which may be empty.
+def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str, str]]:
+    """Yield the number of each line that is not empty, its image, its class, and a reason; each may be empty.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
                 got=", ".join(map(repr, names)) or "an empty file",
                 hint=f"{IMAGE},{CLASS} as the first line; or multiple=True for a table with a column for each class",
             )
-        label = names.index(CLASS)
+        label, why = names.index(CLASS), next((names.index(name) for name in sorted(REASONS) if name in names), None)
         if names.count(names[image]) > 1 or names.count(CLASS) > 1:
             raise DataError(f"{path} must have a different name for each column", got=", ".join(map(repr, names)))
         for cells in rows:
@@ -112,7 +114,7 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str]]:
                 raise DataError(what, got=len(values), hint="quotation marks around a value with a comma")
             if any(values):
                 values += [""] * (len(names) - len(values))
-                yield rows.line_num, values[image], values[label]
+                yield rows.line_num, values[image], values[label], "" if why is None else values[why]
     except (ValueError, csv.Error) as reason:
         if isinstance(reason, DataError):
             raise

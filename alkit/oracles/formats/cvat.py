@@ -3,8 +3,10 @@
 A mask is a box with runs along its rows, the first run being background: ``<mask label="lesion" left="3" top="2"
 width="4" height="2" rle="1, 2, 1, 4" z_order="0">``. A pre-label becomes one mask per class, holes included. In CVAT,
 make a task with the images and upload the annotations to it if there are pre-labels. Masks and polygons can be read.
-Boxes, ellipses and other shapes make an image invalid. Regions with a higher ``z_order`` lie on top. A tag
-``unusable`` or ``skip`` skips its image. If images have classes, tags are the classes, and ``none`` is none of several.
+Boxes, ellipses and other shapes make an image invalid. Regions with a higher ``z_order`` lie on top, and of
+equal ones the later one. A tag ``unusable`` or ``skip`` skips its image, and so does an attribute of a tag with such a
+name that is true, or with such a value; an attribute ``reason`` states why. If images have classes, tags are the
+classes, and ``none`` is none of several.
 
 References
 ----------
@@ -29,7 +31,7 @@ from alkit.errors import DataError, LabelError
 from alkit.oracles.formats import rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page, people_of
-from alkit.oracles.label_names import Plane, label_planes, label_values
+from alkit.oracles.label_names import Plane, label_planes, label_values, says_skip, skip_in
 from alkit.pictures.colours import CLASS_COLOURS, colour
 from alkit.values.label_spec import NONE, LabelSpec, Size
 
@@ -161,11 +163,27 @@ def _time_of_export(root: ElementTree.Element) -> int | None:
 def _image(image: ElementTree.Element, name: str) -> AnnotatedImage:
     try:
         size = _integer(image.attrib, "height"), _integer(image.attrib, "width")
+        for shape in image:
+            if shape.tag != "tag" and (marked := skip_in(_attributes(shape))) is not None:
+                raise ValueError(
+                    f"a <{shape.tag}> has the attribute {marked.word!r}: tag the image, or delete the shape"
+                )
         regions = tuple(_region(shape, size) for shape in image if shape.tag != "tag")
-        tags = tuple(tag.attrib["label"] for tag in image.iterfind("tag"))
+        tags = tuple(_tag(tag) for tag in image.iterfind("tag"))
     except (KeyError, ValueError) as reason:
         return AnnotatedImage(name, (0, 0), fault=fault_text(reason))
     return AnnotatedImage(name, size, regions, tags)
+
+
+def _attributes(item: ElementTree.Element) -> dict[str, str]:
+    return {one.get("name", ""): one.text or "" for one in item.iterfind("attribute")}
+
+
+def _tag(tag: ElementTree.Element) -> str:
+    """Return what a tag says: its label, or what skips the image, with the reason."""
+    label, attributes = tag.attrib["label"], _attributes(tag)
+    marked = skip_in({label: "true", **attributes}) if says_skip(label) else skip_in(attributes)
+    return label if marked is None else marked.tag
 
 
 def _integer(attributes: Mapping[str, str], name: str) -> int:

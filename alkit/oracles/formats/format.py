@@ -36,6 +36,9 @@ class AnnotationFormat(Protocol):
     def check_labels(self, spec: LabelSpec) -> None:
         """Raise a :class:`ConfigurationError` if the format cannot hold labels of this kind."""
 
+    def check_readable(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if labels of this kind cannot be read from the format."""
+
     def write(
         self,
         folder: str | Path,
@@ -250,7 +253,7 @@ class Format:
         """
         self.check_readable(spec)
         path = without_tilde(path)
-        changed = _time_of(path)  # before the content is read: a later change then has a later time
+        changed = revision_at(path)  # before the content is read: a later change then has a later time
         content = self._content(path, inside, spec)
         revision = changed if content.exported is None else min(changed, content.exported)
         yield from answers(path, revision, content, queries, spec, annotator=annotator, empty=empty, imported=imported)
@@ -267,10 +270,10 @@ class Format:
         return [image.name for image in self._content(path, inside).images]
 
     def _content(self, path: Path, inside: Path | None, spec: LabelSpec | None = None) -> Content:
-        try:
-            content = read_file(path) if inside is None else read_inside(path, inside)
-        except OSError as reason:
-            raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
+        return self.content_of(path, read_content(path, inside), spec)
+
+    def content_of(self, path: Path, content: bytes, spec: LabelSpec | None = None) -> Content:
+        """Return the images in the content of a file; `path` is for messages. Raises the errors of :meth:`read`."""
         if self.decode_sets is not None and spec is not None and spec.multiple:
             return self.decode_sets(path, content, spec)
         return self.decode(path, content)
@@ -292,7 +295,16 @@ def image_size(images: Pool, id: str) -> Size:
     return mask_sizes(images, [id])[0][0]
 
 
-def _time_of(path: Path) -> int:
+def read_content(path: Path, inside: Path | None) -> bytes:
+    """Return the content of a file, which must not lead out of the folder `inside` by symbolic links."""
+    try:
+        return read_file(path) if inside is None else read_inside(path, inside)
+    except OSError as reason:
+        raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
+
+
+def revision_at(path: Path) -> int:
+    """Return the revision that the time of a file means."""
     try:
         return revision_of(path.stat().st_mtime_ns)
     except OSError as reason:

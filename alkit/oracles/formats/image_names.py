@@ -72,7 +72,7 @@ class ImageNames:
         # A tool can omit folders, so a name that is an id can also be the end of another id.
         exact = [form for form in forms if form in self.ids]
         longer = [id for form in forms for id in self.tails.get(form, ())]
-        shorter = [] if exact else [tail for form in forms for tail in _tails(form, self.depth) if tail in self.ids]
+        shorter = [] if exact else [tail for form in forms for tail in ends_of(form, self.depth) if tail in self.ids]
         return [self.ids[id] for id in sorted({*exact, *longer, *shorter})]
 
     @staticmethod
@@ -98,15 +98,15 @@ def image_names(queries: Iterable[Query], *, keyed: bool = True) -> ImageNames:
     by_id = {query.id: query for query in by_key.values()}
     tails: dict[str, set[str]] = {}
     for id in by_id:
-        for tail in _tails(id, DEEPEST):
+        for tail in ends_of(id, DEEPEST):
             tails.setdefault(tail, set()).add(id)
     return ImageNames(by_key if keyed else {}, by_id, {tail: frozenset(ids) for tail, ids in tails.items()})
 
 
-def _tails(name: str, most: int) -> list[str]:
+def ends_of(name: str, most: int) -> list[str]:
     """Return a name without its first folder, without its first two, and so on, with at most this many slashes.
 
-    >>> _tails("a/b/c/d", 1)
+    >>> ends_of("a/b/c/d", 1)
     ['c/d', 'd']
     """
     parts = name.rsplit("/", most + 1)

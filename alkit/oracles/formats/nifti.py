@@ -88,6 +88,10 @@ class NiftiFormat:
         if spec.per != "pixel":
             raise ConfigurationError("the format nifti cannot hold classes of images", hint="the format csv or cvat")
 
+    def check_readable(self, spec: LabelSpec) -> None:
+        """Raise a :class:`ConfigurationError` if labels are not masks."""
+        self.check_labels(spec)
+
     def write(
         self,
         folder: str | Path,

@@ -8,7 +8,7 @@ from typing import Any
 
 from alkit.errors import LabelError
 from alkit.labels.sets import label_of, split_set
-from alkit.oracles.label_names import says_skip
+from alkit.oracles.label_names import says_skip, skip_of
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
@@ -92,13 +92,13 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
     result = annotation.get("result")
     tags, labels = tags_and_labels(result)
     if spec.per == "image":
-        return _chosen(tags, labels, spec)
+        return _chosen(tags, labels, spec, _written(result))
     skips = [label for label in labels if label not in spec.classes and says_skip(label)]
     if skips or any(map(says_skip, tags)):
-        said = next(filter(says_skip, tags), None) or skips[0]
+        said = skip_of(next(filter(says_skip, tags), None) or skips[0], _written(result))
         if len(skips) < len(labels):
-            return Invalid(f"the image is marked {said!r}, and has regions: delete one or the other")
-        return Skip(f"marked {said!r}")
+            return Invalid(f"the image is {said}, and has regions: delete one or the other")
+        return Skip(str(said))
     if not labels and (others := [tag for tag in tags if tag != spec.classes[0]]):
         return Invalid(
             f"the image has no region, and the tag {', '.join(map(repr, others))}: draw its regions, or skip the image"
@@ -109,13 +109,25 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
         return Invalid(str(reason))
 
 
-def _chosen(tags: Sequence[str], drawn: Sequence[str], spec: LabelSpec) -> Label | int | Skip | Invalid:
+def _written(result: object) -> str:
+    """Return the first text that the annotator wrote, such as why an image cannot be used."""
+    for entry in result if isinstance(result, Sequence) else ():
+        value = entry.get("value") if isinstance(entry, Mapping) and entry.get("type") == "textarea" else None
+        text = value.get("text") if isinstance(value, Mapping) else None
+        for one in text if isinstance(text, list) else [text]:
+            if isinstance(one, str) and one.strip():
+                return one.strip()
+    return ""
+
+
+def _chosen(tags: Sequence[str], drawn: Sequence[str], spec: LabelSpec, written: str) -> Label | int | Skip | Invalid:
     """Return the class or the classes that an annotation chooses."""
     if drawn:
         return Invalid("the image has regions, but classes are of the whole image: choose them")
     if skips := [tag for tag in tags if tag not in spec.classes and says_skip(tag)]:
-        said = f"the image is marked {skips[0]!r}, and has classes: keep one or the other"
-        return Skip(f"marked {skips[0]!r}") if len(tags) == 1 else Invalid(said)
+        said = skip_of(skips[0], written)
+        wrong = f"the image is {said}, and has classes: keep one or the other"
+        return Skip(str(said)) if len(tags) == 1 else Invalid(wrong)
     if spec.multiple:
         parts = [split_set(tag, spec.classes) for tag in tags]
         if len(parts) > 1 and not all(parts):

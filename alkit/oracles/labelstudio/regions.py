@@ -1,7 +1,8 @@
 """Conversion of a Label Studio annotation's regions to a mask, and of a mask to regions.
 
-Each region has one label. Regions of the same label are united. If classes overlap, the higher class id wins; ignored
-pixels win over all classes. Pixels without a region are class 0, so an annotation without regions is a valid mask.
+Each region has one label. Regions of the same label are united. If classes overlap, the later region covers the
+earlier one, as Label Studio draws them. Pixels without a region are class 0, so an annotation without regions is a
+valid mask.
 
 Three kinds of region can be read: ``bitmask``, a PNG as data URL whose alpha marks the painted pixels; ``brush``, see
 :mod:`alkit.oracles.labelstudio.brush`; and ``polygon``, corners in percent of width and height. Strokes from a browser
