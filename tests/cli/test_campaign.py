@@ -88,7 +88,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
         paint(query)
     paint(queries[4], content="hair in front", ending=".skip")
     small = paint(queries[5], content=truth(queries[5])[:7])
-    told = as_json(capfd, "tell", "c.db", code=1)  # it knows where the queries went
+    told = as_json(capfd, "tell", "c.db", code=3)  # it knows where the queries went
     assert [answer["kind"] for answer in told["taken"]].count("label") == 4
     assert told["open"] == 1
     (refused,) = told["refused"]
@@ -103,8 +103,8 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     content = small.read_bytes()
     small.write_bytes(content[:40])
     os.utime(small, (LONG_AGO + 30, LONG_AGO + 30))
-    assert as_json(capfd, "tell", "c.db", code=1)["refused"][0]["kind"] == "invalid"
-    again = as_json(capfd, "tell", "c.db", "--from", "exchange", code=1)
+    assert as_json(capfd, "tell", "c.db", code=3)["refused"][0]["kind"] == "invalid"
+    again = as_json(capfd, "tell", "c.db", "--from", "exchange", code=3)
     assert (again["taken"], len(again["unchanged"])) == ([], 5)
     assert printed(capfd, "status", "c.db").rstrip().endswith("alkit tell c.db")
     paint(queries[5], at=LONG_AGO + 60)
@@ -119,7 +119,7 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     paint(later[0], content=np.asarray(Image.open(untouched)))
     for query in later[1:]:
         paint(query)
-    said = printed(capfd, "tell", "c.db", code=1)
+    said = printed(capfd, "tell", "c.db", code=3)
     assert "pre-label, untouched" in said
     Path("exchange", "ann", f"{later[0]['query']}.confirmed").touch()
     os.utime(Path("exchange", "ann", f"{later[0]['query']}.confirmed"), (LONG_AGO + 60,) * 2)
@@ -210,7 +210,7 @@ def test_an_answer_that_is_sent_back_is_open_until_it_is_corrected(place, capfd)
     assert "the border is missing" in printed(capfd, "status", "c.db")
     note = Path("exchange/ann", f"{queries[0]['query']}.refused.txt")
     for _ in range(2):
-        assert "images still open: 1" in printed(capfd, "tell", "c.db", code=1)
+        assert "images still open: 1" in printed(capfd, "tell", "c.db", code=3)
         assert "was sent back: the border is missing" in note.read_text()
     paint(queries[0], content=np.roll(truth(queries[0]), 1), at=LONG_AGO + 60)
     assert "images still open: 0" in printed(capfd, "tell", "c.db")
@@ -459,8 +459,8 @@ def test_a_tool_that_reads_and_writes_files_of_annotations_can_be_used(place, ca
         (["tell", "c.db", "--from", "nowhere"], "nowhere must be an existing folder"),
         (
             ["tell", "c.db", "--from", "c.db"],
-            "--from must be a folder, or a .json file (COCO), .xml file (CVAT) or .csv file (classes): got c.db. Try: "
-            "unpack an archive",
+            "--from must be a folder, or a file that ends in .json (COCO, LabelMe), .xml (CVAT), .csv (classes), .zip "
+            "or .nii.gz: got c.db. Try: put masks into a folder",
         ),
         (["reject", "c.db", "case 01", "--reason", ""], "--reason must say what is wrong with the answer"),
         (["status", "images"], "the record images must be a file: got a folder"),
@@ -488,7 +488,7 @@ def test_a_file_whose_name_is_not_unicode_is_reported_like_any_other(place, capf
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     paint(asked()[0])
     Path(os.fsdecode(b"exchange/ann/\xff.png")).touch()
-    said = printed(capfd, "tell", "c.db", code=1)
+    said = printed(capfd, "tell", "c.db", code=3)
     assert "New answers: 1" in said
     assert "\\udcff.png: " in said
     assert "has no query '\\udcff'" in said
@@ -498,7 +498,7 @@ def test_status_lists_what_was_not_taken_until_it_is_resolved(place, capfd):
     start("--strategy", "random")
     printed(capfd, "ask", "c.db", "-n", 2, "--out", "exchange")
     query = asked()[0]
-    wrong = paint(query).rename(Path("exchange/ann", f"{query['query']}_mask.png"))
+    wrong = paint(query).rename(Path("exchange/ann", f"{query['query']}_lesion.png"))
     Path("foreign.json").write_text(
         json.dumps(
             {
@@ -508,10 +508,10 @@ def test_status_lists_what_was_not_taken_until_it_is_resolved(place, capfd):
             }
         )
     )
-    assert alkit("tell", "c.db") == 1
-    assert "Not taken: 1 not read. The exit code is 1." in capfd.readouterr().err
-    assert alkit("tell", "c.db", "--from", "foreign.json") == 1
-    assert "Not taken: 1 refused. The exit code is 1." in capfd.readouterr().err
+    assert alkit("tell", "c.db") == 3
+    assert "Not taken: 1 not read. The exit code is 3." in capfd.readouterr().err
+    assert alkit("tell", "c.db", "--from", "foreign.json") == 3
+    assert "Not taken: 1 refused. The exit code is 3." in capfd.readouterr().err
     found = {one["what"]: one["reason"] for one in as_json(capfd, "status", "c.db")["unread"]}
     assert found.keys() == {str(wrong.absolute()), "foreign.json"}
     assert found[str(wrong.absolute())] == f"the name must be {query['query']}.png"

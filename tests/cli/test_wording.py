@@ -394,12 +394,12 @@ def test_a_note_for_an_annotator_has_the_reason_without_brackets_and_without_wor
     assert command("ask", "c.db", "-n", "2", "--out", "exchange") == 0
     keys = sorted(path.parent.name for path in Path("exchange").glob("*/query.json"))
     Path("exchange/ann").mkdir()
-    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(f"exchange/ann/{keys[0]}.png")
+    Image.fromarray(np.arange(768, dtype=np.uint8).reshape(16, 16, 3)).save(f"exchange/ann/{keys[0]}.png")
     Image.fromarray(np.full((16, 16), 2, np.uint8)).save(f"exchange/ann/{keys[1]}.png")
     for key in keys:
         os.utime(f"exchange/ann/{key}.png", (1, 1))  # else it may still be written, and is left for later
     capfd.readouterr()
-    assert command("tell", "c.db") == 1
+    assert command("tell", "c.db") == 3
     shown = capfd.readouterr().out
     assert "got [2], expected 0 skin, 1 lesion. Try: convert these values to class ids." in shown
     colour, values = (Path(f"exchange/ann/{key}.refused.txt").read_text() for key in keys)

@@ -338,6 +338,7 @@ class _Own:
         elif len(meant := self.find(path.with_name(name))) == 1:
             self.files.setdefault(meant[0], []).append(path)
         else:
+            meant = meant or [key for key in self.queries if path.name.startswith(key)]
             strays[path] = explain(path.relative_to(self.folder).as_posix(), end, meant, self.outbox)
 
     def find(self, path: Path) -> list[str]:

@@ -162,11 +162,10 @@ def _of_colours(colours: Values, name: str, spec: LabelSpec) -> tuple[Values, li
             )
         return colours[:, 0], ["its equal channels were read as one"]
     if known is None or not set(used) <= known.keys():
-        strange = [f"#{value:06x}" for value in used if known is None or value not in known]
         raise LabelError(
             f"{name} is a picture, not a label map",
-            got=f"{len(used)} colours, among them {', '.join(strange[:3])}",
-            expected=f"one channel of class ids{'' if known is None else ', or only the colours of the classes'}",
+            got="3 channels (RGB)",
+            expected="one channel of class ids, three equal ones, or only the colours of the classes",
             hint="save it as one channel or as a palette image",
         )
     values = np.zeros(len(packed), np.uint8)

@@ -71,10 +71,12 @@ def explain(name: str, end: str, meant: Sequence[str], outbox: Path) -> str:
     name, end:
         Path of the file from that folder, and its ending.
     meant:
-        Keys of the queries that it can mean, not one.
+        Keys of the queries that it can mean.
     outbox:
         Folder of the queries.
     """
+    if len(meant) == 1:
+        return f"the name must be {meant[0]}{end}"
     if meant:
         more = f" and {len(meant) - FEW} more" if len(meant) > FEW else ""
         listed = " or ".join(f"{key}{end}" for key in meant[:FEW])

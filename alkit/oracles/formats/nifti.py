@@ -10,6 +10,10 @@
 Annotators save the volume of labels under the same name in their folder of the inbox. Values are class ids. A slice in
 which every voxel is 0 counts as not answered, unless the caller declares that it is background; labels in slices that
 nobody asked for are reported and not taken. A volume of another shape or place is not read at all.
+
+A file that has the name of the volume itself, such as ``case7.nii.gz``, is taken for the one that was sent if there is
+only one. A file of one slice with the name of an image that is not a volume is its mask, as ITK-SNAP saves it for a
+PNG: see :mod:`alkit.oracles.formats.flat_nifti`.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +33,11 @@ import numpy.typing as npt
 from alkit._files import atomic_file, make_folder, temporary_folder, without_tilde, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import check_pixels
-from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, StoreError, one_line
+from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, LabelError, StoreError, one_line
 from alkit.oracles.formats.annotations import Empty
-from alkit.oracles.times import revision_of
+from alkit.oracles.formats.close_names import close_names, said
+from alkit.oracles.formats.flat_nifti import FLAT, flat_mask
+from alkit.oracles.formats.format import read_content, revision_at
 from alkit.pools.volumes.geometry import Geometry, Plane, make_geometry
 from alkit.pools.volumes.nifti import SUFFIXES, NiftiFile, open_nifti
 from alkit.pools.volumes.pool import VolumePool, volumes_of
@@ -156,7 +163,13 @@ class NiftiFormat:
         path = without_tilde(path)
         if empty not in ("unanswered", "background"):
             raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
+        if (flat := self._flat(path, queries, spec, inside)) is not None:
+            label, query, revision, remarks = flat
+            yield Answer(query.id, label, annotator, revision, exported=True, remarks=remarks)
+            return
         found, strange, revision = self._labels(path, queries, inside)
+        sent = self._find(path)
+        remarks = () if sent.name == stem(path.name) else (f"{path.name!r} was taken for the volume {sent.volume}",)
         for query, mask in found:
             label: Mask | Invalid = mask
             if not np.isin(mask, _values(spec)).all():
@@ -164,7 +177,7 @@ class NiftiFormat:
                 label = Invalid(f"its slice in {path.name} holds values that are not classes: {wrong}")
             elif not mask.any() and empty == "unanswered":
                 continue
-            yield Answer(query.id, label, annotator, revision, exported=True)
+            yield Answer(query.id, label, annotator, revision, exported=True, remarks=remarks)
         if strange:
             listed = ", ".join(f"{place} ({count} voxels)" for place, count in list(strange.items())[:FEW])
             more = f" and {len(strange) - FEW} more" if len(strange) > FEW else ""
@@ -176,6 +189,8 @@ class NiftiFormat:
     ) -> tuple[str, ...]:
         """Return the ids of the asked slices in a file without a label."""
         self.check_labels(spec)
+        if self._flat(without_tilde(path), queries, spec, inside) is not None:
+            return ()
         found, _, _ = self._labels(without_tilde(path), queries, inside)
         return tuple(query.id for query, mask in found if not mask.any())
 
@@ -185,23 +200,11 @@ class NiftiFormat:
         """Return the masks of the asked slices, the number of labelled voxels in others, and the time of the file."""
         sent = self._find(path)
         by_key = {key: query for query in queries for key in query.keys}
-        try:
-            revision = revision_of(path.stat().st_mtime_ns)  # before the content is read: a later change is later
-            content = path.read_bytes() if inside is None else read_inside(path, inside)
-        except OSError as reason:
-            raise DataError(f"{path} cannot be read ({reason.strerror})", hint="check the path") from reason
-        with temporary_folder() as private:
-            copy = private / path.name
-            copy.write_bytes(content)
-            try:
-                part = open_nifti(copy)
-                if part.channels != 1:
-                    raise DataError(f"{path} must have one label for each voxel", got=f"{part.channels} channels")
-                if (other := sent.geometry.difference(part.geometry)) is not None:
-                    raise DataError(f"{path} does not fit the volume {sent.volume}", got=one_line(other))
-                cuts, strange = _cut(part, sent)
-            except (ImageError, DataError) as reason:
-                raise DataError(str(reason).replace(str(private), str(path.parent))) from reason
+        revision = revision_at(path)  # before the content is read: a later change is later
+        with _opened(path, inside) as part:
+            if (other := sent.geometry.difference(part.geometry)) is not None:
+                raise DataError(f"{path} does not fit the volume {sent.volume}", got=one_line(other))
+            cuts, strange = _cut(part, sent)
         masks = []
         for place, (key, plane) in sorted(sent.slices.items()):
             query = by_key.get(key)
@@ -210,15 +213,56 @@ class NiftiFormat:
         return masks, strange, revision
 
     def _find(self, path: Path) -> Sent:
-        name = stem(path.name)
-        examples: list[str] = []
-        for manifest in sorted(self.outbox.glob(f"r*-nifti*/{MANIFEST}")):
-            for sent in _read_manifest(manifest, self.outbox, lenient=True):
-                if sent.name == name:
-                    return sent
-                examples.append(sent.name)
-        hint = f"keep the name, such as {examples[0]}.nii.gz" if examples else None
+        """Return what was sent under the name of a file, or of the only volume that it can mean."""
+        name, everything = stem(path.name), self._all
+        if same := [sent for sent in everything if sent.name == name]:
+            return same[0]
+        own = close_names([Query(id, 0, rank, ()) for rank, id in enumerate({sent.volume for sent in everything})])
+        volumes = {query.id for query in own.find(f"{path.parent.name}/{name}")}
+        if len(meant := [sent for sent in everything if sent.volume in volumes]) == 1:
+            return meant[0]
+        hint = f"keep the name, such as {(meant or everything)[0].name}.nii.gz" if everything else None
         raise DataError(f"{path.name} is not a volume of labels that was sent", hint=hint)
+
+    @property
+    def _all(self) -> list[Sent]:
+        manifests = sorted(self.outbox.glob(f"r*-nifti*/{MANIFEST}"))
+        return [sent for path in manifests for sent in _read_manifest(path, self.outbox, lenient=True)]
+
+    def _flat(
+        self, path: Path, queries: Sequence[Query], spec: LabelSpec, inside: Path | None
+    ) -> tuple[Mask | Invalid, Query, int, tuple[str, ...]] | None:
+        """Return the mask in a file for one image, its query, its revision and remarks; None if it is a volume."""
+        name = stem(path.name)
+        if any(sent.name == name for sent in self._all):
+            return None
+        found = close_names(queries).find(f"{path.parent.name}/{name}")
+        if len(found) != 1 or not found[0].sizes:
+            return None
+        revision = revision_at(path)
+        with _opened(path, inside) as part:
+            if part.geometry.shape[2] != 1:
+                return None
+            try:
+                return flat_mask(part, spec, found[0].id), found[0], revision, (FLAT, said(path.name, found[0]))
+            except LabelError as reason:
+                return Invalid(str(reason)), found[0], revision, ()
+
+
+@contextmanager
+def _opened(path: Path, inside: Path | None) -> Iterator[NiftiFile]:
+    """Open a private copy of a file with one label for each voxel; errors name the file itself."""
+    content = read_content(path, inside)
+    with temporary_folder() as private:
+        copy = private / path.name
+        copy.write_bytes(content)
+        try:
+            part = open_nifti(copy)
+            if part.channels != 1:
+                raise DataError(f"{path} must have one label for each voxel", got=f"{part.channels} channels")
+            yield part
+        except (ImageError, DataError) as reason:
+            raise DataError(str(reason).replace(str(private), str(path.parent))) from reason
 
 
 def stem(name: str) -> str:

@@ -23,7 +23,7 @@ def test_an_experiment_accepts_valid_answers_and_notes_beside_the_others_why_not
     answer(tmp_path, asked[ids[0]], world.masks[ids[0]] * 255)
     answer(tmp_path, asked[ids[1]], np.full((16, 16), 7, np.uint8))
     answer(tmp_path, asked[ids[2]], "blurred", ".skip")
-    answer(tmp_path, asked[ids[3]], np.zeros((16, 16, 3), np.uint8))
+    answer(tmp_path, asked[ids[3]], np.arange(768, dtype=np.uint8).reshape(16, 16, 3))
     before = everything(tmp_path)
     receipt = experiment.collect(oracle)
     assert {one.id for one in receipt.taken} == {ids[0], ids[2]}

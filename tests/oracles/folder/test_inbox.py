@@ -11,10 +11,10 @@ from exchange import CLASSES, LONG_AGO, MASKS, answer, everything, oracle_in, qu
 from PIL import Image
 
 from alkit.errors import StoreError
-from alkit.labels.masks import mask_values
 from alkit.oracles import FolderOracle
 from alkit.oracles.folder import oracle as module
 from alkit.oracles.folder import reading
+from alkit.oracles.folder.masks import answered_mask
 from alkit.values import Answer, Invalid, Skip, Withdrawal
 
 
@@ -108,11 +108,11 @@ def test_a_file_with_an_absurd_time_is_an_answer_like_any_other(place, at):
 def test_a_file_that_changes_while_it_is_read_is_read_at_the_next_poll(place, monkeypatch):
     path = answer(place, query(0))
 
-    def values(content, name):
+    def values(content, *rest):
         os.utime(path, (LONG_AGO + 9, LONG_AGO + 9))
-        return mask_values(content, name)
+        return answered_mask(content, *rest)
 
-    monkeypatch.setattr(reading, "mask_values", values)
+    monkeypatch.setattr(reading, "answered_mask", values)
     oracle = oracle_in(place)
     assert list(oracle.poll()) == []
     assert [one.revision for one in oracle.poll()] == [(LONG_AGO + 9) * 10**9]
@@ -121,11 +121,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_at_the_next_poll(place, mo
 def test_a_file_that_is_deleted_while_it_is_read_is_not_an_answer(place, monkeypatch):
     path = answer(place, query(0))
 
-    def values(content, name):
+    def values(content, *rest):
         path.unlink()
-        return mask_values(content, name)
+        return answered_mask(content, *rest)
 
-    monkeypatch.setattr(reading, "mask_values", values)
+    monkeypatch.setattr(reading, "answered_mask", values)
     assert list(oracle_in(place).poll()) == []
 
 
@@ -153,6 +153,7 @@ def test_files_that_are_not_answers_are_reported_and_stop_no_other(place):
     (place / "ann" / "notes.docx").write_text("")
     (place / "ann" / "r09-0000-what.png").write_text("x")
     (place / "ann" / "more").mkdir()
+    (place / "ann" / "more" / "notes.txt").write_text("")
     (place / "ann" / "gone.png").symlink_to("nowhere")
     (place / "ann" / f"{query(4).key}.png").symlink_to("nowhere")
     answer(place, query(2), "", ".confirmed")
@@ -166,13 +167,14 @@ def test_files_that_are_not_answers_are_reported_and_stop_no_other(place):
         f"{query(1).key}.png": "an answer must lie in a folder with the annotator's name",
         f"{query(1).key}/mask.png": "this is the folder of a query; "
         f"an answer must be saved as {place}/NAME/{query(1).key}.png",
-        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .skip .withdrawn "
-        ".json .xml .csv .nii.gz .nii",
+        "ann/notes.docx": "the name of an answer must end in .png .tif .tiff .bmp .skip .withdrawn "
+        ".json .xml .csv .zip .nii.gz .nii",
         "ann/query.json": "this file describes a query and is not an answer",
         "ann/r09-0000-what.png": f"{place} has no query 'r09-0000-what'",
         "ann/gone.png": "this is not a file",
         f"ann/{query(4).key}.png": "this is not a file",
-        "ann/more": "folders in an annotator's folder are not read",
+        "ann/more/notes.txt": "the name of an answer must end in .png .tif .tiff .bmp .skip .withdrawn "
+        ".json .xml .csv .zip .nii.gz .nii",
         f"ann/{query(2).key}.confirmed": "it confirms a mask that does not exist",
         f"ann/{query(3).key}.confirmed": "it confirms a mask that does not exist",
     }
@@ -197,7 +199,7 @@ def test_answers_in_a_copy_of_a_querys_folder_are_reported(tmp_path):
     assert list(oracle.unread()) == [tmp_path / "in" / query(0).key / "mine.png"]
 
 
-@pytest.mark.parametrize("content", [b"rubbish", "cut", np.zeros((16, 16, 3), np.uint8)])
+@pytest.mark.parametrize("content", [b"rubbish", "cut", np.arange(768, dtype=np.uint8).reshape(16, 16, 3)])
 def test_a_mask_that_cannot_be_read_is_invalid_with_the_reason(place, content):
     path = answer(place, query(0), None if isinstance(content, str) else content)
     if isinstance(content, str):
@@ -260,12 +262,13 @@ def test_a_confirmation_beside_a_mask_confirms_it_and_is_a_later_revision(place)
 def test_every_file_that_is_not_read_has_a_note_until_it_is_mended(place):
     key = query(0).key
     files = {
-        f"ann/{key}_mask.png": f"the name must be {key}.png",
-        f"ann/{query(0).id}.png": f"the name must be {key}.png",
-        f"ann/{key.upper()}.png": f"the name must be {key}.png",
+        f"ann/{key}_lesion.png": f"the name must be {key}.png",
+        "ann/strange.png": "has no query 'strange'",
         f"ann/{key}.jpg": "JPEG changes the values of a mask: save it as PNG",
-        f"ann/{key}.bmp": "the name of an answer must end in .png",
-        "ann/export.ZIP": ".json .xml .csv .nii.gz .nii: unpack this archive",
+        f"ann/{key}.webp": "the name of an answer must end in .png",
+        "ann/export.7Z": ".json .xml .csv .zip .nii.gz .nii: unpack this archive",
+        "ann/export.ZIP": "is not an archive that can be read",
+        "ann/deeper/strange.png": "has no query 'deeper/strange'",
         f"{key}.png": "an answer must lie in a folder with the annotator's name",
         f"{key}/mask.png": f"an answer must be saved as {place}/NAME/{key}.png",
         "ann/masks.json": "is not a COCO file",
@@ -278,17 +281,16 @@ def test_every_file_that_is_not_read_has_a_note_until_it_is_mended(place):
     for _ in range(2):  # the second time, the notes lie there
         assert list(oracle.poll()) == []
         notes = {path.relative_to(place).as_posix(): path.read_text() for path in place.rglob("*.refused.txt")}
-        assert notes.keys() == {f"{name}.refused.txt" for name in (*files, "ann/deeper")}
+        assert notes.keys() == {f"{name}.refused.txt" for name in files}
         for name, why in files.items():
             assert why in notes[f"{name}.refused.txt"]
             assert notes[f"{name}.refused.txt"].startswith(f"{name.rpartition('/')[2]} was not read.")
-        assert oracle.unread().keys() == {place / name for name in (*files, "ann/deeper")}
+        assert oracle.unread().keys() == {place / name for name in files}
     times = {path: path.stat().st_mtime_ns for path in place.rglob("*.refused.txt")}
     list(oracle.poll())
     assert times == {path: path.stat().st_mtime_ns for path in place.rglob("*.refused.txt")}
     for name in files:
         (place / name).unlink()
-    (place / "ann" / "deeper").rmdir()
     answer(place, query(0))
     assert [one.id for one in oracle.poll()] == ["0000"]
     assert list(place.rglob("*.refused.txt")) == []

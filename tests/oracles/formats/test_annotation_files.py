@@ -173,16 +173,16 @@ def tool(request, tmp_path):
     return form, lambda *images: write(tmp_path / f"export{form.suffix}", images), region
 
 
-def test_regions_of_a_label_are_united_and_higher_classes_cover_lower_ones(tool):
+def test_regions_of_a_label_are_united_and_later_regions_cover_earlier_ones(tool):
     form, file, region = tool
     lesion, hair, ignored = square(0, 0), square(2, 2), square(4, 4)
-    regions = [(IGNORED, region(ignored)), ("hair", region(hair)), ("lesion", region(lesion))]
-    more = [*regions, ("lesion", region(square(8, 0))), ("skin", region(square(0, 0)))]
+    regions = [("skin", region(square(0, 0))), (IGNORED, region(ignored)), ("hair", region(hair))]
+    more = [*regions, ("lesion", region(lesion)), ("lesion", region(square(8, 0)))]
     (got,) = read(form, file((QUERIES[0].key + ".png", SIZE, more)))
     expected = np.zeros(SIZE, np.uint8)
-    expected[lesion | square(8, 0)] = 1
-    expected[hair] = 2
     expected[ignored] = 255
+    expected[hair] = 2
+    expected[lesion | square(8, 0)] = 1
     np.testing.assert_array_equal(got.label, expected)
 
 

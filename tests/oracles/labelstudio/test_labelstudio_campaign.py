@@ -46,7 +46,7 @@ def test_a_campaign_sends_queries_to_label_studio_and_reads_the_answers(masks, t
         capfd.readouterr()
         code = alkit("tell", "c.db", "--from", "label-studio")
         said = "".join(capfd.readouterr())
-        assert code == 1
+        assert code == 3
         assert "rotated" in said
         experiment = Experiment.open("c.db")
         kinds = {one.query.id: [answer.kind for answer in one.answers] for one in experiment.standings()}
@@ -61,7 +61,7 @@ def test_a_campaign_sends_queries_to_label_studio_and_reads_the_answers(masks, t
         assert [task["data"]["alkit_note"] for task in fake.tasks] == [""] * 4
 
         assert alkit("reject", "c.db", first["data"]["alkit_query"], "--reason", "the border is missing") == 0
-        assert alkit("tell", "c.db") == 1
+        assert alkit("tell", "c.db") == 3
         assert "sent back: the border is missing" in first["data"]["alkit_note"]
         first["annotations"][0] |= {"result": corrected, "updated_at": "2026-02-01T00:00:00Z"}
         assert alkit("tell", "c.db") == 0

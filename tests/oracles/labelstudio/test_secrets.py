@@ -126,7 +126,7 @@ def campaign(tmp_path, monkeypatch):
 def raised_by(*arguments):
     """Return the error of a command that fails; an empty text if it prints the error."""
     try:
-        assert alkit(*arguments) == 1
+        assert alkit(*arguments) in (1, 3)
     except AlkitError as reason:
         return str(reason)
     return ""
@@ -144,7 +144,7 @@ def test_a_server_that_repeats_the_token_in_tasks_leaves_it_nowhere(campaign, ca
         fake.annotate(third["id"], [{**region, "type": SECRET, "value": {}}])
         fourth["data"]["alkit_id"] = f"Bearer {SECRET}"
         fake.annotate(fourth["id"], [], was_cancelled=True)
-        assert alkit("tell", "c.db", *debug) == 1
+        assert alkit("tell", "c.db", *debug) == 3
         first["annotations"][0]["updated_at"] = f"when {SECRET}"
         raised = raised_by("tell", "c.db", *debug)
         first["data"]["alkit_campaign"] = SECRET
