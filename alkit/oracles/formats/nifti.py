@@ -31,14 +31,14 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._files import atomic_file, make_folder, temporary_folder, without_tilde, write_atomically
-from alkit._reading.inside import leads_out, read_inside
-from alkit._reading.limits import check_pixels
-from alkit.errors import AlkitError, ConfigurationError, DataError, ImageError, LabelError, StoreError, one_line
+from alkit._reading.inside import leads_out
+from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError, one_line
 from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.close_names import close_names, said
 from alkit.oracles.formats.flat_nifti import FLAT, flat_mask
 from alkit.oracles.formats.format import read_content, revision_at
-from alkit.pools.volumes.geometry import Geometry, Plane, make_geometry
+from alkit.oracles.formats.manifests import VERSION, Sent, read_manifest
+from alkit.pools.volumes.geometry import Plane
 from alkit.pools.volumes.nifti import SUFFIXES, NiftiFile, open_nifti
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.scanning import Volume
@@ -51,37 +51,12 @@ from alkit.values.queries import Query
 MANIFEST, LIST = "volumes.json", "slices-to-label.txt"
 """Files that state which slices are asked for: for alkit, and for people."""
 
-VERSION = 1
-"""Version of the content of the manifest."""
-
 FEW = 8
 """Most slices that a message lists."""
 
 AXES = ("first", "second", "third")
 
 Cut = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A volume of labels that was sent.
-
-    Parameters
-    ----------
-    name:
-        Name of its file, without the suffix.
-    volume:
-        Id of the volume.
-    geometry:
-        Its shape and place.
-    slices:
-        By position along the axis of the array: the query, and how the slice is cut.
-    """
-
-    name: str
-    volume: str
-    geometry: Geometry
-    slices: Mapping[int, tuple[str, Plane]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +105,7 @@ class NiftiFormat:
             own = sorted((query for query in queries if query.round == round), key=lambda query: query.rank)
             number, keys, names = 1, set[str](), 0
             while (path := _manifest(place, round, number)).exists():
-                for sent in _read_manifest(path, place, lenient=True):
+                for sent in read_manifest(path, place, lenient=True):
                     keys |= {key for key, _ in sent.slices.values()}
                     names += 1
                 paths.append(path)
@@ -227,7 +202,7 @@ class NiftiFormat:
     @property
     def _all(self) -> list[Sent]:
         manifests = sorted(self.outbox.glob(f"r*-nifti*/{MANIFEST}"))
-        return [sent for path in manifests for sent in _read_manifest(path, self.outbox, lenient=True)]
+        return [sent for path in manifests for sent in read_manifest(path, self.outbox, lenient=True)]
 
     def _flat(
         self, path: Path, queries: Sequence[Query], spec: LabelSpec, inside: Path | None
@@ -385,35 +360,3 @@ def _instructions(lines: Sequence[str], folder: str) -> bytes:
         "under the same\nname, as .nii.gz, in the folder with your name. Do not resample or crop them.\n\n"
     )
     return f"{text}{chr(10).join(map(one_line, lines))}\n".encode()
-
-
-def _read_manifest(path: Path, folder: Path, *, lenient: bool = False) -> list[Sent]:
-    """Return the volumes in a manifest, which annotators can write into; none if it is damaged and `lenient`."""
-    try:
-        facts: Any = json.loads(read_inside(path, folder))
-        if facts["version"] != VERSION:
-            raise ValueError(f"version {facts['version']}")
-        return [_sent(entry) for entry in facts["volumes"]]
-    except (AlkitError, OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as reason:
-        if lenient:
-            return []
-        raise DataError(f"{path} is damaged", got=reason) from reason
-
-
-def _sent(entry: Mapping[str, Any]) -> Sent:
-    first, second, third = map(int, entry["shape"])
-    if min(first, second, third) < 1:
-        raise ValueError("a shape without voxels")
-    name, volume = str(entry["file"]), one_line(str(entry["volume"]))
-    geometry = make_geometry(
-        (first, second, third), np.array(entry["affine"], float), name, is_oriented=bool(entry["is_oriented"])
-    )
-    (rows, columns), is_transposed, axis = entry["flips"], entry["is_transposed"], int(entry["axis"])
-    if not all(isinstance(value, bool) for value in (rows, columns, is_transposed)):
-        raise TypeError("values that are not true or false")
-    plane = Plane("", axis, False, is_transposed, (rows, columns))
-    check_pixels(plane.size(geometry), "a slice")
-    slices = {int(one["number"]): (str(one["query"]), plane) for one in entry["slices"]}
-    if not slices or not 0 <= min(slices) <= max(slices) < geometry.shape[axis]:
-        raise ValueError("no slices, or other ones")
-    return Sent(name, volume, geometry, slices)
