@@ -43,7 +43,7 @@ def run(command: str) -> None:
     try:
         main(arguments)
     except SystemExit as end:
-        if end.code not in (None, 0) and (end.code, arguments[0]) != (1, "tell"):
+        if end.code not in (None, 0) and (end.code, arguments[0]) != (3, "tell"):
             raise RuntimeError(f"{command} ended with {end.code}") from end
 
 

@@ -77,10 +77,11 @@ class CloseNames:
                 return found
         for fold, known in zip(FOLDS, self._folded, strict=True):
             for variant in variants:
-                if found := list(
-                    {id: query for form in _forms(variant) for id, query in known.get(fold(form), {}).items()}.values()
-                ):
-                    return sorted(found, key=lambda query: query.id)
+                close: dict[str, Query] = {}
+                for form in _forms(variant):
+                    close.update(known.get(fold(form), {}))
+                if close:
+                    return [close[id] for id in sorted(close)]
         return []
 
 

@@ -23,7 +23,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +139,7 @@ class NiftiFormat:
         if empty not in ("unanswered", "background"):
             raise ConfigurationError("empty must be 'unanswered' or 'background'", got=repr(empty))
         if (flat := self._flat(path, queries, spec, inside)) is not None:
-            label, query, revision, remarks = flat
-            yield Answer(query.id, label, annotator, revision, exported=True, remarks=remarks)
+            yield replace(flat, annotator=annotator)
             return
         found, strange, revision = self._labels(path, queries, inside)
         sent = self._find(path)
@@ -204,10 +203,8 @@ class NiftiFormat:
         manifests = sorted(self.outbox.glob(f"r*-nifti*/{MANIFEST}"))
         return [sent for path in manifests for sent in read_manifest(path, self.outbox, lenient=True)]
 
-    def _flat(
-        self, path: Path, queries: Sequence[Query], spec: LabelSpec, inside: Path | None
-    ) -> tuple[Mask | Invalid, Query, int, tuple[str, ...]] | None:
-        """Return the mask in a file for one image, its query, its revision and remarks; None if it is a volume."""
+    def _flat(self, path: Path, queries: Sequence[Query], spec: LabelSpec, inside: Path | None) -> Answer | None:
+        """Return the answer in a file for one image; None if it is a volume."""
         name = stem(path.name)
         if any(sent.name == name for sent in self._all):
             return None
@@ -219,9 +216,11 @@ class NiftiFormat:
             if part.geometry.shape[2] != 1:
                 return None
             try:
-                return flat_mask(part, spec, found[0].id), found[0], revision, (FLAT, said(path.name, found[0]))
+                mask = flat_mask(part, spec, found[0].id)
             except LabelError as reason:
-                return Invalid(str(reason)), found[0], revision, ()
+                return Answer(found[0].id, Invalid(str(reason)), revision=revision, exported=True)
+        remarks = (FLAT, said(path.name, found[0]))
+        return Answer(found[0].id, mask, revision=revision, exported=True, remarks=remarks)
 
 
 @contextmanager
