@@ -56,6 +56,7 @@ def status(
     from alkit.errors import one_line
     from alkit.record.changing import CHANGES, PLACE
     from alkit.record.grouping import recorded_rules
+    from alkit.record.people import recorded_people
     from alkit.record.removing import REMOVED, unfinished_removals
     from alkit.record.settings import Settings
     from alkit.report.campaign import campaign_summary
@@ -70,6 +71,7 @@ def status(
         found, place = campaign_summary(record, batch, hours=hours), record.fact(PLACE)
         unfinished = unfinished_removals(record.fact(REMOVED))
         rules, kept = asdict(recorded_rules(record)), [*rules_and_groups(record), *people_in_words(record)]
+        people = asdict(own) if (own := recorded_people(record)) else {}
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
     made_by = "alkit start" if schedule is None else "alkit run"
@@ -91,6 +93,7 @@ def status(
             "schedule": planned,
             "changes": changes,
             "rules": rules,
+            **({"people": people} if people else {}),
             **({"unfinished_removals": unfinished} if unfinished else {}),
             **_facts(found, step, queries),
         }

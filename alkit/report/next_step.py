@@ -56,7 +56,10 @@ def next_step(summary: CampaignSummary, store: str, *, scheduled: bool = False, 
         return Step(f"alkit ask {path}{to}", f"{_images(pending)} selected and not sent out yet")
     if waiting:
         why = "1 image waits for an answer" if waiting == 1 else f"{waiting} images wait for an answer"
-        why += f", {len(summary.overdue)} of them overdue" if summary.overdue else ""
+        if summary.overdue:
+            handed = any(query.overdue and query.assigned for query in summary.open)
+            why += f", {len(summary.overdue)} of them overdue"
+            why += f": alkit ask {path} gives them to somebody else" if handed else ""
         others = "" if summary.left == 0 else f", and alkit ask {path} -n {summary.next_batch} does not wait for them"
         return Step(f"alkit tell {path}{source}", f"{why}; alkit withdraw {path} takes the queries back{others}")
     stale, answered = summary.untrained.get(State.STALE, 0), summary.untrained.get(State.ANSWERED, 0)

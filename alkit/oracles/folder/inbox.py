@@ -182,7 +182,7 @@ def scan(inbox: Path, outbox: Path, queries: dict[str, Query]) -> Found:
     for path in contents(inbox, found.strays):
         if KEY.match(path.name) and path.is_dir():
             _find_misplaced(path, inbox, inbox, found)
-        elif path in own:
+        elif path.is_dir() and any(path.samefile(folder) for folder in own):
             _find_outside(path, inbox, found)
         elif path.is_dir():
             if not FOLDER.match(path.name) and not (outbox.is_dir() and path.samefile(outbox)):
