@@ -119,11 +119,17 @@ class Answers:
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
             self._check_current(spec() if spec.cache_info().currsize else None, unasked)
-            history = Earlier(asked, known)
+            history, removed = Earlier(asked, known), self._removed()
+            for _, draft in drafts:
+                _check_not_removed(draft.id, removed)
             checked = [self._check(draft, answer, history, revise, unasked) for answer, draft in drafts]
             return [entry for entry in checked if entry is not None]
 
-        self.store.add_answers({draft.id for _, draft in drafts}, decide)
+        try:
+            self.store.add_answers({draft.id for _, draft in drafts}, decide)
+        except _RemovedError:
+            self.store.delete_files()
+            raise
         settle_reviews(self.store, (answer for answer, _ in drafts))
 
     @on_one_connection
@@ -154,21 +160,24 @@ class Answers:
         unchanged: list[Answer] = []
         outdated: list[Answer] = []
         refused: list[tuple[Answer, str]] = []
+        late: list[Recorded] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
             self._check_current(spec() if spec.cache_info().currsize else None, unasked)
-            history = Earlier(asked, known)
+            history, removed = Earlier(asked, known), self._removed()
             new: list[Recorded] = []
             for answer, draft in drafts:
                 try:
+                    _check_not_removed(answer.id, removed)
                     if isinstance(draft, AlkitError):
                         raise draft
                     entry = self._check(draft, answer, history, revise, unasked)
                     if entry is not None:
                         self._check_age(entry, answer, history)
-                except (_SentBackError, _CorrectedError) as reason:
+                except (_SentBackError, _CorrectedError, _RemovedError) as reason:
                     refused.append((answer, str(reason)))
-                    continue  # it is recorded already, with the reason
+                    late.extend([draft] if isinstance(reason, _RemovedError) and isinstance(draft, Recorded) else ())
+                    continue  # it is recorded already, with the reason, or its image was removed
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
                     known_id = unasked is None and bool(sizes.of(answer.id))
@@ -187,6 +196,8 @@ class Answers:
             return new
 
         self.store.add_answers({answer.id for answer, _ in drafts if sizes.of(answer.id)}, decide, sent=sent)
+        if late:
+            self.store.delete_files()
         settle_reviews(self.store, taken)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
 
@@ -220,13 +231,13 @@ class Answers:
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
         if not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids):
-            self._check_not_removed(answer.id)
+            _check_not_removed(answer.id, self._removed())
             which = "labels of its images" if isinstance(sizes, Unasked) else "labels of the ids that ask() returns"
             raise DataError(f"{answer.id!r} is not an image of the pool", hint=which)
         if not (allowed := sizes.of(answer.id)) and isinstance(sizes, Unasked):
             raise DataError(f"the image {answer.id!r} cannot be used now, so the size of its mask is not known")
         if not allowed:
-            self._check_not_removed(answer.id)
+            _check_not_removed(answer.id, self._removed())
             raise _never_asked(answer.id)
         annotator, revision, seconds = check_annotator(answer), check_revision(answer), check_seconds(answer)
         check_confirmed(answer)
@@ -244,9 +255,9 @@ class Answers:
         source = sizes.source if isinstance(sizes, Unasked) else ""
         return replace(draft, label=self.files.keep(label), reason=source)
 
-    def _check_not_removed(self, id: object) -> None:
-        if isinstance(id, str) and id in (self.store.fact(REMOVED) or {}):
-            raise QueryError(f"the image {id!r} was removed, and answers to it are not recorded", hint="delete them")
+    def _removed(self) -> Collection[str]:
+        """Return the images that were removed, also just now by another process."""
+        return (self.store.fact(REMOVED) or {}).keys()
 
     def _check(
         self, draft: Recorded, answer: Answer, history: Earlier, revise: bool, unasked: Unasked | None
@@ -328,6 +339,15 @@ class _SentBackError(LabelError):
 
 class _CorrectedError(LabelError):
     """A label that was corrected arrived again from an older file."""
+
+
+class _RemovedError(QueryError):
+    """An answer to an image that was removed arrived."""
+
+
+def _check_not_removed(id: object, removed: Collection[str]) -> None:
+    if isinstance(id, str) and id in removed:
+        raise _RemovedError(f"the image {id!r} was removed, and answers to it are not recorded", hint="delete them")
 
 
 def _make_invalid(answer: Answer, reason: str, history: Earlier, now: int) -> Recorded | None:

@@ -16,6 +16,9 @@ from alkit.record.places import AT_ONCE, LocalPlace, Place, UnreachableError
 NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
 """Names of the files: a SHA-256 and a suffix."""
 
+LABELS = (".png", ".json", ".txt")
+"""Suffixes of labels: masks, several classes, and one class."""
+
 
 @dataclass(frozen=True)
 class Files:

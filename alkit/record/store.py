@@ -38,7 +38,7 @@ from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import Database, Row, chunks
 from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address, place_elsewhere
 from alkit.record.facts import has_form
-from alkit.record.files import Files, files_in
+from alkit.record.files import LABELS, Files, files_in
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.network_folder import warn_of_network_folder
 from alkit.record.places import AT_ONCE
@@ -760,8 +760,10 @@ class Store:
         return [(row[10], row[11]) for row in found if row[10] is not None]
 
     @checked
-    def delete_files(self, names: Collection[str]) -> None:
-        """Delete files to which no row refers now: another image may have got an equal label.
+    def delete_files(self, names: Collection[str] = ()) -> None:
+        """Delete files to which no row refers: these, and the labels of answers that were refused or interrupted.
+
+        Another image may have got a label that equals one of them.
 
         Raises
         ------
@@ -769,7 +771,8 @@ class Store:
             One is still there.
         """
         with self.database.transaction() as connection:  # nobody refers to them meanwhile, see add_answers
-            unused = sorted(set(names) - self._label_files(connection))
+            strays = [name for ending in LABELS for name in self.contents.names(ending)]
+            unused = sorted({*names, *strays} - self._label_files(connection))
             self.contents.delete(unused)
         if left := [name for name in unused if self.contents.exists(name)]:
             raise StoreError(

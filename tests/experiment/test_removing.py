@@ -15,7 +15,7 @@ from commandline import alkit as run
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, QueryError, StoreError
+from alkit.errors import ConfigurationError, ConflictError, QueryError, StoreError
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repair import repair
@@ -450,3 +450,42 @@ def test_what_a_killed_run_has_left_for_workers_is_deleted_and_what_a_run_uses_i
     assert not killed.exists()
     assert f"a run that is computing now, in {used}" in remains
     assert not list((place / "cache/shards").iterdir())
+
+
+@pytest.mark.parametrize("how", ["tell", "receive"])
+@pytest.mark.parametrize("label", [True, False], ids=["label", "skip"])
+def test_an_answer_that_is_being_read_when_its_image_is_removed_is_refused(place, monkeypatch, how, label):
+    experiment, other = campaign(), campaign()
+    first, second, *_ = experiment.ask(4)
+    record = Store.add_answers
+
+    def late(*given, **more):
+        monkeypatch.setattr(Store, "add_answers", record)
+        other.remove(first, "consent withdrawn")
+        return record(*given, **more)
+
+    monkeypatch.setattr(Store, "add_answers", late)
+    told = {first: mask(first) if label else alkit.SKIP}
+    if how == "tell":
+        with pytest.raises(QueryError, match=f"the image '{first}' was removed"):
+            experiment.tell(told, annotator="somebody with a rare name")
+    else:
+        both = {**told, second: alkit.SKIP}
+        answers = [alkit.Answer(id, own, "somebody with a rare name") for id, own in both.items()]
+        receipt = experiment.receive(answers)
+        assert [answer.id for answer in receipt.taken] == [second]
+        assert [answer.id for answer, _ in receipt.refused] == [first]
+    assert [answer.id for answer in experiment.answers()] == ([second] if how == "receive" else [])
+    assert not list((place / "c.db.files").glob("*.png"))
+
+
+def test_labels_that_were_refused_or_interrupted_are_deleted(place, monkeypatch):
+    experiment = campaign()
+    first, second, *_ = experiment.ask(4)
+    experiment.tell({first: mask(first), second: mask(second)})
+    with pytest.raises(ConflictError):
+        experiment.tell({first: 1 - mask(first)})
+    assert len(list((place / "c.db.files").glob("*.png"))) == 3
+    experiment.remove(first, "consent withdrawn")
+    (left,) = (place / "c.db.files").glob("*.png")
+    assert left.name == experiment.answers()[-1].label
