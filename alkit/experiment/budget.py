@@ -13,6 +13,9 @@ from alkit.values.queries import Query
 TRIALS = 8
 """Greatest number of selections that are tried before the best one so far is taken."""
 
+ROUNDING = 1e-9
+"""Relative error of sums of seconds."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -85,7 +88,7 @@ def number_for(
             got="neither seconds from a tool nor files that were saved one after the other",
             hint="n=, the number of images",
         )
-    left = seconds - expected(model, parts.open_queries(), _missing(parts))
+    left = seconds * (1 + ROUNDING) - expected(model, parts.open_queries(), _missing(parts))
     fits, exceeds = 0, most + 1
     n = int(left / (known.cost.expected() * parts.terms.annotators))
     for _ in range(TRIALS):

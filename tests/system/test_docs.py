@@ -442,10 +442,30 @@ def test_the_advice_on_when_to_stop_is_what_the_page_shows(capsys):
     exec(first, {})
     shown, printed = blocks("how-to/stop.md", "text")
     assert capsys.readouterr().out == printed
-    for line in printed.splitlines()[:2]:
+    lines = [line for line in printed.splitlines()[:-1] if "nothing was measured" not in line]
+    assert len(lines) == 2
+    for line in lines:
         assert line.partition(": ")[2] in " ".join(
             re.sub(r"^ (expected|stab)\S+ +(continue)?", "", shown, flags=re.M).split()
         )
+
+
+def test_the_page_on_hours_prints_what_it_shows_and_its_table_is_that_of_the_committed_rows(tmp_path, capsys):
+    (code,) = blocks("how-to/hours.md", "python")
+    exec(code, {})
+    assert capsys.readouterr().out == blocks("how-to/hours.md", "text")[1]
+    (toml,) = blocks("how-to/hours.md", "toml")
+    (tmp_path / "hours.toml").write_text(toml)
+    ranking = alkit.strategies.Uncertainty("bald", alkit.Dropout(draws=10))
+    assert read_strategy(tmp_path / "hours.toml") == alkit.strategies.PerSecond(ranking)
+    with (DOCS.parent / "benchmarks" / "results" / "forecast.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["group"] == "all"]
+    text = (DOCS / "how-to" / "hours.md").read_text()
+    shown = {tuple(cell.strip() for cell in line.split("|")[2:-1]) for line in text.splitlines() if "` |" not in line}
+    names = "coverage", "above", "width", "error", "naive"
+    digits = {"coverage": 2, "above": 2, "width": 3, "error": 3, "naive": 3}
+    for row in rows:
+        assert (row["forecasts"], *(f"{float(row[name]):.{digits[name]}f}" for name in names)) in shown
 
 
 def test_the_stopping_rule_of_the_page_is_found_as_it_is_registered_there(tmp_path, monkeypatch):
