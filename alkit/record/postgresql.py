@@ -147,8 +147,8 @@ class PostgreSQL:
         if self._ahead is None:
             with self._to.translated(), self._to.live() as connection:
                 (now,) = driver_of(connection).execute(CLOCK).fetchone()
-            self._ahead = now * 1000 - time.monotonic_ns()
-        return time.monotonic_ns() + self._ahead
+            self._ahead = now * 1000 - _steady_ns()
+        return _steady_ns() + self._ahead
 
     def lock(self) -> ServerLock:
         """Return a lock by the server."""
@@ -172,3 +172,11 @@ class PostgreSQL:
         if (lock := self._locks.pop(os.getpid(), None)) is not None:
             lock.forget()
         self._to.close()
+
+
+def _steady_ns() -> int:
+    """Return nanoseconds since some moment. They are counted while the computer sleeps, too, where it can tell them."""
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # of Linux, and of macOS
+        if hasattr(time, name):
+            return time.clock_gettime_ns(getattr(time, name))
+    return time.monotonic_ns()
